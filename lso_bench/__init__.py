@@ -1,0 +1,24 @@
+"""Benchmarks of latent space optimization: how well is the latent space of a frozen generative model searched?"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lso_bench.search import Problem, Searcher
+    from lso_bench.space import Space
+    from lso_bench.task import Task
+
+__version__ = "0.1.0"
+__all__ = ["Problem", "Searcher", "Space", "Task"]
+
+_HOMES = {"Problem": "lso_bench.search", "Searcher": "lso_bench.search"} | {
+    "Space": "lso_bench.space",
+    "Task": "lso_bench.task",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first used: the command line's help must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,25 @@
+"""What `lso-bench list` shows."""
+
+from collections.abc import Callable
+
+from lso_bench import plugins
+from vae import zoo
+
+
+def models() -> dict[str, str]:
+    """Every model by name, what it minimises, and the data sets that a checkpoint is there for."""
+    listed = {n: (zoo.objective(n).__doc__ or "").strip().split("\n")[0] for n in zoo.NAMES}
+    return {n: f"{what} {_trained(n)}" for n, what in listed.items()}
+
+
+def _trained(name: str) -> str:
+    files = {p.name for folder in (zoo.own_folder(), zoo.SHIPPED) for p in folder.glob("*.safetensors")}
+    own = [f.split("-")[0] for f in sorted(files) if f"-{name}-s" in f]
+    return f"(checkpoints: {', '.join(dict.fromkeys(own))})" if own else "(no checkpoint yet)"
+
+
+CATALOGUES: dict[str, Callable[[], dict[str, str]]] = {
+    "models": models,
+    "tasks": lambda: plugins.names("task"),
+    "searchers": lambda: plugins.names("searcher"),
+}

@@ -1,0 +1,279 @@
+"""The command line: read arguments, call, print. Nothing heavy is imported before a command runs."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.errors import LsoBenchError, UnusableError, UsageError, unknown
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Benchmarks of latent space optimization: train VAEs, search their latent spaces, compare.",
+)
+
+Models = Annotated[str, typer.Option("--model", help="Names, separated by commas; `lso-bench list models`.")]
+Arch = Annotated[str, typer.Option(help="small, paper or conv.")]
+Latent = Annotated[int, typer.Option(min=1, max=1024, help="Latent dimensions.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where data sets lie [default: $LSO_BENCH_DATA, else the cache].")]
+Results = Annotated[Path, typer.Option(help="Folder of results.", envvar="LSO_BENCH_RESULTS")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+PROTOCOLS = {"quick": 500, "paper": 100_000}  # at most so many steps; the paper's goes to threshold 0
+
+
+@app.command()
+def run(
+    model: Models,
+    task: Annotated[str, typer.Option(help="Names, separated by commas, or ./file.py.")],
+    searcher: Annotated[str, typer.Option(help="Names, separated by commas.")] = "adam",
+    seed: Annotated[str, typer.Option(help="Of random starts and of the search; several with commas.")] = "0",
+    train_seed: Annotated[str, typer.Option(help="Of the models' training; several with commas.")] = "0",
+    budget: Annotated[int | None, typer.Option(min=1, help="Evaluations a problem [default: none].")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Steps of a search [default: the protocol's].")] = None,
+    protocol: Annotated[str, typer.Option(help="quick: 500 steps; paper: down to threshold 0.")] = "quick",
+    box: Annotated[
+        float | None, typer.Option(min=0, help="Half-width of the region, prior sd [default: none].")
+    ] = None,
+    arch: Arch = "small",
+    latent: Latent = 32,
+    device: Device = "auto",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
+) -> None:
+    """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
+    from lso_bench import study
+    from lso_bench.store import Store
+
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, list(PROTOCOLS))
+    steps = max_steps or PROTOCOLS[protocol]
+    lists = _names("model", model), _names("task", task), _names("searcher", searcher)
+    seeds = _numbers("seed", seed), _numbers("train-seed", train_seed)
+    planned = study.plan(study.Grid(*lists, *seeds, arch, latent, steps, budget, box))
+    if dry_run:
+        _dry_run(planned, results)
+        return
+    store = Store(results)
+    todo = [p for p in planned if p.spec not in store]
+    if len(todo) < len(planned):
+        _say(f"{len(planned) - len(todo)} of {len(planned)} runs are done already, in {results}.")
+    _execute(todo, store, data_dir, _device(device), quiet)
+    records = _chosen(store, {p.spec.key for p in planned})
+    _print_comparison(records, [store], json, csv=False)
+    for path in _pictures(store, records, {p.spec.key: p.checkpoint for p in planned}):
+        _say(f"picture: {path}")
+    if any(r.status != "ok" for r in records):
+        raise typer.Exit(3)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Option(help="A name; `lso-bench list models`.")],
+    data: Annotated[str, typer.Option(help="omniglot, mnist or glyphs.")],
+    arch: Arch = "small",
+    latent: Latent = 32,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 24; paper 100]")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")] = False,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model; started again after an interruption, it goes on from the last epoch."""
+    from lso_bench import training
+
+    plan = training.plan(model, data, arch, latent, seed, epochs, compile)
+    path = training.train(plan, data_dir, _device(device), quiet)
+    _say(f"checkpoint: {path}")
+
+
+@app.command()
+def evaluate(
+    model: Models,
+    data: Annotated[str, typer.Option(help="omniglot, mnist or glyphs.")],
+    arch: Arch = "small",
+    latent: Latent = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    device: Device = "auto",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure latent spaces on the test set: -ELBO, KL, MI, active units, re-encoding loss."""
+    from lso_bench.report import metrics
+    from lso_bench.study import named_model
+
+    models = [named_model(m, data, arch, latent, seed) for m in _names("model", model)]
+    measured = metrics.measured(models, data_dir, _device(device), quiet)
+    _out().print(metrics.as_json(measured) if json else metrics.terminal(measured), soft_wrap=json)
+    _say(f"picture: {metrics.picture(measured, results / 'pictures')}")
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Results folders.")],
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+) -> None:
+    """Compare what is in results folders: final losses, steps to converge, dependence on the start."""
+    from lso_bench.store import Store
+
+    stores = [Store(f, readonly=True) for f in folders]
+    records = [r for s in stores for r in s]
+    for line in (line for s in stores for line in s.skipped):
+        _say(f"skipped: {line}")
+    if not records:
+        raise UnusableError(f"No runs in {', '.join(map(str, folders))}; `lso-bench run` makes some.")
+    _print_comparison(records, stores, json, csv)
+
+
+@app.command("list")
+def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers.")]) -> None:
+    """List what there is."""
+    from rich.table import Table
+
+    from lso_bench.catalogue import CATALOGUES
+
+    if kind not in CATALOGUES:
+        raise unknown("list", kind, list(CATALOGUES))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, what in CATALOGUES[kind]().items():
+        table.add_row(name, what)
+    _out().print(table)
+
+
+def main() -> None:
+    """The program: settles threads, runs a command, turns our errors into one line and an exit status."""
+    _settle_threads()
+    signal.signal(signal.SIGTERM, lambda *_: _stop("Terminated", 143))
+    signal.signal(signal.SIGINT, lambda *_: _stop("Interrupted", 130))
+    debug = "--debug" in sys.argv
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    try:
+        app(arguments)
+    except Exception as error:  # the last place where anything can be said in one line
+        if debug:
+            raise
+        sys.exit(_explain(error))
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong in one line; the exit status."""
+    from vae.errors import UnusableError as VaeUnusableError
+
+    _say(" ".join(str(error).split()))
+    if isinstance(error, LsoBenchError):
+        return error.status
+    if isinstance(error, VaeUnusableError):
+        return UnusableError.status
+    _say(f"This is a fault of lso-bench ({type(error).__name__}); --debug shows where.")
+    return 1
+
+
+def _settle_threads() -> None:
+    """Before torch is imported: its threads must not spin at barriers (35 to 90 times slower on a busy machine)."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+
+
+def _stop(how: str, status: int) -> None:
+    _say(f"{how}; finished runs and epochs are kept. The same command goes on from there.")
+    sys.exit(status)
+
+
+def _execute(todo: list, store, data_dir: Path | None, device: str, quiet: bool) -> None:
+    from lso_bench.execute import execute
+    from lso_bench.report.progress import shown
+
+    with shown(quiet) as show:
+
+        def report(planned, p) -> None:
+            state = f"converged {p.converged} of {p.members}, mean loss {p.mean_loss:.2f}"
+            show(planned.spec.title, p.step, p.steps, state)
+
+        for record in execute(todo, store, data_dir, device, report):
+            how = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
+            _say(f"{record.spec.title}: {record.status}, {how}")
+
+
+def _dry_run(planned: Iterable, results: Path) -> None:
+    for p in planned:
+        done = (results / "runs" / p.spec.key[:2] / p.spec.key / "result.json").is_file()
+        print(f"{p.spec.key}  {'done' if done else 'to do':5}  {p.spec.title}  ({p.checkpoint.name})")
+
+
+def _chosen(store, keys: set[str]) -> list:
+    return [r for r in store if r.spec.key in keys]
+
+
+def _print_comparison(records: list, stores: list, json: bool, csv: bool) -> None:
+    from lso_bench.compare import compare as comparison_of
+    from lso_bench.report import tables
+
+    home = {r.spec.key: s for s in stores for r in records if r.spec in s}
+    unique = list({r.spec.key: r for r in records}.values())
+    found = comparison_of(unique, lambda s: home[s.key].trace(s), lambda s: home[s.key].tensors(s))
+    if json or csv:
+        print(tables.as_json(found) if json else tables.as_csv(found))
+    else:
+        _out().print(tables.terminal(found))
+
+
+def _pictures(store, records: list, checkpoints: dict[str, Path]) -> list[Path]:
+    from lso_bench.report import gallery
+
+    return gallery.pictures(store, records, checkpoints)
+
+
+def _names(what: str, text: str) -> list[str]:
+    """The names in a list with commas; a comma inside settings (`a:x=1,y=2`) belongs to the name before it."""
+    names: list[str] = []
+    for part in text.split(","):
+        if names and ":" in names[-1] and "=" in part and ":" not in part:
+            names[-1] += f",{part}"
+        else:
+            names.append(part.strip())
+    if not all(names):
+        raise UsageError(f"--{what} wants names separated by commas, not {text!r}.")
+    return list(dict.fromkeys(names))
+
+
+def _numbers(what: str, text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise UsageError(f"--{what} wants whole numbers separated by commas, not {text!r}.") from error
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise unknown("device", name, ["auto", "cpu", "cuda"])
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("No CUDA device here; say --device cpu.")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _out():
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Comparisons and metrics for people to read: terminal tables, JSON and CSV, pictures."""

@@ -1,0 +1,42 @@
+"""Every picture of a set of runs."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from lso_bench.record import Record
+from lso_bench.report import pictures as draw
+from lso_bench.store import Store
+from vae import checkpoint
+
+
+def pictures(store: Store, records: Sequence[Record], checkpoints: dict[str, Path]) -> list[Path]:
+    """Reconstructions, loss curves and activity for each task and searcher; where they were written.
+
+    Of several seeds the first is drawn. `checkpoints`: the weights of each run, by key.
+    """
+    written = []
+    usable = sorted((r for r in records if r.members), key=_of)
+    for (task, searcher), same in groupby(usable, key=_of):
+        first = {r.spec.model: r for r in sorted(same, key=lambda r: r.spec.seeds.init, reverse=True)}
+        runs = sorted(first.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
+        names = f"{task}-{searcher}-{'-'.join(r.spec.model.name for r in runs)}.png"
+        file = "".join(c if c.isalnum() or c in "._=-" else "+" for c in names)
+        tensors = [store.tensors(r.spec) for r in runs]
+        if "targets" in tensors[0]:
+            written.append(draw.reconstructions(store.folder / "pictures" / f"images-{file}", runs, tensors))
+        traces = [store.trace(r.spec) for r in runs]
+        written.append(draw.curves(store.folder / "pictures" / f"curves-{file}", runs, traces))
+        if bars := _activity(runs, checkpoints):
+            written.append(draw.activity(store.folder / "pictures" / f"activity-{file}", bars))
+    return written
+
+
+def _of(record: Record) -> tuple[str, str]:
+    return record.spec.task, record.spec.searcher
+
+
+def _activity(runs: Sequence[Record], checkpoints: dict[str, Path]) -> list[tuple[str, list[float]]]:
+    """What the checkpoints' headers say of each model's activity."""
+    headers = [(r.spec.model.name, checkpoint.read(checkpoints[r.spec.key])[1]) for r in runs]
+    return [(name, h["metrics"]["activity"]) for name, h in headers if "metrics" in h]

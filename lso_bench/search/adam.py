@@ -1,0 +1,33 @@
+"""Gradient ascent of the score by Adam, from one start a problem."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench.search import Problem, Searcher
+
+
+@dataclass(frozen=True)
+class Adam(Searcher):
+    """Adam on the codes, all problems in one step. Source: Kingma & Ba 2015, algorithm 1.
+
+    arXiv 2103.11349, section 5.4, searches so; its learning rate is not stated, 0.1 is ours.
+    """
+
+    lr: float = 0.1  # step, in prior standard deviations
+    beta1: float = 0.9  # decay of the mean of the gradient
+    beta2: float = 0.999  # decay of the mean of its square
+
+    needs_gradient = True
+
+    def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
+        z = problem.starts.clone().unsqueeze(1).requires_grad_()  # (k, 1, d)
+        optimizer = torch.optim.Adam([z], lr=self.lr, betas=(self.beta1, self.beta2))
+        while True:
+            yield z
+            optimizer.step()
+            if problem.box is not None:
+                z.data.clamp_(-problem.box, problem.box)

@@ -1,0 +1,56 @@
+"""What one run is, and its key."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from lso_bench.stopping import THRESHOLDS
+from vae.zoo import Model
+
+SCHEMA = 1  # of spec and record; part of every key
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The sources of chance beside the training seed, which belongs to the model."""
+
+    init: int = 0  # of random starts
+    search: int = 0  # of the searcher
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A model, a task, a searcher, a budget and seeds."""
+
+    model: Model
+    checkpoint: str  # sha256 of the weights
+    task: str  # name, and settings after a colon
+    searcher: str  # likewise
+    seeds: Seeds = Seeds()
+    starts: tuple[str, ...] = ("random", "encoder")
+    max_steps: int = 500  # of the searcher
+    budget: int | None = None  # evaluations a problem; None: max_steps alone bounds the run
+    box: float | None = None  # half-width of the search region in prior standard deviations; None: unbounded
+    check_every: int = 100  # steps between two looks at the change of the loss
+    thresholds: tuple[float, ...] = THRESHOLDS
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that differ between any two specs."""
+        canonical = json.dumps([SCHEMA, asdict(self)], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """For a person to read: `nevae_se · omniglot50 · adam · seed 0`."""
+        return f"{self.model.name} · {self.task} · {self.searcher} · seed {self.seeds.init}"
+
+
+def spec_from_json(raw: dict) -> Spec:
+    """A Spec from its JSON form.
+
+    Raises:
+        TypeError, KeyError: not that form.
+    """
+    tuples = {k: tuple(raw[k]) for k in ("starts", "thresholds")}
+    return Spec(**{**raw, **tuples, "model": Model(**raw["model"]), "seeds": Seeds(**raw["seeds"])})

@@ -1,0 +1,198 @@
+"""Records on disk: a folder a run, which appears complete or not at all and is never changed afterwards.
+
+Published by one rename of a finished folder, so that a kill at any moment leaves no half run, and of two writers of
+the same run the first wins. No locks.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from lso_bench.errors import UnusableError
+from lso_bench.record import Member, Record
+from lso_bench.spec import SCHEMA, Spec, spec_from_json
+
+MARK = "lso-bench.json"  # makes a folder a results folder
+STALE = 24 * 3600  # seconds after which work in progress is swept
+
+
+class Store:
+    """The runs of one results folder.
+
+    Args:
+        folder: made if missing; a folder with other things in it is refused.
+        readonly: must be there, and nothing is written.
+    """
+
+    def __init__(self, folder: Path, readonly: bool = False):
+        self.folder = folder
+        self.skipped: list[str] = []  # what the last reading could not use, a line each
+        if readonly:
+            self._check()
+        else:
+            self._make()
+
+    def __contains__(self, spec: Spec) -> bool:
+        return (self._place(spec.key) / "result.json").is_file()
+
+    def __iter__(self) -> Iterator[Record]:
+        """Every run, without trace and tensors; what is not readable is named in `skipped`."""
+        self.skipped = []
+        for path in sorted(self.folder.glob("runs/*/*/result.json")):
+            try:
+                yield _from_json(json.loads(path.read_text()))
+            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+                self.skipped.append(f"{path.parent}: {type(error).__name__}: {error}")
+
+    def add(self, record: Record) -> bool:
+        """Publish a record; False if another writer was first.
+
+        Raises:
+            UnusableError: the folder cannot be written; nothing half-written stays behind.
+        """
+        key = record.spec.key
+        work = self.folder / "tmp" / f"{key}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        place = self._place(key)
+        try:
+            work.mkdir(parents=True)
+            _write_all(work, record)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            return _publish(work, place)
+        except OSError as error:
+            raise UnusableError(
+                f"Cannot write to {self.folder}: {error.strerror or error}; nothing was lost."
+            ) from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def trace(self, spec: Spec) -> pd.DataFrame:
+        """A row a recorded step and member: step, start, instance, loss."""
+        return pd.read_csv(self._place(spec.key) / "trace.csv")
+
+    def tensors(self, spec: Spec) -> dict[str, Tensor]:
+        """Final codes `z`, those at each threshold `z_met`, final images `decoded`, `targets` where there are some.
+
+        Raises:
+            UnusableError: the file is damaged.
+        """
+        path = self._place(spec.key) / "latents.safetensors"
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UnusableError(f"{path} is damaged ({error}); delete its folder and run again.") from error
+
+    def _place(self, key: str) -> Path:
+        return self.folder / "runs" / key[:2] / key
+
+    def _check(self) -> None:
+        try:
+            mark = json.loads((self.folder / MARK).read_text())
+            version = mark["format"]
+        except FileNotFoundError as error:
+            raise UnusableError(
+                f"{self.folder} is no results folder (no {MARK} in it); `lso-bench run` makes one."
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UnusableError(f"{self.folder / MARK} cannot be read ({error}).") from error
+        if version > SCHEMA:
+            raise UnusableError(f"{self.folder} has format {version}, newer than {SCHEMA}; update lso-bench.")
+
+    def _make(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / MARK).exists():
+                foreign = [p.name for p in self.folder.iterdir() if p.name not in OURS]
+                if foreign:
+                    raise UnusableError(
+                        f"{self.folder} is no results folder and not empty ({foreign[0]}); give another --results."
+                    )
+                _durable(self.folder / MARK, json.dumps({"format": SCHEMA}).encode())
+            (self.folder / "tmp").mkdir(exist_ok=True)
+            if not os.access(self.folder / "tmp", os.W_OK):
+                raise PermissionError(13, "Permission denied")
+        except OSError as error:
+            raise UnusableError(
+                f"Cannot write to {self.folder}: {error.strerror or error}; give another folder with --results."
+            ) from error
+        self._check()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        for work in (self.folder / "tmp").iterdir():
+            try:
+                if time.time() - work.stat().st_mtime > STALE:
+                    shutil.rmtree(work, ignore_errors=True)
+            except FileNotFoundError:
+                pass  # another process swept it
+
+
+OURS = {MARK, "runs", "tmp", "pictures", "studies", "reference", ".gitignore", "README.md"}
+
+
+def _write_all(work: Path, record: Record) -> None:
+    files: dict[str, bytes] = {}
+    if record.trace is not None:
+        files["trace.csv"] = record.trace.to_csv(index=False, float_format="%.6g").encode()
+    if record.tensors:
+        files["latents.safetensors"] = save({k: t.contiguous() for k, t in record.tensors.items()})
+    for name, content in files.items():
+        _durable(work / name, content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    text = json.dumps(_to_json(record, hashes), indent=1, allow_nan=False)
+    _durable(work / "result.json", text.encode())
+
+
+def _publish(work: Path, place: Path) -> bool:
+    """Rename `work` onto `place`; False where a run stands there already (renaming onto it fails)."""
+    try:
+        work.rename(place)
+    except OSError:
+        if (place / "result.json").is_file():
+            return False
+        raise
+    parent = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+    return True
+
+
+def _durable(path: Path, content: bytes) -> None:
+    with path.open("wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+
+
+def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:
+    scalars = {k: getattr(record, k) for k in ("status", "counts", "seconds", "versions", "error")}
+    members = [{k: _finite(v) for k, v in asdict(m).items()} for m in record.members]
+    return {"schema": SCHEMA, "spec": asdict(record.spec), **scalars, "members": members, "sha256": hashes}
+
+
+def _from_json(raw: dict[str, Any]) -> Record:
+    if raw["schema"] > SCHEMA:
+        raise ValueError(f"schema {raw['schema']} is newer than {SCHEMA}")
+    members = [Member(**{k: math.nan if v is None else v for k, v in m.items()}) for m in raw["members"]]
+    fields = {k: raw[k] for k in ("status", "counts", "seconds", "versions", "error")}
+    return Record(spec_from_json(raw["spec"]), members=members, **fields)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: null stands for it."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

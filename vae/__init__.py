@@ -1,0 +1,1 @@
+"""Variational autoencoders whose latent spaces differ in posterior collapse: train, measure, load."""

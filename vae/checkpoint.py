@@ -1,0 +1,97 @@
+"""Trained weights and what made them, to and from safetensors. Nothing in such a file is ever executed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from vae.errors import UnusableError
+from vae.model import VAE
+from vae.networks import Architecture
+
+LARGEST = 256 * 2**20  # bytes; the largest of our own is 6 MB
+KEY = "lso-bench"  # of our JSON in the safetensors metadata
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header so that `path` is, at every moment, absent, the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    whole = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+    try:
+        with part.open("wb") as f:
+            f.write(save(whole, {KEY: json.dumps(header)}))
+            f.flush()
+            os.fsync(f.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a file made by `write`.
+
+    Raises:
+        UnusableError: missing, too large, damaged or not ours.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UnusableError(f"{path} is no checkpoint of ours: larger than {LARGEST >> 20} MB.")
+        with safe_open(path, "pt") as f:
+            header = json.loads((f.metadata() or {}).get(KEY, "null"))
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118, not a dict
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UnusableError(f"{path} is damaged or no safetensors file ({error}).") from error
+    if not isinstance(header, dict):
+        raise UnusableError(f"{path} is a safetensors file without the header {KEY!r}; was it made by this program?")
+    return tensors, header
+
+
+def save_model(path: Path, vae: VAE, header: Mapping[str, Any]) -> None:
+    """The weights of `vae`, its architecture, and `header`: whatever says how it was made."""
+    write(path, vae.state_dict(), {**header, "arch": asdict(vae.arch)})
+
+
+def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
+    """A model in evaluation mode and its header.
+
+    Raises:
+        UnusableError: as `read`, or the weights do not fit the architecture or are not finite.
+    """
+    tensors, header = read(path)
+    vae = VAE(_architecture(path, header.get("arch")))
+    wanted = vae.state_dict()
+    if tensors.keys() != wanted.keys():
+        odd = sorted(tensors.keys() ^ wanted.keys())
+        raise UnusableError(f"{path} does not fit its architecture: missing or left over: {', '.join(odd[:3])}.")
+    for key, tensor in tensors.items():
+        if tensor.shape != wanted[key].shape:
+            raise UnusableError(f"{path}: wanted {key} of shape {tuple(wanted[key].shape)}, got {tuple(tensor.shape)}.")
+        if not torch.isfinite(tensor).all():
+            raise UnusableError(f"{path}: {key} holds values that are not finite.")
+    vae.load_state_dict(tensors)
+    return vae.eval(), header
+
+
+def sha256(path: Path) -> str:
+    """Of the file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _architecture(path: Path, settings: object) -> Architecture:
+    try:
+        assert isinstance(settings, dict)
+        arch = Architecture(**{**settings, "kernels": tuple(settings["kernels"])})
+        numbers = [arch.size, arch.latent, arch.encoder, arch.hidden, arch.channels, *arch.kernels]
+        assert all(type(n) is int and 0 < n <= 1024 for n in numbers) and len(arch.kernels) <= 64
+    except (AssertionError, TypeError, KeyError) as error:
+        raise UnusableError(f"{path}: its header describes no architecture that we know.") from error
+    return arch

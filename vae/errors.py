@@ -1,0 +1,5 @@
+"""The errors that this package raises on purpose."""
+
+
+class UnusableError(Exception):
+    """A data set or checkpoint that is missing, damaged or not what was asked for."""

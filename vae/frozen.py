@@ -1,0 +1,58 @@
+"""A trained model made ready for search: the same outputs with less work."""
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from vae.model import VAE
+from vae.networks import CausalConv2d, PixelCNN
+
+
+def freeze(vae: VAE) -> VAE:
+    """A copy in evaluation mode without weight gradients, batch norm folded into the convolutions before it, and
+    the PixelCNN's path from the code to its first layer multiplied out into one linear map.
+    """
+    frozen = deepcopy(vae).eval().requires_grad_(False)
+    for module in list(frozen.modules()):
+        if isinstance(module, nn.Sequential):
+            _fold(module)
+    if isinstance(frozen.decoder, PixelCNN):
+        _multiply_out(frozen.decoder)
+    return frozen
+
+
+def _fold(layers: nn.Sequential) -> None:
+    """Each pair of convolution and batch norm, into the convolution alone."""
+    for i in range(len(layers) - 1):
+        conv, norm = layers[i], layers[i + 1]
+        if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d | CausalConv2d | nn.ConvTranspose2d):
+            _fold_pair(conv, norm, transposed=isinstance(conv, nn.ConvTranspose2d))
+            layers[i + 1] = nn.Identity()
+
+
+def _fold_pair(conv: nn.Conv2d | CausalConv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d, transposed: bool) -> None:
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias, transposed
+    )
+
+
+def _multiply_out(decoder: PixelCNN) -> None:
+    """of_code as one Linear, with the batch norm after the sum of both parts folded into both of them."""
+    linear, shape, conv = decoder.of_code
+    norm = decoder.entry[0]
+    assert isinstance(linear, nn.Linear) and isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    _fold_pair(conv, norm, transposed=False)  # takes the shift of the norm; the image part takes its scale alone
+    assert norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    decoder.of_image.weight.mul_(scale[:, None, None, None])
+    decoder.entry[0] = nn.Identity()
+    offset = conv(shape(linear.bias[None]))  # (1, c, h, w)
+    columns = conv(shape(linear.weight.T)) - conv(torch.zeros_like(shape(linear.bias[None])))  # (d, c, h, w)
+    whole = nn.Linear(linear.in_features, offset.numel()).requires_grad_(False)
+    whole.weight.copy_(columns.flatten(1).T)
+    whole.bias.copy_(offset.flatten())
+    decoder.of_code = nn.Sequential(whole, nn.Unflatten(1, offset.shape[1:])).to(offset.device)

@@ -1,0 +1,36 @@
+"""The model: an encoder and a decoder as conditional distributions."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Distribution, Independent, Normal
+
+from vae.networks import Architecture, ConvDecoder, Encoder, PixelCNN
+
+
+class VAE(nn.Module):
+    """q(z|x), a diagonal normal, and p(x|z), a Bernoulli a pixel. Source: Kingma & Welling 2014."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        self.arch = arch
+        self.encoder = Encoder(arch)
+        self.decoder = PixelCNN(arch) if arch.kernels else ConvDecoder(arch)
+
+    def encode(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
+        """q(z|x): batch (b,), event (d,)."""
+        mean, log_variance = self.encoder(x).chunk(2, dim=-1)  # (b, d) each
+        return Independent(Normal(mean, (log_variance / 2).exp(), validate_args=False), 1)
+
+    def decode(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b 1 h w"] | None = None) -> Distribution:
+        """p(x|z): batch (b,), event (1, h, w).
+
+        `teacher` is the image that an autoregressive decoder is conditioned on: each pixel of the result depends
+        on z and on the teacher's pixels above it and to its left. A ConvDecoder does not look at it.
+        """
+        return Independent(Bernoulli(logits=self.decoder(z, teacher), validate_args=False), 3)
+
+    def prior(self, like: Tensor) -> Distribution:
+        """p(z) = N(0, I): batch (), event (d,), on the device of `like`."""
+        zero = torch.zeros(self.arch.latent, device=like.device, dtype=like.dtype)
+        return Independent(Normal(zero, torch.ones_like(zero), validate_args=False), 1)

@@ -1,0 +1,182 @@
+"""The networks: a ResNet encoder, a PixelCNN decoder and a transposed-convolution decoder.
+
+Layer sizes: He et al. 2019, "Lagging Inference Networks", appendix B.3, and their public code, which
+"Neighbor Embedding Variational Autoencoder" (arXiv 2103.11349, section 5) says it follows.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of one encoder and decoder for square grey images."""
+
+    size: int = 28  # pixels a side
+    latent: int = 32  # latent dimensions, d
+    encoder: int = 64  # channels of the residual blocks
+    hidden: int = 512  # channels between the blocks and the code
+    channels: int = 64  # channels of the decoder
+    kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5, 5, 5, 3, 3, 3, 3)  # one a PixelCNN layer; none: not autoregressive
+    skips: bool = True  # residual blocks across every three PixelCNN layers
+
+
+ARCHITECTURES = {
+    "paper": Architecture(),
+    "small": Architecture(encoder=32, hidden=128, channels=32, kernels=(7, 7, 7, 5, 5, 3, 3), skips=False),
+    "conv": Architecture(encoder=32, hidden=128, channels=32, kernels=()),
+}
+
+
+class CausalConv2d(nn.Module):
+    """A masked convolution that multiplies only the rows of its kernel that the mask leaves.
+
+    Mask "A" hides the centre pixel, "B" shows it. Source: van den Oord et al. 2016, "Pixel Recurrent Neural
+    Networks", section 3.4. A full k x k masked kernel gives the same output with 2k / (k + 1) times the work.
+    """
+
+    mask: Tensor
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, mask: str, bias: bool = False):
+        super().__init__()
+        self.pad = kernel // 2
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, self.pad + 1, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        visible = torch.ones(self.pad + 1, kernel)
+        visible[-1, self.pad + (mask == "B") :] = 0
+        self.register_buffer("mask", visible, persistent=False)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
+        # Padding the top needs padding the bottom too; the rows that the bottom adds are cut off again.
+        y = conv2d(x, self.weight * self.mask, self.bias, padding=(self.pad, self.pad))
+        return y[:, :, : x.shape[-2]]
+
+
+class Residual(nn.Module):
+    """elu(main(x) + shortcut(x))."""
+
+    def __init__(self, main: nn.Module, shortcut: nn.Module):
+        super().__init__()
+        self.main, self.shortcut = main, shortcut
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o v u"]:
+        return nn.functional.elu(self.main(x) + self.shortcut(x))
+
+
+def halving_block(inputs: int, outputs: int) -> Residual:
+    """Two 3 x 3 convolutions, the first of stride 2, around a 1 x 1 shortcut of stride 2."""
+    main = nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ELU(),
+        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+    return Residual(main, nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=2, bias=False), nn.BatchNorm2d(outputs)))
+
+
+def causal_block(channels: int, kernel: int) -> Residual:
+    """A bottleneck around a masked convolution: 1 x 1 to half the channels, k x k of mask B, 1 x 1 back."""
+    half = channels // 2
+    main = nn.Sequential(
+        nn.Conv2d(channels, half, 1, bias=False),
+        nn.BatchNorm2d(half),
+        nn.ELU(),
+        CausalConv2d(half, half, kernel, "B"),
+        nn.BatchNorm2d(half),
+        nn.ELU(),
+        nn.Conv2d(half, channels, 1, bias=False),
+        nn.BatchNorm2d(channels),
+    )
+    return Residual(main, nn.Identity())
+
+
+class Encoder(nn.Module):
+    """Images to 2d numbers each: the mean and the log standard deviation of q(z|x)."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        side = -(-arch.size // 8)  # three halvings, rounded up: 28 -> 14 -> 7 -> 4
+        self.main = nn.Sequential(
+            halving_block(1, arch.encoder),
+            halving_block(arch.encoder, arch.encoder),
+            halving_block(arch.encoder, arch.encoder),
+            nn.Conv2d(arch.encoder, arch.hidden, side, bias=False),
+            nn.BatchNorm2d(arch.hidden),
+            nn.ELU(),
+            nn.Flatten(),
+            nn.Linear(arch.hidden, 2 * arch.latent),
+        )
+
+    def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b e"]:
+        return self.main(x)
+
+
+class PixelCNN(nn.Module):
+    """Codes and the image that came before each pixel, to the logits of that pixel.
+
+    The first layer is linear in image and code, so it is the sum of a part of each: `of_image` (mask A) and
+    `of_code` (not masked: every pixel sees the whole code).
+    """
+
+    autoregressive = True
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        maps, c, (first, *rest) = 4, arch.channels, arch.kernels  # 4 maps of the code: He et al. 2019
+        self.of_image = CausalConv2d(1, c, first, "A")
+        self.of_code = nn.Sequential(
+            nn.Linear(arch.latent, maps * arch.size**2),
+            nn.Unflatten(1, (maps, arch.size, arch.size)),
+            nn.Conv2d(maps, c, first, padding=first // 2, bias=False),
+        )
+        self.entry = nn.Sequential(nn.BatchNorm2d(c), nn.ELU())
+        self.layers = nn.ModuleList(causal_block(c, k) for k in rest)
+        self.skips = nn.ModuleList(causal_block(c, k) for k in arch.kernels[1:-1]) if arch.skips else None
+        self.exit = nn.Sequential(nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c), nn.ELU(), nn.Conv2d(c, 1, 1))
+
+    def forward(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+        return self.rest(self.of_image(teacher) + self.of_code(z))
+
+    def rest(self, first: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        """The logits, from the sum of the two parts of the first layer."""
+        outputs = [self.entry(first)]
+        for i, layer in enumerate(self.layers):
+            x = outputs[-1]
+            if self.skips and i >= 2:
+                x = x + self.skips[i - 2](outputs[i - 2])
+            outputs.append(layer(x))
+        return self.exit(outputs[-1] + self.skips[-1](outputs[-3]) if self.skips else outputs[-1])
+
+
+class ConvDecoder(nn.Module):
+    """Codes to logits by transposed convolutions; every pixel depends on the code alone."""
+
+    autoregressive = False
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        side, c = arch.size // 4, arch.channels
+        self.main = nn.Sequential(
+            nn.Linear(arch.latent, arch.hidden),
+            nn.ELU(),
+            nn.Linear(arch.hidden, 2 * c * side**2, bias=False),
+            nn.Unflatten(1, (2 * c, side, side)),
+            nn.BatchNorm2d(2 * c),
+            nn.ELU(),
+            nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(c),
+            nn.ELU(),
+            nn.ConvTranspose2d(c, c, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(c),
+            nn.ELU(),
+            nn.Conv2d(c, 1, 3, padding=1),
+        )
+
+    def forward(self, z: Float[Tensor, "b d"], teacher: None = None) -> Float[Tensor, "b 1 h w"]:
+        return self.main(z)

@@ -1,0 +1,35 @@
+"""Settings of a frozen dataclass from text: `reduction=sum,sample=false`."""
+
+from dataclasses import fields, replace
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")  # a frozen dataclass
+
+
+def with_settings(made: T, text: str) -> T:
+    """`made` with the settings that `text` gives; a setting's type is that of its default.
+
+    Raises:
+        ValueError: a setting that it does not have, or a value of another type.
+    """
+    hints = get_type_hints(type(made))
+    known = [f.name for f in fields(made) if type(getattr(made, f.name)) in (bool, int, float, str)]  # pyright: ignore[reportArgumentType]
+    values: dict[str, Any] = {}
+    for item in text.split(",") if text else []:
+        key, _, value = item.partition("=")
+        if key not in known:
+            raise ValueError(f"{type(made).__name__} has no setting {key!r}; there are {', '.join(known)}.")
+        values[key] = _value(key, value, getattr(made, key), hints[key])
+    return replace(made, **values)  # pyright: ignore[reportArgumentType]
+
+
+def _value(key: str, text: str, default: object, hint: object) -> object:
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    if choices and text not in choices:
+        raise ValueError(f"{key} is one of {', '.join(map(repr, choices))}, not {text!r}.")
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        return type(default)(text)  # pyright: ignore[reportCallIssue]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{key} is a {type(default).__name__}, not {text!r}.") from error
