@@ -66,11 +66,12 @@ def run(
     if dry_run:
         _dry_run(planned, results)
         return
+    on = _device(device)
     store = Store(results)
     todo = [p for p in planned if p.spec not in store]
     if len(todo) < len(planned):
         _say(f"{len(planned) - len(todo)} of {len(planned)} runs are done already, in {results}.")
-    _execute(todo, store, data_dir, _device(device), quiet)
+    _execute(todo, store, data_dir, on, quiet)
     records = _chosen(store, {p.spec.key for p in planned})
     _print_comparison(records, [store], json, csv=False)
     for path in _pictures(store, records, {p.spec.key: p.checkpoint for p in planned}):

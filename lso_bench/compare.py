@@ -20,6 +20,9 @@ from lso_bench.spec import Spec
 
 GROUP = ("task", "searcher", "model", "arch", "latent", "max_steps", "budget", "box")
 
+STATISTICS = ("n", "censored", "median", "low", "high", "q25", "q75", "mean")
+COLUMNS = ("measure", "start", "threshold", *STATISTICS)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -43,7 +46,7 @@ def compare(
     for group, same in groupby(sorted(usable, key=_sort_key), key=_group):
         runs = list(same)
         rows += [dict(zip(GROUP, group, strict=True)) | m for m in _measures(runs, trace, tensors)]
-    return Comparison(pd.DataFrame(rows), notes + list(_warnings(usable)))
+    return Comparison(pd.DataFrame(rows, columns=[*GROUP, *COLUMNS]), notes + list(_warnings(usable)))
 
 
 def _group(record: Record) -> tuple:
@@ -91,7 +94,7 @@ def _members(runs: list[Record]) -> pd.DataFrame:
     )
 
 
-def _joint(record: Record, trace: pd.DataFrame, start: str, threshold: float) -> dict[str, float]:
+def _joint(record: Record, trace: pd.DataFrame, start: str, threshold: float) -> dict[str, int | float]:
     """The step at which the mean loss over all instances met the threshold: they stop together."""
     every = record.spec.check_every
     checked = trace[(trace.start == start) & (trace.step % every == 0)]
@@ -118,7 +121,7 @@ def _pairs(record: Record, tensors: dict[str, Tensor], a: str, b: str) -> pd.Dat
     )
 
 
-def _statistics(rows: pd.DataFrame, column: str, censored: float = np.inf) -> dict[str, float]:
+def _statistics(rows: pd.DataFrame, column: str, censored: float = np.inf) -> dict[str, int | float]:
     """n, how many of them are censored, and what the others' order says."""
     table = rows.assign(run=rows.groupby("instance").cumcount()).pivot(index="instance", columns="run", values=column)
     values = table.to_numpy(dtype=float)  # (instances, runs)
@@ -130,7 +133,9 @@ def _statistics(rows: pd.DataFrame, column: str, censored: float = np.inf) -> di
     low, high = _interval(values) if len(flat) > 1 and np.isfinite(flat).all() else (math.nan, math.nan)
     mean = float(flat.mean()) if len(flat) and np.isfinite(flat).all() else math.nan
     names = ("n", "censored", "median", "low", "high", "q25", "q75", "mean")
-    return dict(zip(names, (values.size, lost, median, low, high, quartiles[0], quartiles[2], mean), strict=True))
+    return dict(
+        zip(names, (values.size, lost, median, low, high, float(quartiles[0]), float(quartiles[2]), mean), strict=True)
+    )
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

@@ -176,7 +176,7 @@ def _note(found: Search, step: int, z: Tensor, y: Tensor, active: Tensor) -> Non
     loss = -y.gather(1, best[:, None]).squeeze(1).cpu()
     code = z.gather(1, best[:, None, None].expand(-1, 1, z.shape[2])).squeeze(1).cpu()
     found.loss[active], found.z[active], found.steps[active] = loss[active], code[active], step
-    if step % (10 if step <= 1000 else 100) == 0:
+    if step < 10 or step % (10 if step <= 1000 else 100) == 0:
         found.trace.append((step, found.loss.clone()))
     found.thresholds.see(step, found.loss, found.z)
 

@@ -188,9 +188,14 @@ def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:
 def _from_json(raw: dict[str, Any]) -> Record:
     if raw["schema"] > SCHEMA:
         raise ValueError(f"schema {raw['schema']} is newer than {SCHEMA}")
-    members = [Member(**{k: math.nan if v is None else v for k, v in m.items()}) for m in raw["members"]]
+    members = [_member(m) for m in raw["members"]]
     fields = {k: raw[k] for k in ("status", "counts", "seconds", "versions", "error")}
     return Record(spec_from_json(raw["spec"]), members=members, **fields)
+
+
+def _member(raw: dict[str, Any]) -> Member:
+    values: dict[str, Any] = {k: math.nan if v is None else v for k, v in raw.items()}
+    return Member(**values)
 
 
 def _finite(value: Any) -> Any:

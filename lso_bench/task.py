@@ -1,7 +1,7 @@
 """What a task plugin writes: a score for images."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,11 +21,11 @@ class Task(ABC):
     def score(self, x: Float[Tensor, "k n *shape"]) -> Float[Tensor, "k n"]:
         """Higher is better; every sample is scored on its own."""
 
-    def bind(self, test: Float[Tensor, "t *shape"]) -> Self:
+    def bind(self, test: Float[Tensor, "t *shape"]) -> "Task":
         """The task with what it needs of the test set; called once before a run (default: nothing)."""
         return self
 
-    def at(self, instances: Int[Tensor, " k"]) -> Self:
+    def at(self, instances: Int[Tensor, " k"]) -> "Task":
         """The same task for these instances, one after the other (default: they do not differ)."""
         return self
 

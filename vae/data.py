@@ -119,8 +119,8 @@ def _cached(name, make) -> NDArray[np.uint8]:
         content, digest = path.read_bytes(), path.with_suffix(".sha256").read_text()
         if hashlib.sha256(content).hexdigest() == digest:
             return np.load(io.BytesIO(content), allow_pickle=False)
-    except FileNotFoundError:
-        pass
+    except OSError:
+        pass  # not there yet
     images = make()
     buffer = io.BytesIO()
     np.save(buffer, images)
@@ -193,7 +193,8 @@ def _download(name: str, folder: Path, files: str) -> None:
 
         download(name, folder)
     except (OSError, RuntimeError, ImportError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
         raise UnusableError(
-            f"No {name} in {folder}, and downloading it failed ({type(error).__name__}: {error}). Put {files} there, "
+            f"No {name} in {folder}, and downloading it failed ({why}). Put {files} there, "
             "or say --data-dir; the task glyphs50 needs no download."
         ) from error

@@ -27,7 +27,7 @@ def _letters(font: Path) -> set[str]:
     """The letters that a font really contains: Unicode category Lu, Ll or Lo, without a decomposition."""
     from fontTools.ttLib import TTFont
 
-    codes = TTFont(font).getBestCmap()
+    codes = TTFont(font).getBestCmap() or {}
     return {c for c in map(chr, codes) if unicodedata.category(c) in ("Lu", "Ll", "Lo") and not _composed(c)}
 
 

@@ -178,5 +178,5 @@ class ConvDecoder(nn.Module):
             nn.Conv2d(c, 1, 3, padding=1),
         )
 
-    def forward(self, z: Float[Tensor, "b d"], teacher: None = None) -> Float[Tensor, "b 1 h w"]:
+    def forward(self, z: Float[Tensor, "b d"], teacher: Tensor | None = None) -> Float[Tensor, "b 1 h w"]:
         return self.main(z)

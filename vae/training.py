@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from vae.data import Dataset, binarise
 from vae.errors import UnusableError
 from vae.metrics import measure
 from vae.model import VAE
-from vae.networks import ARCHITECTURES, Architecture
+from vae.networks import ARCHITECTURES
 from vae.objectives import Objective
 from vae.zoo import Model, objective
 
@@ -44,7 +44,7 @@ class Progress:
     done: int  # batches of all epochs
     total: int
     images_per_second: float
-    history: list[dict[str, float]]  # a row an epoch, on the validation images
+    history: list[dict[str, int | float]]  # a row an epoch, on the validation images
 
 
 def train(
@@ -101,7 +101,7 @@ def rate_weight(loss: Objective, epoch: float, anneal_epochs: float) -> float:
 
 
 @torch.no_grad()
-def validate(vae: VAE, loss: Objective, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, float]:
+def validate(vae: VAE, loss: Objective, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, int | float]:
     """-ELBO, distortion, KL and penalty in nats, means over the images of `x`, one code drawn for each."""
     vae.eval()
     with torch.compiler.set_stance("force_eager"):
@@ -111,7 +111,7 @@ def validate(vae: VAE, loss: Objective, x: Float[Tensor, "n 1 h w"], device: str
     return {"nelbo": parts["distortion"] + parts["rate"], "kl": parts.pop("rate"), **parts}
 
 
-def made_by(plan: Plan, data: Dataset, history: list[dict[str, float]]) -> dict[str, Any]:
+def made_by(plan: Plan, data: Dataset, history: list[dict[str, int | float]]) -> dict[str, Any]:
     """The header of a checkpoint: what made it."""
     versions = {"torch": str(torch.__version__)}
     return {**_of(plan), "data_sha256": data.sha256, "versions": versions, "history": history}
@@ -124,11 +124,10 @@ def _step(vae: nn.Module, optimizer: Adam, loss: Tensor, clip: float) -> None:
     optimizer.step()
 
 
-def _begin(plan: Plan, state: Path, device: str) -> tuple[VAE, Adam, list[dict[str, float]]]:
+def _begin(plan: Plan, state: Path, device: str) -> tuple[VAE, Adam, list[dict[str, int | float]]]:
     """A fresh model, or the one that an interrupted training left."""
     torch.manual_seed(plan.model.seed)
-    sizes = asdict(ARCHITECTURES[plan.model.arch]) | {"latent": plan.model.latent}
-    vae = VAE(Architecture(**sizes)).to(device)
+    vae = VAE(replace(ARCHITECTURES[plan.model.arch], latent=plan.model.latent)).to(device)
     optimizer = Adam(vae.parameters(), lr=plan.lr)
     if not state.exists():
         return vae, optimizer, []
@@ -141,7 +140,7 @@ def _begin(plan: Plan, state: Path, device: str) -> tuple[VAE, Adam, list[dict[s
     return vae, optimizer, header["history"]
 
 
-def _keep(plan: Plan, state: Path, vae: VAE, optimizer: Adam, history: list[dict[str, float]]) -> None:
+def _keep(plan: Plan, state: Path, vae: VAE, optimizer: Adam, history: list[dict[str, int | float]]) -> None:
     """All that the next epoch needs."""
     moments = optimizer.state_dict()["state"]
     tensors = {f"vae.{k}": t for k, t in vae.state_dict().items()}

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pandas as pd
 from rich.console import Group, RenderableType
@@ -19,7 +20,7 @@ def terminal(comparison: Comparison) -> RenderableType:
     """Three tables for each group of runs that differ in the model alone, and the notes."""
     parts: list[RenderableType] = []
     for key, rows in comparison.measures.groupby(WITHIN, dropna=False, sort=False):
-        named = dict(zip(WITHIN, key, strict=True))
+        named: dict[str, Any] = dict(zip(WITHIN, cast(tuple, key), strict=True))
         parts += [Text(_title(named), style="bold"), _losses(rows), _iterations(rows, named["max_steps"])]
         parts += [_pairs(rows)]
     parts += [Text(f"! {note}", style="yellow") for note in comparison.notes]
@@ -72,10 +73,11 @@ def _iterations(rows: pd.DataFrame, most: int) -> Table:
     table = _table(title, "model", "start", *(f"{t:g}" for t in thresholds))
     for measure, label in (("iterations", ""), ("joint_iterations", " all together")):
         own = rows[rows.measure == measure]
-        for (model, start), line in own.groupby(["model", "start"], sort=False):
+        for key, line in own.groupby(["model", "start"], sort=False):
+            model, start = cast(tuple[str, str], key)
             by = line.set_index("threshold").to_dict("index")
             cells = (_steps(by[t], most) for t in thresholds)
-            table.add_row(escape(str(model)), f"{escape(str(start))}{label}", *cells)
+            table.add_row(escape(model), f"{escape(start)}{label}", *cells)
     return table
 
 
@@ -102,7 +104,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _of(rows: pd.DataFrame, measure: str) -> Iterator[dict]:
-    yield from rows[rows.measure == measure].to_dict("records")
+    yield from cast(pd.DataFrame, rows[rows.measure == measure]).to_dict("records")
 
 
 def _head(row: dict) -> tuple[str, str, str]:

@@ -1,0 +1,89 @@
+"""One step of Adam on 50 images from 2 starts: lockstep on the frozen decoder, against two plain ways.
+
+    python benchmarks/adam.py [--steps 5] [--threads 2]
+
+Prints the median seconds and the range for (a) ours, (b) the same batch on the network as trained (evaluation mode,
+batch norm not folded, gradients to the weights too), (c) one image and start after the other on that network, all
+in turns in this one process, and the largest difference between the images of (a) and (b).
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from lso_bench.space import Space
+from vae.model import VAE
+from vae.networks import ARCHITECTURES
+
+IMAGES, STARTS = 50, 2
+
+
+def lockstep(space: Space, z: Tensor, x: Tensor) -> None:
+    """All images and starts in one batch, as `lso-bench run` does it."""
+    z.grad = None
+    (space.decode(z.unsqueeze(1)).squeeze(1) - x).square().sum().backward()
+
+
+def plain(vae: VAE, z: Tensor, x: Tensor) -> None:
+    """The network as it was trained."""
+    z.grad = None
+    (vae.decode(z, x).mean - x).square().sum().backward()
+
+
+def one_by_one(vae: VAE, z: Tensor, x: Tensor) -> None:
+    """One image and start after the other."""
+    for i in range(len(z)):
+        plain(vae, z[i : i + 1].detach().requires_grad_(), x[i : i + 1])
+
+
+def timed(ways: dict[str, Callable[[], None]], steps: int) -> dict[str, list[float]]:
+    """Seconds of each way, by turns, after one of each to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for step in range(steps + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if step > 0:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(0)
+    vae = VAE(ARCHITECTURES["small"]).eval()
+    x = (torch.rand(IMAGES, 1, 28, 28) < 0.1).float().repeat(STARTS, 1, 1, 1)
+    z = torch.randn(IMAGES * STARTS, 32).requires_grad_()
+    space = Space(vae, x)
+    with torch.no_grad():
+        difference = (space.decode(z.unsqueeze(1)).squeeze(1) - vae.decode(z, x).mean).abs().max().item()
+    seconds = timed(
+        {
+            "lockstep, frozen": lambda: lockstep(space, z, x),
+            "one batch, as trained": lambda: plain(vae, z, x),
+            "one image at a time, as trained": lambda: one_by_one(vae, z, x),
+        },
+        given.steps,
+    )
+    ours = median(seconds["lockstep, frozen"])
+    print(f"{IMAGES} images x {STARTS} starts, small, {given.threads} threads, {given.steps} steps each")
+    for name, s in seconds.items():
+        print(f"{name:32}{median(s):8.3f} s ({min(s):.3f} .. {max(s):.3f}){median(s) / ours:8.1f} x")
+    print(f"largest difference of the images: {difference:.1e}")
+
+
+if __name__ == "__main__":
+    main()

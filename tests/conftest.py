@@ -1,0 +1,85 @@
+"""What all tests share: shapes and types checked while they run, one thread, folders of their own."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from jaxtyping import install_import_hook
+
+install_import_hook(["lso_bench", "vae", "tasks"], "beartype.beartype")
+
+import pytest
+import torch
+
+from vae.checkpoint import save_model
+from vae.data import Dataset, binarise
+from vae.model import VAE
+from vae.networks import Architecture
+from vae.zoo import Model
+
+torch.set_num_threads(1)
+
+TINY = Architecture(latent=4, encoder=4, hidden=8, channels=4, kernels=(7, 5, 3), skips=False)
+
+
+@pytest.fixture(autouse=True)
+def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads or writes the user's checkpoints."""
+    monkeypatch.setenv("LSO_BENCH_CHECKPOINTS", str(tmp_path / "checkpoints"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Data sets are read once for all tests, never from the user's cache."""
+    os.environ["LSO_BENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def vae() -> VAE:
+    """A tiny model with random weights and batch-norm statistics of its own."""
+    return random_vae(TINY)
+
+
+def random_vae(arch: Architecture, seed: int = 0) -> VAE:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made = VAE(arch)
+        for m in made.modules():
+            if isinstance(m, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(m.weight, 0.5, 1.5)
+                torch.nn.init.normal_(m.bias, std=0.3)
+                assert m.running_mean is not None and m.running_var is not None
+                m.running_mean.normal_(std=0.3)
+                m.running_var.uniform_(0.5, 1.5)
+        return made.eval()
+
+
+def squares(count: int, seed: int = 0) -> torch.Tensor:
+    """Binary images of one filled square each, (count, 1, 28, 28)."""
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.zeros(count, 1, 28, 28)
+    for image in x:
+        (i, j), side = (
+            torch.randint(2, 16, (2,), generator=rng).tolist(),
+            4 + int(torch.randint(8, (1,), generator=rng)),
+        )
+        image[:, i : i + side, j : j + side] = 1
+    return x
+
+
+@pytest.fixture
+def square_data() -> Dataset:
+    """A data set small enough to train on in a test."""
+    grey = (squares(120) * 230).to(torch.uint8)
+    fixed = torch.Generator().manual_seed(0)
+    return Dataset("omniglot", grey, binarise(grey[:20], fixed), binarise(grey[20:60], fixed), "of squares")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A tiny model saved where `vae` trained on glyphs with 4 latent dimensions is looked for."""
+    path = tmp_path / "checkpoints" / Model("vae", "glyphs", "small", 4).file
+    save_model(path, random_vae(TINY), {"made": "by a test"})
+    return path

@@ -1,0 +1,164 @@
+"""The command line as a user meets it: real processes, their output and exit status."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vae.checkpoint import load_model, save_model
+from vae.zoo import Model
+
+PROGRAM = [sys.executable, "-c", "from lso_bench.cli import main; main()"]
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Run the program in an empty folder; its output, errors and exit status."""
+
+    def run(*arguments, **more):
+        environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(tmp_path / "checkpoints")}
+        given = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 200}
+        return subprocess.run([*PROGRAM, *map(str, arguments)], **(given | more))
+
+    return run
+
+
+SHORT = ("--task", "glyphs50", "--latent", "4", "--max-steps", "2", "--device", "cpu")
+
+
+def fails(done, status, *says):
+    """It ended with that status, one line on stderr that says all this, nothing on stdout and no traceback."""
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    for text in says:
+        assert text in done.stderr
+
+
+def test_run_compare_and_run_again(call, checkpoint, tmp_path):
+    first = call("run", "--model", "vae", *SHORT)
+    assert first.returncode == 0, first.stderr
+    assert "glyphs50" in first.stdout and "random" in first.stdout and "encoder" in first.stdout
+    pictures = [Path(line.removeprefix("picture: ")) for line in first.stderr.splitlines() if "picture" in line]
+    assert len(pictures) == 2 and all((tmp_path / p).read_bytes().startswith(b"\x89PNG") for p in pictures)
+
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.glob("results/runs/*/*/*")}
+    again = call("run", "--model", "vae", *SHORT)
+    assert "1 of 1 runs are done already" in again.stderr
+    assert files == {p: p.stat().st_mtime_ns for p in tmp_path.glob("results/runs/*/*/*")}
+    assert again.stdout == first.stdout
+
+    rows = json.loads(call("compare", "results", "--json").stdout)["measures"]
+    table = list(csv.DictReader(io.StringIO(call("compare", "results", "--csv").stdout)))
+    assert len(rows) == len(table) and {r["measure"] for r in rows} >= {"loss", "iterations", "gap", "distance"}
+    assert all(r["n"] == 50 for r in rows if r["measure"] in ("loss", "gap", "iterations"))
+    assert call("compare", "results").stdout == first.stdout
+
+
+def test_grid_of_seeds_and_dry_run(call, checkpoint, tmp_path):
+    dry = call("run", "--model", "vae", "--seed", "0,1,2", *SHORT, "--dry-run")
+    assert dry.returncode == 0 and dry.stdout.count("to do") == 3
+    assert not (tmp_path / "results").exists()
+
+
+def test_lists(call):
+    assert "nevae_se" in call("list", "models").stdout
+    assert "omniglot50" in call("list", "tasks").stdout
+    assert "adam" in call("list", "searchers").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "--model", "nevae", "--task", "glyphs50"), ["No model 'nevae'", "Did you mean 'nevae_se'?"]),
+        (("run", "--model", "vae", "--task", "omniglot51"), ["No task", "Did you mean 'omniglot50'?"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--searcher", "adm"), ["Did you mean 'adam'?"]),
+        (("run", "--model", "vae:x=1", "--task", "glyphs50"), ["no setting 'x'"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--arch", "smal"), ["Did you mean 'small'?"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--seed", "one"), ["whole numbers"]),
+        (("run", "--model", "vae,", "--task", "glyphs50"), ["names separated by commas"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--protocol", "papr"), ["Did you mean 'paper'?"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--device", "gpu"), ["No device 'gpu'"]),
+        (("train", "--model", "vae", "--data", "omniglott"), ["Did you mean 'omniglot'?"]),
+        (("list", "modles"), ["Did you mean 'models'?"]),
+    ],
+)
+def test_unknown_words_end_with_status_2(call, checkpoint, arguments, says, tmp_path):
+    if "glyphs50" in arguments:
+        arguments = (*arguments, "--latent", "4")
+    fails(call(*arguments), 2, *says)
+    assert not (tmp_path / "results").exists()
+
+
+def test_missing_checkpoint_names_the_training_command(call):
+    done = call("run", "--model", "nevae_lp_7", "--task", "omniglot50", "--latent", "16")
+    fails(done, 4, "lso-bench train --model nevae_lp_7 --data omniglot --arch small --latent 16", "hour")
+
+
+def test_damaged_checkpoint_ends_with_status_4(call, checkpoint, tmp_path):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    fails(call("run", "--model", "vae", *SHORT), 4, "damaged", checkpoint.name)
+    assert not list(tmp_path.glob("results/runs/*/*"))
+
+
+def test_missing_data_ends_with_status_4(call, checkpoint, tmp_path):
+    vae, header = load_model(checkpoint)
+    save_model(checkpoint.parent / Model("vae", "mnist", "small", 4).file, vae, header)
+    refused = os.environ | {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    refused |= {"LSO_BENCH_CHECKPOINTS": str(checkpoint.parent)}
+    arguments = ("run", "--model", "vae", "--task", "mnist50", "--latent", "4", "--data-dir", tmp_path / "none")
+    done = call(*arguments, env=refused)
+    assert done.returncode == 4 and "glyphs50 needs no download" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_folder_without_results_ends_with_status_4(call, tmp_path):
+    fails(call("compare", tmp_path), 4, "no results folder")
+    fails(call("compare", tmp_path / "nowhere"), 4, "no results folder")
+
+
+def test_results_into_a_foreign_folder_are_refused(call, checkpoint, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "a.txt").write_text("mine")
+    fails(call("run", "--model", "vae", *SHORT, "--results", "thesis"), 4, "no results folder and not empty")
+    assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["a.txt"]
+
+
+def test_task_that_raises_is_recorded_as_failed_and_ends_with_status_3(call, checkpoint, tmp_path):
+    (tmp_path / "faulty.py").write_text(
+        "from dataclasses import dataclass\nfrom tasks.reconstruction import Reconstruction\n"
+        "@dataclass(frozen=True)\nclass Faulty(Reconstruction):\n    '''Raises.'''\n    data: str = 'glyphs'\n"
+        "    variants = {}\n    def score(self, x):\n        raise ZeroDivisionError('as written')\n"
+    )
+    done = call("run", "--model", "vae", "--task", "./faulty.py", *SHORT[2:])
+    assert done.returncode == 3 and "ZeroDivisionError: as written" in done.stderr
+    assert "Traceback" not in done.stderr and "failed" in done.stdout
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_ends_it_with_its_status_and_how_to_go_on(checkpoint, tmp_path, number, status):
+    environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(checkpoint.parent)}
+    arguments = ["run", "--model", "vae", "--task", "glyphs50", "--latent", "4", "--protocol", "paper"]
+    child = subprocess.Popen(
+        [*PROGRAM, *arguments], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stderr is not None
+    assert "0/100000" in child.stderr.readline()  # its first line of progress: the search has begun
+    time.sleep(0.2)
+    child.send_signal(number)
+    _, errors = child.communicate(timeout=30)
+    assert child.returncode == status and "The same command goes on from there" in errors
+    assert "Traceback" not in errors and not list(tmp_path.glob("results/runs/*/*"))
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("train",), ("evaluate",), ("compare",), ("list",)])
+def test_every_command_has_help(call, command):
+    done = call(*command, "-h")
+    assert done.returncode == 0 and "Usage" in done.stdout

@@ -1,0 +1,71 @@
+"""The networks: what may depend on what, and that the fast forms equal the plain ones."""
+
+import pytest
+import torch
+from conftest import random_vae
+from torch.nn.functional import conv2d
+
+from vae.frozen import freeze
+from vae.networks import ARCHITECTURES, CausalConv2d
+
+PIXELCNNS = [n for n, a in ARCHITECTURES.items() if a.kernels]
+
+
+@pytest.mark.parametrize("arch", PIXELCNNS)
+@pytest.mark.parametrize("pixel", [(0, 0), (0, 27), (5, 9), (13, 13), (27, 0), (27, 27)])
+def test_pixel_depends_only_on_teacher_pixels_before_it(arch, pixel):
+    vae, (i, j) = random_vae(ARCHITECTURES[arch]), pixel
+    x = torch.rand(1, 1, 28, 28, requires_grad=True)
+    logit = vae.decoder(torch.randn(1, 32), x)[0, 0, i, j]
+    (gradient,) = torch.autograd.grad(logit, x)
+    assert (gradient.flatten()[28 * i + j :] == 0).all()
+    if i + j > 0:
+        assert (gradient.flatten()[: 28 * i + j] != 0).any()
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_pixel_depends_on_the_whole_code(arch):
+    vae = random_vae(ARCHITECTURES[arch])
+    x = torch.rand(1, 1, 28, 28)
+    for i, j in ((0, 0), (13, 20), (27, 27)):
+        z = torch.randn(1, 32, requires_grad=True)
+        (gradient,) = torch.autograd.grad(vae.decoder(z, x)[0, 0, i, j], z)
+        assert (gradient != 0).all()
+
+
+@pytest.mark.parametrize("mask", ["A", "B"])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_cropped_convolution_equals_the_plain_masked_one(mask, kernel):
+    conv, half = CausalConv2d(3, 5, kernel, mask, bias=True), kernel // 2
+    x = torch.randn(2, 3, 28, 28)
+    full = torch.zeros(5, 3, kernel, kernel)
+    full[:, :, : half + 1] = conv.weight.detach()
+    full[:, :, half, half + (mask == "B") :] = 0
+    plain = conv2d(x, full, conv.bias, padding=half)
+    torch.testing.assert_close(conv(x), plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_frozen_model_gives_the_same_outputs(arch):
+    vae = random_vae(ARCHITECTURES[arch])
+    frozen, x, z = freeze(vae), torch.rand(4, 1, 28, 28), torch.randn(4, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(frozen.decoder(z, x), vae.decoder(z, x), atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(frozen.encode(x).mean, vae.encode(x).mean, atol=2e-5, rtol=1e-4)
+
+
+def test_freezing_leaves_the_model_itself_alone(vae):
+    before = {k: v.clone() for k, v in vae.state_dict().items()}
+    freeze(vae)
+    assert all(torch.equal(v, before[k]) for k, v in vae.state_dict().items())
+
+
+def test_frozen_model_takes_no_weight_gradients(vae):
+    assert not any(p.requires_grad for p in freeze(vae).parameters())
+
+
+def test_distributions_have_one_event_an_image(vae):
+    x = torch.rand(3, 1, 28, 28)
+    q, p = vae.encode(x), vae.decode(torch.randn(3, 4), x)
+    assert (q.batch_shape, q.event_shape) == ((3,), (4,))
+    assert (p.batch_shape, p.event_shape) == ((3,), (1, 28, 28))

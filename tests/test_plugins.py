@@ -1,0 +1,159 @@
+"""One contract kit a plugin kind, run over every plugin that is found; and the ways in."""
+
+import pickle
+
+import pytest
+import torch
+from conftest import squares
+
+from lso_bench import plugins
+from lso_bench.errors import UsageError
+from lso_bench.search import Problem
+
+
+@pytest.mark.parametrize("name", plugins.names("task"))
+class TestEveryTask:
+    """What every task promises."""
+
+    @pytest.fixture
+    def task(self, name):
+        return plugins.build("task", name).bind(squares(200))
+
+    @pytest.fixture
+    def x(self, task):
+        return torch.rand(task.instances, 3, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+
+    def test_gives_one_finite_score_a_sample(self, task, x):
+        y = task.score(x)
+        assert y.shape == x.shape[:2] and y.isfinite().all()
+
+    def test_scores_each_sample_on_its_own(self, task, x):
+        torch.testing.assert_close(task.score(x)[:, 1:2], task.score(x[:, 1:2]))
+
+    def test_scores_each_instance_on_its_own(self, task, x):
+        chosen = torch.tensor([task.instances - 1, 0])
+        torch.testing.assert_close(task.at(chosen).score(x[chosen]), task.score(x)[chosen])
+
+    def test_same_sample_same_score_and_left_unchanged(self, task, x):
+        before = x.clone()
+        assert torch.equal(task.score(x), task.score(x)) and torch.equal(x, before)
+
+    def test_nothing_beats_its_optimum(self, task, x):
+        if task.optimum is not None:
+            assert (task.score(x) <= task.optimum).all()
+        if task.has_targets:
+            assert (task.score(task.targets().unsqueeze(1)) == task.optimum).all()
+
+    def test_gives_gradients_where_it_promises_them(self, task, x):
+        x.requires_grad_()
+        if task.differentiable:
+            (gradient,) = torch.autograd.grad(task.score(x).sum(), x)
+            assert gradient.isfinite().all() and (gradient != 0).any()
+
+    def test_goes_to_a_worker_and_back(self, task, x):
+        assert torch.equal(pickle.loads(pickle.dumps(task)).score(x), task.score(x))
+
+    def test_says_what_it_is(self, name):
+        assert len(plugins.names("task")[name]) > 20
+
+
+@pytest.mark.parametrize("name", plugins.names("searcher"))
+class TestEverySearcher:
+    """What every searcher promises, on k paraboloids."""
+
+    K, D = 3, 4
+
+    def points(self, name, steps, box=None, seed=0):
+        torch.manual_seed(seed)
+        peaks = torch.linspace(-1, 1, self.K * self.D).view(self.K, 1, self.D)
+        problem = Problem(torch.zeros(self.K, self.D), box, seed)
+        search, y, seen = plugins.build("searcher", name).search(problem), None, []
+        for _ in range(steps):
+            z = next(search) if y is None else search.send(y)
+            loss = (z - peaks).square().sum(-1)
+            if z.requires_grad:
+                z.grad = None
+                loss.sum().backward()
+            seen.append((z.detach().clone(), y := -loss.detach()))
+        return seen
+
+    def test_yields_points_of_every_problem(self, name):
+        for z, _ in self.points(name, 5):
+            assert z.shape[0] == self.K and z.shape[2] == self.D and z.isfinite().all()
+
+    def test_finds_something_better(self, name):
+        seen = self.points(name, 40)
+        assert (seen[-1][1].amax(1) > seen[0][1].amax(1)).all()
+
+    def test_stays_in_the_box(self, name):
+        assert all(z.abs().max() <= 0.3 for z, _ in self.points(name, 30, box=0.3))
+
+    def test_same_seed_same_points(self, name):
+        a, b = (self.points(name, 6) for _ in range(2))
+        assert all(torch.equal(x[0], y[0]) for x, y in zip(a, b, strict=True))
+
+    def test_says_what_it_is(self, name):
+        assert len(plugins.names("searcher")[name]) > 20
+
+
+@pytest.mark.parametrize("setting", ["lr=0.01", "beta1=0.5", "beta2=0.5"])
+def test_every_setting_of_adam_changes_something(setting):
+    kit = TestEverySearcher()
+    plain, changed = kit.points("adam", 6), kit.points(f"adam:{setting}", 6)
+    assert not torch.equal(plain[-1][0], changed[-1][0])
+
+
+INK = '''"""How much of the page a glyph inks."""
+
+from dataclasses import dataclass
+
+from lso_bench import Task
+
+
+@dataclass(frozen=True)
+class Ink(Task):
+    """Minus the distance of a glyph's inked share of the page to `target`."""
+
+    target: float = 0.15  # share of the page, in [0, 1]
+    data = "glyphs"
+    optimum = 0.0
+
+    def score(self, x):
+        return -(x.mean(dim=(-3, -2, -1)) - self.target).abs()
+'''
+
+
+def test_task_comes_in_by_a_path(tmp_path):
+    (tmp_path / "ink.py").write_text(INK)
+    task = plugins.build("task", f"{tmp_path}/ink.py:target=0.5")
+    assert task.score(torch.ones(1, 1, 1, 28, 28)).item() == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import nothing_of_the_sort", "does not import"),
+        ("x = 1", "wanted one subclass"),
+        ("def f(:", "does not import"),
+    ],
+)
+def test_faulty_file_is_named_in_one_line(tmp_path, text, says):
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(UsageError, match=rf"bad\.py.*{says}"):
+        plugins.build("task", str(tmp_path / "bad.py"))
+
+
+def test_unknown_name_gets_the_nearest():
+    with pytest.raises(UsageError, match="Did you mean 'omniglot50'"):
+        plugins.build("task", "omniglot51")
+
+
+@pytest.mark.parametrize("text", ["adam:lrr=1", "adam:lr=fast"])
+def test_unknown_or_wrong_setting_is_named(text):
+    with pytest.raises(UsageError, match="lr"):
+        plugins.build("searcher", text)
+
+
+def test_missing_file_is_named():
+    with pytest.raises(UsageError, match="No file"):
+        plugins.build("task", "./nowhere.py")

@@ -1,0 +1,149 @@
+"""One run: the search loop against an independent loop, budgets, seeds, failures."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY, random_vae, squares
+
+from lso_bench.errors import UnusableError, UsageError
+from lso_bench.run import check_fit, drive, start
+from lso_bench.search import Problem
+from lso_bench.search.adam import Adam
+from lso_bench.space import Space
+from lso_bench.spec import Seeds, Spec
+from tasks.reconstruction import Reconstruction
+from vae.zoo import Model
+
+SPEC = Spec(Model("vae", "glyphs", "small", 4), "0" * 64, "glyphs50", "adam", max_steps=25, check_every=5)
+TASK = Reconstruction(data="glyphs", instances=6).bind(squares(30))
+
+
+def search(spec=SPEC, task=TASK, searcher=None, scale=1.0, reports=None):
+    """A driven search over both starts of all instances."""
+    instances = torch.arange(task.instances).repeat(2)
+    space = Space(random_vae(TINY), task.at(instances).targets())
+    starts = scale * torch.cat([start(s, spec, task, space, "cpu") for s in spec.starts])
+    note = (reports if reports is not None else []).append
+    return drive(spec, space, task, instances, searcher or Adam(), Problem(starts, spec.box, 0), note)
+
+
+def by_hand(z, image, steps, lr=0.1):
+    """The losses of one image, by a loop that shares nothing with ours but the trained network."""
+    vae, losses = random_vae(TINY), []
+    z = z.clone()[None].requires_grad_()
+    m = v = torch.zeros_like(z)
+    for t in range(1, steps + 2):
+        mean = torch.sigmoid(vae.decoder(z, image[None]))
+        loss = ((mean - image) ** 2).sum()
+        losses.append(loss.item())
+        (g,) = torch.autograd.grad(loss, z)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        z = (z - lr * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)).detach().requires_grad_()
+    return losses
+
+
+def test_adam_in_lockstep_equals_a_plain_loop_over_single_images():
+    spec = replace(SPEC, thresholds=(-1e9,))  # nothing converges
+    found = search(spec)
+    curves = torch.stack([loss for step, loss in found.trace if step % 10 == 0], dim=1)  # (k, recorded)
+    instances = torch.arange(6)
+    space = Space(random_vae(TINY), TASK.targets())
+    starts = torch.cat([start(s, spec, TASK, space, "cpu") for s in spec.starts])
+    for k in range(12):
+        alone = by_hand(starts[k], TASK.targets()[instances.repeat(2)[k]], 25)
+        torch.testing.assert_close(curves[k], torch.tensor(alone)[[0, 10, 20]], rtol=1e-4, atol=1e-3)
+
+
+def test_members_that_leave_do_not_change_the_others():
+    loose, strict = search(replace(SPEC, thresholds=(0.5,))), search(replace(SPEC, thresholds=(-1e9,)))
+    stayed = loose.steps == SPEC.max_steps
+    assert 0 < stayed.sum() < 12
+    torch.testing.assert_close(loose.loss[stayed], strict.loss[stayed], rtol=1e-4, atol=1e-4)
+
+
+def test_converged_members_cost_no_more_evaluations():
+    found = search(replace(SPEC, thresholds=(1e9,), max_steps=40))
+    assert found.evaluations == 12 * 11  # all met it at step 5; the batch is looked at every 10 steps
+    assert found.gradients == found.evaluations
+
+
+def test_spends_exactly_its_budget():
+    found = search(replace(SPEC, budget=7, thresholds=(-1e9,)))
+    assert found.evaluations == 12 * 7
+
+
+def test_max_steps_bounds_the_run():
+    found = search(replace(SPEC, thresholds=(-1e9,)))
+    assert set(found.steps.tolist()) == {25} and found.evaluations == 12 * 26
+
+
+def test_box_holds_the_codes():
+    found = search(replace(SPEC, box=0.2), scale=0.1)
+    assert found.z.abs().max() <= 0.2
+
+
+def test_search_lowers_every_loss():
+    found = search()
+    assert (found.loss < found.trace[0][1]).all()
+
+
+def test_same_seeds_same_result_another_start_seed_another():
+    a, b, c = search(), search(), search(replace(SPEC, seeds=Seeds(init=1)))
+    assert torch.equal(a.z, b.z) and torch.equal(a.loss, b.loss)
+    assert not torch.equal(a.z[:6], c.z[:6])
+    assert torch.equal(a.z[6:], c.z[6:])  # from the encoder
+
+
+def test_encoder_start_is_the_posterior_mean():
+    space = Space(random_vae(TINY), TASK.targets())
+    expected = random_vae(TINY).encode(TASK.targets()).mean
+    torch.testing.assert_close(start("encoder", SPEC, TASK, space, "cpu"), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_progress_is_told_and_ends_at_the_last_step():
+    reports = []
+    search(replace(SPEC, max_steps=20, thresholds=(-1e9,)), reports=reports)
+    assert [r.step for r in reports] == [0, 10, 20] and reports[-1].members == 12
+
+
+class PoisonedTask(Reconstruction):
+    """The reconstruction task, except that the third instance's score is not a number."""
+
+    def score(self, x):
+        y = super().score(x)
+        bad = (self.targets() == TASK.targets()[2]).flatten(1).all(dim=1)
+        return torch.where(bad[:, None], torch.nan, 1.0) * y
+
+
+def test_member_whose_score_is_nan_leaves_and_the_others_go_on():
+    poisoned = PoisonedTask("glyphs", 6, 0, TASK.targets())
+    found, clean = search(task=poisoned), search()
+    assert found.loss.isnan().nonzero().flatten().tolist() == [2, 8]
+    others = [i for i in range(12) if i not in (2, 8)]
+    torch.testing.assert_close(found.loss[others], clean.loss[others], rtol=1e-4, atol=1e-4)
+
+
+def test_gradient_searcher_is_refused_where_there_is_no_gradient():
+    class Flat(Reconstruction):
+        differentiable = False
+
+    with pytest.raises(UsageError, match="needs gradients"):
+        check_fit(SPEC, Flat(data="glyphs"), Adam())
+
+
+def test_task_of_another_data_set_is_refused():
+    with pytest.raises(UsageError, match="scores mnist"):
+        check_fit(SPEC, Reconstruction(data="mnist"), Adam())
+
+
+def test_run_refuses_weights_that_changed_since_it_was_planned(checkpoint):
+    from lso_bench.run import run
+
+    with pytest.raises(UnusableError, match="changed"):
+        run(SPEC, checkpoint)
+
+
+@pytest.mark.parametrize("change", [{"task": "mnist50"}, {"max_steps": 3}, {"seeds": Seeds(1, 0)}, {"box": 3.0}])
+def test_every_part_of_a_spec_changes_its_key(change):
+    assert replace(SPEC, **change).key != SPEC.key == replace(SPEC).key

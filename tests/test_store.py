@@ -1,0 +1,152 @@
+"""Records on disk: whole or absent, whatever happens."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from lso_bench.errors import UnusableError
+from lso_bench.record import Member, Record
+from lso_bench.spec import Seeds, Spec
+from lso_bench.store import Store
+from vae.zoo import Model
+
+SPEC = Spec(Model("vae", "omniglot"), "0" * 64, "omniglot50", "adam", max_steps=200)
+
+
+def record(seed=0, loss=1.5):
+    member = Member("random", 0, 9.0, loss, 200, [100, None, None, None, None, None], 5.0)
+    trace = pd.DataFrame({"step": [0, 100], "start": "random", "instance": 0, "loss": [9.0, loss]})
+    tensors = {"z": torch.ones(1, 2) * seed, "z_met": torch.zeros(1, 6, 2)}
+    return Record(replace(SPEC, seeds=Seeds(init=seed)), "ok", [member], {"steps": 200}, trace=trace, tensors=tensors)
+
+
+def broken_runs(folder: Path) -> list[str]:
+    """Runs whose files are not those that their result.json names."""
+    broken = []
+    for run in folder.glob("runs/*/*"):
+        try:
+            named = json.loads((run / "result.json").read_text())["sha256"]
+            if {n: sha256((run / n).read_bytes()).hexdigest() for n in named} != named:
+                broken.append(run.name)
+        except (OSError, ValueError):
+            broken.append(run.name)
+    return broken
+
+
+def test_record_comes_back_as_it_was(tmp_path):
+    store, given = Store(tmp_path / "r"), record(3)
+    assert given.spec not in store
+    assert store.add(given) and given.spec in store
+    (back,) = store
+    assert (back.spec, back.status, back.members, back.counts) == (given.spec, "ok", given.members, given.counts)
+    assert store.trace(given.spec).loss.tolist() == [9.0, 1.5]
+    assert torch.equal(store.tensors(given.spec)["z"], torch.ones(1, 2) * 3)
+
+
+def test_not_a_number_survives_as_null(tmp_path):
+    store = Store(tmp_path / "r")
+    store.add(record(loss=float("nan")))
+    (back,) = store
+    assert back.members[0].loss != back.members[0].loss
+    assert "NaN" not in next((tmp_path / "r").glob("runs/*/*/result.json")).read_text()
+
+
+def test_first_writer_wins(tmp_path):
+    a, b = Store(tmp_path / "r"), Store(tmp_path / "r")
+    assert a.add(record(loss=1.0)) and not b.add(record(loss=2.0))
+    assert [r.members[0].loss for r in a] == [1.0]
+    assert not list((tmp_path / "r" / "tmp").iterdir())
+
+
+def write_many(folder: Path, seeds: list[int]) -> None:
+    store = Store(folder)
+    for seed in seeds:
+        store.add(record(seed))
+
+
+def test_killed_at_random_moments_no_run_is_half_there(tmp_path):
+    rng, context = random.Random(0), multiprocessing.get_context("fork")
+    for _ in range(15):
+        child = context.Process(target=write_many, args=(tmp_path / "r", list(range(400))))
+        child.start()
+        time.sleep(rng.uniform(0.02, 0.3))
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        assert broken_runs(tmp_path / "r") == []
+    write_many(tmp_path / "r", list(range(400)))
+    assert sorted(r.spec.seeds.init for r in Store(tmp_path / "r")) == list(range(400))
+
+
+def test_racing_writers_publish_each_run_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=write_many, args=(tmp_path / "r", list(range(60)))) for _ in range(4)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [c.exitcode for c in children] == [0] * 4
+    assert broken_runs(tmp_path / "r") == []
+    assert len(list(Store(tmp_path / "r"))) == 60 and not list((tmp_path / "r" / "tmp").iterdir())
+
+
+def test_foreign_folder_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("all of it")
+    with pytest.raises(UnusableError, match="no results folder"):
+        Store(tmp_path)
+    with pytest.raises(UnusableError, match="no results folder"):
+        Store(tmp_path, readonly=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "r").write_text("a file")
+    with pytest.raises(UnusableError, match="Cannot write to"):
+        Store(tmp_path / "r")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to a read-only folder")
+def test_readonly_folder_is_named(tmp_path):
+    (tmp_path / "r").mkdir(mode=0o500)
+    with pytest.raises(UnusableError, match="Permission denied"):
+        Store(tmp_path / "r")
+
+
+def test_newer_format_is_refused(tmp_path):
+    Store(tmp_path / "r")
+    (tmp_path / "r" / "lso-bench.json").write_text('{"format": 99}')
+    with pytest.raises(UnusableError, match="newer"):
+        Store(tmp_path / "r", readonly=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"schema": 99}', '{"schema": 1, "spec": {}}', "[" * 100_000, "\x00"]
+)
+def test_unreadable_run_is_named_and_skipped(tmp_path, text):
+    store = Store(tmp_path / "r")
+    store.add(record(1))
+    bad = tmp_path / "r" / "runs" / "ab" / "abad"
+    bad.mkdir(parents=True)
+    (bad / "result.json").write_text(text)
+    assert [r.spec.seeds.init for r in store] == [1]
+    assert len(store.skipped) == 1 and "abad" in store.skipped[0]
+
+
+def test_only_old_work_in_progress_is_swept(tmp_path):
+    Store(tmp_path / "r")
+    old, new = (tmp_path / "r" / "tmp" / n for n in ("old", "new"))
+    for work in (old, new):
+        work.mkdir()
+    os.utime(old, (0, 0))
+    Store(tmp_path / "r")
+    assert not old.exists() and new.exists()
