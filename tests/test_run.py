@@ -137,6 +137,15 @@ def test_task_of_another_data_set_is_refused():
         check_fit(SPEC, Reconstruction(data="mnist"), Adam())
 
 
+def test_task_without_images_needs_a_decoder_that_sees_the_code_alone():
+    class Bare(Reconstruction):
+        has_targets = False
+
+    with pytest.raises(UsageError, match="--arch conv"):
+        check_fit(SPEC, Bare(data="glyphs"), Adam())
+    check_fit(replace(SPEC, model=Model("vae", "glyphs", "conv", 4)), Bare(data="glyphs"), Adam())
+
+
 def test_run_refuses_weights_that_changed_since_it_was_planned(checkpoint):
     from lso_bench.run import run
 
