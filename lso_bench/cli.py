@@ -28,7 +28,7 @@ Results = Annotated[Path, typer.Option(help="Folder of results.", envvar="LSO_BE
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
-PROTOCOLS = {"quick": 400, "paper": 100_000}  # at most so many steps; the paper's goes to threshold 0
+PROTOCOLS = {"quick": 300, "paper": 100_000}  # at most so many steps; the paper's goes to threshold 0
 
 
 @app.command()
@@ -40,7 +40,7 @@ def run(
     train_seed: Annotated[str, typer.Option(help="Of the models' training; several with commas.")] = "0",
     budget: Annotated[int | None, typer.Option(min=1, help="Evaluations a problem [default: none].")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Steps of a search [default: the protocol's].")] = None,
-    protocol: Annotated[str, typer.Option(help="quick: 400 steps; paper: down to threshold 0.")] = "quick",
+    protocol: Annotated[str, typer.Option(help="quick: 300 steps; paper: down to threshold 0.")] = "quick",
     box: Annotated[
         float | None, typer.Option(min=0, help="Half-width of the region, prior sd [default: none].")
     ] = None,

@@ -28,7 +28,7 @@ class Spec:
     searcher: str  # likewise
     seeds: Seeds = Seeds()
     starts: tuple[str, ...] = ("random", "encoder")
-    max_steps: int = 400  # of the searcher
+    max_steps: int = 300  # of the searcher
     budget: int | None = None  # evaluations a problem; None: max_steps alone bounds the run
     box: float | None = None  # half-width of the search region in prior standard deviations; None: unbounded
     check_every: int = 100  # steps between two looks at the change of the loss

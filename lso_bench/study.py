@@ -34,7 +34,7 @@ class Grid:
     train_seeds: Sequence[int] = (0,)
     arch: str = "small"
     latent: int = 32
-    max_steps: int = 400
+    max_steps: int = 300
     budget: int | None = None  # evaluations a problem
     box: float | None = None  # half-width, prior standard deviations
 

@@ -58,14 +58,14 @@ class CausalConv2d(nn.Module):
 
 
 class Residual(nn.Module):
-    """elu(main(x) + shortcut(x))."""
+    """elu(main(x) + shortcut(x)), in place: on a CPU a fifth of a search step went into fresh memory."""
 
     def __init__(self, main: nn.Module, shortcut: nn.Module):
         super().__init__()
         self.main, self.shortcut = main, shortcut
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o v u"]:
-        return nn.functional.elu(self.main(x) + self.shortcut(x))
+        return nn.functional.elu_(self.main(x).add_(self.shortcut(x)))
 
 
 def halving_block(inputs: int, outputs: int) -> Residual:
@@ -73,7 +73,7 @@ def halving_block(inputs: int, outputs: int) -> Residual:
     main = nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
-        nn.ELU(),
+        nn.ELU(inplace=True),
         nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
     )
@@ -86,10 +86,10 @@ def causal_block(channels: int, kernel: int) -> Residual:
     main = nn.Sequential(
         nn.Conv2d(channels, half, 1, bias=False),
         nn.BatchNorm2d(half),
-        nn.ELU(),
+        nn.ELU(inplace=True),
         CausalConv2d(half, half, kernel, "B"),
         nn.BatchNorm2d(half),
-        nn.ELU(),
+        nn.ELU(inplace=True),
         nn.Conv2d(half, channels, 1, bias=False),
         nn.BatchNorm2d(channels),
     )
@@ -108,7 +108,7 @@ class Encoder(nn.Module):
             halving_block(arch.encoder, arch.encoder),
             nn.Conv2d(arch.encoder, arch.hidden, side, bias=False),
             nn.BatchNorm2d(arch.hidden),
-            nn.ELU(),
+            nn.ELU(inplace=True),
             nn.Flatten(),
             nn.Linear(arch.hidden, 2 * arch.latent),
         )
@@ -135,10 +135,10 @@ class PixelCNN(nn.Module):
             nn.Unflatten(1, (maps, arch.size, arch.size)),
             nn.Conv2d(maps, c, first, padding=first // 2, bias=False),
         )
-        self.entry = nn.Sequential(nn.BatchNorm2d(c), nn.ELU())
+        self.entry = nn.Sequential(nn.BatchNorm2d(c), nn.ELU(inplace=True))
         self.layers = nn.ModuleList(causal_block(c, k) for k in rest)
         self.skips = nn.ModuleList(causal_block(c, k) for k in arch.kernels[1:-1]) if arch.skips else None
-        self.exit = nn.Sequential(nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c), nn.ELU(), nn.Conv2d(c, 1, 1))
+        self.exit = nn.Sequential(nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c), nn.ELU(inplace=True), nn.Conv2d(c, 1, 1))
 
     def forward(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
         return self.rest(self.of_image(teacher) + self.of_code(z))
@@ -164,17 +164,17 @@ class ConvDecoder(nn.Module):
         side, c = arch.size // 4, arch.channels
         self.main = nn.Sequential(
             nn.Linear(arch.latent, arch.hidden),
-            nn.ELU(),
+            nn.ELU(inplace=True),
             nn.Linear(arch.hidden, 2 * c * side**2, bias=False),
             nn.Unflatten(1, (2 * c, side, side)),
             nn.BatchNorm2d(2 * c),
-            nn.ELU(),
+            nn.ELU(inplace=True),
             nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(c),
-            nn.ELU(),
+            nn.ELU(inplace=True),
             nn.ConvTranspose2d(c, c, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(c),
-            nn.ELU(),
+            nn.ELU(inplace=True),
             nn.Conv2d(c, 1, 3, padding=1),
         )
 

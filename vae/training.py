@@ -114,7 +114,14 @@ def validate(vae: VAE, loss: Objective, x: Float[Tensor, "n 1 h w"], device: str
 def made_by(plan: Plan, data: Dataset, history: list[dict[str, int | float]]) -> dict[str, Any]:
     """The header of a checkpoint: what made it."""
     versions = {"torch": str(torch.__version__)}
-    return {**_of(plan), "data_sha256": data.sha256, "versions": versions, "history": history}
+    return {**_of(plan), "command": command(plan), "data_sha256": data.sha256, "versions": versions, "history": history}
+
+
+def command(plan: Plan) -> str:
+    """What to type to train the same again."""
+    m = plan.model
+    names = f"--model {m.name} --data {m.data} --arch {m.arch} --latent {m.latent} --seed {m.seed}"
+    return f"lso-bench train {names} --epochs {plan.epochs}{' --compile' if plan.compile else ''}"
 
 
 def _step(vae: nn.Module, optimizer: Adam, loss: Tensor, clip: float) -> None:
