@@ -13,8 +13,13 @@ def models() -> dict[str, str]:
 
 
 def _trained(name: str) -> str:
-    files = {p.name for folder in (zoo.own_folder(), zoo.SHIPPED) for p in folder.glob("*.safetensors")}
-    own = [f.split("-")[0] for f in sorted(files) if f"-{name}-s" in f]
+    files = {
+        p.name
+        for folder in (zoo.own_folder(), zoo.SHIPPED)
+        for p in folder.glob("*.safetensors")
+        if ".state." not in p.name
+    }
+    own = [f.split("-")[0] for f in sorted(files) if f"-small-d32-{name}-s0." in f]
     return f"(checkpoints: {', '.join(dict.fromkeys(own))})" if own else "(no checkpoint yet)"
 
 

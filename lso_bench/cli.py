@@ -41,9 +41,7 @@ def run(
     budget: Annotated[int | None, typer.Option(min=1, help="Evaluations a problem [default: none].")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Steps of a search [default: the protocol's].")] = None,
     protocol: Annotated[str, typer.Option(help="quick: 300 steps; paper: down to threshold 0.")] = "quick",
-    box: Annotated[
-        float | None, typer.Option(min=0, help="Half-width of the region, prior sd [default: none].")
-    ] = None,
+    box: Annotated[float | None, typer.Option(help="Half-width of the region, prior sd [default: none].")] = None,
     arch: Arch = "small",
     latent: Latent = 32,
     device: Device = "auto",
@@ -57,6 +55,8 @@ def run(
     from lso_bench import study
     from lso_bench.store import Store
 
+    if box is not None and not 0 < box < float("inf"):
+        raise UsageError(f"--box wants a positive number of prior standard deviations, not {box}.")
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, list(PROTOCOLS))
     steps = max_steps or PROTOCOLS[protocol]
@@ -116,8 +116,10 @@ def evaluate(
 ) -> None:
     """Measure latent spaces on the test set: -ELBO, KL, MI, active units, re-encoding loss."""
     from lso_bench.report import metrics
-    from lso_bench.study import named_model
+    from lso_bench.study import known_data, named_model
 
+    if data not in (known := known_data()):
+        raise unknown("data set", data, known)
     models = [named_model(m, data, arch, latent, seed) for m in _names("model", model)]
     measured = metrics.measured(models, data_dir, _device(device), quiet)
     _out().print(metrics.as_json(measured) if json else metrics.terminal(measured), soft_wrap=json)
@@ -218,7 +220,10 @@ def _dry_run(planned: Iterable, results: Path) -> None:
 
 
 def _chosen(store, keys: set[str]) -> list:
-    return [r for r in store if r.spec.key in keys]
+    records = [r for r in store if r.spec.key in keys]
+    for line in store.skipped:
+        _say(f"skipped: {line}")
+    return records
 
 
 def _print_comparison(records: list, stores: list, json: bool, csv: bool) -> None:
@@ -227,7 +232,7 @@ def _print_comparison(records: list, stores: list, json: bool, csv: bool) -> Non
 
     home = {r.spec.key: s for s in stores for r in records if r.spec in s}
     unique = list({r.spec.key: r for r in records}.values())
-    found = comparison_of(unique, lambda s: home[s.key].trace(s), lambda s: home[s.key].tensors(s))
+    found = comparison_of(unique, lambda s: home[s.key].tensors(s))
     if json or csv:
         print(tables.as_json(found) if json else tables.as_csv(found))
     else:

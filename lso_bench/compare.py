@@ -32,10 +32,8 @@ class Comparison:
     notes: list[str]
 
 
-def compare(
-    records: Iterable[Record], trace: Callable[[Spec], pd.DataFrame], tensors: Callable[[Spec], dict[str, Tensor]]
-) -> Comparison:
-    """The measures of `records`; `trace` and `tensors` give what a record leaves on disk."""
+def compare(records: Iterable[Record], tensors: Callable[[Spec], dict[str, Tensor]]) -> Comparison:
+    """The measures of `records`; `tensors` gives the codes that a record leaves on disk."""
     usable, notes = [], []
     for r in records:
         usable.append(r) if r.members else notes.append(f"{r.spec.title}: {r.status}, left out ({r.error}).")
@@ -45,7 +43,7 @@ def compare(
     rows = []
     for group, same in groupby(sorted(usable, key=_sort_key), key=_group):
         runs = list(same)
-        rows += [dict(zip(GROUP, group, strict=True)) | m for m in _measures(runs, trace, tensors)]
+        rows += [dict(zip(GROUP, group, strict=True)) | m for m in _measures(runs, tensors)]
     return Comparison(pd.DataFrame(rows, columns=[*GROUP, *COLUMNS]), notes + list(_warnings(usable)))
 
 
@@ -58,7 +56,7 @@ def _sort_key(record: Record) -> tuple:
     return (*map(str, _group(record)), record.spec.key)
 
 
-def _measures(runs: list[Record], trace: Callable, tensors: Callable) -> Iterator[dict]:
+def _measures(runs: list[Record], tensors: Callable) -> Iterator[dict]:
     members = _members(runs)
     thresholds = runs[0].spec.thresholds
     for start, own in members.groupby("start", sort=False):
@@ -67,8 +65,6 @@ def _measures(runs: list[Record], trace: Callable, tensors: Callable) -> Iterato
         for i, threshold in enumerate(thresholds):
             where = {"start": start, "threshold": threshold}
             yield {"measure": "iterations", **where} | _statistics(own.assign(steps=own[f"met{i}"]), "steps")
-            joint = pd.DataFrame(_joint(r, trace(r.spec), str(start), threshold) for r in runs)
-            yield {"measure": "joint_iterations", **where} | _statistics(joint, "steps")
     for a, b in combinations(runs[0].spec.starts, 2):
         pairs = pd.concat(_pairs(r, tensors(r.spec), a, b) for r in runs)
         between = {"start": f"{a} - {b}"}
@@ -76,7 +72,7 @@ def _measures(runs: list[Record], trace: Callable, tensors: Callable) -> Iterato
             yield {"measure": measure, **between} | _statistics(pairs, measure)
         for i, threshold in enumerate(thresholds):
             at = {"measure": "distance", **between, "threshold": threshold}
-            yield at | _statistics(pairs.assign(d=pairs[f"distance{i}"]), "d", censored=np.nan)
+            yield at | _statistics(pairs.assign(d=pairs[f"distance{i}"]), "d")
 
 
 def _members(runs: list[Record]) -> pd.DataFrame:
@@ -92,15 +88,6 @@ def _members(runs: list[Record]) -> pd.DataFrame:
         for r in runs
         for m in r.members
     )
-
-
-def _joint(record: Record, trace: pd.DataFrame, start: str, threshold: float) -> dict[str, int | float]:
-    """The step at which the mean loss over all instances met the threshold: they stop together."""
-    every = record.spec.check_every
-    checked = trace[(trace.start == start) & (trace.step % every == 0)]
-    mean = checked.groupby("step").loss.mean()
-    met = mean.index[1:][(mean.to_numpy()[:-1] - mean.to_numpy()[1:]) <= threshold]
-    return {"instance": 0, "steps": float(met[0]) if len(met) else math.inf}
 
 
 def _pairs(record: Record, tensors: dict[str, Tensor], a: str, b: str) -> pd.DataFrame:
@@ -121,21 +108,18 @@ def _pairs(record: Record, tensors: dict[str, Tensor], a: str, b: str) -> pd.Dat
     )
 
 
-def _statistics(rows: pd.DataFrame, column: str, censored: float = np.inf) -> dict[str, int | float]:
-    """n, how many of them are censored, and what the others' order says."""
+def _statistics(rows: pd.DataFrame, column: str) -> dict[str, int | float]:
+    """n; how many of them have no finite value (censored); the order statistics of all but the undefined (NaN)."""
     table = rows.assign(run=rows.groupby("instance").cumcount()).pivot(index="instance", columns="run", values=column)
     values = table.to_numpy(dtype=float)  # (instances, runs)
     flat = values[~np.isnan(values)]
-    out = np.isinf(flat) if np.isinf(censored) else np.zeros(0, bool)
-    lost = int(out.sum()) if np.isinf(censored) else int(np.isnan(values).sum())
-    quartiles = np.quantile(flat, [0.25, 0.5, 0.75], method="inverted_cdf") if len(flat) else [math.nan] * 3
-    median = float(np.median(flat)) if len(flat) and lost == 0 else float(quartiles[1])
-    low, high = _interval(values) if len(flat) > 1 and np.isfinite(flat).all() else (math.nan, math.nan)
-    mean = float(flat.mean()) if len(flat) and np.isfinite(flat).all() else math.nan
-    names = ("n", "censored", "median", "low", "high", "q25", "q75", "mean")
-    return dict(
-        zip(names, (values.size, lost, median, low, high, float(quartiles[0]), float(quartiles[2]), mean), strict=True)
-    )
+    lost = int((~np.isfinite(values)).sum())
+    q25, q75 = np.quantile(flat, [0.25, 0.75], method="inverted_cdf").tolist() if len(flat) else [math.nan] * 2
+    median = float(np.median(flat)) if len(flat) else math.nan
+    finite = len(flat) > 1 and bool(np.isfinite(flat).all())
+    low, high = _interval(values[~np.isnan(values).all(axis=1)]) if finite else (math.nan, math.nan)
+    mean = float(flat.mean()) if finite else math.nan
+    return dict(zip(STATISTICS, (values.size, lost, median, low, high, q25, q75, mean), strict=True))
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
@@ -151,9 +135,9 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def _warnings(records: list[Record]) -> Iterator[str]:
-    """What makes groups of one task incomparable."""
+    """What makes the groups of a task incomparable."""
     for task, same in groupby(sorted(records, key=lambda r: r.spec.task), key=lambda r: r.spec.task):
-        runs = list(same)
+        runs, name = list(same), task.partition(":")[0]
         for what, value in {
             "budgets": lambda r: (r.spec.max_steps, r.spec.budget),
             "search regions": lambda r: r.spec.box,
@@ -161,7 +145,18 @@ def _warnings(records: list[Record]) -> Iterator[str]:
             "code versions": lambda r: r.versions.get("lso_bench"),
         }.items():
             if len({value(r) for r in runs}) > 1:
-                yield f"{task}: the runs differ in {what}; compare only rows where it is the same."
-        seeds = {g: sorted(r.spec.seeds.init for r in s) for g, s in groupby(sorted(runs, key=_sort_key), key=_group)}
-        if len({tuple(s) for s in seeds.values()}) > 1:
-            yield f"{task}: the models were not run with the same seeds; their rows are not paired."
+                yield f"{name}: the runs differ in {what}; compare only rows where it is the same."
+        groups = [list(g) for _, g in groupby(sorted(runs, key=_sort_key), key=_group)]
+        if len({tuple(sorted((r.spec.model.seed, r.spec.seeds.init) for r in g)) for g in groups}) > 1:
+            yield f"{name}: the models were not run with the same seeds; their rows are not paired."
+        yield from _mixed_weights(name, groups)
+
+
+def _mixed_weights(task: str, groups: list[list[Record]]) -> Iterator[str]:
+    """Models that are not what their name alone says."""
+    for runs in groups:
+        model = runs[0].spec.model.name
+        if len({(r.spec.model.seed, r.spec.checkpoint) for r in runs}) > len({r.spec.model.seed for r in runs}):
+            yield f"{task}: runs of {model} with different weights are pooled in one row."
+        if any(r.versions.get("trained_on_sha256") not in (None, r.versions.get("data_sha256")) for r in runs):
+            yield f"{task}: {model} was trained on other pixels than it was run on (other fonts or data)."

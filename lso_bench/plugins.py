@@ -1,7 +1,9 @@
 """Find a task or a searcher by name: a file in its folder, an entry point, or a path given by the user."""
 
+import hashlib
 import inspect
 import pkgutil
+import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -13,7 +15,7 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.search import Searcher
 from lso_bench.task import Task
-from vae.settings import with_settings
+from vae.settings import settings_of, with_settings
 
 KINDS: dict[str, tuple[type, str]] = {"task": (Task, "tasks"), "searcher": (Searcher, "lso_bench.search")}
 
@@ -34,8 +36,21 @@ def build(kind: str, text: str) -> Any:
     cls, preset = _find(kind, name)
     try:
         return with_settings(cls(**preset), settings)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UsageError(f"{kind.capitalize()} {text!r}: {error}") from error
+
+
+def resolved(kind: str, text: str) -> str:
+    """`text` with every setting written out, for a record: what it means does not depend on today's defaults."""
+    values = settings_of(build(kind, text)).items()
+    return text.partition(":")[0] + (":" + ",".join(f"{k}={v}" for k, v in values) if values else "")
+
+
+def source_hash(*texts: str) -> str:
+    """sha256 of the files among these that are given by path; empty where there are none."""
+    files = [Path(t.partition(":")[0]) for t in texts]
+    content = b"".join(f.read_bytes() for f in files if f.suffix == ".py" and f.is_file())
+    return hashlib.sha256(content).hexdigest() if content else ""
 
 
 def _find(kind: str, name: str) -> tuple[type, dict[str, Any]]:
@@ -44,7 +59,7 @@ def _find(kind: str, name: str) -> tuple[type, dict[str, Any]]:
     if name in _built_in(kind):
         return _built_in(kind)[name]
     if name in _published(kind):
-        return _published(kind)[name].load(), {}
+        return _load(_published(kind)[name]), {}
     raise unknown(kind, name, [*_built_in(kind), *_published(kind)])
 
 
@@ -64,6 +79,13 @@ def _published(kind: str) -> dict[str, EntryPoint]:
     return {e.name: e for e in entry_points(group=f"lso_bench.{kind}s")}
 
 
+def _load(entry: EntryPoint) -> type:
+    try:
+        return entry.load()
+    except Exception as error:  # whatever another package raises
+        raise UsageError(f"{entry.value} does not import: {type(error).__name__}: {error}") from error
+
+
 def _only_class(kind: str, module: ModuleType) -> type:
     base = KINDS[kind][0]
     own = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
@@ -74,10 +96,11 @@ def _only_class(kind: str, module: ModuleType) -> type:
 
 
 def _module_at(path: Path) -> ModuleType:
-    spec = spec_from_file_location(path.stem, path)
+    spec = spec_from_file_location(f"plugin_file_{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"No file {str(path)!r}.")
     module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a user's file raises

@@ -55,6 +55,8 @@ class Search:
         """Adds the time of its body to `seconds`."""
         start = time.perf_counter()
         yield
+        if self.z.device.type == "cuda":
+            torch.cuda.synchronize()
         self.seconds[name] += time.perf_counter() - start
 
 
@@ -74,7 +76,8 @@ def run(
     started = time.perf_counter()
     if sha256(checkpoint) != spec.checkpoint:
         raise UnusableError(f"{checkpoint} has changed since the run was planned; run the command again.")
-    vae, _ = load_model(checkpoint)
+    torch.backends.cudnn.allow_tf32 = False  # small thresholds are read off the loss
+    vae, header = load_model(checkpoint)
     task, searcher = plugins.build("task", spec.task), plugins.build("searcher", spec.searcher)
     check_fit(spec, task, searcher)
     data = load(task.data, data_dir)
@@ -84,11 +87,14 @@ def run(
     space = Space(vae.to(device), task_of_all.targets())
     with torch.random.fork_rng():
         starts = torch.cat([start(s, spec, task, space, device) for s in spec.starts])
+        if spec.box is not None:
+            starts = starts.clamp(-spec.box, spec.box)
         problem = Problem(starts, spec.box, spec.seeds.search)
         torch.manual_seed(spec.seeds.search)
         found = drive(spec, space, task, instances.to(device), searcher, problem, report)
     found.seconds["total"] = time.perf_counter() - started
-    return _record(spec, task, space, task_of_all, instances, found, data.sha256, device)
+    hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
+    return _record(spec, task, space, task_of_all, instances, found, hashes, device)
 
 
 def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
@@ -150,7 +156,7 @@ def drive(
         _note(found, step, z.detach(), y, active.cpu())
         if step % 10 == 0:
             alive = found.loss.isfinite() & ~met.converged
-            report(Progress(step, spec.max_steps, k - int(alive.sum()), k, found.loss.nanmean().item()))
+            report(Progress(step, spec.max_steps, int(met.converged.sum()), k, found.loss.nanmean().item()))
             if len(left := alive.nonzero().squeeze(1)) == 0:
                 break
             if len(left) < len(active):
@@ -182,13 +188,13 @@ def _note(found: Search, step: int, z: Tensor, y: Tensor, active: Tensor) -> Non
     loss = -y.gather(1, best[:, None]).squeeze(1).cpu()
     code = z.gather(1, best[:, None, None].expand(-1, 1, z.shape[2])).squeeze(1).cpu()
     found.loss[active], found.z[active], found.steps[active] = loss[active], code[active], step
-    if step < 10 or step % (10 if step <= 1000 else 100) == 0:
+    if step < 10 or step % (10 if step <= 1000 else 100) == 0 or step % found.thresholds.check_every == 0:
         found.trace.append((step, found.loss.clone()))
     found.thresholds.see(step, found.loss, found.z)
 
 
 def _record(
-    spec: Spec, task: Task, space: Space, task_of_all: Task, instances: Tensor, found: Search, data: str, device: str
+    spec: Spec, task: Task, space: Space, task_of_all: Task, instances: Tensor, found: Search, hashes: dict, device: str
 ) -> Record:
     starts = [s for s in spec.starts for _ in range(task.instances)]
     first = found.trace[0][1]
@@ -210,7 +216,7 @@ def _record(
     versions = {
         "lso_bench": lso_bench.__version__,
         "torch": str(torch.__version__),
-        "data_sha256": data,
+        **hashes,
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),

@@ -23,8 +23,8 @@ class Spec:
     """A model, a task, a searcher, a budget and seeds."""
 
     model: Model
-    checkpoint: str  # sha256 of the weights
-    task: str  # name, and settings after a colon
+    checkpoint: str  # sha256 of the file with the weights
+    task: str  # name, and every setting after a colon
     searcher: str  # likewise
     seeds: Seeds = Seeds()
     starts: tuple[str, ...] = ("random", "encoder")
@@ -33,6 +33,7 @@ class Spec:
     box: float | None = None  # half-width of the search region in prior standard deviations; None: unbounded
     check_every: int = 100  # steps between two looks at the change of the loss
     thresholds: tuple[float, ...] = THRESHOLDS
+    source: str = ""  # sha256 of task and searcher files that were given by path
 
     @property
     def key(self) -> str:
@@ -43,7 +44,9 @@ class Spec:
     @property
     def title(self) -> str:
         """For a person to read: `nevae_se · omniglot50 · adam · seed 0`."""
-        return f"{self.model.name} · {self.task} · {self.searcher} · seed {self.seeds.init}"
+        trained = f" (trained with seed {self.model.seed})" if self.model.seed else ""
+        names = (self.task.partition(":")[0], self.searcher.partition(":")[0])
+        return f"{self.model.name}{trained} · {' · '.join(names)} · seed {self.seeds.init}"
 
 
 def spec_from_json(raw: dict) -> Spec:

@@ -33,7 +33,7 @@ class Thresholds:
         if step == 0:
             return
         limits = torch.tensor(self.thresholds)
-        new = (self.met < 0) & (fell.unsqueeze(1) <= limits)
+        new = (self.met < 0) & (fell.unsqueeze(1) <= limits) & loss.isfinite().unsqueeze(1)
         self.met[new] = step
         self.codes = torch.where(new.unsqueeze(2), z.unsqueeze(1), self.codes)
 

@@ -47,7 +47,8 @@ class Store:
             self._make()
 
     def __contains__(self, spec: Spec) -> bool:
-        return (self._place(spec.key) / "result.json").is_file()
+        """Whether it is done; a run that failed is not, and may be tried again."""
+        return _status(self._place(spec.key)) not in (None, "failed")
 
     def __iter__(self) -> Iterator[Record]:
         """Every run, without trace and tensors; what is not readable is named in `skipped`."""
@@ -59,7 +60,7 @@ class Store:
                 self.skipped.append(f"{path.parent}: {type(error).__name__}: {error}")
 
     def add(self, record: Record) -> bool:
-        """Publish a record; False if another writer was first.
+        """Publish a record, in place of one that failed; False if another writer was first.
 
         Raises:
             UnusableError: the folder cannot be written; nothing half-written stays behind.
@@ -71,6 +72,8 @@ class Store:
             work.mkdir(parents=True)
             _write_all(work, record)
             place.parent.mkdir(parents=True, exist_ok=True)
+            if _status(place) == "failed":
+                place.rename(work.with_suffix(".failed"))
             return _publish(work, place)
         except OSError as error:
             raise UnusableError(
@@ -78,10 +81,19 @@ class Store:
             ) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(work.with_suffix(".failed"), ignore_errors=True)
 
     def trace(self, spec: Spec) -> pd.DataFrame:
-        """A row a recorded step and member: step, start, instance, loss."""
-        return pd.read_csv(self._place(spec.key) / "trace.csv")
+        """A row a recorded step and member: step, start, instance, loss.
+
+        Raises:
+            UnusableError: the file is damaged.
+        """
+        path = self._place(spec.key) / "trace.csv"
+        try:
+            return pd.read_csv(path).astype({"step": int, "start": str, "instance": int, "loss": float})
+        except (OSError, ValueError, KeyError) as error:
+            raise UnusableError(f"{path} is damaged ({error}); delete its folder and run again.") from error
 
     def tensors(self, spec: Spec) -> dict[str, Tensor]:
         """Final codes `z`, those at each threshold `z_met`, final images `decoded`, `targets` where there are some.
@@ -115,12 +127,14 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / MARK).exists():
-                foreign = [p.name for p in self.folder.iterdir() if p.name not in OURS]
+                foreign = [p.name for p in self.folder.iterdir() if p.name not in OURS and not p.name.startswith(MARK)]
                 if foreign:
                     raise UnusableError(
                         f"{self.folder} is no results folder and not empty ({foreign[0]}); give another --results."
                     )
-                _durable(self.folder / MARK, json.dumps({"format": SCHEMA}).encode())
+                mark = self.folder / f"{MARK}.{uuid.uuid4().hex[:8]}"
+                _durable(mark, json.dumps({"format": SCHEMA}).encode())
+                mark.replace(self.folder / MARK)
             (self.folder / "tmp").mkdir(exist_ok=True)
             if not os.access(self.folder / "tmp", os.W_OK):
                 raise PermissionError(13, "Permission denied")
@@ -143,10 +157,18 @@ class Store:
 OURS = {MARK, "runs", "tmp", "pictures", "studies", "reference", ".gitignore", "README.md"}
 
 
+def _status(place: Path) -> str | None:
+    """Of the run that stands there; None if there is none or it cannot be read."""
+    try:
+        return json.loads((place / "result.json").read_text())["status"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def _write_all(work: Path, record: Record) -> None:
     files: dict[str, bytes] = {}
     if record.trace is not None:
-        files["trace.csv"] = record.trace.to_csv(index=False, float_format="%.6g").encode()
+        files["trace.csv"] = record.trace.to_csv(index=False, float_format="%.9g").encode()
     if record.tensors:
         files["latents.safetensors"] = save({k: t.contiguous() for k, t in record.tensors.items()})
     for name, content in files.items():

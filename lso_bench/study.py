@@ -11,6 +11,7 @@ from lso_bench.run import check_fit
 from lso_bench.spec import Seeds, Spec
 from vae import zoo
 from vae.checkpoint import sha256
+from vae.data import DATASETS
 from vae.errors import UnusableError as VaeUnusableError
 from vae.networks import ARCHITECTURES
 
@@ -60,8 +61,9 @@ def _planned(grid: Grid, task: str, searcher: str, model: str, train_seed: int, 
     spec = Spec(
         model=wanted,
         checkpoint=sha256(path),
-        task=task,
-        searcher=searcher,
+        task=plugins.resolved("task", task),
+        searcher=plugins.resolved("searcher", searcher),
+        source=plugins.source_hash(task, searcher),
         seeds=Seeds(init=seed, search=seed),
         starts=("random", "encoder") if built.has_targets else ("random",),
         max_steps=grid.max_steps,
@@ -70,6 +72,11 @@ def _planned(grid: Grid, task: str, searcher: str, model: str, train_seed: int, 
     )
     check_fit(spec, built, plugins.build("searcher", searcher))
     return Planned(spec, path)
+
+
+def known_data() -> list[str]:
+    """The names of the data sets."""
+    return list(DATASETS)
 
 
 def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.Model:

@@ -26,6 +26,8 @@ class Reconstruction(Task):
     variants = {"omniglot50": {"data": "omniglot"}, "mnist50": {"data": "mnist"}, "glyphs50": {"data": "glyphs"}}
 
     def bind(self, test: Float[Tensor, "t *shape"]) -> "Reconstruction":
+        if not 1 <= self.instances <= len(test):
+            raise ValueError(f"wanted 1 to {len(test)} instances, got {self.instances}")
         chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(self.seed))[: self.instances]
         return replace(self, images=test[chosen])
 

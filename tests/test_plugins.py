@@ -129,6 +129,33 @@ def test_task_comes_in_by_a_path(tmp_path):
     assert task.score(torch.ones(1, 1, 1, 28, 28)).item() == pytest.approx(-0.5)
 
 
+def test_task_file_may_have_postponed_annotations(tmp_path):
+    text = INK.replace("from dataclasses", "from __future__ import annotations\n\nfrom dataclasses")
+    (tmp_path / "ink.py").write_text(text)
+    assert plugins.resolved("task", f"{tmp_path}/ink.py").endswith("ink.py:target=0.15")
+
+
+def test_records_name_every_setting():
+    assert plugins.resolved("searcher", "adam:lr=0.3") == "adam:lr=0.3,beta1=0.9,beta2=0.999"
+    assert plugins.resolved("searcher", "adam") == plugins.resolved("searcher", "adam:lr=0.1")
+    full = plugins.resolved("task", "glyphs50")
+    assert full == "glyphs50:data=glyphs,instances=50,seed=0" == plugins.resolved("task", full)
+
+
+def test_edited_task_file_is_another_task(tmp_path):
+    path = tmp_path / "ink.py"
+    path.write_text(INK)
+    before = plugins.source_hash(str(path), "adam")
+    path.write_text(INK.replace("0.15", "0.2"))
+    assert before != plugins.source_hash(str(path), "adam") and plugins.source_hash("glyphs50", "adam") == ""
+
+
+def test_class_without_a_score_is_refused(tmp_path):
+    (tmp_path / "bad.py").write_text(INK.replace("def score", "def scores"))
+    with pytest.raises(UsageError, match="abstract"):
+        plugins.build("task", str(tmp_path / "bad.py"))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -146,6 +146,14 @@ def test_task_without_images_needs_a_decoder_that_sees_the_code_alone():
     check_fit(replace(SPEC, model=Model("vae", "glyphs", "conv", 4)), Bare(data="glyphs"), Adam())
 
 
+def test_starts_are_inside_the_box(checkpoint):
+    from lso_bench.run import run
+    from vae.checkpoint import sha256
+
+    record = run(replace(SPEC, checkpoint=sha256(checkpoint), box=0.2, budget=1), checkpoint)
+    assert record.tensors["z"].abs().max() <= 0.2 + 1e-6
+
+
 def test_run_refuses_weights_that_changed_since_it_was_planned(checkpoint):
     from lso_bench.run import run
 

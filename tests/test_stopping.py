@@ -33,6 +33,10 @@ def test_keeps_the_code_of_the_first_time():
     assert follow([5, 5, 1, 1], [0.0]).codes[0, 0, 0] == 1.0
 
 
+def test_infinite_loss_never_converges():
+    assert follow([5, float("inf"), float("inf")], [0.0]).met.tolist() == [[-1]]
+
+
 def test_nan_never_converges():
     assert follow([5, float("nan"), float("nan")], [0.0]).met.tolist() == [[-1]]
 

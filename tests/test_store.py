@@ -68,6 +68,23 @@ def test_first_writer_wins(tmp_path):
     assert not list((tmp_path / "r" / "tmp").iterdir())
 
 
+def test_failed_run_is_not_done_and_gives_way_to_a_good_one(tmp_path):
+    store = Store(tmp_path / "r")
+    store.add(replace(record(1), status="failed", members=[], error="out of memory"))
+    assert record(1).spec not in store
+    assert store.add(record(1)) and record(1).spec in store
+    assert [r.status for r in store] == ["ok"] and not list((tmp_path / "r" / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("text", ["", "step,start\n1,random\n", "step,start,instance,loss\na,b,c,d\n"])
+def test_damaged_trace_is_named(tmp_path, text):
+    store = Store(tmp_path / "r")
+    store.add(record(1))
+    next((tmp_path / "r").glob("runs/*/*/trace.csv")).write_text(text)
+    with pytest.raises(UnusableError, match=r"trace\.csv is damaged"):
+        store.trace(record(1).spec)
+
+
 def write_many(folder: Path, seeds: list[int]) -> None:
     store = Store(folder)
     for seed in seeds:

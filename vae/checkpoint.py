@@ -67,16 +67,19 @@ def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
         UnusableError: as `read`, or the weights do not fit the architecture or are not finite.
     """
     tensors, header = read(path)
-    vae = VAE(_architecture(path, header.get("arch")))
-    wanted = vae.state_dict()
+    arch = _architecture(path, header.get("arch"))
+    with torch.device("meta"):  # takes no memory, however large the header says the model is
+        wanted = VAE(arch).state_dict()
     if tensors.keys() != wanted.keys():
         odd = sorted(tensors.keys() ^ wanted.keys())
         raise UnusableError(f"{path} does not fit its architecture: missing or left over: {', '.join(odd[:3])}.")
     for key, tensor in tensors.items():
-        if tensor.shape != wanted[key].shape:
-            raise UnusableError(f"{path}: wanted {key} of shape {tuple(wanted[key].shape)}, got {tuple(tensor.shape)}.")
+        kind, given = ((tuple(t.shape), str(t.dtype)) for t in (wanted[key], tensor))
+        if kind != given:
+            raise UnusableError(f"{path}: wanted {key} to be {kind}, got {given}.")
         if not torch.isfinite(tensor).all():
             raise UnusableError(f"{path}: {key} holds values that are not finite.")
+    vae = VAE(arch)
     vae.load_state_dict(tensors)
     return vae.eval(), header
 
@@ -87,11 +90,14 @@ def sha256(path: Path) -> str:
 
 
 def _architecture(path: Path, settings: object) -> Architecture:
+    unknown = UnusableError(f"{path}: its header describes no architecture that we know.")
+    if not isinstance(settings, dict):
+        raise unknown
     try:
-        assert isinstance(settings, dict)
         arch = Architecture(**{**settings, "kernels": tuple(settings["kernels"])})
-        numbers = [arch.size, arch.latent, arch.encoder, arch.hidden, arch.channels, *arch.kernels]
-        assert all(type(n) is int and 0 < n <= 1024 for n in numbers) and len(arch.kernels) <= 64
-    except (AssertionError, TypeError, KeyError) as error:
-        raise UnusableError(f"{path}: its header describes no architecture that we know.") from error
+    except (TypeError, KeyError) as error:
+        raise unknown from error
+    numbers = [arch.size, arch.latent, arch.encoder, arch.hidden, arch.channels, *arch.kernels]
+    if not all(type(n) is int and 0 < n <= 1024 for n in numbers) or len(arch.kernels) > 64:
+        raise unknown
     return arch

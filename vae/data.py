@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +161,7 @@ def _drawings(folder: Path, part: str) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(archive) as z:
             for name in sorted(n for n in z.namelist() if n.endswith(".png")):
                 yield f"{archive}:{name}", z.read(name)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise UnusableError(f"{archive} is damaged ({error}); delete it to download it again.") from error
 
 

@@ -97,7 +97,7 @@ def causal_block(channels: int, kernel: int) -> Residual:
 
 
 class Encoder(nn.Module):
-    """Images to 2d numbers each: the mean and the log standard deviation of q(z|x)."""
+    """Images to 2d numbers each: the mean and the log variance of q(z|x)."""
 
     def __init__(self, arch: Architecture):
         super().__init__()
@@ -124,8 +124,6 @@ class PixelCNN(nn.Module):
     `of_code` (not masked: every pixel sees the whole code).
     """
 
-    autoregressive = True
-
     def __init__(self, arch: Architecture):
         super().__init__()
         maps, c, (first, *rest) = 4, arch.channels, arch.kernels  # 4 maps of the code: He et al. 2019
@@ -138,7 +136,9 @@ class PixelCNN(nn.Module):
         self.entry = nn.Sequential(nn.BatchNorm2d(c), nn.ELU(inplace=True))
         self.layers = nn.ModuleList(causal_block(c, k) for k in rest)
         self.skips = nn.ModuleList(causal_block(c, k) for k in arch.kernels[1:-1]) if arch.skips else None
-        self.exit = nn.Sequential(nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c), nn.ELU(inplace=True), nn.Conv2d(c, 1, 1))
+        self.exit = nn.Sequential(
+            nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c), nn.ELU(inplace=True), nn.Conv2d(c, 1, 1)
+        )
 
     def forward(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
         return self.rest(self.of_image(teacher) + self.of_code(z))
@@ -156,8 +156,6 @@ class PixelCNN(nn.Module):
 
 class ConvDecoder(nn.Module):
     """Codes to logits by transposed convolutions; every pixel depends on the code alone."""
-
-    autoregressive = False
 
     def __init__(self, arch: Architecture):
         super().__init__()

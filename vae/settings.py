@@ -13,7 +13,7 @@ def with_settings(made: T, text: str) -> T:
         ValueError: a setting that it does not have, or a value of another type.
     """
     hints = get_type_hints(type(made))
-    known = [f.name for f in fields(made) if type(getattr(made, f.name)) in (bool, int, float, str)]  # pyright: ignore[reportArgumentType]
+    known = settings_of(made)
     values: dict[str, Any] = {}
     for item in text.split(",") if text else []:
         key, _, value = item.partition("=")
@@ -21,6 +21,12 @@ def with_settings(made: T, text: str) -> T:
             raise ValueError(f"{type(made).__name__} has no setting {key!r}; there are {', '.join(known)}.")
         values[key] = _value(key, value, getattr(made, key), hints[key])
     return replace(made, **values)  # pyright: ignore[reportArgumentType]
+
+
+def settings_of(made: object) -> dict[str, bool | int | float | str]:
+    """The settings of a dataclass that text can give, and their values."""
+    given = {f.name: getattr(made, f.name) for f in fields(made)}  # pyright: ignore[reportArgumentType]
+    return {k: v for k, v in given.items() if type(v) in (bool, int, float, str)}
 
 
 def _value(key: str, text: str, default: object, hint: object) -> object:

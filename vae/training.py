@@ -53,15 +53,15 @@ def train(
     """The model that `plan` trains on `data`, saved to `path` with what made it.
 
     After every epoch the whole state is kept beside `path`; a training that was interrupted goes on from there, to
-    the same weights (same machine, same number of threads). Everything random in an epoch is drawn from
-    torch's global generator, seeded by the training seed and the epoch.
+    the same weights (on the CPU of the same machine; the number of threads is the first session's). Everything
+    random in an epoch is drawn from torch's global generator, seeded by the training seed and the epoch.
 
     Raises:
         UnusableError: a loss that is not finite (the last good epoch stays), or a kept state of another plan.
     """
     state = path.with_suffix(".state.safetensors")
     with torch.random.fork_rng():
-        vae, optimizer, history = _begin(plan, state, device)
+        plan, vae, optimizer, history = _begin(plan, state, device)
         loss = objective(plan.model.name)
         images = data.train.to(device)
         if plan.compile:
@@ -131,20 +131,22 @@ def _step(vae: nn.Module, optimizer: Adam, loss: Tensor, clip: float) -> None:
     optimizer.step()
 
 
-def _begin(plan: Plan, state: Path, device: str) -> tuple[VAE, Adam, list[dict[str, int | float]]]:
-    """A fresh model, or the one that an interrupted training left."""
+def _begin(plan: Plan, state: Path, device: str) -> tuple[Plan, VAE, Adam, list[dict[str, int | float]]]:
+    """A fresh model, or the one that an interrupted training left, with the number of threads that it had."""
     torch.manual_seed(plan.model.seed)
     vae = VAE(replace(ARCHITECTURES[plan.model.arch], latent=plan.model.latent)).to(device)
     optimizer = Adam(vae.parameters(), lr=plan.lr)
     if not state.exists():
-        return vae, optimizer, []
+        return plan, vae, optimizer, []
     tensors, header = checkpoint.read(state)
+    plan = replace(plan, threads=header["plan"]["threads"])
+    torch.set_num_threads(plan.threads)
     if header["plan"] != _of(plan):
         raise UnusableError(f"{state} is of another training: wanted {_of(plan)}, got {header['plan']}; move it away.")
     vae.load_state_dict({k[4:]: t for k, t in tensors.items() if k.startswith("vae.")})
     moments = {i: {k: tensors[f"adam.{i}.{k}"] for k in ("step", "exp_avg", "exp_avg_sq")} for i in header["moments"]}
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    return vae, optimizer, header["history"]
+    return plan, vae, optimizer, header["history"]
 
 
 def _keep(plan: Plan, state: Path, vae: VAE, optimizer: Adam, history: list[dict[str, int | float]]) -> None:

@@ -68,5 +68,7 @@ def picture(measured: Measured, folder: Path) -> Path:
     """The activity of each latent dimension, a panel a model."""
     from lso_bench.report.pictures import activity
 
-    name = f"activity-{measured[0][0].data}-{'-'.join(m.name for m, _ in measured)}.png".replace(":", "+")
+    first = measured[0][0]
+    names = "-".join(m.name for m, _ in measured)[:80].replace(":", "+")
+    name = f"activity-{first.data}-{first.arch}-d{first.latent}-{names}-s{first.seed}.png"
     return activity(folder / name, [(m.name, x.activity) for m, x in measured])

@@ -42,16 +42,16 @@ def _on(bar: Progress) -> Show:
 
 
 def _lines() -> Show:
-    began: dict[str, float] = {}
+    began: dict[str, tuple[float, int]] = {}  # when, and at which step
     told = 0.0
 
     def show(what: str, done: int, total: int, state: str) -> None:
         nonlocal told
         now = time.monotonic()
-        began.setdefault(what, now)
+        start, first = began.setdefault(what, (now, done))
         if now - told >= EVERY:
-            left = (now - began[what]) / done * (total - done) if done else float("nan")
-            print(f"{what}: {done}/{total}, {state}, about {left:.0f} s left", file=sys.stderr, flush=True)
+            left = f", about {(now - start) / (done - first) * (total - done):.0f} s left" if done > first else ""
+            print(f"{what}: {done}/{total}, {state}{left}", file=sys.stderr, flush=True)
             told = now
 
     return show

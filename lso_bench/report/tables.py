@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -21,7 +22,8 @@ def terminal(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = []
     for key, rows in comparison.measures.groupby(WITHIN, dropna=False, sort=False):
         named: dict[str, Any] = dict(zip(WITHIN, cast(tuple, key), strict=True))
-        parts += [Text(_title(named), style="bold"), _losses(rows), _iterations(rows, named["max_steps"])]
+        most = int(np.nanmin([named["max_steps"], named["budget"] or np.nan]))  # a step is an evaluation or more
+        parts += [Text(_title(named), style="bold"), _losses(rows), _iterations(rows, most)]
         parts += [_pairs(rows)]
     parts += [Text(f"! {note}", style="yellow") for note in comparison.notes]
     return Group(*parts)
@@ -71,13 +73,10 @@ def _iterations(rows: pd.DataFrame, most: int) -> Table:
     thresholds = sorted(rows.threshold.dropna().unique(), reverse=True)
     title = "Steps until the loss falls by no more than the threshold: median (met by, of n)"
     table = _table(title, "model", "start", *(f"{t:g}" for t in thresholds))
-    for measure, label in (("iterations", ""), ("joint_iterations", " all together")):
-        own = rows[rows.measure == measure]
-        for key, line in own.groupby(["model", "start"], sort=False):
-            model, start = cast(tuple[str, str], key)
-            by = line.set_index("threshold").to_dict("index")
-            cells = (_steps(by[t], most) for t in thresholds)
-            table.add_row(escape(model), f"{escape(start)}{label}", *cells)
+    for key, line in rows[rows.measure == "iterations"].groupby(["model", "start"], sort=False):
+        model, start = cast(tuple[str, str], key)
+        by = line.set_index("threshold").to_dict("index")
+        table.add_row(escape(model), escape(start), *(_steps(by[t], most) for t in thresholds))
     return table
 
 

@@ -22,7 +22,7 @@ class Searcher(ABC):
     """A search method; a frozen dataclass whose fields are its settings.
 
     `search` yields n points for each of k problems and is sent their scores, for ever. Scores of problems that have
-    converged stay what they were. Where `needs_gradient`, the points it yields are leaves that require a gradient,
+    converged mean nothing any more. Where `needs_gradient`, the points it yields are leaves that require a gradient,
     and when the scores come, `.grad` holds the gradient of **minus** the score: what a torch optimizer descends.
     """
 

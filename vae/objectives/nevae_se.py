@@ -18,7 +18,8 @@ class NeighborSE(Objective):
     x^ = E[p(x|z)], teacher-forced where the decoder is autoregressive, so that gradients reach the decoder.
     Source: Tu et al. 2021 (arXiv 2103.11349), section 4, NE-VAE with squared error. Inferred, not printed there:
     the mean over latents (with the sum, KL on Omniglot is ten times the paper's), weight 1, z' sampled from
-    q(z|x^) rather than its mean.
+    q(z|x^) rather than its mean; and that in training batch norm sees x^ as well as x, so that its running statistics,
+    with which the model is measured and searched, are a mixture of both.
     """
 
     reduction: Literal["mean", "sum"] = "mean"  # over latent dimensions
