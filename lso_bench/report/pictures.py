@@ -44,7 +44,7 @@ def curves(path: Path, records: Sequence[Record], traces: Sequence[pd.DataFrame]
             colour = COLOURS[i % len(COLOURS)]
             axis.plot(q.index, q[0.5], style, color=colour, label=f"{r.spec.model.name}, from {start}")
             axis.fill_between(q.index, q[0.25], q[0.75], color=colour, alpha=0.1, linewidth=0)
-    task, n = records[0].spec.task, len({m.instance for m in records[0].members})
+    task, n = records[0].spec.task.partition(":")[0], len({m.instance for m in records[0].members})
     axis.set(xlabel="step", ylabel="loss (minus the score)", xscale="log")
     axis.set_title(f"{task}: median and quartiles of {n} instances", fontsize=10)
     axis.legend(fontsize=8)
