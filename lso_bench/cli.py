@@ -278,7 +278,8 @@ def _device(name: str) -> str:
 def _out():
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    wide = 140  # a narrower terminal wraps the lines of a table; cutting them would lose figures
+    return Console(width=max(wide, Console().width) if sys.stdout.isatty() else wide, highlight=False)
 
 
 def _say(line: str) -> None:

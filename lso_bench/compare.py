@@ -116,7 +116,7 @@ def _statistics(rows: pd.DataFrame, column: str) -> dict[str, int | float]:
     lost = int((~np.isfinite(values)).sum())
     q25, q75 = np.quantile(flat, [0.25, 0.75], method="inverted_cdf").tolist() if len(flat) else [math.nan] * 2
     median = float(np.median(flat)) if len(flat) else math.nan
-    finite = len(flat) > 1 and bool(np.isfinite(flat).all())
+    finite = len(flat) > 0 and bool(np.isfinite(flat).all())
     low, high = _interval(values[~np.isnan(values).all(axis=1)]) if finite else (math.nan, math.nan)
     mean = float(flat.mean()) if finite else math.nan
     return dict(zip(STATISTICS, (values.size, lost, median, low, high, q25, q75, mean), strict=True))

@@ -112,7 +112,8 @@ def _head(row: dict) -> tuple[str, str, str]:
 
 def _spread(row: dict) -> tuple[str, str, str, str]:
     interval = "" if math.isnan(row["low"]) else f"{row['low']:.3g} .. {row['high']:.3g}"
-    return f"{row['median']:.4g}", interval, f"{row['q25']:.3g} .. {row['q75']:.3g}", f"{row['mean']:.4g}"
+    mean = "" if math.isnan(row["mean"]) else f"{row['mean']:.4g}"  # none where a search was lost
+    return f"{row['median']:.4g}", interval, f"{row['q25']:.3g} .. {row['q75']:.3g}", mean
 
 
 def _steps(row: dict, most: int) -> str:
