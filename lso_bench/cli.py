@@ -74,7 +74,9 @@ def run(
     _execute(todo, store, data_dir, on, quiet)
     records = _chosen(store, {p.spec.key for p in planned})
     _print_comparison(records, [store], json, csv=False)
-    for path in _pictures(store, records, {p.spec.key: p.checkpoint for p in planned}):
+    from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
+
+    for path in pictures(store, records, {p.spec.key: p.checkpoint for p in planned}):
         _say(f"picture: {path}")
     if any(r.status != "ok" for r in records):
         raise typer.Exit(3)
@@ -116,10 +118,9 @@ def evaluate(
 ) -> None:
     """Measure latent spaces on the test set: -ELBO, KL, MI, active units, re-encoding loss."""
     from lso_bench.report import metrics
-    from lso_bench.study import known_data, named_model
+    from lso_bench.study import check_data, named_model
 
-    if data not in (known := known_data()):
-        raise unknown("data set", data, known)
+    check_data(data)
     models = [named_model(m, data, arch, latent, seed) for m in _names("model", model)]
     measured = metrics.measured(models, data_dir, _device(device), quiet)
     _out().print(metrics.as_json(measured) if json else metrics.terminal(measured), soft_wrap=json)
@@ -237,12 +238,6 @@ def _print_comparison(records: list, stores: list, json: bool, csv: bool) -> Non
         print(tables.as_json(found) if json else tables.as_csv(found))
     else:
         _out().print(tables.terminal(found))
-
-
-def _pictures(store, records: list, checkpoints: dict[str, Path]) -> list[Path]:
-    from lso_bench.report import gallery
-
-    return gallery.pictures(store, records, checkpoints)
 
 
 def _names(what: str, text: str) -> list[str]:

@@ -74,9 +74,14 @@ def _planned(grid: Grid, task: str, searcher: str, model: str, train_seed: int, 
     return Planned(spec, path)
 
 
-def known_data() -> list[str]:
-    """The names of the data sets."""
-    return list(DATASETS)
+def check_data(name: str) -> None:
+    """Refuse a data set that there is not.
+
+    Raises:
+        UsageError: names the nearest.
+    """
+    if name not in DATASETS:
+        raise unknown("data set", name, list(DATASETS))
 
 
 def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.Model:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from lso_bench.errors import UsageError, unknown
+from lso_bench.errors import UsageError
 from lso_bench.report.progress import shown
-from lso_bench.study import named_model
+from lso_bench.study import check_data, named_model
 from vae import training, zoo
-from vae.data import DATASETS, load
+from vae.data import load
 
 EPOCHS = {"paper": 100}  # by architecture; the others 24
 
@@ -17,8 +17,7 @@ def plan(model: str, data: str, arch: str, latent: int, seed: int, epochs: int |
     Raises:
         UsageError: an unknown name.
     """
-    if data not in DATASETS:
-        raise unknown("data set", data, list(DATASETS))
+    check_data(data)
     named = named_model(model, data, arch, latent, seed)
     total = epochs or EPOCHS.get(arch, 24)
     return training.Plan(named, total, anneal_epochs=min(10.0, total / 3), compile=compiled)

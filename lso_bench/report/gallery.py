@@ -21,7 +21,11 @@ def pictures(store: Store, records: Sequence[Record], checkpoints: dict[str, Pat
     for (task, searcher), same in groupby(usable, key=_of):
         first = {r.spec.model: r for r in sorted(same, key=lambda r: r.spec.seeds.init, reverse=True)}
         runs = sorted(first.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
-        named = [task.partition(":")[0].split("/")[-1], searcher.partition(":")[0], *dict.fromkeys(names(runs))]
+        named = [
+            task.partition(":")[0].split("/")[-1],
+            searcher.partition(":")[0],
+            *dict.fromkeys(r.spec.model.name for r in runs),
+        ]
         keys = hashlib.sha256("".join(r.spec.key for r in runs).encode()).hexdigest()[:6]  # no two sets share a file
         file = "".join(c if c.isalnum() or c in "._-" else "+" for c in "-".join(named)[:100]) + f"-{keys}.png"
         tensors = [store.tensors(r.spec) for r in runs]
@@ -32,11 +36,6 @@ def pictures(store: Store, records: Sequence[Record], checkpoints: dict[str, Pat
         if bars := _activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file}", bars))
     return written
-
-
-def names(runs: Sequence[Record]) -> list[str]:
-    """Of their models."""
-    return [r.spec.model.name for r in runs]
 
 
 def _of(record: Record) -> tuple[str, str]:
