@@ -23,7 +23,7 @@ from lso_bench.stopping import Thresholds
 from lso_bench.task import Task
 from vae.checkpoint import load_model, sha256
 from vae.data import load
-from vae.networks import ARCHITECTURES
+from vae.networks import architecture
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     """
     if searcher.needs_gradient and not task.differentiable:
         raise UsageError(f"Searcher {spec.searcher!r} needs gradients, and task {spec.task!r} gives none.")
-    if ARCHITECTURES[spec.model.arch].kernels and not task.has_targets:
+    if architecture(spec.model.arch, spec.model.latent).kernels and not task.has_targets:
         raise UsageError(
             f"Task {spec.task!r} has no images for the autoregressive decoder of {spec.model.arch!r} to be conditioned "
             "on; say --arch conv."

@@ -13,7 +13,7 @@ from vae import zoo
 from vae.checkpoint import sha256
 from vae.data import DATASETS
 from vae.errors import UnusableError as VaeUnusableError
-from vae.networks import ARCHITECTURES
+from vae.networks import ARCHITECTURES, architecture
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,12 @@ def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.
     Raises:
         UsageError: no such objective, setting or architecture.
     """
-    if arch not in ARCHITECTURES:
-        raise unknown("architecture", arch, list(ARCHITECTURES))
+    try:
+        architecture(arch, latent)
+    except ValueError as error:
+        if str(error).startswith("No architecture"):
+            raise unknown("architecture", arch, list(ARCHITECTURES)) from error
+        raise UsageError(f"Architecture {arch!r}: {error}") from error
     try:
         zoo.objective(name)
     except ValueError as error:

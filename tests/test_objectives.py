@@ -9,7 +9,6 @@ from conftest import TINY, random_vae, squares
 from vae.objectives.elbo import ELBO
 from vae.objectives.nevae_lp import NeighborLP
 from vae.objectives.nevae_se import NeighborSE
-from vae.training import rate_weight
 from vae.zoo import NAMES, objective
 
 D = TINY.latent
@@ -103,12 +102,12 @@ class TestEveryObjective:
 
 
 def test_rate_weight_grows_from_a_tenth_to_beta():
-    assert rate_weight(ELBO(), 0.0, 10.0) == pytest.approx(0.1)
-    assert rate_weight(ELBO(), 5.0, 10.0) == pytest.approx(0.55)
-    assert rate_weight(ELBO(), 10.0, 10.0) == rate_weight(ELBO(), 99.0, 10.0) == 1.0
-    assert rate_weight(ELBO(beta=0.5), 4.0, 10.0) == pytest.approx(0.46)
-    assert rate_weight(ELBO(beta=0.5), 5.0, 10.0) == 0.5
-    assert rate_weight(ELBO(anneal=False), 0.0, 10.0) == 1.0
+    assert ELBO().rate_weight(0.0, 100, 10.0) == pytest.approx(0.1)
+    assert ELBO().rate_weight(5.0, 100, 10.0) == pytest.approx(0.55)
+    assert ELBO().rate_weight(10.0, 100, 10.0) == ELBO().rate_weight(99.0, 100, 10.0) == 1.0
+    assert ELBO(beta=0.5).rate_weight(4.0, 100, 10.0) == pytest.approx(0.46)
+    assert ELBO(beta=0.5).rate_weight(5.0, 100, 10.0) == 0.5
+    assert ELBO(anneal=False).rate_weight(0.0, 100, 10.0) == 1.0
 
 
 def test_settings_follow_the_name():

@@ -1,4 +1,4 @@
-"""What a latent space is like: -ELBO, KL, mutual information, active units, re-encoding loss."""
+"""What a latent space is like, from one pass over the images: -ELBO, KL, mutual information, activity, re-encoding."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import Independent, kl_divergence
 
 from vae.model import VAE
 
@@ -16,47 +16,65 @@ BATCH = 250  # images at a time
 
 @dataclass(frozen=True)
 class Metrics:
-    """Means over the `n` test images; `se` holds the Monte-Carlo standard error of each mean."""
+    """Means over the `n` test images; `se` holds the Monte-Carlo standard error of each mean.
+
+    What supposes a distribution of codes is None for a deterministic autoencoder.
+    """
 
     n: int
-    nelbo: float  # nats
-    distortion: float  # nats
-    kl: float  # nats, summed over dimensions
-    mi: float  # nats, against all n posteriors; cannot exceed log n
-    mi_b50: float  # nats, against batches of 50, as in the paper's likely estimator; cannot exceed log 50
+    nelbo: float | None  # nats
+    distortion: float  # nats: -log p(x|z), teacher-forced where the decoder is autoregressive
+    squared_error: float  # sum over pixels of (x - E[p(x|z)])^2, likewise
+    kl: float | None  # nats, summed over dimensions
+    mi: float | None  # nats, against all n posteriors; cannot exceed log n
+    mi_b50: float | None  # nats, against batches of 50, as in the paper's likely estimator; cannot exceed log 50
+    divergence: float | None  # KL(q(z), p(z)) in nats, q(z) the mean of all n posteriors; kl - mi
     au: int  # dimensions with activity above 0.01
-    reencoding_mean: float  # mean over dimensions of (z - z')^2
-    reencoding_logp: float  # -log q(z|x^), nats, summed over dimensions
+    reencoding_mean: float | None  # mean over dimensions of (z - z')^2
+    reencoding_logp: float | None  # -log q(z|x^), nats, summed over dimensions
     activity: list[float]  # of each dimension: variance of mu over the images
+    kl_each: list[float] | None  # nats, of each dimension
     se: dict[str, float]
 
 
+PROBABILISTIC = ("nelbo", "kl", "mi", "mi_b50", "divergence", "reencoding_mean", "reencoding_logp")
+
+
 @torch.no_grad()
-def measure(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu") -> Metrics:
-    """The metrics of `vae`, in evaluation mode, on binary images, one code drawn for each.
+def measure(
+    vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu", deterministic: bool = False
+) -> Metrics:
+    """The metrics of `vae`, in evaluation mode, on binary images, one code drawn for each (the mean of q(z|x) where
+    the model is a `deterministic` autoencoder).
 
     MI is E log q(z|x) - log q(z), which equals E KL(q(z|x), p(z)) - KL(q(z), p(z)) (Hoffman & Johnson 2016, equation
     6) and, with the same z in both terms, varies less and never exceeds log n.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        rows = [_row(vae, batch.to(device)) for batch in x.split(BATCH)]
+        rows = [_row(vae, batch.to(device), deterministic) for batch in x.split(BATCH)]
         each = {k: torch.cat([r[k] for r in rows]).cpu().double() for k in rows[0]}
         shuffled = torch.randperm(len(x))
-    z, mean, std = each.pop("z"), each.pop("mean"), each.pop("std")
-    own = each.pop("own")  # log q(z|x) of each image's own posterior
-    each["nelbo"] = each["distortion"] + each["kl"]
-    each["mi"] = own - aggregate_log_density(z, mean, std)
-    size = min(50, len(x))
-    blocks = [b for b in shuffled.split(size) if len(b) == size]
-    each["mi_b50"] = torch.cat([own[b] - aggregate_log_density(z[b], mean[b], std[b]) for b in blocks])
+    z, mean, std, kl_each = (each.pop(k) for k in ("z", "mean", "std", "kl_each"))
+    own, prior = each.pop("own"), each.pop("prior")  # log q(z|x) of each image's own posterior; log p(z)
+    if not deterministic:
+        aggregate = aggregate_log_density(z, mean, std)
+        each["kl"] = kl_each.sum(-1)
+        each["nelbo"] = each["distortion"] + each["kl"]
+        each["mi"] = own - aggregate
+        each["divergence"] = aggregate - prior
+        size = min(50, len(x))
+        blocks = [b for b in shuffled.split(size) if len(b) == size]
+        each["mi_b50"] = torch.cat([own[b] - aggregate_log_density(z[b], mean[b], std[b]) for b in blocks])
     activity = mean.var(dim=0).tolist()
+    means = dict.fromkeys(PROBABILISTIC) | {k: v.mean().item() for k, v in each.items()}
     return Metrics(
         n=len(x),
         au=sum(a > ACTIVE for a in activity),
         activity=activity,
+        kl_each=None if deterministic else kl_each.mean(0).tolist(),
         se={k: v.std().item() / math.sqrt(len(v)) for k, v in each.items()},
-        **{k: v.mean().item() for k, v in each.items()},
+        **means,  # pyright: ignore[reportArgumentType]
     )
 
 
@@ -75,18 +93,25 @@ def aggregate_log_density(
     return torch.cat(list(parts)) - math.log(len(mean))
 
 
-def _row(vae: VAE, x: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:
-    q = vae.encode(x)
-    z = q.sample()
+def _row(vae: VAE, x: Float[Tensor, "b 1 h w"], deterministic: bool) -> dict[str, Tensor]:
+    q, prior = vae.encode(x), vae.prior(x)
+    assert isinstance(q, Independent) and isinstance(prior, Independent)
+    z = q.mean if deterministic else q.rsample()  # takes what is not finite, too
     p = vae.decode(z, x)
-    again = vae.encode(p.mean)
-    return {
+    row = {
         "z": z,
         "mean": q.mean,
         "std": q.stddev,
         "own": q.log_prob(z),
+        "prior": prior.log_prob(z),
         "distortion": -p.log_prob(x),
-        "kl": kl_divergence(q, vae.prior(x)),
-        "reencoding_mean": (z - again.sample()).square().mean(-1),
+        "squared_error": (x - p.mean).square().flatten(1).sum(-1),
+        "kl_each": kl_divergence(q.base_dist, prior.base_dist),
+    }
+    if deterministic:
+        return row
+    again = vae.encode(p.mean)
+    return row | {
+        "reencoding_mean": (z - again.rsample()).square().mean(-1),
         "reencoding_logp": -again.log_prob(z),
     }

@@ -19,7 +19,7 @@ class VAE(nn.Module):
 
     def encode(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
         """q(z|x): batch (b,), event (d,)."""
-        mean, log_variance = self.encoder(x).chunk(2, dim=-1)  # (b, d) each
+        mean, log_variance = _full(self.encoder(x)).chunk(2, dim=-1)  # (b, d) each
         return Independent(Normal(mean, (log_variance / 2).exp(), validate_args=False), 1)
 
     def decode(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b 1 h w"] | None = None) -> Distribution:
@@ -28,9 +28,14 @@ class VAE(nn.Module):
         `teacher` is the image that an autoregressive decoder is conditioned on: each pixel of the result depends
         on z and on the teacher's pixels above it and to its left. A ConvDecoder does not look at it.
         """
-        return Independent(Bernoulli(logits=self.decoder(z, teacher), validate_args=False), 3)
+        return Independent(Bernoulli(logits=_full(self.decoder(z, teacher)), validate_args=False), 3)
 
     def prior(self, like: Tensor) -> Distribution:
         """p(z) = N(0, I): batch (), event (d,), on the device of `like`."""
         zero = torch.zeros(self.arch.latent, device=like.device, dtype=like.dtype)
         return Independent(Normal(zero, torch.ones_like(zero), validate_args=False), 1)
+
+
+def _full(output: Tensor) -> Tensor:
+    """What a network gave under autocast, in single precision again: sums over 784 pixels need it."""
+    return output.float() if output.dtype is torch.bfloat16 else output

@@ -4,12 +4,14 @@ Layer sizes: He et al. 2019, "Lagging Inference Networks", appendix B.3, and the
 "Neighbor Embedding Variational Autoencoder" (arXiv 2103.11349, section 5) says it follows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
+
+from vae.settings import with_settings
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Architecture:
     channels: int = 64  # channels of the decoder
     kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5, 5, 5, 3, 3, 3, 3)  # one a PixelCNN layer; none: not autoregressive
     skips: bool = True  # residual blocks across every three PixelCNN layers
+    gated: bool = False  # tanh times sigmoid after each masked convolution, instead of an ELU
 
 
 ARCHITECTURES = {
@@ -30,6 +33,18 @@ ARCHITECTURES = {
     "small": Architecture(encoder=32, hidden=128, channels=32, kernels=(7, 7, 7, 5, 5, 3, 3), skips=False),
     "conv": Architecture(encoder=32, hidden=128, channels=32, kernels=()),
 }
+
+
+def architecture(text: str, latent: int) -> Architecture:
+    """The architecture that `name` or `name:setting=value,...` stands for, with `latent` dimensions.
+
+    Raises:
+        ValueError: no such name or setting.
+    """
+    name, _, settings = text.partition(":")
+    if name not in ARCHITECTURES:
+        raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
+    return replace(with_settings(ARCHITECTURES[name], settings), latent=latent)
 
 
 class CausalConv2d(nn.Module):
@@ -80,16 +95,29 @@ def halving_block(inputs: int, outputs: int) -> Residual:
     return Residual(main, nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=2, bias=False), nn.BatchNorm2d(outputs)))
 
 
-def causal_block(channels: int, kernel: int) -> Residual:
+class Gate(nn.Module):
+    """tanh of one half of the channels times sigmoid of the other.
+
+    Source: van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", equation 2. One stack of
+    masked convolutions, as in He et al., not that paper's vertical and horizontal ones: its blind spot stays.
+    """
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
+        value, gate = x.chunk(2, dim=1)
+        return value.tanh() * gate.sigmoid()
+
+
+def causal_block(channels: int, kernel: int, gated: bool) -> Residual:
     """A bottleneck around a masked convolution: 1 x 1 to half the channels, k x k of mask B, 1 x 1 back."""
     half = channels // 2
+    inner = half * (1 + gated)
     main = nn.Sequential(
         nn.Conv2d(channels, half, 1, bias=False),
         nn.BatchNorm2d(half),
         nn.ELU(inplace=True),
-        CausalConv2d(half, half, kernel, "B"),
-        nn.BatchNorm2d(half),
-        nn.ELU(inplace=True),
+        CausalConv2d(half, inner, kernel, "B"),
+        nn.BatchNorm2d(inner),
+        Gate() if gated else nn.ELU(inplace=True),
         nn.Conv2d(half, channels, 1, bias=False),
         nn.BatchNorm2d(channels),
     )
@@ -134,8 +162,8 @@ class PixelCNN(nn.Module):
             nn.Conv2d(maps, c, first, padding=first // 2, bias=False),
         )
         self.entry = nn.Sequential(nn.BatchNorm2d(c), nn.ELU(inplace=True))
-        self.layers = nn.ModuleList(causal_block(c, k) for k in rest)
-        self.skips = nn.ModuleList(causal_block(c, k) for k in arch.kernels[1:-1]) if arch.skips else None
+        self.layers = nn.ModuleList(causal_block(c, k, arch.gated) for k in rest)
+        self.skips = nn.ModuleList(causal_block(c, k, arch.gated) for k in arch.kernels[1:-1]) if arch.skips else None
         self.exit = nn.Sequential(
             nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c), nn.ELU(inplace=True), nn.Conv2d(c, 1, 1)
         )

@@ -2,10 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -17,9 +18,13 @@ from vae.data import Dataset, binarise
 from vae.errors import UnusableError
 from vae.metrics import measure
 from vae.model import VAE
-from vae.networks import ARCHITECTURES
+from vae.networks import architecture
 from vae.objectives import Objective
+from vae.objectives.aggressive import Aggressive
 from vae.zoo import Model, objective
+
+KEEP_EVERY = 300.0  # seconds between two writings of the state within an epoch
+CURVES = ("nelbo", "distortion", "kl", "mi", "mi_b50", "au", "reencoding_mean", "reencoding_logp")  # a row an epoch
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Plan:
     clip: float = 5.0  # largest norm of the gradient
     threads: int = field(default_factory=torch.get_num_threads)  # the sums of a CPU depend on it
     compile: bool = False  # by torch.compile: needs a C++ compiler
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the networks; losses and weights are always fp32
 
 
 @dataclass(frozen=True)
@@ -47,68 +53,148 @@ class Progress:
     history: list[dict[str, int | float]]  # a row an epoch, on the validation images
 
 
+class Stopped(Exception):
+    """Training was asked to stop; its state is kept."""
+
+
 def train(
-    plan: Plan, data: Dataset, path: Path, device: str = "cpu", report: Callable[[Progress], None] = lambda _: None
+    plan: Plan,
+    data: Dataset,
+    path: Path,
+    device: str = "cpu",
+    report: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> VAE:
     """The model that `plan` trains on `data`, saved to `path` with what made it.
 
-    After every epoch the whole state is kept beside `path`; a training that was interrupted goes on from there, to
-    the same weights (on the CPU of the same machine; the number of threads is the first session's). Everything
-    random in an epoch is drawn from torch's global generator, seeded by the training seed and the epoch.
+    The whole state is kept beside `path` after every epoch, every few minutes, and when `stop` says so; a training
+    that was interrupted goes on from there, to the same weights (on the CPU of the same machine; the number of
+    threads is the first session's). Everything random in an epoch is drawn from torch's generators, seeded by the
+    training seed and the epoch.
 
     Raises:
         UnusableError: a loss that is not finite (the last good epoch stays), or a kept state of another plan.
+        Stopped: `stop` said so.
     """
     state = path.with_suffix(".state.safetensors")
     with torch.random.fork_rng():
-        plan, vae, optimizer, history = _begin(plan, state, device)
-        loss = objective(plan.model.name)
+        job = _begin(plan, state, device)
+        plan = job.plan
         images = data.train.to(device)
         if plan.compile:
-            vae.encoder.compile()
-            vae.decoder.compile()
-        for epoch in range(len(history), plan.epochs):
-            torch.manual_seed(1_000_003 * (plan.model.seed + 1) + epoch)
-            start = time.perf_counter()
-            for i, batch in enumerate(torch.randperm(len(images)).split(plan.batch)):
-                x = binarise(images[batch.to(device)])
-                at = epoch + i * plan.batch / len(images)
-                _step(vae, optimizer, loss(vae, x).loss(rate_weight(loss, at, plan.anneal_epochs)), plan.clip)
-                if i % 10 == 9:
-                    speed = (i + 1) * plan.batch / (time.perf_counter() - start)
-                    report(_progress(plan, images, epoch, i + 1, speed, history))
-            seconds = time.perf_counter() - start
-            history.append({"epoch": epoch + 1, "seconds": seconds, **validate(vae, loss, data.valid, device)})
-            if not all(math.isfinite(v) for v in history[-1].values()):
-                raise UnusableError(f"Training diverged in epoch {epoch + 1}; the state of epoch {epoch} is {state}.")
-            _keep(plan, state, vae, optimizer, history)
-            report(_progress(plan, images, epoch + 1, 0, len(images) / seconds, history))
-    vae.eval()
+            job.vae.encoder.compile()
+            job.vae.decoder.compile()
+        for epoch in range(len(job.history), plan.epochs):
+            _epoch(job, epoch, images, state, report, stop)
+            row = {"epoch": epoch + 1, "seconds": job.seconds, **validate(job.vae, job.loss, data.valid, device)}
+            if not all(math.isfinite(v) for v in row.values()):
+                raise UnusableError(f"Training diverged in epoch {epoch + 1}; the state before is kept in {state}.")
+            speed = len(images) / job.seconds
+            job.history.append(row)
+            job.batches, job.seconds = 0, 0.0
+            _keep(job, state)
+            report(_progress(job, len(images), speed))
+    vae = job.vae.eval()
     with torch.compiler.set_stance("force_eager"):
-        metrics = measure(vae, data.test, device=device)
-    checkpoint.save_model(path, vae, made_by(plan, data, history) | {"metrics": asdict(metrics)})
+        metrics = measure(vae, data.test, device=device, deterministic=job.loss.deterministic)
+    checkpoint.save_model(path, vae, made_by(plan, data, job.history) | {"metrics": asdict(metrics)})
     state.unlink()
     return vae
 
 
-def rate_weight(loss: Objective, epoch: float, anneal_epochs: float) -> float:
-    """The weight of the rate `epoch` epochs after the start: from 0.1 on the slope that reaches 1 in
-    `anneal_epochs`, as far as `loss.beta`. Source: arXiv 2103.11349, section 5.
-    """
-    if not loss.anneal or anneal_epochs <= 0:
-        return loss.beta
-    return min(loss.beta, 0.1 + 0.9 * epoch / anneal_epochs)
+@dataclass
+class _Job:
+    """A training under way."""
+
+    plan: Plan
+    vae: VAE
+    optimizer: Adam
+    history: list[dict[str, int | float]] = field(default_factory=list)
+    batches: int = 0  # done in the present epoch
+    seconds: float = 0.0  # spent in it
+    generators: list[Tensor] = field(default_factory=list)  # states after those batches: CPU, then CUDA
+
+    @property
+    def loss(self) -> Objective:
+        return objective(self.plan.model.name)
 
 
-@torch.no_grad()
+def _epoch(
+    job: _Job, epoch: int, images: Tensor, state: Path, report: Callable[[Progress], None], stop: Callable[[], bool]
+) -> None:
+    """Every training image once, in a fresh order, from where `job` stands."""
+    plan, loss = job.plan, job.loss
+    torch.manual_seed(1_000_003 * (plan.model.seed + 1) + epoch)
+    order = torch.randperm(len(images)).split(plan.batch)
+    _restore(job.generators)
+    leads = isinstance(loss, Aggressive) and loss.leads([row["mi"] for row in job.history])
+    before, first, kept = job.seconds, job.batches, time.perf_counter()
+    start = kept
+    for i in range(first, len(order)):
+        weight = loss.rate_weight(epoch + i / len(order), plan.epochs, plan.anneal_epochs)
+        if leads:
+            _lead(job, images, weight)
+        with _only(job.vae.encoder, not leads):
+            _step(job, binarise(images[order[i].to(images.device)]), weight)
+        now = time.perf_counter()
+        job.batches, job.seconds = i + 1, before + now - start
+        if stop():
+            _keep(job, state)
+            raise Stopped
+        if now - kept > KEEP_EVERY:
+            _keep(job, state)
+            kept = now
+        if i % 10 == 9:
+            report(_progress(job, len(images), (i + 1 - first) * plan.batch / (now - start)))
+
+
+def _step(job: _Job, x: Tensor, weight: float) -> Tensor:
+    """One step of Adam on the binary images `x`; the loss before it."""
+    job.optimizer.zero_grad(set_to_none=True)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=job.plan.precision == "bf16"):
+        loss = job.loss(job.vae, x).loss(weight)
+    loss.backward()
+    nn.utils.clip_grad_norm_(job.vae.parameters(), job.plan.clip)
+    job.optimizer.step()
+    return loss.detach()
+
+
+def _lead(job: _Job, images: Tensor, weight: float) -> None:
+    """Steps of the encoder alone, on fresh images, until the loss no longer falls (He et al. 2019, algorithm 1)."""
+    loss = job.loss
+    assert isinstance(loss, Aggressive)
+    best, total = math.inf, torch.zeros((), device=images.device)
+    with _only(job.vae.decoder, False):
+        for i in range(1, loss.inner + 1):
+            fresh = torch.randperm(len(images))[: job.plan.batch]
+            total += _step(job, binarise(images[fresh.to(images.device)]), weight)
+            if i % loss.look == 0:
+                mean = total.item() / loss.look
+                if mean > best:
+                    return
+                best, total = mean, torch.zeros_like(total)
+
+
+@contextmanager
+def _only(part: nn.Module, learns: bool) -> Iterator[None]:
+    """Within, `part` learns or does not."""
+    if learns:
+        yield
+        return
+    part.requires_grad_(False)
+    try:
+        yield
+    finally:
+        part.requires_grad_(True)
+
+
 def validate(vae: VAE, loss: Objective, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, int | float]:
-    """-ELBO, distortion, KL and penalty in nats, means over the images of `x`, one code drawn for each."""
+    """The metrics of `x` that a learning curve shows, one code drawn for each image."""
     vae.eval()
     with torch.compiler.set_stance("force_eager"):
-        terms = [loss(vae, batch.to(device)) for batch in x.split(250)]
+        metrics = asdict(measure(vae, x, device=device, deterministic=loss.deterministic))
     vae.train()
-    parts = {p: torch.cat([getattr(t, p) for t in terms]).mean().item() for p in ("distortion", "rate", "penalty")}
-    return {"nelbo": parts["distortion"] + parts["rate"], "kl": parts.pop("rate"), **parts}
+    return {k: metrics[k] for k in CURVES if metrics[k] is not None}
 
 
 def made_by(plan: Plan, data: Dataset, history: list[dict[str, int | float]]) -> dict[str, Any]:
@@ -121,23 +207,17 @@ def command(plan: Plan) -> str:
     """What to type to train the same again."""
     m = plan.model
     names = f"--model {m.name} --data {m.data} --arch {m.arch} --latent {m.latent} --seed {m.seed}"
-    return f"lso-bench train {names} --epochs {plan.epochs}{' --compile' if plan.compile else ''}"
+    more = " --compile" * plan.compile + f" --precision {plan.precision}" * (plan.precision != "fp32")
+    return f"lso-bench train {names} --epochs {plan.epochs}{more}"
 
 
-def _step(vae: nn.Module, optimizer: Adam, loss: Tensor, clip: float) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(vae.parameters(), clip)
-    optimizer.step()
-
-
-def _begin(plan: Plan, state: Path, device: str) -> tuple[Plan, VAE, Adam, list[dict[str, int | float]]]:
+def _begin(plan: Plan, state: Path, device: str) -> _Job:
     """A fresh model, or the one that an interrupted training left, with the number of threads that it had."""
     torch.manual_seed(plan.model.seed)
-    vae = VAE(replace(ARCHITECTURES[plan.model.arch], latent=plan.model.latent)).to(device)
-    optimizer = Adam(vae.parameters(), lr=plan.lr)
+    vae = VAE(architecture(plan.model.arch, plan.model.latent)).to(device)
+    job = _Job(plan, vae, Adam(vae.parameters(), lr=plan.lr))
     if not state.exists():
-        return plan, vae, optimizer, []
+        return job
     tensors, header = checkpoint.read(state)
     plan = replace(plan, threads=header["plan"]["threads"])
     torch.set_num_threads(plan.threads)
@@ -145,22 +225,35 @@ def _begin(plan: Plan, state: Path, device: str) -> tuple[Plan, VAE, Adam, list[
         raise UnusableError(f"{state} is of another training: wanted {_of(plan)}, got {header['plan']}; move it away.")
     vae.load_state_dict({k[4:]: t for k, t in tensors.items() if k.startswith("vae.")})
     moments = {i: {k: tensors[f"adam.{i}.{k}"] for k in ("step", "exp_avg", "exp_avg_sq")} for i in header["moments"]}
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    return plan, vae, optimizer, header["history"]
+    job.optimizer.load_state_dict({"state": moments, "param_groups": job.optimizer.state_dict()["param_groups"]})
+    kept = [tensors[k] for k in sorted(tensors) if k.startswith("generator.")] if header["batches"] else []
+    return replace(job, plan=plan, generators=kept, **{k: header[k] for k in ("history", "batches", "seconds")})
 
 
-def _keep(plan: Plan, state: Path, vae: VAE, optimizer: Adam, history: list[dict[str, int | float]]) -> None:
-    """All that the next epoch needs."""
-    moments = optimizer.state_dict()["state"]
-    tensors = {f"vae.{k}": t for k, t in vae.state_dict().items()}
+def _restore(generators: list[Tensor]) -> None:
+    """The states of torch's generators in the middle of an epoch; none at its beginning."""
+    if generators:
+        torch.random.set_rng_state(generators.pop(0))
+    if generators:
+        torch.cuda.set_rng_state(generators.pop(0))
+
+
+def _keep(job: _Job, state: Path) -> None:
+    """All that the next batch needs."""
+    moments = job.optimizer.state_dict()["state"]
+    tensors = {f"vae.{k}": t for k, t in job.vae.state_dict().items()}
     tensors |= {f"adam.{i}.{k}": t for i, m in moments.items() for k, t in m.items()}
-    checkpoint.write(state, tensors, {"plan": _of(plan), "moments": list(moments), "history": history})
+    tensors["generator.0"] = torch.random.get_rng_state()
+    if next(job.vae.parameters()).is_cuda:
+        tensors["generator.1"] = torch.cuda.get_rng_state()
+    kept = {"history": job.history, "batches": job.batches, "seconds": job.seconds}
+    checkpoint.write(state, tensors, {"plan": _of(job.plan), "moments": list(moments), **kept})
 
 
 def _of(plan: Plan) -> Mapping[str, Any]:
     return asdict(plan) | {"objective": asdict(objective(plan.model.name))}  # pyright: ignore[reportArgumentType]
 
 
-def _progress(plan: Plan, images: Tensor, epoch: int, batches: int, speed: float, history: list) -> Progress:
-    steps = math.ceil(len(images) / plan.batch)
-    return Progress(epoch + 1, epoch * steps + batches, plan.epochs * steps, speed, history)
+def _progress(job: _Job, images: int, speed: float) -> Progress:
+    steps, done = math.ceil(images / job.plan.batch), len(job.history)
+    return Progress(done + 1, done * steps + job.batches, job.plan.epochs * steps, speed, job.history)

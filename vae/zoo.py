@@ -13,20 +13,40 @@ from platformdirs import user_data_path
 
 from vae.errors import UnusableError
 from vae.objectives import Objective
+from vae.objectives.aggressive import Aggressive
+from vae.objectives.cyclical import Cyclical
 from vae.objectives.elbo import ELBO
+from vae.objectives.free_bits import FreeBits
+from vae.objectives.info_vae import InfoVAE
 from vae.objectives.nevae_lp import NeighborLP
 from vae.objectives.nevae_se import NeighborSE
+from vae.objectives.rae import RAE
 from vae.settings import with_settings
 
 SHIPPED = Path(__file__).parent / "checkpoints"
-NAMES = ("vae", "vae_noanneal", "beta_vae_0.9", "nevae_se", "nevae_lp_0.1")  # beta and c may be any number
+TABLE_1 = (  # the rows of Table 1 of arXiv 2103.11349, in its order
+    "vae_noanneal",
+    "vae",
+    "aggressive",
+    "aggressive_noanneal",
+    *(f"beta_vae_{beta}" for beta in (0.9, 0.8, 0.7, 0.6, 0.5)),
+    "nevae_se",
+    *(f"nevae_lp_{c}" for c in (5.0, 3.0, 1.0, 0.1, 0.0, -0.1, -1.0, -3.0, -5.0)),
+)
+NAMES = (*TABLE_1, "free_bits", "cyclical", "info_vae", "rae")  # beta and c may be any number
 
 _FAMILIES: dict[str, Callable[..., Objective]] = {
     r"vae": ELBO,
     r"vae_noanneal": lambda: ELBO(anneal=False),
+    r"aggressive": Aggressive,
+    r"aggressive_noanneal": lambda: Aggressive(anneal=False),
     r"beta_vae_(\d+(?:\.\d+)?)": lambda beta: ELBO(beta=float(beta)),
     r"nevae_se": NeighborSE,
     r"nevae_lp_(-?\d+(?:\.\d+)?)": lambda c: NeighborLP(c=float(c)),
+    r"free_bits": FreeBits,
+    r"cyclical": Cyclical,
+    r"info_vae": InfoVAE,
+    r"rae": RAE,
 }
 
 
@@ -36,15 +56,15 @@ class Model:
 
     name: str  # of the objective, with its settings
     data: str
-    arch: str = "small"
+    arch: str = "small"  # with its settings
     latent: int = 32
     seed: int = 0  # of the training
 
     @property
     def file(self) -> str:
         """The name of its checkpoint file."""
-        name = re.sub(r"[^\w.=-]+", "+", self.name)
-        return f"{self.data}-{self.arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
+        name, arch = (re.sub(r"[^\w.=-]+", "+", text) for text in (self.name, self.arch))
+        return f"{self.data}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
 
 
 def objective(name: str) -> Objective:

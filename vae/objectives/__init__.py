@@ -8,6 +8,7 @@ the distortion over pixels; their beta is then a different one.)
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -23,7 +24,7 @@ class Terms:
     rate: Float[Tensor, " b"]  # KL(q(z|x), p(z)), nats, summed over latents
     penalty: Float[Tensor, " b"]  # what the objective adds; zero for a plain VAE
 
-    def loss(self, weight: float = 1.0) -> Float[Tensor, ""]:
+    def loss(self, weight: float | Float[Tensor, ""] = 1.0) -> Float[Tensor, ""]:
         """mean over the batch of distortion + weight * rate + penalty."""
         return (self.distortion + weight * self.rate + self.penalty).mean()
 
@@ -31,9 +32,18 @@ class Terms:
 class Objective(ABC):
     """One training objective; a frozen dataclass whose fields are its settings."""
 
-    beta: float  # weight of the rate when annealing is over
-    anneal: bool  # whether that weight starts at 0.1 and grows
+    beta: float = 1.0  # weight of the rate when annealing is over
+    anneal: bool = True  # whether that weight starts at 0.1 and grows
+    deterministic: ClassVar[bool] = False  # an autoencoder: its code is the encoder's mean, and it has no ELBO
 
     @abstractmethod
     def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
         """The terms of the loss for the binary images `x`."""
+
+    def rate_weight(self, epoch: float, epochs: int, anneal_epochs: float) -> float:
+        """The weight of the rate `epoch` epochs after the start of a training of `epochs`: from 0.1 on the slope that
+        reaches 1 in `anneal_epochs`, as far as `beta`. Source: arXiv 2103.11349, section 5.
+        """
+        if not self.anneal or anneal_epochs <= 0:
+            return self.beta
+        return min(self.beta, 0.1 + 0.9 * epoch / anneal_epochs)

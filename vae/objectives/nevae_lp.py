@@ -9,6 +9,7 @@ from torch.distributions import Independent, kl_divergence
 
 from vae.model import VAE
 from vae.objectives import Objective, Terms
+from vae.reencoding import Statistics, reencode
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class NeighborLP(Objective):
 
     Dimensions whose re-encoding is already likelier than exp(-c) add the constant c and no gradient. Source: Tu
     et al. 2021 (arXiv 2103.11349), section 4, NE-VAE with log-probability. Inferred: the sum over latents (the
-    paper's KL of 87.5 at c = -5 would not pay with a mean), and that batch norm sees x^ as well as x in training.
+    paper's KL of 87.5 at c = -5 would not pay with a mean), and that batch norm sees x^ as well as x in training
+    (`norm`, as in NeighborSE).
     """
 
     c: float = 0.1  # nats a dimension
     reduction: Literal["mean", "sum"] = "sum"  # over latent dimensions
+    norm: Statistics = "shared"
     beta: float = 1.0
     anneal: bool = True
 
@@ -29,7 +32,7 @@ class NeighborLP(Objective):
         q = vae.encode(x)
         z = q.rsample()
         p = vae.decode(z, x)
-        again = vae.encode(p.mean)
+        again = reencode(vae, p.mean, self.norm)
         assert isinstance(again, Independent)
         surprise = (-again.base_dist.log_prob(z)).clamp(min=self.c)  # (b, d)
         penalty = surprise.mean(dim=-1) if self.reduction == "mean" else surprise.sum(dim=-1)

@@ -9,6 +9,7 @@ from torch.distributions import kl_divergence
 
 from vae.model import VAE
 from vae.objectives import Objective, Terms
+from vae.reencoding import Statistics, reencode
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class NeighborSE(Objective):
     Source: Tu et al. 2021 (arXiv 2103.11349), section 4, NE-VAE with squared error. Inferred, not printed there:
     the mean over latents (with the sum, KL on Omniglot is ten times the paper's), weight 1, z' sampled from
     q(z|x^) rather than its mean; and that in training batch norm sees x^ as well as x, so that its running statistics,
-    with which the model is measured and searched, are a mixture of both.
+    with which the model is measured and searched, are a mixture of both (norm = "shared"; "data": x^ does not move
+    them; "frozen": x^ is encoded with them instead of with its own).
     """
 
     reduction: Literal["mean", "sum"] = "mean"  # over latent dimensions
     sample: bool = True  # z' ~ q(z|x^); otherwise its mean
     weight: float = 1.0
+    norm: Statistics = "shared"  # of the encoder's batch norm, when it sees x^
     beta: float = 1.0
     anneal: bool = True
 
@@ -32,7 +35,7 @@ class NeighborSE(Objective):
         q = vae.encode(x)
         z = q.rsample()
         p = vae.decode(z, x)
-        again = vae.encode(p.mean)
+        again = reencode(vae, p.mean, self.norm)
         error = (z - (again.rsample() if self.sample else again.mean)).square()  # (b, d)
         error = error.mean(dim=-1) if self.reduction == "mean" else error.sum(dim=-1)
         return Terms(-p.log_prob(x), kl_divergence(q, vae.prior(x)), self.weight * error)

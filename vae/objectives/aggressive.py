@@ -1,0 +1,34 @@
+"""The negative evidence lower bound, the encoder trained ahead of the decoder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vae.objectives.elbo import ELBO
+
+
+@dataclass(frozen=True)
+class Aggressive(ELBO):
+    """Distortion + rate; before each step of the decoder the encoder takes steps alone, while MI grows.
+
+    Source: He et al. 2019 (arXiv 1901.05534), section 4 and algorithm 1, and their public code for images: at most
+    `inner` steps on fresh batches, until the mean loss of the last `look` is above that of the `look` before; back to
+    plain training for good when `patience` epochs did not raise the best MI of the validation images. As in their
+    code, an epoch that does raise it does not reset that count; `reset` makes it do so. MI here is estimated against
+    all validation images, theirs in batches; the gradient is clipped for the part that moves, theirs for both.
+    """
+
+    inner: int = 100  # most steps of the encoder before a step of the decoder
+    look: int = 10  # steps between two looks at the loss
+    patience: int = 5  # epochs that do not raise MI
+    reset: bool = False  # whether an epoch that raises MI starts the count again
+
+    def leads(self, mi: Sequence[float]) -> bool:
+        best, without = 0.0, 0  # nats; epochs
+        for value in mi:
+            if value < best:
+                without += 1
+            else:
+                best, without = value, 0 if self.reset else without
+            if without >= self.patience:
+                return False
+        return True

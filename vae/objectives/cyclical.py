@@ -1,0 +1,21 @@
+"""The ELBO with a rate that is annealed again and again."""
+
+from dataclasses import dataclass
+
+from vae.objectives.elbo import ELBO
+
+
+@dataclass(frozen=True)
+class Cyclical(ELBO):
+    """Distortion + w(t) * rate; w grows from 0 to beta, stays there, and starts over, `cycles` times.
+
+    Source: Fu et al. 2019, "Cyclical Annealing Schedule" (arXiv 1903.10145), equations 6 and 7; linear, with the
+    paper's 4 cycles, of which the first half grows.
+    """
+
+    cycles: int = 4
+    share: float = 0.5  # of a cycle in which the weight grows; R in the paper
+
+    def rate_weight(self, epoch: float, epochs: int, anneal_epochs: float) -> float:
+        done = epoch * self.cycles / epochs % 1.0  # of the present cycle
+        return self.beta * min(1.0, done / self.share)

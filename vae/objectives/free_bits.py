@@ -1,0 +1,34 @@
+"""The ELBO with a floor under the rate of each latent dimension."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Independent, kl_divergence
+
+from vae.model import VAE
+from vae.objectives import Objective, Terms
+
+
+@dataclass(frozen=True)
+class FreeBits(Objective):
+    """Distortion + sum over latents of max(floor, mean over the batch of that dimension's KL), in nats.
+
+    Dimensions below the floor add a constant and no gradient: the first nats of each are free. Source: Kingma et al.
+    2016, "Improved Variational Inference with Inverse Autoregressive Flow", equation 15, with a group a dimension.
+    The rate is the KL itself; what the floor adds to it stands in the penalty.
+    """
+
+    floor: float = 0.1  # nats a dimension; lambda in the paper
+    anneal: ClassVar[bool] = False
+
+    def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+        q, p = vae.encode(x), vae.prior(x)
+        assert isinstance(q, Independent) and isinstance(p, Independent)
+        each = kl_divergence(q.base_dist, p.base_dist)  # (b, d)
+        distortion = -vae.decode(q.rsample(), x).log_prob(x)
+        free = each.mean(dim=0) < self.floor  # (d,)
+        lifted = torch.where(free, self.floor - each, torch.zeros_like(each)).sum(dim=-1)
+        return Terms(distortion, each.sum(dim=-1), lifted)
