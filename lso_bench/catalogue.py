@@ -8,7 +8,7 @@ from vae import zoo
 
 def models() -> dict[str, str]:
     """Every model by name, what it minimises, and the data sets that a checkpoint is there for."""
-    listed = {n: (zoo.objective(n).__doc__ or "").strip().split("\n")[0] for n in zoo.NAMES}
+    listed = {n: (zoo.objective(n).__doc__ or "").strip().split("\n")[0] for n in zoo.names()}
     return {n: f"{what} {_trained(n)}" for n, what in listed.items()}
 
 

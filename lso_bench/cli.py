@@ -1,5 +1,6 @@
 """The command line: read arguments, call, print. Nothing heavy is imported before a command runs."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ app = typer.Typer(
 )
 
 Models = Annotated[str, typer.Option("--model", help="Names, separated by commas; `lso-bench list models`.")]
-Arch = Annotated[str, typer.Option(help="small, paper or conv.")]
+Arch = Annotated[str, typer.Option(help="small, paper or conv; settings follow (small:gated=true).")]
 Latent = Annotated[int, typer.Option(min=1, max=1024, help="Latent dimensions.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where data sets lie [default: $LSO_BENCH_DATA, else the cache].")]
@@ -89,8 +90,10 @@ def train(
     arch: Arch = "small",
     latent: Latent = 32,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 24; paper 100]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")] = False,
+    precision: Annotated[str, typer.Option(help="fp32, or bf16 where the machine multiplies it.")] = "fp32",
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard curves; needs the extra.")] = None,
     device: Device = "auto",
     data_dir: DataDir = None,
     quiet: Quiet = False,
@@ -98,8 +101,8 @@ def train(
     """Train a model; started again after an interruption, it goes on from the last epoch."""
     from lso_bench import training
 
-    plan = training.plan(model, data, arch, latent, seed, epochs, compile)
-    path = training.train(plan, data_dir, _device(device), quiet)
+    plan = training.plan(model, data, arch, latent, seed, epochs, compile, precision)
+    path = training.train(plan, data_dir, _device(device), quiet, tensorboard)
     _say(f"checkpoint: {path}")
 
 
@@ -110,21 +113,30 @@ def evaluate(
     arch: Arch = "small",
     latent: Latent = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    draws: Annotated[int, typer.Option(min=0, help="Seed of the measurement.")] = 0,
+    nll_images: Annotated[int, typer.Option(min=0, help="Images for the NLL; 0 leaves it out.")] = 100,
+    nll_samples: Annotated[int, typer.Option(min=1, help="Codes an image for the NLL.")] = 500,
+    codes: Annotated[int, typer.Option(min=0, help="Codes for the latent consistency; 0 leaves it out.")] = 500,
     device: Device = "auto",
     results: Results = Path("results"),
     data_dir: DataDir = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure latent spaces on the test set: -ELBO, KL, MI, active units, re-encoding loss."""
+    """Measure latent spaces on the test set: -ELBO, NLL, KL, MI, active units, re-encoding, latent consistency."""
+    from lso_bench.evaluation import measured
     from lso_bench.report import metrics
+    from lso_bench.store import Store
     from lso_bench.study import check_data, named_model
+    from vae.evaluation import Effort
 
     check_data(data)
     models = [named_model(m, data, arch, latent, seed) for m in _names("model", model)]
-    measured = metrics.measured(models, data_dir, _device(device), quiet)
-    _out().print(metrics.as_json(measured) if json else metrics.terminal(measured), soft_wrap=json)
-    _say(f"picture: {metrics.picture(measured, results / 'pictures')}")
+    effort = Effort(images=nll_images, samples=nll_samples, codes=codes)
+    Store(results)
+    found = measured(models, results, data_dir, _device(device), effort, draws, quiet)
+    _out().print(metrics.as_json(found) if json else metrics.terminal(found), soft_wrap=json)
+    _say(f"picture: {metrics.picture(found, results / 'pictures')}")
 
 
 @app.command()
@@ -145,6 +157,76 @@ def compare(
     _print_comparison(records, stores, json, csv)
 
 
+@app.command()
+def reproduce(
+    what: Annotated[str, typer.Argument(help="table1, table2, fig1 or fig2 of arXiv 2103.11349.")],
+    models: Annotated[str | None, typer.Option(help="These rows only; names separated by commas.")] = None,
+    data: Annotated[str, typer.Option(help="omniglot, as in the paper; mnist or glyphs.")] = "omniglot",
+    arch: Annotated[str | None, typer.Option(help="[default: paper on a GPU, small on a CPU]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")] = None,
+    no_train: Annotated[bool, typer.Option("--no-train", help="Only what is trained already.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Train by torch.compile; needs a C++ compiler.")] = False,
+    device: Device = "auto",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained.")] = False,
+) -> None:
+    """Train what is missing, measure, and show the paper's values beside ours. Interrupted, it goes on from there."""
+    from lso_bench import reproduce as again
+    from lso_bench.report import reproduction
+    from lso_bench.store import Store
+
+    on = _device(device)
+    rows = _names("models", models) if models else ()
+    wanted = again.Wanted(what, data, arch or ("paper" if on == "cuda" else "small"), rows, epochs, compile)
+    missing = [] if no_train else again.untrained(again.models_of(wanted))
+    for m in missing:
+        _say(f"to train: {m.name}, d = {m.latent} ({m.arch}, {m.data})")
+    if dry_run:
+        return
+    if not no_train:
+        again.train_missing(wanted, data_dir, on, quiet)
+    Store(results)
+    found = again.reproduce(wanted, results, data_dir, on, quiet)
+    print(found.rows.to_json(orient="records", indent=1)) if json else _out().print(reproduction.terminal(found))
+    for path in reproduction.write(found, what, results / "reproduction"):
+        _say(f"written: {path}")
+
+
+@app.command()
+def traverse(
+    model: Models,
+    data: Annotated[str, typer.Option(help="omniglot, mnist or glyphs.")],
+    dimensions: Annotated[str, typer.Option(help="That get a sheet of their own; 0 is the most active.")] = "0",
+    steps: Annotated[int, typer.Option(min=2, max=10_000, help="Images of a walk.")] = 100,
+    reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, prior standard deviations.")] = 10.0,
+    draws: Annotated[int, typer.Option(min=0, help="Seed of the random direction and of the ink.")] = 0,
+    arch: Arch = "small",
+    latent: Latent = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    device: Device = "auto",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+) -> None:
+    """Draw walks through latent spaces: every dimension by activity, single ones, a random direction."""
+    from lso_bench import traverse as walks
+    from lso_bench.store import Store
+    from lso_bench.study import check_data, named_model
+
+    check_data(data)
+    numbers = _numbers("dimensions", dimensions)
+    if not all(0 <= n < latent for n in numbers):
+        raise UsageError(f"--dimensions wants numbers from 0 to {latent - 1}, not {dimensions!r}.")
+    models = [named_model(m, data, arch, latent, seed) for m in _names("model", model)]
+    wanted = walks.Walks(numbers, steps, reach, draws)
+    Store(results)
+    for m in models:
+        for path in walks.traverse(m, wanted, results / "traversals", data_dir, _device(device)):
+            _say(f"written: {path}")
+
+
 @app.command("list")
 def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers.")]) -> None:
     """List what there is."""
@@ -161,8 +243,9 @@ def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers."
 
 
 def main() -> None:
-    """The program: settles threads, runs a command, turns our errors into one line and an exit status."""
+    """The program: settles threads and memory, runs a command, turns our errors into one line and an exit status."""
     _settle_threads()
+    _settle_memory()
     signal.signal(signal.SIGTERM, lambda *_: _stop("Terminated", 143))
     signal.signal(signal.SIGINT, lambda *_: _stop("Interrupted", 130))
     debug = "--debug" in sys.argv
@@ -192,6 +275,16 @@ def _settle_threads() -> None:
     """Before torch is imported: its threads must not spin at barriers (35 to 90 times slower on a busy machine)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+
+
+def _settle_memory() -> None:
+    """Freed memory stays with the process: fetching the pages of every activation anew took a tenth of a step."""
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own for anything
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+    except (OSError, AttributeError):
+        pass  # another C library
 
 
 def _stop(how: str, status: int) -> None:

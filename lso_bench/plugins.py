@@ -1,20 +1,16 @@
 """Find a task or a searcher by name: a file in its folder, an entry point, or a path given by the user."""
 
 import hashlib
-import inspect
 import pkgutil
-import sys
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from lso_bench.errors import UsageError, unknown
 from lso_bench.search import Searcher
 from lso_bench.task import Task
+from vae.discovery import loaded, module_at, only_class, published
 from vae.settings import settings_of, with_settings
 
 KINDS: dict[str, tuple[type, str]] = {"task": (Task, "tasks"), "searcher": (Searcher, "lso_bench.search")}
@@ -23,7 +19,7 @@ KINDS: dict[str, tuple[type, str]] = {"task": (Task, "tasks"), "searcher": (Sear
 def names(kind: str) -> dict[str, str]:
     """Every "task" or "searcher" by name, each with the first line of its docstring."""
     listed = {n: _first_line(c) for n, (c, _) in _built_in(kind).items()}
-    return listed | {n: f"from {e.value}" for n, e in _published(kind).items() if n not in listed}
+    return listed | {n: f"from {e.value}" for n, e in published(f"lso_bench.{kind}s").items() if n not in listed}
 
 
 def build(kind: str, text: str) -> Any:
@@ -33,8 +29,8 @@ def build(kind: str, text: str) -> Any:
         UsageError: no such name or setting, or a file that holds no such plugin.
     """
     name, _, settings = text.partition(":")
-    cls, preset = _find(kind, name)
     try:
+        cls, preset = _find(kind, name)
         return with_settings(cls(**preset), settings)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{kind.capitalize()} {text!r}: {error}") from error
@@ -55,12 +51,13 @@ def source_hash(*texts: str) -> str:
 
 def _find(kind: str, name: str) -> tuple[type, dict[str, Any]]:
     if name.endswith(".py"):
-        return _only_class(kind, _module_at(Path(name))), {}
+        return only_class(KINDS[kind][0], module_at(Path(name))), {}
     if name in _built_in(kind):
         return _built_in(kind)[name]
-    if name in _published(kind):
-        return _load(_published(kind)[name]), {}
-    raise unknown(kind, name, [*_built_in(kind), *_published(kind)])
+    offered = published(f"lso_bench.{kind}s")
+    if name in offered:
+        return loaded(offered[name]), {}
+    raise unknown(kind, name, [*_built_in(kind), *offered])
 
 
 @cache
@@ -69,43 +66,10 @@ def _built_in(kind: str) -> dict[str, tuple[type, dict[str, Any]]]:
     package = import_module(KINDS[kind][1])
     found: dict[str, tuple[type, dict[str, Any]]] = {}
     for file in pkgutil.iter_modules(package.__path__):
-        cls = _only_class(kind, import_module(f"{package.__name__}.{file.name}"))
+        cls = only_class(KINDS[kind][0], import_module(f"{package.__name__}.{file.name}"))
         variants = getattr(cls, "variants", {}) or {file.name: {}}
         found |= {n: (cls, preset) for n, preset in variants.items()}
     return found
-
-
-def _published(kind: str) -> dict[str, EntryPoint]:
-    return {e.name: e for e in entry_points(group=f"lso_bench.{kind}s")}
-
-
-def _load(entry: EntryPoint) -> type:
-    try:
-        return entry.load()
-    except Exception as error:  # whatever another package raises
-        raise UsageError(f"{entry.value} does not import: {type(error).__name__}: {error}") from error
-
-
-def _only_class(kind: str, module: ModuleType) -> type:
-    base = KINDS[kind][0]
-    own = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
-    found = [c for c in own if issubclass(c, base)]
-    if len(found) != 1:
-        raise UsageError(f"{module.__file__}: wanted one subclass of lso_bench.{base.__name__}, got {len(found)}.")
-    return found[0]
-
-
-def _module_at(path: Path) -> ModuleType:
-    spec = spec_from_file_location(f"plugin_file_{path.stem}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise UsageError(f"No file {str(path)!r}.")
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises
-        raise UsageError(f"{path} does not import: {type(error).__name__}: {error}") from error
-    return module
 
 
 def _first_line(cls: type) -> str:

@@ -154,7 +154,19 @@ class Store:
                 pass  # another process swept it
 
 
-OURS = {MARK, "runs", "tmp", "pictures", "studies", "reference", ".gitignore", "README.md"}
+OURS = {
+    MARK,
+    "runs",
+    "tmp",
+    "metrics",
+    "pictures",
+    "traversals",
+    "reproduction",
+    "studies",
+    "reference",
+    ".gitignore",
+    "README.md",
+}
 
 
 def _status(place: Path) -> str | None:

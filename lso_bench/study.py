@@ -100,7 +100,7 @@ def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.
         zoo.objective(name)
     except ValueError as error:
         if str(error).startswith("No model"):
-            raise unknown("model", name, list(zoo.NAMES)) from error
+            raise unknown("model", name, zoo.names()) from error
         raise UsageError(f"Model {name!r}: {error}") from error
     return zoo.Model(name, data, arch, latent, seed)
 

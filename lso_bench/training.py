@@ -1,17 +1,34 @@
-"""Train a named model, with progress, to where `run` finds it."""
+"""Train a named model, with progress and learning curves, to where `run` finds it."""
 
+import csv
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lso_bench.errors import UsageError
+from lso_bench.report import pictures
 from lso_bench.report.progress import shown
 from lso_bench.study import check_data, named_model
 from vae import training, zoo
 from vae.data import load
 
-EPOCHS = {"paper": 100}  # by architecture; the others 24
+EPOCHS = {"paper": 100}  # by architecture; the others 30
+
+Row = dict[str, int | float]
 
 
-def plan(model: str, data: str, arch: str, latent: int, seed: int, epochs: int | None, compiled: bool) -> training.Plan:
+def plan(
+    model: str,
+    data: str,
+    arch: str,
+    latent: int,
+    seed: int,
+    epochs: int | None,
+    compiled: bool,
+    precision: str = "fp32",
+) -> training.Plan:
     """The plan of a training; the weight of the rate grows in the first third of it, in 10 epochs at most.
 
     Raises:
@@ -19,28 +36,101 @@ def plan(model: str, data: str, arch: str, latent: int, seed: int, epochs: int |
     """
     check_data(data)
     named = named_model(model, data, arch, latent, seed)
-    total = epochs or EPOCHS.get(arch, 24)
-    return training.Plan(named, total, anneal_epochs=min(10.0, total / 3), compile=compiled)
+    if precision not in ("fp32", "bf16"):
+        raise UsageError(f"--precision is fp32 or bf16, not {precision!r}.")
+    total = epochs or EPOCHS.get(arch.partition(":")[0], 30)
+    return training.Plan(named, total, anneal_epochs=min(10.0, total / 3), compile=compiled, precision=precision)
 
 
-def train(plan: training.Plan, data_dir: Path | None, device: str, quiet: bool) -> Path:
-    """Train and save; the path of the checkpoint.
+def train(
+    plan: training.Plan, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None = None
+) -> Path:
+    """Train and save; the path of the checkpoint. The learning curve lies beside it as CSV and PNG.
 
     Raises:
         UsageError: it is there already; nothing is overwritten.
         vae.errors.UnusableError: data missing, training diverged.
+        vae.training.Stopped: interrupted or terminated by a signal; the state is kept.
     """
     path = zoo.own_folder() / plan.model.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away to train it again, or say another --seed.")
     data = load(plan.model.data, data_dir)
-    with shown(quiet) as show:
+    with shown(quiet) as show, _curves(path, tensorboard) as draw, _stopped_by_signals() as stop:
 
         def report(p: training.Progress) -> None:
             last = p.history[-1] if p.history else None
-            so_far = f"-ELBO {last['nelbo']:.2f}, KL {last['kl']:.2f}" if last else "first epoch"
+            so_far = _brief(last) if last else "first epoch"
             state = f"epoch {min(p.epoch, plan.epochs)} of {plan.epochs}, {so_far}, {p.images_per_second:.0f} images/s"
             show(f"{plan.model.name} on {plan.model.data}", p.done, p.total, state)
+            draw(p.history)
 
-        training.train(plan, data, path, device, report)
+        try:
+            training.train(plan, data, path, device, report, stop)
+        except training.Stopped:
+            print(f"Kept beside {path}. To go on: {training.command(plan)}", file=sys.stderr, flush=True)
+            raise
     return path
+
+
+def _brief(row: Row) -> str:
+    names = {"nelbo": "-ELBO", "kl": "KL", "mi": "MI"} if "nelbo" in row else {"distortion": "distortion"}
+    return ", ".join(f"{label} {row[key]:.2f}" for key, label in names.items())
+
+
+@contextmanager
+def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row]], None]]:
+    """What writes the learning curve after each epoch; at the end, however it comes, it is drawn."""
+    writer = _tensorboard(tensorboard, path.stem) if tensorboard else None
+    written: list[Row] = []
+
+    def draw(history: list[Row]) -> None:
+        if len(history) == len(written):
+            return
+        for row in history[len(written) :] if writer else []:
+            for key, value in row.items():
+                writer.add_scalar(key, value, row["epoch"])
+        written[:] = history
+        with path.with_suffix(".csv").open("w", newline="") as f:
+            table = csv.DictWriter(f, list(history[0]))
+            table.writeheader()
+            table.writerows(history)
+
+    try:
+        yield draw
+    finally:
+        if writer:
+            writer.close()
+        if written:
+            pictures.learning_curve(path.with_suffix(".png"), path.stem, written)
+
+
+def _tensorboard(folder: Path, name: str):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError(
+            "--tensorboard wants the package tensorboard: pip install 'lso-bench[tensorboard]'."
+        ) from error
+    return SummaryWriter(folder / name)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came: training then stops after the batch. A second one stops at once."""
+    came: list[int] = []
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, _) -> None:
+        came.append(number)
+        signal.signal(number, before[number])
+
+    for s in before:
+        signal.signal(s, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+        if came:
+            signal.raise_signal(came[0])

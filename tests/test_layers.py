@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [  # each may import what stands after it, never what stands before
     ["cli"],
-    ["catalogue", "training", "report"],
-    ["compare", "execute", "study"],
+    ["catalogue", "evaluation", "reproduce", "report", "training", "traverse"],
+    ["compare", "execute", "study", "paper"],
     ["store", "run"],
     ["record", "plugins", "space"],
     ["spec", "search", "task", "stopping"],

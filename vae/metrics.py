@@ -34,7 +34,11 @@ class Metrics:
     reencoding_logp: float | None  # -log q(z|x^), nats, summed over dimensions
     activity: list[float]  # of each dimension: variance of mu over the images
     kl_each: list[float] | None  # nats, of each dimension
-    se: dict[str, float]
+    se: dict[str, int | float]
+    nll: float | None = None  # nats: importance-weighted, an upper bound on -log p(x); vae.evaluation has these four
+    gap: float | None = None  # nats: -ELBO - NLL
+    consistency_prior: float | None = None  # |mu(x') - z|, x' ~ p(x|z), z ~ p(z), in prior standard deviations
+    consistency_posterior: float | None = None  # the same with z ~ q(z|x)
 
 
 PROBABILISTIC = ("nelbo", "kl", "mi", "mi_b50", "divergence", "reencoding_mean", "reencoding_logp")

@@ -102,7 +102,7 @@ class Gate(nn.Module):
     masked convolutions, as in He et al., not that paper's vertical and horizontal ones: its blind spot stays.
     """
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
+    def forward(self, x: Float[Tensor, "b c *pixels"]) -> Float[Tensor, "b o *pixels"]:
         value, gate = x.chunk(2, dim=1)
         return value.tanh() * gate.sigmoid()
 

@@ -32,8 +32,8 @@ class Plan:
     """What is trained, and how. Defaults: arXiv 2103.11349, section 5 (there: 100 epochs, the first 10 annealed)."""
 
     model: Model
-    epochs: int = 24
-    anneal_epochs: float = 8.0  # in which the rate's weight grows from 0.1 to 1
+    epochs: int = 30
+    anneal_epochs: float = 10.0  # in which the rate's weight grows from 0.1 to 1
     batch: int = 50  # images
     lr: float = 1e-3  # of Adam
     clip: float = 5.0  # largest norm of the gradient
@@ -53,7 +53,7 @@ class Progress:
     history: list[dict[str, int | float]]  # a row an epoch, on the validation images
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818, no error, as StopIteration is none
     """Training was asked to stop; its state is kept."""
 
 
@@ -109,14 +109,11 @@ class _Job:
     plan: Plan
     vae: VAE
     optimizer: Adam
+    loss: Objective
     history: list[dict[str, int | float]] = field(default_factory=list)
     batches: int = 0  # done in the present epoch
     seconds: float = 0.0  # spent in it
     generators: list[Tensor] = field(default_factory=list)  # states after those batches: CPU, then CUDA
-
-    @property
-    def loss(self) -> Objective:
-        return objective(self.plan.model.name)
 
 
 def _epoch(
@@ -214,8 +211,9 @@ def command(plan: Plan) -> str:
 def _begin(plan: Plan, state: Path, device: str) -> _Job:
     """A fresh model, or the one that an interrupted training left, with the number of threads that it had."""
     torch.manual_seed(plan.model.seed)
-    vae = VAE(architecture(plan.model.arch, plan.model.latent)).to(device)
-    job = _Job(plan, vae, Adam(vae.parameters(), lr=plan.lr))
+    vae = VAE(architecture(plan.model.arch, plan.model.latent))
+    vae = vae.to(device, memory_format=torch.channels_last)  # 1.3 times faster on a CPU
+    job = _Job(plan, vae, Adam(vae.parameters(), lr=plan.lr), objective(plan.model.name))
     if not state.exists():
         return job
     tensors, header = checkpoint.read(state)

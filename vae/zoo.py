@@ -3,6 +3,7 @@
 A name may be followed by settings of its objective: `nevae_se:reduction=sum,sample=false`.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from vae.discovery import loaded, module_at, only_class, published
 from vae.errors import UnusableError
 from vae.objectives import Objective
 from vae.objectives.aggressive import Aggressive
@@ -23,6 +25,7 @@ from vae.objectives.nevae_se import NeighborSE
 from vae.objectives.rae import RAE
 from vae.settings import with_settings
 
+GROUP = "lso_bench.objectives"
 SHIPPED = Path(__file__).parent / "checkpoints"
 TABLE_1 = (  # the rows of Table 1 of arXiv 2103.11349, in its order
     "vae_noanneal",
@@ -62,21 +65,39 @@ class Model:
 
     @property
     def file(self) -> str:
-        """The name of its checkpoint file."""
-        name, arch = (re.sub(r"[^\w.=-]+", "+", text) for text in (self.name, self.arch))
+        """The name of its checkpoint file; an objective of the user's own counts by its content."""
+        family, colon, settings = self.name.partition(":")
+        path = Path(family)
+        if path.suffix == ".py" and path.is_file():
+            family = f"{path.stem}+{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+        name, arch = (re.sub(r"[^\w.=-]+", "+", text) for text in (family + colon + settings, self.arch))
         return f"{self.data}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
 
 
 def objective(name: str) -> Objective:
-    """The objective that a model name stands for.
+    """The objective that a model name stands for: one of ours, one that a package publishes under the entry-point
+    group `lso_bench.objectives`, or the one in a file (`./mine.py`); with settings after a colon.
 
     Raises:
-        ValueError: no such name, or a setting that its objective does not have.
+        ValueError: no such name, or a setting that its objective does not have, or a file without an objective.
     """
     family, _, settings = name.partition(":")
+    return with_settings(_make(family), settings)
+
+
+def names() -> list[str]:
+    """Every model by name, ours first."""
+    return [*NAMES, *(n for n in published(GROUP) if n not in NAMES)]
+
+
+def _make(family: str) -> Objective:
     for pattern, make in _FAMILIES.items():
         if match := re.fullmatch(pattern, family):
-            return with_settings(make(*match.groups()), settings)
+            return make(*match.groups())
+    if family.endswith(".py"):
+        return only_class(Objective, module_at(Path(family)))()
+    if family in (offered := published(GROUP)):
+        return loaded(offered[family])()
     raise ValueError(f"No model {family!r}.")
 
 

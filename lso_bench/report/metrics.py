@@ -1,4 +1,4 @@
-"""Latent spaces measured, as a table, as JSON and as a picture."""
+"""Latent spaces measured, as a table, as JSON and as pictures."""
 
 import json
 from collections.abc import Sequence
@@ -9,66 +9,67 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from lso_bench.report.progress import shown
-from lso_bench.study import find_checkpoint
-from vae.checkpoint import load_model
-from vae.data import load
-from vae.metrics import Metrics, measure
-from vae.zoo import Model
+from lso_bench.evaluation import Measured
+from lso_bench.report import pictures
 
 ROWS = {  # label: field
     "-ELBO, nats": "nelbo",
+    "NLL, importance-weighted, nats": "nll",
+    "-ELBO - NLL, nats": "gap",
     "distortion, nats": "distortion",
+    "squared error, summed over pixels": "squared_error",
     "KL, nats": "kl",
     "MI, nats": "mi",
     "MI in batches of 50, nats": "mi_b50",
+    "KL(q(z), p(z)), nats": "divergence",
     "re-encoding, mean (z - z')^2": "reencoding_mean",
     "re-encoding, -log q(z|x^), nats": "reencoding_logp",
+    "|mu(x') - z|, z from the prior": "consistency_prior",
+    "|mu(x') - z|, z from q(z|x)": "consistency_posterior",
 }
-
-Measured = list[tuple[Model, Metrics]]
-
-
-def measured(models: Sequence[Model], data_dir: Path | None, device: str, quiet: bool) -> Measured:
-    """Each model's metrics on the test set of its data."""
-    paths = [find_checkpoint(m) for m in models]
-    data = load(models[0].data, data_dir)
-    with shown(quiet) as show:
-        found = []
-        for i, (model, path) in enumerate(zip(models, paths, strict=True)):
-            show("measuring", i, len(models), model.name)
-            vae, _ = load_model(path)
-            found.append((model, measure(vae.to(device), data.test, device=device)))
-    return found
+LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of activity
 
 
-def terminal(measured: Measured) -> Table:
+def terminal(measured: Sequence[Measured]) -> Table:
     """A column a model; each mean with its standard error."""
-    model, n = measured[0][0], measured[0][1].n
+    model, n = measured[0].model, measured[0].metrics.n
     title = f"{model.data} test set, {n:,} images; {model.arch}, d = {model.latent}; mean +- standard error"
     table = Table(title=title, title_justify="left", title_style="italic")
     table.add_column("")
-    for m, _ in measured:
-        table.add_column(escape(m.name), justify="right")
+    for m in measured:
+        table.add_column(escape(m.model.name), justify="right")
     for label, key in ROWS.items():
-        table.add_row(label, *(f"{getattr(x, key):.3f} +- {x.se[key]:.3f}" for _, x in measured))
-    for limit in (0.01, 0.05, 0.1, 0.2):
+        table.add_row(label, *(_cell(m, key) for m in measured))
+    for limit in LIMITS:
         label = "active units (activity > 0.01)" if limit == 0.01 else f"dimensions with activity > {limit}"
-        table.add_row(label, *(str(sum(a > limit for a in x.activity)) for _, x in measured))
-    table.caption = f"MI cannot exceed log n = {log(n):.2f}; in batches of 50, log 50 = {log(50):.2f}"
+        table.add_row(label, *(str(active_units(m, limit)) for m in measured))
+    e = measured[0].effort
+    table.caption = (
+        f"MI cannot exceed log n = {log(n):.2f}; in batches of 50, log 50 = {log(50):.2f}. NLL: the gap to -ELBO over "
+        f"{e.images} images, {e.samples} codes each. Consistency: {e.codes} codes; a lost code is sqrt(d) = "
+        f"{model.latent**0.5:.1f} away."
+    )
     return table
 
 
-def as_json(measured: Measured) -> str:
-    """Every field of every model's metrics."""
-    return json.dumps([asdict(m) | {"metrics": asdict(x)} for m, x in measured], indent=1, allow_nan=False)
+def active_units(measured: Measured, limit: float) -> int:
+    """Dimensions whose posterior mean varies by more than `limit` over the test images."""
+    return sum(a > limit for a in measured.metrics.activity)
 
 
-def picture(measured: Measured, folder: Path) -> Path:
-    """The activity of each latent dimension, a panel a model."""
-    from lso_bench.report.pictures import activity
+def as_json(measured: Sequence[Measured]) -> str:
+    """Everything measured, and of what."""
+    return json.dumps([asdict(m) for m in measured], indent=1, allow_nan=False)
 
-    first = measured[0][0]
-    names = "-".join(m.name for m, _ in measured)[:80].replace(":", "+")
-    name = f"activity-{first.data}-{first.arch}-d{first.latent}-{names}-s{first.seed}.png"
-    return activity(folder / name, [(m.name, x.activity) for m, x in measured])
+
+def picture(measured: Sequence[Measured], folder: Path) -> Path:
+    """The activity of each latent dimension, a panel a model, and the number of active units at every threshold."""
+    first = measured[0].model
+    names = "-".join(m.model.name for m in measured)[:80].replace(":", "+").replace("/", "+")
+    name = f"activity-{first.data}-{first.arch.replace(':', '+')}-d{first.latent}-{names}-s{first.seed}.png"
+    return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
+
+
+def _cell(measured: Measured, key: str) -> str:
+    value = getattr(measured.metrics, key)
+    return "-" if value is None else f"{value:.3f} +- {measured.metrics.se[key]:.3f}"

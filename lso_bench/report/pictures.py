@@ -1,6 +1,6 @@
-"""Pictures of runs: reconstructions, loss curves, activity of the latent dimensions."""
+"""Pictures of runs, of trainings and of latent spaces."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -52,15 +52,81 @@ def curves(path: Path, records: Sequence[Record], traces: Sequence[pd.DataFrame]
 
 
 def activity(path: Path, models: Sequence[tuple[str, Sequence[float]]]) -> Path:
-    """Variance of the posterior mean over the test images, a bar a dimension, most active first."""
-    figure, axes = plt.subplots(len(models), 1, figsize=(6, 1.6 * len(models) + 0.6), sharex=True, squeeze=False)
-    for i, (axis, (name, values)) in enumerate(zip(axes[:, 0], models, strict=True)):
+    """Variance of the posterior mean over the test images, a bar a dimension, most active first, a panel a model; in
+    the last panel how many dimensions are above each threshold.
+    """
+    columns = 1 if len(models) < 5 else 4
+    rows = -(-(len(models) + 1) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(6 if columns == 1 else 13, 1.7 * rows + 0.4), squeeze=False)
+    for i, (axis, (name, values)) in enumerate(zip(axes.flat, models, strict=False)):
         ordered = np.sort(np.asarray(values))[::-1]
         axis.bar(range(1, len(ordered) + 1), ordered, color=COLOURS[i % len(COLOURS)])
         axis.axhline(0.01, color="grey", linewidth=0.8, linestyle="--")
         axis.set(ylabel="activity", yscale="log", ylim=(1e-4, 2))
-        axis.set_title(f"{name}: {(ordered > 0.01).sum()} of {len(ordered)} above 0.01 (dashed)", fontsize=9)
-    axes[-1, 0].set_xlabel("latent dimension, by activity")
+        axis.set_title(f"{name}: {(ordered > 0.01).sum()} of {len(ordered)} above 0.01 (dashed)", fontsize=8)
+    axes.flat[len(models) - 1].set_xlabel("latent dimension, by activity", fontsize=8)
+    last = axes.flat[len(models)]
+    for i, (name, values) in enumerate(models):
+        limits = np.geomspace(1e-4, 2, 200)
+        style = ("-", "--", ":")[i // len(COLOURS) % 3]
+        count = (np.asarray(values)[None] > limits[:, None]).sum(1)
+        last.step(limits, count, style, color=COLOURS[i % len(COLOURS)], label=name)
+    last.set(xscale="log", xlabel="threshold of activity", ylabel="dimensions above")
+    last.legend(fontsize=5, ncols=1 + len(models) // 8)
+    for axis in axes.flat[len(models) + 1 :]:
+        axis.axis("off")
+    return _save(figure, path)
+
+
+def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor]) -> Path:
+    """Rows of images, values from 0 to 1, ink black; pasted together, for there may be hundreds."""
+    columns, size = max(map(len, rows)), rows[0].shape[-1] + 2
+    canvas = np.ones((len(rows) * size, columns * size))
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row.numpy()):
+            canvas[i * size + 1 : (i + 1) * size - 1, j * size + 1 : (j + 1) * size - 1] = 1 - image[0]
+    figure, axis = plt.subplots(figsize=(columns * 0.45 + 1.2, len(rows) * 0.45 + 0.5))
+    axis.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_yticks([(i + 0.5) * size for i in range(len(rows))], labels, fontsize=7)
+    axis.set_xticks([])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_title(title, fontsize=8)
+    return _save(figure, path)
+
+
+LABELS = {
+    "nelbo": "-ELBO, nats",
+    "distortion": "distortion, nats",
+    "kl": "KL, nats",
+    "mi": "MI, nats",
+    "au": "active units",
+    "reencoding_mean": "re-encoding error",
+}
+
+
+def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, float]]) -> Path:
+    """What the validation images measured after each epoch, a panel a figure."""
+    shown = [k for k in LABELS if k in history[0]]
+    figure, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True)
+    for axis, key in zip(axes.flat, shown, strict=False):
+        axis.plot([row["epoch"] for row in history], [row[key] for row in history], ".-", color=COLOURS[0])
+        axis.set_title(LABELS[key], fontsize=9)
+    for axis in axes.flat[len(shown) :]:
+        axis.axis("off")
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    figure.suptitle(title, fontsize=10)
+    return _save(figure, path)
+
+
+def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
+    """A line a column of `lines`, over epochs."""
+    figure, axis = plt.subplots(figsize=(6, 4))
+    for i, name in enumerate(lines.columns):
+        axis.plot(lines.index, lines[name], ".-", color=COLOURS[i % len(COLOURS)], label=name)
+    axis.set(xlabel="epoch", ylabel=label)
+    axis.legend(fontsize=8)
     return _save(figure, path)
 
 

@@ -1,0 +1,20 @@
+"""One HTML page that needs no other file."""
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+
+def page(path: Path, title: str, pngs: Sequence[Path]) -> Path:
+    """A page of pictures, each within the page itself."""
+    figures = [f'<img alt="{escape(p.stem)}" src="data:image/png;base64,{_text(p)}">' for p in pngs]
+    style = "body{font-family:sans-serif;max-width:60em;margin:2em auto}img{max-width:100%;display:block;margin:2em 0}"
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{style}</style>'
+    body = "\n".join([f"<h1>{escape(title)}</h1>", *figures])
+    path.write_text(f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n')
+    return path
+
+
+def _text(png: Path) -> str:
+    return base64.b64encode(png.read_bytes()).decode()

@@ -1,0 +1,109 @@
+"""A reproduced table or figure: Markdown, CSV, terminal, picture."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from lso_bench.report import pictures
+from lso_bench.reproduce import Reproduction, curves
+
+SHOWN = 12  # disagreements in the terminal; all are in the Markdown
+
+
+def terminal(found: Reproduction) -> RenderableType:
+    """The paper's value, ours and the difference of each model in one row, then what stands in another order."""
+    header, lines = _table(found.rows)
+    table = Table(
+        *(h.replace(" ", "\n") for h in header),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        title=f"{found.title} ({_of(found)})",
+        title_justify="left",
+        title_style="italic",
+    )
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for line in lines:
+        table.add_row(*map(escape, line))
+    rest = [*_notes(found)]
+    more = len(rest) - SHOWN
+    parts = [Text(f"! {n}", style="yellow") for n in rest[:SHOWN]]
+    return Group(table, *parts, *([Text(f"! and {more} more, in the Markdown")] if more > 0 else []))
+
+
+def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
+    """Markdown and CSV of a table, CSV and PNG of a figure; where they were written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = found.measured[0].model
+    path = folder / f"{what}-{model.data}-{model.arch.replace(':', '+')}.md"
+    if what.startswith("table"):
+        path.write_text(markdown(found))
+        found.rows.to_csv(path.with_suffix(".csv"), index=False)
+        return [path, path.with_suffix(".csv")]
+    if what == "fig1":
+        bars = [(m.model.name, m.metrics.activity) for m in found.measured]
+        pd.DataFrame(dict(bars)).rename_axis("dimension").to_csv(path.with_suffix(".csv"))
+        pictures.activity(path.with_suffix(".png"), bars)
+    else:
+        lines = curves(found.measured, "reencoding_mean")
+        lines.to_csv(path.with_suffix(".csv"))
+        pictures.over_training(path.with_suffix(".png"), lines, "re-encoding error, mean over latents of (z - z')^2")
+    return [path.with_suffix(".csv"), path.with_suffix(".png")]
+
+
+def markdown(found: Reproduction) -> str:
+    """The table, what stands in another order, and what made each model."""
+    header, lines = _table(found.rows)
+    table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines)]
+    notes = [f"- {n}" for n in _notes(found)]
+    made = [f"- `{m.made_by['command']}`: checkpoint {m.checkpoint[:12]}, {_versions(m)}" for m in found.measured]
+    parts = [f"# {found.title}", _of(found), "\n".join(table), "\n".join(notes), "Made by:", "\n".join(made)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _of(found: Reproduction) -> str:
+    m = found.measured[0]
+    return (
+        f"{m.model.data}, {m.metrics.n:,} test images, architecture {m.model.arch}; the paper's is `paper`, 100 epochs"
+    )
+
+
+def _versions(measured) -> str:
+    return f"torch {measured.made_by['versions']['torch']}, {measured.made_by['epochs']} epochs"
+
+
+def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    measures = list(dict.fromkeys(rows.measure))
+    sizes = rows.latent.nunique() > 1
+    header = ["model", *(["d"] if sizes else []), *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff."))]
+    lines = []
+    for (name, d), own in rows.groupby(["model", "latent"], sort=False):
+        cells = own.set_index("measure").to_dict("index")
+        line = [name, *([str(d)] if sizes else [])]
+        for m in measures:
+            line += _cells(cells[m]) if m in cells else ["", "", ""]
+        lines.append(line)
+    return header, lines
+
+
+def _cells(row: dict) -> list[str]:
+    if row["error"] == 0:  # a count
+        return [f"{row['paper']:.0f}", f"{row['ours']:.0f}", f"{row['difference']:+.0f}"]
+    return [f"{row['paper']:.2f}", f"{row['ours']:.2f} +- {row['error']:.2f}", f"{row['difference']:+.2f}"]
+
+
+def _notes(found: Reproduction) -> Iterator[str]:
+    if found.rows.measure.isin(["MI"]).any():
+        yield "MI in batches of 50, the paper's likely estimator: it cannot exceed log 50 = 3.91"
+    if found.missing:
+        yield f"not trained: {', '.join(found.missing)}"
+    if found.pairs:
+        agree = found.pairs - len(found.disagreements)
+        yield f"order: {agree} of {found.pairs} pairs stand as in the paper, or too close to tell; the other way round:"
+    yield from found.disagreements

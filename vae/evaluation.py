@@ -1,0 +1,97 @@
+"""All that `lso-bench evaluate` measures: `vae.metrics` and what takes many passes over the images."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vae.frozen import freeze
+from vae.metrics import BATCH, Metrics, measure
+from vae.model import VAE
+from vae.sampling import sample
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much of the test set the dear estimators see."""
+
+    samples: int = 500  # codes an image, of the importance-weighted NLL: Burda et al. 2016, section 5
+    images: int = 100  # over which it is averaged; 0 leaves it out
+    codes: int = 500  # from which images are drawn, for the latent consistency; 0 leaves it out
+
+
+def evaluate(
+    vae: VAE,
+    x: Float[Tensor, "n 1 h w"],
+    effort: Effort | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    deterministic: bool = False,
+) -> Metrics:
+    """The metrics of `vae` on binary images, those included that take many passes."""
+    effort = effort or Effort()
+    found = measure(vae, x, seed, device, deterministic)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        some = x[torch.randperm(len(x))]
+        if effort.images and not deterministic:
+            found = _with_nll(found, *importance_gap(vae, some[: effort.images].to(device), effort.samples))
+        if effort.codes:
+            for source in ("prior", "posterior"):
+                errors = latent_consistency(vae, some[: effort.codes].to(device), source, deterministic)
+                found = _with(found, f"consistency_{source}", *_mean(errors))
+    return found
+
+
+@torch.no_grad()
+def importance_gap(vae: VAE, x: Float[Tensor, "m 1 h w"], samples: int) -> tuple[float, float]:
+    """Mean and standard error of -ELBO minus the importance-weighted NLL, over the images `x`, in nats.
+
+    NLL = -log 1/S sum exp(log p(x|z) + log p(z) - log q(z|x)), S = `samples`: an upper bound on -log p(x) that
+    grows tighter with S. Source: Burda et al. 2016, equation 8.
+    """
+    frozen = freeze(vae)
+    gaps = []
+    for image in x.split(1):
+        q, prior = frozen.encode(image), frozen.prior(image)
+        z = q.sample((samples,))[:, 0]  # (S, d)
+        likelihood = torch.cat(
+            [frozen.decode(c, image.expand(len(c), -1, -1, -1)).log_prob(image) for c in z.split(BATCH)]
+        )
+        weight = (likelihood + prior.log_prob(z) - q.log_prob(z[:, None])[:, 0]).double()  # (S,)
+        gaps.append(torch.logsumexp(weight, 0) - math.log(samples) - weight.mean())
+    return _mean(torch.stack(gaps))
+
+
+@torch.no_grad()
+def latent_consistency(
+    vae: VAE, x: Float[Tensor, "m 1 h w"], source: str, deterministic: bool = False
+) -> Float[Tensor, " m"]:
+    """|mu(x') - z| with x' ~ p(x|z), for as many codes z as images, from the "prior" or from q(z|x): "posterior".
+
+    Euclidean, in prior standard deviations. x' is drawn from the model itself, without a teacher, so that an
+    autoregressive decoder sees no more of z's image than it drew.
+    """
+    q = vae.encode(x)
+    own = q.mean if deterministic else q.sample()
+    z = vae.prior(x).sample((len(x),)) if source == "prior" else own
+    drawn = torch.cat([sample(vae, part)[0] for part in z.split(BATCH)])
+    return (vae.encode(drawn).mean - z).square().sum(-1).sqrt()
+
+
+def _with_nll(found: Metrics, gap: float, error: float) -> Metrics:
+    """The NLL of all images: their -ELBO, less the gap of some. That varies less than the NLL of some alone."""
+    assert found.nelbo is not None
+    both = math.hypot(found.se["nelbo"], error)
+    return _with(_with(found, "gap", gap, error), "nll", found.nelbo - gap, both)
+
+
+def _with(found: Metrics, key: str, value: float, error: float) -> Metrics:
+    return replace(found, **{key: value}, se=found.se | {key: error})
+
+
+def _mean(values: Float[Tensor, " m"]) -> tuple[float, float]:
+    """Mean and its standard error."""
+    return values.double().mean().item(), values.double().std().item() / math.sqrt(len(values))

@@ -1,0 +1,25 @@
+"""Latent traversals: paths of codes, and the images along them."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vae.model import VAE
+from vae.sampling import sample
+
+
+def along(d: int, dimension: int, reach: float, steps: int) -> Float[Tensor, "s d"]:
+    """Codes from -reach to +reach in one dimension, 0 in the others. Source: arXiv 2103.11349, section 5."""
+    z = torch.zeros(steps, d)
+    z[:, dimension] = torch.linspace(-reach, reach, steps)
+    return z
+
+
+def outwards(direction: Float[Tensor, " d"], reach: float, steps: int) -> Float[Tensor, "s d"]:
+    """Codes from the origin to the point at distance `reach` in a direction."""
+    return torch.linspace(0, reach, steps)[:, None] * direction / direction.norm()
+
+
+def walk(vae: VAE, z: Float[Tensor, "s d"], noise: Float[Tensor, "h w"]) -> Float[Tensor, "s 1 h w"]:
+    """The probability of ink in every pixel of the image of each code, every image drawn with the same noise."""
+    return sample(vae, z, noise.expand(len(z), -1, -1))[1]
