@@ -245,7 +245,7 @@ def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers."
 def main() -> None:
     """The program: settles threads and memory, runs a command, turns our errors into one line and an exit status."""
     _settle_threads()
-    _settle_memory()
+    settle_memory()
     signal.signal(signal.SIGTERM, lambda *_: _stop("Terminated", 143))
     signal.signal(signal.SIGINT, lambda *_: _stop("Interrupted", 130))
     debug = "--debug" in sys.argv
@@ -277,7 +277,7 @@ def _settle_threads() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Freed memory stays with the process: fetching the pages of every activation anew took a tenth of a step."""
     try:
         libc = ctypes.CDLL(None)

@@ -11,8 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import TINY
 
-from vae.checkpoint import load_model, save_model
+from lso_bench import training
+from lso_bench.errors import UsageError
+from vae.checkpoint import load_model, read, save_model
+from vae.networks import ARCHITECTURES
 from vae.zoo import Model
 
 PROGRAM = [sys.executable, "-c", "from lso_bench.cli import main; main()"]
@@ -87,6 +91,11 @@ def test_lists(call):
         (("run", "--model", "vae", "--task", "glyphs50", "--protocol", "papr"), ["Did you mean 'paper'?"]),
         (("run", "--model", "vae", "--task", "glyphs50", "--device", "gpu"), ["No device 'gpu'"]),
         (("train", "--model", "vae", "--data", "omniglott"), ["Did you mean 'omniglot'?"]),
+        (("train", "--model", "vae", "--data", "glyphs", "--precision", "fp16"), ["fp32 or bf16"]),
+        (("train", "--model", "./none.py", "--data", "glyphs"), ["No file 'none.py'"]),
+        (("reproduce", "table3"), ["Did you mean 'table"]),
+        (("reproduce", "table2", "--models", "vae,rae"), ["No model of table2 'rae'"]),
+        (("traverse", "--model", "vae", "--data", "glyphs", "--dimensions", "32"), ["from 0 to 31"]),
         (("list", "modles"), ["Did you mean 'models'?"]),
     ],
 )
@@ -158,7 +167,70 @@ def test_signal_ends_it_with_its_status_and_how_to_go_on(checkpoint, tmp_path, n
     assert "Traceback" not in errors and not list(tmp_path.glob("results/runs/*/*"))
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("train",), ("evaluate",), ("compare",), ("list",)])
+COMMANDS = ["run", "train", "evaluate", "compare", "reproduce", "traverse", "list"]
+
+
+@pytest.mark.parametrize("command", [(), *((c,) for c in COMMANDS)])
 def test_every_command_has_help(call, command):
     done = call(*command, "-h")
     assert done.returncode == 0 and "Usage" in done.stdout
+
+
+CHEAP = ("--nll-images", "2", "--nll-samples", "3", "--codes", "4")
+
+
+def test_evaluate_measures_once_and_keeps_it(call, checkpoint, tmp_path):
+    arguments = ("evaluate", "--model", "vae", "--data", "glyphs", "--latent", "4", *CHEAP)
+    first = call(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "log n = 8.93" in first.stdout and first.stdout.count("+-") == 14  # 13 means, and the title
+    (kept,) = (tmp_path / "results" / "metrics").iterdir()
+    assert call(*arguments).stdout == first.stdout
+    raw = json.loads(kept.read_text())
+    raw["metrics"]["nelbo"] = 123.0
+    kept.write_text(json.dumps(raw))
+    assert "123.000" in call(*arguments).stdout  # read, not measured again
+    kept.write_text("{")
+    assert call(*arguments).stdout == first.stdout  # a damaged one is measured again
+    assert json.loads(call(*arguments, "--json").stdout)[0]["metrics"]["kl_each"]
+
+
+def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
+    environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(tmp_path)}
+    arguments = ["train", "--model", "rae", "--data", "glyphs", "--arch", "conv", "--latent", "4", "--epochs", "50"]
+    child = subprocess.Popen([*PROGRAM, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None and "epoch 1 of 50" in child.stderr.readline()
+    child.send_signal(signal.SIGTERM)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 143 and "Traceback" not in errors
+    assert "To go on: lso-bench train --model rae --data glyphs --arch conv --latent 4 --seed 0 --epochs 50" in errors
+    (state,) = tmp_path.glob("*.state.safetensors")
+    assert read(state)[1]["batches"] > 0
+
+
+def test_trained_model_has_its_learning_curve_beside_it(square_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "load", lambda *_: square_data)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", TINY)
+    path = training.train(training.plan("vae", "omniglot", "tiny", 4, 0, 2, False), None, "cpu", quiet=True)
+    rows = list(csv.DictReader(io.StringIO(path.with_suffix(".csv").read_text())))
+    assert [r["epoch"] for r in rows] == ["1", "2"] and {"nelbo", "kl", "mi", "au", "reencoding_mean"} <= set(rows[0])
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tensorboard_without_its_package_is_one_line(square_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "load", lambda *_: square_data)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match=r"lso-bench\[tensorboard\]"):
+        training.train(training.plan("vae", "omniglot", "conv", 4, 0, 1, False), None, "cpu", True, tmp_path)
+
+
+def test_traverse_draws_sheets_and_one_page(call, checkpoint, tmp_path):
+    done = call(
+        "traverse", "--model", "vae", "--data", "glyphs", "--latent", "4", "--steps", "12", "--dimensions", "0,3"
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "results" / "traversals"
+    names = {p.name.split("-s0-")[-1] for p in folder.glob("*.png")}
+    assert names >= {"all.png", "dim0.png", "dim3.png", "random.png"}
+    (page,) = folder.glob("*.html")
+    assert page.read_text().count("data:image/png;base64,") == len(names) and "http" not in page.read_text()

@@ -1,14 +1,19 @@
 """Metrics against what is known exactly."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
 from conftest import TINY, random_vae, squares
 from test_objectives import D, constant_encoder
-from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch import nn
+from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
-from vae.metrics import aggregate_log_density, measure
+from vae.evaluation import Effort, evaluate, importance_gap, latent_consistency
+from vae.metrics import Metrics, aggregate_log_density, measure
+from vae.model import VAE
+from vae.networks import Architecture
 
 
 def test_aggregate_density_equals_the_mixture():
@@ -57,3 +62,109 @@ def test_same_seed_gives_the_same_figures_and_leaves_the_generator_alone():
     before = torch.random.get_rng_state()
     assert measure(vae, x, seed=3) == measure(vae, x, seed=3) != measure(vae, x, seed=4)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+class LinearGaussian(VAE):
+    """x = W z + noise with orthogonal columns of W: everything about it is known in closed form.
+
+    Source: Tipping & Bishop 1999, "Probabilistic Principal Component Analysis", equations 6 to 8.
+    """
+
+    def __init__(self, widen: float = 1.0):
+        nn.Module.__init__(self)
+        self.arch = Architecture(size=2, latent=2, kernels=())
+        self.decoder = nn.Identity()
+        self.W = nn.Parameter(
+            0.5 * torch.tensor([[1.0, 0.5], [1.0, -0.5], [-1.0, 0.5], [1.0, 0.5]]), requires_grad=False
+        )
+        self.noise = 0.5
+        self.variance = 1 / (1 + self.W.square().sum(0) / self.noise**2)  # of p(z|x), (d,)
+        self.widen = widen  # how much wider q is than p(z|x)
+
+    def encode(self, x):
+        mean = x.flatten(1) @ self.W * self.variance / self.noise**2
+        return Independent(Normal(mean, (self.widen * self.variance.sqrt()).expand_as(mean)), 1)
+
+    def decode(self, z, teacher=None):
+        return Independent(Normal((z @ self.W.T).view(*z.shape[:-1], 1, 2, 2), self.noise), 3)
+
+    def images(self, n: int) -> torch.Tensor:
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            return self.decode(torch.randn(n, 2)).sample()
+
+    def nll(self, x) -> torch.Tensor:
+        covariance = self.W @ self.W.T + self.noise**2 * torch.eye(4)
+        return -MultivariateNormal(torch.zeros(4), covariance).log_prob(x.flatten(1)).mean().detach()
+
+
+@cache
+def measured_linear_gaussian(n: int) -> Metrics:
+    vae = LinearGaussian()
+    return evaluate(vae, vae.images(n), Effort(samples=50, images=100, codes=0))
+
+
+class TestLinearGaussian:
+    """Each estimator where the truth is known."""
+
+    N = 6000
+
+    @pytest.fixture
+    def found(self):
+        return measured_linear_gaussian(self.N)
+
+    def near(self, found, key: str, truth: float, more: float = 0.0) -> None:
+        assert abs(getattr(found, key) - truth) < 4 * found.se[key] + more
+
+    def test_information_and_rate_are_minus_half_the_log_determinant_of_the_posterior(self, found):
+        truth = -0.5 * LinearGaussian().variance.log().sum().item()  # 1.6 nats
+        self.near(found, "mi", truth, more=0.01)  # n posteriors in place of all
+        self.near(found, "kl", truth)
+        assert sum(found.kl_each) == pytest.approx(found.kl)
+
+    def test_aggregate_posterior_is_the_prior(self, found):
+        self.near(found, "divergence", 0.0, more=0.01)
+        assert found.divergence == pytest.approx(found.kl - found.mi, abs=4 * found.se["mi"] + 4 * found.se["kl"])
+
+    def test_activity_is_one_minus_the_posterior_variance(self, found):
+        truth = (1 - LinearGaussian().variance).tolist()
+        assert found.activity == pytest.approx(truth, rel=0.06) and found.au == 2
+
+    def test_exact_posterior_leaves_no_gap(self, found):
+        vae = LinearGaussian()
+        assert found.gap == pytest.approx(0, abs=1e-4)
+        self.near(found, "nll", vae.nll(vae.images(self.N)).item())
+
+    def test_importance_weights_close_the_gap_of_a_wrong_posterior(self):
+        vae = LinearGaussian(widen=1.4)
+        x = vae.images(self.N)
+        found = evaluate(vae, x, Effort(samples=500, images=400, codes=0))
+        truth = vae.nll(x).item()
+        assert found.nelbo - truth > 0.2  # 2 * (0.5 * (1.4**2 - 1) - log 1.4) = 0.29 nats
+        assert found.nll == pytest.approx(truth, abs=4 * found.se["nll"])
+
+    def test_more_codes_make_a_tighter_bound(self):
+        vae = LinearGaussian(widen=1.4)
+        gaps = [importance_gap(vae, vae.images(300), s)[0] for s in (1, 5, 200)]
+        assert abs(gaps[0]) < 0.05 < gaps[1] < gaps[2]
+
+
+@pytest.mark.parametrize("source", ["prior", "posterior"])
+def test_consistency_of_a_constant_encoder_is_the_distance_of_its_codes(source):
+    torch.manual_seed(0)
+    vae = constant_encoder(0.0, 1.0)  # codes are standard normal from either source, and all come back as 0
+    errors = latent_consistency(vae, squares(400), source)
+    truth = math.sqrt(2) * math.gamma((D + 1) / 2) / math.gamma(D / 2)  # mean norm of a standard normal code
+    assert errors.mean().item() == pytest.approx(truth, abs=4 * errors.std().item() / 20)
+
+
+def test_deterministic_model_has_no_measure_that_needs_a_distribution():
+    found = evaluate(random_vae(TINY), squares(60), Effort(samples=5, images=10, codes=10), deterministic=True)
+    assert found.nelbo is found.kl is found.mi is found.divergence is found.nll is found.kl_each is None
+    assert found.distortion > 0 and found.squared_error > 0 and found.consistency_prior > 0
+
+
+def test_every_mean_has_its_standard_error():
+    found = evaluate(random_vae(TINY), squares(60), Effort(samples=5, images=10, codes=10))
+    means = {k for k, v in vars(found).items() if isinstance(v, float)}
+    assert means == set(found.se) and all(e > 0 for e in found.se.values())

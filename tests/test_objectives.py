@@ -6,10 +6,16 @@ import pytest
 import torch
 from conftest import TINY, random_vae, squares
 
+from vae.objectives.aggressive import Aggressive
+from vae.objectives.cyclical import Cyclical
 from vae.objectives.elbo import ELBO
+from vae.objectives.free_bits import FreeBits
+from vae.objectives.info_vae import InfoVAE, mmd
 from vae.objectives.nevae_lp import NeighborLP
 from vae.objectives.nevae_se import NeighborSE
-from vae.zoo import NAMES, objective
+from vae.objectives.rae import RAE
+from vae.reencoding import reencode
+from vae.zoo import NAMES, TABLE_1, objective
 
 D = TINY.latent
 
@@ -75,6 +81,93 @@ def test_sum_is_d_times_the_mean(make):
     torch.testing.assert_close(penalties[0] * D, penalties[1])
 
 
+def test_free_bits_charge_the_floor_for_what_is_below_it_and_the_rate_for_what_is_above():
+    x, one = squares(6), 0.5 * (0.7**2 + 0.5**2 - 1) - math.log(0.5)  # nats a dimension: 0.69
+    for floor, charged in ((0.1, one), (2.0, 2.0)):
+        terms = FreeBits(floor=floor)(constant_encoder(0.7, 0.5), x)
+        torch.testing.assert_close(terms.rate, torch.full((6,), D * one))
+        torch.testing.assert_close(terms.rate + terms.penalty, torch.full((6,), D * charged))
+
+
+def test_free_dimensions_get_no_gradient():
+    vae = constant_encoder(0.7, 0.5)
+    terms = FreeBits(floor=2.0)(vae, squares(6))
+    gradients = torch.autograd.grad((terms.rate + terms.penalty).sum(), list(vae.encoder.parameters()))
+    assert max(g.abs().max() for g in gradients) < 1e-5
+
+
+def test_cyclical_weight_starts_over_in_each_cycle():
+    weight = Cyclical().rate_weight  # 4 cycles, the first half of each grows
+    assert [weight(e, 40, 10.0) for e in (0.0, 2.5, 5.0, 9.9, 10.0, 12.5, 35.0)] == [0, 0.5, 1, 1, 0, 0.5, 1]
+    assert Cyclical(beta=0.5).rate_weight(9.0, 40, 10.0) == 0.5
+
+
+def test_mmd_of_two_normals_is_its_closed_form():
+    torch.manual_seed(0)
+    d, shift, n = 3, 1.5, 4000
+    a, b = torch.randn(n, d), torch.randn(n, d)
+    b[:, 0] += shift
+    alike = (d / (d + 2)) ** (d / 2)  # E exp(-|a - b|^2 / 2d) for a - b ~ N(0, 2 I)
+    apart = alike * math.exp(-(shift**2) / (2 * (d + 2)))
+    assert mmd(a, b).item() == pytest.approx(2 * (alike - apart), abs=0.01)
+
+
+def test_mmd_of_the_same_distribution_is_zero_on_average():
+    torch.manual_seed(0)
+    estimates = torch.stack([mmd(torch.randn(50, 4), torch.randn(50, 4)) for _ in range(400)])
+    assert abs(estimates.mean()) < 4 * estimates.std() / 20 and (estimates < 0).any()
+
+
+def test_info_vae_weighs_rate_and_distance_as_its_paper_does():
+    torch.manual_seed(0)
+    objective = InfoVAE(alpha=0.3, scale=10.0)
+    terms = objective(constant_encoder(0.0, 1.0), squares(200))  # q(z) is the prior
+    assert objective.rate_weight(0.0, 10, 3.0) == pytest.approx(0.7) and terms.rate.abs().max() < 1e-5
+    assert terms.penalty.abs().max() < 9.3 * 0.05
+
+
+def test_autoencoder_has_no_noise_and_pays_for_size():
+    vae, x = constant_encoder(0.7, 0.5), squares(6)
+    terms = RAE(decay=0.5)(vae, x)
+    torch.testing.assert_close(terms.distortion, RAE()(vae, x).distortion)
+    torch.testing.assert_close(terms.rate, torch.full((6,), D * 0.7**2 / 2))
+    size = sum(p.square().sum().item() for p in vae.decoder.parameters())
+    assert terms.penalty[0].item() == pytest.approx(size / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("mi", "never_reset", "reset"),
+    [
+        ([], True, True),
+        ([1.0, 2.0, 3.0], True, True),
+        ([3.0, 2.0, 2.0, 2.0, 2.0], True, True),
+        ([3.0, 2.0, 2.0, 2.0, 2.0, 2.0], False, False),
+        ([3.0, 2.0, 2.0, 4.0, 2.0, 2.0, 2.0], False, True),  # five epochs without a better MI, three of them in a row
+    ],
+)
+def test_encoder_leads_until_five_epochs_did_not_raise_the_information(mi, never_reset, reset):
+    assert Aggressive().leads(mi) is never_reset
+    assert Aggressive(reset=True).leads(mi) is reset
+
+
+@pytest.mark.parametrize(("norm", "moves"), [("shared", True), ("data", False), ("frozen", False)])
+def test_reencoding_moves_the_running_statistics_only_where_they_are_shared(norm, moves):
+    vae = random_vae(TINY).train()
+    before = vae.encoder.main[0].main[1].running_mean.clone()
+    reencode(vae, squares(8), norm)
+    assert torch.equal(before, vae.encoder.main[0].main[1].running_mean) is not moves
+    assert vae.encoder.main[0].main[1].training and vae.encoder.main[0].main[1].momentum == 0.1
+
+
+def test_reencoding_normalises_by_its_own_or_the_running_statistics():
+    vae, x = random_vae(TINY), squares(8)
+    frozen = vae.encode(x).mean
+    vae.train()
+    torch.testing.assert_close(reencode(vae, x, "frozen").mean, frozen)
+    torch.testing.assert_close(reencode(vae, x, "data").mean, reencode(vae, x, "shared").mean)
+    assert not torch.allclose(reencode(vae, x, "data").mean, frozen)
+
+
 @pytest.mark.parametrize("name", NAMES)
 class TestEveryObjective:
     """The contract kit: whatever is in the zoo is under it."""
@@ -120,3 +213,9 @@ def test_settings_follow_the_name():
 def test_unknown_names_and_settings_are_refused(name):
     with pytest.raises(ValueError, match=r"No model|no setting|is one of|is a float"):
         objective(name)
+
+
+def test_every_row_of_table_1_has_its_name():
+    assert len(set(TABLE_1)) == 19 and set(TABLE_1) <= set(NAMES)
+    assert objective("aggressive_noanneal") == Aggressive(anneal=False)
+    assert objective("beta_vae_0.7") == ELBO(beta=0.7) and objective("nevae_lp_-3.0") == NeighborLP(c=-3.0)

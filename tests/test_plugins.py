@@ -4,11 +4,13 @@ import pickle
 
 import pytest
 import torch
-from conftest import squares
+from conftest import TINY, random_vae, squares
 
 from lso_bench import plugins
 from lso_bench.errors import UsageError
 from lso_bench.search import Problem
+from lso_bench.study import named_model
+from vae import zoo
 
 
 @pytest.mark.parametrize("name", plugins.names("task"))
@@ -184,3 +186,64 @@ def test_unknown_or_wrong_setting_is_named(text):
 def test_missing_file_is_named():
     with pytest.raises(UsageError, match="No file"):
         plugins.build("task", "./nowhere.py")
+
+
+HALF = '''"""Half the rate."""
+
+from dataclasses import dataclass
+
+from torch.distributions import kl_divergence
+
+from vae.objectives import Objective, Terms
+
+
+@dataclass(frozen=True)
+class Half(Objective):
+    """Distortion + share * rate."""
+
+    share: float = 0.5
+
+    def __call__(self, vae, x):
+        q = vae.encode(x)
+        distortion = -vae.decode(q.rsample(), x).log_prob(x)
+        rate = kl_divergence(q, vae.prior(x))
+        return Terms(distortion, rate, (self.share - 1) * rate)
+'''
+
+
+def test_objective_comes_in_by_a_path(tmp_path):
+    (tmp_path / "half.py").write_text(HALF)
+    terms = zoo.objective(f"{tmp_path}/half.py:share=0.25")(random_vae(TINY), squares(3))
+    torch.testing.assert_close(terms.penalty, -0.75 * terms.rate)
+
+
+def test_objective_comes_in_by_an_entry_point(tmp_path, monkeypatch):
+    (tmp_path / "halves.py").write_text(HALF)
+    info = tmp_path / "halves-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: halves\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[lso_bench.objectives]\nhalf = halves:Half\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "half" in zoo.names() and zoo.objective("half:share=0.1").share == 0.1
+    assert named_model("half", "glyphs", "small", 8, 0).file == "glyphs-small-d8-half-s0.safetensors"
+
+
+def test_edited_objective_is_another_model(tmp_path):
+    path = tmp_path / "half.py"
+    path.write_text(HALF)
+    before = zoo.Model(str(path), "glyphs").file
+    path.write_text(HALF.replace("0.5", "0.6"))
+    assert before != zoo.Model(str(path), "glyphs").file and "/" not in before
+
+
+@pytest.mark.parametrize(("text", "says"), [("x = 1", "wanted one subclass"), ("def f(:", "does not import")])
+def test_faulty_objective_is_named_in_one_line(tmp_path, text, says):
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(UsageError, match=rf"bad\.py.*{says}"):
+        named_model(str(tmp_path / "bad.py"), "glyphs", "small", 8, 0)
+
+
+@pytest.mark.parametrize(("arch", "says"), [("smal", "Did you mean 'small'"), ("small:gate=true", "no setting 'gate'")])
+def test_unknown_architecture_or_setting_is_named(arch, says):
+    with pytest.raises(UsageError, match=says):
+        named_model("vae", "glyphs", arch, 8, 0)

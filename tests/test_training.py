@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from vae import checkpoint, training
 from vae.data import Dataset
 from vae.errors import UnusableError
 from vae.networks import ARCHITECTURES
+from vae.objectives.aggressive import Aggressive
 from vae.training import Plan, train
 from vae.zoo import Model
 
@@ -66,6 +68,60 @@ def test_interrupted_anywhere_it_ends_with_the_same_weights(square_data, tmp_pat
     train(plan(), square_data, path)
     assert same(weights(path), weights(tmp_path / "whole.safetensors"))
     assert [row["epoch"] for row in checkpoint.read(path)[1]["history"]] == [1, 2, 3]
+
+
+def stopping_after(batches: int):
+    seen = iter(range(1, 10_000))
+    return lambda: next(seen) == batches
+
+
+@pytest.mark.parametrize("name", ["nevae_se", "aggressive:inner=4,look=2"])
+def test_stopped_within_an_epoch_it_goes_on_with_the_next_batch_to_the_same_weights(name, square_data, tmp_path):
+    train(plan(name), square_data, tmp_path / "whole.safetensors")
+    path = tmp_path / "parts.safetensors"
+    for batches in (1, 1, 3):  # an epoch has 3
+        with pytest.raises(training.Stopped):
+            train(plan(name), square_data, path, stop=stopping_after(batches))
+    header = checkpoint.read(path.with_suffix(".state.safetensors"))[1]
+    assert len(header["history"]) == 1 and header["batches"] == 2
+    train(plan(name), square_data, path)
+    assert same(weights(path), weights(tmp_path / "whole.safetensors"))
+
+
+def aggressive_job(square_data, **settings):
+    vae = training.VAE(tiny())
+    loss = Aggressive(anneal=False, **settings)
+    return training.Job(plan("aggressive"), vae, training.Adam(vae.parameters(), lr=1e-3), loss)
+
+
+def parts(job) -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(
+        torch.nn.utils.parameters_to_vector(p.parameters()).detach().clone() for p in (job.vae.encoder, job.vae.decoder)
+    )
+
+
+def test_aggressive_training_moves_the_encoder_first_and_then_the_decoder_alone(square_data, monkeypatch, tmp_path):
+    job, moved = aggressive_job(square_data, inner=6, look=2), []
+    real = training.step
+
+    def watched(job, x, weight):
+        before = parts(job)
+        loss = real(job, x, weight)
+        moved.append(tuple(not torch.equal(a, b) for a, b in zip(before, parts(job), strict=True)))
+        return loss
+
+    monkeypatch.setattr(training, "step", watched)
+    training.one_epoch(job, 0, square_data.train, tmp_path / "s", lambda _: None, lambda: False)
+    text = "".join({(True, False): "e", (False, True): "d"}[m] for m in moved)
+    assert re.fullmatch(r"(?:(?:ee){1,3}d){3}", text) and "eeee" in text  # looked at every 2, at most 6, 3 batches
+
+
+def test_encoder_stops_leading_when_information_no_longer_grows(square_data, monkeypatch, tmp_path):
+    job = aggressive_job(square_data, patience=1)
+    job.history = [{"mi": 2.0}, {"mi": 1.0}]
+    before = parts(job)
+    training.one_epoch(job, 2, square_data.train, tmp_path / "s", lambda _: None, lambda: False)
+    assert all(not torch.equal(a, b) for a, b in zip(before, parts(job), strict=True))
 
 
 def train_slowly(data: Dataset, path: Path) -> None:

@@ -13,12 +13,14 @@ from vae.networks import CausalConv2d, PixelCNN
 def freeze(vae: VAE) -> VAE:
     """A copy in evaluation mode without weight gradients, batch norm folded into the convolutions before it, and
     the PixelCNN's path from the code to its first layer multiplied out into one linear map.
+
+    What is frozen already is copied as it is.
     """
     frozen = deepcopy(vae).eval().requires_grad_(False)
     for module in list(frozen.modules()):
         if isinstance(module, nn.Sequential):
             _fold(module)
-    if isinstance(frozen.decoder, PixelCNN):
+    if isinstance(frozen.decoder, PixelCNN) and isinstance(frozen.decoder.entry[0], nn.BatchNorm2d):
         _multiply_out(frozen.decoder)
     return frozen
 

@@ -105,7 +105,7 @@ LABELS = {
 }
 
 
-def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, float]]) -> Path:
+def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | float]]) -> Path:
     """What the validation images measured after each epoch, a panel a figure."""
     shown = [k for k in LABELS if k in history[0]]
     figure, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True)

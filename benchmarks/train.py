@@ -1,0 +1,262 @@
+"""One training step, batch 50: ours against a plain implementation, and our loop against pythae's trainer.
+
+    python benchmarks/train.py [--arch paper] [--steps 7] [--threads 2] [--device cpu] [--bf16]
+    python benchmarks/train.py --pythae [--epochs 3]        # needs the extra: pip install 'lso-bench[bench]'
+
+The plain implementation is the same network as public VAE scripts write it: full k x k kernels whose weight is
+multiplied by a mask in every forward pass, the memory format that tensors have by default, eager, single precision. All
+ways by turns in this one process; medians and ranges. The floors: multiplications of a step at the rate of a large
+matrix product, and activations (each written once and read once forwards, read once and its gradient written and read
+once backwards) at the rate of a large copy, both measured here.
+
+With --pythae: seconds an epoch of pythae's trainer on its own default VAE (two-layer networks), and of our loop on the
+very same network, on 23,000 random images.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from copy import deepcopy
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.utils.flop_counter import FlopCounterMode
+
+from lso_bench.cli import settle_memory
+from vae.data import binarise
+from vae.model import VAE
+from vae.networks import Architecture, CausalConv2d, architecture
+from vae.objectives.elbo import ELBO
+from vae.training import Job, Plan, one_epoch, step
+from vae.zoo import Model
+
+BATCH = 50
+
+
+class FullMaskedConv2d(nn.Conv2d):
+    """A masked convolution as it is usually written: the whole kernel, most of it multiplied by zero."""
+
+    mask: Tensor
+
+    @classmethod
+    def like(cls, conv: CausalConv2d) -> "FullMaskedConv2d":
+        o, i, _, k = conv.weight.shape
+        made = cls(i, o, k, padding=k // 2, bias=conv.bias is not None)
+        made.register_buffer("mask", nn.functional.pad(conv.mask, (0, 0, 0, k // 2)))
+        with torch.no_grad():
+            made.weight.copy_(nn.functional.pad(conv.weight, (0, 0, 0, k // 2)))
+        return made
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self.weight * self.mask, self.bias)
+
+
+def plain(vae: VAE) -> VAE:
+    """The same network with whole kernels and nothing in place."""
+    copy = deepcopy(vae)
+    for parent in list(copy.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, CausalConv2d):
+                setattr(parent, name, FullMaskedConv2d.like(child))
+            elif isinstance(child, nn.ELU):
+                setattr(parent, name, nn.ELU())
+    return copy
+
+
+def job(vae: VAE, **settings) -> Job:
+    """A training of `vae` under way."""
+    plan = Plan(Model("vae_noanneal", "omniglot"), **settings)
+    return Job(plan, vae, Adam(vae.parameters(), lr=plan.lr, fused=True), ELBO(anneal=False))
+
+
+def ways(arch: str, device: str, bf16: bool) -> dict[str, Job]:
+    """What is compared; the first is the yardstick."""
+    torch.manual_seed(0)
+    vae = VAE(architecture(arch, 32)).to(device)
+    ours = {"ours": {}, "ours, compiled": {"compile": True}}
+    if bf16:
+        ours |= {"ours, bf16": {"precision": "bf16"}, "ours, bf16, compiled": {"precision": "bf16", "compile": True}}
+    jobs = {"plain": job(plain(vae))}
+    for name, settings in ours.items():
+        jobs[name] = job(deepcopy(vae).to(memory_format=torch.channels_last), **settings)
+        if settings.get("compile"):
+            jobs[name].vae.encoder.compile()
+            jobs[name].vae.decoder.compile()
+    return jobs
+
+
+def timed(calls: dict[str, Callable[[], object]], steps: int, device: str) -> dict[str, list[float]]:
+    """Seconds of each call, by turns, after three of each to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for i in range(steps + 3):
+        for name, call in calls.items():
+            _wait(device)
+            start = time.perf_counter()
+            call()
+            _wait(device)
+            if i >= 3:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def floors(vae: VAE, x: Tensor) -> tuple[float, float]:
+    """Seconds of a step's arithmetic and of its memory traffic, each by itself at full speed."""
+    written: list[int] = []
+
+    def count(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        written.append(output.numel() * output.element_size())
+
+    leaves = [m for m in vae.modules() if not list(m.children())]
+    hooks = [m.register_forward_hook(count) for m in leaves]
+    with FlopCounterMode(display=False) as counter:
+        ELBO()(vae, x).loss().backward()
+    for hook in hooks:
+        hook.remove()
+    a, big = torch.randn(2048, 2048, device=x.device), torch.randn(2**26, device=x.device)
+    product = median(timed({"": lambda: a @ a}, 5, x.device.type)[""])
+    copy = median(timed({"": big.clone}, 5, x.device.type)[""])
+    return (
+        counter.get_total_flops() / (2 * 2048**3 / product),
+        5 * sum(written) / (2 * big.numel() * 4 / copy),
+    )
+
+
+def compare_steps(arch: str, steps: int, device: str, bf16: bool) -> None:
+    """Print a table of the ways, and the floors."""
+    x = (torch.rand(BATCH, 1, 28, 28, device=device) < 0.1).float()
+    jobs = ways(arch, device, bf16)
+    calls = {name: lambda j=j: step(j, x, 1.0) for name, j in jobs.items()}
+    losses = {name: _seeded(call).item() for name, call in calls.items()}
+    seconds = timed(calls, steps, device)
+    yardstick = median(seconds["plain"])
+    print(f"{arch}, batch {BATCH}, {device}, {torch.get_num_threads()} threads, {steps} steps each, by turns")
+    for name, s in seconds.items():
+        mid, loss = median(s), losses[name]
+        print(f"{name:22}{mid:9.4f} s ({min(s):.4f} .. {max(s):.4f}){yardstick / mid:7.2f} x   first loss {loss:.3f}")
+    arithmetic, memory = floors(deepcopy(jobs["ours"].vae), x)
+    print(f"floors: arithmetic {arithmetic:.4f} s, memory {memory:.4f} s")
+
+
+class TwoLayers(VAE):
+    """pythae's default encoder and decoder under our interface."""
+
+    def __init__(self, theirs: nn.Module):
+        super().__init__(Architecture(latent=theirs.latent_dim, kernels=(), encoder=1, hidden=1, channels=1))
+        self.encoder = _Joined(theirs.encoder)
+        self.decoder = _Logits(theirs.decoder)
+
+
+class _Joined(nn.Module):
+    def __init__(self, theirs: nn.Module):
+        super().__init__()
+        self.theirs = theirs
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.theirs(x)
+        return torch.cat([out.embedding, out.log_covariance], dim=-1)
+
+
+class _Logits(nn.Module):
+    """Without the last sigmoid."""
+
+    def __init__(self, theirs: nn.Module):
+        super().__init__()
+        self.layers = nn.Sequential(theirs.layers[0], theirs.layers[1][0])
+
+    def forward(self, z: Tensor, teacher: Tensor | None = None) -> Tensor:
+        return self.layers(z).view(-1, 1, 28, 28)
+
+
+def compare_loops(epochs: int) -> None:
+    """Print seconds an epoch of pythae's trainer and of our loop, on pythae's network."""
+    import logging
+
+    from pythae import models
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    logging.disable(logging.CRITICAL)
+    torch.manual_seed(0)
+    grey = (torch.rand(23_000, 1, 28, 28) < 0.1).to(torch.uint8) * 255
+    binary = binarise(grey)
+    theirs = models.VAE(models.VAEConfig(input_dim=(1, 28, 28), latent_dim=32, reconstruction_loss="bce"))
+    mine = job(TwoLayers(deepcopy(theirs)))
+
+    def pythae() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            config = BaseTrainerConfig(
+                output_dir=folder, num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3, no_cuda=True
+            )
+            with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):  # its bar
+                BaseTrainer(model=theirs, train_dataset=_Images(binary), training_config=config).train()
+
+    def ours() -> None:
+        mine.batches = 0
+        one_epoch(mine, 0, grey, Path(os.devnull), lambda _: None, lambda: False)
+
+    seconds: dict[str, list[float]] = {"pythae": [], "ours": []}
+    for _ in range(epochs):
+        for name, call in (("pythae", pythae), ("ours", ours)):
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    yardstick = median(seconds["pythae"])
+    print(
+        f"pythae's default VAE, 23,000 images, batch {BATCH}, {torch.get_num_threads()} threads, {epochs} epochs each"
+    )
+    for name, s in seconds.items():
+        print(f"{name:10}{median(s):8.2f} s an epoch ({min(s):.2f} .. {max(s):.2f}){yardstick / median(s):7.2f} x")
+
+
+class _Images(torch.utils.data.Dataset):
+    def __init__(self, images: Tensor):
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int):
+        from pythae.data.datasets import DatasetOutput
+
+        return DatasetOutput(data=self.images[i])
+
+
+def _seeded(call: Callable[[], Tensor]) -> Tensor:
+    torch.manual_seed(0)
+    return call()
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", default="paper")
+    parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--pythae", action="store_true")
+    parser.add_argument("--epochs", type=int, default=3)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    settle_memory()
+    if given.pythae:
+        compare_loops(given.epochs)
+    else:
+        compare_steps(given.arch, given.steps, given.device, given.bf16)
+
+
+if __name__ == "__main__":
+    main()
