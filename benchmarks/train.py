@@ -20,11 +20,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from copy import deepcopy
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,14 +88,16 @@ def ways(arch: str, device: str, bf16: bool) -> dict[str, Job]:
         ours |= {"ours, bf16": {"precision": "bf16"}, "ours, bf16, compiled": {"precision": "bf16", "compile": True}}
     jobs = {"plain": job(plain(vae))}
     for name, settings in ours.items():
-        jobs[name] = job(deepcopy(vae).to(memory_format=torch.channels_last), **settings)
+        copy = deepcopy(vae)
+        copy.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        jobs[name] = job(copy, **settings)
         if settings.get("compile"):
             jobs[name].vae.encoder.compile()
             jobs[name].vae.decoder.compile()
     return jobs
 
 
-def timed(calls: dict[str, Callable[[], object]], steps: int, device: str) -> dict[str, list[float]]:
+def timed(calls: Mapping[str, Callable[[], object]], steps: int, device: str) -> dict[str, list[float]]:
     """Seconds of each call, by turns, after three of each to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(steps + 3):
@@ -149,14 +152,14 @@ def compare_steps(arch: str, steps: int, device: str, bf16: bool) -> None:
 class TwoLayers(VAE):
     """pythae's default encoder and decoder under our interface."""
 
-    def __init__(self, theirs: nn.Module):
+    def __init__(self, theirs: Any):
         super().__init__(Architecture(latent=theirs.latent_dim, kernels=(), encoder=1, hidden=1, channels=1))
         self.encoder = _Joined(theirs.encoder)
         self.decoder = _Logits(theirs.decoder)
 
 
 class _Joined(nn.Module):
-    def __init__(self, theirs: nn.Module):
+    def __init__(self, theirs: Any):
         super().__init__()
         self.theirs = theirs
 
@@ -168,7 +171,7 @@ class _Joined(nn.Module):
 class _Logits(nn.Module):
     """Without the last sigmoid."""
 
-    def __init__(self, theirs: nn.Module):
+    def __init__(self, theirs: Any):
         super().__init__()
         self.layers = nn.Sequential(theirs.layers[0], theirs.layers[1][0])
 
@@ -180,8 +183,8 @@ def compare_loops(epochs: int) -> None:
     """Print seconds an epoch of pythae's trainer and of our loop, on pythae's network."""
     import logging
 
-    from pythae import models
-    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    from pythae import models  # pyright: ignore[reportMissingImports]
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig  # pyright: ignore[reportMissingImports]
 
     logging.disable(logging.CRITICAL)
     torch.manual_seed(0)
@@ -224,7 +227,7 @@ class _Images(torch.utils.data.Dataset):
         return len(self.images)
 
     def __getitem__(self, i: int):
-        from pythae.data.datasets import DatasetOutput
+        from pythae.data.datasets import DatasetOutput  # pyright: ignore[reportMissingImports]
 
         return DatasetOutput(data=self.images[i])
 

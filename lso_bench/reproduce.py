@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -105,7 +106,7 @@ def disorder(rows: pd.DataFrame) -> tuple[list[str], int]:
     """
     found, pairs = [], 0
     for measure, group in rows.groupby("measure", sort=False):
-        for (_, a), (_, b) in combinations(group.iterrows(), 2):
+        for a, b in combinations(group.to_dict("records"), 2):
             if a["paper"] == b["paper"]:
                 continue
             pairs += 1
@@ -149,7 +150,7 @@ def _is_trained(model: Model) -> bool:
         return False
 
 
-def _name(row: pd.Series) -> str:
+def _name(row: dict[Any, Any]) -> str:
     return row["model"] if row["latent"] == 32 else f"{row['model']} (d = {row['latent']})"
 
 

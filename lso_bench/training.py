@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lso_bench.errors import UsageError
 from lso_bench.report import pictures
@@ -81,14 +82,14 @@ def _brief(row: Row) -> str:
 @contextmanager
 def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row]], None]]:
     """What writes the learning curve after each epoch; at the end, however it comes, it is drawn."""
-    writer = _tensorboard(tensorboard, path.stem) if tensorboard else None
+    writer: Any = _tensorboard(tensorboard, path.stem) if tensorboard else None
     written: list[Row] = []
 
     def draw(history: list[Row]) -> None:
         if len(history) == len(written):
             return
-        for row in history[len(written) :] if writer else []:
-            for key, value in row.items():
+        for row in history[len(written) :]:
+            for key, value in row.items() if writer else ():
                 writer.add_scalar(key, value, row["epoch"])
         written[:] = history
         with path.with_suffix(".csv").open("w", newline="") as f:
@@ -105,7 +106,7 @@ def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row
             pictures.learning_curve(path.with_suffix(".png"), path.stem, written)
 
 
-def _tensorboard(folder: Path, name: str):
+def _tensorboard(folder: Path, name: str) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -119,7 +120,7 @@ def _tensorboard(folder: Path, name: str):
 def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
     """Whether SIGINT or SIGTERM came: training then stops after the batch. A second one stops at once."""
     came: list[int] = []
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {int(s): signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, _) -> None:
         came.append(number)

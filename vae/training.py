@@ -219,7 +219,8 @@ def _begin(plan: Plan, state: Path, device: str) -> Job:
     """A fresh model, or the one that an interrupted training left, with the number of threads that it had."""
     torch.manual_seed(plan.model.seed)
     vae = VAE(architecture(plan.model.arch, plan.model.latent))
-    vae = vae.to(device, memory_format=torch.channels_last)  # 1.3 times faster on a CPU
+    vae = vae.to(device)
+    vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]; 1.3 times faster on a CPU
     job = Job(plan, vae, Adam(vae.parameters(), lr=plan.lr, fused=True), objective(plan.model.name))
     if not state.exists():
         return job

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 from rich import box
@@ -83,7 +84,8 @@ def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     sizes = (rows.latent != 32).any()
     header = ["model", *(["d"] if sizes else []), *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff."))]
     lines = []
-    for (name, d), own in rows.groupby(["model", "latent"], sort=False):
+    for key, own in rows.groupby(["model", "latent"], sort=False):
+        name, d = cast(tuple[str, int], key)
         cells = own.set_index("measure").to_dict("index")
         line = [name, *([str(d)] if sizes else [])]
         for m in measures:

@@ -1,7 +1,6 @@
 """The ELBO with a floor under the rate of each latent dimension."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,11 +17,11 @@ class FreeBits(Objective):
 
     Dimensions below the floor add a constant and no gradient: the first nats of each are free. Source: Kingma et al.
     2016, "Improved Variational Inference with Inverse Autoregressive Flow", equation 15, with a group a dimension.
-    The rate is the KL itself; what the floor adds to it stands in the penalty.
+    The rate here is what is charged: the KL, or the floor.
     """
 
     floor: float = 0.1  # nats a dimension; lambda in the paper
-    anneal: ClassVar[bool] = False
+    anneal: bool = False
 
     def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
         q, p = vae.encode(x), vae.prior(x)
@@ -30,5 +29,5 @@ class FreeBits(Objective):
         each = kl_divergence(q.base_dist, p.base_dist)  # (b, d)
         distortion = -vae.decode(q.rsample(), x).log_prob(x)
         free = each.mean(dim=0) < self.floor  # (d,)
-        lifted = torch.where(free, self.floor - each, torch.zeros_like(each)).sum(dim=-1)
-        return Terms(distortion, each.sum(dim=-1), lifted)
+        charged = torch.where(free, torch.full_like(each, self.floor), each).sum(dim=-1)
+        return Terms(distortion, charged, torch.zeros_like(distortion))

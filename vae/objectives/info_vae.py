@@ -1,7 +1,6 @@
 """InfoVAE: part of the rate replaced by the distance of the aggregate posterior from the prior."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -22,7 +21,6 @@ class InfoVAE(Objective):
 
     alpha: float = 0.5
     scale: float = 100.0  # lambda in the paper; nats a unit of MMD^2
-    anneal: ClassVar[bool] = False
 
     def rate_weight(self, epoch: float, epochs: int, anneal_epochs: float) -> float:
         return 1 - self.alpha

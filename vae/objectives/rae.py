@@ -21,7 +21,7 @@ class RAE(Objective):
 
     beta: float = 0.1
     decay: float = 1e-3  # nats a squared weight
-    anneal: ClassVar[bool] = False
+    anneal: bool = False
     deterministic: ClassVar[bool] = True
 
     def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
