@@ -29,7 +29,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 from torch.utils.flop_counter import FlopCounterMode
 
 from lso_bench.cli import settle_memory
@@ -37,7 +36,7 @@ from vae.data import binarise
 from vae.model import VAE
 from vae.networks import Architecture, CausalConv2d, architecture
 from vae.objectives.elbo import ELBO
-from vae.training import Job, Plan, one_epoch, step
+from vae.training import Job, Plan, advance, one_epoch, optimizer
 from vae.zoo import Model
 
 BATCH = 50
@@ -76,7 +75,7 @@ def plain(vae: VAE) -> VAE:
 def job(vae: VAE, **settings) -> Job:
     """A training of `vae` under way."""
     plan = Plan(Model("vae_noanneal", "omniglot"), **settings)
-    return Job(plan, vae, Adam(vae.parameters(), lr=plan.lr, fused=True), ELBO(anneal=False))
+    return Job(plan, vae, optimizer(vae, plan), ELBO(anneal=False))
 
 
 def ways(arch: str, device: str, bf16: bool) -> dict[str, Job]:
@@ -85,7 +84,9 @@ def ways(arch: str, device: str, bf16: bool) -> dict[str, Job]:
     vae = VAE(architecture(arch, 32)).to(device)
     ours = {"ours": {}, "ours, compiled": {"compile": True}}
     if bf16:
-        ours |= {"ours, bf16": {"precision": "bf16"}, "ours, bf16, compiled": {"precision": "bf16", "compile": True}}
+        ours |= {f"{name}, bf16": settings | {"precision": "bf16"} for name, settings in ours.items()}
+    if device == "cuda":
+        ours |= {f"{name}, captured": settings | {"capture": True} for name, settings in ours.items()}
     jobs = {"plain": job(plain(vae))}
     for name, settings in ours.items():
         copy = deepcopy(vae)
@@ -137,14 +138,13 @@ def compare_steps(arch: str, steps: int, device: str, bf16: bool) -> None:
     """Print a table of the ways, and the floors."""
     x = (torch.rand(BATCH, 1, 28, 28, device=device) < 0.1).float()
     jobs = ways(arch, device, bf16)
-    calls = {name: lambda j=j: step(j, x, 1.0) for name, j in jobs.items()}
-    losses = {name: _seeded(call).item() for name, call in calls.items()}
+    calls = {name: lambda j=j: advance(j, x, 1.0, j.plan.capture) for name, j in jobs.items()}
     seconds = timed(calls, steps, device)
     yardstick = median(seconds["plain"])
     print(f"{arch}, batch {BATCH}, {device}, {torch.get_num_threads()} threads, {steps} steps each, by turns")
     for name, s in seconds.items():
-        mid, loss = median(s), losses[name]
-        print(f"{name:22}{mid:9.4f} s ({min(s):.4f} .. {max(s):.4f}){yardstick / mid:7.2f} x   first loss {loss:.3f}")
+        mid = median(s)
+        print(f"{name:24}{mid:9.4f} s ({min(s):.4f} .. {max(s):.4f}){yardstick / mid:7.2f} x")
     arithmetic, memory = floors(deepcopy(jobs["ours"].vae), x)
     print(f"floors: arithmetic {arithmetic:.4f} s, memory {memory:.4f} s")
 
@@ -230,11 +230,6 @@ class _Images(torch.utils.data.Dataset):
         from pythae.data.datasets import DatasetOutput  # pyright: ignore[reportMissingImports]
 
         return DatasetOutput(data=self.images[i])
-
-
-def _seeded(call: Callable[[], Tensor]) -> Tensor:
-    torch.manual_seed(0)
-    return call()
 
 
 def _wait(device: str) -> None:

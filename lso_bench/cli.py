@@ -92,6 +92,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")] = False,
+    capture: Annotated[bool, typer.Option("--capture", help="The step as a CUDA graph; on a GPU.")] = False,
     precision: Annotated[str, typer.Option(help="fp32, or bf16 where the machine multiplies it.")] = "fp32",
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard curves; needs the extra.")] = None,
     device: Device = "auto",
@@ -100,9 +101,15 @@ def train(
 ) -> None:
     """Train a model; started again after an interruption, it goes on from the last epoch."""
     from lso_bench import training
+    from lso_bench.study import check_data, named_model
 
-    plan = training.plan(model, data, arch, latent, seed, epochs, compile, precision)
-    path = training.train(plan, data_dir, _device(device), quiet, tensorboard)
+    check_data(data)
+    on = _device(device)
+    if capture and on != "cuda":
+        raise UsageError("--capture wants a CUDA device; leave it out.")
+    named = named_model(model, data, arch, latent, seed)
+    plan = training.plan(named, epochs, compile, capture, precision)
+    path = training.train(plan, data_dir, on, quiet, tensorboard)
     _say(f"checkpoint: {path}")
 
 

@@ -76,7 +76,7 @@ def untrained(models: Iterable[Model]) -> list[Model]:
 def train_missing(wanted: Wanted, data_dir: Path | None, device: str, quiet: bool) -> None:
     """Train what is missing, one after the other; each resumes where it was interrupted."""
     for m in untrained(models_of(wanted)):
-        plan = training.plan(m.name, m.data, m.arch, m.latent, m.seed, wanted.epochs, wanted.compiled)
+        plan = training.plan(m, wanted.epochs, wanted.compiled)
         training.train(plan, data_dir, device, quiet)
 
 

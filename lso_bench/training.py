@@ -11,9 +11,9 @@ from typing import Any
 from lso_bench.errors import UsageError
 from lso_bench.report import pictures
 from lso_bench.report.progress import shown
-from lso_bench.study import check_data, named_model
 from vae import training, zoo
 from vae.data import load
+from vae.zoo import Model
 
 EPOCHS = {"paper": 100}  # by architecture; the others 30
 
@@ -21,26 +21,18 @@ Row = dict[str, int | float]
 
 
 def plan(
-    model: str,
-    data: str,
-    arch: str,
-    latent: int,
-    seed: int,
-    epochs: int | None,
-    compiled: bool,
-    precision: str = "fp32",
+    model: Model, epochs: int | None = None, compile: bool = False, capture: bool = False, precision: str = "fp32"
 ) -> training.Plan:
     """The plan of a training; the weight of the rate grows in the first third of it, in 10 epochs at most.
 
     Raises:
-        UsageError: an unknown name.
+        UsageError: an unknown precision.
     """
-    check_data(data)
-    named = named_model(model, data, arch, latent, seed)
     if precision not in ("fp32", "bf16"):
         raise UsageError(f"--precision is fp32 or bf16, not {precision!r}.")
-    total = epochs or EPOCHS.get(arch.partition(":")[0], 30)
-    return training.Plan(named, total, anneal_epochs=min(10.0, total / 3), compile=compiled, precision=precision)
+    total = epochs or EPOCHS.get(model.arch.partition(":")[0], 30)
+    anneal = min(10.0, total / 3)
+    return training.Plan(model, total, anneal, compile=compile, capture=capture, precision=precision)
 
 
 def train(

@@ -92,6 +92,7 @@ def test_lists(call):
         (("run", "--model", "vae", "--task", "glyphs50", "--device", "gpu"), ["No device 'gpu'"]),
         (("train", "--model", "vae", "--data", "omniglott"), ["Did you mean 'omniglot'?"]),
         (("train", "--model", "vae", "--data", "glyphs", "--precision", "fp16"), ["fp32 or bf16"]),
+        (("train", "--model", "vae", "--data", "glyphs", "--capture", "--device", "cpu"), ["wants a CUDA device"]),
         (("train", "--model", "./none.py", "--data", "glyphs"), ["No file 'none.py'"]),
         (("reproduce", "table3"), ["Did you mean 'table"]),
         (("reproduce", "table2", "--models", "vae,rae"), ["No model of table2 'rae'"]),
@@ -211,7 +212,7 @@ def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
 def test_trained_model_has_its_learning_curve_beside_it(square_data, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "load", lambda *_: square_data)
     monkeypatch.setitem(ARCHITECTURES, "tiny", TINY)
-    path = training.train(training.plan("vae", "omniglot", "tiny", 4, 0, 2, False), None, "cpu", quiet=True)
+    path = training.train(training.plan(Model("vae", "omniglot", "tiny", 4), 2), None, "cpu", quiet=True)
     rows = list(csv.DictReader(io.StringIO(path.with_suffix(".csv").read_text())))
     assert [r["epoch"] for r in rows] == ["1", "2"] and {"nelbo", "kl", "mi", "au", "reencoding_mean"} <= set(rows[0])
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
@@ -221,7 +222,7 @@ def test_tensorboard_without_its_package_is_one_line(square_data, tmp_path, monk
     monkeypatch.setattr(training, "load", lambda *_: square_data)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UsageError, match=r"lso-bench\[tensorboard\]"):
-        training.train(training.plan("vae", "omniglot", "conv", 4, 0, 1, False), None, "cpu", True, tmp_path)
+        training.train(training.plan(Model("vae", "omniglot", "conv", 4), 1), None, "cpu", True, tmp_path)
 
 
 def test_traverse_draws_sheets_and_one_page(call, checkpoint, tmp_path):

@@ -188,3 +188,14 @@ def test_divergence_stops_and_keeps_the_last_good_epoch(square_data, tmp_path):
     with pytest.raises(UnusableError, match="diverged in epoch 2"):
         train(plan(), square_data, path)
     assert state.read_bytes() == before and not path.exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["vae", "nevae_se"])
+def test_captured_step_gives_the_weights_of_the_plain_one(name, square_data, tmp_path):
+    for capture in (False, True):
+        train(replace(plan(name), capture=capture), square_data, tmp_path / f"{capture}.safetensors", "cuda")
+    a, b = (weights(tmp_path / f"{c}.safetensors") for c in (False, True))
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-4)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from vae import checkpoint
+from vae.capture import CapturedStep
 from vae.data import Dataset, binarise
 from vae.errors import UnusableError
 from vae.metrics import measure
@@ -39,6 +40,7 @@ class Plan:
     clip: float = 5.0  # largest norm of the gradient
     threads: int = field(default_factory=torch.get_num_threads)  # the sums of a CPU depend on it
     compile: bool = False  # by torch.compile: needs a C++ compiler
+    capture: bool = False  # the step as a CUDA graph; on a GPU only
     precision: Literal["fp32", "bf16"] = "fp32"  # of the networks; losses and weights are always fp32
 
 
@@ -114,6 +116,7 @@ class Job:
     batches: int = 0  # done in the present epoch
     seconds: float = 0.0  # spent in it
     generators: list[Tensor] = field(default_factory=list)  # states after those batches: CPU, then CUDA
+    captured: CapturedStep | None = None
 
 
 def one_epoch(
@@ -122,7 +125,7 @@ def one_epoch(
     """Every training image once, in a fresh order, from where `job` stands."""
     plan, loss = job.plan, job.loss
     torch.manual_seed(1_000_003 * (plan.model.seed + 1) + epoch)
-    order = torch.randperm(len(images)).split(plan.batch)
+    order = torch.randperm(len(images)).to(images.device).split(plan.batch)
     _restore(job.generators)
     leads = isinstance(loss, Aggressive) and loss.leads([row["mi"] for row in job.history])
     before, first, kept = job.seconds, job.batches, time.perf_counter()
@@ -132,7 +135,7 @@ def one_epoch(
         if leads:
             _lead(job, images, weight)
         with _only(job.vae.encoder, not leads):
-            step(job, binarise(images[order[i].to(images.device)]), weight)
+            advance(job, binarise(images[order[i]]), weight, plan.capture and not leads)
         now = time.perf_counter()
         job.batches, job.seconds = i + 1, before + now - start
         if stop():
@@ -145,10 +148,20 @@ def one_epoch(
             report(_progress(job, len(images), (i + 1 - first) * plan.batch / (now - start)))
 
 
-def step(job: Job, x: Tensor, weight: float) -> Tensor:
+def advance(job: Job, x: Tensor, weight: float, capture: bool) -> None:
+    """One step, as a graph where that is wanted and `x` is a whole batch."""
+    if not capture or len(x) != job.plan.batch:
+        step(job, x, weight)
+        return
+    if job.captured is None:
+        job.captured = CapturedStep(lambda x, weight: step(job, x, weight), job.vae, job.optimizer, x)
+    job.captured(x, weight)
+
+
+def step(job: Job, x: Tensor, weight: float | Tensor) -> Tensor:
     """One step of Adam on the binary images `x`; the loss before it."""
     job.optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=job.plan.precision == "bf16"):
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=job.plan.precision == "bf16", cache_enabled=False):
         loss = job.loss(job.vae, x).loss(weight)
     loss.backward()
     _clip(job.vae, job.plan.clip)
@@ -211,7 +224,8 @@ def command(plan: Plan) -> str:
     """What to type to train the same again."""
     m = plan.model
     names = f"--model {m.name} --data {m.data} --arch {m.arch} --latent {m.latent} --seed {m.seed}"
-    more = " --compile" * plan.compile + f" --precision {plan.precision}" * (plan.precision != "fp32")
+    more = " --compile" * plan.compile + " --capture" * plan.capture
+    more += f" --precision {plan.precision}" * (plan.precision != "fp32")
     return f"lso-bench train {names} --epochs {plan.epochs}{more}"
 
 
@@ -221,7 +235,7 @@ def _begin(plan: Plan, state: Path, device: str) -> Job:
     vae = VAE(architecture(plan.model.arch, plan.model.latent))
     vae = vae.to(device)
     vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]; 1.3 times faster on a CPU
-    job = Job(plan, vae, Adam(vae.parameters(), lr=plan.lr, fused=True), objective(plan.model.name))
+    job = Job(plan, vae, optimizer(vae, plan), objective(plan.model.name))
     if not state.exists():
         return job
     tensors, header = checkpoint.read(state)
@@ -238,6 +252,11 @@ def _begin(plan: Plan, state: Path, device: str) -> Job:
     )
     kept = [tensors[k] for k in sorted(tensors) if k.startswith("generator.")] if header["batches"] else []
     return replace(job, plan=plan, generators=kept, **{k: header[k] for k in ("history", "batches", "seconds")})
+
+
+def optimizer(vae: VAE, plan: Plan) -> Adam:
+    """Adam, in one kernel for all parameters."""
+    return Adam(vae.parameters(), lr=plan.lr, fused=True, capturable=plan.capture)
 
 
 def _moments(tensors: dict[str, Tensor], i: int, parameter: Tensor) -> dict[str, Tensor]:
