@@ -120,6 +120,7 @@ def evaluate(
     arch: Arch = "small",
     latent: Latent = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    each: Annotated[bool, typer.Option("--each", help="Also every latent dimension: activity and KL.")] = False,
     draws: Annotated[int, typer.Option(min=0, help="Seed of the measurement.")] = 0,
     nll_images: Annotated[int, typer.Option(min=0, help="Images for the NLL; 0 leaves it out.")] = 100,
     nll_samples: Annotated[int, typer.Option(min=1, help="Codes an image for the NLL.")] = 500,
@@ -143,6 +144,8 @@ def evaluate(
     Store(results)
     found = measured(models, results, data_dir, _device(device), effort, draws, quiet)
     _out().print(metrics.as_json(found) if json else metrics.terminal(found), soft_wrap=json)
+    if each and not json:
+        _out().print(metrics.dimensions(found))
     _say(f"picture: {metrics.picture(found, results / 'pictures')}")
 
 

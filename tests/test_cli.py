@@ -193,6 +193,7 @@ def test_evaluate_measures_once_and_keeps_it(call, checkpoint, tmp_path):
     assert "123.000" in call(*arguments).stdout  # read, not measured again
     kept.write_text("{")
     assert call(*arguments).stdout == first.stdout  # a damaged one is measured again
+    assert "each latent dimension" in call(*arguments, "--each").stdout.lower()
     assert json.loads(call(*arguments, "--json").stdout)[0]["metrics"]["kl_each"]
 
 

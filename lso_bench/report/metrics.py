@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lso_bench.evaluation import Measured
 from lso_bench.report import pictures
+from vae.metrics import Metrics
 
 ROWS = {  # label: field
     "-ELBO, nats": "nelbo",
@@ -52,6 +53,17 @@ def terminal(measured: Sequence[Measured]) -> Table:
     return table
 
 
+def dimensions(measured: Sequence[Measured]) -> Table:
+    """A row a dimension, each model's own most active first: its number, activity and KL in nats."""
+    table = Table(title="Each latent dimension, by activity: number, activity, KL in nats", title_justify="left")
+    for m in measured:
+        for column in (escape(m.model.name), "activity", "KL"):
+            table.add_column(column, justify="right")
+    for i in range(measured[0].model.latent):
+        table.add_row(*(cell for m in measured for cell in _dimension(m.metrics, i)))
+    return table
+
+
 def active_units(measured: Measured, limit: float) -> int:
     """Dimensions whose posterior mean varies by more than `limit` over the test images."""
     return sum(a > limit for a in measured.metrics.activity)
@@ -68,6 +80,11 @@ def picture(measured: Sequence[Measured], folder: Path) -> Path:
     names = "-".join(m.model.name for m in measured)[:80].replace(":", "+").replace("/", "+")
     name = f"activity-{first.data}-{first.arch.replace(':', '+')}-d{first.latent}-{names}-s{first.seed}.png"
     return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
+
+
+def _dimension(metrics: Metrics, place: int) -> tuple[str, str, str]:
+    n = sorted(range(len(metrics.activity)), key=lambda i: -metrics.activity[i])[place]
+    return str(n), f"{metrics.activity[n]:.4f}", f"{metrics.kl_each[n]:.4f}" if metrics.kl_each else "-"
 
 
 def _cell(measured: Measured, key: str) -> str:

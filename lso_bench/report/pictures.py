@@ -12,6 +12,7 @@ from lso_bench.record import Record
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")  # Okabe & Ito 2008
 SHOWN = 12  # instances in a sheet of reconstructions
@@ -112,6 +113,7 @@ def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | 
     for axis, key in zip(axes.flat, shown, strict=False):
         axis.plot([row["epoch"] for row in history], [row[key] for row in history], ".-", color=COLOURS[0])
         axis.set_title(LABELS[key], fontsize=9)
+        axis.yaxis.set_major_locator(MaxNLocator("auto", integer=key == "au"))
     for axis in axes.flat[len(shown) :]:
         axis.axis("off")
     for axis in axes[-1]:

@@ -18,13 +18,12 @@ class NeighborLP(Objective):
 
     Dimensions whose re-encoding is already likelier than exp(-c) add the constant c and no gradient. Source: Tu
     et al. 2021 (arXiv 2103.11349), section 4, NE-VAE with log-probability. Inferred: the sum over latents (the
-    paper's KL of 87.5 at c = -5 would not pay with a mean), and that batch norm sees x^ as well as x in training
-    (`norm`, as in NeighborSE).
+    paper's KL of 87.5 at c = -5 would not pay with a mean), and `norm`, as in NeighborSE.
     """
 
     c: float = 0.1  # nats a dimension
     reduction: Literal["mean", "sum"] = "sum"  # over latent dimensions
-    norm: Statistics = "shared"
+    norm: Statistics = "data"
     beta: float = 1.0
     anneal: bool = True
 

@@ -19,15 +19,16 @@ class NeighborSE(Objective):
     x^ = E[p(x|z)], teacher-forced where the decoder is autoregressive, so that gradients reach the decoder.
     Source: Tu et al. 2021 (arXiv 2103.11349), section 4, NE-VAE with squared error. Inferred, not printed there:
     the mean over latents (with the sum, KL on Omniglot is ten times the paper's), weight 1, z' sampled from
-    q(z|x^) rather than its mean; and that in training batch norm sees x^ as well as x, so that its running statistics,
-    with which the model is measured and searched, are a mixture of both (norm = "shared"; "data": x^ does not move
-    them; "frozen": x^ is encoded with them instead of with its own).
+    q(z|x^) rather than its mean; and `norm`, what the encoder's batch norm makes of x^ in training: it normalises by
+    the statistics of x^ and leaves them out of the running ones ("data"), so that the model is measured and searched
+    as it was trained; or counts them in ("shared", docs/reproduction.md shows what that does); or normalises by the
+    running ones ("frozen").
     """
 
     reduction: Literal["mean", "sum"] = "mean"  # over latent dimensions
     sample: bool = True  # z' ~ q(z|x^); otherwise its mean
     weight: float = 1.0
-    norm: Statistics = "shared"  # of the encoder's batch norm, when it sees x^
+    norm: Statistics = "data"
     beta: float = 1.0
     anneal: bool = True
 
