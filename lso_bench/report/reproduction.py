@@ -42,7 +42,8 @@ def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
     """Markdown and CSV of a table, CSV and PNG of a figure; where they were written."""
     folder.mkdir(parents=True, exist_ok=True)
     model = found.measured[0].model
-    path = folder / f"{what}-{model.data}-{model.arch.replace(':', '+')}.md"
+    arch = "".join(c if c.isalnum() else "+" for c in model.arch)
+    path = folder / f"{what}-{model.data}-{arch}.md"
     if what.startswith("table"):
         path.write_text(markdown(found))
         found.rows.to_csv(path.with_suffix(".csv"), index=False)
@@ -103,6 +104,8 @@ def _cells(row: dict) -> list[str]:
 def _notes(found: Reproduction) -> Iterator[str]:
     if found.rows.measure.isin(["MI"]).any():
         yield "MI in batches of 50, the paper's likely estimator: it cannot exceed log 50 = 3.91"
+    if (data := found.measured[0].model.data) != "omniglot":
+        yield f"the paper's figures are of Omniglot, ours of {data}: no difference here says anything about the paper"
     if found.missing:
         yield f"not trained: {', '.join(found.missing)}"
     if found.pairs:
