@@ -185,9 +185,10 @@ def test_divergence_stops_and_keeps_the_last_good_epoch(square_data, tmp_path):
     broken = {k: v * float("nan") if k.endswith("exp_avg") else v for k, v in tensors.items()}
     checkpoint.write(state, broken, header)
     before = state.read_bytes()
-    with pytest.raises(UnusableError, match="diverged in epoch 2"):
-        train(plan(), square_data, path)
-    assert state.read_bytes() == before and not path.exists()
+    for when in (lambda: False, lambda: True):  # found after the epoch, and when it is asked to stop within it
+        with pytest.raises(UnusableError, match="diverged in epoch 2"):
+            train(plan(), square_data, path, stop=when)
+        assert state.read_bytes() == before and not path.exists()
 
 
 @pytest.mark.gpu

@@ -90,7 +90,7 @@ def train(
             one_epoch(job, epoch, images, state, report, stop)
             row = {"epoch": epoch + 1, "seconds": job.seconds, **validate(job.vae, job.loss, data.valid, device)}
             if not all(math.isfinite(v) for v in row.values()):
-                raise UnusableError(f"Training diverged in epoch {epoch + 1}; the state before is kept in {state}.")
+                raise _diverged(job, state)
             speed = len(images) / job.seconds
             job.history.append(row)
             job.batches, job.seconds = 0, 0.0
@@ -274,7 +274,9 @@ def _restore(generators: list[Tensor]) -> None:
 
 
 def _keep(job: Job, state: Path) -> None:
-    """All that the next batch needs."""
+    """All that the next batch needs; what diverged within an epoch does not replace what was good before it."""
+    if not all(p.isfinite().all() for p in job.vae.parameters()):
+        raise _diverged(job, state)
     moments = job.optimizer.state_dict()["state"]
     tensors = {f"vae.{k}": t for k, t in job.vae.state_dict().items()}
     tensors |= {f"adam.{i}.{k}": t for i, m in moments.items() for k, t in m.items()}
@@ -287,6 +289,11 @@ def _keep(job: Job, state: Path) -> None:
 
 def _of(plan: Plan) -> Mapping[str, Any]:
     return asdict(plan) | {"objective": asdict(objective(plan.model.name))}  # pyright: ignore[reportArgumentType]
+
+
+def _diverged(job: Job, state: Path) -> UnusableError:
+    where = f"the state before is kept in {state}" if state.exists() else "nothing was kept yet"
+    return UnusableError(f"Training diverged in epoch {len(job.history) + 1}; {where}.")
 
 
 def _progress(job: Job, images: int, speed: float) -> Progress:
