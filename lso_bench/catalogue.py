@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from lso_bench import plugins
 from vae import zoo
+from vae.discovery import published
 
 
 def models() -> dict[str, str]:
     """Every model by name, what it minimises, and the data sets that a checkpoint is there for."""
-    listed = {n: (zoo.objective(n).__doc__ or "").strip().split("\n")[0] for n in zoo.names()}
-    return {n: f"{what} {_trained(n)}" for n, what in listed.items()}
+    listed = {n: (zoo.objective(n).__doc__ or "").strip().split("\n")[0] for n in zoo.NAMES}
+    offered = {n: f"from {e.value}" for n, e in published(zoo.GROUP).items() if n not in listed}
+    return {n: f"{what} {_trained(n)}" for n, what in (listed | offered).items()}
 
 
 def _trained(name: str) -> str:

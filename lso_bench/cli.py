@@ -99,7 +99,7 @@ def train(
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model; started again after an interruption, it goes on from the last epoch."""
+    """Train a model; started again after an interruption, it goes on from there."""
     from lso_bench import training
     from lso_bench.study import check_data, named_model
 
@@ -140,10 +140,12 @@ def evaluate(
 
     check_data(data)
     models = [named_model(m, data, arch, latent, seed) for m in _names("model", model)]
+    if nll_images == 1 or codes == 1:
+        raise UsageError("--nll-images and --codes want 2 or more, for a standard error; 0 leaves the measure out.")
     effort = Effort(images=nll_images, samples=nll_samples, codes=codes)
     Store(results)
     found = measured(models, results, data_dir, _device(device), effort, draws, quiet)
-    _out().print(metrics.as_json(found) if json else metrics.terminal(found), soft_wrap=json)
+    print(metrics.as_json(found)) if json else _out().print(metrics.terminal(found))
     if each and not json:
         _out().print(metrics.dimensions(found))
     _say(f"picture: {metrics.picture(found, results / 'pictures')}")
@@ -191,14 +193,14 @@ def reproduce(
     on = _device(device)
     rows = _names("models", models) if models else ()
     wanted = again.Wanted(what, data, arch or ("paper" if on == "cuda" else "small"), rows, epochs, compile)
-    missing = [] if no_train else again.untrained(again.models_of(wanted))
-    for m in missing:
+    again.check(wanted)
+    for m in () if no_train else again.untrained(again.models_of(wanted)):
         _say(f"to train: {m.name}, d = {m.latent} ({m.arch}, {m.data})")
     if dry_run:
         return
-    if not no_train:
-        again.train_missing(wanted, data_dir, on, quiet)
     Store(results)
+    for line in () if no_train else again.train_missing(wanted, data_dir, on, quiet):
+        _say(f"failed: {line}")
     found = again.reproduce(wanted, results, data_dir, on, quiet)
     print(found.rows.to_json(orient="records", indent=1)) if json else _out().print(reproduction.terminal(found))
     for path in reproduction.write(found, what, results / "reproduction"):
@@ -304,7 +306,7 @@ def _stop(how: str, status: int) -> None:
 
 def _execute(todo: list, store, data_dir: Path | None, device: str, quiet: bool) -> None:
     from lso_bench.execute import execute
-    from lso_bench.report.progress import shown
+    from lso_bench.progress import shown
 
     with shown(quiet) as show:
 

@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from lso_bench.report.progress import shown
-from lso_bench.spec import SCHEMA
+from lso_bench.errors import UnusableError
+from lso_bench.progress import shown
 from lso_bench.study import find_checkpoint
-from vae import zoo
+from vae import checkpoint, zoo
 from vae.checkpoint import load_model, sha256
 from vae.data import Dataset, load
+from vae.errors import UnusableError as VaeUnusableError
 from vae.evaluation import Effort, evaluate
-from vae.metrics import Metrics
+from vae.metrics import ESTIMATORS, Metrics
 from vae.zoo import Model
+
+MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # of a checkpoint's header
+EACH = ("nelbo", "kl", "mi", "mi_b50")  # kept of every image, so that models can be compared in pairs
 
 
 @dataclass(frozen=True)
@@ -26,13 +32,15 @@ class Measured:
     """One latent space: the weights, what made them, and what was measured."""
 
     model: Model
-    checkpoint: str  # sha256 of its file
-    data_sha256: str  # of the images
-    effort: Effort
-    seed: int  # of the measurement
-    made_by: dict[str, Any]  # command, epochs, versions and learning curve, from the checkpoint's header
-    versions: dict[str, str]  # that measured
+    what: dict[str, Any]  # decides the figures: checkpoint, data, effort, seed, device, version of the estimators
+    made_by: dict[str, Any]
+    torch: str  # version that measured
     metrics: Metrics
+    each: dict[str, Float[Tensor, " n"]]  # of every test image
+
+    @property
+    def effort(self) -> Effort:
+        return Effort(**self.what["effort"])
 
 
 def measured(
@@ -61,34 +69,45 @@ def measured(
 
 
 def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, effort: Effort, seed: int) -> Measured:
-    what = {"checkpoint": sha256(path), "data_sha256": data.sha256, "effort": asdict(effort), "seed": seed}
-    key = hashlib.sha256(json.dumps([SCHEMA, what], sort_keys=True).encode()).hexdigest()[:12]
+    test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
+    deterministic = zoo.objective(model.name).deterministic
+    what = {
+        "estimators": ESTIMATORS,
+        "checkpoint": sha256(path),
+        "data_sha256": data.sha256,
+        "test_sha256": test,
+        "deterministic": deterministic,
+        "device": device,
+        "effort": asdict(effort),
+        "seed": seed,
+    }
+    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     kept = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
-    if (before := _read(kept)) is not None:
+    if (before := _read(kept, what)) is not None:
         return before
     vae, header = load_model(path)
-    deterministic = zoo.objective(model.name).deterministic
-    metrics = evaluate(vae.to(device), data.test, effort, seed, device, deterministic)
-    made_by = {k: header.get(k) for k in ("command", "epochs", "anneal_epochs", "objective", "versions", "history")}
-    versions = {"torch": str(torch.__version__), "device": device}
-    now = Measured(model, what["checkpoint"], data.sha256, effort, seed, made_by, versions, metrics)
-    _write(kept, json.dumps({"schema": SCHEMA, **asdict(now)}, indent=1, allow_nan=False))
+    metrics, observed = evaluate(vae.to(device), data.test, effort, seed, device, deterministic)
+    made_by = {k: header.get(k) for k in MADE_BY}
+    each = {k: observed.each[k].float() for k in EACH if k in observed.each}
+    now = Measured(model, what, made_by, str(torch.__version__), metrics, each)
+    try:
+        checkpoint.write(kept.with_suffix(".safetensors"), each, {"of": key})
+        text = {k: v for k, v in asdict(now).items() if k != "each"}
+        _write(kept, json.dumps(text, indent=1, allow_nan=False))
+    except OSError as error:
+        raise UnusableError(f"Cannot write to {kept.parent}: {error.strerror or error}.") from error
     return now
 
 
-def _read(path: Path) -> Measured | None:
+def _read(path: Path, what: dict[str, Any]) -> Measured | None:
     """What stands there; None where nothing does that can be used."""
     try:
         raw = json.loads(path.read_text())
-        if raw.pop("schema") != SCHEMA:
+        if raw["what"] != what:
             return None
-        parts = {
-            "model": Model(**raw["model"]),
-            "effort": Effort(**raw["effort"]),
-            "metrics": Metrics(**raw["metrics"]),
-        }
-        return Measured(**{**raw, **parts})
-    except (OSError, ValueError, KeyError, TypeError):
+        each, _ = checkpoint.read(path.with_suffix(".safetensors"))
+        return Measured(**{**raw, "model": Model(**raw["model"]), "metrics": Metrics(**raw["metrics"]), "each": each})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, VaeUnusableError):
         return None
 
 

@@ -115,7 +115,11 @@ def find_checkpoint(model: zoo.Model) -> Path:
         return zoo.checkpoint(model)
     except VaeUnusableError as error:
         more = f" --latent {model.latent}" * (model.latent != 32) + f" --seed {model.seed}" * (model.seed != 0)
-        time = "a day on 2 CPU cores, an hour or two on a GPU" if model.arch == "paper" else "an hour on 2 CPU cores"
+        time = (
+            "a day on 2 CPU cores, an hour or two on a GPU"
+            if model.arch.startswith("paper")
+            else "an hour on 2 CPU cores"
+        )
         raise UnusableError(
             f"No checkpoint of {model.name} ({model.arch}, d = {model.latent}) on {model.data}. Train it, in about "
             f"{time}: lso-bench train --model {model.name} --data {model.data} --arch {model.arch}{more}"

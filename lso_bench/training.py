@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lso_bench import pictures
 from lso_bench.errors import UsageError
-from lso_bench.report import pictures
-from lso_bench.report.progress import shown
+from lso_bench.progress import shown
 from vae import training, zoo
 from vae.data import load
 from vae.zoo import Model
@@ -61,9 +61,13 @@ def train(
         try:
             training.train(plan, data, path, device, report, stop)
         except training.Stopped:
-            print(f"Kept beside {path}. To go on: {training.command(plan)}", file=sys.stderr, flush=True)
+            print(f"Kept beside {path}. To go on: {_again(plan, data_dir, device)}", file=sys.stderr, flush=True)
             raise
     return path
+
+
+def _again(plan: training.Plan, data_dir: Path | None, device: str) -> str:
+    return training.command(plan) + f" --device {device}" + (f" --data-dir {data_dir}" if data_dir else "")
 
 
 def _brief(row: Row) -> str:
@@ -122,8 +126,11 @@ def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
         signal.signal(s, note)
     try:
         yield lambda: bool(came)
+    except training.Stopped:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+        signal.raise_signal(came[0])
+        raise
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
-        if came:
-            signal.raise_signal(came[0])

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.report import pictures
+from lso_bench import pictures
 from lso_bench.report.page import page
 from lso_bench.study import find_checkpoint
 from vae.checkpoint import load_model
@@ -45,13 +45,21 @@ class Sheet:
 def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = None, device: str = "cpu") -> list[Path]:
     """PNG sheets, and last one HTML page that holds them all; where they were written."""
     vae, header = load_model(find_checkpoint(model))
-    activity = header.get("metrics", {}).get("activity") or measure(vae, load(model.data, data_dir).test).activity
+    activity = _kept(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
     stem, pngs = Path(model.file).stem, []
     for sheet in sheets(vae.to(device), torch.tensor(activity), walks):
         png = folder / f"{stem}-{sheet.name}.png"
         pngs.append(pictures.sheet(png, f"{model.name}: {sheet.title}", sheet.labels, [r.cpu() for r in sheet.rows]))
     title = f"Latent traversals of {model.name} ({model.data}, {model.arch}, d = {model.latent}, seed {model.seed})"
     return [*pngs, page(folder / f"{stem}.html", title, pngs)]
+
+
+def _kept(header: dict, d: int) -> list[float] | None:
+    """The activity that the checkpoint's header gives, where it is one."""
+    metrics = header.get("metrics")
+    activity = metrics.get("activity") if isinstance(metrics, dict) else None
+    right = isinstance(activity, list) and len(activity) == d and all(isinstance(a, float) for a in activity)
+    return activity if right else None
 
 
 def sheets(vae: VAE, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sheet]:

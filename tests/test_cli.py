@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,11 @@ def test_lists(call):
         (("train", "--model", "vae", "--data", "glyphs", "--precision", "fp16"), ["fp32 or bf16"]),
         (("train", "--model", "vae", "--data", "glyphs", "--capture", "--device", "cpu"), ["wants a CUDA device"]),
         (("train", "--model", "./none.py", "--data", "glyphs"), ["No file 'none.py'"]),
+        (("evaluate", "--model", "vae", "--data", "glyphs", "--codes", "1"), ["want 2 or more"]),
+        (("reproduce", "table1", "--data", "omniglott", "--dry-run"), ["Did you mean 'omniglot'?"]),
+        (("train", "--model", "cyclical:share=0", "--data", "glyphs"), ["share above 0"]),
+        (("train", "--model", "vae", "--data", "glyphs", "--arch", "small:channels=0"), ["from 1 to 1024"]),
+        (("train", "--model", "vae", "--data", "glyphs", "--arch", "small:latent=8"), ["option of its own"]),
         (("reproduce", "table3"), ["Did you mean 'table"]),
         (("reproduce", "table2", "--models", "vae,rae"), ["No model of table2 'rae'"]),
         (("traverse", "--model", "vae", "--data", "glyphs", "--dimensions", "32"), ["from 0 to 31"]),
@@ -185,29 +191,51 @@ def test_evaluate_measures_once_and_keeps_it(call, checkpoint, tmp_path):
     first = call(*arguments)
     assert first.returncode == 0, first.stderr
     assert "log n = 8.93" in first.stdout and first.stdout.count("+-") == 14  # 13 means, and the title
-    (kept,) = (tmp_path / "results" / "metrics").iterdir()
+    (kept,) = (tmp_path / "results" / "metrics").glob("*.json")
     assert call(*arguments).stdout == first.stdout
     raw = json.loads(kept.read_text())
     raw["metrics"]["nelbo"] = 123.0
     kept.write_text(json.dumps(raw))
     assert "123.000" in call(*arguments).stdout  # read, not measured again
-    kept.write_text("{")
-    assert call(*arguments).stdout == first.stdout  # a damaged one is measured again
+    for damaged in ("{", "null"):
+        kept.write_text(damaged)
+        assert call(*arguments).stdout == first.stdout  # measured again
     assert "each latent dimension" in call(*arguments, "--each").stdout.lower()
     assert json.loads(call(*arguments, "--json").stdout)[0]["metrics"]["kl_each"]
 
 
 def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
     environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(tmp_path)}
-    arguments = ["train", "--model", "rae", "--data", "glyphs", "--arch", "conv", "--latent", "4", "--epochs", "50"]
-    child = subprocess.Popen([*PROGRAM, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
-    assert child.stderr is not None and "epoch 1 of 50" in child.stderr.readline()
-    child.send_signal(signal.SIGTERM)
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == 143 and "Traceback" not in errors
-    assert "To go on: lso-bench train --model rae --data glyphs --arch conv --latent 4 --seed 0 --epochs 50" in errors
+    arguments = [
+        "train",
+        "--model",
+        "rae",
+        "--data",
+        "glyphs",
+        "--arch",
+        "conv:channels=2,encoder=2",
+        "--latent",
+        "4",
+        "--epochs",
+        "9",
+        "--device",
+        "cpu",
+    ]
+
+    def stop(arguments) -> str:
+        child = subprocess.Popen([*PROGRAM, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
+        assert child.stderr is not None and " of 9," in child.stderr.readline()
+        child.send_signal(signal.SIGTERM)
+        errors = child.communicate(timeout=60)[1]
+        assert child.returncode == 143 and "Traceback" not in errors
+        return errors
+
+    (told,) = re.findall("To go on: lso-bench (.*)", stop(arguments))
     (state,) = tmp_path.glob("*.state.safetensors")
-    assert read(state)[1]["batches"] > 0
+    before = read(state)[1]
+    stop(told.split())
+    after = read(state)[1]
+    assert (len(after["history"]), after["batches"]) > (len(before["history"]), before["batches"]) > (0, 0)
 
 
 def test_trained_model_has_its_learning_curve_beside_it(square_data, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """One contract kit a plugin kind, run over every plugin that is found; and the ways in."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from lso_bench.errors import UsageError
 from lso_bench.search import Problem
 from lso_bench.study import named_model
 from vae import zoo
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", plugins.names("task"))
@@ -188,7 +191,7 @@ def test_missing_file_is_named():
         plugins.build("task", "./nowhere.py")
 
 
-HALF = '''"""Half the rate."""
+SPARSE = '''"""A VAE whose codes are drawn to the axes."""
 
 from dataclasses import dataclass
 
@@ -198,45 +201,57 @@ from vae.objectives import Objective, Terms
 
 
 @dataclass(frozen=True)
-class Half(Objective):
-    """Distortion + share * rate."""
+class Sparse(Objective):
+    """Distortion + w(t) * rate + pull * |mu|, the sum over latents of the absolute value of the mean of q(z|x)."""
 
-    share: float = 0.5
+    pull: float = 0.1  # nats a unit of z
 
     def __call__(self, vae, x):
         q = vae.encode(x)
         distortion = -vae.decode(q.rsample(), x).log_prob(x)
-        rate = kl_divergence(q, vae.prior(x))
-        return Terms(distortion, rate, (self.share - 1) * rate)
+        return Terms(distortion, kl_divergence(q, vae.prior(x)), self.pull * q.mean.abs().sum(-1))
 '''
 
 
 def test_objective_comes_in_by_a_path(tmp_path):
-    (tmp_path / "half.py").write_text(HALF)
-    terms = zoo.objective(f"{tmp_path}/half.py:share=0.25")(random_vae(TINY), squares(3))
-    torch.testing.assert_close(terms.penalty, -0.75 * terms.rate)
+    (tmp_path / "sparse.py").write_text(SPARSE)
+    terms = zoo.objective(f"{tmp_path}/sparse.py:pull=0.25")(random_vae(TINY), squares(3))
+    assert (terms.penalty > 0).all() and (terms.rate > 0).all()
 
 
 def test_objective_comes_in_by_an_entry_point(tmp_path, monkeypatch):
-    (tmp_path / "halves.py").write_text(HALF)
-    info = tmp_path / "halves-1.0.dist-info"
+    (tmp_path / "sparses.py").write_text(SPARSE)
+    info = tmp_path / "sparses-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: halves\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[lso_bench.objectives]\nhalf = halves:Half\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sparses\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[lso_bench.objectives]\nsparse = sparses:Sparse\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert "half" in zoo.names() and zoo.objective("half:share=0.1").share == 0.1
-    assert named_model("half", "glyphs", "small", 8, 0).file == "glyphs-small-d8-half-s0.safetensors"
+    assert "sparse" in zoo.names() and zoo.objective("sparse:pull=0.3").pull == 0.3
+    assert named_model("sparse", "glyphs", "small", 8, 0).file == "glyphs-small-d8-sparse-s0.safetensors"
 
 
 def test_edited_objective_is_another_model(tmp_path):
-    path = tmp_path / "half.py"
-    path.write_text(HALF)
+    path = tmp_path / "sparse.py"
+    path.write_text(SPARSE)
     before = zoo.Model(str(path), "glyphs").file
-    path.write_text(HALF.replace("0.5", "0.6"))
+    path.write_text(SPARSE.replace("0.1", "0.6"))
     assert before != zoo.Model(str(path), "glyphs").file and "/" not in before
 
 
-@pytest.mark.parametrize(("text", "says"), [("x = 1", "wanted one subclass"), ("def f(:", "does not import")])
+def test_example_in_the_guide_is_the_one_tested_here():
+    assert SPARSE.strip() in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x = 1", "wanted one subclass"),
+        ("def f(:", "does not import"),
+        (SPARSE.replace("def __call__", "def call"), "abstract"),
+        (SPARSE.replace("@dataclass(frozen=True)", ""), "dataclass"),
+        (SPARSE.replace("float = 0.1", "float"), "pull"),
+    ],
+)
 def test_faulty_objective_is_named_in_one_line(tmp_path, text, says):
     (tmp_path / "bad.py").write_text(text)
     with pytest.raises(UsageError, match=rf"bad\.py.*{says}"):

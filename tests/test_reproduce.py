@@ -1,22 +1,50 @@
 """The paper's tables and figures: what is compared, and what the program itself points out."""
 
+from dataclasses import asdict, replace
+
 import pandas as pd
 import pytest
+import torch
 from conftest import TINY, random_vae
 
-from lso_bench.errors import UnusableError
+from lso_bench.errors import UnusableError, UsageError
+from lso_bench.evaluation import Measured
 from lso_bench.paper import TABLE_1, TABLE_2
 from lso_bench.report import reproduction
-from lso_bench.reproduce import FIGURE_2, Wanted, disorder, models_of, reproduce, untrained
+from lso_bench.reproduce import FIGURE_2, Order, Wanted, check, models_of, order, reproduce, untrained
 from vae import zoo
-from vae.checkpoint import save_model
+from vae.checkpoint import load_model, save_model
+from vae.metrics import Metrics
 from vae.zoo import Model
 
-COLUMNS = ["model", "latent", "measure", "paper", "ours", "error", "difference"]
+N = 400
 
 
-def rows(*lines) -> pd.DataFrame:
-    return pd.DataFrame([[*line, line[4] - line[3]] for line in lines], columns=COLUMNS)
+def measured(name: str, offset: float, au: int = 6, noise: float = 1.0, seed: int = 0) -> Measured:
+    """As if `name` had been measured: its MI that much above a common value of each image, and some noise."""
+    rng = torch.Generator().manual_seed(seed)
+    image = 3 * torch.randn(N, generator=torch.Generator().manual_seed(99))
+    values = image + offset + noise * torch.randn(N, generator=rng)
+    mean, error = values.mean().item(), (values.std() / N**0.5).item()
+    activity = [1.0] * au + [0.0] * (32 - au)
+    fields = dict.fromkeys(("nelbo", "kl", "mi", "mi_b50"), mean)
+    se = dict.fromkeys(fields, error)
+    metrics = Metrics(
+        n=N,
+        distortion=1.0,
+        squared_error=1.0,
+        divergence=0.0,
+        au=au,
+        reencoding_mean=0.0,
+        reencoding_logp=0.0,
+        activity=activity,
+        kl_each=None,
+        se=se,
+        **fields,
+    )
+    made_by = {"objective": asdict(zoo.objective(name)), "epochs": 3, "versions": None, "history": None, "command": ""}
+    each = dict.fromkeys(("nelbo", "kl", "mi", "mi_b50"), values.float())
+    return Measured(Model(name, "omniglot"), {"checkpoint": "0" * 64}, made_by, "0", metrics, each)
 
 
 def test_paper_has_every_row_by_the_name_of_its_model():
@@ -25,23 +53,56 @@ def test_paper_has_every_row_by_the_name_of_its_model():
 
 
 def test_pairs_in_the_other_order_are_pointed_out():
-    found, pairs = disorder(
-        rows(
-            ("a", 32, "MI", 1.0, 3.0, 0.1),
-            ("b", 32, "MI", 2.0, 2.0, 0.1),
-            ("c", 32, "MI", 3.0, 4.0, 0.1),
-            ("a", 32, "AU", 6, 6, 0),
-            ("b", 32, "AU", 6, 9, 0),
-        )
+    vae, plain = (
+        measured("vae", 2.0, au=6),
+        measured("vae_noanneal", 5.0, au=9, seed=1),
+    )  # in the paper the former has more
+    found = order([vae, plain])
+    assert [line.partition(":")[0] for line in found.other] == ["-ELBO", "KL", "MI", "AU"]
+    assert "in the paper vae 6 > vae_noanneal 2; here 6 < 9" in found.other[3]
+
+
+@pytest.mark.parametrize(("offset", "told"), [(0.05, "undecided"), (0.5, "other")])
+def test_errors_are_those_of_paired_differences(offset, told):
+    vae, plain = measured("vae", 0.0, noise=0.5), measured("vae_noanneal", offset, noise=0.5, seed=1)
+    assert vae.metrics.se["mi"] > 0.1  # unpaired, a difference of 0.5 would be three errors, of 0.3 not two
+    found = order([vae, plain])
+    assert ("MI" in [line[:2] for line in found.other]) == (told == "other")
+
+
+def test_small_differences_are_seen_in_pairs():
+    found = order([measured("vae", 0.0, noise=0.1), measured("vae_noanneal", 0.1, noise=0.1, seed=1)])
+    assert "MI" in [line[:2] for line in found.other]  # a seventh of the unpaired error
+
+
+def test_figures_of_the_paper_that_are_tied_give_no_order():
+    found = order(
+        [measured("beta_vae_0.8", 0.0, au=32), measured("beta_vae_0.7", -9.0, au=32, seed=1)]
+    )  # MI 3.86, 3.87
+    assert found.same + found.undecided + len(found.other) == 2  # -ELBO and KL
+
+
+def test_units_at_the_threshold_decide_nothing():
+    vae, plain = measured("vae", 0.0, au=6), measured("vae_noanneal", 0.0, au=7, seed=1)
+    doubtful = replace(plain, metrics=replace(plain.metrics, activity=[1.0] * 6 + [0.0101] * 2 + [0.0] * 24))
+    assert not [line for line in order([vae, doubtful]).other if line.startswith("AU")]
+    assert [line for line in order([vae, plain]).other if line.startswith("AU")]
+
+
+def test_model_trained_by_another_formula_is_named_and_not_ordered(trained, tmp_path):
+    path = tmp_path / "checkpoints" / Model("vae", "glyphs", "conv", 8).file
+    vae, header = load_model(path)
+    save_model(path, vae, header | {"objective": {"beta": 0.3, "anneal": True}})
+    found = reproduce(Wanted("table2", "glyphs", "conv"), tmp_path)
+    assert [n for n in found.notes if "vae (d = 8)" in n and "beta=0.3" in n] and found.order == Order(0, 0, [])
+
+
+def test_figure_without_a_curve_is_refused_before_anything_is_trained(tmp_path):
+    save_model(
+        tmp_path / "checkpoints" / Model("vae", "glyphs", "conv").file, random_vae(TINY), {"history": [{"epoch": 1}]}
     )
-    assert found == ["MI: in the paper b 2 > a 1; here 2 < 3"]
-    assert pairs == 3  # a, b and c by MI; the paper gives no order by AU
-
-
-@pytest.mark.parametrize(("ours", "told"), [(2.2, 0), (2.4, 1)])
-def test_differences_within_two_standard_errors_are_not(ours, told):
-    found, _ = disorder(rows(("a", 32, "KL", 1.0, ours, 0.1), ("b", 32, "KL", 2.0, 2.0, 0.1)))
-    assert len(found) == told
+    with pytest.raises(UsageError, match="no learning curve"):
+        check(Wanted("fig2", "glyphs", "conv"))
 
 
 def test_table_2_has_every_size_and_figure_2_its_models():
@@ -56,6 +117,7 @@ def trained(tmp_path):
     history = [{"epoch": e, "reencoding_mean": 2.0 / e} for e in (1, 2, 3)]
     for i, name in enumerate(("vae", "nevae_se")):
         header = {"command": f"as in a test, {name}", "epochs": 3, "versions": {"torch": "0"}, "history": history}
+        header["objective"] = asdict(zoo.objective(name))
         arch = TINY.__class__(**{**vars(TINY), "latent": 8})
         save_model(tmp_path / "checkpoints" / Model(name, "glyphs", "conv", 8).file, random_vae(arch, seed=i), header)
 
@@ -67,10 +129,10 @@ def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, 
     assert list(found.rows.paper) == [5, 8] and list(found.rows.latent) == [8, 8]
     assert (found.rows.ours - found.rows.paper == found.rows.difference).all()
     text = reproduction.markdown(found)
-    assert "| vae | 8 | 5 |" in text and "as in a test, nevae_se" in text
+    assert "| vae | 8 | 3 | 5 |" in text and "as in a test, nevae_se" in text
     assert "aggressive (d = 64)" in text.partition("not trained")[2]
     md, table = reproduction.write(found, "table2", tmp_path / "out")
-    assert md.read_text() == text and pd.read_csv(table).shape == (2, 7)
+    assert md.read_text() == text and pd.read_csv(table).shape == (2, 8)
 
 
 def test_nothing_trained_is_one_line(tmp_path):

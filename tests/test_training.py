@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import squares
 
 from vae import checkpoint, training
 from vae.data import Dataset
@@ -17,7 +18,7 @@ from vae.errors import UnusableError
 from vae.networks import ARCHITECTURES
 from vae.objectives.aggressive import Aggressive
 from vae.training import Plan, train
-from vae.zoo import Model
+from vae.zoo import Model, objective
 
 EPOCHS = 3
 
@@ -193,10 +194,14 @@ def test_divergence_stops_and_keeps_the_last_good_epoch(square_data, tmp_path):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", ["vae", "nevae_se"])
-def test_captured_step_gives_the_weights_of_the_plain_one(name, square_data, tmp_path):
+@pytest.mark.filterwarnings("ignore:.*capture")
+@pytest.mark.parametrize("name", ["vae", "nevae_se", "info_vae"])
+def test_captured_step_has_the_losses_of_the_plain_one(name):
+    x, losses = squares(50).cuda(), []
     for capture in (False, True):
-        train(replace(plan(name), capture=capture), square_data, tmp_path / f"{capture}.safetensors", "cuda")
-    a, b = (weights(tmp_path / f"{c}.safetensors") for c in (False, True))
-    for key in a:
-        torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-4)
+        torch.manual_seed(0)
+        vae = training.VAE(tiny()).cuda()
+        wanted = replace(plan(name), capture=capture)
+        job = training.Job(wanted, vae, training.optimizer(vae, wanted), objective(name))
+        losses.append(torch.stack([training.advance(job, x, 1.0, capture).clone() for _ in range(4)]))
+    torch.testing.assert_close(*losses, rtol=1e-2, atol=1e-2)

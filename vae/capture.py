@@ -1,5 +1,6 @@
 """A training step captured once as a CUDA graph and replayed: the host launches one graph instead of every kernel."""
 
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -26,7 +27,8 @@ class CapturedStep:
         generator = torch.cuda.get_rng_state()
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        with torch.cuda.stream(aside), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a capturable Adam steps outside a graph
             for _ in range(WARM_UP):
                 step(self.x, self.weight)
         torch.cuda.current_stream().wait_stream(aside)

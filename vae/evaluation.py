@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae.frozen import freeze
-from vae.metrics import BATCH, Metrics, measure
+from vae.metrics import BATCH, Metrics, Observed, observe, summarise
 from vae.model import VAE
 from vae.sampling import sample
 
@@ -21,6 +21,10 @@ class Effort:
     images: int = 100  # over which it is averaged; 0 leaves it out
     codes: int = 500  # from which images are drawn, for the latent consistency; 0 leaves it out
 
+    def __post_init__(self):
+        if self.images == 1 or self.codes == 1:
+            raise ValueError("A standard error wants two images and two codes or more; 0 leaves the measure out.")
+
 
 def evaluate(
     vae: VAE,
@@ -29,10 +33,11 @@ def evaluate(
     seed: int = 0,
     device: str = "cpu",
     deterministic: bool = False,
-) -> Metrics:
-    """The metrics of `vae` on binary images, those included that take many passes."""
+) -> tuple[Metrics, Observed]:
+    """The metrics of `vae` on binary images, those included that take many passes; and what one pass gave."""
     effort = effort or Effort()
-    found = measure(vae, x, seed, device, deterministic)
+    observed = observe(vae, x, seed, device, deterministic)
+    found = summarise(observed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         some = x[torch.randperm(len(x))]
@@ -42,7 +47,7 @@ def evaluate(
             for source in ("prior", "posterior"):
                 errors = latent_consistency(vae, some[: effort.codes].to(device), source, deterministic)
                 found = _with(found, f"consistency_{source}", *_mean(errors))
-    return found
+    return found, observed
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ class Metrics:
     kl: float | None  # nats, summed over dimensions
     mi: float | None  # nats, against all n posteriors; cannot exceed log n
     mi_b50: float | None  # nats, against batches of 50, as in the paper's likely estimator; cannot exceed log 50
-    divergence: float | None  # KL(q(z), p(z)) in nats, q(z) the mean of all n posteriors; kl - mi
+    divergence: float | None  # KL(q(z), p(z)) in nats, q(z) the mean of all n posteriors; kl - mi on average
     au: int  # dimensions with activity above 0.01
     reencoding_mean: float | None  # mean over dimensions of (z - z')^2
     reencoding_logp: float | None  # -log q(z|x^), nats, summed over dimensions
@@ -42,14 +42,30 @@ class Metrics:
 
 
 PROBABILISTIC = ("nelbo", "kl", "mi", "mi_b50", "divergence", "reencoding_mean", "reencoding_logp")
+ESTIMATORS = 1  # the version of how all this is measured; a higher one makes what was kept unusable
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Observed:
+    """What one pass over n images gives."""
+
+    each: dict[str, Float[Tensor, " n"]]  # of every image, by the names of `Metrics`; NaN where it has no value
+    activity: list[float]
+    kl_each: list[float] | None
+
+
 def measure(
     vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu", deterministic: bool = False
 ) -> Metrics:
     """The metrics of `vae`, in evaluation mode, on binary images, one code drawn for each (the mean of q(z|x) where
     the model is a `deterministic` autoencoder).
+    """
+    return summarise(observe(vae, x, seed, device, deterministic))
+
+
+@torch.no_grad()
+def observe(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int, device: str, deterministic: bool) -> Observed:
+    """What `measure` averages. Of two models with the same seed the values of an image are a pair.
 
     MI is E log q(z|x) - log q(z), which equals E KL(q(z|x), p(z)) - KL(q(z), p(z)) (Hoffman & Johnson 2016, equation
     6) and, with the same z in both terms, varies less and never exceeds log n.
@@ -57,8 +73,7 @@ def measure(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         rows = [_row(vae, batch.to(device), deterministic) for batch in x.split(BATCH)]
-        each = {k: torch.cat([r[k] for r in rows]).cpu().double() for k in rows[0]}
-        shuffled = torch.randperm(len(x))
+    each = {k: torch.cat([r[k] for r in rows]).cpu().double() for k in rows[0]}
     z, mean, std, kl_each = (each.pop(k) for k in ("z", "mean", "std", "kl_each"))
     own, prior = each.pop("own"), each.pop("prior")  # log q(z|x) of each image's own posterior; log p(z)
     if not deterministic:
@@ -67,19 +82,31 @@ def measure(
         each["nelbo"] = each["distortion"] + each["kl"]
         each["mi"] = own - aggregate
         each["divergence"] = aggregate - prior
-        size = min(50, len(x))
-        blocks = [b for b in shuffled.split(size) if len(b) == size]
-        each["mi_b50"] = torch.cat([own[b] - aggregate_log_density(z[b], mean[b], std[b]) for b in blocks])
-    activity = mean.var(dim=0).tolist()
+        each["mi_b50"] = torch.full_like(own, math.nan)
+        for b in _blocks(len(x), seed):
+            each["mi_b50"][b] = own[b] - aggregate_log_density(z[b], mean[b], std[b])
+    return Observed(each, mean.var(dim=0).tolist(), None if deterministic else kl_each.mean(0).tolist())
+
+
+def summarise(observed: Observed) -> Metrics:
+    """Means and their standard errors."""
+    each = {k: v[~v.isnan()] if k == "mi_b50" else v for k, v in observed.each.items()}  # of the last blocks' rest
     means = dict.fromkeys(PROBABILISTIC) | {k: v.mean().item() for k, v in each.items()}
     return Metrics(
-        n=len(x),
-        au=sum(a > ACTIVE for a in activity),
-        activity=activity,
-        kl_each=None if deterministic else kl_each.mean(0).tolist(),
+        n=len(observed.each["distortion"]),
+        au=sum(a > ACTIVE for a in observed.activity),
+        activity=observed.activity,
+        kl_each=observed.kl_each,
         se={k: v.std().item() / math.sqrt(len(v)) for k, v in each.items()},
         **means,  # pyright: ignore[reportArgumentType]
     )
+
+
+def _blocks(n: int, seed: int) -> list[Tensor]:
+    """Whole blocks of 50 of n images in random order, the same for every model."""
+    size = min(50, n)
+    shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return [b for b in shuffled.split(size) if len(b) == size]
 
 
 def aggregate_log_density(

@@ -27,6 +27,11 @@ class Architecture:
     skips: bool = True  # residual blocks across every three PixelCNN layers
     gated: bool = False  # tanh times sigmoid after each masked convolution, instead of an ELU
 
+    def __post_init__(self):
+        counts = [self.size, self.latent, self.encoder, self.hidden, self.channels, *self.kernels]
+        if not all(type(n) is int and 0 < n <= 1024 for n in counts) or len(self.kernels) > 64:
+            raise ValueError("Sizes of an architecture are whole numbers from 1 to 1024, of at most 64 layers.")
+
 
 ARCHITECTURES = {
     "paper": Architecture(),
@@ -44,7 +49,12 @@ def architecture(text: str, latent: int) -> Architecture:
     name, _, settings = text.partition(":")
     if name not in ARCHITECTURES:
         raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
-    return replace(with_settings(ARCHITECTURES[name], settings), latent=latent)
+    arch = with_settings(ARCHITECTURES[name], settings)
+    if arch.size != ARCHITECTURES[name].size or arch.latent != ARCHITECTURES[name].latent:
+        raise ValueError("size is that of the data, and the number of latent dimensions has an option of its own.")
+    if not arch.kernels and settings and (arch.gated or arch.skips != ARCHITECTURES[name].skips):
+        raise ValueError("gated and skips are settings of a PixelCNN.")
+    return replace(arch, latent=latent)
 
 
 class CausalConv2d(nn.Module):

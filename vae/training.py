@@ -75,12 +75,13 @@ def train(
     training seed and the epoch.
 
     Raises:
-        UnusableError: a loss that is not finite (the last good epoch stays), or a kept state of another plan.
-        Stopped: `stop` said so.
+        UnusableError: a loss that is not finite (what was kept last and is good stays), or a kept state that is
+            damaged or of another plan, other data or another device.
+        Stopped: `stop` said so, looked at after every batch; in aggressive training a batch has a hundred steps.
     """
     state = path.with_suffix(".state.safetensors")
     with torch.random.fork_rng():
-        job = _begin(plan, state, device)
+        job = _begin(plan, data, state, device)
         plan = job.plan
         images = data.train.to(device)
         if plan.compile:
@@ -112,6 +113,7 @@ class Job:
     vae: VAE
     optimizer: Adam
     loss: Objective
+    of: dict[str, str] = field(default_factory=dict)  # sha256 of the data, device
     history: list[dict[str, int | float]] = field(default_factory=list)
     batches: int = 0  # done in the present epoch
     seconds: float = 0.0  # spent in it
@@ -148,14 +150,13 @@ def one_epoch(
             report(_progress(job, len(images), (i + 1 - first) * plan.batch / (now - start)))
 
 
-def advance(job: Job, x: Tensor, weight: float, capture: bool) -> None:
-    """One step, as a graph where that is wanted and `x` is a whole batch."""
+def advance(job: Job, x: Tensor, weight: float, capture: bool) -> Tensor:
+    """One step, as a graph where that is wanted and `x` is a whole batch; the loss before it."""
     if not capture or len(x) != job.plan.batch:
-        step(job, x, weight)
-        return
+        return step(job, x, weight)
     if job.captured is None:
         job.captured = CapturedStep(lambda x, weight: step(job, x, weight), job.vae, job.optimizer, x)
-    job.captured(x, weight)
+    return job.captured(x, weight)
 
 
 def step(job: Job, x: Tensor, weight: float | Tensor) -> Tensor:
@@ -229,20 +230,31 @@ def command(plan: Plan) -> str:
     return f"lso-bench train {names} --epochs {plan.epochs}{more}"
 
 
-def _begin(plan: Plan, state: Path, device: str) -> Job:
+def _begin(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
     """A fresh model, or the one that an interrupted training left, with the number of threads that it had."""
+    if plan.capture and device != "cuda":
+        raise UnusableError(f"capture wants a CUDA device, not {device!r}.")
     torch.manual_seed(plan.model.seed)
     vae = VAE(architecture(plan.model.arch, plan.model.latent))
     vae = vae.to(device)
     vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]; 1.3 times faster on a CPU
-    job = Job(plan, vae, optimizer(vae, plan), objective(plan.model.name))
+    job = Job(plan, vae, optimizer(vae, plan), objective(plan.model.name), {"data": data.sha256, "device": device})
     if not state.exists():
         return job
+    try:
+        return _resume(job, state)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UnusableError(f"{state} is damaged ({type(error).__name__}: {error}); move it away.") from error
+
+
+def _resume(job: Job, state: Path) -> Job:
     tensors, header = checkpoint.read(state)
-    plan = replace(plan, threads=header["plan"]["threads"])
+    plan, vae = replace(job.plan, threads=header["plan"]["threads"]), job.vae
     torch.set_num_threads(plan.threads)
-    if header["plan"] != _of(plan):
-        raise UnusableError(f"{state} is of another training: wanted {_of(plan)}, got {header['plan']}; move it away.")
+    wanted, given = {**_of(plan), **job.of}, {**header["plan"], **header["of"]}
+    if odd := [k for k in wanted if wanted[k] != given.get(k)]:
+        how = ", ".join(f"{k}: wanted {wanted[k]!r}, got {given.get(k)!r}" for k in odd)
+        raise UnusableError(f"{state} is of another training ({how}); move it away.")
     vae.load_state_dict({k[4:]: t for k, t in tensors.items() if k.startswith("vae.")})
     job.optimizer.load_state_dict(
         {
@@ -284,7 +296,7 @@ def _keep(job: Job, state: Path) -> None:
     if next(job.vae.parameters()).is_cuda:
         tensors["generator.1"] = torch.cuda.get_rng_state()
     kept = {"history": job.history, "batches": job.batches, "seconds": job.seconds}
-    checkpoint.write(state, tensors, {"plan": _of(job.plan), "moments": list(moments), **kept})
+    checkpoint.write(state, tensors, {"plan": _of(job.plan), "of": job.of, "moments": list(moments), **kept})
 
 
 def _of(plan: Plan) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.metrics import BATCH
 from vae.model import VAE
 from vae.sampling import sample
 
@@ -22,4 +23,4 @@ def outwards(direction: Float[Tensor, " d"], reach: float, steps: int) -> Float[
 
 def walk(vae: VAE, z: Float[Tensor, "s d"], noise: Float[Tensor, "h w"]) -> Float[Tensor, "s 1 h w"]:
     """The probability of ink in every pixel of the image of each code, every image drawn with the same noise."""
-    return sample(vae, z, noise.expand(len(z), -1, -1))[1]
+    return torch.cat([sample(vae, part, noise.expand(len(part), -1, -1))[1] for part in z.split(BATCH)])

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -95,10 +95,19 @@ def _make(family: str) -> Objective:
         if match := re.fullmatch(pattern, family):
             return make(*match.groups())
     if family.endswith(".py"):
-        return only_class(Objective, module_at(Path(family)))()
+        return _built(only_class(Objective, module_at(Path(family))), family)
     if family in (offered := published(GROUP)):
-        return loaded(offered[family])()
+        return _built(loaded(offered[family]), offered[family].value)
     raise ValueError(f"No model {family!r}.")
+
+
+def _built(cls: type, where: str) -> Objective:
+    if not (isinstance(cls, type) and issubclass(cls, Objective) and is_dataclass(cls)):
+        raise ValueError(f"{where}: wanted a dataclass that is an Objective, got {cls!r}.")
+    try:
+        return cls()
+    except TypeError as error:  # an abstract method, a setting without a default
+        raise ValueError(f"{where}: {error}.") from error
 
 
 def checkpoint(model: Model, folder: Path | None = None) -> Path:

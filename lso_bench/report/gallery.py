@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from lso_bench import pictures as draw
 from lso_bench.record import Record
-from lso_bench.report import pictures as draw
 from lso_bench.store import Store
 from vae import checkpoint
 

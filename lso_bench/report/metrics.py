@@ -1,16 +1,17 @@
 """Latent spaces measured, as a table, as JSON and as pictures."""
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import log
 from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
+from lso_bench import pictures
 from lso_bench.evaluation import Measured
-from lso_bench.report import pictures
 from vae.metrics import Metrics
 
 ROWS = {  # label: field
@@ -45,9 +46,10 @@ def terminal(measured: Sequence[Measured]) -> Table:
         label = "active units (activity > 0.01)" if limit == 0.01 else f"dimensions with activity > {limit}"
         table.add_row(label, *(str(active_units(m, limit)) for m in measured))
     e = measured[0].effort
+    images, codes = min(e.images, n), min(e.codes, n)
     table.caption = (
         f"MI cannot exceed log n = {log(n):.2f}; in batches of 50, log 50 = {log(50):.2f}. NLL: the gap to -ELBO over "
-        f"{e.images} images, {e.samples} codes each. Consistency: {e.codes} codes; a lost code is sqrt(d) = "
+        f"{images} images, {e.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is sqrt(d) = "
         f"{model.latent**0.5:.1f} away."
     )
     return table
@@ -71,14 +73,17 @@ def active_units(measured: Measured, limit: float) -> int:
 
 def as_json(measured: Sequence[Measured]) -> str:
     """Everything measured, and of what."""
-    return json.dumps([asdict(m) for m in measured], indent=1, allow_nan=False)
+    rows = [{k: v for k, v in asdict(m).items() if k != "each"} for m in measured]
+    return json.dumps(rows, indent=1, allow_nan=False)
 
 
 def picture(measured: Sequence[Measured], folder: Path) -> Path:
     """The activity of each latent dimension, a panel a model, and the number of active units at every threshold."""
     first = measured[0].model
-    names = "-".join(m.model.name for m in measured)[:80].replace(":", "+").replace("/", "+")
-    name = f"activity-{first.data}-{first.arch.replace(':', '+')}-d{first.latent}-{names}-s{first.seed}.png"
+    names = "-".join(m.model.name for m in measured)
+    if len(names) > 80:
+        names = f"{names[:70]}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"  # no two lists share a file
+    name = f"activity-{Path(replace(first, name=names).file).stem}.png"
     return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
 
 

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lso_bench.report import pictures
+from lso_bench import pictures
+from lso_bench.evaluation import Measured
 from lso_bench.reproduce import Reproduction, curves
 
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
@@ -32,7 +33,7 @@ def terminal(found: Reproduction) -> RenderableType:
         column.justify, column.no_wrap = "right", True
     for line in lines:
         table.add_row(*map(escape, line))
-    rest = [*_notes(found)]
+    rest = [*_lines(found)]
     more = len(rest) - SHOWN
     parts = [Text(f"! {n}", style="yellow") for n in rest[:SHOWN]]
     return Group(table, *parts, *([Text(f"! and {more} more, in the Markdown")] if more > 0 else []))
@@ -53,7 +54,7 @@ def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
         pd.DataFrame(dict(bars)).rename_axis("dimension").to_csv(path.with_suffix(".csv"))
         pictures.activity(path.with_suffix(".png"), bars)
     else:
-        lines = curves(found.measured, "reencoding_mean")
+        lines = curves(found.measured)
         lines.to_csv(path.with_suffix(".csv"))
         pictures.over_training(path.with_suffix(".png"), lines, "re-encoding error, mean over latents of (z - z')^2")
     return [path.with_suffix(".csv"), path.with_suffix(".png")]
@@ -63,8 +64,10 @@ def markdown(found: Reproduction) -> str:
     """The table, what stands in another order, and what made each model."""
     header, lines = _table(found.rows)
     table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines)]
-    notes = [f"- {n}" for n in _notes(found)]
-    made = [f"- `{m.made_by['command']}`: checkpoint {m.checkpoint[:12]}, {_versions(m)}" for m in found.measured]
+    notes = [f"- {n}" for n in _lines(found)]
+    made = [
+        f"- `{m.made_by['command']}`: checkpoint {m.what['checkpoint'][:12]}, {_versions(m)}" for m in found.measured
+    ]
     parts = [f"# {found.title}", _of(found), "\n".join(table), "\n".join(notes), "Made by:", "\n".join(made)]
     return "\n\n".join(parts) + "\n"
 
@@ -76,39 +79,35 @@ def _of(found: Reproduction) -> str:
     )
 
 
-def _versions(measured) -> str:
-    return f"torch {measured.made_by['versions']['torch']}, {measured.made_by['epochs']} epochs"
+def _versions(m: Measured) -> str:
+    return f"torch {(m.made_by['versions'] or {}).get('torch')}, {m.made_by['epochs']} epochs"
 
 
 def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     measures = list(dict.fromkeys(rows.measure))
-    sizes = (rows.latent != 32).any()
-    header = ["model", *(["d"] if sizes else []), *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff."))]
+    header = ["model", "d", "epochs", *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff."))]
     lines = []
-    for key, own in rows.groupby(["model", "latent"], sort=False):
-        name, d = cast(tuple[str, int], key)
+    for key, own in rows.groupby(["model", "latent", "epochs"], sort=False, dropna=False):
+        name, d, epochs = cast(tuple[str, int, float], key)
         cells = own.set_index("measure").to_dict("index")
-        line = [name, *([str(d)] if sizes else [])]
+        line = [name, str(d), f"{epochs:.0f}"]
         for m in measures:
-            line += _cells(cells[m]) if m in cells else ["", "", ""]
+            line += _cells(m, cells[m]) if m in cells else ["", "", ""]
         lines.append(line)
     return header, lines
 
 
-def _cells(row: dict) -> list[str]:
-    if row["error"] == 0:  # a count
+def _cells(measure: str, row: dict) -> list[str]:
+    if measure == "AU":
         return [f"{row['paper']:.0f}", f"{row['ours']:.0f}", f"{row['difference']:+.0f}"]
     return [f"{row['paper']:.2f}", f"{row['ours']:.2f} +- {row['error']:.2f}", f"{row['difference']:+.2f}"]
 
 
-def _notes(found: Reproduction) -> Iterator[str]:
-    if found.rows.measure.isin(["MI"]).any():
-        yield "MI in batches of 50, the paper's likely estimator: it cannot exceed log 50 = 3.91"
-    if (data := found.measured[0].model.data) != "omniglot":
-        yield f"the paper's figures are of Omniglot, ours of {data}: no difference here says anything about the paper"
-    if found.missing:
-        yield f"not trained: {', '.join(found.missing)}"
-    if found.pairs:
-        agree = found.pairs - len(found.disagreements)
-        yield f"order: {agree} of {found.pairs} pairs stand as in the paper, or too close to tell; the other way round:"
-    yield from found.disagreements
+def _lines(found: Reproduction) -> Iterator[str]:
+    yield from found.notes
+    if total := found.order.same + found.order.undecided + len(found.order.other):
+        yield (
+            f"order: of {total} pairs, {found.order.same} stand as in the paper, {found.order.undecided} are too close "
+            f"to tell (two standard errors of the paired difference), {len(found.order.other)} the other way round:"
+        )
+    yield from found.order.other

@@ -22,6 +22,10 @@ class Aggressive(ELBO):
     patience: int = 5  # epochs that do not raise MI
     reset: bool = False  # whether an epoch that raises MI starts the count again
 
+    def __post_init__(self):
+        if min(self.inner, self.look, self.patience) < 1:
+            raise ValueError("inner, look and patience are 1 or more.")
+
     def leads(self, mi: Sequence[float]) -> bool:
         best, without = 0.0, 0  # nats; epochs
         for value in mi:

@@ -2,19 +2,32 @@
 
 from dataclasses import dataclass
 
+from jaxtyping import Float
+from torch import Tensor
+
+from vae.model import VAE
+from vae.objectives import Objective, Terms
 from vae.objectives.elbo import ELBO
 
 
 @dataclass(frozen=True)
-class Cyclical(ELBO):
+class Cyclical(Objective):
     """Distortion + w(t) * rate; w grows from 0 to beta, stays there, and starts over, `cycles` times.
 
     Source: Fu et al. 2019, "Cyclical Annealing Schedule" (arXiv 1903.10145), equations 6 and 7; linear, with the
     paper's 4 cycles, of which the first half grows.
     """
 
+    beta: float = 1.0
     cycles: int = 4
     share: float = 0.5  # of a cycle in which the weight grows; R in the paper
+
+    def __post_init__(self):
+        if self.cycles < 1 or not 0 < self.share <= 1:
+            raise ValueError("cycles is 1 or more, share above 0 and at most 1.")
+
+    def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+        return ELBO()(vae, x)
 
     def rate_weight(self, epoch: float, epochs: int, anneal_epochs: float) -> float:
         done = epoch * self.cycles / epochs % 1.0  # of the present cycle

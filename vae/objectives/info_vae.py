@@ -16,7 +16,7 @@ class InfoVAE(Objective):
 
     Source: Zhao et al. 2017, "InfoVAE" (arXiv 1706.02262), equation 6 and section 3.2. MMD^2 between the codes of the
     batch and as many draws from the prior, unbiased, with a Gaussian kernel. Inferred: alpha, scale, and the
-    kernel's variance d, at which two draws from the prior have kernel 1/e on average.
+    kernel's variance d, at which two draws from the prior have a kernel of about 1/e.
     """
 
     alpha: float = 0.5
@@ -29,7 +29,7 @@ class InfoVAE(Objective):
         q, prior = vae.encode(x), vae.prior(x)
         z = q.rsample()
         distortion = -vae.decode(z, x).log_prob(x)
-        distance = mmd(z, prior.sample((len(z),)))
+        distance = mmd(z, prior.rsample((len(z),)))
         penalty = ((self.alpha + self.scale - 1) * distance).expand(len(x))
         return Terms(distortion, kl_divergence(q, prior), penalty)
 
