@@ -90,7 +90,9 @@ def observe(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int, device: str, deter
 
 def summarise(observed: Observed) -> Metrics:
     """Means and their standard errors."""
-    each = {k: v[~v.isnan()] if k == "mi_b50" else v for k, v in observed.each.items()}  # of the last blocks' rest
+    each = dict(observed.each)
+    if "mi_b50" in each and not each["mi_b50"].isnan().all():  # what was left over from the blocks has none
+        each["mi_b50"] = each["mi_b50"][~each["mi_b50"].isnan()]
     means = dict.fromkeys(PROBABILISTIC) | {k: v.mean().item() for k, v in each.items()}
     return Metrics(
         n=len(observed.each["distortion"]),
