@@ -118,7 +118,7 @@ def trained(tmp_path):
     for i, name in enumerate(("vae", "nevae_se")):
         header = {"command": f"as in a test, {name}", "epochs": 3, "versions": {"torch": "0"}, "history": history}
         header["objective"] = asdict(zoo.objective(name))
-        arch = TINY.__class__(**{**vars(TINY), "latent": 8})
+        arch = replace(TINY, latent=8)
         save_model(tmp_path / "checkpoints" / Model(name, "glyphs", "conv", 8).file, random_vae(arch, seed=i), header)
 
 
@@ -138,3 +138,17 @@ def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, 
 def test_nothing_trained_is_one_line(tmp_path):
     with pytest.raises(UnusableError, match="None of the models of table2"):
         reproduce(Wanted("table2", "mnist", "conv"), tmp_path)
+
+
+def test_figures_are_drawn_and_their_figures_written(tmp_path):
+    history = [{"epoch": e, "reencoding_mean": 2.0 / e} for e in (1, 2, 3)]
+    for i, name in enumerate(FIGURE_2):
+        header = {"epochs": 3, "history": history, "objective": asdict(zoo.objective(name))}
+        arch = replace(TINY, latent=32)
+        save_model(tmp_path / "checkpoints" / Model(name, "glyphs", "conv").file, random_vae(arch, seed=i), header)
+    for what, index in (("fig1", list(range(32))), ("fig2", [1, 2, 3])):
+        found = reproduce(Wanted(what, "glyphs", "conv", models=FIGURE_2), tmp_path)
+        table, png = reproduction.write(found, what, tmp_path)
+        figures = pd.read_csv(table, index_col=0)
+        assert set(figures.columns) == set(FIGURE_2) and list(figures.index) == index
+        assert png.read_bytes().startswith(b"\x89PNG")
