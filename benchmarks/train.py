@@ -30,13 +30,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from vae.job import Job, Plan, optimizer
 
 from lso_bench.cli import settle_memory
 from vae.data import binarise
 from vae.model import VAE
 from vae.networks import Architecture, CausalConv2d, architecture
 from vae.objectives.elbo import ELBO
-from vae.training import Job, Plan, advance, one_epoch, optimizer
+from vae.training import advance, one_epoch
 from vae.zoo import Model
 
 BATCH = 50

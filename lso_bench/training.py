@@ -13,6 +13,7 @@ from lso_bench.errors import UsageError
 from lso_bench.progress import shown
 from vae import training, zoo
 from vae.data import load
+from vae.job import Plan, command
 from vae.zoo import Model
 
 EPOCHS = {"paper": 100}  # by architecture; the others 30
@@ -22,7 +23,7 @@ Row = dict[str, int | float]
 
 def plan(
     model: Model, epochs: int | None = None, compile: bool = False, capture: bool = False, precision: str = "fp32"
-) -> training.Plan:
+) -> Plan:
     """The plan of a training; the weight of the rate grows in the first third of it, in 10 epochs at most.
 
     Raises:
@@ -32,12 +33,10 @@ def plan(
         raise UsageError(f"--precision is fp32 or bf16, not {precision!r}.")
     total = epochs or EPOCHS.get(model.arch.partition(":")[0], 30)
     anneal = min(10.0, total / 3)
-    return training.Plan(model, total, anneal, compile=compile, capture=capture, precision=precision)
+    return Plan(model, total, anneal, compile=compile, capture=capture, precision=precision)
 
 
-def train(
-    plan: training.Plan, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None = None
-) -> Path:
+def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None = None) -> Path:
     """Train and save; the path of the checkpoint. The learning curve lies beside it as CSV and PNG.
 
     Raises:
@@ -66,8 +65,8 @@ def train(
     return path
 
 
-def _again(plan: training.Plan, data_dir: Path | None, device: str) -> str:
-    return training.command(plan) + f" --device {device}" + (f" --data-dir {data_dir}" if data_dir else "")
+def _again(plan: Plan, data_dir: Path | None, device: str) -> str:
+    return command(plan) + f" --device {device}" + (f" --data-dir {data_dir}" if data_dir else "")
 
 
 def _brief(row: Row) -> str:

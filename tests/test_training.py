@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import squares
+from torch.optim import Adam
 
 from vae import checkpoint, training
 from vae.data import Dataset
 from vae.errors import UnusableError
+from vae.job import Job, Plan, optimizer
+from vae.model import VAE
 from vae.networks import ARCHITECTURES
 from vae.objectives.aggressive import Aggressive
-from vae.training import Plan, train
+from vae.training import train
 from vae.zoo import Model, objective
 
 EPOCHS = 3
@@ -90,9 +93,9 @@ def test_stopped_within_an_epoch_it_goes_on_with_the_next_batch_to_the_same_weig
 
 
 def aggressive_job(square_data, **settings):
-    vae = training.VAE(tiny())
+    vae = VAE(tiny())
     loss = Aggressive(anneal=False, **settings)
-    return training.Job(plan("aggressive"), vae, training.Adam(vae.parameters(), lr=1e-3), loss)
+    return Job(plan("aggressive"), vae, Adam(vae.parameters(), lr=1e-3), loss)
 
 
 def parts(job) -> tuple[torch.Tensor, torch.Tensor]:
@@ -200,8 +203,8 @@ def test_captured_step_has_the_losses_of_the_plain_one(name):
     x, losses = squares(50).cuda(), []
     for capture in (False, True):
         torch.manual_seed(0)
-        vae = training.VAE(tiny()).cuda()
+        vae = VAE(tiny()).cuda()
         wanted = replace(plan(name), capture=capture)
-        job = training.Job(wanted, vae, training.optimizer(vae, wanted), objective(name))
+        job = Job(wanted, vae, optimizer(vae, wanted), objective(name))
         losses.append(torch.stack([training.advance(job, x, 1.0, capture).clone() for _ in range(4)]))
     torch.testing.assert_close(*losses, rtol=1e-2, atol=1e-2)

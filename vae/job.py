@@ -1,0 +1,138 @@
+"""A training under way, and its whole state on disk, from which it goes on."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from vae import checkpoint
+from vae.capture import CapturedStep
+from vae.data import Dataset
+from vae.errors import UnusableError
+from vae.model import VAE
+from vae.networks import architecture
+from vae.objectives import Objective
+from vae.zoo import Model, objective
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, and how. Defaults: arXiv 2103.11349, section 5 (there: 100 epochs, the first 10 annealed)."""
+
+    model: Model
+    epochs: int = 30
+    anneal_epochs: float = 10.0  # in which the rate's weight grows from 0.1 to 1
+    batch: int = 50  # images
+    lr: float = 1e-3  # of Adam
+    clip: float = 5.0  # largest norm of the gradient
+    threads: int = field(default_factory=torch.get_num_threads)  # the sums of a CPU depend on it
+    compile: bool = False  # by torch.compile: needs a C++ compiler
+    capture: bool = False  # the step as a CUDA graph; on a GPU only
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the networks; losses and weights are always fp32
+
+
+@dataclass
+class Job:
+    """A training under way."""
+
+    plan: Plan
+    vae: VAE
+    optimizer: Adam
+    loss: Objective
+    of: dict[str, str] = field(default_factory=dict)  # sha256 of the data, device
+    history: list[dict[str, int | float]] = field(default_factory=list)
+    batches: int = 0  # done in the present epoch
+    seconds: float = 0.0  # spent in it
+    generators: list[Tensor] = field(default_factory=list)  # states after those batches: CPU, then CUDA
+    captured: CapturedStep | None = None
+
+
+def command(plan: Plan) -> str:
+    """What to type to train the same again."""
+    m = plan.model
+    names = f"--model {m.name} --data {m.data} --arch {m.arch} --latent {m.latent} --seed {m.seed}"
+    more = " --compile" * plan.compile + " --capture" * plan.capture
+    more += f" --precision {plan.precision}" * (plan.precision != "fp32")
+    return f"lso-bench train {names} --epochs {plan.epochs}{more}"
+
+
+def begin(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
+    """A fresh model, or the one that an interrupted training left, with the number of threads that it had."""
+    if plan.capture and device != "cuda":
+        raise UnusableError(f"capture wants a CUDA device, not {device!r}.")
+    torch.manual_seed(plan.model.seed)
+    vae = VAE(architecture(plan.model.arch, plan.model.latent))
+    vae = vae.to(device)
+    vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]; 1.3 times faster on a CPU
+    job = Job(plan, vae, optimizer(vae, plan), objective(plan.model.name), {"data": data.sha256, "device": device})
+    if not state.exists():
+        return job
+    try:
+        return _resume(job, state)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UnusableError(f"{state} is damaged ({type(error).__name__}: {error}); move it away.") from error
+
+
+def _resume(job: Job, state: Path) -> Job:
+    tensors, header = checkpoint.read(state)
+    plan, vae = replace(job.plan, threads=header["plan"]["threads"]), job.vae
+    torch.set_num_threads(plan.threads)
+    wanted, given = {**settings(plan), **job.of}, {**header["plan"], **header["of"]}
+    if odd := [k for k in wanted if wanted[k] != given.get(k)]:
+        how = ", ".join(f"{k}: wanted {wanted[k]!r}, got {given.get(k)!r}" for k in odd)
+        raise UnusableError(f"{state} is of another training ({how}); move it away.")
+    vae.load_state_dict({k[4:]: t for k, t in tensors.items() if k.startswith("vae.")})
+    job.optimizer.load_state_dict(
+        {
+            "state": {i: _moments(tensors, i, p) for i, p in enumerate(vae.parameters()) if i in header["moments"]},
+            "param_groups": job.optimizer.state_dict()["param_groups"],
+        }
+    )
+    kept = [tensors[k] for k in sorted(tensors) if k.startswith("generator.")] if header["batches"] else []
+    return replace(job, plan=plan, generators=kept, **{k: header[k] for k in ("history", "batches", "seconds")})
+
+
+def optimizer(vae: VAE, plan: Plan) -> Adam:
+    """Adam, in one kernel for all parameters."""
+    return Adam(vae.parameters(), lr=plan.lr, fused=True, capturable=plan.capture)
+
+
+def _moments(tensors: dict[str, Tensor], i: int, parameter: Tensor) -> dict[str, Tensor]:
+    """Adam's state of parameter `i`, laid out in memory like the parameter: its fused kernel supposes so."""
+    given = {k: tensors[f"adam.{i}.{k}"] for k in ("step", "exp_avg", "exp_avg_sq")}
+    return {k: t if k == "step" else torch.empty_like(parameter).copy_(t) for k, t in given.items()}
+
+
+def restore(generators: list[Tensor]) -> None:
+    """The states of torch's generators in the middle of an epoch; none at its beginning."""
+    if generators:
+        torch.random.set_rng_state(generators.pop(0))
+    if generators:
+        torch.cuda.set_rng_state(generators.pop(0))
+
+
+def keep(job: Job, state: Path) -> None:
+    """All that the next batch needs; what diverged within an epoch does not replace what was good before it."""
+    if not all(p.isfinite().all() for p in job.vae.parameters()):
+        raise diverged(job, state)
+    moments = job.optimizer.state_dict()["state"]
+    tensors = {f"vae.{k}": t for k, t in job.vae.state_dict().items()}
+    tensors |= {f"adam.{i}.{k}": t for i, m in moments.items() for k, t in m.items()}
+    tensors["generator.0"] = torch.random.get_rng_state()
+    if next(job.vae.parameters()).is_cuda:
+        tensors["generator.1"] = torch.cuda.get_rng_state()
+    kept = {"history": job.history, "batches": job.batches, "seconds": job.seconds}
+    checkpoint.write(state, tensors, {"plan": settings(job.plan), "of": job.of, "moments": list(moments), **kept})
+
+
+def settings(plan: Plan) -> Mapping[str, Any]:
+    return asdict(plan) | {"objective": asdict(objective(plan.model.name))}  # pyright: ignore[reportArgumentType]
+
+
+def diverged(job: Job, state: Path) -> UnusableError:
+    where = f"the state before is kept in {state}" if state.exists() else "nothing was kept yet"
+    return UnusableError(f"Training diverged in epoch {len(job.history) + 1}; {where}.")
