@@ -106,8 +106,8 @@ def check(wanted: Wanted) -> None:
         UsageError: an unknown name, or a model that was trained without what the figure shows.
     """
     check_data(wanted.data)
-    for m in models_of(wanted) if wanted.what == "fig2" else ():
-        if _is_trained(m):
+    for m in models_of(wanted):
+        if wanted.what == "fig2" and _is_trained(m):
             _curve(m, read(find_checkpoint(m))[1].get("history"), CURVE)
 
 
@@ -127,15 +127,16 @@ def reproduce(
     found = measured(there, results, data_dir, device, Effort(images=0, codes=0), quiet=quiet)
     same_formula = [m for m in found if not _other_formula(m)]
     notes = [*_notes(found), *([f"not trained: {', '.join(map(_label, missing))}"] if missing else [])]
-    return Reproduction(TITLES[wanted.what], found, _rows(found), order(same_formula), notes)
+    keys = ["au"] if wanted.what == "table2" else list(MEASURES)
+    return Reproduction(TITLES[wanted.what], found, _rows(found, keys), order(same_formula, keys), notes)
 
 
-def order(found: Sequence[Measured]) -> Order:
+def order(found: Sequence[Measured], keys: Sequence[str] = tuple(MEASURES)) -> Order:
     """Every pair of models by every measure. The same test images measured both, so the error is that of the paired
     differences; it says nothing about other trainings.
     """
     same, undecided, other = 0, 0, []
-    for key in MEASURES:
+    for key in keys:
         for a, b in combinations([m for m in found if _paper(m, key) is not None], 2):
             more, less = (a, b) if _paper(a, key) > _paper(b, key) else (b, a)  # pyright: ignore[reportOperatorIssue]
             if _paper(more, key) - _paper(less, key) <= TIE:  # pyright: ignore[reportOperatorIssue]
@@ -170,13 +171,13 @@ def _curve(model: Model, history: Any, measure: str) -> pd.Series:
         ) from error
 
 
-def _rows(found: Sequence[Measured]) -> pd.DataFrame:
+def _rows(found: Sequence[Measured], keys: Sequence[str]) -> pd.DataFrame:
     rows = []
     for m in found:
-        for key, measure in MEASURES.items():
+        for key in keys:
             if (paper := _paper(m, key)) is not None:
                 ours, error = _ours(m, key), _error(m, key)
-                rows.append([m.model.name, m.model.latent, _epochs(m), measure, paper, ours, error, ours - paper])
+                rows.append([m.model.name, m.model.latent, _epochs(m), MEASURES[key], paper, ours, error, ours - paper])
     names = ["model", "latent", "epochs", "measure", "paper", "ours", "error", "difference"]
     return pd.DataFrame(rows, columns=names)
 

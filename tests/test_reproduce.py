@@ -135,6 +135,13 @@ def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, 
     assert md.read_text() == text and pd.read_csv(table).shape == (2, 8)
 
 
+def test_table_2_is_of_active_units_alone_at_every_size(tmp_path):
+    header = {"epochs": 3, "objective": asdict(zoo.objective("vae"))}
+    path = tmp_path / "checkpoints" / Model("vae", "glyphs", "conv").file
+    save_model(path, random_vae(replace(TINY, latent=32)), header)
+    assert list(reproduce(Wanted("table2", "glyphs", "conv"), tmp_path).rows.measure) == ["AU"]
+
+
 def test_nothing_trained_is_one_line(tmp_path):
     with pytest.raises(UnusableError, match="None of the models of table2"):
         reproduce(Wanted("table2", "mnist", "conv"), tmp_path)
