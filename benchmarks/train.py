@@ -30,10 +30,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from vae.job import Job, Plan, optimizer
 
 from lso_bench.cli import settle_memory
 from vae.data import binarise
+from vae.job import Job, Plan, optimizer
 from vae.model import VAE
 from vae.networks import Architecture, CausalConv2d, architecture
 from vae.objectives.elbo import ELBO
