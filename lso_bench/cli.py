@@ -37,12 +37,28 @@ def run(
     model: Models,
     task: Annotated[str, typer.Option(help="Names, separated by commas, or ./file.py.")],
     searcher: Annotated[str, typer.Option(help="Names, separated by commas.")] = "adam",
-    seed: Annotated[str, typer.Option(help="Of random starts and of the search; several with commas.")] = "0",
+    starts: Annotated[
+        str | None, typer.Option(help="random, encoder, other, origin, data; several codes: data:10.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="none, box:3, ball:10, quantiles:0.01; several with commas.")
+    ] = None,
+    decoding: Annotated[str | None, typer.Option(help="teacher, mean, sample or greedy [default: what fits].")] = None,
+    seed: Annotated[str, typer.Option(help="Of starts, and of searches; several with commas.")] = "0",
+    search_seed: Annotated[str | None, typer.Option(help="Of searches [default: --seed].")] = None,
     train_seed: Annotated[str, typer.Option(help="Of the models' training; several with commas.")] = "0",
-    budget: Annotated[int | None, typer.Option(min=1, help="Evaluations a problem [default: none].")] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Steps of a search [default: the protocol's].")] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Evaluations a problem [default: 300 without gradients].")
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps down the gradient [default: the protocol's].")
+    ] = None,
     protocol: Annotated[str, typer.Option(help="quick: 300 steps; paper: down to threshold 0.")] = "quick",
-    box: Annotated[float | None, typer.Option(help="Half-width of the region, prior sd [default: none].")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Steps without a better score; then a problem ends.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.0, help="Of a run's search; then it ends.")] = None,
+    joint: Annotated[bool, typer.Option("--joint", help="All problems stay until their mean has converged.")] = False,
     arch: Arch = "small",
     latent: Latent = 32,
     device: Device = "auto",
@@ -56,14 +72,31 @@ def run(
     from lso_bench import study
     from lso_bench.store import Store
 
-    if box is not None and not 0 < box < float("inf"):
-        raise UsageError(f"--box wants a positive number of prior standard deviations, not {box}.")
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, list(PROTOCOLS))
-    steps = max_steps or PROTOCOLS[protocol]
-    lists = _names("model", model), _names("task", task), _names("searcher", searcher)
-    seeds = _numbers("seed", seed), _numbers("train-seed", train_seed)
-    planned = study.plan(study.Grid(*lists, *seeds, arch, latent, steps, budget, box))
+    grid = study.Grid(
+        models=_names("model", model),
+        tasks=_names("task", task),
+        searchers=_names("searcher", searcher),
+        seeds=_numbers("seed", seed),
+        search_seeds=_numbers("search-seed", search_seed) if search_seed else None,
+        train_seeds=_numbers("train-seed", train_seed),
+        regions=_names("region", region) if region else None,
+        arch=arch,
+        latent=latent,
+    )
+    how = study.Protocol(
+        starts=tuple(_names("starts", starts)) if starts else None,
+        decoding=decoding,
+        max_steps=max_steps or PROTOCOLS[protocol],
+        budget=budget,
+        seconds=seconds,
+        patience=patience,
+        joint=joint,
+    )
+    planned = study.plan(grid, how)
+    for line in study.warnings(planned):
+        _say(line)
     if dry_run:
         _dry_run(planned, results)
         return
@@ -311,7 +344,7 @@ def _execute(todo: list, store, data_dir: Path | None, device: str, quiet: bool)
     with shown(quiet) as show:
 
         def report(planned, p) -> None:
-            state = f"converged {p.converged} of {p.members}, mean loss {p.mean_loss:.2f}"
+            state = f"{p.left} of {p.members} at their end, mean loss {p.mean_loss:.2f}"
             show(planned.spec.title, p.step, p.steps, state)
 
         for record in execute(todo, store, data_dir, device, report):

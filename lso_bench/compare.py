@@ -18,7 +18,7 @@ from torch import Tensor
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 
-GROUP = ("task", "searcher", "model", "arch", "latent", "max_steps", "budget", "box")
+GROUP = ("task", "searcher", "model", "arch", "latent", "max_steps", "budget", "region", "decoding")
 
 STATISTICS = ("n", "censored", "median", "low", "high", "q25", "q75", "mean")
 COLUMNS = ("measure", "start", "threshold", *STATISTICS)
@@ -49,7 +49,7 @@ def compare(records: Iterable[Record], tensors: Callable[[Spec], dict[str, Tenso
 
 def _group(record: Record) -> tuple:
     s = record.spec
-    return s.task, s.searcher, s.model.name, s.model.arch, s.model.latent, s.max_steps, s.budget, s.box
+    return s.task, s.searcher, s.model.name, s.model.arch, s.model.latent, s.max_steps, s.budget, s.region, s.decoding
 
 
 def _sort_key(record: Record) -> tuple:
@@ -140,8 +140,9 @@ def _warnings(records: list[Record]) -> Iterator[str]:
         runs, name = list(same), task.partition(":")[0]
         for what, value in {
             "budgets": lambda r: (r.spec.max_steps, r.spec.budget),
-            "search regions": lambda r: r.spec.box,
+            "search regions": lambda r: r.spec.region,
             "data": lambda r: r.versions.get("data_sha256"),
+            "decoding": lambda r: r.spec.decoding,
             "code versions": lambda r: r.versions.get("lso_bench"),
         }.items():
             if len({value(r) for r in runs}) > 1:

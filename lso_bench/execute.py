@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from lso_bench.drive import Progress
 from lso_bench.errors import LsoBenchError
 from lso_bench.record import Record
-from lso_bench.run import Progress, run
+from lso_bench.run import run
 from lso_bench.store import Store
 from lso_bench.study import Planned
 from vae.errors import UnusableError

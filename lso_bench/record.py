@@ -13,13 +13,16 @@ from lso_bench.spec import Spec
 class Member:
     """One search of a run: one instance from one start. Losses are minus the score."""
 
-    start: str  # "random", "encoder"
+    start: str  # as in the spec: "random", "data:10"
     instance: int
-    first_loss: float
-    loss: float  # of the last step
+    first_loss: float  # of the best of its start's codes
+    loss: float  # where it ended: of a searcher that descends where it stands, of another the best that it has seen
     steps: int  # taken
     met: list[int | None]  # the step at which each threshold of the spec was met; None: not within the run
-    distance_to_prior: float  # |z| of the last code
+    distance_to_prior: float  # |z| where it ended
+    best: float  # the lowest loss that it has seen
+    evaluations: int  # spent
+    stopped: str  # why it ended: converged, finished, diverged, patience, budget, time, steps
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,12 @@ class Record:
     spec: Spec
     status: Literal["ok", "diverged", "failed"]
     members: list[Member] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)  # steps, evaluations, gradients
-    seconds: dict[str, float] = field(default_factory=dict)  # by phase: propose, decode, score, total
+    counts: dict[str, int] = field(default_factory=dict)  # steps, evaluations, gradients, decodes; a searcher's own
+    seconds: dict[str, float] = field(default_factory=dict)  # by phase: propose, fit, decode, score, total
     versions: dict[str, Any] = field(default_factory=dict)  # of code, torch, data; device, threads
     error: str | None = None
+    joint: dict[str, list[int | None]] = field(default_factory=dict)  # by start: the step at which the mean over its
+    # problems met each threshold; None: not as long as all of them were there
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
+    costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
     tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets, uint8

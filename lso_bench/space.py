@@ -1,46 +1,75 @@
 """A frozen model as a searcher's runner sees it."""
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.distributions import Bernoulli
+from torch.distributions import Distribution
 
 from vae.frozen import freeze
 from vae.model import VAE
 from vae.networks import PixelCNN
+from vae.sampling import sample
+
+DECODINGS = {
+    "teacher": "the mean image, every pixel given the target's pixels before it (PixelCNN)",
+    "mean": "the mean image (a decoder that is not autoregressive)",
+    "sample": "an image drawn pixel by pixel; the same chance for every code of a run, and no gradient",
+    "greedy": "the likelier value of each pixel in turn; no gradient",
+}
+CHUNK = 512  # images decoded at once where no gradient is kept, so that memory is bounded
 
 
 class Space:
     """The latent space of a frozen model for k problems side by side.
 
-    `teacher`: the image of each problem that an autoregressive decoder is conditioned on. Its part of the first
-    layer does not depend on z and is computed once.
+    Args:
+        decoding: one of `DECODINGS`.
+        teacher: the image of each problem that `teacher` is given. Its part of the first layer does not depend on z
+            and is computed once.
+        seed: of the chance in `sample`.
     """
 
-    def __init__(self, vae: VAE, teacher: Float[Tensor, "k 1 h w"] | None):
+    def __init__(self, vae: VAE, decoding: str, teacher: Float[Tensor, "k 1 h w"] | None = None, seed: int = 0):
         self.vae = freeze(vae)
         self.latent = vae.arch.latent
+        self.decoding = decoding
+        self.decodes = 0  # images so far
         decoder = self.vae.decoder
-        if isinstance(decoder, PixelCNN):
-            if teacher is None:
-                raise ValueError("an autoregressive decoder needs a teacher image for each problem")
-            self._given: Tensor | None = decoder.of_image(teacher)  # (k, c, h, w)
-        else:
-            self._given = None
+        if decoding == "teacher":
+            if teacher is None or not isinstance(decoder, PixelCNN):
+                raise ValueError("wanted a PixelCNN and a teacher image for each problem")
+            self._given: Tensor = decoder.of_image(teacher)  # (k, c, h, w)
+        size, seeded = vae.arch.size, torch.Generator().manual_seed(seed)
+        drawn = torch.rand(size, size, generator=seeded) if decoding == "sample" else torch.full((size, size), 0.5)
+        self._ink = drawn.to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.vae.parameters()).device
 
     def decode(
-        self, z: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | slice = slice(None)
+        self, z: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | None = None
     ) -> Float[Tensor, "k n 1 h w"]:
-        """The decoder's mean images for the codes of these problems, teacher-forced where it is autoregressive."""
+        """The images for the codes of these problems (default: of all)."""
         k, n, _ = z.shape
-        flat, decoder = z.flatten(0, 1), self.vae.decoder
-        if isinstance(decoder, PixelCNN):
-            assert self._given is not None
-            first = decoder.of_code(flat).unflatten(0, (k, n)) + self._given[problems].unsqueeze(1)
-            logits = decoder.rest(first.flatten(0, 1))
-        else:
-            logits = decoder(flat)
-        return Bernoulli(logits=logits, validate_args=False).mean.unflatten(0, (k, n))
+        self.decodes += k * n
+        flat = z.flatten(0, 1)
+        whose = torch.arange(k, device=z.device) if problems is None else problems
+        whose = whose.repeat_interleave(n)
+        if torch.is_grad_enabled() or len(flat) <= CHUNK:
+            return self._images(flat, whose).unflatten(0, (k, n))
+        parts = zip(flat.split(CHUNK), whose.split(CHUNK), strict=True)
+        return torch.cat([self._images(*part) for part in parts]).unflatten(0, (k, n))
 
-    def encode(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d"]:
-        """The posterior means."""
-        return self.vae.encode(x).mean
+    def _images(self, z: Float[Tensor, "b d"], whose: Int[Tensor, " b"]) -> Float[Tensor, "b 1 h w"]:
+        decoder = self.vae.decoder
+        if self.decoding == "teacher":
+            assert isinstance(decoder, PixelCNN)
+            return decoder.rest(decoder.of_code(z) + self._given[whose]).sigmoid()
+        if self.decoding == "mean":
+            return decoder(z).sigmoid()
+        return sample(self.vae, z, self._ink.expand(len(z), -1, -1))[0]
+
+    def posterior(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
+        """q(z|x)."""
+        return self.vae.encode(x)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from lso_bench.stopping import THRESHOLDS
 from vae.zoo import Model
 
-SCHEMA = 1  # of spec and record; part of every key
+SCHEMA = 2  # of spec and record; part of every key
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,16 @@ class Spec:
     task: str  # name, and every setting after a colon
     searcher: str  # likewise
     seeds: Seeds = Seeds()
+    decoding: str = "teacher"  # how an image comes from a code: a name of `lso_bench.space.DECODINGS`
+    region: str = "none"  # where to look, as `lso_bench.region.parse` reads it
     starts: tuple[str, ...] = ("random", "encoder")
     max_steps: int = 300  # of the searcher
     budget: int | None = None  # evaluations a problem; None: max_steps alone bounds the run
-    box: float | None = None  # half-width of the search region in prior standard deviations; None: unbounded
+    seconds: float | None = None  # of the search, on the clock of the machine; None: no limit
+    patience: int | None = None  # steps without a better score after which a problem leaves; None: it does not
     check_every: int = 100  # steps between two looks at the change of the loss
-    thresholds: tuple[float, ...] = THRESHOLDS
+    thresholds: tuple[float, ...] = THRESHOLDS  # of that change; none: a problem does not leave for it
+    joint: bool = False  # whether a problem leaves only when the mean over its start's problems has converged too
     source: str = ""  # sha256 of task and searcher files that were given by path
 
     @property

@@ -37,7 +37,15 @@ class Thresholds:
         self.met[new] = step
         self.codes = torch.where(new.unsqueeze(2), z.unsqueeze(1), self.codes)
 
+    def rest(self, which: Int[Tensor, " b"], step: int, z: Float[Tensor, "k d"]) -> None:
+        """These searches have come to an end of their own: they meet, at the next look, what they have not met."""
+        chosen = torch.zeros(len(self.met), 1, dtype=torch.bool)
+        chosen[which] = True
+        new = (self.met < 0) & chosen
+        self.met[new] = -(-step // self.check_every) * self.check_every
+        self.codes = torch.where(new.unsqueeze(2), z.unsqueeze(1), self.codes)
+
     @property
     def converged(self) -> Bool[Tensor, " k"]:
-        """Which searches have met every threshold."""
-        return (self.met >= 0).all(dim=1)
+        """Which searches have met every threshold; none where there is none to meet."""
+        return (self.met >= 0).all(dim=1) if self.thresholds else torch.zeros(len(self.met), dtype=torch.bool)

@@ -90,10 +90,15 @@ class Store:
             UnusableError: the file is damaged.
         """
         path = self._place(spec.key) / "trace.csv"
-        try:
-            return pd.read_csv(path).astype({"step": int, "start": str, "instance": int, "loss": float})
-        except (OSError, ValueError, KeyError) as error:
-            raise UnusableError(f"{path} is damaged ({error}); delete its folder and run again.") from error
+        return _table(path, {"step": int, "start": str, "instance": int, "loss": float})
+
+    def costs(self, spec: Spec) -> pd.DataFrame:
+        """A row a recorded step: step, evaluations of a problem and seconds of the search up to then.
+
+        Raises:
+            UnusableError: the file is damaged.
+        """
+        return _table(self._place(spec.key) / "costs.csv", {"step": int, "evaluations": int, "seconds": float})
 
     def tensors(self, spec: Spec) -> dict[str, Tensor]:
         """Final codes `z`, those at each threshold `z_met`, final images `decoded`, `targets` where there are some.
@@ -177,10 +182,18 @@ def _status(place: Path) -> str | None:
         return None
 
 
+def _table(path: Path, columns: dict[str, type]) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path).astype(columns)
+    except (OSError, ValueError, KeyError) as error:
+        raise UnusableError(f"{path} is damaged ({error}); delete its folder and run again.") from error
+
+
 def _write_all(work: Path, record: Record) -> None:
     files: dict[str, bytes] = {}
-    if record.trace is not None:
-        files["trace.csv"] = record.trace.to_csv(index=False, float_format="%.9g").encode()
+    for name, table in {"trace.csv": record.trace, "costs.csv": record.costs}.items():
+        if table is not None:
+            files[name] = table.to_csv(index=False, float_format="%.9g").encode()
     if record.tensors:
         files["latents.safetensors"] = save({k: t.contiguous() for k, t in record.tensors.items()})
     for name, content in files.items():
@@ -214,16 +227,17 @@ def _durable(path: Path, content: bytes) -> None:
 
 
 def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:
-    scalars = {k: getattr(record, k) for k in ("status", "counts", "seconds", "versions", "error")}
+    scalars = {k: getattr(record, k) for k in ("status", "counts", "seconds", "versions", "error", "joint")}
     members = [{k: _finite(v) for k, v in asdict(m).items()} for m in record.members]
     return {"schema": SCHEMA, "spec": asdict(record.spec), **scalars, "members": members, "sha256": hashes}
 
 
 def _from_json(raw: dict[str, Any]) -> Record:
-    if raw["schema"] > SCHEMA:
-        raise ValueError(f"schema {raw['schema']} is newer than {SCHEMA}")
+    if raw["schema"] != SCHEMA:
+        age = "newer" if raw["schema"] > SCHEMA else "older"
+        raise ValueError(f"schema {raw['schema']} is {age} than {SCHEMA}")
     members = [_member(m) for m in raw["members"]]
-    fields = {k: raw[k] for k in ("status", "counts", "seconds", "versions", "error")}
+    fields = {k: raw[k] for k in ("status", "counts", "seconds", "versions", "error", "joint")}
     return Record(spec_from_json(raw["spec"]), members=members, **fields)
 
 

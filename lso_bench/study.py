@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from lso_bench import plugins
+from lso_bench import region as regions
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.run import check_fit
+from lso_bench.search import Searcher
 from lso_bench.spec import Seeds, Spec
+from lso_bench.task import Task
 from vae import zoo
 from vae.checkpoint import sha256
 from vae.data import DATASETS
@@ -25,38 +29,64 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Protocol:
+    """How every run of a grid is done; None where searcher, task and architecture decide."""
+
+    starts: tuple[str, ...] | None = None  # random, and the encoder's where there are targets
+    decoding: str | None = None  # teacher for a PixelCNN (without targets: sample), mean for another decoder
+    max_steps: int = 300  # of a searcher that descends
+    budget: int | None = None  # evaluations a problem; EVALUATIONS for a searcher that does not descend
+    seconds: float | None = None  # no limit
+    patience: int | None = None  # steps without a better score; none
+    check_every: int = 100
+    joint: bool = False
+
+
+@dataclass(frozen=True)
 class Grid:
     """Lists of names and seeds; every combination is a run."""
 
     models: Sequence[str]
     tasks: Sequence[str]
     searchers: Sequence[str] = ("adam",)
-    seeds: Sequence[int] = (0,)  # of random starts and of the search
+    seeds: Sequence[int] = (0,)  # of starts
+    search_seeds: Sequence[int] | None = None  # of searches; None: each that of its starts
     train_seeds: Sequence[int] = (0,)
+    regions: Sequence[str] | None = None  # None: a box of 3 for a searcher that wants one
     arch: str = "small"
     latent: int = 32
-    max_steps: int = 300
-    budget: int | None = None  # evaluations a problem
-    box: float | None = None  # half-width, prior standard deviations
 
 
-def plan(grid: Grid) -> list[Planned]:
+EVALUATIONS = 300  # a problem, where a searcher does not descend and no budget is given
+BOX = "box:3"
+
+
+def plan(grid: Grid, protocol: Protocol = Protocol()) -> list[Planned]:
     """The runs of a grid, in its order.
 
     Raises:
         UsageError: an unknown name, or parts that do not fit together.
         UnusableError: a checkpoint that is missing; says how to train it.
     """
-    return [_planned(grid, *parts) for parts in product(*_axes(grid))]
+    seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
+    axes = grid.tasks, grid.searchers, grid.regions or [None], grid.models, grid.train_seeds, seeds
+    return [_planned(grid, protocol, *parts) for parts in product(*axes)]
 
 
-def _axes(grid: Grid) -> tuple[Sequence, ...]:
-    return grid.tasks, grid.searchers, grid.models, grid.train_seeds, grid.seeds
-
-
-def _planned(grid: Grid, task: str, searcher: str, model: str, train_seed: int, seed: int) -> Planned:
-    built = plugins.build("task", task)
-    wanted = named_model(model, built.data, grid.arch, grid.latent, train_seed)
+def _planned(
+    grid: Grid,
+    protocol: Protocol,
+    task: str,
+    searcher: str,
+    region: str | None,
+    model: str,
+    train_seed: int,
+    seeds: Seeds,
+) -> Planned:
+    what, how = plugins.build("task", task), plugins.build("searcher", searcher)
+    wanted = named_model(model, what.data, grid.arch, grid.latent, train_seed)
+    region = region or (BOX if how.bounded else "none")
+    regions.parse(region)
     path = find_checkpoint(wanted)
     spec = Spec(
         model=wanted,
@@ -64,14 +94,34 @@ def _planned(grid: Grid, task: str, searcher: str, model: str, train_seed: int, 
         task=plugins.resolved("task", task),
         searcher=plugins.resolved("searcher", searcher),
         source=plugins.source_hash(task, searcher),
-        seeds=Seeds(init=seed, search=seed),
-        starts=("random", "encoder") if built.has_targets else ("random",),
-        max_steps=grid.max_steps,
-        budget=grid.budget,
-        box=grid.box,
+        seeds=seeds,
+        region=region,
+        starts=protocol.starts or (("random", "encoder") if what.has_targets else ("random",)),
+        decoding=protocol.decoding or _decoding(wanted, what),
+        **_ends(protocol, how),
     )
-    check_fit(spec, built, plugins.build("searcher", searcher))
+    check_fit(spec, what, how)
     return Planned(spec, path)
+
+
+def warnings(planned: Sequence[Planned]) -> list[str]:
+    """What a user should know before the runs, a line each."""
+    return [w for w in dict.fromkeys(regions.far(p.spec.region, p.spec.model.latent) for p in planned) if w]
+
+
+def _decoding(model: zoo.Model, task: Task) -> str:
+    if not architecture(model.arch, model.latent).kernels:
+        return "mean"
+    return "teacher" if task.has_targets else "sample"
+
+
+def _ends(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
+    """When a run ends. The change of the loss is looked at where a searcher descends; the others spend a budget."""
+    same = {k: getattr(protocol, k) for k in ("seconds", "patience", "check_every", "joint")}
+    if searcher.descends:
+        return same | {"max_steps": protocol.max_steps, "budget": protocol.budget}
+    budget = protocol.budget or EVALUATIONS
+    return same | {"max_steps": budget, "budget": budget, "thresholds": (), "joint": False}
 
 
 def check_data(name: str) -> None:

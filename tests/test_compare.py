@@ -28,7 +28,9 @@ def run(seed=0, gap=0.25, apart=2.0, slow=5, **spec):
     for start, more in (("random", gap), ("encoder", 0.0)):
         for i in range(N):
             met = None if i >= N - slow else 100 * (1 + i % 2)
-            members.append(Member(start, i, 50.0, 10.0 + i + more, 300, [met, None], 6.0))
+            members.append(
+                Member(start, i, 50.0, 10.0 + i + more, 300, [met, None], 6.0, 10.0 + i + more, 301, "steps")
+            )
     codes = torch.cat([torch.zeros(N, 4), torch.full((N, 4), apart)])
     at = torch.full((2 * N, 2, 4), torch.nan)
     at[:, 0] = codes / 2
@@ -123,7 +125,7 @@ def test_diverged_search_counts_as_worst():
     ("other", "says"),
     [
         (run(model=Model("nevae_se", "omniglot"), max_steps=999), "budgets"),
-        (run(model=Model("nevae_se", "omniglot"), box=3.0), "search regions"),
+        (run(model=Model("nevae_se", "omniglot"), region="box:3"), "search regions"),
         (run(model=Model("nevae_se", "omniglot"), seed=4), "same seeds"),
         (replace(run(model=Model("nevae_se", "omniglot")), versions={"data_sha256": "other"}), "data"),
         (run(seed=1, checkpoint="1" * 64), "different weights"),

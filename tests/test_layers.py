@@ -15,8 +15,10 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["evaluation", "training"],
     ["compare", "execute", "paper", "pictures", "progress", "study"],
     ["store", "run"],
-    ["record", "plugins", "space"],
-    ["spec", "search", "task", "stopping"],
+    ["drive"],
+    ["record", "plugins", "starts"],
+    ["spec", "search", "space", "task", "stopping"],
+    ["region", "clock"],
     ["errors"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}

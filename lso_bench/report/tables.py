@@ -52,10 +52,11 @@ def _plain(value: object) -> object:
 
 
 def _title(named: dict) -> str:
-    box = "unbounded" if pd.isna(named["box"]) else f"box +-{named['box']:g} prior sd"
     budget = "" if pd.isna(named["budget"]) else f", {named['budget']:g} evaluations"
     model = f"{named['arch']}, d = {named['latent']}"
-    return f"\n{named['task']} · {named['searcher']} · {model} · at most {named['max_steps']} steps{budget} · {box}"
+    return f"\n{named['task']} · {named['searcher']} · {model} · at most {named['max_steps']} steps{budget} · " + (
+        f"region {named['region']} · decoding {named['decoding']}"
+    )
 
 
 def _losses(rows: pd.DataFrame) -> Table:

@@ -1,32 +1,49 @@
-"""How to look: one searcher a file."""
+"""How to look: one searcher a file.
+
+To add one, save a file here with one subclass of `Searcher`, a frozen dataclass whose fields are its settings
+(`--searcher name:field=value`); the file's name is the searcher's name, and the tests check it.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.clock import Clock
+from lso_bench.region import Region
+
 
 @dataclass(frozen=True)
 class Problem:
-    """What a searcher is told: k problems of d dimensions, and where each begins."""
+    """What a searcher is told: k problems of d dimensions, the m codes where each begins, and where it may look."""
 
-    starts: Float[Tensor, "k d"]
-    box: float | None  # half-width of the region in prior standard deviations; None: unbounded
-    seed: int
+    starts: Float[Tensor, "k m d"]
+    region: Region = field(default_factory=Region)
+    seed: int = 0
+    clock: Clock = field(default_factory=Clock)  # `with problem.clock("fit"):` counts its body as that
+    counts: dict[str, int] = field(default_factory=dict)  # what the searcher wants noted in the record, by name
 
 
 class Searcher(ABC):
     """A search method; a frozen dataclass whose fields are its settings.
 
-    `search` yields n points for each of k problems and is sent their scores, for ever. Scores of problems that have
-    converged mean nothing any more. Where `needs_gradient`, the points it yields are leaves that require a gradient,
-    and when the scores come, `.grad` holds the gradient of **minus** the score: what a torch optimizer descends.
+    `search` yields n points for each of k problems, inside the region, and is sent their scores, for ever. The first
+    points are the starts. A problem that has left (it converged, or a score was not finite) has NaN for scores from
+    then on, and what is yielded for it is not looked at. A searcher that has no more to ask for a problem yields NaN
+    for it. Where `needs_gradient`, the points are leaves that require a gradient, and when the scores come, `.grad`
+    holds the gradient of **minus** the score: what a torch optimizer descends.
     """
 
     needs_gradient: ClassVar[bool] = False
+    bounded: ClassVar[bool] = True  # whether it wants a bounded region
+    descends: ClassVar[bool] = False  # whether its result is where it stands; if not, the best that it has seen
+
+    def design(self, d: int) -> int:
+        """Evaluations of a problem before the first that depends on a score."""
+        return 1
 
     @abstractmethod
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:

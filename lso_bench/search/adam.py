@@ -1,4 +1,4 @@
-"""Gradient ascent of the score by Adam, from one start a problem."""
+"""Gradient ascent of the score by Adam, from every start of a problem at once."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -22,12 +22,13 @@ class Adam(Searcher):
     beta2: float = 0.999  # decay of the mean of its square
 
     needs_gradient = True
+    bounded = False
+    descends = True
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
-        z = problem.starts.clone().unsqueeze(1).requires_grad_()  # (k, 1, d)
+        z = problem.starts.clone().requires_grad_()
         optimizer = torch.optim.Adam([z], lr=self.lr, betas=(self.beta1, self.beta2))
         while True:
             yield z
             optimizer.step()
-            if problem.box is not None:
-                z.data.clamp_(-problem.box, problem.box)
+            z.data = problem.region.clip(z.data)

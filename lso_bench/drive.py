@@ -1,0 +1,224 @@
+"""The one search loop: propose, decode, score, take note, stop."""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lso_bench.clock import Clock
+from lso_bench.errors import UsageError
+from lso_bench.search import Problem, Searcher
+from lso_bench.space import Space
+from lso_bench.spec import Spec
+from lso_bench.stopping import Thresholds
+from lso_bench.task import Task
+
+DENSE = 30  # steps that are all in the trace; after them 5 percent lie between one and the next
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, told every few steps."""
+
+    step: int
+    steps: int  # at most
+    left: int  # problems that have left: converged, finished or diverged
+    members: int
+    mean_loss: float
+
+
+@dataclass
+class Search:
+    """What `drive` gives: k searches side by side, and what they cost. Losses are minus the score."""
+
+    thresholds: Thresholds
+    joint: Thresholds  # on the mean over the problems of each start
+    z: Float[Tensor, "k d"]  # where each ended
+    loss: Float[Tensor, " k"]  # there
+    best: Float[Tensor, " k"]  # the lowest of all
+    steps: Int[Tensor, " k"]  # taken by each
+    best_step: Int[Tensor, " k"]  # and when it was found
+    evaluations: Int[Tensor, " k"]  # of each
+    stopped: list[str]  # why each ended
+    gradients: int = 0
+    trace: list[tuple[int, Float[Tensor, " k"]]] = field(default_factory=list)
+    costs: list[tuple[int, int, float]] = field(default_factory=list)  # a row a step in the trace: the evaluations
+    # of each problem that has not left, and the seconds of all together, up to then
+
+
+def drive(
+    spec: Spec,
+    space: Space,
+    task: Task,
+    instances: Int[Tensor, " k"],
+    searcher: Searcher,
+    problem: Problem,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Search:
+    """Search until every problem has left, or steps, evaluations or seconds are spent. Those that left cost nothing.
+
+    Raises:
+        UsageError: the starts alone are more than the budget.
+    """
+    clock, there = problem.clock, _There(task, instances)
+    found = _nothing_yet(spec, problem.starts)
+    generator, y, spent = searcher.search(problem), None, 0
+    for step in range(spec.max_steps + 1):
+        with clock("propose"):
+            z = next(generator) if y is None else generator.send(y)
+        n = _affordable(spec, z.shape[1], spent)
+        _leave_finished(found, there, z, step)
+        y = torch.full(z.shape[:2], torch.nan, device=z.device)
+        if len(there.problems):
+            y[there.problems, :n] = scores = evaluate(space, there, z, n, searcher.needs_gradient, clock)
+            spent += n
+            _note(found, step, z.detach()[there.problems, :n].cpu(), scores.cpu(), there.problems.cpu(), searcher)
+            _see(spec, found, step, there.problems.cpu())
+        stay, why = _stay(spec, found, there.problems.cpu(), step), _over(spec, step, spent, clock.total)
+        _end(found, stay, why)
+        last = bool(why) or not len(stay)
+        if last or _in_trace(step):
+            found.trace.append((step, found.loss.clone()))
+            found.costs.append((step, spent, clock.total))
+        if last or step % 10 == 0:
+            gone = len(found.loss) - len(stay)
+            report(Progress(step, spec.max_steps, gone, len(found.loss), found.loss.nanmean().item()))
+        if last:
+            break
+        there.keep(stay)
+    generator.close()
+    return found
+
+
+class _There:
+    """The problems that have not left, and the task as it is for them."""
+
+    def __init__(self, task: Task, instances: Int[Tensor, " k"]):
+        self._whole, self._instances = task, instances
+        self.problems: Int[Tensor, " a"] = torch.arange(len(instances), device=instances.device)
+        self.task = task.at(instances)
+
+    def keep(self, problems: Int[Tensor, " b"]) -> None:
+        if len(problems) < len(self.problems):
+            self.problems = problems.to(self._instances.device)
+            self.task = self._whole.at(self._instances[self.problems])
+
+
+def _affordable(spec: Spec, asked: int, spent: int) -> int:
+    """How many of the points that the searcher asks for each problem its budget allows."""
+    if spec.budget is None:
+        return asked
+    if spent == 0 and spec.budget < asked:
+        raise UsageError(f"A start of {asked} codes wants a budget of as many evaluations, not {spec.budget}.")
+    return min(asked, spec.budget - spent)
+
+
+def _leave_finished(found: Search, there: _There, z: Float[Tensor, "k n d"], step: int) -> None:
+    """Those for which the searcher has no more to ask."""
+    done = z[there.problems].isnan().flatten(1).any(1)
+    if done.any():
+        _end(found, there.problems[done].cpu(), "finished")
+        found.thresholds.rest(there.problems[done].cpu(), step, found.z)
+        there.keep(there.problems[~done])
+
+
+def evaluate(
+    space: Space, there: _There, z: Float[Tensor, "k m d"], n: int, gradient: bool, clock: Clock
+) -> Float[Tensor, "a n"]:
+    """The scores of each problem's first `n` points; where `gradient`, that of minus the score goes into `z.grad`."""
+    z.grad = None
+    with torch.set_grad_enabled(gradient):
+        with clock("decode"):
+            x = space.decode(z[there.problems, :n], there.problems)
+        with clock("score"):
+            y = there.task.score(x)
+        if gradient:
+            with clock("decode"):
+                (-y.sum()).backward()
+    return y.detach()
+
+
+def _nothing_yet(spec: Spec, starts: Float[Tensor, "k m d"]) -> Search:
+    k, _, d = starts.shape
+    return Search(
+        thresholds=Thresholds(spec.thresholds, spec.check_every, k, d),
+        joint=Thresholds(spec.thresholds, spec.check_every, len(spec.starts), 0),
+        z=torch.full((k, d), torch.nan),
+        loss=torch.full((k,), torch.inf),
+        best=torch.full((k,), torch.inf),
+        best_step=torch.zeros(k, dtype=torch.long),
+        steps=torch.zeros(k, dtype=torch.long),
+        evaluations=torch.zeros(k, dtype=torch.long),
+        stopped=[""] * k,
+    )
+
+
+def _note(
+    found: Search,
+    step: int,
+    z: Float[Tensor, "a n d"],
+    y: Float[Tensor, "a n"],
+    there: Int[Tensor, " a"],
+    searcher: Searcher,
+) -> None:
+    """Take the step's scores into the state. One that is not finite makes the loss of its problem NaN."""
+    loss, at = (-y).min(1)  # NaN where there is one
+    loss[~y.isfinite().all(1)] = torch.nan
+    code = z.gather(1, at[:, None, None].expand(-1, 1, z.shape[2])).squeeze(1)
+    better = ~(loss >= found.best[there])  # NaN counts, for it ends the problem
+    found.best[there] = torch.where(better, loss, found.best[there])
+    found.best_step[there[better]] = step
+    moves = torch.ones_like(better) if searcher.descends else better
+    found.loss[there[moves]], found.z[there[moves]] = loss[moves], code[moves]
+    found.steps[there] = step
+    found.evaluations[there] += y.shape[1]
+    if searcher.needs_gradient:
+        found.gradients += y.numel()
+
+
+def _see(spec: Spec, found: Search, step: int, there: Int[Tensor, " a"]) -> None:
+    """Look at the change of the losses: of each problem that has not left, and of the means."""
+    moving = torch.full_like(found.loss, torch.nan)
+    moving[there] = found.loss[there]
+    found.thresholds.see(step, moving, found.z)
+    if spec.joint or not any(found.stopped):  # a mean in which some stand still is another curve
+        mean = found.loss.unflatten(0, (len(spec.starts), -1)).nanmean(1)
+        found.joint.see(step, mean, mean.new_empty(len(mean), 0))
+
+
+def _in_trace(step: int) -> bool:
+    """Every one of the first steps, then those that first pass a power of 1.05."""
+    return step <= DENSE or math.floor(math.log(step, 1.05)) > math.floor(math.log(step - 1, 1.05))
+
+
+def _stay(spec: Spec, found: Search, there: Int[Tensor, " a"], step: int) -> Int[Tensor, " b"]:
+    """Which of these problems do not leave after this step."""
+    ends = {
+        "diverged": found.loss.isnan(),
+        "converged": found.thresholds.converged,
+        "patience": step - found.best_step >= (spec.patience or sys.maxsize),
+    }
+    if spec.joint:
+        ends["converged"] &= found.joint.converged.repeat_interleave(len(found.loss) // len(spec.starts))
+    for why, which in ends.items():
+        _end(found, there[which[there]], why)
+    return there[torch.stack([~which[there] for which in ends.values()]).all(0)]
+
+
+def _end(found: Search, problems: Int[Tensor, " b"], why: str) -> None:
+    """These problems have left."""
+    for i in problems.tolist():
+        found.stopped[i] = found.stopped[i] or why
+
+
+def _over(spec: Spec, step: int, spent: int, seconds: float) -> str:
+    """Why all problems end after this step; empty if they do not."""
+    if spec.budget is not None and spent >= spec.budget:
+        return "budget"
+    if spec.seconds is not None and seconds >= spec.seconds:
+        return "time"
+    return "steps" if step == spec.max_steps else ""

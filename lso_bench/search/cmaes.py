@@ -1,0 +1,56 @@
+"""Evolution of a normal distribution towards better points."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench.search import Problem, Searcher
+
+
+@dataclass(frozen=True)
+class CMAES(Searcher):
+    """Covariance matrix adaptation (Hansen & Ostermeier 2001) by the package `cmaes`, one strategy a problem.
+
+    It begins around the best start. Where the package says that a strategy has come to rest, it begins again there
+    with the first step size.
+    """
+
+    sigma: float = 0.5  # first step size, prior standard deviations
+    population: int = 0  # points a generation; 0: 4 + 3 ln d, rounded down (Hansen 2016, table 1)
+
+    def __post_init__(self):
+        if self.population != 0 and self.population < 4:
+            raise ValueError(f"population: wanted 0 or at least 4, got {self.population}")
+
+    def design(self, d: int) -> int:
+        return self._population(d)
+
+    def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
+        z = problem.starts
+        y = yield z
+        k, _, d = z.shape
+        best = z.gather(1, y.nan_to_num(-torch.inf).argmax(1)[:, None, None].expand(-1, -1, d))[:, 0].double().cpu()
+        strategies = [self._strategy(problem, best[i].numpy(), i) for i in range(k)]
+        while True:
+            asked = np.stack([[s.ask() for _ in range(s.population_size)] for s in strategies])  # (k, n, d)
+            points = problem.region.clip(torch.from_numpy(asked).to(z))
+            y = (yield points).double().cpu().numpy()
+            for i in (i for i in range(k) if np.isfinite(y[i]).all()):
+                strategies[i].tell([(z, -s) for z, s in zip(asked[i], y[i], strict=True)])
+                if strategies[i].should_stop():
+                    strategies[i] = self._strategy(problem, strategies[i].mean, i)
+
+    def _population(self, d: int) -> int:
+        return self.population or 4 + int(3 * np.log(d))
+
+    def _strategy(self, problem: Problem, mean: np.ndarray, i: int):
+        from cmaes import CMA
+
+        low, high = problem.region.bounds
+        bounds = torch.stack([low, high], 1).double().cpu().numpy()
+        seed = 1_000_003 * (problem.seed + 1) + i  # the problems draw differently
+        return CMA(mean, self.sigma, bounds=bounds, seed=seed % 2**32, population_size=self._population(len(mean)))

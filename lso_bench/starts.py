@@ -1,0 +1,73 @@
+"""Where a search begins."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench.errors import UsageError
+from lso_bench.space import Space
+from lso_bench.task import Task
+from vae.data import Dataset, binarise
+
+STARTS = {
+    "random": "draws from the prior",
+    "encoder": "the encoder's mean of the target, and further draws of q(z|target)",
+    "other": "the encoder's means of other targets",
+    "origin": "the mean of the prior",
+    "data": "the encoder's means of training samples",
+}
+
+
+def parse(text: str, has_targets: bool) -> tuple[str, int]:
+    """Name and number of codes: `random` is one code, `data:10` are ten to choose from.
+
+    Raises:
+        UsageError: no such start, or one that needs targets where there are none.
+    """
+    name, _, count = text.partition(":")
+    n = int(count) if count.isdecimal() else 0 if count else 1
+    if name not in STARTS or n < 1 or (name == "origin" and n > 1):
+        raise UsageError(f"No start {text!r}; wanted {', '.join(STARTS)}, several codes as data:10 (not of origin).")
+    if name in ("encoder", "other") and not has_targets:
+        raise UsageError(f"Start {text!r} wants a task with targets; there are random, origin, data.")
+    return name, n
+
+
+def check(starts: tuple[str, ...], has_targets: bool, instances: int) -> None:
+    """Refuse starts that cannot be run side by side.
+
+    Raises:
+        UsageError: says why.
+    """
+    parsed = [parse(s, has_targets) for s in starts]
+    if len({n for _, n in parsed}) > 1:
+        raise UsageError(f"Starts {', '.join(starts)} have different numbers of codes; run them one after the other.")
+    if len(set(starts)) < len(starts):
+        raise UsageError(f"A start stands twice in {', '.join(starts)}; for more random starts give more --seed.")
+    for name, n in parsed:
+        if name == "other" and n >= instances:
+            raise UsageError(f"Start other:{n} wants more than {n} instances, and the task has {instances}.")
+
+
+def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:
+    """m codes for each instance of `task`; what is drawn is drawn by `seed`.
+
+    Raises:
+        UsageError: no such start.
+    """
+    name, m = parse(text, task.has_targets)
+    seeded, i, device = torch.Generator().manual_seed(seed), task.instances, space.device
+    if name == "random":
+        return torch.randn(i, m, space.latent, generator=seeded).to(device)
+    if name == "origin":
+        return torch.zeros(i, 1, space.latent, device=device)
+    if name == "data":
+        chosen = data.train[torch.randint(len(data.train), (i * m,), generator=seeded)]
+        return space.posterior(binarise(chosen, seeded).to(device)).mean.unflatten(0, (i, m))
+    targets = task.targets()
+    assert targets is not None, "parse() refused it"
+    if name == "other":
+        return torch.stack([space.posterior(targets.roll(-j, 0)).mean for j in range(1, m + 1)], 1)
+    q = space.posterior(targets)
+    noise = torch.randn(i, m - 1, space.latent, generator=seeded).to(device)
+    return torch.cat([q.mean[:, None], q.mean[:, None] + q.stddev[:, None] * noise], 1)
