@@ -59,6 +59,9 @@ def run(
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.0, help="Of a run's search; then it ends.")] = None,
     joint: Annotated[bool, typer.Option("--joint", help="All problems stay until their mean has converged.")] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="The decoder by torch.compile; needs a C++ compiler.")
+    ] = False,
     arch: Arch = "small",
     latent: Latent = 32,
     device: Device = "auto",
@@ -105,7 +108,7 @@ def run(
     todo = [p for p in planned if p.spec not in store]
     if len(todo) < len(planned):
         _say(f"{len(planned) - len(todo)} of {len(planned)} runs are done already, in {results}.")
-    _execute(todo, store, data_dir, on, quiet)
+    _execute(todo, store, data_dir, on, quiet, compile)
     records = _chosen(store, {p.spec.key for p in planned})
     _print_comparison(records, [store], json, csv=False)
     from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
@@ -337,7 +340,7 @@ def _stop(how: str, status: int) -> None:
     sys.exit(status)
 
 
-def _execute(todo: list, store, data_dir: Path | None, device: str, quiet: bool) -> None:
+def _execute(todo: list, store, data_dir: Path | None, device: str, quiet: bool, compile: bool) -> None:
     from lso_bench.execute import execute
     from lso_bench.progress import shown
 
@@ -347,7 +350,7 @@ def _execute(todo: list, store, data_dir: Path | None, device: str, quiet: bool)
             state = f"{p.left} of {p.members} at their end, mean loss {p.mean_loss:.2f}"
             show(planned.spec.title, p.step, p.steps, state)
 
-        for record in execute(todo, store, data_dir, device, report):
+        for record in execute(todo, store, data_dir, device, report, compile):
             how = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
             _say(f"{record.spec.title}: {record.status}, {how}")
 

@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lso_bench.clock import Clock
-from lso_bench.errors import UsageError
 from lso_bench.search import Problem, Searcher
 from lso_bench.space import Space
 from lso_bench.spec import Spec
@@ -59,11 +58,7 @@ def drive(
     problem: Problem,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Search:
-    """Search until every problem has left, or steps, evaluations or seconds are spent. Those that left cost nothing.
-
-    Raises:
-        UsageError: the starts alone are more than the budget.
-    """
+    """Search until every problem has left, or steps, evaluations or seconds are spent. Those that left cost nothing."""
     clock, there = problem.clock, _There(task, instances)
     found = _nothing_yet(spec, problem.starts)
     generator, y, spent = searcher.search(problem), None, 0
@@ -112,8 +107,6 @@ def _affordable(spec: Spec, asked: int, spent: int) -> int:
     """How many of the points that the searcher asks for each problem its budget allows."""
     if spec.budget is None:
         return asked
-    if spent == 0 and spec.budget < asked:
-        raise UsageError(f"A start of {asked} codes wants a budget of as many evaluations, not {spec.budget}.")
     return min(asked, spec.budget - spent)
 
 

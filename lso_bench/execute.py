@@ -18,6 +18,7 @@ def execute(
     data_dir: Path | None = None,
     device: str = "cpu",
     report: Callable[[Planned, Progress], None] = lambda *_: None,
+    compile: bool = False,
 ) -> Iterator[Record]:
     """The record of each, one after the other in this process, published before it is given.
 
@@ -26,7 +27,7 @@ def execute(
     """
     for each in planned:
         try:
-            record = run(each.spec, each.checkpoint, data_dir, device, lambda p, each=each: report(each, p))
+            record = run(each.spec, each.checkpoint, data_dir, device, lambda p, each=each: report(each, p), compile)
         except (LsoBenchError, UnusableError):
             raise
         except Exception as error:  # whatever a plugin raises

@@ -35,8 +35,9 @@ def run(
     data_dir: Path | None = None,
     device: str = "cpu",
     report: Callable[[Progress], None] = lambda _: None,
+    compile: bool = False,
 ) -> Record:
-    """The record of `spec`, with the weights in the file `checkpoint`.
+    """The record of `spec`, with the weights in the file `checkpoint`; `compile`: the decoder by torch.compile.
 
     Raises:
         UsageError: searcher and task do not fit together.
@@ -53,7 +54,7 @@ def run(
     task = task.bind(data.test.to(device))
     instances = torch.arange(task.instances).repeat(len(spec.starts))  # of each member
     task_of_all = task.at(instances.to(device))
-    space = Space(vae.to(device), spec.decoding, task_of_all.targets(), spec.seeds.search)
+    space = Space(vae.to(device), spec.decoding, task_of_all.targets(), spec.seeds.search, compile)
     with torch.random.fork_rng():
         problem = _problem(spec, task, space, data, device)
         torch.manual_seed(spec.seeds.search)
@@ -61,7 +62,7 @@ def run(
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     counts = problem.counts | {"decodes": space.decodes}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
-    return _record(spec, task, space, instances, found, counts, seconds, hashes, device)
+    return _record(spec, task, space, instances, found, counts, seconds, hashes | _versions(device, compile), device)
 
 
 def _problem(spec: Spec, task: Task, space: Space, data: Dataset, device: str) -> Problem:
@@ -98,7 +99,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
         raise UsageError(f"Searcher {name!r} needs gradients, and {flat} gives none; choose cmaes, bo, turbo or sobol.")
     if searcher.bounded and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
-    design = searcher.design(spec.model.latent)
+    design = max(searcher.design(spec.model.latent), starts_of.parse(spec.starts[0], task.has_targets)[1])
     if spec.budget is not None and spec.budget < design:
         raise UsageError(f"Searcher {name!r} begins with {design} evaluations; --budget {spec.budget} is less.")
 
@@ -127,14 +128,14 @@ def _record(
     found: Search,
     counts: dict[str, int],
     seconds: dict[str, float],
-    hashes: dict,
+    versions: dict[str, Any],
     device: str,
 ) -> Record:
     starts = [s for s in spec.starts for _ in range(task.instances)]
     keys = pd.DataFrame({"start": starts, "instance": instances.tolist()})
     trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in found.trace)
     tensors = {"z": found.z, "z_met": found.thresholds.codes}
-    with torch.no_grad():
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         tensors["decoded"] = _bytes(space.decode(found.z.to(device).unsqueeze(1)).squeeze(1))
     if (targets := task.targets()) is not None:
         tensors["targets"] = _bytes(targets)
@@ -145,7 +146,7 @@ def _record(
         _members(starts, instances, found),
         evaluations | {"gradients": found.gradients} | counts,
         seconds,
-        _versions(device) | hashes,
+        versions,
         joint=dict(zip(spec.starts, _met(found.joint), strict=True)),
         trace=trace.reindex(columns=["step", "start", "instance", "loss"]),
         costs=pd.DataFrame(found.costs, columns=["step", "evaluations", "seconds"]),
@@ -173,11 +174,12 @@ def _met(thresholds: Thresholds) -> list[list[int | None]]:
     return [[step if step >= 0 else None for step in row] for row in thresholds.met.tolist()]
 
 
-def _versions(device: str) -> dict[str, Any]:
+def _versions(device: str, compiled: bool) -> dict[str, Any]:
     return {
         "lso_bench": lso_bench.__version__,
         "torch": str(torch.__version__),
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
+        "compiled": compiled,
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
     }

@@ -27,9 +27,17 @@ class Space:
         teacher: the image of each problem that `teacher` is given. Its part of the first layer does not depend on z
             and is computed once.
         seed: of the chance in `sample`.
+        compile: the decoder by torch.compile, on a GPU captured as a CUDA graph; worth it for long searches.
     """
 
-    def __init__(self, vae: VAE, decoding: str, teacher: Float[Tensor, "k 1 h w"] | None = None, seed: int = 0):
+    def __init__(
+        self,
+        vae: VAE,
+        decoding: str,
+        teacher: Float[Tensor, "k 1 h w"] | None = None,
+        seed: int = 0,
+        compile: bool = False,
+    ):
         self.vae = freeze(vae)
         self.latent = vae.arch.latent
         self.decoding = decoding
@@ -39,6 +47,10 @@ class Space:
             if teacher is None or not isinstance(decoder, PixelCNN):
                 raise ValueError("wanted a PixelCNN and a teacher image for each problem")
             self._given: Tensor = decoder.of_image(teacher)  # (k, c, h, w)
+        self._rest = decoder.rest if isinstance(decoder, PixelCNN) else decoder
+        if compile:
+            how = "reduce-overhead" if self.device.type == "cuda" else "default"
+            self._rest = torch.compile(self._rest, dynamic=True, mode=how)  # problems leave: many sizes of batch
         size, seeded = vae.arch.size, torch.Generator().manual_seed(seed)
         drawn = torch.rand(size, size, generator=seeded) if decoding == "sample" else torch.full((size, size), 0.5)
         self._ink = drawn.to(self.device)
@@ -65,9 +77,9 @@ class Space:
         decoder = self.vae.decoder
         if self.decoding == "teacher":
             assert isinstance(decoder, PixelCNN)
-            return decoder.rest(decoder.of_code(z) + self._given[whose]).sigmoid()
+            return self._rest(decoder.of_code(z) + self._given[whose]).sigmoid()
         if self.decoding == "mean":
-            return decoder(z).sigmoid()
+            return self._rest(z).sigmoid()
         return sample(self.vae, z, self._ink.expand(len(z), -1, -1))[0]
 
     def posterior(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:

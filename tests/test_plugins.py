@@ -242,6 +242,54 @@ def test_missing_file_is_named():
         plugins.build("task", "./nowhere.py")
 
 
+SHRINKING = '''"""Ever smaller random steps from the best point so far."""
+
+from dataclasses import dataclass
+from itertools import count
+
+import torch
+
+from lso_bench.search import Problem, Searcher
+
+
+@dataclass(frozen=True)
+class Shrinking(Searcher):
+    """A normal step from the best point so far, its size falling as 1 / sqrt(step)."""
+
+    sigma: float = 1.0  # first step size, prior standard deviations
+
+    def search(self, problem: Problem):
+        best = problem.starts[:, :1]  # (k, 1, d)
+        highest = (yield problem.starts)[:, :1]
+        for step in count(1):
+            z = problem.region.clip(best + self.sigma / step**0.5 * torch.randn_like(best))
+            y = yield z
+            best, highest = torch.where((y > highest)[..., None], z, best), torch.maximum(y, highest)
+'''
+
+
+def test_searcher_comes_in_by_a_path(tmp_path):
+    (tmp_path / "shrinking.py").write_text(SHRINKING)
+    text = f"{tmp_path}/shrinking.py:sigma=0.5"
+    best = torch.cat([y for _, y in search(text, 30)], 1).amax(1)
+    assert (best > search(text, 1)[0][1][:, 0] + 0.1).all()
+    assert plugins.source_hash(text)  # an edited searcher is another one
+
+
+def test_searcher_comes_in_by_an_entry_point(tmp_path, monkeypatch):
+    (tmp_path / "shrinkings.py").write_text(SHRINKING)
+    info = tmp_path / "shrinkings-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shrinkings\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[lso_bench.searchers]\nshrinking = shrinkings:Shrinking\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert plugins.build("searcher", "shrinking:sigma=0.3").sigma == 0.3 and "shrinking" in plugins.names("searcher")
+
+
+def test_searcher_in_the_guide_is_the_one_tested_here():
+    assert SHRINKING.strip() in (ROOT / "CONTRIBUTING.md").read_text()
+
+
 SPARSE = '''"""A VAE whose codes are drawn to the axes."""
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """One run: the search loop against an independent loop, budgets, seeds, failures."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from lso_bench.drive import drive
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.region import build
 from lso_bench.run import check_fit
-from lso_bench.search import Problem
+from lso_bench.search import Problem, Searcher
 from lso_bench.search.adam import Adam
+from lso_bench.search.cmaes import CMAES
+from lso_bench.search.sobol import Sobol
 from lso_bench.space import Space
 from lso_bench.spec import Seeds, Spec
 from tasks.reconstruction import Reconstruction
@@ -188,3 +191,135 @@ def test_run_refuses_weights_that_changed_since_it_was_planned(checkpoint):
 )
 def test_every_part_of_a_spec_changes_its_key(change):
     assert replace(SPEC, **change).key != SPEC.key == replace(SPEC).key
+
+
+class Scripted(Searcher):
+    """Yields what it is given; n points of the same value in every dimension at each step."""
+
+    bounded = False
+
+    def __init__(self, *steps):
+        self.steps = steps
+
+    def search(self, problem):
+        yield problem.starts
+        k, _, d = problem.starts.shape
+        for points in self.steps:
+            yield torch.tensor(points).view(1, -1, 1).expand(k, -1, d).clone()
+        while True:
+            yield torch.zeros(k, 1, d)
+
+
+def losses_at(*values):
+    """Of every member, at codes that have the same value in every dimension; (12, len(values))."""
+    space = Space(random_vae(TINY), "teacher", TASK.at(torch.arange(6).repeat(2)).targets())
+    z = torch.tensor(values).view(1, -1, 1).expand(12, -1, 4)
+    return -TASK.at(torch.arange(6).repeat(2)).score(space.decode(z))
+
+
+def test_result_of_a_searcher_that_does_not_descend_is_the_best_it_saw():
+    found = search(replace(SPEC, max_steps=4, thresholds=()), searcher=Scripted([0.5, 1.0], [3.0], [-2.0]))
+    seen = torch.cat([found.trace[0][1][:, None], losses_at(0.5, 1.0, 3.0, -2.0, 0.0)], 1)
+    torch.testing.assert_close(found.loss, seen.amin(1), rtol=1e-4, atol=1e-3)
+    assert torch.equal(found.loss, found.best) and found.evaluations.tolist() == [6] * 12
+
+
+def test_budget_cuts_the_last_batch():
+    found = search(replace(SPEC, budget=3, thresholds=()), searcher=Scripted([0.5, 1.0, 9.0]))
+    seen = torch.cat([found.trace[0][1][:, None], losses_at(0.5, 1.0)], 1)
+    torch.testing.assert_close(found.loss, seen.amin(1), rtol=1e-4, atol=1e-3)
+    assert found.evaluations.tolist() == [3] * 12 and set(found.stopped) == {"budget"}
+
+
+def test_searcher_that_is_finished_ends_its_problem_and_meets_the_thresholds():
+    found = search(replace(SPEC, max_steps=20), searcher=Scripted([0.5], [1.0], [torch.nan]))
+    assert set(found.stopped) == {"finished"} and found.evaluations.tolist() == [3] * 12
+    assert (found.thresholds.met == 5).all()  # the next look after step 3
+
+
+def test_patience_ends_what_does_not_improve():
+    found = search(replace(SPEC, max_steps=20, thresholds=(), patience=4), searcher=Scripted())
+    assert set(found.stopped) == {"patience"}
+    assert set(found.steps.tolist()) <= {4, 5}  # the origin is better than the start, or not
+
+
+def test_time_ends_a_run_after_the_step_that_used_it_up():
+    found = search(replace(SPEC, seconds=1e-9))
+    assert set(found.stopped) == {"time"} and found.evaluations.tolist() == [1] * 12
+
+
+def test_joint_stop_is_the_stop_of_the_mean():
+    spec = replace(SPEC, joint=True, max_steps=400, thresholds=(5.0, 1.0))
+    found = search(spec)
+    free = search(replace(spec, thresholds=(-1e9,), joint=False, max_steps=int(found.steps.max())))
+    curves = {step: loss.unflatten(0, (2, 6)).mean(1) for step, loss in free.trace}
+    looked = [s for s in range(0, int(found.steps.max()) + 1, 5) if s in curves]
+    for start in range(2):
+        for t, threshold in enumerate(spec.thresholds):
+            met = int(found.joint.met[start, t])
+            assert met > 0 and set(found.stopped) == {"converged"}
+            if met in curves and met - 5 in curves:
+                assert curves[met - 5][start] - curves[met][start] <= threshold + 1e-3
+            for a, b in pairwise(looked):
+                if b < met and b - a == 5:
+                    assert curves[a][start] - curves[b][start] > threshold - 1e-3
+
+
+def test_joint_keeps_every_problem_until_the_mean_has_converged():
+    found = search(replace(SPEC, joint=True, max_steps=400, thresholds=(5.0,)))
+    for start in range(2):
+        own = found.steps[6 * start : 6 * start + 6]
+        assert (own >= found.joint.met[start, 0]).all()
+
+
+def test_without_joint_the_mean_is_followed_only_while_all_are_there():
+    found = search(replace(SPEC, max_steps=400, thresholds=(5.0, 0.5)))
+    first_to_leave = int(found.steps.min())
+    assert (found.joint.met <= first_to_leave).all()
+
+
+def test_several_starts_of_a_problem_count_each_and_the_best_is_kept():
+    found = search(replace(SPEC, starts=("random:3", "data:3"), thresholds=(-1e9,)))
+    assert set(found.evaluations.tolist()) == {3 * 26} and found.gradients == 12 * 3 * 26
+
+
+@pytest.mark.parametrize(
+    ("change", "searcher", "says"),
+    [
+        ({"decoding": "mean"}, Adam(), "which is autoregressive"),
+        ({"decoding": "greedi"}, Adam(), "Did you mean 'greedy'"),
+        ({"decoding": "sample"}, Adam(), "needs gradients, and decoding 'sample' gives none"),
+        ({}, Sobol(), "wants a bounded region"),
+        ({"region": "box:3", "budget": 9}, CMAES(population=20), "begins with 20"),
+        ({"starts": ("random:3",), "budget": 2}, Adam(), "begins with 3"),
+        ({"starts": ("nowhere",)}, Adam(), "No start"),
+    ],
+)
+def test_specs_that_do_not_fit_are_refused(change, searcher, says):
+    with pytest.raises(UsageError, match=says):
+        check_fit(replace(SPEC, **change), TASK, searcher)
+
+
+@pytest.mark.parametrize("decoding", ["sample", "greedy"])
+def test_free_running_decodings_give_black_and_white_images_the_same_each_time(decoding):
+    space = Space(random_vae(TINY), decoding, seed=3)
+    z = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    x = space.decode(z)
+    assert x.shape == (2, 3, 1, 28, 28) and set(x.unique().tolist()) <= {0.0, 1.0}
+    assert torch.equal(x, space.decode(z)) and space.decodes == 12
+    assert torch.equal(x[:, 1:2], space.decode(z[:, 1:2]))  # whatever else is in the batch
+
+
+def test_chance_of_a_sample_belongs_to_the_search_seed():
+    z = torch.zeros(1, 1, 4)
+    a, b = (Space(random_vae(TINY), "sample", seed=s).decode(z) for s in (0, 1))
+    assert not torch.equal(a, b)
+
+
+def test_decoding_in_chunks_changes_nothing(monkeypatch):
+    space = Space(random_vae(TINY), "teacher", TASK.targets())
+    z = torch.randn(6, 5, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = space.decode(z)
+        monkeypatch.setattr("lso_bench.space.CHUNK", 7)
+        torch.testing.assert_close(space.decode(z), whole, rtol=1e-4, atol=1e-5)

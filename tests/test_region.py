@@ -1,0 +1,76 @@
+"""Where a search may look: what is inside, what fills it evenly, what is refused."""
+
+import math
+
+import pytest
+import torch
+
+from lso_bench.errors import UsageError
+from lso_bench.region import build, far, parse
+
+DRAWS = torch.linspace(0, 100, 101)[:, None] * torch.tensor([1.0, -2.0])  # quantiles are known
+
+
+def region(text, d=2):
+    return build(text, d, lambda: DRAWS)
+
+
+def test_box_clips_each_dimension():
+    torch.testing.assert_close(region("box:3").clip(torch.tensor([5.0, -1.0])), torch.tensor([3.0, -1.0]))
+
+
+def test_ball_clips_the_length_and_keeps_the_direction():
+    torch.testing.assert_close(region("ball:1").clip(torch.tensor([3.0, 4.0])), torch.tensor([0.6, 0.8]))
+    assert torch.equal(region("ball:10").clip(torch.zeros(2)), torch.zeros(2))
+
+
+def test_quantiles_bound_each_dimension_by_the_tails_of_the_aggregate_posterior():
+    low, high = region("quantiles:0.1").bounds
+    torch.testing.assert_close(low, torch.tensor([10.0, -180.0]))
+    torch.testing.assert_close(high, torch.tensor([90.0, -20.0]))
+
+
+def test_none_leaves_everything_and_has_no_bounds():
+    z = torch.tensor([1e6, -1e6])
+    assert torch.equal(region("none").clip(z), z)
+    with pytest.raises(ValueError, match="box:3"):
+        _ = region("none").bounds
+
+
+def test_uniform_points_of_the_cube_are_uniform_in_the_box():
+    u = torch.rand(20_000, 2, generator=torch.Generator().manual_seed(0))
+    z = region("box:3").spread(u)
+    torch.testing.assert_close(z.var(0), torch.full((2,), 3.0), rtol=0.05, atol=0)  # (2 * 3)^2 / 12
+
+
+@pytest.mark.parametrize("d", [1, 2, 32])
+def test_uniform_points_of_the_cube_are_uniform_in_the_ball(d):
+    u = torch.rand(20_000, d, generator=torch.Generator().manual_seed(0))
+    z = region("ball:2", d).spread(u)
+    length = z.norm(dim=-1)
+    assert length.max() <= 2 + 1e-6
+    share = (length / 2) ** d  # uniform on [0, 1] if the points are uniform in the ball
+    torch.testing.assert_close(
+        torch.quantile(share, torch.tensor([0.1, 0.5, 0.9])), torch.tensor([0.1, 0.5, 0.9]), atol=0.02, rtol=0
+    )
+    assert z.mean(0).abs().max() < 0.06
+
+
+def test_ends_of_the_cube_stay_finite_and_inside():
+    for text in ("box:3", "ball:3"):
+        z = region(text, 4).spread(torch.stack([torch.zeros(4), torch.ones(4)]))
+        assert z.isfinite().all() and (region(text, 4).clip(z) - z).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "text", ["bix:3", "box", "box:-1", "box:nan", "box:x", "ball:0", "quantiles:0.5", "none:3", ""]
+)
+def test_anything_else_is_refused_and_told_what_is_wanted(text):
+    with pytest.raises(UsageError, match="wanted none, box:"):
+        parse(text)
+
+
+def test_region_that_leaves_the_prior_behind_is_warned_of():
+    assert "far behind" in far("box:10", 32) and "5.7" in far("ball:20", 32)
+    assert not any(far(t, 32) for t in ("box:3", "ball:10", "none", "quantiles:0.01"))
+    assert math.isnan(parse("none")[1])
