@@ -73,6 +73,22 @@ def test_grid_of_seeds_and_dry_run(call, checkpoint, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_grid_of_searchers_regions_and_search_seeds(call, checkpoint, tmp_path):
+    more = ("--searcher", "cmaes,sobol", "--region", "box:1,box:10", "--search-seed", "0,1", "--budget", "20")
+    where = ("--starts", "random,data", "--decoding", "greedy")
+    done = call("run", "--model", "vae", "--task", "glyphs50:instances=3", "--latent", "4", *more, *where)
+    assert done.returncode == 0, done.stderr
+    assert "Region box:10 leaves the prior far behind" in done.stderr and "box:1 leaves" not in done.stderr
+    results = [json.loads(p.read_text()) for p in tmp_path.glob("results/runs/*/*/result.json")]
+    assert {
+        (r["spec"]["searcher"].split(":")[0], r["spec"]["region"], r["spec"]["seeds"]["search"]) for r in results
+    } == {(s, box, seed) for s in ("cmaes", "sobol") for box in ("box:1", "box:10") for seed in (0, 1)}
+    for r in results:
+        assert r["counts"]["evaluations"] == 6 * 20 and {m["stopped"] for m in r["members"]} == {"budget"}
+        assert r["versions"]["device"] == "cpu" and {"propose", "decode", "score", "total"} <= set(r["seconds"])
+        assert r["counts"]["decodes"] >= 6 * 20 and r["spec"]["seeds"]["init"] == 0
+
+
 def test_lists(call):
     assert "nevae_se" in call("list", "models").stdout
     assert "omniglot50" in call("list", "tasks").stdout
@@ -91,6 +107,18 @@ def test_lists(call):
         (("run", "--model", "vae,", "--task", "glyphs50"), ["names separated by commas"]),
         (("run", "--model", "vae", "--task", "glyphs50", "--protocol", "papr"), ["Did you mean 'paper'?"]),
         (("run", "--model", "vae", "--task", "glyphs50", "--device", "gpu"), ["No device 'gpu'"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--region", "bx:3"), ["No region 'bx:3'; wanted none, box:"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--starts", "here"), ["No start 'here'; wanted random"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--decoding", "greedi"), ["Did you mean 'greedy'?"]),
+        (
+            ("run", "--model", "vae", "--task", "glyphs50", "--searcher", "adam:lrr=1"),
+            ["no setting 'lrr'; there are lr"],
+        ),
+        (("run", "--model", "vae", "--task", "glyphs50", "--decoding", "sample"), ["needs gradients", "choose cmaes"]),
+        (
+            ("run", "--model", "vae", "--task", "glyphs50", "--searcher", "cmaes", "--budget", "3"),
+            ["begins with 8 evaluations; --budget 3"],
+        ),
         (("train", "--model", "vae", "--data", "omniglott"), ["Did you mean 'omniglot'?"]),
         (("train", "--model", "vae", "--data", "glyphs", "--precision", "fp16"), ["fp32 or bf16"]),
         (("train", "--model", "vae", "--data", "glyphs", "--capture", "--device", "cpu"), ["wants a CUDA device"]),

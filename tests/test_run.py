@@ -323,3 +323,20 @@ def test_decoding_in_chunks_changes_nothing(monkeypatch):
         whole = space.decode(z)
         monkeypatch.setattr("lso_bench.space.CHUNK", 7)
         torch.testing.assert_close(space.decode(z), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_captured_search_has_the_losses_of_the_plain_one():
+    image = TASK.targets().cuda()
+    task = Reconstruction("glyphs", 6, 0, image)
+    z = torch.randn(6, 1, 4, generator=torch.Generator().manual_seed(0)).cuda().requires_grad_()
+    gradients = []
+    for compiled in (False, True):
+        space = Space(random_vae(TINY).cuda(), "teacher", image, compile=compiled)
+        for problems in (torch.arange(6), torch.tensor([0, 2, 5]), torch.arange(6)):
+            z.grad = None
+            (-task.at(problems).score(space.decode(z[problems], problems.cuda())).sum()).backward()
+            gradients.append(z.grad.clone())
+    for plain, captured in zip(gradients[:3], gradients[3:], strict=True):
+        torch.testing.assert_close(plain, captured, rtol=1e-3, atol=1e-3)
