@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import torch
@@ -39,8 +39,8 @@ class Search:
     z: Float[Tensor, "k d"]  # where each ended
     loss: Float[Tensor, " k"]  # there
     best: Float[Tensor, " k"]  # the lowest of all
-    steps: Int[Tensor, " k"]  # taken by each
     best_step: Int[Tensor, " k"]  # and when it was found
+    steps: Int[Tensor, " k"]  # taken by each
     evaluations: Int[Tensor, " k"]  # of each
     stopped: list[str]  # why each ended
     gradients: int = 0
@@ -64,7 +64,7 @@ def drive(
     generator, y, spent = searcher.search(problem), None, 0
     for step in range(spec.max_steps + 1):
         with clock("propose"):
-            z = next(generator) if y is None else generator.send(y)
+            z = _asked(generator, y, problem.starts)
         n = _affordable(spec, z.shape[1], spent)
         _leave_finished(found, there, z, step)
         y = torch.full(z.shape[:2], torch.nan, device=z.device)
@@ -87,6 +87,20 @@ def drive(
         there.keep(stay)
     generator.close()
     return found
+
+
+def _asked(
+    generator: Generator[Tensor, Tensor, None], y: Tensor | None, starts: Float[Tensor, "k m d"]
+) -> Float[Tensor, "k n d"]:
+    """What the searcher wants scored; a generator that returns has no more to ask."""
+    try:
+        z = next(generator) if y is None else generator.send(y)
+    except StopIteration:
+        return torch.full_like(starts, torch.nan)
+    (k, _, d), shape = starts.shape, tuple(z.shape)
+    if len(shape) != 3 or (shape[0], shape[2]) != (k, d):
+        raise ValueError(f"the searcher yields points of shape {shape}; wanted ({k}, n, {d})")
+    return z
 
 
 class _There:

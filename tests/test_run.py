@@ -237,6 +237,25 @@ def test_searcher_that_is_finished_ends_its_problem_and_meets_the_thresholds():
     assert (found.thresholds.met == 5).all()  # the next look after step 3
 
 
+class Short(Scripted):
+    """Returns after its first points, or yields what has not the right shape."""
+
+    def search(self, problem):
+        yield problem.starts
+        if self.steps:
+            yield problem.starts[:, 0]
+
+
+def test_searcher_that_returns_is_finished():
+    found = search(searcher=Short())
+    assert set(found.stopped) == {"finished"} and found.evaluations.tolist() == [1] * 12
+
+
+def test_searcher_that_yields_another_shape_is_told_what_was_wanted():
+    with pytest.raises(ValueError, match=r"shape \(12, 4\); wanted \(12, n, 4\)"):
+        search(searcher=Short(True))
+
+
 def test_patience_ends_what_does_not_improve():
     found = search(replace(SPEC, max_steps=20, thresholds=(), patience=4), searcher=Scripted())
     assert set(found.stopped) == {"patience"}
