@@ -77,7 +77,10 @@ def search(text, steps, region="box:3", seed=0, spoilt=None, d=4, k=3):
     generator, y, seen = plugins.build("searcher", text).search(problem), None, []
     torch.manual_seed(seed)
     for step in range(steps):
-        z = next(generator) if y is None else generator.send(y)
+        try:
+            z = next(generator) if y is None else generator.send(y)
+        except StopIteration:
+            break
         off = z - peaks
         loss = (slopes * off.square()).sum(-1) + (off[..., :1] * off[..., 1:2]).sum(-1) + (off**4).sum(-1)
         if z.requires_grad and not z.isnan().all():

@@ -33,8 +33,9 @@ class Searcher(ABC):
     `search` yields n points for each of k problems, inside the region, and is sent their scores, for ever. The first
     points are the starts. A problem that has left (it converged, or a score was not finite) has NaN for scores from
     then on, and what is yielded for it is not looked at. A searcher that has no more to ask for a problem yields NaN
-    for it. Where `needs_gradient`, the points are leaves that require a gradient, and when the scores come, `.grad`
-    holds the gradient of **minus** the score: what a torch optimizer descends.
+    for it, and returns when it has no more to ask for any. Where `needs_gradient`, the points are leaves that require
+    a gradient, and when the scores come, `.grad` holds the gradient of **minus** the score: what a torch optimizer
+    descends.
     """
 
     needs_gradient: ClassVar[bool] = False

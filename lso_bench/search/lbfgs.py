@@ -56,8 +56,6 @@ class LBFGS(Searcher):
             work.join()
         if question is not None:
             raise question
-        while True:
-            yield torch.full((k, 1, d), torch.nan).to(problem.starts)
 
     def _minimise(self, first: np.ndarray, known: tuple, problem: Problem, asked: Queue, told: Queue) -> None:
         """SciPy's routine asks by calling a function, a searcher by yielding: a thread stands between."""
