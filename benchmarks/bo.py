@@ -1,0 +1,146 @@
+"""One step of Bayesian optimization on 50 problems: one batch, against a loop over BoTorch's own functions.
+
+    python benchmarks/bo.py [--problems 50] [--points 30] [--steps 3] [--threads 2] [--loop 5]
+    python benchmarks/bo.py --regret [--problems 8] [--evaluations 60]
+    python benchmarks/bo.py --points 500 --loop 0 --steps 1 --fit-steps 2
+
+A step fits the processes and maximises log expected improvement: (a) ours from nothing, as the first of a search,
+(b) ours from where the last step's fit ended, as all others, (c) `SingleTaskGP`, `fit_gpytorch_mll` and `optimize_acqf`
+with as many raw points and restarts, problem after problem, on `--loop` of the problems. By turns in this one process.
+Prints seconds a problem, the acquisition reached by (a) and (c), each on its own fit, and the memory at its highest.
+With `--regret` whole searches of both instead, on the same functions from the same points.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import resource
+import time
+from statistics import median
+
+import torch
+from botorch.acquisition import LogExpectedImprovement
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import SingleTaskGP
+from botorch.optim import optimize_acqf
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+from lso_bench import surrogate
+from lso_bench.region import build
+from lso_bench.search import Problem
+from lso_bench.search.bo import BO, raw_points
+
+OURS = BO()
+
+
+def valleys(z: Tensor, peaks: Tensor) -> Tensor:
+    """Scores of codes (k, n, d) in a box of 3: rugged valleys, no two problems alike."""
+    off = z - peaks
+    return -(off.square().sum(-1) + 2 * (1 - torch.cos(2 * off)).sum(-1)) / z.shape[-1]
+
+
+def batch(x: Tensor, y: Tensor, begin: Tensor, raw: Tensor, fit_steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The settings, the next points (k, d) and their acquisition."""
+    fitted = surrogate.fit(x, y, begin, fit_steps)
+    assert fitted.model is not None
+    acquisition = surrogate.log_ei(fitted.model, 1)
+    found = surrogate.maximise(acquisition, raw, OURS.restarts, OURS.polish_steps)
+    return fitted.settings, found[:, 0], acquisition(found[None])[0].detach()
+
+
+def single(x: Tensor, y: Tensor) -> tuple[Tensor, float]:
+    """One problem's next point and its acquisition, as BoTorch's users do it."""
+    scores = surrogate.standardised(y[None])[0]
+    gp = SingleTaskGP(x, scores[:, None], outcome_transform=None)
+    fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
+    cube = torch.stack([torch.zeros_like(x[0]), torch.ones_like(x[0])])
+    best = LogExpectedImprovement(gp, best_f=scores.max())
+    point, value = optimize_acqf(best, cube, q=1, num_restarts=OURS.restarts, raw_samples=OURS.raw)
+    assert value is not None
+    return point[0].detach(), float(value)
+
+
+def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int) -> None:
+    """Time one step of each way, by turns."""
+    torch.manual_seed(0)
+    x = torch.rand(k, n, d).double()
+    y = valleys(6 * x - 3, torch.rand(k, 1, d).double() * 4 - 2)
+    raw = raw_points(x, y, OURS.raw, 1, SobolEngine(d, scramble=True, seed=0), torch.Generator().manual_seed(0))
+    unknown = surrogate.unknown(k, d)
+    settings = batch(x[:, :-1], y[:, :-1], unknown, raw, fit_steps)[0]
+    seconds: dict[str, list[float]] = {"ours, from nothing": [], "ours, from the last fit": [], "loop": []}
+    reached, values = torch.empty(0), []
+    for _ in range(steps):
+        start = time.perf_counter()
+        reached = batch(x, y, unknown, raw, fit_steps)[2]
+        seconds["ours, from nothing"].append((time.perf_counter() - start) / k)
+        start = time.perf_counter()
+        batch(x, y, settings, raw, fit_steps)
+        seconds["ours, from the last fit"].append((time.perf_counter() - start) / k)
+        start = time.perf_counter()
+        values = [single(x[i], y[i])[1] for i in range(loop)]
+        if loop:
+            seconds["loop"].append((time.perf_counter() - start) / loop)
+    print(f"{k} problems (loop: {loop}), {n} points, d = {d}, {torch.get_num_threads()} threads, {steps} steps each")
+    for name, s in seconds.items():
+        if s:
+            ratio = f"{median(seconds['loop']) / median(s):8.1f} x" if loop else ""
+            print(f"{name:26}{median(s):9.4f} s a problem ({min(s):.4f} .. {max(s):.4f}){ratio}")
+    if loop:
+        gain = reached[:loop] - torch.tensor(values)
+        print(f"log EI, ours from nothing minus loop: {gain.median():.3f} ({gain.min():.3f} .. {gain.max():.3f})")
+    print(f"memory at its highest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+def regret(k: int, d: int, evaluations: int) -> None:
+    """Whole searches of both on the same functions from the same points."""
+    torch.manual_seed(0)
+    peaks, starts = torch.rand(k, 1, d) * 4 - 2, torch.randn(k, 1, d)
+    region = build("box:3", d, lambda: starts[:, 0])
+    search = OURS.search(Problem(starts, region))
+    z = next(search)
+    codes, began = [z], time.perf_counter()
+    while sum(c.shape[1] for c in codes) < evaluations:
+        z = search.send(valleys(z, peaks))
+        codes.append(z)
+    ours, spent = torch.cat(codes, 1), time.perf_counter() - began
+    theirs, began = ours[:, : OURS.initial], time.perf_counter()
+    while theirs.shape[1] < evaluations:
+        x, y = (theirs.double() + 3) / 6, valleys(theirs, peaks).double()
+        new = torch.stack([single(x[i], y[i])[0] for i in range(k)]).float()
+        theirs = torch.cat([theirs, (6 * new - 3)[:, None]], 1)
+    print(f"{k} problems, d = {d}, {evaluations} evaluations, {OURS.initial} of them the same; 0 is the optimum")
+    for name, found, took in (("ours", ours, spent), ("loop", theirs, time.perf_counter() - began)):
+        best = -valleys(found, peaks).amax(1)
+        q = torch.quantile(best, torch.tensor([0.25, 0.5, 0.75])).tolist()
+        print(f"{name:6} regret: median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; {took:.0f} s")
+    better = (valleys(ours, peaks).amax(1) > valleys(theirs, peaks).amax(1)).sum()
+    print(f"ours is the better in {better} of {k}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=int, default=50)
+    parser.add_argument("--points", type=int, default=30)
+    parser.add_argument("--latent", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--loop", type=int, default=5)
+    parser.add_argument("--fit-steps", type=int, default=OURS.fit_steps)
+    parser.add_argument("--regret", action="store_true")
+    parser.add_argument("--evaluations", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    if given.regret:
+        regret(given.problems, given.latent, given.evaluations)
+    else:
+        step(given.problems, given.points, given.latent, given.steps, given.loop, given.fit_steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Bayesian optimization: a Gaussian process says where an improvement is to be expected."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+from lso_bench.search import Problem, Searcher
+
+LEADERS = 5  # best points seen, near which the acquisition is tried too
+NEAR = 0.05  # standard deviation of the steps from the best points, of a side of the region
+
+
+@dataclass(frozen=True)
+class BO(Searcher):
+    """BoTorch's Gaussian process and log expected improvement, all problems in one batch (`lso_bench.surrogate`).
+
+    Begins with the starts and a scrambled Sobol sequence, the same for every problem. A problem whose process cannot be
+    fitted gets a Sobol point instead in that step, counted as `fallbacks`.
+    """
+
+    initial: int = 20  # evaluations before the first process, the starts among them
+    q: int = 1  # points a step; several by qLogEI
+    raw: int = 128  # points tried before the acquisition's line searches, half of them near the best seen
+    restarts: int = 4  # line searches of the acquisition, from the best of those
+    fit_steps: int = 20  # most steps of L-BFGS that fit a process anew, from where the last fit ended
+    polish_steps: int = 40  # most steps of L-BFGS on the acquisition
+
+    def design(self, d: int) -> int:
+        return self.initial
+
+    def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
+        from lso_bench import surrogate
+
+        z = problem.starts
+        y = yield z
+        k, m, d = z.shape
+        engine = SobolEngine(d, scramble=True, seed=problem.seed)
+        if m < self.initial:
+            more = problem.region.spread(engine.draw(self.initial - m).to(z)).expand(k, -1, -1)
+            z, y = torch.cat([z, more], 1), torch.cat([y, (yield more)], 1)
+        low, high = problem.region.bounds
+        settings, seeded = surrogate.unknown(k, d), torch.Generator().manual_seed(problem.seed)
+        while True:
+            u, seen = ((z - low) / (high - low)).cpu().double(), y.cpu().double()
+            new = engine.draw(self.q).double().expand(k, -1, -1).clone()
+            raw = raw_points(u, seen, self.raw, self.q, engine, seeded)
+            there = seen.isfinite().all(1).nonzero()[:, 0]
+            if len(there):
+                with problem.clock("fit"):
+                    fitted = surrogate.fit(u[there], seen[there], settings[there], self.fit_steps)
+                settings[there], of = fitted.settings, there[fitted.fitted]
+                if fitted.model is not None:
+                    acquisition = surrogate.log_ei(fitted.model, self.q)
+                    new[of] = surrogate.maximise(acquisition, raw[:, of], self.restarts, self.polish_steps)
+                problem.counts["fallbacks"] = problem.counts.get("fallbacks", 0) + len(there) - len(of)
+            asked = problem.region.clip(low + new.to(z) * (high - low))
+            z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
+
+
+def raw_points(
+    u: Float[Tensor, "k n d"],
+    y: Float[Tensor, "k n"],
+    count: int,
+    q: int,
+    engine: SobolEngine,
+    seeded: torch.Generator,
+) -> Float[Tensor, "r k q d"]:
+    """Of the unit cube: half spread evenly, the same for all problems, half steps from the best points of each."""
+    k, _, d = u.shape
+    half = count // 2
+    even = engine.draw((count - half) * q).double().view(-1, 1, q, d).expand(-1, k, -1, -1)
+    best = y.nan_to_num(-torch.inf).topk(min(LEADERS, y.shape[1]), 1).indices  # (k, 5)
+    at = best.gather(1, torch.randint(best.shape[1], (k, half * q), generator=seeded))
+    centre = u.gather(1, at[..., None].expand(-1, -1, d)).unflatten(1, (half, q)).transpose(0, 1)  # (half, k, q, d)
+    noise = NEAR * torch.randn(half, k, q, d, generator=seeded).double()
+    return torch.cat([even, (centre + noise).clamp(0, 1)])

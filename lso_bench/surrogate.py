@@ -1,0 +1,249 @@
+"""Gaussian processes of many independent problems, fitted and searched as one batch.
+
+Each problem has its own lengthscales, noise and mean, its own line search while they are fitted, and its own while its
+acquisition is maximised; only the arithmetic is shared. Nothing is copied over restarts, so that 50 problems of 500
+points take no more memory than their kernel matrices.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from botorch.acquisition import AcquisitionFunction, LogExpectedImprovement, qLogExpectedImprovement
+from botorch.models import SingleTaskGP
+from botorch.models.model import Model
+from botorch.optim.batched_lbfgs_b import fmin_l_bfgs_b_batched
+from botorch.posteriors import GPyTorchPosterior
+from botorch.sampling import SobolQMCNormalSampler
+from botorch.settings import validate_input_scaling
+from gpytorch.distributions import MultivariateNormal
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from jaxtyping import Bool, Float, Int
+from linear_operator.utils.cholesky import psd_safe_cholesky
+from linear_operator.utils.errors import NanError, NotPSDError
+from torch import Tensor
+
+ENTRIES = 4_000_000  # of kernel matrices that are worked on together, 32 MB each; what does not fit is done in parts
+JITTER = 1e-6  # added to the diagonal where a joint posterior is drawn from
+SAMPLES = 128  # of the outcomes of several points, for qLogEI
+FAILURES = (NanError, NotPSDError, torch.linalg.LinAlgError)
+
+
+class Surrogates(Model):
+    """The posteriors of a fitted processes, as one BoTorch model of batch shape (a)."""
+
+    def __init__(self, gps: SingleTaskGP):
+        super().__init__()
+        self.gps: Any = gps.eval()
+        self.x: Float[Tensor, "a n d"] = self.gps.train_inputs[0]
+        with torch.no_grad():
+            noise = self.gps.likelihood.noise.unsqueeze(-1) * torch.eye(self.x.shape[1]).to(self.x)
+            self.root = torch.linalg.cholesky(self.gps.covar_module(self.x).to_dense() + noise)  # (a, n, n)
+            rest = self.gps.train_targets - self.gps.mean_module(self.x)
+            self.weights = torch.cholesky_solve(rest.unsqueeze(-1), self.root)
+
+    @property
+    def num_outputs(self) -> int:
+        return 1
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        return self.x.shape[:1]
+
+    def posterior(self, X: Float[Tensor, "*r a q d"], *_, **__) -> GPyTorchPosterior:  # noqa: N803, BoTorch's name
+        """Of q points jointly. Source: Rasmussen & Williams 2006, algorithm 2.1."""
+        *r, a, q, d = X.shape
+        points = X.reshape(-1, a, q, d).transpose(0, 1).flatten(1, 2)  # (a, r q, d)
+        cross = self.gps.covar_module(self.x, points).to_dense()  # (a, n, r q)
+        mean = self.gps.mean_module(points) + (cross.transpose(1, 2) @ self.weights).squeeze(-1)
+        half = torch.linalg.solve_triangular(self.root, cross, upper=False).unflatten(2, (-1, q)).transpose(1, 2)
+        inside = points.unflatten(1, (-1, q))  # (a, r, q, d)
+        covariance = self._kernel(inside) - half.transpose(-1, -2) @ half  # (a, r, q, q)
+        mean = mean.unflatten(1, (-1, q)).transpose(0, 1).reshape(*r, a, q)
+        covariance = covariance.transpose(0, 1).reshape(*r, a, q, q)
+        return GPyTorchPosterior(MultivariateNormal(mean, covariance + JITTER * torch.eye(q).to(X)))
+
+    def part(self, problems: Int[Tensor, " b"]) -> "Surrogates":
+        """Those of these problems."""
+        gps = _processes(self.x[problems], self.gps.train_targets[problems])
+        _set(gps, _get(self.gps)[problems])
+        return Surrogates(gps)
+
+    @property
+    def lengthscales(self) -> Float[Tensor, "a d"]:
+        return self.gps.covar_module.lengthscale.detach().squeeze(-2)
+
+    def _kernel(self, points: Float[Tensor, "a r q d"]) -> Float[Tensor, "a r q q"]:
+        """Of the points of each group among themselves."""
+        if points.shape[2] == 1:  # stationary, and its diagonal need not be computed
+            return (
+                self.gps.covar_module(points[:, 0], diag=True)
+                .unsqueeze(-1)
+                .unsqueeze(-1)
+                .expand(-1, points.shape[1], 1, 1)
+            )
+        whole = [self.gps.covar_module(points[:, i]).to_dense() for i in range(points.shape[1])]
+        return torch.stack(whole, 1)
+
+
+def unknown(k: int, d: int) -> Float[Tensor, "k p"]:
+    """Settings of k processes of which nothing is known: noise, mean and d lengthscales."""
+    return torch.full((k, 2 + d), torch.nan).double()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fitted processes, of the problems that could be fitted."""
+
+    model: Surrogates | None  # of those in `fitted`; None where there is none
+    fitted: Bool[Tensor, " a"]
+    settings: Float[Tensor, "a p"]  # of all: where the next fit begins
+
+
+def fit(x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], begin: Float[Tensor, "a p"], steps: int) -> Fit:
+    """The most likely processes (MAP) for points in the unit cube, one a problem; scores are standardised first.
+
+    Kernel and priors are BoTorch's defaults: squared exponential, a lengthscale a dimension with a log-normal prior
+    that grows as sqrt(d) (Hvarfner, Hellsten & Nardi 2024, arXiv 2402.02229). Each problem takes at most `steps` steps
+    of L-BFGS from `begin`; where that is NaN five times as many, from where BoTorch begins. One that cannot be fitted,
+    alone and with jitter, is left out.
+    """
+    x, y = x.double(), standardised(y.double())
+    size = max(1, ENTRIES // x.shape[1] ** 2)
+    of = list(torch.arange(len(x)).split(size))
+    parts = [_fit_part(x[i], y[i], begin[i], steps * (5 if begin[i].isnan().any() else 1)) for i in of]
+    settings, fitted = (torch.cat(p) for p in zip(*parts, strict=True))
+    if not fitted.any():
+        return Fit(None, fitted, settings)
+    gps = _processes(x[fitted], y[fitted])
+    _set(gps, settings[fitted])
+    return Fit(Surrogates(gps), fitted, settings)
+
+
+def standardised(y: Float[Tensor, "a n"]) -> Float[Tensor, "a n"]:
+    """Mean 0 and standard deviation 1; all the same become 0."""
+    spread = y.std(1, keepdim=True)
+    return (y - y.mean(1, keepdim=True)) / torch.where(spread > 1e-12, spread, 1.0)
+
+
+def log_ei(model: Surrogates, q: int) -> AcquisitionFunction:
+    """Log expected improvement over the best of each problem (Ament et al. 2023, arXiv 2310.20708)."""
+    best = model.gps.train_targets.amax(1)
+    if q == 1:
+        return LogExpectedImprovement(model, best_f=best.unsqueeze(-1))
+    return qLogExpectedImprovement(model, best, sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=0))
+
+
+def draws(model: Surrogates, u: Float[Tensor, "a c d"], noise: Float[Tensor, "a c q"]) -> Float[Tensor, "a c q"]:
+    """q functions of each posterior, at c points: the standard normal `noise` given their joint distribution."""
+    found = []
+    for i in torch.arange(len(u)).split(max(1, ENTRIES // u.shape[1] ** 2)):
+        joint = model.part(i).posterior(u[i]).distribution
+        root = psd_safe_cholesky(joint.covariance_matrix)
+        found.append(joint.mean.unsqueeze(-1) + root @ noise[i])
+    return torch.cat(found)
+
+
+def maximise(
+    acquisition: AcquisitionFunction, raw: Float[Tensor, "r a q d"], restarts: int, steps: int
+) -> Float[Tensor, "a q d"]:
+    """For each problem the best points in the unit cube: L-BFGS from the best `restarts` of its `raw` ones."""
+    with torch.no_grad():
+        size = max(1, 10 * ENTRIES // (raw.shape[1] * raw.shape[2] * _points(acquisition)))
+        values = torch.cat([acquisition(part) for part in raw.split(size)])  # (r, a)
+    chosen = values.topk(min(restarts, len(raw)), 0).indices  # (s, a)
+    begin = raw.gather(0, chosen[..., None, None].expand(-1, -1, *raw.shape[2:]))  # (s, a, q, d)
+
+    def loss(flat: Tensor) -> tuple[Tensor, Tensor]:
+        z = flat.detach().clone().requires_grad_()
+        values = -acquisition(z.view_as(begin)).flatten()
+        return values.detach(), torch.autograd.grad(values.sum(), z)[0]
+
+    flat = begin.flatten(0, 1).flatten(1)
+    ends = _minimised(loss, flat, [(0.0, 1.0)] * flat.shape[1], steps).view_as(begin)
+    with torch.no_grad():
+        best = acquisition(ends).argmax(0)  # (a)
+    return ends[best, torch.arange(len(best))]
+
+
+def _points(acquisition: AcquisitionFunction) -> int:
+    model = acquisition.model
+    assert isinstance(model, Surrogates)
+    return model.x.shape[1]
+
+
+Slopes = Callable[[Tensor], tuple[Tensor, Tensor]]  # b points of p variables to b values and their gradients
+
+
+def _minimised(loss: Slopes, begin: Float[Tensor, "b p"], bounds: list[tuple], steps: int) -> Float[Tensor, "b p"]:
+    """Of b independent functions, given together, each where its own L-BFGS-B ends."""
+    last = begin.clone()
+
+    def asked(x: np.ndarray, batch_indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        last[batch_indices] = torch.from_numpy(x).to(last)
+        values, slopes = loss(last)
+        return values[batch_indices].cpu().numpy(), slopes[batch_indices].cpu().numpy()
+
+    found, _, _ = fmin_l_bfgs_b_batched(asked, begin.cpu().numpy(), bounds, maxiter=steps, pass_batch_indices=True)
+    return torch.from_numpy(found).to(begin)
+
+
+def _fit_part(
+    x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], begin: Float[Tensor, "a p"], steps: int
+) -> tuple[Float[Tensor, "a p"], Bool[Tensor, " a"]]:
+    """Settings, and which of them are good; where the batch fails, one problem after the other."""
+    gps = _processes(x, y)
+    first = torch.where(begin.isnan(), _get(gps), begin)
+    try:
+        if not (x.isfinite().all() and y.isfinite().all()):
+            raise NanError
+        found = _minimised(_misfit(gps), first, _bounds(gps), steps)
+        _set(gps, found)
+        Surrogates(gps)
+        good = found.isfinite().all(1)
+        return torch.where(good[:, None], found, _get(_processes(x, y))), good
+    except FAILURES:
+        if len(x) == 1:
+            return _get(_processes(x, y)), torch.zeros(1, dtype=torch.bool)
+        each = [_fit_part(x[i : i + 1], y[i : i + 1], first[i : i + 1], steps) for i in range(len(x))]
+        settings, good = zip(*each, strict=True)
+        return torch.cat(settings), torch.cat(good)
+
+
+def _processes(x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"]) -> SingleTaskGP:
+    with validate_input_scaling(False):  # scores that are all the same cannot be standardised
+        return SingleTaskGP(x, y.unsqueeze(-1), outcome_transform=None).to(x)
+
+
+def _misfit(gps: Any) -> Slopes:
+    """Minus the log posterior density of each problem's settings, divided by its points; and its gradient."""
+    likelihood: Any = ExactMarginalLogLikelihood(gps.likelihood, gps)
+    gps.train()
+
+    def loss(settings: Tensor) -> tuple[Tensor, Tensor]:
+        _set(gps, settings)
+        gps.zero_grad()
+        values = -likelihood(gps(*gps.train_inputs), gps.train_targets)
+        values.sum().backward()
+        slope = torch.cat([p.grad.flatten(1) if p.ndim > 1 else p.grad[:, None] for p in gps.parameters()], 1)
+        return values.detach(), slope
+
+    return loss
+
+
+def _get(gps: SingleTaskGP) -> Float[Tensor, "a p"]:
+    return torch.cat([p.detach().reshape(gps.batch_shape[0], -1) for p in gps.parameters()], 1)
+
+
+def _set(gps: SingleTaskGP, settings: Float[Tensor, "a p"]) -> None:
+    sizes = [p[0].numel() for p in gps.parameters()]
+    for p, values in zip(gps.parameters(), settings.split(sizes, 1), strict=True):
+        p.data = values.reshape(p.shape).clone()
+
+
+def _bounds(gps: SingleTaskGP) -> list[tuple[float | None, float | None]]:
+    """Of each setting, from the model's own constraints."""
+    limits = {name.removesuffix("_constraint"): c.lower_bound.item() for name, c in gps.named_constraints()}
+    return [(limits.get(name), None) for name, p in gps.named_parameters() for _ in range(p[0].numel())]
