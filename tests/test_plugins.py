@@ -1,5 +1,6 @@
 """One contract kit a plugin kind, run over every plugin that is found; and the ways in."""
 
+import os
 import pickle
 from dataclasses import fields
 from importlib.util import find_spec
@@ -100,7 +101,8 @@ def steps_of(text):
     return {"bo": 6, "turbo": 8, "saasbo": 3}.get(text.partition(":")[0], 30)
 
 
-SLOW = {"saasbo": pytest.mark.skipif(find_spec("pyro") is None, reason="needs the extra saasbo")}
+WITHOUT = not os.environ.get("LSO_BENCH_SLOW") or find_spec("numpyro") is None
+SLOW = {"saasbo": pytest.mark.skipif(WITHOUT, reason="takes an hour: LSO_BENCH_SLOW=1, with the extra saasbo")}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in plugins.names("searcher")])

@@ -30,9 +30,9 @@ class SAASBO(Searcher):
     restarts: int = 4  # line searches of the acquisition
 
     def __post_init__(self):
-        if find_spec("pyro") is None:
+        if find_spec("numpyro") is None:
             raise UsageError(
-                "Searcher 'saasbo' needs Pyro: pip install 'lso-bench[saasbo]', or choose 'bo' or 'turbo'."
+                "Searcher 'saasbo' needs NumPyro: pip install 'lso-bench[saasbo]', or choose 'bo' or 'turbo'."
             )
 
     def design(self, d: int) -> int:
