@@ -33,7 +33,7 @@ def interval(resampled: Float[np.ndarray, " r"]) -> Interval:
     return low, high
 
 
-def order_statistics(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]) -> dict[str, float]:
+def order_statistics(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]) -> dict[str, int | float]:
     """n; how many have no finite value (censored); median and its interval, quartiles, mean of all but the undefined.
 
     A censored search is infinite: longer than any that ended. Then there is no mean.
@@ -70,7 +70,7 @@ def _medians(ordered: Float[np.ndarray, " n"], times: Float[np.ndarray, "r n"]) 
 
 def ratio(
     over: Float[np.ndarray, " n"], under: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]
-) -> dict[str, float]:
+) -> dict[str, int | float]:
     """sum(over) / sum(under): a share, or what a success costs; infinite where there is nothing under."""
     unique, of = np.unique(instances, return_inverse=True)
     a, b = (np.bincount(of, x, minlength=len(unique)) for x in (over, under))

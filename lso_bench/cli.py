@@ -378,13 +378,13 @@ def _chosen(store, keys: set[str]) -> list:
 
 def _print_comparison(records: list, stores: list, json: bool, csv: bool, targets: str = "task"):
     from lso_bench.compare import compare as comparison_of
-    from lso_bench.report import tables
+    from lso_bench.report import export, tables
 
     home = {r.spec.key: s for s in stores for r in records if r.spec in s}
     unique = list({r.spec.key: r for r in records}.values())
     found = comparison_of(unique, lambda s: home[s.key], "model" if targets == "model" else "task")
     if json or csv:
-        print(tables.as_json(found) if json else tables.as_csv(found))
+        print(export.as_json(found) if json else export.as_csv(found))
     else:
         _out().print(tables.terminal(found))
     return found

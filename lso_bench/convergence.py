@@ -48,7 +48,7 @@ def by_threshold(own: pd.DataFrame) -> Iterator[dict]:
     for start, these in by_start(own):
         for t in thresholds(own):
             steps = these[f"met {t:g}"].dropna()
-            found = order_statistics(steps.to_numpy(), these.instance[steps.index].to_numpy())
+            found = order_statistics(steps.to_numpy(float), these.instance[steps.index].to_numpy())
             yield {"measure": "iterations", "start": start, "threshold": t} | found
 
 
@@ -122,7 +122,7 @@ def to_targets(own: pd.DataFrame, found: Hits) -> Iterator[dict]:
     yield from ecdf(found.at["evaluations"][own.index], own.instance.to_numpy())
 
 
-def running_time(at: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, float]:
+def running_time(at: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:
     """aRT: infinite where no search reached the target."""
     reached = np.isfinite(at)
     found = ratio(np.where(reached, at, spent), reached.astype(float), instances)
@@ -135,7 +135,7 @@ def ecdf(at: Float[np.ndarray, "n f"], instances: np.ndarray) -> Iterator[dict]:
     if not len(finite):
         within = np.ones(1)
     else:
-        within = np.unique(np.geomspace(max(finite.min(), 1), max(finite.max(), 1), 40).round())
+        within = np.unique(np.ceil(np.geomspace(max(finite.min(), 1), max(finite.max(), 1), 40)))
     for x in within:
         share = ratio((at <= x).sum(axis=1).astype(float), np.full(len(at), float(at.shape[1])), instances)
         yield {"measure": "ecdf", "within": x, "n": at.size, "censored": int((at > x).sum())} | share

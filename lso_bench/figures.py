@@ -31,18 +31,26 @@ def distance(path: Path, title: str, rows: pd.DataFrame) -> bool:
     for axis, (key, own) in zip(axes, panels, strict=False):
         how, kind = cast(tuple[str, str], key)
         for model, line in own.groupby("model", sort=False):
-            x = [limits.index(t) if t in limits else len(limits) for t in line.threshold]
-            order = np.argsort(x)
-            low, middle, high = (line[c].clip(lower=SMALLEST).to_numpy()[order] for c in ("q25", "median", "q75"))
-            colour, places = colour_of(str(model)), np.array(x)[order]
-            axis.plot(places, middle, "o-", color=colour, label=model, markersize=4)
-            axis.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+            _distances(axis, str(model), line, limits)
         axis.set(yscale="log", xlabel="stopping threshold (change of the loss)")
         axis.set_xticks(range(len(limits) + 1), [*(f"{t:g}" for t in limits), "end"], fontsize=8)
         axis.set_title(f"{how}: {kind}", fontsize=9)
     axes[0].set_ylabel("squared distance of the codes")
     axes[0].legend(fontsize=8)
-    return _finish(figure, path, f"{title}\nmedian and quartiles over the pairs that met the threshold")
+    return _finish(
+        figure, path, f"{title}\nmedian and quartiles over the pairs that met the threshold; end: of all pairs"
+    )
+
+
+def _distances(axis: Any, model: str, line: pd.DataFrame, limits: list[float]) -> None:
+    """Broken where no pair met a threshold; the end, which is of all pairs, stands apart."""
+    by = line.set_index("threshold")[["q25", "median", "q75"]].clip(lower=SMALLEST)
+    low, middle, high = by.reindex(limits).to_numpy().T
+    colour, x = colour_of(model), np.arange(len(limits))
+    axis.plot(x, middle, "o-", color=colour, label=model, markersize=4)
+    axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    q25, median, q75 = line.loc[line.threshold.isna(), ["q25", "median", "q75"]].clip(lower=SMALLEST).to_numpy()[0]
+    axis.errorbar(len(limits), median, [[median - q25], [q75 - median]], fmt="D", markersize=4, capsize=3, color=colour)
 
 
 def ecdf(path: Path, title: str, rows: pd.DataFrame) -> bool:
@@ -63,7 +71,10 @@ def ecdf(path: Path, title: str, rows: pd.DataFrame) -> bool:
 
 
 def variance(path: Path, title: str, rows: pd.DataFrame) -> bool:
-    """Variance of the final loss when one factor changes alone: its root, with 95 % intervals; a panel a searcher."""
+    """Variance of the final loss when one factor changes alone: its root, with 95 % intervals; a panel a searcher.
+
+    Points, no bars: factors differ by powers of ten, and on a logarithmic axis a bar's length says nothing.
+    """
     factors = [f for f in FACTORS if (rows.loc[rows.measure == f"variance:{f}", "estimate"] > 0).any()]
     own = cast(pd.DataFrame, rows[rows.measure.isin([f"variance:{f}" for f in factors]) & (rows.estimate > 0)])
     if own.empty:
@@ -76,14 +87,16 @@ def variance(path: Path, title: str, rows: pd.DataFrame) -> bool:
             mine = panel[panel.model == model].set_index("measure")
             there = [f for f in factors if f"variance:{f}" in mine.index]
             roots = np.sqrt(mine.loc[[f"variance:{f}" for f in there], ["estimate", "low", "high"]].clip(lower=0))
-            x = np.array([factors.index(f) for f in there]) + (i - (len(models) - 1) / 2) * 0.8 / len(models)
-            axis.bar(x, roots.estimate, 0.8 / len(models), color=colour_of(model), label=model)
-            _whiskers(axis, x, roots)
+            x = np.array([factors.index(f) for f in there]) + (i - (len(models) - 1) / 2) * 0.6 / len(models)
+            reach = [(roots.estimate - roots.low).clip(lower=0), (roots.high - roots.estimate).clip(lower=0)]
+            marks: dict[str, Any] = {"fmt": MARKERS[i % len(MARKERS)], "capsize": 3, "color": colour_of(model)}
+            axis.errorbar(x, roots.estimate, np.nan_to_num(reach), label=model, **marks)
         axis.set_xticks(range(len(factors)), [f.replace(" and ", "\nand ") for f in factors], fontsize=8)
-        axis.set(yscale="log")
+        axis.set(yscale="log", xlim=(-0.6, len(factors) - 0.4))
+        axis.grid(axis="y", alpha=0.3)
         axis.set_title(str(how), fontsize=9)
     axes[0].set_ylabel("root of the variance (loss)")
-    _legend(figure, axes)
+    axes[0].legend(fontsize=8)
     return _finish(figure, path, f"{title}\nvariance of the final loss when one factor changes alone, 95 % interval")
 
 
@@ -126,20 +139,6 @@ def _panels(count: int, height: float = 3.6) -> tuple[Any, list[Any]]:
     for axis in axes.flat[count:]:
         axis.axis("off")
     return figure, [*axes.flat]
-
-
-def _whiskers(axis: Any, x: np.ndarray, roots: pd.DataFrame) -> None:
-    """95 % intervals, where there are some."""
-    there = roots.low.notna().to_numpy()
-    low, high = (roots.estimate - roots.low).clip(lower=0), (roots.high - roots.estimate).clip(lower=0)
-    reach = np.array([low, high])[:, there]
-    axis.errorbar(x[there], roots.estimate[there], reach, fmt="none", ecolor="black", elinewidth=0.8, capsize=2)
-
-
-def _legend(figure: Any, axes: list[Any]) -> None:
-    """One for all panels, of what any of them shows."""
-    named = {label: h for a in axes for h, label in zip(*a.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), fontsize=8, loc="outside lower center", ncols=min(len(named), 6))
 
 
 def _finish(figure: Any, path: Path, title: str) -> bool:

@@ -90,7 +90,7 @@ def between_starts(own: pd.DataFrame, found: Codes) -> Iterator[dict]:
             yield {"measure": "distance", "start": kind, "threshold": t} | order_statistics(apart, instances)
 
 
-def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, float]:
+def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
     """The share of pairs with the same code and the same loss, within BASIN_DISTANCE a dimension and BASIN_GAP.
 
     Where it is all or none, resampling gives no interval: then Clopper and Pearson's for so many instances.

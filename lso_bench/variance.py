@@ -54,7 +54,7 @@ def _rows(name: str, n: int, found: np.ndarray | None, whole: np.ndarray | None)
         yield {"measure": f"variance share:{name}", "n": n} | _estimate(share)
 
 
-def _estimate(found: np.ndarray | None) -> dict[str, float]:
+def _estimate(found: np.ndarray | None) -> dict[str, int | float]:
     if found is None:
         return dict.fromkeys(("estimate", "low", "high"), np.nan)
     low, high = interval(found[1:]) if len(found) > 1 else NONE
@@ -89,9 +89,11 @@ def _effect_of_target(design: pd.DataFrame, others: list[str]) -> Float[np.ndarr
     there, y = (~np.isnan(y)).astype(float), np.nan_to_num(y)
     w = _weights(y.shape[1])
     n, first, second = w @ there.T, w @ y.T, w @ np.square(y).T  # (r, cells) each
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variances = (n * second - first**2) / (n**2 - np.square(w) @ there.T)
-    return np.nanmean(np.where(np.isfinite(variances), variances, np.nan), axis=1)
+    pairs = n**2 - np.square(w) @ there.T
+    some = pairs > 0  # in cells with two instances or more
+    variances = np.divide(n * second - first**2, pairs, out=np.zeros_like(pairs), where=some)
+    with np.errstate(invalid="ignore"):
+        return variances.sum(axis=1) / some.sum(axis=1)
 
 
 def _total(design: pd.DataFrame, others: list[str]) -> Float[np.ndarray, " r"]:

@@ -47,7 +47,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
 
 def most_steps(way: dict[str, Any]) -> float:
     """A step is an evaluation or more."""
-    return min(x for x in (way["max_steps"], way["budget"]) if not pd.isna(x))
+    return min(float(x) for x in (way["max_steps"], way["budget"]) if not pd.isna(x))
 
 
 def _text(way: dict[str, Any]) -> str:
