@@ -192,8 +192,12 @@ def compare(
     folders: Annotated[list[Path], typer.Argument(help="Results folders.")],
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+    targets: Annotated[
+        str, typer.Option(help="Down to the lowest loss of all models (task), or of each (model).")
+    ] = "task",
+    figures: Annotated[Path | None, typer.Option(help="Folder to draw the comparison into.")] = None,
 ) -> None:
-    """Compare what is in results folders: final losses, steps to converge, dependence on the start."""
+    """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
     from lso_bench.store import Store
 
     stores = [Store(f, readonly=True) for f in folders]
@@ -202,7 +206,14 @@ def compare(
         _say(f"skipped: {line}")
     if not records:
         raise UnusableError(f"No runs in {', '.join(map(str, folders))}; `lso-bench run` makes some.")
-    _print_comparison(records, stores, json, csv)
+    if targets not in ("task", "model"):
+        raise unknown("targets", targets, ["task", "model"])
+    found = _print_comparison(records, stores, json, csv, targets)
+    if figures:
+        from lso_bench.report.gallery import figures as draw
+
+        for path in draw(found, figures):
+            _say(f"picture: {path}")
 
 
 @app.command()
@@ -368,17 +379,18 @@ def _chosen(store, keys: set[str]) -> list:
     return records
 
 
-def _print_comparison(records: list, stores: list, json: bool, csv: bool) -> None:
+def _print_comparison(records: list, stores: list, json: bool, csv: bool, targets: str = "task"):
     from lso_bench.compare import compare as comparison_of
-    from lso_bench.report import tables
+    from lso_bench.report import export, tables
 
     home = {r.spec.key: s for s in stores for r in records if r.spec in s}
     unique = list({r.spec.key: r for r in records}.values())
-    found = comparison_of(unique, lambda s: home[s.key].tensors(s))
+    found = comparison_of(unique, lambda s: home[s.key], "model" if targets == "model" else "task")
     if json or csv:
-        print(tables.as_json(found) if json else tables.as_csv(found))
+        print(export.as_json(found) if json else export.as_csv(found))
     else:
         _out().print(tables.terminal(found))
+    return found
 
 
 def _names(what: str, text: str) -> list[str]:

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from lso_bench.colours import colour_of
 from lso_bench.record import Record
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")  # Okabe & Ito 2008
 SHOWN = 12  # instances in a sheet of reconstructions
 
 
@@ -32,24 +32,24 @@ def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dic
             axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def curves(path: Path, records: Sequence[Record], traces: Sequence[pd.DataFrame]) -> Path:
     """Loss over steps: median over the instances and the band between the quartiles."""
     figure, axis = plt.subplots(figsize=(6, 4))
-    for (i, r), trace in zip(enumerate(records), traces, strict=True):
+    for r, trace in zip(records, traces, strict=True):
         for style, start in zip(("-", "--", ":", "-."), r.spec.starts, strict=False):
             own = trace[(trace.start == start) & (trace.step > 0)].groupby("step").loss
             q = own.quantile([0.25, 0.5, 0.75]).unstack()
-            colour = COLOURS[i % len(COLOURS)]
+            colour = colour_of(r.spec.model.name)
             axis.plot(q.index, q[0.5], style, color=colour, label=f"{r.spec.model.name}, from {start}")
             axis.fill_between(q.index, q[0.25], q[0.75], color=colour, alpha=0.1, linewidth=0)
     task, n = records[0].spec.task.partition(":")[0], len({m.instance for m in records[0].members})
     axis.set(xlabel="step", ylabel="loss (minus the score)", xscale="log")
     axis.set_title(f"{task}: median and quartiles of {n} instances", fontsize=10)
     axis.legend(fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def activity(path: Path, models: Sequence[tuple[str, Sequence[float]]]) -> Path:
@@ -59,9 +59,9 @@ def activity(path: Path, models: Sequence[tuple[str, Sequence[float]]]) -> Path:
     columns = 1 if len(models) < 5 else 4
     rows = -(-(len(models) + 1) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(6 if columns == 1 else 13, 1.7 * rows + 0.4), squeeze=False)
-    for i, (axis, (name, values)) in enumerate(zip(axes.flat, models, strict=False)):
+    for axis, (name, values) in zip(axes.flat, models, strict=False):
         ordered = np.sort(np.asarray(values))[::-1]
-        axis.bar(range(1, len(ordered) + 1), ordered, color=COLOURS[i % len(COLOURS)])
+        axis.bar(range(1, len(ordered) + 1), ordered, color=colour_of(name))
         axis.axhline(0.01, color="grey", linewidth=0.8, linestyle="--")
         axis.set(ylabel="activity", yscale="log", ylim=(1e-4, 2))
         axis.set_title(f"{name}: {(ordered > 0.01).sum()} of {len(ordered)} above 0.01 (dashed)", fontsize=8)
@@ -69,14 +69,14 @@ def activity(path: Path, models: Sequence[tuple[str, Sequence[float]]]) -> Path:
     last = axes.flat[len(models)]
     for i, (name, values) in enumerate(models):
         limits = np.geomspace(1e-4, 2, 200)
-        style = ("-", "--", ":")[i // len(COLOURS) % 3]
+        style = ("-", "--", ":")[i // 8 % 3]
         count = (np.asarray(values)[None] > limits[:, None]).sum(1)
-        last.step(limits, count, style, color=COLOURS[i % len(COLOURS)], label=name)
+        last.step(limits, count, style, color=colour_of(name), label=name)
     last.set(xscale="log", xlabel="threshold of activity", ylabel="dimensions above")
     last.legend(fontsize=5, ncols=1 + len(models) // 8)
     for axis in axes.flat[len(models) + 1 :]:
         axis.axis("off")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor]) -> Path:
@@ -93,7 +93,7 @@ def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_title(title, fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 LABELS = {
@@ -111,7 +111,7 @@ def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | 
     shown = [k for k in LABELS if k in history[0]]
     figure, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True)
     for axis, key in zip(axes.flat, shown, strict=False):
-        axis.plot([row["epoch"] for row in history], [row[key] for row in history], ".-", color=COLOURS[0])
+        axis.plot([row["epoch"] for row in history], [row[key] for row in history], ".-", color="#0072B2")
         axis.set_title(LABELS[key], fontsize=9)
         axis.yaxis.set_major_locator(MaxNLocator("auto", integer=key == "au"))
     for axis in axes.flat[len(shown) :]:
@@ -119,20 +119,20 @@ def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | 
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
     figure.suptitle(title, fontsize=10)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
     """A line a column of `lines`, over epochs."""
     figure, axis = plt.subplots(figsize=(6, 4))
-    for i, name in enumerate(lines.columns):
-        axis.plot(lines.index, lines[name], ".-", color=COLOURS[i % len(COLOURS)], label=name)
+    for name in lines.columns:
+        axis.plot(lines.index, lines[name], ".-", color=colour_of(str(name)), label=name)
     axis.set(xlabel="epoch", ylabel=label)
     axis.legend(fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
-def _save(figure: plt.Figure, path: Path) -> Path:
+def save(figure: plt.Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
     figure.savefig(path, dpi=130)

@@ -7,17 +7,18 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from made import SPEC, VERSIONS, measures, one
+from rich.console import Console
 
-from lso_bench.compare import compare
 from lso_bench.record import Member, Record
-from lso_bench.report import tables
-from lso_bench.spec import Seeds, Spec
+from lso_bench.report import export, tables
+from lso_bench.spec import Seeds
 from vae.zoo import Model
 
 N = 20
-SPEC = Spec(Model("vae", "omniglot"), "0" * 64, "omniglot50", "adam", max_steps=300, thresholds=(0.5, 0.0))
 
 
 def run(seed=0, gap=0.25, apart=2.0, slow=5, **spec):
@@ -38,20 +39,20 @@ def run(seed=0, gap=0.25, apart=2.0, slow=5, **spec):
         if m.met[0] is None:
             at[i] = torch.nan
     mine = replace(SPEC, seeds=Seeds(init=seed), **spec)
-    return Record(mine, "ok", members, tensors={"z": codes, "z_met": at})
-
-
-def measures(*records):
-    by_key = {r.spec.key: r for r in records}
-    return compare(records, lambda s: by_key[s.key].tensors)
-
-
-def one(found, measure, start, threshold=None):
-    m = found.measures
-    rows = m[(m.measure == measure) & (m.start == start)]
-    rows = rows[rows.threshold.isna()] if threshold is None else rows[rows.threshold == threshold]
-    assert len(rows) == 1
-    return rows.iloc[0]
+    return Record(
+        mine,
+        "ok",
+        members,
+        versions=VERSIONS,
+        joint={"random": [200, None], "encoder": [100, None]},
+        trace=pd.DataFrame(
+            {"step": s, "start": m.start, "instance": m.instance, "loss": m.first_loss if s == 0 else m.loss}
+            for s in (0, 300)
+            for m in members
+        ),
+        costs=pd.DataFrame({"step": [0, 300], "evaluations": [1, 301], "seconds": [0.0, 3.0]}),
+        tensors={"z": codes, "z_met": at},
+    )
 
 
 def test_final_loss_has_its_order_statistics():
@@ -65,25 +66,25 @@ def test_final_loss_has_its_order_statistics():
 def test_one_more_censored_search_never_lowers_the_median():
     half = measures(run(slow=0))
     worse = measures(run(slow=1))
-    assert one(half, "iterations", "random", 0.5)["median"] == 150
-    assert one(worse, "iterations", "random", 0.5)["median"] >= 150
+    assert one(half, "iterations", "random", threshold=0.5)["median"] == 150
+    assert one(worse, "iterations", "random", threshold=0.5)["median"] >= 150
 
 
 def test_gap_and_squared_distance_of_two_starts():
     found, pair = measures(run()), "random - encoder"
     assert one(found, "gap", pair)["median"] == pytest.approx(0.25)
     assert one(found, "distance", pair)["median"] == 16.0  # 4 coordinates, 2 apart
-    at = one(found, "distance", pair, 0.5)
+    at = one(found, "distance", pair, threshold=0.5)
     assert (at["median"], at.n, at.censored) == (4.0, N, 5)
 
 
 def test_censored_searches_count_as_longer_than_all_others():
     few, most = measures(run(slow=5)), measures(run(slow=15))
-    row = one(few, "iterations", "random", 0.5)
+    row = one(few, "iterations", "random", threshold=0.5)
     assert (row.n, row.censored, row["median"]) == (N, 5, 200)
     assert math.isnan(row["mean"])  # never an average over those that finished
-    assert one(most, "iterations", "random", 0.5)["median"] == math.inf
-    assert one(few, "iterations", "random", 0.0).censored == N
+    assert one(most, "iterations", "random", threshold=0.5)["median"] == math.inf
+    assert one(few, "iterations", "random", threshold=0.0).censored == N
 
 
 def test_seeds_of_one_instance_are_not_independent():
@@ -94,11 +95,11 @@ def test_seeds_of_one_instance_are_not_independent():
 
 
 def test_interval_covers_the_median_as_often_as_it_says():
-    from lso_bench.compare import _interval
+    from lso_bench.bootstrap import median_interval
 
     rng, hits, trials = np.random.default_rng(0), 0, 400
     for _ in range(trials):
-        low, high = _interval(rng.lognormal(size=(50, 1)))
+        low, high = median_interval(rng.lognormal(size=50), np.arange(50))
         hits += low <= 1.0 <= high  # the median of a standard lognormal
     assert abs(hits / trials - 0.95) < 0.03
 
@@ -125,11 +126,17 @@ def test_diverged_search_counts_as_worst():
     ("other", "says"),
     [
         (run(model=Model("nevae_se", "omniglot"), max_steps=999), "budgets"),
+        (run(model=Model("nevae_se", "omniglot"), budget=301), "budgets"),
+        (run(model=Model("nevae_se", "omniglot"), seconds=9.0), "time limits"),
         (run(model=Model("nevae_se", "omniglot"), region="box:3"), "search regions"),
+        (run(model=Model("nevae_se", "omniglot"), decoding="mean"), "decoding"),
+        (replace(run(model=Model("nevae_se", "omniglot")), versions={"device": "H100"}), "devices"),
+        (replace(run(model=Model("nevae_se", "omniglot")), versions=VERSIONS | {"lso_bench": "9"}), "code versions"),
+        (replace(run(model=Model("nevae_se", "omniglot")), counts={"fallbacks": 3}), "3 times"),
         (run(model=Model("nevae_se", "omniglot"), seed=4), "same seeds"),
-        (replace(run(model=Model("nevae_se", "omniglot")), versions={"data_sha256": "other"}), "data"),
+        (replace(run(model=Model("nevae_se", "omniglot")), versions=VERSIONS | {"data_sha256": "other"}), "data"),
         (run(seed=1, checkpoint="1" * 64), "different weights"),
-        (replace(run(), versions={"data_sha256": "a", "trained_on_sha256": "b"}), "other pixels"),
+        (replace(run(), versions=VERSIONS | {"data_sha256": "a", "trained_on_sha256": "b"}), "other pixels"),
     ],
 )
 def test_what_makes_runs_incomparable_is_said(other, says):
@@ -139,13 +146,11 @@ def test_what_makes_runs_incomparable_is_said(other, says):
 
 def test_json_csv_and_table_give_the_same_figures():
     found = measures(run())
-    rows = json.loads(tables.as_json(found))["measures"]
-    table = list(csv.DictReader(io.StringIO(tables.as_csv(found))))
+    rows = json.loads(export.as_json(found))["measures"]
+    table = list(csv.DictReader(io.StringIO(export.as_csv(found))))
     assert len(rows) == len(table) == len(found.measures)
     gap = next(r for r in rows if r["measure"] == "gap")
     assert float(next(r for r in table if r["measure"] == "gap")["median"]) == gap["median"]
-    from rich.console import Console
-
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(tables.terminal(found))
     text = console.export_text()
@@ -153,16 +158,71 @@ def test_json_csv_and_table_give_the_same_figures():
 
 
 def test_json_has_null_where_most_were_censored():
-    rows = json.loads(tables.as_json(measures(run(slow=15))))["measures"]
+    rows = json.loads(export.as_json(measures(run(slow=15))))["measures"]
     row = next(r for r in rows if r["measure"] == "iterations" and r["threshold"] == 0.5)
     assert row["median"] is None and row["censored"] == 15
 
 
 def test_hostile_names_are_neutral_in_tables_and_csv():
     found = measures(run(model=Model("=cmd|' /C calc'!A0", "omniglot"), task="[red]x"))
-    assert "\n=cmd" not in tables.as_csv(found) and "'=cmd" in tables.as_csv(found)
-    from rich.console import Console
-
+    assert "\n=cmd" not in export.as_csv(found) and "'=cmd" in export.as_csv(found)
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(tables.terminal(found))
     assert "[red]x" in console.export_text()
+
+
+def test_results_do_not_depend_on_the_order_of_the_records():
+    runs = [run(seed=s, model=Model(m, "omniglot")) for s in range(3) for m in ("vae", "nevae_se")]
+    there, back = measures(*runs), measures(*reversed(runs))
+    pd.testing.assert_frame_equal(there.measures, back.measures)
+    assert there.notes == back.notes
+
+
+def test_runs_on_different_devices_are_not_pooled():
+    found = measures(run(), replace(run(seed=1), versions={"device": "H100"}))
+    rows = found.measures[(found.measures.measure == "loss") & (found.measures.start == "random")]
+    assert sorted(rows.device) == ["H100", "cpu"] and set(rows.n) == {N}
+
+
+def test_joint_stop_stands_beside_the_single_ones():
+    found = measures(run(seed=0), run(seed=1))
+    row = one(found, "joint", "random", threshold=0.5)
+    assert (row.n, row["median"]) == (2, 200)  # a run is one joint stop
+    assert one(found, "joint", "random", threshold=0.0).censored == 2
+    assert one(found, "iterations", "random", threshold=0.5).n == 2 * N
+
+
+def test_censored_median_has_an_interval_that_may_be_open():
+    row = one(measures(run(slow=9)), "iterations", "random", threshold=0.5)
+    assert math.isfinite(row["median"]) and math.isfinite(row.low) and row.high == math.inf
+
+
+def test_searchers_without_thresholds_get_no_empty_table():
+    plain = run(thresholds=())
+    bare = replace(plain, members=[replace(m, met=[]) for m in plain.members], joint={"random": [], "encoder": []})
+    bare = replace(bare, tensors={"z": bare.tensors["z"], "z_met": torch.zeros(2 * N, 0, 4)})
+    text = shown(measures(bare))
+    assert "Steps until" not in text and "Final loss" in text and "Evaluations to a target" in text
+
+
+def test_table_says_budget_region_decoding_starts_and_device():
+    text = shown(measures(run(budget=301, region="box:3")))
+    for said in ("301 evaluations", "box:3", "decoding teacher", "starts random, encoder", "cpu", "300 steps"):
+        assert said in text
+
+
+def test_searchers_that_share_a_name_are_told_apart():
+    text = shown(measures(run(searcher="adam:lr=0.1,beta=0.9"), run(searcher="adam:lr=0.01,beta=0.9")))
+    assert "adam lr=0.1 " in text and "adam lr=0.01" in text
+
+
+@pytest.mark.parametrize("width", [100, 140])
+def test_no_table_is_wider_than_the_terminal(width):
+    long = run(model=Model("nevae_se:reduction=sum,sample=false", "omniglot"))
+    assert max(map(len, shown(measures(run(), long), width).splitlines())) <= width
+
+
+def shown(found, width=140):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(tables.terminal(found))
+    return console.export_text()

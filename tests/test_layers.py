@@ -13,12 +13,15 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["catalogue", "report", "traverse"],
     ["reproduce"],
     ["evaluation", "training"],
-    ["compare", "execute", "paper", "pictures", "progress", "study"],
+    ["compare", "execute", "figures", "paper", "progress", "study"],
+    ["caveats", "convergence", "pictures", "variance"],
+    ["sensitivity"],
+    ["searches"],
     ["store", "run"],
     ["drive"],
     ["record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
-    ["region", "clock", "surrogate"],
+    ["region", "clock", "bootstrap", "colours", "surrogate"],
     ["errors"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}

@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from lso_bench import figures as drawn
 from lso_bench import pictures as draw
+from lso_bench.compare import Comparison, compare
 from lso_bench.record import Record
+from lso_bench.report.sections import Section, sections
 from lso_bench.store import Store
 from vae import checkpoint
 
 
 def pictures(store: Store, records: Sequence[Record], checkpoints: dict[str, Path]) -> list[Path]:
-    """Reconstructions, loss curves and activity for each task and searcher; where they were written.
+    """Reconstructions, loss curves and activity for each task and searcher, and figures of all; where they are.
 
     Of several seeds the first is drawn. `checkpoints`: the weights of each run, by key.
     """
@@ -35,7 +38,25 @@ def pictures(store: Store, records: Sequence[Record], checkpoints: dict[str, Pat
         written.append(draw.curves(store.folder / "pictures" / f"curves-{file}", runs, traces))
         if bars := _activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file}", bars))
+    return written + figures(compare(usable, lambda _: store), store.folder / "pictures")
+
+
+def figures(comparison: Comparison, folder: Path) -> list[Path]:
+    """What a comparison says of convergence and of the starts, a set for each of its sections; where they are."""
+    written = []
+    for section in sections(comparison):
+        for name, figure in drawn.FIGURES.items():
+            path = folder / f"{name}-{_file(section)}"
+            if figure(path, section.title, section.rows):
+                written.append(path)
     return written
+
+
+def _file(section: Section) -> str:
+    """No two sets of models and searchers share a file."""
+    what = [section.title, *map(" ".join, section.lines()), *section.how.values()]
+    name = "".join(c if c.isalnum() or c in "._-" else "+" for c in section.named["task"].partition(":")[0][-60:])
+    return f"{name}-{hashlib.sha256(repr(what).encode()).hexdigest()[:6]}.png"
 
 
 def _of(record: Record) -> tuple[str, str]:

@@ -1,122 +1,194 @@
-"""A comparison as tables in the terminal, as JSON and as CSV."""
+"""A comparison as tables in the terminal."""
 
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-import numpy as np
 import pandas as pd
+from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lso_bench.compare import GROUP, Comparison
+from lso_bench.compare import Comparison
+from lso_bench.report.sections import Section, most_steps, sections
+from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
+from lso_bench.variance import TOGETHER
 
-WITHIN = [c for c in GROUP if c != "model"]
+FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
+LOWEST = {"task": "that any compared search reached", "model": "that any search in the same trained model reached"}
 
 
 def terminal(comparison: Comparison) -> RenderableType:
-    """Three tables for each group of runs that differ in the model alone, and the notes."""
+    """For each task, architecture, decoding and device the tables of all models and searchers, then the notes."""
     parts: list[RenderableType] = []
-    for key, rows in comparison.measures.groupby(WITHIN, dropna=False, sort=False):
-        named: dict[str, Any] = dict(zip(WITHIN, cast(tuple, key), strict=True))
-        most = int(np.nanmin([named["max_steps"], named["budget"] or np.nan]))  # a step is an evaluation or more
-        parts += [Text(_title(named), style="bold"), _losses(rows), _iterations(rows, most)]
-        parts += [_pairs(rows)]
+    for section in sections(comparison):
+        starts = ", ".join(section.of("loss").start.unique())
+        parts.append(Text(f"\n{section.title} · starts {starts}", style="bold"))
+        parts += [Text(f"  {line}") for line in section.how.values()]
+        tables = _losses(section), _thresholds(section), _targets(section, comparison), _starts(section)
+        parts += [t for t in (*tables, _variance(section)) if t.row_count]
     parts += [Text(f"! {note}", style="yellow") for note in comparison.notes]
     return Group(*parts)
 
 
-def as_json(comparison: Comparison) -> str:
-    """All measures and notes; an infinite value (most searches censored) or an undefined one is null."""
-    rows = [{k: _plain(v) for k, v in row.items()} for row in comparison.measures.to_dict("records")]
-    return json.dumps({"measures": rows, "notes": comparison.notes}, indent=1, allow_nan=False)
-
-
-def as_csv(comparison: Comparison) -> str:
-    """One row a measure; an empty cell is an undefined value, inf one that most searches did not reach.
-
-    A text that a spreadsheet would run as a formula is given a quote first.
-    """
-    return comparison.measures.map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@" else v).to_csv(
-        index=False
-    )
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value.item() if hasattr(value, "item") else value  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _title(named: dict) -> str:
-    budget = "" if pd.isna(named["budget"]) else f", {named['budget']:g} evaluations"
-    model = f"{named['arch']}, d = {named['latent']}"
-    return f"\n{named['task']} · {named['searcher']} · {model} · at most {named['max_steps']} steps{budget} · " + (
-        f"region {named['region']} · decoding {named['decoding']}"
-    )
-
-
-def _losses(rows: pd.DataFrame) -> Table:
-    table = _table(
-        "Final loss (minus the score)", "model", "start", "n", "median", "95 % interval", "quartiles", "mean"
-    )
-    table.add_column("|z|, median", justify="right")
-    norms = rows[rows.measure == "norm"].set_index(["model", "start"])["median"]
-    for r in _of(rows, "loss"):
-        table.add_row(*_head(r), *_spread(r), f"{norms[r['model'], r['start']]:.1f}")
+def _losses(section: Section) -> Table:
+    header = "start", "n", "median", "95 % interval", "quartiles", "mean", "lowest seen, median", "|z|, median"
+    table = _table("Final loss (minus the score)", *header)
+    beside = {m: section.of(m).set_index(["model", "how", "start"])["median"] for m in ("best", "norm")}
+    for r in _rows(section.of("loss")):
+        key = r["model"], r["how"], r["start"]
+        best, norm = _number(beside["best"][key]), f"{beside['norm'][key]:.1f}"
+        mean = "" if math.isnan(r["mean"]) else _number(r["mean"])  # none where a search was lost
+        quartiles = f"{r['q25']:.3g} .. {r['q75']:.3g}"
+        table.add_row(*_head(r), str(r["n"]), _number(r["median"]), _interval(r), quartiles, mean, best, norm)
     return table
 
 
-def _iterations(rows: pd.DataFrame, most: int) -> Table:
-    thresholds = sorted(rows.threshold.dropna().unique(), reverse=True)
-    title = "Steps until the loss falls by no more than the threshold: median (met by, of n)"
-    table = _table(title, "model", "start", *(f"{t:g}" for t in thresholds))
-    for key, line in rows[rows.measure == "iterations"].groupby(["model", "start"], sort=False):
-        model, start = cast(tuple[str, str], key)
-        by = line.set_index("threshold").to_dict("index")
-        table.add_row(escape(model), escape(start), *(_steps(by[t], most) for t in thresholds))
+def _thresholds(section: Section) -> Table:
+    """Of each search alone, and of the mean of its start's searches."""
+    rows = section.rows[section.rows.measure.isin(["iterations", "joint"])]
+    limits = sorted(rows.threshold.unique(), reverse=True)
+    title = "Steps until the loss falls by no more than the threshold: median (met by, of n searches or joint stops)"
+    table = _table(title, "start", "stop", *(f"{t:g}" for t in limits))
+    for key, line in rows.groupby(["model", "how", "start", "measure"], sort=False):
+        model, how, start, measure = cast(tuple, key)
+        by = {r["threshold"]: r for r in _rows(line)}
+        each = (_met(by[t], "median", most_steps(by[t])) if t in by else "" for t in limits)
+        table.add_row(model, how, escape(start), "single" if measure == "iterations" else "joint", *each)
     return table
 
 
-def _pairs(rows: pd.DataFrame) -> Table:
-    title = "Between the two starts of an image: gap of the losses, squared distance of the codes"
-    table = _table(title, "model", "measure", "n", "median", "95 % interval", "quartiles", "mean")
-    for measure, label in (("gap", "gap, end"), ("distance", "distance")):
-        for r in _of(rows, measure):
-            t = r["threshold"]
-            where = label if measure == "gap" else f"{label}, end" if pd.isna(t) else f"{label}, at {t:g}"
-            n = f"{r['n'] - r['censored']} of {r['n']}"
-            if r["censored"] < r["n"]:
-                table.add_row(escape(r["model"]), where, n, *_spread(r))
-            else:
-                table.add_row(escape(r["model"]), where, n, "none met it")
+def _targets(section: Section, comparison: Comparison) -> Table:
+    rows, times = section.of("evaluations"), section.of("aRT:evaluations")
+    fractions = sorted(rows.target.unique(), reverse=True)
+    title = "Evaluations to a target loss: median / expected running time (all that was spent over the successes)"
+    table = _table(title, "start", *(f"{f:g}" for f in fractions), "reached")
+    table.caption = (
+        f"Targets: 0 is the lowest loss {LOWEST[comparison.targets]}, 1 that of random starts; for each instance. "
+        "Reached: share of searches and targets; - : by none"
+    )
+    for key, line in rows.groupby(["model", "how", "start"], sort=False):
+        by = {r["target"]: r for r in _rows(line)}
+        expected = {r["target"]: r for r in _rows(times) if (r["model"], r["how"], r["start"]) == key}
+        cells = (f"{_at_most(by[f])} / {_number(expected[f]['estimate'])}" for f in fractions)
+        reached = 1 - sum(r["censored"] for r in by.values()) / sum(r["n"] for r in by.values())
+        table.add_row(*map(escape, cast(tuple, key)), *cells, f"{reached:.0%}")
     return table
+
+
+def _starts(section: Section) -> Table:
+    """A row a model, searcher and kind of pair."""
+    rows = section.of("distance")
+    limits = sorted(rows.threshold.dropna().unique(), reverse=True)
+    title = (
+        "Between two starts of an instance, medians: gap of the final losses, squared distance of the codes at each "
+        "threshold and at the end"
+    )
+    table = _table(title, "starts", "pairs", "spread", "gap", "same basin", *(f"{t:g}" for t in limits), "end")
+    table.caption = (
+        f"Spread: standard deviation of the final loss over all starts. Same basin: squared distance <= "
+        f"{BASIN_DISTANCE:g} d and gap <= {BASIN_GAP:.0%} of the loss; share of pairs (95 % interval). "
+        "In brackets at a threshold: how many pairs met it, if not all"
+    )
+    spreads = section.of("spread").drop_duplicates(["model", "how"]).set_index(["model", "how"])["median"]
+    for key, line in rows.groupby(["model", "how", "start"], sort=False):
+        model, how, kind = cast(tuple[str, str, str], key)
+        by = {r["threshold"]: r for r in _rows(line) if not pd.isna(r["threshold"])}
+        end, gap, basin = (
+            _one(line[line.threshold.isna()]),
+            *(_of(section, m, (model, how, kind)) for m in ("gap", "basin")),
+        )
+        within = "" if math.isnan(basin["low"]) else f" ({100 * basin['low']:.0f}..{100 * basin['high']:.0f})"
+        each = (_distance(by[t]) if t in by else "" for t in limits)
+        spread = _number(spreads[model, how])
+        figures = (
+            str(end["n"]),
+            spread,
+            _number(gap["median"]),
+            f"{basin['estimate']:.0%}{within}",
+            *each,
+            _number(end["median"]),
+        )
+        table.add_row(escape(model), escape(how), escape(kind), *figures)
+    return table
+
+
+def _variance(section: Section) -> Table:
+    """Shares of the total, and the standard deviation that each is."""
+    present = {f: section.of(f"variance:{f}") for f in FACTORS}
+    shown = [f for f in FACTORS if len(present[f])]
+    title = "Variance of the final loss when one factor changes alone: share of the total (95 % interval); its root"
+    table = _table(title, "total, root", *shown)
+    for r in _rows(section.of("variance:total")):
+        if not math.isnan(r["estimate"]):
+            cells = (_factor(section, f, (r["model"], r["how"])) for f in shown)
+            table.add_row(escape(r["model"]), escape(r["how"]), _number(math.sqrt(max(r["estimate"], 0))), *cells)
+    return table
+
+
+def _factor(section: Section, factor: str, of: tuple[str, str]) -> str:
+    found, share = (_of(section, f"{m}:{factor}", of) for m in ("variance", "variance share"))
+    if not found:
+        return "-"
+    if math.isnan(found["estimate"]):
+        return "one level" if found["n"] == 1 else "-"
+    return f"{share['estimate']:.2%} ({_interval(share, '.2%')}); {_number(math.sqrt(found['estimate']))}"
+
+
+def _of(section: Section, measure: str, key: tuple[str, ...]) -> dict[str, Any]:
+    """The row of that model, searcher and start; empty if there is none."""
+    rows = section.of(measure)
+    for column, value in zip(("model", "how", "start"), key, strict=False):
+        rows = rows[rows[column] == value]
+    return _one(rows) if len(rows) else {}
+
+
+def _one(rows: Any) -> dict[str, Any]:
+    return rows.iloc[0].to_dict()
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="italic")
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i < 2 else "right", no_wrap=True)
+    table = Table(title=title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.caption_justify = "left"
+    for i, name in enumerate(("model", "searcher", *columns)):
+        words = i < 2 or name in ("start", "starts", "stop")
+        narrow = 8 if i < 2 else None  # less would cut most names
+        table.add_column(name, justify="left" if words else "right", min_width=narrow, no_wrap=name == "same basin")
     return table
 
 
-def _of(rows: pd.DataFrame, measure: str) -> Iterator[dict]:
-    yield from cast(pd.DataFrame, rows[rows.measure == measure]).to_dict("records")
+def _rows(rows: Any) -> Iterator[dict[str, Any]]:
+    yield from rows.to_dict("records")
 
 
 def _head(row: dict) -> tuple[str, str, str]:
-    return escape(row["model"]), escape(row["start"]), str(row["n"])
+    return escape(row["model"]), escape(row["how"]), escape(row["start"])
 
 
-def _spread(row: dict) -> tuple[str, str, str, str]:
-    interval = "" if math.isnan(row["low"]) else f"{row['low']:.3g} .. {row['high']:.3g}"
-    mean = "" if math.isnan(row["mean"]) else f"{row['mean']:.4g}"  # none where a search was lost
-    return f"{row['median']:.4g}", interval, f"{row['q25']:.3g} .. {row['q75']:.3g}", mean
+def _interval(row: dict, form: str = ".3g") -> str:
+    if math.isnan(row["low"]):
+        return ""
+    show: Callable[[float], str] = lambda x: "more" if math.isinf(x) else format(x, form)  # noqa: E731
+    return f"{show(row['low'])} .. {show(row['high'])}"
 
 
-def _steps(row: dict, most: int) -> str:
-    median = f"> {most}" if math.isinf(row["median"]) else f"{row['median']:g}"
-    return f"{median} ({row['n'] - row['censored']}/{row['n']})"
+def _number(value: Any) -> str:
+    if math.isnan(value) or math.isinf(value):
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.2g}"
+
+
+def _met(row: dict, key: str, most: float) -> str:
+    median = f"> {most:g}" if math.isinf(row[key]) else f"{row[key]:g}"
+    return f"{median} ({row['n'] - row['censored']:g}/{row['n']})"
+
+
+def _at_most(row: dict) -> str:
+    return f"> {most_steps(row):g}" if math.isinf(row["median"]) else _number(row["median"])
+
+
+def _distance(row: dict) -> str:
+    met = row["n"] - row["censored"]
+    return _number(row["median"]) + (f" ({met:g})" if 0 < met < row["n"] else "")

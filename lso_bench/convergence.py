@@ -1,0 +1,141 @@
+"""How soon searches are there: at each stopping threshold, and at target losses that all searches share.
+
+A target is low + f (high - low): `high` is the median loss at the random starts of an instance (where there are none,
+at all starts), `low` the lowest that any of the compared searches reached there. A search that did not reach it is
+**censored**: it counts as longer than all that did, never as absent. The expected running time (aRT) is what all
+searches spent, until success or their end, over the number of successes: Hansen et al. 2021, "COCO", section 5 (ERT).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from lso_bench.bootstrap import order_statistics, ratio
+from lso_bench.record import Record
+from lso_bench.searches import Files, by_start, thresholds
+from lso_bench.spec import Spec
+
+FRACTIONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # of the way from the lowest loss to that of a random start
+COSTS = ("steps", "evaluations", "seconds")  # seconds are those of all problems of a run side by side
+SAME = {  # searches that share targets
+    "task": ["task", "source", "decoding", "instance"],
+    "model": ["task", "source", "decoding", "instance", "model", "arch", "latent", "train", "weights"],
+}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The way of each search, as far as it was recorded."""
+
+    lowest: Sequence[Float[np.ndarray, " s"]]  # loss so far at each recorded step
+    costs: Sequence[Float[np.ndarray, "c s"]]  # COSTS up to there
+    spent: Float[np.ndarray, "n c"]  # by the whole search
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What each of n searches had spent at each target (infinite: not reached), and at its end."""
+
+    at: dict[str, Float[np.ndarray, "n f"]]
+    spent: dict[str, Float[np.ndarray, " n"]]
+
+
+def by_threshold(own: pd.DataFrame) -> Iterator[dict]:
+    """Steps until each threshold is met, of each search alone."""
+    for start, these in by_start(own):
+        for t in thresholds(own):
+            steps = these[f"met {t:g}"].dropna()
+            found = order_statistics(steps.to_numpy(float), these.instance[steps.index].to_numpy())
+            yield {"measure": "iterations", "start": start, "threshold": t} | found
+
+
+def jointly(runs: Sequence[Record]) -> Iterator[dict]:
+    """Steps until the mean loss over a start's problems met each threshold; n counts runs."""
+    met = [
+        {"start": start, "threshold": t, "steps": np.inf if at is None else float(at)}
+        for r in runs
+        for start, steps in r.joint.items()
+        for t, at in zip(r.spec.thresholds, steps, strict=True)
+    ]
+    for start, these in by_start(pd.DataFrame(met, columns=["start", "threshold", "steps"])):
+        for t, same in these.groupby("threshold"):
+            found = order_statistics(same.steps.to_numpy(), np.zeros(len(same)))
+            yield {"measure": "joint", "start": start, "threshold": t} | found
+
+
+def paths(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:
+    """Of all searches, in the order of their table; each run's trace is read once."""
+    by_key = {r.spec.key: r for r in records}
+    lowest, costs, spent = [], [], np.empty((len(searches), len(COSTS)))
+    for key, own in searches.groupby("key", sort=False):
+        losses, cost = _recorded(by_key[str(key)], own, files)
+        lowest += [*losses]
+        steps, most = cost[0], own[["steps", "evaluations"]].to_numpy(float)
+        for row, (s, e) in zip(own.index, most, strict=True):
+            end = np.minimum(cost, np.array([[s], [e], [cost[2, min(steps.searchsorted(s), len(steps) - 1)]]]))
+            costs.append(end)
+            spent[row] = end[:, -1]
+    return Paths(lowest, costs, spent)
+
+
+def _recorded(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -> tuple[np.ndarray, np.ndarray]:
+    """(searches, steps): the lowest loss so far, with the best of all at the end; (costs, steps)."""
+    trace = files(record.spec).trace(record.spec).pivot(index="step", columns=["start", "instance"], values="loss")
+    losses = trace[[*zip(own.start, own.instance, strict=True)]].to_numpy().T.copy()
+    losses[:, -1] = np.fmin(losses[:, -1], own.best)
+    losses[np.isnan(losses)] = np.inf
+    cost = files(record.spec).costs(record.spec).set_index("step").reindex(trace.index).reset_index()
+    return np.minimum.accumulate(losses, axis=1), cost[["step", "evaluations", "seconds"]].to_numpy(float).T
+
+
+def targets(searches: pd.DataFrame, found: Paths, scope: str) -> Float[np.ndarray, "n f"]:
+    """The target losses of each search's instance, common to all that `SAME[scope]` says."""
+    lowest = np.array([p[-1] for p in found.lowest])
+    kind = searches.start.str.partition(":")[0]
+    of = searches.assign(low=lowest, at_random=searches.first_loss.where(kind == "random")).groupby(SAME[scope])
+    low, high = of.low.transform("min"), of.at_random.transform("median").fillna(of.first_loss.transform("median"))
+    return low.to_numpy()[:, None] + np.outer((high - low).to_numpy(), FRACTIONS)
+
+
+def hits(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
+    """The first recorded step at which the lowest loss so far is at or below each target, and what it cost."""
+    at = np.full((len(COSTS), *goals.shape), np.inf)
+    for i, (lowest, cost) in enumerate(zip(found.lowest, found.costs, strict=True)):
+        first = (~(lowest[:, None] <= goals[i])).sum(axis=0)  # recorded steps before it
+        reached = first < len(lowest)
+        at[:, i, reached] = cost[:, first[reached]]
+    return Hits(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)))
+
+
+def to_targets(own: pd.DataFrame, found: Hits) -> Iterator[dict]:
+    """Of the searches in `own`: steps, evaluations and seconds to each target, their aRT, and the ECDF over targets."""
+    for start, these in by_start(own):
+        for i, fraction in enumerate(FRACTIONS):
+            for cost in COSTS:
+                at, spent = found.at[cost][these.index, i], found.spent[cost][these.index]
+                where = {"start": start, "target": fraction}
+                yield {"measure": cost, **where} | order_statistics(at, these.instance.to_numpy())
+                yield {"measure": f"aRT:{cost}", **where} | running_time(at, spent, these.instance.to_numpy())
+    yield from ecdf(found.at["evaluations"][own.index], own.instance.to_numpy())
+
+
+def running_time(at: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:
+    """aRT: infinite where no search reached the target."""
+    reached = np.isfinite(at)
+    found = ratio(np.where(reached, at, spent), reached.astype(float), instances)
+    return {"n": len(at), "censored": int((~reached).sum())} | found
+
+
+def ecdf(at: Float[np.ndarray, "n f"], instances: np.ndarray) -> Iterator[dict]:
+    """Share of (search, target) that is reached within so many evaluations; the last is the share reached at all."""
+    finite = at[np.isfinite(at)]
+    if not len(finite):
+        within = np.ones(1)
+    else:
+        within = np.unique(np.ceil(np.geomspace(max(finite.min(), 1), max(finite.max(), 1), 40)))
+    for x in within:
+        share = ratio((at <= x).sum(axis=1).astype(float), np.full(len(at), float(at.shape[1])), instances)
+        yield {"measure": "ecdf", "within": x, "n": at.size, "censored": int((at > x).sum())} | share

@@ -1,0 +1,29 @@
+"""A comparison as JSON and as CSV: all of its measures."""
+
+import json
+import math
+
+from lso_bench.compare import Comparison
+
+
+def as_json(comparison: Comparison) -> str:
+    """All measures and notes; an infinite value (most searches censored) or an undefined one is null."""
+    rows = [{k: _plain(v) for k, v in row.items()} for row in comparison.measures.to_dict("records")]
+    everything = {"measures": rows, "targets": comparison.targets, "notes": comparison.notes}
+    return json.dumps(everything, indent=1, allow_nan=False)
+
+
+def as_csv(comparison: Comparison) -> str:
+    """One row a measure; an empty cell is an undefined value, inf one that most searches did not reach.
+
+    A text that a spreadsheet would run as a formula is given a quote first.
+    """
+    return comparison.measures.map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@" else v).to_csv(
+        index=False
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.item() if hasattr(value, "item") else value  # pyright: ignore[reportAttributeAccessIssue]

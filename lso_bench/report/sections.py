@@ -1,0 +1,92 @@
+"""What of a comparison stands together: models and searchers on one task, with names for the searchers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pandas as pd
+
+from lso_bench.compare import Comparison
+
+TOGETHER = ["task", "arch", "latent", "decoding", "device"]
+HOW = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The measures of one task, architecture, decoding and device; `rows` has a short `how` for searcher and limits."""
+
+    named: dict[str, Any]
+    rows: pd.DataFrame
+    how: dict[str, str]  # short name: the searcher with its settings, where it looks and how long
+
+    @property
+    def title(self) -> str:
+        n = self.named
+        return f"{n['task']} · {n['arch']}, d = {n['latent']} · decoding {n['decoding']} · {n['device']}"
+
+    def of(self, measure: str) -> pd.DataFrame:
+        return cast(pd.DataFrame, self.rows[self.rows.measure == measure])
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Models, each with its searchers, in their order."""
+        return [(str(m), str(h)) for m, h in self.rows[["model", "how"]].drop_duplicates().to_numpy()]
+
+
+def sections(comparison: Comparison) -> Iterator[Section]:
+    """One after the other."""
+    for key, rows in comparison.measures.groupby(TOGETHER, dropna=False, sort=False):
+        each = [dict(zip(HOW, row, strict=True)) for row in rows[HOW].itertuples(index=False)]
+        ways = [*{_text(w): w for w in each}.values()]
+        short = _short(ways)
+        how = dict(zip(map(_text, ways), short, strict=True))
+        of = [how[_text(w)] for w in each]
+        spelled = {s: _limits(w) for s, w in zip(short, ways, strict=True)}
+        yield Section(dict(zip(TOGETHER, cast(tuple, key), strict=True)), rows.assign(how=of), spelled)
+
+
+def most_steps(way: dict[str, Any]) -> float:
+    """A step is an evaluation or more."""
+    return min(float(x) for x in (way["max_steps"], way["budget"]) if not pd.isna(x))
+
+
+def _text(way: dict[str, Any]) -> str:
+    return str([*map(str, way.values())])
+
+
+def _short(ways: list[dict[str, Any]]) -> list[str]:
+    """The searcher's name; of several ways that share it, with what they differ in."""
+    parts = [_parts(w) for w in ways]
+    found = []
+    for own in parts:
+        same = [p for p in parts if p["name"] == own["name"]]
+        differ = [k for k in own if len({p.get(k) for p in same}) > 1]
+        found.append(" ".join([own["name"], *(own[k] for k in differ if own.get(k))]))
+    return [f"{s} ({i})" if found.count(s) > 1 else s for i, s in enumerate(found, 1)]
+
+
+def _parts(way: dict[str, Any]) -> dict[str, str]:
+    """A searcher's name, its settings and limits, each as a word."""
+    name, _, settings = way["searcher"].partition(":")
+    each = {s.partition("=")[0]: s for s in settings.split(",") if s}
+    return {"name": name.split("/")[-1].removesuffix(".py"), **each, **_words(way)}
+
+
+def _words(way: dict[str, Any]) -> dict[str, str]:
+    return {
+        "region": "" if way["region"] == "none" else f"in {way['region']}",
+        "max_steps": "" if way["budget"] <= way["max_steps"] else f"{way['max_steps']} steps",
+        "budget": "" if pd.isna(way["budget"]) else f"{way['budget']:g} ev.",
+        "seconds": "" if pd.isna(way["seconds"]) else f"{way['seconds']:g} s",
+        "patience": "" if pd.isna(way["patience"]) else f"patience {way['patience']:g}",
+        "check_every": f"checks every {way['check_every']}",
+        "joint": "joint" if way["joint"] else "",
+    }
+
+
+def _limits(way: dict[str, Any]) -> str:
+    """In full, for the head of a section."""
+    budget = "" if pd.isna(way["budget"]) else f", {way['budget']:g} evaluations a problem"
+    rest = [w for k, w in _words(way).items() if w and k in ("seconds", "patience", "joint")]
+    region = "no region" if way["region"] == "none" else f"region {way['region']}"
+    return f"{way['searcher']}: at most {way['max_steps']} steps{budget}, {', '.join([region, *rest])}"

@@ -1,0 +1,129 @@
+"""How much the outcome of a search depends on where it starts.
+
+A start is a label and, where that draws (`random`), an init seed. Two searches are a pair if they differ in nothing but
+the start: same instance, same trained model, same settings, same search seed. Where the search seed moves with the init
+seed (the default), random starts differ in it too, and what is said of them includes the chance of the searcher; Adam
+and L-BFGS have none.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+
+from lso_bench.bootstrap import order_statistics, ratio
+from lso_bench.record import Record
+from lso_bench.searches import Files, drawn, rank, thresholds
+from lso_bench.spec import Spec
+
+BASIN_DISTANCE = 0.01  # squared, a latent dimension: a tenth of the prior's standard deviation (root mean square)
+BASIN_GAP = 0.01  # of the smaller loss: less is within what stopping early leaves open
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Of each search of a group, in the order of their table."""
+
+    end: Float[np.ndarray, "n d"]
+    met: dict[float, Float[np.ndarray, "n d"]]  # by threshold; NaN: not met
+
+
+def codes(own: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> Codes:
+    """The codes of these searches, from disk."""
+    limits, parts = thresholds(own), []
+    for key, same in own.groupby("key", sort=False):
+        spec = by_key[str(key)].spec
+        tensors, place = files(spec).tensors(spec), torch.tensor(same.place.to_numpy())
+        end = tensors["z"][place].double().numpy()
+        met = {t: np.full_like(end, np.nan) for t in limits}
+        for i, t in enumerate(spec.thresholds):
+            met[t] = tensors["z_met"][place, i].double().numpy()
+        parts.append((end, met))
+    return Codes(np.concatenate([p[0] for p in parts]), {t: np.concatenate([p[1][t] for p in parts]) for t in limits})
+
+
+def together(own: pd.DataFrame) -> bool:
+    """Whether the search seed moves with the init seed, so that no two random starts share one."""
+    return own.init.nunique() > 1 and bool((own.groupby("search").init.nunique() == 1).all())
+
+
+def once(own: pd.DataFrame) -> pd.DataFrame:
+    """Each start of an instance once: one that is not drawn (the encoder's) is the same start for every init seed."""
+    same = ["train", "weights", "instance", "code"]
+    return own.sort_values("search", kind="stable").drop_duplicates(same if together(own) else [*same, "search"])
+
+
+def spread(own: pd.DataFrame) -> Iterator[dict]:
+    """Standard deviation of the final loss over the starts of an instance; over all kinds, and over each that is drawn
+    more than once.
+    """
+    kinds = sorted(own.start.unique(), key=rank)
+    several = [[k] for k in kinds if drawn(k) and own[own.start == k].init.nunique() > 1]
+    for labels in ([kinds] if len(kinds) > 1 else []) + several:
+        cell = ["train", "weights", "instance"] + ([] if together(own) else ["search"])
+        finite = once(cast(pd.DataFrame, own[own.start.isin(labels)])).replace({"loss": {np.inf: np.nan}})
+        deviations = finite.groupby(cell).loss.std(ddof=1).reset_index()
+        found = order_statistics(deviations.loss.to_numpy(), deviations.instance.to_numpy())
+        yield {"measure": "spread", "start": ", ".join(labels)} | found
+
+
+def between_starts(own: pd.DataFrame, found: Codes) -> Iterator[dict]:
+    """Of pairs of starts, kind by kind: gap of the final losses, squared distance of the codes (at the end, and where
+    both met a threshold), share that ended in the same basin.
+    """
+    paired = pairs(own)
+    kinds = sorted(paired.kind.unique(), key=lambda k: [rank(s) for s in k.split(" - ")])
+    for kind in kinds:
+        these = cast(pd.DataFrame, paired[paired.kind == kind])
+        a, b, instances = these.a.to_numpy(), these.b.to_numpy(), these.instance.to_numpy()
+        gap = (these.loss_a - these.loss_b).abs().replace(np.inf, np.nan).to_numpy()  # none where one diverged
+        distance = np.square(found.end[a] - found.end[b]).sum(1)
+        yield {"measure": "gap", "start": kind} | order_statistics(gap, instances)
+        yield {"measure": "basin", "start": kind} | basin(these, gap, distance / found.end.shape[1])
+        yield {"measure": "distance", "start": kind} | order_statistics(distance, instances)
+        for t, met in found.met.items():
+            apart = np.square(met[a] - met[b]).sum(1)
+            yield {"measure": "distance", "start": kind, "threshold": t} | order_statistics(apart, instances)
+
+
+def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
+    """The share of pairs with the same code and the same loss, within BASIN_DISTANCE a dimension and BASIN_GAP.
+
+    Where it is all or none, resampling gives no interval: then Clopper and Pearson's for so many instances.
+    """
+    smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
+    same = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller)  # NaN is not the same
+    found = ratio(same.astype(float), np.ones(len(same)), paired.instance.to_numpy())
+    if found["estimate"] in (0, 1) and not np.isnan(found["low"]):
+        reach = 1 - (0.05 / 2) ** (1 / paired.instance.nunique())
+        found |= {"high": reach} if found["estimate"] == 0 else {"low": 1 - reach}
+    return {"n": len(same), "censored": int(np.isnan(gap).sum()), "mean": found["estimate"]} | found
+
+
+def pairs(own: pd.DataFrame) -> pd.DataFrame:
+    """Rows a, b of `own` (from 0), kind ("random - encoder"), instance, losses; see the head of this module."""
+    order = {s: i for i, s in enumerate(sorted(own.start.unique(), key=rank))}
+    mine = pd.DataFrame(
+        {
+            "row": np.arange(len(own)),
+            "rank": own.start.map(order).to_numpy(),
+            "drawn": own.start.map(drawn).to_numpy(),
+            **{
+                c: own[c].to_numpy()
+                for c in ("train", "weights", "instance", "start", "code", "search", "init", "loss")
+            },
+        }
+    )
+    both = mine.merge(mine, on=["train", "weights", "instance"], suffixes=("_a", "_b"))
+    first = (both.rank_a < both.rank_b) | ((both.rank_a == both.rank_b) & (both.init_a < both.init_b))
+    alike = both.search_a == both.search_b
+    if together(own):
+        alike |= both.drawn_a & both.drawn_b
+    same = ["train", "weights", "instance", "code_a", "code_b", "search_a", "search_b"]
+    kept = cast(pd.DataFrame, both[first & alike & (both.code_a != both.code_b)]).drop_duplicates(same)
+    kept = kept.assign(kind=kept.start_a + " - " + kept.start_b).rename(columns={"row_a": "a", "row_b": "b"})
+    return kept.loc[:, ["a", "b", "kind", "instance", "loss_a", "loss_b"]]

@@ -1,0 +1,123 @@
+"""Where the variance of the final loss comes from: training seed, target, start, search seed.
+
+Each factor's **total effect**: the expected variance of the loss when that factor alone changes and all others are
+fixed. It is estimated by the mean, over the cells in which the others are fixed, of the sample variance over the
+factor's levels, which is unbiased for any crossed design, also an unbalanced one. Total variance: half the mean
+squared difference of searches that differ in every factor. Interactions count for each of their factors, so shares may
+add up to more than 1. Sources: Homma & Saltelli 1996 (total effects), Jansen 1999 (as half a mean squared difference).
+
+Intervals resample instances: they hold for these training seeds and these starts, not for others.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from lso_bench.bootstrap import NONE, draws, interval
+from lso_bench.searches import drawn
+from lso_bench.sensitivity import once, together
+
+TOGETHER = "start and search seed"
+
+
+def decomposition(own: pd.DataFrame) -> Iterator[dict]:
+    """A row a factor, and the total: the variance, and in `variance share:` rows its share of the total.
+
+    A factor of one level has no number. Where the search seed moves with the init seed the two are one factor.
+    """
+    moving = together(own)
+    start = own.code
+    if moving:
+        start = start + own.search.map(" {}".format).where(own.start.map(drawn), "")
+    factors = {"train seed": own.train.astype(str) + own.weights, "target": own.instance}
+    factors |= {TOGETHER: start} if moving else {"start": start, "search seed": own.search}
+    design = own[["instance", "loss"]].assign(**factors).loc[once(own).index]
+    design = design[np.isfinite(design.loss)]
+    levels = {f: int(design[f].nunique()) for f in factors}
+    varied = [f for f in factors if levels[f] > 1]
+    whole = _total(design, [f for f in varied if f != "target"]) if varied else None
+    for f in factors:
+        found = _effect(design, f, [g for g in varied if g != f]) if f in varied else None
+        yield from _rows(f, levels[f], found, whole)
+    yield from _rows("total", len(design), whole, None)
+
+
+def _rows(name: str, n: int, found: np.ndarray | None, whole: np.ndarray | None) -> Iterator[dict]:
+    """Of the statistic, the sample's own first, then those of the resamples. n: levels; of the total, searches."""
+    yield {"measure": f"variance:{name}", "n": n} | _estimate(found)
+    if name != "total":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = None if found is None or whole is None else found / whole
+        yield {"measure": f"variance share:{name}", "n": n} | _estimate(share)
+
+
+def _estimate(found: np.ndarray | None) -> dict[str, int | float]:
+    if found is None:
+        return dict.fromkeys(("estimate", "low", "high"), np.nan)
+    low, high = interval(found[1:]) if len(found) > 1 else NONE
+    return {"estimate": float(found[0]), "low": low, "high": high}
+
+
+def _weights(n: int) -> Float[np.ndarray, "r n"]:
+    """Of the instances: all once, then as often as each is in a resample; one instance is not resampled."""
+    return np.concatenate([np.ones((1, n)), draws(n)]) if n > 1 else np.ones((1, 1))
+
+
+def _effect(design: pd.DataFrame, factor: str, others: list[str]) -> Float[np.ndarray, " r"] | None:
+    if factor == "target":
+        return _effect_of_target(design, others)
+    cells = design.groupby([*others, "instance"] if "target" not in others else others, sort=False)
+    variances = cells.agg(instance=("instance", "first"), loss=("loss", "var")).dropna()
+    if variances.empty:
+        return None
+    instances = design.instance.unique()
+    of = pd.Index(instances).get_indexer(variances.instance)
+    sums, count = (np.bincount(of, x, minlength=len(instances)) for x in (variances.loss, np.ones(len(of))))
+    weights = _weights(len(instances))
+    with np.errstate(invalid="ignore"):
+        return (weights @ sums) / (weights @ count)
+
+
+def _effect_of_target(design: pd.DataFrame, others: list[str]) -> Float[np.ndarray, " r"]:
+    """Cells stand across instances: in each, the variance over the resample, two draws of one instance no pair."""
+    centred = design.assign(loss=design.loss - design.loss.mean(), cell=0)
+    centred["cell"] = centred.groupby(others, sort=False).ngroup() if others else 0
+    y = centred.pivot(index="cell", columns="instance", values="loss").to_numpy()
+    there, y = (~np.isnan(y)).astype(float), np.nan_to_num(y)
+    w = _weights(y.shape[1])
+    n, first, second = w @ there.T, w @ y.T, w @ np.square(y).T  # (r, cells) each
+    pairs = n**2 - np.square(w) @ there.T
+    some = pairs > 0  # in cells with two instances or more
+    variances = np.divide(n * second - first**2, pairs, out=np.zeros_like(pairs), where=some)
+    with np.errstate(invalid="ignore"):
+        return variances.sum(axis=1) / some.sum(axis=1)
+
+
+def _total(design: pd.DataFrame, others: list[str]) -> Float[np.ndarray, " r"]:
+    """Half the mean squared difference of searches that differ in the instance (if there are several) and in each of
+    `others`: all pairs, less those alike in one of them, plus those alike in two ...
+    """
+    instances = design.instance.unique()
+    of = pd.Index(instances).get_indexer(design.instance)
+    y = (design.loss - design.loss.mean()).to_numpy()
+    squares, pairs = np.zeros((2, len(instances), len(instances)))
+    for k in range(len(others) + 1):
+        for alike in combinations(others, k):
+            cell = design.groupby([*alike], sort=False).ngroup().to_numpy() if alike else np.zeros(len(y), int)
+            n, first, second = (_by_instance(of, cell, len(instances), x) for x in (np.ones_like(y), y, y**2))
+            sign = (-1) ** k
+            squares += sign * ((second @ n.T + n @ second.T) / 2 - first @ first.T)
+            pairs += sign * (n @ n.T)
+    w = _weights(len(instances))
+    apart = 1 - np.eye(len(instances)) if len(instances) > 1 else 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return ((w @ (squares * apart)) * w).sum(1) / ((w @ (pairs * apart)) * w).sum(1)
+
+
+def _by_instance(of: np.ndarray, cell: np.ndarray, size: int, x: np.ndarray) -> Float[np.ndarray, "i c"]:
+    """The sums of x over each instance and cell."""
+    width = int(cell.max()) + 1
+    return np.bincount(of * width + cell, x, minlength=size * width).reshape(size, width)

@@ -1,0 +1,42 @@
+"""Intervals by resampling instances."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+
+from lso_bench.bootstrap import draws, median_interval, order_statistics, ratio
+
+
+def test_a_resample_has_as_many_instances_as_the_sample():
+    assert set(draws(7).sum(axis=1)) == {7.0}
+
+
+def test_interval_of_the_median_is_that_of_scipy():
+    values = np.random.default_rng(1).gamma(2.0, size=40)
+    theirs = bootstrap((values,), np.median, method="percentile", n_resamples=20_000, rng=0).confidence_interval
+    ours = median_interval(values, np.arange(40))
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.06)
+
+
+def test_median_of_a_resample_is_that_of_its_values():
+    values, instances = np.random.default_rng(2).normal(size=(5, 3)), np.repeat(np.arange(5), 3)
+    medians = [np.median(np.repeat(values, w.astype(int), axis=0)) for w in draws(5)]
+    expected = np.quantile(medians, [0.025, 0.975], method="inverted_cdf")
+    assert median_interval(values.flatten(), instances) == pytest.approx(tuple(expected))
+
+
+def test_undefined_values_count_as_censored_and_infinite_ones_are_the_largest():
+    found = order_statistics(np.array([1.0, 2.0, np.inf, np.nan]), np.arange(4))
+    assert (found["n"], found["censored"], found["median"]) == (4, 2, 2.0)
+    assert math.isnan(found["mean"])
+
+
+def test_one_instance_has_no_interval():
+    assert math.isnan(order_statistics(np.array([1.0, 2.0]), np.zeros(2))["low"])
+
+
+def test_ratio_is_of_the_sums():
+    found = ratio(np.array([1.0, 5.0, 6.0]), np.array([1.0, 0.0, 1.0]), np.arange(3))
+    assert found["estimate"] == 6.0 and found["low"] <= 6.0 <= found["high"]

@@ -1,0 +1,87 @@
+"""Pairs of starts, basins and spread of searches made by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from made import SPEC, measures, one, searched
+
+from lso_bench.searches import table
+from lso_bench.sensitivity import pairs, together
+from vae.zoo import Model
+
+FLAT = [[9.0, 5.0]] * 4
+
+
+def kinds(*records):
+    return pairs(table(records)).kind.value_counts().to_dict()
+
+
+def test_pairs_are_of_the_same_instance_model_and_settings_alone():
+    runs = [searched({"random": FLAT, "encoder": FLAT}, model=Model("vae", "omniglot", seed=s)) for s in (0, 1)]
+    found = pairs(table(runs))
+    own = table(runs)
+    a, b = own.iloc[found.a], own.iloc[found.b]
+    assert len(found) == 2 * 4
+    for column in ("instance", "train", "search"):
+        assert (a[column].to_numpy() == b[column].to_numpy()).all()
+
+
+def test_random_starts_of_several_init_seeds_are_pairs_too():
+    runs = [searched({"random": FLAT, "encoder": FLAT}, init=i, search=0) for i in range(3)]
+    assert kinds(*runs) == {"random - random": 4 * 3, "random - encoder": 4 * 3}
+
+
+def test_a_start_that_is_not_drawn_is_never_a_pair_with_itself():
+    runs = [searched({"encoder": FLAT}, init=i, search=0) for i in range(3)]
+    assert kinds(*runs) == {}
+    assert kinds(*(searched({"encoder:3": FLAT}, init=i, search=0) for i in range(2))) == {"encoder:3 - encoder:3": 4}
+
+
+def test_pairs_share_the_search_seed_where_it_can_be_held():
+    runs = [searched({"random": FLAT}, init=i, search=s) for i in (0, 1) for s in (0, 1)]
+    assert not together(table(runs)) and kinds(*runs) == {"random - random": 4 * 2}
+
+
+def test_where_the_search_seed_moves_with_the_start_random_starts_are_paired_across():
+    runs = [searched({"random": FLAT, "encoder": FLAT}, init=i) for i in range(3)]
+    assert together(table(runs)) and kinds(*runs) == {"random - random": 4 * 3, "random - encoder": 4 * 3}
+
+
+@pytest.mark.parametrize(
+    ("far", "gap", "share"),
+    [(0.05, 0.0, 1.0), (0.05, 0.04, 1.0), (0.05, 0.06, 0.0), (0.15, 0.0, 0.0)],  # of 5.0, one in a hundred is 0.05
+)
+def test_same_basin_is_near_in_code_and_in_loss(far, gap, share):
+    run = searched({"random": FLAT, "encoder": [[9.0, 5.0 + gap]] * 4}, lambda s, i: (far * (s == "random"),) * 2)
+    assert one(measures(run), "basin", "random - encoder").estimate == share  # a tenth in each of 2 coordinates
+
+
+def test_basin_share_is_the_share_of_pairs():
+    run = searched({"random": FLAT, "encoder": FLAT}, lambda s, i: (float(s == "random" and i == 0), 0.0))
+    row = one(measures(run), "basin", "random - encoder")
+    assert (row.n, row.estimate) == (4, 0.75) and row.low < 0.75 <= row.high
+
+
+def test_all_in_the_same_basin_is_not_certainty():
+    row = one(measures(searched({"random": FLAT, "encoder": FLAT})), "basin", "random - encoder")
+    assert (row.estimate, row.high) == (1.0, 1.0)
+    assert row.low == pytest.approx(0.025 ** (1 / 4))  # Clopper and Pearson's of 4 in 4
+
+
+def test_spread_is_the_standard_deviation_over_starts_and_counts_each_once():
+    runs = [searched({"random": [[9.0, x]], "encoder": [[9.0, 4.0]]}, init=i) for i, x in enumerate((1.0, 2.0, 3.0))]
+    found = measures(*runs)
+    assert one(found, "spread", "random, encoder")["median"] == pytest.approx(np.std([1, 2, 3, 4], ddof=1))
+    assert one(found, "spread", "random")["median"] == pytest.approx(1.0)
+
+
+def test_pair_with_a_diverged_search_is_in_no_basin():
+    run = searched({"random": [[9.0, math.nan], *FLAT[1:]], "encoder": FLAT})
+    row = one(measures(run), "basin", "random - encoder")
+    assert (row.n, row.censored, row.estimate) == (4, 1, 0.75)
+
+
+def test_thresholds_of_the_spec_are_those_measured():
+    found = measures(searched({"random": FLAT, "encoder": FLAT})).measures
+    assert set(found[found.measure == "distance"].threshold.dropna()) == set(SPEC.thresholds)

@@ -1,0 +1,101 @@
+"""Components of variance that are known, found again."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from made import measures, one, searched
+
+from lso_bench.variance import decomposition
+from vae.zoo import Model
+
+SIZES = {"train": 3, "instance": 30, "init": 4, "search": 3}
+
+
+def design(rng, sizes=SIZES, target=2.0, train=0.0, start=0.5, search=0.3):
+    """Crossed searches: loss = target + train x target + start x target + search x everything, each of that sd."""
+    t, i, s, r = sizes.values()
+    loss = (
+        rng.normal(scale=target, size=(1, i, 1, 1))
+        + rng.normal(scale=train, size=(t, i, 1, 1))
+        + rng.normal(scale=start, size=(1, i, s, 1))
+        + rng.normal(scale=search, size=(t, i, s, r))
+    )
+    index = np.indices(loss.shape).reshape(4, -1)
+    own = pd.DataFrame(
+        dict(zip(SIZES, index, strict=True)) | {"loss": loss.flatten(), "weights": "", "start": "random"}
+    )
+    return own.assign(code=own.init.map("random {}".format))
+
+
+def found(own):
+    return {r["measure"].removeprefix("variance:"): r for r in decomposition(own) if "share" not in r["measure"]}
+
+
+def test_closed_form_of_two_starts_and_two_instances():
+    """Losses 0, 2 and 10, 14: over starts variances 2 and 8; over targets 50 and 72; of pairs that differ in both the
+    half squares 98 and 32.
+    """
+    runs = [
+        searched({"random": [[99.0, a], [99.0, b]]}, init=i, search=0)
+        for i, (a, b) in enumerate(((0.0, 10.0), (2.0, 14.0)))
+    ]
+    m = measures(*runs)
+    assert one(m, "variance:start").estimate == pytest.approx(5.0)
+    assert one(m, "variance:target").estimate == pytest.approx(61.0)
+    assert one(m, "variance:total").estimate == pytest.approx((98 + 32) / 2)
+    assert one(m, "variance share:start").estimate == pytest.approx(5.0 / 65.0)
+
+
+def test_estimates_are_unbiased():
+    """Total effects: start 0.5^2 + 0.3^2, search 0.3^2, train 0.4^2 + 0.3^2, target all of it."""
+    rng = np.random.default_rng(0)
+    runs = [found(design(rng, SIZES | {"instance": 12, "init": 3, "search": 2}, train=0.4)) for _ in range(60)]
+    expected = {"search seed": 0.09, "start": 0.34, "train seed": 0.25, "target": 4.5, "total": 4.5}
+    for factor, value in expected.items():
+        estimates = np.array([r[factor]["estimate"] for r in runs])
+        assert abs(estimates.mean() - value) < 3.5 * estimates.std() / math.sqrt(len(runs)), factor
+
+
+def test_estimates_are_unbiased_where_searches_are_missing():
+    rng = np.random.default_rng(1)
+    estimates = []
+    for _ in range(60):
+        own = design(rng, SIZES | {"instance": 10})
+        estimates.append(found(own[rng.random(len(own)) < 0.6].copy())["start"]["estimate"])
+    assert abs(np.mean(estimates) - 0.34) < 3.5 * np.std(estimates) / math.sqrt(len(estimates))
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng, trials = np.random.default_rng(2), 200
+    expected = {"search seed": 0.09, "start": 0.34, "target": 4.34}
+    hits = dict.fromkeys(expected, 0)
+    for _ in range(trials):
+        estimates = found(design(rng, {"train": 1, "instance": 50, "init": 3, "search": 2}))
+        for factor, value in expected.items():
+            hits[factor] += estimates[factor]["low"] <= value <= estimates[factor]["high"]
+    for factor, count in hits.items():
+        assert 0.87 < count / trials <= 1.0, (factor, count / trials)
+
+
+def test_factor_of_one_level_has_no_number():
+    rows = found(design(np.random.default_rng(3), SIZES | {"init": 1}))
+    assert math.isnan(rows["start"]["estimate"]) and rows["start"]["n"] == 1
+
+
+def test_search_seed_that_moves_with_the_start_is_not_told_from_it():
+    runs = [searched({"random": [[9.0, 5.0 + i], [9.0, 7.0]]}, init=i) for i in range(3)]
+    rows = set(measures(*runs).measures.measure)
+    assert "variance:start and search seed" in rows
+    assert not rows & {"variance:start", "variance:search seed"}
+
+
+def test_train_seeds_are_a_factor():
+    runs = [searched({"random": [[9.0, 5.0 + 2 * s]] * 2}, model=Model("vae", "omniglot", seed=s)) for s in (0, 1)]
+    assert one(measures(*runs), "variance:train seed").estimate == pytest.approx(2.0)
+
+
+def test_diverged_searches_leave_the_others_a_variance():
+    runs = [searched({"random": [[9.0, 5.0 + i], [9.0, math.nan]]}, init=i, search=0) for i in range(2)]
+    assert one(measures(*runs), "variance:start").estimate == pytest.approx(0.5)
