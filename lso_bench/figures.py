@@ -36,7 +36,7 @@ def distance(path: Path, title: str, rows: pd.DataFrame) -> bool:
         axis.set_xticks(range(len(limits) + 1), [*(f"{t:g}" for t in limits), "end"], fontsize=8)
         axis.set_title(f"{how}: {kind}", fontsize=9)
     axes[0].set_ylabel("squared distance of the codes")
-    axes[0].legend(fontsize=8)
+    _legend(axes)
     return _finish(
         figure, path, f"{title}\nmedian and quartiles over the pairs that met the threshold; end: of all pairs"
     )
@@ -81,10 +81,12 @@ def variance(path: Path, title: str, rows: pd.DataFrame) -> bool:
         return False
     panels = [*own.groupby("how", sort=False)]
     figure, axes = _panels(len(panels), height=3.2)
+    models = [*own.model.unique()]
     for axis, (how, panel) in zip(axes, panels, strict=False):
-        models = [*panel.model.unique()]
         for i, model in enumerate(models):
             mine = panel[panel.model == model].set_index("measure")
+            if mine.empty:
+                continue
             there = [f for f in factors if f"variance:{f}" in mine.index]
             roots = np.sqrt(mine.loc[[f"variance:{f}" for f in there], ["estimate", "low", "high"]].clip(lower=0))
             x = np.array([factors.index(f) for f in there]) + (i - (len(models) - 1) / 2) * 0.6 / len(models)
@@ -96,7 +98,7 @@ def variance(path: Path, title: str, rows: pd.DataFrame) -> bool:
         axis.grid(axis="y", alpha=0.3)
         axis.set_title(str(how), fontsize=9)
     axes[0].set_ylabel("root of the variance (loss)")
-    axes[0].legend(fontsize=8)
+    _legend(axes)
     return _finish(figure, path, f"{title}\nvariance of the final loss when one factor changes alone, 95 % interval")
 
 
@@ -139,6 +141,12 @@ def _panels(count: int, height: float = 3.6) -> tuple[Any, list[Any]]:
     for axis in axes.flat[count:]:
         axis.axis("off")
     return figure, [*axes.flat]
+
+
+def _legend(axes: list[Any]) -> None:
+    """In the first panel, what stands in any of them."""
+    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    axes[0].legend(named.values(), named.keys(), fontsize=8)
 
 
 def _finish(figure: Any, path: Path, title: str) -> bool:

@@ -67,7 +67,7 @@ def _targets(section: Section, comparison: Comparison) -> Table:
     table = _table(title, "start", *(f"{f:g}" for f in fractions), "reached")
     table.caption = (
         f"Targets: 0 is the lowest loss {LOWEST[comparison.targets]}, 1 that of random starts; for each instance. "
-        "Reached: share of searches and targets; - : by none"
+        "Reached: share of searches and targets; ∞: most did not reach it; - : none did"
     )
     for key, line in rows.groupby(["model", "how", "start"], sort=False):
         by = {r["target"]: r for r in _rows(line)}
@@ -186,7 +186,7 @@ def _met(row: dict, key: str, most: float) -> str:
 
 
 def _at_most(row: dict) -> str:
-    return f"> {most_steps(row):g}" if math.isinf(row["median"]) else _number(row["median"])
+    return "∞" if math.isinf(row["median"]) else _number(row["median"])
 
 
 def _distance(row: dict) -> str:
