@@ -1,5 +1,6 @@
 """Figures of a comparison, each from its long table of measures (one section, with `how` for the searcher)."""
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -109,7 +110,7 @@ def spread(path: Path, title: str, rows: pd.DataFrame) -> bool:
     if own.empty:
         return False
     ways, models = [*own.how.unique()], [*own.model.unique()]
-    figure, axis = plt.subplots(figsize=(max(4.5, 1.5 + 1.3 * len(ways)), 4))
+    figure, axis = plt.subplots(figsize=(max(5.5, 1.5 + 1.3 * len(ways)), 4))
     for i, model in enumerate(models):
         mine = cast(pd.DataFrame, own[own.model == model])
         x = np.array([ways.index(h) for h in mine.how]) + (i - (len(models) - 1) / 2) * 0.6 / len(models)
@@ -150,6 +151,7 @@ def _legend(axes: list[Any]) -> None:
 
 
 def _finish(figure: Any, path: Path, title: str) -> bool:
-    figure.suptitle(title, fontsize=9)
+    wide = int(14 * figure.get_size_inches()[0])  # letters of that size
+    figure.suptitle("\n".join(textwrap.fill(line, wide) for line in title.splitlines()), fontsize=9)
     save(figure, path)
     return True

@@ -83,9 +83,10 @@ def one_of(found, measure, target):
 
 
 def test_the_search_that_went_lowest_reaches_every_target_though_the_trace_left_that_step_out():
-    run = searched({"random": [[100.0, 50.0, 10.0]]})
-    below = replace(run, members=[replace(run.members[0], best=5.0)])
-    assert one(measures(below), "steps", "random", target=0.01)["median"] == 2
+    run = searched({"random": [[100.0, 50.0, 10.0]], "encoder": [[100.0, 50.0, 10.0]]})
+    found = measures(replace(run, members=[replace(run.members[0], best=5.0), run.members[1]]))
+    assert one(found, "steps", "random", target=0.01)["median"] == 2
+    assert one(found, "steps", "encoder", target=0.01).censored == 1
 
 
 def test_diverged_search_is_censored_from_there_on():
