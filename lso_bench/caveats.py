@@ -63,7 +63,7 @@ def _odd(runs: list[Record]) -> Iterator[str]:
         yield f"{model} was trained on other pixels than it was run on (other fonts or data)."
     for r in runs:
         if lost := r.counts.get("fallbacks"):
-            yield f"{r.spec.title}: {lost} times the searcher fell back on random codes."
+            yield f"{r.spec.title}: {lost} times the searcher fell back on Sobol points."
 
 
 def _other_pixels(record: Record) -> bool:

@@ -110,10 +110,10 @@ def run(
         _say(f"{len(planned) - len(todo)} of {len(planned)} runs are done already, in {results}.")
     _execute(todo, store, data_dir, on, quiet, compile)
     records = _chosen(store, {p.spec.key for p in planned})
-    _print_comparison(records, [store], json, csv=False)
+    comparison = _print_comparison(records, [store], json, csv=False)
     from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
 
-    for path in pictures(store, records, {p.spec.key: p.checkpoint for p in planned}):
+    for path in pictures(store, records, {p.spec.key: p.checkpoint for p in planned}, comparison):
         _say(f"picture: {path}")
     if any(r.status != "ok" for r in records):
         raise typer.Exit(3)

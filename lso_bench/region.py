@@ -42,6 +42,16 @@ class Region:
             return z
         return z.clamp(self.low, self.high)
 
+    def to_cube(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        """The bounding box as the unit cube, in double precision on the CPU, where surrogates are fitted."""
+        low, high = self.bounds
+        return ((z - low) / (high - low)).cpu().double()
+
+    def from_cube(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        """The codes inside that are nearest to points of that cube."""
+        low, high = self.bounds
+        return self.clip(low + u.to(low) * (high - low))
+
     def spread(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         """Points of the unit cube mapped onto the region, so that uniform ones become uniform."""
         low, high = self.bounds

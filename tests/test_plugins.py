@@ -169,6 +169,17 @@ def other(value):
     return (not value) if isinstance(value, bool) else value + 3 if isinstance(value, int) else value / 2
 
 
+def publish(folder, monkeypatch, code, group, entry):
+    """Installs a package of one module, as pip would have it, that publishes `entry` ("name = module:Class")."""
+    module = entry.split(" = ")[1].split(":")[0]
+    (folder / f"{module}.py").write_text(code)
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[lso_bench.{group}]\n{entry}\n")
+    monkeypatch.syspath_prepend(str(folder))
+
+
 INK = '''"""How much of the page a glyph inks."""
 
 from dataclasses import dataclass
@@ -287,12 +298,7 @@ def test_searcher_comes_in_by_a_path(tmp_path):
 
 
 def test_searcher_comes_in_by_an_entry_point(tmp_path, monkeypatch):
-    (tmp_path / "shrinkings.py").write_text(SHRINKING)
-    info = tmp_path / "shrinkings-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shrinkings\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[lso_bench.searchers]\nshrinking = shrinkings:Shrinking\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    publish(tmp_path, monkeypatch, SHRINKING, "searchers", "shrinking = shrinkings:Shrinking")
     assert plugins.build("searcher", "shrinking:sigma=0.3").sigma == 0.3 and "shrinking" in plugins.names("searcher")
 
 
@@ -329,12 +335,7 @@ def test_objective_comes_in_by_a_path(tmp_path):
 
 
 def test_objective_comes_in_by_an_entry_point(tmp_path, monkeypatch):
-    (tmp_path / "sparses.py").write_text(SPARSE)
-    info = tmp_path / "sparses-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sparses\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[lso_bench.objectives]\nsparse = sparses:Sparse\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    publish(tmp_path, monkeypatch, SPARSE, "objectives", "sparse = sparses:Sparse")
     assert "sparse" in zoo.names() and zoo.objective("sparse:pull=0.3").pull == 0.3
     assert named_model("sparse", "glyphs", "small", 8, 0).file == "glyphs-small-d8-sparse-s0.safetensors"
 

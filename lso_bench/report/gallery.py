@@ -7,17 +7,19 @@ from pathlib import Path
 
 from lso_bench import figures as drawn
 from lso_bench import pictures as draw
-from lso_bench.compare import Comparison, compare
+from lso_bench.compare import Comparison
 from lso_bench.record import Record
 from lso_bench.report.sections import Section, sections
 from lso_bench.store import Store
 from vae import checkpoint
 
 
-def pictures(store: Store, records: Sequence[Record], checkpoints: dict[str, Path]) -> list[Path]:
+def pictures(
+    store: Store, records: Sequence[Record], checkpoints: dict[str, Path], comparison: Comparison
+) -> list[Path]:
     """Reconstructions, loss curves and activity for each task and searcher, and figures of all; where they are.
 
-    Of several seeds the first is drawn. `checkpoints`: the weights of each run, by key.
+    Of several seeds the first is drawn. `checkpoints`: the weights of each run, by key; `comparison`: of these records.
     """
     written = []
     usable = sorted((r for r in records if r.members), key=_of)
@@ -38,7 +40,7 @@ def pictures(store: Store, records: Sequence[Record], checkpoints: dict[str, Pat
         written.append(draw.curves(store.folder / "pictures" / f"curves-{file}", runs, traces))
         if bars := _activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file}", bars))
-    return written + figures(compare(usable, lambda _: store), store.folder / "pictures")
+    return written + figures(comparison, store.folder / "pictures")
 
 
 def figures(comparison: Comparison, folder: Path) -> list[Path]:

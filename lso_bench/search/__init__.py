@@ -9,8 +9,10 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.quasirandom import SobolEngine
 
 from lso_bench.clock import Clock
 from lso_bench.region import Region
@@ -25,6 +27,19 @@ class Problem:
     seed: int = 0
     clock: Clock = field(default_factory=Clock)  # `with problem.clock("fit"):` counts its body as that
     counts: dict[str, int] = field(default_factory=dict)  # what the searcher wants noted in the record, by name
+
+
+Asks = Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], tuple[Float[Tensor, "k m d"], Float[Tensor, "k m"]]]
+
+
+def begin(problem: Problem, engine: SobolEngine, initial: int) -> Asks:
+    """Asks for the starts, then for points of a Sobol sequence up to `initial` in all; gives them and their scores."""
+    z = problem.starts
+    y = yield z
+    if (missing := initial - z.shape[1]) > 0:
+        more = problem.region.spread(engine.draw(missing).to(z)).expand(len(z), -1, -1)
+        z, y = torch.cat([z, more], 1), torch.cat([y, (yield more)], 1)
+    return z, y
 
 
 class Searcher(ABC):

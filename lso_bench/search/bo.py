@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from lso_bench.search import Problem, Searcher
+from lso_bench.search import Problem, Searcher, begin
 
 LEADERS = 5  # best points seen, near which the acquisition is tried too
 NEAR = 0.05  # standard deviation of the steps from the best points, of a side of the region
@@ -35,17 +35,12 @@ class BO(Searcher):
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         from lso_bench import surrogate
 
-        z = problem.starts
-        y = yield z
-        k, m, d = z.shape
+        k, _, d = problem.starts.shape
         engine = SobolEngine(d, scramble=True, seed=problem.seed)
-        if m < self.initial:
-            more = problem.region.spread(engine.draw(self.initial - m).to(z)).expand(k, -1, -1)
-            z, y = torch.cat([z, more], 1), torch.cat([y, (yield more)], 1)
-        low, high = problem.region.bounds
+        z, y = yield from begin(problem, engine, self.initial)
         settings, seeded = surrogate.unknown(k, d), torch.Generator().manual_seed(problem.seed)
         while True:
-            u, seen = ((z - low) / (high - low)).cpu().double(), y.cpu().double()
+            u, seen = problem.region.to_cube(z), y.cpu().double()
             new = engine.draw(self.q).double().expand(k, -1, -1).clone()
             raw = raw_points(u, seen, self.raw, self.q, engine, seeded)
             there = seen.isfinite().all(1).nonzero()[:, 0]
@@ -57,7 +52,7 @@ class BO(Searcher):
                     acquisition = surrogate.log_ei(fitted.model, self.q)
                     new[of] = surrogate.maximise(acquisition, raw[:, of], self.restarts, self.polish_steps)
                 problem.counts["fallbacks"] = problem.counts.get("fallbacks", 0) + len(there) - len(of)
-            asked = problem.region.clip(low + new.to(z) * (high - low))
+            asked = problem.region.from_cube(new)
             z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lso_bench.errors import UsageError
-from lso_bench.search import Problem, Searcher
+from lso_bench.search import Problem, Searcher, begin
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,16 @@ class SAASBO(Searcher):
         return self.initial
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
-        z = problem.starts
-        y = yield z
-        k, m, d = z.shape
+        k, _, d = problem.starts.shape
         engine = SobolEngine(d, scramble=True, seed=problem.seed)
-        if m < self.initial:
-            more = problem.region.spread(engine.draw(self.initial - m).to(z)).expand(k, -1, -1)
-            z, y = torch.cat([z, more], 1), torch.cat([y, (yield more)], 1)
-        low, high = problem.region.bounds
+        z, y = yield from begin(problem, engine, self.initial)
         while True:
-            u, seen = ((z - low) / (high - low)).cpu().double(), y.cpu().double()
+            u, seen = problem.region.to_cube(z), y.cpu().double()
             new = engine.draw(1).double().expand(k, -1, -1).clone()
             for i in seen.isfinite().all(1).nonzero()[:, 0].tolist():
                 torch.manual_seed(1_000_003 * (problem.seed + 1) + 1009 * u.shape[1] + i)
                 new[i] = self._next(problem, u[i], seen[i])
-            asked = problem.region.clip(low + new.to(z) * (high - low))
+            asked = problem.region.from_cube(new)
             z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
 
     def _next(self, problem: Problem, u: Float[Tensor, "n d"], y: Float[Tensor, " n"]) -> Float[Tensor, "1 d"]:

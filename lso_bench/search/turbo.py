@@ -34,13 +34,15 @@ class TuRBO(Searcher):
         return self.initial
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
+        from lso_bench import surrogate
+
         z = problem.starts
         y = yield z
         k, _, d = z.shape
         engine, seeded = SobolEngine(d, scramble=True, seed=problem.seed), torch.Generator().manual_seed(problem.seed)
-        trust, (low, high) = TrustRegions(k, d, patience=math.ceil(max(4 / self.q, d / self.q))), problem.region.bounds
+        trust = TrustRegions(surrogate.unknown(k, d), patience=math.ceil(max(4 / self.q, d / self.q)))
         while True:
-            u, seen = ((z - low) / (high - low)).cpu().double(), y.cpu().double()
+            u, seen = problem.region.to_cube(z), y.cpu().double()
             asked = problem.region.spread(engine.draw(self.q).to(z)).expand(k, -1, -1).clone()
             even = engine.draw(self.candidates).double()
             moves = _moves(k, self.candidates, d, seeded)
@@ -49,7 +51,7 @@ class TuRBO(Searcher):
             for since in trust.since[ready].unique().tolist():
                 of = (ready & (trust.since == since)).nonzero()[:, 0]
                 of, new = self._chosen(problem, trust, of, u[:, since:], seen[:, since:], (even, moves, noise))
-                asked[of.to(z.device)] = problem.region.clip(low + new.to(z) * (high - low))
+                asked[of.to(z.device)] = problem.region.from_cube(new)
             z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
             trust.follow(y.cpu().double(), self.q, ready)
 
@@ -82,13 +84,14 @@ class TuRBO(Searcher):
 class TrustRegions:
     """Those of k problems, and what decides their size."""
 
-    def __init__(self, k: int, d: int, patience: int):
+    def __init__(self, settings: Float[Tensor, "k p"], patience: int):
+        k = len(settings)
         self.patience = patience  # failures in a row before a region is halved
         self.length: Float[Tensor, " k"] = torch.full((k,), FIRST, dtype=torch.float64)
         self.successes: Int[Tensor, " k"] = torch.zeros(k, dtype=torch.long)  # in a row
         self.failures: Int[Tensor, " k"] = torch.zeros(k, dtype=torch.long)
         self.since: Int[Tensor, " k"] = torch.zeros(k, dtype=torch.long)  # the first evaluation after the last restart
-        self.settings: Float[Tensor, "k p"] = torch.full((k, 2 + d), torch.nan).double()  # of the processes; unknown
+        self.settings = settings  # of the processes
 
     def follow(self, y: Float[Tensor, "k n"], q: int, asked: Bool[Tensor, " k"]) -> None:
         """Grow, shrink or begin anew after the last `q` scores of the problems that were `asked` for points."""
