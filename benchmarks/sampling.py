@@ -16,7 +16,7 @@ import time
 import torch
 from torch import Tensor
 
-from lso_bench.cli import settle_memory
+from lso_bench.process import settle_memory
 from vae.frozen import freeze
 from vae.model import VAE
 from vae.networks import architecture

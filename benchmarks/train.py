@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lso_bench.cli import settle_memory
+from lso_bench.process import settle_memory
 from vae.data import binarise
 from vae.job import Job, Plan, optimizer
 from vae.model import VAE

@@ -1,7 +1,5 @@
 """The command line: read arguments, call, print. Nothing heavy is imported before a command runs."""
 
-import ctypes
-import os
 import signal
 import sys
 from collections.abc import Iterable
@@ -11,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lso_bench.errors import LsoBenchError, UnusableError, UsageError, unknown
+from lso_bench.process import settle_memory, settle_threads
 
 app = typer.Typer(
     add_completion=False,
@@ -303,7 +302,7 @@ def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers."
 
 def main() -> None:
     """The program: settles threads and memory, runs a command, turns our errors into one line and an exit status."""
-    _settle_threads()
+    settle_threads()
     settle_memory()
     signal.signal(signal.SIGTERM, lambda *_: _stop("Terminated", 143))
     signal.signal(signal.SIGINT, lambda *_: _stop("Interrupted", 130))
@@ -328,22 +327,6 @@ def _explain(error: Exception) -> int:
         return UnusableError.status
     _say(f"This is a fault of lso-bench ({type(error).__name__}); --debug shows where.")
     return 1
-
-
-def _settle_threads() -> None:
-    """Before torch is imported: its threads must not spin at barriers (35 to 90 times slower on a busy machine)."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
-
-
-def settle_memory() -> None:
-    """Freed memory stays with the process: fetching the pages of every activation anew took a tenth of a step."""
-    try:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own for anything
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-    except (OSError, AttributeError):
-        pass  # another C library
 
 
 def _stop(how: str, status: int) -> None:
