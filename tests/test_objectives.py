@@ -59,9 +59,25 @@ def test_squared_error_has_its_known_expectation(sample, times):
 
 def test_log_probability_has_the_entropy_as_its_expectation():
     torch.manual_seed(0)
-    penalty = NeighborLP(c=-100.0)(constant_encoder(0.3, 0.5), squares(2000)).penalty
+    penalty = NeighborLP(c=-100.0, constant=True)(constant_encoder(0.3, 0.5), squares(2000)).penalty
     expected = D * 0.5 * math.log(2 * math.pi * math.e * 0.5**2)
     assert abs(penalty.mean().item() - expected) < 4 * penalty.std().item() / math.sqrt(2000)
+
+
+def test_log_probability_without_its_constant_is_the_same_with_a_lower_bound():
+    vae, x, penalties, constant = random_vae(TINY), squares(6), [], math.log(2 * math.pi) / 2
+    for made in (NeighborLP(c=1.2), NeighborLP(c=1.2 + constant, constant=True)):
+        torch.manual_seed(0)
+        penalties.append(made(vae, x).penalty)
+    torch.testing.assert_close(penalties[0], penalties[1] - D * constant)
+
+
+def test_log_probability_of_a_collapsed_dimension_is_hardly_above_the_bound_of_1():
+    torch.manual_seed(0)
+    penalty = NeighborLP(c=1.0)(constant_encoder(0.0, 1.0), squares(2000)).penalty / D
+    u = math.sqrt(2)  # E max(1, u^2 / 2) of a normal u
+    expected = 1 + u * math.exp(-1) / math.sqrt(2 * math.pi) - math.erfc(u / math.sqrt(2)) / 2
+    assert abs(penalty.mean().item() - expected) < 4 * penalty.std().item() / math.sqrt(2000) and expected < 1.13
 
 
 def test_log_probability_above_the_bound_is_constant_without_gradient():
