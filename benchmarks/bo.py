@@ -99,8 +99,9 @@ def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int) -> None:
 def regret(k: int, d: int, evaluations: int) -> None:
     """Whole searches of both on the same functions from the same points."""
     torch.manual_seed(0)
-    peaks, starts = torch.rand(k, 1, d) * 4 - 2, torch.randn(k, 1, d)
-    region = build("box:3", d, lambda: starts[:, 0])
+    peaks = torch.rand(k, 1, d) * 4 - 2
+    region = build("box:3", d, lambda: peaks[:, 0])
+    starts = region.clip(torch.randn(k, 1, d))
     search = OURS.search(Problem(starts, region))
     z = next(search)
     codes, began = [z], time.perf_counter()

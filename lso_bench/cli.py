@@ -97,7 +97,8 @@ def run(
         joint=joint,
     )
     planned = study.plan(grid, how)
-    for line in study.warnings(planned):
+    descents = [o for o, given in (("--max-steps", max_steps), ("--joint", joint)) if given]
+    for line in study.warnings(planned, descents):
         _say(line)
     if dry_run:
         _dry_run(planned, results)
@@ -217,13 +218,17 @@ def compare(
 
 @app.command()
 def reproduce(
-    what: Annotated[str, typer.Argument(help="table1, table2, fig1 or fig2 of arXiv 2103.11349.")],
+    what: Annotated[
+        str, typer.Argument(help="table1, table2, fig1, fig2 or search (section 5.4) of arXiv 2103.11349.")
+    ],
     models: Annotated[str | None, typer.Option(help="These rows only; names separated by commas.")] = None,
     data: Annotated[str, typer.Option(help="omniglot, as in the paper; mnist or glyphs.")] = "omniglot",
     arch: Annotated[str | None, typer.Option(help="[default: paper on a GPU, small on a CPU]")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")] = None,
-    no_train: Annotated[bool, typer.Option("--no-train", help="Only what is trained already.")] = False,
-    compile: Annotated[bool, typer.Option("--compile", help="Train by torch.compile; needs a C++ compiler.")] = False,
+    no_train: Annotated[bool, typer.Option("--no-train", help="Only what is trained and searched already.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")] = False,
+    seed: Annotated[str, typer.Option(help="search: of starts; several with commas.")] = "0",
+    searcher: Annotated[str, typer.Option(help="search: another step, as adam:lr=0.03.")] = "adam",
     device: Device = "auto",
     results: Results = Path("results"),
     data_dir: DataDir = None,
@@ -233,7 +238,6 @@ def reproduce(
 ) -> None:
     """Train what is missing, measure, and show the paper's values beside ours. Interrupted, it goes on from there."""
     from lso_bench import reproduce as again
-    from lso_bench.report import reproduction
     from lso_bench.store import Store
 
     on = _device(device)
@@ -244,13 +248,23 @@ def reproduce(
         _say(f"to train: {m.name}, d = {m.latent} ({m.arch}, {m.data})")
     if dry_run:
         return
-    Store(results)
+    store, folder = Store(results), results / "reproduction"
     for line in () if no_train else again.train_missing(wanted, data_dir, on, quiet):
         _say(f"failed: {line}")
+    if what == "search":
+        from lso_bench import latent_search
+        from lso_bench.report import latent_search as report
+
+        runs = latent_search.planned(again.trained(wanted), _numbers("seed", seed), searcher)
+        todo = [] if no_train else [p for p in runs if p.spec not in store]
+        _execute(todo, store, data_dir, on, quiet, compile)
+        repeated = latent_search.repeated(runs, store)
+        _reproduced(repeated.rows, report.terminal(repeated), report.write(repeated, what, folder), json)
+        return
+    from lso_bench.report import reproduction
+
     found = again.reproduce(wanted, results, data_dir, on, quiet)
-    print(found.rows.to_json(orient="records", indent=1)) if json else _out().print(reproduction.terminal(found))
-    for path in reproduction.write(found, what, results / "reproduction"):
-        _say(f"written: {path}")
+    _reproduced(found.rows, reproduction.terminal(found), reproduction.write(found, what, folder), json)
 
 
 @app.command()
@@ -374,6 +388,12 @@ def _print_comparison(records: list, stores: list, json: bool, csv: bool, target
     else:
         _out().print(tables.terminal(found))
     return found
+
+
+def _reproduced(rows, text, written: list[Path], json: bool) -> None:
+    print(rows.to_json(orient="records", indent=1)) if json else _out().print(text)
+    for path in written:
+        _say(f"written: {path}")
 
 
 def _names(what: str, text: str) -> list[str]:

@@ -40,3 +40,10 @@ TABLE_2 = {  # active units by model and number of latent dimensions; 32 as in T
     "aggressive": {8: 7, 16: 7, 32: 5, 64: 4},
     "nevae_se": {8: 8, 16: 12, 32: 26, 64: 55},
 }
+
+SECTION_5_4 = {  # steps of Adam until the loss of the latent search no longer falls (threshold 0)
+    "vae": 26_900,
+    "aggressive": 35_900,
+    "beta_vae_0.9": 21_600,
+    "nevae_se": 16_200,
+}

@@ -11,7 +11,7 @@ import pandas as pd
 from lso_bench import training
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.evaluation import Measured, measured
-from lso_bench.paper import TABLE_1, TABLE_2
+from lso_bench.paper import SECTION_5_4, TABLE_1, TABLE_2
 from lso_bench.study import check_data, find_checkpoint, named_model
 from vae.checkpoint import read
 from vae.errors import UnusableError as VaeUnusableError
@@ -20,11 +20,13 @@ from vae.metrics import ACTIVE
 from vae.zoo import Model, objective
 
 FIGURE_2 = ("vae", "beta_vae_0.9", "nevae_se")  # the paper: VAE, beta-VAE, NE-VAE; which beta is not said
+SEARCHED = (*SECTION_5_4, "nevae_lp_0.1")  # the last has no count in the paper
 TITLES = {
     "table1": "Table 1: every model, 32 latent dimensions",
     "table2": "Table 2: active units by latent dimensions",
     "fig1": "Figure 1: activity of each latent dimension",
     "fig2": "Figure 2: re-encoding error over training",
+    "search": "Section 5.4: latent search",
 }
 MEASURES = {"nelbo": "-ELBO", "kl": "KL", "mi": "MI", "au": "AU"}  # in Table 1
 OURS = {"mi": "mi_b50"}  # the estimator that the paper very likely used
@@ -72,7 +74,7 @@ def models_of(wanted: Wanted) -> list[Model]:
     """
     if wanted.what not in TITLES:
         raise unknown("table or figure", wanted.what, list(TITLES))
-    rows = {"table2": TABLE_2, "fig2": FIGURE_2}.get(wanted.what, TABLE_1)
+    rows = {"table2": TABLE_2, "fig2": FIGURE_2, "search": SEARCHED}.get(wanted.what, TABLE_1)
     for name in wanted.models:
         if name not in rows:
             raise unknown(f"model of {wanted.what}", name, list(rows))
@@ -84,6 +86,18 @@ def models_of(wanted: Wanted) -> list[Model]:
 def untrained(models: Iterable[Model]) -> list[Model]:
     """Those without a checkpoint."""
     return [m for m in models if not _is_trained(m)]
+
+
+def trained(wanted: Wanted) -> list[Model]:
+    """Those with one.
+
+    Raises:
+        UnusableError: none has.
+    """
+    models = models_of(wanted)
+    if there := [m for m in models if _is_trained(m)]:
+        return there
+    raise UnusableError(f"None of the models of {wanted.what} is trained; leave --no-train out to train them.")
 
 
 def train_missing(wanted: Wanted, data_dir: Path | None, device: str, quiet: bool) -> list[str]:
@@ -119,11 +133,7 @@ def reproduce(
     Raises:
         UnusableError: none is.
     """
-    models = models_of(wanted)
-    missing = untrained(models)
-    there = [m for m in models if m not in missing]
-    if not there:
-        raise UnusableError(f"None of the models of {wanted.what} is trained; leave --no-train out to train them.")
+    there, missing = trained(wanted), untrained(models_of(wanted))
     found = measured(there, results, data_dir, device, Effort(images=0, codes=0), quiet=quiet)
     same_formula = [m for m in found if not _other_formula(m)]
     notes = [*_notes(found), *([f"not trained: {', '.join(map(_label, missing))}"] if missing else [])]

@@ -104,9 +104,14 @@ def _planned(
     return Planned(spec, path)
 
 
-def warnings(planned: Sequence[Planned]) -> list[str]:
-    """What a user should know before the runs, a line each."""
-    return [w for w in dict.fromkeys(regions.far(p.spec.region, p.spec.model.latent) for p in planned) if w]
+def warnings(planned: Sequence[Planned], descents: Sequence[str] = ()) -> list[str]:
+    """What a user should know before the runs, a line each; `descents`: given options that only descents heed."""
+    lines = [w for w in dict.fromkeys(regions.far(p.spec.region, p.spec.model.latent) for p in planned) if w]
+    names = dict.fromkeys(p.spec.searcher for p in planned)
+    deaf = [n.partition(":")[0] for n in names if not plugins.build("searcher", n).descends]
+    if deaf and descents:
+        lines.append(f"{' and '.join(descents)}: of no effect on {', '.join(deaf)}; give --budget, evaluations.")
+    return lines
 
 
 def _decoding(model: zoo.Model, task: Task) -> str:

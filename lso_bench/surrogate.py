@@ -128,6 +128,25 @@ def standardised(y: Float[Tensor, "a n"]) -> Float[Tensor, "a n"]:
     return (y - y.mean(1, keepdim=True)) / torch.where(spread > 1e-12, spread, 1.0)
 
 
+def proposed(
+    model: Surrogates, propose: Callable[[Surrogates, Int[Tensor, " b"]], Float[Tensor, "b q d"]]
+) -> tuple[Int[Tensor, " c"], Float[Tensor, "c q d"]]:
+    """What `propose` gives for the problems of `model`, and for which of them.
+
+    Where its arithmetic fails (a posterior that is not positive definite), they are done one after the other, without
+    those that fail alone.
+    """
+    everyone, none = torch.arange(len(model.x)), model.x[:0, :1]
+    try:
+        return everyone, propose(model, everyone)
+    except FAILURES:
+        if len(everyone) == 1:
+            return everyone[:0], none
+    found = [proposed(model.part(i), lambda own, _, i=i: propose(own, i)) for i in everyone.split(1)]
+    done = [(i, points) for i, (_, points) in zip(everyone.split(1), found, strict=True) if len(points)]
+    return torch.cat([everyone[:0], *(i for i, _ in done)]), torch.cat([p for _, p in done]) if done else none
+
+
 def log_ei(model: Surrogates, q: int) -> AcquisitionFunction:
     """Log expected improvement over the best of each problem (Ament et al. 2023, arXiv 2310.20708)."""
     best = model.gps.train_targets.amax(1)

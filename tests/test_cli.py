@@ -77,10 +77,11 @@ def test_grid_of_seeds_and_dry_run(call, checkpoint, tmp_path):
 
 def test_grid_of_searchers_regions_and_search_seeds(call, checkpoint, tmp_path):
     more = ("--searcher", "cmaes,sobol", "--region", "box:1,box:10", "--search-seed", "0,1", "--budget", "20")
-    where = ("--starts", "random,data", "--decoding", "greedy")
+    where = ("--starts", "random,data", "--decoding", "greedy", "--joint")
     done = call("run", "--model", "vae", "--task", "glyphs50:instances=3", "--latent", "4", *more, *where)
     assert done.returncode == 0, done.stderr
     assert "Region box:10 leaves the prior far behind" in done.stderr and "box:1 leaves" not in done.stderr
+    assert "--joint: of no effect on cmaes, sobol" in done.stderr
     results = [json.loads(p.read_text()) for p in tmp_path.glob("results/runs/*/*/result.json")]
     assert {
         (r["spec"]["searcher"].split(":")[0], r["spec"]["region"], r["spec"]["seeds"]["search"]) for r in results
@@ -132,6 +133,7 @@ def test_lists(call):
         (("train", "--model", "vae", "--data", "glyphs", "--arch", "small:latent=8"), ["option of its own"]),
         (("reproduce", "table3"), ["Did you mean 'table"]),
         (("reproduce", "table2", "--models", "vae,rae"), ["No model of table2 'rae'"]),
+        (("reproduce", "search", "--models", "vae_noanneal"), ["No model of search 'vae_noanneal'", "'vae'"]),
         (("traverse", "--model", "vae", "--data", "glyphs", "--dimensions", "32"), ["from 0 to 31"]),
         (("list", "modles"), ["Did you mean 'models'?"]),
     ],

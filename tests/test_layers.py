@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [  # each may import what stands after it, never what stands before
     ["cli"],
     ["catalogue", "report", "traverse"],
+    ["latent_search"],
     ["reproduce"],
     ["evaluation", "training"],
     ["compare", "execute", "figures", "paper", "progress", "study"],

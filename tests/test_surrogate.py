@@ -8,6 +8,7 @@ from botorch.acquisition import LogExpectedImprovement
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from linear_operator.utils.errors import NotPSDError
 
 from lso_bench import surrogate
 from lso_bench.region import build
@@ -202,3 +203,20 @@ def test_bo_spends_far_fewer_evaluations_than_sobol_on_a_smooth_valley():
             z = search.send(y)
         reached.append(best)
     assert (reached[0] > -0.1).all() and (reached[1] < 10 * reached[0]).all()
+
+
+@pytest.mark.parametrize("bad", [{1}, {0, 3}, {0, 1, 2, 3}])
+def test_problem_whose_posterior_fails_is_left_out_and_the_others_are_as_before(bad):
+    x, y = data()
+    model = fitted(x, y).model
+
+    def highest_point(own, of):  # of the points seen, that of the highest posterior mean
+        if bad & set(of.tolist()):
+            raise NotPSDError("not positive definite")
+        mean = own.posterior(x[of].transpose(0, 1).unsqueeze(2)).mean.squeeze((-1, -2))  # (n, b)
+        return x[of, mean.argmax(0)].unsqueeze(1)
+
+    good, points = surrogate.proposed(model, highest_point)
+    bad, kept = set(), [i for i in range(K) if i not in bad]
+    assert good.tolist() == kept
+    torch.testing.assert_close(points.expand(-1, 1, D), highest_point(model, torch.arange(K))[kept])

@@ -2,13 +2,18 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lso_bench.search import Problem, Searcher, begin
+
+if TYPE_CHECKING:
+    from lso_bench.surrogate import Surrogates
 
 LEADERS = 5  # best points seen, near which the acquisition is tried too
 NEAR = 0.05  # standard deviation of the steps from the best points, of a side of the region
@@ -19,7 +24,7 @@ class BO(Searcher):
     """BoTorch's Gaussian process and log expected improvement, all problems in one batch (`lso_bench.surrogate`).
 
     Begins with the starts and a scrambled Sobol sequence, the same for every problem. A problem whose process cannot be
-    fitted gets a Sobol point instead in that step, counted as `fallbacks`.
+    fitted or searched gets a Sobol point instead in that step, counted as `fallbacks`.
     """
 
     initial: int = 20  # evaluations before the first process, the starts among them
@@ -49,11 +54,19 @@ class BO(Searcher):
                     fitted = surrogate.fit(u[there], seen[there], settings[there], self.fit_steps)
                 settings[there], of = fitted.settings, there[fitted.fitted]
                 if fitted.model is not None:
-                    acquisition = surrogate.log_ei(fitted.model, self.q)
-                    new[of] = surrogate.maximise(acquisition, raw[:, of], self.restarts, self.polish_steps)
+                    good, points = surrogate.proposed(fitted.model, partial(self._best, raw[:, of]))
+                    of = of[good]
+                    new[of] = points
                 problem.counts["fallbacks"] = problem.counts.get("fallbacks", 0) + len(there) - len(of)
             asked = problem.region.from_cube(new)
             z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
+
+    def _best(
+        self, raw: Float[Tensor, "r a q d"], model: "Surrogates", of: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b q d"]:
+        from lso_bench.surrogate import log_ei, maximise
+
+        return maximise(log_ei(model, self.q), raw[:, of], self.restarts, self.polish_steps)
 
 
 def raw_points(

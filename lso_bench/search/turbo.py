@@ -22,7 +22,8 @@ class TuRBO(Searcher):
 
     Thompson sampling from candidates that move some coordinates of the best point; a region that has shrunk below the
     least length begins anew with Sobol points. The candidates are fewer than the authors' 100 d (at most 5,000), for
-    their joint distribution is what costs. A process that cannot be fitted is counted in `fallbacks`: Sobol points.
+    their joint distribution is what costs. Where a process cannot be fitted or drawn from, Sobol points are asked for,
+    and counted as `fallbacks`.
     """
 
     initial: int = 20  # evaluations before the first process, and after a restart
@@ -78,7 +79,11 @@ class TuRBO(Searcher):
         best = u[of, y[of].argmax(1)].unsqueeze(1)  # (b, 1, d)
         low, high = around(best, fitted.model.lengthscales, trust.length[of])
         candidates = torch.where(moves[of], low + even * (high - low), best)  # (b, c, d)
-        return of, highest(candidates, surrogate.draws(fitted.model, candidates, noise[of]))
+        good, points = surrogate.proposed(
+            fitted.model, lambda own, i: highest(candidates[i], surrogate.draws(own, candidates[i], noise[of][i]))
+        )
+        problem.counts["fallbacks"] += len(of) - len(good)
+        return of[good], points
 
 
 class TrustRegions:

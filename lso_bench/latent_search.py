@@ -1,0 +1,140 @@
+"""The paper's latent search (section 5.4) again: ours beside the paper's."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import cast
+
+import pandas as pd
+
+from lso_bench.bootstrap import order_statistics
+from lso_bench.compare import compare
+from lso_bench.errors import UnusableError
+from lso_bench.paper import SECTION_5_4
+from lso_bench.record import Record
+from lso_bench.reproduce import SEARCHED
+from lso_bench.searches import Files, table
+from lso_bench.spec import Spec
+from lso_bench.store import Store
+from lso_bench.study import Grid, Planned, Protocol, plan
+from vae.zoo import Model
+
+MOST = 100_000  # steps
+FIRST, LAST = 0.05, 0.0  # thresholds between which the paper watches the distance of the codes
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """The runs of section 5.4, beside the paper's counts."""
+
+    title: str
+    name: str  # of its files
+    rows: pd.DataFrame  # a row a model: see `_row`
+    order: list[str]  # of the models by steps to threshold 0, pair by pair: a line each
+    notes: list[str]
+    command: str  # that makes the runs
+
+
+def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam") -> list[Planned]:
+    """Down to threshold 0 from a random start and the encoder's, and for further `seeds` from other random starts.
+
+    Raises:
+        UsageError: no such searcher.
+        UnusableError: a model that is not trained.
+    """
+    runs = []
+    for m in models:
+        for starts, of in ((None, seeds[:1]), (("random",), seeds[1:])):
+            grid = Grid([m.name], [f"{m.data}50"], [searcher], of, arch=m.arch, latent=m.latent)
+            runs += plan(grid, Protocol(starts=starts, max_steps=MOST, joint=True))
+    return runs
+
+
+def repeated(runs: Sequence[Planned], store: Store) -> Repeated:
+    """What the runs in the store say.
+
+    Raises:
+        UnusableError: none is there.
+    """
+    keys = {p.spec.key for p in runs}
+    records = [r for r in store if r.spec.key in keys and r.members]
+    if not records:
+        raise UnusableError("None of the searches of section 5.4 was run; leave --no-train out to train and run them.")
+    first = records[0].spec
+    title = f"Section 5.4, steps to threshold 0: {first.task}, architecture {first.model.arch}, {first.searcher}"
+    names = [n for n in SEARCHED if n in {r.spec.model.name for r in records}]
+    rows = pd.DataFrame([_row(n, [r for r in records if r.spec.model.name == n], lambda _: store) for n in names])
+    name = "-".join([first.model.data, first.model.arch, *first.searcher.split(",")[0].split(":")])
+    return Repeated(
+        title,
+        "".join(c if c.isalnum() or c in ".-=" else "+" for c in name),
+        rows,
+        [*_order(records)],
+        [*_notes(records, keys)],
+        _command(runs),
+    )
+
+
+def _row(name: str, records: Sequence[Record], files: Callable[[Spec], Files]) -> dict[str, object]:
+    """A model's figures: steps to threshold 0 of the mean over the images ("together") and of single images, squared
+    distance of the codes from two random starts (with one seed: from the random one and the encoder's), |z|.
+    """
+    found = compare(records, files).measures
+    pair = "random - random" if (found.start == "random - random").any() else "random - encoder"
+
+    def of(measure: str, start: str, threshold: float | None = None) -> pd.Series:
+        at = found.threshold.isna() if threshold is None else found.threshold == threshold
+        rows = found[(found.measure == measure) & (found.start == start) & at]
+        return rows.iloc[0] if len(rows) else pd.Series(dict.fromkeys(found.columns, math.nan))
+
+    single, basin = of("iterations", "random", LAST), of("basin", pair)
+    return {
+        "model": name,
+        "paper": SECTION_5_4.get(name),
+        "random": of("joint", "random", LAST)["median"],
+        "runs": of("joint", "random", LAST)["n"],
+        "encoder": of("joint", "encoder", LAST)["median"],
+        **{f"single {k}": single[k] for k in ("median", "low", "high", "n", "censored")},
+        "pair": pair,
+        f"distance {FIRST:g}": of("distance", pair, FIRST)["median"],
+        f"distance {LAST:g}": of("distance", pair, LAST)["median"],
+        "distance end mean": of("distance", pair)["mean"],
+        **{f"basin {k}": basin[k] for k in ("estimate", "low", "high")},
+        "norm": of("norm", "random")["median"],
+    }
+
+
+def _order(records: Sequence[Record]) -> Iterator[str]:
+    """Each pair of models whose order the paper gives: the median difference of their steps on the same image from the
+    same random start, with its interval over images.
+    """
+    searches = table(records)
+    steps = searches[searches.start == "random"].set_index(["model", "instance", "init"])[f"met {LAST:g}"]
+    there = [n for n in SECTION_5_4 if n in steps.index.get_level_values("model")]
+    for a, b in combinations(sorted(there, key=lambda n: -SECTION_5_4[n]), 2):
+        more = cast(pd.Series, steps[a] - steps[b]).dropna()
+        found = order_statistics(more.to_numpy(float), more.index.get_level_values("instance").to_numpy())
+        told = "as in the paper" if found["low"] > 0 else "THE OTHER WAY ROUND" if found["high"] < 0 else "undecided"
+        yield (
+            f"{a} (paper {SECTION_5_4[a]:,}) > {b} ({SECTION_5_4[b]:,}): {told}; single images, random starts: median "
+            f"difference {found['median']:+,.0f} steps (95 % interval {found['low']:,.0f} .. {found['high']:,.0f}, "
+            f"n = {found['n']})"
+        )
+
+
+def _notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
+    yield "the paper gives neither its learning rate nor whether the images stop together; steps depend on both"
+    yield "one training seed: the intervals are over images, and say nothing about another training"
+    if missing := len(keys - {r.spec.key for r in records}):
+        yield f"{missing} of {len(keys)} runs are missing or failed"
+    if len({r.versions.get("device") for r in records}) > 1:
+        yield "not all runs are of the same device"
+
+
+def _command(runs: Sequence[Planned]) -> str:
+    models = ",".join(dict.fromkeys(p.spec.model.name for p in runs))
+    seeds = ",".join(dict.fromkeys(str(p.spec.seeds.init) for p in runs))
+    of = runs[0].spec
+    rest = f"--data {of.model.data} --arch {of.model.arch} --searcher {of.searcher} --seed {seeds}"
+    return f"lso-bench reproduce search --models {models} {rest}"

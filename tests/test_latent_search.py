@@ -1,0 +1,80 @@
+"""Section 5.4 repeated: what stands beside the paper's counts, and how the models' order is told."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from made import searched
+
+from lso_bench.errors import UnusableError
+from lso_bench.latent_search import repeated
+from lso_bench.record import Record
+from lso_bench.report import latent_search as report
+from lso_bench.store import Store
+from lso_bench.study import Planned
+from vae.zoo import Model
+
+IMAGES = 12
+
+
+def run(name: str, steps: int, init: int = 0, apart: float = 0.0) -> Record:
+    """A run on 12 images in which image i meets threshold 0 after `steps` + 100 (i % 3), and all together after twice
+    `steps`; a random code ends `apart` away from the encoder's in each of its two dimensions.
+    """
+    ways = {s: [[3.0, 1.0]] * IMAGES for s in ("random", "encoder")}
+    made = searched(ways, lambda s, i: (apart * (s == "random"),) * 2, init, model=Model(name, "omniglot"))
+    members = [replace(m, met=[steps, steps + 100 * (m.instance % 3)]) for m in made.members]
+    return replace(made, members=members, joint={s: [steps, 2 * steps] for s in made.spec.starts})
+
+
+def told(records: list[Record], folder: Path):
+    store = Store(folder)
+    for r in records:
+        store.add(r)
+    return repeated([Planned(r.spec, Path()) for r in records], store)
+
+
+def test_ours_stand_beside_the_papers(tmp_path):
+    found = told([run("vae", 1000), run("vae", 1400, init=1), run("nevae_se", 600, apart=3.0)], tmp_path)
+    vae, nevae = (row for _, row in found.rows.iterrows())
+    assert (vae.paper, vae.random, vae.runs, nevae.paper, nevae.random) == (26_900, 2400, 2, 16_200, 1200)
+    assert nevae["single median"] == 700 and nevae["distance end mean"] == pytest.approx(18.0)
+    assert nevae["basin estimate"] == 0 and vae["basin estimate"] == 1
+
+
+def test_order_is_that_of_the_same_image_from_the_same_start(tmp_path):
+    found = told([run("vae", 1000), run("nevae_se", 600), run("beta_vae_0.9", 1000)], tmp_path)
+    by_pair = {line.partition(":")[0]: line for line in found.order}
+    same = by_pair["vae (paper 26,900) > nevae_se (16,200)"]
+    assert "+400 steps" in same and len(by_pair) == 3
+
+
+@pytest.mark.parametrize(("vae", "said"), [(2000, "as in the paper"), (200, "THE OTHER WAY ROUND")])
+def test_order_is_told_only_with_an_interval_on_one_side(tmp_path, vae, said):
+    records = [run("vae", vae), run("nevae_se", 600)]
+    noisy = [replace(m, met=[m.met[0], m.met[1] + 10 * m.instance]) for m in records[0].members]
+    assert said in told([replace(records[0], members=noisy), records[1]], tmp_path).order[0]
+
+
+def test_order_within_the_images_scatter_is_undecided(tmp_path):
+    vae, nevae = run("vae", 600), run("nevae_se", 600)
+    mixed = [replace(m, met=[m.met[0], m.met[1] + (100 if m.instance % 2 else -100)]) for m in vae.members]
+    assert "undecided" in told([replace(vae, members=mixed), nevae], tmp_path).order[0]
+
+
+def test_missing_runs_are_counted_and_none_is_one_line(tmp_path):
+    store, done, open_ = Store(tmp_path), run("vae", 600), run("nevae_se", 600)
+    planned = [Planned(r.spec, Path()) for r in (done, open_)]
+    with pytest.raises(UnusableError, match="None of the searches"):
+        repeated(planned, store)
+    store.add(done)
+    assert "1 of 2 runs are missing or failed" in repeated(planned, store).notes
+
+
+def test_markdown_has_the_table_and_the_command(tmp_path):
+    found = told([run("vae", 1000), run("nevae_lp_0.1", 600)], tmp_path / "results")
+    text = report.markdown(found)
+    assert "| vae | 26,900 | 2,000 | 2,000 | 1,100" in text and "| nevae_lp_0.1 | - | 1,200 |" in text
+    assert "lso-bench reproduce search --models vae,nevae_lp_0.1 --data omniglot --arch small" in text
+    md, csv = report.write(found, "search", tmp_path)
+    assert md.read_text() == text and csv.read_text().count("\n") == 3
