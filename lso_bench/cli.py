@@ -288,6 +288,7 @@ def traverse(
 @app.command("list")
 def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers.")]) -> None:
     """List what there is."""
+    from rich.markup import escape
     from rich.table import Table
 
     from lso_bench.catalogue import CATALOGUES
@@ -295,9 +296,11 @@ def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers."
     if kind not in CATALOGUES:
         raise unknown("list", kind, list(CATALOGUES))
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, what in CATALOGUES[kind]().items():
-        table.add_row(name, what)
+    for name, what in CATALOGUES[kind].names().items():
+        table.add_row(escape(name), escape(what))
     _out().print(table)
+    for name, why in CATALOGUES[kind].faults().items():
+        _say(f"faulty: {name}: {why}")
 
 
 def main() -> None:
