@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+FROM_A_PATH = "plugin_file_"  # how the names of such modules begin
+
 
 def published(group: str) -> dict[str, EntryPoint]:
     """What installed packages offer under an entry-point group, by name; nothing is imported."""
@@ -62,8 +64,8 @@ def module_at(path: Path) -> ModuleType:
     Raises:
         ValueError: no such file, or it does not import.
     """
-    place = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]  # two folders may hold files of one name
-    spec = spec_from_file_location(f"plugin_file_{path.stem}_{place}", path)
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # two folders may hold files of one name
+    spec = spec_from_file_location(f"{FROM_A_PATH}{path.stem}_{place}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise ValueError(f"No file {str(path)!r}.")
     module = module_from_spec(spec)
@@ -71,6 +73,11 @@ def module_at(path: Path) -> ModuleType:
     with _importing(str(path)):
         spec.loader.exec_module(module)
     return module
+
+
+def is_from_a_path(module: str) -> bool:
+    """Whether a module of that name came from `module_at`: no other process can import it by its name."""
+    return module.startswith(FROM_A_PATH)
 
 
 @contextmanager
