@@ -38,8 +38,8 @@ def _offers(group: str) -> dict[str, list[EntryPoint]]:
     return found
 
 
-def loaded(entry: EntryPoint) -> type:
-    """The class that an entry point names.
+def loaded(entry: EntryPoint) -> object:
+    """What an entry point names.
 
     Raises:
         ValueError: its package does not import.

@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lso_bench.task import Task
@@ -37,18 +37,22 @@ class Case:
     @cached_property
     def task(self) -> Task:
         """Bound to the test set."""
-        return self.bare.bind(self.test)
+        return _task(self.bare.bind(self.test), "bind")
+
+    def at(self, instances: Int[Tensor, " k"]) -> Task:
+        """The task for these instances."""
+        return _task(self.task.at(instances), "at")
 
     @cached_property
-    def rows(self) -> Tensor:
-        """The instance that each problem is about, (k,)."""
+    def rows(self) -> Int[Tensor, " k"]:
+        """The instance that each problem is about."""
         last = self.task.instances - 1
         return torch.tensor([0, last, last // 2, 0])
 
     @cached_property
     def few(self) -> Task:
         """The task as it is for these problems."""
-        return self.task.at(self.rows)
+        return self.at(self.rows)
 
     @cached_property
     def x(self) -> Float[Tensor, "k n *shape"]:
@@ -89,6 +93,12 @@ class Case:
         row, column = where.nonzero()[0].tolist()
         kinds = [kind for kind, some in self._images.items() for _ in some]
         return kinds[(column + SHIFT * row) % len(kinds)]
+
+
+def _task(given: object, method: str) -> Task:
+    if not isinstance(given, Task):
+        raise BrokenPromiseError(f"wanted a task from `{method}`, got {given!r}; return self, or replace(self, ...)")
+    return given
 
 
 def images(test: Float[Tensor, "t *shape"]) -> dict[str, Float[Tensor, "_ *shape"]]:
