@@ -1,5 +1,6 @@
 """A task under test, and the samples that it is tried on."""
 
+import math
 from functools import cached_property
 from pathlib import Path
 
@@ -88,11 +89,29 @@ class Case:
             )
         return y
 
+    def one_each(self) -> Float[Tensor, "i 1 *shape"]:
+        """A sample for every instance, not the same for those beside each other."""
+        pool = self.x[0]
+        return pool[torch.arange(self.task.instances) % len(pool)].unsqueeze(1)
+
     def kind(self, where: Bool[Tensor, "k n"]) -> str:
         """What the first sample is for which that holds: "a white image"."""
         row, column = where.nonzero()[0].tolist()
         kinds = [kind for kind, some in self._images.items() for _ in some]
         return kinds[(column + SHIFT * row) % len(kinds)]
+
+
+def near(y: Float[Tensor, "k n"], other: Float[Tensor, "k n"]) -> Bool[Tensor, "k n"]:
+    """Equal but for the order in which a batch is summed."""
+    return torch.isclose(y.double(), other.double(), rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def pair(y: Float[Tensor, "k n"], other: Float[Tensor, "k n"]) -> str:
+    """Two scores that should have been the same; the pair furthest apart."""
+    gap = (y.double() - other.double()).abs().nan_to_num(math.inf)
+    gap[(y == other) | (y.isnan() & other.isnan())] = 0
+    at = gap.argmax()
+    return f"{y.flatten()[at]:g} and {other.flatten()[at]:g}"
 
 
 def _task(given: object, method: str) -> Task:

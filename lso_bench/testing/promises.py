@@ -3,18 +3,16 @@
 import math
 import pickle
 from collections.abc import Callable
-from dataclasses import fields, replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.errors import UsageError
 from lso_bench.study import check_data
 from lso_bench.task import Task
-from lso_bench.testing.alternatives import alternatives
-from lso_bench.testing.case import BrokenPromiseError, Case
+from lso_bench.testing.case import BrokenPromiseError, Case, near, pair
+from lso_bench.testing.settings import check_settings
 from lso_bench.testing.worker import scores_elsewhere
 from vae.settings import settings_of
 
@@ -48,7 +46,7 @@ def _shape(case: Case) -> None:
     for n in (3, 1):
         case.score(case.few, case.x[:, :n])
     case.score(case.at(case.rows[:1]), case.x[:1, :2])
-    case.score(case.at(torch.arange(case.task.instances)), _one_each(case))
+    case.score(case.at(torch.arange(case.task.instances)), case.one_each())
 
 
 def _many_calls(case: Case) -> None:
@@ -56,9 +54,9 @@ def _many_calls(case: Case) -> None:
     for call in range(CALLS):
         n = 1 + call % 3
         y = case.score(case.few, case.x[:, :n])
-        if not _near(before[n], y).all():
+        if not near(before[n], y).all():
             raise BrokenPromiseError(
-                f"wanted the same scores however often asked, got {_pair(before[n], y)} on call {case.calls}; "
+                f"wanted the same scores however often asked, got {pair(before[n], y)} on call {case.calls}; "
                 "keep nothing from one call to the next"
             )
 
@@ -67,7 +65,7 @@ def _finite(case: Case) -> None:
     bad = ~case.y.isfinite()
     if bad.any():
         raise BrokenPromiseError(
-            f"wanted a finite score of any sample, got {_bad(case.y)} for {case.kind(bad)}; "
+            f"wanted a finite score of any sample, got {case.y[bad][0]:g} for {case.kind(bad)}; "
             "guard what divides, takes a root or a logarithm"
         )
 
@@ -85,22 +83,22 @@ def _batch_independence(case: Case) -> None:
 
 
 def _same(case: Case, y: Float[Tensor, "k n"], other: Float[Tensor, "k n"], how: str) -> None:
-    if not _near(y, other).all():
+    if not near(y, other).all():
         raise BrokenPromiseError(
-            f"wanted each sample scored on its own, got {_pair(y, other)} for one {how}; "
+            f"wanted each sample scored on its own, got {pair(y, other)} for one {how}; "
             "let nothing be averaged, ranked or normalised over the first two dimensions"
         )
 
 
 def _instances(case: Case) -> None:
     """`at` gives the instances that it is told, wherever they stand."""
-    x, last = _one_each(case), case.task.instances - 1
+    x, last = case.one_each(), case.task.instances - 1
     whole = case.score(case.at(torch.arange(len(x))), x)
     chosen = torch.tensor([last, 0, last // 2, last])
     some = case.score(case.at(chosen), x[chosen])
-    if not _near(whole[chosen], some).all():
+    if not near(whole[chosen], some).all():
         raise BrokenPromiseError(
-            f"wanted the same score for the same instance, got {_pair(whole[chosen], some)} where `at` gave it another "
+            f"wanted the same score for the same instance, got {pair(whole[chosen], some)} where `at` gave it another "
             "place; index by `instances` what differs between them"
         )
 
@@ -114,7 +112,7 @@ def _determinism(case: Case) -> None:
     for other, how in ((again, "asked again"), (anew, "bound again")):
         if not torch.equal(case.y.nan_to_num(), other.nan_to_num()):
             raise BrokenPromiseError(
-                f"wanted the same score each time, got {_pair(case.y, other)} when {how}; "
+                f"wanted the same score each time, got {pair(case.y, other)} when {how}; "
                 "draw what is random from a torch.Generator whose seed is a setting"
             )
 
@@ -197,47 +195,6 @@ def _targets(case: Case, task: Task | None = None) -> Tensor:
     return targets
 
 
-def _settings(case: Case) -> None:
-    """Every field is a setting that a record can hold, and changes something."""
-    frozen = type(case.bare).__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
-    if not frozen:
-        raise BrokenPromiseError(
-            "wanted a frozen dataclass, got another; write @dataclass(frozen=True) above the class"
-        )
-    values = settings_of(case.bare)
-    for name in (f.name for f in fields(case.bare) if f.name not in values):  # pyright: ignore[reportArgumentType]
-        if (value := getattr(case.bare, name)) is not None:
-            raise BrokenPromiseError(
-                f"wanted settings that are text, numbers, true or false, got {name} = {value!r}; "
-                "make it one, or a ClassVar, or fill it in `bind` and let None be its default"
-            )
-    if comma := [name for name, value in values.items() if "," in str(value)]:
-        raise BrokenPromiseError(f"wanted settings that can be written after the name, got a comma in {comma[0]}")
-    for name in values:
-        if not any(_matters(case, name, value) for value in alternatives(case.bare, name)):
-            raise BrokenPromiseError(
-                f"wanted a setting that changes something, got {name}; use it in `score`, or leave it out"
-            )
-
-
-def _matters(case: Case, name: str, value: object) -> bool:
-    """Whether that value changes a score, the data set, the instances or the targets, or is refused."""
-    try:
-        other = replace(case.bare, **{name: value})  # pyright: ignore[reportArgumentType]
-        if (other.data, other.instances) != (case.bare.data, case.bare.instances):
-            return True
-        other = other.bind(case.test).at(case.rows)
-    except (ValueError, UsageError):
-        return True
-    a, b = case.few.targets(), other.targets()
-    if a is not None and b is not None and not torch.equal(a, b):
-        return True
-    try:
-        return not torch.equal(case.score(other, case.x).nan_to_num(), case.y.nan_to_num())
-    except BrokenPromiseError as error:
-        raise BrokenPromiseError(f"with {name} = {value!r}: {error}") from error
-
-
 def _worker(case: Case) -> None:
     x = case.x[:, :4]
     try:
@@ -248,9 +205,9 @@ def _worker(case: Case) -> None:
             "define its class at the top of a module, and keep functions and open files out of its fields"
         ) from error
     here, there = case.score(case.few, x), scores_elsewhere(sent, type(case.few).__module__)
-    if not _near(here, there).all():
+    if not near(here, there).all():
         raise BrokenPromiseError(
-            f"wanted the same scores in a worker process, got {_pair(here, there)}; "
+            f"wanted the same scores in a worker process, got {pair(here, there)}; "
             "keep in the task's fields all that its scores depend on"
         )
 
@@ -261,29 +218,6 @@ def _description(case: Case) -> None:
         raise BrokenPromiseError(
             "wanted a docstring of the class that says what is good, got none; `lso-bench list` shows it"
         )
-
-
-def _one_each(case: Case) -> Float[Tensor, "i 1 *shape"]:
-    """Samples for every instance, those beside each other not the same."""
-    pool = case.x[0]
-    return pool[torch.arange(case.task.instances) % len(pool)].unsqueeze(1)
-
-
-def _near(y: Float[Tensor, "k n"], other: Float[Tensor, "k n"]) -> Bool[Tensor, "k n"]:
-    """Equal but for the order in which a batch is summed."""
-    return torch.isclose(y.double(), other.double(), rtol=1e-4, atol=1e-5, equal_nan=True)
-
-
-def _pair(y: Float[Tensor, "k n"], other: Float[Tensor, "k n"]) -> str:
-    """Two scores that should have been the same; the pair furthest apart."""
-    gap = (y.double() - other.double()).abs().nan_to_num(math.inf)
-    gap[(y == other) | (y.isnan() & other.isnan())] = 0
-    at = gap.argmax()
-    return f"{y.flatten()[at]:g} and {other.flatten()[at]:g}"
-
-
-def _bad(y: Float[Tensor, "k n"]) -> str:
-    return f"{y[~y.isfinite()][0]:g}"
 
 
 PROMISES = (
@@ -299,7 +233,7 @@ PROMISES = (
     Promise("optimum", "no score above the stated one", _optimum, made=lambda task: task.optimum is not None),
     Promise("gradients", "finite ones reach the samples", _gradients, made=lambda task: task.differentiable),
     Promise("targets", "one sample for each instance", _targets_fit, made=lambda task: task.has_targets),
-    Promise("settings", "every one changes something", _settings, made=lambda task: bool(settings_of(task))),
+    Promise("settings", "every one changes something", check_settings, made=lambda task: bool(settings_of(task))),
     Promise("worker", "goes to another process and scores the same there", _worker),
     Promise("description", "a docstring that says what is good", _description),
 )
