@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lso_bench.clock import Clock
-from lso_bench.errors import PluginError
+from lso_bench.errors import LsoBenchError, PluginError
 from lso_bench.search import Problem, Searcher
 from lso_bench.space import Space
 from lso_bench.spec import Spec
@@ -153,9 +153,11 @@ def evaluate(
 
 @contextmanager
 def _named(kind: str, plugin: Task | Searcher) -> Iterator[None]:
-    """Whatever a plugin raises, as one error that names it."""
+    """Whatever a plugin raises, but for an error of ours, as one that names it."""
     try:
         yield
+    except LsoBenchError:
+        raise
     except Exception as error:
         raise PluginError(f"{kind} {type(plugin).__name__}: {type(error).__name__}: {error}") from error
 

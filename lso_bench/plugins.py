@@ -27,9 +27,9 @@ class _Plugin(NamedTuple):
 
 def names(kind: str) -> dict[str, str]:
     """Every "task" or "searcher" by name, each with the first line of its docstring and its settings."""
-    plugins, _ = _in_folder(kind)
-    listed = {n: _first_line(p.cls) + _settings(p) for n, p in plugins.items()}
-    return listed | {n: f"from {e.value}" for n, e in published(_group(kind)).items() if n not in listed}
+    listed = {n: _first_line(p.cls) + _settings(p) for n, p in _in_folder(kind)[0].items()}
+    faulty = faults(kind)
+    return listed | {n: f"from {e.value}" for n, e in published(_group(kind)).items() if n not in faulty}
 
 
 def faults(kind: str) -> dict[str, str]:
@@ -70,13 +70,14 @@ def _made(kind: str, name: str) -> Any:
     base, _ = KINDS[kind]
     if name.endswith(".py"):
         return built(base, only_class(base, module_at(Path(name))), name)
-    plugins, offered = _in_folder(kind)[0], published(_group(kind))
+    plugins, _ = _in_folder(kind)
     if name in plugins:
         return plugins[name].cls(**plugins[name].preset)
+    offered, faulty = published(_group(kind)), faults(kind)
+    if name in faulty:
+        raise ValueError(faulty[name])
     if name in offered:
         return built(base, loaded(offered[name]), offered[name].value)
-    if name in (faulty := faults(kind)):
-        raise ValueError(faulty[name])
     left_out = f" Faulty, and left out: {', '.join(faulty)}." if faulty else ""
     raise UsageError(f"{unknown(kind, name, [*plugins, *offered])}{left_out}")
 

@@ -140,6 +140,7 @@ def _record(
     if (targets := task.targets()) is not None:
         tensors["targets"] = _bytes(targets)
     lost = int((~found.loss.isfinite()).sum())
+    why = f"task {type(task).__name__}: the score of {lost} of {len(found.loss)} problems is not finite"
     evaluations = {"steps": int(found.steps.max()), "evaluations": int(found.evaluations.sum())}
     return Record(
         spec,
@@ -148,9 +149,7 @@ def _record(
         evaluations | {"gradients": found.gradients} | counts,
         seconds,
         versions,
-        f"task {type(task).__name__}: the score of {lost} of {len(found.loss)} problems is not finite"
-        if lost
-        else None,
+        why if lost else None,
         joint=dict(zip(spec.starts, _met(found.joint), strict=True)),
         trace=trace.reindex(columns=["step", "start", "instance", "loss"]),
         costs=pd.DataFrame(found.costs, columns=["step", "evaluations", "seconds"]),

@@ -1,6 +1,7 @@
 """The contract of a task, run over every one that is found; and every way to break it is named."""
 
 import ast
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +153,11 @@ BROKEN = {
     "another elsewhere": (
         with_score(DISTANCE, "return y - os.getpid()").replace("optimum = 0.0", ""),
         "same scores in a worker process, got",
+        {"worker"},
+    ),
+    "ends elsewhere": (
+        with_score(f"if os.getpid() != {os.getpid()}:", "    os._exit(3)", DISTANCE, "return y"),
+        "scores from a worker process, got its end",
         {"worker"},
     ),
     "silent": (re.sub(r'    """Minus .*"""\n', "", INK), "a docstring of the class", {"description"}),

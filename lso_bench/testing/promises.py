@@ -3,6 +3,7 @@
 import math
 import pickle
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 import torch
@@ -204,7 +205,13 @@ def _worker(case: Case) -> None:
             f"wanted a task that can be sent to a worker process, got {type(error).__name__}: {error}; "
             "define its class at the top of a module, and keep functions and open files out of its fields"
         ) from error
-    here, there = case.score(case.few, x), scores_elsewhere(sent, type(case.few).__module__)
+    here = case.score(case.few, x)
+    try:
+        there = scores_elsewhere(sent, type(case.few).__module__)
+    except BrokenProcessPool as error:
+        raise BrokenPromiseError(
+            'wanted scores from a worker process, got its end; a script asks under `if __name__ == "__main__":`'
+        ) from error
     if not near(here, there).all():
         raise BrokenPromiseError(
             f"wanted the same scores in a worker process, got {pair(here, there)}; "
