@@ -1,16 +1,16 @@
 """What `lso-bench list` shows."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from lso_bench import plugins
 from vae import zoo
-from vae.discovery import published
 
 
 def models() -> dict[str, str]:
     """Every model by name, what it minimises, and the data sets that a checkpoint is there for."""
     listed = {n: (zoo.objective(n).__doc__ or "").strip().split("\n")[0] for n in zoo.NAMES}
-    offered = {n: f"from {e.value}" for n, e in published(zoo.GROUP).items() if n not in listed}
+    offered = {n: f"from {e.value}" for n, e in zoo.offered().items()}
     return {n: f"{what} {_trained(n)}" for n, what in (listed | offered).items()}
 
 
@@ -25,8 +25,16 @@ def _trained(name: str) -> str:
     return f"(checkpoints: {', '.join(dict.fromkeys(own))})" if own else "(no checkpoint yet)"
 
 
-CATALOGUES: dict[str, Callable[[], dict[str, str]]] = {
-    "models": models,
-    "tasks": lambda: plugins.names("task"),
-    "searchers": lambda: plugins.names("searcher"),
+@dataclass(frozen=True)
+class Catalogue:
+    """A kind of thing that there is."""
+
+    names: Callable[[], dict[str, str]]  # each with what it is
+    faults: Callable[[], dict[str, str]]  # what cannot be used, and why
+
+
+CATALOGUES = {
+    "models": Catalogue(models, zoo.faults),
+    "tasks": Catalogue(lambda: plugins.names("task"), lambda: plugins.faults("task")),
+    "searchers": Catalogue(lambda: plugins.names("searcher"), lambda: plugins.faults("searcher")),
 }

@@ -302,6 +302,7 @@ def traverse(
 @app.command("list")
 def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers.")]) -> None:
     """List what there is."""
+    from rich.markup import escape
     from rich.table import Table
 
     from lso_bench.catalogue import CATALOGUES
@@ -309,9 +310,49 @@ def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers."
     if kind not in CATALOGUES:
         raise unknown("list", kind, list(CATALOGUES))
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, what in CATALOGUES[kind]().items():
-        table.add_row(name, what)
+    for name, what in CATALOGUES[kind].names().items():
+        table.add_row(escape(name), escape(what))
     _out().print(table)
+    for name, why in CATALOGUES[kind].faults().items():
+        _say(f"faulty: {name}: {why}")
+
+
+@app.command("new-task")
+def new_task(
+    name: Annotated[str, typer.Argument(help="Of the task; of its file as well.")],
+    folder: Annotated[Path, typer.Option(help="Where to write it.")] = Path("."),
+) -> None:
+    """Write a commented example of a task, to be changed."""
+    from lso_bench import example
+
+    path = example.write(name, folder)
+    print(path)
+    _say(f"Change its score; then say `lso-bench check-task {path}`.")
+
+
+@app.command("check-task")
+def check_task(
+    task: Annotated[str, typer.Argument(help="A name, with or without settings, or ./file.py.")],
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Look at everything that a task promises, and say what is missing."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from lso_bench.testing import examine
+
+    found = []
+    for finding in examine(task, data_dir=data_dir):
+        found.append(finding)
+        if not json:
+            print(finding, flush=True)
+    if json:
+        print(dumps([asdict(f) for f in found], indent=1))
+    if missing := sum(f.state == "missing" for f in found):
+        _say(f"Task {task!r} breaks {missing} of its promises.")
+        raise typer.Exit(2)
+    _say(f"Task {task!r} keeps all its promises.")
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 import math
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lso_bench.clock import Clock
+from lso_bench.errors import LsoBenchError, PluginError
 from lso_bench.search import Problem, Searcher
 from lso_bench.space import Space
 from lso_bench.spec import Spec
@@ -63,7 +65,7 @@ def drive(
     found = _nothing_yet(spec, problem.starts)
     generator, y, spent = searcher.search(problem), None, 0
     for step in range(spec.max_steps + 1):
-        with clock("propose"):
+        with clock("propose"), _named("searcher", searcher):
             z = _asked(generator, y, problem.starts)
         n = _affordable(spec, z.shape[1], spent)
         _leave_finished(found, there, z, step)
@@ -99,7 +101,7 @@ def _asked(
         return torch.full_like(starts, torch.nan)
     (k, _, d), shape = starts.shape, tuple(z.shape)
     if len(shape) != 3 or (shape[0], shape[2]) != (k, d):
-        raise ValueError(f"the searcher yields points of shape {shape}; wanted ({k}, n, {d})")
+        raise ValueError(f"wanted points of shape ({k}, n, {d}), got {shape}")
     return z
 
 
@@ -141,12 +143,35 @@ def evaluate(
     with torch.set_grad_enabled(gradient):
         with clock("decode"):
             x = space.decode(z[there.problems, :n], there.problems)
-        with clock("score"):
-            y = there.task.score(x)
+        with clock("score"), _named("task", there.task):
+            y = _checked(there.task.score(x), x, gradient)
         if gradient:
             with clock("decode"):
                 (-y.sum()).backward()
     return y.detach()
+
+
+@contextmanager
+def _named(kind: str, plugin: Task | Searcher) -> Iterator[None]:
+    """Whatever a plugin raises, but for an error of ours, as one that names it."""
+    try:
+        yield
+    except LsoBenchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{kind} {type(plugin).__name__}: {type(error).__name__}: {error}") from error
+
+
+def _checked(y: object, x: Float[Tensor, "a n *shape"], gradient: bool) -> Float[Tensor, "a n"]:
+    """What a task gives for `x`, if it is what a task promises."""
+    wanted = tuple(x.shape[:2])
+    if not isinstance(y, Tensor):
+        raise TypeError(f"wanted a tensor of scores of shape {wanted}, got {y!r}")
+    if tuple(y.shape) != wanted or not y.is_floating_point():
+        raise ValueError(f"wanted floating-point scores of shape {wanted}, got {y.dtype} of shape {tuple(y.shape)}")
+    if gradient and x.requires_grad and not y.requires_grad:
+        raise ValueError("the score carries no gradient; say `differentiable = False`, or score by operations on x")
+    return y
 
 
 def _nothing_yet(spec: Spec, starts: Float[Tensor, "k m d"]) -> Search:

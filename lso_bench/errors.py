@@ -21,6 +21,10 @@ class UnusableError(LsoBenchError):
     status = 4
 
 
+class PluginError(Exception):
+    """A task or searcher that breaks its promise in the middle of a run: that run has failed, others go on."""
+
+
 def unknown(kind: str, name: str, known: list[str]) -> UsageError:
     """`name` is none of the `known`; names the nearest."""
     near = get_close_matches(name, known, n=1, cutoff=0.5)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lso_bench.drive import Progress
-from lso_bench.errors import LsoBenchError
+from lso_bench.errors import LsoBenchError, PluginError
 from lso_bench.record import Record
 from lso_bench.run import run
 from lso_bench.store import Store
@@ -30,7 +30,9 @@ def execute(
             record = run(each.spec, each.checkpoint, data_dir, device, lambda p, each=each: report(each, p), compile)
         except (LsoBenchError, UnusableError):
             raise
-        except Exception as error:  # whatever a plugin raises
+        except PluginError as error:
+            record = Record(each.spec, "failed", error=str(error))
+        except Exception as error:  # whatever else
             record = Record(each.spec, "failed", error=f"{type(error).__name__}: {error}")
         store.add(record)
         yield record

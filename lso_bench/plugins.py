@@ -2,36 +2,52 @@
 
 import hashlib
 import pkgutil
+from dataclasses import fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lso_bench.errors import UsageError, unknown
 from lso_bench.search import Searcher
 from lso_bench.task import Task
-from vae.discovery import loaded, module_at, only_class, published
+from vae.discovery import built, clashes, loaded, module_at, module_named, only_class, published, usable
 from vae.settings import settings_of, with_settings
 
 KINDS: dict[str, tuple[type, str]] = {"task": (Task, "tasks"), "searcher": (Searcher, "lso_bench.search")}
 
 
+class _Plugin(NamedTuple):
+    """A class of a folder under one of its names."""
+
+    cls: type
+    preset: dict[str, Any]  # the settings that the name stands for
+    module: str
+
+
 def names(kind: str) -> dict[str, str]:
-    """Every "task" or "searcher" by name, each with the first line of its docstring."""
-    listed = {n: _first_line(c) for n, (c, _) in _built_in(kind).items()}
-    return listed | {n: f"from {e.value}" for n, e in published(f"lso_bench.{kind}s").items() if n not in listed}
+    """Every "task" or "searcher" by name, each with the first line of its docstring and its settings."""
+    listed = {n: _first_line(p.cls) + _settings(p) for n, p in _in_folder(kind)[0].items()}
+    faulty = faults(kind)
+    return listed | {n: f"from {e.value}" for n, e in published(_group(kind)).items() if n not in faulty}
+
+
+def faults(kind: str) -> dict[str, str]:
+    """What cannot be used, by name, and why: of the folder what is faulty, of entry points whose name is taken."""
+    plugins, faulty = _in_folder(kind)
+    hidden = {n: f"{e.value} is hidden by ours" for n, e in published(_group(kind)).items() if n in plugins}
+    return hidden | clashes(_group(kind)) | faulty
 
 
 def build(kind: str, text: str) -> Any:
     """The task or searcher that `name` or `name:setting=value,...` or `./file.py` stands for.
 
     Raises:
-        UsageError: no such name or setting, or a file that holds no such plugin.
+        UsageError: no such name or setting, or a file or entry point that holds no such plugin.
     """
     name, _, settings = text.partition(":")
     try:
-        cls, preset = _find(kind, name)
-        return with_settings(cls(**preset), settings)
+        return with_settings(_made(kind, name), settings)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{kind.capitalize()} {text!r}: {error}") from error
 
@@ -49,27 +65,61 @@ def source_hash(*texts: str) -> str:
     return hashlib.sha256(content).hexdigest() if content else ""
 
 
-def _find(kind: str, name: str) -> tuple[type, dict[str, Any]]:
+def _made(kind: str, name: str) -> Any:
+    """With its defaults."""
+    base, _ = KINDS[kind]
     if name.endswith(".py"):
-        return only_class(KINDS[kind][0], module_at(Path(name))), {}
-    if name in _built_in(kind):
-        return _built_in(kind)[name]
-    offered = published(f"lso_bench.{kind}s")
+        return built(base, only_class(base, module_at(Path(name))), name)
+    plugins, _ = _in_folder(kind)
+    if name in plugins:
+        return plugins[name].cls(**plugins[name].preset)
+    offered, faulty = published(_group(kind)), faults(kind)
+    if name in faulty:
+        raise ValueError(faulty[name])
     if name in offered:
-        return loaded(offered[name]), {}
-    raise unknown(kind, name, [*_built_in(kind), *offered])
+        return built(base, loaded(offered[name]), offered[name].value)
+    left_out = f" Faulty, and left out: {', '.join(faulty)}." if faulty else ""
+    raise UsageError(f"{unknown(kind, name, [*plugins, *offered])}{left_out}")
 
 
 @cache
-def _built_in(kind: str) -> dict[str, tuple[type, dict[str, Any]]]:
-    """Of the folder: name, class and preset settings."""
+def _in_folder(kind: str) -> tuple[dict[str, _Plugin], dict[str, str]]:
+    """What the files of the folder define, by name; and what of them is faulty, with a line each."""
     package = import_module(KINDS[kind][1])
-    found: dict[str, tuple[type, dict[str, Any]]] = {}
+    found: dict[str, list[_Plugin]] = {}
+    faulty: dict[str, str] = {}
     for file in pkgutil.iter_modules(package.__path__):
-        cls = only_class(KINDS[kind][0], import_module(f"{package.__name__}.{file.name}"))
-        variants = getattr(cls, "variants", {}) or {file.name: {}}
-        found |= {n: (cls, preset) for n, preset in variants.items()}
-    return found
+        try:
+            for name, plugin in _variants(kind, f"{package.__name__}.{file.name}").items():
+                found.setdefault(name, []).append(plugin)
+        except ValueError as error:
+            faulty[file.name] = " ".join(str(error).split())
+    for name, several in found.items():
+        if len(several) > 1:
+            faulty[name] = f"defined by both {' and '.join(p.module for p in several)}; rename one"
+    return {name: p for name, (p, *more) in found.items() if not more}, faulty
+
+
+def _variants(kind: str, module: str) -> dict[str, _Plugin]:
+    """The plugins of one file by name.
+
+    Raises:
+        ValueError: it does not import, or holds no such class or several, or one that cannot be built.
+    """
+    cls = usable(KINDS[kind][0], only_class(KINDS[kind][0], module_named(module)), module)
+    variants, known = getattr(cls, "variants", {}) or {module.rpartition(".")[2]: {}}, {f.name for f in fields(cls)}
+    if not (isinstance(variants, dict) and all(isinstance(p, dict) and p.keys() <= known for p in variants.values())):
+        raise ValueError(f"{module}: `variants` wants names, each with a dict of settings, got {variants!r}.")
+    return {name: _Plugin(cls, preset, module) for name, preset in variants.items()}
+
+
+def _group(kind: str) -> str:
+    return f"lso_bench.{kind}s"
+
+
+def _settings(plugin: _Plugin) -> str:
+    values = settings_of(plugin.cls) | plugin.preset
+    return "\n" + ", ".join(f"{k}={v}" for k, v in values.items()) if values else ""
 
 
 def _first_line(cls: type) -> str:

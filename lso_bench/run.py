@@ -139,14 +139,17 @@ def _record(
         tensors["decoded"] = _bytes(space.decode(found.z.to(device).unsqueeze(1)).squeeze(1))
     if (targets := task.targets()) is not None:
         tensors["targets"] = _bytes(targets)
+    lost = int((~found.loss.isfinite()).sum())
+    why = f"task {type(task).__name__}: the score of {lost} of {len(found.loss)} problems is not finite"
     evaluations = {"steps": int(found.steps.max()), "evaluations": int(found.evaluations.sum())}
     return Record(
         spec,
-        "ok" if bool(found.loss.isfinite().all()) else "diverged",
+        "diverged" if lost else "ok",
         _members(starts, instances, found),
         evaluations | {"gradients": found.gradients} | counts,
         seconds,
         versions,
+        why if lost else None,
         joint=dict(zip(spec.starts, _met(found.joint), strict=True)),
         trace=trace.reindex(columns=["step", "start", "instance", "loss"]),
         costs=pd.DataFrame(found.costs, columns=["step", "evaluations", "seconds"]),

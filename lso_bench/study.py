@@ -84,6 +84,10 @@ def _planned(
     seeds: Seeds,
 ) -> Planned:
     what, how = plugins.build("task", task), plugins.build("searcher", searcher)
+    try:
+        check_data(what.data)
+    except UsageError as error:
+        raise UsageError(f"Task {task!r}: {error}") from error
     wanted = named_model(model, what.data, grid.arch, grid.latent, train_seed)
     region = region or (BOX if how.bounded else "none")
     regions.parse(region)

@@ -10,7 +10,7 @@ from torch import Tensor
 class Task(ABC):
     """What is good; a frozen dataclass whose fields are its settings and go into every record."""
 
-    data: str  # the data set whose samples it scores
+    data: str = ""  # the data set whose samples it scores; every task names one
     optimum: ClassVar[float | None] = None  # the best possible score, where known
     differentiable: ClassVar[bool] = True  # whether gradients of the score reach the sample
     variants: ClassVar[dict[str, dict[str, Any]]] = {}  # further names, each with its settings; none: the file's name

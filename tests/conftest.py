@@ -1,6 +1,8 @@
 """What all tests share: shapes and types checked while they run, one thread, folders of their own."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -21,6 +23,8 @@ from vae.zoo import Model
 
 torch.set_num_threads(1)
 
+PROGRAM = [sys.executable, "-c", "from lso_bench.cli import main; main()"]
+SHORT = ("--task", "glyphs50", "--latent", "4", "--max-steps", "2", "--device", "cpu")  # of a run
 TINY = Architecture(latent=4, encoder=4, hidden=8, channels=4, kernels=(7, 5, 3), skips=False)
 
 
@@ -83,3 +87,24 @@ def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "checkpoints" / Model("vae", "glyphs", "small", 4).file
     save_model(path, random_vae(TINY), {"made": "by a test"})
     return path
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Run the program in an empty folder; its output, errors and exit status."""
+
+    def run(*arguments, **more):
+        environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(tmp_path / "checkpoints")}
+        given = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 200}
+        return subprocess.run([*PROGRAM, *map(str, arguments)], **(given | more))
+
+    return run
+
+
+def fails(done, status, *says):
+    """It ended with that status, one line on stderr that says all this, nothing on stdout and no traceback."""
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    for text in says:
+        assert text in done.stderr

@@ -12,39 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import PROGRAM, SHORT, TINY, fails
 
 from lso_bench import training
 from lso_bench.errors import UsageError
 from vae.checkpoint import load_model, read, save_model
 from vae.networks import ARCHITECTURES
 from vae.zoo import Model
-
-PROGRAM = [sys.executable, "-c", "from lso_bench.cli import main; main()"]
-
-
-@pytest.fixture
-def call(tmp_path):
-    """Run the program in an empty folder; its output, errors and exit status."""
-
-    def run(*arguments, **more):
-        environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(tmp_path / "checkpoints")}
-        given = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 200}
-        return subprocess.run([*PROGRAM, *map(str, arguments)], **(given | more))
-
-    return run
-
-
-SHORT = ("--task", "glyphs50", "--latent", "4", "--max-steps", "2", "--device", "cpu")
-
-
-def fails(done, status, *says):
-    """It ended with that status, one line on stderr that says all this, nothing on stdout and no traceback."""
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr and done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) == 1
-    for text in says:
-        assert text in done.stderr
 
 
 def test_run_compare_and_run_again(call, checkpoint, tmp_path):
@@ -136,6 +110,8 @@ def test_lists(call):
         (("reproduce", "search", "--models", "vae_noanneal"), ["No model of search 'vae_noanneal'", "'vae'"]),
         (("traverse", "--model", "vae", "--data", "glyphs", "--dimensions", "32"), ["from 0 to 31"]),
         (("list", "modles"), ["Did you mean 'models'?"]),
+        (("check-task", "glyphs5"), ["No task 'glyphs5'", "Did you mean 'glyphs50'?"]),
+        (("new-task", "my-task"), ["No task can be called 'my-task'"]),
     ],
 )
 def test_unknown_words_end_with_status_2(call, checkpoint, arguments, says, tmp_path):
@@ -179,17 +155,6 @@ def test_results_into_a_foreign_folder_are_refused(call, checkpoint, tmp_path):
     assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["a.txt"]
 
 
-def test_task_that_raises_is_recorded_as_failed_and_ends_with_status_3(call, checkpoint, tmp_path):
-    (tmp_path / "faulty.py").write_text(
-        "from dataclasses import dataclass\nfrom tasks.reconstruction import Reconstruction\n"
-        "@dataclass(frozen=True)\nclass Faulty(Reconstruction):\n    '''Raises.'''\n    data: str = 'glyphs'\n"
-        "    variants = {}\n    def score(self, x):\n        raise ZeroDivisionError('as written')\n"
-    )
-    done = call("run", "--model", "vae", "--task", "./faulty.py", *SHORT[2:])
-    assert done.returncode == 3 and "ZeroDivisionError: as written" in done.stderr
-    assert "Traceback" not in done.stderr and "failed" in done.stdout
-
-
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_ends_it_with_its_status_and_how_to_go_on(checkpoint, tmp_path, number, status):
     environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(checkpoint.parent)}
@@ -206,7 +171,7 @@ def test_signal_ends_it_with_its_status_and_how_to_go_on(checkpoint, tmp_path, n
     assert "Traceback" not in errors and not list(tmp_path.glob("results/runs/*/*"))
 
 
-COMMANDS = ["run", "train", "evaluate", "compare", "reproduce", "traverse", "list"]
+COMMANDS = ["run", "train", "evaluate", "compare", "reproduce", "traverse", "list", "new-task", "check-task"]
 
 
 @pytest.mark.parametrize("command", [(), *((c,) for c in COMMANDS)])

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [  # each may import what stands after it, never what stands before
     ["cli"],
-    ["catalogue", "report", "traverse"],
+    ["catalogue", "example", "report", "testing", "traverse"],
     ["latent_search"],
     ["reproduce"],
     ["evaluation", "training"],

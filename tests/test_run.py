@@ -9,7 +9,7 @@ from conftest import TINY, random_vae, squares
 
 from lso_bench import starts as starts_of
 from lso_bench.drive import drive
-from lso_bench.errors import UnusableError, UsageError
+from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.region import build
 from lso_bench.run import check_fit
 from lso_bench.search import Problem, Searcher
@@ -252,7 +252,7 @@ def test_searcher_that_returns_is_finished():
 
 
 def test_searcher_that_yields_another_shape_is_told_what_was_wanted():
-    with pytest.raises(ValueError, match=r"shape \(12, 4\); wanted \(12, n, 4\)"):
+    with pytest.raises(PluginError, match=r"searcher Short: .*wanted points of shape \(12, n, 4\), got \(12, 4\)"):
         search(searcher=Short(True))
 
 

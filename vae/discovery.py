@@ -1,28 +1,61 @@
 """Find classes that others wrote: in a file given by its path, or published by a package as an entry point."""
 
+import hashlib
 import inspect
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, fields, is_dataclass
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+FROM_A_PATH = "plugin_file_"  # how the names of such modules begin
 
 
 def published(group: str) -> dict[str, EntryPoint]:
     """What installed packages offer under an entry-point group, by name; nothing is imported."""
-    return {e.name: e for e in entry_points(group=group)}
+    return {name: offers[0] for name, offers in _offers(group).items() if len({e.value for e in offers}) == 1}
 
 
-def loaded(entry: EntryPoint) -> type:
-    """The class that an entry point names.
+def clashes(group: str) -> dict[str, str]:
+    """The names that several packages publish under a group, which therefore mean none of them; each with a line."""
+    several = {name: sorted({e.value for e in offers}) for name, offers in _offers(group).items()}
+    return {
+        name: f"published by several packages, as {' and '.join(values)}; uninstall all but one"
+        for name, values in several.items()
+        if len(values) > 1
+    }
+
+
+def _offers(group: str) -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=group):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def loaded(entry: EntryPoint) -> object:
+    """What an entry point names.
 
     Raises:
         ValueError: its package does not import.
     """
-    try:
+    with _importing(entry.value):
         return entry.load()
-    except Exception as error:  # whatever another package raises
-        raise ValueError(f"{entry.value} does not import: {type(error).__name__}: {error}") from error
+
+
+def module_named(name: str) -> ModuleType:
+    """The module of an installed package.
+
+    Raises:
+        ValueError: it does not import.
+    """
+    with _importing(name):
+        return import_module(name)
 
 
 def module_at(path: Path) -> ModuleType:
@@ -31,16 +64,29 @@ def module_at(path: Path) -> ModuleType:
     Raises:
         ValueError: no such file, or it does not import.
     """
-    spec = spec_from_file_location(f"plugin_file_{path.stem}", path)
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # two folders may hold files of one name
+    spec = spec_from_file_location(f"{FROM_A_PATH}{path.stem}_{place}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise ValueError(f"No file {str(path)!r}.")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
-    try:
+    with _importing(str(path)):
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises
-        raise ValueError(f"{path} does not import: {type(error).__name__}: {error}") from error
     return module
+
+
+def is_from_a_path(module: str) -> bool:
+    """Whether a module of that name came from `module_at`: no other process can import it by its name."""
+    return module.startswith(FROM_A_PATH)
+
+
+@contextmanager
+def _importing(what: str) -> Iterator[None]:
+    """Turns whatever the code of another raises while it is imported into one ValueError."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{what} does not import: {type(error).__name__}: {error}") from error
 
 
 def only_class(base: type, module: ModuleType) -> type:
@@ -52,5 +98,30 @@ def only_class(base: type, module: ModuleType) -> type:
     own = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
     found = [c for c in own if issubclass(c, base)]
     if len(found) != 1:
-        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(found)}.")
+        names = f" ({', '.join(c.__name__ for c in found)})" if found else ""
+        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(found)}{names}.")
     return found[0]
+
+
+def built(base: type, cls: object, where: str) -> Any:
+    """An instance of a class that another wrote, with its defaults.
+
+    Raises:
+        ValueError: as `usable`; or what the class itself refuses.
+    """
+    return usable(base, cls, where)()
+
+
+def usable(base: type, cls: object, where: str) -> type:
+    """`cls`, if it can be built.
+
+    Raises:
+        ValueError: it is not a dataclass that is a `base`, or is abstract, or has a setting without a default.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, base) and is_dataclass(cls)):
+        raise ValueError(f"{where}: wanted a dataclass that is a subclass of {base.__name__}, got {cls!r}.")
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise ValueError(f"{where}: {cls.__name__} is abstract; write its {', '.join(missing)}.")
+    if bare := [f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING]:
+        raise ValueError(f"{where}: {cls.__name__} wants a default for its setting {', '.join(bare)}.")
+    return cls

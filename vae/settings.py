@@ -24,8 +24,8 @@ def with_settings(made: T, text: str) -> T:
 
 
 def settings_of(made: object) -> dict[str, bool | int | float | str]:
-    """The settings of a dataclass that text can give, and their values."""
-    given = {f.name: getattr(made, f.name) for f in fields(made)}  # pyright: ignore[reportArgumentType]
+    """The settings of a dataclass that text can give, and their values; of a class, their defaults."""
+    given: dict[str, Any] = {f.name: getattr(made, f.name, None) for f in fields(made)}  # pyright: ignore[reportArgumentType]
     return {k: v for k, v in given.items() if type(v) in (bool, int, float, str)}
 
 

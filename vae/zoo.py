@@ -7,12 +7,13 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from platformdirs import user_data_path
 
-from vae.discovery import loaded, module_at, only_class, published
+from vae.discovery import built, clashes, loaded, module_at, only_class, published
 from vae.errors import UnusableError
 from vae.objectives import Objective
 from vae.objectives.aggressive import Aggressive
@@ -87,7 +88,22 @@ def objective(name: str) -> Objective:
 
 def names() -> list[str]:
     """Every model by name, ours first."""
-    return [*NAMES, *(n for n in published(GROUP) if n not in NAMES)]
+    return [*NAMES, *offered()]
+
+
+def offered() -> dict[str, EntryPoint]:
+    """The objectives that packages publish, by name, but for those whose name is ours."""
+    return {n: e for n, e in published(GROUP).items() if not _is_ours(n)}
+
+
+def faults() -> dict[str, str]:
+    """The entry points that cannot be used, by name, and why: their name is ours, or several packages publish it."""
+    hidden = {n: f"{e.value} is hidden by ours" for n, e in published(GROUP).items() if _is_ours(n)}
+    return hidden | clashes(GROUP)
+
+
+def _is_ours(name: str) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in _FAMILIES)
 
 
 def _make(family: str) -> Objective:
@@ -95,19 +111,10 @@ def _make(family: str) -> Objective:
         if match := re.fullmatch(pattern, family):
             return make(*match.groups())
     if family.endswith(".py"):
-        return _built(only_class(Objective, module_at(Path(family))), family)
-    if family in (offered := published(GROUP)):
-        return _built(loaded(offered[family]), offered[family].value)
-    raise ValueError(f"No model {family!r}.")
-
-
-def _built(cls: type, where: str) -> Objective:
-    if not (isinstance(cls, type) and issubclass(cls, Objective) and is_dataclass(cls)):
-        raise ValueError(f"{where}: wanted a dataclass that is an Objective, got {cls!r}.")
-    try:
-        return cls()
-    except TypeError as error:  # an abstract method, a setting without a default
-        raise ValueError(f"{where}: {error}.") from error
+        return built(Objective, only_class(Objective, module_at(Path(family))), family)
+    if family in (others := offered()):
+        return built(Objective, loaded(others[family]), others[family].value)
+    raise ValueError(faults().get(family, f"No model {family!r}."))
 
 
 def checkpoint(model: Model, folder: Path | None = None) -> Path:

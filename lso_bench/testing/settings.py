@@ -1,0 +1,67 @@
+"""Whether the settings of a task matter, and can be told."""
+
+from dataclasses import fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import torch
+
+from lso_bench.errors import UsageError
+from lso_bench.testing.case import BrokenPromiseError, Case
+from vae.settings import settings_of
+
+
+def check_settings(case: Case) -> None:
+    """Every field is a setting that a record can hold, and changes something."""
+    frozen = type(case.bare).__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
+    if not frozen:
+        raise BrokenPromiseError(
+            "wanted a frozen dataclass, got another; write @dataclass(frozen=True) above the class"
+        )
+    values = settings_of(case.bare)
+    for name in (f.name for f in fields(case.bare) if f.name not in values):  # pyright: ignore[reportArgumentType]
+        if (value := getattr(case.bare, name)) is not None:
+            raise BrokenPromiseError(
+                f"wanted settings that are text, numbers, true or false, got {name} = {value!r}; "
+                "make it one, or a ClassVar, or fill it in `bind` and let None be its default"
+            )
+    if comma := [name for name, value in values.items() if "," in str(value)]:
+        raise BrokenPromiseError(f"wanted settings that can be written after the name, got a comma in {comma[0]}")
+    for name in values:
+        if not any(_matters(case, name, value) for value in _alternatives(case.bare, name)):
+            raise BrokenPromiseError(
+                f"wanted a setting that changes something, got {name}; use it in `score`, or leave it out"
+            )
+
+
+def _matters(case: Case, name: str, value: object) -> bool:
+    """Whether that value changes a score, the data set, the instances or the targets, or is refused."""
+    try:
+        other = replace(case.bare, **{name: value})  # pyright: ignore[reportArgumentType]
+        if (other.data, other.instances) != (case.bare.data, case.bare.instances):
+            return True
+        other = other.bind(case.test).at(case.rows)
+    except (ValueError, UsageError):
+        return True
+    a, b = case.few.targets(), other.targets()
+    if a is not None and b is not None and not torch.equal(a, b):
+        return True
+    try:
+        return not torch.equal(case.score(other, case.x).nan_to_num(), case.y.nan_to_num())
+    except BrokenPromiseError as error:
+        raise BrokenPromiseError(f"with {name} = {value!r}: {error}") from error
+
+
+def _alternatives(made: object, setting: str) -> list[Any]:
+    """Some values that the setting of a dataclass could have as well, the nearest first."""
+    value, hint = getattr(made, setting), get_type_hints(type(made))[setting]
+    if get_origin(hint) is Literal:
+        others = list(get_args(hint))
+    elif isinstance(value, bool):
+        others = [not value]
+    elif isinstance(value, int):
+        others = [value + 1, value - 1, value + 3, 2 * value + 10]
+    elif isinstance(value, float):
+        others = [value + 0.25, value / 2, 2 * value + 1.0, -value]
+    else:
+        others = ["another", "1"]
+    return [other for other in others if other != value]

@@ -1,0 +1,241 @@
+"""The contract of a task, run over every one that is found; and every way to break it is named."""
+
+import ast
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import squares
+from examples import INK
+
+from lso_bench import Task, example, plugins
+from lso_bench.errors import UsageError
+from lso_bench.testing import check_task, examine
+from tasks.reconstruction import Reconstruction
+
+ROOT = Path(__file__).parents[1]
+FROM_FILES = ("omniglot", "mnist")  # data sets that not every machine has
+
+
+@pytest.mark.parametrize("name", plugins.names("task"))
+def test_every_task_keeps_its_promises(name):
+    from_files = plugins.build("task", name).data in FROM_FILES
+    check_task(name, squares(200) if from_files else None)
+
+
+@pytest.mark.parametrize("data", ["omniglot", "mnist", "glyphs"])
+def test_target_itself_reaches_the_optimum_of_a_reconstruction(data):
+    task = Reconstruction(data).bind(squares(200))
+    assert (task.score(task.targets().unsqueeze(1)) == task.optimum).all()
+
+
+def with_score(*lines):
+    """The example with these lines for a score."""
+    head, _ = INK.split("        return")
+    return head + "".join(f"        {line}\n" for line in lines)
+
+
+FLAT = "differentiable = True", "differentiable = False"
+DISTANCE = "y = -(x.mean(dim=(-3, -2, -1)) - self.target).abs()"
+FIXED = "torch.rand(28, 28, generator=torch.Generator().manual_seed(5)).round()"
+BROKEN = {
+    "data": (INK.replace('"glyphs"', '"glyfs"'), "Did you mean 'glyphs'", {"data"}),
+    "no data": (INK.replace('data = "glyphs"', ""), "name of a data set, got ''", {"data"}),
+    "bind": (INK + "\n    def bind(self, test):\n        pass\n", "a task from `bind`, got None", {"binding"}),
+    "bind raises": (
+        INK + "\n    def bind(self, test):\n        return test.x\n",
+        "no error, got AttributeError",
+        {"binding"},
+    ),
+    "no instance": (INK.replace("data =", "instances = 0\n    data ="), "from 1 on, got 0", {"binding"}),
+    "shape": (
+        with_score(DISTANCE, "return y.mean(1)"),
+        r"shape \(4, 3\) .* got torch.float32 of shape \(4,\)",
+        {"shape"},
+    ),
+    "no tensor": (with_score("return 0.5"), "got 0.5; reduce over", {"shape"}),
+    "whole numbers": (with_score(DISTANCE, "return y.long()"), "floating-point .* got torch.int64", {"shape"}),
+    "raises later": (
+        with_score("CALLS.append(1)", "if len(CALLS) == 37:", "    raise ZeroDivisionError('37')", DISTANCE, "return y")
+        + "\n\nCALLS = []\n",
+        "got ZeroDivisionError: 37 from `score` on call 37",
+        {"many calls"},
+    ),
+    "drifts": (
+        with_score("CALLS.append(1)", DISTANCE, "return y - len(CALLS)") + "\n\nCALLS = []\n",
+        "however often asked",
+        {"many calls"},
+    ),
+    "random": (with_score(DISTANCE, "return y - y.new_empty(y.shape).uniform_()"), "however often", {"many calls"}),
+    "infinite": (
+        with_score(DISTANCE, "return y + x.flatten(2).amax(-1).log()").replace(*FLAT),
+        "a finite score of any sample, got -inf for a black image",
+        {"finite"},
+    ),
+    "looks aside": (
+        with_score(DISTANCE, "return y - y.detach().amax(1, keepdim=True)"),
+        "each sample scored on its own",
+        {"batch independence"},
+    ),
+    "looks at other problems": (
+        with_score(DISTANCE, "return y - y.detach().amax(0)"),
+        "each sample scored on its own",
+        {"batch independence"},
+    ),
+    "instances by place": (
+        with_score(DISTANCE, "return y - torch.arange(len(y))[:, None]").replace(
+            "target:", "instances: int = 5\n    target:"
+        ),
+        "place; index by `instances`",
+        {"batch independence", "instances"},
+    ),
+    "bound by chance": (
+        INK.replace("self.target", "self.offset").replace("target: float = 0.15", "offset: float | None = None")
+        + "\n    def bind(self, test):\n        return replace(self, offset=torch.rand(()).item())\n",
+        "the same score each time, got .* when bound again",
+        {"determinism"},
+    ),
+    "works in place": (
+        with_score("x.clamp_(0.2, 0.8)", DISTANCE, "return y").replace(*FLAT),
+        "samples left as they are",
+        {"input unchanged"},
+    ),
+    "optimum": (INK.replace("optimum = 0.0", "optimum = -0.3"), "above the stated -0.3, got", {"optimum"}),
+    "optimum far away": (
+        with_score(f"return self.target * -(x - {FIXED}).square().mean(dim=(-3, -2, -1))").replace(
+            "optimum = 0.0", "optimum = -0.03"
+        ),
+        "above the stated -0.03, got .* for an image that its gradient leads to",
+        {"optimum"},
+    ),
+    "no number": (INK.replace("optimum = 0.0", "optimum = 'best'"), "wanted a number, got 'best'", {"optimum"}),
+    "cut off": (
+        with_score(DISTANCE, "return y.detach()"),
+        "a gradient that reaches the samples, got none",
+        {"gradients"},
+    ),
+    "steps": (with_score("x = x.round()", DISTANCE, "return y"), "got 0 for every sample", {"gradients"}),
+    "infinite gradient": (
+        with_score("return -(x.flatten(2).norm(dim=-1).sqrt() - self.target).abs()"),
+        "a finite gradient, got one that is not for a black image",
+        {"gradients"},
+    ),
+    "no targets": (INK.replace("optimum = 0.0", "has_targets = True"), "tensor of targets, got None", {"targets"}),
+    "targets of another shape": (
+        INK.replace("optimum = 0.0", "has_targets = True")
+        + "\n    def targets(self):\n        return torch.zeros(28, 28)\n",
+        r"targets of shape \(1, 1, 28, 28\), .* got \(28, 28\)",
+        {"targets"},
+    ),
+    "idle setting": (
+        INK.replace("data =", "blur: float = 0.5\n    data ="),
+        "changes something, got blur",
+        {"settings"},
+    ),
+    "no setting": (
+        INK.replace("data =", "sizes: tuple[int, ...] = (1, 2)\n    data ="),
+        r"got sizes = \(1, 2\); make it one, or a ClassVar",
+        {"settings"},
+    ),
+    "comma": (INK.replace("data =", "of: str = 'a,b'\n    data ="), "got a comma in of", {"settings"}),
+    "not frozen": (INK.replace("(frozen=True)", ""), "wanted a frozen dataclass", {"settings"}),
+    "stays at home": (
+        INK.replace("self.target)", "self.target + 0 * (self.how or abs)(0))").replace(
+            "data =", "how: Callable[[int], int] | None = None\n    data ="
+        )
+        + "\n    def bind(self, test):\n        return replace(self, how=lambda x: x)\n",
+        "can be sent to a worker process, got .*lambda",
+        {"worker"},
+    ),
+    "another elsewhere": (
+        with_score(DISTANCE, "return y - os.getpid()").replace("optimum = 0.0", ""),
+        "same scores in a worker process, got",
+        {"worker"},
+    ),
+    "ends elsewhere": (
+        with_score(f"if os.getpid() != {os.getpid()}:", "    os._exit(3)", DISTANCE, "return y"),
+        "scores from a worker process, got its end",
+        {"worker"},
+    ),
+    "silent": (re.sub(r'    """Minus .*"""\n', "", INK), "a docstring of the class", {"description"}),
+}
+IMPORTS = "import os\nfrom collections.abc import Callable\nfrom dataclasses import replace\n\nimport torch\n"
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_broken_promise_is_named_and_no_other(tmp_path, how):
+    text, says, promises = BROKEN[how]
+    (tmp_path / "bad.py").write_text(text.replace("from dataclasses", f"{IMPORTS}from dataclasses", 1))
+    missing = {f.promise: f.missing for f in examine(tmp_path / "bad.py", squares(40)) if f.state == "missing"}
+    assert missing.keys() == promises
+    assert any(re.search(says, m) for m in missing.values()), missing
+    assert all(m.startswith("wanted") or m.startswith("No data set") for m in missing.values())
+
+
+def test_all_broken_promises_are_told_at_once(tmp_path):
+    text = INK.replace("optimum = 0.0", "optimum = -0.3").replace("data =", "blur: float = 0.5\n    data =")
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(AssertionError, match=r"2 broken promises of .*\n- optimum: wanted .*\n- settings: wanted"):
+        check_task(tmp_path / "bad.py", squares(40))
+
+
+@dataclass(frozen=True)
+class Bright(Task):
+    """The mean brightness of a sample of any shape."""
+
+    data = "glyphs"
+    optimum = 1.0
+
+    def score(self, x):
+        return x.flatten(2).mean(-1)
+
+
+@pytest.mark.parametrize("samples", [torch.rand(9, 5, generator=torch.Generator().manual_seed(0)), squares(9)])
+def test_task_may_be_a_class_or_an_instance_and_its_samples_of_any_shape(samples):
+    check_task(Bright, samples)
+    check_task(Bright(), samples)
+
+
+@pytest.mark.parametrize(("task", "says"), [(Task, "wanted a dataclass"), ("none", "No task 'none'")])
+def test_what_is_no_task_is_refused(task, says):
+    with pytest.raises(UsageError, match=says):
+        check_task(task)
+
+
+def test_example_keeps_every_promise(tmp_path):
+    path = example.write("round_letters", tmp_path)
+    check_task(path)
+    assert "class RoundLetters(Task)" in path.read_text()
+
+
+def test_example_is_never_written_over(tmp_path):
+    (tmp_path / "mine.py").write_text("work of years")
+    with pytest.raises(UsageError, match=r"mine\.py is there already"):
+        example.write("mine", tmp_path)
+    assert (tmp_path / "mine.py").read_text() == "work of years"
+
+
+@pytest.mark.parametrize("name", ["my-task", "2nd", "class", "", "_", "a/b", "ink.py", "task", "glyphs50"])
+def test_name_that_cannot_be_a_task_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match=r"Python identifier|already"):
+        example.write(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_guide_counts_the_lines_of_the_example():
+    count = lines_of_code(example.TEXT)
+    assert count <= 15 and f"{count} lines of code" in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def lines_of_code(text):
+    """Those that are not blank, comments, docstrings or imports."""
+    tree, left_out = ast.parse(text), set()
+    for node in ast.walk(tree):
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if docstring or isinstance(node, ast.Import | ast.ImportFrom):
+            left_out |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    code = [i for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.strip().startswith("#")]
+    return len([i for i in code if i not in left_out])

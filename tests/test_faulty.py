@@ -1,0 +1,83 @@
+"""Faulty tasks as a user meets them: each is named in a line, and harms nothing else."""
+
+import json
+import shutil
+from pathlib import Path
+
+from conftest import SHORT, fails
+from examples import INK
+
+ROOT = Path(__file__).parents[1]
+
+FAULTY = """from dataclasses import dataclass
+import torch
+from tasks.reconstruction import Reconstruction
+
+CALLS = []
+
+@dataclass(frozen=True)
+class Faulty(Reconstruction):
+    "Goes wrong."
+    data: str = "glyphs"
+    instances: int = 2
+    variants = {}
+
+    def score(self, x):
+        y = super().score(x)
+        CALLS.append(1)
+        ...
+"""
+
+
+def test_task_that_goes_wrong_is_named_the_others_go_on_and_it_ends_with_status_3(call, checkpoint, tmp_path):
+    for name, last in {
+        "raises": "if len(CALLS) == 37: raise ZeroDivisionError('as written')\n        return y",
+        "shape": "return y.sum(1)",
+        "whole": "return y.long()",
+        "cut": "return y.detach()",
+        "nan": "return y * torch.nan",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(FAULTY.replace("...", last))
+    tasks = "./raises.py,./shape.py,./whole.py,./cut.py,./nan.py,glyphs50:instances=2"
+    limits = ("--latent", "4", "--max-steps", "40", "--starts", "random", "--device", "cpu", "--quiet")
+    done = call("run", "--model", "vae", "--task", tasks, *limits)
+    assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
+    told = {line.split(" · ")[1]: line for line in done.stderr.splitlines() if " · " in line}
+    assert told["./raises.py"].endswith("failed, task Faulty: ZeroDivisionError: as written")
+    assert "failed, task Faulty: ValueError: wanted floating-point scores of shape (2, 1), got" in told["./shape.py"]
+    assert "got torch.int64 of shape (2, 1)" in told["./whole.py"]
+    assert "the score carries no gradient; say `differentiable = False`" in told["./cut.py"]
+    assert told["./nan.py"].endswith("diverged, task Faulty: the score of 2 of 2 problems is not finite")
+    assert "glyphs50 · adam · seed 0: ok" in told["glyphs50"]
+    assert "failed" in done.stdout
+
+
+def test_faulty_files_among_the_tasks_are_named_and_harm_no_other(call, checkpoint, tmp_path):
+    shutil.copytree(ROOT / "tasks", tmp_path / "tasks")
+    two = INK + "\n\nclass Other(Ink):\n    pass\n"
+    taken = INK.replace("data =", "variants = {'mnist50': {}}\n    data =")
+    odd = INK.replace("data =", "variants = ['a']\n    data =")
+    faulty = {"absent": "import nothing_here", "two": two, "none": "x = 1", "abstract": INK.replace("score", "scores")}
+    for name, text in (faulty | {"taken": taken, "odd": odd, "fine": INK, "ends": "raise SystemExit(7)"}).items():
+        (tmp_path / "tasks" / f"{name}.py").write_text(text)
+    listed = call("list", "tasks")
+    assert listed.returncode == 0 and {"fine", "glyphs50"} <= set(listed.stdout.split()), listed.stderr
+    told = dict(line.removeprefix("faulty: ").split(": ", 1) for line in listed.stderr.splitlines())
+    assert told.keys() == {*faulty, "mnist50", "odd", "ends"}
+    assert "ModuleNotFoundError" in told["absent"] and "got 2 (Ink, Other)" in told["two"]
+    assert "defined by both tasks.reconstruction and tasks.taken; rename one" in told["mnist50"]
+    assert call("run", "--model", "vae", "--dry-run", *SHORT).stdout.count("to do") == 1
+    fails(call("run", "--model", "vae", "--task", "absent"), 2, "Task 'absent'", "nothing_here")
+
+
+def test_new_task_passes_check_task_and_a_broken_one_is_told_what_is_missing(call, tmp_path):
+    assert call("new-task", "my_task").stdout == "my_task.py\n"
+    good = call("check-task", "./my_task.py:target=0.3")
+    assert good.returncode == 0, good.stdout
+    assert {line.split()[0] for line in good.stdout.splitlines()} == {"ok", "not"}
+    text = (tmp_path / "my_task.py").read_text()
+    (tmp_path / "my_task.py").write_text(text.replace("optimum = 0.0", "optimum = -0.3"))
+    bad = call("check-task", "./my_task.py", "--json")
+    assert bad.returncode == 2 and "breaks 1 of its promises" in bad.stderr
+    (missing,) = [f for f in json.loads(bad.stdout) if f["state"] == "missing"]
+    assert missing["promise"] == "optimum" and "above the stated -0.3" in missing["missing"]
