@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lso_bench import plugins
-from vae import zoo
+from vae import data, zoo
 from vae.discovery import published
 
 
@@ -27,6 +27,7 @@ def _trained(name: str) -> str:
 
 CATALOGUES: dict[str, Callable[[], dict[str, str]]] = {
     "models": models,
+    "data": data.names,
     "tasks": lambda: plugins.names("task"),
     "searchers": lambda: plugins.names("searcher"),
 }
