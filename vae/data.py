@@ -62,8 +62,8 @@ def load(name: str, folder: Path | None = None) -> Dataset:
     train, valid, test = found.split(len(grey), dealt)
     if (fewest := min(map(len, (train, valid, test)))) < 2:
         raise UnusableError(f"Data set {name!r}: wanted 2 images or more in every part of its split, got {fewest}.")
-    fixed = [shown(grey[part], found.likelihood, dealt) for part in (valid, test)]
-    return Dataset(name, grey[train], *fixed, digest, found.likelihood)
+    fixed_valid, fixed_test = (shown(grey[part], found.likelihood, dealt) for part in (valid, test))
+    return Dataset(name, grey[train], fixed_valid, fixed_test, digest, found.likelihood)
 
 
 def _images(found: Source, name: str, folder: Path) -> NDArray[np.uint8]:
