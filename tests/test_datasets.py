@@ -175,7 +175,8 @@ def test_edited_data_set_is_another_model(blobs):
         (BLOBS.replace("def images", "def pictures"), "abstract"),
         (BLOBS.replace("@dataclass(frozen=True)", ""), "dataclass"),
         (BLOBS.replace("int = 500", "int"), "count"),
-        (BLOBS.replace("size = 28", "size = 30"), "4, 8, 12, ... pixels a side, got 30"),
+        (BLOBS.replace("size = 28", "size = 30"), "wanted a size of 4, 8, 12, ... pixels a side, got 30"),
+        (BLOBS.replace('"gaussian"', '"normal"'), "wanted a likelihood of .*, got 'normal'"),
     ],
 )
 def test_faulty_data_set_is_named_in_one_line(tmp_path, text, says):

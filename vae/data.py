@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -84,12 +85,14 @@ def source(text: str) -> Source:
     publishes under the entry-point group `lso_bench.datasets`, the one in a file (`./mine.py`), or a folder of images.
 
     Raises:
-        ValueError: no such name, file, folder or setting.
+        ValueError: no such name, file, folder or setting; or one that says a size or likelihood that there is not.
     """
     name, _, settings = text.partition(":")
     found = with_settings(_made(name), settings)
     if found.size % 4 or found.size < 4:
-        raise ValueError(f"{name}: wanted images of 4, 8, 12, ... pixels a side, got {found.size}.")
+        raise ValueError(f"{name}: wanted a size of 4, 8, 12, ... pixels a side, got {found.size}.")
+    if found.likelihood not in get_args(Likelihood):
+        raise ValueError(f"{name}: wanted a likelihood of {get_args(Likelihood)}, got {found.likelihood!r}.")
     return found
 
 
