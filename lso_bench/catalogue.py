@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lso_bench import plugins
-from vae import zoo
+from vae import data, zoo
 
 
 def models() -> dict[str, str]:
@@ -35,6 +35,7 @@ class Catalogue:
 
 CATALOGUES = {
     "models": Catalogue(models, zoo.faults),
+    "data": Catalogue(data.names, data.faults),
     "tasks": Catalogue(lambda: plugins.names("task"), lambda: plugins.faults("task")),
     "searchers": Catalogue(lambda: plugins.names("searcher"), lambda: plugins.faults("searcher")),
 }

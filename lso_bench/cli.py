@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 
 Models = Annotated[str, typer.Option("--model", help="Names, separated by commas; `lso-bench list models`.")]
+Data = Annotated[str, typer.Option(help="A name (`lso-bench list data`), ./file.py, or a folder of images.")]
 Arch = Annotated[str, typer.Option(help="small, paper or conv; settings follow (small:gated=true).")]
 Latent = Annotated[int, typer.Option(min=1, max=1024, help="Latent dimensions.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
@@ -122,7 +123,7 @@ def run(
 @app.command()
 def train(
     model: Annotated[str, typer.Option(help="A name; `lso-bench list models`.")],
-    data: Annotated[str, typer.Option(help="omniglot, mnist or glyphs.")],
+    data: Data,
     arch: Arch = "small",
     latent: Latent = 32,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -137,9 +138,8 @@ def train(
 ) -> None:
     """Train a model; started again after an interruption, it goes on from there."""
     from lso_bench import training
-    from lso_bench.study import check_data, named_model
+    from lso_bench.study import named_model
 
-    check_data(data)
     on = _device(device)
     if capture and on != "cuda":
         raise UsageError("--capture wants a CUDA device; leave it out.")
@@ -152,7 +152,7 @@ def train(
 @app.command()
 def evaluate(
     model: Models,
-    data: Annotated[str, typer.Option(help="omniglot, mnist or glyphs.")],
+    data: Data,
     arch: Arch = "small",
     latent: Latent = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
@@ -171,10 +171,9 @@ def evaluate(
     from lso_bench.evaluation import measured
     from lso_bench.report import metrics
     from lso_bench.store import Store
-    from lso_bench.study import check_data, named_model
+    from lso_bench.study import named_model
     from vae.evaluation import Effort
 
-    check_data(data)
     models = [named_model(m, data, arch, latent, seed) for m in _names("model", model)]
     if nll_images == 1 or codes == 1:
         raise UsageError("--nll-images and --codes want 2 or more, for a standard error; 0 leaves the measure out.")
@@ -270,7 +269,7 @@ def reproduce(
 @app.command()
 def traverse(
     model: Models,
-    data: Annotated[str, typer.Option(help="omniglot, mnist or glyphs.")],
+    data: Data,
     dimensions: Annotated[str, typer.Option(help="That get a sheet of their own; 0 is the most active.")] = "0",
     steps: Annotated[int, typer.Option(min=2, max=10_000, help="Images of a walk.")] = 100,
     reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, prior standard deviations.")] = 10.0,
@@ -285,9 +284,8 @@ def traverse(
     """Draw walks through latent spaces: every dimension by activity, single ones, a random direction."""
     from lso_bench import traverse as walks
     from lso_bench.store import Store
-    from lso_bench.study import check_data, named_model
+    from lso_bench.study import named_model
 
-    check_data(data)
     numbers = _numbers("dimensions", dimensions)
     if not all(0 <= n < latent for n in numbers):
         raise UsageError(f"--dimensions wants numbers from 0 to {latent - 1}, not {dimensions!r}.")
@@ -300,7 +298,7 @@ def traverse(
 
 
 @app.command("list")
-def list_(kind: Annotated[str, typer.Argument(help="models, tasks or searchers.")]) -> None:
+def list_(kind: Annotated[str, typer.Argument(help="models, data, tasks or searchers.")]) -> None:
     """List what there is."""
     from rich.markup import escape
     from rich.table import Table

@@ -12,7 +12,7 @@ from lso_bench import training
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.evaluation import Measured, measured
 from lso_bench.paper import SECTION_5_4, TABLE_1, TABLE_2
-from lso_bench.study import check_data, find_checkpoint, named_model
+from lso_bench.study import find_checkpoint, named_model
 from vae.checkpoint import read
 from vae.errors import UnusableError as VaeUnusableError
 from vae.evaluation import Effort
@@ -119,7 +119,6 @@ def check(wanted: Wanted) -> None:
     Raises:
         UsageError: an unknown name, or a model that was trained without what the figure shows.
     """
-    check_data(wanted.data)
     for m in models_of(wanted):
         if wanted.what == "fig2" and _is_trained(m):
             _curve(m, read(find_checkpoint(m))[1].get("history"), CURVE)

@@ -23,7 +23,7 @@ from lso_bench.spec import Spec
 from lso_bench.stopping import Thresholds
 from lso_bench.task import Task
 from vae.checkpoint import load_model, sha256
-from vae.data import Dataset, binarise, load
+from vae.data import Dataset, load, shown
 from vae.networks import architecture
 
 POSTERIOR_DRAWS = 5000  # of the aggregate posterior, for its quantiles
@@ -72,7 +72,7 @@ def _problem(spec: Spec, task: Task, space: Space, data: Dataset, device: str) -
     def posterior() -> Tensor:
         seeded = torch.Generator().manual_seed(0)
         chosen = torch.randperm(len(data.train), generator=seeded)[:POSTERIOR_DRAWS]
-        q = space.posterior(binarise(data.train[chosen], seeded).to(device))
+        q = space.posterior(shown(data.train[chosen], data.likelihood, seeded).to(device))
         return q.mean + q.stddev * torch.randn(q.mean.shape, generator=seeded).to(device)
 
     where = region.build(spec.region, space.latent, posterior, device)

@@ -80,7 +80,7 @@ class Space:
             return self._rest(decoder.of_code(z) + self._given[whose]).sigmoid()
         if self.decoding == "mean":
             return self._rest(z).sigmoid()
-        return sample(self.vae, z, self._ink.expand(len(z), -1, -1))[0]
+        return sample(self.vae, z, self._ink.expand(len(z), -1, -1))[0].clamp(0, 1)  # a normal pixel may lie outside
 
     def posterior(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
         """q(z|x)."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from lso_bench.errors import UsageError
 from lso_bench.space import Space
 from lso_bench.task import Task
-from vae.data import Dataset, binarise
+from vae.data import Dataset, shown
 
 STARTS = {
     "random": "draws from the prior",
@@ -63,7 +63,7 @@ def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Floa
         return torch.zeros(i, 1, space.latent, device=device)
     if name == "data":
         chosen = data.train[torch.randint(len(data.train), (i * m,), generator=seeded)]
-        return space.posterior(binarise(chosen, seeded).to(device)).mean.unflatten(0, (i, m))
+        return space.posterior(shown(chosen, data.likelihood, seeded).to(device)).mean.unflatten(0, (i, m))
     targets = task.targets()
     assert targets is not None, "parse() refused it"
     if name == "other":

@@ -13,9 +13,10 @@ from lso_bench.run import check_fit
 from lso_bench.search import Searcher
 from lso_bench.spec import Seeds, Spec
 from lso_bench.task import Task
+from vae import data as datasets
 from vae import zoo
 from vae.checkpoint import sha256
-from vae.data import DATASETS
+from vae.datasets import Source
 from vae.errors import UnusableError as VaeUnusableError
 from vae.networks import ARCHITECTURES, architecture
 
@@ -133,24 +134,29 @@ def _ends(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
     return same | {"max_steps": budget, "budget": budget, "thresholds": (), "joint": False}
 
 
-def check_data(name: str) -> None:
-    """Refuse a data set that there is not.
+def check_data(name: str) -> Source:
+    """Where the images of a data set come from.
 
     Raises:
-        UsageError: names the nearest.
+        UsageError: there is no such data set, file, folder or setting.
     """
-    if name not in DATASETS:
-        raise unknown("data set", name, list(DATASETS))
+    try:
+        return datasets.source(name)
+    except ValueError as error:
+        if str(error).startswith("No data set"):
+            raise unknown("data set", name, list(datasets.names())) from error
+        raise UsageError(f"Data set {name!r}: {error}") from error
 
 
 def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.Model:
     """The model of that name.
 
     Raises:
-        UsageError: no such objective, setting or architecture.
+        UsageError: no such objective, data set, setting or architecture, or an architecture that does not fit the data.
     """
+    images = check_data(data)
     try:
-        architecture(arch, latent)
+        architecture(arch, latent, images.size, images.likelihood)
     except ValueError as error:
         if str(error).startswith("No architecture"):
             raise unknown("architecture", arch, list(ARCHITECTURES)) from error

@@ -70,6 +70,7 @@ def test_lists(call):
     assert "nevae_se" in call("list", "models").stdout
     assert "omniglot50" in call("list", "tasks").stdout
     assert "adam" in call("list", "searchers").stdout
+    assert "shapes" in call("list", "data").stdout
 
 
 @pytest.mark.parametrize(

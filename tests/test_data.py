@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vae import data, glyphs
+from vae import cache, data
+from vae.datasets import glyphs, omniglot
 from vae.errors import UnusableError
 
 REAL = Path(os.environ.get("LSO_BENCH_DATA", ""))
@@ -47,8 +48,8 @@ def test_real_data_has_its_published_pixels_and_sizes(name, sizes):
 def test_unpacked_omniglot_is_read_like_its_archives(tmp_path):
     with zipfile.ZipFile(REAL / "omniglot-py" / "images_background.zip") as z:
         z.extractall(tmp_path, [n for n in z.namelist() if "/Braille/" in n])
-    folder = dict(data._drawings(tmp_path, "images_background"))
-    archive = dict(data._drawings(REAL / "omniglot-py", "images_background"))
+    folder = dict(omniglot._drawings(tmp_path, "images_background"))
+    archive = dict(omniglot._drawings(REAL / "omniglot-py", "images_background"))
     short = {k.split("images_background.zip:")[-1]: v for k, v in archive.items() if "/Braille/" in k}
     assert len(folder) == 26 * 20
     assert {k.removeprefix(f"{tmp_path}/"): v for k, v in folder.items()} == short
@@ -96,14 +97,14 @@ def png(pixels):
 
 def test_shrinking_keeps_the_inked_area():
     paper = np.random.default_rng(0).random((105, 105)) > 0.3
-    small = data._shrink("a.png", png(paper))
+    small = omniglot._shrink("a.png", png(paper))
     assert abs(small.mean() / 255 - (~paper).mean()) < 1e-3
 
 
 def test_shrinking_averages_by_area():
     paper = np.ones((105, 105), bool)
     paper[:15, :15] = False  # exactly 4 x 4 of the 28 x 28
-    small = data._shrink("a.png", png(paper))
+    small = omniglot._shrink("a.png", png(paper))
     assert (small[:4, :4] == 255).all() and small.sum() == 16 * 255
 
 
@@ -154,17 +155,17 @@ def test_missing_data_says_where_to_put_it(name, tmp_path, fresh_cache, no_netwo
 
 
 def test_cached_copy_that_was_changed_is_made_again(fresh_cache):
-    made = data._cached("squares", lambda: np.eye(4, dtype=np.uint8))
-    path = data.cache_folder() / "squares-28.npy"
+    made = cache.cached("squares", lambda: np.eye(4, dtype=np.uint8))
+    path = cache.cache_folder() / "squares.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\7")
-    assert (data._cached("squares", lambda: 2 * made) == 2 * made).all()
-    assert (data._cached("squares", lambda: 3 * made) == 2 * made).all()
+    assert (cache.cached("squares", lambda: 2 * made) == 2 * made).all()
+    assert (cache.cached("squares", lambda: 3 * made) == 2 * made).all()
 
 
 def test_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("LSO_BENCH_CACHE", str(tmp_path / "file"))
-    assert data._cached("squares", lambda: np.eye(4, dtype=np.uint8)).sum() == 4
+    assert cache.cached("squares", lambda: np.eye(4, dtype=np.uint8)).sum() == 4
 
 
 @needs_real

@@ -6,7 +6,7 @@ from conftest import random_vae
 from torch.nn.functional import conv2d
 
 from vae.frozen import freeze
-from vae.networks import ARCHITECTURES, CausalConv2d
+from vae.networks import ARCHITECTURES, CausalConv2d, architecture
 
 PIXELCNNS = [n for n, a in ARCHITECTURES.items() if a.kernels]
 
@@ -31,6 +31,22 @@ def test_every_pixel_depends_on_the_whole_code(arch):
         z = torch.randn(1, 32, requires_grad=True)
         (gradient,) = torch.autograd.grad(vae.decoder(z, x)[0, 0, i, j], z)
         assert (gradient != 0).all()
+
+
+@pytest.mark.parametrize("size", [28, 32, 64])
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_architecture_is_of_the_size_of_its_images(arch, size):
+    vae, x = random_vae(architecture(f"{arch}:encoder=2,hidden=4,channels=2", 3, size)), torch.rand(2, 1, size, size)
+    assert vae.encode(x).mean.shape == (2, 3) and vae.decode(torch.randn(2, 3), x).mean.shape == x.shape
+
+
+@pytest.mark.parametrize(("size", "side", "doublings"), [(28, 7, 2), (64, 4, 4)])
+def test_convolutions_halve_to_a_side_of_4_and_double_from_a_small_one(size, side, doublings):
+    vae = random_vae(architecture("conv", 2, size))
+    layers = list(vae.decoder.main)
+    assert layers[3].unflattened_size == (64, side, side)
+    assert sum(isinstance(m, torch.nn.ConvTranspose2d) for m in layers) == doublings
+    assert next(m for m in vae.encoder.main if isinstance(m, torch.nn.Conv2d)).kernel_size == (4, 4)
 
 
 @pytest.mark.parametrize("mask", ["A", "B"])

@@ -158,6 +158,12 @@ def test_header_says_what_made_the_weights(square_data, tmp_path):
     assert header["metrics"]["n"] == len(square_data.test)
 
 
+@pytest.mark.parametrize(("images", "sizes"), [(100, [50, 50]), (101, [50, 51]), (102, [50, 50, 2]), (51, [51])])
+def test_image_left_over_goes_into_the_last_batch(images, sizes):
+    batches = training._batches(torch.arange(images), 50)
+    assert [len(b) for b in batches] == sizes and torch.equal(torch.cat(batches), torch.arange(images))
+
+
 def test_training_lowers_the_loss(square_data, tmp_path):
     long = replace(plan("vae"), epochs=15, lr=0.02)
     train(long, square_data, tmp_path / "m.safetensors")

@@ -1,64 +1,154 @@
-"""Data sets as tensors: Omniglot, MNIST and rendered glyphs, 28 x 28, grey, ink = 1.
+"""Data sets as tensors: find one by its name, split it, binarise it.
 
 Where a data set needs files, they are looked for in the data folder (first given: argument, `LSO_BENCH_DATA`, the
-user's cache) and used without the network; otherwise torchvision downloads them.
+user's cache) and used without the network; otherwise they are downloaded.
 """
 
 import hashlib
-import io
 import os
-import zipfile
-import zlib
-from collections.abc import Iterator
+import pkgutil
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-from platformdirs import user_cache_path
 from torch import Tensor
 
+from vae import datasets
+from vae.cache import cache_folder
+from vae.datasets import Source
+from vae.discovery import built, clashes, loaded, module_at, module_named, only_class, published
 from vae.errors import UnusableError
+from vae.image_folder import ImageFolder, fingerprint
+from vae.networks import Likelihood
+from vae.settings import with_settings
 
-OMNIGLOT_SHA256 = "8167dffec9d3ee72541f00f4f120b260f19aebf40a2a4c142dfc5a700a187882"
-MNIST_SHA256 = "5b92582eb909c82a9bfefcd44acbe9233be3eb5b419a44cf211022ad2bf4bf96"
+GROUP = "lso_bench.datasets"
 SPLIT_SEED = 0  # of the order in which images are dealt to train, valid, test, and of the fixed binarisation
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Grey images to train on, binary images to measure on."""
+    """Grey images to train on, and images as a model is shown them to measure on."""
 
     name: str
-    train: UInt8[Tensor, "n 1 h w"]  # grey, 0..255; binarised anew whenever drawn
-    valid: Float[Tensor, "v 1 h w"]  # 0 or 1, a Bernoulli draw of each grey level, fixed
+    train: UInt8[Tensor, "n 1 h w"]  # grey, 0..255; see `shown`
+    valid: Float[Tensor, "v 1 h w"]  # of Bernoulli data 0 or 1, a draw of each grey level, fixed
     test: Float[Tensor, "t 1 h w"]  # likewise
     sha256: str  # of all grey images in their order before the split
+    likelihood: Likelihood = "bernoulli"
 
 
 def load(name: str, folder: Path | None = None) -> Dataset:
-    """The data set `name` ("omniglot", "mnist" or "glyphs"), from `folder` where it needs files.
-
-    Splits: omniglot 23,000 / 1,345 / 8,115 and glyphs 23,000 / 1,345 / rest, by a seeded shuffle; mnist
-    55,000 / 5,000 of its training images, shuffled, and its own 10,000 test images.
+    """The data set `name`, as `source` reads it, from `folder` where it needs files; split by a seeded shuffle.
 
     Raises:
-        UnusableError: files missing and not to be downloaded, or damaged.
+        ValueError: as `source`.
+        UnusableError: files missing and not to be downloaded, or damaged; or no images of the size that it says.
     """
-    images = DATASETS[name](folder or data_folder())
+    found = source(name)
+    images = _images(found, name, folder or data_folder())
     digest = hashlib.sha256(images.tobytes()).hexdigest()
-    _expect(name, digest)
-    grey = torch.from_numpy(images).unsqueeze(1)  # (n, 1, 28, 28)
-    dealt = torch.Generator().manual_seed(SPLIT_SEED)
-    if name == "mnist":
-        order, test = torch.randperm(60_000, generator=dealt), torch.arange(60_000, 70_000)
-        train, valid = order[:55_000], order[55_000:]
-    else:
-        train, valid, test = torch.randperm(len(grey), generator=dealt).tensor_split([23_000, 24_345])
-    return Dataset(name, grey[train], binarise(grey[valid], dealt), binarise(grey[test], dealt), digest)
+    if found.published and digest != found.published:
+        raise UnusableError(
+            f"The {name} images are not the published ones: wanted sha256 {found.published[:12]}, got {digest[:12]}; "
+            "delete the copy in the data folder to download it again."
+        )
+    grey, dealt = torch.from_numpy(images).unsqueeze(1), torch.Generator().manual_seed(SPLIT_SEED)
+    train, valid, test = found.split(len(grey), dealt)
+    if (fewest := min(map(len, (train, valid, test)))) < 2:
+        raise UnusableError(f"Data set {name!r}: wanted 2 images or more in every part of its split, got {fewest}.")
+    fixed_valid, fixed_test = (shown(grey[part], found.likelihood, dealt) for part in (valid, test))
+    return Dataset(name, grey[train], fixed_valid, fixed_test, digest, found.likelihood)
+
+
+def _images(found: Source, name: str, folder: Path) -> NDArray[np.uint8]:
+    try:
+        images = found.images(folder)
+        given = f"{images.dtype} {images.shape[1:]}"
+    except UnusableError:
+        raise
+    except Exception as error:  # whatever a user's file raises
+        raise UnusableError(f"Data set {name!r}: {type(error).__name__}: {error}") from error
+    if given != (wanted := f"uint8 {found.shape[1:]}"):
+        raise UnusableError(f"Data set {name!r}: wanted images of {wanted}, got {given}.")
+    return images
+
+
+def source(text: str) -> Source:
+    """Where the images of `name` or `name:setting=value,...` come from: a data set of ours, one that a package
+    publishes under the entry-point group `lso_bench.datasets`, the one in a file (`./mine.py`), or a folder of images.
+
+    Raises:
+        ValueError: no such name, file, folder or setting; or one that says a size or likelihood that there is not.
+    """
+    name, _, settings = text.partition(":")
+    found = with_settings(_made(name), settings)
+    if found.size % 4 or found.size < 4:
+        raise ValueError(f"{name}: wanted a size of 4, 8, 12, ... pixels a side, got {found.size}.")
+    if found.likelihood not in get_args(Likelihood):
+        raise ValueError(f"{name}: wanted a likelihood of {get_args(Likelihood)}, got {found.likelihood!r}.")
+    return found
+
+
+def file_name(text: str) -> str:
+    """What stands for a data set in the name of a file; one of the user's own counts by its content."""
+    name, colon, settings = text.partition(":")
+    path = Path(name)
+    if name.endswith(".py") and path.is_file():
+        name = f"{path.stem}+{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+    elif path.is_dir() and name not in (*_own(), *published(GROUP)):
+        name = f"{path.resolve().name}+{fingerprint(path)}"
+    return re.sub(r"[^\w.=]+", "+", name + colon + settings)
+
+
+def names() -> dict[str, str]:
+    """Every data set by name, each with the first line of its docstring."""
+    faulty = faults()
+    listed = {n: (type(_made(n)).__doc__ or "").strip().split("\n")[0] for n in _own() if n not in faulty}
+    return listed | {n: f"from {e.value}" for n, e in published(GROUP).items() if n not in (*listed, *faulty)}
+
+
+def faults() -> dict[str, str]:
+    """What cannot be used, by name, and why: of the folder what is faulty, of entry points whose name is taken."""
+    found = {n: f"{e.value} is hidden by ours" for n, e in published(GROUP).items() if n in _own()} | clashes(GROUP)
+    for name in _own():
+        try:
+            _made(name)
+        except ValueError as error:
+            found[name] = str(error)
+    return found
+
+
+def _own() -> list[str]:
+    return [m.name for m in pkgutil.iter_modules(datasets.__path__)]
+
+
+def _made(name: str) -> Source:
+    if name.endswith(".py"):
+        return built(Source, only_class(Source, module_at(Path(name))), name)
+    if name in _own():
+        return built(Source, only_class(Source, module_named(f"{datasets.__name__}.{name}")), name)
+    if name in (offered := published(GROUP)):
+        return built(Source, loaded(offered[name]), offered[name].value)
+    if Path(name).is_dir():
+        return ImageFolder(Path(name))
+    if "/" in name:
+        raise ValueError(f"No file or folder {name!r}.")
+    raise ValueError(clashes(GROUP).get(name, f"No data set {name!r}."))
+
+
+def shown(
+    grey: UInt8[Tensor, "n 1 h w"], likelihood: Likelihood, generator: torch.Generator | None = None
+) -> Float[Tensor, "n 1 h w"]:
+    """What a model is shown of grey images: binarised anew where its pixels are Bernoulli, else the grey levels in
+    [0, 1].
+    """
+    return binarise(grey, generator) if likelihood == "bernoulli" else grey.float() / 255
 
 
 def binarise(grey: UInt8[Tensor, "n 1 h w"], generator: torch.Generator | None = None) -> Float[Tensor, "n 1 h w"]:
@@ -69,133 +159,3 @@ def binarise(grey: UInt8[Tensor, "n 1 h w"], generator: torch.Generator | None =
 def data_folder() -> Path:
     """Where data sets lie unless said otherwise: `LSO_BENCH_DATA`, else a folder in the user's cache."""
     return Path(os.environ.get("LSO_BENCH_DATA") or cache_folder() / "data").expanduser()
-
-
-def cache_folder() -> Path:
-    """Where what can be made again is kept: `LSO_BENCH_CACHE`, else the user's cache."""
-    return Path(os.environ.get("LSO_BENCH_CACHE") or user_cache_path("lso-bench")).expanduser()
-
-
-def omniglot(folder: Path) -> NDArray[np.uint8]:
-    """All 32,460 drawings by alphabet, character and drawer, background set first."""
-    return _cached("omniglot", lambda: _read_omniglot(folder / "omniglot-py"))
-
-
-def mnist(folder: Path) -> NDArray[np.uint8]:
-    """All 70,000 digits, the 60,000 training images first."""
-    raw = folder / "MNIST" / "raw"
-    files = [raw / f"{part}-images-idx3-ubyte" for part in ("train", "t10k")]
-    if not all(f.exists() for f in files):
-        _download("mnist", folder, "MNIST/raw/train-images-idx3-ubyte and t10k-images-idx3-ubyte")
-    pixels = [np.fromfile(f, np.uint8)[16:] for f in files]  # 16 bytes of header
-    if [p.size for p in pixels] != [60_000 * 784, 10_000 * 784]:
-        raise UnusableError(f"MNIST in {raw} is damaged: wanted 60,000 and 10,000 images of 784 bytes; delete it.")
-    return np.concatenate(pixels).reshape(-1, 28, 28)
-
-
-def glyphs(folder: Path) -> NDArray[np.uint8]:
-    """All drawings of `vae.glyphs`, rendered at first use; needs no file of `folder`."""
-    from vae.glyphs import render
-
-    return _cached("glyphs", render)
-
-
-DATASETS = {"omniglot": omniglot, "mnist": mnist, "glyphs": glyphs}
-
-
-def _expect(name: str, digest: str) -> None:
-    """Refuse files whose pixels are not the published ones. (Glyphs vary with the version of FreeType.)"""
-    wanted = {"omniglot": OMNIGLOT_SHA256, "mnist": MNIST_SHA256}.get(name, digest)
-    if digest != wanted:
-        raise UnusableError(
-            f"The {name} images are not the published ones: wanted sha256 {wanted[:12]}, got {digest[:12]}; "
-            "delete the copy in the data folder to download it again."
-        )
-
-
-def _cached(name, make) -> NDArray[np.uint8]:
-    """What `make` gives, kept as an array with its hash; a copy that does not match its hash is made again."""
-    path = cache_folder() / f"{name}-28.npy"
-    try:
-        content, digest = path.read_bytes(), path.with_suffix(".sha256").read_text()
-        if hashlib.sha256(content).hexdigest() == digest:
-            return np.load(io.BytesIO(content), allow_pickle=False)
-    except OSError:
-        pass  # not there yet
-    images = make()
-    buffer = io.BytesIO()
-    np.save(buffer, images)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, buffer.getvalue())
-        _write(path.with_suffix(".sha256"), hashlib.sha256(buffer.getvalue()).hexdigest().encode())
-    except OSError:
-        pass  # a cache that cannot be written costs time, nothing else
-    return images
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)
-
-
-def _read_omniglot(folder: Path) -> NDArray[np.uint8]:
-    sets = ("images_background", "images_evaluation")
-    if not all((folder / s).is_dir() or (folder / f"{s}.zip").is_file() for s in sets):
-        _download("omniglot", folder.parent, "omniglot-py/images_background.zip and images_evaluation.zip")
-    images = [_shrink(path, png) for s in sets for path, png in _drawings(folder, s)]
-    if len(images) != 32_460:
-        raise UnusableError(f"Omniglot in {folder} is incomplete: wanted 32,460 drawings, got {len(images):,}.")
-    return np.stack(images)
-
-
-def _drawings(folder: Path, part: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each PNG of one half of Omniglot, by name, from its folder or else its archive."""
-    if (folder / part).is_dir():
-        for path in sorted((folder / part).rglob("*.png"), key=lambda p: p.relative_to(folder).as_posix()):
-            yield str(path), path.read_bytes()
-        return
-    archive = folder / f"{part}.zip"
-    try:
-        with zipfile.ZipFile(archive) as z:
-            for name in sorted(n for n in z.namelist() if n.endswith(".png")):
-                yield f"{archive}:{name}", z.read(name)
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise UnusableError(f"{archive} is damaged ({error}); delete it to download it again.") from error
-
-
-def _shrink(path: str, png: bytes) -> NDArray[np.uint8]:
-    """Ink = 255, averaged by area to 28 x 28, in whole numbers so that every machine gives the same bytes."""
-    try:
-        paper = np.asarray(Image.open(io.BytesIO(png)).convert("1"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise UnusableError(f"{path} is not a readable image ({error}); delete it to download it again.") from error
-    if paper.shape != (105, 105):
-        raise UnusableError(f"{path}: wanted 105 x 105 pixels, got {paper.shape[1]} x {paper.shape[0]}.")
-    shares = _AREA @ (~paper).astype(np.int64) @ _AREA.T  # of 225 in all
-    return ((510 * shares + 225) // 450).astype(np.uint8)
-
-
-def _area() -> NDArray[np.int64]:
-    """(28, 105): how many quarters of each of 105 pixels fall into each of 28, every row 15 in all."""
-    quarters = np.arange(105 * 4)
-    weights = np.zeros((28, 105), np.int64)
-    np.add.at(weights, (quarters // 15, quarters // 4), 1)
-    return weights
-
-
-_AREA = _area()
-
-
-def _download(name: str, folder: Path, files: str) -> None:
-    try:
-        from vae.download import download
-
-        download(name, folder)
-    except (OSError, RuntimeError, ImportError) as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UnusableError(
-            f"No {name} in {folder}, and downloading it failed ({why}). Put {files} there, "
-            "or say --data-dir; the task glyphs50 needs no download."
-        ) from error

@@ -1,24 +1,30 @@
 """Downloads by torchvision, imported so that it also works beside a CPU build of torch."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
+from vae.errors import UnusableError
 
-def download(name: str, folder: Path) -> None:
-    """Fetch `name` ("omniglot" or "mnist") into `folder`, with torchvision's progress bar and md5 check.
+
+def download(name: str, folder: Path, files: str, fetch: Callable[[ModuleType], object]) -> None:
+    """Fetch `name` into `folder` by `fetch`, which is given torchvision.datasets: with its progress bar and md5 check.
 
     Raises:
-        OSError, RuntimeError: no network, or not what was expected.
+        UnusableError: no network, or not what was expected; says which `files` to put there by hand.
     """
-    datasets = _torchvision_datasets()
-    folder.mkdir(parents=True, exist_ok=True)
-    if name == "omniglot":
-        datasets.Omniglot(str(folder), background=True, download=True)
-        datasets.Omniglot(str(folder), background=False, download=True)
-    else:
-        datasets.MNIST(str(folder), download=True)
+    try:
+        datasets = _torchvision_datasets()
+        folder.mkdir(parents=True, exist_ok=True)
+        fetch(datasets)
+    except (OSError, RuntimeError, ImportError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UnusableError(
+            f"No {name} in {folder}, and downloading it failed ({why}). Put {files} there, "
+            "or say --data-dir; the task glyphs50 needs no download."
+        ) from error
 
 
 def _torchvision_datasets() -> ModuleType:

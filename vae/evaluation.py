@@ -34,7 +34,7 @@ def evaluate(
     device: str = "cpu",
     deterministic: bool = False,
 ) -> tuple[Metrics, Observed]:
-    """The metrics of `vae` on binary images, those included that take many passes; and what one pass gave."""
+    """The metrics of `vae` on images, those included that take many passes; and what one pass gave."""
     effort = effort or Effort()
     observed = observe(vae, x, seed, device, deterministic)
     found = summarise(observed)

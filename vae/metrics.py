@@ -57,7 +57,7 @@ class Observed:
 def measure(
     vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu", deterministic: bool = False
 ) -> Metrics:
-    """The metrics of `vae`, in evaluation mode, on binary images, one code drawn for each (the mean of q(z|x) where
+    """The metrics of `vae`, in evaluation mode, on images, one code drawn for each (the mean of q(z|x) where
     the model is a `deterministic` autoencoder).
     """
     return summarise(observe(vae, x, seed, device, deterministic))

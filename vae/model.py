@@ -9,7 +9,7 @@ from vae.networks import Architecture, ConvDecoder, Encoder, PixelCNN
 
 
 class VAE(nn.Module):
-    """q(z|x), a diagonal normal, and p(x|z), a Bernoulli a pixel. Source: Kingma & Welling 2014."""
+    """q(z|x), a diagonal normal, and p(x|z), a Bernoulli or a normal a pixel. Source: Kingma & Welling 2014."""
 
     def __init__(self, arch: Architecture):
         super().__init__()
@@ -28,7 +28,11 @@ class VAE(nn.Module):
         `teacher` is the image that an autoregressive decoder is conditioned on: each pixel of the result depends
         on z and on the teacher's pixels above it and to its left. A ConvDecoder does not look at it.
         """
-        return Independent(Bernoulli(logits=_full(self.decoder(z, teacher)), validate_args=False), 3)
+        logits = _full(self.decoder(z, teacher))
+        if self.arch.likelihood == "gaussian":
+            assert isinstance(self.decoder, ConvDecoder)
+            return Independent(Normal(logits.sigmoid(), self.decoder.sigma, validate_args=False), 3)
+        return Independent(Bernoulli(logits=logits, validate_args=False), 3)
 
     def prior(self, like: Tensor) -> Distribution:
         """p(z) = N(0, I): batch (), event (d,), on the device of `like`."""
@@ -37,5 +41,5 @@ class VAE(nn.Module):
 
 
 def _full(output: Tensor) -> Tensor:
-    """What a network gave under autocast, in single precision again: sums over 784 pixels need it."""
+    """What a network gave under autocast, in single precision again: sums over all pixels need it."""
     return output.float() if output.dtype is torch.bfloat16 else output

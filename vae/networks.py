@@ -5,6 +5,7 @@ Layer sizes: He et al. 2019, "Lagging Inference Networks", appendix B.3, and the
 """
 
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -13,10 +14,14 @@ from torch.nn.functional import conv2d, pad
 
 from vae.settings import with_settings
 
+Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel
+STEP = 1 / 255  # between two grey levels; inferred: on data in such steps a density could grow without end below it
+START = 0.25  # of sigma; inferred: about what a decoder needs that knows nothing but the mean
+
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of one encoder and decoder for square grey images."""
+    """Sizes of one encoder and decoder for square grey images, and what a pixel of them is."""
 
     size: int = 28  # pixels a side
     latent: int = 32  # latent dimensions, d
@@ -26,11 +31,16 @@ class Architecture:
     kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5, 5, 5, 3, 3, 3, 3)  # one a PixelCNN layer; none: not autoregressive
     skips: bool = True  # residual blocks across every three PixelCNN layers
     gated: bool = False  # tanh times sigmoid after each masked convolution, instead of an ELU
+    likelihood: Likelihood = "bernoulli"
 
     def __post_init__(self):
         counts = [self.size, self.latent, self.encoder, self.hidden, self.channels, *self.kernels]
         if not all(type(n) is int and 0 < n <= 1024 for n in counts) or len(self.kernels) > 64:
             raise ValueError("Sizes of an architecture are whole numbers from 1 to 1024, of at most 64 layers.")
+        if self.likelihood not in get_args(Likelihood):
+            raise ValueError(f"A likelihood is one of {get_args(Likelihood)}, not {self.likelihood!r}.")
+        if self.likelihood == "gaussian" and self.kernels:
+            raise ValueError("A PixelCNN draws pixels of 0 and 1, and these data are Gaussian; choose conv.")
 
 
 ARCHITECTURES = {
@@ -40,21 +50,25 @@ ARCHITECTURES = {
 }
 
 
-def architecture(text: str, latent: int) -> Architecture:
-    """The architecture that `name` or `name:setting=value,...` stands for, with `latent` dimensions.
+def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood = "bernoulli") -> Architecture:
+    """The architecture that `name` or `name:setting=value,...` stands for, with `latent` dimensions, for images of
+    `size` pixels a side.
 
     Raises:
-        ValueError: no such name or setting.
+        ValueError: no such name or setting, or one that does not fit the images.
     """
     name, _, settings = text.partition(":")
     if name not in ARCHITECTURES:
         raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
-    arch = with_settings(ARCHITECTURES[name], settings)
-    if arch.size != ARCHITECTURES[name].size or arch.latent != ARCHITECTURES[name].latent:
-        raise ValueError("size is that of the data, and the number of latent dimensions has an option of its own.")
-    if not arch.kernels and settings and (arch.gated or arch.skips != ARCHITECTURES[name].skips):
+    plain = ARCHITECTURES[name]
+    arch = with_settings(plain, settings)
+    if (arch.size, arch.latent, arch.likelihood) != (plain.size, plain.latent, plain.likelihood):
+        raise ValueError(
+            "size and likelihood are those of the data, and the number of latent dimensions has an option of its own."
+        )
+    if not arch.kernels and settings and (arch.gated or arch.skips != plain.skips):
         raise ValueError("gated and skips are settings of a PixelCNN.")
-    return replace(arch, latent=latent)
+    return replace(arch, latent=latent, size=size, likelihood=likelihood)
 
 
 class CausalConv2d(nn.Module):
@@ -139,11 +153,11 @@ class Encoder(nn.Module):
 
     def __init__(self, arch: Architecture):
         super().__init__()
-        side = -(-arch.size // 8)  # three halvings, rounded up: 28 -> 14 -> 7 -> 4
+        halvings = max(1, (arch.size - 1).bit_length() - 2)  # down to 4, rounded up: 28 -> 14 -> 7 -> 4
+        side = -(-arch.size // 2**halvings)
         self.main = nn.Sequential(
             halving_block(1, arch.encoder),
-            halving_block(arch.encoder, arch.encoder),
-            halving_block(arch.encoder, arch.encoder),
+            *(halving_block(arch.encoder, arch.encoder) for _ in range(halvings - 1)),
             nn.Conv2d(arch.encoder, arch.hidden, side, bias=False),
             nn.BatchNorm2d(arch.hidden),
             nn.ELU(inplace=True),
@@ -192,12 +206,26 @@ class PixelCNN(nn.Module):
         return self.exit(outputs[-1] + self.skips[-1](outputs[-3]) if self.skips else outputs[-1])
 
 
+def doubling(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    """Maps of twice the side."""
+    conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
+    return conv, nn.BatchNorm2d(outputs), nn.ELU(inplace=True)
+
+
 class ConvDecoder(nn.Module):
-    """Codes to logits by transposed convolutions; every pixel depends on the code alone."""
+    """Codes to logits by transposed convolutions; every pixel depends on the code alone.
+
+    Under a Gaussian likelihood the sigmoid of a logit is a pixel's mean, and all pixels share one standard deviation,
+    which is learned: a fixed one would be another weight of the rate, to be tuned for every data set. Source: Rybkin
+    et al. 2021, "Simple and Effective VAE Training with Calibrated Decoders" (arXiv 2006.13202), the sigma-VAE.
+    """
 
     def __init__(self, arch: Architecture):
         super().__init__()
-        side, c = arch.size // 4, arch.channels
+        doublings, c = 2, arch.channels
+        while arch.size % 2 ** (doublings + 1) == 0 and arch.size >> doublings > 7:
+            doublings += 1  # 28 = 7 * 2**2, 64 = 4 * 2**4
+        side = arch.size >> doublings
         self.main = nn.Sequential(
             nn.Linear(arch.latent, arch.hidden),
             nn.ELU(inplace=True),
@@ -205,14 +233,18 @@ class ConvDecoder(nn.Module):
             nn.Unflatten(1, (2 * c, side, side)),
             nn.BatchNorm2d(2 * c),
             nn.ELU(inplace=True),
-            nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(c),
-            nn.ELU(inplace=True),
-            nn.ConvTranspose2d(c, c, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(c),
-            nn.ELU(inplace=True),
+            *doubling(2 * c, c),
+            *(layer for _ in range(doublings - 1) for layer in doubling(c, c)),
             nn.Conv2d(c, 1, 3, padding=1),
         )
+        gaussian = arch.likelihood == "gaussian"
+        self.log_sigma = nn.Parameter(torch.tensor(START).log()) if gaussian else None
+
+    @property
+    def sigma(self) -> Float[Tensor, ""]:
+        """The standard deviation of a pixel, above one grey level."""
+        assert self.log_sigma is not None, "a Bernoulli has none"
+        return STEP + self.log_sigma.exp()
 
     def forward(self, z: Float[Tensor, "b d"], teacher: Tensor | None = None) -> Float[Tensor, "b 1 h w"]:
         return self.main(z)

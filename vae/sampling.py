@@ -3,28 +3,36 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.distributions import Independent
 from torch.nn.functional import elu, linear, pad
 
 from vae.frozen import freeze
 from vae.model import VAE
 from vae.networks import CausalConv2d, PixelCNN, Residual
 
+LEAST = 2.0**-24  # of the noise of a normal pixel: torch.rand may give 0, whose quantile is infinite
+
 
 @torch.no_grad()
 def sample(
     vae: VAE, z: Float[Tensor, "b d"], noise: Float[Tensor, "b h w"] | None = None
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """Images x ~ p(x|z), 0 or 1, and the probability of ink in each pixel, given z and the pixels drawn before it.
+    """Images x ~ p(x|z), and the mean of each pixel (of a Bernoulli: its probability of ink), given z and the pixels
+    drawn before it.
 
     A pixel is ink where its probability exceeds `noise` (uniform in [0, 1); default: drawn): the same noise for two
-    codes shows what the codes change; noise of 0.5 takes the likelier value of each pixel in turn.
+    codes shows what the codes change; noise of 0.5 takes the likelier value of each pixel in turn. A normal pixel is
+    its quantile at `noise`, so that 0.5 takes the mean.
     """
     size = vae.arch.size
     if noise is None:
         noise = torch.rand(len(z), size, size, device=z.device)
     if not isinstance(vae.decoder, PixelCNN):
-        mean = vae.decode(z).mean
-        return (mean > noise[:, None]).float(), mean
+        p = vae.decode(z)
+        if vae.arch.likelihood == "gaussian":
+            assert isinstance(p, Independent)
+            return p.base_dist.icdf(noise[:, None].clamp(min=LEAST)), p.mean
+        return (p.mean > noise[:, None]).float(), p.mean
     return _by_pixels(freeze(vae).decoder, z, noise)
 
 

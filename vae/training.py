@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vae import checkpoint
 from vae.capture import CapturedStep
-from vae.data import Dataset, binarise
+from vae.data import Dataset, shown
 from vae.job import Job, Plan, begin, command, diverged, keep, restore, settings
 from vae.metrics import measure
 from vae.model import VAE
@@ -92,7 +92,7 @@ def one_epoch(
     """Every training image once, in a fresh order, from where `job` stands."""
     plan, loss = job.plan, job.loss
     torch.manual_seed(1_000_003 * (plan.model.seed + 1) + epoch)
-    order = torch.randperm(len(images)).to(images.device).split(plan.batch)
+    order = _batches(torch.randperm(len(images)).to(images.device), plan.batch)
     restore(job.generators)
     leads = isinstance(loss, Aggressive) and loss.leads([row["mi"] for row in job.history])
     before, first, kept = job.seconds, job.batches, time.perf_counter()
@@ -102,7 +102,7 @@ def one_epoch(
         if leads:
             _lead(job, images, weight)
         with _only(job.vae.encoder, not leads):
-            advance(job, binarise(images[order[i]]), weight, plan.capture and not leads)
+            advance(job, shown(images[order[i]], job.vae.arch.likelihood), weight, plan.capture and not leads)
         now = time.perf_counter()
         job.batches, job.seconds = i + 1, before + now - start
         if stop():
@@ -115,6 +115,12 @@ def one_epoch(
             report(_progress(job, len(images), (i + 1 - first) * plan.batch / (now - start)))
 
 
+def _batches(order: Int[Tensor, " n"], size: int) -> tuple[Int[Tensor, " b"], ...]:
+    """In turn; an image left over goes into the last batch, for batch norm wants two."""
+    parts = order.split(size)
+    return (*parts[:-2], torch.cat(parts[-2:])) if len(parts[-1]) == 1 else parts
+
+
 def advance(job: Job, x: Tensor, weight: float, capture: bool) -> Tensor:
     """One step, as a graph where that is wanted and `x` is a whole batch; the loss before it."""
     if not capture or len(x) != job.plan.batch:
@@ -125,7 +131,7 @@ def advance(job: Job, x: Tensor, weight: float, capture: bool) -> Tensor:
 
 
 def step(job: Job, x: Tensor, weight: float | Tensor) -> Tensor:
-    """One step of Adam on the binary images `x`; the loss before it."""
+    """One step of Adam on the images `x`; the loss before it."""
     job.optimizer.zero_grad(set_to_none=True)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=job.plan.precision == "bf16", cache_enabled=False):
         loss = job.loss(job.vae, x).loss(weight)
@@ -150,7 +156,7 @@ def _lead(job: Job, images: Tensor, weight: float) -> None:
     with _only(job.vae.decoder, False):
         for i in range(1, loss.inner + 1):
             fresh = torch.randperm(len(images))[: job.plan.batch]
-            total += step(job, binarise(images[fresh.to(images.device)]), weight)
+            total += step(job, shown(images[fresh.to(images.device)], job.vae.arch.likelihood), weight)
             if i % loss.look == 0:
                 mean = total.item() / loss.look
                 if mean > best:
@@ -193,5 +199,5 @@ def made_by(plan: Plan, data: Dataset, history: list[dict[str, int | float]]) ->
 
 
 def _progress(job: Job, images: int, speed: float) -> Progress:
-    steps, done = math.ceil(images / job.plan.batch), len(job.history)
+    steps, done = math.ceil((images - 1) / job.plan.batch), len(job.history)  # as `_batches` has it
     return Progress(done + 1, done * steps + job.batches, job.plan.epochs * steps, speed, job.history)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from vae.data import file_name
 from vae.discovery import built, clashes, loaded, module_at, only_class, published
 from vae.errors import UnusableError
 from vae.objectives import Objective
@@ -59,20 +60,20 @@ class Model:
     """What identifies one trained model."""
 
     name: str  # of the objective, with its settings
-    data: str
+    data: str  # with its settings
     arch: str = "small"  # with its settings
     latent: int = 32
     seed: int = 0  # of the training
 
     @property
     def file(self) -> str:
-        """The name of its checkpoint file; an objective of the user's own counts by its content."""
+        """The name of its checkpoint file; data and an objective of the user's own count by their content."""
         family, colon, settings = self.name.partition(":")
         path = Path(family)
         if path.suffix == ".py" and path.is_file():
             family = f"{path.stem}+{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
         name, arch = (re.sub(r"[^\w.=-]+", "+", text) for text in (family + colon + settings, self.arch))
-        return f"{self.data}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
+        return f"{file_name(self.data)}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
 
 
 def objective(name: str) -> Objective:

@@ -38,7 +38,7 @@ class Objective(ABC):
 
     @abstractmethod
     def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
-        """The terms of the loss for the binary images `x`."""
+        """The terms of the loss for the images `x`, as a model is shown them."""
 
     def rate_weight(self, epoch: float, epochs: int, anneal_epochs: float) -> float:
         """The weight of the rate `epoch` epochs after the start of a training of `epochs`: from 0.1 on the slope that

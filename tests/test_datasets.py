@@ -1,0 +1,292 @@
+"""Data sets as plugins: one contract kit over every one that is found, the ways in, a folder of own images."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_plugins import publish
+
+from lso_bench import plugins, training
+from lso_bench.errors import UsageError
+from lso_bench.execute import execute
+from lso_bench.store import Store
+from lso_bench.study import Grid, Protocol, named_model, plan
+from vae import data
+from vae.checkpoint import load_model
+from vae.data import source
+from vae.datasets.shapes import COLUMN, REPEATS
+from vae.errors import UnusableError
+from vae.zoo import Model
+
+ROOT = Path(__file__).parents[1]
+REAL = Path(os.environ.get("LSO_BENCH_DATA", ""))
+needs_real = pytest.mark.skipif(
+    not (os.environ.get("LSO_BENCH_DATA") and (REAL / "omniglot-py").is_dir()),
+    reason="LSO_BENCH_DATA names no folder with Omniglot and MNIST",
+)
+FROM_FILES = ("omniglot", "mnist")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[needs_real] * (n in FROM_FILES)) for n in data.names()])
+class TestEveryDataSet:
+    """What every data set promises."""
+
+    @pytest.fixture
+    def images(self, name):
+        return source(name).images(REAL)
+
+    def test_images_are_grey_bytes_of_its_shape_and_the_same_every_time(self, name, images):
+        assert images.dtype == np.uint8 and images.shape[1:] == source(name).shape[1:]
+        assert images.max() > 200 and images.min() == 0
+        assert (images == source(name).images(REAL)).all()
+
+    def test_split_deals_every_image_to_one_part(self, name, images):
+        parts = [set(part.tolist()) for part in split(name, len(images), 0)]
+        assert set.union(*parts) == set(range(len(images))) and sum(map(len, parts)) == len(images)
+        assert len(parts[0]) > 4 * len(parts[1]) and min(map(len, parts)) >= 100
+
+    def test_split_is_decided_by_its_seed(self, name, images):
+        a, b, c = (split(name, len(images), seed) for seed in (0, 0, 1))
+        assert all(map(torch.equal, a, b)) and not torch.equal(a[0].sort().values, c[0].sort().values)
+
+    def test_loads_as_what_a_model_is_shown(self, name):
+        found = data.load(name, REAL)
+        assert found.train.shape[1:] == found.test.shape[1:] == found.valid.shape[1:] == source(name).shape
+        levels = set(found.test[:50].unique().tolist())
+        assert levels == {0.0, 1.0} if found.likelihood == "bernoulli" else 0 <= min(levels) < max(levels) <= 1
+        assert found.likelihood == source(name).likelihood and len(found.sha256) == 64
+
+    def test_every_setting_changes_something(self, name, images):
+        for setting in fields(source(name)):
+            value = getattr(source(name), setting.name)
+            other = source(f"{name}:{setting.name}={value + 4}").images(REAL)
+            assert other.shape != images.shape or (other != images).any()
+
+    def test_says_what_it_is(self, name):
+        assert 20 < len(data.names()[name]) < 110
+
+
+def split(name, count, seed):
+    return source(name).split(count, torch.Generator().manual_seed(seed))
+
+
+@needs_real
+def test_omniglot_has_the_pixels_and_split_of_the_reference_results():
+    found = data.load("omniglot", REAL)
+    kept = [json.loads(p.read_text())["what"] for p in (ROOT / "results/reference/metrics").glob("omniglot-*.json")]
+    test = hashlib.sha256(found.test.numpy().tobytes()).hexdigest()
+    assert kept and all((w["data_sha256"], w["test_sha256"]) == (found.sha256, test) for w in kept)
+
+
+def test_shapes_are_squares_of_every_side_and_height_in_one_column():
+    images = source("shapes").images(REAL) // 255
+    area, inked = images.sum((1, 2)), images.any(1)
+    assert len(images) == sum(65 - side for side in range(1, 21)) == len(np.unique(images, axis=0))
+    assert set(area.tolist()) == {side**2 for side in range(1, 21)}
+    assert (inked.argmax(1) == COLUMN).all() and (inked.sum(1) ** 2 == area).all()
+
+
+def test_shapes_trains_on_each_image_ten_times_and_tests_on_none_of_them():
+    found = data.load("shapes")
+    trained, tested = (Counter(image.tobytes() for image in part.numpy()) for part in (found.train, grey(found.test)))
+    assert set(trained.values()) == {REPEATS} and not trained & tested
+    assert len(trained) + len(found.valid) + len(tested) == 1090
+
+
+def grey(shown):
+    return (255 * shown).to(torch.uint8)
+
+
+@pytest.mark.parametrize(("rounded", "area"), [(False, 100 * 0.75 + 44 * 0.25), (True, 100)])
+def test_area_is_the_sum_of_pixels_and_a_white_page_is_the_optimum(rounded, area):
+    task = plugins.build("task", f"shapes_area:rounded={rounded}")
+    x = torch.zeros(1, 2, 1, 64, 64)
+    x[0, 0, 0, 5:15, 5:15], x[0, 0, 0, 20:24, 20:31], x[0, 1] = 0.75, 0.25, 1.0
+    assert task.score(x).tolist() == [[area, task.optimum]] and task.differentiable is not rounded
+
+
+BLOBS = '''"""Blobs, 28 x 28: one soft round spot each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vae.datasets import Source
+
+
+@dataclass(frozen=True)
+class Blobs(Source):
+    """Soft white spots on black, their places and widths drawn by a seed."""
+
+    count: int = 500
+    size = 28
+    likelihood = "gaussian"  # shades of grey count; "bernoulli": they are chances of ink
+
+    def images(self, folder):
+        drawn = np.random.default_rng(0).uniform((8, 8, 1), (20, 20, 4), (self.count, 3))
+        row, column, width = drawn.T[..., None, None]
+        rows, columns = np.mgrid[: self.size, : self.size]
+        shade = np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2))
+        return (255 * shade).round().astype(np.uint8)
+'''
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    (tmp_path / "blobs.py").write_text(BLOBS)
+    return f"{tmp_path}/blobs.py"
+
+
+def test_data_set_comes_in_by_a_path(blobs):
+    found = data.load(f"{blobs}:count=300")
+    assert (len(found.train), len(found.valid), len(found.test)) == (240, 30, 30)
+    assert found.likelihood == "gaussian" and len(found.test.unique()) > 100  # shades, not ink
+    assert not (found.test[:, None] == found.train / 255).flatten(2).all(-1).any()
+
+
+def test_data_set_comes_in_by_an_entry_point(tmp_path, monkeypatch):
+    publish(tmp_path, monkeypatch, BLOBS, "datasets", "blobs = blobses:Blobs")
+    assert "blobs" in data.names() and len(data.load("blobs:count=200").train) == 160
+    assert named_model("vae", "blobs", "conv", 8, 0).file == "blobs-conv-d8-vae-s0.safetensors"
+
+
+def test_example_in_the_guide_is_the_one_tested_here():
+    assert BLOBS.strip() in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_edited_data_set_is_another_model(blobs):
+    before = Model("vae", blobs).file
+    Path(blobs).write_text(BLOBS.replace("20, 20", "19, 19"))
+    assert before != Model("vae", blobs).file and before.startswith("blobs+") and "/" not in before
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x = 1", "wanted one subclass"),
+        ("def f(:", "does not import"),
+        (BLOBS.replace("def images", "def pictures"), "abstract"),
+        (BLOBS.replace("@dataclass(frozen=True)", ""), "dataclass"),
+        (BLOBS.replace("int = 500", "int"), "count"),
+        (BLOBS.replace("size = 28", "size = 30"), "wanted a size of 4, 8, 12, ... pixels a side, got 30"),
+        (BLOBS.replace('"gaussian"', '"normal"'), "wanted a likelihood of .*, got 'normal'"),
+    ],
+)
+def test_faulty_data_set_is_named_in_one_line(tmp_path, text, says):
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(UsageError, match=rf"bad\.py.*{says}"):
+        named_model("vae", str(tmp_path / "bad.py"), "conv", 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (".astype(np.uint8)", "", r"wanted images of uint8 \(28, 28\), got float64"),
+        ("[: self.size, : self.size]", "[:28, :27]", r"got uint8 \(28, 27\)"),
+        ("self.count, 3", "-1, 3", "ValueError: negative dimensions"),
+        ("int = 500", "int = 12", "wanted 2 images or more in every part of its split, got 1"),
+    ],
+)
+def test_data_set_that_gives_no_images_is_named_in_one_line(blobs, before, after, says):
+    Path(blobs).write_text(BLOBS.replace(before, after))
+    with pytest.raises(UnusableError, match=rf"blobs\.py.*{says}"):
+        data.load(blobs)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("omniglott", "Did you mean 'omniglot'"),
+        ("./nowhere", "No file or folder './nowhere'"),
+        ("./nowhere.py", "No file 'nowhere.py'"),
+        ("glyphs:sise=3", "no setting 'sise'"),
+    ],
+)
+def test_unknown_data_set_or_setting_is_named(name, says):
+    with pytest.raises(UsageError, match=says):
+        named_model("vae", name, "conv", 8, 0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """120 grey ramps of several formats and sizes, a tenth of them in a folder below, and files that are no images."""
+    where = tmp_path / "my-images"
+    (where / "more").mkdir(parents=True)
+    for i in range(120):
+        ramp = np.linspace(0, 2 * i, 40 + i, dtype=np.uint8)[:, None].repeat(56, 1)
+        ending = ("png", "jpg", "bmp")[i % 3]
+        Image.fromarray(ramp).save(where / ("more" if i % 10 == 0 else "") / f"{i:03}.{ending}")
+    (where / "torn.png").write_bytes((where / "001.jpg").read_bytes()[:300])
+    (where / "text.jpg").write_text("no image")
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(where / "deep.png")
+    (where / "notes.txt").write_text("not counted")
+    return where
+
+
+@pytest.mark.parametrize("size", [28, 64])
+def test_folder_of_images_is_a_data_set_and_bad_files_are_named_and_counted(folder, size, capsys):
+    found = data.load(f"{folder}:size={size}")
+    assert (len(found.train), len(found.valid), len(found.test)) == (96, 12, 12)
+    assert found.train.shape[1:] == (1, size, size) and set(found.test.unique().tolist()) == {0.0, 1.0}
+    said = capsys.readouterr().err
+    assert said.startswith(f"3 of 123 images in {folder} are left out: ") and said.count("\n") == 1
+    assert all(name in said for name in ("deep.png (wanted 8 bits a channel", "text.jpg", "torn.png"))
+
+
+def test_folder_is_split_the_same_again_and_not_by_where_it_lies(folder, tmp_path):
+    a = data.load(f"{folder}:likelihood=gaussian")
+    file = Model("vae", str(folder)).file
+    b = data.load(f"{folder.rename(tmp_path / 'elsewhere')}:likelihood=gaussian")
+    assert torch.equal(a.train, b.train) and torch.equal(a.test, b.test) and a.sha256 == b.sha256
+    assert file.removeprefix("my+images") == Model("vae", str(tmp_path / "elsewhere")).file.removeprefix("elsewhere")
+
+
+def test_folder_with_another_image_is_another_model(folder):
+    before = Model("vae", f"{folder}:size=64").file
+    (folder / "003.png").unlink()
+    assert before != Model("vae", f"{folder}:size=64").file and before.endswith("+size=64-small-d32-vae-s0.safetensors")
+
+
+def test_image_is_averaged_by_area_and_what_is_transparent_is_white(tmp_path):
+    paper = np.zeros((56, 112, 4), np.uint8)
+    paper[..., 3] = 255
+    paper[:2, :2], paper[4:6, 4:8, 3] = 255, 0  # half of the first pixel white; in the second row, second pixel: clear
+    for i in range(100):
+        Image.fromarray(paper).save(tmp_path / f"{i}.png")
+    (image, *_) = source(str(tmp_path)).images(tmp_path)
+    assert image[0, 0] == 128 and image[2, 1] == 255 and image.sum() == 128 + 255
+
+
+def test_too_few_images_are_refused(tmp_path):
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(UnusableError, match="wanted at least 100 readable images, got 0"):
+        data.load(str(tmp_path))
+
+
+def test_folder_of_another_size_is_refused(folder):
+    with pytest.raises(UsageError, match="size is 28 or 64, not 32"):
+        named_model("vae", f"{folder}:size=32", "conv", 8, 0)
+
+
+def test_folder_does_not_hide_a_data_set_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / "glyphs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert type(source("glyphs")).__name__ == "Glyphs" and Model("vae", "glyphs").file.startswith("glyphs-small")
+
+
+@pytest.mark.parametrize("settings", ["", ":likelihood=gaussian"])
+def test_model_of_own_images_is_trained_and_searched(folder, settings, tmp_path):
+    arch, name = "conv:encoder=2,hidden=8,channels=2", f"{folder}{settings}"
+    path = training.train(training.plan(named_model("vae", name, arch, 4, 0), 1), None, "cpu", quiet=True)
+    assert load_model(path)[0].arch.likelihood == ("gaussian" if settings else "bernoulli")
+    task = f"glyphs50:data={name},instances=3"
+    planned = plan(Grid(["vae"], [task], arch=arch, latent=4), Protocol(max_steps=5))
+    (record,) = execute(planned, Store(tmp_path / "results"))
+    assert record.status == "ok" and all(m.loss < m.first_loss for m in record.members)

@@ -1,0 +1,43 @@
+"""Images that were dear to make, kept in the user's cache."""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `LSO_BENCH_CACHE`, else the user's cache."""
+    return Path(os.environ.get("LSO_BENCH_CACHE") or user_cache_path("lso-bench")).expanduser()
+
+
+def cached(name: str, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """What `make` gives, kept as an array with its hash; a copy that does not match its hash is made again."""
+    path = cache_folder() / f"{name}.npy"
+    try:
+        content, digest = path.read_bytes(), path.with_suffix(".sha256").read_text()
+        if hashlib.sha256(content).hexdigest() == digest:
+            return np.load(io.BytesIO(content), allow_pickle=False)
+    except OSError:
+        pass  # not there yet
+    images = make()
+    buffer = io.BytesIO()
+    np.save(buffer, images)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, buffer.getvalue())
+        _write(path.with_suffix(".sha256"), hashlib.sha256(buffer.getvalue()).hexdigest().encode())
+    except OSError:
+        pass  # a cache that cannot be written costs time, nothing else
+    return images
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(path)

@@ -1,0 +1,37 @@
+"""MNIST, 28 x 28: handwritten digits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vae.datasets import Source, Split
+from vae.download import download
+from vae.errors import UnusableError
+
+
+@dataclass(frozen=True)
+class MNIST(Source):
+    """70,000 handwritten digits, the 60,000 training images first.
+
+    Source: LeCun, Cortes & Burges. Split 55,000 / 5,000 of the training images, and the 10,000 test images.
+    """
+
+    published = "5b92582eb909c82a9bfefcd44acbe9233be3eb5b419a44cf211022ad2bf4bf96"
+
+    def images(self, folder: Path) -> NDArray[np.uint8]:
+        raw = folder / "MNIST" / "raw"
+        files = [raw / f"{part}-images-idx3-ubyte" for part in ("train", "t10k")]
+        if not all(f.exists() for f in files):
+            wanted = "MNIST/raw/train-images-idx3-ubyte and t10k-images-idx3-ubyte"
+            download("mnist", folder, wanted, lambda d: d.MNIST(str(folder), download=True))
+        pixels = [np.fromfile(f, np.uint8)[16:] for f in files]  # 16 bytes of header
+        if [p.size for p in pixels] != [60_000 * 784, 10_000 * 784]:
+            raise UnusableError(f"MNIST in {raw} is damaged: wanted 60,000 and 10,000 images of 784 bytes; delete it.")
+        return np.concatenate(pixels).reshape(-1, 28, 28)
+
+    def split(self, count: int, dealt: torch.Generator) -> Split:
+        order = torch.randperm(60_000, generator=dealt)
+        return order[:55_000], order[55_000:], torch.arange(60_000, count)

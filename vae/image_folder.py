@@ -1,0 +1,74 @@
+"""A folder of a user's own images as a data set."""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from vae.datasets import Source
+from vae.errors import UnusableError
+from vae.networks import Likelihood
+
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
+FEWEST = 100  # images: below, a tenth to test on says nothing
+NAMED = 5  # of the files left out
+
+
+@dataclass(frozen=True)
+class ImageFolder(Source):
+    """All images in a folder and those below it, grey, each resized whole to a square by area; white is 1.
+
+    What is transparent lies on white. Files that cannot be read are named on stderr and left out.
+    """
+
+    path: Path
+    size: int = 28  # pixels a side: 28 or 64
+    likelihood: Likelihood = "bernoulli"
+
+    def __post_init__(self):
+        if self.size not in (28, 64):
+            raise ValueError(f"size is 28 or 64, not {self.size}.")
+
+    def images(self, folder: Path) -> NDArray[np.uint8]:
+        files, read, bad = image_files(self.path), [], []
+        for file in files:
+            try:
+                read.append(_read(file, self.size))
+            except Exception as error:  # whatever a decoder raises at a damaged file
+                bad.append(f"{file.relative_to(self.path)} ({' '.join(str(error).split()) or type(error).__name__})")
+        if bad:
+            more = ", ..." * (len(bad) > NAMED)
+            print(
+                f"{len(bad)} of {len(files)} images in {self.path} are left out: {', '.join(bad[:NAMED])}{more}",
+                file=sys.stderr,
+            )
+        if len(read) < FEWEST:
+            raise UnusableError(f"{self.path}: wanted at least {FEWEST} readable images, got {len(read)}.")
+        return np.stack(read)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """By name; hidden ones do not count."""
+    found = (f for f in folder.rglob("*") if f.suffix.lower() in ENDINGS and not f.name.startswith("."))
+    return sorted((f for f in found if f.is_file()), key=lambda f: f.relative_to(folder).as_posix())
+
+
+def fingerprint(folder: Path) -> str:
+    """Eight digits that change with the names and sizes of the images, wherever the folder lies."""
+    listed = [f"{f.relative_to(folder).as_posix()} {f.stat().st_size}" for f in image_files(folder)]
+    return hashlib.sha256("\n".join(listed).encode()).hexdigest()[:8]
+
+
+def _read(file: Path, size: int) -> NDArray[np.uint8]:
+    with Image.open(file) as opened:
+        image = ImageOps.exif_transpose(opened)
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"wanted 8 bits a channel, got mode {image.mode}")
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image.convert("RGBA"))
+    return np.asarray(image.convert("L").resize((size, size), Image.Resampling.BOX))
