@@ -35,6 +35,25 @@ def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dic
     return save(figure, path)
 
 
+def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]]) -> Path:
+    """The best image of each model (a row) and searcher (a column), under its score."""
+    models, searchers = ([*dict.fromkeys(key[i] for key in best)] for i in (0, 1))
+    size = (len(searchers) * 1.1 + 1.3, len(models) * 1.3 + 0.5)
+    figure, axes = plt.subplots(len(models), len(searchers), figsize=size, squeeze=False)
+    for line, model in zip(axes, models, strict=True):
+        for axis, searcher in zip(line, searchers, strict=True):
+            axis.set(xticks=[], yticks=[])
+            if (model, searcher) not in best:
+                axis.axis("off")
+                continue
+            image, score = best[model, searcher]
+            axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
+            axis.set_title(f"{searcher}\n{score:.4g}", fontsize=8)
+        line[0].set_ylabel(model, rotation=0, ha="right", va="center", fontsize=8)
+    figure.suptitle(title, fontsize=8)
+    return save(figure, path)
+
+
 def curves(path: Path, records: Sequence[Record], traces: Sequence[pd.DataFrame]) -> Path:
     """Loss over steps: median over the instances and the band between the quartiles."""
     figure, axis = plt.subplots(figsize=(6, 4))

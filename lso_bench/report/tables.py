@@ -27,7 +27,13 @@ def terminal(comparison: Comparison) -> RenderableType:
         starts = ", ".join(section.of("loss").start.unique())
         parts.append(Text(f"\n{section.title} · starts {starts}", style="bold"))
         parts += [Text(f"  {line}") for line in section.how.values()]
-        tables = _losses(section), _thresholds(section), _targets(section, comparison), _starts(section)
+        tables = (
+            _losses(section),
+            _beside(section),
+            _thresholds(section),
+            _targets(section, comparison),
+            _starts(section),
+        )
         parts += [t for t in (*tables, _variance(section)) if t.row_count]
     parts += [Text(f"! {note}", style="yellow") for note in comparison.notes]
     return Group(*parts)
@@ -44,6 +50,38 @@ def _losses(section: Section) -> Table:
         quartiles = f"{r['q25']:.3g} .. {r['q75']:.3g}"
         table.add_row(*_head(r), str(r["n"]), _number(r["median"]), _interval(r), quartiles, mean, best, norm)
     return table
+
+
+def _beside(section: Section) -> Table:
+    """What the loss does not say of the points that were found; a row where it was noted."""
+    named = [m for m in section.rows.measure.unique() if m.startswith("beside:")]
+    usual = section.rows[section.rows.measure.str.startswith("usual:")].drop_duplicates("measure")
+    tests = {f"beside:{r['measure'][6:]}": _share_or_number(r["measure"][6:], r["estimate"]) for r in _rows(usual)}
+    shell = f"|z| (shell {section.named['latent'] ** 0.5:.2g})"
+    header = (
+        "start",
+        "n",
+        shell,
+        "|mu(x) - z|",
+        "distinct",
+        *(f"{escape(m[7:])} (test {tests.get(m, '-')})" for m in named),
+    )
+    table = _table("Beside the objective, medians", *header)
+    table.caption = (
+        "Shell: sqrt(d), where the prior's mass is. x: the decoded image, binarised at 0.5. Distinct: share of images "
+        "x that differ" + ". Test: of test images" * bool(named) + "; valid: share" * ("beside:valid" in named)
+    )
+    for r in _rows(section.of("distinct")):
+        key = r["model"], r["how"], r["start"]
+        found = {m: _of(section, m, key) for m in ("norm", "consistency", *named)}
+        off = _number(found["consistency"].get("median", math.nan))
+        told = (_share_or_number(m[7:], found[m].get("estimate", math.nan)) for m in named)
+        table.add_row(*_head(r), str(r["n"]), _number(found["norm"]["median"]), off, f"{r['estimate']:.0%}", *told)
+    return table
+
+
+def _share_or_number(name: str, value: float) -> str:
+    return f"{value:.0%}" if name == "valid" else _number(value)
 
 
 def _thresholds(section: Section) -> Table:
