@@ -59,7 +59,7 @@ def test_missing_labels_are_named(name, tmp_path):
 def test_damaged_labels_of_mnist_are_named(tmp_path):
     shutil.copytree(REAL / "MNIST", tmp_path / "MNIST", copy_function=shutil.copyfile)
     (tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte").write_bytes(bytes(100))
-    with pytest.raises(UnusableError, match="labels of MNIST .* damaged"):
+    with pytest.raises(UnusableError, match=r"labels of MNIST .* damaged"):
         load_labels("mnist", tmp_path)
 
 

@@ -38,7 +38,7 @@ def test_ink_falls_by_as_much_as_the_share_is_off(share):
         (((2, 9, 0, 4), (2, 9, 24, 28)), 1.0),
         (((2, 9, 0, 4),), 0.0),
         ((), 0.0),
-        (((2, 4, 12, 20),), 2 / 3),  # 8 columns, 4 on either side of their mirror images' 4: 8 in both, 12 in either
+        (((2, 4, 12, 20),), 1 / 3),  # columns 12 to 19, mirrored 8 to 15: 4 in both, 12 in either
     ],
 )
 def test_symmetry_is_intersection_over_union(boxes, score):
