@@ -94,10 +94,10 @@ def _beside(own: pd.DataFrame, usual: dict[str, float]) -> Iterator[dict]:
     """Where it was noted: latent consistency, the share of images that differ, and what the task reports beside."""
     for start, these in by_start(own):
         for measure in own.columns[own.columns.str.match("consistency|beside:")]:
-            there = these[these[measure].notna()]
+            there = these.dropna(subset=[measure])
             if len(there):
                 yield {"measure": measure, "start": start} | _noted(measure, there)
-        if len(images := these[these.image.notna()]):
+        if len(images := these.dropna(subset=["image"])):
             share = len(images.drop_duplicates(["weights", "image"])) / len(images)  # of all runs in a trained model
             yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": share}
     for name, value in usual.items():

@@ -243,7 +243,8 @@ def _from_json(raw: dict[str, Any]) -> Record:
 
 
 def _member(raw: dict[str, Any]) -> Member:
-    values = {k: _numbers(v) if isinstance(v, dict) else v for k, v in _numbers(raw).items()}
+    values = _numbers(raw)
+    values["beside"] = _numbers(values.get("beside", {}))
     return Member(**values)
 
 

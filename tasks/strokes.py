@@ -25,5 +25,5 @@ class Strokes(Task):
 
     def score(self, x: Float[Tensor, "k n 1 h w"]) -> Float[Tensor, "k n"]:
         pages = (x > 0.5).flatten(0, 2).cpu().numpy()  # (k n, h, w)
-        pieces = [label(page, np.ones((3, 3)))[1] for page in pages]
+        pieces = [label(page, np.ones((3, 3)))[1] for page in pages]  # pyright: ignore[reportIndexIssue]
         return -(x.new_tensor(pieces) - self.target).abs().unflatten(0, x.shape[:2])

@@ -80,7 +80,7 @@ def test_probabilities_of_all_classes_are_one(data):
 
 @pytest.mark.parametrize("data", ["mnist", "omniglot"])
 def test_density_of_noise_is_far_below_that_of_the_data(data):
-    x = torch.rand(1, 4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(1, 4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     found = MatchClassifier(classifier(data).classes[0], data).beside(x)
     assert (found["log_density"] < 3 * density(data).ordinary).all() and not found["valid"].any()
 

@@ -54,34 +54,25 @@ def _losses(section: Section) -> Table:
 
 def _beside(section: Section) -> Table:
     """What the loss does not say of the points that were found; a row where it was noted."""
-    named = [m for m in section.rows.measure.unique() if m.startswith("beside:")]
-    usual = section.rows[section.rows.measure.str.startswith("usual:")].drop_duplicates("measure")
-    tests = {f"beside:{r['measure'][6:]}": _share_or_number(r["measure"][6:], r["estimate"]) for r in _rows(usual)}
+    told = [m.partition(":")[2] for m in section.rows.measure.unique() if m.startswith("beside:")]
+    tests = {r["measure"]: r["estimate"] for r in _rows(section.rows[section.rows.measure.str.startswith("usual:")])}
+    heads = [f"{escape(name)} (test {_reported(name, tests.get(f'usual:{name}', math.nan))})" for name in told]
     shell = f"|z| (shell {section.named['latent'] ** 0.5:.2g})"
-    header = (
-        "start",
-        "n",
-        shell,
-        "|mu(x) - z|",
-        "distinct",
-        *(f"{escape(m[7:])} (test {tests.get(m, '-')})" for m in named),
-    )
-    table = _table("Beside the objective, medians", *header)
+    table = _table("Beside the objective, medians", "start", "n", shell, "|mu(x) - z|", "distinct", *heads)
     table.caption = (
         "Shell: sqrt(d), where the prior's mass is. x: the decoded image, binarised at 0.5. Distinct: share of images "
-        "x that differ" + ". Test: of test images" * bool(named) + "; valid: share" * ("beside:valid" in named)
+        "x that differ" + ". Test: of test images" * bool(told) + "; valid: share" * ("valid" in told)
     )
     for r in _rows(section.of("distinct")):
         key = r["model"], r["how"], r["start"]
-        found = {m: _of(section, m, key) for m in ("norm", "consistency", *named)}
-        off = _number(found["consistency"].get("median", math.nan))
-        told = (_share_or_number(m[7:], found[m].get("estimate", math.nan)) for m in named)
-        table.add_row(*_head(r), str(r["n"]), _number(found["norm"]["median"]), off, f"{r['estimate']:.0%}", *told)
+        norm, off = (_number(_of(section, m, key).get("median", math.nan)) for m in ("norm", "consistency"))
+        more = (_reported(name, _of(section, f"beside:{name}", key).get("estimate", math.nan)) for name in told)
+        table.add_row(*_head(r), str(r["n"]), norm, off, f"{r['estimate']:.0%}", *more)
     return table
 
 
-def _share_or_number(name: str, value: float) -> str:
-    return f"{value:.0%}" if name == "valid" else _number(value)
+def _reported(name: str, value: float) -> str:
+    return f"{value:.0%}" if name == "valid" and not math.isnan(value) else _number(value)
 
 
 def _thresholds(section: Section) -> Table:
