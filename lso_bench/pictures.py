@@ -51,7 +51,7 @@ def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, f
             axis.imshow(image[0].numpy(), cmap="gray_r", vmin=0, vmax=255)
             axis.set_title(f"{searcher}\n{score:.4g}", fontsize=8)
         line[0].set_ylabel(model, rotation=0, ha="right", va="center", fontsize=8)
-    figure.suptitle(textwrap.fill(title, int(size[0] * 15)), fontsize=8)
+    figure.suptitle(textwrap.fill(title, int(size[0] * 16)), fontsize=8)
     return save(figure, path)
 
 

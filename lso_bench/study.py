@@ -84,6 +84,7 @@ def _planned(
     seeds: Seeds,
 ) -> Planned:
     what, how = plugins.build("task", task), plugins.build("searcher", searcher)
+    check_data(what.data)
     wanted = named_model(model, what.data, grid.arch, grid.latent, train_seed)
     region = region or (BOX if how.bounded else "none")
     regions.parse(region)

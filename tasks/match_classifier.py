@@ -13,10 +13,10 @@ from lso_bench import Task, classifier, density
 class MatchClassifier(Task):
     """Log-probability of the class `target` under a classifier, in nats; 0 is best.
 
-    Beside it stands log p of the found image under a PixelCNN that no search ever sees, in nats, of a binary draw of
-    it as test images are drawn of their grey levels; valid is what reaches the density of 99 % of the test images. A
-    high score at a low density is an image that pleases the classifier and is none of the data. Source: ours; why an
-    objective of this kind is left by a search: Nguyen et al. 2015, "Deep Neural Networks are Easily Fooled".
+    Beside it stands log p of the found image, in nats, under a PixelCNN that no search ever sees: of a binary draw of
+    it, as test images are drawn of their grey levels. An image is valid if that is no less than 99 % of the test
+    images have. Source: ours; that a search finds what pleases a classifier and shows nothing: Nguyen et al. 2015,
+    "Deep Neural Networks are Easily Fooled".
     """
 
     target: str = "3"  # a digit; of omniglot the name of an alphabet (Braille, Greek, ...)
@@ -33,6 +33,5 @@ class MatchClassifier(Task):
 
     def beside(self, x: Float[Tensor, "k n 1 h w"]) -> dict[str, Float[Tensor, "k n"]]:
         noise = torch.rand(x.shape[-2:], generator=torch.Generator().manual_seed(0)).to(x.device)
-        judge = density(self.data, x.device)
-        found = judge.log_prob((x > noise).float())
-        return {"log_density": found, "valid": (found >= judge.ordinary).float()}
+        found = density(self.data, x.device).log_prob((x > noise).float())
+        return {"log_density": found, "valid": (found >= density(self.data).ordinary).float()}

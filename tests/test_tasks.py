@@ -8,7 +8,7 @@ import torch
 from conftest import squares
 
 import tasks
-from lso_bench import classifier, density, plugins
+from lso_bench import classifier, density, plugins, study
 from lso_bench.errors import UsageError
 from tasks.digit_score import DigitScore
 from tasks.ink import Ink
@@ -94,6 +94,11 @@ def test_class_that_is_not_there_is_named():
 @pytest.mark.parametrize("data", ["glyphs", "mnist", "omniglot"])
 def test_structure_scores_run_on_every_data_set(name, data):
     assert plugins.build("task", f"{name}:data={data}").data == data
+
+
+def test_data_set_that_there_is_not_is_named():
+    with pytest.raises(UsageError, match=r"No data set 'mnits'.* Did you mean 'mnist'"):
+        study.plan(study.Grid(["vae"], ["ink:data=mnits"], ["sobol"], arch="conv"))
 
 
 FILES = sorted(p for p in Path(tasks.__path__[0]).glob("*.py") if p.stem != "__init__")

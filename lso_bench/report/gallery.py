@@ -49,7 +49,7 @@ def _found(store: Store, records: Sequence[Record]) -> Iterator[Path]:
         if best := _best(store, runs):
             names = [_short(task), *dict.fromkeys(r.spec.model.name for r in runs)]
             path = store.folder / "pictures" / f"found-{_named(names, runs)}"
-            yield draw.found(path, f"{task}: the best of each searcher, under its score", best)
+            yield draw.found(path, f"{task}: the best of each searcher and its score", best)
 
 
 def _best(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[Tensor, float]]:
@@ -57,7 +57,7 @@ def _best(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[T
     best: dict[tuple[str, str], tuple[Tensor, float]] = {}
     for r in runs:
         tensors, of = store.tensors(r.spec), (r.spec.model.name, _short(r.spec.searcher))
-        scores = -torch.tensor([m.loss for m in r.members]).nan_to_num(torch.inf)
+        scores = 0 - torch.tensor([m.loss for m in r.members]).nan_to_num(torch.inf)  # 0 - 0 is no -0
         at = int(scores.argmax())
         if "targets" not in tensors and (of not in best or scores[at] > best[of][1]):
             best[of] = tensors["decoded"][at], scores[at].item()
