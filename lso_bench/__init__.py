@@ -7,13 +7,18 @@ if TYPE_CHECKING:
     from lso_bench.search import Problem, Searcher
     from lso_bench.space import Space
     from lso_bench.task import Task
+    from vae.judges import classifier, density
 
 __version__ = "0.1.0"
-__all__ = ["Problem", "Searcher", "Space", "Task"]
+__all__ = ["Problem", "Searcher", "Space", "Task", "classifier", "density"]
 
-_HOMES = {"Problem": "lso_bench.search", "Searcher": "lso_bench.search"} | {
+_HOMES = {
+    "Problem": "lso_bench.search",
+    "Searcher": "lso_bench.search",
     "Space": "lso_bench.space",
     "Task": "lso_bench.task",
+    "classifier": "vae.judges",
+    "density": "vae.judges",
 }
 
 

@@ -149,6 +149,23 @@ def train(
     _say(f"checkpoint: {path}")
 
 
+@app.command("train-judge")
+def train_judge(
+    kind: Annotated[str, typer.Argument(help="classifier or density.")],
+    data: Annotated[str, typer.Option(help="mnist or omniglot; a density of glyphs, too.")],
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 12; density 4]")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model that tasks judge images by. Tasks use those that ship, so that scores compare."""
+    from lso_bench import training
+    from lso_bench.study import check_data
+
+    check_data(data)
+    _say(f"written: {training.train_judge(kind, data, epochs, seed, data_dir, quiet)}")
+
+
 @app.command()
 def evaluate(
     model: Models,

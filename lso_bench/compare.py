@@ -2,8 +2,9 @@
 
 A measure is a row of a long table, from which tables, JSON, CSV and figures are made: what is pooled (GROUP), measure,
 start, threshold or target, n, an estimate with a 95 % interval (instances resampled, so that several seeds of one do
-not count as independent), quartiles and mean. Of loss, best, norm, iterations, joint, steps, evaluations, seconds,
-spread, gap and distance the estimate is the median; of basin and ecdf a share; of aRT and variance the figure itself.
+not count as independent), quartiles and mean. Of loss, best, norm, consistency, beside, iterations, joint, steps,
+evaluations, seconds, spread, gap and distance the estimate is the median; of distinct, beside:valid, basin and ecdf a
+share; of usual, aRT and variance the figure itself.
 """
 
 import math
@@ -11,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from lso_bench import convergence, sensitivity
-from lso_bench.bootstrap import STATISTICS, order_statistics
+from lso_bench.bootstrap import STATISTICS, order_statistics, ratio
 from lso_bench.caveats import caveats
 from lso_bench.record import Record
 from lso_bench.searches import GROUP, Files, by_start, sort_key, table
@@ -69,6 +71,7 @@ def _rows(searches: pd.DataFrame, records: list[Record], files: Callable, target
         runs = [by_key[k] for k in own.key.unique()]
         parts = (
             _ends(own),
+            _beside(own, runs[0].usual),
             convergence.by_threshold(own),
             convergence.jointly(runs),
             convergence.to_targets(own, hits),
@@ -85,3 +88,24 @@ def _ends(own: pd.DataFrame) -> Iterator[dict]:
         for measure in ("loss", "best", "norm"):
             found = order_statistics(these[measure].to_numpy(float), these.instance.to_numpy())
             yield {"measure": measure, "start": start} | found
+
+
+def _beside(own: pd.DataFrame, usual: dict[str, float]) -> Iterator[dict]:
+    """Where it was noted: latent consistency, the share of images that differ, and what the task reports beside."""
+    for start, these in by_start(own):
+        for measure in own.columns[own.columns.str.match("consistency|beside:")]:
+            there = these.dropna(subset=[measure])
+            if len(there):
+                yield {"measure": measure, "start": start} | _noted(measure, there)
+        if len(images := these.dropna(subset=["image"])):
+            share = len(images.drop_duplicates(["weights", "image"])) / len(images)  # of all runs in a trained model
+            yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": share}
+    for name, value in usual.items():
+        yield {"measure": f"usual:{name}", "n": 1, "censored": 0, "estimate": value}
+
+
+def _noted(measure: str, there: pd.DataFrame) -> dict[str, int | float]:
+    values, instances = there[measure].to_numpy(float), there.instance.to_numpy()
+    if measure != "beside:valid":
+        return order_statistics(values, instances)
+    return {"n": len(values), "censored": 0, "mean": values.mean()} | ratio(values, np.ones(len(values)), instances)

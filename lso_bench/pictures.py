@@ -1,5 +1,6 @@
 """Pictures of runs, of trainings and of latent spaces."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,6 +33,25 @@ def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dic
             axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+    return save(figure, path)
+
+
+def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]]) -> Path:
+    """The best image of each model (a row) and searcher (a column), under its score."""
+    models, searchers = ([*dict.fromkeys(key[i] for key in best)] for i in (0, 1))
+    size = (max(len(searchers) * 1.1 + 1.3, 4.0), len(models) * 1.3 + 0.5)
+    figure, axes = plt.subplots(len(models), len(searchers), figsize=size, squeeze=False)
+    for line, model in zip(axes, models, strict=True):
+        for axis, searcher in zip(line, searchers, strict=True):
+            axis.set(xticks=[], yticks=[])
+            if (model, searcher) not in best:
+                axis.axis("off")
+                continue
+            image, score = best[model, searcher]
+            axis.imshow(image[0].numpy(), cmap="gray_r", vmin=0, vmax=255)
+            axis.set_title(f"{searcher}\n{score:.4g}", fontsize=8)
+        line[0].set_ylabel(model, rotation=0, ha="right", va="center", fontsize=8)
+    figure.suptitle(textwrap.fill(title, int(size[0] * 16)), fontsize=8)
     return save(figure, path)
 
 

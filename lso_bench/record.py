@@ -1,5 +1,6 @@
 """What one run gave."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,6 +24,9 @@ class Member:
     best: float  # the lowest loss that it has seen
     evaluations: int  # spent
     stopped: str  # why it ended: converged, finished, diverged, patience, budget, time, steps
+    consistency: float = math.nan  # |mu(x) - z| where it ended, x the decoded image binarised at 0.5; NaN: not noted
+    image: str = ""  # of x: 16 hexadecimal digits of its sha256, by which equal ones are told
+    beside: dict[str, float] = field(default_factory=dict)  # what the task reports of the decoded image, by name
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Record:
     error: str | None = None
     joint: dict[str, list[int | None]] = field(default_factory=dict)  # by start: the step at which the mean over its
     # problems met each threshold; None: not as long as all of them were there
+    usual: dict[str, float] = field(
+        default_factory=dict
+    )  # what the task reports of test images: median, `valid`: share
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
     tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets, uint8

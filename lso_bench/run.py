@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 import lso_bench
 from lso_bench import plugins, region
 from lso_bench import starts as starts_of
+from lso_bench.beside import noted, usual
 from lso_bench.clock import Clock
 from lso_bench.drive import Progress, Search, drive
 from lso_bench.errors import UnusableError, UsageError, unknown
@@ -62,7 +64,8 @@ def run(
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     counts = problem.counts | {"decodes": space.decodes}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
-    return _record(spec, task, space, instances, found, counts, seconds, hashes | _versions(device, compile), device)
+    record = _record(spec, task, space, instances, found, counts, seconds, hashes | _versions(device, compile), device)
+    return replace(record, usual=usual(task, data.test.to(device)))
 
 
 def _problem(spec: Spec, task: Task, space: Space, data: Dataset, device: str) -> Problem:
@@ -136,7 +139,9 @@ def _record(
     trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in found.trace)
     tensors = {"z": found.z, "z_met": found.thresholds.codes}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-        tensors["decoded"] = _bytes(space.decode(found.z.to(device).unsqueeze(1)).squeeze(1))
+        x = space.decode(found.z.to(device).unsqueeze(1)).squeeze(1)
+        beside = noted(space, task.at(instances.to(device)), found.z.to(device), x)
+    tensors["decoded"] = _bytes(x)
     if (targets := task.targets()) is not None:
         tensors["targets"] = _bytes(targets)
     lost = int((~found.loss.isfinite()).sum())
@@ -145,7 +150,7 @@ def _record(
     return Record(
         spec,
         "diverged" if lost else "ok",
-        _members(starts, instances, found),
+        _members(starts, instances, found, beside),
         evaluations | {"gradients": found.gradients} | counts,
         seconds,
         versions,
@@ -157,7 +162,7 @@ def _record(
     )
 
 
-def _members(starts: list[str], instances: Tensor, found: Search) -> list[Member]:
+def _members(starts: list[str], instances: Tensor, found: Search, beside: list[dict[str, Any]]) -> list[Member]:
     columns = {
         "start": starts,
         "instance": instances.tolist(),
@@ -170,7 +175,8 @@ def _members(starts: list[str], instances: Tensor, found: Search) -> list[Member
         "evaluations": found.evaluations.tolist(),
         "stopped": found.stopped,
     }
-    return [Member(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+    rows = zip(zip(*columns.values(), strict=True), beside, strict=True)
+    return [Member(**dict(zip(columns, row, strict=True)), **more) for row, more in rows]
 
 
 def _met(thresholds: Thresholds) -> list[list[int | None]]:

@@ -54,7 +54,8 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
     """A row a search, in the order of records and members; thresholds not met are infinite, `met 0.05` and so on.
 
     Beside the group: key, place (in its record), seeds (train, init, search), weights, start, the start's `code` (what
-    starts it: the label, and the init seed where that draws), instance, losses, what it spent.
+    starts it: the label, and the init seed where that draws), instance, losses, what it spent, what was noted
+    beside (`beside:log_density` and so on).
     """
     runs = [_of_run(r) for r in sorted(records, key=sort_key)]
     found = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame(columns=[*GROUP, "instance"])
@@ -74,9 +75,12 @@ def _of_run(record: Record) -> pd.DataFrame:
             "loss": math.inf if math.isnan(m.loss) else m.loss,
             "best": math.inf if math.isnan(m.best) else m.best,
             "norm": m.distance_to_prior,
+            "consistency": m.consistency,
+            "image": m.image or None,
             "steps": m.steps,
             "evaluations": m.evaluations,
         }
+        | {f"beside:{name}": value for name, value in m.beside.items()}
         | {f"met {t:g}": math.inf if at is None else at for t, at in zip(s.thresholds, m.met, strict=True)}
         for i, m in enumerate(record.members)
     ]

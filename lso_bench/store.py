@@ -228,8 +228,9 @@ def _durable(path: Path, content: bytes) -> None:
 
 def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:
     scalars = {k: getattr(record, k) for k in ("status", "counts", "seconds", "versions", "error", "joint")}
-    members = [{k: _finite(v) for k, v in asdict(m).items()} for m in record.members]
-    return {"schema": SCHEMA, "spec": asdict(record.spec), **scalars, "members": members, "sha256": hashes}
+    members = [_finite(asdict(m)) for m in record.members]
+    known = {"usual": _finite(record.usual), "members": members, "sha256": hashes}
+    return {"schema": SCHEMA, "spec": asdict(record.spec), **scalars, **known}
 
 
 def _from_json(raw: dict[str, Any]) -> Record:
@@ -238,14 +239,21 @@ def _from_json(raw: dict[str, Any]) -> Record:
         raise ValueError(f"schema {raw['schema']} is {age} than {SCHEMA}")
     members = [_member(m) for m in raw["members"]]
     fields = {k: raw[k] for k in ("status", "counts", "seconds", "versions", "error", "joint")}
-    return Record(spec_from_json(raw["spec"]), members=members, **fields)
+    return Record(spec_from_json(raw["spec"]), members=members, usual=_numbers(raw.get("usual", {})), **fields)
 
 
 def _member(raw: dict[str, Any]) -> Member:
-    values: dict[str, Any] = {k: math.nan if v is None else v for k, v in raw.items()}
+    values = _numbers(raw)
+    values["beside"] = _numbers(values.get("beside", {}))
     return Member(**values)
+
+
+def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
+    return {k: math.nan if v is None else v for k, v in raw.items()}
 
 
 def _finite(value: Any) -> Any:
     """JSON has no NaN: null stands for it."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

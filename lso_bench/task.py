@@ -32,3 +32,11 @@ class Task(ABC):
     def targets(self) -> Float[Tensor, "k *shape"] | None:
         """The sample each instance is about: the teacher of an autoregressive decoder, encoded for a start."""
         return None
+
+    def beside(self, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Tensor, "k n"]]:
+        """What is worth knowing of found samples beside their score, by name (default: nothing).
+
+        Each sample on its own, as in `score`. Medians of it are shown, beside that of test images; of `valid`, 0 or 1
+        where a task says which samples count, the share.
+        """
+        return {}

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from lso_bench import pictures
-from lso_bench.errors import UsageError
+from lso_bench.errors import UsageError, unknown
 from lso_bench.progress import shown
-from vae import training, zoo
+from vae import judges, training, zoo
 from vae.data import load
 from vae.job import Plan, command
+from vae.labels import READERS
 from vae.zoo import Model
 
 EPOCHS = {"paper": 100}  # by architecture; the others 30
@@ -62,6 +63,29 @@ def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboa
         except training.Stopped:
             print(f"Kept beside {path}. To go on: {_again(plan, data_dir, device)}", file=sys.stderr, flush=True)
             raise
+    return path
+
+
+def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: Path | None, quiet: bool) -> Path:
+    """Train a classifier or a density and save it beside one's own checkpoints; where.
+
+    Raises:
+        UsageError: no such kind, no labels to learn, or it is there already; nothing is overwritten.
+        vae.errors.UnusableError: data missing, training diverged.
+    """
+    if kind not in judges.EPOCHS:
+        raise unknown("judge", kind, list(judges.EPOCHS))
+    if kind == "classifier" and data not in READERS:
+        raise UsageError(f"Data set {data!r} has no labels for a classifier; there are those of {', '.join(READERS)}.")
+    judge = judges.Judge(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
+    path = zoo.own_folder() / judge.file
+    if path.exists():
+        raise UsageError(f"{path} is there already; move it away to train it again.")
+    with shown(quiet) as show:
+        found = judges.train(
+            judge, path, data_dir, lambda at, of, loss: show(f"{kind} of {data}", at, of, f"mean loss {loss:.3f}")
+        )
+    print(", ".join(f"{k} {v:.5g}" for k, v in found.items()), file=sys.stderr, flush=True)
     return path
 
 

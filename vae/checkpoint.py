@@ -3,15 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae.errors import UnusableError
 from vae.model import VAE
@@ -19,6 +19,7 @@ from vae.networks import Architecture
 
 LARGEST = 256 * 2**20  # bytes; the largest of our own is 6 MB
 KEY = "lso-bench"  # of our JSON in the safetensors metadata
+M = TypeVar("M", bound=nn.Module)
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -68,8 +69,17 @@ def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
     """
     tensors, header = read(path)
     arch = _architecture(path, header.get("arch"))
+    return fitted(path, tensors, lambda: VAE(arch)), header
+
+
+def fitted(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], M]) -> M:
+    """What `make` gives, with the weights that were read from `path`, in evaluation mode.
+
+    Raises:
+        UnusableError: they do not fit, or are not finite.
+    """
     with torch.device("meta"):  # takes no memory, however large the header says the model is
-        wanted = VAE(arch).state_dict()
+        wanted = make().state_dict()
     if tensors.keys() != wanted.keys():
         odd = sorted(tensors.keys() ^ wanted.keys())
         raise UnusableError(f"{path} does not fit its architecture: missing or left over: {', '.join(odd[:3])}.")
@@ -79,9 +89,9 @@ def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
             raise UnusableError(f"{path}: wanted {key} to be {kind}, got {given}.")
         if not torch.isfinite(tensor).all():
             raise UnusableError(f"{path}: {key} holds values that are not finite.")
-    vae = VAE(arch)
-    vae.load_state_dict(tensors)
-    return vae.eval(), header
+    made = make()
+    made.load_state_dict(tensors)
+    return made.eval()
 
 
 def sha256(path: Path) -> str:

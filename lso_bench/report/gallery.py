@@ -1,9 +1,12 @@
 """Every picture of a set of runs."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from lso_bench import figures as drawn
 from lso_bench import pictures as draw
@@ -17,7 +20,8 @@ from vae import checkpoint
 def pictures(
     store: Store, records: Sequence[Record], checkpoints: dict[str, Path], comparison: Comparison
 ) -> list[Path]:
-    """Reconstructions, loss curves and activity for each task and searcher, and figures of all; where they are.
+    """Reconstructions, loss curves and activity for each task and searcher, what was found, and figures of all; where
+    they are.
 
     Of several seeds the first is drawn. `checkpoints`: the weights of each run, by key; `comparison`: of these records.
     """
@@ -26,13 +30,8 @@ def pictures(
     for (task, searcher), same in groupby(usable, key=_of):
         first = {r.spec.model: r for r in sorted(same, key=lambda r: r.spec.seeds.init, reverse=True)}
         runs = sorted(first.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
-        named = [
-            task.partition(":")[0].split("/")[-1],
-            searcher.partition(":")[0],
-            *dict.fromkeys(r.spec.model.name for r in runs),
-        ]
-        keys = hashlib.sha256("".join(r.spec.key for r in runs).encode()).hexdigest()[:6]  # no two sets share a file
-        file = "".join(c if c.isalnum() or c in "._-" else "+" for c in "-".join(named)[:100]) + f"-{keys}.png"
+        names = [_short(task), searcher.partition(":")[0], *dict.fromkeys(r.spec.model.name for r in runs)]
+        file = _named(names, runs)
         tensors = [store.tensors(r.spec) for r in runs]
         if "targets" in tensors[0]:
             written.append(draw.reconstructions(store.folder / "pictures" / f"images-{file}", runs, tensors))
@@ -40,7 +39,40 @@ def pictures(
         written.append(draw.curves(store.folder / "pictures" / f"curves-{file}", runs, traces))
         if bars := _activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file}", bars))
-    return written + figures(comparison, store.folder / "pictures")
+    return [*written, *_found(store, usable), *figures(comparison, store.folder / "pictures")]
+
+
+def _found(store: Store, records: Sequence[Record]) -> Iterator[Path]:
+    """For each task that is not about given images: the best that each searcher found in each model, of all runs."""
+    for task, same in groupby(records, key=lambda r: r.spec.task):
+        runs = list(same)
+        if best := _best(store, runs):
+            names = [_short(task), *dict.fromkeys(r.spec.model.name for r in runs)]
+            path = store.folder / "pictures" / f"found-{_named(names, runs)}"
+            yield draw.found(path, f"{task}: the best of each searcher and its score", best)
+
+
+def _best(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[Tensor, float]]:
+    """Image and score, by model and searcher; none where runs are about given images."""
+    best: dict[tuple[str, str], tuple[Tensor, float]] = {}
+    for r in runs:
+        tensors, of = store.tensors(r.spec), (r.spec.model.name, _short(r.spec.searcher))
+        scores = 0 - torch.tensor([m.loss for m in r.members]).nan_to_num(torch.inf)  # 0 - 0 is no -0
+        at = int(scores.argmax())
+        if "targets" not in tensors and (of not in best or scores[at] > best[of][1]):
+            best[of] = tensors["decoded"][at], scores[at].item()
+    return best
+
+
+def _named(names: Sequence[str], runs: Sequence[Record]) -> str:
+    """A file for these; no two sets of runs share one."""
+    keys = hashlib.sha256("".join(r.spec.key for r in runs).encode()).hexdigest()[:6]
+    return "".join(c if c.isalnum() or c in "._-" else "+" for c in "-".join(names)[:100]) + f"-{keys}.png"
+
+
+def _short(text: str) -> str:
+    """The name of a task or searcher, without its settings or folder."""
+    return text.partition(":")[0].split("/")[-1]
 
 
 def figures(comparison: Comparison, folder: Path) -> list[Path]:

@@ -27,7 +27,13 @@ def terminal(comparison: Comparison) -> RenderableType:
         starts = ", ".join(section.of("loss").start.unique())
         parts.append(Text(f"\n{section.title} · starts {starts}", style="bold"))
         parts += [Text(f"  {line}") for line in section.how.values()]
-        tables = _losses(section), _thresholds(section), _targets(section, comparison), _starts(section)
+        tables = (
+            _losses(section),
+            _beside(section),
+            _thresholds(section),
+            _targets(section, comparison),
+            _starts(section),
+        )
         parts += [t for t in (*tables, _variance(section)) if t.row_count]
     parts += [Text(f"! {note}", style="yellow") for note in comparison.notes]
     return Group(*parts)
@@ -44,6 +50,29 @@ def _losses(section: Section) -> Table:
         quartiles = f"{r['q25']:.3g} .. {r['q75']:.3g}"
         table.add_row(*_head(r), str(r["n"]), _number(r["median"]), _interval(r), quartiles, mean, best, norm)
     return table
+
+
+def _beside(section: Section) -> Table:
+    """What the loss does not say of the points that were found; a row where it was noted."""
+    told = [m.partition(":")[2] for m in section.rows.measure.unique() if m.startswith("beside:")]
+    tests = {r["measure"]: r["estimate"] for r in _rows(section.rows[section.rows.measure.str.startswith("usual:")])}
+    heads = [f"{escape(name)} (test {_reported(name, tests.get(f'usual:{name}', math.nan))})" for name in told]
+    shell = f"|z| (shell {section.named['latent'] ** 0.5:.2g})"
+    table = _table("Beside the objective, medians", "start", "n", shell, "|mu(x) - z|", "distinct", *heads)
+    table.caption = (
+        "Shell: sqrt(d), where the prior's mass is. x: the decoded image, binarised at 0.5. Distinct: share of images "
+        "x that differ" + ". Test: of test images" * bool(told) + "; valid: share" * ("valid" in told)
+    )
+    for r in _rows(section.of("distinct")):
+        key = r["model"], r["how"], r["start"]
+        norm, off = (_number(_of(section, m, key).get("median", math.nan)) for m in ("norm", "consistency"))
+        more = (_reported(name, _of(section, f"beside:{name}", key).get("estimate", math.nan)) for name in told)
+        table.add_row(*_head(r), str(r["n"]), norm, off, f"{r['estimate']:.0%}", *more)
+    return table
+
+
+def _reported(name: str, value: float) -> str:
+    return f"{value:.0%}" if name == "valid" and not math.isnan(value) else _number(value)
 
 
 def _thresholds(section: Section) -> Table:

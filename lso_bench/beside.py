@@ -1,0 +1,35 @@
+"""What is noted of a found point beside its score."""
+
+import hashlib
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench.space import Space
+from lso_bench.task import Task
+
+USUAL = 500  # test images on which what a task reports is taken, too
+
+
+@torch.no_grad()
+def noted(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor, "k *shape"]) -> list[dict[str, Any]]:
+    """`consistency`, `image` and `beside` of `lso_bench.record.Member`, for the codes z and their decoded images x.
+
+    The encoder is shown the image binarised at 0.5: it was trained on binary images, and a draw would add its chance.
+    """
+    binary = x > 0.5
+    off = (space.posterior(binary.float()).mean - z).norm(dim=-1).tolist()
+    names = [hashlib.sha256(b.cpu().numpy().tobytes()).hexdigest()[:16] for b in binary]
+    told = {name: values[:, 0].tolist() for name, values in task.beside(x.unsqueeze(1)).items()}
+    each = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)] or [{} for _ in x]
+    return [{"consistency": c, "image": i, "beside": b} for c, i, b in zip(off, names, each, strict=True)]
+
+
+@torch.no_grad()
+def usual(task: Task, test: Float[Tensor, "t *shape"]) -> dict[str, float]:
+    """What a task reports beside the objective, of test images: the median, of `valid` the share."""
+    first = task.at(torch.zeros(1, dtype=torch.long, device=test.device))
+    found = first.beside(test[None, :USUAL])
+    return {name: (v.mean() if name == "valid" else v.median()).item() for name, v in found.items()}

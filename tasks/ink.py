@@ -1,0 +1,23 @@
+"""How much of the page is inked."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench import Task
+
+
+@dataclass(frozen=True)
+class Ink(Task):
+    """Minus the distance of the inked share of the page to `target`.
+
+    Every image whose mean brightness is `target` reaches the optimum, 0. Source: ours, the simplest there is.
+    """
+
+    target: float = 0.15  # share of the page, in [0, 1]
+    data: str = "glyphs"
+    optimum = 0.0
+
+    def score(self, x: Float[Tensor, "k n 1 h w"]) -> Float[Tensor, "k n"]:
+        return -(x.mean(dim=(-3, -2, -1)) - self.target).abs()

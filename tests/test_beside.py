@@ -1,0 +1,165 @@
+"""What is noted of a found point beside its score: measured, kept, compared, shown."""
+
+import io
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import random_vae
+from made import measures, one, searched
+from rich.console import Console
+
+from lso_bench.beside import noted, usual
+from lso_bench.report import export, gallery, tables
+from lso_bench.run import run
+from lso_bench.space import Space
+from lso_bench.spec import Spec
+from lso_bench.store import Store
+from tasks.ink import Ink
+from vae.checkpoint import save_model, sha256
+from vae.data import load
+from vae.networks import Architecture
+from vae.zoo import Model
+
+PLAIN = Architecture(latent=4, encoder=2, hidden=8, channels=2, kernels=())
+DARK = '''"""Ink, with what is dark told beside."""
+
+from dataclasses import dataclass
+
+from tasks.ink import Ink
+
+
+@dataclass(frozen=True)
+class Dark(Ink):
+    """Ink, and its share beside it."""
+
+    def beside(self, x):
+        share = x.mean((-3, -2, -1))
+        return {"share": share, "valid": (share > 0.5).float()}
+'''
+
+
+@pytest.fixture
+def record(tmp_path):
+    """A short run of a task that reports something, in a tiny decoder that sees the code alone."""
+    (tmp_path / "dark.py").write_text(DARK)
+    path = tmp_path / "model.safetensors"
+    save_model(path, random_vae(PLAIN), {"made": "by a test"})
+    model, how = Model("vae", "glyphs", "conv", 4), {"max_steps": 5, "budget": 5, "thresholds": ()}
+    task, starts = f"{tmp_path}/dark.py:target=0.3,data=glyphs", ("random", "origin")
+    return run(Spec(model, sha256(path), task, "sobol", decoding="mean", region="box:1", starts=starts, **how), path)
+
+
+def test_run_notes_how_far_the_encoder_finds_the_point_from_where_it_is(record):
+    vae, z = random_vae(PLAIN), record.tensors["z"]
+    image = (vae.decode(z).mean > 0.5).float()
+    wanted = (vae.encode(image).mean - z).square().sum(-1).sqrt()
+    torch.testing.assert_close(torch.tensor([m.consistency for m in record.members]), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_run_notes_what_the_task_reports_of_the_image_that_was_found(record):
+    share = random_vae(PLAIN).decode(record.tensors["z"]).mean.mean((-3, -2, -1))
+    torch.testing.assert_close(torch.tensor([m.beside["share"] for m in record.members]), share, rtol=1e-4, atol=1e-4)
+    assert [m.beside["valid"] for m in record.members] == (share > 0.5).float().tolist()
+
+
+def test_run_takes_the_same_of_test_images(record):
+    test = load("glyphs").test[:500]
+    assert record.usual == {"share": pytest.approx(test.mean((1, 2, 3)).median().item()), "valid": 0.0}
+
+
+def test_images_count_as_equal_where_their_ink_is():
+    x = torch.tensor([0.1, 0.4, 0.6, 0.9]).view(4, 1, 1, 1).expand(-1, 1, 28, 28)
+    space = Space(random_vae(PLAIN), "mean")
+    a, b, c, d = (n["image"] for n in noted(space, Ink(), torch.zeros(4, 4), x))
+    assert a == b != c == d and len(a) == 16
+
+
+def test_task_that_reports_nothing_has_nothing_beside():
+    found = noted(Space(random_vae(PLAIN), "mean"), Ink(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
+    assert [n["beside"] for n in found] == [{}, {}] and usual(Ink(), torch.rand(3, 1, 28, 28)) == {}
+
+
+def test_what_was_noted_is_kept(record, tmp_path):
+    spoilt = replace(record.members[0], beside={"share": math.nan, "valid": 1.0})
+    store = Store(tmp_path / "r")
+    store.add(replace(record, members=[spoilt, *record.members[1:]]))
+    (back,) = store
+    assert back.usual == record.usual and back.members[1:] == record.members[1:]
+    assert math.isnan(back.members[0].beside["share"]) and back.members[0].image == spoilt.image
+
+
+def test_results_from_before_are_read_and_shown_as_they_were(record, tmp_path):
+    store = Store(tmp_path / "r")
+    store.add(record)
+    (file,) = (tmp_path / "r").glob("runs/*/*/result.json")
+    raw = json.loads(file.read_text())
+    del raw["usual"]
+    for member in raw["members"]:
+        del member["consistency"], member["image"], member["beside"]
+    file.write_text(json.dumps(raw))
+    (back,) = store
+    assert not store.skipped and back.members == [replace(m, **NOTHING) for m in record.members]
+    assert "Beside the objective" not in shown(measures(replace(record, members=back.members, usual={})))
+
+
+NOTHING = {"consistency": math.nan, "image": "", "beside": {}}
+
+
+def beside(model="vae", seed=0, images="abca"):
+    """Four searches, of whose images two are the same."""
+    given = searched({"random": [[9.0, 1.0]] * 4}, init=seed, model=Model(model, "omniglot"))
+    members = [
+        replace(m, consistency=float(i), image=images[i], beside={"fine": 10.0 * i, "valid": float(i > 0)})
+        for i, m in enumerate(given.members)
+    ]
+    return replace(given, members=members, usual={"fine": 12.5, "valid": 0.99})
+
+
+def test_medians_and_shares_are_measured_as_the_rest():
+    found = measures(beside())
+    assert one(found, "consistency", "random")["median"] == 1.5
+    assert one(found, "beside:fine", "random").estimate == 15.0
+    assert one(found, "beside:valid", "random").estimate == 0.75
+    assert one(found, "distinct", "random").estimate == 0.75
+    assert found.measures.set_index("measure").estimate["usual:fine"] == 12.5
+
+
+def test_images_of_several_runs_in_one_model_are_told_apart_together():
+    assert one(measures(beside(), beside(seed=1)), "distinct", "random").estimate == 3 / 8
+    assert one(measures(beside(), beside(seed=1, images="wxyz")), "distinct", "random").estimate == 7 / 8
+
+
+def test_runs_without_what_others_have_are_compared_with_them():
+    bare = searched({"random": [[9.0, 1.0]] * 4}, model=Model("nevae_se", "omniglot"))
+    found = measures(beside(), bare)
+    assert set(found.measures[found.measures.measure == "consistency"].model) == {"vae"}
+    assert "Beside the objective" in shown(found)
+
+
+def test_table_has_the_shell_and_the_test_images_beside():
+    text = shown(measures(beside()))
+    for said in ("|z| (shell 5.7)", "|mu(x) - z|", "fine (test 12.5)", "valid (test 99%)", "75%"):
+        assert said in text
+    rows = json.loads(export.as_json(measures(beside())))["measures"]
+    assert {"consistency", "distinct", "beside:fine", "usual:fine"} <= {r["measure"] for r in rows}
+    assert "beside:valid" in export.as_csv(measures(beside()))
+
+
+def test_best_of_each_searcher_is_drawn(record, tmp_path):
+    store = Store(tmp_path / "r")
+    store.add(record)
+    (path,) = gallery._found(store, [record])
+    assert path.name.startswith("found-dark.py-vae") and path.read_bytes().startswith(b"\x89PNG")
+    image, score = gallery._best(store, [record])["vae", "sobol"]
+    best = max(record.members, key=lambda m: -m.loss)
+    assert score == pytest.approx(-best.loss)
+    assert torch.equal(image, record.tensors["decoded"][record.members.index(best)])
+
+
+def shown(found):
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(tables.terminal(found))
+    return console.export_text()

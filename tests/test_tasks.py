@@ -1,0 +1,129 @@
+"""What the built-in tasks score, against closed forms; the contract that all tasks keep is in test_plugins."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import squares
+
+import tasks
+from lso_bench import classifier, density, plugins, study
+from lso_bench.errors import UsageError
+from tasks.digit_score import DigitScore
+from tasks.ink import Ink
+from tasks.match_classifier import MatchClassifier
+from tasks.strokes import Strokes
+from tasks.symmetry import Symmetry
+
+
+def page(*boxes):
+    """One sample of one problem: white, with filled boxes (top, bottom, left, right); (1, 1, 1, 28, 28)."""
+    x = torch.zeros(1, 1, 1, 28, 28)
+    for top, bottom, left, right in boxes:
+        x[..., top:bottom, left:right] = 1
+    return x
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.15, 1.0])
+def test_ink_falls_by_as_much_as_the_share_is_off(share):
+    grey = torch.full((1, 1, 1, 28, 28), share)
+    assert Ink(target=0.15).score(grey).item() == pytest.approx(-abs(share - 0.15), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "score"),
+    [
+        (((2, 9, 10, 18),), 1.0),  # about the middle of the page
+        (((2, 9, 0, 4), (2, 9, 24, 28)), 1.0),
+        (((2, 9, 0, 4),), 0.0),
+        ((), 0.0),
+        (((2, 4, 12, 20),), 1 / 3),  # columns 12 to 19, mirrored 8 to 15: 4 in both, 12 in either
+    ],
+)
+def test_symmetry_is_intersection_over_union(boxes, score):
+    assert Symmetry().score(page(*boxes)).item() == pytest.approx(score)
+
+
+def test_mirror_image_is_as_symmetric():
+    x = squares(20)[None]
+    assert torch.equal(Symmetry().score(x), Symmetry().score(x.flip(-1)))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "pieces"),
+    [((), 0), (((1, 3, 1, 3),), 1), (((1, 3, 1, 3), (5, 7, 5, 7)), 2), (((1, 3, 1, 3), (3, 5, 3, 5)), 1)],
+)
+def test_strokes_count_pieces_that_touch_at_corners_once(boxes, pieces):
+    assert Strokes(target=5).score(page(*boxes)).item() == pieces - 5
+    assert Strokes(target=pieces).score(page(*boxes)).item() == 0
+
+
+def test_pieces_of_two_pages_are_never_one():
+    both = torch.cat([page((0, 28, 5, 7)), page((0, 28, 5, 7))], 1)
+    assert Strokes(target=1).score(both).tolist() == [[0, 0]]
+
+
+def test_digit_score_weighs_every_digit_by_its_distance():
+    x = torch.rand(1, 6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([[2.718281828459045 ** (-2 * (i - j) ** 2) for j in range(10)] for i in range(10)])
+    scores = torch.stack([DigitScore(d).score(x) for d in range(10)], -1)
+    torch.testing.assert_close(scores, classifier("mnist")(x).softmax(-1) @ weights)
+
+
+@pytest.mark.parametrize("data", ["mnist", "omniglot"])
+def test_probabilities_of_all_classes_are_one(data):
+    x = torch.rand(2, 3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    each = [MatchClassifier(c, data).score(x) for c in classifier(data).classes]
+    torch.testing.assert_close(torch.stack(each).logsumexp(0), torch.zeros(2, 3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("data", ["mnist", "omniglot"])
+def test_density_of_noise_is_far_below_that_of_the_data(data):
+    x = torch.rand(1, 4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    found = MatchClassifier(classifier(data).classes[0], data).beside(x)
+    assert (found["log_density"] < 3 * density(data).ordinary).all() and not found["valid"].any()
+
+
+def test_class_that_is_not_there_is_named():
+    with pytest.raises(UsageError, match="no class 'Klingon' of omniglot; there are Alphabet_of_the_Magi"):
+        plugins.build("task", "match_classifier:data=omniglot,target=Klingon")
+
+
+@pytest.mark.parametrize("name", ["ink", "symmetry", "strokes"])
+@pytest.mark.parametrize("data", ["glyphs", "mnist", "omniglot"])
+def test_structure_scores_run_on_every_data_set(name, data):
+    assert plugins.build("task", f"{name}:data={data}").data == data
+
+
+def test_data_set_that_there_is_not_is_named():
+    with pytest.raises(UsageError, match=r"No data set 'mnits'.* Did you mean 'mnist'"):
+        study.plan(study.Grid(["vae"], ["ink:data=mnits"], ["sobol"], arch="conv"))
+
+
+FILES = sorted(p for p in Path(tasks.__path__[0]).glob("*.py") if p.stem != "__init__")
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines that hold code, imports and docstrings left out."""
+    tree = ast.parse(path.read_text())
+    left_out: set[int] = set()
+    for node in ast.walk(tree):
+        words = (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        )
+        if words or isinstance(node, ast.Import | ast.ImportFrom):
+            left_out |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(path.read_text().splitlines(), 1)
+    return sum(bool(line.strip()) and not line.strip().startswith("#") and i not in left_out for i, line in lines)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.stem in ("ink", "symmetry", "strokes", "digit_score")])
+def test_simple_task_is_no_longer_than_promised(path):
+    assert lines_of_code(path) <= 15
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_guide_gives_every_task_and_its_lines(path):
+    guide = (Path(__file__).parents[1] / "docs" / "tasks.md").read_text()
+    assert f"`tasks/{path.name}`, {lines_of_code(path)} lines" in guide

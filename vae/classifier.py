@@ -1,0 +1,50 @@
+"""A classifier of images, grey or binary."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from vae.data import binarise
+from vae.networks import halving_block
+
+BATCH = 500  # images measured at once
+SHIFT = 2  # pixels that a training image is moved by at most
+
+
+class Classifier(nn.Module):
+    """Images to the logits of their classes: three residual blocks that halve the image, then one linear layer."""
+
+    def __init__(self, classes: Sequence[str], size: int = 28):
+        super().__init__()
+        self.classes = tuple(classes)
+        side = -(-size // 8)
+        self.main = nn.Sequential(
+            halving_block(1, 16),
+            halving_block(16, 32),
+            halving_block(32, 48),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Linear(48 * side**2, len(self.classes)),
+        )
+
+    def forward(self, x: Float[Tensor, "*b 1 h w"]) -> Float[Tensor, "*b c"]:
+        return self.main(x.reshape(-1, *x.shape[-3:])).reshape(*x.shape[:-3], -1)
+
+    def loss(self, grey: UInt8[Tensor, "b 1 h w"], label: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+        """Cross entropy in nats, averaged over a training batch.
+
+        Every image is seen as a decoder may give it: by even chance as its grey levels or as a binary draw of them.
+        """
+        draw = torch.rand(len(grey), 1, 1, 1, device=grey.device) < 0.5
+        shift = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
+        x = torch.where(draw, binarise(grey), grey.float() / 255).roll(shift, (-2, -1))
+        return cross_entropy(self(x), label)
+
+    @torch.no_grad()
+    def measured(self, x: Float[Tensor, "n 1 h w"], label: Int[Tensor, " n"]) -> dict[str, float]:
+        """The share of `x` whose likeliest class is its own, and how many there are."""
+        found = torch.cat([self(part).argmax(-1) for part in x.split(BATCH)])
+        return {"accuracy": (found == label).double().mean().item(), "images": len(x)}
