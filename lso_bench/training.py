@@ -14,7 +14,7 @@ from lso_bench.progress import shown
 from vae import judges, training, zoo
 from vae.data import load
 from vae.job import Plan, command
-from vae.labels import READERS
+from vae.labels import labelled
 from vae.zoo import Model
 
 EPOCHS = {"paper": 100}  # by architecture; the others 30
@@ -75,8 +75,8 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
     """
     if kind not in judges.EPOCHS:
         raise unknown("judge", kind, list(judges.EPOCHS))
-    if kind == "classifier" and data not in READERS:
-        raise UsageError(f"Data set {data!r} has no labels for a classifier; there are those of {', '.join(READERS)}.")
+    if kind == "classifier" and data not in (known := labelled()):
+        raise UsageError(f"Data set {data!r} has no labels for a classifier; there are those of {', '.join(known)}.")
     judge = judges.Judge(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
     path = zoo.own_folder() / judge.file
     if path.exists():

@@ -12,6 +12,7 @@ from lso_bench import training
 from lso_bench.errors import UsageError
 from vae import data, judges
 from vae.checkpoint import read, write
+from vae.datasets import omniglot
 from vae.errors import UnusableError
 from vae.judges import Judge, classifier, density
 from vae.labels import Labels, load_labels
@@ -37,15 +38,15 @@ def test_labels_of_mnist_are_those_of_its_images():
 def test_labels_of_omniglot_are_the_folders_of_its_images():
     images, labels = data.load("omniglot", REAL), load_labels("omniglot", REAL)
     assert len(labels.classes) == 50 and labels.classes[0] == "Alphabet_of_the_Magi"
-    named = [d for part in ("background", "evaluation") for d in data._drawings(REAL / "omniglot-py", f"images_{part}")]
-    alphabet = {data._shrink(*d).tobytes(): d[0].split("/")[-3] for d in named[::40]}
+    named = [d for half in omniglot.HALVES for d in omniglot._drawings(REAL / "omniglot-py", half)]
+    alphabet = {omniglot._shrink(*d).tobytes(): d[0].split("/")[-3] for d in named[::40]}
     seen = {x.numpy().tobytes(): labels.classes[i] for x, i in zip(images.train, labels.train, strict=True)}
     both = alphabet.keys() & seen.keys()
     assert len(both) > 400 and all(alphabet[x] == seen[x] for x in both)
 
 
 def test_data_set_without_labels_is_named():
-    with pytest.raises(ValueError, match="'glyphs' has no labels; there are mnist, omniglot"):
+    with pytest.raises(ValueError, match="'glyphs' has no labels; there are those of mnist, omniglot"):
         load_labels("glyphs")
 
 

@@ -7,6 +7,7 @@ import torch
 
 from lso_bench.errors import UsageError
 from lso_bench.testing.case import BrokenPromiseError, Case
+from vae.errors import UnusableError
 from vae.settings import settings_of
 
 
@@ -40,7 +41,7 @@ def _matters(case: Case, name: str, value: object) -> bool:
         if (other.data, other.instances) != (case.bare.data, case.bare.instances):
             return True
         other = other.bind(case.test).at(case.rows)
-    except (ValueError, UsageError):
+    except (ValueError, UsageError, UnusableError):
         return True
     a, b = case.few.targets(), other.targets()
     if a is not None and b is not None and not torch.equal(a, b):

@@ -21,6 +21,7 @@ from torch import Tensor
 from vae.networks import Likelihood
 
 Split = tuple[Int[Tensor, " n"], Int[Tensor, " v"], Int[Tensor, " t"]]
+Classes = tuple[tuple[str, ...], Int[Tensor, " n"]]  # their names, and which of them each image is of
 
 
 class Source(ABC):
@@ -48,3 +49,11 @@ class Source(ABC):
         tenth = count // 10
         train, valid, test = torch.randperm(count, generator=dealt).split([count - 2 * tenth, tenth, tenth])
         return train, valid, test
+
+    def classes(self, folder: Path) -> Classes | None:
+        """What the images are of, in their order; None where nobody says (the default).
+
+        Raises:
+            UnusableError: files missing or damaged.
+        """
+        return None

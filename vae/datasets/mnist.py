@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vae.datasets import Source, Split
+from vae.datasets import Classes, Source, Split
 from vae.download import download
 from vae.errors import UnusableError
 
@@ -35,3 +35,15 @@ class MNIST(Source):
     def split(self, count: int, dealt: torch.Generator) -> Split:
         order = torch.randperm(60_000, generator=dealt)
         return order[:55_000], order[55_000:], torch.arange(60_000, count)
+
+    def classes(self, folder: Path) -> Classes:
+        """The digits."""
+        raw = folder / "MNIST" / "raw"
+        try:
+            parts = [np.fromfile(raw / f"{part}-labels-idx1-ubyte", np.uint8)[8:] for part in ("train", "t10k")]
+        except OSError as error:
+            why = error.strerror
+            raise UnusableError(f"No labels of MNIST in {raw} ({why}); delete it to download it again.") from error
+        if [p.size for p in parts] != [60_000, 10_000] or max(p.max() for p in parts) > 9:
+            raise UnusableError(f"The labels of MNIST in {raw} are damaged; delete it to download it again.")
+        return tuple(map(str, range(10))), torch.from_numpy(np.concatenate(parts)).long()

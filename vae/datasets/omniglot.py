@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vae.cache import cached
-from vae.datasets import Source, Split
+from vae.datasets import Classes, Source, Split
 from vae.download import download
 from vae.errors import UnusableError
+
+HALVES = ("images_background", "images_evaluation")
 
 
 @dataclass(frozen=True)
@@ -34,30 +36,47 @@ class Omniglot(Source):
         train, valid, test = torch.randperm(count, generator=dealt).tensor_split([23_000, 24_345])
         return train, valid, test
 
+    def classes(self, folder: Path) -> Classes:
+        """The 50 alphabets, in the order of the archives' folders."""
+        try:
+            of = [Path(name).parts[-3] for half in HALVES for name in _names(folder / "omniglot-py", half)]
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UnusableError(f"No names of Omniglot's drawings in {folder} ({error}); delete it there.") from error
+        names = tuple(dict.fromkeys(of))
+        if (len(of), len(names)) != (32_460, 50):
+            raise UnusableError(f"Omniglot in {folder} is incomplete: {len(of):,} drawings of {len(names)} alphabets.")
+        number = {alphabet: i for i, alphabet in enumerate(names)}
+        return names, torch.tensor([number[alphabet] for alphabet in of])
+
 
 def _read(folder: Path) -> NDArray[np.uint8]:
-    sets = ("images_background", "images_evaluation")
-    if not all((folder / s).is_dir() or (folder / f"{s}.zip").is_file() for s in sets):
+    if not all((folder / half).is_dir() or (folder / f"{half}.zip").is_file() for half in HALVES):
         _download(folder.parent)
-    images = [_shrink(path, png) for s in sets for path, png in _drawings(folder, s)]
+    images = [_shrink(path, png) for half in HALVES for path, png in _drawings(folder, half)]
     if len(images) != 32_460:
         raise UnusableError(f"Omniglot in {folder} is incomplete: wanted 32,460 drawings, got {len(images):,}.")
     return np.stack(images)
 
 
-def _drawings(folder: Path, part: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each PNG of one half of Omniglot, by name, from its folder or else its archive."""
-    if (folder / part).is_dir():
-        for path in sorted((folder / part).rglob("*.png"), key=lambda p: p.relative_to(folder).as_posix()):
-            yield str(path), path.read_bytes()
+def _drawings(folder: Path, half: str) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each PNG of one half, from its folder or else its archive."""
+    if (folder / half).is_dir():
+        yield from ((str(folder / name), (folder / name).read_bytes()) for name in _names(folder, half))
         return
-    archive = folder / f"{part}.zip"
+    archive = folder / f"{half}.zip"
     try:
         with zipfile.ZipFile(archive) as z:
-            for name in sorted(n for n in z.namelist() if n.endswith(".png")):
-                yield f"{archive}:{name}", z.read(name)
+            yield from ((f"{archive}:{name}", z.read(name)) for name in _names(folder, half))
     except (zipfile.BadZipFile, zlib.error) as error:
         raise UnusableError(f"{archive} is damaged ({error}); delete it to download it again.") from error
+
+
+def _names(folder: Path, half: str) -> list[str]:
+    """The paths of the PNGs of one half, in their order."""
+    if (folder / half).is_dir():
+        return sorted(p.relative_to(folder).as_posix() for p in (folder / half).rglob("*.png"))
+    with zipfile.ZipFile(folder / f"{half}.zip") as z:
+        return sorted(n for n in z.namelist() if n.endswith(".png"))
 
 
 def _shrink(path: str, png: bytes) -> NDArray[np.uint8]:
