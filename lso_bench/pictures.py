@@ -61,10 +61,10 @@ def curves(path: Path, records: Sequence[Record], traces: Sequence[pd.DataFrame]
     for r, trace in zip(records, traces, strict=True):
         for style, start in zip(("-", "--", ":", "-."), r.spec.starts, strict=False):
             own = trace[(trace.start == start) & (trace.step > 0)].groupby("step").loss
-            q = own.quantile([0.25, 0.5, 0.75]).unstack()
+            low, median, high = (own.quantile(q) for q in (0.25, 0.5, 0.75))  # none where all ended at once
             colour = colour_of(r.spec.model.name)
-            axis.plot(q.index, q[0.5], style, color=colour, label=f"{r.spec.model.name}, from {start}")
-            axis.fill_between(q.index, q[0.25], q[0.75], color=colour, alpha=0.1, linewidth=0)
+            axis.plot(median.index, median, style, color=colour, label=f"{r.spec.model.name}, from {start}")
+            axis.fill_between(median.index, low, high, color=colour, alpha=0.1, linewidth=0)
     task, n = records[0].spec.task.partition(":")[0], len({m.instance for m in records[0].members})
     axis.set(xlabel="step", ylabel="loss (minus the score)", xscale="log")
     axis.set_title(f"{task}: median and quartiles of {n} instances", fontsize=10)

@@ -26,7 +26,7 @@ def pictures(
     Of several seeds the first is drawn. `checkpoints`: the weights of each run, by key; `comparison`: of these records.
     """
     written = []
-    usable = sorted((r for r in records if r.members), key=_of)
+    usable = sorted((r for r in records if any(m.steps for m in r.members)), key=_of)  # some go wrong at once
     for (task, searcher), same in groupby(usable, key=_of):
         first = {r.spec.model: r for r in sorted(same, key=lambda r: r.spec.seeds.init, reverse=True)}
         runs = sorted(first.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))

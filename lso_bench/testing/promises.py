@@ -74,16 +74,16 @@ def _finite(case: Case) -> None:
 def _batch_independence(case: Case) -> None:
     """A score does not depend on what stands beside it, along either dimension."""
     mirrored = case.score(case.few, case.x.flip(1)[:, :-1]).flip(1)
-    _same(case, case.y[:, 1:], mirrored, "in another order")
+    _same(case.y[:, 1:], mirrored, "in another order")
     turned = case.score(case.at(case.rows.flip(0)), case.x.flip(0)).flip(0)
-    _same(case, case.y, turned, "with the problems in another order")
+    _same(case.y, turned, "with the problems in another order")
     for i in range(len(case.rows)):
         alone = case.at(case.rows[i : i + 1])
         for j in range(0, case.x.shape[1], 4):
-            _same(case, case.y[i : i + 1, j : j + 1], case.score(alone, case.x[i : i + 1, j : j + 1]), "alone")
+            _same(case.y[i : i + 1, j : j + 1], case.score(alone, case.x[i : i + 1, j : j + 1]), "alone")
 
 
-def _same(case: Case, y: Float[Tensor, "k n"], other: Float[Tensor, "k n"], how: str) -> None:
+def _same(y: Float[Tensor, "k n"], other: Float[Tensor, "k n"], how: str) -> None:
     if not near(y, other).all():
         raise BrokenPromiseError(
             f"wanted each sample scored on its own, got {pair(y, other)} for one {how}; "
