@@ -112,6 +112,14 @@ def test_area_is_the_sum_of_pixels_and_a_white_page_is_the_optimum(rounded, area
     assert task.score(x).tolist() == [[area, task.optimum]] and task.differentiable is not rounded
 
 
+def test_shipped_model_of_shapes_is_searched_for_area(tmp_path):
+    grid = Grid(["vae"], ["shapes_area"], ["cmaes"], arch="conv:encoder=8,channels=8", latent=2)
+    (record,) = execute(plan(grid, Protocol(budget=150)), Store(tmp_path / "results"))
+    (found,), decoded = record.members, record.tensors["decoded"]
+    assert decoded.shape == (1, 1, 64, 64) and 300 < -found.best < 500
+    assert decoded.double().sum().item() / 255 == pytest.approx(-found.best, abs=8)  # 4096 pixels, rounded to bytes
+
+
 BLOBS = '''"""Blobs, 28 x 28: one soft round spot each."""
 
 from dataclasses import dataclass
