@@ -158,7 +158,7 @@ def train_judge(
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model that tasks judge images by. Tasks use those that ship, so that scores compare."""
+    """Train a model that tasks judge images by; interrupted, it begins anew. Tasks use those that ship."""
     from lso_bench import training
     from lso_bench.study import check_data
 

@@ -42,9 +42,7 @@ class Record:
     error: str | None = None
     joint: dict[str, list[int | None]] = field(default_factory=dict)  # by start: the step at which the mean over its
     # problems met each threshold; None: not as long as all of them were there
-    usual: dict[str, float] = field(
-        default_factory=dict
-    )  # what the task reports of test images: median, `valid`: share
+    usual: dict[str, float] = field(default_factory=dict)  # `beside` of test images: medians, of `valid` the share
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
     tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets, uint8

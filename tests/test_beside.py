@@ -159,6 +159,14 @@ def test_best_of_each_searcher_is_drawn(record, tmp_path):
     assert torch.equal(image, record.tensors["decoded"][record.members.index(best)])
 
 
+def test_run_of_one_evaluation_is_drawn_without_a_curve(record, tmp_path):
+    first = replace(record, trace=record.trace[record.trace.step == 0], costs=record.costs[record.costs.step == 0])
+    store = Store(tmp_path / "r")
+    store.add(first)
+    drawn = gallery.pictures(store, [first], {first.spec.key: tmp_path / "model.safetensors"}, measures(first))
+    assert {p.name.partition("-")[0] for p in drawn} >= {"found"} and not [p for p in drawn if "curves" in p.name]
+
+
 def shown(found):
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(tables.terminal(found))

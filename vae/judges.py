@@ -149,7 +149,7 @@ def density(data: str, device: str | torch.device = "cpu") -> Density:
 
 def _shipped(kind: str, data: str) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
     """One's own would judge otherwise than everyone else's, so only what ships is used."""
-    there = sorted(p.name.partition("-")[0] for p in zoo.SHIPPED.glob(f"*-{kind}.safetensors"))
+    there = sorted(p.name.removesuffix(f"-{kind}.safetensors") for p in zoo.SHIPPED.glob(f"*-{kind}.safetensors"))
     if data not in there:
         raise UnusableError(f"No {kind} of {data!r} ships; there are those of {', '.join(there)}.")
     path = zoo.SHIPPED / f"{data}-{kind}.safetensors"

@@ -36,7 +36,8 @@ def pictures(
         if "targets" in tensors[0]:
             written.append(draw.reconstructions(store.folder / "pictures" / f"images-{file}", runs, tensors))
         traces = [store.trace(r.spec) for r in runs]
-        written.append(draw.curves(store.folder / "pictures" / f"curves-{file}", runs, traces))
+        if all((t.step > 0).any() for t in traces):  # one evaluation is no curve
+            written.append(draw.curves(store.folder / "pictures" / f"curves-{file}", runs, traces))
         if bars := _activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file}", bars))
     return [*written, *_found(store, usable), *figures(comparison, store.folder / "pictures")]
