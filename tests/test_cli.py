@@ -172,7 +172,18 @@ def test_signal_ends_it_with_its_status_and_how_to_go_on(checkpoint, tmp_path, n
     assert "Traceback" not in errors and not list(tmp_path.glob("results/runs/*/*"))
 
 
-COMMANDS = "run train train-judge evaluate compare reproduce traverse list new-task check-task".split()
+COMMANDS = [
+    "run",
+    "train",
+    "train-judge",
+    "evaluate",
+    "compare",
+    "reproduce",
+    "traverse",
+    "list",
+    "new-task",
+    "check-task",
+]
 
 
 @pytest.mark.parametrize("command", [(), *((c,) for c in COMMANDS)])
