@@ -18,13 +18,22 @@ def noted(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor, "k
     """`consistency`, `image` and `beside` of `lso_bench.record.Member`, for the codes z and their decoded images x.
 
     The encoder is shown the image binarised at 0.5: it was trained on binary images, and a draw would add its chance.
+
+    Raises:
+        ValueError: the task reports something in another shape.
     """
     binary = x > 0.5
     off = (space.posterior(binary.float()).mean - z).norm(dim=-1).tolist()
     names = [hashlib.sha256(b.cpu().numpy().tobytes()).hexdigest()[:16] for b in binary]
-    told = {name: values[:, 0].tolist() for name, values in task.beside(x.unsqueeze(1)).items()}
+    told = {name: _checked(name, values, len(x)) for name, values in task.beside(x.unsqueeze(1)).items()}
     each = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)] or [{} for _ in x]
     return [{"consistency": c, "image": i, "beside": b} for c, i, b in zip(off, names, each, strict=True)]
+
+
+def _checked(name: str, values: Tensor, k: int) -> list[float]:
+    if values.shape != (k, 1):
+        raise ValueError(f"the task's beside() gives {name!r} in shape {tuple(values.shape)}; wanted ({k}, 1)")
+    return values[:, 0].tolist()
 
 
 @torch.no_grad()

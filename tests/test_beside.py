@@ -82,6 +82,18 @@ def test_task_that_reports_nothing_has_nothing_beside():
     assert [n["beside"] for n in found] == [{}, {}] and usual(Ink(), torch.rand(3, 1, 28, 28)) == {}
 
 
+class Flat(Ink):
+    """Reports one number for all."""
+
+    def beside(self, x):
+        return {"share": x.mean((-3, -2, -1))[0]}
+
+
+def test_report_in_another_shape_is_told_what_was_wanted():
+    with pytest.raises(ValueError, match=r"'share' in shape \(1,\); wanted \(2, 1\)"):
+        noted(Space(random_vae(PLAIN), "mean"), Flat(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
+
+
 def test_what_was_noted_is_kept(record, tmp_path):
     spoilt = replace(record.members[0], beside={"share": math.nan, "valid": 1.0})
     store = Store(tmp_path / "r")
