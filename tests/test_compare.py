@@ -163,6 +163,14 @@ def test_json_has_null_where_most_were_censored():
     assert row["median"] is None and row["censored"] == 15
 
 
+def test_losses_that_are_all_the_same_have_no_shares_of_variance():
+    same = [replace(r, members=[replace(m, loss=10.0) for m in r.members]) for r in (run(), run(seed=1))]
+    console = Console(width=300, record=True, file=io.StringIO())
+    console.print(tables.terminal(measures(*same)))
+    text = console.export_text()
+    assert "nothing varies" in text and "nan" not in text and "()" not in text
+
+
 def test_hostile_names_are_neutral_in_tables_and_csv():
     found = measures(run(model=Model("=cmd|' /C calc'!A0", "omniglot"), task="[red]x"))
     assert "\n=cmd" not in export.as_csv(found) and "'=cmd" in export.as_csv(found)

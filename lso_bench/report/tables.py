@@ -163,7 +163,10 @@ def _factor(section: Section, factor: str, of: tuple[str, str]) -> str:
         return "-"
     if math.isnan(found["estimate"]):
         return "one level" if found["n"] == 1 else "-"
-    return f"{share['estimate']:.2%} ({_interval(share, '.2%')}); {_number(math.sqrt(found['estimate']))}"
+    if math.isnan(share["estimate"]):
+        return "nothing varies"
+    within = _interval(share, ".2%")
+    return f"{share['estimate']:.2%}{f' ({within})' if within else ''}; {_number(math.sqrt(found['estimate']))}"
 
 
 def _of(section: Section, measure: str, key: tuple[str, ...]) -> dict[str, Any]:
