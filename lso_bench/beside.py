@@ -17,13 +17,14 @@ USUAL = 500  # test images on which what a task reports is taken, too
 def noted(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor, "k *shape"]) -> list[dict[str, Any]]:
     """`consistency`, `image` and `beside` of `lso_bench.record.Member`, for the codes z and their decoded images x.
 
-    The encoder is shown the image binarised at 0.5: it was trained on binary images, and a draw would add its chance.
+    An encoder that was trained on binary images is shown the image binarised at 0.5: a draw would add its chance.
 
     Raises:
         ValueError: the task reports something in another shape.
     """
     binary = x > 0.5
-    off = (space.posterior(binary.float()).mean - z).norm(dim=-1).tolist()
+    seen = binary.float() if space.vae.arch.likelihood == "bernoulli" else x
+    off = (space.posterior(seen).mean - z).norm(dim=-1).tolist()
     names = [hashlib.sha256(b.cpu().numpy().tobytes()).hexdigest()[:16] for b in binary]
     told = {name: _checked(name, values, len(x)) for name, values in task.beside(x.unsqueeze(1)).items()}
     each = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)] or [{} for _ in x]

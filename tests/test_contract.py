@@ -111,6 +111,16 @@ BROKEN = {
         "above the stated -0.03, got .* for an image that its gradient leads to",
         {"optimum"},
     ),
+    "beside": (
+        INK + "\n    def beside(self, x):\n        return {'ink': x.flatten(1).mean(1)}\n",
+        r"wanted 'ink' of each sample, a tensor of shape \(4, \d+\), got \(4,\)",
+        {"beside"},
+    ),
+    "beside ranked": (
+        INK + "\n    def beside(self, x):\n        return {'rank': x.flatten(2).sum(-1).argsort(1).argsort(1)}\n",
+        "wanted 'rank' of each sample on its own",
+        {"beside"},
+    ),
     "no number": (INK.replace("optimum = 0.0", "optimum = 'best'"), "wanted a number, got 'best'", {"optimum"}),
     "cut off": (
         with_score(DISTANCE, "return y.detach()"),

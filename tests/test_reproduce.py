@@ -20,6 +20,12 @@ from vae.zoo import Model
 N = 400
 
 
+@pytest.fixture(autouse=True)
+def nothing_ships(monkeypatch, tmp_path):
+    """Only what a test itself leaves is trained."""
+    monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "shipped")
+
+
 def measured(name: str, offset: float, au: int = 6, noise: float = 1.0, seed: int = 0) -> Measured:
     """As if `name` had been measured: its MI that much above a common value of each image, and some noise."""
     rng = torch.Generator().manual_seed(seed)

@@ -219,6 +219,21 @@ def _worker(case: Case) -> None:
         )
 
 
+def _beside(case: Case) -> None:
+    """What is reported beside the score is a number of each sample alone."""
+    wanted, one, x = tuple(case.x.shape[:2]), case.at(case.rows[:1]), case.x[:1]
+    for name, values in case.few.beside(case.x.clone()).items():
+        if not isinstance(values, Tensor) or tuple(values.shape) != wanted:
+            got = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
+            raise BrokenPromiseError(f"wanted {name!r} of each sample, a tensor of shape {wanted}, got {got}")
+        alone = torch.cat([one.beside(x[:, j : j + 1].clone())[name] for j in range(0, wanted[1], 8)], 1).double()
+        if not near(some := values[:1, ::8].double(), alone).all():
+            raise BrokenPromiseError(
+                f"wanted {name!r} of each sample on its own, got {pair(some, alone)} for one alone; "
+                "let nothing be averaged, ranked or normalised over the first two dimensions"
+            )
+
+
 def _description(case: Case) -> None:
     cls = type(case.bare)
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):  # what dataclass writes
@@ -241,6 +256,9 @@ PROMISES = (
     Promise("gradients", "finite ones reach the samples", _gradients, made=lambda task: task.differentiable),
     Promise("targets", "one sample for each instance", _targets_fit, made=lambda task: task.has_targets),
     Promise("settings", "every one changes something", check_settings, made=lambda task: bool(settings_of(task))),
+    Promise(
+        "beside", "one number of each sample alone", _beside, made=lambda task: type(task).beside is not Task.beside
+    ),
     Promise("worker", "goes to another process and scores the same there", _worker),
     Promise("description", "a docstring that says what is good", _description),
 )
