@@ -34,8 +34,10 @@ PROTOCOLS = {"quick": 300, "paper": 100_000}  # at most so many steps; the paper
 
 @app.command()
 def run(
-    model: Models,
-    task: Annotated[str, typer.Option(help="Names, separated by commas, or ./file.py.")],
+    context: typer.Context,
+    study: Annotated[Path | None, typer.Argument(help="A study file (TOML), instead of models, tasks and how.")] = None,
+    model: Annotated[str | None, typer.Option(help="Names, separated by commas; `lso-bench list models`.")] = None,
+    task: Annotated[str | None, typer.Option(help="Names, separated by commas, or ./file.py.")] = None,
     searcher: Annotated[str, typer.Option(help="Names, separated by commas.")] = "adam",
     starts: Annotated[
         str | None, typer.Option(help="random, encoder, other, origin, data; several codes: data:10.")
@@ -72,34 +74,12 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
-    from lso_bench import study
+    from lso_bench import study as studies
     from lso_bench.store import Store
 
-    if protocol not in PROTOCOLS:
-        raise unknown("protocol", protocol, list(PROTOCOLS))
-    grid = study.Grid(
-        models=_names("model", model),
-        tasks=_names("task", task),
-        searchers=_names("searcher", searcher),
-        seeds=_numbers("seed", seed),
-        search_seeds=_numbers("search-seed", search_seed) if search_seed else None,
-        train_seeds=_numbers("train-seed", train_seed),
-        regions=_names("region", region) if region else None,
-        arch=arch,
-        latent=latent,
-    )
-    how = study.Protocol(
-        starts=tuple(_names("starts", starts)) if starts else None,
-        decoding=decoding,
-        max_steps=max_steps or PROTOCOLS[protocol],
-        budget=budget,
-        seconds=seconds,
-        patience=patience,
-        joint=joint,
-    )
-    planned = study.plan(grid, how)
+    planned = studies.plan(*(_of_file(study, context) if study else _of_options(**context.params)))
     descents = [o for o, given in (("--max-steps", max_steps), ("--joint", joint)) if given]
-    for line in study.warnings(planned, descents):
+    for line in studies.warnings(planned, descents):
         _say(line)
     if dry_run:
         _dry_run(planned, results)
@@ -384,6 +364,41 @@ def main() -> None:
         if debug:
             raise
         sys.exit(_explain(error))
+
+
+def _of_file(path: Path, context: typer.Context) -> tuple:
+    """Grid and protocol of a study file, beside which the command line says only where and how to run it."""
+    from lso_bench import study_file
+
+    beside = ("study", "compile", "device", "results", "data_dir", "json", "quiet", "dry_run")
+    given = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
+    if odd := [f"--{k.replace('_', '-')}" for k in given if k not in beside]:
+        raise UsageError(f"With a study file, say {', '.join(odd)} in it.")
+    return study_file.read(path)
+
+
+def _of_options(model: str | None, task: str | None, protocol: str, **more) -> tuple:
+    """Grid and protocol of the options of `run`."""
+    from lso_bench import study
+
+    if not (model and task):
+        raise UsageError("Wanted --model and --task, or a study file; `lso-bench list tasks` shows what there is.")
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, list(PROTOCOLS))
+    grid = study.Grid(
+        models=_names("model", model),
+        tasks=_names("task", task),
+        searchers=_names("searcher", more["searcher"]),
+        seeds=_numbers("seed", more["seed"]),
+        search_seeds=_numbers("search-seed", more["search_seed"]) if more["search_seed"] else None,
+        train_seeds=_numbers("train-seed", more["train_seed"]),
+        regions=_names("region", more["region"]) if more["region"] else None,
+        arch=more["arch"],
+        latent=more["latent"],
+    )
+    how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "joint")}
+    starts = tuple(_names("starts", more["starts"])) if more["starts"] else None
+    return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or PROTOCOLS[protocol], **how)
 
 
 def _explain(error: Exception) -> int:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [  # each may import what stands after it, never what stands before
     ["cli"],
     ["catalogue", "example", "report", "testing", "traverse"],
-    ["latent_search"],
+    ["latent_search", "study_file"],
     ["reproduce"],
     ["evaluation", "training"],
     ["compare", "execute", "figures", "paper", "progress", "study"],

@@ -1,0 +1,125 @@
+"""A study file: the grid of models, tasks, searchers and seeds, and how every run is done, in TOML."""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lso_bench.errors import UsageError, unknown
+from lso_bench.study import Grid, Protocol
+
+Check = Callable[[Any], Any]  # what a setting says as the grid wants it; ValueError says what was wanted
+
+
+def read(path: Path) -> tuple[Grid, Protocol]:
+    """The grid and protocol of a file whose settings are the fields of `Grid` and `Protocol`.
+
+    A model, task or searcher is a text as on the command line (`"ink:target=0.3"`) or a table: its name, and its
+    settings beside it (`{name = "ink", target = 0.3}`).
+
+    Raises:
+        UsageError: no such file, no TOML, or a setting that there is not or that is of another kind.
+    """
+    raw = _toml(path)
+    for key in raw:
+        if key not in SETTINGS:
+            raise UsageError(f"{path}: {unknown('setting of a study', key, [*SETTINGS])}")
+    if missing := [key for key in ("models", "tasks") if key not in raw]:
+        raise UsageError(f'{path}: wanted {" and ".join(missing)}, got none; say {missing[0]} = ["name", ...].')
+    values = {key: _checked(path, key, value) for key, value in raw.items()}
+    grid, protocol = ({f.name: values[f.name] for f in fields(c) if f.name in values} for c in (Grid, Protocol))
+    return Grid(**grid), Protocol(**protocol)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"No study file {str(path)!r} ({error.strerror or error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is no TOML: {type(error).__name__}: {error}") from error
+
+
+def _checked(path: Path, key: str, value: object) -> Any:
+    try:
+        return SETTINGS[key](value)
+    except ValueError as error:
+        raise UsageError(f"{path}: {key}: wanted {error}, got {value!r}.") from error
+
+
+def _names(value: Any) -> list[str]:
+    """Names with their settings, as on the command line."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("a list of names or tables")
+    return [_name(v) for v in value]
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    if not (isinstance(value, dict) and isinstance(value.get("name"), str) and value["name"]):
+        raise ValueError("each of them a name, or a table with a name and settings")
+    settings = {k: v for k, v in value.items() if k != "name"}
+    for k, v in settings.items():
+        if not isinstance(v, str | int | float) or "," in str(v):
+            raise ValueError(f"{k} to be a number, true, false or a text without a comma")
+    written = ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in settings.items())
+    return f"{value['name']}:{written}" if written else value["name"]
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not (isinstance(value, list) and value and all(isinstance(v, str) for v in value)):
+        raise ValueError("a list of texts")
+    return tuple(value)
+
+
+def _seeds(value: Any) -> list[int]:
+    if not (isinstance(value, list) and value and all(type(v) is int and v >= 0 for v in value)):
+        raise ValueError("a list of whole numbers from 0 on")
+    return value
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError("a whole number from 1 on")
+    return value
+
+
+def _time(value: Any) -> float:
+    if type(value) not in (int, float) or not value > 0:
+        raise ValueError("a number above 0")
+    return float(value)
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+SETTINGS: dict[str, Check] = {
+    "models": _names,
+    "tasks": _names,
+    "searchers": _names,
+    "seeds": _seeds,
+    "search_seeds": _seeds,
+    "train_seeds": _seeds,
+    "regions": _words,
+    "arch": _word,
+    "latent": _count,
+    "starts": _words,
+    "decoding": _word,
+    "max_steps": _count,
+    "budget": _count,
+    "seconds": _time,
+    "patience": _count,
+    "check_every": _count,
+    "joint": _switch,
+}
