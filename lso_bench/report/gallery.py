@@ -90,7 +90,7 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
 def _file(section: Section) -> str:
     """No two sets of models and searchers share a file."""
     what = [section.title, *map(" ".join, section.lines()), *section.how.values()]
-    name = "".join(c if c.isalnum() or c in "._-" else "+" for c in section.named["task"].partition(":")[0][-60:])
+    name = "".join(c if c.isalnum() or c in "._-" else "+" for c in _short(section.named["task"])[-60:])
     return f"{name}-{hashlib.sha256(repr(what).encode()).hexdigest()[:6]}.png"
 
 
