@@ -191,6 +191,7 @@ def compare(
     targets: Annotated[
         str, typer.Option(help="Down to the lowest loss of all models (task), or of each (model).")
     ] = "task",
+    cost: Annotated[str, typer.Option(help="In the table of targets: steps, evaluations or seconds.")] = "evaluations",
     figures: Annotated[Path | None, typer.Option(help="Folder to draw the comparison into.")] = None,
 ) -> None:
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
@@ -204,7 +205,9 @@ def compare(
         raise UnusableError(f"No runs in {', '.join(map(str, folders))}; `lso-bench run` makes some.")
     if targets not in ("task", "model"):
         raise unknown("targets", targets, ["task", "model"])
-    found = _print_comparison(records, stores, json, csv, targets)
+    if cost not in (costs := ("steps", "evaluations", "seconds")):
+        raise unknown("cost", cost, list(costs))
+    found = _print_comparison(records, stores, json, csv, targets, cost)
     if figures:
         from lso_bench.report.gallery import figures as draw
 
@@ -447,7 +450,9 @@ def _chosen(store, keys: set[str]) -> list:
     return records
 
 
-def _print_comparison(records: list, stores: list, json: bool, csv: bool, targets: str = "task"):
+def _print_comparison(
+    records: list, stores: list, json: bool, csv: bool, targets: str = "task", cost: str = "evaluations"
+):
     from lso_bench.compare import compare as comparison_of
     from lso_bench.report import export, tables
 
@@ -457,7 +462,7 @@ def _print_comparison(records: list, stores: list, json: bool, csv: bool, target
     if json or csv:
         print(export.as_json(found) if json else export.as_csv(found))
     else:
-        _out().print(tables.terminal(found))
+        _out().print(tables.terminal(found, cost))
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made import SPEC, VERSIONS, measures, one
+from made import SPEC, VERSIONS, measures, one, searched
 from rich.console import Console
 
 from lso_bench.record import Member, Record
@@ -161,6 +161,17 @@ def test_json_has_null_where_most_were_censored():
     rows = json.loads(export.as_json(measures(run(slow=15))))["measures"]
     row = next(r for r in rows if r["measure"] == "iterations" and r["threshold"] == 0.5)
     assert row["median"] is None and row["censored"] == 15
+
+
+@pytest.mark.parametrize(
+    ("cost", "title", "first"), [("steps", "Steps", "3 / 3"), ("seconds", "Seconds (of", "1.5 / 1.5")]
+)
+def test_way_to_a_target_is_counted_as_asked(cost, title, first):
+    found = measures(searched({"random": [[9.0, 9.0, 9.0, 1.0]] * 3}))  # half a second a step
+    console = Console(width=300, record=True, file=io.StringIO())
+    console.print(tables.terminal(found, cost))
+    table = console.export_text().partition(f"{title}")[2]
+    assert "to a target loss" in table and first in table
 
 
 def test_losses_that_are_all_the_same_have_no_shares_of_variance():

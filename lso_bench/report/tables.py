@@ -20,8 +20,11 @@ FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
 LOWEST = {"task": "that any compared search reached", "model": "that any search in the same trained model reached"}
 
 
-def terminal(comparison: Comparison) -> RenderableType:
-    """For each task, architecture, decoding and device the tables of all models and searchers, then the notes."""
+def terminal(comparison: Comparison, cost: str = "evaluations") -> RenderableType:
+    """For each task, architecture, decoding and device the tables of all models and searchers, then the notes.
+
+    `cost`: in which of `lso_bench.convergence.COSTS` the way to a target is counted.
+    """
     parts: list[RenderableType] = []
     for section in sections(comparison):
         starts = ", ".join(section.of("loss").start.unique())
@@ -31,7 +34,7 @@ def terminal(comparison: Comparison) -> RenderableType:
             _losses(section),
             _beside(section),
             _thresholds(section),
-            _targets(section, comparison),
+            _targets(section, comparison, cost),
             _starts(section),
         )
         parts += [t for t in (*tables, _variance(section)) if t.row_count]
@@ -89,10 +92,11 @@ def _thresholds(section: Section) -> Table:
     return table
 
 
-def _targets(section: Section, comparison: Comparison) -> Table:
-    rows, times = section.of("evaluations"), section.of("aRT:evaluations")
+def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
+    rows, times = section.of(cost), section.of(f"aRT:{cost}")
     fractions = sorted(rows.target.unique(), reverse=True)
-    title = "Evaluations to a target loss: median / expected running time (all that was spent over the successes)"
+    counted = f"{cost.capitalize()}{' (of all problems of a run side by side)' * (cost == 'seconds')}"
+    title = f"{counted} to a target loss: median / expected running time (all that was spent over the successes)"
     table = _table(title, "start", *(f"{f:g}" for f in fractions), "reached")
     table.caption = (
         f"Targets: 0 is the lowest loss {LOWEST[comparison.targets]}, 1 that of random starts; for each instance. "
