@@ -31,15 +31,16 @@ def noted(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor, "k
     return [{"consistency": c, "image": i, "beside": b} for c, i, b in zip(off, names, each, strict=True)]
 
 
-def _checked(name: str, values: Tensor, k: int) -> list[float]:
-    if values.shape != (k, 1):
-        raise ValueError(f"the task's beside() gives {name!r} in shape {tuple(values.shape)}; wanted ({k}, 1)")
-    return values[:, 0].tolist()
+def _checked(name: str, values: object, k: int) -> list[float]:
+    if not isinstance(values, Tensor) or values.shape != (k, 1):
+        got = f"in shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"as {values!r}"
+        raise ValueError(f"the task's beside() gives {name!r} {got}; wanted ({k}, 1)")
+    return values[:, 0].double().tolist()
 
 
 @torch.no_grad()
 def usual(task: Task, test: Float[Tensor, "t *shape"]) -> dict[str, float]:
     """What a task reports beside the objective, of test images: the median, of `valid` the share."""
     first = task.at(torch.zeros(1, dtype=torch.long, device=test.device))
-    found = first.beside(test[None, :USUAL])
+    found = {name: v.double() for name, v in first.beside(test[None, :USUAL]).items()}
     return {name: (v.mean() if name == "valid" else v.median()).item() for name, v in found.items()}

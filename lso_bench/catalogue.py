@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from lso_bench import plugins
 from vae import data, zoo
+from vae.discovery import first_line
 
 
 def models() -> dict[str, str]:
     """Every model by name, what it minimises, and the data sets that a checkpoint is there for."""
-    listed = {n: (zoo.objective(n).__doc__ or "").strip().split("\n")[0] for n in zoo.NAMES}
+    listed = {n: first_line(type(zoo.objective(n))) for n in zoo.NAMES}
     offered = {n: f"from {e.value}" for n, e in zoo.offered().items()}
     return {n: f"{what} {_trained(n)}" for n, what in (listed | offered).items()}
 

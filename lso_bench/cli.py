@@ -77,8 +77,10 @@ def run(
     from lso_bench import study as studies
     from lso_bench.store import Store
 
-    planned = studies.plan(*(_of_file(study, context) if study else _of_options(**context.params)))
-    descents = [o for o, given in (("--max-steps", max_steps), ("--joint", joint)) if given]
+    grid, how = _of_file(study, context) if study else _of_options(**context.params)
+    planned = studies.plan(grid, how)
+    steps = how.max_steps != studies.Protocol.max_steps if study else max_steps
+    descents = [o for o, given in (("--max-steps", steps), ("--joint", how.joint)) if given]
     for line in studies.warnings(planned, descents):
         _say(line)
     if dry_run:
@@ -243,6 +245,8 @@ def reproduce(
     rows = _names("models", models) if models else ()
     wanted = again.Wanted(what, data, arch or ("paper" if on == "cuda" else "small"), rows, epochs, compile)
     again.check(wanted)
+    seeds = _numbers("seed", seed)
+    _check_search(what, data, searcher, seeds)
     for m in () if no_train else again.untrained(again.models_of(wanted)):
         _say(f"to train: {m.name}, d = {m.latent} ({m.arch}, {m.data})")
     if dry_run:
@@ -254,7 +258,7 @@ def reproduce(
         from lso_bench import latent_search
         from lso_bench.report import latent_search as report
 
-        runs = latent_search.planned(again.trained(wanted), _numbers("seed", seed), searcher)
+        runs = latent_search.planned(again.trained(wanted), seeds, searcher)
         todo = [] if no_train else [p for p in runs if p.spec not in store]
         _execute(todo, store, data_dir, on, quiet, compile)
         repeated = latent_search.repeated(runs, store)
@@ -399,6 +403,8 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
         arch=more["arch"],
         latent=more["latent"],
     )
+    if more["seconds"] == float("inf"):
+        raise UsageError("--seconds wants a finite number; without it there is no limit.")
     how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "joint")}
     starts = tuple(_names("starts", more["starts"])) if more["starts"] else None
     return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or PROTOCOLS[protocol], **how)
@@ -464,6 +470,16 @@ def _print_comparison(
     else:
         _out().print(tables.terminal(found, cost))
     return found
+
+
+def _check_search(what: str, data: str, searcher: str, seeds: list[int]) -> None:
+    """Refuse a search that cannot be run, and options of a search where there is none."""
+    from lso_bench import latent_search
+
+    if what == "search":
+        latent_search.check(data, searcher)
+    elif (searcher, seeds) != ("adam", [0]):
+        raise UsageError(f"--seed and --searcher belong to `reproduce search`; leave them out of {what}.")
 
 
 def _reproduced(rows, text, written: list[Path], json: bool) -> None:

@@ -65,7 +65,7 @@ def drive(
     found = _nothing_yet(spec, problem.starts)
     generator, y, spent = searcher.search(problem), None, 0
     for step in range(spec.max_steps + 1):
-        with clock("propose"), _named("searcher", searcher):
+        with clock("propose"), named("searcher", searcher):
             z = _asked(generator, y, problem.starts)
         n = _affordable(spec, z.shape[1], spent)
         _leave_finished(found, there, z, step)
@@ -143,7 +143,7 @@ def evaluate(
     with torch.set_grad_enabled(gradient):
         with clock("decode"):
             x = space.decode(z[there.problems, :n], there.problems)
-        with clock("score"), _named("task", there.task):
+        with clock("score"), named("task", there.task):
             y = _checked(there.task.score(x), x, gradient)
         if gradient:
             with clock("decode"):
@@ -152,7 +152,7 @@ def evaluate(
 
 
 @contextmanager
-def _named(kind: str, plugin: Task | Searcher) -> Iterator[None]:
+def named(kind: str, plugin: Task | Searcher) -> Iterator[None]:
     """Whatever a plugin raises, but for an error of ours, as one that names it."""
     try:
         yield

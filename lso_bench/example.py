@@ -39,7 +39,7 @@ def write(name: str, folder: Path) -> Path:
         UsageError: not a name for a task, or one that is taken, or the file is there, or its folder is not.
     """
     cls = "".join(part.capitalize() for part in name.split("_"))
-    if not name.isidentifier() or iskeyword(name) or name[0] == "_" or cls in TAKEN:
+    if not name.isidentifier() or iskeyword(name) or iskeyword(cls) or name[0] == "_" or cls in TAKEN:
         raise UsageError(f"No task can be called {name!r}; wanted a Python identifier, such as round_letters.")
     if name in names("task") or name in faults("task"):
         raise UsageError(f"There is a task {name!r} already (`lso-bench list tasks`); choose another name.")

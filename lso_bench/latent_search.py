@@ -10,8 +10,9 @@ import pandas as pd
 
 from lso_bench.bootstrap import order_statistics
 from lso_bench.compare import compare
-from lso_bench.errors import UnusableError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.paper import SECTION_5_4
+from lso_bench.plugins import build
 from lso_bench.record import Record
 from lso_bench.reproduce import SEARCHED
 from lso_bench.searches import Files, table
@@ -34,6 +35,17 @@ class Repeated:
     order: list[str]  # of the models by steps to threshold 0, pair by pair: a line each
     notes: list[str]
     command: str  # that makes the runs
+
+
+def check(data: str, searcher: str) -> None:
+    """Refuse what could only fail after hours of training.
+
+    Raises:
+        UsageError: no such task or searcher, or one that does not descend: its steps are no count of the paper's.
+    """
+    build("task", f"{data}50")
+    if not build("searcher", searcher).descends:
+        raise UsageError(f"Section 5.4 counts the steps of a descent; wanted adam or its like, got {searcher!r}.")
 
 
 def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam") -> list[Planned]:

@@ -11,7 +11,19 @@ from typing import Any, NamedTuple
 from lso_bench.errors import UsageError, unknown
 from lso_bench.search import Searcher
 from lso_bench.task import Task
-from vae.discovery import built, clashes, loaded, module_at, module_named, only_class, published, usable
+from vae.discovery import (
+    built,
+    clashes,
+    first_line,
+    hidden,
+    loaded,
+    made,
+    module_at,
+    module_named,
+    only_class,
+    published,
+    usable,
+)
 from vae.settings import settings_of, with_settings
 
 KINDS: dict[str, tuple[type, str]] = {"task": (Task, "tasks"), "searcher": (Searcher, "lso_bench.search")}
@@ -27,7 +39,7 @@ class _Plugin(NamedTuple):
 
 def names(kind: str) -> dict[str, str]:
     """Every "task" or "searcher" by name, each with the first line of its docstring and its settings."""
-    listed = {n: _first_line(p.cls) + _settings(p) for n, p in _in_folder(kind)[0].items()}
+    listed = {n: first_line(p.cls) + _settings(p) for n, p in _in_folder(kind)[0].items()}
     faulty = faults(kind)
     return listed | {n: f"from {e.value}" for n, e in published(_group(kind)).items() if n not in faulty}
 
@@ -35,8 +47,7 @@ def names(kind: str) -> dict[str, str]:
 def faults(kind: str) -> dict[str, str]:
     """What cannot be used, by name, and why: of the folder what is faulty, of entry points whose name is taken."""
     plugins, faulty = _in_folder(kind)
-    hidden = {n: f"{e.value} is hidden by ours" for n, e in published(_group(kind)).items() if n in plugins}
-    return hidden | clashes(_group(kind)) | faulty
+    return hidden(_group(kind), plugins.__contains__) | clashes(_group(kind)) | faulty
 
 
 def build(kind: str, text: str) -> Any:
@@ -47,7 +58,7 @@ def build(kind: str, text: str) -> Any:
     """
     name, _, settings = text.partition(":")
     try:
-        return with_settings(_made(kind, name), settings)
+        return made(lambda: with_settings(_made(kind, name), settings), name)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{kind.capitalize()} {text!r}: {error}") from error
 
@@ -120,7 +131,3 @@ def _group(kind: str) -> str:
 def _settings(plugin: _Plugin) -> str:
     values = settings_of(plugin.cls) | plugin.preset
     return "\n" + ", ".join(f"{k}={v}" for k, v in values.items()) if values else ""
-
-
-def _first_line(cls: type) -> str:
-    return (cls.__doc__ or "").strip().split("\n")[0]

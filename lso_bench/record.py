@@ -24,7 +24,7 @@ class Member:
     best: float  # the lowest loss that it has seen
     evaluations: int  # spent
     stopped: str  # why it ended: converged, finished, diverged, patience, budget, time, steps
-    consistency: float = math.nan  # |mu(x) - z| where it ended, x the decoded image binarised at 0.5; NaN: not noted
+    consistency: float = math.nan  # |mu(x) - z| where it ended, x the decoded image; NaN: not noted
     image: str = ""  # of x: 16 hexadecimal digits of its sha256, by which equal ones are told
     beside: dict[str, float] = field(default_factory=dict)  # what the task reports of the decoded image, by name
 

@@ -16,7 +16,7 @@ from lso_bench import plugins, region
 from lso_bench import starts as starts_of
 from lso_bench.beside import noted, usual
 from lso_bench.clock import Clock
-from lso_bench.drive import Progress, Search, drive
+from lso_bench.drive import Progress, Search, drive, named
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.record import Member, Record
 from lso_bench.search import Problem, Searcher
@@ -53,7 +53,8 @@ def run(
     task, searcher = plugins.build("task", spec.task), plugins.build("searcher", spec.searcher)
     check_fit(spec, task, searcher)
     data = load(task.data, data_dir)
-    task = task.bind(data.test.to(device))
+    with named("task", task):
+        task = task.bind(data.test.to(device))
     instances = torch.arange(task.instances).repeat(len(spec.starts))  # of each member
     task_of_all = task.at(instances.to(device))
     space = Space(vae.to(device), spec.decoding, task_of_all.targets(), spec.seeds.search, compile)
@@ -65,7 +66,8 @@ def run(
     counts = problem.counts | {"decodes": space.decodes}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
     record = _record(spec, task, space, instances, found, counts, seconds, hashes | _versions(device, compile), device)
-    return replace(record, usual=usual(task, data.test.to(device)))
+    with named("task", task):
+        return replace(record, usual=usual(task, data.test.to(device)))
 
 
 def _problem(spec: Spec, task: Task, space: Space, data: Dataset, device: str) -> Problem:
@@ -140,7 +142,8 @@ def _record(
     tensors = {"z": found.z, "z_met": found.thresholds.codes}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         x = space.decode(found.z.to(device).unsqueeze(1)).squeeze(1)
-        beside = noted(space, task.at(instances.to(device)), found.z.to(device), x)
+        with named("task", task):
+            beside = noted(space, task.at(instances.to(device)), found.z.to(device), x)
     tensors["decoded"] = _bytes(x)
     if (targets := task.targets()) is not None:
         tensors["targets"] = _bytes(targets)

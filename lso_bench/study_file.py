@@ -1,5 +1,6 @@
 """A study file: the grid of models, tasks, searchers and seeds, and how every run is done, in TOML."""
 
+import math
 import tomllib
 from collections.abc import Callable
 from dataclasses import fields
@@ -9,6 +10,7 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.study import Grid, Protocol
 
+LARGEST = 2**63 - 1  # seed that torch takes
 Check = Callable[[Any], Any]  # what a setting says as the grid wants it; ValueError says what was wanted
 
 
@@ -52,7 +54,7 @@ def _names(value: Any) -> list[str]:
     """Names with their settings, as on the command line."""
     if not isinstance(value, list) or not value:
         raise ValueError("a list of names or tables")
-    return [_name(v) for v in value]
+    return list(dict.fromkeys(map(_name, value)))
 
 
 def _name(value: Any) -> str:
@@ -71,13 +73,13 @@ def _name(value: Any) -> str:
 def _words(value: Any) -> tuple[str, ...]:
     if not (isinstance(value, list) and value and all(isinstance(v, str) for v in value)):
         raise ValueError("a list of texts")
-    return tuple(value)
+    return tuple(dict.fromkeys(value))
 
 
 def _seeds(value: Any) -> list[int]:
-    if not (isinstance(value, list) and value and all(type(v) is int and v >= 0 for v in value)):
-        raise ValueError("a list of whole numbers from 0 on")
-    return value
+    if not (isinstance(value, list) and value and all(type(v) is int and 0 <= v <= LARGEST for v in value)):
+        raise ValueError("a list of whole numbers from 0 on, below 2^63")
+    return list(dict.fromkeys(value))
 
 
 def _word(value: Any) -> str:
@@ -93,8 +95,8 @@ def _count(value: Any) -> int:
 
 
 def _time(value: Any) -> float:
-    if type(value) not in (int, float) or not value > 0:
-        raise ValueError("a number above 0")
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise ValueError("a finite number above 0")
     return float(value)
 
 

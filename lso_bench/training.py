@@ -12,7 +12,7 @@ from lso_bench import pictures
 from lso_bench.errors import UsageError, unknown
 from lso_bench.progress import shown
 from vae import judges, training, zoo
-from vae.data import load
+from vae.data import load, source
 from vae.job import Plan, command
 from vae.labels import labelled
 from vae.zoo import Model
@@ -77,6 +77,10 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
         raise unknown("judge", kind, list(judges.EPOCHS))
     if kind == "classifier" and data not in (known := labelled()):
         raise UsageError(f"Data set {data!r} has no labels for a classifier; there are those of {', '.join(known)}.")
+    if (images := source(data)).size != 28 or images.likelihood != "bernoulli":
+        raise UsageError(
+            f"A judge wants binary images of 28 pixels a side; {data!r} has {images.size}, {images.likelihood}."
+        )
     judge = judges.Judge(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
     path = zoo.own_folder() / judge.file
     if path.exists():

@@ -22,6 +22,10 @@ class DigitScore(Task):
     data = "mnist"
     optimum = 1.0
 
+    def __post_init__(self):
+        if not 0 <= self.digit <= 9:
+            raise ValueError(f"wanted a digit from 0 to 9, got {self.digit}")
+
     def score(self, x: Float[Tensor, "k n 1 h w"]) -> Float[Tensor, "k n"]:
         p = classifier(self.data, x.device)(x).softmax(-1)  # (k, n, 10)
         off = torch.arange(10, device=x.device) - self.digit

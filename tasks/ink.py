@@ -19,5 +19,9 @@ class Ink(Task):
     data: str = "glyphs"
     optimum = 0.0
 
+    def __post_init__(self):
+        if not 0 <= self.target <= 1:
+            raise ValueError(f"wanted a target from 0 to 1, got {self.target}")
+
     def score(self, x: Float[Tensor, "k n 1 h w"]) -> Float[Tensor, "k n"]:
         return -(x.mean(dim=(-3, -2, -1)) - self.target).abs()

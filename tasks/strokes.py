@@ -23,6 +23,10 @@ class Strokes(Task):
     optimum = 0.0
     differentiable = False
 
+    def __post_init__(self):
+        if self.target < 0:
+            raise ValueError(f"wanted a target of 0 pieces or more, got {self.target}")
+
     def score(self, x: Float[Tensor, "k n 1 h w"]) -> Float[Tensor, "k n"]:
         pages = (x > 0.5).flatten(0, 2).cpu().numpy()  # (k n, h, w)
         pieces = [label(page, np.ones((3, 3)))[1] for page in pages]  # pyright: ignore[reportIndexIssue]

@@ -228,7 +228,7 @@ def test_example_is_never_written_over(tmp_path):
     assert (tmp_path / "mine.py").read_text() == "work of years"
 
 
-@pytest.mark.parametrize("name", ["my-task", "2nd", "class", "", "_", "a/b", "ink.py", "task", "glyphs50"])
+@pytest.mark.parametrize("name", ["my-task", "2nd", "class", "true", "", "_", "a/b", "ink.py", "task", "glyphs50"])
 def test_name_that_cannot_be_a_task_is_refused(tmp_path, name):
     with pytest.raises(UsageError, match=r"Python identifier|already"):
         example.write(name, tmp_path)

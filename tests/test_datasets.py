@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from collections import Counter
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +61,6 @@ class TestEveryDataSet:
         levels = set(found.test[:50].unique().tolist())
         assert levels == {0.0, 1.0} if found.likelihood == "bernoulli" else 0 <= min(levels) < max(levels) <= 1
         assert found.likelihood == source(name).likelihood and len(found.sha256) == 64
-
-    def test_every_setting_changes_something(self, name, images):
-        for setting in fields(source(name)):
-            value = getattr(source(name), setting.name)
-            other = source(f"{name}:{setting.name}={value + 4}").images(REAL)
-            assert other.shape != images.shape or (other != images).any()
 
     def test_says_what_it_is(self, name):
         assert 20 < len(data.names()[name]) < 110
@@ -298,3 +291,22 @@ def test_model_of_own_images_is_trained_and_searched(folder, settings, tmp_path)
     planned = plan(Grid(["vae"], [task], arch=arch, latent=4), Protocol(max_steps=5))
     (record,) = execute(planned, Store(tmp_path / "results"))
     assert record.status == "ok" and all(m.loss < m.first_loss for m in record.members)
+
+
+def test_folder_whose_images_were_changed_is_another_data_set(folder):
+    before = Model("vae", str(folder)).file
+    Image.fromarray(np.full((42, 56), 9, np.uint8)).save(folder / "002.bmp")  # of the same size in bytes
+    assert Model("vae", str(folder)).file != before
+
+
+@pytest.mark.parametrize("parts", ["1 / 0", "[range(9), range(9)]", "[[0, 1], [2, 3], [4, 5000]]"])
+def test_split_that_gives_no_three_parts_is_named(tmp_path, parts):
+    lines = [
+        "from vae.datasets.shapes import Shapes as Ours",
+        "from dataclasses import dataclass",
+        "@dataclass(frozen=True)",
+    ]
+    lines += ["class Odd(Ours):", "    def split(self, count, dealt):", f"        return {parts}"]
+    (tmp_path / "odd.py").write_text("\n".join(lines))
+    with pytest.raises(UnusableError, match=r"odd\.py.*image numbers for three parts from `split`, got \w+Error"):
+        data.load(str(tmp_path / "odd.py"))

@@ -211,3 +211,9 @@ def test_faulty_objective_is_named_in_one_line(tmp_path, text, says):
 def test_unknown_architecture_or_setting_is_named(arch, says):
     with pytest.raises(UsageError, match=says):
         named_model("vae", "glyphs", arch, 8, 0)
+
+
+def test_class_that_cannot_be_made_is_named_in_one_line(tmp_path):
+    (tmp_path / "bad.py").write_text(INK + "\n    def __post_init__(self):\n        {}['no such']\n")
+    with pytest.raises(UsageError, match=r"bad\.py: KeyError: 'no such'"):
+        plugins.build("task", str(tmp_path / "bad.py"))

@@ -14,7 +14,7 @@ TEXT = """
 models = ["vae", {name = "nevae_se", sample = false}]
 arch = "conv"
 latent = 8
-seeds = [0, 1]
+seeds = [0, 1, 0]
 search_seeds = [2]
 regions = ["box:2", "ball:3"]
 starts = ["random:4"]
@@ -72,10 +72,12 @@ FAULTY = {
     'models = ["vae"]\ntasks = [{target = 0.3}]': "tasks: wanted each of them a name, or a table",
     'models = ["vae"]\ntasks = [{name = "ink", target = [1]}]': r"wanted target to be a number.*got \[",
     'models = ["vae"]\ntasks = [{name = "ink", data = "a,b"}]': "wanted data to be .* without a comma",
-    'models = ["vae"]\ntasks = ["ink"]\nseeds = [-1]': r"seeds: wanted a list of whole numbers from 0 on, got \[-1\]",
+    'models = ["vae"]\ntasks = ["ink"]\nseeds = [-1]': r"seeds: wanted a list of whole numbers .*, got \[-1\]",
     'models = ["vae"]\ntasks = ["ink"]\nseeds = [true]': "seeds: wanted a list of whole numbers",
     'models = ["vae"]\ntasks = ["ink"]\nbudget = 0': "budget: wanted a whole number from 1 on, got 0",
-    'models = ["vae"]\ntasks = ["ink"]\nseconds = -1.5': "seconds: wanted a number above 0, got -1.5",
+    'models = ["vae"]\ntasks = ["ink"]\nseconds = -1.5': "seconds: wanted a finite number above 0, got -1.5",
+    'models = ["vae"]\ntasks = ["ink"]\nseconds = inf': "seconds: wanted a finite number above 0, got inf",
+    'models = ["vae"]\ntasks = ["ink"]\nseeds = [9999999999999999999]': r"seeds: wanted .* below 2\^63",
     'models = ["vae"]\ntasks = ["ink"]\njoint = "yes"': "joint: wanted true or false, got 'yes'",
     'models = ["vae"]\ntasks = ["ink"]\narch = 3': "arch: wanted a text, got 3",
     'models = ["vae"]\ntasks = ["ink"]\nregions = []': "regions: wanted a list of texts",
@@ -100,7 +102,10 @@ def test_file_that_is_not_there_or_not_text_is_named(tmp_path):
 
 def test_command_line_says_nothing_of_the_grid_beside_a_file(call, tmp_path):
     (tmp_path / "study.toml").write_text('models = ["vae"]\ntasks = ["ink"]\narch = "conv"')
+    with (tmp_path / "study.toml").open("a") as file:
+        file.write('\nsearchers = ["sobol"]\nmax_steps = 5')
     dry = call("run", "study.toml", "--dry-run")
     assert dry.returncode == 0 and dry.stdout.count("to do") == 1
+    assert "--max-steps: of no effect on sobol" in dry.stderr
     fails(call("run", "study.toml", "--budget", "5"), 2, "With a study file, say --budget in it")
     fails(call("run"), 2, "Wanted --model and --task, or a study file")

@@ -93,7 +93,16 @@ def test_class_that_is_not_there_is_named():
 @pytest.mark.parametrize("name", ["ink", "symmetry", "strokes"])
 @pytest.mark.parametrize("data", ["glyphs", "mnist", "omniglot"])
 def test_structure_scores_run_on_every_data_set(name, data):
-    assert plugins.build("task", f"{name}:data={data}").data == data
+    task = plugins.build("task", f"{name}:data={data}")
+    assert task.data == data and task.score(squares(6)[None]).shape == (1, 6)
+
+
+@pytest.mark.parametrize(
+    "text", ["digit_score:digit=42", "ink:target=3", "strokes:target=-1", "match_classifier:target=x"]
+)
+def test_setting_whose_optimum_no_image_reaches_is_refused(text):
+    with pytest.raises(UsageError, match=r"wanted|no class 'x'"):
+        plugins.build("task", text)
 
 
 def test_data_set_that_there_is_not_is_named():

@@ -21,7 +21,17 @@ from torch import Tensor
 from vae import datasets
 from vae.cache import cache_folder
 from vae.datasets import Source
-from vae.discovery import built, clashes, loaded, module_at, module_named, only_class, published
+from vae.discovery import (
+    built,
+    clashes,
+    first_line,
+    hidden,
+    loaded,
+    module_at,
+    module_named,
+    only_class,
+    published,
+)
 from vae.errors import UnusableError
 from vae.image_folder import ImageFolder, fingerprint
 from vae.networks import Likelihood
@@ -59,11 +69,24 @@ def load(name: str, folder: Path | None = None) -> Dataset:
             "delete the copy in the data folder to download it again."
         )
     grey, dealt = torch.from_numpy(images).unsqueeze(1), torch.Generator().manual_seed(SPLIT_SEED)
-    train, valid, test = found.split(len(grey), dealt)
-    if (fewest := min(map(len, (train, valid, test)))) < 2:
+    train, valid, test = _dealt(found, name, grey, dealt)
+    fixed_valid, fixed_test = (shown(part, found.likelihood, dealt) for part in (valid, test))
+    return Dataset(name, train, fixed_valid, fixed_test, digest, found.likelihood)
+
+
+def _dealt(found: Source, name: str, grey: UInt8[Tensor, "n 1 h w"], dealt: torch.Generator) -> list[Tensor]:
+    """The images to train, validate and test on."""
+    try:
+        train, valid, test = found.split(len(grey), dealt)
+        parts = [grey[train], grey[valid], grey[test]]
+    except Exception as error:  # whatever a user's file raises
+        what = f"{type(error).__name__}: {error}"
+        raise UnusableError(
+            f"Data set {name!r}: wanted image numbers for three parts from `split`, got {what}"
+        ) from error
+    if (fewest := min(map(len, parts))) < 2:
         raise UnusableError(f"Data set {name!r}: wanted 2 images or more in every part of its split, got {fewest}.")
-    fixed_valid, fixed_test = (shown(grey[part], found.likelihood, dealt) for part in (valid, test))
-    return Dataset(name, grey[train], fixed_valid, fixed_test, digest, found.likelihood)
+    return parts
 
 
 def _images(found: Source, name: str, folder: Path) -> NDArray[np.uint8]:
@@ -109,13 +132,13 @@ def file_name(text: str) -> str:
 def names() -> dict[str, str]:
     """Every data set by name, each with the first line of its docstring."""
     faulty = faults()
-    listed = {n: (type(_made(n)).__doc__ or "").strip().split("\n")[0] for n in _own() if n not in faulty}
+    listed = {n: first_line(type(_made(n))) for n in _own() if n not in faulty}
     return listed | {n: f"from {e.value}" for n, e in published(GROUP).items() if n not in (*listed, *faulty)}
 
 
 def faults() -> dict[str, str]:
     """What cannot be used, by name, and why: of the folder what is faulty, of entry points whose name is taken."""
-    found = {n: f"{e.value} is hidden by ours" for n, e in published(GROUP).items() if n in _own()} | clashes(GROUP)
+    found = hidden(GROUP, _own().__contains__) | clashes(GROUP)
     for name in _own():
         try:
             _made(name)

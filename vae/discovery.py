@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
@@ -11,7 +11,11 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
+
+from vae.errors import UnusableError
+
+T = TypeVar("T")
 
 FROM_A_PATH = "plugin_file_"  # how the names of such modules begin
 
@@ -109,7 +113,31 @@ def built(base: type, cls: object, where: str) -> Any:
     Raises:
         ValueError: as `usable`; or what the class itself refuses.
     """
-    return usable(base, cls, where)()
+    return made(usable(base, cls, where), where)
+
+
+def made(make: Callable[[], T], where: str) -> T:
+    """What `make`, the code of another, gives.
+
+    Raises:
+        ValueError: whatever it raises, if it is no ValueError, TypeError or UnusableError of its own.
+    """
+    try:
+        return make()
+    except (ValueError, TypeError, UnusableError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def hidden(group: str, ours: Callable[[str], bool]) -> dict[str, str]:
+    """The entry points that cannot be used because their name is ours, each with a line."""
+    return {name: f"{e.value} is hidden by ours" for name, e in published(group).items() if ours(name)}
+
+
+def first_line(cls: type) -> str:
+    """Of its docstring."""
+    return (cls.__doc__ or "").strip().split("\n")[0]
 
 
 def usable(base: type, cls: object, where: str) -> type:

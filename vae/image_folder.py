@@ -58,9 +58,11 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def fingerprint(folder: Path) -> str:
-    """Eight digits that change with the names and sizes of the images, wherever the folder lies."""
-    listed = [f"{f.relative_to(folder).as_posix()} {f.stat().st_size}" for f in image_files(folder)]
-    return hashlib.sha256("\n".join(listed).encode()).hexdigest()[:8]
+    """Eight digits that change with the names and the content of the images, wherever the folder lies."""
+    digest = hashlib.sha256()
+    for file in image_files(folder):
+        digest.update(f"{file.relative_to(folder).as_posix()}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:8]
 
 
 def _read(file: Path, size: int) -> NDArray[np.uint8]:

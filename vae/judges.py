@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from vae import checkpoint, zoo
 from vae.classifier import Classifier
-from vae.data import Dataset, load
+from vae.data import Dataset, file_name, load
 from vae.density import Density
 from vae.errors import UnusableError
 from vae.labels import load_labels
@@ -35,7 +35,7 @@ class Judge:
 
     @property
     def file(self) -> str:
-        return f"{self.data}-{self.kind}.safetensors"
+        return f"{file_name(self.data)}-{self.kind}.safetensors"
 
     @property
     def command(self) -> str:

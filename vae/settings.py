@@ -18,7 +18,8 @@ def with_settings(made: T, text: str) -> T:
     for item in text.split(",") if text else []:
         key, _, value = item.partition("=")
         if key not in known:
-            raise ValueError(f"{type(made).__name__} has no setting {key!r}; there are {', '.join(known)}.")
+            there = f"there are {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"{type(made).__name__} has no setting {key!r}; {there}.")
         values[key] = _value(key, value, getattr(made, key), hints[key])
     return replace(made, **values)  # pyright: ignore[reportArgumentType]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from vae.data import file_name
-from vae.discovery import built, clashes, loaded, module_at, only_class, published
+from vae.discovery import built, clashes, hidden, loaded, module_at, only_class, published
 from vae.errors import UnusableError
 from vae.objectives import Objective
 from vae.objectives.aggressive import Aggressive
@@ -99,8 +99,7 @@ def offered() -> dict[str, EntryPoint]:
 
 def faults() -> dict[str, str]:
     """The entry points that cannot be used, by name, and why: their name is ours, or several packages publish it."""
-    hidden = {n: f"{e.value} is hidden by ours" for n, e in published(GROUP).items() if _is_ours(n)}
-    return hidden | clashes(GROUP)
+    return hidden(GROUP, _is_ours) | clashes(GROUP)
 
 
 def _is_ours(name: str) -> bool:

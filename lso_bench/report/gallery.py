@@ -1,6 +1,7 @@
 """Every picture of a set of runs."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -50,14 +51,16 @@ def _found(store: Store, records: Sequence[Record]) -> Iterator[Path]:
         if best := _best(store, runs):
             names = [_short(task), *dict.fromkeys(r.spec.model.name for r in runs)]
             path = store.folder / "pictures" / f"found-{_named(names, runs)}"
-            yield draw.found(path, f"{task}: the best of each searcher and its score", best)
+            names_of = _briefly([searcher for _, searcher in best])
+            shown = {(model, names_of[searcher]): found for (model, searcher), found in best.items()}
+            yield draw.found(path, f"{task}: the best of each searcher and its score", shown)
 
 
 def _best(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[Tensor, float]]:
     """Image and score, by model and searcher; none where runs are about given images."""
     best: dict[tuple[str, str], tuple[Tensor, float]] = {}
     for r in runs:
-        tensors, of = store.tensors(r.spec), (r.spec.model.name, _short(r.spec.searcher))
+        tensors, of = store.tensors(r.spec), (r.spec.model.name, r.spec.searcher)
         scores = 0 - torch.tensor([m.loss for m in r.members]).nan_to_num(torch.inf)  # 0 - 0 is no -0
         at = int(scores.argmax())
         if "targets" not in tensors and (of not in best or scores[at] > best[of][1]):
@@ -69,6 +72,12 @@ def _named(names: Sequence[str], runs: Sequence[Record]) -> str:
     """A file for these; no two sets of runs share one."""
     keys = hashlib.sha256("".join(r.spec.key for r in runs).encode()).hexdigest()[:6]
     return "".join(c if c.isalnum() or c in "._-" else "+" for c in "-".join(names)[:100]) + f"-{keys}.png"
+
+
+def _briefly(searchers: Sequence[str]) -> dict[str, str]:
+    """The short name of each; those that share one have their settings, too."""
+    shared = Counter(map(_short, dict.fromkeys(searchers)))
+    return {s: _short(s) if shared[_short(s)] == 1 else s.split("/")[-1].replace(":", "\n") for s in searchers}
 
 
 def _short(text: str) -> str:

@@ -63,8 +63,10 @@ def _beside(section: Section) -> Table:
     shell = f"|z| (shell {section.named['latent'] ** 0.5:.2g})"
     table = _table("Beside the objective, medians", "start", "n", shell, "|mu(x) - z|", "distinct", *heads)
     table.caption = (
-        "Shell: sqrt(d), where the prior's mass is. x: the decoded image, binarised at 0.5. Distinct: share of images "
-        "x that differ" + ". Test: of test images" * bool(told) + "; valid: share" * ("valid" in told)
+        "Shell: sqrt(d), where the prior's mass is. x: the decoded image, Bernoulli pixels binarised at 0.5. "
+        "Distinct: share of images x that differ"
+        + ". Test: of test images" * bool(told)
+        + "; valid: share" * ("valid" in told)
     )
     for r in _rows(section.of("distinct")):
         key = r["model"], r["how"], r["start"]
