@@ -75,6 +75,8 @@ def test_markdown_has_the_table_and_the_command(tmp_path):
     found = told([run("vae", 1000), run("nevae_lp_0.1", 600)], tmp_path / "results")
     text = report.markdown(found)
     assert "| vae | 26,900 | 2,000 | 2,000 | 1,100" in text and "| nevae_lp_0.1 | - | 1,200 |" in text
+    columns = {line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("| ")}
+    assert columns == {11}
     assert "lso-bench reproduce search --models vae,nevae_lp_0.1 --data omniglot --arch small" in text
     md, csv = report.write(found, "search", tmp_path)
     assert md.read_text() == text and csv.read_text().count("\n") == 3

@@ -62,7 +62,8 @@ def write(found: Repeated, what: str, folder: Path) -> list[Path]:
 
 def markdown(found: Repeated) -> str:
     """The table, how each pair of models stands, and the command that made the runs."""
-    table = [f"| {' | '.join(line)} |" for line in (HEADER, ["---"] * len(HEADER), *_lines(found.rows))]
+    header = [h.replace("|", "\\|") for h in HEADER]
+    table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(HEADER), *_lines(found.rows))]
     notes = [f"- {line}" for line in (*found.order, *found.notes)]
     parts = [f"# {found.title}", "\n".join(table), LEGEND + ".", "\n".join(notes), f"Made by `{found.command}`"]
     return "\n\n".join(parts) + "\n"
@@ -91,7 +92,7 @@ def _count(steps: float | None) -> str:
 
 
 def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2g}"
+    return "-" if math.isnan(value) else f"{value:.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def _within(low: float, high: float) -> str:
