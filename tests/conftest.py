@@ -1,5 +1,6 @@
 """What all tests share: shapes and types checked while they run, one thread, folders of their own."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -22,6 +23,12 @@ from vae.networks import Architecture
 from vae.zoo import Model
 
 torch.set_num_threads(1)
+
+REAL = Path(os.environ.get("LSO_BENCH_DATA", ""))
+needs_real = pytest.mark.skipif(
+    not (os.environ.get("LSO_BENCH_DATA") and (REAL / "omniglot-py").is_dir()),
+    reason="LSO_BENCH_DATA names no folder with Omniglot and MNIST",
+)
 
 PROGRAM = [sys.executable, "-c", "from lso_bench.cli import main; main()"]
 SHORT = ("--task", "glyphs50", "--latent", "4", "--max-steps", "2", "--device", "cpu")  # of a run
@@ -108,3 +115,14 @@ def fails(done, status, *says):
     assert len(done.stderr.strip().splitlines()) == 1
     for text in says:
         assert text in done.stderr
+
+
+def lines_of_code(text):
+    """Those that are not blank, comments, docstrings or imports."""
+    tree, left_out = ast.parse(text), set()
+    for node in ast.walk(tree):
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if docstring or isinstance(node, ast.Import | ast.ImportFrom):
+            left_out |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    code = [i for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.strip().startswith("#")]
+    return len([i for i in code if i not in left_out])

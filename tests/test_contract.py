@@ -1,6 +1,5 @@
 """The contract of a task, run over every one that is found; and every way to break it is named."""
 
-import ast
 import os
 import re
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import squares
+from conftest import lines_of_code, squares
 from examples import INK
 
 from lso_bench import Task, example, plugins
@@ -238,14 +237,3 @@ def test_name_that_cannot_be_a_task_is_refused(tmp_path, name):
 def test_guide_counts_the_lines_of_the_example():
     count = lines_of_code(example.TEXT)
     assert count <= 15 and f"{count} lines of code" in (ROOT / "CONTRIBUTING.md").read_text()
-
-
-def lines_of_code(text):
-    """Those that are not blank, comments, docstrings or imports."""
-    tree, left_out = ast.parse(text), set()
-    for node in ast.walk(tree):
-        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if docstring or isinstance(node, ast.Import | ast.ImportFrom):
-            left_out |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    code = [i for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.strip().startswith("#")]
-    return len([i for i in code if i not in left_out])

@@ -1,7 +1,6 @@
 """Data sets: sizes, splits, what is damaged or missing. The real ones where LSO_BENCH_DATA has them."""
 
 import io
-import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -9,17 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import REAL, needs_real
 from PIL import Image
 
 from vae import cache, data
 from vae.datasets import glyphs, omniglot
 from vae.errors import UnusableError
-
-REAL = Path(os.environ.get("LSO_BENCH_DATA", ""))
-needs_real = pytest.mark.skipif(
-    not (os.environ.get("LSO_BENCH_DATA") and (REAL / "omniglot-py").is_dir()),
-    reason="LSO_BENCH_DATA names no folder with Omniglot and MNIST",
-)
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import REAL, needs_real
 from PIL import Image
 from test_plugins import publish
 
@@ -25,11 +25,6 @@ from vae.errors import UnusableError
 from vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]
-REAL = Path(os.environ.get("LSO_BENCH_DATA", ""))
-needs_real = pytest.mark.skipif(
-    not (os.environ.get("LSO_BENCH_DATA") and (REAL / "omniglot-py").is_dir()),
-    reason="LSO_BENCH_DATA names no folder with Omniglot and MNIST",
-)
 FROM_FILES = ("omniglot", "mnist")
 
 

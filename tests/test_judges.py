@@ -1,12 +1,10 @@
 """The models that judge images: their labels, what they measure, and how they are kept."""
 
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import squares
+from conftest import REAL, needs_real, squares
 
 from lso_bench import training
 from lso_bench.errors import UsageError
@@ -17,12 +15,6 @@ from vae.errors import UnusableError
 from vae.judges import Judge, classifier, density
 from vae.labels import Labels, load_labels
 from vae.zoo import SHIPPED
-
-REAL = Path(os.environ.get("LSO_BENCH_DATA", ""))
-needs_real = pytest.mark.skipif(
-    not (os.environ.get("LSO_BENCH_DATA") and (REAL / "omniglot-py").is_dir()),
-    reason="LSO_BENCH_DATA names no folder with Omniglot and MNIST",
-)
 
 
 @needs_real

@@ -1,11 +1,10 @@
 """What the built-in tasks score, against closed forms; the contract that all tasks keep is in test_plugins."""
 
-import ast
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import squares
+from conftest import lines_of_code, squares
 
 import tasks
 from lso_bench import classifier, density, plugins, study
@@ -113,26 +112,12 @@ def test_data_set_that_there_is_not_is_named():
 FILES = sorted(p for p in Path(tasks.__path__[0]).glob("*.py") if p.stem != "__init__")
 
 
-def lines_of_code(path: Path) -> int:
-    """Lines that hold code, imports and docstrings left out."""
-    tree = ast.parse(path.read_text())
-    left_out: set[int] = set()
-    for node in ast.walk(tree):
-        words = (
-            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        )
-        if words or isinstance(node, ast.Import | ast.ImportFrom):
-            left_out |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    lines = enumerate(path.read_text().splitlines(), 1)
-    return sum(bool(line.strip()) and not line.strip().startswith("#") and i not in left_out for i, line in lines)
-
-
 @pytest.mark.parametrize("path", [p for p in FILES if p.stem in ("ink", "symmetry", "strokes", "digit_score")])
 def test_simple_task_is_no_longer_than_promised(path):
-    assert lines_of_code(path) <= 15
+    assert lines_of_code(path.read_text()) <= 15
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_guide_gives_every_task_and_its_lines(path):
     guide = (Path(__file__).parents[1] / "docs" / "tasks.md").read_text()
-    assert f"`tasks/{path.name}`, {lines_of_code(path)} lines" in guide
+    assert f"`tasks/{path.name}`, {lines_of_code(path.read_text())} lines" in guide
