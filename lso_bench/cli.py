@@ -29,8 +29,6 @@ Results = Annotated[Path, typer.Option(help="Folder of results.", envvar="LSO_BE
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
-PROTOCOLS = {"quick": 300, "paper": 100_000}  # at most so many steps; the paper's goes to threshold 0
-
 
 @app.command()
 def run(
@@ -390,8 +388,8 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
 
     if not (model and task):
         raise UsageError("Wanted --model and --task, or a study file; `lso-bench list tasks` shows what there is.")
-    if protocol not in PROTOCOLS:
-        raise unknown("protocol", protocol, list(PROTOCOLS))
+    if protocol not in study.STEPS:
+        raise unknown("protocol", protocol, list(study.STEPS))
     grid = study.Grid(
         models=_names("model", model),
         tasks=_names("task", task),
@@ -407,7 +405,7 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
         raise UsageError("--seconds wants a finite number; without it there is no limit.")
     how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "joint")}
     starts = tuple(_names("starts", more["starts"])) if more["starts"] else None
-    return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or PROTOCOLS[protocol], **how)
+    return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or study.STEPS[protocol], **how)
 
 
 def _explain(error: Exception) -> int:
@@ -474,9 +472,9 @@ def _print_comparison(
 
 def _check_search(what: str, data: str, searcher: str, seeds: list[int]) -> None:
     """Refuse a search that cannot be run, and options of a search where there is none."""
-    from lso_bench import latent_search
-
     if what == "search":
+        from lso_bench import latent_search
+
         latent_search.check(data, searcher)
     elif (searcher, seeds) != ("adam", [0]):
         raise UsageError(f"--seed and --searcher belong to `reproduce search`; leave them out of {what}.")

@@ -18,10 +18,9 @@ from lso_bench.reproduce import SEARCHED
 from lso_bench.searches import Files, table
 from lso_bench.spec import Spec
 from lso_bench.store import Store
-from lso_bench.study import Grid, Planned, Protocol, plan
+from lso_bench.study import STEPS, Grid, Planned, Protocol, plan
 from vae.zoo import Model
 
-MOST = 100_000  # steps
 FIRST, LAST = 0.05, 0.0  # thresholds between which the paper watches the distance of the codes
 
 
@@ -59,7 +58,7 @@ def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam
     for m in models:
         for starts, of in ((None, seeds[:1]), (("random",), seeds[1:])):
             grid = Grid([m.name], [f"{m.data}50"], [searcher], of, arch=m.arch, latent=m.latent)
-            runs += plan(grid, Protocol(starts=starts, max_steps=MOST, joint=True))
+            runs += plan(grid, Protocol(starts=starts, max_steps=STEPS["paper"], joint=True))
     return runs
 
 

@@ -58,6 +58,8 @@ class Grid:
     latent: int = 32
 
 
+# At most so many down a gradient, by protocol; the paper's goes to threshold 0.
+STEPS = {"quick": Protocol.max_steps, "paper": 100_000}
 EVALUATIONS = 300  # a problem, where a searcher does not descend and no budget is given
 BOX = "box:3"
 

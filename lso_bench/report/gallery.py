@@ -71,7 +71,12 @@ def _best(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[T
 def _named(names: Sequence[str], runs: Sequence[Record]) -> str:
     """A file for these; no two sets of runs share one."""
     keys = hashlib.sha256("".join(r.spec.key for r in runs).encode()).hexdigest()[:6]
-    return "".join(c if c.isalnum() or c in "._-" else "+" for c in "-".join(names)[:100]) + f"-{keys}.png"
+    return f"{_plain('-'.join(names)[:100])}-{keys}.png"
+
+
+def _plain(text: str) -> str:
+    """What may stand in the name of a file."""
+    return "".join(c if c.isalnum() or c in "._-" else "+" for c in text)
 
 
 def _briefly(searchers: Sequence[str]) -> dict[str, str]:
@@ -99,8 +104,7 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
 def _file(section: Section) -> str:
     """No two sets of models and searchers share a file."""
     what = [section.title, *map(" ".join, section.lines()), *section.how.values()]
-    name = "".join(c if c.isalnum() or c in "._-" else "+" for c in _short(section.named["task"])[-60:])
-    return f"{name}-{hashlib.sha256(repr(what).encode()).hexdigest()[:6]}.png"
+    return f"{_plain(_short(section.named['task'])[-60:])}-{hashlib.sha256(repr(what).encode()).hexdigest()[:6]}.png"
 
 
 def _of(record: Record) -> tuple[str, str]:

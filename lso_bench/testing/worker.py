@@ -29,6 +29,6 @@ def scores_elsewhere(sent: bytes, module: str) -> Float[Tensor, "k n"]:
 def _scores(sent: bytes, file: str | None) -> list[list[float]]:
     if file:
         module_at(Path(file))  # as a worker that is given the same path
-    task, x = pickle.loads(sent)
+    task, x = pickle.loads(sent)  # what this very program pickled; only now can the class be found
     with torch.no_grad():
         return task.score(x).tolist()
