@@ -12,6 +12,7 @@ import lso_bench
 ROOT = Path(__file__).parents[1]
 ORDER = [  # each may import what stands after it, never what stands before
     ["cli"],
+    ["commands"],
     ["catalogue", "example", "report", "testing", "traverse"],
     ["latent_search", "study_file"],
     ["reproduce"],

@@ -1,0 +1,58 @@
+"""The command `evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.commands.options import (
+    Arch,
+    Data,
+    DataDir,
+    Device,
+    Json,
+    Latent,
+    Models,
+    Quiet,
+    Results,
+    device_of,
+    names,
+)
+from lso_bench.commands.output import out, say
+from lso_bench.errors import UsageError
+
+
+def evaluate(
+    model: Models,
+    data: Data,
+    arch: Arch = "small",
+    latent: Latent = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    each: Annotated[bool, typer.Option("--each", help="Also every latent dimension: activity and KL.")] = False,
+    draws: Annotated[int, typer.Option(min=0, help="Seed of the measurement.")] = 0,
+    nll_images: Annotated[int, typer.Option(min=0, help="Images for the NLL; 0 leaves it out.")] = 100,
+    nll_samples: Annotated[int, typer.Option(min=1, help="Codes an image for the NLL.")] = 500,
+    codes: Annotated[int, typer.Option(min=0, help="Codes for the latent consistency; 0 leaves it out.")] = 500,
+    device: Device = "auto",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure latent spaces on the test set: -ELBO, NLL, KL, MI, active units, re-encoding, latent consistency."""
+    from lso_bench.evaluation import measured
+    from lso_bench.report import metrics
+    from lso_bench.store import Store
+    from lso_bench.study import named_model
+    from vae.evaluation import Effort
+
+    models = [named_model(m, data, arch, latent, seed) for m in names("model", model)]
+    if nll_images == 1 or codes == 1:
+        raise UsageError("--nll-images and --codes want 2 or more, for a standard error; 0 leaves the measure out.")
+    effort = Effort(images=nll_images, samples=nll_samples, codes=codes)
+    Store(results)
+    found = measured(models, results, data_dir, device_of(device), effort, draws, quiet)
+    print(metrics.as_json(found)) if json else out().print(metrics.terminal(found))
+    if each and not json:
+        out().print(metrics.dimensions(found))
+    say(f"picture: {metrics.picture(found, results / 'pictures')}")

@@ -1,0 +1,50 @@
+"""Options that several commands have, and what they stand for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.errors import UsageError, unknown
+
+Models = Annotated[str, typer.Option("--model", help="Names, separated by commas; `lso-bench list models`.")]
+Data = Annotated[str, typer.Option(help="A name (`lso-bench list data`), ./file.py, or a folder of images.")]
+Arch = Annotated[str, typer.Option(help="small, paper or conv; settings follow (small:gated=true).")]
+Latent = Annotated[int, typer.Option(min=1, max=1024, help="Latent dimensions.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where data sets lie [default: $LSO_BENCH_DATA, else the cache].")]
+Results = Annotated[Path, typer.Option(help="Folder of results.", envvar="LSO_BENCH_RESULTS")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+
+def names(what: str, text: str) -> list[str]:
+    """The names in a list with commas; a comma inside settings (`a:x=1,y=2`) belongs to the name before it."""
+    found: list[str] = []
+    for part in text.split(","):
+        if found and ":" in found[-1] and "=" in part and ":" not in part:
+            found[-1] += f",{part}"
+        else:
+            found.append(part.strip())
+    if not all(found):
+        raise UsageError(f"--{what} wants names separated by commas, not {text!r}.")
+    return list(dict.fromkeys(found))
+
+
+def numbers(what: str, text: str) -> list[int]:
+    """The whole numbers in a list with commas."""
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise UsageError(f"--{what} wants whole numbers separated by commas, not {text!r}.") from error
+
+
+def device_of(name: str) -> str:
+    """cpu or cuda."""
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise unknown("device", name, ["auto", "cpu", "cuda"])
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("No CUDA device here; say --device cpu.")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"

@@ -1,0 +1,79 @@
+"""The command `reproduce`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.commands.options import DataDir, Device, Json, Quiet, Results, device_of, names, numbers
+from lso_bench.commands.output import out, say
+from lso_bench.commands.run import run_all
+from lso_bench.errors import UsageError
+
+
+def reproduce(
+    what: Annotated[
+        str, typer.Argument(help="table1, table2, fig1, fig2 or search (section 5.4) of arXiv 2103.11349.")
+    ],
+    models: Annotated[str | None, typer.Option(help="These rows only; names separated by commas.")] = None,
+    data: Annotated[str, typer.Option(help="omniglot, as in the paper; mnist or glyphs.")] = "omniglot",
+    arch: Annotated[str | None, typer.Option(help="[default: paper on a GPU, small on a CPU]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")] = None,
+    no_train: Annotated[bool, typer.Option("--no-train", help="Only what is trained and searched already.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")] = False,
+    seed: Annotated[str, typer.Option(help="search: of starts; several with commas.")] = "0",
+    searcher: Annotated[str, typer.Option(help="search: another step, as adam:lr=0.03.")] = "adam",
+    device: Device = "auto",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained.")] = False,
+) -> None:
+    """Train what is missing, measure, and show the paper's values beside ours. Interrupted, it goes on from there."""
+    from lso_bench import reproduce as again
+    from lso_bench.store import Store
+
+    on = device_of(device)
+    rows = names("models", models) if models else ()
+    wanted = again.Wanted(what, data, arch or ("paper" if on == "cuda" else "small"), rows, epochs, compile)
+    again.check(wanted)
+    seeds = numbers("seed", seed)
+    _check_search(what, data, searcher, seeds)
+    for m in () if no_train else again.untrained(again.models_of(wanted)):
+        say(f"to train: {m.name}, d = {m.latent} ({m.arch}, {m.data})")
+    if dry_run:
+        return
+    store, folder = Store(results), results / "reproduction"
+    for line in () if no_train else again.train_missing(wanted, data_dir, on, quiet):
+        say(f"failed: {line}")
+    if what == "search":
+        from lso_bench import latent_search
+        from lso_bench.report import latent_search as report
+
+        runs = latent_search.planned(again.trained(wanted), seeds, searcher)
+        todo = [] if no_train else [p for p in runs if p.spec not in store]
+        run_all(todo, store, data_dir, on, quiet, compile)
+        repeated = latent_search.repeated(runs, store)
+        _reproduced(repeated.rows, report.terminal(repeated), report.write(repeated, what, folder), json)
+        return
+    from lso_bench.report import reproduction
+
+    found = again.reproduce(wanted, results, data_dir, on, quiet)
+    _reproduced(found.rows, reproduction.terminal(found), reproduction.write(found, what, folder), json)
+
+
+def _check_search(what: str, data: str, searcher: str, seeds: list[int]) -> None:
+    """Refuse a search that cannot be run, and options of a search where there is none."""
+    if what == "search":
+        from lso_bench import latent_search
+
+        latent_search.check(data, searcher)
+    elif (searcher, seeds) != ("adam", [0]):
+        raise UsageError(f"--seed and --searcher belong to `reproduce search`; leave them out of {what}.")
+
+
+def _reproduced(rows, text, written: list[Path], json: bool) -> None:
+    print(rows.to_json(orient="records", indent=1)) if json else out().print(text)
+    for path in written:
+        say(f"written: {path}")

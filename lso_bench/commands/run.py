@@ -1,0 +1,146 @@
+"""The command `run`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.commands.compare import print_comparison
+from lso_bench.commands.options import Arch, DataDir, Device, Json, Latent, Quiet, Results, device_of, names, numbers
+from lso_bench.commands.output import say
+from lso_bench.errors import UsageError, unknown
+
+
+def run(
+    context: typer.Context,
+    study: Annotated[Path | None, typer.Argument(help="A study file (TOML), instead of models, tasks and how.")] = None,
+    model: Annotated[str | None, typer.Option(help="Names, separated by commas; `lso-bench list models`.")] = None,
+    task: Annotated[str | None, typer.Option(help="Names, separated by commas, or ./file.py.")] = None,
+    searcher: Annotated[str, typer.Option(help="Names, separated by commas.")] = "adam",
+    starts: Annotated[
+        str | None, typer.Option(help="random, encoder, other, origin, data; several codes: data:10.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="none, box:3, ball:10, quantiles:0.01; several with commas.")
+    ] = None,
+    decoding: Annotated[str | None, typer.Option(help="teacher, mean, sample or greedy [default: what fits].")] = None,
+    seed: Annotated[str, typer.Option(help="Of starts, and of searches; several with commas.")] = "0",
+    search_seed: Annotated[str | None, typer.Option(help="Of searches [default: --seed].")] = None,
+    train_seed: Annotated[str, typer.Option(help="Of the models' training; several with commas.")] = "0",
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Evaluations a problem [default: 300 without gradients].")
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps down the gradient [default: the protocol's].")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="quick: 300 steps; paper: down to threshold 0.")] = "quick",
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Steps without a better score; then a problem ends.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.0, help="Of a run's search; then it ends.")] = None,
+    joint: Annotated[bool, typer.Option("--joint", help="All problems stay until their mean has converged.")] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="The decoder by torch.compile; needs a C++ compiler.")
+    ] = False,
+    arch: Arch = "small",
+    latent: Latent = 32,
+    device: Device = "auto",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
+) -> None:
+    """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
+    from lso_bench import study as studies
+    from lso_bench.store import Store
+
+    grid, how = _of_file(study, context) if study else _of_options(**context.params)
+    planned = studies.plan(grid, how)
+    steps = how.max_steps != studies.Protocol.max_steps if study else max_steps
+    descents = [o for o, given in (("--max-steps", steps), ("--joint", how.joint)) if given]
+    for line in studies.warnings(planned, descents):
+        say(line)
+    if dry_run:
+        _dry_run(planned, results)
+        return
+    on = device_of(device)
+    store = Store(results)
+    todo = [p for p in planned if p.spec not in store]
+    if len(todo) < len(planned):
+        say(f"{len(planned) - len(todo)} of {len(planned)} runs are done already, in {results}.")
+    run_all(todo, store, data_dir, on, quiet, compile)
+    records = _chosen(store, {p.spec.key for p in planned})
+    comparison = print_comparison(records, [store], json, csv=False)
+    from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
+
+    for path in pictures(store, records, {p.spec.key: p.checkpoint for p in planned}, comparison):
+        say(f"picture: {path}")
+    if any(r.status != "ok" for r in records):
+        raise typer.Exit(3)
+
+
+def _of_file(path: Path, context: typer.Context) -> tuple:
+    """Grid and protocol of a study file, beside which the command line says only where and how to run it."""
+    from lso_bench import study_file
+
+    beside = ("study", "compile", "device", "results", "data_dir", "json", "quiet", "dry_run")
+    given = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
+    if odd := [f"--{k.replace('_', '-')}" for k in given if k not in beside]:
+        raise UsageError(f"With a study file, say {', '.join(odd)} in it.")
+    return study_file.read(path)
+
+
+def _of_options(model: str | None, task: str | None, protocol: str, **more) -> tuple:
+    """Grid and protocol of the options of `run`."""
+    from lso_bench import study
+
+    if not (model and task):
+        raise UsageError("Wanted --model and --task, or a study file; `lso-bench list tasks` shows what there is.")
+    if protocol not in study.STEPS:
+        raise unknown("protocol", protocol, list(study.STEPS))
+    grid = study.Grid(
+        models=names("model", model),
+        tasks=names("task", task),
+        searchers=names("searcher", more["searcher"]),
+        seeds=numbers("seed", more["seed"]),
+        search_seeds=numbers("search-seed", more["search_seed"]) if more["search_seed"] else None,
+        train_seeds=numbers("train-seed", more["train_seed"]),
+        regions=names("region", more["region"]) if more["region"] else None,
+        arch=more["arch"],
+        latent=more["latent"],
+    )
+    if more["seconds"] == float("inf"):
+        raise UsageError("--seconds wants a finite number; without it there is no limit.")
+    how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "joint")}
+    starts = tuple(names("starts", more["starts"])) if more["starts"] else None
+    return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or study.STEPS[protocol], **how)
+
+
+def run_all(todo: list, store, data_dir: Path | None, device: str, quiet: bool, compile: bool) -> None:
+    from lso_bench.execute import execute
+    from lso_bench.progress import shown
+
+    with shown(quiet) as show:
+
+        def report(planned, p) -> None:
+            state = f"{p.left} of {p.members} at their end, mean loss {p.mean_loss:.2f}"
+            show(planned.spec.title, p.step, p.steps, state)
+
+        for record in execute(todo, store, data_dir, device, report, compile):
+            how = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
+            say(f"{record.spec.title}: {record.status}, {how}")
+
+
+def _dry_run(planned: Iterable, results: Path) -> None:
+    for p in planned:
+        done = (results / "runs" / p.spec.key[:2] / p.spec.key / "result.json").is_file()
+        print(f"{p.spec.key}  {'done' if done else 'to do':5}  {p.spec.title}  ({p.checkpoint.name})")
+
+
+def _chosen(store, keys: set[str]) -> list:
+    records = [r for r in store if r.spec.key in keys]
+    for line in store.skipped:
+        say(f"skipped: {line}")
+    return records

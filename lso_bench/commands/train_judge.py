@@ -1,0 +1,24 @@
+"""The command `train-judge`."""
+
+from typing import Annotated
+
+import typer
+
+from lso_bench.commands.options import DataDir, Quiet
+from lso_bench.commands.output import say
+
+
+def train_judge(
+    kind: Annotated[str, typer.Argument(help="classifier or density.")],
+    data: Annotated[str, typer.Option(help="mnist or omniglot; a density of glyphs, too.")],
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 12; density 4]")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model that tasks judge images by; interrupted, it begins anew. Tasks use those that ship."""
+    from lso_bench import training
+    from lso_bench.study import check_data
+
+    check_data(data)
+    say(f"written: {training.train_judge(kind, data, epochs, seed, data_dir, quiet)}")

@@ -1,0 +1,40 @@
+"""The command `traverse`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.commands.options import Arch, Data, DataDir, Device, Latent, Models, Results, device_of, names, numbers
+from lso_bench.commands.output import say
+from lso_bench.errors import UsageError
+
+
+def traverse(
+    model: Models,
+    data: Data,
+    dimensions: Annotated[str, typer.Option(help="That get a sheet of their own; 0 is the most active.")] = "0",
+    steps: Annotated[int, typer.Option(min=2, max=10_000, help="Images of a walk.")] = 100,
+    reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, prior standard deviations.")] = 10.0,
+    draws: Annotated[int, typer.Option(min=0, help="Seed of the random direction and of the ink.")] = 0,
+    arch: Arch = "small",
+    latent: Latent = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    device: Device = "auto",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+) -> None:
+    """Draw walks through latent spaces: every dimension by activity, single ones, a random direction."""
+    from lso_bench import traverse as walks
+    from lso_bench.store import Store
+    from lso_bench.study import named_model
+
+    of_their_own = numbers("dimensions", dimensions)
+    if not all(0 <= n < latent for n in of_their_own):
+        raise UsageError(f"--dimensions wants numbers from 0 to {latent - 1}, not {dimensions!r}.")
+    models = [named_model(m, data, arch, latent, seed) for m in names("model", model)]
+    wanted = walks.Walks(of_their_own, steps, reach, draws)
+    Store(results)
+    for m in models:
+        for path in walks.traverse(m, wanted, results / "traversals", data_dir, device_of(device)):
+            say(f"written: {path}")
