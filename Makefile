@@ -3,13 +3,16 @@
 export OMP_WAIT_POLICY ?= PASSIVE
 PYTHON ?= python3
 
-.PHONY: demo test check
+.PHONY: demo test faults check
 
 demo: .venv/installed
 	.venv/bin/lso-bench run --model vae,nevae_se --task glyphs50
 
 test: .venv/installed
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest
+
+faults: .venv/installed
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m faults
 
 check: .venv/installed
 	.venv/bin/ruff format --check .

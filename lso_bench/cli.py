@@ -1,17 +1,19 @@
 """The command line: the program and its commands. Nothing heavy is imported before a command runs."""
 
+import os
 import signal
 import sys
 
 import typer
 
-from lso_bench.commands import compare, evaluate, list, reproduce, run, tasks, train, train_judge, traverse
+from lso_bench.commands import compare, evaluate, list, reproduce, run, status, tasks, train, train_judge, traverse
 from lso_bench.commands.output import say
 from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.process import settle_memory, settle_threads
 
 COMMANDS = {  # in the order of the help
     "run": run.run,
+    "status": status.status,
     "train": train.train,
     "train-judge": train_judge.train_judge,
     "evaluate": evaluate.evaluate,
@@ -63,5 +65,8 @@ def _explain(error: Exception) -> int:
 
 
 def _stop(how: str, status: int) -> None:
+    """End in order; at the second signal at once. Processes of runs end by themselves when this one is gone."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(status))
     say(f"{how}; finished runs and epochs are kept. The same command goes on from there.")
     sys.exit(status)

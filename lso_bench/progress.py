@@ -1,16 +1,21 @@
-"""Progress on stderr: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+"""Progress on stderr: bars on a terminal, a line now and then elsewhere, nothing when quiet."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from threading import Event, Thread
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from lso_bench import running
 
 Show = Callable[[str, int, int, str], None]  # what is being done, steps done, steps in all, how it stands
 
 EVERY = 20.0  # seconds between two lines where there is no terminal
+LOOK = 0.3  # seconds between two looks at what runs
 
 
 @contextmanager
@@ -23,6 +28,61 @@ def shown(quiet: bool) -> Iterator[Show]:
             yield _on(bar)
     else:
         yield _lines()
+
+
+@contextmanager
+def of_study(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callable[[int, int], None]]:
+    """While the body runs, how far the runs with these keys are; the body says how many are done, and failed.
+
+    Where there is no terminal only a run on its own is told of; of several the caller says a line each.
+    """
+    if quiet or not (sys.stderr.isatty() or len(keys) == 1):
+        yield lambda *_: None
+        return
+    over = Event()
+    with _bar() if sys.stderr.isatty() else nullcontext() as bar:
+        all_of_them = _Runs(bar, len(keys)) if bar else None
+        show = all_of_them.show if all_of_them else _each(_lines())
+        looking = Thread(target=_look, args=(over, folder, keys, show), daemon=True)
+        looking.start()
+        try:
+            yield all_of_them.count if all_of_them else lambda *_: None
+        finally:
+            over.set()
+            looking.join()
+
+
+def _look(over: Event, folder: Path, keys: set[str], show: Callable[[list[running.Running]], None]) -> None:
+    while not over.wait(LOOK):
+        show([r for r in running.read(folder)[0] if r.key in keys])
+
+
+def _each(show: Show) -> Callable[[list[running.Running]], None]:
+    def each(runs: list[running.Running]) -> None:
+        for r in runs:
+            if r.total:
+                show(r.title, r.done, r.total, r.state)
+
+    return each
+
+
+class _Runs:
+    """A bar for all runs of a study, and one for each that runs at the moment."""
+
+    def __init__(self, bar: Progress, total: int):
+        self._bar, self._all = bar, bar.add_task("runs", total=total, state="")
+        self._tasks: dict[str, TaskID] = {}
+
+    def count(self, done: int, failed: int) -> None:
+        self._bar.update(self._all, completed=done, state=f"{failed} failed" if failed else "")
+
+    def show(self, runs: list[running.Running]) -> None:
+        for key in self._tasks.keys() - {r.key for r in runs}:
+            self._bar.remove_task(self._tasks.pop(key))
+        for r in runs:
+            if r.key not in self._tasks:
+                self._tasks[r.key] = self._bar.add_task(r.title, total=None, state="")
+            self._bar.update(self._tasks[r.key], completed=r.done, total=r.total or None, state=r.state)
 
 
 def _bar() -> Progress:

@@ -34,7 +34,7 @@ class Record:
     """The outcome of a spec and how it came about."""
 
     spec: Spec
-    status: Literal["ok", "diverged", "failed"]
+    status: Literal["ok", "diverged", "failed", "timeout"]
     members: list[Member] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # steps, evaluations, gradients, decodes; a searcher's own
     seconds: dict[str, float] = field(default_factory=dict)  # by phase: propose, fit, decode, score, total

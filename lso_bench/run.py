@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,60 +18,89 @@ from lso_bench.beside import noted, usual
 from lso_bench.clock import Clock
 from lso_bench.drive import Progress, Search, drive, named
 from lso_bench.errors import UnusableError, UsageError, unknown
+from lso_bench.loaded import Loaded
 from lso_bench.record import Member, Record
 from lso_bench.search import Problem, Searcher
 from lso_bench.space import DECODINGS, Space
 from lso_bench.spec import Spec
 from lso_bench.stopping import Thresholds
 from lso_bench.task import Task
-from vae.checkpoint import load_model, sha256
-from vae.data import Dataset, load, shown
+from vae.data import Dataset, shown
+from vae.model import VAE
 from vae.networks import architecture
 
 POSTERIOR_DRAWS = 5000  # of the aggregate posterior, for its quantiles
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where and how a run is done; no part of what it is."""
+
+    data_dir: Path | None = None  # None: as `vae.data.data_folder` says
+    device: str = "cpu"
+    compile: bool = False  # the decoder, by torch.compile
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a spec names, built."""
+
+    spec: Spec
+    task: Task
+    space: Space
+    instances: Tensor  # of each member
+    device: str
+
+    @property
+    def task_of_all(self) -> Task:
+        return self.task.at(self.instances.to(self.device))
+
+
 def run(
     spec: Spec,
     checkpoint: Path,
-    data_dir: Path | None = None,
-    device: str = "cpu",
+    place: Place = Place(),
     report: Callable[[Progress], None] = lambda _: None,
-    compile: bool = False,
+    loaded: Loaded | None = None,
 ) -> Record:
-    """The record of `spec`, with the weights in the file `checkpoint`; `compile`: the decoder by torch.compile.
+    """The record of `spec`, with the weights in the file `checkpoint`; what is `loaded` already is not read again.
 
     Raises:
         UsageError: searcher and task do not fit together.
         UnusableError, vae.errors.UnusableError: data or checkpoint missing or damaged.
     """
-    started = time.perf_counter()
-    if sha256(checkpoint) != spec.checkpoint:
+    started, device, loaded = time.perf_counter(), place.device, loaded or Loaded()
+    if loaded.sha256(checkpoint) != spec.checkpoint:
         raise UnusableError(f"{checkpoint} has changed since the run was planned; run the command again.")
     torch.backends.cudnn.allow_tf32 = False  # small thresholds are read off the loss
-    vae, header = load_model(checkpoint)
+    vae, header = loaded.model(checkpoint, device)
     task, searcher = plugins.build("task", spec.task), plugins.build("searcher", spec.searcher)
     check_fit(spec, task, searcher)
-    data = load(task.data, data_dir)
-    with named("task", task):
-        task = task.bind(data.test.to(device))
-    instances = torch.arange(task.instances).repeat(len(spec.starts))  # of each member
-    task_of_all = task.at(instances.to(device))
-    space = Space(vae.to(device), spec.decoding, task_of_all.targets(), spec.seeds.search, compile)
+    data = loaded.data(task.data, place.data_dir)
+    made = _made(spec, task, vae, data, place)
     with torch.random.fork_rng():
-        problem = _problem(spec, task, space, data, device)
+        problem = _problem(made, data)
         torch.manual_seed(spec.seeds.search)
-        found = drive(spec, space, task, instances.to(device), searcher, problem, report)
+        found = drive(spec, made.space, made.task, made.instances.to(device), searcher, problem, report)
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
-    counts = problem.counts | {"decodes": space.decodes}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
-    record = _record(spec, task, space, instances, found, counts, seconds, hashes | _versions(device, compile), device)
+    record = _record(made, found, problem.counts, seconds, hashes | _versions(place))
     with named("task", task):
-        return replace(record, usual=usual(task, data.test.to(device)))
+        return replace(record, usual=usual(made.task, data.test.to(device)))
 
 
-def _problem(spec: Spec, task: Task, space: Space, data: Dataset, device: str) -> Problem:
+def _made(spec: Spec, task: Task, vae: VAE, data: Dataset, place: Place) -> _Made:
+    with named("task", task):
+        task = task.bind(data.test.to(place.device))
+    instances = torch.arange(task.instances).repeat(len(spec.starts))
+    targets = task.at(instances.to(place.device)).targets()
+    space = Space(vae, spec.decoding, targets, spec.seeds.search, place.compile)
+    return _Made(spec, task, space, instances, place.device)
+
+
+def _problem(made: _Made, data: Dataset) -> Problem:
     """What the searcher is told; starts outside the region are brought inside."""
+    spec, task, space, device = made.spec, made.task, made.space, made.device
     starts = torch.cat([starts_of.codes(s, spec.seeds.init, task, space, data) for s in spec.starts])
 
     def posterior() -> Tensor:
@@ -126,26 +155,20 @@ def _check_decoding(spec: Spec, task: Task) -> None:
 
 
 def _record(
-    spec: Spec,
-    task: Task,
-    space: Space,
-    instances: Tensor,
-    found: Search,
-    counts: dict[str, int],
-    seconds: dict[str, float],
-    versions: dict[str, Any],
-    device: str,
+    made: _Made, found: Search, counts: dict[str, int], seconds: dict[str, float], versions: dict[str, Any]
 ) -> Record:
-    starts = [s for s in spec.starts for _ in range(task.instances)]
-    keys = pd.DataFrame({"start": starts, "instance": instances.tolist()})
+    spec, space, task, z = made.spec, made.space, made.task_of_all, found.z.to(made.device)
+    counts = counts | {"decodes": space.decodes}  # of the search
+    starts = [s for s in spec.starts for _ in range(made.task.instances)]
+    keys = pd.DataFrame({"start": starts, "instance": made.instances.tolist()})
     trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in found.trace)
     tensors = {"z": found.z, "z_met": found.thresholds.codes}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-        x = space.decode(found.z.to(device).unsqueeze(1)).squeeze(1)
+        x = space.decode(z.unsqueeze(1)).squeeze(1)
         with named("task", task):
-            beside = noted(space, task.at(instances.to(device)), found.z.to(device), x)
+            beside = noted(space, task, z, x)
     tensors["decoded"] = _bytes(x)
-    if (targets := task.targets()) is not None:
+    if (targets := made.task.targets()) is not None:
         tensors["targets"] = _bytes(targets)
     lost = int((~found.loss.isfinite()).sum())
     why = f"task {type(task).__name__}: the score of {lost} of {len(found.loss)} problems is not finite"
@@ -153,7 +176,7 @@ def _record(
     return Record(
         spec,
         "diverged" if lost else "ok",
-        _members(starts, instances, found, beside),
+        _members(starts, made.instances, found, beside),
         evaluations | {"gradients": found.gradients} | counts,
         seconds,
         versions,
@@ -186,12 +209,12 @@ def _met(thresholds: Thresholds) -> list[list[int | None]]:
     return [[step if step >= 0 else None for step in row] for row in thresholds.met.tolist()]
 
 
-def _versions(device: str, compiled: bool) -> dict[str, Any]:
+def _versions(place: Place) -> dict[str, Any]:
     return {
         "lso_bench": lso_bench.__version__,
         "torch": str(torch.__version__),
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
-        "compiled": compiled,
+        "device": torch.cuda.get_device_name(place.device) if place.device.startswith("cuda") else "cpu",
+        "compiled": place.compile,
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
     }

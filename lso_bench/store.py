@@ -12,6 +12,7 @@ import shutil
 import socket
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +29,8 @@ from lso_bench.spec import SCHEMA, Spec, spec_from_json
 
 MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError)  # a result.json raises these
+AGAIN = ("failed", "timeout")  # status of a run that gives way to another try
 
 
 class Store:
@@ -48,7 +51,7 @@ class Store:
 
     def __contains__(self, spec: Spec) -> bool:
         """Whether it is done; a run that failed is not, and may be tried again."""
-        return _status(self._place(spec.key)) not in (None, "failed")
+        return _status(self._place(spec.key)) not in (None, *AGAIN)
 
     def __iter__(self) -> Iterator[Record]:
         """Every run, without trace and tensors; what is not readable is named in `skipped`."""
@@ -56,8 +59,20 @@ class Store:
         for path in sorted(self.folder.glob("runs/*/*/result.json")):
             try:
                 yield _from_json(json.loads(path.read_text()))
-            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+            except UNREADABLE as error:
                 self.skipped.append(f"{path.parent}: {type(error).__name__}: {error}")
+
+    def get(self, spec: Spec) -> Record:
+        """The run as it stands here, without trace and tensors.
+
+        Raises:
+            UnusableError: it is not here, or damaged.
+        """
+        path = self._place(spec.key) / "result.json"
+        try:
+            return _from_json(json.loads(path.read_text()))
+        except UNREADABLE as error:
+            raise UnusableError(f"{path} is missing or damaged ({error}); delete its folder and run again.") from error
 
     def add(self, record: Record) -> bool:
         """Publish a record, in place of one that failed; False if another writer was first.
@@ -72,7 +87,7 @@ class Store:
             work.mkdir(parents=True)
             _write_all(work, record)
             place.parent.mkdir(parents=True, exist_ok=True)
-            if _status(place) == "failed":
+            if _status(place) in AGAIN:
                 place.rename(work.with_suffix(".failed"))
             return _publish(work, place)
         except OSError as error:
@@ -82,6 +97,11 @@ class Store:
         finally:
             shutil.rmtree(work, ignore_errors=True)
             shutil.rmtree(work.with_suffix(".failed"), ignore_errors=True)
+
+    def counts(self) -> dict[str, int]:
+        """How many runs have each status."""
+        found = Counter(_status(p.parent) or "unreadable" for p in self.folder.glob("runs/*/*/result.json"))
+        return dict(sorted(found.items()))
 
     def trace(self, spec: Spec) -> pd.DataFrame:
         """A row a recorded step and member: step, start, instance, loss.
@@ -138,7 +158,8 @@ class Store:
                         f"{self.folder} is no results folder and not empty ({foreign[0]}); give another --results."
                     )
                 mark = self.folder / f"{MARK}.{uuid.uuid4().hex[:8]}"
-                _durable(mark, json.dumps({"format": SCHEMA}).encode())
+                mark.write_text(json.dumps({"format": SCHEMA}))
+                _sync(mark)
                 mark.replace(self.folder / MARK)
             (self.folder / "tmp").mkdir(exist_ok=True)
             if not os.access(self.folder / "tmp", os.W_OK):
@@ -196,11 +217,13 @@ def _write_all(work: Path, record: Record) -> None:
             files[name] = table.to_csv(index=False, float_format="%.9g").encode()
     if record.tensors:
         files["latents.safetensors"] = save({k: t.contiguous() for k, t in record.tensors.items()})
-    for name, content in files.items():
-        _durable(work / name, content)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     text = json.dumps(_to_json(record, hashes), indent=1, allow_nan=False)
-    _durable(work / "result.json", text.encode())
+    files["result.json"] = text.encode()
+    for name, content in files.items():
+        (work / name).write_bytes(content)
+    for name in files:  # written all before the first is waited for, which takes half the time
+        _sync(work / name)
 
 
 def _publish(work: Path, place: Path) -> bool:
@@ -211,19 +234,17 @@ def _publish(work: Path, place: Path) -> bool:
         if (place / "result.json").is_file():
             return False
         raise
-    parent = os.open(place.parent, os.O_RDONLY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
+    _sync(place.parent)
     return True
 
 
-def _durable(path: Path, content: bytes) -> None:
-    with path.open("wb") as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:

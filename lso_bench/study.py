@@ -1,7 +1,7 @@
 """Lists of names to the specs of a grid, each with its checkpoint."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from lso_bench import plugins
 from lso_bench import region as regions
 from lso_bench.errors import UnusableError, UsageError, unknown
+from lso_bench.rules import Rule, Rules
 from lso_bench.run import check_fit
 from lso_bench.search import Searcher
 from lso_bench.spec import Seeds, Spec
@@ -56,6 +57,7 @@ class Grid:
     regions: Sequence[str] | None = None  # None: a box of 3 for a searcher that wants one
     arch: str = "small"
     latent: int = 32
+    rules: Sequence[Rule] = ()  # some of the combinations left out, or done otherwise
 
 
 # At most so many down a gradient, by protocol; the paper's goes to threshold 0.
@@ -73,7 +75,29 @@ def plan(grid: Grid, protocol: Protocol = Protocol()) -> list[Planned]:
     """
     seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
     axes = grid.tasks, grid.searchers, grid.regions or [None], grid.models, grid.train_seeds, seeds
-    return [_planned(grid, protocol, *parts) for parts in product(*axes)]
+    rules, planned = Rules(grid.rules), []
+    for task, searcher, region, model, train_seed, of in product(*axes):
+        names = {"task": task, "searcher": searcher, "region": region, "model": model}
+        changed = rules.settings(names | {"seed": of.init, "search_seed": of.search, "train_seed": train_seed})
+        if changed is not None:
+            each = replace(protocol, **changed)
+            planned.append(_planned(grid, each, task, searcher, region, model, train_seed, of))
+    rules.check()
+    if not planned:
+        raise UsageError("The rules of this study leave out all of its runs.")
+    return planned
+
+
+def shard(planned: Sequence[Planned], text: str) -> list[Planned]:
+    """The i-th of n parts of the runs, for `i/n`: disjoint, together all, and the same wherever they are asked for.
+
+    Raises:
+        UsageError: no such part.
+    """
+    i, _, n = text.partition("/")
+    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
+        raise UsageError(f"--shard wants a part like 3/16, from 1/16 to 16/16; got {text!r}.")
+    return [p for p in planned if int(p.spec.key, 16) % int(n) == int(i) - 1]
 
 
 def _planned(

@@ -1,4 +1,11 @@
-"""A study file: the grid of models, tasks, searchers and seeds, and how every run is done, in TOML."""
+"""A study file: the grid of models, tasks, searchers and seeds, and how every run is done, in TOML.
+
+Some of the runs are left out by a table `[[exclude]]`, and done otherwise by `[[override]]`:
+
+    [[override]]
+    searcher = "bo"  # which runs: model, task, searcher, region, seed, search_seed, train_seed
+    budget = 100     # what is other: any setting of how a run is done
+"""
 
 import math
 import tomllib
@@ -8,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lso_bench.errors import UsageError, unknown
+from lso_bench.rules import NAMED, NUMBERED, Rule
 from lso_bench.study import Grid, Protocol
 
 LARGEST = 2**63 - 1  # seed that torch takes
@@ -30,8 +38,31 @@ def read(path: Path) -> tuple[Grid, Protocol]:
     if missing := [key for key in ("models", "tasks") if key not in raw]:
         raise UsageError(f'{path}: wanted {" and ".join(missing)}, got none; say {missing[0]} = ["name", ...].')
     values = {key: _checked(path, key, value) for key, value in raw.items()}
+    rules = [*values.pop("exclude", ()), *values.pop("override", ())]
     grid, protocol = ({f.name: values[f.name] for f in fields(c) if f.name in values} for c in (Grid, Protocol))
-    return Grid(**grid), Protocol(**protocol)
+    return Grid(**grid, rules=rules), Protocol(**protocol)
+
+
+def rule(text: str, kind: str) -> Rule:
+    """A rule as on the command line: `searcher=bo budget=100`, values as in a file, but names without quotes.
+
+    Raises:
+        UsageError: says what was wanted.
+    """
+    pairs = [part.partition("=") for part in text.split()]
+    try:
+        found = {k: _value(v) for k, _, v in pairs}
+        (made,) = SETTINGS[kind]([found])
+    except ValueError as error:
+        raise UsageError(f"--{kind} {text!r}: wanted {error}.") from error
+    return made
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -48,6 +79,46 @@ def _checked(path: Path, key: str, value: object) -> Any:
         return SETTINGS[key](value)
     except ValueError as error:
         raise UsageError(f"{path}: {key}: wanted {error}, got {value!r}.") from error
+
+
+def _excluded(value: Any) -> list[Rule]:
+    return [Rule(_where(table)) for table in _tables(value)]
+
+
+def _overridden(value: Any) -> list[Rule]:
+    return [_override(table) for table in _tables(value)]
+
+
+def _override(table: dict[str, Any]) -> Rule:
+    where = {k: v for k, v in table.items() if k in (*NAMED, *NUMBERED)}
+    instead = {k: v for k, v in table.items() if k not in where}
+    for key, value in instead.items():
+        if key not in PROTOCOL:
+            raise ValueError(f"of each override what it changes ({', '.join(PROTOCOL)}), not {key!r}")
+        try:
+            instead[key] = SETTINGS[key](value)
+        except ValueError as error:
+            raise ValueError(f"{key} to be {error}") from error
+    if not instead:
+        raise ValueError(f"of each override what it changes ({', '.join(PROTOCOL)})")
+    return Rule(_where(where), instead)
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    if not (isinstance(value, list) and value and all(isinstance(v, dict) for v in value)):
+        raise ValueError("one or more tables")
+    return value
+
+
+def _where(table: dict[str, Any]) -> dict[str, str | int]:
+    """Which runs a rule means."""
+    where = {k: _name(v) if k in NAMED else v for k, v in table.items()}
+    if not where or not where.keys() <= {*NAMED, *NUMBERED}:
+        raise ValueError(f"which runs are meant, by {', '.join((*NAMED, *NUMBERED))}")
+    for key in NUMBERED:
+        if key in where and type(where[key]) is not int:
+            raise ValueError(f"{key} to be a whole number")
+    return where
 
 
 def _names(value: Any) -> list[str]:
@@ -124,4 +195,7 @@ SETTINGS: dict[str, Check] = {
     "patience": _count,
     "check_every": _count,
     "joint": _switch,
+    "exclude": _excluded,
+    "override": _overridden,
 }
+PROTOCOL = [f.name for f in fields(Protocol)]

@@ -14,7 +14,8 @@ from test_plugins import publish
 
 from lso_bench import plugins, training
 from lso_bench.errors import UsageError
-from lso_bench.execute import execute
+from lso_bench.executors import How
+from lso_bench.executors.here import here
 from lso_bench.store import Store
 from lso_bench.study import Grid, Protocol, named_model, plan
 from vae import data
@@ -102,8 +103,9 @@ def test_area_is_the_sum_of_pixels_and_a_white_page_is_the_optimum(rounded, area
 
 def test_shipped_model_of_shapes_is_searched_for_area(tmp_path):
     grid = Grid(["vae"], ["shapes_area"], ["cmaes"], arch="conv:encoder=8,channels=8", latent=2)
-    (record,) = execute(plan(grid, Protocol(budget=150)), Store(tmp_path / "results"))
-    (found,), decoded = record.members, record.tensors["decoded"]
+    store = Store(tmp_path / "results")
+    (record,) = here(plan(grid, Protocol(budget=150)), store, How())
+    (found,), decoded = record.members, store.tensors(record.spec)["decoded"]
     assert decoded.shape == (1, 1, 64, 64) and 300 < -found.best < 500
     assert decoded.double().sum().item() / 255 == pytest.approx(-found.best, abs=8)  # 4096 pixels, rounded to bytes
 
@@ -284,7 +286,7 @@ def test_model_of_own_images_is_trained_and_searched(folder, settings, tmp_path)
     assert load_model(path)[0].arch.likelihood == ("gaussian" if settings else "bernoulli")
     task = f"glyphs50:data={name},instances=3"
     planned = plan(Grid(["vae"], [task], arch=arch, latent=4), Protocol(max_steps=5))
-    (record,) = execute(planned, Store(tmp_path / "results"))
+    (record,) = here(planned, Store(tmp_path / "results"), How())
     assert record.status == "ok" and all(m.loss < m.first_loss for m in record.members)
 
 

@@ -14,14 +14,17 @@ def freeze(vae: VAE) -> VAE:
     """A copy in evaluation mode without weight gradients, batch norm folded into the convolutions before it, and
     the PixelCNN's path from the code to its first layer multiplied out into one linear map.
 
-    What is frozen already is copied as it is.
+    What is frozen already is given back.
     """
+    if vae.frozen:
+        return vae
     frozen = deepcopy(vae).eval().requires_grad_(False)
     for module in list(frozen.modules()):
         if isinstance(module, nn.Sequential):
             _fold(module)
-    if isinstance(frozen.decoder, PixelCNN) and isinstance(frozen.decoder.entry[0], nn.BatchNorm2d):
+    if isinstance(frozen.decoder, PixelCNN):
         _multiply_out(frozen.decoder)
+    frozen.frozen = True
     return frozen
 
 

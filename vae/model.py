@@ -14,6 +14,7 @@ class VAE(nn.Module):
     def __init__(self, arch: Architecture):
         super().__init__()
         self.arch = arch
+        self.frozen = False  # set by `vae.frozen.freeze`
         self.encoder = Encoder(arch)
         self.decoder = PixelCNN(arch) if arch.kernels else ConvDecoder(arch)
 

@@ -1,5 +1,6 @@
 """Options that several commands have, and what they stand for."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,15 @@ DataDir = Annotated[Path | None, typer.Option(help="Where data sets lie [default
 Results = Annotated[Path, typer.Option(help="Folder of results.", envvar="LSO_BENCH_RESULTS")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+
+Jobs = Annotated[int | None, typer.Option(min=1, help="Runs at the same time [default: by cores and memory].")]
+Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds of a run; then its status is timeout.")]
+Retries = Annotated[int, typer.Option(min=0, help="Further tries of a run whose process died.")]
+Isolation = Annotated[
+    str | None, typer.Option(help="run: a process each; batch: processes for many short runs [default: run].")
+]
+Memory = Annotated[float | None, typer.Option(min=0.1, help="GB that a run may take [default: its share].")]
+Gpu = Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of a GPU that a run takes.")]
 
 
 def names(what: str, text: str) -> list[str]:
@@ -48,3 +58,15 @@ def device_of(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("No CUDA device here; say --device cpu.")
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, wanted):
+    """How so many runs are carried out; one that nothing is `wanted` of stays in this process."""
+    from lso_bench.executors import machine
+    from lso_bench.run import Place
+
+    if wanted.isolation not in (None, "run", "batch"):
+        raise unknown("isolation", wanted.isolation, ["run", "batch"])
+    how = machine.how(runs, Place(data_dir, device_of(device), compile), wanted)
+    alone = runs == 1 and (wanted.jobs, wanted.timeout, wanted.isolation, wanted.memory) == (None,) * 4
+    return replace(how, isolation="none") if alone else how

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import DataDir, Device, Json, Quiet, Results, device_of, names, numbers
+from lso_bench.commands.options import DataDir, Device, Json, Quiet, Results, device_of, how_of, names, numbers
 from lso_bench.commands.output import out, say
 from lso_bench.commands.run import run_all
 from lso_bench.errors import UsageError
@@ -49,11 +49,12 @@ def reproduce(
         say(f"failed: {line}")
     if what == "search":
         from lso_bench import latent_search
+        from lso_bench.executors.machine import Wanted
         from lso_bench.report import latent_search as report
 
         runs = latent_search.planned(again.trained(wanted), seeds, searcher)
         todo = [] if no_train else [p for p in runs if p.spec not in store]
-        run_all(todo, store, data_dir, on, quiet, compile)
+        run_all(todo, store, how_of(len(runs), device, data_dir, compile, Wanted()), quiet)
         repeated = latent_search.repeated(runs, store)
         _reproduced(repeated.rows, report.terminal(repeated), report.write(repeated, what, folder), json)
         return

@@ -1,13 +1,29 @@
 """The command `run`."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lso_bench.commands.compare import print_comparison
-from lso_bench.commands.options import Arch, DataDir, Device, Json, Latent, Quiet, Results, device_of, names, numbers
+from lso_bench.commands.options import (
+    Arch,
+    DataDir,
+    Device,
+    Gpu,
+    Isolation,
+    Jobs,
+    Json,
+    Latent,
+    Memory,
+    Quiet,
+    Results,
+    Retries,
+    Timeout,
+    how_of,
+    names,
+    numbers,
+)
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError, unknown
 
@@ -43,6 +59,19 @@ def run(
     compile: Annotated[
         bool, typer.Option("--compile", help="The decoder by torch.compile; needs a C++ compiler.")
     ] = False,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help='Leave some runs out: "model=vae searcher=bo"; may stand several times.')
+    ] = None,
+    override: Annotated[
+        list[str] | None, typer.Option(help='Do some otherwise: "searcher=bo budget=100"; may stand several times.')
+    ] = None,
+    shard: Annotated[str | None, typer.Option(help="Only the 3rd of 16 parts of the runs: 3/16.")] = None,
+    jobs: Jobs = None,
+    timeout: Timeout = None,
+    retries: Retries = 1,
+    isolation: Isolation = None,
+    memory: Memory = None,
+    gpu: Gpu = 1.0,
     arch: Arch = "small",
     latent: Latent = 32,
     device: Device = "auto",
@@ -54,23 +83,26 @@ def run(
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
     from lso_bench import study as studies
+    from lso_bench.executors.machine import Wanted
     from lso_bench.store import Store
 
-    grid, how = _of_file(study, context) if study else _of_options(**context.params)
-    planned = studies.plan(grid, how)
-    steps = how.max_steps != studies.Protocol.max_steps if study else max_steps
-    descents = [o for o, given in (("--max-steps", steps), ("--joint", how.joint)) if given]
+    grid, protocol = _of_file(study, context) if study else _of_options(**context.params)
+    planned = studies.plan(grid, protocol)
+    steps = protocol.max_steps != studies.Protocol.max_steps if study else max_steps
+    descents = [o for o, given in (("--max-steps", steps), ("--joint", protocol.joint)) if given]
     for line in studies.warnings(planned, descents):
         say(line)
+    wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu)
+    how = how_of(len(planned), device, data_dir, compile, wanted)
+    planned = studies.shard(planned, shard) if shard else planned
     if dry_run:
-        _dry_run(planned, results)
+        _dry_run(planned, results, how.jobs)
         return
-    on = device_of(device)
     store = Store(results)
     todo = [p for p in planned if p.spec not in store]
     if len(todo) < len(planned):
         say(f"{len(planned) - len(todo)} of {len(planned)} runs are done already, in {results}.")
-    run_all(todo, store, data_dir, on, quiet, compile)
+    run_all(todo, store, how, quiet)
     records = _chosen(store, {p.spec.key for p in planned})
     comparison = print_comparison(records, [store], json, csv=False)
     from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
@@ -85,7 +117,8 @@ def _of_file(path: Path, context: typer.Context) -> tuple:
     """Grid and protocol of a study file, beside which the command line says only where and how to run it."""
     from lso_bench import study_file
 
-    beside = ("study", "compile", "device", "results", "data_dir", "json", "quiet", "dry_run")
+    beside = {"study", "compile", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
+    beside |= {"jobs", "timeout", "retries", "isolation", "memory", "gpu"}
     given = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
     if odd := [f"--{k.replace('_', '-')}" for k in given if k not in beside]:
         raise UsageError(f"With a study file, say {', '.join(odd)} in it.")
@@ -95,6 +128,7 @@ def _of_file(path: Path, context: typer.Context) -> tuple:
 def _of_options(model: str | None, task: str | None, protocol: str, **more) -> tuple:
     """Grid and protocol of the options of `run`."""
     from lso_bench import study
+    from lso_bench.study_file import rule
 
     if not (model and task):
         raise UsageError("Wanted --model and --task, or a study file; `lso-bench list tasks` shows what there is.")
@@ -110,6 +144,7 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
         regions=names("region", more["region"]) if more["region"] else None,
         arch=more["arch"],
         latent=more["latent"],
+        rules=[rule(text, kind) for kind in ("exclude", "override") for text in more[kind] or ()],
     )
     if more["seconds"] == float("inf"):
         raise UsageError("--seconds wants a finite number; without it there is no limit.")
@@ -118,25 +153,45 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
     return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or study.STEPS[protocol], **how)
 
 
-def run_all(todo: list, store, data_dir: Path | None, device: str, quiet: bool, compile: bool) -> None:
-    from lso_bench.execute import execute
-    from lso_bench.progress import shown
+def run_all(todo: list, store, how, quiet: bool) -> None:
+    """Carry out these runs, a line for each that is done."""
+    from lso_bench.executors.here import here
+    from lso_bench.executors.local import local
+    from lso_bench.progress import of_study
+    from lso_bench.running import Running, noted
 
-    with shown(quiet) as show:
+    if not todo:
+        return
+    failed, keys = 0, {p.spec.key for p in todo}
+    carry_out = here if how.isolation == "none" else local
+    with (
+        noted(store.folder, Running(f"{len(todo)} runs", total=len(todo))) as note,
+        of_study(quiet, store.folder, keys) as count,
+    ):
+        for done, record in enumerate(carry_out(todo, store, how), 1):
+            failed += record.status != "ok"
+            note.say(done, len(todo), failed=failed)
+            count(done, failed)
+            took = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
+            say(f"{record.spec.title}: {record.status}, {took}")
 
-        def report(planned, p) -> None:
-            state = f"{p.left} of {p.members} at their end, mean loss {p.mean_loss:.2f}"
-            show(planned.spec.title, p.step, p.steps, state)
 
-        for record in execute(todo, store, data_dir, device, report, compile):
-            how = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
-            say(f"{record.spec.title}: {record.status}, {how}")
+def _dry_run(planned: list, results: Path, jobs: int) -> None:
+    """The grid, what is done, and how long the rest will take, by what was measured."""
+    from lso_bench.estimate import estimate
+    from lso_bench.store import MARK, Store
 
-
-def _dry_run(planned: Iterable, results: Path) -> None:
+    store = Store(results, readonly=True) if (results / MARK).exists() else None
+    todo = [p for p in planned if store is None or p.spec not in store]
+    keys = {p.spec.key for p in todo}
     for p in planned:
-        done = (results / "runs" / p.spec.key[:2] / p.spec.key / "result.json").is_file()
-        print(f"{p.spec.key}  {'done' if done else 'to do':5}  {p.spec.title}  ({p.checkpoint.name})")
+        print(f"{p.spec.key}  {'to do' if p.spec.key in keys else 'done':5}  {p.spec.title}  ({p.checkpoint.name})")
+    found = estimate(todo, store or [])
+    say(f"{len(planned)} runs: {len(planned) - len(todo)} done, {len(todo)} to do.")
+    if found.measured:
+        say(f"About {found.seconds / jobs:.0f} s for {found.measured} of them, {jobs} at a time, by runs like them.")
+    if found.unknown:
+        say(f"No run like {len(found.unknown)} of them was measured yet, as {found.unknown[0]}.")
 
 
 def _chosen(store, keys: set[str]) -> list:

@@ -1,0 +1,62 @@
+"""Executors: what carries out many runs. One a file; each publishes the records that it gives."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from lso_bench import running
+from lso_bench.record import Record
+from lso_bench.run import Place
+from lso_bench.store import Store
+from lso_bench.study import Planned
+
+
+@dataclass(frozen=True)
+class How:
+    """How runs are carried out. None of it changes what they find, but for the last digits that `threads` may."""
+
+    place: Place = field(default_factory=Place)
+    jobs: int = 1  # runs at the same time
+    threads: int = 1  # of each
+    timeout: float | None = None  # seconds of a run; None: no limit
+    retries: int = 1  # of a run whose process died
+    isolation: str = "run"  # a process a run; "batch": processes that do many; "none": in this process
+    memory: int | None = None  # bytes that a run may take, on Linux and a CPU; None: no limit
+    gpus: int = 0  # to deal out; 0: as `place` says
+
+
+# The record of each run as it is done, published already and without trace and tensors. What went wrong with one run
+# is its record too; an UnusableError ends everything, for no other run would fare better.
+Executor = Callable[[Sequence[Planned], Store, How], Iterator[Record]]
+
+
+@dataclass
+class Attempt:
+    """A run to be done, and why it was not done before."""
+
+    planned: Planned
+    deaths: list[str] = field(default_factory=list)  # of the processes that tried it
+
+
+class Queue:
+    """Runs that wait. What another command on the same folder is busy with comes last."""
+
+    def __init__(self, planned: Iterable[Planned], store: Store):
+        self._waiting = deque(Attempt(p) for p in planned)
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self) -> Attempt | None:
+        """The next to do; None where all that wait are being done elsewhere at the moment."""
+        busy = {r.key for r in running.read(self.store.folder)[0]}
+        for attempt in self._waiting:
+            if attempt.planned.spec.key not in busy:
+                self._waiting.remove(attempt)
+                return attempt
+        return None
+
+    def again(self, attempt: Attempt) -> None:
+        """It waits once more."""
+        self._waiting.append(attempt)

@@ -1,0 +1,17 @@
+"""Runs one after the other in this process."""
+
+from collections.abc import Iterator, Sequence
+
+from lso_bench.executors import How
+from lso_bench.executors.work import work
+from lso_bench.loaded import Loaded
+from lso_bench.record import Record
+from lso_bench.store import Store
+from lso_bench.study import Planned
+
+
+def here(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
+    """The record of each as it is done. No time limit holds, and nothing outlives the death of this process."""
+    loaded = Loaded()
+    for each in planned:
+        yield work(each, store, how.place, loaded, {"isolation": "none"})

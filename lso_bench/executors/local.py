@@ -1,0 +1,152 @@
+"""Runs in processes of this machine, forked from one that has imported torch: Pebble's pool."""
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from multiprocessing import connection, forkserver
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import torch
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from lso_bench import running
+from lso_bench.executors import Attempt, How, Queue
+from lso_bench.executors.machine import gpu_of, memory_kills
+from lso_bench.executors.work import publish, work
+from lso_bench.loaded import Loaded
+from lso_bench.process import settle_memory
+from lso_bench.record import Record
+from lso_bench.run import Place
+from lso_bench.store import Store
+from lso_bench.study import Planned
+
+LOOK = 0.5  # seconds between two looks at what is done elsewhere
+PRELOAD = ["__main__", "torch._dynamo", "vae.datasets.glyphs", __name__]  # what nearly every run imports
+_loaded = Loaded()  # in a worker process: what its runs have read so far
+
+
+def local(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
+    """The record of each as it is done, by `how.jobs` processes at a time.
+
+    A process that dies is replaced, and its run tried again; one that takes too long is ended, and its run recorded
+    as `timeout`.
+    """
+    running.clear(store.folder)
+    queue, slots, kills = Queue(planned, store), list(range(how.jobs)), memory_kills()
+    busy: dict[ProcessFuture, tuple[Attempt, int]] = {}
+    pool = _pool(how)
+    try:
+        while queue or busy:
+            if not pool.active:  # a process died between two runs, which breaks Pebble's pool
+                _end(pool)
+                pool = _pool(how)
+            while slots and (attempt := queue.take()):
+                slot = slots.pop(0)
+                busy[_started(pool, attempt, slot, store, how)] = attempt, slot
+            if not busy:
+                time.sleep(LOOK)  # all that wait are done elsewhere
+            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                attempt, slot = busy.pop(future)
+                slots.append(slot)
+                if (record := _outcome(future, attempt, store, how, kills)) is not None:
+                    yield record
+                else:
+                    queue.again(attempt)
+    finally:
+        _end(pool)
+        running.clear(store.folder)
+
+
+def _pool(how: How) -> ProcessPool:
+    os.environ["OMP_NUM_THREADS"] = str(how.threads)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no processes beside ours
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for this process alone
+    forkserver.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    each = 1 if how.isolation == "run" else 0
+    return ProcessPool(how.jobs, each, initializer=_settle, initargs=(how.threads, how.memory), context=context)
+
+
+def _end(pool: ProcessPool) -> None:
+    """What runs is dropped."""
+    pool.stop()
+    pool.join()
+
+
+def _started(pool: ProcessPool, attempt: Attempt, slot: int, store: Store, how: How) -> ProcessFuture:
+    place = replace(how.place, device=f"cuda:{gpu_of(slot, how.gpus)}") if how.gpus else how.place
+    beside = {"isolation": how.isolation} | ({"deaths": attempt.deaths} if attempt.deaths else {})
+    return pool.schedule(_carry_out, (attempt.planned, store.folder, place, beside), timeout=how.timeout)
+
+
+def _outcome(future: ProcessFuture, attempt: Attempt, store: Store, how: How, kills: int) -> Record | None:
+    """The record of a run that is over; None where its process died and it is to be tried again.
+
+    Raises:
+        UnusableError: it cannot go on, nor could others.
+    """
+    spec, versions = attempt.planned.spec, {"isolation": how.isolation}
+    try:
+        return future.result()
+    except TimeoutError:
+        why = f"no end within the time limit, {how.timeout:g} s"
+        return publish(Record(spec, "timeout", versions=versions, error=why), store)
+    except (ProcessExpired, BrokenProcessPool) as error:
+        attempt.deaths.append(_death(error, kills))
+        if len(attempt.deaths) <= how.retries:
+            return None
+        why = f"{attempt.deaths[-1]}; tries: {len(attempt.deaths)}"
+        return publish(Record(spec, "failed", versions=versions | {"deaths": attempt.deaths}, error=why), store)
+
+
+def _death(error: Exception, kills: int) -> str:
+    """Why a process died."""
+    if not isinstance(error, ProcessExpired):
+        return "its pool of processes broke"
+    if error.exitcode >= 0:
+        return f"its process ended with status {error.exitcode}"
+    name = signal.Signals(-error.exitcode).name
+    if name == "SIGKILL" and memory_kills() > kills:
+        return "its process was killed by the system (SIGKILL), out of memory"
+    return f"its process was killed by {name}"
+
+
+def _settle(threads: int, memory: int | None) -> None:
+    """In a worker process, before its first run."""
+    settle_memory()
+    torch.set_num_threads(threads)
+    if memory is not None and sys.platform == "linux":
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
+    Thread(target=_outlive_nobody, daemon=True).start()
+
+
+def _outlive_nobody() -> None:
+    """End this process when the one that wants its results is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _carry_out(planned: Planned, folder: Path, place: Place, beside: dict[str, Any]) -> Record:
+    """In a worker process: one run."""
+    if place.device.startswith("cuda:"):
+        torch.cuda.set_device(place.device)
+    store = Store(folder)
+    try:
+        return work(planned, store, place, _loaded, beside)
+    except SystemExit as error:  # raised by a plugin: no signal ends this process in order
+        return publish(Record(planned.spec, "failed", versions=beside, error=f"SystemExit: {error}"), store)

@@ -1,0 +1,62 @@
+"""One run from its plan to its published record, in whatever process."""
+
+from dataclasses import replace
+from typing import Any
+
+from lso_bench.drive import Progress
+from lso_bench.errors import LsoBenchError, PluginError
+from lso_bench.loaded import Loaded
+from lso_bench.record import Record
+from lso_bench.run import Place, run
+from lso_bench.running import Running, noted
+from lso_bench.store import Store
+from lso_bench.study import Planned
+from vae.errors import UnusableError
+
+
+def work(planned: Planned, store: Store, place: Place, loaded: Loaded, beside: dict[str, Any]) -> Record:
+    """Its record, published with `beside` among its versions, without trace and tensors; done already, that of then.
+
+    A run that fails for a reason of its own (a task that raises, say) has a record of status `failed`.
+
+    Raises:
+        UnusableError, vae.errors.UnusableError: data, checkpoint or results folder cannot be used.
+    """
+    spec = planned.spec
+    if spec in store:
+        return store.get(spec)
+    with noted(store.folder, Running(spec.title, spec.key)) as note:
+
+        def report(p: Progress) -> None:
+            note.say(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {p.mean_loss:.2f}")
+
+        record = attempt(planned, place, loaded, report)
+        return publish(replace(record, versions=record.versions | beside), store)
+
+
+def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Record:
+    """The record of a run, whatever it raises but for an error of ours that ends everything."""
+    try:
+        return run(planned.spec, planned.checkpoint, place, report, loaded)
+    except PluginError as error:
+        return Record(planned.spec, "failed", error=_memory(error) or str(error))
+    except (LsoBenchError, UnusableError):
+        raise
+    except Exception as error:  # whatever else
+        return Record(planned.spec, "failed", error=_memory(error) or f"{type(error).__name__}: {error}")
+
+
+def publish(record: Record, store: Store) -> Record:
+    """The record as it stands in the folder: this one, or that of another who was first."""
+    if store.add(record):
+        return replace(record, trace=None, costs=None, tensors={})
+    return store.get(record.spec)
+
+
+def _memory(error: BaseException) -> str:
+    """That the memory was too small, if that is what it says."""
+    texts = "can't allocate memory", "cannot allocate memory", "out of memory"
+    causes = [error, *([error.__cause__] if error.__cause__ else [])]
+    if any(isinstance(e, MemoryError) or any(t in str(e).lower() for t in texts) for e in causes):
+        return f"out of memory: {str(error).splitlines()[0] or 'MemoryError'}; give it more by --memory or fewer --jobs"
+    return ""

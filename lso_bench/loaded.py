@@ -1,0 +1,57 @@
+"""Data sets and frozen models, read once for all runs of a process while their files stay as they are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vae.checkpoint import load_model, sha256
+from vae.data import Dataset, data_folder, file_name, load
+from vae.frozen import freeze
+from vae.model import VAE
+
+KEPT = 4  # of each kind at most: the largest data set takes 50 MB
+
+
+class Loaded:
+    """What the runs of one process have read so far."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], Any] = {}
+
+    def data(self, name: str, folder: Path | None) -> Dataset:
+        """As `vae.data.load`. Runs share it: nobody may write into its images.
+
+        Raises:
+            ValueError, vae.errors.UnusableError: as there.
+        """
+        return self._once(("data", name, file_name(name), folder or data_folder()), lambda: load(name, folder))
+
+    def sha256(self, checkpoint: Path) -> str:
+        """Of the file's content."""
+        return self._once(("sha256", *_state(checkpoint)), lambda: sha256(checkpoint))
+
+    def model(self, checkpoint: Path, device: str) -> tuple[VAE, dict[str, Any]]:
+        """The frozen model and the header of the file.
+
+        Raises:
+            vae.errors.UnusableError: as `vae.checkpoint.load_model`.
+        """
+
+        def read() -> tuple[VAE, dict[str, Any]]:
+            vae, header = load_model(checkpoint)
+            return freeze(vae).to(device), header
+
+        return self._once(("model", device, *_state(checkpoint)), read)
+
+    def _once(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = read()
+            for oldest in [k for k in self._kept if k[0] == key[0]][:-KEPT]:
+                del self._kept[oldest]
+        return self._kept[key]
+
+
+def _state(path: Path) -> tuple[Any, ...]:
+    """Changes whenever the file is replaced or written."""
+    at = path.stat()
+    return path, at.st_ino, at.st_size, at.st_mtime_ns

@@ -1,0 +1,179 @@
+"""Executors: the same records from each, and what goes wrong with one run is its own record."""
+
+import json
+import os
+import socket
+from dataclasses import asdict, replace
+
+import pytest
+
+from lso_bench import running
+from lso_bench.estimate import estimate
+from lso_bench.executors import How, Queue, machine
+from lso_bench.executors.here import here
+from lso_bench.executors.local import local
+from lso_bench.record import Record
+from lso_bench.run import Place
+from lso_bench.store import Store
+from lso_bench.study import Grid, Protocol, plan, shard
+
+FAULTY = """import os, signal, sys, time
+from dataclasses import dataclass
+from tasks.reconstruction import Reconstruction
+
+@dataclass(frozen=True)
+class Faulty(Reconstruction):
+    "Goes wrong."
+    data: str = "glyphs"
+    instances: int = 2
+    variants = {}
+
+    def score(self, x):
+        ...
+        return super().score(x)
+"""
+
+
+@pytest.fixture
+def planned(checkpoint):
+    return plan(Grid(["vae"], ["glyphs50:instances=2"], seeds=range(4), latent=4), Protocol(max_steps=3))
+
+
+def numbers(store: Store) -> dict[str, object]:
+    """What each run found, and the hashes of its files but for the seconds."""
+    found = {}
+    for path in store.folder.glob("runs/*/*/result.json"):
+        raw = json.loads(path.read_text())
+        hashes = {k: v for k, v in raw["sha256"].items() if k != "costs.csv"}
+        found[path.parent.name] = raw["spec"], raw["status"], raw["members"], raw["counts"], hashes
+    return found
+
+
+def faulty(folder, does: str) -> str:
+    path = folder / f"{does.split('(')[0].replace('.', '_')}.py"
+    path.write_text(FAULTY.replace("...", does))
+    return str(path)
+
+
+def test_all_executors_give_the_same_records(planned, tmp_path):
+    stores = {n: Store(tmp_path / n) for n in ("none", "run", "batch", "one", "two")}
+    given = list(here(planned, stores["none"], How()))
+    for isolation in ("run", "batch"):
+        given += local(planned, stores[isolation], How(jobs=2, isolation=isolation))
+    for part, name in (("1/2", "one"), ("2/2", "two")):
+        given += local(shard(planned, part), stores[name], How(isolation="batch"))
+    assert [r.status for r in given] == ["ok"] * 16
+    expected = numbers(stores["none"])
+    assert len(expected) == 4 and numbers(stores["run"]) == numbers(stores["batch"]) == expected
+    apart = numbers(stores["one"]), numbers(stores["two"])
+    assert apart[0] | apart[1] == expected and not apart[0].keys() & apart[1].keys()
+    for name in ("none", "run", "batch"):
+        assert {r.versions["isolation"] for r in stores[name]} == {name}
+        assert not list((tmp_path / name / "tmp").iterdir())
+
+
+def test_parts_copied_into_one_folder_are_the_whole_study(planned, tmp_path):
+    both = Store(tmp_path / "both")
+    for part in ("1/3", "2/3", "3/3"):
+        store = Store(tmp_path / part[0])
+        list(here(shard(planned, part), store, How()))
+        for run in store.folder.glob("runs/*/*"):
+            run.rename(_made(both.folder / run.relative_to(store.folder)))
+    assert all(p.spec in both for p in planned) and len(list(both)) == 4
+    assert not both.skipped
+
+
+def _made(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def test_run_that_hangs_is_a_timeout_and_its_slot_is_used_again(checkpoint, tmp_path):
+    hangs, leaves = faulty(tmp_path, "time.sleep(600)"), faulty(tmp_path, "sys.exit(0)")
+    planned = plan(Grid(["vae"], [hangs, leaves, "glyphs50:instances=2"], latent=4), Protocol(max_steps=2))
+    store = Store(tmp_path / "results")
+    records = list(local(planned, store, How(timeout=5.0)))
+    assert [r.status for r in records] == ["timeout", "failed", "ok"]
+    assert "time limit, 5 s" in (records[0].error or "") and "SystemExit" in (records[1].error or "")
+    assert [p.spec in store for p in planned] == [False, False, True]  # the others may be tried again
+    assert store.counts() == {"failed": 1, "ok": 1, "timeout": 1}
+
+
+def test_run_that_takes_too_much_memory_fails_and_says_so(checkpoint, tmp_path):
+    greedy = faulty(tmp_path, "x.new_zeros(2**32)")
+    planned = plan(Grid(["vae"], [greedy], latent=4), Protocol(max_steps=2))
+    (record,) = local(planned, Store(tmp_path / "results"), How(memory=8 * 2**30))
+    assert record.status == "failed" and "out of memory" in (record.error or "")
+
+
+def test_what_runs_elsewhere_comes_last_and_what_is_done_elsewhere_is_not_done_again(planned, tmp_path):
+    store = Store(tmp_path / "results")
+    first, *others = planned
+    queue = Queue(planned, store)
+    with running.noted(store.folder, running.Running("elsewhere", first.spec.key)):
+        taken = [queue.take() for _ in planned]
+        assert [a and a.planned for a in taken] == [*others, None]
+    attempt = queue.take()
+    assert attempt is not None and attempt.planned == first and not queue
+    (once,) = here([first], store, How())
+    (again,) = here([first], store, How())
+    assert again == once
+
+
+def test_what_a_dead_process_said_is_over_and_cleared(tmp_path):
+    store = Store(tmp_path / "results")
+    with running.noted(store.folder, running.Running("alive", "a")) as note:
+        note.say(3, 10)
+        gone = replace(note.running, key="b", pid=2**22 + 1)
+        far = replace(note.running, key="c", host="elsewhere")
+        for r in (gone, far):
+            (store.folder / "tmp" / f"{r.key}.{r.host}.{r.pid}.json").write_text(json.dumps(asdict(r)))
+        (store.folder / "tmp" / "torn.json").write_text('{"title": ')
+        alive, over = running.read(store.folder)
+        assert {r.key for r in alive} == {"a", "c"} and [r.key for r in over] == ["b"]
+        running.clear(store.folder)
+        assert running.read(store.folder) == (alive, [])
+        os.utime(store.folder / "tmp" / f"c.elsewhere.{os.getpid()}.json", (0, 0))
+        assert [r.key for r in running.read(store.folder)[1]] == ["c"]  # silent for too long
+    assert not running.read(store.folder)[0] and note.running.host == socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    ("runs", "cores", "gigabytes", "gpus", "share", "expected"),
+    [
+        (1, 16, 64, 0, 1.0, 1),
+        (100, 16, 64, 0, 1.0, 16),
+        (100, 64, 20, 0, 1.0, 9),  # 2 GB each of nine tenths of the memory
+        (100, 2, 1, 0, 1.0, 1),
+        (100, 16, 64, 4, 1.0, 4),
+        (100, 16, 64, 4, 0.5, 8),
+        (3, 16, 64, 4, 0.25, 3),
+    ],
+)
+def test_jobs_follow_cores_memory_and_gpus(runs, cores, gigabytes, gpus, share, expected):
+    assert machine.jobs(runs, cores, gigabytes * 2**30, gpus, share) == expected
+
+
+def test_gpus_are_dealt_in_turn():
+    assert [machine.gpu_of(slot, 3) for slot in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_jobs_and_threads_share_the_cores(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", str(machine.cores()))
+    for jobs in (1, 2, 1000):
+        how = machine.how(1000, Place(), machine.Wanted(jobs=jobs))
+        assert how.jobs == jobs and how.threads == max(1, machine.cores() // jobs)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert machine.how(1, Place(), machine.Wanted()).threads == 1  # what the user says holds
+
+
+def test_estimate_is_of_measured_runs_alone_and_grows_with_the_budget(checkpoint):
+    grid = Grid(["vae"], ["glyphs50:instances=2"], ["cmaes", "sobol"], latent=4)
+    how = {"decoding": "greedy", "starts": ("random",)}
+    cmaes, sobol = plan(grid, Protocol(budget=50, **how))
+    done = [Record(cmaes.spec, "ok", seconds={"total": s}) for s in (1.0, 2.0, 9.0)]
+    assert estimate([cmaes, sobol], done).unknown == [sobol.spec.title]
+    assert estimate([cmaes, sobol], done).seconds == pytest.approx(2.0)  # the median
+    (longer, _) = plan(grid, Protocol(budget=150, **how))
+    assert estimate([cmaes, longer], done).seconds == pytest.approx(8.0)
+    assert estimate([cmaes], []).measured == 0
