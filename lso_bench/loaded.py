@@ -9,7 +9,7 @@ from vae.data import Dataset, data_folder, file_name, load
 from vae.frozen import freeze
 from vae.model import VAE
 
-KEPT = 4  # of each kind at most: the largest data set takes 50 MB
+KEPT = 4  # data sets and models at most: the largest data set takes 50 MB
 
 
 class Loaded:
@@ -46,7 +46,7 @@ class Loaded:
     def _once(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
         if key not in self._kept:
             self._kept[key] = read()
-            for oldest in [k for k in self._kept if k[0] == key[0]][:-KEPT]:
+            for oldest in [k for k in self._kept if k[0] == key[0] != "sha256"][:-KEPT]:
                 del self._kept[oldest]
         return self._kept[key]
 

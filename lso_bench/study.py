@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import product, starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lso_bench import plugins
 from lso_bench import region as regions
 from lso_bench.errors import UnusableError, UsageError, unknown
+from lso_bench.loaded import Loaded
 from lso_bench.rules import Rule, Rules
 from lso_bench.run import check_fit
 from lso_bench.search import Searcher
@@ -16,7 +17,6 @@ from lso_bench.spec import Seeds, Spec
 from lso_bench.task import Task
 from vae import data as datasets
 from vae import zoo
-from vae.checkpoint import sha256
 from vae.datasets import Source
 from vae.errors import UnusableError as VaeUnusableError
 from vae.networks import ARCHITECTURES, architecture
@@ -75,13 +75,10 @@ def plan(grid: Grid, protocol: Protocol = Protocol()) -> list[Planned]:
     """
     seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
     axes = grid.tasks, grid.searchers, grid.regions or [None], grid.models, grid.train_seeds, seeds
-    rules, planned = Rules(grid.rules), []
-    for task, searcher, region, model, train_seed, of in product(*axes):
-        names = {"task": task, "searcher": searcher, "region": region, "model": model}
-        changed = rules.settings(names | {"seed": of.init, "search_seed": of.search, "train_seed": train_seed})
-        if changed is not None:
-            each = replace(protocol, **changed)
-            planned.append(_planned(grid, each, task, searcher, region, model, train_seed, of))
+    rules, loaded, planned = Rules(grid.rules), Loaded(), []
+    for parts in starmap(_Parts, product(*axes)):
+        if (changed := rules.settings(parts.named)) is not None:
+            planned.append(_planned(grid, replace(protocol, **changed), parts, loaded))
     rules.check()
     if not planned:
         raise UsageError("The rules of this study leave out all of its runs.")
@@ -100,32 +97,41 @@ def shard(planned: Sequence[Planned], text: str) -> list[Planned]:
     return [p for p in planned if int(p.spec.key, 16) % int(n) == int(i) - 1]
 
 
-def _planned(
-    grid: Grid,
-    protocol: Protocol,
-    task: str,
-    searcher: str,
-    region: str | None,
-    model: str,
-    train_seed: int,
-    seeds: Seeds,
-) -> Planned:
+class _Parts(NamedTuple):
+    """What one run of a grid is of."""
+
+    task: str
+    searcher: str
+    region: str | None
+    model: str
+    train_seed: int
+    seeds: Seeds
+
+    @property
+    def named(self) -> dict[str, str | int | None]:
+        """As a rule names them."""
+        seeds = {"seed": self.seeds.init, "search_seed": self.seeds.search}
+        return {k: v for k, v in self._asdict().items() if k != "seeds"} | seeds
+
+
+def _planned(grid: Grid, protocol: Protocol, parts: _Parts, loaded: Loaded) -> Planned:
+    task, searcher = parts.task, parts.searcher
     what, how = plugins.build("task", task), plugins.build("searcher", searcher)
     try:
         check_data(what.data)
     except UsageError as error:
         raise UsageError(f"Task {task!r}: {error}") from error
-    wanted = named_model(model, what.data, grid.arch, grid.latent, train_seed)
-    region = region or (BOX if how.bounded else "none")
+    wanted = named_model(parts.model, what.data, grid.arch, grid.latent, parts.train_seed)
+    region = parts.region or (BOX if how.bounded else "none")
     regions.parse(region)
     path = find_checkpoint(wanted)
     spec = Spec(
         model=wanted,
-        checkpoint=sha256(path),
+        checkpoint=loaded.sha256(path),
         task=plugins.resolved("task", task),
         searcher=plugins.resolved("searcher", searcher),
         source=plugins.source_hash(task, searcher),
-        seeds=seeds,
+        seeds=parts.seeds,
         region=region,
         starts=protocol.starts or (("random", "encoder") if what.has_targets else ("random",)),
         decoding=protocol.decoding or _decoding(wanted, what),

@@ -1,0 +1,96 @@
+"""Many trivial runs through each executor: what a run costs beside its search, and whether anything grows.
+
+    python benchmarks/scale.py [--runs 300] [--batched 10000] [--jobs 2]
+
+A run is one evaluation of one code of a tiny network. Prints for each executor the seconds of its start, the overhead
+a run (wall time times jobs, less the seconds that the same run takes in a process that has all it needs), the memory of
+this process after a tenth of the runs and at the end, and whether each planned run stands in the folder exactly once.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from lso_bench.executors import Executor, How
+from lso_bench.executors.here import here
+from lso_bench.executors.local import local
+from lso_bench.store import Store
+from lso_bench.study import Grid, Planned, Protocol, plan
+from vae.checkpoint import save_model
+from vae.model import VAE
+from vae.networks import architecture
+from vae.zoo import Model
+
+ARCH, LATENT = "conv:channels=2,encoder=2", 2
+
+
+def trivial(runs: int) -> list[Planned]:
+    """So many runs, which differ in their seed."""
+    grid = Grid(["vae"], ["ink"], ["random"], range(runs), arch=ARCH, latent=LATENT)
+    return plan(grid, Protocol(budget=1))
+
+
+def resident() -> float:
+    """Megabytes of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def measure(name: str, executor: Executor, planned: Sequence[Planned], how: How, warm: float) -> None:
+    """A line on stdout."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, begun, early, first = Store(Path(folder) / "results"), time.perf_counter(), 0.0, 0.0
+        for i, record in enumerate(executor(planned, store, how)):
+            assert record.status == "ok", record.error
+            if i == how.jobs - 1:
+                first = time.perf_counter()
+            if i == len(planned) // 10:
+                early = resident()
+        wall = (time.perf_counter() - first) / (len(planned) - how.jobs)
+        there = {p.name for p in store.folder.glob("runs/*/*")} == {p.spec.key for p in planned}
+        left = len(list((store.folder / "tmp").iterdir()))
+    overhead = 1000 * (how.jobs * wall - warm)
+    print(
+        f"{name}: {len(planned)} runs, {how.jobs} at a time, start {first - begun:.1f} s, {1 / wall:.1f} a second, "
+        f"overhead {overhead:.0f} ms a run; memory {early:.0f} MB early, {resident():.0f} MB at the end; "
+        f"{'each run once' if there and not left else 'NOT CONSISTENT'}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=300, help="with a process each")
+    parser.add_argument("--batched", type=int, default=10_000)
+    parser.add_argument("--jobs", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as checkpoints:
+        os.environ["LSO_BENCH_CHECKPOINTS"] = checkpoints
+        model = Model("vae", "glyphs", ARCH, LATENT)
+        save_model(Path(checkpoints) / model.file, VAE(architecture(ARCH, LATENT)).eval(), {})
+        begun = time.perf_counter()
+        planned = trivial(max(given.runs, given.batched))
+        print(f"planned {len(planned)} runs in {time.perf_counter() - begun:.1f} s", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            records = list(here(planned[:50], Store(Path(folder) / "results"), How()))
+        warm = median(r.seconds["total"] for r in records)
+        print(f"a run itself: {1000 * warm:.1f} ms", flush=True)
+        measure("here", here, planned[: given.runs], How(), warm)
+        measure("local, a process a run", local, planned[: given.runs], How(jobs=given.jobs), warm)
+        batch = How(jobs=given.jobs, isolation="batch")
+        measure("local, batch", local, planned[: given.batched], batch, warm)
+
+
+if __name__ == "__main__":
+    main()
