@@ -38,7 +38,7 @@ def read(path: Path) -> tuple[Grid, Protocol]:
     if missing := [key for key in ("models", "tasks") if key not in raw]:
         raise UsageError(f'{path}: wanted {" and ".join(missing)}, got none; say {missing[0]} = ["name", ...].')
     values = {key: _checked(path, key, value) for key, value in raw.items()}
-    rules = [*values.pop("exclude", ()), *values.pop("override", ())]
+    rules = (*values.pop("exclude", ()), *values.pop("override", ()))
     grid, protocol = ({f.name: values[f.name] for f in fields(c) if f.name in values} for c in (Grid, Protocol))
     return Grid(**grid, rules=rules), Protocol(**protocol)
 

@@ -41,11 +41,16 @@ def test_run_compare_and_run_again(call, checkpoint, tmp_path):
     assert len(rows) == len(table) and {r["measure"] for r in rows} >= {"loss", "iterations", "gap", "distance"}
     assert all(r["n"] == 50 for r in rows if r["measure"] in ("loss", "gap", "iterations"))
     assert call("compare", "results").stdout == first.stdout
+    assert call("status", "results").stdout == "results: 1 ok\n"
+    dry = call("run", "--model", "vae", "--seed", "0,1", *SHORT, "--dry-run")
+    assert dry.stdout.count("done") == dry.stdout.count("to do") == 1
+    assert "About " in dry.stderr and "1 of them" in dry.stderr
 
 
 def test_grid_of_seeds_and_dry_run(call, checkpoint, tmp_path):
     dry = call("run", "--model", "vae", "--seed", "0,1,2", *SHORT, "--dry-run")
     assert dry.returncode == 0 and dry.stdout.count("to do") == 3
+    assert "No run like 3 of them was measured yet" in dry.stderr and "About" not in dry.stderr
     assert not (tmp_path / "results").exists()
 
 
@@ -97,6 +102,10 @@ def test_lists(call):
             ("run", "--model", "vae", "--task", "glyphs50", "--searcher", "cmaes", "--budget", "3"),
             ["begins with 8 evaluations; --budget 3"],
         ),
+        (("run", "--model", "vae", "--task", "glyphs50", "--isolation", "rum"), ["Did you mean 'run'?"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--shard", "3/2"), ["a part like 3/16", "'3/2'"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--exclude", "model=rae"), ["No run is meant by `exclude"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--override", "budget=3"), ["wanted which runs are meant"]),
         (("train", "--model", "vae", "--data", "omniglott"), ["Did you mean 'omniglot'?"]),
         (("train", "--model", "vae", "--data", "glyphs", "--precision", "fp16"), ["fp32 or bf16"]),
         (("train", "--model", "vae", "--data", "glyphs", "--capture", "--device", "cpu"), ["wants a CUDA device"]),
@@ -178,6 +187,7 @@ def test_signal_ends_it_with_its_status_and_how_to_go_on(checkpoint, tmp_path, n
 
 COMMANDS = [
     "run",
+    "status",
     "train",
     "train-judge",
     "evaluate",

@@ -5,24 +5,24 @@ costs no seconds. What is killed is the command itself, at any moment from its f
 """
 
 import json
-import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from hashlib import sha256
-from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
 import pytest
 from conftest import PROGRAM
+from forked import prepare, program
 from test_executors import faulty, numbers
 
 from lso_bench.executors import How, machine
-from lso_bench.executors.local import PRELOAD, local
+from lso_bench.executors.local import local
 from lso_bench.store import Store
 from lso_bench.study import Grid, Protocol, plan
 
@@ -48,27 +48,6 @@ ONCE = """def once(path):
 
 
 @dataclass"""
-SEEDS = ("--seed", ",".join(map(str, range(RUNS))))
-
-
-def command(arguments: tuple[str, ...], folder: Path, checkpoints: Path) -> None:
-    """The program with these arguments; its workers come from the process that this one came from."""
-    from lso_bench.cli import main
-
-    forkserver._forkserver.ensure_running = lambda: None  # it is, though not as a child of this process
-    os.environ["LSO_BENCH_CHECKPOINTS"] = str(checkpoints)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
-    sys.argv = ["lso-bench", *arguments, "--jobs", "2", "--results", str(folder)]
-    main()
-
-
-def started(folder: Path, checkpoints: Path):
-    context = multiprocessing.get_context("forkserver")
-    child = context.Process(target=command, args=((*STUDY, *SEEDS), folder, checkpoints))
-    child.start()
-    return child
 
 
 def broken(folder: Path) -> list[str]:
@@ -81,46 +60,55 @@ def broken(folder: Path) -> list[str]:
     return found
 
 
+def any_of(folder: Path, pattern: str) -> bool:
+    return any(folder.glob(pattern))
+
+
 def children(pid: int) -> list[psutil.Process]:
     """Those that live."""
     return [p for p in psutil.Process(pid).children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
 
 
-def gone_within(seconds: float, left) -> bool:
+def within(seconds: float, holds) -> bool:
+    """Whether it holds before so many seconds are over."""
     until = time.monotonic() + seconds
-    while left() and time.monotonic() < until:
+    while not holds() and time.monotonic() < until:
         time.sleep(0.02)
-    return not left()
+    return bool(holds())
 
 
 @pytest.mark.timeout(900)
 def test_study_killed_at_random_moments_ends_as_an_undisturbed_one(checkpoint, tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*PRELOAD, "lso_bench.cli"])
-    forkserver.ensure_running()
-    server = forkserver._forkserver._forkserver_pid
-    calm = started(tmp_path / "calm", checkpoint.parent)
-    calm.join()
-    assert calm.exitcode == 0
-    expected, rng, kills, midway, folders = numbers(Store(tmp_path / "calm")), random.Random(0), 0, 0, 0
+    server, rng, kills, midway, folders = prepare(), random.Random(0), 0, 0, 0
+
+    def study(name: str):
+        more = ("--seed", ",".join(map(str, range(RUNS))), "--jobs", "2", "--results", str(tmp_path / name))
+        return program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
+
+    def ended(name: str) -> dict:
+        child = study(name)
+        child.join()
+        assert child.exitcode == 0 and not list(tmp_path.glob(f"{name}/tmp/*.json"))
+        return numbers(Store(tmp_path / name))
+
+    expected = ended("calm")
     assert len(expected) == RUNS
     while kills < KILLS:
-        folder, folders = tmp_path / f"killed{folders}", folders + 1
-        while kills < KILLS and len(list(folder.glob("runs/*/*"))) < RUNS:
-            child = started(folder, checkpoint.parent)
-            time.sleep(rng.uniform(0.0, 1.2))
-            midway += bool(list(folder.glob("tmp/*")))  # work was in progress
-            assert child.pid is not None and child.is_alive()
-            os.kill(child.pid, signal.SIGKILL)
+        name, folders = f"killed{folders}", folders + 1
+        while kills < KILLS and len(list(tmp_path.glob(f"{name}/runs/*/*"))) < RUNS:
+            child = study(name)
+            if kills % 5:  # the others may be killed before anything runs
+                assert within(20.0, partial(any_of, tmp_path / name, "tmp/command.*"))
+            time.sleep(rng.uniform(0.0, 1.0))
+            midway += bool(list(tmp_path.glob(f"{name}/tmp/*.json")))
+            os.kill(child.pid or 0, signal.SIGKILL)
             kills += 1
-            assert gone_within(2.0, lambda: children(server)), children(server)
+            assert within(2.0, lambda: not children(server)), children(server)
             child.join()
-            assert broken(folder) == []
-        last = started(folder, checkpoint.parent)
-        last.join()
-        assert last.exitcode == 0 and numbers(Store(folder)) == expected
-        assert not list(folder.glob("tmp/*.json"))
-    print(f"{kills} kills, {midway} of them with runs in progress, {folders} studies of {RUNS} runs")
+            assert broken(tmp_path / name) == []
+        assert ended(name) == expected
+    assert midway > KILLS / 2
+    print(f"{kills} kills, {midway} of them while runs were in progress, of {folders} studies of {RUNS} runs")
 
 
 def test_process_that_dies_once_is_replaced_and_one_that_always_dies_is_named(call, checkpoint, tmp_path):
@@ -177,21 +165,20 @@ def test_two_commands_on_one_folder_publish_every_run_once(checkpoint, tmp_path)
 def test_signal_ends_a_study_and_leaves_no_process(checkpoint, tmp_path, number, times, status):
     hangs = faulty(tmp_path, "time.sleep(600)")
     child = popen(tmp_path, checkpoint, "--task", f"{hangs},glyphs50:instances=2", "--seed", "0,1,2")
-    until = time.monotonic() + 60
-    while not [p for p in tmp_path.glob("results/tmp/*.json") if "command" not in p.name]:
-        assert time.monotonic() < until and child.poll() is None
-        time.sleep(0.05)
+    assert within(60.0, lambda: [p for p in tmp_path.glob("results/tmp/*.json") if "command" not in p.name])
     time.sleep(1.0)
-    group = {p.pid for p in psutil.process_iter() if _session(p) == child.pid}
-    assert len(group) > 3  # the command, two or more of its processes, and the one that they come from
+
+    def left() -> list[int]:
+        return [p.pid for p in psutil.process_iter() if _session(p) == child.pid]
+
+    assert len(left()) > 3  # the command, two or more of its processes, and the one that they come from
     for _ in range(times):
         os.killpg(child.pid, signal.Signals[number]) if number == "SIGINT" else child.send_signal(signal.SIGTERM)
         time.sleep(0.05)
     _, errors = child.communicate(timeout=30)
     assert child.returncode == status and "The same command goes on from there" in errors, errors
     assert "Traceback" not in errors
-    left = lambda: [p.pid for p in psutil.process_iter() if _session(p) == child.pid]  # noqa: E731
-    assert gone_within(2.0, left), left()
+    assert within(2.0, lambda: not left()), left()
 
 
 def _session(process: psutil.Process) -> int:

@@ -7,7 +7,8 @@ from conftest import fails
 
 from lso_bench import study_file
 from lso_bench.errors import UsageError
-from lso_bench.study import Grid, Protocol, plan
+from lso_bench.rules import Rule
+from lso_bench.study import Grid, Protocol, plan, shard
 
 ROOT = Path(__file__).parents[1]
 TEXT = """
@@ -60,6 +61,70 @@ def test_file_and_lists_give_the_same_runs(tmp_path):
     assert [p.spec.key for p in by_file] == [p.spec.key for p in by_lists] and len(by_file) == 1
 
 
+RULED = """
+models = ["vae", "nevae_se"]
+arch = "conv"
+tasks = ["ink"]
+searchers = ["sobol", "cmaes", {name = "cmaes", sigma = 0.3}]
+seeds = [0, 1]
+budget = 20
+
+[[exclude]]
+model = "nevae_se"
+searcher = "cmaes"
+
+[[exclude]]
+searcher = "cmaes:sigma=0.3"
+seed = 1
+
+[[override]]
+searcher = "sobol"
+budget = 30
+
+[[override]]
+searcher = "sobol"
+seed = 1
+budget = 40
+patience = 5
+"""
+
+
+def test_some_runs_are_left_out_and_some_done_otherwise(tmp_path):
+    planned = plan(*read(tmp_path, RULED))
+    shown = {(p.spec.model.name, p.spec.searcher.split(":")[0], p.spec.seeds.init, p.spec.budget) for p in planned}
+    assert shown == {
+        *(("vae", "cmaes", seed, 20) for seed in (0, 1)),
+        *((model, "sobol", 0, 30) for model in ("vae", "nevae_se")),
+        *((model, "sobol", 1, 40) for model in ("vae", "nevae_se")),
+    }
+    assert len(planned) == 7  # of cmaes with seed 0 two, with their settings
+    assert {p.spec.patience for p in planned if p.spec.budget == 40} == {5}
+
+
+def test_rules_of_the_command_line_are_those_of_a_file(tmp_path):
+    grid, _ = read(tmp_path, RULED)
+    texts = {"exclude": ["model=nevae_se searcher=cmaes", "searcher=cmaes:sigma=0.3 seed=1"]}
+    texts |= {"override": ["searcher=sobol budget=30", "searcher=sobol seed=1 budget=40 patience=5"]}
+    assert tuple(study_file.rule(text, kind) for kind, each in texts.items() for text in each) == grid.rules
+
+
+def test_rule_that_means_no_run_is_named(tmp_path):
+    with pytest.raises(UsageError, match="No run is meant by `exclude model=nevae_lp searcher=sobol`"):
+        plan(*read(tmp_path, RULED.replace('"nevae_se"\nsearcher = "cmaes"', '"nevae_lp"\nsearcher = "sobol"')))
+    with pytest.raises(UsageError, match="leave out all"):
+        plan(Grid(["vae"], ["ink"], arch="conv", rules=(Rule({"model": "vae"}),)))
+
+
+def test_parts_of_a_study_are_disjoint_and_together_all_of_it(tmp_path):
+    planned = plan(Grid(["vae"], ["ink"], ["sobol"], range(40), arch="conv"), Protocol(budget=5))
+    parts = [shard(planned, f"{i}/3") for i in (1, 2, 3)]
+    assert all(parts) and sorted(p.spec.key for part in parts for p in part) == sorted(p.spec.key for p in planned)
+    assert shard(planned, "1/1") == planned
+    for wrong in ("0/3", "4/3", "3", "a/b", "1/0", "-1/3", ""):
+        with pytest.raises(UsageError, match="wants a part like 3/16"):
+            shard(planned, wrong)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "results" / "studies").glob("*.toml")), ids=lambda p: p.stem)
 def test_studies_that_ship_can_be_run(path):
     assert len(plan(*study_file.read(path))) > 1
@@ -81,6 +146,12 @@ FAULTY = {
     'models = ["vae"]\ntasks = ["ink"]\njoint = "yes"': "joint: wanted true or false, got 'yes'",
     'models = ["vae"]\ntasks = ["ink"]\narch = 3': "arch: wanted a text, got 3",
     'models = ["vae"]\ntasks = ["ink"]\nregions = []': "regions: wanted a list of texts",
+    'models = ["vae"]\ntasks = ["ink"]\nexclude = "vae"': "exclude: wanted one or more tables, got 'vae'",
+    'models = ["vae"]\ntasks = ["ink"]\n[[exclude]]\nmodell = "vae"': "wanted which runs are meant, by model, task,",
+    'models = ["vae"]\ntasks = ["ink"]\n[[exclude]]\nseed = "one"': "wanted seed to be a whole number",
+    'models = ["vae"]\ntasks = ["ink"]\n[[override]]\nmodel = "vae"': "wanted of each override what it changes",
+    'models = ["vae"]\ntasks = ["ink"]\n[[override]]\nmodel = "vae"\nlatent = 3': "what it changes .*, not 'latent'",
+    'models = ["vae"]\ntasks = ["ink"]\n[[override]]\nmodel = "vae"\nbudget = 0': "wanted budget to be a whole number",
     "models = [": "is no TOML",
     "a = " + "[" * 2000: "is no TOML",
 }

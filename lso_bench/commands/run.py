@@ -144,7 +144,7 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
         regions=names("region", more["region"]) if more["region"] else None,
         arch=more["arch"],
         latent=more["latent"],
-        rules=[rule(text, kind) for kind in ("exclude", "override") for text in more[kind] or ()],
+        rules=tuple(rule(text, kind) for kind in ("exclude", "override") for text in more[kind] or ()),
     )
     if more["seconds"] == float("inf"):
         raise UsageError("--seconds wants a finite number; without it there is no limit.")

@@ -1,0 +1,39 @@
+"""The program as a fork of a process that has imported all it needs, so that it starts at once."""
+
+import multiprocessing
+import os
+import sys
+from multiprocessing import forkserver
+from pathlib import Path
+
+import lso_bench.commands.run
+import lso_bench.executors.local
+from lso_bench.cli import main
+
+
+def prepare() -> int:
+    """Start the process that all come from; its id."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*lso_bench.executors.local.PRELOAD, __name__])
+    forkserver.ensure_running()
+    pid = forkserver._forkserver._forkserver_pid
+    assert pid is not None
+    return pid
+
+
+def program(*arguments: str, **environment: str):
+    """A process that runs the program with these arguments, quietly."""
+    made = multiprocessing.get_context("forkserver").Process(target=_run, args=(arguments, environment))
+    made.start()
+    return made
+
+
+def _run(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+    forkserver._forkserver.ensure_running = lambda: None  # it runs, though not as a child of this process
+    os.environ |= environment
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    sys.argv = ["lso-bench", *arguments]
+    main()
