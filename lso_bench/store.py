@@ -175,7 +175,7 @@ class Store:
         for work in (self.folder / "tmp").iterdir():
             try:
                 if time.time() - work.stat().st_mtime > STALE:
-                    shutil.rmtree(work, ignore_errors=True)
+                    shutil.rmtree(work, ignore_errors=True) if work.is_dir() else work.unlink()
             except FileNotFoundError:
                 pass  # another process swept it
 

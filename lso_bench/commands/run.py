@@ -86,10 +86,10 @@ def run(
     from lso_bench.executors.machine import Wanted
     from lso_bench.store import Store
 
-    grid, protocol = _of_file(study, context) if study else _of_options(**context.params)
-    planned = studies.plan(grid, protocol)
-    steps = protocol.max_steps != studies.Protocol.max_steps if study else max_steps
-    descents = [o for o, given in (("--max-steps", steps), ("--joint", protocol.joint)) if given]
+    grid, every = _of_file(study, context) if study else _of_options(**context.params)
+    planned = studies.plan(grid, every)
+    steps = every.max_steps != studies.Protocol.max_steps if study else max_steps
+    descents = [o for o, given in (("--max-steps", steps), ("--joint", every.joint)) if given]
     for line in studies.warnings(planned, descents):
         say(line)
     wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu)

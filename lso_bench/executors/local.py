@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import connection, forkserver
@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Any
 
 import torch
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from pebble import ProcessExpired, ProcessPool
 
 from lso_bench import running
 from lso_bench.executors import Attempt, How, Queue
@@ -30,7 +30,8 @@ from lso_bench.store import Store
 from lso_bench.study import Planned
 
 LOOK = 0.5  # seconds between two looks at what is done elsewhere
-PRELOAD = ["__main__", "torch._dynamo", "vae.datasets.glyphs", __name__]  # what nearly every run imports
+# Of the process that runs are forked from: what nearly every run imports.
+PRELOAD = ["lso_bench.executors.bound", "__main__", "torch._dynamo", "vae.datasets.glyphs", __name__]
 _loaded = Loaded()  # in a worker process: what its runs have read so far
 
 
@@ -42,7 +43,7 @@ def local(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record
     """
     running.clear(store.folder)
     queue, slots, kills = Queue(planned, store), list(range(how.jobs)), memory_kills()
-    busy: dict[ProcessFuture, tuple[Attempt, int]] = {}
+    busy: dict[Future[Record], tuple[Attempt, int]] = {}
     pool = _pool(how)
     try:
         while queue or busy:
@@ -85,13 +86,13 @@ def _end(pool: ProcessPool) -> None:
     pool.join()
 
 
-def _started(pool: ProcessPool, attempt: Attempt, slot: int, store: Store, how: How) -> ProcessFuture:
+def _started(pool: ProcessPool, attempt: Attempt, slot: int, store: Store, how: How) -> Future[Record]:
     place = replace(how.place, device=f"cuda:{gpu_of(slot, how.gpus)}") if how.gpus else how.place
     beside = {"isolation": how.isolation} | ({"deaths": attempt.deaths} if attempt.deaths else {})
     return pool.schedule(_carry_out, (attempt.planned, store.folder, place, beside), timeout=how.timeout)
 
 
-def _outcome(future: ProcessFuture, attempt: Attempt, store: Store, how: How, kills: int) -> Record | None:
+def _outcome(future: Future[Record], attempt: Attempt, store: Store, how: How, kills: int) -> Record | None:
     """The record of a run that is over; None where its process died and it is to be tried again.
 
     Raises:
