@@ -44,10 +44,10 @@ class Note:
         """How far it is."""
         self.running = replace(self.running, done=done, total=total, state=state, failed=failed)
         if time.monotonic() - self._written >= EVERY:
+            self._written = time.monotonic()
             self._write()
 
     def _write(self) -> None:
-        self._written = time.monotonic()
         part = self._path.with_name(f".{uuid.uuid4().hex}.{os.getpid()}")
         with suppress(OSError):  # a full disk is told where something is lost by it
             part.write_text(json.dumps(asdict(self.running)))

@@ -6,16 +6,19 @@ import socket
 from dataclasses import asdict, replace
 
 import pytest
+from conftest import TINY, random_vae
 
 from lso_bench import running
 from lso_bench.estimate import estimate
 from lso_bench.executors import How, Queue, machine
 from lso_bench.executors.here import here
 from lso_bench.executors.local import local
+from lso_bench.loaded import Loaded
 from lso_bench.record import Record
 from lso_bench.run import Place
 from lso_bench.store import Store
 from lso_bench.study import Grid, Protocol, plan, shard
+from vae.checkpoint import save_model
 
 FAULTY = """import os, signal, sys, time
 from dataclasses import dataclass
@@ -165,6 +168,14 @@ def test_jobs_and_threads_share_the_cores(monkeypatch):
         assert how.jobs == jobs and how.threads == max(1, machine.cores() // jobs)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert machine.how(1, Place(), machine.Wanted()).threads == 1  # what the user says holds
+
+
+def test_what_is_loaded_is_read_again_when_its_file_changes(checkpoint):
+    loaded = Loaded()
+    before, hashed = loaded.model(checkpoint, "cpu")[0], loaded.sha256(checkpoint)
+    assert loaded.model(checkpoint, "cpu")[0] is before and before.frozen
+    save_model(checkpoint, random_vae(TINY, seed=1), {})
+    assert loaded.model(checkpoint, "cpu")[0] is not before and loaded.sha256(checkpoint) != hashed
 
 
 def test_estimate_is_of_measured_runs_alone_and_grows_with_the_budget(checkpoint):

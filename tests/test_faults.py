@@ -21,6 +21,7 @@ from conftest import PROGRAM
 from forked import prepare, program
 from test_executors import faulty, numbers
 
+from lso_bench import running
 from lso_bench.executors import How, machine
 from lso_bench.executors.local import local
 from lso_bench.store import Store
@@ -102,7 +103,7 @@ def test_study_killed_at_random_moments_ends_as_an_undisturbed_one(checkpoint, t
             if kills % 5:  # the others may be killed before anything runs
                 assert within(20.0, partial(any_of, tmp_path / name, "tmp/command.*"))
             time.sleep(rng.uniform(0.0, 4 * pace))
-            midway += any("command" not in p.name for p in tmp_path.glob(f"{name}/tmp/*"))
+            midway += any(r.key for r in running.read(tmp_path / name)[0])
             os.kill(child.pid or 0, signal.SIGKILL)
             kills += 1
             assert within(2.0, lambda: not children(server)), children(server)
