@@ -1,11 +1,11 @@
 """How long `compare` takes for thousands of runs: the index built, read, runs chosen, tables of final losses.
 
-    python benchmarks/compare.py [--runs 10000] [--instances 5] [--steps 10] [--all]
+    python benchmarks/compare.py [--runs 10000] [--instances 5] [--steps 10] [--all] [--folder DIR]
 
 Makes that many small but valid runs in a temporary folder (10 models, 5 searchers, 2 tasks, seeds), then times, each in
 its turn: building the index, reading through it (median of 3), choosing with `--where task=omniglot50`, and the
-comparison that `compare --no-traces` prints. Beside them what reading each file takes (`list(store)`), and with
-`--all` the whole comparison, which reads traces and codes of each run. Seconds; starting Python is not counted.
+comparison that `compare --no-traces` prints; with `--all` also reading each file instead of the index, and the whole
+comparison, which reads traces and codes of each run. Seconds; starting Python is not counted.
 """
 
 import os
@@ -84,7 +84,6 @@ def timed(what: str, how: Callable, times: int = 1):
 
 def measure(folder: Path, everything: bool) -> None:
     store = Store(folder)
-    timed("every file read, without the index", lambda: list(store))
     timed("index built", lambda: index.records(store))
     records = timed("read through the index", lambda: index.records(store), 3)
     print(f"{'  its size, MiB':56s} {index.path_of(folder).stat().st_size / 2**20:8.1f}")
@@ -94,6 +93,7 @@ def measure(folder: Path, everything: bool) -> None:
     timed("printed", lambda: Console(width=140, file=open(os.devnull, "w")).print(tables.terminal(found)))  # noqa: SIM115
     timed("read, compared and printed", lambda: tables.terminal(compare(index.records(store), None)), 3)
     if everything:
+        timed("every file read, without the index", lambda: list(store))
         timed("compared with traces and codes", lambda: compare(records, lambda _: store))
 
 

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -35,10 +35,14 @@ def records(store: Store) -> list[Record]:
     for _ in range(2):
         try:
             return _through(path, store)
-        except (sqlite3.OperationalError, OSError):
-            break  # locked, or the cache cannot be written
-        except (sqlite3.Error, ValueError, KeyError, TypeError):
-            path.unlink(missing_ok=True)  # garbage
+        except OSError:
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                break  # locked, full or not to be written
+            _discard(path)  # of another form
+        except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError):
+            _discard(path)  # garbage
     return list(store)
 
 
@@ -46,6 +50,11 @@ def path_of(folder: Path) -> Path:
     """Where the database of a results folder lies; deleting it costs time, nothing else."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     return cache_folder() / "index" / f"{name}-{FORMAT}.{SCHEMA}.sqlite"
+
+
+def _discard(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 def _through(path: Path, store: Store) -> list[Record]:

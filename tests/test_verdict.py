@@ -55,7 +55,7 @@ def test_condition_is_as_its_figures_say(condition, holds):
         ("vae@random.iterations[0.7] > 3", "No threshold '0.7'; there are '0', '0.5'"),
         ("vae@random.loss[0.5] > 3", "leave [0.5] out"),
         ("vae.loss > 3", "start ('encoder', 'random'; say @<start>)"),
-        ("__import__('os').system('true') > 0", "wanted"),
+        ("__import__('os').system('true') > 0", "No model"),
     ],
 )
 def test_condition_that_cannot_be_read_is_explained(condition, says):
