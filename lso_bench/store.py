@@ -65,7 +65,7 @@ class Store:
         """Of everything that stands among the runs (`ab/abcdef0123456789`), what changes whenever its result does."""
         runs = self.folder / "runs"
         found = [e.path for two in _inside(runs) for e in (_inside(two) if two.is_dir() else [two])]
-        return {os.path.relpath(path, runs): _stamp(path) for path in found}
+        return {path[len(f"{runs}/") :]: _stamp(path) for path in found}
 
     def read(self, name: str) -> Record:
         """The run that stands there, without trace and tensors.
