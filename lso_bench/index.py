@@ -26,7 +26,10 @@ from vae.cache import cache_folder
 FORMAT = 1  # of the database; one of another format is another file
 WAIT = 2.0  # seconds for another process that writes it
 SCALARS = ("status", "counts", "seconds", "versions", "error", "joint", "usual")
-TABLE = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, stamp TEXT, head TEXT, layout TEXT, rows BLOB, images BLOB, crc INT)"  # noqa: E501
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS runs "
+    "(name TEXT PRIMARY KEY, stamp TEXT, head TEXT, layout TEXT, rows BLOB, images BLOB, crc INT)"
+)
 
 
 def records(store: Store) -> list[Record]:
@@ -70,10 +73,9 @@ def _through(path: Path, store: Store) -> list[Record]:
         rows = sorted(row for row in database.execute("SELECT * FROM runs") if there.get(row[0]) == row[1])
     if len(rows) < len(there):
         raise ValueError("another process writes other runs")
-    store.skipped = []
     gc.disable()  # it looks again and again at what was just made, for a third of the time
     try:
-        return [*_records(rows, store.skipped)]
+        return [*_records(rows, store)]
     finally:
         gc.enable()
 
@@ -83,7 +85,8 @@ def _read(store: Store, names: Iterable[str], stamps: dict[str, str]) -> Iterato
         try:
             record = store.read(name)
         except ValueError as error:
-            yield _summed(name, stamps[name], json.dumps(str(error)), "", b"", b"")
+            why = str(error).removeprefix(str(store.folder))  # which may be called otherwise the next time
+            yield _summed(name, stamps[name], json.dumps(why), "", b"", b"")
             continue
         members = Columns.of(record.members)
         head = {k: getattr(record, k) for k in SCALARS} | {"spec": asdict(record.spec), "key": record.spec.key}
@@ -100,14 +103,15 @@ def _sum(row: tuple) -> int:
     return zlib.crc32(images, zlib.crc32(rows, zlib.crc32((head + layout).encode())))
 
 
-def _records(rows: Iterable[tuple], skipped: list[str]) -> Iterator[Record]:
+def _records(rows: Iterable[tuple], store: Store) -> Iterator[Record]:
+    store.skipped = []
     for *row, crc in rows:
         if _sum(tuple(row)) != crc:
             raise ValueError("a damaged row")
         _, _, text, layout, numbers, images = row
         head = json.loads(text)
         if isinstance(head, str):
-            skipped.append(head)
+            store.skipped.append(f"{store.folder}{head}")
             continue
         spec = spec_from_json(head.pop("spec"))
         vars(spec)["key"] = head.pop("key")  # found when the file was read, and dear

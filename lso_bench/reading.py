@@ -1,6 +1,7 @@
 """A record from its JSON form; whatever is not as the types of a record say is refused."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -11,6 +12,8 @@ from lso_bench.record import Member, Record
 from lso_bench.spec import SCHEMA, spec_from_json
 
 LARGEST = 2**53  # beyond it a whole number is not exact as a float
+IMAGE = re.compile("([0-9a-f]{1,16})?")
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: no text that can be written
 SCALARS = ("status", "counts", "seconds", "versions", "error", "joint")
 
 
@@ -47,10 +50,10 @@ def _check(record: Record) -> None:
     if not all(v is None or isinstance(v, str | int | float) for v in record.versions.values()):
         raise ValueError("versions are not words and numbers")
     spec = record.spec
-    if any(
-        m.start not in spec.starts or len(m.met) != len(spec.thresholds) or len(m.image) > 16 for m in record.members
-    ):
+    if any(m.start not in spec.starts or len(m.met) != len(spec.thresholds) for m in record.members):
         raise ValueError("its searches are not those of its spec")
+    if not all(IMAGE.fullmatch(m.image) for m in record.members):
+        raise ValueError("an image is not 16 hexadecimal digits")
     if any(len(steps) != len(spec.thresholds) for steps in record.joint.values()):
         raise ValueError("its joint stops are not those of its spec")
 
@@ -80,6 +83,8 @@ def _plain(hint: Any) -> Callable[[Any], bool]:
         return lambda value: type(value) is float or (type(value) is int and abs(value) < LARGEST)
     if hint is int:
         return lambda value: type(value) is int and abs(value) < LARGEST
+    if hint is str:
+        return lambda value: type(value) is str and (value.isascii() or not SURROGATE.search(value))
     if is_dataclass(hint):
         hints = get_type_hints(hint)
         parts = [(f.name, checker(hints[f.name])) for f in fields(hint)]

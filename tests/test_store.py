@@ -184,6 +184,8 @@ def test_unreadable_run_is_named_and_skipped(tmp_path, text):
         (("members", 0, "start"), "<script>"),
         (("members", 0, "met"), [1]),
         (("members", 0, "image"), "0" * 17),
+        (("members", 0, "image"), "\u00e9"),
+        (("error",), "\ud800"),  # half a character
         (("members", 0, "beside"), {"density": []}),
         (("members", 0, "loss"), float("nan")),  # written as NaN, which is no JSON
     ],
