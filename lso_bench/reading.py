@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -44,9 +44,9 @@ def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(record: Record) -> None:
-    for f in fields(Record):
-        if not checker(get_type_hints(Record)[f.name])(getattr(record, f.name)):
-            raise ValueError(f"{f.name} is not as it is in a record")
+    for name, fits in _fields(Record).items():
+        if not fits(getattr(record, name)):
+            raise ValueError(f"{name} is not as it is in a record")
     if not all(v is None or isinstance(v, str | int | float) for v in record.versions.values()):
         raise ValueError("versions are not words and numbers")
     spec = record.spec
@@ -56,6 +56,12 @@ def _check(record: Record) -> None:
         raise ValueError("an image is not 16 hexadecimal digits")
     if any(len(steps) != len(spec.thresholds) for steps in record.joint.values()):
         raise ValueError("its joint stops are not those of its spec")
+
+
+@lru_cache
+def _fields(kind: type) -> dict[str, Callable[[Any], bool]]:
+    """What each field of a dataclass has to fit."""
+    return {name: checker(hint) for name, hint in get_type_hints(kind).items()}
 
 
 @lru_cache
@@ -86,7 +92,6 @@ def _plain(hint: Any) -> Callable[[Any], bool]:
     if hint is str:
         return lambda value: type(value) is str and (value.isascii() or not SURROGATE.search(value))
     if is_dataclass(hint):
-        hints = get_type_hints(hint)
-        parts = [(f.name, checker(hints[f.name])) for f in fields(hint)]
-        return lambda value: isinstance(value, hint) and all(fits(getattr(value, name)) for name, fits in parts)
+        parts = _fields(hint)
+        return lambda value: isinstance(value, hint) and all(fits(getattr(value, k)) for k, fits in parts.items())
     return lambda value: type(value) is hint

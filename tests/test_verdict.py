@@ -72,6 +72,15 @@ def test_several_tasks_are_told_apart_by_where():
         verdict("vae.loss > 3", both)
 
 
+def test_searchers_with_other_thresholds_are_still_several():
+    both = measures(
+        searched({"random": [[9.0, 5.0]] * 3}),
+        searched({"random": [[9.0, 4.0]] * 3}, searcher="lbfgs", thresholds=(0.5,)),
+    )
+    with pytest.raises(UsageError, match="searcher"):
+        verdict("vae.iterations > 0", both)
+
+
 def test_measure_without_an_estimate_is_refused():
     alone = measures(searched({"random": [[9.0, 5.0]]}))
     with pytest.raises(UnusableError, match="no estimate"):
