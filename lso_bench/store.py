@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import time
@@ -24,13 +25,15 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from lso_bench.record import Member, Record
-from lso_bench.spec import SCHEMA, Spec, spec_from_json
+from lso_bench.reading import record_from
+from lso_bench.record import Record
+from lso_bench.spec import SCHEMA, Spec
 
 MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError)  # a result.json raises these
 AGAIN = ("failed", "timeout")  # status of a run that gives way to another try
+KEY = re.compile("[0-9a-f]{16}")
+LARGEST = 64 << 20  # bytes of a result.json; 100,000 searches take 40 MiB
 
 
 class Store:
@@ -56,11 +59,41 @@ class Store:
     def __iter__(self) -> Iterator[Record]:
         """Every run, without trace and tensors; what is not readable is named in `skipped`."""
         self.skipped = []
-        for path in sorted(self.folder.glob("runs/*/*/result.json")):
+        for name in sorted(self.stamps()):
             try:
-                yield _from_json(json.loads(path.read_text()))
-            except UNREADABLE as error:
-                self.skipped.append(f"{path.parent}: {type(error).__name__}: {error}")
+                yield self.read(name)
+            except ValueError as error:
+                self.skipped.append(str(error))
+
+    def stamps(self) -> dict[str, str]:
+        """Of everything that stands among the runs (`ab/abcdef0123456789`), what changes whenever its result does."""
+        runs = self.folder / "runs"
+        found = [e.path for two in _inside(runs) for e in (_inside(two) if two.is_dir() else [two])]
+        return {path[len(f"{runs}/") :]: _stamp(path) for path in found}
+
+    def read(self, name: str) -> Record:
+        """The run that stands there, without trace and tensors.
+
+        Raises:
+            ValueError: it is not readable; says where and why.
+        """
+        path = self.folder / "runs" / name
+        try:
+            if (path / "result.json").stat().st_size > LARGEST:
+                raise ValueError(f"result.json is larger than {LARGEST >> 20} MiB")
+            record = record_from(json.loads((path / "result.json").read_text(), parse_constant=_no_json))
+            if record.spec.key != path.name:
+                raise ValueError(f"holds the run {record.spec.key}")
+            return record
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}: result.json") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
+
+    def unfinished(self) -> list[str]:
+        """Keys of the runs that are being made, or were broken off."""
+        names = {work.name.partition(".")[0] for work in _inside(self.folder / "tmp")}
+        return sorted(name for name in names if KEY.fullmatch(name))
 
     def get(self, spec: Spec) -> Record:
         """The run as it stands here, without trace and tensors.
@@ -68,11 +101,10 @@ class Store:
         Raises:
             UnusableError: it is not here, or damaged.
         """
-        path = self._place(spec.key) / "result.json"
         try:
-            return _from_json(json.loads(path.read_text()))
-        except UNREADABLE as error:
-            raise UnusableError(f"{path} is missing or damaged ({error}); delete its folder and run again.") from error
+            return self.read(f"{spec.key[:2]}/{spec.key}")
+        except ValueError as error:
+            raise UnusableError(f"{error}; delete its folder and run again.") from error
 
     def add(self, record: Record) -> bool:
         """Publish a record, in place of one that failed; False if another writer was first.
@@ -203,6 +235,27 @@ def _status(place: Path) -> str | None:
         return None
 
 
+def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:
+    """What a folder holds but for hidden files; nothing if it is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return [e for e in entries if not e.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _stamp(run: str) -> str:
+    try:
+        found = os.stat(f"{run}/result.json")
+    except OSError as error:
+        return str(error.strerror)
+    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
+
+
+def _no_json(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
 def _table(path: Path, columns: dict[str, type]) -> pd.DataFrame:
     try:
         return pd.read_csv(path).astype(columns)
@@ -252,25 +305,6 @@ def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:
     members = [_finite(asdict(m)) for m in record.members]
     known = {"usual": _finite(record.usual), "members": members, "sha256": hashes}
     return {"schema": SCHEMA, "spec": asdict(record.spec), **scalars, **known}
-
-
-def _from_json(raw: dict[str, Any]) -> Record:
-    if raw["schema"] != SCHEMA:
-        age = "newer" if raw["schema"] > SCHEMA else "older"
-        raise ValueError(f"schema {raw['schema']} is {age} than {SCHEMA}")
-    members = [_member(m) for m in raw["members"]]
-    fields = {k: raw[k] for k in ("status", "counts", "seconds", "versions", "error", "joint")}
-    return Record(spec_from_json(raw["spec"]), members=members, usual=_numbers(raw.get("usual", {})), **fields)
-
-
-def _member(raw: dict[str, Any]) -> Member:
-    values = _numbers(raw)
-    values["beside"] = _numbers(values.get("beside", {}))
-    return Member(**values)
-
-
-def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
-    return {k: math.nan if v is None else v for k, v in raw.items()}
 
 
 def _finite(value: Any) -> Any:

@@ -88,7 +88,7 @@ def _end(pool: ProcessPool) -> None:
 
 def _started(pool: ProcessPool, attempt: Attempt, slot: int, store: Store, how: How) -> Future[Record]:
     place = replace(how.place, device=f"cuda:{gpu_of(slot, how.gpus)}") if how.gpus else how.place
-    beside = {"isolation": how.isolation} | ({"deaths": attempt.deaths} if attempt.deaths else {})
+    beside = {"isolation": how.isolation} | ({"deaths": "; ".join(attempt.deaths)} if attempt.deaths else {})
     return pool.schedule(_carry_out, (attempt.planned, store.folder, place, beside), timeout=how.timeout)
 
 
@@ -109,7 +109,9 @@ def _outcome(future: Future[Record], attempt: Attempt, store: Store, how: How, k
         if len(attempt.deaths) <= how.retries:
             return None
         why = f"{attempt.deaths[-1]}; tries: {len(attempt.deaths)}"
-        return publish(Record(spec, "failed", versions=versions | {"deaths": attempt.deaths}, error=why), store)
+        return publish(
+            Record(spec, "failed", versions=versions | {"deaths": "; ".join(attempt.deaths)}, error=why), store
+        )
 
 
 def _death(error: Exception, kills: int) -> str:

@@ -4,23 +4,30 @@ import json
 import math
 
 from lso_bench.compare import Comparison
+from lso_bench.report.table import plain
 
 
 def as_json(comparison: Comparison) -> str:
-    """All measures and notes; an infinite value (most searches censored) or an undefined one is null."""
-    rows = [{k: _plain(v) for k, v in row.items()} for row in comparison.measures.to_dict("records")]
-    everything = {"measures": rows, "targets": comparison.targets, "notes": comparison.notes}
-    return json.dumps(everything, indent=1, allow_nan=False)
+    """All measures, runs and notes; an infinite value (most searches censored) or an undefined one is null."""
+    tables = {"measures": comparison.measures, "runs": comparison.runs}
+    rows = {
+        name: [{k: _plain(v) for k, v in r.items()} for r in table.to_dict("records")] for name, table in tables.items()
+    }
+    return json.dumps(rows | {"targets": comparison.targets, "notes": comparison.notes}, indent=1, allow_nan=False)
 
 
 def as_csv(comparison: Comparison) -> str:
     """One row a measure; an empty cell is an undefined value, inf one that most searches did not reach.
 
-    A text that a spreadsheet would run as a formula is given a quote first.
+    A text that a spreadsheet would run as a formula is given a quote first; control characters are replaced.
     """
-    return comparison.measures.map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@" else v).to_csv(
-        index=False
-    )
+    return comparison.measures.rename(columns=_inert).map(_inert).to_csv(index=False)
+
+
+def _inert(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return f"'{plain(value, len(value))}" if value.strip()[:1] in ("=", "+", "-", "@") else plain(value, len(value))
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,97 @@
+"""A record from its JSON form; whatever is not as the types of a record say is refused."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from functools import lru_cache
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from lso_bench.record import Member, Record
+from lso_bench.spec import SCHEMA, spec_from_json
+
+LARGEST = 2**53  # beyond it a whole number is not exact as a float
+IMAGE = re.compile("([0-9a-f]{1,16})?")
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: no text that can be written
+SCALARS = ("status", "counts", "seconds", "versions", "error", "joint")
+
+
+def record_from(raw: dict[str, Any]) -> Record:
+    """The record, without trace and tensors.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: not that form, or of another schema.
+    """
+    if raw["schema"] != SCHEMA:
+        age = "newer" if raw["schema"] > SCHEMA else "older"
+        raise ValueError(f"schema {raw['schema']} is {age} than {SCHEMA}")
+    members = [_member(m) for m in raw["members"]]
+    known = {k: raw[k] for k in SCALARS}
+    record = Record(spec_from_json(raw["spec"]), members=members, usual=_numbers(raw.get("usual", {})), **known)
+    _check(record)
+    return record
+
+
+def _member(raw: dict[str, Any]) -> Member:
+    values = _numbers(raw)
+    values["beside"] = _numbers(values.get("beside", {}))
+    return Member(**values)
+
+
+def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
+    return {k: math.nan if v is None else v for k, v in raw.items()}
+
+
+def _check(record: Record) -> None:
+    for name, fits in _fields(Record).items():
+        if not fits(getattr(record, name)):
+            raise ValueError(f"{name} is not as it is in a record")
+    if not all(v is None or isinstance(v, str | int | float) for v in record.versions.values()):
+        raise ValueError("versions are not words and numbers")
+    spec = record.spec
+    if any(m.start not in spec.starts or len(m.met) != len(spec.thresholds) for m in record.members):
+        raise ValueError("its searches are not those of its spec")
+    if not all(IMAGE.fullmatch(m.image) for m in record.members):
+        raise ValueError("an image is not 16 hexadecimal digits")
+    if any(len(steps) != len(spec.thresholds) for steps in record.joint.values()):
+        raise ValueError("its joint stops are not those of its spec")
+
+
+@lru_cache
+def _fields(kind: type) -> dict[str, Callable[[Any], bool]]:
+    """What each field of a dataclass has to fit."""
+    return {name: checker(hint) for name, hint in get_type_hints(kind).items()}
+
+
+@lru_cache
+def checker(hint: Any) -> Callable[[Any], bool]:
+    """Whether a value is of the type that a field says."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return lambda value: isinstance(value, str) and value in arguments
+    if origin in (Union, UnionType):
+        any_of = [checker(a) for a in arguments]
+        return lambda value: any(fits(value) for fits in any_of)
+    if isinstance(origin, type) and issubclass(origin, dict):
+        key, item = map(checker, arguments)
+        return lambda value: isinstance(value, dict) and all(key(k) and item(v) for k, v in value.items())
+    if isinstance(origin, type):  # a list, tuple or sequence of one kind
+        each = checker(arguments[0])
+        return lambda value: isinstance(value, origin) and not isinstance(value, str) and all(map(each, value))
+    return _plain(hint)
+
+
+def _plain(hint: Any) -> Callable[[Any], bool]:
+    if hint is Any:
+        return lambda value: True
+    if hint is float:
+        return lambda value: type(value) is float or (type(value) is int and abs(value) < LARGEST)
+    if hint is int:
+        return lambda value: type(value) is int and abs(value) < LARGEST
+    if hint is str:
+        return lambda value: type(value) is str and (value.isascii() or not SURROGATE.search(value))
+    if is_dataclass(hint):
+        parts = _fields(hint)
+        return lambda value: isinstance(value, hint) and all(fits(getattr(value, k)) for k, fits in parts.items())
+    return lambda value: type(value) is hint
