@@ -1,5 +1,6 @@
 """Pictures of runs, of trainings and of latent spaces."""
 
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +12,13 @@ from torch import Tensor
 
 from lso_bench.colours import colour_of
 from lso_bench.record import Record
+from vae.durable import write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
+
+matplotlib.rcParams["text.parse_math"] = False  # a dollar sign in a name is no formula
 
 SHOWN = 12  # instances in a sheet of reconstructions
 
@@ -153,8 +157,10 @@ def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
 
 
 def save(figure: plt.Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the picture, and close it; where it lies."""
     figure.tight_layout()
-    figure.savefig(path, dpi=130)
+    png = io.BytesIO()
+    figure.savefig(png, dpi=130)
     plt.close(figure)
+    write_whole(path, png.getvalue())
     return path

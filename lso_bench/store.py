@@ -25,6 +25,7 @@ from torch import Tensor
 from lso_bench.errors import UnusableError
 from lso_bench.record import Member, Record
 from lso_bench.spec import SCHEMA, Spec, spec_from_json
+from vae.durable import reason
 
 MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
@@ -77,7 +78,7 @@ class Store:
             return _publish(work, place)
         except OSError as error:
             raise UnusableError(
-                f"Cannot write to {self.folder}: {error.strerror or error}; nothing was lost."
+                f"Cannot write to {self.folder}: {reason(error, self.folder)}; nothing was lost."
             ) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -145,7 +146,7 @@ class Store:
                 raise PermissionError(13, "Permission denied")
         except OSError as error:
             raise UnusableError(
-                f"Cannot write to {self.folder}: {error.strerror or error}; give another folder with --results."
+                f"Cannot write to {self.folder}: {reason(error, self.folder)}; give another folder with --results."
             ) from error
         self._check()
         self._sweep()

@@ -13,20 +13,20 @@ ROOT = Path(__file__).parents[1]
 ORDER = [  # each may import what stands after it, never what stands before
     ["cli"],
     ["commands"],
-    ["catalogue", "example", "report", "testing", "traverse"],
+    ["catalogue", "doctor", "example", "report", "testing", "traverse"],
     ["latent_search", "study_file"],
     ["reproduce"],
     ["evaluation", "training"],
-    ["compare", "execute", "figures", "paper", "progress", "study"],
+    ["compare", "execute", "integrity", "figures", "paper", "progress", "study"],
     ["caveats", "convergence", "pictures", "variance"],
     ["sensitivity"],
-    ["searches"],
+    ["archive", "searches"],
     ["store", "run"],
     ["drive"],
     ["beside", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
     ["region", "clock", "bootstrap", "colours", "process", "surrogate"],
-    ["errors"],
+    ["errors", "text"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
 

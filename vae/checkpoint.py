@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from vae.durable import write_whole
 from vae.errors import UnusableError
 from vae.model import VAE
 from vae.networks import Architecture
@@ -23,18 +23,13 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON header so that `path` is, at every moment, absent, the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write tensors and a JSON header so that `path` is, at every moment, absent, the old file or the new one.
+
+    Raises:
+        UnusableError: it cannot be written.
+    """
     whole = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
-    try:
-        with part.open("wb") as f:
-            f.write(save(whole, {KEY: json.dumps(header)}))
-            f.flush()
-            os.fsync(f.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, save(whole, {KEY: json.dumps(header)}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

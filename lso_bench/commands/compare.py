@@ -11,7 +11,7 @@ from lso_bench.errors import UnusableError, unknown
 
 
 def compare(
-    folders: Annotated[list[Path], typer.Argument(help="Results folders.")],
+    folders: Annotated[list[Path], typer.Argument(help="Results folders, or archives of them.")],
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
     targets: Annotated[
@@ -21,9 +21,9 @@ def compare(
     figures: Annotated[Path | None, typer.Option(help="Folder to draw the comparison into.")] = None,
 ) -> None:
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
-    from lso_bench.store import Store
+    from lso_bench.archive import open_results
 
-    stores = [Store(f, readonly=True) for f in folders]
+    stores = [open_results(f) for f in folders]
     records = [r for s in stores for r in s]
     for line in (line for s in stores for line in s.skipped):
         say(f"skipped: {line}")

@@ -4,6 +4,7 @@ import json
 import math
 
 from lso_bench.compare import Comparison
+from lso_bench.report.frames import plain
 
 
 def as_json(comparison: Comparison) -> str:
@@ -18,9 +19,7 @@ def as_csv(comparison: Comparison) -> str:
 
     A text that a spreadsheet would run as a formula is given a quote first.
     """
-    return comparison.measures.map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@" else v).to_csv(
-        index=False
-    )
+    return plain(comparison.measures).to_csv(index=False)
 
 
 def _plain(value: object) -> object:
