@@ -18,8 +18,8 @@ def neutral(text: str) -> str:
 
     Source: OWASP, "CSV Injection".
     """
-    text = printable(text)
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) and not _is_number(text) else text
+    runs = text.lstrip().startswith(("=", "+", "-", "@")) and not _is_number(text)
+    return "'" * runs + printable(text)
 
 
 def _obeyed(c: str) -> bool:

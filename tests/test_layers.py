@@ -26,7 +26,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["beside", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
     ["region", "clock", "bootstrap", "colours", "process", "surrogate"],
-    ["errors", "text"],
+    ["errors", "finding", "text"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
 
