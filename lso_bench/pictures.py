@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,14 +13,17 @@ from torch import Tensor
 
 from lso_bench.colours import colour_of
 from lso_bench.record import Record
+from lso_bench.text import printable
 from vae.durable import write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 matplotlib.rcParams["text.parse_math"] = False  # a dollar sign in a name is no formula
 
+LONGEST = 100  # characters of a line
 SHOWN = 12  # instances in a sheet of reconstructions
 
 
@@ -157,10 +161,14 @@ def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
 
 
 def save(figure: plt.Figure, path: Path) -> Path:
-    """Write the picture, and close it; where it lies."""
-    figure.tight_layout()
+    """Write the picture, and close it; where it lies. Its texts are cut where they would push out the picture."""
+    for text in figure.findobj(Text):
+        lines = printable(text.get_text()).split("\n")
+        text.set_text("\n".join(line if len(line) <= LONGEST else f"{line[:LONGEST]}..." for line in lines))
     png = io.BytesIO()
-    figure.savefig(png, dpi=130)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # names too long, or of a script without font
+        figure.tight_layout()
+        figure.savefig(png, dpi=130)
     plt.close(figure)
     write_whole(path, png.getvalue())
     return path

@@ -236,8 +236,8 @@ def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:
 
 def _from_json(raw: dict[str, Any]) -> Record:
     if raw["schema"] != SCHEMA:
-        age = "newer" if raw["schema"] > SCHEMA else "older"
-        raise ValueError(f"schema {raw['schema']} is {age} than {SCHEMA}")
+        age, mend = ("newer", "update lso-bench") if raw["schema"] > SCHEMA else ("older", "run it again")
+        raise ValueError(f"schema {raw['schema']} is {age} than {SCHEMA}; {mend}")
     members = [_member(m) for m in raw["members"]]
     fields = {k: raw[k] for k in ("status", "counts", "seconds", "versions", "error", "joint")}
     return Record(spec_from_json(raw["spec"]), members=members, usual=_numbers(raw.get("usual", {})), **fields)
