@@ -5,10 +5,11 @@ to it (percentile bootstrap, fixed draws). SciPy's interpolates between percenti
 searches) do not survive; where all are finite the two agree (tested).
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 RESAMPLES = 2000
 LEVELS = (0.025, 0.975)
@@ -56,16 +57,32 @@ def median_interval(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarra
         return NONE
     order = np.argsort(values, kind="stable")
     ordered, of = values[order], of[order]
-    found = [_medians(ordered, part[:, of]) for part in np.array_split(draws(len(unique)), 10)]
-    return interval(np.concatenate(found))
+    return interval(_medians(ordered, of, draws(len(unique))))
 
 
-def _medians(ordered: Float[np.ndarray, " n"], times: Float[np.ndarray, "r n"]) -> Float[np.ndarray, " r"]:
-    """Of each resample, in which each of the ordered values stands so many times."""
-    upto = times.cumsum(axis=1)
-    middle = upto[:, -1:] / 2  # half of the values lie below it, half above
-    below, above = (upto < middle).sum(axis=1), (upto <= middle).sum(axis=1)
+def _medians(
+    ordered: Float[np.ndarray, " n"], of: Int[np.ndarray, " n"], times: Float[np.ndarray, "r m"]
+) -> Float[np.ndarray, " r"]:
+    """Of each resample, in which each of m instances stands so many times; `of`: that of each of the ordered values."""
+    middle = (times @ np.bincount(of, minlength=times.shape[1])) / 2  # half of the values lie below it, half above
+    below, above = _reaching(of, times, middle), _reaching(of, times, middle + 0.25)  # counts are whole
     return (ordered[below] + ordered[np.minimum(above, len(ordered) - 1)]) / 2
+
+
+def _reaching(
+    of: Int[np.ndarray, " n"], times: Float[np.ndarray, "r m"], limit: Float[np.ndarray, " r"]
+) -> Int[np.ndarray, " r"]:
+    """Of each resample, the first value up to which it has `limit` values or more: the block, then in it."""
+    size = math.isqrt(len(of))
+    blocks = -(-len(of) // size)
+    padded = np.append(of, np.full(blocks * size - len(of), of[-1]))
+    within = np.zeros((blocks, times.shape[1]))
+    np.add.at(within, (np.arange(len(of)) // size, of), 1)
+    upto = (times @ within.T).cumsum(axis=1)  # (r, blocks)
+    block = np.minimum((upto < limit[:, None]).sum(axis=1), blocks - 1)
+    before = np.where(block > 0, np.take_along_axis(upto, np.maximum(block - 1, 0)[:, None], 1)[:, 0], 0)
+    inside = np.take_along_axis(times, padded.reshape(blocks, size)[block], 1).cumsum(axis=1)
+    return block * size + (before[:, None] + inside < limit[:, None]).sum(axis=1)
 
 
 def ratio(

@@ -1,8 +1,12 @@
 """What makes runs incomparable, or their figures less than they seem: a line each."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, product
 
+import numpy as np
+
+from lso_bench.columns import Columns
 from lso_bench.record import Record
 from lso_bench.searches import group, sort_key
 
@@ -18,25 +22,38 @@ DIFFERENT: dict[str, Callable[[Record], object]] = {
     "threads": lambda r: r.versions.get("threads"),
     "data": lambda r: r.versions.get("data_sha256"),
     "code versions": lambda r: r.versions.get("lso_bench"),
+    "versions of torch": lambda r: r.versions.get("torch"),
     "task or searcher files": lambda r: r.spec.source or None,
 }
+SOME = ("thresholds", "task or searcher files")  # that not all runs have
+MOST = 4  # things named in a line
 
 
 def caveats(records: Sequence[Record]) -> list[str]:
-    """Of runs that have members."""
+    """Of all runs, also those that failed."""
     ordered = sorted(records, key=sort_key)
-    lines: list[str] = []
+    lines = [line for r in ordered for line in _lost(r)]
     for task, same in groupby(ordered, key=lambda r: r.spec.task):
-        runs, name = list(same), task.partition(":")[0]
-        lines += [f"{name}: {line}" for line in (*_differences(runs), *_unpaired(runs), *_odd(runs))]
+        every, name = list(same), task.partition(":")[0]
+        runs = [r for r in every if r.members]
+        found = (*_differences(runs), *_unpaired(runs), *_missing(every), *_twins(runs), *_odd(runs))
+        lines += [f"{name}: {line}" for line in found]
     return lines
+
+
+def _lost(record: Record) -> Iterator[str]:
+    if not record.members:
+        yield f"{record.spec.title}: {record.status}, left out ({record.error})."
+    elif record.status != "ok":
+        lost = int(np.isnan(_losses(record)).sum())
+        yield f"{record.spec.title}: {record.status}; {lost} of {len(record.members)} searches have no finite loss."
 
 
 def _differences(runs: list[Record]) -> Iterator[str]:
     for what, value in DIFFERENT.items():
         values = {value(r) for r in runs}
-        if what in ("thresholds", "task or searcher files"):
-            values.discard(None)  # searchers that do not descend have no thresholds
+        if what in SOME:
+            values.discard(None)
         if len(values) > 1:
             yield f"the runs differ in {what} ({_some(values)}); compare only rows where it is the same."
 
@@ -44,17 +61,47 @@ def _differences(runs: list[Record]) -> Iterator[str]:
 def _some(values: set) -> str:
     """Which values there are."""
     named = sorted(", ".join(map(str, v)) if isinstance(v, tuple) else str(v)[:40] for v in values)
-    return "; ".join(named[:4]) + (f"; {len(named) - 4} more" if len(named) > 4 else "")
+    return "; ".join(named[:MOST]) + (f"; {len(named) - MOST} more" if len(named) > MOST else "")
 
 
 def _unpaired(runs: list[Record]) -> Iterator[str]:
+    """Groups that do not share their seeds or instances, or pool what is not the same model."""
     groups = [list(g) for _, g in groupby(runs, key=group)]
-    if len({tuple(sorted((r.spec.model.seed, r.spec.seeds.init) for r in g)) for g in groups}) > 1:
+    if len({tuple(sorted(_seeds(r) for r in g)) for g in groups}) > 1:
         yield "the models and searchers were not run with the same seeds; their rows are not paired."
+    if len({frozenset(i for r in g for i in _instances(r)) for g in groups}) > 1:
+        yield "the models and searchers were not run on the same instances; their rows are not paired."
     for g in groups:
         model = g[0].spec.model.name
         if len({(r.spec.model.seed, r.spec.checkpoint) for r in g}) > len({r.spec.model.seed for r in g}):
             yield f"runs of {model} with different weights are pooled in one row."
+
+
+def _seeds(record: Record) -> tuple[int, int]:
+    return record.spec.model.seed, record.spec.seeds.init
+
+
+def _missing(runs: list[Record]) -> Iterator[str]:
+    """Cells of the grid of models, searchers (with region) and seeds that some runs span, and none fills."""
+    cells = {((r.spec.model.name, r.spec.searcher, r.spec.region), _seeds(r)) for r in runs if r.members}
+    models, ways = {c[0][0] for c in cells}, {c[0][1:] for c in cells}
+    grid = [((m, *w), seeds) for m, w, seeds in product(sorted(models), sorted(ways), sorted({c[1] for c in cells}))]
+    absent = [c for c in grid if c not in cells]
+    if absent:
+        named = [f"{m} · {s} · seed {seeds[1]}" for (m, s, _), seeds in absent[:MOST]]
+        more = f"; {len(absent) - MOST} more" if len(absent) > MOST else ""
+        yield f"{len(absent)} of {len(grid)} runs of the grid are missing ({'; '.join(named)}{more})."
+
+
+def _twins(runs: list[Record]) -> Iterator[str]:
+    """Different models or searchers whose final losses are equal to the last bit; chance gives no two such."""
+    by_losses: dict[bytes, set[str]] = defaultdict(set)
+    for r in runs:
+        losses = _losses(r)
+        if len(np.unique(losses)) > 1:  # all at the optimum is no wonder
+            by_losses[losses.tobytes()].add(f"{r.spec.model.name} · {r.spec.searcher}")
+    for names in sorted({tuple(sorted(n)) for n in by_losses.values() if len(n) > 1}):
+        yield f"{' and '.join(names[:MOST])} have the same final losses to the last bit; one may be a copy."
 
 
 def _odd(runs: list[Record]) -> Iterator[str]:
@@ -68,3 +115,13 @@ def _odd(runs: list[Record]) -> Iterator[str]:
 
 def _other_pixels(record: Record) -> bool:
     return record.versions.get("trained_on_sha256") not in (None, record.versions.get("data_sha256"))
+
+
+def _losses(record: Record) -> np.ndarray:
+    columns = Columns.of(record.members)
+    return columns.rows[:, columns.names.index("loss")]
+
+
+def _instances(record: Record) -> list[float]:
+    columns = Columns.of(record.members)
+    return columns.rows[:, columns.names.index("instance")].tolist()

@@ -7,9 +7,8 @@ evaluations, seconds, spread, gap and distance the estimate is the median; of di
 share; of usual, aRT and variance the figure itself.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from lso_bench.caveats import caveats
 from lso_bench.record import Record
 from lso_bench.searches import GROUP, Files, by_start, sort_key, table
 from lso_bench.spec import Spec
+from lso_bench.standing import behind, counted
 from lso_bench.variance import decomposition
 
 COLUMNS = ("measure", "start", "threshold", "target", "within", *STATISTICS)
@@ -34,52 +34,60 @@ class Comparison:
     measures: pd.DataFrame
     notes: list[str]
     targets: Targets = "task"
+    by: tuple[str, ...] = ()  # the fields, beside GROUP, that split the groups
+    runs: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row a group: see `lso_bench.standing`
 
 
-def compare(records: Iterable[Record], files: Callable[[Spec], Files], targets: Targets = "task") -> Comparison:
+def compare(
+    records: Iterable[Record],
+    files: Callable[[Spec], Files] | None,
+    targets: Targets = "task",
+    by: Sequence[str] = (),
+) -> Comparison:
     """The measures of `records`.
 
     Args:
-        files: where a run's trace, costs and codes lie.
+        files: where a run's trace, costs and codes lie; None: without what only they tell, the way to target losses
+            and the distance of codes.
         targets: whether the lowest loss that targets go down to is that of all models ("task": models are compared)
             or of each trained model ("model": searchers are compared).
+        by: fields of `lso_bench.selection` that split the groups further.
     """
-    notes, usable = [], []
-    for r in sorted(records, key=sort_key):
-        usable += [r] if r.members else []
-        notes += _losses(r)
-    searches = table(usable)
-    rows = [] if searches.empty else list(_rows(searches, usable, files, targets))
-    return Comparison(pd.DataFrame(rows, columns=[*GROUP, *COLUMNS]), notes + caveats(usable), targets)
+    ordered = sorted(records, key=lambda r: sort_key(r, by))
+    usable = [r for r in ordered if r.members]
+    searches = table(usable, by)
+    rows = [] if searches.empty else list(_rows(searches, usable, files, targets, by))
+    measures = pd.DataFrame(rows, columns=[*GROUP, *by, *COLUMNS])
+    return Comparison(measures, caveats(ordered), targets, tuple(by), counted(ordered, by))
 
 
-def _losses(record: Record) -> Iterator[str]:
-    """What was lost of a run."""
-    if not record.members:
-        yield f"{record.spec.title}: {record.status}, left out ({record.error})."
-    elif record.status != "ok":
-        lost = sum(math.isnan(m.loss) for m in record.members)
-        yield f"{record.spec.title}: {record.status}; {lost} of {len(record.members)} searches have no finite loss."
-
-
-def _rows(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> Iterator[dict]:
+def _rows(
+    searches: pd.DataFrame, records: list[Record], files: Callable | None, targets: Targets, by: Sequence[str]
+) -> Iterator[dict]:
     by_key = {r.spec.key: r for r in records}
-    paths = convergence.paths(searches, records, files)
-    hits = convergence.hits(paths, convergence.targets(searches, paths, targets))
-    for _, own in searches.groupby([*GROUP], sort=False, dropna=False):
-        head: dict[str, Any] = {k: own[k].iloc[0] for k in GROUP}
+    hits = _hits(searches, records, files, targets) if files else None
+    apart = behind(searches)
+    for _, own in searches.groupby("line", sort=False):
+        head: dict[str, Any] = {k: own[k].iloc[0] for k in (*GROUP, *by)}
         runs = [by_key[k] for k in own.key.unique()]
-        parts = (
+        parts = [
             _ends(own),
+            apart[own.line.iloc[0]],
             _beside(own, runs[0].usual),
             convergence.by_threshold(own),
             convergence.jointly(runs),
-            convergence.to_targets(own, hits),
             sensitivity.spread(own),
-            sensitivity.between_starts(own, sensitivity.codes(own, by_key, files)),
             decomposition(own),
-        )
+        ]
+        if files and hits:
+            parts[5:5] = [convergence.to_targets(own, hits)]
+            parts[7:7] = [sensitivity.between_starts(own, sensitivity.codes(own, by_key, files))]
         yield from (head | row for part in parts for row in part)
+
+
+def _hits(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> convergence.Hits:
+    paths = convergence.paths(searches, records, files)
+    return convergence.hits(paths, convergence.targets(searches, paths, targets))
 
 
 def _ends(own: pd.DataFrame) -> Iterator[dict]:

@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 
 matplotlib.rcParams["text.parse_math"] = False  # a dollar sign in a name is no formula
 
-LONGEST = 100  # characters of a line
+LONGEST = 300  # characters of a text in a picture
 SHOWN = 12  # instances in a sheet of reconstructions
 
 
@@ -163,8 +163,8 @@ def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
 def save(figure: plt.Figure, path: Path) -> Path:
     """Write the picture, and close it; where it lies. Its texts are cut where they would push out the picture."""
     for text in figure.findobj(Text):
-        lines = printable(text.get_text()).split("\n")
-        text.set_text("\n".join(line if len(line) <= LONGEST else f"{line[:LONGEST]}..." for line in lines))
+        shown = printable(text.get_text())
+        text.set_text(shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}...")
     png = io.BytesIO()
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # names too long, or of a script without font
         figure.tight_layout()

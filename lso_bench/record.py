@@ -1,6 +1,7 @@
 """What one run gave."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -35,7 +36,7 @@ class Record:
 
     spec: Spec
     status: Literal["ok", "diverged", "failed"]
-    members: list[Member] = field(default_factory=list)
+    members: Sequence[Member] = ()
     counts: dict[str, int] = field(default_factory=dict)  # steps, evaluations, gradients, decodes; a searcher's own
     seconds: dict[str, float] = field(default_factory=dict)  # by phase: propose, fit, decode, score, total
     versions: dict[str, Any] = field(default_factory=dict)  # of code, torch, data; device, threads

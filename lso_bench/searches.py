@@ -1,13 +1,15 @@
 """Records as one table: a row a search, with all that tells it from the others."""
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
+import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from lso_bench.columns import NUMBERS, WHOLE, Columns
 from lso_bench.record import Record
+from lso_bench.selection import FIELDS, number, told, value
 from lso_bench.spec import Spec
 from lso_bench.starts import STARTS
 
@@ -29,6 +31,9 @@ GROUP = (  # searches that differ in nothing of this are pooled, kind of start b
 )
 
 
+TOGETHER = ("task", "arch", "latent", "decoding", "device")  # whose groups stand in one table
+
+
 class Files(Protocol):
     """What a record leaves on disk; a Store has it."""
 
@@ -37,55 +42,62 @@ class Files(Protocol):
     def tensors(self, spec: Spec) -> dict[str, Tensor]: ...
 
 
-def group(record: Record) -> dict[str, object]:
-    """What the measures of its searches are pooled by."""
-    s, m = record.spec, record.spec.model
-    of_spec = {k: getattr(s, k) for k in GROUP if hasattr(s, k) and k != "model"}
-    known = {"model": m.name, "arch": m.arch, "latent": m.latent, "device": record.versions.get("device", "unknown")}
-    return {k: (of_spec | known)[k] for k in GROUP}
+def group(record: Record, by: Sequence[str] = ()) -> dict[str, Any]:
+    """What the measures of its searches are pooled by, and the fields of `lso_bench.selection` that split them."""
+    return {k: FIELDS[k](record) for k in GROUP} | {k: told(value(record, k)) for k in by}
 
 
-def sort_key(record: Record) -> tuple[str, ...]:
+def sort_key(record: Record, by: Sequence[str] = ()) -> tuple:
     """An order of records that does not depend on where they come from."""
-    return (*map(str, group(record).values()), record.spec.key)
+    split = [(isinstance(v, str), v) for v in (number(told(value(record, k))) for k in by)]
+    return (*[str(FIELDS[k](record)) for k in GROUP], *split, record.spec.key)
 
 
-def table(records: Sequence[Record]) -> pd.DataFrame:
+def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     """A row a search, in the order of records and members; thresholds not met are infinite, `met 0.05` and so on.
 
-    Beside the group: key, place (in its record), seeds (train, init, search), weights, start, the start's `code` (what
-    starts it: the label, and the init seed where that draws), instance, losses, what it spent, what was noted
-    beside (`beside:log_density` and so on).
+    Beside the group and `line`, its number: key, place (in its record), seeds (train, init, search), weights, start,
+    the start's `code` (what starts it: the label, and the init seed where that draws), instance, losses, what it
+    spent, what was noted beside (`beside:log_density` and so on).
     """
-    runs = [_of_run(r) for r in sorted(records, key=sort_key)]
-    found = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame(columns=[*GROUP, "instance"])
-    numbers = ["budget", "seconds", "patience"]
-    return found.astype(dict.fromkeys(numbers, float))  # None is NaN: no limit
+    runs = sorted(records, key=lambda r: sort_key(r, by))
+    if not runs:
+        return pd.DataFrame(columns=[*GROUP, *by, "instance"])
+    heads = pd.DataFrame([_head(r, by) for r in runs]).astype(dict.fromkeys(("budget", "seconds", "patience"), float))
+    heads["line"] = heads.groupby([*GROUP, *by], sort=False, dropna=False).ngroup()
+    parts = [Columns.of(r.members) for r in runs]
+    alike: dict[tuple, list[int]] = {}
+    for i, (r, c) in enumerate(zip(runs, parts, strict=True)):
+        alike.setdefault((c.names, r.spec.thresholds), []).append(i)
+    found = [_joined(thresholds, [(i, parts[i]) for i in these]) for (_, thresholds), these in alike.items()]
+    rows = pd.concat(found).sort_values(["run", "place"], kind="stable", ignore_index=True)
+    searches = pd.concat([rows, heads.take(rows.run).reset_index(drop=True)], axis=1)
+    more = searches.init.astype(str).where(searches.start.map({s: drawn(s) for s in searches.start.unique()}), "")
+    return searches.assign(code=(searches.start + " " + more).str.rstrip()).drop(columns="run")
 
 
-def _of_run(record: Record) -> pd.DataFrame:
+def _head(record: Record, by: Sequence[str]) -> dict[str, object]:
+    """What all searches of a run share."""
     s = record.spec
-    rows = [
-        {
-            "place": i,
-            "start": m.start,
-            "code": f"{m.start} {s.seeds.init}" if drawn(m.start) else m.start,
-            "instance": m.instance,
-            "first_loss": m.first_loss,
-            "loss": math.inf if math.isnan(m.loss) else m.loss,
-            "best": math.inf if math.isnan(m.best) else m.best,
-            "norm": m.distance_to_prior,
-            "consistency": m.consistency,
-            "image": m.image or None,
-            "steps": m.steps,
-            "evaluations": m.evaluations,
-        }
-        | {f"beside:{name}": value for name, value in m.beside.items()}
-        | {f"met {t:g}": math.inf if at is None else at for t, at in zip(s.thresholds, m.met, strict=True)}
-        for i, m in enumerate(record.members)
-    ]
     seeds = {"train": s.model.seed, "weights": s.checkpoint, "init": s.seeds.init, "search": s.seeds.search}
-    return pd.DataFrame(rows).assign(**group(record), key=s.key, source=s.source, **seeds)
+    return group(record, by) | {"key": s.key, "source": s.source} | seeds
+
+
+def _joined(thresholds: Sequence[float], runs: Sequence[tuple[int, Columns]]) -> pd.DataFrame:
+    """The searches of runs, given with their numbers, that have the same columns."""
+    parts = [c for _, c in runs]
+    sizes, words = [len(c) for c in parts], [len(c.words) for c in parts]
+    by_name = dict(zip(parts[0].names, np.concatenate([c.rows for c in parts]).T, strict=True))
+    first = np.repeat(np.cumsum([0, *words[:-1]]), sizes)  # of a run's words among all
+    start = np.array([w for c in parts for w in c.words], object)[by_name["start"].astype(int) + first]
+    numbers = {k: by_name[k].astype(int) if k in WHOLE else by_name[k] for k in NUMBERS}
+    lost = {k: np.where(np.isnan(by_name[k]), np.inf, by_name[k]) for k in ("loss", "best")}
+    images = np.concatenate([c.images for c in parts]).astype(str).astype(object)
+    named = {"run": np.repeat([i for i, _ in runs], sizes), "place": np.concatenate([np.arange(n) for n in sizes])}
+    named |= {"start": start} | numbers | lost | {"image": np.where(images == "", None, images)}
+    named |= {k: v for k, v in by_name.items() if k.startswith("beside:")}
+    named |= {f"met {t:g}": by_name[f"met {i}"] for i, t in enumerate(thresholds)}
+    return pd.DataFrame(named).rename(columns={"distance_to_prior": "norm"})
 
 
 def drawn(start: str) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from lso_bench.stopping import THRESHOLDS
 from vae.zoo import Model
@@ -39,7 +40,7 @@ class Spec:
     joint: bool = False  # whether a problem leaves only when the mean over its start's problems has converged too
     source: str = ""  # sha256 of task and searcher files that were given by path
 
-    @property
+    @cached_property
     def key(self) -> str:
         """16 hexadecimal digits that differ between any two specs."""
         canonical = json.dumps([SCHEMA, asdict(self)], sort_keys=True, separators=(",", ":"))

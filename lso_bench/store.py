@@ -5,6 +5,7 @@ the same run the first wins. No locks.
 """
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -13,22 +14,25 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from lso_bench.record import Member, Record
-from lso_bench.spec import SCHEMA, Spec, spec_from_json
+from lso_bench.reading import record_from
+from lso_bench.record import Record
+from lso_bench.spec import SCHEMA, Spec
 from vae.durable import reason
 
 MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
+LARGEST = 64 << 20  # bytes of a result.json; 100,000 searches take 40 MiB
 
 
 class Store:
@@ -54,11 +58,40 @@ class Store:
     def __iter__(self) -> Iterator[Record]:
         """Every run, without trace and tensors; what is not readable is named in `skipped`."""
         self.skipped = []
-        for path in sorted(self.folder.glob("runs/*/*/result.json")):
+        for name in sorted(self.stamps()):
             try:
-                yield _from_json(json.loads(path.read_text()))
-            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
-                self.skipped.append(f"{path.parent}: {type(error).__name__}: {error}")
+                yield self.read(name)
+            except ValueError as error:
+                self.skipped.append(str(error))
+
+    def stamps(self) -> dict[str, str]:
+        """Of everything that stands among the runs (`ab/abcdef0123456789`), what changes whenever its result does."""
+        return {
+            f"{two.name}/{run.name}": _stamp(run.path) for two in _inside(self.folder / "runs") for run in _inside(two)
+        }
+
+    def read(self, name: str) -> Record:
+        """The run that stands there, without trace and tensors.
+
+        Raises:
+            ValueError: it is not readable; says where and why.
+        """
+        path = self.folder / "runs" / name
+        try:
+            if (path / "result.json").stat().st_size > LARGEST:
+                raise ValueError(f"result.json is larger than {LARGEST >> 20} MiB")
+            record = record_from(json.loads((path / "result.json").read_text(), parse_constant=_no_json))
+            if record.spec.key != path.name:
+                raise ValueError(f"holds the run {record.spec.key}")
+            return record
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}: result.json") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
+
+    def unfinished(self) -> list[str]:
+        """Keys of the runs that are being made, or were broken off."""
+        return sorted({work.name.partition(".")[0] for work in _inside(self.folder / "tmp")})
 
     def add(self, record: Record) -> bool:
         """Publish a record, in place of one that failed; False if another writer was first.
@@ -90,8 +123,7 @@ class Store:
         Raises:
             UnusableError: the file is damaged.
         """
-        path = self._place(spec.key) / "trace.csv"
-        return _table(path, {"step": int, "start": str, "instance": int, "loss": float})
+        return self._table(spec, "trace.csv", {"step": int, "start": str, "instance": int, "loss": float})
 
     def costs(self, spec: Spec) -> pd.DataFrame:
         """A row a recorded step: step, evaluations of a problem and seconds of the search up to then.
@@ -99,7 +131,7 @@ class Store:
         Raises:
             UnusableError: the file is damaged.
         """
-        return _table(self._place(spec.key) / "costs.csv", {"step": int, "evaluations": int, "seconds": float})
+        return self._table(spec, "costs.csv", {"step": int, "evaluations": int, "seconds": float})
 
     def tensors(self, spec: Spec) -> dict[str, Tensor]:
         """Final codes `z`, those at each threshold `z_met`, final images `decoded`, `targets` where there are some.
@@ -107,10 +139,24 @@ class Store:
         Raises:
             UnusableError: the file is damaged.
         """
-        path = self._place(spec.key) / "latents.safetensors"
+        with self._file(spec, "latents.safetensors") as content:
+            return load(content)
+
+    def _table(self, spec: Spec, name: str, columns: dict[str, type]) -> pd.DataFrame:
+        with self._file(spec, name) as content:
+            return pd.read_csv(io.BytesIO(content)).astype(columns)
+
+    @contextmanager
+    def _file(self, spec: Spec, name: str) -> Iterator[bytes]:
+        """The content of a file of a run, which is what its result names; whatever is wrong with it is one error."""
+        path = self._place(spec.key) / name
         try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
+            content = path.read_bytes()
+            named = json.loads(path.with_name("result.json").read_text())["sha256"][name]
+            if hashlib.sha256(content).hexdigest() != named:
+                raise ValueError("its content does not match its sha256")
+            yield content
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise UnusableError(f"{path} is damaged ({error}); delete its folder and run again.") from error
 
     def _place(self, key: str) -> Path:
@@ -183,11 +229,25 @@ def _status(place: Path) -> str | None:
         return None
 
 
-def _table(path: Path, columns: dict[str, type]) -> pd.DataFrame:
+def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:
+    """What a folder holds but for hidden files; nothing if it is none."""
     try:
-        return pd.read_csv(path).astype(columns)
-    except (OSError, ValueError, KeyError) as error:
-        raise UnusableError(f"{path} is damaged ({error}); delete its folder and run again.") from error
+        with os.scandir(folder) as entries:
+            return [e for e in entries if not e.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _stamp(run: str) -> str:
+    try:
+        found = os.stat(f"{run}/result.json")
+    except OSError as error:
+        return str(error.strerror)
+    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
+
+
+def _no_json(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
 
 
 def _write_all(work: Path, record: Record) -> None:
@@ -232,25 +292,6 @@ def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:
     members = [_finite(asdict(m)) for m in record.members]
     known = {"usual": _finite(record.usual), "members": members, "sha256": hashes}
     return {"schema": SCHEMA, "spec": asdict(record.spec), **scalars, **known}
-
-
-def _from_json(raw: dict[str, Any]) -> Record:
-    if raw["schema"] != SCHEMA:
-        age, mend = ("newer", "update lso-bench") if raw["schema"] > SCHEMA else ("older", "run it again")
-        raise ValueError(f"schema {raw['schema']} is {age} than {SCHEMA}; {mend}")
-    members = [_member(m) for m in raw["members"]]
-    fields = {k: raw[k] for k in ("status", "counts", "seconds", "versions", "error", "joint")}
-    return Record(spec_from_json(raw["spec"]), members=members, usual=_numbers(raw.get("usual", {})), **fields)
-
-
-def _member(raw: dict[str, Any]) -> Member:
-    values = _numbers(raw)
-    values["beside"] = _numbers(values.get("beside", {}))
-    return Member(**values)
-
-
-def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
-    return {k: math.nan if v is None else v for k, v in raw.items()}
 
 
 def _finite(value: Any) -> Any:

@@ -25,8 +25,8 @@ def run(seed=0, gap=0.25, apart=2.0, slow=5, **spec):
     """N instances from two starts, `gap` apart in loss and `apart` in each of 4 coordinates; the `slow` last
     instances meet threshold 0.5 never, the others at step 100 or 200 by turns; no one meets 0.
     """
-    members = []
-    for start, more in (("random", gap), ("encoder", 0.0)):
+    members, other = [], 0.001 * (spec.get("model", SPEC.model).name != "vae")  # no two models find the same losses
+    for start, more in (("random", gap + other), ("encoder", other)):
         for i in range(N):
             met = None if i >= N - slow else 100 * (1 + i % 2)
             members.append(
@@ -122,26 +122,54 @@ def test_diverged_search_counts_as_worst():
     assert (gap.n, gap.censored) == (N, 1)
 
 
+OTHER = Model("nevae_se", "omniglot")
+
+
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        (run(model=Model("nevae_se", "omniglot"), max_steps=999), "budgets"),
-        (run(model=Model("nevae_se", "omniglot"), budget=301), "budgets"),
-        (run(model=Model("nevae_se", "omniglot"), seconds=9.0), "time limits"),
-        (run(model=Model("nevae_se", "omniglot"), region="box:3"), "search regions"),
-        (run(model=Model("nevae_se", "omniglot"), decoding="mean"), "decoding"),
-        (replace(run(model=Model("nevae_se", "omniglot")), versions={"device": "H100"}), "devices"),
-        (replace(run(model=Model("nevae_se", "omniglot")), versions=VERSIONS | {"lso_bench": "9"}), "code versions"),
-        (replace(run(model=Model("nevae_se", "omniglot")), counts={"fallbacks": 3}), "3 times"),
-        (run(model=Model("nevae_se", "omniglot"), seed=4), "same seeds"),
-        (replace(run(model=Model("nevae_se", "omniglot")), versions=VERSIONS | {"data_sha256": "other"}), "data"),
+        (run(model=OTHER, max_steps=999), "differ in budgets"),
+        (run(model=OTHER, budget=301), "differ in budgets"),
+        (run(model=OTHER, seconds=9.0), "differ in time limits"),
+        (run(model=OTHER, patience=9), "differ in when they stop"),
+        (run(model=OTHER, thresholds=(0.5, 0.1)), "differ in thresholds"),
+        (run(model=OTHER, starts=("encoder", "random")), "differ in starts"),
+        (run(model=OTHER, region="box:3"), "differ in search regions"),
+        (run(model=OTHER, decoding="mean"), "differ in decoding"),
+        (replace(run(model=OTHER), versions={"device": "H100"}), "differ in devices"),
+        (replace(run(model=OTHER), versions=VERSIONS | {"threads": 2}), "differ in threads"),
+        (replace(run(model=OTHER), versions=VERSIONS | {"lso_bench": "9"}), "differ in code versions"),
+        (replace(run(model=OTHER), versions=VERSIONS | {"torch": "9"}), "differ in versions of torch"),
+        (replace(run(model=OTHER), versions=VERSIONS | {"data_sha256": "other"}), "differ in data"),
+        (replace(run(model=OTHER), counts={"fallbacks": 3}), "3 times"),
+        (run(model=OTHER, seed=4), "not run with the same seeds"),
+        (
+            run(model=OTHER, seed=4),
+            "2 of 4 runs of the grid are missing (nevae_se · adam · seed 0; vae · adam · seed 4)",
+        ),
+        (searched({"random": [[9.0, 1.0]] * 3, "encoder": [[9.0, 2.0]] * 3}, model=OTHER), "on the same instances"),
+        (replace(run(model=OTHER), members=run().members), "nevae_se · adam and vae · adam have the same final losses"),
+        (
+            replace(run(searcher="lbfgs"), members=run().members),
+            "vae · adam and vae · lbfgs have the same final losses",
+        ),
         (run(seed=1, checkpoint="1" * 64), "different weights"),
         (replace(run(), versions=VERSIONS | {"data_sha256": "a", "trained_on_sha256": "b"}), "other pixels"),
     ],
 )
 def test_what_makes_runs_incomparable_is_said(other, says):
     assert any(says in n for n in measures(run(), other).notes)
-    assert not measures(run(), run(model=Model("nevae_se", "omniglot"))).notes
+    assert not measures(run(), run(model=OTHER)).notes
+
+
+def test_files_of_one_name_and_other_content_are_told():
+    found = measures(run(source="a" * 64), run(model=OTHER, source="b" * 64))
+    assert any("differ in task or searcher files" in n for n in found.notes)
+
+
+def test_models_that_both_reach_the_optimum_are_no_copies():
+    best = [replace(m, loss=0.0, best=0.0) for m in run().members]
+    assert not measures(replace(run(), members=best), replace(run(model=OTHER), members=best)).notes
 
 
 def test_json_csv_and_table_give_the_same_figures():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,6 @@ HOSTILE = {
     "formula": "=cmd|' /C calc'!A0",
     "path": "../../x",
     "long": "x" * 10_000,
-    "no text": "\udcff\ud800",
     "target": "{_target_: os.system}",
     "yaml": "!!python/object/apply:os.system ['touch owned']",
     "escape codes": "\x1b]0;owned\x07\x1b[31mred\x9b2J",
@@ -36,6 +36,7 @@ HOSTILE = {
     "null": "a\x00b",
     "turned": "a\u202eb",
 }
+NO_TEXT = "\udcff"  # half a character: no UTF-8
 OBEYED = set("\x1b\x07\x9b\r\x00\u202e")
 
 
@@ -74,7 +75,7 @@ class Files:
         self.trace, self.costs, self.tensors = (lambda _, v=v: v for v in (record.trace, record.costs, record.tensors))
 
 
-@pytest.mark.parametrize("kind", ["path", "long", "no text", "escape codes", "mathematics"])
+@pytest.mark.parametrize("kind", ["path", "long", "escape codes", "mathematics"])
 def test_pictures_stay_in_their_folder(tmp_path, kind, checkpoint):
     store, run = Store(tmp_path / "r"), hostile_run(HOSTILE[kind])
     store.add(run)
@@ -84,7 +85,15 @@ def test_pictures_stay_in_their_folder(tmp_path, kind, checkpoint):
     assert {p.parent.name for p in tmp_path.rglob("*.png")} == {"pictures"}
 
 
-@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_run_whose_names_are_no_text_is_skipped_by_name(tmp_path):
+    store, run = Store(tmp_path / "r"), hostile_run("x")
+    store.add(run)
+    (result,) = store.folder.glob("runs/*/*/result.json")
+    result.write_text(result.read_text().replace('"x"', json.dumps(NO_TEXT)))
+    assert [*store] == [] and len(store.skipped) == 1 and run.spec.key in store.skipped[0]
+
+
+@pytest.mark.parametrize("name", [*HOSTILE.values(), NO_TEXT], ids=[*HOSTILE, "no text"])
 def test_hostile_names_are_refused_where_something_is_looked_up(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for look_up in (

@@ -94,15 +94,16 @@ def names() -> list[str]:
 
 def offered() -> dict[str, EntryPoint]:
     """The objectives that packages publish, by name, but for those whose name is ours."""
-    return {n: e for n, e in published(GROUP).items() if not _is_ours(n)}
+    return {n: e for n, e in published(GROUP).items() if not is_ours(n)}
 
 
 def faults() -> dict[str, str]:
     """The entry points that cannot be used, by name, and why: their name is ours, or several packages publish it."""
-    return hidden(GROUP, _is_ours) | clashes(GROUP)
+    return hidden(GROUP, is_ours) | clashes(GROUP)
 
 
-def _is_ours(name: str) -> bool:
+def is_ours(name: str) -> bool:
+    """Whether it names an objective of this package, which is made without running any other code."""
     return any(re.fullmatch(pattern, name) for pattern in _FAMILIES)
 
 

@@ -1,57 +1,133 @@
 """The command `compare`."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import Json
+from lso_bench.commands.options import Json, names
 from lso_bench.commands.output import out, say
-from lso_bench.errors import UnusableError, unknown
+from lso_bench.errors import UnusableError, UsageError, unknown
+
+FLAGGED = 3  # exit status of --strict where something is flagged
+HOLDS = 5  # exit status where a condition of --fail-if holds
 
 
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Results folders, or archives of them.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only runs of which this holds: task=omniglot50, beta<1, seed.init=0,1; several times: all."),
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Split rows by these fields too: beta,seed.init.")] = None,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown on stdout.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="LaTeX (booktabs) on stdout.")] = False,
     targets: Annotated[
         str, typer.Option(help="Down to the lowest loss of all models (task), or of each (model).")
     ] = "task",
     cost: Annotated[str, typer.Option(help="In the table of targets: steps, evaluations or seconds.")] = "evaluations",
+    no_traces: Annotated[
+        bool, typer.Option("--no-traces", help="Fast: without targets and distances, which need each run's files.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help=f"Exit status {FLAGGED} if anything is flagged (!) or skipped.")
+    ] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Exit status {HOLDS} if this holds: 'nevae_se.iterations > vae.iterations'; several times."),
+    ] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder to draw the comparison into.")] = None,
 ) -> None:
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
-    from lso_bench.archive import open_results
-
-    stores = [open_results(f) for f in folders]
-    records = [r for s in stores for r in s]
-    for line in (line for s in stores for line in s.skipped):
-        say(f"skipped: {line}")
-    if not records:
-        raise UnusableError(f"No runs in {', '.join(map(str, folders))}; `lso-bench run` makes some.")
+    form = _form(json=json, csv=csv, markdown=markdown, latex=latex)
     if targets not in ("task", "model"):
         raise unknown("targets", targets, ["task", "model"])
     if cost not in (costs := ("steps", "evaluations", "seconds")):
         raise unknown("cost", cost, list(costs))
-    found = print_comparison(records, stores, json, csv, targets, cost)
+    from lso_bench.archive import open_results
+    from lso_bench.compare import compare as comparison_of
+    from lso_bench.verdict import verdict
+
+    stores = [open_results(f) for f in folders]
+    records, home = _read(stores, folders)
+    chosen, split = _selected(records, where or [], by)
+    files = None if no_traces else lambda spec: home[spec.key]
+    found = comparison_of(chosen, files, "model" if targets == "model" else "task", split)
+    found.notes.extend(_unfinished(stores))
+    verdicts = [verdict(text, found) for text in fail_if or []]
+    show(found, form, cost)
     if figures:
         from lso_bench.report.gallery import figures as draw
 
         for path in draw(found, figures):
             say(f"picture: {path}")
+    for each in verdicts:
+        say(str(each))
+    if any(v.holds for v in verdicts):
+        raise typer.Exit(HOLDS)
+    if strict and (found.notes or any(s.skipped for s in stores)):
+        raise typer.Exit(FLAGGED)
 
 
-def print_comparison(
-    records: list, stores: list, json: bool, csv: bool, targets: str = "task", cost: str = "evaluations"
-):
-    from lso_bench.compare import compare as comparison_of
+def _read(stores: Sequence, folders: Sequence[Path]) -> tuple[list, dict]:
+    """The records of all stores, each once, and by key the store where it lies; says what could not be read."""
+    from lso_bench import index
+    from lso_bench.report.table import LINE, plain
+
+    records, home = {}, {}
+    for store in stores:
+        for r in index.records(store):
+            if r.spec.key not in records:
+                records[r.spec.key], home[r.spec.key] = r, store
+        for line in store.skipped:
+            say(f"skipped: {plain(line, LINE)}")
+    if not records:
+        raise UnusableError(f"No runs in {', '.join(map(str, folders))}; `lso-bench run` makes some.")
+    return [*records.values()], home
+
+
+def _unfinished(stores: Sequence) -> list[str]:
+    """A line for each store in which runs are being made, or were broken off."""
+    counts = [(s.folder, len(s.unfinished())) for s in stores]
+    return [f"{folder}: {n} runs are in progress, or were broken off; they are left out." for folder, n in counts if n]
+
+
+def show(comparison, form: str, cost: str = "evaluations") -> None:
+    """Print it."""
     from lso_bench.report import export, tables
 
-    home = {r.spec.key: s for s in stores for r in records if r.spec in s}
-    unique = list({r.spec.key: r for r in records}.values())
-    found = comparison_of(unique, lambda s: home[s.key], "model" if targets == "model" else "task")
-    if json or csv:
-        print(export.as_json(found) if json else export.as_csv(found))
+    if form == "table":
+        out().print(tables.terminal(comparison, cost))
+    elif form in ("json", "csv"):
+        print(export.as_json(comparison) if form == "json" else export.as_csv(comparison))
     else:
-        out().print(tables.terminal(found, cost))
-    return found
+        print(tables.markdown(comparison, cost) if form == "markdown" else tables.latex(comparison, cost), end="")
+
+
+def _form(**asked: bool) -> str:
+    forms = [name for name, yes in asked.items() if yes]
+    if len(forms) > 1:
+        raise UsageError(f"One of --{', --'.join(forms)} at a time.")
+    return forms[0] if forms else "table"
+
+
+def _selected(records: list, where: list[str], by: str | None) -> tuple[list, list[str]]:
+    """The records that are meant, and the fields that split their rows beside those that always do."""
+    from lso_bench.searches import GROUP
+    from lso_bench.selection import RELATIONS, Condition, chosen, named, number
+
+    conditions = []
+    for text in where:
+        parts = re.fullmatch(r"\s*([\w.]+)\s*(!=|<=|>=|=|<|>)\s*(.+?)\s*", text)
+        if not parts:
+            raise UsageError(f"--where wants a field, one of = != < > <= >=, and a value, not {text!r}.")
+        field, relation, values = parts.groups()
+        if relation in RELATIONS and isinstance(number(values), str):
+            raise UsageError(f"--where {field}{relation} wants a number, not {values!r}.")
+        conditions.append(Condition(named(field, records), relation, tuple(names("where", values))))
+    fields = dict.fromkeys(named(f, records) for f in names("by", by)) if by else {}
+    return chosen(records, conditions), [f for f in fields if f not in GROUP]

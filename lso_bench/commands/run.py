@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.compare import print_comparison
+from lso_bench.commands.compare import show
 from lso_bench.commands.options import Arch, DataDir, Device, Json, Latent, Quiet, Results, device_of, names, numbers
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError, unknown
@@ -54,6 +54,7 @@ def run(
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
     from lso_bench import study as studies
+    from lso_bench.compare import compare
     from lso_bench.store import Store
 
     grid, how = _of_file(study, context) if study else _of_options(**context.params)
@@ -72,7 +73,8 @@ def run(
         say(f"{len(planned) - len(todo)} of {len(planned)} runs are done already, in {results}.")
     run_all(todo, store, data_dir, on, quiet, compile)
     records = _chosen(store, {p.spec.key for p in planned})
-    comparison = print_comparison(records, [store], json, csv=False)
+    comparison = compare(records, lambda _: store)
+    show(comparison, "json" if json else "table")
     from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
 
     for path in pictures(store, records, {p.spec.key: p.checkpoint for p in planned}, comparison):

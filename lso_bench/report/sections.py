@@ -7,17 +7,18 @@ from typing import Any, cast
 import pandas as pd
 
 from lso_bench.compare import Comparison
+from lso_bench.searches import TOGETHER
 
-TOGETHER = ["task", "arch", "latent", "decoding", "device"]
 HOW = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
 
 
 @dataclass(frozen=True)
 class Section:
-    """The measures of one task, architecture, decoding and device; `rows` has a short `how` for searcher and limits."""
+    """What belongs to one task, architecture, decoding and device; `how` is a short name of searcher and limits."""
 
     named: dict[str, Any]
-    rows: pd.DataFrame
+    rows: pd.DataFrame  # measures
+    runs: pd.DataFrame
     how: dict[str, str]  # short name: the searcher with its settings, where it looks and how long
 
     @property
@@ -35,14 +36,21 @@ class Section:
 
 def sections(comparison: Comparison) -> Iterator[Section]:
     """One after the other."""
-    for key, rows in comparison.measures.groupby(TOGETHER, dropna=False, sort=False):
-        each = [dict(zip(HOW, row, strict=True)) for row in rows[HOW].itertuples(index=False)]
+    columns = [*HOW, *comparison.by]
+    for key, runs in comparison.runs.groupby([*TOGETHER], dropna=False, sort=False):
+        named = dict(zip(TOGETHER, cast(tuple, key), strict=True))
+        rows = comparison.measures[(comparison.measures[[*TOGETHER]] == pd.Series(named)).all(axis=1)]
+        each = _ways(runs, columns)
         ways = [*{_text(w): w for w in each}.values()]
         short = _short(ways)
         how = dict(zip(map(_text, ways), short, strict=True))
-        of = [how[_text(w)] for w in each]
         spelled = {s: _limits(w) for s, w in zip(short, ways, strict=True)}
-        yield Section(dict(zip(TOGETHER, cast(tuple, key), strict=True)), rows.assign(how=of), spelled)
+        of_runs, of_rows = ([how[_text(w)] for w in _ways(frame, columns)] for frame in (runs, rows))
+        yield Section(named, rows.assign(how=of_rows), runs.assign(how=of_runs), spelled)
+
+
+def _ways(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in rows[columns].itertuples(index=False)]
 
 
 def most_steps(way: dict[str, Any]) -> float:
@@ -73,7 +81,8 @@ def _parts(way: dict[str, Any]) -> dict[str, str]:
 
 
 def _words(way: dict[str, Any]) -> dict[str, str]:
-    return {
+    split = {k: f"{k}={v}" if v else "" for k, v in way.items() if k not in HOW}
+    return split | {
         "region": "" if way["region"] == "none" else f"in {way['region']}",
         "max_steps": "" if way["budget"] <= way["max_steps"] else f"{way['max_steps']} steps",
         "budget": "" if pd.isna(way["budget"]) else f"{way['budget']:g} ev.",

@@ -1,18 +1,16 @@
-"""A comparison as tables in the terminal."""
+"""The tables of a comparison, section by section."""
 
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pandas as pd
-from rich import box
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from rich.console import RenderableType
 
 from lso_bench.compare import Comparison
+from lso_bench.report import markup, table
 from lso_bench.report.sections import Section, most_steps, sections
+from lso_bench.report.table import Part, Table
 from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.variance import TOGETHER
 
@@ -25,55 +23,92 @@ def terminal(comparison: Comparison, cost: str = "evaluations") -> RenderableTyp
 
     `cost`: in which of `lso_bench.convergence.COSTS` the way to a target is counted.
     """
-    parts: list[RenderableType] = []
+    return table.terminal(parts(comparison, cost), comparison.notes)
+
+
+def markdown(comparison: Comparison, cost: str = "evaluations") -> str:
+    """The same as Markdown."""
+    return markup.markdown(parts(comparison, cost), comparison.notes)
+
+
+def latex(comparison: Comparison, cost: str = "evaluations") -> str:
+    """The same as LaTeX."""
+    return markup.latex(parts(comparison, cost), comparison.notes)
+
+
+def parts(comparison: Comparison, cost: str) -> Iterator[Part]:
+    """A part a section; tables that would be empty are left out."""
     for section in sections(comparison):
         starts = ", ".join(section.of("loss").start.unique())
-        parts.append(Text(f"\n{section.title} · starts {starts}", style="bold"))
-        parts += [Text(f"  {line}") for line in section.how.values()]
-        tables = (
+        found = (
+            _runs(section),
             _losses(section),
             _beside(section),
             _thresholds(section),
             _targets(section, comparison, cost),
             _starts(section),
+            _variance(section),
         )
-        parts += [t for t in (*tables, _variance(section)) if t.row_count]
-    parts += [Text(f"! {note}", style="yellow") for note in comparison.notes]
-    return Group(*parts)
+        heading = f"{section.title} · starts {starts}" if starts else section.title
+        yield Part(heading, [*dict.fromkeys(section.how.values())], [t for t in found if t.rows])
+
+
+def _runs(section: Section) -> Table:
+    """What stands behind the rows of the other tables."""
+    header = "runs", "failed", "diverged", "searches", "censored", "ended by", "steps", "evaluations", "code"
+    caption = "Censored: searches that ended without a finite loss. Steps, evaluations: the budget of a problem"
+    found = _table("Runs", *header, caption=caption)
+    for r in _rows(section.runs):
+        counts = (str(r[k]) for k in ("runs", "failed", "diverged", "searches", "censored"))
+        budget = "-" if math.isnan(r["budget"]) else f"{r['budget']:g}"
+        found.rows.append((r["model"], r["how"], *counts, r["ended"], str(r["max_steps"]), budget, r["code"]))
+    return found
 
 
 def _losses(section: Section) -> Table:
     header = "start", "n", "median", "95 % interval", "quartiles", "mean", "lowest seen, median", "|z|, median"
-    table = _table("Final loss (minus the score)", *header)
-    beside = {m: section.of(m).set_index(["model", "how", "start"])["median"] for m in ("best", "norm")}
+    caption = (
+        "Bold: the lowest median of a kind of start, and those that are not told from it: the paired difference over "
+        "instances, its median, has 0 in its 95 % interval"
+    )
+    found = _table("Final loss (minus the score)", *header, caption=caption)
     for r in _rows(section.of("loss")):
         key = r["model"], r["how"], r["start"]
-        best, norm = _number(beside["best"][key]), f"{beside['norm'][key]:.1f}"
+        best, norm = (_of(section, m, key)["median"] for m in ("best", "norm"))
         mean = "" if math.isnan(r["mean"]) else _number(r["mean"])  # none where a search was lost
         quartiles = f"{r['q25']:.3g} .. {r['q75']:.3g}"
-        table.add_row(*_head(r), str(r["n"]), _number(r["median"]), _interval(r), quartiles, mean, best, norm)
-    return table
+        if _first(_of(section, "behind", key)):
+            found.best.add((len(found.rows), found.columns.index("median")))
+        figures = _number(r["median"]), _interval(r), quartiles, mean, _number(best), f"{norm:.1f}"
+        found.rows.append((*key, str(r["n"]), *figures))
+    return found
+
+
+def _first(behind: dict[str, Any]) -> bool:
+    """Whether no line is told to be better."""
+    return behind["estimate"] == 0 or behind["low"] <= 0 <= behind["high"]
 
 
 def _beside(section: Section) -> Table:
     """What the loss does not say of the points that were found; a row where it was noted."""
     told = [m.partition(":")[2] for m in section.rows.measure.unique() if m.startswith("beside:")]
     tests = {r["measure"]: r["estimate"] for r in _rows(section.rows[section.rows.measure.str.startswith("usual:")])}
-    heads = [f"{escape(name)} (test {_reported(name, tests.get(f'usual:{name}', math.nan))})" for name in told]
+    heads = [f"{name} (test {_reported(name, tests.get(f'usual:{name}', math.nan))})" for name in told]
     shell = f"|z| (shell {section.named['latent'] ** 0.5:.2g})"
-    table = _table("Beside the objective, medians", "start", "n", shell, "|mu(x) - z|", "distinct", *heads)
-    table.caption = (
+    caption = (
         "Shell: sqrt(d), where the prior's mass is. x: the decoded image, Bernoulli pixels binarised at 0.5. "
         "Distinct: share of images x that differ"
         + ". Test: of test images" * bool(told)
         + "; valid: share" * ("valid" in told)
     )
+    title = "Beside the objective, medians"
+    found = _table(title, "start", "n", shell, "|mu(x) - z|", "distinct", *heads, caption=caption)
     for r in _rows(section.of("distinct")):
         key = r["model"], r["how"], r["start"]
         norm, off = (_number(_of(section, m, key).get("median", math.nan)) for m in ("norm", "consistency"))
         more = (_reported(name, _of(section, f"beside:{name}", key).get("estimate", math.nan)) for name in told)
-        table.add_row(*_head(r), str(r["n"]), norm, off, f"{r['estimate']:.0%}", *more)
-    return table
+        found.rows.append((*key, str(r["n"]), norm, off, f"{r['estimate']:.0%}", *more))
+    return found
 
 
 def _reported(name: str, value: float) -> str:
@@ -85,13 +120,13 @@ def _thresholds(section: Section) -> Table:
     rows = section.rows[section.rows.measure.isin(["iterations", "joint"])]
     limits = sorted(rows.threshold.unique(), reverse=True)
     title = "Steps until the loss falls by no more than the threshold: median (met by, of n searches or joint stops)"
-    table = _table(title, "start", "stop", *(f"{t:g}" for t in limits))
+    found = _table(title, "start", "stop", *(f"{t:g}" for t in limits))
     for key, line in rows.groupby(["model", "how", "start", "measure"], sort=False):
-        model, how, start, measure = cast(tuple, key)
+        *of, measure = cast(tuple[str, ...], key)
         by = {r["threshold"]: r for r in _rows(line)}
         each = (_met(by[t], "median", most_steps(by[t])) if t in by else "" for t in limits)
-        table.add_row(model, how, escape(start), "single" if measure == "iterations" else "joint", *each)
-    return table
+        found.rows.append((*of, "single" if measure == "iterations" else "joint", *each))
+    return found
 
 
 def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
@@ -99,18 +134,18 @@ def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
     fractions = sorted(rows.target.unique(), reverse=True)
     counted = f"{cost.capitalize()}{' (of all problems of a run side by side)' * (cost == 'seconds')}"
     title = f"{counted} to a target loss: median / expected running time (all that was spent over the successes)"
-    table = _table(title, "start", *(f"{f:g}" for f in fractions), "reached")
-    table.caption = (
+    caption = (
         f"Targets: 0 is the lowest loss {LOWEST[comparison.targets]}, 1 that of random starts; for each instance. "
         "Reached: share of searches and targets; ∞: most did not reach it; - : none did"
     )
+    found = _table(title, "start", *(f"{f:g}" for f in fractions), "reached", caption=caption)
     for key, line in rows.groupby(["model", "how", "start"], sort=False):
         by = {r["target"]: r for r in _rows(line)}
         expected = {r["target"]: r for r in _rows(times) if (r["model"], r["how"], r["start"]) == key}
         cells = (f"{_at_most(by[f])} / {_number(expected[f]['estimate'])}" for f in fractions)
         reached = 1 - sum(r["censored"] for r in by.values()) / sum(r["n"] for r in by.values())
-        table.add_row(*map(escape, cast(tuple, key)), *cells, f"{reached:.0%}")
-    return table
+        found.rows.append((*cast(tuple[str, ...], key), *cells, f"{reached:.0%}"))
+    return found
 
 
 def _starts(section: Section) -> Table:
@@ -121,46 +156,37 @@ def _starts(section: Section) -> Table:
         "Between two starts of an instance, medians: gap of the final losses, squared distance of the codes at each "
         "threshold and at the end"
     )
-    table = _table(title, "starts", "pairs", "spread", "gap", "same basin", *(f"{t:g}" for t in limits), "end")
-    table.caption = (
+    caption = (
         f"Spread: standard deviation of the final loss over all starts. Same basin: squared distance <= "
         f"{BASIN_DISTANCE:g} d and gap <= {BASIN_GAP:.0%} of the loss; share of pairs (95 % interval). "
         "In brackets at a threshold: how many pairs met it, if not all"
     )
+    columns = "starts", "pairs", "spread", "gap", "same basin", *(f"{t:g}" for t in limits), "end"
+    found = _table(title, *columns, caption=caption)
     spreads = section.of("spread").drop_duplicates(["model", "how"]).set_index(["model", "how"])["median"]
     for key, line in rows.groupby(["model", "how", "start"], sort=False):
         model, how, kind = cast(tuple[str, str, str], key)
         by = {r["threshold"]: r for r in _rows(line) if not pd.isna(r["threshold"])}
-        end, gap, basin = (
-            _one(line[line.threshold.isna()]),
-            *(_of(section, m, (model, how, kind)) for m in ("gap", "basin")),
-        )
+        gap, basin = (_of(section, m, (model, how, kind)) for m in ("gap", "basin"))
+        end = _one(line[line.threshold.isna()])
         within = "" if math.isnan(basin["low"]) else f" ({100 * basin['low']:.0f}..{100 * basin['high']:.0f})"
+        share = f"{basin['estimate']:.0%}{within}"
         each = (_distance(by[t]) if t in by else "" for t in limits)
-        spread = _number(spreads[model, how])
-        figures = (
-            str(end["n"]),
-            spread,
-            _number(gap["median"]),
-            f"{basin['estimate']:.0%}{within}",
-            *each,
-            _number(end["median"]),
-        )
-        table.add_row(escape(model), escape(how), escape(kind), *figures)
-    return table
+        figures = str(end["n"]), _number(spreads[model, how]), _number(gap["median"]), share, *each
+        found.rows.append((model, how, kind, *figures, _number(end["median"])))
+    return found
 
 
 def _variance(section: Section) -> Table:
     """Shares of the total, and the standard deviation that each is."""
-    present = {f: section.of(f"variance:{f}") for f in FACTORS}
-    shown = [f for f in FACTORS if len(present[f])]
+    shown = [f for f in FACTORS if len(section.of(f"variance:{f}"))]
     title = "Variance of the final loss when one factor changes alone: share of the total (95 % interval); its root"
-    table = _table(title, "total, root", *shown)
+    found = _table(title, "total, root", *shown)
     for r in _rows(section.of("variance:total")):
         if not math.isnan(r["estimate"]):
             cells = (_factor(section, f, (r["model"], r["how"])) for f in shown)
-            table.add_row(escape(r["model"]), escape(r["how"]), _number(math.sqrt(max(r["estimate"], 0))), *cells)
-    return table
+            found.rows.append((r["model"], r["how"], _number(math.sqrt(max(r["estimate"], 0))), *cells))
+    return found
 
 
 def _factor(section: Section, factor: str, of: tuple[str, str]) -> str:
@@ -187,22 +213,12 @@ def _one(rows: Any) -> dict[str, Any]:
     return rows.iloc[0].to_dict()
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.caption_justify = "left"
-    for i, name in enumerate(("model", "searcher", *columns)):
-        words = i < 2 or name in ("start", "starts", "stop")
-        narrow = 8 if i < 2 else None  # less would cut most names
-        table.add_column(name, justify="left" if words else "right", min_width=narrow, no_wrap=name == "same basin")
-    return table
+def _table(title: str, *columns: str, caption: str = "") -> Table:
+    return Table(title, ("model", "searcher", *columns), caption=caption)
 
 
 def _rows(rows: Any) -> Iterator[dict[str, Any]]:
     yield from rows.to_dict("records")
-
-
-def _head(row: dict) -> tuple[str, str, str]:
-    return escape(row["model"]), escape(row["how"]), escape(row["start"])
 
 
 def _interval(row: dict, form: str = ".3g") -> str:

@@ -1,0 +1,121 @@
+"""How long `compare` takes for thousands of runs: the index built, read, runs chosen, tables of final losses.
+
+    python benchmarks/compare.py [--runs 10000] [--instances 5] [--steps 10] [--all]
+
+Makes that many small but valid runs in a temporary folder (10 models, 5 searchers, 2 tasks, seeds), then times, each in
+its turn: building the index, reading through it (median of 3), choosing with `--where task=omniglot50`, and the
+comparison that `compare --no-traces` prints. Beside them what reading each file takes (`list(store)`), and with
+`--all` the whole comparison, which reads traces and codes of each run. Seconds; starting Python is not counted.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from itertools import islice, product
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from rich.console import Console
+from safetensors.torch import save
+
+from lso_bench import index
+from lso_bench.compare import compare
+from lso_bench.report import tables
+from lso_bench.selection import Condition, chosen
+from lso_bench.spec import SCHEMA, Seeds, Spec
+from lso_bench.store import Store
+from vae.zoo import NAMES, Model
+
+TASKS = [f"{data}50:data={data},instances=50,seed=0" for data in ("omniglot", "mnist")]
+SEARCHERS = ("sobol:prior=False,batch=10", "random:prior=True,batch=10", *(f"cmaes:sigma={s}" for s in (0.1, 0.5, 1)))
+VERSIONS = {"lso_bench": "0.1.0", "torch": "2.13.0", "device": "cpu", "threads": 1, "data_sha256": "0" * 64}
+
+
+def specs(count: int) -> Iterator[Spec]:
+    """Of different runs, cell by cell of the grid with one seed, then with the next."""
+    for seed in range(count):
+        for model, searcher, task in product(NAMES[:10], SEARCHERS, TASKS):
+            trained = Model(model, task.partition("50")[0])
+            at = {"region": "box:3", "starts": ("random",), "budget": 300, "thresholds": ()}
+            yield Spec(trained, model.ljust(64, "0"), task, searcher, Seeds(seed, seed), "teacher", **at)
+
+
+def write(folder: Path, spec: Spec, losses: np.ndarray) -> None:
+    """A run of these losses (instances, steps), without the care that `Store.add` takes for a crash."""
+    place = folder / "runs" / spec.key[:2] / spec.key
+    place.mkdir(parents=True)
+    instances, steps = losses.shape
+    members = [
+        {"start": "random", "instance": i, "first_loss": own[0], "loss": own[-1], "steps": steps - 1, "met": []}
+        | {"distance_to_prior": 6.0, "best": own[-1], "evaluations": 300, "stopped": "budget", "consistency": 5.0}
+        | {"image": f"{hash((spec.key, i)) % 2**64:016x}", "beside": {}}
+        for i, own in enumerate(losses.tolist())
+    ]
+    rest = {"counts": {"evaluations": 300 * instances}, "seconds": {"total": 9.0}, "versions": VERSIONS, "error": None}
+    whole = {"schema": SCHEMA, "spec": asdict(spec), "status": "ok", **rest, "joint": {"random": []}, "usual": {}}
+    (place / "result.json").write_text(json.dumps(whole | {"members": members, "sha256": {}}, indent=1))
+    rows = [f"{s},random,{i},{losses[i, s]:.9g}" for s in range(steps) for i in range(instances)]
+    (place / "trace.csv").write_text("\n".join(["step,start,instance,loss", *rows]) + "\n")
+    costs = [f"{s},{30 * (s + 1)},{s / 2}" for s in range(steps)]
+    (place / "costs.csv").write_text("\n".join(["step,evaluations,seconds", *costs]) + "\n")
+    codes = {"z": torch.zeros(instances, 32), "z_met": torch.zeros(instances, 0, 32)}
+    (place / "latents.safetensors").write_bytes(save(codes))
+
+
+def timed(what: str, how: Callable, times: int = 1):
+    """What it gives; prints the median of the seconds that it took."""
+    seconds = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        found = how()
+        seconds.append(time.perf_counter() - begun)
+    print(f"{what:56s} {median(seconds):8.2f}", flush=True)
+    return found
+
+
+def measure(folder: Path, everything: bool) -> None:
+    store = Store(folder)
+    timed("every file read, without the index", lambda: list(store))
+    timed("index built", lambda: index.records(store))
+    records = timed("read through the index", lambda: index.records(store), 3)
+    print(f"{'  its size, MiB':56s} {index.path_of(folder).stat().st_size / 2**20:8.1f}")
+    where = [Condition("task", "=", ("omniglot50",))]
+    timed("read and chosen", lambda: chosen(index.records(store), where), 3)
+    found = timed("compared without traces", lambda: compare(records, None), 3)
+    timed("printed", lambda: Console(width=140, file=open(os.devnull, "w")).print(tables.terminal(found)))  # noqa: SIM115
+    timed("read, compared and printed", lambda: tables.terminal(compare(index.records(store), None)), 3)
+    if everything:
+        timed("compared with traces and codes", lambda: compare(records, lambda _: store))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--instances", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--folder", type=Path, help="for the runs, kept and used again")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["LSO_BENCH_CACHE"] = temporary
+        folder = given.folder or Path(temporary) / "results"
+        store, rng = Store(folder), np.random.default_rng(0)
+        if not store.stamps():
+            for spec in islice(specs(given.runs), given.runs):
+                ways = rng.lognormal(3, 0.3, (given.instances, given.steps + 1))
+                write(folder, spec, np.minimum.accumulate(ways, axis=1))
+        print(f"{len(store.stamps())} runs of {given.instances} searches")
+        measure(folder, given.all)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The searches of a run as one matrix, so that those of many runs are read and joined at once."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from lso_bench.record import Member
+
+NUMBERS = ("instance", "first_loss", "loss", "steps", "distance_to_prior", "best", "evaluations", "consistency")
+WORDS = ("start", "stopped")  # as places in `Columns.words`
+WHOLE = ("instance", "steps", "evaluations")
+
+
+@dataclass(frozen=True)
+class Columns(Sequence[Member]):
+    """The same as a list of members, which it can be made from and gives back."""
+
+    names: tuple[str, ...]  # of the columns: NUMBERS, WORDS, "met 0" and so on, "beside:density" and so on
+    words: tuple[str, ...]
+    rows: Float[np.ndarray, "n c"]  # a threshold that was not met is infinite, what was not noted NaN
+    images: Shaped[np.ndarray, " n"]  # as bytes
+
+    @classmethod
+    def of(cls, members: Sequence[Member]) -> "Columns":
+        if isinstance(members, Columns):
+            return members
+        beside = [*dict.fromkeys(name for m in members for name in m.beside)]
+        met = [f"met {i}" for i in range(len(members[0].met))] if members else []
+        words = tuple(dict.fromkeys(getattr(m, k) for m in members for k in WORDS))
+        place = {w: i for i, w in enumerate(words)}
+        rows = [
+            [
+                *(getattr(m, k) for k in NUMBERS),
+                *(place[getattr(m, k)] for k in WORDS),
+                *(math.inf if step is None else step for step in m.met),
+                *(m.beside.get(name, math.nan) for name in beside),
+            ]
+            for m in members
+        ]
+        names = (*NUMBERS, *WORDS, *met, *(f"beside:{name}" for name in beside))
+        images = np.array([m.image.encode() for m in members], dtype="S16")
+        return cls(names, words, np.array(rows, dtype=float).reshape(-1, len(names)), images)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        row = dict(zip(self.names, self.rows[place].tolist(), strict=True))
+        numbers = {k: int(row[k]) if k in WHOLE else row[k] for k in NUMBERS}
+        met = [None if math.isinf(v) else int(v) for k, v in row.items() if k.startswith("met ")]
+        beside = {k.removeprefix("beside:"): v for k, v in row.items() if k.startswith("beside:") and not math.isnan(v)}
+        words = {k: self.words[int(row[k])] for k in WORDS}
+        return Member(**numbers, **words, met=met, beside=beside, image=self.images[place].decode())

@@ -1,0 +1,97 @@
+"""A record from its JSON form; whatever is not as the types of a record say is refused."""
+
+import math
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from lso_bench.record import Member, Record
+from lso_bench.spec import SCHEMA, spec_from_json
+
+LARGEST = 2**53  # beyond it a whole number is not exact as a float
+SCALARS = ("status", "counts", "seconds", "versions", "error", "joint")
+
+
+def record_from(raw: dict[str, Any]) -> Record:
+    """The record, without trace and tensors.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: not that form, or of another schema.
+    """
+    if raw["schema"] != SCHEMA:
+        age, mend = ("newer", "update lso-bench") if raw["schema"] > SCHEMA else ("older", "run it again")
+        raise ValueError(f"schema {raw['schema']} is {age} than {SCHEMA}; {mend}")
+    members = [_member(m) for m in raw["members"]]
+    known = {k: raw[k] for k in SCALARS}
+    record = Record(spec_from_json(raw["spec"]), members=members, usual=_numbers(raw.get("usual", {})), **known)
+    _check(record)
+    return record
+
+
+def _member(raw: dict[str, Any]) -> Member:
+    values = _numbers(raw)
+    values["beside"] = _numbers(values.get("beside", {}))
+    return Member(**values)
+
+
+def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
+    return {k: math.nan if v is None else v for k, v in raw.items()}
+
+
+def _check(record: Record) -> None:
+    for f in fields(Record):
+        if not checker(get_type_hints(Record)[f.name])(getattr(record, f.name)):
+            raise ValueError(f"{f.name} is not as it is in a record")
+    if not all(v is None or isinstance(v, int | float) or _is_text(v) for v in record.versions.values()):
+        raise ValueError("versions are not words and numbers")
+    spec = record.spec
+    if any(
+        m.start not in spec.starts or len(m.met) != len(spec.thresholds) or len(m.image) > 16 for m in record.members
+    ):
+        raise ValueError("its searches are not those of its spec")
+    if any(len(steps) != len(spec.thresholds) for steps in record.joint.values()):
+        raise ValueError("its joint stops are not those of its spec")
+
+
+@lru_cache
+def checker(hint: Any) -> Callable[[Any], bool]:
+    """Whether a value is of the type that a field says."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return lambda value: isinstance(value, str) and value in arguments
+    if origin in (Union, UnionType):
+        any_of = [checker(a) for a in arguments]
+        return lambda value: any(fits(value) for fits in any_of)
+    if isinstance(origin, type) and issubclass(origin, dict):
+        key, item = map(checker, arguments)
+        return lambda value: isinstance(value, dict) and all(key(k) and item(v) for k, v in value.items())
+    if isinstance(origin, type):  # a list, tuple or sequence of one kind
+        each = checker(arguments[0])
+        return lambda value: isinstance(value, origin) and not isinstance(value, str) and all(map(each, value))
+    return _plain(hint)
+
+
+def _plain(hint: Any) -> Callable[[Any], bool]:
+    if hint is Any:
+        return lambda value: True
+    if hint is str:
+        return _is_text
+    if hint is float:
+        return lambda value: type(value) is float or (type(value) is int and abs(value) < LARGEST)
+    if hint is int:
+        return lambda value: type(value) is int and abs(value) < LARGEST
+    if is_dataclass(hint):
+        hints = get_type_hints(hint)
+        parts = [(f.name, checker(hints[f.name])) for f in fields(hint)]
+        return lambda value: isinstance(value, hint) and all(fits(getattr(value, name)) for name, fits in parts)
+    return lambda value: type(value) is hint
+
+
+def _is_text(value: object) -> bool:
+    """Whether it can be written as UTF-8: JSON may hold halves of characters, and no table takes them."""
+    try:
+        return isinstance(value, str) and (value.isascii() or bool(value.encode()))
+    except UnicodeEncodeError:
+        return False

@@ -1,0 +1,62 @@
+"""A table before it is drawn, and as it is drawn in the terminal."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table as Drawn
+from rich.text import Text
+
+LONGEST = 80  # characters of a cell: names may be anything
+LINE = 400  # of a line of text
+WORDS = ("model", "searcher", "start", "starts", "stop", "ended by", "code")  # columns set to the left
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells are text as it is read, with nothing escaped; the first two columns are model and searcher."""
+
+    title: str
+    columns: tuple[str, ...]  # headings
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    caption: str = ""
+    best: set[tuple[int, int]] = field(default_factory=set)  # row and column of cells in bold
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tables that stand together under a heading and some lines."""
+
+    heading: str
+    lines: list[str]
+    tables: list[Table]
+
+
+def plain(text: str, longest: int = LONGEST) -> str:
+    """Text from results as it may be shown: one line without control characters, no longer than that."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: longest + 1])
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def terminal(parts: Iterable[Part], notes: Sequence[str]) -> RenderableType:
+    """All parts, then the notes."""
+    drawn: list[RenderableType] = []
+    for part in parts:
+        drawn.append(Text(f"\n{plain(part.heading, LINE)}", style="bold"))
+        drawn += [Text(f"  {plain(line, LINE)}") for line in part.lines]
+        drawn += [_drawn(t) for t in part.tables]
+    return Group(*drawn, *(Text(f"! {plain(note, LINE)}", style="yellow") for note in notes))
+
+
+def _drawn(table: Table) -> Drawn:
+    drawn = Drawn(title=table.title, title_justify="left", title_style="italic", box=box.SIMPLE_HEAD)
+    drawn.padding = (0, 1, 0, 0)
+    drawn.caption, drawn.caption_justify = table.caption or None, "left"
+    for i, name in enumerate(table.columns):
+        narrow = 8 if i < 2 else None  # less would cut most names
+        aligned = "left" if name in WORDS else "right"
+        drawn.add_column(Text(plain(name)), justify=aligned, min_width=narrow, no_wrap=name == "same basin")
+    for i, row in enumerate(table.rows):
+        drawn.add_row(*(Text(plain(c), "bold" if (i, j) in table.best else "") for j, c in enumerate(row)))
+    return drawn
