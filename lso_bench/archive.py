@@ -96,10 +96,11 @@ def _names(folder: Path) -> Iterator[str]:
         at = Path(here)
         inner = [f for f in folders if (at / f / MARK).is_file()] + (["tmp"] if at == folder else [])
         folders[:] = [f for f in folders if f not in inner]
-        for file in files:
-            if (at / file).is_symlink() or not (at / file).is_file():
-                raise UnusableError(f"{at / file} is no plain file; move it away.")
-            yield (at / file).relative_to(folder).as_posix()
+        if odd := [
+            at / f for f in folders + files if (at / f).is_symlink() or not ((at / f).is_file() or f in folders)
+        ]:
+            raise UnusableError(f"{odd[0]} is no plain file; move it away.")
+        yield from ((at / file).relative_to(folder).as_posix() for file in files)
 
 
 def _write(f: IO[bytes], files: Mapping[str, Path]) -> None:

@@ -28,7 +28,7 @@ def results(tmp_path):
     Store(folder / "reference").add(searched(WAYS, init=2))
     (folder / "pictures").mkdir()
     (folder / "pictures" / "é.png").write_bytes(b"\x89PNG")
-    (folder / "tmp" / "broken.off").mkdir()
+    (folder / "tmp" / "left.over").touch()
     return folder
 
 
@@ -73,9 +73,11 @@ def test_pack_refuses_what_would_lose_something(results, tmp_path):
         archive.pack(results, results / "pictures" / "r.tar.zst")
     with pytest.raises(UnusableError, match="no results folder"):
         archive.pack(results / "pictures", tmp_path / "r.tar.zst")
-    (results / "pictures" / "link").symlink_to("/etc/hostname")
-    with pytest.raises(UnusableError, match="link is no plain file"):
-        archive.pack(results, tmp_path / "r.tar.zst")
+    for place in ("/etc/hostname", "/etc"):
+        (results / "pictures" / "link").symlink_to(place)
+        with pytest.raises(UnusableError, match="link is no plain file"):
+            archive.pack(results, tmp_path / "r.tar.zst")
+        (results / "pictures" / "link").unlink()
     assert not list(tmp_path.glob("*r.tar.zst*"))
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "results/README.md")]
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
 STAND_FOR = {"NAME": "vae", "TASK": "ink", "S": "0", "DIR": "figures", "study.toml": "results/studies/structure.toml"}
-RUN = ("list", "compare", "new-task", "archive", "export", "reproduce")  # to their end, the last dry
+RUN = ("list", "compare", "new-task", "export", "reproduce")  # to their end, the last dry
 PROGRAM = r"(?:\.venv/bin/)?lso-bench"
 
 
@@ -47,7 +47,7 @@ def place(tmp_path_factory):
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
     for name in ("reference", "studies"):
         (folder / "results" / name).symlink_to(ROOT / "results" / name)
-    pack(folder / "results" / "reference", folder / "reference.tar.zst")
+    pack(ROOT / "tests" / "schemas" / "2", folder / "reference.tar.zst")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     for name in ("MyTask", "Sparse", "Blobs"):
         (text,) = (b for b in blocks if f"class {name}(" in b)
