@@ -96,10 +96,9 @@ def _names(folder: Path) -> Iterator[str]:
         at = Path(here)
         inner = [f for f in folders if (at / f / MARK).is_file()] + (["tmp"] if at == folder else [])
         folders[:] = [f for f in folders if f not in inner]
-        if odd := [
-            at / f for f in folders + files if (at / f).is_symlink() or not ((at / f).is_file() or f in folders)
-        ]:
-            raise UnusableError(f"{odd[0]} is no plain file; move it away.")
+        for path in (at / name for name in folders + files):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise UnusableError(f"{path} is no plain file; move it away.")
         yield from ((at / file).relative_to(folder).as_posix() for file in files)
 
 

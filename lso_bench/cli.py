@@ -1,6 +1,7 @@
 """The command line: the program and its commands. Nothing heavy is imported before a command runs."""
 
 import errno
+import io
 import signal
 import sys
 
@@ -67,7 +68,8 @@ def main() -> None:
     settle_threads()
     settle_memory()
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks is shown all the same
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown all the same
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, lambda *_: _stop("Terminated", 143))
     signal.signal(signal.SIGINT, lambda *_: _stop("Interrupted", 130))
     debug = "--debug" in sys.argv

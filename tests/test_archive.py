@@ -62,6 +62,7 @@ def test_archive_is_unpacked_once(packed):
 
 
 def test_compare_reads_an_archive_as_the_folder_that_it_was_made_of(capsys, results, packed):
+    (results / "tmp" / "left.over").unlink()
     compare([results])
     of_folder = capsys.readouterr().out
     compare([packed])

@@ -18,7 +18,7 @@ from lso_bench.store import Store
 from lso_bench.study import plan
 from vae.errors import UnusableError as VaeUnusableError
 
-EXAMPLES = int(os.environ.get("LSO_BENCH_FUZZ", "25"))  # inputs a test; 25 take seconds
+EXAMPLES = int(os.environ.get("LSO_BENCH_FUZZ", "12"))  # inputs a test
 MANY = settings(
     max_examples=EXAMPLES,
     deadline=None,

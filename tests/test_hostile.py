@@ -75,9 +75,9 @@ class Files:
         self.trace, self.costs, self.tensors = (lambda _, v=v: v for v in (record.trace, record.costs, record.tensors))
 
 
-@pytest.mark.parametrize("kind", ["path", "long", "escape codes", "mathematics"])
-def test_pictures_stay_in_their_folder(tmp_path, kind, checkpoint):
-    store, run = Store(tmp_path / "r"), hostile_run(HOSTILE[kind])
+def test_pictures_stay_in_their_folder(tmp_path, checkpoint):
+    name = "".join(HOSTILE[kind] for kind in ("path", "mathematics", "escape codes", "null", "long"))
+    store, run = Store(tmp_path / "r"), hostile_run(name[:4000])
     store.add(run)
     written = pictures(store, [run], {run.spec.key: checkpoint}, comparison_of([run], lambda _: store))
     assert all(p.parent == store.folder / "pictures" and p.name.isprintable() for p in written)
