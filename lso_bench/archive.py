@@ -83,8 +83,11 @@ def unpack(path: Path) -> Path:
             work.mkdir(parents=True)
         with _reading(path), path.open("rb") as f:
             _read(f, path.stat().st_size, work)
-        if not place.is_dir():
+        try:
             work.rename(place)
+        except OSError:
+            if not place.is_dir():  # no other process was first
+                raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return place
