@@ -1,12 +1,29 @@
 """The command line: the program and its commands. Nothing heavy is imported before a command runs."""
 
+import errno
+import io
 import os
 import signal
 import sys
 
 import typer
 
-from lso_bench.commands import compare, evaluate, list, reproduce, run, status, tasks, train, train_judge, traverse
+from lso_bench.commands import (
+    archive,
+    compare,
+    doctor,
+    evaluate,
+    export,
+    import_checkpoint,
+    list,
+    reproduce,
+    run,
+    status,
+    tasks,
+    train,
+    train_judge,
+    traverse,
+)
 from lso_bench.commands.output import say
 from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.process import settle_memory, settle_threads
@@ -18,11 +35,25 @@ COMMANDS = {  # in the order of the help
     "train-judge": train_judge.train_judge,
     "evaluate": evaluate.evaluate,
     "compare": compare.compare,
+    "export": export.export,
+    "archive": archive.archive,
     "reproduce": reproduce.reproduce,
     "traverse": traverse.traverse,
+    "import-checkpoint": import_checkpoint.import_checkpoint,
     "list": list.list_,
+    "doctor": doctor.doctor,
     "new-task": tasks.new_task,
     "check-task": tasks.check_task,
+}
+DISK = {  # what a disk or its rights refuse
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
 }
 app = typer.Typer(
     add_completion=False,
@@ -39,6 +70,9 @@ def main() -> None:
     """The program: settles threads and memory, runs a command, turns our errors into one line and an exit status."""
     settle_threads()
     settle_memory()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown all the same
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, lambda *_: _stop("Terminated", 143))
     signal.signal(signal.SIGINT, lambda *_: _stop("Interrupted", 130))
     debug = "--debug" in sys.argv
@@ -55,6 +89,9 @@ def _explain(error: Exception) -> int:
     """Say what went wrong in one line; the exit status."""
     from vae.errors import UnusableError as VaeUnusableError
 
+    if isinstance(error, OSError) and error.errno in DISK:
+        say(f"Cannot write or read {error.filename or 'a file'}: {error.strerror}; what was finished is kept.")
+        return UnusableError.status
     say(" ".join(str(error).split()))
     if isinstance(error, LsoBenchError):
         return error.status

@@ -30,8 +30,8 @@ SAME = {  # searches that share targets
 class Paths:
     """The way of each search, as far as it was recorded."""
 
-    lowest: Sequence[Float[np.ndarray, " s"]]  # loss so far at each recorded step
-    costs: Sequence[Float[np.ndarray, "c s"]]  # COSTS up to there
+    lowest: Sequence[Float[np.ndarray, " _"]]  # loss so far at each recorded step
+    costs: Sequence[Float[np.ndarray, "c _"]]  # COSTS up to there
     spent: Float[np.ndarray, "n c"]  # by the whole search
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,13 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.errors import UnusableError
 from lso_bench.progress import shown
 from lso_bench.study import find_checkpoint
 from vae import checkpoint, zoo
 from vae.checkpoint import load_model, sha256
 from vae.data import Dataset, load
-from vae.errors import UnusableError as VaeUnusableError
+from vae.durable import write_whole
+from vae.errors import UnusableError
 from vae.evaluation import Effort, evaluate
 from vae.metrics import ESTIMATORS, Metrics
 from vae.zoo import Model
@@ -55,7 +54,8 @@ def measured(
     """Each model's latent space, on the test set of its data; measured now unless `results` has it.
 
     Raises:
-        UnusableError: a checkpoint that is missing or damaged, or data that is not there.
+        lso_bench.errors.UnusableError: a checkpoint that is missing.
+        UnusableError: one that is damaged, data that is not there, or results that cannot be written.
     """
     paths, effort = [find_checkpoint(m) for m in models], effort or Effort()
     data: dict[str, Dataset] = {}
@@ -90,12 +90,9 @@ def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, ef
     made_by = {k: header.get(k) for k in MADE_BY}
     each = {k: observed.each[k].float() for k in EACH if k in observed.each}
     now = Measured(model, what, made_by, str(torch.__version__), metrics, each)
-    try:
-        checkpoint.write(kept.with_suffix(".safetensors"), each, {"of": key})
-        text = {k: v for k, v in asdict(now).items() if k != "each"}
-        _write(kept, json.dumps(text, indent=1, allow_nan=False))
-    except OSError as error:
-        raise UnusableError(f"Cannot write to {kept.parent}: {error.strerror or error}.") from error
+    checkpoint.write(kept.with_suffix(".safetensors"), each, {"of": key})
+    text = {k: v for k, v in asdict(now).items() if k != "each"}
+    write_whole(kept, json.dumps(text, indent=1, allow_nan=False).encode())
     return now
 
 
@@ -107,12 +104,5 @@ def _read(path: Path, what: dict[str, Any]) -> Measured | None:
             return None
         each, _ = checkpoint.read(path.with_suffix(".safetensors"))
         return Measured(**{**raw, "model": Model(**raw["model"]), "metrics": Metrics(**raw["metrics"]), "each": each})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, VaeUnusableError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UnusableError):
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text)
-    part.replace(path)

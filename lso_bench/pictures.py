@@ -1,6 +1,8 @@
 """Pictures of runs, of trainings and of latent spaces."""
 
+import io
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,11 +13,17 @@ from torch import Tensor
 
 from lso_bench.colours import colour_of
 from lso_bench.record import Record
+from lso_bench.text import printable
+from vae.durable import write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+matplotlib.rcParams["text.parse_math"] = False  # a dollar sign in a name is no formula
+
+LONGEST = 300  # characters of a text in a picture
 SHOWN = 12  # instances in a sheet of reconstructions
 
 
@@ -153,8 +161,14 @@ def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
 
 
 def save(figure: plt.Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.tight_layout()
-    figure.savefig(path, dpi=130)
+    """Write the picture, and close it; where it lies. Its texts are cut where they would push out the picture."""
+    for text in figure.findobj(Text):
+        shown = printable(text.get_text())
+        text.set_text(shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}...")
+    png = io.BytesIO()
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # names too long, or of a script without font
+        figure.tight_layout()
+        figure.savefig(png, dpi=130)
     plt.close(figure)
+    write_whole(path, png.getvalue())
     return path

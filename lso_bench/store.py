@@ -5,6 +5,7 @@ the same run the first wins. No locks.
 """
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -15,19 +16,21 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
 from lso_bench.reading import record_from
 from lso_bench.record import Record
 from lso_bench.spec import SCHEMA, Spec
+from vae.durable import reason
 
 MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
@@ -124,7 +127,7 @@ class Store:
             return _publish(work, place)
         except OSError as error:
             raise UnusableError(
-                f"Cannot write to {self.folder}: {error.strerror or error}; nothing was lost."
+                f"Cannot write to {self.folder}: {reason(error, self.folder)}; nothing was lost."
             ) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -141,8 +144,7 @@ class Store:
         Raises:
             UnusableError: the file is damaged.
         """
-        path = self._place(spec.key) / "trace.csv"
-        return _table(path, {"step": int, "start": str, "instance": int, "loss": float})
+        return self._table(spec, "trace.csv", {"step": int, "start": str, "instance": int, "loss": float})
 
     def costs(self, spec: Spec) -> pd.DataFrame:
         """A row a recorded step: step, evaluations of a problem and seconds of the search up to then.
@@ -150,7 +152,7 @@ class Store:
         Raises:
             UnusableError: the file is damaged.
         """
-        return _table(self._place(spec.key) / "costs.csv", {"step": int, "evaluations": int, "seconds": float})
+        return self._table(spec, "costs.csv", {"step": int, "evaluations": int, "seconds": float})
 
     def tensors(self, spec: Spec) -> dict[str, Tensor]:
         """Final codes `z`, those at each threshold `z_met`, final images `decoded`, `targets` where there are some.
@@ -158,10 +160,24 @@ class Store:
         Raises:
             UnusableError: the file is damaged.
         """
-        path = self._place(spec.key) / "latents.safetensors"
+        with self._file(spec, "latents.safetensors") as content:
+            return load(content)
+
+    def _table(self, spec: Spec, name: str, columns: dict[str, type]) -> pd.DataFrame:
+        with self._file(spec, name) as content:
+            return pd.read_csv(io.BytesIO(content)).astype(columns)
+
+    @contextmanager
+    def _file(self, spec: Spec, name: str) -> Iterator[bytes]:
+        """The content of a file of a run, which is what its result names; whatever is wrong with it is one error."""
+        path = self._place(spec.key) / name
         try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
+            content = path.read_bytes()
+            named = json.loads(path.with_name("result.json").read_text())["sha256"][name]
+            if hashlib.sha256(content).hexdigest() != named:
+                raise ValueError("its content does not match its sha256")
+            yield content
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise UnusableError(f"{path} is damaged ({error}); delete its folder and run again.") from error
 
     def _place(self, key: str) -> Path:
@@ -198,7 +214,7 @@ class Store:
                 raise PermissionError(13, "Permission denied")
         except OSError as error:
             raise UnusableError(
-                f"Cannot write to {self.folder}: {error.strerror or error}; give another folder with --results."
+                f"Cannot write to {self.folder}: {reason(error, self.folder)}; give another folder with --results."
             ) from error
         self._check()
         self._sweep()
@@ -254,13 +270,6 @@ def _stamp(run: str) -> str:
 
 def _no_json(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
-
-
-def _table(path: Path, columns: dict[str, type]) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path).astype(columns)
-    except (OSError, ValueError, KeyError) as error:
-        raise UnusableError(f"{path} is damaged ({error}); delete its folder and run again.") from error
 
 
 def _write_all(work: Path, record: Record) -> None:

@@ -1,6 +1,7 @@
 """Train a named model, with progress and learning curves, to where `run` finds it."""
 
 import csv
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from lso_bench.errors import UsageError, unknown
 from lso_bench.progress import shown
 from vae import judges, training, zoo
 from vae.data import load, source
+from vae.durable import write_whole
 from vae.job import Plan, command
 from vae.labels import labelled
 from vae.zoo import Model
@@ -115,10 +117,11 @@ def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row
             for key, value in row.items() if writer else ():
                 writer.add_scalar(key, value, row["epoch"])
         written[:] = history
-        with path.with_suffix(".csv").open("w", newline="") as f:
-            table = csv.DictWriter(f, list(history[0]))
-            table.writeheader()
-            table.writerows(history)
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, list(history[0]))
+        table.writeheader()
+        table.writerows(history)
+        write_whole(path.with_suffix(".csv"), text.getvalue().encode())
 
     try:
         yield draw

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 
 from vae.checkpoint import save_model
 from vae.data import Dataset, binarise
+from vae.errors import UnusableError
 from vae.model import VAE
 from vae.networks import Architecture
 from vae.zoo import Model
@@ -106,6 +108,22 @@ def call(tmp_path):
         return subprocess.run([*PROGRAM, *map(str, arguments)], **(given | more))
 
     return run
+
+
+def refused_within(memory, load):
+    """Whether `load` refuses what it reads, in a process that may take so many bytes beside what it has."""
+    child = os.fork()
+    if not child:
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + memory, held + memory))
+        try:
+            load()
+        except UnusableError:
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+        os._exit(2)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def fails(done, status, *says):

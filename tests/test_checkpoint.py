@@ -1,14 +1,19 @@
 """Checkpoints: what was saved comes back, and nothing else is let in."""
 
 import json
+import os
+import shutil
 
 import pytest
 import torch
-from conftest import TINY, random_vae
+from conftest import TINY, random_vae, refused_within
 from safetensors.torch import load_file, save_file
 
+from lso_bench.errors import UnusableError as UnusableRun
+from lso_bench.run import run
+from lso_bench.study import Grid, plan
 from vae import zoo
-from vae.checkpoint import load_model, read, save_model, write
+from vae.checkpoint import SUMS, load_model, read, save_model, write
 from vae.errors import UnusableError
 from vae.frozen import freeze
 
@@ -25,6 +30,13 @@ def test_model_comes_back_with_its_header(saved):
     x, z = torch.rand(2, 1, 28, 28), torch.randn(2, 4)
     assert header["note"] == "é" and not vae.training
     assert torch.equal(vae.decoder(z, x), random_vae(TINY).decoder(z, x))
+
+
+def unsigned(path, change):
+    """As by `write`, without the digest of the content: as anyone may write such a file."""
+    tensors, header = read(path)
+    change(tensors, header)
+    save_file(tensors, path, {"lso-bench": json.dumps(header)})
 
 
 def rewritten(path, change):
@@ -46,6 +58,13 @@ FAULTS = {
     "another latent size": lambda p: rewritten(p, lambda t, h: h["arch"].update(latent=5)),
     "class path": lambda p: rewritten(p, lambda t, h: h.update(arch="os.system")),
     "huge architecture": lambda p: rewritten(p, lambda t, h: h["arch"].update(channels=10**9)),
+    "deep header": lambda p: save_file(load_file(p), p, {"lso-bench": "[" * 10**5}),
+    "architecture of lists": lambda p: unsigned(p, lambda t, h: h["arch"].update(kernels=[[7], {}])),
+    "architecture of texts": lambda p: unsigned(p, lambda t, h: h["arch"].update(size="28; import os")),
+    "target of another library": lambda p: unsigned(p, lambda t, h: h.update(arch={"_target_": "os.system"})),
+    "infinite": lambda p: unsigned(p, lambda t, h: t["decoder.exit.3.bias"].fill_(torch.inf)),
+    "half precision": lambda p: unsigned(p, lambda t, h: t.update({k: v.half() for k, v in t.items()})),
+    "another digest": lambda p: p.write_bytes(p.read_bytes().replace(b'"sha256":"', b'"sha256":"0')),
     "foreign safetensors": lambda p: save_file(load_file(p), p),
     "header no object": lambda p: save_file(load_file(p), p, {"lso-bench": json.dumps([1])}),
     "gone": lambda p: p.unlink(),
@@ -57,6 +76,57 @@ def test_faulty_file_is_refused_by_name(saved, fault):
     FAULTS[fault](saved)
     with pytest.raises(UnusableError, match=r"m\.safetensors"):
         load_model(saved)
+
+
+def test_every_flipped_byte_is_found(saved):
+    whole = saved.read_bytes()
+    for at in [*range(0, 200, 3), *range(200, len(whole), len(whole) // 60), len(whole) - 1]:
+        saved.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(UnusableError, match=r"m\.safetensors"):
+            load_model(saved)
+
+
+def test_file_that_ships_is_the_one_that_shipped(tmp_path):
+    names = {line.split("  ")[1] for line in (zoo.SHIPPED / SUMS).read_text().splitlines()}
+    assert names <= {p.name for p in zoo.SHIPPED.glob("*.safetensors")}
+    for name in (SUMS, "glyphs-conv-d32-vae-s0.safetensors"):
+        shutil.copy(zoo.SHIPPED / name, tmp_path)
+    path = tmp_path / "glyphs-conv-d32-vae-s0.safetensors"
+    load_model(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(UnusableError, match="does not match its sha256"):
+        load_model(path)
+
+
+SWOLLEN = {  # each would take gigabytes if what it says were believed
+    "huge architecture": lambda p: unsigned(p, lambda t, h: h["arch"].update(channels=1024, kernels=[63] * 64)),
+    "huge file": lambda p: os.truncate(p, 2**36),
+    "huge header": lambda p: p.write_bytes((2**40).to_bytes(8, "little") + p.read_bytes()[8:]),
+    "huge tensor": lambda p: p.write_bytes(claiming({"a": {"dtype": "F32", "shape": [2**34], "data_offsets": [0, 4]}})),
+    "overlapping": lambda p: p.write_bytes(
+        claiming({str(i): {"dtype": "U8", "shape": [2**20], "data_offsets": [0, 2**20]} for i in range(4000)}, 2**20)
+    ),
+}
+
+
+def claiming(tensors, size=4):
+    """A safetensors file whose header says this of its tensors."""
+    header = json.dumps(tensors).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(size)
+
+
+@pytest.mark.parametrize("fault", SWOLLEN)
+def test_memory_is_bounded_whatever_a_file_says(saved, fault):
+    SWOLLEN[fault](saved)
+    assert refused_within(2**28, lambda: load_model(saved))
+
+
+def test_checkpoint_that_changed_after_planning_is_not_searched(checkpoint):
+    (planned,) = plan(Grid(["vae"], ["glyphs50"], latent=4))
+    rewritten(checkpoint, lambda t, h: h.update(more=1))
+    with pytest.raises(UnusableRun, match="has changed since the run was planned"):
+        run(planned.spec, planned.checkpoint)
 
 
 def test_frozen_weights_do_not_pass_for_trained_ones(saved):

@@ -192,9 +192,13 @@ COMMANDS = [
     "train-judge",
     "evaluate",
     "compare",
+    "export",
+    "archive",
     "reproduce",
     "traverse",
+    "import-checkpoint",
     "list",
+    "doctor",
     "new-task",
     "check-task",
 ]

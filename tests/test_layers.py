@@ -13,16 +13,16 @@ ROOT = Path(__file__).parents[1]
 ORDER = [  # each may import what stands after it, never what stands before
     ["cli"],
     ["commands"],
-    ["catalogue", "example", "report", "testing", "traverse"],
+    ["catalogue", "doctor", "example", "report", "testing", "traverse"],
     ["latent_search", "study_file"],
     ["reproduce"],
     ["evaluation", "training"],
     ["verdict"],
-    ["compare", "estimate", "executors", "figures", "paper", "progress"],
+    ["compare", "estimate", "executors", "integrity", "figures", "paper", "progress"],
     ["study"],
     ["caveats", "convergence", "index", "pictures", "standing", "variance"],
     ["sensitivity"],
-    ["searches"],
+    ["archive", "searches"],
     ["selection", "store", "run"],
     ["columns", "reading"],
     ["drive"],
@@ -30,7 +30,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["beside", "loaded", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
     ["region", "clock", "bootstrap", "colours", "process", "surrogate"],
-    ["errors"],
+    ["errors", "finding", "text"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
 

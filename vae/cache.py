@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from vae.durable import write_whole
+from vae.errors import UnusableError
+
 
 def cache_folder() -> Path:
     """Where what can be made again is kept: `LSO_BENCH_CACHE`, else the user's cache."""
@@ -29,15 +32,8 @@ def cached(name: str, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8
     buffer = io.BytesIO()
     np.save(buffer, images)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, buffer.getvalue())
-        _write(path.with_suffix(".sha256"), hashlib.sha256(buffer.getvalue()).hexdigest().encode())
-    except OSError:
+        write_whole(path, buffer.getvalue())
+        write_whole(path.with_suffix(".sha256"), hashlib.sha256(buffer.getvalue()).hexdigest().encode())
+    except UnusableError:
         pass  # a cache that cannot be written costs time, nothing else
     return images
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,28 +12,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from vae.durable import write_whole
 from vae.errors import UnusableError
 from vae.model import VAE
 from vae.networks import Architecture
 
 LARGEST = 256 * 2**20  # bytes; the largest of our own is 6 MB
 KEY = "lso-bench"  # of our JSON in the safetensors metadata
+DIGEST = "sha256"  # there, of JSON and tensors; files from before it have theirs in SUMS
+SUMS = "SHA256SUMS"  # beside the files that ship, as sha256sum writes it
 M = TypeVar("M", bound=nn.Module)
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON header so that `path` is, at every moment, absent, the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write tensors and a JSON header so that `path` is, at every moment, absent, the old file or the new one.
+
+    Raises:
+        UnusableError: it cannot be written.
+    """
     whole = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
-    try:
-        with part.open("wb") as f:
-            f.write(save(whole, {KEY: json.dumps(header)}))
-            f.flush()
-            os.fsync(f.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    text = json.dumps(header)
+    write_whole(path, save(whole, {KEY: text, DIGEST: _digest(text, whole)}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -47,13 +45,35 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if path.stat().st_size > LARGEST:
             raise UnusableError(f"{path} is no checkpoint of ours: larger than {LARGEST >> 20} MB.")
         with safe_open(path, "pt") as f:
-            header = json.loads((f.metadata() or {}).get(KEY, "null"))
+            metadata = f.metadata() or {}
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118, not a dict
-    except (OSError, SafetensorError, ValueError) as error:
+        text = metadata.get(KEY, "null")
+        header = json.loads(text)
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise UnusableError(f"{path} is damaged or no safetensors file ({error}).") from error
     if not isinstance(header, dict):
         raise UnusableError(f"{path} is a safetensors file without the header {KEY!r}; was it made by this program?")
+    same = metadata[DIGEST] == _digest(text, tensors) if DIGEST in metadata else _as_shipped(path)
+    if not same:
+        raise UnusableError(f"{path} is damaged: its content does not match its sha256.")
     return tensors, header
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of a header and of tensors: names, types, shapes and values."""
+    digest = hashlib.sha256(text.encode())
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _as_shipped(path: Path) -> bool:
+    """Whether a file is the one that ships, or there is none of its name."""
+    sums = path.with_name(SUMS)
+    lines = sums.read_text().splitlines() if sums.is_file() else []
+    shipped = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    return path.name not in shipped or shipped[path.name] == sha256(path)
 
 
 def save_model(path: Path, vae: VAE, header: Mapping[str, Any]) -> None:

@@ -122,9 +122,9 @@ def file_name(text: str) -> str:
     """What stands for a data set in the name of a file; one of the user's own counts by its content."""
     name, colon, settings = text.partition(":")
     path = Path(name)
-    if name.endswith(".py") and path.is_file():
+    if name.endswith(".py") and os.path.isfile(path):
         name = f"{path.stem}+{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
-    elif path.is_dir() and name not in (*_own(), *published(GROUP)):
+    elif os.path.isdir(path) and name not in (*_own(), *published(GROUP)):
         name = f"{path.resolve().name}+{fingerprint(path)}"
     return re.sub(r"[^\w.=]+", "+", name + colon + settings)
 
@@ -158,7 +158,7 @@ def _made(name: str) -> Source:
         return built(Source, only_class(Source, module_named(f"{datasets.__name__}.{name}")), name)
     if name in (offered := published(GROUP)):
         return built(Source, loaded(offered[name]), offered[name].value)
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # unlike Path.is_dir it takes any text
         return ImageFolder(Path(name))
     if "/" in name:
         raise ValueError(f"No file or folder {name!r}.")

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,7 +71,7 @@ def module_at(path: Path) -> ModuleType:
     """
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # two folders may hold files of one name
     spec = spec_from_file_location(f"{FROM_A_PATH}{path.stem}_{place}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    if not os.path.isfile(path) or spec is None or spec.loader is None:
         raise ValueError(f"No file {str(path)!r}.")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there

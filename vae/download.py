@@ -1,12 +1,14 @@
 """Downloads by torchvision, imported so that it also works beside a CPU build of torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
-from vae.errors import UnusableError
+from vae.errors import MissingError, UnusableError
 
 
 def download(name: str, folder: Path, files: str, fetch: Callable[[ModuleType], object]) -> None:
@@ -14,9 +16,12 @@ def download(name: str, folder: Path, files: str, fetch: Callable[[ModuleType], 
 
     Raises:
         UnusableError: no network, or not what was expected; says which `files` to put there by hand.
+        MissingError: within `offline`.
     """
+    if _offline.get():
+        raise MissingError(f"No {name} in {folder}; put {files} there.")
     try:
-        datasets = _torchvision_datasets()
+        datasets = torchvision_datasets()
         folder.mkdir(parents=True, exist_ok=True)
         fetch(datasets)
     except (OSError, RuntimeError, ImportError) as error:
@@ -27,7 +32,17 @@ def download(name: str, folder: Path, files: str, fetch: Callable[[ModuleType], 
         ) from error
 
 
-def _torchvision_datasets() -> ModuleType:
+@contextmanager
+def offline() -> Iterator[None]:
+    """Within, nothing is downloaded."""
+    token = _offline.set(True)
+    try:
+        yield
+    finally:
+        _offline.reset(token)
+
+
+def torchvision_datasets() -> ModuleType:
     """torchvision.datasets; the index's build expects CUDA's operators, so they are declared where torch has none."""
     try:
         from torchvision import datasets
@@ -40,4 +55,5 @@ def _torchvision_datasets() -> ModuleType:
     return datasets
 
 
+_offline: ContextVar[bool] = ContextVar("offline", default=False)
 _kept: list[torch.library.Library] = []

@@ -3,3 +3,7 @@
 
 class UnusableError(Exception):
     """A data set or checkpoint that is missing, damaged or not what was asked for."""
+
+
+class MissingError(UnusableError):
+    """Files of a data set that are not there, and may be downloaded."""

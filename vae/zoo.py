@@ -70,7 +70,7 @@ class Model:
         """The name of its checkpoint file; data and an objective of the user's own count by their content."""
         family, colon, settings = self.name.partition(":")
         path = Path(family)
-        if path.suffix == ".py" and path.is_file():
+        if path.suffix == ".py" and os.path.isfile(path):
             family = f"{path.stem}+{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
         name, arch = (re.sub(r"[^\w.=-]+", "+", text) for text in (family + colon + settings, self.arch))
         return f"{file_name(self.data)}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
@@ -125,7 +125,7 @@ def checkpoint(model: Model, folder: Path | None = None) -> Path:
         UnusableError: in neither.
     """
     for place in (folder or own_folder(), SHIPPED):
-        if (place / model.file).is_file():
+        if os.path.isfile(place / model.file):  # unlike Path.is_file it takes a name of any length
             return place / model.file
     raise UnusableError(f"No checkpoint {model.file} in {folder or own_folder()} or among those shipped.")
 

@@ -16,7 +16,7 @@ HOLDS = 5  # exit status where a condition of --fail-if holds
 
 
 def compare(
-    folders: Annotated[list[Path], typer.Argument(help="Results folders.")],
+    folders: Annotated[list[Path], typer.Argument(help="Results folders, or archives of them.")],
     where: Annotated[
         list[str] | None,
         typer.Option(help="Only runs of which this holds: task=omniglot50, beta<1, seed.init=0,1; several times: all."),
@@ -48,11 +48,11 @@ def compare(
         raise unknown("targets", targets, ["task", "model"])
     if cost not in (costs := ("steps", "evaluations", "seconds")):
         raise unknown("cost", cost, list(costs))
+    from lso_bench.archive import open_results
     from lso_bench.compare import compare as comparison_of
-    from lso_bench.store import Store
     from lso_bench.verdict import verdict
 
-    stores = [Store(f, readonly=True) for f in folders]
+    stores = [open_results(f) for f in folders]
     records, home = _read(stores, folders)
     chosen, split = _selected(records, where or [], by)
     files = None if no_traces else lambda spec: home[spec.key]

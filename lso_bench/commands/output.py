@@ -2,15 +2,30 @@
 
 import sys
 
+from lso_bench.text import printable
 
-def out():
+WIDE = 140  # columns; a narrower terminal wraps the lines of a table, cutting them would lose figures
+LONGEST = 2000  # characters of a message
+
+
+class Out:
+    """The console for data: names from files are shown and never obeyed."""
+
+    def print(self, what) -> None:
+        """Show a text or table of rich."""
+        from rich.console import Console
+        from rich.segment import Segments
+
+        console = Console(width=max(WIDE, Console().width) if sys.stdout.isatty() else WIDE, highlight=False)
+        console.print(Segments([s if s.control else s._replace(text=printable(s.text)) for s in console.render(what)]))
+
+
+def out() -> Out:
     """The console for data."""
-    from rich.console import Console
-
-    wide = 140  # a narrower terminal wraps the lines of a table; cutting them would lose figures
-    return Console(width=max(wide, Console().width) if sys.stdout.isatty() else wide, highlight=False)
+    return Out()
 
 
 def say(line: str) -> None:
     """A message."""
+    line = printable(line if len(line) <= LONGEST else f"{line[:LONGEST]} ...")
     print(line, file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ import json
 import math
 
 from lso_bench.compare import Comparison
-from lso_bench.report.table import plain
+from lso_bench.report.frames import plain
 
 
 def as_json(comparison: Comparison) -> str:
@@ -21,13 +21,7 @@ def as_csv(comparison: Comparison) -> str:
 
     A text that a spreadsheet would run as a formula is given a quote first; control characters are replaced.
     """
-    return comparison.measures.rename(columns=_inert).map(_inert).to_csv(index=False)
-
-
-def _inert(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return f"'{plain(value, len(value))}" if value.strip()[:1] in ("=", "+", "-", "@") else plain(value, len(value))
+    return plain(comparison.measures).to_csv(index=False)
 
 
 def _plain(value: object) -> object:

@@ -114,4 +114,10 @@ def _of(record: Record) -> tuple[str, str]:
 def _activity(runs: Sequence[Record], checkpoints: dict[str, Path]) -> list[tuple[str, list[float]]]:
     """What the checkpoints' headers say of each model's activity."""
     headers = [(r.spec.model.name, checkpoint.read(checkpoints[r.spec.key])[1]) for r in runs]
-    return [(name, h["metrics"]["activity"]) for name, h in headers if "metrics" in h]
+    measured = [(name, h["metrics"]) for name, h in headers if isinstance(h.get("metrics"), dict)]
+    return [(name, m["activity"]) for name, m in measured if _are_numbers(m.get("activity"))]
+
+
+def _are_numbers(values: object) -> bool:
+    """Whether a header says as much of its activity as can be drawn; anyone may have written it."""
+    return isinstance(values, list) and bool(values) and all(type(v) is float for v in values)

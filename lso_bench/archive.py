@@ -1,0 +1,237 @@
+"""A results folder as one file, for a colleague: packed to the same bytes each time, and let in only as it was packed.
+
+The file is a tar archive under Zstandard: first `manifest.json` with the sha256 and size of every file, then the files
+by name, without times and owners. Reading takes nothing else than plain files that the manifest names, so that no link,
+device or path can lead out of the folder that they are unpacked into.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from lso_bench.errors import UnusableError, UsageError
+from lso_bench.store import MARK, Store
+from vae.cache import cache_folder
+from vae.durable import writing
+
+FORMAT = 1  # of the manifest
+MANIFEST = "manifest.json"
+LEVEL = 10  # of Zstandard; of results/reference, 0.4 s for 10 MB; 15 takes 6 times as long and saves 2 %
+LARGEST = 16 * 2**30  # bytes of all files together
+LARGEST_MANIFEST = 128 * 2**20  # bytes; about half a million files
+SWELL = 200  # times the size of the archive that its files may take; those of results/reference take 2.7
+SMALL = 64 * 2**20  # bytes that any archive may swell to
+WINDOW = 2**26  # bytes that Zstandard may keep
+BLOCK = tarfile.BLOCKSIZE
+PIECE = 2**20  # bytes read at once
+
+
+def open_results(path: Path) -> Store:
+    """The runs of a results folder or of an archive of one, for reading.
+
+    Raises:
+        UnusableError: neither of them, or an archive that is damaged or not as `pack` makes them.
+    """
+    return Store(unpack(path) if path.is_file() else path, readonly=True)
+
+
+def pack(folder: Path, path: Path) -> int:
+    """Write all that a results folder holds, but work in progress, into the archive `path`; how many files.
+
+    Raises:
+        UsageError: `path` lies in the folder itself.
+        UnusableError: `folder` is no results folder, or `path` cannot be written.
+    """
+    Store(folder, readonly=True)
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{path} would become a part of itself; say -o with a place outside of {folder}.")
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        files = {name: folder / name for name in sorted(_names(folder))}
+        with writing(path), part.open("wb") as f:
+            _write(f, files)
+            f.flush()
+            os.fsync(f.fileno())
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return len(files)
+
+
+def unpack(path: Path) -> Path:
+    """The folder with the files of an archive, in the user's cache, where it is looked for first.
+
+    Raises:
+        UnusableError: damaged, not as `pack` makes them, too large, or no room.
+    """
+    with _reading(path), path.open("rb") as f:
+        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    place = cache_folder() / "archives" / digest
+    if place.is_dir():
+        return place
+    work = place.with_name(f"{digest}.{uuid.uuid4().hex[:8]}")
+    try:
+        with writing(work):
+            work.mkdir(parents=True)
+        with _reading(path), path.open("rb") as f:
+            _read(f, path.stat().st_size, work)
+        try:
+            work.rename(place)
+        except OSError:
+            if not place.is_dir():  # no other process was first
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return place
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """The files of a results folder, without work in progress and without results folders inside it."""
+    for here, folders, files in os.walk(folder):
+        at = Path(here)
+        inner = [f for f in folders if (at / f / MARK).is_file()] + (["tmp"] if at == folder else [])
+        folders[:] = [f for f in folders if f not in inner]
+        for path in (at / name for name in folders + files):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise UnusableError(f"{path} is no plain file; move it away.")
+        yield from ((at / file).relative_to(folder).as_posix() for file in files)
+
+
+def _write(f: IO[bytes], files: Mapping[str, Path]) -> None:
+    from zstandard import ZstdCompressor
+
+    known = {}
+    for name, path in files.items():
+        with path.open("rb") as content:
+            known[name] = {"sha256": hashlib.file_digest(content, "sha256").hexdigest(), "size": path.stat().st_size}
+    manifest = json.dumps({"format": FORMAT, "files": known}, indent=0).encode()
+    with ZstdCompressor(LEVEL).stream_writer(f, closefd=False) as out:
+        out.write(_header(MANIFEST, len(manifest)) + manifest + _filling(len(manifest)))
+        for name, path in files.items():
+            out.write(_header(name, known[name]["size"]))
+            with path.open("rb") as content:
+                shutil.copyfileobj(content, out, PIECE)
+            out.write(_filling(known[name]["size"]))
+        out.write(bytes(2 * BLOCK))
+
+
+def _header(name: str, size: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    try:
+        return member.tobuf(tarfile.USTAR_FORMAT)
+    except ValueError as error:
+        raise UnusableError(f"{name!r} does not go into an archive ({error}); move it away.") from error
+
+
+def _filling(size: int) -> bytes:
+    """What fills the last block of a file of that size."""
+    return bytes(-size % BLOCK)
+
+
+@dataclass
+class _Bounded:
+    """What Zstandard gives, up to a number of bytes."""
+
+    pull: Callable[[int], bytes]
+    left: int
+
+    def read(self, size: int) -> bytes:
+        """Just so many.
+
+        Raises:
+            ValueError: there are not as many, or more than may be.
+        """
+        self.left -= size
+        if self.left < 0:
+            raise ValueError("it swells beyond what results of its size can be")
+        found = self.pull(size)
+        while len(found) < size and (more := self.pull(size - len(found))):
+            found += more
+        if len(found) != size:
+            raise ValueError("it ends too early")
+        return found
+
+
+def _read(f: IO[bytes], size: int, folder: Path) -> None:
+    from zstandard import ZstdDecompressor, ZstdError
+
+    try:
+        source = ZstdDecompressor(max_window_size=WINDOW).stream_reader(f, closefd=False)
+        most = min(LARGEST, max(SMALL, SWELL * size))
+        _read_files(_Bounded(source.read, most), folder)
+    except ZstdError as error:
+        raise ValueError(error) from error
+
+
+def _read_files(source: _Bounded, folder: Path) -> None:
+    """Every file that the manifest names, each once and as it says, into `folder`."""
+    first = _member(source)
+    if first.name != MANIFEST or first.size > LARGEST_MANIFEST:
+        raise ValueError(f"wanted {MANIFEST} first, got {first.name!r}")
+    known = _manifest(source.read(first.size))
+    source.read(len(_filling(first.size)))
+    total = sum(size for size, _ in known.values())
+    if total > (free := shutil.disk_usage(folder).free):
+        raise ValueError(f"its files take {total / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free in {folder.parent}")
+    while known:
+        member = _member(source)
+        size, digest = known.pop(member.name, (None, ""))
+        if size != member.size:
+            raise ValueError(f"{member.name!r} is not in its manifest, or of another size")
+        target = folder / member.name
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy(source, target, member.size, digest)
+        source.read(len(_filling(member.size)))
+
+
+def _member(source: _Bounded) -> tarfile.TarInfo:
+    """The next header, if it is that of a plain file; no other kind of tar archive is read."""
+    member = tarfile.TarInfo.frombuf(source.read(BLOCK), "utf-8", "strict")
+    if member.type != tarfile.REGTYPE or member.size < 0:
+        raise ValueError(f"{member.name!r} is no plain file")
+    return member
+
+
+def _manifest(text: bytes) -> dict[str, tuple[int, str]]:
+    """Size and sha256 by name, of names that stay inside a folder."""
+    raw: dict[str, Any] = json.loads(text)
+    if raw["format"] != FORMAT:
+        raise ValueError(f"its manifest has format {raw['format']!r}, wanted {FORMAT}")
+    known = {name: (of["size"], of["sha256"]) for name, of in raw["files"].items()}
+    for name, (size, digest) in known.items():
+        path = PurePosixPath(name)
+        inside = name == str(path) and not path.is_absolute() and ".." not in path.parts and name.isprintable()
+        if not (inside and name != "." and type(size) is int and size >= 0 and isinstance(digest, str)):
+            raise ValueError(f"{name!r} cannot be the name of one of its files")
+    return known
+
+
+def _copy(source: _Bounded, target: Path, size: int, digest: str) -> None:
+    sha = hashlib.sha256()
+    with target.open("xb") as f:
+        for at in range(0, size, PIECE):
+            piece = source.read(min(PIECE, size - at))
+            sha.update(piece)
+            f.write(piece)
+    if sha.hexdigest() != digest:
+        raise ValueError(f"{target.name!r} does not match its sha256")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns whatever is wrong with the archive `path` into one error that names it."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, tarfile.TarError) as error:
+        why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UnusableError(f"{path} is no archive of results, or damaged ({why}); ask for it again.") from error

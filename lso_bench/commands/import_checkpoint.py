@@ -1,0 +1,32 @@
+"""The command `import-checkpoint`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.commands.options import Arch, Data, Latent
+from lso_bench.commands.output import say
+from lso_bench.errors import UsageError
+
+
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="Weights that torch.save wrote: tensors by name.")],
+    model: Annotated[str, typer.Option(help="The name that they are to have; `lso-bench list models`.")],
+    data: Data,
+    arch: Arch = "small",
+    latent: Latent = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+) -> None:
+    """Bring weights that were trained elsewhere into a checkpoint; nothing in their file is executed."""
+    from lso_bench.study import check_data, named_model
+    from vae import zoo
+    from vae.importing import import_model
+    from vae.networks import architecture
+
+    named, images = named_model(model, data, arch, latent, seed), check_data(data)
+    path = zoo.own_folder() / named.file
+    if path.exists():
+        raise UsageError(f"{path} is there already; move it away, or say another --seed.")
+    import_model(file, path, architecture(arch, latent, images.size, images.likelihood))
+    say(f"checkpoint: {path}")

@@ -1,0 +1,113 @@
+"""Results as one flat table in a file: CSV, Parquet or Excel."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lso_bench.compare import compare
+from lso_bench.errors import UsageError, unknown
+from lso_bench.record import Record
+from lso_bench.store import Store
+from lso_bench.text import neutral
+from vae.durable import write_whole
+
+FORMATS = {"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}  # each with the package that it needs
+MOST_ROWS = 2**20 - 1  # of a sheet of Excel, below its header
+
+
+def export(stores: Sequence[Store], what: str, kind: str, path: Path) -> int:
+    """Write the table `what` (of TABLES) of all runs as `kind` (of FORMATS) to `path`; how many rows, and nothing
+    where there are none.
+
+    Raises:
+        UsageError: no such table or format, a package that is not installed, or more rows than the format holds.
+        vae.errors.UnusableError: it cannot be written.
+    """
+    if what not in TABLES:
+        raise unknown("table", what, [*TABLES])
+    check(kind)
+    found = {r.spec.key: (r, s) for s in reversed(stores) for r in s}
+    table = plain(TABLES[what]([r for r, _ in found.values()], {k: s for k, (_, s) in found.items()}))
+    if kind == "xlsx" and len(table) > MOST_ROWS:
+        raise UsageError(f"A sheet of Excel holds {MOST_ROWS:,} rows, and these are {len(table):,}; say --format csv.")
+    if len(table):
+        write_whole(path, _written(table, kind))
+    return len(table)
+
+
+def check(kind: str) -> None:
+    """Refuse a format that there is not.
+
+    Raises:
+        UsageError: no such format, or its package is not installed.
+    """
+    if kind not in FORMATS:
+        raise unknown("format", kind, [*FORMATS])
+    if find_spec(FORMATS[kind]) is None:
+        raise UsageError(f"--format {kind} wants the package {FORMATS[kind]}: pip install 'lso-bench[export]'.")
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table with texts that no spreadsheet runs and no terminal obeys; numbers stay numbers."""
+    table = table.rename(columns=lambda c: neutral(str(c)))
+    for name in table.columns[[not pd.api.types.is_numeric_dtype(t) for t in table.dtypes]]:
+        cells = [neutral(v) if isinstance(v, str) else v for v in table[name]]
+        mixed = len({type(v) for v in cells if not pd.isna(v)}) > 1
+        table[name] = [None if pd.isna(v) else neutral(str(v)) if mixed else v for v in cells]
+    return table
+
+
+def _measures(records: list[Record], homes: dict[str, Store]) -> pd.DataFrame:
+    return compare(records, lambda s: homes[s.key]).measures
+
+
+def _runs(records: list[Record], homes: dict[str, Store]) -> pd.DataFrame:
+    """A row a run: what it was, how it ended, what it took."""
+    parts = "status", "error", "counts", "seconds", "versions"
+    rows = [_what(r) | {k: getattr(r, k) for k in parts} | {"folder": str(homes[r.spec.key].folder)} for r in records]
+    return pd.json_normalize(rows)
+
+
+def _members(records: list[Record], homes: dict[str, Store]) -> pd.DataFrame:
+    """A row a search: run, instance and start, where it ended, and at which step each threshold was met."""
+    rows = []
+    for r in records:
+        for m in r.members:
+            met = dict(zip(map(str, r.spec.thresholds), m.met, strict=False))
+            rows.append(_what(r) | asdict(m) | {"met": met})
+    return pd.json_normalize(rows)
+
+
+def _traces(records: list[Record], homes: dict[str, Store]) -> pd.DataFrame:
+    """A row a recorded step and search: run, step, start, instance, loss."""
+    parts = [homes[r.spec.key].trace(r.spec).assign(key=r.spec.key) for r in records if r.members]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _what(record: Record) -> dict[str, Any]:
+    lists = {k: ",".join(map(str, getattr(record.spec, k))) for k in ("starts", "thresholds")}
+    return {"key": record.spec.key, "spec": asdict(record.spec) | lists}
+
+
+TABLES: dict[str, Callable[[list[Record], dict[str, Store]], pd.DataFrame]] = {
+    "measures": _measures,
+    "runs": _runs,
+    "members": _members,
+    "traces": _traces,
+}
+
+
+def _written(table: pd.DataFrame, kind: str) -> bytes:
+    if kind == "csv":
+        return table.to_csv(index=False).encode()
+    file = io.BytesIO()
+    if kind == "parquet":
+        table.to_parquet(file, index=False)
+    else:
+        table.to_excel(file, index=False, inf_rep="inf", engine="openpyxl")
+    return file.getvalue()

@@ -1,0 +1,181 @@
+"""Archives of results: what was packed comes back, the same bytes each time, and nothing else is let in."""
+
+import io
+import json
+import tarfile
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+from made import searched
+from zstandard import ZstdCompressor, ZstdDecompressor
+
+from lso_bench import archive
+from lso_bench.commands.compare import compare
+from lso_bench.errors import UnusableError, UsageError
+from lso_bench.store import Store
+
+WAYS = {"random": [[9.0, 5.0, 4.0], [8.0, 6.0, 6.0]]}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A results folder with two runs, a picture, work in progress and another results folder inside."""
+    folder = tmp_path / "results"
+    for init in (0, 1):
+        Store(folder).add(searched(WAYS, init=init))
+    Store(folder / "reference").add(searched(WAYS, init=2))
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "é.png").write_bytes(b"\x89PNG")
+    (folder / "tmp" / "left.over").touch()
+    return folder
+
+
+@pytest.fixture
+def packed(results, tmp_path):
+    archive.pack(results, tmp_path / "r.tar.zst")
+    return tmp_path / "r.tar.zst"
+
+
+def test_archive_holds_every_run_and_file_but_work_in_progress_and_other_results(results, packed):
+    store = archive.open_results(packed)
+    assert {r.spec.key for r in store} == {searched(WAYS, init=i).spec.key for i in (0, 1)} and not store.skipped
+    spec = searched(WAYS).spec
+    assert torch.equal(store.tensors(spec)["z"], Store(results).tensors(spec)["z"])
+    assert (store.folder / "pictures" / "é.png").read_bytes() == b"\x89PNG"
+    assert not (store.folder / "tmp").exists() and not (store.folder / "reference").exists()
+
+
+def test_same_folder_gives_the_same_bytes_wherever_and_whenever_it_is_packed(results, packed, tmp_path):
+    moved = results.rename(tmp_path / "elsewhere")
+    for file in moved.rglob("*.csv"):
+        file.touch()
+    archive.pack(moved, tmp_path / "again.tar.zst")
+    assert (tmp_path / "again.tar.zst").read_bytes() == packed.read_bytes()
+
+
+def test_archive_is_unpacked_once(packed):
+    place = archive.unpack(packed)
+    (place / "mark").touch()
+    assert archive.unpack(packed) == place and (place / "mark").exists()
+
+
+def test_compare_reads_an_archive_as_the_folder_that_it_was_made_of(capsys, results, packed):
+    (results / "tmp" / "left.over").unlink()
+    compare([results])
+    of_folder = capsys.readouterr().out
+    compare([packed])
+    assert capsys.readouterr().out == of_folder != ""
+
+
+def test_pack_refuses_what_would_lose_something(results, tmp_path):
+    with pytest.raises(UsageError, match="a part of itself"):
+        archive.pack(results, results / "pictures" / "r.tar.zst")
+    with pytest.raises(UnusableError, match="no results folder"):
+        archive.pack(results / "pictures", tmp_path / "r.tar.zst")
+    for place in ("/etc/hostname", "/etc"):
+        (results / "pictures" / "link").symlink_to(place)
+        with pytest.raises(UnusableError, match="link is no plain file"):
+            archive.pack(results, tmp_path / "r.tar.zst")
+        (results / "pictures" / "link").unlink()
+    assert not list(tmp_path.glob("*r.tar.zst*"))
+
+
+def member(name, content=b"", **more):
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info, content
+
+
+def made(path: Path, *members, claimed=None, format=tarfile.USTAR_FORMAT):
+    """An archive of these members, whose manifest claims `claimed`, by default just what they are."""
+    of = {i.name: {"sha256": sha256(c).hexdigest(), "size": len(c)} for i, c in members}
+    manifest = json.dumps({"format": 1, "files": of if claimed is None else claimed}).encode()
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=format) as tar:
+        for info, content in (member("manifest.json", manifest), *members):
+            tar.addfile(info, io.BytesIO(content))
+    path.write_bytes(ZstdCompressor().compress(file.getvalue()))
+    return path
+
+
+ESCAPES = ["/outside", "../outside", "a/../../outside", "a//b", "./a", "a/", "", ".", "a\x1b[31m", "a\nb"]
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_no_name_leads_out_of_the_folder(tmp_path, name):
+    path = made(tmp_path / "x.tar.zst", member("plain", b"x"), claimed={name: {"sha256": "", "size": 1}})
+    with pytest.raises(UnusableError, match="cannot be the name"):
+        archive.unpack(path)
+
+
+KINDS = {
+    "symbolic link": {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"},
+    "link": {"type": tarfile.LNKTYPE, "linkname": "../outside"},
+    "device": {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3},
+    "pipe": {"type": tarfile.FIFOTYPE},
+    "folder": {"type": tarfile.DIRTYPE},
+    "sparse file": {"type": tarfile.GNUTYPE_SPARSE},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_plain_files_are_unpacked(tmp_path, kind):
+    with pytest.raises(UnusableError, match="no plain file"):
+        archive.unpack(made(tmp_path / "x.tar.zst", member("a", **KINDS[kind])))
+    assert not list(
+        (archive.cache_folder() / "archives").glob(f"{sha256((tmp_path / 'x.tar.zst').read_bytes()).hexdigest()}*")
+    )
+
+
+def known(content=b"x"):
+    return {"sha256": sha256(content).hexdigest(), "size": len(content)}
+
+
+WRONG = {
+    "other content": lambda p: made(p, member("a", b"y"), claimed={"a": known()}),
+    "another size": lambda p: made(p, member("a", b"xx"), claimed={"a": known()}),
+    "not in the manifest": lambda p: made(p, member("b", b"x"), claimed={"a": known()}),
+    "twice": lambda p: made(p, member("a", b"x"), member("a", b"x"), claimed={"a": known(), "b": known()}),
+    "missing": lambda p: made(p, member("a", b"x"), claimed={"a": known(), "b": known()}),
+    "no manifest": lambda p: p.write_bytes(ZstdCompressor().compress(member("a", b"x")[0].tobuf() + bytes(2048))),
+    "manifest of another kind": lambda p: made(p, claimed=[1]),
+    "long header": lambda p: made(p, member("a" * 5000, b"x"), format=tarfile.PAX_FORMAT),
+    "negative size": lambda p: made(p, claimed={"a": {"sha256": "", "size": -1}}),
+    "larger than the disk": lambda p: made(p, claimed={"a": {"sha256": "", "size": 2**60}}),
+    "no tar": lambda p: p.write_bytes(ZstdCompressor().compress(b"hello" * 1000)),
+    "no zstandard": lambda p: p.write_bytes(b"hello"),
+    "empty": lambda p: p.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_not_as_it_was_packed_is_refused_by_name(tmp_path, wrong):
+    WRONG[wrong](tmp_path / "x.tar.zst")
+    with pytest.raises(UnusableError, match=r"x\.tar\.zst is no archive of results, or damaged"):
+        archive.unpack(tmp_path / "x.tar.zst")
+
+
+def test_every_byte_of_an_archive_counts(packed):
+    whole = bytearray(packed.read_bytes())
+    for at in range(0, len(whole), len(whole) // 40):
+        changed = whole.copy()
+        changed[at] ^= 0x40
+        packed.write_bytes(changed)
+        try:
+            store = archive.open_results(packed)
+        except UnusableError:
+            continue
+        assert {r.spec.key for r in store} == {searched(WAYS, init=i).spec.key for i in (0, 1)}  # a byte of filling
+
+
+def test_archive_that_swells_is_refused_before_it_has_swollen(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "SMALL", 2**20)
+    path = made(tmp_path / "x.tar.zst", member("a", bytes(2**24)))
+    assert path.stat().st_size < 2**24 / archive.SWELL
+    with pytest.raises(UnusableError, match="swells"):
+        archive.unpack(path)
+    assert len(ZstdDecompressor().stream_reader(path.read_bytes()).read()) > 2**24

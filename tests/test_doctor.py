@@ -1,0 +1,134 @@
+"""Doctor: what is planted is found and has its mend, what is whole is called whole, and nothing is ever raised."""
+
+import json
+import os
+import shutil
+from importlib import metadata
+
+import pytest
+import torch
+from conftest import TINY, random_vae
+from made import searched
+
+from lso_bench import doctor, integrity
+from lso_bench.store import Store
+from vae.checkpoint import read, save_model, write
+from vae.zoo import SHIPPED, own_folder
+
+WAYS = {"random": [[9.0, 5.0], [8.0, 6.0]]}
+
+
+def states(found, about=None):
+    """By state, the findings of one check."""
+    own = [f for f in found if about in (None, f.about)]
+    return {s: [f for f in own if f.state == s] for s in ("ok", "warning", "unusable")}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    store = Store(tmp_path / "r")
+    for init in range(6):
+        store.add(searched(WAYS, init=init))
+    return store.folder
+
+
+def test_whole_results_are_called_whole(folder):
+    (only,) = integrity.findings([folder])
+    assert only.state == "ok" and "6 of 6 runs are whole" in only.what
+
+
+def rewritten(run, change):
+    raw = json.loads((run / "result.json").read_text())
+    change(raw)
+    (run / "result.json").write_text(json.dumps(raw))
+
+
+PLANTED = {
+    "damaged": lambda run: (run / "trace.csv").write_text("step,start,instance,loss\n"),
+    "damaged ": lambda run: (run / "result.json").write_text("{"),
+    "incomplete": lambda run: (run / "latents.safetensors").unlink(),
+    "incomplete ": lambda run: (run / "result.json").unlink(),
+    "misplaced": lambda run: rewritten(run, lambda raw: raw["spec"].update(max_steps=7)),
+    "foreign": lambda run: (run / "notes.txt").write_text("mine"),
+    "of an older schema": lambda run: rewritten(run, lambda raw: raw.update(schema=1)),
+    "of a newer schema": lambda run: rewritten(run, lambda raw: raw.update(schema=99)),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_fault_of_a_run_is_found_with_its_mend(folder, fault):
+    first = min(folder.glob("runs/*/*"))
+    PLANTED[fault](first)
+    whole, found = integrity.findings([folder])
+    kind = fault.strip()
+    assert "5 of 6" in whole.what and found.mend == integrity.MENDS[kind]
+    assert f"1 of its runs {kind} ({first.name}:" in found.what
+    assert found.state == ("warning" if kind in integrity.USABLE else "unusable")
+
+
+def test_what_is_stale_foreign_or_double_is_a_warning(folder, tmp_path):
+    (folder / "thesis.txt").write_text("mine")
+    (folder / "tmp" / "old").mkdir()
+    os.utime(folder / "tmp" / "old", (0, 0))
+    shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("thesis.txt", "old"))
+    found = states(integrity.findings([folder, tmp_path / "copy"]))
+    assert len(found["ok"]) == 2 and not found["unusable"]
+    told = " ".join(f.what for f in found["warning"])
+    assert "thesis.txt" in told and "broken off long ago (old)" in told and "6 runs stand in several" in told
+    assert all(f.mend for f in found["warning"])
+
+
+def test_every_planted_fault_of_the_installation_is_found_and_none_raised(tmp_path, monkeypatch):
+    own = own_folder()
+    save_model(own / "short.safetensors", random_vae(TINY), {"command": "by a test"})
+    (own / "torn.safetensors").write_bytes((own / "short.safetensors").read_bytes()[:-9])
+    tensors, header = read(own / "short.safetensors")
+    write(own / "nan.safetensors", tensors | {"encoder.main.4.weight": torch.tensor(torch.nan)}, header)
+    write(own / "judge.safetensors", tensors, {"kind": "no such"})
+    (tmp_path / "data" / "MNIST" / "raw").mkdir(parents=True)
+    for part in ("train", "t10k"):
+        (tmp_path / "data" / "MNIST" / "raw" / f"{part}-images-idx3-ubyte").write_bytes(b"short")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    versions = {"torch": "1.0", "numpy": None}
+    monkeypatch.setattr(doctor, "version", lambda name: version(name, versions))
+    found = [*doctor.examine([tmp_path / "nowhere"], tmp_path / "data")]
+    assert {f.about for f in found} >= {"gpu", "disk", "torchvision"}
+    assert all(f.mend for f in found if f.state != "ok") and all("\n" not in str(f) for f in found)
+
+    of = {about: states(found, about) for about in ("versions", "threads", "data", "checkpoints", "results")}
+    assert "torch 1.0, wanted >=2.10" in of["versions"]["warning"][0].what
+    assert of["versions"]["unusable"][0].what == "no numpy"
+    assert len(of["threads"]["warning"]) == 2
+    assert "MNIST in" in of["data"]["unusable"][0].what
+    bad = " ".join(f.what for f in of["checkpoints"]["unusable"])
+    assert all(name in bad for name in ("torn", "nan", "judge")) and "short" not in bad
+    assert "short.safetensors: its header lacks data_sha256" in of["checkpoints"]["warning"][0].what
+    assert len(of["checkpoints"]["ok"]) == len([*SHIPPED.glob("*.safetensors")])
+    assert "no results folder" in of["results"]["unusable"][0].what
+
+
+def version(name, versions):
+    if versions.get(name, "") is None:
+        raise metadata.PackageNotFoundError(name)
+    return versions.get(name) or metadata.version(name)
+
+
+def test_check_that_breaks_is_a_finding_itself(monkeypatch):
+    def broken():
+        raise RuntimeError("not as it was thought")
+
+    monkeypatch.setattr(doctor, "_versions", broken)
+    monkeypatch.setattr(doctor, "_data", lambda folder: iter(()))
+    monkeypatch.setattr(doctor, "_checkpoints", lambda: iter(()))
+    found = [*doctor.examine()]
+    assert found[0].state == "unusable" and "RuntimeError: not as it was thought" in found[0].what
+    assert len({f.about for f in found}) > 3
+
+
+def test_doctor_ends_with_status_4_where_something_is_unusable(call, folder, tmp_path):
+    (min(folder.glob("runs/*/*")) / "trace.csv").write_text("")
+    done = call("doctor", folder, "--json", "--data-dir", tmp_path)
+    assert done.returncode == 4 and done.stderr == ""
+    found = json.loads(done.stdout)
+    assert [f["about"] for f in found if f["state"] == "unusable"] == ["results"]

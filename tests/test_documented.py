@@ -1,0 +1,131 @@
+"""Every command in README and docs is one: its options are there, its names mean something, and the cheap ones run."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import typer
+
+from lso_bench import study_file
+from lso_bench.archive import pack
+from lso_bench.cli import app
+from lso_bench.commands.options import names
+from lso_bench.commands.run import _of_options as of_options
+from lso_bench.errors import LsoBenchError
+from lso_bench.study import named_model, plan
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "results/README.md")]
+PAGES += sorted((ROOT / "docs").glob("**/*.md"))
+STAND_FOR = {"NAME": "vae", "TASK": "ink", "S": "0", "DIR": "figures", "study.toml": "results/studies/structure.toml"}
+RUN = ("list", "compare", "new-task", "export", "reproduce")  # to their end, the last dry
+PROGRAM = r"(?:\.venv/bin/)?lso-bench"
+
+
+def commands(text):
+    """The commands of a page: lines of its code blocks, and code within its sentences."""
+    whole = re.sub(r"\\\n\s*", "", text)
+    fenced = "\n".join(re.findall(r"```\w*\n(.*?)```", whole, re.S))
+    lines = re.findall(rf"^(?: {{4}}|\$ )({PROGRAM} [^\n]+|make \w+)", whole, re.M)
+    lines += re.findall(rf"^\s*(?:\$ )?({PROGRAM} [^\n]+|make \w+)", fenced, re.M)
+    inline = re.findall(rf"`({PROGRAM} [^`]+|make \w+)`", whole)
+    found = [line.split(" #")[0].strip() for line in lines] + [" ".join(c.split()) for c in inline]
+    return [*dict.fromkeys(found)]
+
+
+def documented():
+    of = {c: p for p in reversed(PAGES) for c in commands(p.read_text())}
+    return [pytest.param(c, id=f"{p.name}: {c[:60]}") for c, p in of.items()]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder in which the commands can be typed: results, and the examples of CONTRIBUTING as files."""
+    folder = tmp_path_factory.mktemp("place")
+    shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
+    for name in ("reference", "studies"):
+        (folder / "results" / name).symlink_to(ROOT / "results" / name)
+    pack(ROOT / "tests" / "schemas" / "2", folder / "reference.tar.zst")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    for name in ("MyTask", "Sparse", "Blobs"):
+        (text,) = (b for b in blocks if f"class {name}(" in b)
+        (folder / f"{re.sub('(?<!^)(?=[A-Z])', '_', name).lower()}.py").write_text(text)
+    return folder
+
+
+def typed(command):
+    """What the command line makes of it: the command's name, its arguments as they stand for, its context.
+
+    Raises:
+        AssertionError: there is no such command, option or argument.
+    """
+    name, *arguments = (STAND_FOR.get(w, w) for w in shlex.split(command)[1:])
+    known = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    assert name in known, f"no command {name!r}: {command}"
+    if not arguments:
+        return name, arguments, None  # only the name of a command
+    try:
+        return name, arguments, known[name].make_context(name, [*arguments])
+    except Exception as error:  # click's, of which typer brings its own
+        raise AssertionError(f"{command}: {getattr(error, 'format_message', error.__str__)()}") from error
+
+
+def check(command):
+    """Type it: in full where that is cheap, else as far as the names that it gives.
+
+    Raises:
+        AssertionError: it would not work.
+    """
+    name, arguments, context = typed(command)
+    try:
+        if context and name in RUN:
+            app([name, *arguments, *["--dry-run"] * (name == "reproduce")], standalone_mode=False)
+        elif context and name == "run":
+            plan(
+                *(study_file.read(context.params["study"]) if arguments[0][0] != "-" else of_options(**context.params))
+            )
+        elif context and {"model", "data", "arch"} <= context.params.keys():
+            p = context.params
+            for model in names("model", p["model"]):
+                named_model(model, p["data"], p["arch"], p["latent"], p["seed"])
+    except LsoBenchError as error:
+        trained = not str(error).startswith("No checkpoint of")  # not every model ships
+        assert not trained, f"{command}: {error}"
+
+
+@pytest.mark.parametrize("command", documented())
+def test_command_in_the_documents_can_be_typed(command, place, monkeypatch):
+    monkeypatch.chdir(place)
+    if command.startswith("make "):
+        assert f"\n{command.split()[1]}:" in (ROOT / "Makefile").read_text()
+        return
+    (place / "my_task.py").unlink(missing_ok=True) if "new-task" in command else None
+    check(command)
+
+
+def test_every_command_of_the_program_is_documented_somewhere():
+    named = {shlex.split(c)[1] for p in PAGES for c in commands(p.read_text()) if not c.startswith("make")}
+    assert named >= {*typer.main.get_command(app).commands}  # pyright: ignore[reportAttributeAccessIssue]
+
+
+WRONG = {
+    "lso-bench run --modle vae --task ink": "No such option",
+    "lso-bench run --model vea --task glyphs50": "Did you mean 'vae'",
+    "lso-bench trian --model vae": "no command 'trian'",
+    "lso-bench train --model vae": "Missing option",
+    "lso-bench list modles": "Did you mean 'models'",
+    "lso-bench compare": None,
+}
+
+
+@pytest.mark.parametrize("command", WRONG)
+def test_wrong_command_would_be_found(command, place, monkeypatch):
+    monkeypatch.chdir(place)
+    assert commands(f"so:\n\n    {command}  # does it\n") == [command] == commands(f"type `{command}` now")
+    if WRONG[command] is None:
+        check(command)  # in a sentence, the name of a command alone
+        return
+    with pytest.raises(AssertionError, match=WRONG[command]):
+        check(command)

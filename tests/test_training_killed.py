@@ -1,0 +1,53 @@
+"""Training that is killed at random moments: what is on disk is whole at each, and the end is the undisturbed one."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY
+
+from vae import checkpoint, training
+from vae.data import Dataset
+from vae.job import Plan
+from vae.networks import ARCHITECTURES
+from vae.zoo import Model
+
+PLAN = Plan(Model("nevae_se", "omniglot", "tiny", 4), 6, anneal_epochs=2.0, threads=1)
+KILLS = 40
+
+
+def train_keeping_every_batch(data: Dataset, path: Path) -> None:
+    training.KEEP_EVERY = 0.0
+    training.train(PLAN, data, path)
+
+
+@pytest.mark.faults
+def test_killed_at_random_moments_it_ends_with_the_weights_of_an_undisturbed_training(
+    square_data, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(ARCHITECTURES, "tiny", TINY)
+    whole, path = tmp_path / "whole.safetensors", tmp_path / "killed" / "m.safetensors"
+    began = time.monotonic()
+    training.train(PLAN, square_data, whole)
+    longest = (time.monotonic() - began) / 8  # so that most of the kills come before the end
+    rng, context, where = random.Random(0), multiprocessing.get_context("fork"), set()
+    for _ in range(KILLS):
+        child = context.Process(target=train_keeping_every_batch, args=(square_data, path))
+        child.start()
+        time.sleep(rng.uniform(0, longest))
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        for file in path.parent.glob("*.safetensors"):
+            header = checkpoint.read(file)[1]  # whole, by its own digest
+            where.add((len(header["history"]), header.get("batches")))
+    assert len(where) > 3  # they came at different moments
+    training.train(PLAN, square_data, path) if not path.exists() else None
+    tensors, undisturbed = checkpoint.read(path)[0], checkpoint.read(whole)[0]
+    assert tensors.keys() == undisturbed.keys()
+    assert all(torch.equal(tensors[k], undisturbed[k]) for k in undisturbed)
