@@ -5,7 +5,19 @@ import sys
 
 import typer
 
-from lso_bench.commands import compare, evaluate, list, reproduce, run, tasks, train, train_judge, traverse
+from lso_bench.commands import (
+    compare,
+    evaluate,
+    list,
+    plot,
+    report,
+    reproduce,
+    run,
+    tasks,
+    train,
+    train_judge,
+    traverse,
+)
 from lso_bench.commands.output import say
 from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.process import settle_memory, settle_threads
@@ -16,6 +28,8 @@ COMMANDS = {  # in the order of the help
     "train-judge": train_judge.train_judge,
     "evaluate": evaluate.evaluate,
     "compare": compare.compare,
+    "report": report.report,
+    "plot": plot.plot,
     "reproduce": reproduce.reproduce,
     "traverse": traverse.traverse,
     "list": list.list_,

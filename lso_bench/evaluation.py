@@ -68,6 +68,19 @@ def measured(
     return found
 
 
+def kept(results: Path) -> list[Measured]:
+    """What was measured of each latent space in a results folder, by model; of several efforts the greatest."""
+    found: dict[tuple[Model, str], Measured] = {}
+    for path in sorted(results.glob("metrics/*.json")):
+        one = _read(path)
+        if one is not None:
+            of, more = (one.model, one.what["checkpoint"]), one.effort
+            known = found.get(of)
+            if known is None or (more.images, more.codes) > (known.effort.images, known.effort.codes):
+                found[of] = one
+    return [*found.values()]
+
+
 def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, effort: Effort, seed: int) -> Measured:
     test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
     deterministic = zoo.objective(model.name).deterministic
@@ -99,11 +112,11 @@ def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, ef
     return now
 
 
-def _read(path: Path, what: dict[str, Any]) -> Measured | None:
-    """What stands there; None where nothing does that can be used."""
+def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:
+    """What stands there, if it is of `what`; None where nothing does that can be used."""
     try:
         raw = json.loads(path.read_text())
-        if raw["what"] != what:
+        if what is not None and raw["what"] != what:
             return None
         each, _ = checkpoint.read(path.with_suffix(".safetensors"))
         return Measured(**{**raw, "model": Model(**raw["model"]), "metrics": Metrics(**raw["metrics"]), "each": each})

@@ -35,9 +35,10 @@ def compare(
         raise unknown("cost", cost, list(costs))
     found = print_comparison(records, stores, json, csv, targets, cost)
     if figures:
+        from lso_bench.descent import with_curves
         from lso_bench.report.gallery import figures as draw
 
-        for path in draw(found, figures):
+        for path in draw(with_curves(found, records, homes(records, stores)), figures):
             say(f"picture: {path}")
 
 
@@ -47,11 +48,16 @@ def print_comparison(
     from lso_bench.compare import compare as comparison_of
     from lso_bench.report import export, tables
 
-    home = {r.spec.key: s for s in stores for r in records if r.spec in s}
     unique = list({r.spec.key: r for r in records}.values())
-    found = comparison_of(unique, lambda s: home[s.key], "model" if targets == "model" else "task")
+    found = comparison_of(unique, homes(records, stores), "model" if targets == "model" else "task")
     if json or csv:
         print(export.as_json(found) if json else export.as_csv(found))
     else:
         out().print(tables.terminal(found, cost))
     return found
+
+
+def homes(records: list, stores: list):
+    """In which of the stores the files of a record lie, by its spec."""
+    home = {r.spec.key: s for s in stores for r in records if r.spec in s}
+    return lambda spec: home[spec.key]

@@ -1,0 +1,89 @@
+"""What runs say, in sentences: which model has the lowest loss under each searcher, and how sure that is."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import pandas as pd
+
+from lso_bench.bootstrap import order_statistics
+from lso_bench.compare import Comparison
+from lso_bench.record import Record
+from lso_bench.report.cells import figure, names, short
+from lso_bench.report.sections import Section
+from lso_bench.searches import GROUP, table
+
+
+@dataclass(frozen=True)
+class Line:
+    """One searcher's models in order."""
+
+    how: str
+    model: str  # with the lowest median final loss
+    text: str
+
+
+def summary(comparison: Comparison, records: Sequence[Record]) -> str:
+    """What was run."""
+    failed, searches = [r for r in records if not r.members], sum(len(r.members) for r in records)
+    of = {k: [*dict.fromkeys(getattr(r.spec, k).partition(":")[0] for r in records)] for k in ("task", "searcher")}
+    models = [*dict.fromkeys(r.spec.model.name for r in records)]
+    trained = len({(r.spec.model, r.spec.checkpoint) for r in records})
+    seeds = "one training seed each" if trained == len(models) else f"{trained} trained models"
+    parts = [
+        f"{_count(len(records), 'run')} ({len(failed)} failed) with {searches:,} searches:",
+        f"{_count(len(models), 'model')} ({names(models)}; {seeds}),",
+        f"{_count(len(of['searcher']), 'searcher')} ({names(of['searcher'])})",
+        f"on {_count(len(of['task']), 'task')} ({names(of['task'])}).",
+    ]
+    flags = len(comparison.notes)
+    if flags:
+        parts.append(f"{_count(flags, 'flag')} below {'say' if flags > 1 else 'says'} what may not be compared.")
+    return " ".join(parts)
+
+
+def lines(section: Section, records: Sequence[Record]) -> Iterator[Line]:
+    """One searcher after the other: the model of the lowest median final loss, and the others' distance from it in
+    pairs on the same targets.
+
+    Only what has the same searcher, limits and region is compared; a target counts once, with the median of its
+    searches from all starts, in all trained models of that name.
+    """
+    searches = table([r for r in records if r.members])
+    known = section.rows[[*GROUP, "how"]].drop_duplicates()
+    own = searches.merge(known, on=[*GROUP], how="inner")
+    for how, same in own.groupby("how", sort=False):
+        by = cast(pd.DataFrame, same.groupby(["instance", "model"]).loss.median().unstack("model"))
+        order = same.groupby("model").loss.median().sort_values(kind="stable")
+        yield _line(str(how), order, by, cast(pd.DataFrame, same))
+
+
+def _line(how: str, order: pd.Series, by: pd.DataFrame, same: pd.DataFrame) -> Line:
+    first = str(order.index[0])
+    best = same[same.model == first]
+    found = order_statistics(best.loss.to_numpy(float), best.instance.to_numpy())
+    interval = (
+        f" (95 % interval {figure(found['low'])} to {figure(found['high'])})" if found["low"] == found["low"] else ""
+    )
+    n = f"n = {len(best):,} on {_count(best.instance.nunique(), 'target')}"
+    text = f"median final loss {figure(found['estimate'])}{interval}, {n}"
+    if len(order) == 1:
+        return Line(how, first, f"{text}; no other model was run so.")
+    worse = [_difference(str(m), by[m] - by[first]) for m in order.index[1:]]
+    return Line(how, first, f"{text}. On the same targets: {'; '.join(worse[:6])}{'; ...' * (len(worse) > 6)}.")
+
+
+def _difference(model: str, more: pd.Series) -> str:
+    """Of paired losses; a pair with a lost search counts as infinitely far apart, one with two as none."""
+    there = more.dropna()
+    if there.empty:
+        return f"{short(model)} shares no target"
+    found = order_statistics(there.to_numpy(float), there.index.to_numpy())
+    low, high = found["low"], found["high"]
+    sure = "" if low > 0 or high < 0 else ", not told apart"
+    within = f" ({figure(low)} to {figure(high)}{sure})" if low == low else sure and " (not told apart)"
+    return f"{short(model)} {'+' * (found['estimate'] >= 0)}{figure(found['estimate'])}{within}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
