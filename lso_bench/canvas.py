@@ -1,4 +1,4 @@
-"""What figures are drawn on: sizes, fonts and ink, and a figure with what is said of it. No figure outlives its save."""
+"""What figures are drawn on: sizes, fonts and ink; and a figure with what is said of it."""
 
 import textwrap
 import warnings

@@ -14,17 +14,19 @@ Bars = Sequence[tuple[str, Sequence[float]]]  # models, each with the activity o
 
 def activity(models: Bars, title: str, size: Size) -> Drawn:
     """Variance of the posterior mean over the test images, a bar a dimension, most active first, a panel a model; in
-    the last panel how many dimensions are above each threshold.
+    the last panel how many dimensions are above each threshold. Models of several sizes are told apart by theirs.
     """
+    several = len({len(values) for _, values in models}) > 1
+    titles = [f"{label(name)}{f', d = {len(v)}' * several}: {_active(v)} of {len(v)}" for name, v in models]
     columns = min(size.columns, len(models) + 1)
     rows = -(-(len(models) + 1) // columns)
     figure = Figure(figsize=(size.width, 1.5 * rows + 0.3))
     axes = figure.subplots(rows, columns, squeeze=False)
-    for axis, (name, values) in zip(axes.flat, models, strict=False):
+    for axis, (name, values), of in zip(axes.flat, models, titles, strict=False):
         ordered = np.sort(np.asarray(values))[::-1]
         axis.bar(range(1, len(ordered) + 1), ordered, color=colour_of(name), linewidth=0)
         axis.axhline(ACTIVE, color=INK, linewidth=0.6, linestyle="--", alpha=0.6)
-        axis.set(yscale="log", ylim=(1e-4, 2), title=f"{label(name)}: {_active(values)} of {len(values)}")
+        axis.set(yscale="log", ylim=(1e-4, 2), title=of)
     for axis in axes[:, 0]:
         axis.set_ylabel("activity")
     axes.flat[len(models) - 1].set_xlabel("latent dimension, by activity")
@@ -32,11 +34,10 @@ def activity(models: Bars, title: str, size: Size) -> Drawn:
     for axis in axes.flat[len(models) + 1 :]:
         axis.set_visible(False)
     caption = (
-        "Activity of each latent dimension, the variance of its posterior mean over the test images, most active first; "
-        f"in the titles how many are above {ACTIVE} (dashed). Last panel: how many are above each threshold."
+        "Activity of each latent dimension, the variance of its posterior mean over the test images, most active "
+        f"first; in the titles how many are above {ACTIVE} (dashed). Last panel: how many are above each threshold."
     )
-    seen = "; ".join(f"{label(name)} {_active(v)} of {len(v)}" for name, v in models)
-    return Drawn("activity", figure, title, caption, f"Active dimensions: {seen}.")
+    return Drawn("activity", figure, title, caption, f"Active dimensions: {'; '.join(titles)}.")
 
 
 def _counts(axis, models: Bars) -> None:

@@ -63,7 +63,7 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
     legend(figure, axes, size)
     last = own.drop_duplicates(["model", "how"], keep="last")
     caption = (
-        f"Share of {counted(own.n)} pairs of a search and a target loss that are reached within so many evaluations, over "
-        "all instances and starts. Beyond its budget a line is level."
+        f"Share of {counted(own.n)} pairs of a search and a target loss that are reached within so many evaluations, "
+        "over all instances and starts. Beyond its budget a line is level."
     )
     return Drawn("ecdf", figure, title, caption, briefly("Shares reached in the end", last, "estimate"))

@@ -15,7 +15,8 @@ FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
 
 
 def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
-    """Variance of the final loss when one factor changes alone: its root, with 95 % intervals; a panel a searcher.
+    """Variance of the final loss when one factor changes alone: its root, with 95 % intervals; a panel a searcher that
+    has two factors or more, if any has.
 
     Points, no bars: factors differ by powers of ten, and on a logarithmic axis a bar's length says nothing.
     """
@@ -23,6 +24,8 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
     own = cast(pd.DataFrame, rows[rows.measure.isin([f"variance:{f}" for f in factors]) & (rows.estimate > 0)])
     if own.empty:
         return None
+    telling = own[own.groupby("how").measure.transform("nunique") > 1]
+    own = cast(pd.DataFrame, own if telling.empty else telling)
     groups, models = [*own.groupby("how", sort=False)], [*own.model.unique()]
     figure, axes = panels(size, len(groups), height=0.7 + 0.1 * len(factors) * (2 + len(models)), sharex=True)
     for axis, (how, panel) in zip(axes, groups, strict=True):

@@ -1,7 +1,8 @@
 """What runs say, in sentences: which model has the lowest loss under each searcher, and how sure that is."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import pandas as pd
@@ -27,7 +28,7 @@ def summary(comparison: Comparison, records: Sequence[Record]) -> str:
     """What was run."""
     failed, searches = [r for r in records if not r.members], sum(len(r.members) for r in records)
     of = {k: [*dict.fromkeys(getattr(r.spec, k).partition(":")[0] for r in records)] for k in ("task", "searcher")}
-    models = [*dict.fromkeys(r.spec.model.name for r in records)]
+    models = sorted({r.spec.model.name for r in records})
     trained = len({(r.spec.model, r.spec.checkpoint) for r in records})
     seeds = "one training seed each" if trained == len(models) else f"{trained} trained models"
     parts = [
@@ -55,22 +56,41 @@ def lines(section: Section, records: Sequence[Record]) -> Iterator[Line]:
     for how, same in own.groupby("how", sort=False):
         by = cast(pd.DataFrame, same.groupby(["instance", "model"]).loss.median().unstack("model"))
         order = same.groupby("model").loss.median().sort_values(kind="stable")
-        yield _line(str(how), order, by, cast(pd.DataFrame, same))
+        line = _line(str(how), order, by, cast(pd.DataFrame, same))
+        yield replace(line, text=line.text + _soonest(section, line.how))
 
 
 def _line(how: str, order: pd.Series, by: pd.DataFrame, same: pd.DataFrame) -> Line:
     first = str(order.index[0])
     best = same[same.model == first]
     found = order_statistics(best.loss.to_numpy(float), best.instance.to_numpy())
-    interval = (
-        f" (95 % interval {figure(found['low'])} to {figure(found['high'])})" if found["low"] == found["low"] else ""
-    )
     n = f"n = {len(best):,} on {_count(best.instance.nunique(), 'target')}"
-    text = f"median final loss {figure(found['estimate'])}{interval}, {n}"
+    text = f"median final loss {figure(found['estimate'])}{_within(found, figure, '95 % interval ')}, {n}"
     if len(order) == 1:
         return Line(how, first, f"{text}; no other model was run so.")
     worse = [_difference(str(m), by[m] - by[first]) for m in order.index[1:]]
     return Line(how, first, f"{text}. On the same targets: {'; '.join(worse[:6])}{'; ...' * (len(worse) > 6)}.")
+
+
+def _soonest(section: Section, how: str) -> str:
+    """The steps to the smallest threshold, of each model; nothing where the searcher has none."""
+    met = section.of("iterations")
+    met = cast(pd.DataFrame, met[(met.how == how) & (met.threshold == met.threshold.min())])
+    if met.empty:
+        return ""
+    start = met.start.iloc[0]
+    ordered = met[met.start == start].sort_values("median", kind="stable").to_dict("records")
+    said = [f"{short(r['model'])} {_steps(r['median'])}{_within(r, _steps)}" for r in ordered[:6]]
+    return f" Median steps to threshold {met.threshold.iloc[0]:g} from {short(start)} starts: {', '.join(said)}."
+
+
+def _steps(value: float) -> str:
+    return "not met by most" if math.isinf(value) else f"{value:,.0f}"
+
+
+def _within(row: Mapping[str, float], form: Callable[[float], str], what: str = "") -> str:
+    """Its interval, in brackets; nothing where it has none."""
+    return "" if math.isnan(row["low"]) else f" ({what}{form(row['low'])} to {form(row['high'])})"
 
 
 def _difference(model: str, more: pd.Series) -> str:
@@ -79,10 +99,10 @@ def _difference(model: str, more: pd.Series) -> str:
     if there.empty:
         return f"{short(model)} shares no target"
     found = order_statistics(there.to_numpy(float), there.index.to_numpy())
-    low, high = found["low"], found["high"]
-    sure = "" if low > 0 or high < 0 else ", not told apart"
-    within = f" ({figure(low)} to {figure(high)}{sure})" if low == low else sure and " (not told apart)"
-    return f"{short(model)} {'+' * (found['estimate'] >= 0)}{figure(found['estimate'])}{within}"
+    apart = found["low"] > 0 or found["high"] < 0
+    sign = "+" * (found["estimate"] >= 0)
+    within = f"{_within(found, figure)}{'' if apart else ', not told apart'}"
+    return f"{short(model)} {sign}{figure(found['estimate'])}{within}"
 
 
 def _count(n: int, what: str) -> str:

@@ -59,8 +59,8 @@ def figure(value: float) -> str:
     if value != 0 and abs(value) < 0.001:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa}e{int(exponent)}".replace("-", "\N{MINUS SIGN}")
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.3g}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}" if abs(value) >= 10 else f"{value:#.3g}"
+    return "0" if value == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def share(value: float) -> str:

@@ -126,10 +126,8 @@ def plots(
 
 
 def bars(spaces: Sequence[Measured]) -> list[tuple[str, list[float]]]:
-    """Each model's activity; its size is named where it is not the same for all."""
-    several = len({(m.model.data, m.model.arch, m.model.latent) for m in spaces}) > 1
-    names = [m.model.name + f", d = {m.model.latent}" * several for m in spaces]
-    return [*zip(names, (m.metrics.activity for m in spaces), strict=True)]
+    """Each model's activity."""
+    return [(m.model.name, m.metrics.activity) for m in spaces]
 
 
 def named(section: Section, figure: Drawn) -> str:

@@ -72,7 +72,8 @@ class Chapter:
     """A section of the comparison."""
 
     id: str
-    title: str
+    title: str  # short
+    what: str  # in full
     how: dict[str, str]
     answers: list[answer.Line]
     parts: list[Part]
@@ -123,7 +124,9 @@ def _chapter(section: Section, place: int, records: Sequence[Record], colours: d
     for n, table in enumerate(tables):
         over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]
         parts.append(Part(f"s{place}-{n}", table.title, over, table))
-    return Chapter(f"s{place}", section.title, section.how, [*answer.lines(section, records)], parts)
+    n = section.named
+    title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
+    return Chapter(f"s{place}", short(title), section.title, section.how, [*answer.lines(section, records)], parts)
 
 
 def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:

@@ -17,7 +17,7 @@ WHO = ("model", "searcher", "start")
 
 def tables(section: Section) -> list[Table]:
     """Those that have a row."""
-    made = (f(section) for f in (losses, beside, thresholds, targets, starts, variance))
+    made = (f(section) for f in (losses, targets, thresholds, starts, variance, beside))
     return [t for t in made if t.rows]
 
 
@@ -31,8 +31,8 @@ def losses(section: Section) -> Table:
         rows.append([*_who(r), *ends, *map(number, (r["q25"], r["q75"], best, norm))])
     numbers = ("n", "lost", "median", "95 % interval", "lower quartile", "upper quartile", "lowest seen", "|z|")
     caption = (
-        "The loss is minus the score. n: searches; lost: those without a finite loss, which count as worst. Interval of "
-        "the median, targets resampled. Lowest seen and distance to the prior's mean, |z|: medians."
+        "The loss is minus the score. n: searches; lost: those without a finite loss, which count as worst. Interval "
+        "of the median, targets resampled. Lowest seen and distance to the prior's mean, |z|: medians."
     )
     return Table("Final loss", WHO, numbers, rows, caption)
 
@@ -49,8 +49,8 @@ def beside(section: Section) -> Table:
     tests = {r["measure"]: r["estimate"] for r in _rows(section.rows[section.rows.measure.str.startswith("usual:")])}
     usual = [f"{m.partition(':')[2]} {figure(v)}" for m, v in tests.items()]
     caption = (
-        f"Medians. The prior's mass is at |z| = {section.named['latent'] ** 0.5:.2g}. x: the decoded image, binarised at "
-        f"0.5; distinct: share of these images that differ.{' Test images: ' * bool(usual)}{', '.join(usual)}"
+        f"Medians. The prior's mass is at |z| = {section.named['latent'] ** 0.5:.2g}. x: the decoded image, binarised "
+        f"at 0.5; distinct: share of these images that differ.{' Test images: ' * bool(usual)}{', '.join(usual)}"
     )
     numbers = ("n", "|z|", "|mu(x) \N{MINUS SIGN} z|", "distinct", *(m.partition(":")[2] for m in told))
     return Table("Beside the objective", WHO, numbers, rows, caption)
@@ -87,8 +87,9 @@ def targets(section: Section) -> Table:
         each = (number(by[f]["estimate"]) if f in by else Cell("", math.nan) for f in fractions)
         rows.append([*_who(r), *each, number(reached, share)])
     caption = (
-        "Expected running time: evaluations of a problem that all searches spent over the number that got there; ∞: none "
-        "did. Target 0 is the lowest loss that any compared search reached on an instance, 1 that of its random starts."
+        "Expected running time: evaluations of a problem that all searches spent over the number that got there; ∞: "
+        "none did. Target 0 is the lowest loss that any compared search reached on an instance, 1 that of its random "
+        "starts."
     )
     numbers = (*(f"target {f:g}" for f in fractions), "reached")
     return Table("Evaluations to a target loss", WHO, numbers, rows, caption)
@@ -138,7 +139,7 @@ def variance(section: Section) -> Table:
 
 
 def _percent(value: float) -> str:
-    return f"{figure(100 * value)} %"
+    return f"{100 * value:.2f} %"
 
 
 def _reported(name: str, value: float) -> Cell:

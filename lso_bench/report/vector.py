@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from lso_bench.canvas import INK
 
 BETWEEN = re.compile(r">\s+<")
+TAG = re.compile(r"<[^>]*>")  # what is between tags is text, whose numbers stay as they are
+COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 NUMBER = re.compile(r"-?\d+\.\d{2,}")
 
 
@@ -43,13 +45,15 @@ def _small(text: str) -> str:
     head, rest = text.split(">", 1)
     box = re.search(r'viewBox="[^"]+"', head)
     assert box is not None
-    rest = NUMBER.sub(lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), rest)
-    rest = re.sub(r"(font: [\d.]+px) [^;\"]+", r"\1 system-ui, sans-serif", rest)
+    rest = TAG.sub(lambda m: _tag(m[0]), rest)
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box[0]}>' + BETWEEN.sub("><", rest)
 
 
+def _tag(text: str) -> str:
+    rounded = NUMBER.sub(lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), text)
+    return re.sub(r"(font: [\d.]+px) [^;\"]+", r"\1 system-ui, sans-serif", rounded)
+
+
 def _coloured(text: str, colours: Collection[str]) -> str:
-    text = text.replace(INK, "currentColor")
-    for colour in colours:
-        text = text.replace(colour.lower(), f"var(--c{colour[1:].lower()})")
-    return text
+    known = {INK: "currentColor"} | {c.lower(): f"var(--c{c[1:].lower()})" for c in colours}
+    return TAG.sub(lambda tag: COLOUR.sub(lambda m: known.get(m[0], m[0]), tag[0]), text)
