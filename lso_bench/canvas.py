@@ -27,7 +27,7 @@ class Size:
 
 SIZES = {
     "screen": Size(8.2, 8.5, 3),
-    "column": Size(3.3, 7, 1),  # of a paper of two columns
+    "column": Size(3.3, 7.0, 1),  # of a paper of two columns
     "page": Size(6.9, 7.5, 3),  # both of them
 }
 
@@ -134,11 +134,19 @@ def save(drawn: Drawn, path: Path, headed: bool = False) -> Path:
         OSError: it cannot be written.
     """
     if headed:
-        wide = int(15 * drawn.figure.get_size_inches()[0])  # letters
-        lines = [textwrap.fill(plain(line), wide) for line in (drawn.title, drawn.caption) if line]
-        small = matplotlib.rcParams["font.size"]
-        drawn.figure.suptitle("\n".join(lines).replace("$", r"\$"), x=0.01, ha="left", fontsize=small)
+        _head(drawn)
     path.parent.mkdir(parents=True, exist_ok=True)
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     drawn.figure.savefig(path, dpi=160 if headed else 300, metadata=dates.get(path.suffix))
     return path
+
+
+def _head(drawn: Drawn) -> None:
+    """Title and caption over the panels, for which the figure grows."""
+    (width, height), font = drawn.figure.get_size_inches(), matplotlib.rcParams["font.size"]
+    texts = [
+        textwrap.fill(plain(text), int(width * 72 / (0.56 * font))) for text in (drawn.title, drawn.caption) if text
+    ]
+    head = "\n".join(texts).replace("$", r"\$")
+    drawn.figure.set_size_inches(width, height + (head.count("\n") + 1) * 1.3 * font / 72)
+    drawn.figure.suptitle(head, x=0.01, ha="left", fontsize=font)

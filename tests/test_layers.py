@@ -19,6 +19,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["evaluation", "training"],
     ["pictures"],
     ["descent", "figures"],
+    ["rerun"],
     ["compare", "execute", "paper", "progress", "study"],
     ["caveats", "convergence", "variance"],
     ["sensitivity"],

@@ -28,5 +28,4 @@ def read(folders: list[Path]):
         raise UnusableError(f"No runs in {', '.join(map(str, folders))}; `lso-bench run` makes some.")
     home = homes(records, stores)
     found = with_curves(compare(records, home), records, home)
-    files = {r.spec.key: home(r.spec) for r in records}
-    return Results(folders, records, files, found, [m for s in stores for m in kept(s.folder)], skipped)
+    return Results(folders, records, home, found, [m for s in stores for m in kept(s.folder)], skipped)

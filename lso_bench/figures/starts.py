@@ -59,7 +59,7 @@ def spread(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
     if own.empty:
         return None
     ways, models = [*own.how.unique()], [*own.model.unique()]
-    figure, (axis,) = panels(size, 1, height=0.5 + 0.16 * len(own) + 0.1 * len(ways))
+    figure, (axis,) = panels(size, 1, height=0.7 + 0.16 * len(own) + 0.1 * len(ways))
     for i, model in enumerate(models):
         mine = cast(pd.DataFrame, own[own.model == model])
         y = np.array([ways.index(h) for h in mine.how]) + beside(i, len(models))

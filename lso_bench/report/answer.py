@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 
@@ -13,6 +13,8 @@ from lso_bench.record import Record
 from lso_bench.report.cells import figure, names, short
 from lso_bench.report.sections import Section
 from lso_bench.searches import GROUP, table
+
+FEWEST = 6  # targets on which a difference that is always the same is told from none: sign test, p = 2 / 2^6
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _steps(value: float) -> str:
     return "not met by most" if math.isinf(value) else f"{value:,.0f}"
 
 
-def _within(row: Mapping[str, float], form: Callable[[float], str], what: str = "") -> str:
+def _within(row: Mapping[str, Any], form: Callable[[float], str], what: str = "") -> str:
     """Its interval, in brackets; nothing where it has none."""
     return "" if math.isnan(row["low"]) else f" ({what}{form(row['low'])} to {form(row['high'])})"
 
@@ -99,7 +101,8 @@ def _difference(model: str, more: pd.Series) -> str:
     if there.empty:
         return f"{short(model)} shares no target"
     found = order_statistics(there.to_numpy(float), there.index.to_numpy())
-    apart = found["low"] > 0 or found["high"] < 0
+    constant = math.isnan(found["low"]) and found["estimate"] != 0 and len(there) >= FEWEST
+    apart = found["low"] > 0 or found["high"] < 0 or constant
     sign = "+" * (found["estimate"] >= 0)
     within = f"{_within(found, figure)}{'' if apart else ', not told apart'}"
     return f"{short(model)} {sign}{figure(found['estimate'])}{within}"

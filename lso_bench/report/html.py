@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from lso_bench.report.gallery import bars, drawn
 from lso_bench.report.sections import Section, sections
 from lso_bench.report.vector import svg
 from lso_bench.searches import Files
+from lso_bench.spec import Spec
 
 GENERATOR = "lso-bench report"  # by which a report is known
 SIZE = SIZES["screen"]
@@ -40,7 +41,7 @@ class Results:
 
     folders: Sequence[Path]
     records: Sequence[Record]
-    files: dict[str, Files]  # by key of the run
+    files: Callable[[Spec], Files]  # where a run has left them
     comparison: Comparison  # of these records, with curves
     spaces: Sequence[Measured] = ()
     skipped: Sequence[str] = ()  # what could not be read, a line each

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ from lso_bench.errors import UnusableError
 from lso_bench.record import Record
 from lso_bench.report.cells import figure, short
 from lso_bench.searches import Files
+from lso_bench.spec import Spec
 
 SHOWN = 12  # instances in a row
 LARGEST = 1_500_000  # bytes of all walks
@@ -44,7 +45,7 @@ class Sheet:
     strips: list[Strip]
 
 
-def reconstructions(records: Sequence[Record], files: dict[str, Files]) -> tuple[list[Sheet], list[str]]:
+def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -> tuple[list[Sheet], list[str]]:
     """A sheet a task and searcher: targets, if any, then what each model's searches ended with; of several seeds the
     first. Second, what could not be read.
     """
@@ -56,7 +57,7 @@ def reconstructions(records: Sequence[Record], files: dict[str, Files]) -> tuple
         strips: list[Strip] = []
         for r in runs:
             try:
-                tensors = files[r.spec.key].tensors(r.spec)
+                tensors = files(r.spec).tensors(r.spec)
             except UnusableError as error:
                 lost.append(str(error))
                 continue
@@ -105,7 +106,8 @@ def _strip(label: str, model: str, images: UInt8[Tensor, "n 1 h w"], alt: str) -
     for i, image in enumerate(images):
         canvas[:, i * (w + GAP) : i * (w + GAP) + w] = 255 - image[0]
     png = io.BytesIO()
-    Image.fromarray((canvas // 17 * 17).numpy()).save(png, "PNG", optimize=True)  # 16 shades, half the bytes
+    shades = ((canvas.int() + 8) // 17 * 17).to(torch.uint8)  # 16 of them take half the bytes
+    Image.fromarray(shades.numpy()).save(png, "PNG", optimize=True)
     times = max(1, 56 // h)  # small ones are enlarged by whole pixels
     return Strip(label, model, _uri(png.getvalue()), alt, canvas.shape[1] * times, h * times)
 
