@@ -23,12 +23,13 @@ class Size:
     width: float  # inches
     font: float  # points
     columns: int  # panels in a row, at most
+    high: float  # how high a panel is, of what it asks for
 
 
 SIZES = {
-    "screen": Size(8.2, 8.5, 3),
-    "column": Size(3.3, 7.0, 1),  # of a paper of two columns
-    "page": Size(6.9, 7.5, 3),  # both of them
+    "screen": Size(8.2, 8.5, 3, 1.0),
+    "column": Size(3.3, 7.0, 2, 0.7),  # of a paper of two columns
+    "page": Size(6.9, 7.5, 3, 0.8),  # both of them
 }
 
 
@@ -87,16 +88,22 @@ def drawing(size: Size) -> Iterator[None]:
 
 
 def panels(size: Size, count: int, height: float = 2.2, sharex: bool = False) -> tuple[Figure, list[Any]]:
-    """A figure of `count` panels that share their y axis, each `height` inches."""
+    """A figure of `count` panels that share their y axis, each `height` inches on a screen."""
     columns = min(count, size.columns)
     rows = -(-count // columns)
-    figure = Figure(figsize=(size.width, height * rows + 0.55))
+    figure = Figure(figsize=(size.width, height * size.high * rows + 0.55))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=True)
     for axis in axes.flat[count:]:
         axis.set_visible(False)
     for i, axis in enumerate(axes.flat):
         axis.tick_params(labelbottom=True, labelleft=i % columns == 0)
     return figure, [*axes.flat][:count]
+
+
+def heading(size: Size, count: int, *names: object) -> str:
+    """Of one of `count` panels: a name a line, broken where the panel ends."""
+    wide = int(size.width / min(count, size.columns) * 72 / (0.6 * size.font)) - 6  # letters
+    return "\n".join(textwrap.fill(label(name), max(wide, 8)) for name in names)
 
 
 def legend(figure: Figure, axes: list[Any], size: Size, more: dict[str, Any] | None = None) -> None:

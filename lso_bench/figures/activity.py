@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from lso_bench.canvas import INK, Drawn, Size, label
+from lso_bench.canvas import INK, Drawn, Size, heading, label
 from lso_bench.colours import colour_of, marker_of
 
 ACTIVE = 0.01  # Burda et al. 2016
@@ -14,13 +14,13 @@ Bars = Sequence[tuple[str, Sequence[float]]]  # models, each with the activity o
 
 def activity(models: Bars, title: str, size: Size) -> Drawn:
     """Variance of the posterior mean over the test images, a bar a dimension, most active first, a panel a model; in
-    the last panel how many dimensions are above each threshold. Models of several sizes are told apart by theirs.
+    the last panel how many dimensions are above each threshold.
     """
-    several = len({len(values) for _, values in models}) > 1
-    titles = [f"{label(name)}{f', d = {len(v)}' * several}: {_active(v)} of {len(v)}" for name, v in models]
+    said = [f"{name}: {_active(v)} of {len(v)}" for name, v in models]
+    titles = [heading(size, len(models) + 1, text) for text in said]
     columns = min(size.columns, len(models) + 1)
     rows = -(-(len(models) + 1) // columns)
-    figure = Figure(figsize=(size.width, 1.5 * rows + 0.3))
+    figure = Figure(figsize=(size.width, 1.5 * size.high * rows + 0.3))
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, (name, values), of in zip(axes.flat, models, titles, strict=False):
         ordered = np.sort(np.asarray(values))[::-1]
@@ -37,7 +37,7 @@ def activity(models: Bars, title: str, size: Size) -> Drawn:
         "Activity of each latent dimension, the variance of its posterior mean over the test images, most active "
         f"first; in the titles how many are above {ACTIVE} (dashed). Last panel: how many are above each threshold."
     )
-    return Drawn("activity", figure, title, caption, f"Active dimensions: {'; '.join(titles)}.")
+    return Drawn("activity", figure, title, caption, f"Active dimensions: {'; '.join(map(label, said))}.")
 
 
 def _counts(axis, models: Bars) -> None:

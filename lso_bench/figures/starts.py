@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from lso_bench.canvas import Drawn, Size, label, legend, panels
+from lso_bench.canvas import Drawn, Size, heading, label, legend, panels
 from lso_bench.colours import colour_of, marker_of
 from lso_bench.figures.words import briefly, counted
 
@@ -26,7 +26,7 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         how, kind = cast(tuple[str, str], key)
         for model, line in own.groupby("model", sort=False):
             _distances(axis, str(model), line, limits)
-        axis.set(yscale="log", title=f"{label(how)}\n{label(kind)}", xlabel="stopping threshold")
+        axis.set(yscale="log", title=heading(size, len(groups), how, kind), xlabel="stopping threshold")
         axis.set_xticks(range(len(limits) + 1), [*(f"{t:g}" for t in limits), "end"])
         axis.tick_params(axis="x", rotation=30)
     axes[0].set_ylabel("squared distance of the codes")

@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from lso_bench.canvas import Drawn, Size, label, legend, panels
+from lso_bench.canvas import Drawn, Size, heading, label, legend, panels
 from lso_bench.colours import colour_of, marker_of
 from lso_bench.figures.starts import beside
 from lso_bench.figures.words import briefly
@@ -34,7 +34,12 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
             _roots(
                 axis, model, mine, [factors.index(m.partition(":")[2]) + beside(i, len(models)) for m in mine.measure]
             )
-        axis.set(xscale="log", ylim=(len(factors) - 0.5, -0.5), title=label(how), xlabel="root of the variance")
+        axis.set(
+            xscale="log",
+            ylim=(len(factors) - 0.5, -0.5),
+            title=heading(size, len(groups), how),
+            xlabel="root of the variance",
+        )
         axis.set_yticks(range(len(factors)), [f.replace(" and ", "\nand ") for f in factors])
         axis.grid(axis="x")
     legend(figure, axes, size)
