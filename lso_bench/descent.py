@@ -35,11 +35,12 @@ def with_curves(found: Comparison, records: Iterable[Record], files: Callable[[S
 def _rows(searches: pd.DataFrame, records: dict[str, Record], files: Callable[[Spec], Files]) -> Iterator[dict]:
     for _, own in searches.groupby([*GROUP], sort=False, dropna=False):
         head = {k: own[k].iloc[0] for k in GROUP}
-        most = int(own.steps.max())
+        ways = {str(k): _way(records[str(k)].spec, files) for k in own.key.unique()}
+        most = int(max(w.index[-1] for w in ways.values()))
         if most < 1:
             continue  # one evaluation is no curve
         steps = np.unique(np.geomspace(1, most, POINTS).round().astype(int))
-        losses = _losses(own, records, files, steps)
+        losses = _losses(own, ways, steps)
         for start, these in by_start(own):
             at = pd.DataFrame(losses[own.index.get_indexer(these.index)]).groupby(these.instance.to_numpy()).median()
             middle, low, high = medians(at.to_numpy())
@@ -48,18 +49,20 @@ def _rows(searches: pd.DataFrame, records: dict[str, Record], files: Callable[[S
                 yield head | {"measure": "curve", "start": start, "within": float(step)} | values
 
 
-def _losses(
-    own: pd.DataFrame, records: dict[str, Record], files: Callable[[Spec], Files], steps: Int[np.ndarray, " s"]
-) -> Float[np.ndarray, "n s"]:
+def _way(spec: Spec, files: Callable[[Spec], Files]) -> pd.DataFrame:
+    """A run's loss, a row a recorded step, a column a start and instance."""
+    trace = files(spec).trace(spec).pivot(index="step", columns=["start", "instance"], values="loss")
+    return trace.ffill().fillna(np.inf)
+
+
+def _losses(own: pd.DataFrame, ways: dict[str, pd.DataFrame], steps: Int[np.ndarray, " s"]) -> Float[np.ndarray, "n s"]:
     """Of each search at each of these steps, in the order of `own`."""
     found = np.empty((len(own), len(steps)))
     for key, same in own.groupby("key", sort=False):
-        spec = records[str(key)].spec
-        trace = files(spec).trace(spec).pivot(index="step", columns=["start", "instance"], values="loss")
-        recorded = trace.ffill().fillna(np.inf)
-        at = np.maximum(np.asarray(recorded.index).searchsorted(steps, side="right") - 1, 0)
-        ways = recorded[[*zip(same.start, same.instance, strict=True)]].to_numpy()
-        found[own.index.get_indexer(cast(pd.Index, same.index))] = ways[at].T
+        way = ways[str(key)]
+        at = np.maximum(np.asarray(way.index).searchsorted(steps, side="right") - 1, 0)
+        there = way[[*zip(same.start, same.instance, strict=True)]].to_numpy()
+        found[own.index.get_indexer(cast(pd.Index, same.index))] = there[at].T
     return found
 
 
