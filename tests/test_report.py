@@ -1,8 +1,11 @@
 """The page of `lso-bench report`: what it holds, and that nothing in results can do more than be read."""
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from made import measures, searched
@@ -10,6 +13,7 @@ from made import measures, searched
 from lso_bench.commands.reading import read
 from lso_bench.commands.report import report
 from lso_bench.errors import UnusableError, UsageError
+from lso_bench.evaluation import kept
 from lso_bench.record import Record
 from lso_bench.report import answer, whole
 from lso_bench.report.html import html
@@ -17,6 +21,7 @@ from lso_bench.report.sections import sections
 from lso_bench.store import Store
 from vae.zoo import Model
 
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -128,6 +133,29 @@ def test_what_is_missing_and_what_failed_is_named_with_its_reason():
     failed = replace(records[0], status="failed", members=[], error="ZeroDivisionError: by zero")
     (line,) = whole.lost([failed, records[1]])
     assert "failed" in line and "ZeroDivisionError: by zero" in line
+
+
+def test_runs_that_all_failed_are_reported_with_their_reasons(tmp_path):
+    failed = [replace(r, status="failed", members=[], error="OSError: the disk is full") for r in runs("vae")]
+    found = Elements(html(read([stored(tmp_path / "r", failed)])))
+    assert "2 runs (2 failed) with 0 searches" in found.text and found.text.count("the disk is full") >= 2
+
+
+def test_spaces_that_were_measured_are_in_the_page_and_damaged_files_are_left_out(tmp_path):
+    folder = stored(tmp_path / "r", runs("vae", seeds=(0,)))
+    shutil.copytree(REFERENCE / "metrics", folder / "metrics")
+    first, *_ = sorted(folder.glob("metrics/*-vae-*.json"))
+    damaged = json.loads(first.read_text())
+    for i, harm in enumerate(({"nelbo": "<script>"}, {"activity": []}, {"activity": "x"})):
+        damaged["metrics"] |= harm
+        damaged["model"]["name"] = "damaged"
+        (folder / "metrics" / f"damaged{i}.json").write_text(json.dumps(damaged))
+        shutil.copy(first.with_suffix(".safetensors"), folder / "metrics" / f"damaged{i}.safetensors")
+    spaces = kept(folder)
+    assert {m.model.name for m in spaces} >= {"vae", "nevae_se"} and "damaged" not in {m.model.name for m in spaces}
+    assert next(m for m in spaces if m.model.name == "vae").metrics.nll is not None  # of the greater effort
+    text = Elements(html(read([folder]))).text
+    assert "Latent spaces, measured" in text and "91.206" in text  # as in the README
 
 
 def test_report_replaces_a_report_and_no_other_file(tmp_path):

@@ -62,7 +62,8 @@ def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -
                 lost.append(str(error))
                 continue
             if "targets" in tensors and not strips:
-                strips.append(_strip("target", "", tensors["targets"][:SHOWN], f"{SHOWN} targets"))
+                images = tensors["targets"][:SHOWN]
+                strips.append(_strip("target", "", images, f"{len(images)} targets"))
             strips += _of_run(r, tensors)
         if strips:
             caption = f"What searches ended with, by model and start, of the first {SHOWN} instances; their mean loss."
