@@ -108,7 +108,7 @@ def heading(size: Size, count: int, *names: object) -> str:
 
 def legend(figure: Figure, axes: list[Any], size: Size, more: dict[str, Any] | None = None) -> None:
     """Under the panels, once, what stands in any of them; `more`: handles by label."""
-    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    named = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
     named |= more or {}
     if not named:
         return

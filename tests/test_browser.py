@@ -29,8 +29,8 @@ def browser():
 def page(tmp_path_factory):
     """A report whose names mean harm, and in which one search has no finite loss."""
     folder = tmp_path_factory.mktemp("browser")
-    lost = searched({"random": [[9.0, math.nan]] * 8}, model=Model("lost", "omniglot"))
-    high = searched({"random": [[900.0, 100.0 + t] for t in range(8)]}, model=Model("high", "omniglot"))
+    lost = searched({"random": [[9.0, 9.0, math.nan]] * 8}, model=Model("lost", "omniglot"))
+    high = searched({"random": [[900.0, 500.0, 100.0 + t] for t in range(8)]}, model=Model("high", "omniglot"))
     records = [*runs("vae", "nevae_se", *HOSTILE), *runs("vae", seeds=(0,), searcher=HOSTILE[1]), lost, high]
     path = folder / "report.html"
     path.write_text(html(read([stored(folder / "r", records)])), encoding="utf-8")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from made import measures, searched
+from PIL import Image
 
 from lso_bench.commands.reading import read
 from lso_bench.commands.report import report
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.evaluation import kept
 from lso_bench.record import Record
-from lso_bench.report import answer, whole
+from lso_bench.report import answer, images, whole
 from lso_bench.report.html import html
 from lso_bench.report.sections import sections
 from lso_bench.store import Store
@@ -156,6 +157,15 @@ def test_spaces_that_were_measured_are_in_the_page_and_damaged_files_are_left_ou
     assert next(m for m in spaces if m.model.name == "vae").metrics.nll is not None  # of the greater effort
     text = Elements(html(read([folder]))).text
     assert "Latent spaces, measured" in text and "91.206" in text  # as in the README
+
+
+def test_walks_that_were_drawn_are_in_the_page_and_what_is_no_picture_is_named(tmp_path):
+    (tmp_path / "traversals").mkdir()
+    Image.new("L", (60, 40)).save(tmp_path / "traversals" / "glyphs-vae-all.png")
+    (tmp_path / "traversals" / "torn-all.png").write_bytes(b"\x89PNG torn")
+    (walk,), left = images.walks([tmp_path])
+    assert (walk.label, walk.width, walk.height) == ("glyphs-vae-all", 30, 20)
+    assert walk.src.startswith("data:image/png;base64,") and left == ["torn-all.png is no picture"]
 
 
 def test_report_replaces_a_report_and_no_other_file(tmp_path):

@@ -82,12 +82,14 @@ def _soonest(section: Section, how: str) -> str:
         return ""
     start = met.start.iloc[0]
     ordered = met[met.start == start].sort_values("median", kind="stable").to_dict("records")
-    said = [f"{short(r['model'])} {_steps(r['median'])}{_within(r, _steps)}" for r in ordered[:6]]
+    said = [f"{short(r['model'])} {_median_steps(r)}" for r in ordered[:6]]
     return f" Median steps to threshold {met.threshold.iloc[0]:g} from {short(start)} starts: {', '.join(said)}."
 
 
-def _steps(value: float) -> str:
-    return "not met by most" if math.isinf(value) else f"{value:,.0f}"
+def _median_steps(row: Mapping[str, Any]) -> str:
+    if math.isinf(row["median"]):
+        return "not met by most"
+    return f"{row['median']:,.0f}{_within(row, lambda v: 'more' if math.isinf(v) else f'{v:,.0f}')}"
 
 
 def _within(row: Mapping[str, Any], form: Callable[[float], str], what: str = "") -> str:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lso_bench.evaluation import Measured
 from lso_bench.figures.activity import activity
 from lso_bench.record import Record
 from lso_bench.report import answer, images, measured, whole
-from lso_bench.report.cells import Table, short
+from lso_bench.report.cells import Table, names, short
 from lso_bench.report.gallery import bars, drawn
 from lso_bench.report.sections import Section, sections
 from lso_bench.report.vector import svg
@@ -45,7 +45,7 @@ class Results:
     comparison: Comparison  # of these records, with curves
     spaces: Sequence[Measured] = ()
     skipped: Sequence[str] = ()  # what could not be read, a line each
-    more: Sequence[Drawn] = field(default=())  # figures of all sections together
+    more: Sequence[Drawn] = ()  # figures of all sections together
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,17 @@ def html(results: Results) -> str:
     """The page. Names of models, tasks and so on come from files that anybody may have written: they are text here,
     never markup (jinja2 escapes), and a policy in the page forbids every script but its own, and the network.
     """
-    names = {r.spec.model.name for r in results.records} | {m.model.name for m in results.spaces}
-    colours = {c: on_dark(c) for c in sorted({colour_of(n).lower() for n in names})}
+    models = {r.spec.model.name for r in results.records} | {m.model.name for m in results.spaces}
+    colours = {c: on_dark(c) for c in sorted({colour_of(n).lower() for n in models})}
     with drawing(SIZE):
         of = [_chapter(s, i, results.records, colours) for i, s in enumerate(sections(results.comparison), 1)]
         more = [_shown(d, f"more{i}", colours) for i, d in enumerate(results.more)]
-        active = (
-            [_shown(activity(bars(results.spaces), "Activity", SIZE), "activity", colours)] if results.spaces else []
-        )
+        spaces = [activity(bars(results.spaces), "Activity", SIZE)] if results.spaces else []
+        active = [_shown(d, "activity", colours) for d in spaces]
     sheets, unread = images.reconstructions(results.records, results.files)
     walks, left = images.walks(results.folders)
     return _page(
-        title=f"Latent space optimization: {', '.join(dict.fromkeys(_task(r) for r in results.records))}",
+        title=f"Latent space optimization: {names(r.spec.task.partition(':')[0] for r in results.records)}",
         summary=answer.summary(results.comparison, results.records),
         colours=colours,
         chapters=of,
@@ -115,7 +114,8 @@ def html(results: Results) -> str:
 
 def is_report(path: Path) -> bool:
     """Whether that file was made here."""
-    return GENERATOR.encode() in path.read_bytes()[:2000]
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(2000)
 
 
 def _chapter(section: Section, place: int, records: Sequence[Record], colours: dict[str, str]) -> Chapter:
@@ -133,10 +133,6 @@ def _chapter(section: Section, place: int, records: Sequence[Record], colours: d
 def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:
     alt = plain(" ".join(filter(None, (figure.caption, figure.seen))))
     return Shown(Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt)  # escaped by matplotlib
-
-
-def _task(record: Record) -> str:
-    return short(record.spec.task.partition(":")[0])
 
 
 def _page(**values: Any) -> str:

@@ -41,7 +41,7 @@ def _ids(text: str, name: str) -> str:
 
 
 def _small(text: str) -> str:
-    """Coordinates to a tenth of a point; fonts are the page's; no size of its own."""
+    """Coordinates to a tenth of a point, shares to a hundredth; fonts are the page's; no size of its own."""
     head, rest = text.split(">", 1)
     box = re.search(r'viewBox="[^"]+"', head)
     assert box is not None
@@ -50,7 +50,7 @@ def _small(text: str) -> str:
 
 
 def _tag(text: str) -> str:
-    rounded = NUMBER.sub(lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), text)
+    rounded = NUMBER.sub(lambda m: f"{float(m[0]):.{1 if abs(float(m[0])) > 1 else 2}f}".removesuffix(".0"), text)
     return re.sub(r"(font: [\d.]+px) [^;\"]+", r"\1 system-ui, sans-serif", rounded)
 
 
