@@ -1,7 +1,7 @@
-"""The colour of a model, the same in every picture.
+"""The colour and the marker of a model, by its name alone: the same in every picture, table and folder.
 
 Families have the colours of Okabe & Ito 2008 and of Tol's muted scheme, made for colour-blind eyes; the members of a
-family (beta, c, settings) differ in lightness.
+family (beta, c, settings) differ in lightness, and all in their markers, for who sees no colours or too many of them.
 """
 
 import hashlib
@@ -23,7 +23,10 @@ FAMILIES = {
     "rae": "#999933",  # olive
 }
 OTHERS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of the user's own
+MARKERS = "os^Dv<>Pp*Xh"
 PALEST = 0.6  # of the way to white
+DARK = "#15181c"  # the page at night
+APART = 4.0  # contrast of a line with the page at night, at least; WCAG 2.1 wants 3
 SCALES = {"beta_vae": (0.4, 0.9), "nevae_lp": (-5.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 3.0, 5.0)}
 
 
@@ -35,6 +38,37 @@ def colour_of(model: str) -> str:
     if settings:
         return _towards_white(base, 0.3 + _hash(settings) % 4 / 10)
     return base if number is None else _towards_white(base, PALEST * _place(SCALES[family], number))
+
+
+def marker_of(model: str) -> str:
+    """Of matplotlib's; by the name alone. Members of a family have different ones."""
+    family, number = _split(model.partition(":")[0])
+    if number is not None:
+        return MARKERS[round(11 * _place(SCALES[family], number))]
+    known = [*FAMILIES]
+    at = known.index(family) if model in known else _hash(model)
+    return MARKERS[at % len(MARKERS)]
+
+
+def on_dark(colour: str) -> str:
+    """The same hue, as light as it takes to be seen on a dark page."""
+    for share in np.linspace(0, 1, 21).tolist():
+        if contrast(lighter := _towards_white(colour, share), DARK) >= APART:
+            return lighter
+    return "#ffffff"
+
+
+def contrast(a: str, b: str) -> float:
+    """From 1 (the same) to 21 (black on white). Source: WCAG 2.1, "contrast ratio"."""
+    low, high = sorted((_luminance(a), _luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of sRGB, from 0 to 1. Source: WCAG 2.1."""
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def _place(scale: tuple[float, ...], number: float) -> float:

@@ -68,6 +68,36 @@ def measured(
     return found
 
 
+def kept(results: Path) -> list[Measured]:
+    """What was measured of each latent space in a results folder, by model; of several efforts the greatest."""
+    found: dict[tuple[Model, str], Measured] = {}
+    for path in sorted(results.glob("metrics/*.json")):
+        one = _read(path)
+        if one is not None and _sound(one):
+            of = one.model, one.what["checkpoint"]
+            if of not in found or _size(one) > _size(found[of]):
+                found[of] = one
+    return [*found.values()]
+
+
+def _size(measured: Measured) -> tuple[int, int]:
+    return measured.effort.images, measured.effort.codes
+
+
+def _sound(measured: Measured) -> bool:
+    """Whether names are texts and figures numbers; anybody may have written the file."""
+    m, effort = measured.metrics, measured.what.get("effort")
+    figures = [v for k, v in asdict(m).items() if k not in ("activity", "kl_each", "se")]
+    numbers = [*m.activity, *(v for v in figures if v is not None)] if isinstance(m.activity, list) else [None]
+    texts = (measured.model.name, measured.model.data, measured.model.arch, measured.what.get("checkpoint"))
+    sizes = effort.values() if isinstance(effort, dict) and effort.keys() == asdict(Effort()).keys() else [None]
+    return (
+        all(isinstance(t, str) for t in texts)
+        and all(isinstance(n, int | float) for n in (*numbers, *sizes, measured.model.latent))
+        and len(m.activity) > 0
+    )
+
+
 def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, effort: Effort, seed: int) -> Measured:
     test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
     deterministic = zoo.objective(model.name).deterministic
@@ -96,11 +126,11 @@ def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, ef
     return now
 
 
-def _read(path: Path, what: dict[str, Any]) -> Measured | None:
-    """What stands there; None where nothing does that can be used."""
+def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:
+    """What stands there, if it is of `what`; None where nothing does that can be used."""
     try:
         raw = json.loads(path.read_text())
-        if raw["what"] != what:
+        if what is not None and raw["what"] != what:
             return None
         each, _ = checkpoint.read(path.with_suffix(".safetensors"))
         return Measured(**{**raw, "model": Model(**raw["model"]), "metrics": Metrics(**raw["metrics"]), "each": each})

@@ -11,7 +11,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from lso_bench.canvas import SIZES, drawing
+from lso_bench.canvas import save as save_drawn
 from lso_bench.colours import colour_of
+from lso_bench.figures.activity import Bars
+from lso_bench.figures.activity import activity as drawn_activity
 from lso_bench.record import Record
 from lso_bench.text import printable
 from vae.durable import write_whole
@@ -63,48 +67,10 @@ def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, f
     return save(figure, path)
 
 
-def curves(path: Path, records: Sequence[Record], traces: Sequence[pd.DataFrame]) -> Path:
-    """Loss over steps: median over the instances and the band between the quartiles."""
-    figure, axis = plt.subplots(figsize=(6, 4))
-    for r, trace in zip(records, traces, strict=True):
-        for style, start in zip(("-", "--", ":", "-."), r.spec.starts, strict=False):
-            own = trace[(trace.start == start) & (trace.step > 0)].groupby("step").loss
-            low, median, high = (own.quantile(q) for q in (0.25, 0.5, 0.75))  # none where all ended at once
-            colour = colour_of(r.spec.model.name)
-            axis.plot(median.index, median, style, color=colour, label=f"{r.spec.model.name}, from {start}")
-            axis.fill_between(median.index, low, high, color=colour, alpha=0.1, linewidth=0)
-    task, n = records[0].spec.task.partition(":")[0], len({m.instance for m in records[0].members})
-    axis.set(xlabel="step", ylabel="loss (minus the score)", xscale="log")
-    axis.set_title(f"{task}: median and quartiles of {n} instances", fontsize=10)
-    axis.legend(fontsize=8)
-    return save(figure, path)
-
-
-def activity(path: Path, models: Sequence[tuple[str, Sequence[float]]]) -> Path:
-    """Variance of the posterior mean over the test images, a bar a dimension, most active first, a panel a model; in
-    the last panel how many dimensions are above each threshold.
-    """
-    columns = 1 if len(models) < 5 else 4
-    rows = -(-(len(models) + 1) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(6 if columns == 1 else 13, 1.7 * rows + 0.4), squeeze=False)
-    for axis, (name, values) in zip(axes.flat, models, strict=False):
-        ordered = np.sort(np.asarray(values))[::-1]
-        axis.bar(range(1, len(ordered) + 1), ordered, color=colour_of(name))
-        axis.axhline(0.01, color="grey", linewidth=0.8, linestyle="--")
-        axis.set(ylabel="activity", yscale="log", ylim=(1e-4, 2))
-        axis.set_title(f"{name}: {(ordered > 0.01).sum()} of {len(ordered)} above 0.01 (dashed)", fontsize=8)
-    axes.flat[len(models) - 1].set_xlabel("latent dimension, by activity", fontsize=8)
-    last = axes.flat[len(models)]
-    for i, (name, values) in enumerate(models):
-        limits = np.geomspace(1e-4, 2, 200)
-        style = ("-", "--", ":")[i // 8 % 3]
-        count = (np.asarray(values)[None] > limits[:, None]).sum(1)
-        last.step(limits, count, style, color=colour_of(name), label=name)
-    last.set(xscale="log", xlabel="threshold of activity", ylabel="dimensions above")
-    last.legend(fontsize=5, ncols=1 + len(models) // 8)
-    for axis in axes.flat[len(models) + 1 :]:
-        axis.axis("off")
-    return save(figure, path)
+def activity(path: Path, models: Bars) -> Path:
+    """How active each latent dimension of each model is."""
+    with drawing(SIZES["screen"]):
+        return save_drawn(drawn_activity(models, "", SIZES["screen"]), path, headed=True)
 
 
 def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor]) -> Path:

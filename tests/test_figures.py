@@ -1,15 +1,22 @@
 """Figures of a comparison, and the colours of models."""
 
+import re
+from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 import pytest
-from made import measures, searched
+from made import Disk, measures, searched
 from PIL import Image
 
-from lso_bench.colours import FAMILIES, colour_of
+from lso_bench.canvas import SIZES, drawing, label, save
+from lso_bench.colours import DARK, FAMILIES, colour_of, contrast, marker_of, on_dark
+from lso_bench.descent import medians, with_curves
 from lso_bench.figures import FIGURES
-from lso_bench.report.gallery import figures
-from vae.zoo import TABLE_1, Model
+from lso_bench.report.gallery import figures, plots
+from lso_bench.report.sections import sections
+from lso_bench.report.vector import svg
+from vae.zoo import NAMES, TABLE_1, Model
 
 
 def test_every_model_of_table_1_has_a_colour_of_its_own():
@@ -29,6 +36,31 @@ def test_colours_of_the_paper_s_four_models_differ_in_grey_too():
     assert all(abs(a - b) > 8 for a, b in combinations(shades, 2))
 
 
+def test_models_of_one_colour_scheme_differ_in_their_markers_where_lightness_alone_would_tell():
+    for family in ("beta_vae", "nevae_lp"):
+        members = [m for m in TABLE_1 if m.startswith(f"{family}_")]
+        assert len({marker_of(m) for m in members}) == len(members)
+
+
+def test_every_colour_is_seen_on_a_dark_page():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert all(contrast(on_dark(colour_of(m)), DARK) >= 3 for m in (*NAMES, "mine", "vae:anneal=false"))
+    assert on_dark("#e69f00") == "#e69f00"  # what is light enough stays
+
+
+def test_interval_of_a_curve_is_exact_for_few_targets_and_none_for_fewer():
+    losses = np.arange(6.0)[:, None]
+    assert medians(losses)[:, 0].tolist() == [2.5, 0.0, 5.0]  # the whole range covers 1 - 2 / 2^6 = 97 %
+    assert np.isnan(medians(losses[:5])[1:]).all()
+
+
+def test_search_that_has_ended_keeps_its_last_loss_in_the_curve():
+    record = searched({"random": [[9.0, 1.0], [9.0, 8.0, 7.0, 6.0]]})
+    found = with_curves(measures(record), [record], lambda _: Disk(record)).measures
+    rows = found[found.measure == "curve"].set_index("within").estimate
+    assert rows[1] == (1 + 8) / 2 and rows[3] == (1 + 6) / 2
+
+
 @pytest.fixture
 def two_models():
     def of(model, init):
@@ -42,7 +74,7 @@ def test_figures_are_drawn_and_do_not_overwrite_those_of_other_models(two_models
     both, alone = measures(*two_models), measures(*two_models[:2])
     files = [*figures(both, tmp_path), *figures(alone, tmp_path)]
     kinds = {f.name.partition("-")[0] for f in files}
-    assert kinds == set(FIGURES) - {"distance"}  # no threshold was met
+    assert kinds == set(FIGURES) - {"distance", "curves"}  # no threshold was met, no trace read
     assert len(set(files)) == len(files) == 6
     for f in files:
         with Image.open(f) as image:
@@ -53,3 +85,58 @@ def test_distance_is_drawn_where_thresholds_were_met(two_models, tmp_path):
     for r in two_models:
         r.tensors["z_met"][:, 0] = r.tensors["z"]
     assert any(f.name.startswith("distance") for f in figures(measures(*two_models), tmp_path))
+
+
+def curves_of(records, size="screen"):
+    by_key = {r.spec.key: r for r in records}
+    found = with_curves(measures(*records), records, lambda s: Disk(by_key[s.key]))
+    (section,) = sections(found)
+    return FIGURES["curves"](section.rows, section.title, SIZES[size])
+
+
+def test_svg_of_a_page_is_the_same_each_time_and_shares_no_id_with_another(two_models):
+    colours = [colour_of(m).lower() for m in ("vae", "nevae_se")]
+    with drawing(SIZES["screen"]):
+        first, second, other = (svg(curves_of(two_models).figure, name, colours) for name in ("a", "a", "b"))
+    assert first == second
+    ids = [{*re.findall(r' id="([^"]+)"', text)} for text in (first, other)]
+    assert ids[0] and not ids[0] & ids[1]
+    for text, own in zip((first, other), ids, strict=True):
+        assert {*re.findall(r'(?:href="|url\()#([^")]+)', text)} == own
+
+
+def test_svg_of_a_page_takes_its_colours_from_the_page_and_keeps_numbers_in_names(two_models):
+    named = [replace(r, spec=replace(r.spec, searcher="adam:lr=0.0312")) for r in two_models[:2]]
+    named += [replace(r, spec=replace(r.spec, searcher="adam:lr=0.1")) for r in two_models[2:]]
+    with drawing(SIZES["screen"]):
+        text = svg(curves_of(named).figure, "a", [colour_of(m).lower() for m in ("vae", "nevae_se")])
+    assert "var(--c0072b2)" in text and "#0072b2" not in text and "currentColor" in text
+    assert "lr=0.0312" in text and "<script" not in text and "http" not in text.replace("http://www.w3.org/", "")
+
+
+def test_no_name_is_a_formula_or_markup_in_a_figure():
+    names = ("$\\frac$", "a$b$c", "x" * 10_000, "\x00\x1b[31m\u202e", "<script>alert(1)</script>", "字")
+    ways = {"random": [[9.0, 5.0 + i] for i in range(3)]}
+    with drawing(SIZES["column"]):
+        text = svg(curves_of([searched(ways, model=Model(n, "omniglot")) for n in names], "column").figure, "a", [])
+    assert "<script" not in text and len(text) < 100_000 and not {"\x00", "\x1b", "\u202e"} & {*text}
+    for shown in ("$\\frac$", "a$b$c", "&lt;script&gt;", "字", label("x" * 10_000)):
+        assert shown in text
+
+
+def test_figure_for_a_paper_has_its_width_embeds_its_fonts_and_is_the_same_each_time(two_models, tmp_path):
+    (section,) = sections(measures(*two_models))
+    for path in (tmp_path / "a.pdf", tmp_path / "b.pdf"):
+        with drawing(SIZES["column"]):
+            save(FIGURES["spread"](section.rows, section.title, SIZES["column"]), path)
+    pdf = (tmp_path / "a.pdf").read_bytes()
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", pdf)
+    assert box and float(box[1]) == pytest.approx(3.3 * 72, abs=1)
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf  # TrueType, embedded
+    assert pdf == (tmp_path / "b.pdf").read_bytes()
+
+
+def test_every_plot_has_its_caption_beside_it(two_models, tmp_path):
+    *drawn, captions = plots(measures(*two_models), [], tmp_path, ["svg"], "page")
+    assert {p.suffix for p in drawn} == {".svg"}
+    assert all(p.stem in captions.read_text() for p in drawn) and "median and quartiles" in captions.read_text()

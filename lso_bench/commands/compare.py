@@ -9,7 +9,8 @@ import typer
 
 from lso_bench.commands.options import Json, names
 from lso_bench.commands.output import out, say
-from lso_bench.errors import UnusableError, UsageError, unknown
+from lso_bench.commands.reading import read
+from lso_bench.errors import UsageError, unknown
 
 FLAGGED = 3  # exit status of --strict where something is flagged
 HOLDS = 5  # exit status where a condition of --fail-if holds
@@ -44,50 +45,32 @@ def compare(
 ) -> None:
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
     form = _form(json=json, csv=csv, markdown=markdown, latex=latex)
-    if targets not in ("task", "model"):
-        raise unknown("targets", targets, ["task", "model"])
-    if cost not in (costs := ("steps", "evaluations", "seconds")):
-        raise unknown("cost", cost, list(costs))
-    from lso_bench.archive import open_results
+    _check("targets", targets, ["task", "model"])
+    _check("cost", cost, ["steps", "evaluations", "seconds"])
+    if figures and no_traces:
+        raise UsageError("--figures draws from the traces; leave --no-traces out.")
     from lso_bench.compare import compare as comparison_of
     from lso_bench.verdict import verdict
 
-    stores = [open_results(f) for f in folders]
-    records, home = _read(stores, folders)
-    chosen, split = _selected(records, where or [], by)
-    files = None if no_traces else lambda spec: home[spec.key]
+    runs = read(folders)
+    chosen, split = _selected(runs.records, where or [], by)
+    files = None if no_traces else runs.files
     found = comparison_of(chosen, files, "model" if targets == "model" else "task", split)
-    found.notes.extend(_unfinished(stores))
+    found.notes.extend(_unfinished(runs.stores))
     verdicts = [verdict(text, found) for text in fail_if or []]
     show(found, form, cost)
     if figures:
+        from lso_bench.descent import with_curves
         from lso_bench.report.gallery import figures as draw
 
-        for path in draw(found, figures):
+        for path in draw(with_curves(found, chosen, runs.files), figures):
             say(f"picture: {path}")
     for each in verdicts:
         say(str(each))
     if any(v.holds for v in verdicts):
         raise typer.Exit(HOLDS)
-    if strict and (found.notes or any(s.skipped for s in stores)):
+    if strict and (found.notes or runs.skipped):
         raise typer.Exit(FLAGGED)
-
-
-def _read(stores: Sequence, folders: Sequence[Path]) -> tuple[list, dict]:
-    """The records of all stores, each once, and by key the store where it lies; says what could not be read."""
-    from lso_bench import index
-    from lso_bench.report.table import LINE, plain
-
-    records, home = {}, {}
-    for store in stores:
-        for r in index.records(store):
-            if r.spec.key not in records:
-                records[r.spec.key], home[r.spec.key] = r, store
-        for line in store.skipped:
-            say(f"skipped: {plain(line, LINE)}")
-    if not records:
-        raise UnusableError(f"No runs in {', '.join(map(str, folders))}; `lso-bench run` makes some.")
-    return [*records.values()], home
 
 
 def _unfinished(stores: Sequence) -> list[str]:
@@ -106,6 +89,11 @@ def show(comparison, form: str, cost: str = "evaluations") -> None:
         print(export.as_json(comparison) if form == "json" else export.as_csv(comparison))
     else:
         print(tables.markdown(comparison, cost) if form == "markdown" else tables.latex(comparison, cost), end="")
+
+
+def _check(option: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise unknown(option, value, known)
 
 
 def _form(**asked: bool) -> str:

@@ -9,9 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lso_bench import figures as drawn
 from lso_bench import pictures as draw
+from lso_bench.canvas import SIZES, Drawn, Size, drawing, save
 from lso_bench.compare import Comparison
+from lso_bench.descent import with_curves
+from lso_bench.evaluation import Measured
+from lso_bench.figures import FIGURES
+from lso_bench.figures.activity import activity
 from lso_bench.record import Record
 from lso_bench.report.sections import Section, sections
 from lso_bench.store import Store
@@ -21,8 +25,7 @@ from vae import checkpoint
 def pictures(
     store: Store, records: Sequence[Record], checkpoints: dict[str, Path], comparison: Comparison
 ) -> list[Path]:
-    """Reconstructions, loss curves and activity for each task and searcher, what was found, and figures of all; where
-    they are.
+    """Reconstructions and activity for each task and searcher, what was found, and figures of all; where they are.
 
     Of several seeds the first is drawn. `checkpoints`: the weights of each run, by key; `comparison`: of these records.
     """
@@ -36,12 +39,10 @@ def pictures(
         tensors = [store.tensors(r.spec) for r in runs]
         if "targets" in tensors[0]:
             written.append(draw.reconstructions(store.folder / "pictures" / f"images-{file}", runs, tensors))
-        traces = [store.trace(r.spec) for r in runs]
-        if all((t.step > 0).any() for t in traces):  # one evaluation is no curve
-            written.append(draw.curves(store.folder / "pictures" / f"curves-{file}", runs, traces))
         if bars := _activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file}", bars))
-    return [*written, *_found(store, usable), *figures(comparison, store.folder / "pictures")]
+    all_of_them = with_curves(comparison, records, lambda _: store)
+    return [*written, *_found(store, usable), *figures(all_of_them, store.folder / "pictures")]
 
 
 def _found(store: Store, records: Sequence[Record]) -> Iterator[Path]:
@@ -92,19 +93,48 @@ def _short(text: str) -> str:
 
 def figures(comparison: Comparison, folder: Path) -> list[Path]:
     """What a comparison says of convergence and of the starts, a set for each of its sections; where they are."""
-    written = []
-    for section in sections(comparison):
-        for name, figure in drawn.FIGURES.items():
-            path = folder / f"{name}-{_file(section)}"
-            if figure(path, section.title, section.rows):
-                written.append(path)
-    return written
+    with drawing(SIZES["screen"]):
+        each = [(s, d) for s in sections(comparison) for d in drawn(s, SIZES["screen"])]
+        return [save(d, folder / f"{named(s, d)}.png", headed=True) for s, d in each]
 
 
-def _file(section: Section) -> str:
-    """No two sets of models and searchers share a file."""
+def drawn(section: Section, size: Size) -> Iterator[Drawn]:
+    """Every figure that a section gives, within `drawing`."""
+    for figure in FIGURES.values():
+        if found := figure(section.rows, section.title, size):
+            yield found
+
+
+def plots(
+    comparison: Comparison, spaces: Sequence[Measured], folder: Path, formats: Sequence[str], width: str
+) -> Iterator[Path]:
+    """The same figures for a paper, each in every format, and their captions; where they are.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    captions, size = [], SIZES[width]
+    with drawing(size):
+        each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, size)]
+        if spaces:
+            each.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
+        for name, d in each:
+            captions.append(f"{name}\n{d.title}. {d.caption}\n{d.seen}\n")
+            yield from (save(d, folder / f"{name}.{f}") for f in formats)
+    (folder / "captions.txt").write_text("\n".join(captions), encoding="utf-8", errors="replace")
+    yield folder / "captions.txt"
+
+
+def bars(spaces: Sequence[Measured]) -> list[tuple[str, list[float]]]:
+    """Each model's activity."""
+    return [(m.model.name, m.metrics.activity) for m in spaces]
+
+
+def named(section: Section, figure: Drawn) -> str:
+    """A file without its ending; no two sets of models and searchers share one."""
     what = [section.title, *map(" ".join, section.lines()), *section.how.values()]
-    return f"{_plain(_short(section.named['task'])[-60:])}-{hashlib.sha256(repr(what).encode()).hexdigest()[:6]}.png"
+    task = _plain(_short(section.named["task"])[-60:])
+    return f"{figure.name}-{task}-{hashlib.sha256(repr(what).encode()).hexdigest()[:6]}"
 
 
 def _of(record: Record) -> tuple[str, str]:

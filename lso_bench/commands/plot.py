@@ -1,0 +1,34 @@
+"""The command `plot`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.commands.options import names
+from lso_bench.commands.output import say
+from lso_bench.commands.reading import drawn
+from lso_bench.errors import UnusableError, unknown
+
+
+def plot(
+    folders: Annotated[list[Path], typer.Argument(help="Results folders, or archives of them.")],
+    to: Annotated[Path, typer.Option(help="Folder to draw into.")] = Path("figures"),
+    format: Annotated[str, typer.Option(help="png, svg, pdf; several with commas.")] = "pdf",
+    width: Annotated[str, typer.Option(help="column (3.3 inches), or page (6.9 inches).")] = "column",
+) -> None:
+    """Draw the figures of a report for a paper, without titles; their captions are written beside them."""
+    formats, widths, known = names("format", format), ("column", "page"), ("png", "svg", "pdf")
+    for f in formats:
+        if f not in known:
+            raise unknown("format", f, [*known])
+    if width not in widths:
+        raise unknown("width", width, [*widths])
+    from lso_bench.report.gallery import plots
+
+    results = drawn(folders)
+    try:
+        for path in plots(results.comparison, results.spaces, to, formats, width):
+            say(f"written: {path}")
+    except OSError as error:
+        raise UnusableError(f"Cannot write to {to}: {error.strerror or error}; give another --to.") from error

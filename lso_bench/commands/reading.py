@@ -1,0 +1,73 @@
+"""Results folders, and archives of them, as commands read them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lso_bench.commands.output import say
+from lso_bench.errors import UnusableError
+
+if TYPE_CHECKING:
+    from lso_bench.record import Record
+    from lso_bench.report.html import Results
+    from lso_bench.spec import Spec
+    from lso_bench.store import Store
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of several places, each once."""
+
+    stores: "Sequence[Store]"
+    records: "list[Record]"
+    home: "dict[str, Store]"  # where a run's files lie, by its key
+
+    @property
+    def skipped(self) -> list[str]:
+        """What could not be read, a line each."""
+        return [line for s in self.stores for line in s.skipped]
+
+    def files(self, spec: "Spec") -> "Store":
+        """Where a run's files lie."""
+        return self.home[spec.key]
+
+
+def read(paths: Sequence[Path]) -> Runs:
+    """The runs there; says what could not be read.
+
+    Raises:
+        UnusableError: no results folder or archive, or one without runs.
+    """
+    from lso_bench import index
+    from lso_bench.archive import open_results
+
+    records, home = {}, {}
+    stores = [open_results(p) for p in paths]
+    for store in stores:
+        for r in index.records(store):
+            if r.spec.key not in records:
+                records[r.spec.key], home[r.spec.key] = r, store
+    runs = Runs(stores, [*records.values()], home)
+    for line in runs.skipped:
+        say(f"skipped: {line}")
+    if not records:
+        raise UnusableError(f"No runs in {', '.join(map(str, paths))}; `lso-bench run` makes some.")
+    return runs
+
+
+def drawn(paths: Sequence[Path]) -> "Results":
+    """What a report is made of.
+
+    Raises:
+        UnusableError: as `read`.
+    """
+    from lso_bench.compare import compare
+    from lso_bench.descent import with_curves
+    from lso_bench.evaluation import kept
+    from lso_bench.report.html import Results
+
+    runs = read(paths)
+    found = with_curves(compare(runs.records, runs.files), runs.records, runs.files)
+    spaces = [m for s in runs.stores for m in kept(s.folder)]
+    return Results([s.folder for s in runs.stores], runs.records, runs.files, found, spaces, runs.skipped)

@@ -1,0 +1,20 @@
+"""Figures of a comparison, each from one section's long table of measures (with `how` for the searcher)."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from lso_bench.canvas import Drawn, Size
+from lso_bench.figures.convergence import curves, ecdf
+from lso_bench.figures.starts import distance, spread
+from lso_bench.figures.variance import variance
+
+Figure = Callable[[pd.DataFrame, str, Size], Drawn | None]
+
+FIGURES: dict[str, Figure] = {  # None where there is nothing of the kind in the table
+    "curves": curves,
+    "ecdf": ecdf,
+    "distance": distance,
+    "spread": spread,
+    "variance": variance,
+}

@@ -1,0 +1,83 @@
+"""How much depends on the start, drawn: distance of the codes over thresholds, and the spread of the final loss."""
+
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from lso_bench.canvas import Drawn, Size, heading, label, legend, panels
+from lso_bench.colours import colour_of, marker_of
+from lso_bench.figures.words import briefly, counted
+
+SMALLEST = 1e-9  # squared distance; two codes that are the same are drawn there
+
+
+def distance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+    """Squared distance of the codes of two starts against the stopping threshold: a line a model, a panel a searcher
+    and kind of pair. None where no threshold was met.
+    """
+    met = cast(pd.DataFrame, rows[(rows.measure == "distance") & (rows["median"].notna() | rows.threshold.isna())])
+    groups = [(k, g) for k, g in met.groupby(["how", "start"], sort=False) if g.threshold.notna().any()]
+    if not groups:
+        return None
+    limits = [*sorted(met.threshold.dropna().unique(), reverse=True)]
+    figure, axes = panels(size, len(groups))
+    for axis, (key, own) in zip(axes, groups, strict=True):
+        how, kind = cast(tuple[str, str], key)
+        for model, line in own.groupby("model", sort=False):
+            _distances(axis, str(model), line, limits)
+        axis.set(yscale="log", title=heading(size, len(groups), how, kind), xlabel="stopping threshold")
+        axis.set_xticks(range(len(limits) + 1), [*(f"{t:g}" for t in limits), "end"])
+        axis.tick_params(axis="x", rotation=30)
+    axes[0].set_ylabel("squared distance of the codes")
+    legend(figure, axes, size)
+    ends = cast(pd.DataFrame, met[met.threshold.isna()])
+    caption = (
+        f"Squared distance of the codes that two starts of an instance lead to, over the stopping threshold: median "
+        f"and quartiles of the pairs that met it; end: of all {counted(ends.n)} pairs."
+    )
+    return Drawn("distance", figure, title, caption, briefly("Medians at the end", ends, "median", "start"))
+
+
+def _distances(axis: Any, model: str, line: pd.DataFrame, limits: list[float]) -> None:
+    """Broken where no pair met a threshold; the end, which is of all pairs, stands apart."""
+    by = line.set_index("threshold")[["q25", "median", "q75"]].clip(lower=SMALLEST)
+    low, middle, high = by.reindex(limits).to_numpy().T
+    colour, marker, x = colour_of(model), marker_of(model), np.arange(len(limits))
+    axis.plot(x, middle, "-", marker=marker, color=colour, label=label(model))
+    axis.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
+    ends = line.loc[line.threshold.isna(), ["q25", "median", "q75"]].clip(lower=SMALLEST).to_numpy()
+    for q25, median, q75 in ends:
+        reach = [[median - q25], [q75 - median]]
+        axis.errorbar(len(limits), median, reach, fmt=marker, capsize=2, color=colour, elinewidth=0.8)
+
+
+def spread(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+    """Standard deviation of the final loss over the starts of an instance: median and quartiles over instances."""
+    own = cast(pd.DataFrame, rows[(rows.measure == "spread") & rows["median"].notna()])
+    own = own.drop_duplicates(["model", "how"])
+    if own.empty:
+        return None
+    ways, models = [*own.how.unique()], [*own.model.unique()]
+    figure, (axis,) = panels(size, 1, height=0.7 + 0.16 * len(own) + 0.1 * len(ways))
+    for i, model in enumerate(models):
+        mine = cast(pd.DataFrame, own[own.model == model])
+        y = np.array([ways.index(h) for h in mine.how]) + beside(i, len(models))
+        middle, low, high = (mine[c].clip(lower=SMALLEST).to_numpy() for c in ("median", "q25", "q75"))
+        marks: dict[str, Any] = {"fmt": marker_of(model), "capsize": 2, "color": colour_of(model), "elinewidth": 0.8}
+        axis.errorbar(middle, y, xerr=[middle - low, high - middle], label=label(model), **marks)
+    axis.set(xscale="log", xlabel="standard deviation of the final loss over starts", ylim=(len(ways) - 0.5, -0.5))
+    axis.set_yticks(range(len(ways)), [label(w) for w in ways])
+    axis.grid(axis="x")
+    legend(figure, [axis], size)
+    starts = ", ".join(dict.fromkeys(own.start))
+    caption = (
+        f"Standard deviation of the final loss over the starts of an instance ({starts}): median and quartiles over "
+        f"{counted(own.n)} instances and trained models."
+    )
+    return Drawn("spread", figure, title, caption, briefly("Medians", own, "median"))
+
+
+def beside(i: int, n: int) -> float:
+    """Where the i-th of n stands in a row of width 1."""
+    return (i - (n - 1) / 2) * 0.7 / n

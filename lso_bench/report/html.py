@@ -1,0 +1,148 @@
+"""A report: one HTML page that needs no other file and no network, and is the same for the same results."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lso_bench import __version__
+from lso_bench.canvas import SIZES, Drawn, drawing, plain
+from lso_bench.colours import colour_of, on_dark
+from lso_bench.compare import Comparison
+from lso_bench.evaluation import Measured
+from lso_bench.figures.activity import activity
+from lso_bench.record import Record
+from lso_bench.report import answer, images, measured, whole
+from lso_bench.report.cells import Table, names, short
+from lso_bench.report.gallery import bars, drawn
+from lso_bench.report.sections import Section, sections
+from lso_bench.report.vector import svg
+from lso_bench.searches import Files
+from lso_bench.spec import Spec
+
+GENERATOR = "lso-bench report"  # by which a report is known
+SIZE = SIZES["screen"]
+PARTS = {  # figures that stand over a table
+    "Final loss": ("curves",),
+    "Evaluations to a target loss": ("ecdf",),
+    "How much depends on the start": ("distance", "spread"),
+    "Where the variance comes from": ("variance",),
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a report is made of."""
+
+    folders: Sequence[Path]
+    records: Sequence[Record]
+    files: Callable[[Spec], Files]  # where a run has left them
+    comparison: Comparison  # of these records, with curves
+    spaces: Sequence[Measured] = ()
+    skipped: Sequence[str] = ()  # what could not be read, a line each
+    more: Sequence[Drawn] = ()  # figures of all sections together
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure in the page."""
+
+    svg: Markup
+    title: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table under its figures."""
+
+    id: str
+    title: str
+    figures: list[Shown]
+    table: Table
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A section of the comparison."""
+
+    id: str
+    title: str  # short
+    what: str  # in full
+    how: dict[str, str]
+    answers: list[answer.Line]
+    parts: list[Part]
+
+
+def html(results: Results) -> str:
+    """The page. Names of models, tasks and so on come from files that anybody may have written: they are text here,
+    never markup (jinja2 escapes), and a policy in the page forbids every script but its own, and the network.
+    """
+    models = {r.spec.model.name for r in results.records} | {m.model.name for m in results.spaces}
+    colours = {c: on_dark(c) for c in sorted({colour_of(n).lower() for n in models})}
+    with drawing(SIZE):
+        of = [_chapter(s, i, results.records, colours) for i, s in enumerate(sections(results.comparison), 1)]
+        more = [_shown(d, f"more{i}", colours) for i, d in enumerate(results.more)]
+        spaces = [activity(bars(results.spaces), "Activity", SIZE)] if results.spaces else []
+        active = [_shown(d, "activity", colours) for d in spaces]
+    sheets, unread = images.reconstructions(results.records, results.files)
+    walks, left = images.walks(results.folders)
+    return _page(
+        title=f"Latent space optimization: {names(r.spec.task.partition(':')[0] for r in results.records)}",
+        summary=answer.summary(results.comparison, results.records),
+        colours=colours,
+        chapters=of,
+        more=more,
+        bars=active,
+        spaces=whole.spaces(results.spaces) if results.spaces else None,
+        sheets=sheets,
+        walks=walks,
+        left=[*unread, *left],
+        lost=[*whole.lost(results.records), *results.skipped],
+        missing=whole.missing(results.records),
+        notes=results.comparison.notes,
+        environment=whole.environment(results.records),
+        again=[*whole.again(results.records)],
+    )
+
+
+def is_report(path: Path) -> bool:
+    """Whether that file was made here."""
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(2000)
+
+
+def _chapter(section: Section, place: int, records: Sequence[Record], colours: dict[str, str]) -> Chapter:
+    figures = {d.name: _shown(d, f"s{place}{d.name}", colours) for d in drawn(section, SIZE)}
+    tables = measured.tables(section)
+    parts = []
+    for n, table in enumerate(tables):
+        over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]
+        parts.append(Part(f"s{place}-{n}", table.title, over, table))
+    n = section.named
+    title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
+    return Chapter(f"s{place}", short(title), section.title, section.how, [*answer.lines(section, records)], parts)
+
+
+def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:
+    alt = plain(" ".join(filter(None, (figure.caption, figure.seen))))
+    return Shown(Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt)  # escaped by matplotlib
+
+
+def _page(**values: Any) -> str:
+    loader = PackageLoader("lso_bench.report", "template")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["plain"] = plain
+    environment.globals["colour"] = lambda model: f"--c{colour_of(model)[1:].lower()}"
+    script = loader.get_source(environment, "page.js")[0].strip()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    common = {"generator": GENERATOR, "version": __version__, "script": Markup(script), "script_sha256": digest}
+    return environment.get_template("page.html").render(**common, **values)

@@ -1,0 +1,24 @@
+// Sorts a table by the column whose heading is pressed: numbers as numbers, what is empty last.
+"use strict";
+function value(row, column) {
+  const cell = row.cells[column], order = cell.dataset.v;
+  if (order === undefined) return cell.textContent.trim() || null;
+  if (order === "inf" || order === "-inf") return order === "inf" ? Infinity : -Infinity;
+  return order === "nan" ? null : Number(order);
+}
+function compare(a, b, down) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  const order = typeof a === "number" ? (a > b) - (a < b) : a.localeCompare(b, "en", { numeric: true });
+  return down ? -order : order;
+}
+for (const button of document.querySelectorAll("th button")) {
+  button.addEventListener("click", () => {
+    const head = button.parentElement, body = head.closest("table").tBodies[0];
+    const down = head.getAttribute("aria-sort") === "ascending";
+    for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const rows = [...body.rows].map((row) => [value(row, head.cellIndex), row]);
+    rows.sort((a, b) => compare(a[0], b[0], down));
+    body.append(...rows.map((row) => row[1]));
+  });
+}

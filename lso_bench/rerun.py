@@ -1,0 +1,93 @@
+"""The command that makes a run again."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lso_bench.spec import Seeds, Spec
+from lso_bench.stopping import THRESHOLDS
+from lso_bench.study import Protocol
+
+
+def commands(specs: Sequence[Spec]) -> list[tuple[str, list[Spec]]]:
+    """Commands, each with the runs that it makes: those that differ in nothing but the seed share one."""
+    alike: dict[str, list[Spec]] = {}
+    for spec in specs:
+        same = replace(spec, seeds=Seeds(0, 0)).key if spec.seeds.init == spec.seeds.search else spec.key
+        alike.setdefault(same, []).append(spec)
+    return [(command(of[0], [s.seeds.init for s in of]), of) for of in alike.values()]
+
+
+def command(spec: Spec, seeds: Sequence[int] = ()) -> str:
+    """`lso-bench run ...`, for the shell; where no option says it, after a study file that it writes.
+
+    `seeds`: of several runs that differ in nothing else, instead of the spec's own.
+    """
+    chosen = ",".join(map(str, sorted(seeds or [spec.seeds.init])))
+    if _needs_file(spec):
+        return f"printf '%s\\n' {shlex.join(_study(spec, seeds))} > study.toml; lso-bench run study.toml"
+    m, p = spec.model, Protocol()
+    given = {
+        "model": m.name,
+        "task": spec.task,
+        "searcher": spec.searcher,
+        "starts": ",".join(spec.starts),
+        "region": spec.region,
+        "decoding": spec.decoding,
+        "seed": chosen,
+        "search-seed": spec.seeds.search if spec.seeds.search != spec.seeds.init else None,
+        "train-seed": m.seed or None,
+        "max-steps": spec.max_steps if spec.thresholds else None,
+        "budget": spec.budget,
+        "seconds": spec.seconds,
+        "patience": spec.patience,
+        "arch": m.arch if m.arch != "small" else None,
+        "latent": m.latent if m.latent != 32 else None,
+    }
+    options = [part for k, v in given.items() if v is not None for part in (f"--{k}", str(v))]
+    return shlex.join(["lso-bench", "run", *options, *["--joint"] * (spec.joint != p.joint)])
+
+
+def unrepeatable(spec: Spec) -> str:
+    """Why no command makes exactly this run; empty where one does."""
+    if spec.thresholds not in ((), THRESHOLDS):
+        return "its thresholds are not those of this version"
+    return "its task or searcher is a file, of which only the hash is known" if spec.source else ""
+
+
+def _needs_file(spec: Spec) -> bool:
+    """What the command line has no words for."""
+    named = (spec.model.name, spec.task, spec.searcher)
+    torn = [n for n in named if any(":" in part for part in n.split(",")[1:])]
+    return spec.check_every != Protocol().check_every or bool(torn)
+
+
+def _study(spec: Spec, seeds: Sequence[int]) -> list[str]:
+    """The lines of a study file."""
+    m = spec.model
+    values = {
+        "models": [m.name],
+        "tasks": [spec.task],
+        "searchers": [spec.searcher],
+        "seeds": sorted(seeds or [spec.seeds.init]),
+        "search_seeds": [spec.seeds.search] if spec.seeds.search != spec.seeds.init else None,
+        "train_seeds": [m.seed],
+        "regions": [spec.region],
+        "arch": m.arch,
+        "latent": m.latent,
+        "starts": [*spec.starts],
+        "decoding": spec.decoding,
+        "max_steps": spec.max_steps if spec.thresholds else None,
+        "budget": spec.budget,
+        "seconds": spec.seconds,
+        "patience": spec.patience,
+        "check_every": spec.check_every,
+        "joint": spec.joint,
+    }
+    return [f"{k} = {_toml(v)}" for k, v in values.items() if v is not None]
+
+
+def _toml(value: object) -> str:
+    """JSON's form, which TOML shares for texts, numbers, lists and true or false."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,113 @@
+"""The page of `lso-bench report` in a real browser: Chromium without a window, started once."""
+
+import math
+import shutil
+
+import pytest
+from made import searched
+from test_report import HOSTILE, runs, stored
+
+from lso_bench.commands.reading import read
+from lso_bench.report.html import html
+from vae.zoo import Model
+
+CHROMIUM = shutil.which("chromium")
+QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install '.[dev]')")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A report whose names mean harm, and in which one search has no finite loss."""
+    folder = tmp_path_factory.mktemp("browser")
+    lost = searched({"random": [[9.0, 9.0, math.nan]] * 8}, model=Model("lost", "omniglot"))
+    high = searched({"random": [[900.0, 500.0, 100.0 + t] for t in range(8)]}, model=Model("high", "omniglot"))
+    records = [*runs("vae", "nevae_se", *HOSTILE), *runs("vae", seeds=(0,), searcher=HOSTILE[1]), lost, high]
+    path = folder / "report.html"
+    path.write_text(html(read([stored(folder / "r", records)])), encoding="utf-8")
+    return path.as_uri()
+
+
+def opened(browser, address, width=1400, scheme="light"):
+    """The page, all that it asked for, and all that it complained of."""
+    view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    asked, said = [], []
+    view.on("request", lambda r: asked.append(r.url))
+    view.on("console", lambda m: said.append(m.text))
+    view.on("pageerror", lambda e: said.append(str(e)))
+    view.on("dialog", lambda d: (said.append(d.message), d.dismiss()))
+    view.goto(address)
+    return view, asked, said
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_opens_without_a_request_or_a_complaint_and_runs_no_name(browser, page, scheme):
+    view, asked, said = opened(browser, page, scheme=scheme)
+    view.wait_for_timeout(200)
+    assert [a for a in asked if not a.startswith("data:image/png")] == [page] and said == []
+    assert "<script>alert(1)</script>" in view.inner_text("main")
+    view.close()
+
+
+def test_table_sorts_numbers_as_numbers_and_back(browser, page):
+    view, _, _ = opened(browser, page)
+    table = view.locator("table").first
+    heads = table.locator("thead th").all_inner_texts()
+    at = heads.index("median")
+
+    def shown():
+        cells = table.locator(f"tbody tr td:nth-child({at + 1})").evaluate_all("all => all.map(c => c.dataset.v)")
+        return [math.inf if v in ("inf", "nan") else float(v) for v in cells]
+
+    before = shown()
+    table.locator(f"thead th:nth-child({at + 1}) button").click()
+    assert shown() == sorted(before) and shown() != sorted(before, key=str)
+    assert table.locator("th[aria-sort=ascending]").count() == 1
+    table.locator(f"thead th:nth-child({at + 1}) button").press("Enter")
+    finite = [v for v in shown() if math.isfinite(v)]
+    assert finite == sorted(finite, reverse=True)
+    view.close()
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_page_itself_does_not_scroll_sideways(browser, page, width):
+    view, _, _ = opened(browser, page, width=width)
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
+    view.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_by_day_and_by_night(browser, page, scheme):
+    view, _, _ = opened(browser, page, scheme=scheme)
+    body = view.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(body) > 0.5) == (scheme == "light")
+    for what in ("h1", "p.quiet", "td.n", "a", "figcaption", ".command code", "svg text"):
+        assert contrast(ink(view, what), body) >= 4.5, what
+    view.close()
+
+
+def ink(view, what):
+    """The colour of the first such element's text."""
+    kind = "fill" if what.startswith("svg") else "color"
+    return view.locator(what).first.evaluate(f"e => getComputedStyle(e).{kind}")
+
+
+def luminance(colour):
+    """Relative luminance of `rgb(r, g, b)`; WCAG 2.1."""
+    parts = [int(p) / 255 for p in colour.removeprefix("rgb(").rstrip(")").split(",")]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(a, b):
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)

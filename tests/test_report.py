@@ -1,0 +1,193 @@
+"""The page of `lso-bench report`: what it holds, and that nothing in results can do more than be read."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from made import measures, searched
+from PIL import Image
+
+from lso_bench.commands.reading import read
+from lso_bench.commands.report import report
+from lso_bench.errors import UnusableError, UsageError
+from lso_bench.evaluation import kept
+from lso_bench.record import Record
+from lso_bench.report import answer, images, whole
+from lso_bench.report.html import html
+from lso_bench.report.sections import sections
+from lso_bench.store import Store
+from vae.zoo import Model
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7*7 }}$\\frac",
+    "\x00\x1b[31m\u202e",
+    "x" * 10_000,
+)
+
+
+def runs(*models, seeds=(0, 1), **more):
+    """The i-th model ends i lower than the first, on each of 8 targets."""
+    return [
+        searched({"random": [[9.0, 7.0, 6.0 + t - i] for t in range(8)]}, init=s, model=Model(m, "omniglot"), **more)
+        for i, m in enumerate(models)
+        for s in seeds
+    ]
+
+
+def stored(folder, records):
+    store = Store(folder)
+    for r in records:
+        store.add(r)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The page of results whose every name means harm."""
+    failed = Record(replace(runs("vae")[0].spec, task=HOSTILE[0]), "failed", error=HOSTILE[1])
+    records = [*runs(*HOSTILE, seeds=(0,)), *runs("vae", task=HOSTILE[1], searcher=HOSTILE[0]), failed]
+    return html(read([stored(tmp_path_factory.mktemp("hostile") / "r", records)]))
+
+
+class Elements(HTMLParser):
+    """Tags with their attributes, and the text between."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_hostile_names_are_text(hostile):
+    found = Elements(hostile)
+    assert [t for t, _ in found.tags].count("script") == 1
+    assert not [(t, a) for t, a in found.tags if any(k.startswith("on") for k in a)]
+    assert "<script>alert(1)</script>" in found.text and "{{ 7*7 }}" in found.text
+    assert "\x00" not in hostile and "\x1b" not in hostile and "\u202e" not in hostile
+    assert len(hostile) < 1_500_000  # a name of 10 kB is cut where it stands often
+
+
+def test_page_refers_to_nothing_outside(hostile):
+    for tag, attributes in Elements(hostile).tags:
+        for k in ("src", "href", "data", "action", "poster", "srcset", "xlink:href"):
+            assert attributes.get(k, "#").startswith(("#", "data:image/png;base64,")), (tag, k)
+    assert "@import" not in hostile and "default-src 'none'" in hostile
+
+
+def test_every_id_is_there_once_and_every_reference_has_its_own(hostile):
+    tags = Elements(hostile).tags
+    ids = [a["id"] for _, a in tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    used = {a["href"][1:] for _, a in tags if a.get("href", "").startswith("#")} | {
+        *re.findall(r"url\(#([^)]+)\)", hostile)
+    }
+    assert used <= set(ids)
+
+
+def test_every_figure_and_picture_says_what_is_seen(hostile):
+    tags = Elements(hostile).tags
+    assert all(a.get("alt") for t, a in tags if t == "img")
+    boxes = [a["aria-label"] for t, a in tags if a.get("role") == "img"]
+    assert len(boxes) == [t for t, _ in tags].count("svg") > 0
+    assert all(len(b) > 60 for b in boxes)
+
+
+def test_same_results_give_the_same_page(tmp_path):
+    folder = stored(tmp_path / "r", runs("vae", "nevae_se"))
+    assert html(read([folder])) == html(read([folder]))
+
+
+def test_first_paragraph_gives_the_lowest_model_with_n_and_the_paired_difference():
+    records = runs("vae", "nevae_se")
+    found = measures(*records)
+    assert answer.summary(found, records).startswith("4 runs (0 failed) with 32 searches: 2 models (nevae_se, vae;")
+    (section,) = sections(found)
+    (line,) = answer.lines(section, records)
+    assert line.model == "nevae_se" and "n = 16 on 8 targets" in line.text
+    assert "vae +1.00" in line.text and "not told apart" not in line.text  # 1 lower on every target
+
+
+def test_models_that_differ_by_nothing_are_not_told_apart():
+    records = [*runs("vae"), *runs("nevae_se")]
+    (section,) = sections(measures(*records))
+    (line,) = answer.lines(section, records)
+    assert "not told apart" in line.text
+
+
+def test_what_is_missing_and_what_failed_is_named_with_its_reason():
+    records = [*runs("vae"), *runs("nevae_se", seeds=(0,))]
+    (line,) = whole.missing(records)
+    assert line.startswith("nevae_se") and line.endswith("seed 1, from random")
+    failed = replace(records[0], status="failed", members=[], error="ZeroDivisionError: by zero")
+    (line,) = whole.lost([failed, records[1]])
+    assert "failed" in line and "ZeroDivisionError: by zero" in line
+
+
+def test_runs_that_all_failed_are_reported_with_their_reasons(tmp_path):
+    failed = [replace(r, status="failed", members=[], error="OSError: the disk is full") for r in runs("vae")]
+    found = Elements(html(read([stored(tmp_path / "r", failed)])))
+    assert "2 runs (2 failed) with 0 searches" in found.text and found.text.count("the disk is full") >= 2
+
+
+def test_spaces_that_were_measured_are_in_the_page_and_damaged_files_are_left_out(tmp_path):
+    folder = stored(tmp_path / "r", runs("vae", seeds=(0,)))
+    shutil.copytree(REFERENCE / "metrics", folder / "metrics")
+    first, *_ = sorted(folder.glob("metrics/*-vae-*.json"))
+    damaged = json.loads(first.read_text())
+    for i, harm in enumerate(({"nelbo": "<script>"}, {"activity": []}, {"activity": "x"})):
+        damaged["metrics"] |= harm
+        damaged["model"]["name"] = "damaged"
+        (folder / "metrics" / f"damaged{i}.json").write_text(json.dumps(damaged))
+        shutil.copy(first.with_suffix(".safetensors"), folder / "metrics" / f"damaged{i}.safetensors")
+    spaces = kept(folder)
+    assert {m.model.name for m in spaces} >= {"vae", "nevae_se"} and "damaged" not in {m.model.name for m in spaces}
+    assert next(m for m in spaces if m.model.name == "vae").metrics.nll is not None  # of the greater effort
+    text = Elements(html(read([folder]))).text
+    assert "Latent spaces, measured" in text and "91.206" in text  # as in the README
+
+
+def test_walks_that_were_drawn_are_in_the_page_and_what_is_no_picture_is_named(tmp_path):
+    (tmp_path / "traversals").mkdir()
+    Image.new("L", (60, 40)).save(tmp_path / "traversals" / "glyphs-vae-all.png")
+    (tmp_path / "traversals" / "torn-all.png").write_bytes(b"\x89PNG torn")
+    (walk,), left = images.walks([tmp_path])
+    assert (walk.label, walk.width, walk.height) == ("glyphs-vae-all", 30, 20)
+    assert walk.src.startswith("data:image/png;base64,") and left == ["torn-all.png is no picture"]
+
+
+def test_report_replaces_a_report_and_no_other_file(tmp_path):
+    folder, page = stored(tmp_path / "r", runs("vae", seeds=(0,))), tmp_path / "page.html"
+    page.write_text("my thesis")
+    with pytest.raises(UsageError, match=r"page\.html is there and is no report"):
+        report([folder], page)
+    assert page.read_text() == "my thesis"
+    report([folder], page, force=True)
+    first = page.read_bytes()
+    report([folder], page)
+    assert page.read_bytes() == first and [p.name for p in tmp_path.iterdir() if p.is_file()] == ["page.html"]
+
+
+def test_what_cannot_be_reported_is_said(tmp_path):
+    empty = stored(tmp_path / "empty", [])
+    with pytest.raises(UnusableError, match="No runs in"):
+        report([empty], tmp_path / "a.html")
+    with pytest.raises(UnusableError, match="no results folder"):
+        report([tmp_path / "nowhere"], tmp_path / "a.html")
+    folder = stored(tmp_path / "r", runs("vae", seeds=(0,)))
+    with pytest.raises(UnusableError, match="Cannot write"):
+        report([folder], tmp_path / "no" / "such" / "a.html")
+    with pytest.raises(UnusableError, match="Cannot write"):
+        report([folder], tmp_path)

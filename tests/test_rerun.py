@@ -1,0 +1,61 @@
+"""The command that makes a run again makes exactly that run."""
+
+import shlex
+import subprocess
+from dataclasses import replace
+
+import pytest
+from typer.main import get_command
+
+from lso_bench import study_file
+from lso_bench.cli import app
+from lso_bench.commands.run import _of_options
+from lso_bench.rerun import command, commands
+from lso_bench.study import Grid, Protocol, plan
+
+
+def keys_of(text):
+    """Of the runs that a command would make."""
+    *before, last = text.split("; ")
+    for line in before:
+        subprocess.run(line, shell=True, check=True)
+    given = get_command(app).commands["run"].make_context("run", shlex.split(last)[2:]).params
+    grid, protocol = study_file.read(given["study"]) if given["study"] else _of_options(**given)
+    return {p.spec.key for p in plan(grid, protocol)}
+
+
+GRIDS = [
+    (Grid(["vae", "nevae_se"], ["glyphs50"], seeds=[0, 3]), Protocol()),
+    (Grid(["vae"], ["glyphs50"], ["sobol", "cmaes:sigma=0.3"], regions=["box:2", "ball:8"]), Protocol(budget=40)),
+    (Grid(["vae"], ["glyphs50"], seeds=[1], search_seeds=[2]), Protocol(("random", "data"), joint=True)),
+    (Grid(["vae"], ["ink:target=0.3"], ["adam:lr=0.02"], arch="conv"), Protocol(max_steps=7, patience=3, seconds=1.5)),
+    (Grid(["vae"], ["glyphs50"]), Protocol(check_every=50, max_steps=99)),
+]
+
+
+@pytest.mark.parametrize(("grid", "protocol"), GRIDS)
+def test_command_plans_the_same_run(grid, protocol, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for planned in plan(grid, protocol):
+        assert keys_of(command(planned.spec)) == {planned.spec.key}
+
+
+def test_runs_that_differ_in_the_seed_alone_share_a_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    specs = [p.spec for p in plan(Grid(["vae"], ["glyphs50"], seeds=[0, 1, 5]))]
+    other = [p.spec for p in plan(Grid(["vae"], ["glyphs50"], seeds=[0], search_seeds=[7]))]
+    (first, of), (second, alone) = commands([*specs, *other])
+    assert of == specs and keys_of(first) == {s.key for s in specs}
+    assert alone == other and keys_of(second) == {s.key for s in other}
+
+
+def test_name_that_the_command_line_cannot_say_goes_into_a_study_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (spec,) = [p.spec for p in plan(Grid(["vae"], ["glyphs50"]))]
+
+    odd = replace(spec, task="ink:target=0.2,data=./a b:size=28'")
+    text = command(odd).partition("; ")[0]
+    subprocess.run(text, shell=True, check=True)
+
+    grid, protocol = study_file.read(tmp_path / "study.toml")
+    assert grid.tasks == [odd.task] and grid.models == ["vae"] and protocol.starts == odd.starts
