@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from lso_bench import convergence, sensitivity
-from lso_bench.bootstrap import STATISTICS, order_statistics, ratio
+from lso_bench.bootstrap import STATISTICS, order_statistics
 from lso_bench.caveats import caveats
+from lso_bench.intervals import share
 from lso_bench.record import Record
 from lso_bench.searches import GROUP, Files, by_start, sort_key, table
 from lso_bench.spec import Spec
@@ -98,8 +98,8 @@ def _beside(own: pd.DataFrame, usual: dict[str, float]) -> Iterator[dict]:
             if len(there):
                 yield {"measure": measure, "start": start} | _noted(measure, there)
         if len(images := these.dropna(subset=["image"])):
-            share = len(images.drop_duplicates(["weights", "image"])) / len(images)  # of all runs in a trained model
-            yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": share}
+            differ = len(images.drop_duplicates(["weights", "image"])) / len(images)  # of all runs in a trained model
+            yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": differ}
     for name, value in usual.items():
         yield {"measure": f"usual:{name}", "n": 1, "censored": 0, "estimate": value}
 
@@ -108,4 +108,4 @@ def _noted(measure: str, there: pd.DataFrame) -> dict[str, int | float]:
     values, instances = there[measure].to_numpy(float), there.instance.to_numpy()
     if measure != "beside:valid":
         return order_statistics(values, instances)
-    return {"n": len(values), "censored": 0, "mean": values.mean()} | ratio(values, np.ones(len(values)), instances)
+    return {"n": len(values), "censored": 0, "mean": values.mean()} | share(values, instances)

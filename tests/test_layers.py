@@ -25,7 +25,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["drive"],
     ["beside", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
-    ["region", "clock", "bootstrap", "colours", "process", "surrogate"],
+    ["region", "clock", "bootstrap", "colours", "intervals", "process", "surrogate"],
     ["errors"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
