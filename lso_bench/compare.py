@@ -8,23 +8,26 @@ share; of usual, aRT and variance the figure itself.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
 
-from lso_bench import convergence, sensitivity
+from lso_bench import convergence, paired, sensitivity
 from lso_bench.bootstrap import STATISTICS, order_statistics
 from lso_bench.caveats import caveats
+from lso_bench.collapse import Collapse, collapse
 from lso_bench.intervals import share
 from lso_bench.record import Record
 from lso_bench.searches import GROUP, Files, by_start, sort_key, table
 from lso_bench.spec import Spec
 from lso_bench.variance import decomposition
+from vae.metrics import Metrics
 
-COLUMNS = ("measure", "start", "threshold", "target", "within", *STATISTICS)
+COLUMNS = ("measure", "start", "threshold", "target", "within", "against", *STATISTICS, "p")
 Targets = Literal["task", "model"]
+Rows = Callable[[pd.DataFrame], list[dict]]  # searches to their measures
 
 
 @dataclass(frozen=True)
@@ -34,39 +37,54 @@ class Comparison:
     measures: pd.DataFrame
     notes: list[str]
     targets: Targets = "task"
+    collapse: Collapse = field(default_factory=Collapse)
 
 
-def compare(records: Iterable[Record], files: Callable[[Spec], Files], targets: Targets = "task") -> Comparison:
+def compare(
+    records: Iterable[Record],
+    files: Callable[[Spec], Files],
+    targets: Targets = "task",
+    spaces: Mapping[str, Metrics] | None = None,
+) -> Comparison:
     """The measures of `records`.
 
     Args:
         files: where a run's trace, costs and codes lie.
         targets: whether the lowest loss that targets go down to is that of all models ("task": models are compared)
             or of each trained model ("model": searchers are compared).
+        spaces: measured latent spaces, by the sha256 of the checkpoint.
     """
-    notes, usable = [], []
+    notes, usable, failed = [], [], []
     for r in sorted(records, key=sort_key):
-        usable += [r] if r.members else []
+        (usable if r.members else failed).append(r)
         notes += _losses(r)
     searches = table(usable)
-    rows = [] if searches.empty else list(_rows(searches, usable, files, targets))
-    return Comparison(pd.DataFrame(rows, columns=[*GROUP, *COLUMNS]), notes + caveats(usable), targets)
+    if searches.empty:
+        return Comparison(pd.DataFrame(columns=[*GROUP, *COLUMNS]), notes, targets)
+    measured = _measuring(searches, usable, files, targets)
+    groups = [(own, measured(own)) for _, own in searches.groupby([*GROUP], sort=False, dropna=False)]
+    rows = [*(row for _, of in groups for row in of), *paired.rows(searches, failed)]
+    alone = [pair for own, of in groups for pair in _by_checkpoint(own, of, measured, spaces or {})]
+    measures = pd.DataFrame(rows, columns=[*GROUP, *COLUMNS])
+    return Comparison(measures, notes + caveats(usable), targets, collapse(alone, spaces or {}))
 
 
 def _losses(record: Record) -> Iterator[str]:
     """What was lost of a run."""
     if not record.members:
-        yield f"{record.spec.title}: {record.status}, left out ({record.error})."
+        yield f"{record.spec.title}: {record.status}, left out, and last where ranks are compared ({record.error})."
     elif record.status != "ok":
         lost = sum(math.isnan(m.loss) for m in record.members)
         yield f"{record.spec.title}: {record.status}; {lost} of {len(record.members)} searches have no finite loss."
 
 
-def _rows(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> Iterator[dict]:
+def _measuring(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> Rows:
+    """What gives the rows of any of the searches that share a group."""
     by_key = {r.spec.key: r for r in records}
     paths = convergence.paths(searches, records, files)
     hits = convergence.hits(paths, convergence.targets(searches, paths, targets))
-    for _, own in searches.groupby([*GROUP], sort=False, dropna=False):
+
+    def rows(own: pd.DataFrame) -> list[dict]:
         head: dict[str, Any] = {k: own[k].iloc[0] for k in GROUP}
         runs = [by_key[k] for k in own.key.unique()]
         parts = (
@@ -79,7 +97,18 @@ def _rows(searches: pd.DataFrame, records: list[Record], files: Callable, target
             sensitivity.between_starts(own, sensitivity.codes(own, by_key, files)),
             decomposition(own),
         )
-        yield from (head | row for part in parts for row in part)
+        return [head | row for part in parts for row in part]
+
+    return rows
+
+
+def _by_checkpoint(
+    own: pd.DataFrame, rows: list[dict], measured: Rows, spaces: Mapping[str, Metrics]
+) -> Iterator[tuple[str, list[dict]]]:
+    """Of a group, whose rows these are, those of each checkpoint whose latent space was measured."""
+    for sha, part in own.groupby("weights", sort=False):
+        if sha in spaces:
+            yield str(sha), rows if len(part) == len(own) else measured(part)
 
 
 def _ends(own: pd.DataFrame) -> Iterator[dict]:

@@ -17,15 +17,15 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["latent_search", "study_file"],
     ["reproduce"],
     ["evaluation", "training"],
-    ["compare", "execute", "figures", "paper", "progress", "study"],
-    ["caveats", "convergence", "pictures", "variance"],
+    ["compare", "diagrams", "execute", "figures", "paper", "progress", "study"],
+    ["caveats", "collapse", "convergence", "paired", "pictures", "variance"],
     ["sensitivity"],
     ["searches"],
     ["store", "run"],
     ["drive"],
     ["beside", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
-    ["region", "clock", "bootstrap", "colours", "intervals", "process", "surrogate"],
+    ["region", "clock", "bootstrap", "colours", "intervals", "process", "ranks", "surrogate"],
     ["errors"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}

@@ -44,12 +44,16 @@ def compare(
 def print_comparison(
     records: list, stores: list, json: bool, csv: bool, targets: str = "task", cost: str = "evaluations"
 ):
+    from lso_bench import collapse
     from lso_bench.compare import compare as comparison_of
     from lso_bench.report import export, tables
 
     home = {r.spec.key: s for s in stores for r in records if r.spec in s}
     unique = list({r.spec.key: r for r in records}.values())
-    found = comparison_of(unique, lambda s: home[s.key], "model" if targets == "model" else "task")
+    spaces, skipped = collapse.read([s.folder for s in stores])
+    for line in skipped:
+        say(f"skipped: {line}")
+    found = comparison_of(unique, lambda s: home[s.key], "model" if targets == "model" else "task", spaces)
     if json or csv:
         print(export.as_json(found) if json else export.as_csv(found))
     else:

@@ -3,13 +3,20 @@
 import json
 import math
 
+import pandas as pd
+
 from lso_bench.compare import Comparison
 
 
 def as_json(comparison: Comparison) -> str:
     """All measures and notes; an infinite value (most searches censored) or an undefined one is null."""
-    rows = [{k: _plain(v) for k, v in row.items()} for row in comparison.measures.to_dict("records")]
-    everything = {"measures": rows, "targets": comparison.targets, "notes": comparison.notes}
+    found = comparison.collapse
+    everything = {
+        "measures": _rows(comparison.measures),
+        "collapse": {"points": _rows(found.points), "correlations": _rows(found.correlations)},
+        "targets": comparison.targets,
+        "notes": comparison.notes,
+    }
     return json.dumps(everything, indent=1, allow_nan=False)
 
 
@@ -21,6 +28,10 @@ def as_csv(comparison: Comparison) -> str:
     return comparison.measures.map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@" else v).to_csv(
         index=False
     )
+
+
+def _rows(table: pd.DataFrame) -> list[dict]:
+    return [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _plain(value: object) -> object:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lso_bench import diagrams
 from lso_bench import figures as drawn
 from lso_bench import pictures as draw
 from lso_bench.compare import Comparison
@@ -94,17 +95,25 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
     """What a comparison says of convergence and of the starts, a set for each of its sections; where they are."""
     written = []
     for section in sections(comparison):
-        for name, figure in drawn.FIGURES.items():
+        for name, figure in (drawn.FIGURES | {"ranks": diagrams.critical_difference}).items():
             path = folder / f"{name}-{_file(section)}"
             if figure(path, section.title, section.rows):
                 written.append(path)
+    for title, points in diagrams.contexts(comparison.collapse.points):
+        path = folder / f"collapse-{_plain(_short(points.task.iloc[0])[-60:])}-{_digest([title, *points.weights])}.png"
+        if diagrams.scatter(path, title, points):
+            written.append(path)
     return written
 
 
 def _file(section: Section) -> str:
     """No two sets of models and searchers share a file."""
     what = [section.title, *map(" ".join, section.lines()), *section.how.values()]
-    return f"{_plain(_short(section.named['task'])[-60:])}-{hashlib.sha256(repr(what).encode()).hexdigest()[:6]}.png"
+    return f"{_plain(_short(section.named['task'])[-60:])}-{_digest(what)}.png"
+
+
+def _digest(what: list) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:6]
 
 
 def _of(record: Record) -> tuple[str, str]:

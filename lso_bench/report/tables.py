@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lso_bench.compare import Comparison
+from lso_bench.report import ranks
 from lso_bench.report.sections import Section, most_steps, sections
 from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.variance import TOGETHER
@@ -38,6 +39,8 @@ def terminal(comparison: Comparison, cost: str = "evaluations") -> RenderableTyp
             _starts(section),
         )
         parts += [t for t in (*tables, _variance(section)) if t.row_count]
+        parts += ranks.contests(section)
+    parts += ranks.collapse(comparison.collapse)
     parts += [Text(f"! {note}", style="yellow") for note in comparison.notes]
     return Group(*parts)
 
