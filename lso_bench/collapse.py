@@ -38,7 +38,7 @@ RESAMPLES = 9999  # permutations of a p; all of them where there are no more
 
 @dataclass(frozen=True)
 class Collapse:
-    """A row a checkpoint and context: GROUP, weights, start, SPACES and outcomes. And a row a correlation of these."""
+    """A row a checkpoint and context: GROUP, weights, SPACES and outcomes. And a row a correlation of these."""
 
     points: pd.DataFrame = field(default_factory=pd.DataFrame)
     correlations: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -83,31 +83,32 @@ def collapse(measured: Iterable[tuple[str, list[dict]]], spaces: Mapping[str, Me
 
 def _point(sha: str, rows: list[dict], space: Metrics) -> dict[str, Any]:
     head = {k: rows[0][k] for k in GROUP}
-    start = next(r["start"] for r in rows if r["measure"] == "loss")
     au = {f"AU {a:g}": sum(x > a for x in space.activity) for a in ACTIVE}
     of_space = [space.mi, space.kl, space.reencoding_mean, space.consistency_prior, space.consistency_posterior]
     known = au | dict(zip(SPACES[len(au) :], of_space, strict=True))
-    return head | {"weights": sha, "start": start} | known | dict(_outcomes(rows, start))
+    return head | {"weights": sha} | known | dict(_outcomes(rows))
 
 
-def _outcomes(rows: list[dict], start: str) -> Iterator[tuple[str, float]]:
-    """Of searches from the first kind of start, and of the first kind of pair.
+def _outcomes(rows: list[dict]) -> Iterator[tuple[str, float]]:
+    """Of searches from the first kind of start, and of the first kind of pair, which the names say.
 
     Of spread and distance at the end the mean: their medians are what float32 leaves of 0 where most starts meet.
     """
     of = {m: [r for r in rows if r["measure"] == m] for m in ("loss", "iterations", "spread", "basin", "distance")}
-    yield "final loss", of["loss"][0]["median"]
+    start = of["loss"][0]["start"]
+    yield f"final loss, {start}", of["loss"][0]["median"]
     if steps := [r for r in of["iterations"] if r["start"] == start]:
         last = min(steps, key=lambda r: r["threshold"])
-        yield f"steps to {last['threshold']:g}", last["median"]
+        yield f"steps to {last['threshold']:g}, {start}", last["median"]
     if of["basin"]:
-        yield "spread", of["spread"][0]["mean"]
-        yield "same basin", of["basin"][0]["estimate"]
-        pairs = [r for r in of["distance"] if r["start"] == of["basin"][0]["start"]]
+        kind = of["basin"][0]["start"]
+        yield f"spread, {of['spread'][0]['start']}", of["spread"][0]["mean"]
+        yield f"same basin, {kind}", of["basin"][0]["estimate"]
+        pairs = [r for r in of["distance"] if r["start"] == kind]
         if met := [r for r in pairs if "threshold" in r]:
             first = max(met, key=lambda r: r["threshold"])
-            yield f"distance at {first['threshold']:g}", first["median"]
-        yield "distance at the end", next(r["mean"] for r in pairs if "threshold" not in r)
+            yield f"distance at {first['threshold']:g}, {kind}", first["median"]
+        yield f"distance at the end, {kind}", next(r["mean"] for r in pairs if "threshold" not in r)
 
 
 def correlations(points: pd.DataFrame) -> Iterator[dict]:

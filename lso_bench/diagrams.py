@@ -82,7 +82,7 @@ def scatter(path: Path, title: str, points: pd.DataFrame) -> bool:
     for line, outcome in zip(axes, outcomes, strict=True):
         for axis, space in zip(line, spaces, strict=True):
             _points(axis, points, space, outcome)
-        line[0].set_ylabel(outcome, fontsize=8)
+        line[0].set_ylabel(outcome.replace(", ", "\n", 1), fontsize=8)
     for axis, space in zip(axes[-1], spaces, strict=True):
         axis.set_xlabel(space, fontsize=8)
     axes[0, -1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1))
@@ -109,7 +109,7 @@ def contexts(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     for _, own in points.groupby(CONTEXT, sort=False, dropna=False):
         first = own.iloc[0]
-        yield f"{first.task} · {first.searcher} · {first.arch}, d = {first.latent} · from {first.start}", own
+        yield f"{first.task} · {first.searcher} · {first.arch}, d = {first.latent}", own
 
 
 def _finish(figure: Any, path: Path, title: str) -> bool:

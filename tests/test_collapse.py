@@ -35,7 +35,7 @@ def runs(names=NAMES, shas=SHAS):
 SPACES = {sha: space(1.0 + i) for i, sha in enumerate(SHAS)}
 
 
-def row(found, space, outcome="final loss"):
+def row(found, space, outcome="final loss, random"):
     table = found.collapse.correlations
     return table[(table.space == space) & (table.outcome == outcome)].iloc[0]
 
@@ -68,7 +68,7 @@ def test_two_trainings_of_a_model_are_two_points():
     two = runs(("vae", "vae"), SHAS[:2])
     two[1] = replace(two[1], spec=replace(two[1].spec, model=Model("vae", "omniglot", seed=1)))
     points = measures(*two, spaces=SPACES).collapse.points
-    assert [*points.KL] == [1.0, 2.0] and [*points["final loss"]] == [50.0, 49.0]
+    assert [*points.KL] == [1.0, 2.0] and [*points["final loss, random"]] == [50.0, 49.0]
 
 
 def test_table_says_how_many_correlations_and_what_is_missing():
@@ -81,8 +81,16 @@ def test_table_says_how_many_correlations_and_what_is_missing():
 
 def test_json_has_the_correlations():
     found = json.loads(export.as_json(measures(*runs(), spaces=SPACES)))["collapse"]
-    assert {(r["space"], r["outcome"]): r["estimate"] for r in found["correlations"]}["KL", "final loss"] == -1.0
+    assert {(r["space"], r["outcome"]): r["estimate"] for r in found["correlations"]}[
+        "KL", "final loss, random"
+    ] == -1.0
     assert len(found["points"]) == 4
+
+
+def test_other_starts_are_another_outcome():
+    made = runs()
+    made[0] = replace(searched({"encoder": [[99.0, 40.0]] * 3}), spec=replace(made[0].spec, starts=("encoder",)))
+    assert row(measures(*made, spaces=SPACES), "KL").n == 3
 
 
 def test_nothing_measured_is_no_table():
