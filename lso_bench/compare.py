@@ -4,7 +4,7 @@ A measure is a row of a long table, from which tables, JSON, CSV and figures are
 start, threshold or target, n, an estimate with a 95 % interval (instances resampled, so that several seeds of one do
 not count as independent), quartiles and mean. Of loss, best, norm, consistency, beside, iterations, joint, steps,
 evaluations, seconds, spread, gap and distance the estimate is the median; of distinct, beside:valid, basin and ecdf a
-share; of usual, aRT and variance the figure itself.
+share; of usual, aRT and variance the figure itself. Rows of contestants, with `against` and p: `lso_bench.paired`.
 """
 
 import math

@@ -2,11 +2,15 @@
 
 from itertools import combinations
 
+import numpy as np
+import pandas as pd
 import pytest
 from made import measures, searched
 from PIL import Image
 
+from lso_bench.collapse import SPACES
 from lso_bench.colours import FAMILIES, colour_of
+from lso_bench.diagrams import scatter
 from lso_bench.figures import FIGURES
 from lso_bench.report.gallery import figures
 from vae.zoo import TABLE_1, Model
@@ -53,3 +57,22 @@ def test_distance_is_drawn_where_thresholds_were_met(two_models, tmp_path):
     for r in two_models:
         r.tensors["z_met"][:, 0] = r.tensors["z"]
     assert any(f.name.startswith("distance") for f in figures(measures(*two_models), tmp_path))
+
+
+def test_ranks_are_drawn_of_three_models_and_ten_instances(tmp_path):
+    def of(model, more):
+        return searched({"random": [[99.0, 5.0 + i + more] for i in range(10)]}, model=Model(model, "omniglot"))
+
+    three = [of("vae", 1.0), of("nevae_se", 0.0), of("rae", 0.5)]
+    drawn = {f.name.partition("-")[0] for f in figures(measures(*three), tmp_path)}
+    assert "ranks" in drawn and "collapse" not in drawn
+    assert "ranks" not in {f.name.partition("-")[0] for f in figures(measures(*three[:2]), tmp_path)}
+
+
+def test_collapse_is_drawn_where_three_models_differ(tmp_path):
+    names = ("vae", "nevae_se", "rae")
+    points = pd.DataFrame({"model": names, **dict.fromkeys(SPACES, np.nan), "final loss, random": [1.0, 2.0, np.inf]})
+    assert not scatter(tmp_path / "none.png", "title", points)
+    assert scatter(tmp_path / "some.png", "title", points.assign(MI=[3.0, 2.0, 1.0]))
+    with Image.open(tmp_path / "some.png") as image:
+        assert min(image.size) > 200
