@@ -57,6 +57,8 @@ def read(folders: Iterable[Path]) -> tuple[dict[str, Metrics], list[str]]:
             what, metrics = raw["what"], Metrics(**raw["metrics"])
             if what["estimators"] != ESTIMATORS:
                 raise ValueError(f"estimators of version {what['estimators']!r}")
+            if not all(isinstance(x, int | float) for x in _spaces(metrics).values() if x is not None):
+                raise TypeError("figures that are no numbers")
             effort = int(what["effort"]["images"]) + int(what["effort"]["codes"])
             found.setdefault(str(what["checkpoint"]), []).append((effort, metrics))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -83,10 +85,13 @@ def collapse(measured: Iterable[tuple[str, list[dict]]], spaces: Mapping[str, Me
 
 def _point(sha: str, rows: list[dict], space: Metrics) -> dict[str, Any]:
     head = {k: rows[0][k] for k in GROUP}
-    au = {f"AU {a:g}": sum(x > a for x in space.activity) for a in ACTIVE}
-    of_space = [space.mi, space.kl, space.reencoding_mean, space.consistency_prior, space.consistency_posterior]
-    known = au | dict(zip(SPACES[len(au) :], of_space, strict=True))
-    return head | {"weights": sha} | known | dict(_outcomes(rows))
+    return head | {"weights": sha} | _spaces(space) | dict(_outcomes(rows))
+
+
+def _spaces(space: Metrics) -> dict[str, int | float | None]:
+    au = [sum(x > a for x in space.activity) for a in ACTIVE]
+    others = space.mi, space.kl, space.reencoding_mean, space.consistency_prior, space.consistency_posterior
+    return dict(zip(SPACES, (*au, *others), strict=True))
 
 
 def _outcomes(rows: list[dict]) -> Iterator[tuple[str, float]]:

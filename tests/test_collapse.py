@@ -118,6 +118,15 @@ def test_unusable_measurement_is_named(text, tmp_path):
     assert len(found) == 1 and "bad.json" in line and "\n" not in line
 
 
+@pytest.mark.parametrize("wrong", [{"kl": "much"}, {"activity": None}, {"activity": ["x"]}])
+def test_measurement_that_is_no_number_is_named(wrong, tmp_path):
+    write(tmp_path, "a.json", space(2.0))
+    path = tmp_path / "metrics" / "a.json"
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps(raw | {"metrics": raw["metrics"] | wrong}))
+    assert read([tmp_path])[0] == {} and "a.json" in read([tmp_path])[1][0]
+
+
 def test_measurement_by_other_estimators_is_named(tmp_path):
     write(tmp_path, "a.json", space(2.0), estimators=ESTIMATORS + 1)
     assert read([tmp_path])[0] == {} and "estimators of version" in read([tmp_path])[1][0]
