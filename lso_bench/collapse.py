@@ -149,7 +149,7 @@ def correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> dict[
 
 
 def spearman_interval(rho: float, n: int) -> Interval:
-    """Fisher's z with the variance of Bonett & Wright 2000, equation 4, (1 + rho^2 / 2) / (n - 3); n <= 3 has none.
+    """Fisher's z with the variance of Bonett & Wright 2000, (1 + rho^2 / 2) / (n - 3); n <= 3 has none.
 
     1 and -1 count as half a step nearer to 0 (the smallest step of rho is 12 / (n^3 - n)), their own end as that.
     """

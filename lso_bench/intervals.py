@@ -57,7 +57,7 @@ def jackknife(whole: float, without: Float[np.ndarray, " n"]) -> Interval:
 
     A few instances that decide it make the error itself uncertain: the degrees of freedom, 2 n / (kurtosis - 1) of the
     jackknife's terms and at most n - 1, are those of a mean of squares as uneven (Satterthwaite 1946; its use here is
-    our choice). None where a figure is undefined or not positive. Source: Efron & Tibshirani 1993, section 11.5.
+    our choice). None where a figure is undefined or not positive. Source: Efron & Tibshirani 1993, chapter 11.
     """
     n, values = len(without), np.append(without, whole)
     if n < 2 or not (np.isfinite(values) & (values > 0)).all():
