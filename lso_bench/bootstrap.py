@@ -1,4 +1,4 @@
-"""Statistics of searches, each with a 95 % interval by resampling instances.
+"""Order statistics of searches, with a 95 % interval of the median by resampling instances.
 
 Several searches of one instance are not independent: instances are drawn with replacement, each with all that belongs
 to it (percentile bootstrap, fixed draws). SciPy's interpolates between percentiles, which infinite values (censored
@@ -11,12 +11,11 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from lso_bench.intervals import NONE, Interval
+
 RESAMPLES = 2000
 LEVELS = (0.025, 0.975)
 STATISTICS = ("n", "censored", "estimate", "low", "high", "median", "q25", "q75", "mean")
-
-Interval = tuple[float, float]
-NONE: Interval = (np.nan, np.nan)
 
 
 @lru_cache(maxsize=32)
@@ -83,16 +82,3 @@ def _reaching(
     before = np.where(block > 0, np.take_along_axis(upto, np.maximum(block - 1, 0)[:, None], 1)[:, 0], 0)
     inside = np.take_along_axis(times, padded.reshape(blocks, size)[block], 1).cumsum(axis=1)
     return block * size + (before[:, None] + inside < limit[:, None]).sum(axis=1)
-
-
-def ratio(
-    over: Float[np.ndarray, " n"], under: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]
-) -> dict[str, int | float]:
-    """sum(over) / sum(under): a share, or what a success costs; infinite where there is nothing under."""
-    unique, of = np.unique(instances, return_inverse=True)
-    a, b = (np.bincount(of, x, minlength=len(unique)) for x in (over, under))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        estimate = float(np.divide(a.sum(), b.sum()))
-        resampled = np.divide(draws(len(unique)) @ a, draws(len(unique)) @ b)
-    low, high = interval(resampled) if len(unique) > 1 else NONE
-    return {"estimate": estimate, "low": low, "high": high}

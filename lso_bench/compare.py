@@ -4,27 +4,30 @@ A measure is a row of a long table, from which tables, JSON, CSV and figures are
 start, threshold or target, n, an estimate with a 95 % interval (instances resampled, so that several seeds of one do
 not count as independent), quartiles and mean. Of loss, best, norm, consistency, beside, iterations, joint, steps,
 evaluations, seconds, spread, gap and distance the estimate is the median; of distinct, beside:valid, basin and ecdf a
-share; of usual, aRT and variance the figure itself.
+share; of usual, aRT and variance the figure itself. Rows of contestants, with `against` and p: `lso_bench.paired`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from lso_bench import convergence, sensitivity
-from lso_bench.bootstrap import STATISTICS, order_statistics, ratio
+from lso_bench import convergence, paired, sensitivity
+from lso_bench.bootstrap import STATISTICS, order_statistics
 from lso_bench.caveats import caveats
+from lso_bench.collapse import Collapse, collapse
+from lso_bench.intervals import share
 from lso_bench.record import Record
 from lso_bench.searches import GROUP, Files, by_start, sort_key, table
 from lso_bench.spec import Spec
 from lso_bench.standing import behind, counted
 from lso_bench.variance import decomposition
+from vae.metrics import Metrics
 
-COLUMNS = ("measure", "start", "threshold", "target", "within", *STATISTICS)
+COLUMNS = ("measure", "start", "threshold", "target", "within", "against", *STATISTICS, "p")
 Targets = Literal["task", "model"]
+Rows = Callable[[pd.DataFrame], list[dict]]  # searches to their measures
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Comparison:
     targets: Targets = "task"
     by: tuple[str, ...] = ()  # the fields, beside GROUP, that split the groups
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row a group: see `lso_bench.standing`
+    collapse: Collapse = field(default_factory=Collapse)
 
 
 def compare(
@@ -43,6 +47,7 @@ def compare(
     files: Callable[[Spec], Files] | None,
     targets: Targets = "task",
     by: Sequence[str] = (),
+    spaces: Mapping[str, Metrics] | None = None,
 ) -> Comparison:
     """The measures of `records`.
 
@@ -52,22 +57,31 @@ def compare(
         targets: whether the lowest loss that targets go down to is that of all models ("task": models are compared)
             or of each trained model ("model": searchers are compared).
         by: fields of `lso_bench.selection` that split the groups further.
+        spaces: measured latent spaces, by the sha256 of the checkpoint.
     """
     ordered = sorted(records, key=lambda r: sort_key(r, by))
-    usable = [r for r in ordered if r.members]
-    searches = table(usable, by)
-    rows = [] if searches.empty else list(_rows(searches, usable, files, targets, by))
-    measures = pd.DataFrame(rows, columns=[*GROUP, *by, *COLUMNS])
-    return Comparison(measures, caveats(ordered), targets, tuple(by), counted(ordered, by))
+    usable, failed = ([r for r in ordered if bool(r.members) is there] for there in (True, False))
+    searches, runs = table(usable, by), counted(ordered, by)
+    columns = [*GROUP, *by, *COLUMNS]
+    if searches.empty:
+        return Comparison(pd.DataFrame(columns=columns), caveats(ordered), targets, tuple(by), runs)
+    measured = _measuring(searches, usable, files, targets, by)
+    groups = [(own, measured(own)) for _, own in searches.groupby("line", sort=False)]
+    rows = [*(row for _, of in groups for row in of), *paired.rows(searches, failed, by)]
+    alone = [pair for own, of in groups for pair in _by_checkpoint(own, of, measured, spaces or {})]
+    found = collapse(alone, spaces or {})
+    return Comparison(pd.DataFrame(rows, columns=columns), caveats(ordered), targets, tuple(by), runs, found)
 
 
-def _rows(
+def _measuring(
     searches: pd.DataFrame, records: list[Record], files: Callable | None, targets: Targets, by: Sequence[str]
-) -> Iterator[dict]:
+) -> Rows:
+    """What gives the rows of any of the searches that share a group."""
     by_key = {r.spec.key: r for r in records}
     hits = _hits(searches, records, files, targets) if files else None
     apart = behind(searches)
-    for _, own in searches.groupby("line", sort=False):
+
+    def rows(own: pd.DataFrame) -> list[dict]:
         head: dict[str, Any] = {k: own[k].iloc[0] for k in (*GROUP, *by)}
         runs = [by_key[k] for k in own.key.unique()]
         parts = (
@@ -81,7 +95,18 @@ def _rows(
             sensitivity.between_starts(own, sensitivity.codes(own, by_key, files)) if files else (),
             decomposition(own),
         )
-        yield from (head | row for part in parts for row in part)
+        return [head | row for part in parts for row in part]
+
+    return rows
+
+
+def _by_checkpoint(
+    own: pd.DataFrame, rows: list[dict], measured: Rows, spaces: Mapping[str, Metrics]
+) -> Iterator[tuple[str, list[dict]]]:
+    """Of a group, whose rows these are, those of each checkpoint whose latent space was measured."""
+    for sha, part in own.groupby("weights", sort=False):
+        if sha in spaces:
+            yield str(sha), rows if len(part) == len(own) else measured(part)
 
 
 def _hits(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> convergence.Hits:
@@ -105,8 +130,8 @@ def _beside(own: pd.DataFrame, usual: dict[str, float]) -> Iterator[dict]:
             if len(there):
                 yield {"measure": measure, "start": start} | _noted(measure, there)
         if len(images := these.dropna(subset=["image"])):
-            share = len(images.drop_duplicates(["weights", "image"])) / len(images)  # of all runs in a trained model
-            yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": share}
+            differ = len(images.drop_duplicates(["weights", "image"])) / len(images)  # of all runs in a trained model
+            yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": differ}
     for name, value in usual.items():
         yield {"measure": f"usual:{name}", "n": 1, "censored": 0, "estimate": value}
 
@@ -115,4 +140,4 @@ def _noted(measure: str, there: pd.DataFrame) -> dict[str, int | float]:
     values, instances = there[measure].to_numpy(float), there.instance.to_numpy()
     if measure != "beside:valid":
         return order_statistics(values, instances)
-    return {"n": len(values), "censored": 0, "mean": values.mean()} | ratio(values, np.ones(len(values)), instances)
+    return {"n": len(values), "censored": 0, "mean": values.mean()} | share(values, instances)

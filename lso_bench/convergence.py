@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from lso_bench.bootstrap import order_statistics, ratio
+from lso_bench.bootstrap import order_statistics
+from lso_bench.intervals import quotient, share
 from lso_bench.record import Record
 from lso_bench.searches import Files, by_start, thresholds
 from lso_bench.spec import Spec
@@ -125,7 +126,7 @@ def to_targets(own: pd.DataFrame, found: Hits) -> Iterator[dict]:
 def running_time(at: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:
     """aRT: infinite where no search reached the target."""
     reached = np.isfinite(at)
-    found = ratio(np.where(reached, at, spent), reached.astype(float), instances)
+    found = quotient(np.where(reached, at, spent), reached.astype(float), instances)
     return {"n": len(at), "censored": int((~reached).sum())} | found
 
 
@@ -137,5 +138,5 @@ def ecdf(at: Float[np.ndarray, "n f"], instances: np.ndarray) -> Iterator[dict]:
     else:
         within = np.unique(np.ceil(np.geomspace(max(finite.min(), 1), max(finite.max(), 1), 40)))
     for x in within:
-        share = ratio((at <= x).sum(axis=1).astype(float), np.full(len(at), float(at.shape[1])), instances)
-        yield {"measure": "ecdf", "within": x, "n": at.size, "censored": int((at > x).sum())} | share
+        found = share((at <= x).mean(axis=1), instances)
+        yield {"measure": "ecdf", "within": x, "n": at.size, "censored": int((at > x).sum())} | found

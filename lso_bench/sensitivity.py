@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from lso_bench.bootstrap import order_statistics, ratio
+from lso_bench.bootstrap import order_statistics
+from lso_bench.intervals import share
 from lso_bench.record import Record
 from lso_bench.searches import Files, drawn, rank, thresholds
 from lso_bench.spec import Spec
@@ -91,16 +92,10 @@ def between_starts(own: pd.DataFrame, found: Codes) -> Iterator[dict]:
 
 
 def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
-    """The share of pairs with the same code and the same loss, within BASIN_DISTANCE a dimension and BASIN_GAP.
-
-    Where it is all or none, resampling gives no interval: then Clopper and Pearson's for so many instances.
-    """
+    """The share of pairs with the same code and the same loss, within BASIN_DISTANCE a dimension and BASIN_GAP."""
     smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
     same = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller)  # NaN is not the same
-    found = ratio(same.astype(float), np.ones(len(same)), paired.instance.to_numpy())
-    if found["estimate"] in (0, 1) and not np.isnan(found["low"]):
-        reach = 1 - (0.05 / 2) ** (1 / paired.instance.nunique())
-        found |= {"high": reach} if found["estimate"] == 0 else {"low": 1 - reach}
+    found = share(same.astype(float), paired.instance.to_numpy())
     return {"n": len(same), "censored": int(np.isnan(gap).sum()), "mean": found["estimate"]} | found
 
 

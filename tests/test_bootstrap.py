@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from lso_bench.bootstrap import draws, median_interval, order_statistics, ratio
+from lso_bench.bootstrap import draws, median_interval, order_statistics
 
 
 def test_a_resample_has_as_many_instances_as_the_sample():
@@ -35,8 +35,3 @@ def test_undefined_values_count_as_censored_and_infinite_ones_are_the_largest():
 
 def test_one_instance_has_no_interval():
     assert math.isnan(order_statistics(np.array([1.0, 2.0]), np.zeros(2))["low"])
-
-
-def test_ratio_is_of_the_sums():
-    found = ratio(np.array([1.0, 5.0, 6.0]), np.array([1.0, 0.0, 1.0]), np.arange(3))
-    assert found["estimate"] == 6.0 and found["low"] <= 6.0 <= found["high"]

@@ -5,14 +5,17 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from made import Disk, measures, searched
 from PIL import Image
 
 from lso_bench.canvas import SIZES, drawing, label, save
+from lso_bench.collapse import SPACES
 from lso_bench.colours import DARK, FAMILIES, colour_of, contrast, marker_of, on_dark
 from lso_bench.descent import medians, with_curves
 from lso_bench.figures import FIGURES
+from lso_bench.figures.collapse import scatter
 from lso_bench.report.gallery import figures, plots
 from lso_bench.report.sections import sections
 from lso_bench.report.vector import svg
@@ -140,3 +143,25 @@ def test_every_plot_has_its_caption_beside_it(two_models, tmp_path):
     *drawn, captions = plots(measures(*two_models), [], tmp_path, ["svg"], "page")
     assert {p.suffix for p in drawn} == {".svg"}
     assert all(p.stem in captions.read_text() for p in drawn) and "median and quartiles" in captions.read_text()
+
+
+def test_ranks_are_drawn_of_three_models_and_ten_instances(tmp_path):
+    def of(model, more):
+        return searched({"random": [[99.0, 5.0 + i + more] for i in range(10)]}, model=Model(model, "omniglot"))
+
+    three = [of("vae", 1.0), of("nevae_se", 0.0), of("rae", 0.5)]
+    drawn = {f.name.partition("-")[0] for f in figures(measures(*three), tmp_path)}
+    assert "ranks" in drawn and "collapse" not in drawn
+    assert "ranks" not in {f.name.partition("-")[0] for f in figures(measures(*three[:2]), tmp_path)}
+
+
+def test_collapse_is_drawn_where_three_models_differ(tmp_path):
+    names = ("vae", "nevae_se", "rae")
+    points = pd.DataFrame({"model": names, **dict.fromkeys(SPACES, np.nan), "final loss, random": [1.0, 2.0, np.inf]})
+    with drawing(SIZES["screen"]):
+        assert not scatter(points, "title", SIZES["screen"])
+        found = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])
+        assert found
+        save(found, tmp_path / "some.png", headed=True)
+    with Image.open(tmp_path / "some.png") as image:
+        assert min(image.size) > 200

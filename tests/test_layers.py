@@ -22,7 +22,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["compare", "estimate", "executors", "integrity", "paper", "progress"],
     ["rerun"],
     ["study"],
-    ["caveats", "convergence", "index", "standing", "variance"],
+    ["caveats", "collapse", "convergence", "index", "paired", "standing", "variance"],
     ["sensitivity"],
     ["archive", "searches"],
     ["selection", "store", "run"],
@@ -31,7 +31,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["rules", "running"],
     ["beside", "loaded", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
-    ["canvas", "region", "clock", "bootstrap", "colours", "process", "surrogate"],
+    ["canvas", "region", "clock", "bootstrap", "colours", "intervals", "process", "ranks", "surrogate"],
     ["errors", "finding", "text"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}

@@ -9,7 +9,7 @@ import typer
 
 from lso_bench.commands.options import Json, names
 from lso_bench.commands.output import out, say
-from lso_bench.commands.reading import read
+from lso_bench.commands.reading import read, spaces_of
 from lso_bench.errors import UsageError, unknown
 
 FLAGGED = 3  # exit status of --strict where something is flagged
@@ -55,7 +55,7 @@ def compare(
     runs = read(folders)
     chosen, split = _selected(runs.records, where or [], by)
     files = None if no_traces else runs.files
-    found = comparison_of(chosen, files, "model" if targets == "model" else "task", split)
+    found = comparison_of(chosen, files, "model" if targets == "model" else "task", split, spaces_of(runs))
     found.notes.extend(_unfinished(runs.stores))
     verdicts = [verdict(text, found) for text in fail_if or []]
     show(found, form, cost)

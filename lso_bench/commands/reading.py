@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lso_bench.report.html import Results
     from lso_bench.spec import Spec
     from lso_bench.store import Store
+    from vae.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ def read(paths: Sequence[Path]) -> Runs:
     return runs
 
 
+def spaces_of(runs: Runs) -> "dict[str, Metrics]":
+    """What was measured beside them, by the sha256 of the checkpoint; says what of it is unusable."""
+    from lso_bench import collapse
+
+    spaces, unusable = collapse.read([s.folder for s in runs.stores])
+    for line in unusable:
+        say(f"skipped: {line}")
+    return spaces
+
+
 def drawn(paths: Sequence[Path]) -> "Results":
     """What a report is made of.
 
@@ -68,6 +79,7 @@ def drawn(paths: Sequence[Path]) -> "Results":
     from lso_bench.report.html import Results
 
     runs = read(paths)
-    found = with_curves(compare(runs.records, runs.files), runs.records, runs.files)
+    compared = compare(runs.records, runs.files, spaces=spaces_of(runs))
+    found = with_curves(compared, runs.records, runs.files)
     spaces = [m for s in runs.stores for m in kept(s.folder)]
     return Results([s.folder for s in runs.stores], runs.records, runs.files, found, spaces, runs.skipped)

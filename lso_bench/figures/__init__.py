@@ -6,6 +6,7 @@ import pandas as pd
 
 from lso_bench.canvas import Drawn, Size
 from lso_bench.figures.convergence import curves, ecdf
+from lso_bench.figures.ranks import critical_difference
 from lso_bench.figures.starts import distance, spread
 from lso_bench.figures.variance import variance
 
@@ -17,4 +18,5 @@ FIGURES: dict[str, Figure] = {  # None where there is nothing of the kind in the
     "distance": distance,
     "spread": spread,
     "variance": variance,
+    "ranks": critical_difference,
 }

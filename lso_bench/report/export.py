@@ -3,17 +3,23 @@
 import json
 import math
 
+import pandas as pd
+
 from lso_bench.compare import Comparison
 from lso_bench.report.frames import plain
 
 
 def as_json(comparison: Comparison) -> str:
     """All measures, runs and notes; an infinite value (most searches censored) or an undefined one is null."""
-    tables = {"measures": comparison.measures, "runs": comparison.runs}
-    rows = {
-        name: [{k: _plain(v) for k, v in r.items()} for r in table.to_dict("records")] for name, table in tables.items()
+    found = comparison.collapse
+    everything = {
+        "measures": _rows(comparison.measures),
+        "runs": _rows(comparison.runs),
+        "collapse": {"points": _rows(found.points), "correlations": _rows(found.correlations)},
+        "targets": comparison.targets,
+        "notes": comparison.notes,
     }
-    return json.dumps(rows | {"targets": comparison.targets, "notes": comparison.notes}, indent=1, allow_nan=False)
+    return json.dumps(everything, indent=1, allow_nan=False)
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -22,6 +28,10 @@ def as_csv(comparison: Comparison) -> str:
     A text that a spreadsheet would run as a formula is given a quote first; control characters are replaced.
     """
     return plain(comparison.measures).to_csv(index=False)
+
+
+def _rows(table: pd.DataFrame) -> list[dict]:
+    return [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _plain(value: object) -> object:

@@ -16,6 +16,7 @@ from lso_bench.descent import with_curves
 from lso_bench.evaluation import Measured
 from lso_bench.figures import FIGURES
 from lso_bench.figures.activity import activity
+from lso_bench.figures.collapse import contexts, scatter
 from lso_bench.record import Record
 from lso_bench.report.sections import Section, sections
 from lso_bench.store import Store
@@ -94,8 +95,9 @@ def _short(text: str) -> str:
 def figures(comparison: Comparison, folder: Path) -> list[Path]:
     """What a comparison says of convergence and of the starts, a set for each of its sections; where they are."""
     with drawing(SIZES["screen"]):
-        each = [(s, d) for s in sections(comparison) for d in drawn(s, SIZES["screen"])]
-        return [save(d, folder / f"{named(s, d)}.png", headed=True) for s, d in each]
+        each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, SIZES["screen"])]
+        each += [*scatters(comparison, SIZES["screen"])]
+        return [save(d, folder / f"{name}.png", headed=True) for name, d in each]
 
 
 def drawn(section: Section, size: Size) -> Iterator[Drawn]:
@@ -103,6 +105,13 @@ def drawn(section: Section, size: Size) -> Iterator[Drawn]:
     for figure in FIGURES.values():
         if found := figure(section.rows, section.title, size):
             yield found
+
+
+def scatters(comparison: Comparison, size: Size) -> Iterator[tuple[str, Drawn]]:
+    """Collapse against search, a figure a context, each with the name of its file; within `drawing`."""
+    for title, points in contexts(comparison.collapse.points):
+        if found := scatter(points, title, size):
+            yield f"collapse-{_task(points.task.iloc[0])}-{_digest([title, *points.weights])}", found
 
 
 def plots(
@@ -116,6 +125,7 @@ def plots(
     captions, size = [], SIZES[width]
     with drawing(size):
         each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, size)]
+        each += [*scatters(comparison, size)]
         if spaces:
             each.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
         for name, d in each:
@@ -133,8 +143,15 @@ def bars(spaces: Sequence[Measured]) -> list[tuple[str, list[float]]]:
 def named(section: Section, figure: Drawn) -> str:
     """A file without its ending; no two sets of models and searchers share one."""
     what = [section.title, *map(" ".join, section.lines()), *section.how.values()]
-    task = _plain(_short(section.named["task"])[-60:])
-    return f"{figure.name}-{task}-{hashlib.sha256(repr(what).encode()).hexdigest()[:6]}"
+    return f"{figure.name}-{_task(section.named['task'])}-{_digest(what)}"
+
+
+def _task(text: str) -> str:
+    return _plain(_short(text)[-60:])
+
+
+def _digest(what: list) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:6]
 
 
 def _of(record: Record) -> tuple[str, str]:

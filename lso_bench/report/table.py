@@ -10,7 +10,18 @@ from rich.text import Text
 
 LONGEST = 80  # characters of a cell: names may be anything
 LINE = 400  # of a line of text
-WORDS = ("model", "searcher", "start", "starts", "stop", "ended by", "code")  # columns set to the left
+WORDS = (
+    "model",
+    "searcher",
+    "start",
+    "starts",
+    "stop",
+    "ended by",
+    "code",
+    "of",
+    "of the searches",
+)  # columns set to the left
+WHOLE = ("same basin", "wins", "less the best, median")  # columns that are not broken
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,7 @@ def _drawn(table: Table) -> Drawn:
     for i, name in enumerate(table.columns):
         narrow = 8 if i < 2 else None  # less would cut most names
         aligned = "left" if name in WORDS else "right"
-        drawn.add_column(Text(plain(name)), justify=aligned, min_width=narrow, no_wrap=name == "same basin")
+        drawn.add_column(Text(plain(name)), justify=aligned, min_width=narrow, no_wrap=name in WHOLE)
     for i, row in enumerate(table.rows):
         drawn.add_row(*(Text(plain(c), "bold" if (i, j) in table.best else "") for j, c in enumerate(row)))
     return drawn

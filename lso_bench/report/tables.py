@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import RenderableType
 
 from lso_bench.compare import Comparison
-from lso_bench.report import markup, table
+from lso_bench.report import contests, markup, table
 from lso_bench.report.sections import Section, most_steps, sections
 from lso_bench.report.table import Part, Table
 from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
@@ -48,9 +48,11 @@ def parts(comparison: Comparison, cost: str) -> Iterator[Part]:
             _targets(section, comparison, cost),
             _starts(section),
             _variance(section),
+            *contests.contests(section),
         )
         heading = f"{section.title} · starts {starts}" if starts else section.title
         yield Part(heading, [*dict.fromkeys(section.how.values())], [t for t in found if t.rows])
+    yield from contests.collapse(comparison.collapse)
 
 
 def _runs(section: Section) -> Table:

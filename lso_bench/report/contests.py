@@ -1,0 +1,117 @@
+"""The tables of models and searchers on the same instances, and of collapse against search."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pandas as pd
+
+from lso_bench.collapse import CONTEXT, FEWEST, SPACES, Collapse
+from lso_bench.paired import FACTORS
+from lso_bench.ranks import BLOCKS
+from lso_bench.report.sections import Section
+from lso_bench.report.table import Part, Table
+from lso_bench.searches import GROUP
+
+OUTCOMES = ("loss", "iterations")
+PER_PAIR = ("difference", "wins", "effect")
+HEADER = (
+    *("model", "searcher", "start", "of", "n", "lost", "mean rank", "Friedman, p"),
+    *("less the best, median", "wins", "effect", "Wilcoxon-Holm, p"),
+)
+CAPTION = (
+    "n: instances, of several seeds the median. Lost: searches that diverged, failed or did not get there, ranked "
+    "last. Wins: share of instances, ties half. In brackets 95 % intervals. Effect: matched-pairs rank-biserial, -1 if "
+    f"worse in all. p: none under {BLOCKS} instances; Holm's over all pairs, which are in --json with Nemenyi's. All "
+    "this is about these trained models: another training is another model"
+)
+
+
+def contests(section: Section) -> Iterator[Table]:
+    """A table of the models and one of the searchers: each against the best of those that it can be compared with."""
+    for factor in FACTORS:
+        rows = [tuple(row) for row in _contests(section, factor)]
+        title = (
+            f"{factor.capitalize()}s on the same instances, starts and seeds, against the one with the best mean rank"
+        )
+        yield Table(title, HEADER, rows, CAPTION)
+
+
+def _contests(section: Section, factor: str) -> Iterator[list[str]]:
+    context = [*(c for c in GROUP if c != factor), "start"]
+    for outcome in OUTCOMES:
+        for _, own in section.of(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
+            best = own.iloc[0]
+            for row in own.to_dict("records"):
+                against = {m: _of(section, f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
+                what = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
+                head = [row["model"], row["how"], row["start"], what]
+                ranks = [str(row["n"]), f"{row['censored']:g}", f"{row['estimate']:.2f}"]
+                yield [*head, *ranks, *(_against(against) if against["wins"] else (_p(row["p"]), "", "", "", ""))]
+
+
+def _of(section: Section, measure: str, row: dict, best: str) -> dict[str, Any]:
+    rows = section.of(measure)
+    same = (rows.model == row["model"]) & (rows.how == row["how"]) & (rows.start == row["start"])
+    found = rows[same & (rows.against == best)].to_dict("records")
+    return cast(dict[str, Any], found[0]) if found else {}
+
+
+def _against(found: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    apart, won = found["difference"], found["wins"]
+    return "", _with(apart, _number), _with(won, "{:.0%}".format), f"{found['effect']['estimate']:.2f}", _p(apart["p"])
+
+
+def collapse(found: Collapse) -> Iterator[Part]:
+    """A part a context: a row an outcome, a column a measure of the latent space."""
+    if found.correlations.empty:
+        return
+    for _, own in found.correlations.groupby(CONTEXT, sort=False, dropna=False):
+        head = own.iloc[0]
+        n = {s: int(own[own.space == s].n.max()) for s in SPACES}
+        shown = [s for s in SPACES if n[s] >= FEWEST]
+        rows = []
+        for outcome, line in own.groupby("outcome", sort=False):
+            by = {r["space"]: r for r in line.to_dict("records")}
+            rows.append((str(outcome), *(_correlation(by[s], n[s]) for s in shown)))
+        title = "Spearman's rank correlation over trained models (95 % interval)"
+        columns = ("of the searches", *(f"{s}, n = {n[s]}" for s in shown))
+        table = Table(title, columns, rows, _limits(own, [s for s in SPACES if s not in shown]))
+        what = f"{head.task.partition(':')[0]}, {head.searcher}, {head.arch}, d = {head.latent}"
+        yield Part(f"Does collapse decide search? {what}", [], [table])
+
+
+def _limits(own: pd.DataFrame, missing: list[str]) -> str:
+    """What the table can and cannot show."""
+    n, tests = int(own.n.max()), int(own["of"].iloc[0])
+    least = 2 / math.factorial(n)
+    unknown = f" Measured of fewer than {FEWEST}: {', '.join(missing)} (`lso-bench evaluate`)." * bool(missing)
+    return (
+        f"-1: the more, the less. {tests} correlations; * where Holm's p over all of them is below 0.05. Of {n} models "
+        f"no p is below {least:.2g} before and {min(1, tests * least):.2g} after Holm; the smallest here is "
+        f"{own.p.min():.2g}.{unknown} The models share instances, starts and seeds, and each is one training: this "
+        "shows what goes together in them, not what another training would give, nor what causes what"
+    )
+
+
+def _correlation(row: dict[str, Any], n: int) -> str:
+    if math.isnan(row["estimate"]):
+        return "-"
+    fewer = f", n = {row['n']}" * (row["n"] < n)
+    return f"{row['estimate']:.2f}{'*' * (row['holm'] < 0.05)}{_within(row, '{:.2f}'.format)}{fewer}"
+
+
+def _with(row: dict[str, Any], shown: Callable[[float], str]) -> str:
+    return shown(row["estimate"]) + _within(row, shown)
+
+
+def _within(row: dict[str, Any], shown: Callable[[float], str]) -> str:
+    return "" if math.isnan(row["low"]) else f" ({shown(row['low'])} .. {shown(row['high'])})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _p(p: float) -> str:
+    return "" if math.isnan(p) else "< 0.0001" if p < 0.0001 else f"{p:.2g}"
