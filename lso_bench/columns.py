@@ -14,7 +14,7 @@ WORDS = ("start", "stopped")  # as places in `Columns.words`
 WHOLE = ("instance", "steps", "evaluations")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Columns(Sequence[Member]):
     """The same as a list of members, which it can be made from and gives back."""
 

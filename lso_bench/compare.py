@@ -70,18 +70,17 @@ def _rows(
     for _, own in searches.groupby("line", sort=False):
         head: dict[str, Any] = {k: own[k].iloc[0] for k in (*GROUP, *by)}
         runs = [by_key[k] for k in own.key.unique()]
-        parts = [
+        parts = (
             _ends(own),
             apart[own.line.iloc[0]],
             _beside(own, runs[0].usual),
             convergence.by_threshold(own),
             convergence.jointly(runs),
+            convergence.to_targets(own, hits) if hits else (),
             sensitivity.spread(own),
+            sensitivity.between_starts(own, sensitivity.codes(own, by_key, files)) if files else (),
             decomposition(own),
-        ]
-        if files and hits:
-            parts[5:5] = [convergence.to_targets(own, hits)]
-            parts[7:7] = [sensitivity.between_starts(own, sensitivity.codes(own, by_key, files))]
+        )
         yield from (head | row for part in parts for row in part)
 
 

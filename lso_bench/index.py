@@ -10,7 +10,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,10 @@ from vae.cache import cache_folder
 FORMAT = 1  # of the database; one of another format is another file
 WAIT = 2.0  # seconds for another process that writes it
 SCALARS = ("status", "counts", "seconds", "versions", "error", "joint", "usual")
-TABLE = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, stamp TEXT, head TEXT, layout TEXT, rows BLOB, images BLOB, crc INT)"  # noqa: E501
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS runs "
+    "(name TEXT PRIMARY KEY, stamp TEXT, head TEXT, layout TEXT, rows BLOB, images BLOB, crc INT)"
+)
 
 
 def records(store: Store) -> list[Record]:
@@ -35,10 +38,14 @@ def records(store: Store) -> list[Record]:
     for _ in range(2):
         try:
             return _through(path, store)
-        except (sqlite3.OperationalError, OSError):
-            break  # locked, or the cache cannot be written
-        except (sqlite3.Error, ValueError, KeyError, TypeError):
-            path.unlink(missing_ok=True)  # garbage
+        except OSError:
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                break  # locked, full or not to be written
+            _discard(path)  # of another form
+        except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError):
+            _discard(path)  # garbage
     return list(store)
 
 
@@ -46,6 +53,11 @@ def path_of(folder: Path) -> Path:
     """Where the database of a results folder lies; deleting it costs time, nothing else."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     return cache_folder() / "index" / f"{name}-{FORMAT}.{SCHEMA}.sqlite"
+
+
+def _discard(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 def _through(path: Path, store: Store) -> list[Record]:
@@ -61,10 +73,9 @@ def _through(path: Path, store: Store) -> list[Record]:
         rows = sorted(row for row in database.execute("SELECT * FROM runs") if there.get(row[0]) == row[1])
     if len(rows) < len(there):
         raise ValueError("another process writes other runs")
-    store.skipped = []
     gc.disable()  # it looks again and again at what was just made, for a third of the time
     try:
-        return [*_records(rows, store.skipped)]
+        return [*_records(rows, store)]
     finally:
         gc.enable()
 
@@ -74,7 +85,8 @@ def _read(store: Store, names: Iterable[str], stamps: dict[str, str]) -> Iterato
         try:
             record = store.read(name)
         except ValueError as error:
-            yield _summed(name, stamps[name], json.dumps(str(error)), "", b"", b"")
+            why = str(error).removeprefix(str(store.folder))  # which may be called otherwise the next time
+            yield _summed(name, stamps[name], json.dumps(why), "", b"", b"")
             continue
         members = Columns.of(record.members)
         head = {k: getattr(record, k) for k in SCALARS} | {"spec": asdict(record.spec), "key": record.spec.key}
@@ -91,14 +103,15 @@ def _sum(row: tuple) -> int:
     return zlib.crc32(images, zlib.crc32(rows, zlib.crc32((head + layout).encode())))
 
 
-def _records(rows: Iterable[tuple], skipped: list[str]) -> Iterator[Record]:
+def _records(rows: Iterable[tuple], store: Store) -> Iterator[Record]:
+    store.skipped = []
     for *row, crc in rows:
         if _sum(tuple(row)) != crc:
             raise ValueError("a damaged row")
         _, _, text, layout, numbers, images = row
         head = json.loads(text)
         if isinstance(head, str):
-            skipped.append(head)
+            store.skipped.append(f"{store.folder}{head}")
             continue
         spec = spec_from_json(head.pop("spec"))
         vars(spec)["key"] = head.pop("key")  # found when the file was read, and dear

@@ -17,7 +17,7 @@ COUNTS = ("runs", "failed", "diverged", "searches", "censored")
 
 def counted(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     """A row a group: COUNTS (censored: searches that ended without a finite loss), `ended` (why searches ended, and how
-
+    many did), `code` (versions of lso-bench).
 
     A failed run does not say its device; it is counted where the rest of its group is.
     """

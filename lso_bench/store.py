@@ -66,9 +66,9 @@ class Store:
 
     def stamps(self) -> dict[str, str]:
         """Of everything that stands among the runs (`ab/abcdef0123456789`), what changes whenever its result does."""
-        return {
-            f"{two.name}/{run.name}": _stamp(run.path) for two in _inside(self.folder / "runs") for run in _inside(two)
-        }
+        runs = self.folder / "runs"
+        found = [e.path for two in _inside(runs) for e in (_inside(two) if two.is_dir() else [two])]
+        return {path[len(f"{runs}/") :]: _stamp(path) for path in found}
 
     def read(self, name: str) -> Record:
         """The run that stands there, without trace and tensors.

@@ -65,27 +65,27 @@ def _side(side: str, text: str, rows: pd.DataFrame, by: tuple[str, ...]) -> floa
     for what in ("model", "searcher", "measure", "start"):
         if parts[what]:
             rows = _named(rows, what, parts[what])
-    rows = _at(rows, side, parts["at"])
-    if len(rows) != 1:
-        raise _several(side, rows, by)
-    estimate = float(rows.estimate.iloc[0])
+    lines = rows[[*GROUP, *by, "start"]].drop_duplicates()
+    if len(lines) > 1:
+        raise _several(side, lines)
+    estimate = float(_at(rows, side, parts["at"]).estimate.iloc[0])
     if math.isnan(estimate):
         raise UnusableError(f"{side} has no estimate in these runs.")
     return estimate
 
 
 def _named(rows: pd.DataFrame, what: str, name: str) -> pd.DataFrame:
-    """Those of that name; of searchers and models also of the name before the settings, if none has it in full."""
-    texts = rows[what].dropna().astype(str)
-    for each in (texts, texts.str.partition(":")[0] if what == "searcher" else texts):
-        if (each == name).any():
-            return cast(pd.DataFrame, rows.loc[each[each == name].index])
-    known = sorted({*texts, *(texts.str.partition(":")[0] if what == "searcher" else ())})
-    raise unknown(what, name, known)
+    """Those of that name; of searchers also those that have it before their settings, if none has it in full."""
+    full = rows[what].fillna("").astype(str)
+    short = full.str.partition(":")[0] if what == "searcher" else full
+    for texts in (full, short):
+        if (texts == name).any():
+            return cast(pd.DataFrame, rows[texts == name])
+    raise unknown(what, name, sorted({*full, *short} - {""}))
 
 
 def _at(rows: pd.DataFrame, side: str, at: str | None) -> pd.DataFrame:
-    """The rows at a threshold, target or number of evaluations."""
+    """The row of a line at a threshold, target or number of evaluations."""
     column = next((c for c in AT if rows[c].notna().any()), None)
     if at is None and (column is None or rows[column].isna().any()):
         return rows if column is None else cast(pd.DataFrame, rows[rows[column].isna()])
@@ -99,11 +99,11 @@ def _at(rows: pd.DataFrame, side: str, at: str | None) -> pd.DataFrame:
     return cast(pd.DataFrame, rows[rows[column] == float(at)])
 
 
-def _several(side: str, rows: pd.DataFrame, by: tuple[str, ...]) -> UsageError:
-    """Says in what the rows differ, and how to name one."""
+def _several(side: str, lines: pd.DataFrame) -> UsageError:
+    """Says in what they differ, and how to name one."""
     told = []
-    for c in (*GROUP, *by, "start"):
-        if len(values := sorted({repr(str(v)[:40]) for v in rows[c]})) > 1:
+    for c in lines.columns:
+        if len(values := sorted({repr(str(v)[:40]) for v in lines[c]})) > 1:
             how = {"searcher": "/<searcher>", "start": "@<start>"}.get(c, f"--where {c}=...")
             told.append(f"{c} ({', '.join(values[:4])}; say {how})")
-    return UsageError(f"{side} names {len(rows)} rows, which differ in {'; '.join(told)}.")
+    return UsageError(f"{side} names {len(lines)} rows, which differ in {'; '.join(told)}.")

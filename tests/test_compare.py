@@ -4,18 +4,24 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
 from made import SPEC, VERSIONS, measures, one, searched
 from rich.console import Console
 
+from lso_bench.caveats import caveats
+from lso_bench.commands.compare import compare
+from lso_bench.errors import UsageError
 from lso_bench.record import Member, Record
 from lso_bench.report import export, tables
 from lso_bench.spec import Seeds
+from lso_bench.store import Store
 from vae.zoo import Model
 
 N = 20
@@ -158,18 +164,21 @@ OTHER = Model("nevae_se", "omniglot")
     ],
 )
 def test_what_makes_runs_incomparable_is_said(other, says):
-    assert any(says in n for n in measures(run(), other).notes)
+    assert any(says in line for line in caveats([run(), other]))
+
+
+def test_comparable_runs_have_no_caveats():
     assert not measures(run(), run(model=OTHER)).notes
 
 
 def test_files_of_one_name_and_other_content_are_told():
-    found = measures(run(source="a" * 64), run(model=OTHER, source="b" * 64))
-    assert any("differ in task or searcher files" in n for n in found.notes)
+    lines = caveats([run(source="a" * 64), run(model=OTHER, source="b" * 64)])
+    assert any("differ in task or searcher files" in line for line in lines)
 
 
 def test_models_that_both_reach_the_optimum_are_no_copies():
     best = [replace(m, loss=0.0, best=0.0) for m in run().members]
-    assert not measures(replace(run(), members=best), replace(run(model=OTHER), members=best)).notes
+    assert not caveats([replace(run(), members=best), replace(run(model=OTHER), members=best)])
 
 
 def test_json_csv_and_table_give_the_same_figures():
@@ -179,9 +188,7 @@ def test_json_csv_and_table_give_the_same_figures():
     assert len(rows) == len(table) == len(found.measures)
     gap = next(r for r in rows if r["measure"] == "gap")
     assert float(next(r for r in table if r["measure"] == "gap")["median"]) == gap["median"]
-    console = Console(width=140, record=True, file=io.StringIO())
-    console.print(tables.terminal(found))
-    text = console.export_text()
+    text = shown(found)
     assert "> 300 (0/20)" in text and "200 (15/20)" in text and "16" in text
 
 
@@ -213,9 +220,80 @@ def test_losses_that_are_all_the_same_have_no_shares_of_variance():
 def test_hostile_names_are_neutral_in_tables_and_csv():
     found = measures(run(model=Model("=cmd|' /C calc'!A0", "omniglot"), task="[red]x"))
     assert "\n=cmd" not in export.as_csv(found) and "'=cmd" in export.as_csv(found)
-    console = Console(width=160, record=True, file=io.StringIO())
-    console.print(tables.terminal(found))
-    assert "[red]x" in console.export_text()
+    assert "[red]x" in shown(found, 160)
+
+
+HOSTILE = ["\x1b[31mred\r\n", "[bold]x[/bold]", "=cmd|x", "\t=1+1", "a|b\\ & %$#_{}~^<b>", "n" * 10_000, "a\u202eb"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_form_lets_a_name_do_harm(name):
+    found = measures(run(model=Model(name, "omniglot"), region=f"box:{name}"))
+    drawn = (shown(found), tables.markdown(found), tables.latex(found), export.as_csv(found))
+    for text in drawn:
+        assert all(c.isprintable() or c == "\n" for c in text)
+    assert max(map(len, drawn[0].splitlines())) <= 140 and all(len(text) < 60_000 for text in drawn[:3])
+    assert not any(cell.strip()[:1] in ("=", "+", "@") for row in csv.reader(io.StringIO(drawn[3])) for cell in row)
+    assert {r["model"] for r in json.loads(export.as_json(found))["measures"]} == {name}  # data are left as they are
+
+
+def test_markdown_has_as_many_cells_in_each_row_as_its_heading():
+    text = tables.markdown(measures(run(model=Model("a|b*c_d", "omniglot")), run()))
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    blocks = text.split("\n\n")
+    assert len(lines) > 10 and r"a\|b\*c\_d" in text
+    for block in (b for b in blocks if b.startswith("| ")):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+
+
+def test_latex_has_booktabs_rules_and_escapes_what_is_special():
+    text = tables.latex(measures(run(model=Model("a_b&c%d#e{f}$g\\h~i^j", "omniglot")), run()))
+    assert r"a\_b\&c\%d\#e\{f\}\$g\textbackslash{}h\textasciitilde{}i\textasciicircum{}j" in text
+    bodies = re.findall(
+        r"\\begin{tabular}{([lr]+)}\n\\toprule\n(.+?)\\midrule\n(.+?)\\bottomrule\n\\end{tabular}", text, re.S
+    )
+    assert len(bodies) == text.count(r"\begin{table}") == text.count(r"\end{table}") > 4
+    for columns, heading, rows in bodies:
+        for line in (heading + rows).splitlines():
+            assert line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
+    assert not re.search(r"(?<!\\)[%#](?! )", text)  # comments apart
+
+
+def bold(*records):
+    found = measures(*records)
+    table = next(t for part in tables.parts(found, "steps") for t in part.tables if t.title.startswith("Final loss"))
+    return {(table.rows[i][0], table.rows[i][2]) for i, _ in table.best}
+
+
+def test_best_and_what_is_not_told_from_it_are_bold():
+    def found(model, shift, noise=0.0):
+        rng = np.random.default_rng(1)
+        ways = [[50.0, 10.0 + i + shift + noise * x] for i, x in enumerate(rng.standard_normal(N))]
+        return searched({"random": ways}, model=Model(model, "omniglot"))
+
+    best = found("vae", 0.0)
+    assert bold(best, found("rae", 0.5)) == {("vae", "random")}  # half a unit more in every instance
+    assert bold(best, found("rae", 0.01, noise=3.0)) == {("vae", "random"), ("rae", "random")}
+    behind = one(measures(best, found("rae", 0.5)), "behind", "random", model="rae")
+    assert behind["median"] == pytest.approx(0.5) and behind.n == N
+
+
+def test_runs_behind_each_row_are_counted():
+    spec = replace(SPEC, seeds=Seeds(init=9))
+    lost = replace(run(seed=1), members=[replace(m, loss=math.nan, stopped="diverged") for m in run(seed=1).members])
+    found = measures(
+        run(), replace(lost, status="diverged"), Record(spec, "failed", error="ZeroDivisionError: by zero")
+    )
+    (row,) = found.runs.to_dict("records")
+    assert (row["runs"], row["failed"], row["diverged"]) == (3, 1, 1)
+    assert (row["searches"], row["censored"], row["device"]) == (4 * N, 2 * N, "cpu")
+    assert row["ended"] == f"{2 * N} steps, {2 * N} diverged"
+    assert json.loads(export.as_json(found))["runs"][0]["failed"] == 1
+
+
+def test_group_of_failed_runs_alone_is_shown():
+    text = shown(measures(run(), Record(replace(SPEC, task="ink"), "failed", error="no ink")))
+    assert re.search(r"vae +adam +1 +1 +0 +0 +0", text) and "ink" in text
 
 
 def test_results_do_not_depend_on_the_order_of_the_records():
@@ -273,3 +351,55 @@ def shown(found, width=140):
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(tables.terminal(found))
     return console.export_text()
+
+
+@pytest.fixture
+def folders(tmp_path):
+    store = Store(tmp_path / "r")
+    for r in (run(), run(seed=1), run(model=OTHER)):
+        store.add(r)
+    return [tmp_path / "r"]
+
+
+def test_command_chooses_and_splits(folders, capsys):
+    compare(folders, where=["model=vae", "seed.init>0"], csv=True)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {r["model"] for r in rows} == {"vae"} and {r["n"] for r in rows if r["measure"] == "loss"} == {"20"}
+    compare(folders, by="seed.init", no_traces=True, json=True)
+    rows = json.loads(capsys.readouterr().out)["measures"]
+    assert {r["seed.init"] for r in rows if r["model"] == "vae"} == {"0", "1"}
+    assert not {r["measure"] for r in rows} & {"evaluations", "distance", "gap"}
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"where": ["model"]}, "--where wants a field"),
+        ({"where": ["lr<much"]}, "--where lr< wants a number"),
+        ({"by": "modell"}, "Did you mean 'model'"),
+        ({"json": True, "latex": True}, "One of --json, --latex at a time"),
+    ],
+)
+def test_command_explains_what_it_cannot_do(folders, how, says):
+    with pytest.raises(UsageError, match=says):
+        compare(folders, **how)
+
+
+def test_what_is_flagged_or_skipped_fails_a_strict_comparison(folders, capsys):
+    strict = {"where": ["seed.init=0"], "strict": True, "no_traces": True}
+    compare(folders, **strict)
+    for name in ("runs/stray\x1b[31m", "tmp/abcd.host.1.x"):
+        (folders[0] / name).mkdir()
+        (folders[0] / name / "file").write_text("")
+        with pytest.raises(typer.Exit) as flagged:
+            compare(folders, **strict)
+        assert flagged.value.exit_code == 3
+    said = capsys.readouterr()
+    assert "1 runs are in progress" in said.out and "skipped:" in said.err and "\x1b" not in said.err
+
+
+def test_condition_that_holds_ends_with_status_5(folders, capsys):
+    compare(folders, fail_if=["vae@random.loss > 99"], no_traces=True)
+    with pytest.raises(typer.Exit) as held:
+        compare(folders, fail_if=["vae@random.loss > 99", "nevae_se@random.loss >= vae@random.loss"], no_traces=True)
+    assert held.value.exit_code == 5 and "holds (19.751, 19.75)" in capsys.readouterr().err

@@ -68,12 +68,13 @@ def test_file_that_a_result_names_as_its_model_is_not_run(tmp_path):
 
 
 def test_rows_are_split_by_a_field_and_only_then():
-    pooled, split = measures(*RUNS), measures(*RUNS, by=("seed.init", "model.beta"))
+    pooled, split = measures(*RUNS), measures(*RUNS, by=("seed.init", "model.beta", "model.reduction"))
     losses = split.measures[split.measures.measure == "loss"]
     assert len(losses) == 12 and len(pooled.measures[pooled.measures.measure == "loss"]) == 6
     assert sorted(losses["seed.init"].unique()) == ["0", "1"] and set(losses.n) == {2}
     assert set(losses[losses.model == "beta_vae_0.9"]["model.beta"]) == {"0.9"}
-    assert set(losses[losses.model == "nevae_se"]["model.beta"]) == {""}  # it has none
+    assert set(losses[losses.model == "nevae_se"]["model.reduction"]) == {"mean"}
+    assert set(losses[losses.model == "vae"]["model.reduction"]) == {""}  # it has none
 
 
 def test_split_rows_stand_in_the_order_of_their_numbers():

@@ -159,6 +159,80 @@ def test_unreadable_run_is_named_and_skipped(tmp_path, text):
     assert len(store.skipped) == 1 and "abad" in store.skipped[0]
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("status",), "splendid"),
+        (("status",), ["ok"]),
+        (("error",), 5),
+        (("versions", "device"), {"a": 1}),
+        (("seconds", "total"), "long"),
+        (("joint",), {"random": [1]}),
+        (("spec", "task"), 5),
+        (("spec", "task"), "another"),  # not what its key says
+        (("spec", "max_steps"), "200"),
+        (("spec", "thresholds"), None),
+        (("spec", "model", "latent"), 1.5),
+        (("spec", "model"), []),
+        (("spec", "more"), 1),
+        (("members",), {"0": {}}),
+        (("members", 0), None),
+        (("members", 0, "loss"), "1.5"),
+        (("members", 0, "loss"), 10**400),
+        (("members", 0, "steps"), None),
+        (("members", 0, "steps"), 2**70),
+        (("members", 0, "start"), "<script>"),
+        (("members", 0, "met"), [1]),
+        (("members", 0, "image"), "0" * 17),
+        (("members", 0, "image"), "\u00e9"),
+        (("error",), "\ud800"),  # half a character
+        (("members", 0, "beside"), {"density": []}),
+        (("members", 0, "loss"), float("nan")),  # written as NaN, which is no JSON
+    ],
+)
+def test_value_of_another_type_is_named_and_skipped(tmp_path, place, value):
+    store = Store(tmp_path / "r")
+    store.add(record(1))
+    path = next((tmp_path / "r").glob("runs/*/*/result.json"))
+    raw = json.loads(path.read_text())
+    at = raw
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = value
+    path.write_text(json.dumps(raw))
+    assert not list(store)
+    assert len(store.skipped) == 1 and path.parent.name in store.skipped[0]
+
+
+def test_huge_result_is_named_and_not_read(tmp_path):
+    store = Store(tmp_path / "r")
+    bad = tmp_path / "r" / "runs" / "ab" / "abad"
+    bad.mkdir(parents=True)
+    with (bad / "result.json").open("wb") as f:
+        f.truncate(1 << 40)  # a hole, which takes no room
+    assert not list(store) and "larger than 64 MiB" in store.skipped[0]
+
+
+def test_stray_files_and_folders_are_named_and_hidden_ones_left_alone(tmp_path):
+    store = Store(tmp_path / "r")
+    store.add(record(1))
+    place = next((tmp_path / "r").glob("runs/*/*"))
+    (place.parent / "notes.txt").write_text("mine")
+    (place.parent / ".hidden").write_text("")
+    (place.parent / "empty").mkdir()
+    (tmp_path / "r" / "runs" / "file").write_text("")
+    place.rename(place.parent / "copy")
+    assert not list(store)
+    assert [s.partition(": ")[0].rpartition("/")[2] for s in store.skipped] == ["copy", "empty", "notes.txt", "file"]
+    assert f"holds the run {record(1).spec.key}" in store.skipped[0]
+
+
+def test_runs_that_are_being_made_are_counted(tmp_path):
+    store = Store(tmp_path / "r")
+    (tmp_path / "r" / "tmp" / "abcd.host.1.x").mkdir()
+    assert store.unfinished() == ["abcd"]
+
+
 def test_only_old_work_in_progress_is_swept(tmp_path):
     Store(tmp_path / "r")
     old, new = (tmp_path / "r" / "tmp" / n for n in ("old", "new"))

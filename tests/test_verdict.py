@@ -55,7 +55,7 @@ def test_condition_is_as_its_figures_say(condition, holds):
         ("vae@random.iterations[0.7] > 3", "No threshold '0.7'; there are '0', '0.5'"),
         ("vae@random.loss[0.5] > 3", "leave [0.5] out"),
         ("vae.loss > 3", "start ('encoder', 'random'; say @<start>)"),
-        ("__import__('os').system('true') > 0", "wanted"),
+        ("__import__('os').system('true') > 0", "No model"),
     ],
 )
 def test_condition_that_cannot_be_read_is_explained(condition, says):
@@ -70,6 +70,15 @@ def test_several_tasks_are_told_apart_by_where():
     )
     with pytest.raises(UsageError, match=r"task \('ink:target=0.2', 'omniglot50'; say --where task=\.\.\.\)"):
         verdict("vae.loss > 3", both)
+
+
+def test_searchers_with_other_thresholds_are_still_several():
+    both = measures(
+        searched({"random": [[9.0, 5.0]] * 3}),
+        searched({"random": [[9.0, 4.0]] * 3}, searcher="lbfgs", thresholds=(0.5,)),
+    )
+    with pytest.raises(UsageError, match="searcher"):
+        verdict("vae.iterations > 0", both)
 
 
 def test_measure_without_an_estimate_is_refused():

@@ -8,16 +8,18 @@ from lso_bench.report.frames import plain
 
 
 def as_json(comparison: Comparison) -> str:
-    """All measures and notes; an infinite value (most searches censored) or an undefined one is null."""
-    rows = [{k: _plain(v) for k, v in row.items()} for row in comparison.measures.to_dict("records")]
-    everything = {"measures": rows, "targets": comparison.targets, "notes": comparison.notes}
-    return json.dumps(everything, indent=1, allow_nan=False)
+    """All measures, runs and notes; an infinite value (most searches censored) or an undefined one is null."""
+    tables = {"measures": comparison.measures, "runs": comparison.runs}
+    rows = {
+        name: [{k: _plain(v) for k, v in r.items()} for r in table.to_dict("records")] for name, table in tables.items()
+    }
+    return json.dumps(rows | {"targets": comparison.targets, "notes": comparison.notes}, indent=1, allow_nan=False)
 
 
 def as_csv(comparison: Comparison) -> str:
     """One row a measure; an empty cell is an undefined value, inf one that most searches did not reach.
 
-    A text that a spreadsheet would run as a formula is given a quote first.
+    A text that a spreadsheet would run as a formula is given a quote first; control characters are replaced.
     """
     return plain(comparison.measures).to_csv(index=False)
 

@@ -1,0 +1,110 @@
+"""The index gives what the files give, whatever happens to it."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from made import searched
+
+from lso_bench import index
+from lso_bench.record import Record
+from lso_bench.store import Store
+from vae.zoo import Model
+
+GOOD = [
+    searched({"random": [[9.0, 1.0]] * 2}),
+    searched({"random": [[9.0, 2.0]], "data:3": [[9.0, 3.0]]}, init=1, model=Model("nevae_se", "omniglot")),
+    searched({"random": [[9.0, float("nan")]] * 3}, init=2, thresholds=()),
+]
+FAILED = Record(replace(GOOD[0].spec, task="ink"), "failed", error="out of memory")
+KEYS = ("spec", "status", "members", "counts", "versions", "error", "joint", "usual")
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "r")
+    noted = replace(GOOD[1].members[0], beside={"density": 0.5}, image="0123456789abcdef", met=[1, None])
+    for r in (GOOD[0], replace(GOOD[1], members=[noted, *GOOD[1].members[1:]]), GOOD[2], FAILED):
+        made.add(r)
+    stray = tmp_path / "r" / "runs" / "ab" / "abad"
+    stray.mkdir(parents=True)
+    (stray / "result.json").write_text("{")
+    return made
+
+
+def told(records):
+    """All that a record says; NaN is equal to itself."""
+    return [repr([[*v] if k == "members" else v for k in KEYS if (v := getattr(r, k)) is not None]) for r in records]
+
+
+def agrees(store):
+    files, skipped = told(store), store.skipped
+    return told(index.records(store)) == files and store.skipped == skipped
+
+
+def test_index_gives_what_the_files_give_at_once_and_again(store):
+    assert len(list(store)) == 4 and len(store.skipped) == 1
+    assert agrees(store) and index.path_of(store.folder).is_file() and agrees(store)
+    assert [r.spec.key for r in index.records(store)] == sorted(r.spec.key for r in (*GOOD, FAILED))
+
+
+def test_run_that_came_went_or_changed_is_seen(store):
+    index.records(store)
+    store.add(searched({"random": [[9.0, 4.0]]}, init=7))
+    assert len(index.records(store)) == 5 and agrees(store)
+    shutil.rmtree(store.folder / "runs" / GOOD[0].spec.key[:2])
+    assert agrees(store)
+    store.add(replace(FAILED, status="ok", error=None, members=GOOD[0].members))
+    assert agrees(store) and "failed" not in {r.status for r in index.records(store)}
+    (path,) = store.folder.glob(f"runs/*/{GOOD[2].spec.key}/result.json")
+    path.write_text("[]")
+    assert agrees(store) and len(store.skipped) == 2
+
+
+def test_folders_do_not_mix(store, tmp_path):
+    other = Store(tmp_path / "other")
+    assert index.records(other) == [] and len(index.records(store)) == 4 and index.records(other) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 1000])
+def test_garbage_is_made_anew(store, content):
+    index.records(store)
+    index.path_of(store.folder).write_bytes(content)
+    assert agrees(store) and agrees(store)
+
+
+@pytest.mark.parametrize(
+    "change", ["head = 'x' || head", "rows = zeroblob(length(rows))", "layout = '[]'", "head = NULL"]
+)
+def test_damaged_row_is_noticed(store, change):
+    index.records(store)
+    with closing(sqlite3.connect(index.path_of(store.folder))) as database, database:
+        database.execute(f"UPDATE runs SET {change}")
+    assert agrees(store)
+
+
+def test_foreign_table_is_made_anew(store):
+    path = index.path_of(store.folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE runs (name TEXT)")
+    assert agrees(store)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT count(stamp) FROM runs").fetchone() == (5,)
+
+
+def test_locked_index_is_left_aside(store, monkeypatch):
+    monkeypatch.setattr(index, "WAIT", 0.0)
+    index.records(store)
+    store.add(searched({"random": [[9.0, 4.0]]}, init=7))
+    with closing(sqlite3.connect(index.path_of(store.folder), isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        assert agrees(store) and len(index.records(store)) == 5
+
+
+def test_cache_that_cannot_be_written_costs_time_alone(store, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LSO_BENCH_CACHE", str(tmp_path / "file"))
+    assert agrees(store)
