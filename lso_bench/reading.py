@@ -47,7 +47,7 @@ def _check(record: Record) -> None:
     for name, fits in _fields(Record).items():
         if not fits(getattr(record, name)):
             raise ValueError(f"{name} is not as it is in a record")
-    if not all(v is None or isinstance(v, int | float) or _plain(str)(v) for v in record.versions.values()):
+    if not all(v is None or isinstance(v, int | float) or checker(str)(v) for v in record.versions.values()):
         raise ValueError("versions are not words and numbers")
     spec = record.spec
     if any(m.start not in spec.starts or len(m.met) != len(spec.thresholds) for m in record.members):
@@ -85,8 +85,6 @@ def checker(hint: Any) -> Callable[[Any], bool]:
 def _plain(hint: Any) -> Callable[[Any], bool]:
     if hint is Any:
         return lambda value: True
-    if hint is str:
-        return _is_text
     if hint is float:
         return lambda value: type(value) is float or (type(value) is int and abs(value) < LARGEST)
     if hint is int:
