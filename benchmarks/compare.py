@@ -74,7 +74,7 @@ def write(folder: Path, spec: Spec, losses: np.ndarray) -> None:
 
 def timed(what: str, how: Callable, times: int = 1):
     """What it gives; prints the medians of the seconds that it took, on the clock and of the processor."""
-    seconds, busy = [], []
+    seconds, busy, found = [], [], None
     for _ in range(times):
         begun, worked = time.perf_counter(), time.process_time()
         found = how()
