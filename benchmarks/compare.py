@@ -22,6 +22,7 @@ from dataclasses import asdict
 from itertools import islice, product
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,9 +73,10 @@ def write(folder: Path, spec: Spec, losses: np.ndarray) -> None:
     (place / "latents.safetensors").write_bytes(save(codes))
 
 
-def timed(what: str, how: Callable, times: int = 1):
+def timed(what: str, how: Callable, times: int = 1) -> Any:
     """What it gives; prints the medians of the seconds that it took, on the clock and of the processor."""
     seconds, busy = [], []
+    found: Any = None
     for _ in range(times):
         begun, worked = time.perf_counter(), time.process_time()
         found = how()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -47,12 +48,16 @@ class Columns(Sequence[Member]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, place):
+    @overload
+    def __getitem__(self, place: int) -> Member: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Member]: ...
+    def __getitem__(self, place: int | slice) -> Member | list[Member]:
         if isinstance(place, slice):
             return [self[i] for i in range(*place.indices(len(self)))]
         row = dict(zip(self.names, self.rows[place].tolist(), strict=True))
-        numbers = {k: int(row[k]) if k in WHOLE else row[k] for k in NUMBERS}
+        numbers: dict[str, Any] = {k: int(row[k]) if k in WHOLE else row[k] for k in NUMBERS}
         met = [None if math.isinf(v) else int(v) for k, v in row.items() if k.startswith("met ")]
         beside = {k.removeprefix("beside:"): v for k, v in row.items() if k.startswith("beside:") and not math.isnan(v)}
-        words = {k: self.words[int(row[k])] for k in WORDS}
-        return Member(**numbers, **words, met=met, beside=beside, image=self.images[place].decode())
+        words: dict[str, Any] = {k: self.words[int(row[k])] for k in WORDS}
+        return Member(**numbers, **words, met=met, beside=beside, image=bytes(self.images[place]).decode())

@@ -91,7 +91,7 @@ def _plain(hint: Any) -> Callable[[Any], bool]:
         return lambda value: type(value) is int and abs(value) < LARGEST
     if hint is str:
         return lambda value: type(value) is str and (value.isascii() or not SURROGATE.search(value))
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         parts = _fields(hint)
         return lambda value: isinstance(value, hint) and all(fits(getattr(value, k)) for k, fits in parts.items())
     return lambda value: type(value) is hint

@@ -94,7 +94,7 @@ def _joined(thresholds: Sequence[float], runs: Sequence[tuple[int, Columns]]) ->
     lost = {k: np.where(np.isnan(by_name[k]), np.inf, by_name[k]) for k in ("loss", "best")}
     images = np.concatenate([c.images for c in parts]).astype(str).astype(object)
     named = {"run": np.repeat([i for i, _ in runs], sizes), "place": np.concatenate([np.arange(n) for n in sizes])}
-    named |= {"start": start} | numbers | lost | {"image": np.where(images == "", None, images)}
+    named |= {"start": start} | numbers | lost | {"image": [image or None for image in images]}
     named |= {k: v for k, v in by_name.items() if k.startswith("beside:")}
     named |= {f"met {t:g}": by_name[f"met {i}"] for i, t in enumerate(thresholds)}
     return pd.DataFrame(named).rename(columns={"distance_to_prior": "norm"})

@@ -65,7 +65,7 @@ def _side(side: str, text: str, rows: pd.DataFrame, by: tuple[str, ...]) -> floa
     for what in ("model", "searcher", "measure", "start"):
         if parts[what]:
             rows = _named(rows, what, parts[what])
-    lines = rows[[*GROUP, *by, "start"]].drop_duplicates()
+    lines = cast(pd.DataFrame, rows[[*GROUP, *by, "start"]]).drop_duplicates()
     if len(lines) > 1:
         raise _several(side, lines)
     estimate = float(_at(rows, side, parts["at"]).estimate.iloc[0])
@@ -79,15 +79,15 @@ def _named(rows: pd.DataFrame, what: str, name: str) -> pd.DataFrame:
     full = rows[what].fillna("").astype(str)
     short = full.str.partition(":")[0] if what == "searcher" else full
     for texts in (full, short):
-        if (texts == name).any():
+        if bool((texts == name).any()):
             return cast(pd.DataFrame, rows[texts == name])
     raise unknown(what, name, sorted({*full, *short} - {""}))
 
 
 def _at(rows: pd.DataFrame, side: str, at: str | None) -> pd.DataFrame:
     """The row of a line at a threshold, target or number of evaluations."""
-    column = next((c for c in AT if rows[c].notna().any()), None)
-    if at is None and (column is None or rows[column].isna().any()):
+    column = next((c for c in AT if bool(rows[c].notna().any())), None)
+    if at is None and (column is None or bool(rows[column].isna().any())):
         return rows if column is None else cast(pd.DataFrame, rows[rows[column].isna()])
     if column is None:
         raise UsageError(f"{side}: that measure is not taken at several thresholds or targets; leave [{at}] out.")

@@ -38,8 +38,9 @@ def sections(comparison: Comparison) -> Iterator[Section]:
     """One after the other."""
     columns = [*HOW, *comparison.by]
     for key, runs in comparison.runs.groupby([*TOGETHER], dropna=False, sort=False):
-        named = dict(zip(TOGETHER, cast(tuple, key), strict=True))
-        rows = comparison.measures[(comparison.measures[[*TOGETHER]] == pd.Series(named)).all(axis=1)]
+        named: dict[str, Any] = dict(zip(TOGETHER, cast(tuple, key), strict=True))
+        of = (comparison.measures[[*TOGETHER]] == pd.Series(named)).all(axis=1)
+        rows = cast(pd.DataFrame, comparison.measures[of])
         each = _ways(runs, columns)
         ways = [*{_text(w): w for w in each}.values()]
         short = _short(ways)
