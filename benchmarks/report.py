@@ -52,7 +52,7 @@ def made(model: str, searcher: str, seed: int) -> Record:
     shown = (images.float() * (0.7 + 0.3 * torch.from_numpy(rng.random((TARGETS, 1, 28, 28))).float())).to(torch.uint8)
     tensors = {
         "z": z,
-        "z_met": z[:, None].repeat(1, len(met), 1),
+        "z_met": z[:, None].repeat(1, len(spec.thresholds), 1),
         "targets": images,
         "decoded": shown.repeat(2, 1, 1, 1),
     }

@@ -48,7 +48,7 @@ class Drawn:
 def drawing(size: Size) -> Iterator[None]:
     """Fonts and lines as they are wanted at that size; figures are drawn and saved within."""
     font = size.font
-    settings: dict[str, Any] = {
+    settings: Any = {
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": font,

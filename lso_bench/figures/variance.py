@@ -54,7 +54,7 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
 def _roots(axis: Any, model: str, mine: pd.DataFrame, y: list[float]) -> None:
     if mine.empty:
         return
-    middle, low, high = (np.sqrt(mine[c].clip(lower=0)) for c in ("estimate", "low", "high"))
-    reach = np.nan_to_num([(middle - low).clip(lower=0), (high - middle).clip(lower=0)])
+    middle, low, high = (np.sqrt(cast(pd.Series, mine[c]).clip(lower=0)) for c in ("estimate", "low", "high"))
+    reach = np.nan_to_num([np.maximum(middle - low, 0), np.maximum(high - middle, 0)])
     marks: dict[str, Any] = {"fmt": marker_of(model), "capsize": 2, "color": colour_of(model), "elinewidth": 0.8}
     axis.errorbar(middle, y, xerr=reach, label=label(model), **marks)

@@ -70,7 +70,7 @@ def _line(how: str, order: pd.Series, by: pd.DataFrame, same: pd.DataFrame) -> L
     text = f"median final loss {figure(found['estimate'])}{_within(found, figure, '95 % interval ')}, {n}"
     if len(order) == 1:
         return Line(how, first, f"{text}; no other model was run so.")
-    worse = [_difference(str(m), by[m] - by[first]) for m in order.index[1:]]
+    worse = [_difference(str(m), cast(pd.Series, by[m] - by[first])) for m in order.index[1:]]
     return Line(how, first, f"{text}. On the same targets: {'; '.join(worse[:6])}{'; ...' * (len(worse) > 6)}.")
 
 
@@ -81,7 +81,8 @@ def _soonest(section: Section, how: str) -> str:
     if met.empty:
         return ""
     start = met.start.iloc[0]
-    ordered = met[met.start == start].sort_values("median", kind="stable").to_dict("records")
+    first = cast(pd.DataFrame, met[met.start == start])
+    ordered = first.sort_values("median", kind="stable").to_dict("records")
     said = [f"{short(r['model'])} {_median_steps(r)}" for r in ordered[:6]]
     return f" Median steps to threshold {met.threshold.iloc[0]:g} from {short(start)} starts: {', '.join(said)}."
 

@@ -80,9 +80,7 @@ def targets(section: Section) -> Table:
     for _, line in section.of("aRT:evaluations").groupby(["model", "how", "start"], sort=False):
         by = {r["target"]: r for r in _rows(line)}
         r = next(iter(by.values()))
-        tried = section.of("evaluations")
-        for column in ("model", "how", "start"):
-            tried = tried[tried[column] == r[column]]
+        tried = _like(section.of("evaluations"), r)
         reached = 1 - tried.censored.sum() / tried.n.sum()
         each = (number(by[f]["estimate"]) if f in by else Cell("", math.nan) for f in fractions)
         rows.append([*_who(r), *each, number(reached, share)])
@@ -157,11 +155,15 @@ def _met(row: dict[str, Any]) -> Cell:
 
 def _of(section: Section, measure: str, like: dict[str, Any]) -> dict[str, Any]:
     """The row of the same model, searcher and start; empty if there is none."""
-    rows = section.of(measure)
+    rows = _like(section.of(measure), like)
+    return cast(Any, rows.iloc[0]).to_dict() if len(rows) else {}
+
+
+def _like(rows: pd.DataFrame, like: dict[str, Any]) -> pd.DataFrame:
     for column in ("model", "how", "start"):
         if isinstance(like[column], str):
-            rows = rows[rows[column] == like[column]]
-    return cast(Any, rows.iloc[0]).to_dict() if len(rows) else {}
+            rows = cast(pd.DataFrame, rows[rows[column] == like[column]])
+    return rows
 
 
 def _rows(rows: Any) -> Iterator[dict[str, Any]]:
