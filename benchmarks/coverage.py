@@ -10,6 +10,7 @@ is found though all are alike (nominal 5 %); each with its Monte-Carlo standard 
 import argparse
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def rank_correlations(n: int, rho: float, rng: np.random.Generator) -> Found:
     """Spearman's of n points, normal with correlation rho."""
     x = rng.normal(size=n)
     y = rho * x + np.sqrt(1 - rho**2) * rng.normal(size=n)
-    low, high = spearman_interval(float(spearmanr(x, y)[0]), n)
+    low, high = spearman_interval(float(cast(Any, spearmanr(x, y)).statistic), n)
     yield f"Spearman, n = {n}, normal {rho:g}", low, 6 / np.pi * np.arcsin(rho / 2), high
 
 

@@ -135,7 +135,7 @@ def correlations(points: pd.DataFrame) -> Iterator[dict]:
 def outcomes_of(points: pd.DataFrame) -> list[str]:
     """The columns that say how searches went, which stand last, where these have them."""
     after = list(points.columns).index(SPACES[-1]) + 1
-    return [c for c in points.columns[after:] if points[c].notna().any()]
+    return [c for c in points.columns[after:] if bool(points[c].notna().any())]
 
 
 def correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> dict[str, float]:
@@ -145,7 +145,13 @@ def correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> dict[
         return dict.fromkeys(("estimate", "low", "high", "kendall", "p"), np.nan)
     rho = float(np.clip(_spearman(*ranks), -1, 1))
     low, high = spearman_interval(rho, len(x))
-    return {"estimate": rho, "low": low, "high": high, "kendall": float(kendalltau(x, y)[0]), "p": _p(*ranks)}
+    return {
+        "estimate": rho,
+        "low": low,
+        "high": high,
+        "kendall": float(cast(Any, kendalltau(x, y)).statistic),
+        "p": _p(*ranks),
+    }
 
 
 def spearman_interval(rho: float, n: int) -> Interval:

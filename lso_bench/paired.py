@@ -78,7 +78,8 @@ def _outcomes(own: pd.DataFrame, factor: str) -> Iterator[tuple[str, float | Non
     """Name, threshold and column: the final loss, and the steps to the smallest threshold that all were asked for."""
     yield "loss", None, "loss"
     for t in reversed(thresholds(own)):
-        if own[f"met {t:g}"].notna().groupby(own[factor]).any().all():
+        asked = own[f"met {t:g}"].notna().groupby(own[factor]).any()
+        if bool(asked.all()):
             yield "iterations", t, f"met {t:g}"
             return
 

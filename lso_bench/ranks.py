@@ -5,6 +5,8 @@ Which test says what: docs/statistics.md. The tests are SciPy's. Nemenyi's is it
 Holm's correction equals that of statsmodels, which collects garbage at every call, for 0.1 s.
 """
 
+from typing import Any, cast
+
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
@@ -53,7 +55,7 @@ def signed_rank(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float
     apart = finite_differences(a, b)
     if len(apart) < BLOCKS:
         return np.nan
-    return 1.0 if not apart.any() else float(wilcoxon(apart, zero_method="zsplit").pvalue)
+    return 1.0 if not apart.any() else float(cast(Any, wilcoxon(apart, zero_method="zsplit")).pvalue)
 
 
 def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:

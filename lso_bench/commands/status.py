@@ -28,14 +28,12 @@ def status(
         rows = {"runs": counts, "alive": [_row(r) for r in alive], "over": [_row(r) for r in over]}
         print(text.dumps(rows, indent=1))
         return
-    console = out()
-    console.print(
-        f"{folder}: " + (", ".join(f"{n} {what}" for what, n in counts.items()) or "no runs yet"), markup=False
-    )
-    for r in alive:
-        console.print(f"{'runs' if r.key else 'command'}  {_line(r)}", markup=False)
-    for r in over:
-        console.print(f"ended before its end  {r.title}, on {r.host}, process {r.pid}", markup=False)
+    from rich.text import Text
+
+    lines = [f"{folder}: " + (", ".join(f"{n} {what}" for what, n in counts.items()) or "no runs yet")]
+    lines += [f"{'runs' if r.key else 'command'}  {_line(r)}" for r in alive]
+    lines += [f"ended before its end  {r.title}, on {r.host}, process {r.pid}" for r in over]
+    out().print(Text("\n".join(lines)))
 
 
 def _line(r) -> str:

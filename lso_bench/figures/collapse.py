@@ -17,7 +17,7 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> Drawn | None:
 
     `points`: of one context, as `lso_bench.collapse.Collapse` has them. None of fewer than FEWEST.
     """
-    spaces = [s for s in SPACES if points[s].notna().sum() >= FEWEST]
+    spaces = [s for s in SPACES if points[s].count() >= FEWEST]
     outcomes = outcomes_of(points)
     if not spaces:
         return None
@@ -53,7 +53,8 @@ def _points(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> float:
     for model, own in points.groupby("model", sort=False):
         name = str(model)
         axis.plot(own[space], own[outcome], marker_of(name), color=colour_of(name), label=label(name))
-    if (points[outcome] > 0).all() and points[outcome].max() > 20 * points[outcome].min():
+    values = points[outcome].to_numpy(float)
+    if values.min() > 0 and values.max() > 20 * values.min():
         axis.set_yscale("log")
     rho = correlation(*points[[space, outcome]].astype(float).dropna().to_numpy().T)["estimate"]
     axis.set_title("" if np.isnan(rho) else f"{rho:.2f}")

@@ -53,8 +53,8 @@ def _contests(section: Section, factor: str) -> Iterator[list[str]]:
 def _of(section: Section, measure: str, row: dict, best: str) -> dict[str, Any]:
     rows = section.of(measure)
     same = (rows.model == row["model"]) & (rows.how == row["how"]) & (rows.start == row["start"])
-    found = rows[same & (rows.against == best)].to_dict("records")
-    return cast(dict[str, Any], found[0]) if found else {}
+    found = cast(pd.DataFrame, rows[same & (rows.against == best)])
+    return cast(dict[str, Any], found.iloc[0].to_dict()) if len(found) else {}
 
 
 def _against(found: dict[str, dict[str, Any]]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ WORDS = (
     "of",
     "of the searches",
 )  # columns set to the left
-WHOLE = ("same basin", "wins", "less the best, median")  # columns that are not broken
+WHOLE = ("same basin", "wins", "less the best, median", "of")  # columns that are not broken
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def _drawn(table: Table) -> Drawn:
     drawn.padding = (0, 1, 0, 0)
     drawn.caption, drawn.caption_justify = table.caption or None, "left"
     for i, name in enumerate(table.columns):
-        narrow = 8 if i < 2 else None  # less would cut most names
+        names = [len(plain(row[i])) for row in table.rows]
+        narrow = min(14, max(names, default=0)) if i < 2 else None  # less would cut most names
         aligned = "left" if name in WORDS else "right"
         drawn.add_column(Text(plain(name)), justify=aligned, min_width=narrow, no_wrap=name in WHOLE)
     for i, row in enumerate(table.rows):
