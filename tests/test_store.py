@@ -229,8 +229,8 @@ def test_stray_files_and_folders_are_named_and_hidden_ones_left_alone(tmp_path):
 
 def test_runs_that_are_being_made_are_counted(tmp_path):
     store = Store(tmp_path / "r")
-    (tmp_path / "r" / "tmp" / "abcd.host.1.x").mkdir()
-    assert store.unfinished() == ["abcd"]
+    (tmp_path / "r" / "tmp" / "0123456789abcdef.host.1.x").mkdir()
+    assert store.unfinished() == ["0123456789abcdef"]
 
 
 def test_only_old_work_in_progress_is_swept(tmp_path):

@@ -17,7 +17,7 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> Drawn | None:
 
     `points`: of one context, as `lso_bench.collapse.Collapse` has them. None of fewer than FEWEST.
     """
-    spaces = [s for s in SPACES if points[s].count() >= FEWEST]
+    spaces = [s for s in SPACES if int(points[s].notna().to_numpy().sum()) >= FEWEST]
     outcomes = outcomes_of(points)
     if not spaces:
         return None

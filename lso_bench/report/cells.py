@@ -1,11 +1,14 @@
 """Tables of a page: cells, each with what it says and what it is sorted by."""
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lso_bench.canvas import plain, shorten
+from lso_bench.report.table import WORDS
+from lso_bench.report.table import Table as Plain
 
 LONGEST = 80  # letters of a name in a table
 
@@ -27,6 +30,21 @@ class Table:
     numbers: tuple[str, ...]
     rows: list[list[Cell]]
     caption: str = ""
+
+
+def of(table: Plain) -> Table:
+    """The table as the terminal has it, of which a column of numbers is sorted by the first number in each cell."""
+    count = next((i for i, name in enumerate(table.columns) if name not in WORDS), len(table.columns))
+    rows = [[*map(word, row[:count]), *map(_first_number, row[count:])] for row in table.rows]
+    for row, cells in zip(table.rows, rows, strict=True):
+        if table.columns[0] == "model":
+            cells[0] = model(row[0])
+    return Table(table.title, table.columns[:count], table.columns[count:], rows, table.caption)
+
+
+def _first_number(text: str) -> Cell:
+    found = re.search(r"-?[\d.]+(e-?\d+)?", text)
+    return Cell(text.replace("-", "\N{MINUS SIGN}") if found else text, float(found[0]) if found else math.nan)
 
 
 def word(text: object) -> Cell:

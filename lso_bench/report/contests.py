@@ -20,7 +20,7 @@ HEADER = (
     *("less the best, median", "wins", "effect", "Wilcoxon-Holm, p"),
 )
 CAPTION = (
-    "n: instances, of several seeds the median. Lost: searches that diverged, failed or did not get there, ranked "
+    "With the same starts and seeds, against the best mean rank. n: instances, of several seeds the median. Lost: searches that diverged, failed or did not get there, ranked "
     "last. Wins: share of instances, ties half. In brackets 95 % intervals. Effect: matched-pairs rank-biserial, -1 if "
     f"worse in all. p: none under {BLOCKS} instances; Holm's over all pairs, which are in --json with Nemenyi's. All "
     "this is about these trained models: another training is another model"
@@ -31,10 +31,12 @@ def contests(section: Section) -> Iterator[Table]:
     """A table of the models and one of the searchers: each against the best of those that it can be compared with."""
     for factor in FACTORS:
         rows = [tuple(row) for row in _contests(section, factor)]
-        title = (
-            f"{factor.capitalize()}s on the same instances, starts and seeds, against the one with the best mean rank"
-        )
-        yield Table(title, HEADER, rows, CAPTION)
+        yield Table(title(factor), HEADER, rows, CAPTION)
+
+
+def title(factor: str) -> str:
+    """Of the table of models, or of searchers."""
+    return f"{factor.capitalize()}s on the same instances"
 
 
 def _contests(section: Section, factor: str) -> Iterator[list[str]]:

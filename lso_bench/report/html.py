@@ -2,22 +2,25 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lso_bench import __version__
 from lso_bench.canvas import SIZES, Drawn, drawing, plain
+from lso_bench.collapse import CONTEXT, Collapse
 from lso_bench.colours import colour_of, on_dark
 from lso_bench.compare import Comparison
 from lso_bench.evaluation import Measured
 from lso_bench.figures.activity import activity
+from lso_bench.figures.collapse import contexts, scatter
 from lso_bench.record import Record
-from lso_bench.report import answer, images, measured, whole
+from lso_bench.report import answer, cells, contests, images, measured, whole
 from lso_bench.report.cells import Table, names, short
 from lso_bench.report.gallery import bars, drawn
 from lso_bench.report.sections import Section, sections
@@ -32,6 +35,7 @@ PARTS = {  # figures that stand over a table
     "Evaluations to a target loss": ("ecdf",),
     "How much depends on the start": ("distance", "spread"),
     "Where the variance comes from": ("variance",),
+    contests.title("model"): ("ranks",),
 }
 
 
@@ -45,7 +49,6 @@ class Results:
     comparison: Comparison  # of these records, with curves
     spaces: Sequence[Measured] = ()
     skipped: Sequence[str] = ()  # what could not be read, a line each
-    more: Sequence[Drawn] = ()  # figures of all sections together
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def html(results: Results) -> str:
     colours = {c: on_dark(c) for c in sorted({colour_of(n).lower() for n in models})}
     with drawing(SIZE):
         of = [_chapter(s, i, results.records, colours) for i, s in enumerate(sections(results.comparison), 1)]
-        more = [_shown(d, f"more{i}", colours) for i, d in enumerate(results.more)]
+        more = [*_collapse(results.comparison.collapse, colours)]
         spaces = [activity(bars(results.spaces), "Activity", SIZE)] if results.spaces else []
         active = [_shown(d, "activity", colours) for d in spaces]
     sheets, unread = images.reconstructions(results.records, results.files)
@@ -121,6 +124,7 @@ def is_report(path: Path) -> bool:
 def _chapter(section: Section, place: int, records: Sequence[Record], colours: dict[str, str]) -> Chapter:
     figures = {d.name: _shown(d, f"s{place}{d.name}", colours) for d in drawn(section, SIZE)}
     tables = measured.tables(section)
+    tables = [*tables, *(cells.of(t) for t in contests.contests(section) if t.rows)]
     parts = []
     for n, table in enumerate(tables):
         over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]
@@ -128,6 +132,15 @@ def _chapter(section: Section, place: int, records: Sequence[Record], colours: d
     n = section.named
     title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
     return Chapter(f"s{place}", short(title), section.title, section.how, [*answer.lines(section, records)], parts)
+
+
+def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
+    """Figure and table of each context with enough models."""
+    for i, (title, own) in enumerate(contexts(found.points), 1):
+        if drawing := scatter(own, title, SIZE):
+            same = (found.correlations[CONTEXT].map(str) == own[CONTEXT].map(str).iloc[0]).all(axis=1)
+            (part,) = contests.collapse(Collapse(own, cast(pd.DataFrame, found.correlations[same])))
+            yield Part(f"more-{i}", title, [_shown(drawing, f"more{i}", colours)], cells.of(part.tables[0]))
 
 
 def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:
