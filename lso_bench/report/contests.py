@@ -21,18 +21,22 @@ HEADER = (
 )
 CAPTION = (
     "With the same starts and seeds, against the best mean rank. n: instances, of several seeds the median. Lost: "
-    "searches that diverged, failed or did not get there, ranked last. Wins: share of instances, ties half. In brackets "
-    "95 % intervals. Effect: matched-pairs rank-biserial, -1 if worse in all. p: none under "
+    "searches that diverged, failed or did not get there, ranked last. Wins: share of instances, ties half. In "
+    "brackets 95 % intervals. Effect: matched-pairs rank-biserial, -1 if worse in all. p: none under "
     f"{BLOCKS} instances; Holm's over all pairs, which are in --json with Nemenyi's. All this is about these trained "
     "models: another training is another model"
 )
 
 
 def contests(section: Section) -> Iterator[Table]:
-    """A table of the models and one of the searchers: each against the best of those that it can be compared with."""
+    """A table of the models and one of the searchers, each against the best of those that it can be compared with, on
+    more than one instance.
+    """
+    caption = CAPTION
     for factor in FACTORS:
-        rows = [tuple(row) for row in _contests(section, factor)]
-        yield Table(title(factor), HEADER, rows, CAPTION)
+        if rows := [tuple(row) for row in _contests(section, factor)]:
+            yield Table(title(factor), HEADER, rows, caption)
+            caption = f"As in the table of {factor}s"
 
 
 def title(factor: str) -> str:
@@ -45,6 +49,8 @@ def _contests(section: Section, factor: str) -> Iterator[list[str]]:
     for outcome in OUTCOMES:
         for _, own in section.of(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
             best = own.iloc[0]
+            if best.n < 2:
+                continue
             for row in own.to_dict("records"):
                 against = {m: _of(section, f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
                 what = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
