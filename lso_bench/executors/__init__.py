@@ -16,13 +16,15 @@ class How:
     """How runs are carried out. None of it changes what they find, but for the last digits that `threads` may."""
 
     place: Place = field(default_factory=Place)
-    jobs: int = 1  # runs at the same time
+    jobs: int = 1  # runs at the same time; 0: as many as the cluster has room for
     threads: int = 1  # of each
     timeout: float | None = None  # seconds of a run; None: no limit
     retries: int = 1  # of a run whose process died
     isolation: str = "run"  # a process a run; "batch": processes that do many; "none": in this process
     memory: int | None = None  # bytes that a run may take, on Linux and a CPU; None: no limit
     gpus: int = 0  # to deal out; 0: as `place` says
+    address: str | None = None  # of a cluster; None: this machine
+    share: float = 1.0  # of a GPU a run, on a cluster
 
 
 # The record of each run as it is done, published already and without trace and tensors. What went wrong with one run

@@ -1,0 +1,107 @@
+"""Ray itself: imported when it is asked for, connected to a cluster, or to one that is started and ended here."""
+
+import os
+import re
+import secrets
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from lso_bench.errors import UnusableError, UsageError
+
+ANSWER = 5.0  # seconds in which a cluster must answer
+ADDRESS = re.compile(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d{1,5})")
+OBJECTS = 100_000_000  # bytes for what travels between processes of a cluster of our own; results go by the folder
+SETTLED = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_NUM_REDIS_GET_RETRIES": "10",
+}  # nothing is reported; tries, a second each
+
+
+@contextmanager
+def connected(address: str, cpus: int) -> Iterator[Any]:
+    """The module `ray`, connected to the cluster at `address` while the body runs.
+
+    Args:
+        address: local (a cluster of our own, ended with the body), auto, HOST:PORT or ray://HOST:PORT.
+        cpus: of a cluster of our own.
+
+    Raises:
+        UsageError: no such form of address, or Ray is not installed.
+        UnusableError: nothing answers there, or not to this token.
+    """
+    _check(address)
+    if address == "local":
+        os.environ["RAY_AUTH_MODE"] = "token"
+        if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    for name, value in SETTLED.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    ours = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECTS} if address == "local" else {}
+    _connect(ray, address, ours)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check(address: str) -> None:
+    if find_spec("ray") is None:
+        raise UsageError("Ray is not installed here: pip install 'lso-bench[ray]'; or leave --executor ray out.")
+    if address in ("local", "auto"):
+        return
+    if not (found := ADDRESS.fullmatch(address)):
+        raise UsageError(f"--address wants local, auto, HOST:PORT or ray://HOST:PORT; got {address!r}.")
+    try:  # Ray itself would wait for more than a minute
+        socket.create_connection((found[1], int(found[2])), ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise UnusableError(f"Nothing answers at {address} ({error}); is the cluster up? `ray status` says.") from error
+
+
+def _connect(ray: Any, address: str, ours: dict[str, Any]) -> None:
+    """Ray's words are kept from the standard error, and its signal handlers from ours."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with _kept_quiet() as said:
+        try:
+            ray.init(address, log_to_driver=False, logging_level="CRITICAL", **ours)
+        except (Exception, SystemExit) as error:  # of many kinds, by what went wrong and where
+            raise UnusableError(f"No connection to Ray at {address}: {_reason(error, said())}") from error
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _reason(error: BaseException, said: str) -> str:
+    texts = f"{type(error).__name__} {said}"
+    if "InvalidAuthToken" in texts or "AuthenticationError" in texts:
+        return (
+            "the token is missing or wrong; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's, or "
+            "RAY_AUTH_MODE=disabled where it has none."
+        )
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}"
+
+
+@contextmanager
+def _kept_quiet() -> Iterator[Callable[[], str]]:
+    """What whatever code writes to the standard error while the body runs goes into a text."""
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace")
+
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
