@@ -16,10 +16,11 @@ from lso_bench.errors import UnusableError, UsageError
 ANSWER = 5.0  # seconds in which a cluster must answer
 ADDRESS = re.compile(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d{1,5})")
 OBJECTS = 100_000_000  # bytes for what travels between processes of a cluster of our own; results go by the folder
-SETTLED = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_NUM_REDIS_GET_RETRIES": "10",
-}  # nothing is reported; tries, a second each
+SETTLED = {  # in the environment, before Ray is imported
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anyone
+    "RAY_NUM_REDIS_GET_RETRIES": "10",  # tries to connect, a second each
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # what dies is told by us, once, and not on the standard output
+}
 
 
 @contextmanager

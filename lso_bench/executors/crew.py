@@ -123,13 +123,14 @@ class Crew:
         try:
             return self._ray.get(ref)
         except errors.RayTaskError as error:
-            where = hand.seen.host if hand.seen else f"a worker of {self._how.address}"
-            if isinstance(error.cause, LsoBenchError | VaeUnusableError):
-                raise UnusableError(f"{error.cause} (on {where})") from error
             if hand.seen is None:
-                raise UnusableError(f"{_fails_to_start(where)}: {_last_line(error)}") from error
+                raise UnusableError(f"{_fails_to_start(self._how.address)}: {_last_line(error)}") from error
+            if isinstance(error.cause, LsoBenchError | VaeUnusableError):
+                raise UnusableError(f"{error.cause} (on {hand.seen.host})") from error
             raise
         except errors.RayError as error:
+            if hand.seen is None and "creation task" in str(error):  # Ray's word for an import that fails
+                raise UnusableError(f"{_fails_to_start(self._how.address)}: {_last_line(error)}") from error
             return Lost(_death(error))
 
     def _up(self, hand: Hand, answer: Seen | Lost) -> None:
@@ -137,7 +138,7 @@ class Crew:
         if isinstance(answer, Lost):
             self._died += 1
             if self._died >= STARTS:
-                raise UnusableError(f"{_fails_to_start(f'a worker of {self._how.address}')}: {answer.why}")
+                raise UnusableError(f"{_fails_to_start(self._how.address)}: {answer.why}")
             return
         if answer.version != lso_bench.__version__:
             raise UnusableError(
@@ -180,8 +181,8 @@ def _death(error: Exception) -> str:
     return "its process died"
 
 
-def _fails_to_start(where: str) -> str:
-    return f"{where} does not start; every machine needs this lso-bench and its packages"
+def _fails_to_start(address: str | None) -> str:
+    return f"No worker can start on Ray at {address}; every machine needs this lso-bench and its packages"
 
 
 def _last_line(error: Exception) -> str:
