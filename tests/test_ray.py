@@ -5,10 +5,12 @@ The cluster's second machine is a second raylet on this one, which takes a kill 
 
 import os
 import signal
+import socket
 import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import psutil
 import pytest
@@ -169,10 +171,21 @@ def test_wrong_token_is_one_line(head, checkpoint, call):
     fails(done, 4, head.address, "token is missing or wrong", "RAY_AUTH_TOKEN")
 
 
+def greet(server: socket.socket) -> None:
+    """Once, as a mail server does."""
+    with server.accept()[0] as opened:
+        opened.sendall(b"220 mail.example\r\n")
+        opened.recv(100)
+
+
 @needs_ray
 def test_address_where_nothing_answers_is_told_at_once(planned_one, tmp_path):
     with pytest.raises(UnusableError, match=r"Nothing answers at 127\.0\.0\.1:1 "):
         list(cluster(planned_one, Store(tmp_path / "results"), How(address="127.0.0.1:1")))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        Thread(target=greet, args=[other]).start()
+        with pytest.raises(UnusableError, match="is no Ray cluster"):
+            list(cluster(planned_one, Store(tmp_path / "results"), How(address=f"127.0.0.1:{other.getsockname()[1]}")))
     with pytest.raises(UsageError, match="wants local, auto, HOST:PORT or ray://HOST:PORT; got 'head'"):
         list(cluster(planned_one, Store(tmp_path / "results"), How(address="head")))
 

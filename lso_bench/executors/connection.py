@@ -13,8 +13,11 @@ from typing import Any
 
 from lso_bench.errors import UnusableError, UsageError
 
+LONGEST = 300  # characters of Ray's own words
 ANSWER = 5.0  # seconds in which a cluster must answer
 ADDRESS = re.compile(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d{1,5})")
+SETTINGS = bytes(3) + b"\x04" + bytes(5)  # a frame of HTTP/2, with which both sides begin; Ray speaks gRPC over it
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
 OBJECTS = 100_000_000  # bytes for what travels between processes of a cluster of our own; results go by the folder
 SETTLED = {  # in the environment, before Ray is imported
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anyone
@@ -60,10 +63,14 @@ def _check(address: str) -> None:
         return
     if not (found := ADDRESS.fullmatch(address)):
         raise UsageError(f"--address wants local, auto, HOST:PORT or ray://HOST:PORT; got {address!r}.")
-    try:  # Ray itself would wait for more than a minute
-        socket.create_connection((found[1], int(found[2])), ANSWER).close()
+    try:  # Ray itself would wait for minutes
+        with socket.create_connection((found[1], int(found[2])), ANSWER) as opened:
+            opened.sendall(GREETING)
+            answer = opened.recv(9)
     except (OSError, OverflowError) as error:
         raise UnusableError(f"Nothing answers at {address} ({error}); is the cluster up? `ray status` says.") from error
+    if answer[3:4] != SETTINGS[3:4]:
+        raise UnusableError(f"What answers at {address} is no Ray cluster; `ray status` on its head says the address.")
 
 
 def _connect(ray: Any, address: str, ours: dict[str, Any]) -> None:
@@ -86,8 +93,8 @@ def _reason(error: BaseException, said: str) -> str:
             "the token is missing or wrong; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's, or "
             "RAY_AUTH_MODE=disabled where it has none."
         )
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}"
+    text = " ".join(str(error).split())[:LONGEST]
+    return f"{text}; is the token right (RAY_AUTH_TOKEN)?" if isinstance(error, ConnectionError) else text
 
 
 @contextmanager
