@@ -1,10 +1,11 @@
 """Many trivial runs through each executor: what a run costs beside its search, and whether anything grows.
 
-    python benchmarks/scale.py [--runs 300] [--batched 10000] [--jobs 2]
+    python benchmarks/scale.py [--runs 300] [--batched 10000] [--ray 1000] [--jobs 2]
 
 A run is one evaluation of one code of a tiny network. Prints for each executor the seconds of its start, the overhead
-a run (wall time times jobs, less the seconds that the same run takes in a process that has all it needs), the memory of
-this process after a tenth of the runs and at the end, and whether each planned run stands in the folder exactly once.
+a run (wall time times jobs, less the seconds that the same run takes in a process that has all it needs), what of it is
+computing in this process, the memory of this process after a tenth of the runs and at the end, and whether each planned
+run stands in the folder exactly once.
 """
 
 import os
@@ -16,12 +17,14 @@ import argparse
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import torch
 
 from lso_bench.executors import Executor, How
+from lso_bench.executors.cluster import cluster
 from lso_bench.executors.here import here
 from lso_bench.executors.local import local
 from lso_bench.store import Store
@@ -49,20 +52,23 @@ def resident() -> float:
 def measure(name: str, executor: Executor, planned: Sequence[Planned], how: How, warm: float) -> None:
     """A line on stdout."""
     with tempfile.TemporaryDirectory() as folder:
-        store, begun, early, first = Store(Path(folder) / "results"), time.perf_counter(), 0.0, 0.0
+        store, begun, early = Store(Path(folder) / "results"), time.perf_counter(), 0.0
+        first = computed = 0.0
         for i, record in enumerate(executor(planned, store, how)):
             assert record.status == "ok", record.error
             if i == how.jobs - 1:
-                first = time.perf_counter()
+                first, computed = time.perf_counter(), time.process_time()
             if i == len(planned) // 10:
                 early = resident()
         wall = (time.perf_counter() - first) / (len(planned) - how.jobs)
+        own = (time.process_time() - computed) / (len(planned) - how.jobs)
         there = {p.name for p in store.folder.glob("runs/*/*")} == {p.spec.key for p in planned}
         left = len(list((store.folder / "tmp").iterdir()))
     overhead = 1000 * (how.jobs * wall - warm)
     print(
         f"{name}: {len(planned)} runs, {how.jobs} at a time, start {first - begun:.1f} s, {1 / wall:.1f} a second, "
-        f"overhead {overhead:.0f} ms a run; memory {early:.0f} MB early, {resident():.0f} MB at the end; "
+        f"overhead {overhead:.1f} ms a run, computing here {1000 * own:.1f} ms; "
+        f"memory {early:.0f} MB early, {resident():.0f} MB at the end; "
         f"{'each run once' if there and not left else 'NOT CONSISTENT'}",
         flush=True,
     )
@@ -72,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=300, help="with a process each")
     parser.add_argument("--batched", type=int, default=10_000)
+    parser.add_argument("--ray", type=int, default=1000, help="on a Ray cluster of this machine; 0: none")
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -80,7 +87,7 @@ def main() -> None:
         model = Model("vae", "glyphs", ARCH, LATENT)
         save_model(Path(checkpoints) / model.file, VAE(architecture(ARCH, LATENT)).eval(), {})
         begun = time.perf_counter()
-        planned = trivial(max(given.runs, given.batched))
+        planned = trivial(max(given.runs, given.batched, given.ray))
         print(f"planned {len(planned)} runs in {time.perf_counter() - begun:.1f} s", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             records = list(here(planned[:50], Store(Path(folder) / "results"), How()))
@@ -90,6 +97,8 @@ def main() -> None:
         measure("local, a process a run", local, planned[: given.runs], How(jobs=given.jobs), warm)
         batch = How(jobs=given.jobs, isolation="batch")
         measure("local, batch", local, planned[: given.batched], batch, warm)
+        if given.ray:
+            measure("ray", cluster, planned[: given.ray], replace(batch, address="local"), warm)
 
 
 if __name__ == "__main__":

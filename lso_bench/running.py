@@ -84,8 +84,12 @@ def clear(folder: Path) -> None:
     """Remove what processes of this machine left that are gone."""
     for found in read(folder)[1]:
         if found.host == socket.gethostname():
-            name = f"{found.key or 'command'}.{found.host}.{found.pid}.json"
-            (folder / "tmp" / name).unlink(missing_ok=True)
+            forget(folder, found.key, found.host, found.pid)
+
+
+def forget(folder: Path, key: str, host: str, pid: int) -> None:
+    """That process is known to be gone."""
+    (folder / "tmp" / f"{key or 'command'}.{host}.{pid}.json").unlink(missing_ok=True)
 
 
 def _is_alive(found: Running, said: float) -> bool:

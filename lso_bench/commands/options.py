@@ -25,6 +25,10 @@ Isolation = Annotated[
     str | None, typer.Option(help="run: a process each; batch: processes for many short runs [default: run].")
 ]
 Memory = Annotated[float | None, typer.Option(min=0.1, help="GB that a run may take [default: its share].")]
+Executor = Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")]
+Address = Annotated[
+    str | None, typer.Option(help="Of the Ray cluster: local (of our own), auto, HOST:PORT, ray://HOST:PORT.")
+]
 Gpu = Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of a GPU that a run takes.")]
 
 
@@ -60,6 +64,15 @@ def device_of(name: str) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def address_of(executor: str, address: str | None) -> str | None:
+    """Where runs are carried out; None: on this machine."""
+    if executor not in ("local", "ray"):
+        raise unknown("executor", executor, ["local", "ray"])
+    if executor == "local" and address:
+        raise UsageError("--address is of a Ray cluster; say --executor ray too.")
+    return (address or "local") if executor == "ray" else None
+
+
 def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, wanted):
     """How so many runs are carried out; one that nothing is `wanted` of stays in this process."""
     from lso_bench.executors import machine
@@ -67,6 +80,8 @@ def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, wanted)
 
     if wanted.isolation not in (None, "run", "batch"):
         raise unknown("isolation", wanted.isolation, ["run", "batch"])
-    how = machine.how(runs, Place(data_dir, device_of(device), compile), wanted)
-    alone = runs == 1 and (wanted.jobs, wanted.timeout, wanted.isolation, wanted.memory) == (None,) * 4
+    where = device if wanted.address else device_of(device)  # of a cluster: as its machines are
+    how = machine.how(runs, Place(data_dir, where, compile), wanted)
+    given = wanted.jobs, wanted.timeout, wanted.isolation, wanted.memory, wanted.address
+    alone = runs == 1 and all(g is None for g in given)
     return replace(how, isolation="none") if alone else how

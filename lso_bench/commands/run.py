@@ -7,9 +7,11 @@ import typer
 
 from lso_bench.commands.compare import show
 from lso_bench.commands.options import (
+    Address,
     Arch,
     DataDir,
     Device,
+    Executor,
     Gpu,
     Isolation,
     Jobs,
@@ -20,6 +22,7 @@ from lso_bench.commands.options import (
     Results,
     Retries,
     Timeout,
+    address_of,
     how_of,
     names,
     numbers,
@@ -66,6 +69,8 @@ def run(
         list[str] | None, typer.Option(help='Do some otherwise: "searcher=bo budget=100"; may stand several times.')
     ] = None,
     shard: Annotated[str | None, typer.Option(help="Only the 3rd of 16 parts of the runs: 3/16.")] = None,
+    executor: Executor = "local",
+    address: Address = None,
     jobs: Jobs = None,
     timeout: Timeout = None,
     retries: Retries = 1,
@@ -93,11 +98,11 @@ def run(
     descents = [o for o, given in (("--max-steps", steps), ("--joint", every.joint)) if given]
     for line in studies.warnings(planned, descents):
         say(line)
-    wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu)
+    wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
     how = how_of(len(planned), device, data_dir, compile, wanted)
     planned = studies.shard(planned, shard) if shard else planned
     if dry_run:
-        _dry_run(planned, results, how.jobs)
+        _dry_run(planned, results, how.jobs or 1)
         return
     store = Store(results)
     todo = [p for p in planned if p.spec not in store]
@@ -120,7 +125,7 @@ def _of_file(path: Path, context: typer.Context) -> tuple:
     from lso_bench import study_file
 
     beside = {"study", "compile", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
-    beside |= {"jobs", "timeout", "retries", "isolation", "memory", "gpu"}
+    beside |= {"jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
     given = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
     if odd := [f"--{k.replace('_', '-')}" for k in given if k not in beside]:
         raise UsageError(f"With a study file, say {', '.join(odd)} in it.")
@@ -157,6 +162,7 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
 
 def run_all(todo: list, store, how, quiet: bool) -> None:
     """Carry out these runs, a line for each that is done."""
+    from lso_bench.executors.cluster import cluster
     from lso_bench.executors.here import here
     from lso_bench.executors.local import local
     from lso_bench.progress import of_study
@@ -165,7 +171,7 @@ def run_all(todo: list, store, how, quiet: bool) -> None:
     if not todo:
         return
     failed, keys = 0, {p.spec.key for p in todo}
-    carry_out = here if how.isolation == "none" else local
+    carry_out = here if how.isolation == "none" else cluster if how.address else local
     with (
         noted(store.folder, Running(f"{len(todo)} runs", total=len(todo))) as note,
         of_study(quiet, store.folder, keys) as count,

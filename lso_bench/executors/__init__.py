@@ -1,5 +1,6 @@
 """Executors: what carries out many runs. One a file; each publishes the records that it gives."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,19 +11,23 @@ from lso_bench.run import Place
 from lso_bench.store import Store
 from lso_bench.study import Planned
 
+EVERY = 1.0  # seconds between two looks at what runs elsewhere, a file a run
+
 
 @dataclass(frozen=True)
 class How:
     """How runs are carried out. None of it changes what they find, but for the last digits that `threads` may."""
 
     place: Place = field(default_factory=Place)
-    jobs: int = 1  # runs at the same time
+    jobs: int = 1  # runs at the same time; 0: as many as the cluster has room for
     threads: int = 1  # of each
     timeout: float | None = None  # seconds of a run; None: no limit
     retries: int = 1  # of a run whose process died
     isolation: str = "run"  # a process a run; "batch": processes that do many; "none": in this process
     memory: int | None = None  # bytes that a run may take, on Linux and a CPU; None: no limit
     gpus: int = 0  # to deal out; 0: as `place` says
+    address: str | None = None  # of a cluster; None: this machine
+    share: float = 1.0  # of a GPU a run, on a cluster
 
 
 # The record of each run as it is done, published already and without trace and tensors. What went wrong with one run
@@ -43,6 +48,7 @@ class Queue:
 
     def __init__(self, planned: Iterable[Planned], store: Store):
         self._waiting = deque(Attempt(p) for p in planned)
+        self._busy, self._looked = set[str](), -EVERY
         self.store = store
 
     def __len__(self) -> int:
@@ -50,13 +56,24 @@ class Queue:
 
     def take(self) -> Attempt | None:
         """The next to do; None where all that wait are being done elsewhere at the moment."""
-        busy = {r.key for r in running.read(self.store.folder)[0]}
-        for attempt in self._waiting:
-            if attempt.planned.spec.key not in busy:
-                self._waiting.remove(attempt)
-                return attempt
-        return None
+        if time.monotonic() - self._looked > EVERY:
+            self._look()
+        found = self._free()
+        if found is None and self._waiting:
+            self._look()
+            found = self._free()
+        return found
 
     def again(self, attempt: Attempt) -> None:
         """It waits once more."""
         self._waiting.append(attempt)
+
+    def _look(self) -> None:
+        self._busy, self._looked = {r.key for r in running.read(self.store.folder)[0]}, time.monotonic()
+
+    def _free(self) -> Attempt | None:
+        for attempt in self._waiting:
+            if attempt.planned.spec.key not in self._busy:
+                self._waiting.remove(attempt)
+                return attempt
+        return None

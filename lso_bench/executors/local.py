@@ -2,9 +2,7 @@
 
 import multiprocessing
 import os
-import resource
 import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -21,9 +19,8 @@ from pebble import ProcessExpired, ProcessPool
 from lso_bench import running
 from lso_bench.executors import Attempt, How, Queue
 from lso_bench.executors.machine import gpu_of, memory_kills
-from lso_bench.executors.work import publish, work
+from lso_bench.executors.work import publish, settle, work
 from lso_bench.loaded import Loaded
-from lso_bench.process import settle_memory
 from lso_bench.record import Record
 from lso_bench.run import Place
 from lso_bench.store import Store
@@ -128,11 +125,7 @@ def _death(error: Exception, kills: int) -> str:
 
 def _settle(threads: int, memory: int | None) -> None:
     """In a worker process, before its first run."""
-    settle_memory()
-    torch.set_num_threads(threads)
-    if memory is not None and sys.platform == "linux":
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
+    settle(threads, memory)
     Thread(target=_outlive_nobody, daemon=True).start()
 
 

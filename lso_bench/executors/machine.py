@@ -24,6 +24,7 @@ class Wanted:
     isolation: str | None = None
     memory: float | None = None  # GB a run
     share: float = 1.0  # of a GPU a run
+    address: str | None = None  # of a cluster, instead of this machine
 
 
 def cores() -> int:
@@ -66,7 +67,9 @@ def memory_kills() -> int:
 
 
 def how(runs: int, place: Place, wanted: Wanted) -> How:
-    """How to carry out `runs` here, as far as it is not `wanted` otherwise."""
+    """How to carry out `runs`, as far as it is not `wanted` otherwise."""
+    if wanted.address:
+        return _on_cluster(place, wanted)
     gpus = torch.cuda.device_count() if place.device == "cuda" else 0
     at_once = wanted.jobs or jobs(runs, cores(), memory(), gpus, wanted.share)
     each = None if gpus else int(USABLE * memory() / at_once)
@@ -79,4 +82,18 @@ def how(runs: int, place: Place, wanted: Wanted) -> How:
         isolation=wanted.isolation or "run",
         memory=int(wanted.memory * 2**30) if wanted.memory else each,
         gpus=gpus,
+    )
+
+
+def _on_cluster(place: Place, wanted: Wanted) -> How:
+    """A thread a run, as many runs as there is room for, and processes that do many: a start of torch takes seconds."""
+    return How(
+        place,
+        jobs=wanted.jobs or 0,
+        timeout=wanted.timeout,
+        retries=wanted.retries,
+        isolation=wanted.isolation or "batch",
+        memory=int(wanted.memory * 2**30) if wanted.memory else None,
+        address=wanted.address,
+        share=wanted.share,
     )

@@ -1,11 +1,16 @@
 """One run from its plan to its published record, in whatever process."""
 
+import resource
+import sys
 from dataclasses import replace
 from typing import Any
+
+import torch
 
 from lso_bench.drive import Progress
 from lso_bench.errors import LsoBenchError, PluginError
 from lso_bench.loaded import Loaded
+from lso_bench.process import settle_memory
 from lso_bench.record import Record
 from lso_bench.run import Place, run
 from lso_bench.running import Running, noted
@@ -14,10 +19,18 @@ from lso_bench.study import Planned
 from vae.errors import UnusableError
 
 
-def work(planned: Planned, store: Store, place: Place, loaded: Loaded, beside: dict[str, Any]) -> Record:
+def work(
+    planned: Planned,
+    store: Store,
+    place: Place,
+    loaded: Loaded,
+    beside: dict[str, Any],
+    at_home: Planned | None = None,
+) -> Record:
     """Its record, published with `beside` among its versions, without trace and tensors; done already, that of then.
 
-    A run that fails for a reason of its own (a task that raises, say) has a record of status `failed`.
+    A run that fails for a reason of its own (a task that raises, say) has a record of status `failed`. `at_home`: the
+    same run with the files that it names where they lie on this machine, if that is elsewhere.
 
     Raises:
         UnusableError, vae.errors.UnusableError: data, checkpoint or results folder cannot be used.
@@ -30,8 +43,8 @@ def work(planned: Planned, store: Store, place: Place, loaded: Loaded, beside: d
         def report(p: Progress) -> None:
             note.say(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {p.mean_loss:.2f}")
 
-        record = attempt(planned, place, loaded, report)
-        return publish(replace(record, versions=record.versions | beside), store)
+        record = attempt(at_home or planned, place, loaded, report)
+        return publish(replace(record, spec=spec, versions=record.versions | beside), store)
 
 
 def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Record:
@@ -51,6 +64,15 @@ def publish(record: Record, store: Store) -> Record:
     if store.add(record):
         return replace(record, trace=None, costs=None, tensors={})
     return store.get(record.spec)
+
+
+def settle(threads: int, memory: int | None) -> None:
+    """In a worker process, before its first run: its threads, and the bytes that it may take, on Linux."""
+    settle_memory()
+    torch.set_num_threads(threads)
+    if memory is not None and sys.platform == "linux":
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
 
 
 def _memory(error: BaseException) -> str:

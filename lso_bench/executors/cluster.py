@@ -1,0 +1,106 @@
+"""Runs on the machines of a Ray cluster, each worker doing one after the other."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lso_bench.executors import Attempt, How, Queue
+from lso_bench.executors.away import Job, Lacking
+from lso_bench.executors.connection import connected
+from lso_bench.executors.crew import Crew, Lost
+from lso_bench.executors.machine import cores
+from lso_bench.executors.work import publish
+from lso_bench.record import Record
+from lso_bench.run import Place
+from lso_bench.store import Store
+from lso_bench.study import Planned
+
+
+def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
+    """The record of each as it is done, on the cluster at `how.address`.
+
+    Workers publish where they see the results folder, elsewhere they send what they found; likewise weights are read
+    where they lie or sent. A run whose worker or machine is gone is tried again; one that takes too long is ended.
+
+    Raises:
+        UsageError, UnusableError: as `connected`; a worker that cannot go on.
+    """
+    queue, sources = Queue(planned, store), _sources(planned)
+    cpus = how.jobs * how.threads or cores()
+    with connected(how.address or "local", cpus) as ray, _marked(store.folder) as mark:
+        how, sent = replace(how, place=_place(how.place, ray)), {}
+        crew = Crew(ray, how, mark)
+        while queue or crew.busy:
+            crew.hire(len(queue))
+            while crew.idle and (attempt := queue.take()):
+                crew.give(_job(attempt, how, sources), attempt)
+            for attempt, answer, published in crew.over():
+                if isinstance(answer, Lacking):
+                    crew.give(_job(attempt, how, sources), attempt, _weights(ray, attempt.planned, sent))
+                elif (record := _outcome(answer, published, attempt, store, how)) is not None:
+                    yield record
+                else:
+                    queue.again(attempt)
+
+
+def _outcome(answer: Record | Lost, published: bool, attempt: Attempt, store: Store, how: How) -> Record | None:
+    """The record of a run that is over; None where it is to be tried again."""
+    if isinstance(answer, Record):
+        return answer if published else publish(answer, store)
+    spec, versions = attempt.planned.spec, {"isolation": how.isolation}
+    if answer.late:
+        return publish(Record(spec, "timeout", versions=versions, error=answer.why), store)
+    attempt.deaths.append(answer.why)
+    if len(attempt.deaths) <= how.retries:
+        return None
+    why = f"{answer.why}; tries: {len(attempt.deaths)}"
+    return publish(Record(spec, "failed", versions=versions | {"deaths": attempt.deaths}, error=why), store)
+
+
+def _job(attempt: Attempt, how: How, sources: dict[str, bytes]) -> Job:
+    spec, path = attempt.planned.spec, attempt.planned.checkpoint
+    needed = {n: sources[n] for n in _paths(attempt.planned)} if spec.source else {}
+    beside = {"isolation": how.isolation} | ({"deaths": attempt.deaths} if attempt.deaths else {})
+    return Job(Planned(spec, path.absolute()), how.place, beside, needed)
+
+
+def _sources(planned: Sequence[Planned]) -> dict[str, bytes]:
+    """Content of the task and searcher files that were given by path."""
+    return {name: Path(name).read_bytes() for p in planned if p.spec.source for name in _paths(p)}
+
+
+def _paths(planned: Planned) -> list[str]:
+    names = [text.partition(":")[0] for text in (planned.spec.task, planned.spec.searcher)]
+    return [n for n in names if n.endswith(".py")]
+
+
+def _weights(ray: Any, planned: Planned, sent: dict[str, Any]) -> Any:
+    """A reference to the bytes of the checkpoint, sent once however many workers want them."""
+    if planned.spec.checkpoint not in sent:
+        sent[planned.spec.checkpoint] = ray.put(planned.checkpoint.read_bytes())
+    return sent[planned.spec.checkpoint]
+
+
+def _place(place: Place, ray: Any) -> Place:
+    """On which device, if that is left to the cluster; and where data lie, if a worker sees that folder too."""
+    device = place.device
+    if device == "auto":
+        device = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
+    folder = place.data_dir or (Path(named) if (named := os.environ.get("LSO_BENCH_DATA")) else None)
+    return replace(place, device=device, data_dir=folder and folder.expanduser().absolute())
+
+
+@contextmanager
+def _marked(folder: Path) -> Iterator[Path]:
+    """A folder in tmp/ whose name nobody else has, as long as the body runs; one that stays behind is swept."""
+    mark = folder.absolute() / "tmp" / f"shared.{uuid.uuid4().hex}"
+    mark.mkdir()
+    try:
+        yield mark
+    finally:
+        shutil.rmtree(mark, ignore_errors=True)

@@ -1,0 +1,201 @@
+"""Runs on a Ray cluster: the same records, and nothing lost when workers, machines or the command die. `make faults`.
+
+The cluster's second machine is a second raylet on this one, which takes a kill like a machine that fails.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+
+import psutil
+import pytest
+from conftest import fails
+from forked import prepare, program
+from test_executors import faulty, numbers
+from test_faults import STUDY, any_of, broken, within
+
+from lso_bench import running
+from lso_bench.errors import UnusableError, UsageError
+from lso_bench.executors import How
+from lso_bench.executors.cluster import cluster
+from lso_bench.executors.connection import SETTLED
+from lso_bench.executors.here import here
+from lso_bench.store import Store
+from lso_bench.study import Grid, Protocol, plan
+
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (lso-bench[ray])")
+TOKEN = "a token of these tests"
+SMALL = {"num_cpus": 1, "object_store_memory": 100_000_000}  # a machine
+SOON = {"health_check_period_ms": 500, "health_check_failure_threshold": 2, "health_check_initial_delay_ms": 500}
+
+
+@pytest.fixture(scope="module")
+def head():
+    """A cluster of one machine with one core, and a token."""
+    os.environ |= SETTLED | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args=SMALL | {"include_dashboard": False, "_system_config": SOON})
+    yield made
+    made.shutdown()
+
+
+def planned_of(*tasks: str, runs: int = 1):
+    return plan(Grid(["vae"], list(tasks), seeds=range(runs), latent=4), Protocol(max_steps=3))
+
+
+def works_under(raylet: int, folder: Path) -> bool:
+    """Whether a process of that machine does a run at the moment."""
+    pids = [r.pid for r in running.read(folder)[0] if r.key]
+    return any(raylet in [p.pid for p in psutil.Process(pid).parents()] for pid in pids)
+
+
+def power_off(raylet: int) -> None:
+    """Everything on that machine dies."""
+    machine = psutil.Process(raylet)
+    for process in (machine, *machine.children(recursive=True)):
+        process.kill()
+
+
+def times(folder: Path) -> dict[str, int]:
+    """When each run was published."""
+    return {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("runs/*/*/result.json")}
+
+
+@pytest.mark.faults
+@needs_ray
+def test_cluster_of_our_own_gives_the_same_records_and_ends(head, checkpoint, tmp_path):
+    planned, expected, store = (
+        planned_of("glyphs50:instances=2", runs=4),
+        Store(tmp_path / "here"),
+        Store(tmp_path / "r"),
+    )
+    list(here(planned, expected, How()))
+    before = {p.pid for p in psutil.process_iter()}
+    records = list(cluster(planned, store, How(address="local", jobs=1, isolation="batch")))
+    assert [r.status for r in records] == ["ok"] * 4 and {r.versions["isolation"] for r in records} == {"batch"}
+    assert numbers(store) == numbers(expected) and not broken(store.folder)
+    assert not list((store.folder / "tmp").iterdir())
+    left = lambda: [p for p in psutil.process_iter(["name"]) if p.pid not in before and "ray" in p.info["name"]]  # noqa: E731
+    assert within(5.0, lambda: not left()), left()
+
+
+@pytest.mark.faults
+@needs_ray
+def test_machine_killed_midway_loses_nothing_and_nothing_runs_twice(head, checkpoint, tmp_path):
+    raylet = head.add_node(**SMALL).all_processes["raylet"][0].process.pid
+    planned, store = planned_of(faulty(tmp_path, "time.sleep(0.3)"), runs=10), Store(tmp_path / "results")
+    found, finished = [], {}
+    for record in cluster(planned, store, How(jobs=0, address=head.address, isolation="batch", retries=2)):
+        found.append(record)
+        if not finished and len(found) >= 2 and works_under(raylet, store.folder):
+            finished = times(store.folder)
+            power_off(raylet)
+    assert [r.status for r in found] == ["ok"] * 10 and len({r.spec.key for r in found}) == 10
+    assert len(finished) >= 2 and finished.items() <= times(store.folder).items()
+    deaths = [d for r in found for d in r.versions.get("deaths", ())]
+    assert len(deaths) == 1, deaths  # what ran there was done again, elsewhere, and says why
+    print(deaths, f"{len(finished)} of 10 runs were done before the kill")
+    assert not list((store.folder / "tmp").iterdir())
+
+
+@pytest.mark.faults
+@needs_ray
+def test_worker_that_dies_or_hangs_is_replaced_and_its_run_named(head, checkpoint, tmp_path, capfd):
+    hangs, dies = faulty(tmp_path, "time.sleep(600)"), faulty(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
+    planned, store = planned_of(hangs, dies, "glyphs50:instances=2"), Store(tmp_path / "results")
+    how = How(address=head.address, isolation="batch", timeout=12.0, retries=1)
+    found = {Path(r.spec.task.partition(":")[0]).stem: r for r in cluster(planned, store, how)}
+    assert {n: r.status for n, r in found.items()} == {"time_sleep": "timeout", "os_kill": "failed", "glyphs50": "ok"}
+    assert capfd.readouterr() == ("", "")  # the caller says a line for each record, and Ray nothing
+    assert found["os_kill"].error == "its process died; tries: 2" and "12 s" in (found["time_sleep"].error or "")
+    assert not list((store.folder / "tmp").iterdir())
+
+
+@pytest.mark.faults
+@needs_ray
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self is another folder in every process, on Linux")
+def test_worker_that_sees_no_file_of_ours_gives_the_same_records(head, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task = Path(faulty(tmp_path, "pass")).name
+    monkeypatch.setenv("LSO_BENCH_CHECKPOINTS", "/proc/self/cwd/checkpoints")
+    expected, store = Store(tmp_path / "here"), Store(Path("/proc/self/cwd/there"))
+    planned = planned_of(f"./{task}", runs=2)
+    list(here(planned, expected, How()))
+    records = list(cluster(planned, store, How(address=head.address, isolation="batch")))
+    assert [r.status for r in records] == ["ok"] * 2
+    assert numbers(store) == numbers(expected) and not broken(store.folder)
+
+
+@pytest.mark.faults
+@needs_ray
+def test_command_killed_and_given_again_does_only_what_is_missing(head, checkpoint, tmp_path):
+    prepare()
+    slow, folder = faulty(tmp_path, "time.sleep(0.1)"), tmp_path / "results"
+    more = ("--task", slow, "--seed", "0,1,2,3,4,5", "--results", str(folder), "--executor", "ray")
+    more += ("--address", head.address)
+    first = program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
+    assert within(60.0, lambda: len(times(folder)) >= 2)
+    os.kill(first.pid or 0, signal.SIGKILL)
+    first.join()
+    time.sleep(1.0)  # a run that is being published is
+    finished = times(folder)
+    assert 2 <= len(finished) < 6
+    records = list(
+        cluster(
+            [p for p in planned_of(slow, runs=6) if p.spec.key not in finished],
+            Store(folder),
+            How(address=head.address),
+        )
+    )
+    assert len(records) == 6 - len(finished) and finished.items() <= times(folder).items()
+    assert len(times(folder)) == 6 and not any_of(folder, "tmp/*.json")
+
+
+@pytest.mark.faults
+@needs_ray
+def test_wrong_token_is_one_line(head, checkpoint, call):
+    done = call(
+        *STUDY,
+        "--executor",
+        "ray",
+        "--address",
+        head.address,
+        env=os.environ | {"RAY_AUTH_TOKEN": "wrong", "RAY_NUM_REDIS_GET_RETRIES": "2"},
+    )
+    fails(done, 4, head.address, "token is missing or wrong", "RAY_AUTH_TOKEN")
+
+
+def greet(server: socket.socket) -> None:
+    """Once, as a mail server does."""
+    with server.accept()[0] as opened:
+        opened.sendall(b"220 mail.example\r\n")
+        opened.recv(100)
+
+
+@needs_ray
+def test_address_where_nothing_answers_is_told_at_once(planned_one, tmp_path):
+    with pytest.raises(UnusableError, match=r"Nothing answers at 127\.0\.0\.1:1 "):
+        list(cluster(planned_one, Store(tmp_path / "results"), How(address="127.0.0.1:1")))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        Thread(target=greet, args=[other]).start()
+        with pytest.raises(UnusableError, match="is no Ray cluster"):
+            list(cluster(planned_one, Store(tmp_path / "results"), How(address=f"127.0.0.1:{other.getsockname()[1]}")))
+    with pytest.raises(UsageError, match="wants local, auto, HOST:PORT or ray://HOST:PORT; got 'head'"):
+        list(cluster(planned_one, Store(tmp_path / "results"), How(address="head")))
+
+
+def test_without_ray_it_is_told_how_to_install_it(planned_one, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install 'lso-bench\[ray\]'"):
+        list(cluster(planned_one, Store(tmp_path / "results"), How(address="local")))
+
+
+@pytest.fixture
+def planned_one(checkpoint):
+    return planned_of("glyphs50:instances=2")
