@@ -43,7 +43,7 @@ def caveats(records: Sequence[Record]) -> list[str]:
 
 def _lost(record: Record) -> Iterator[str]:
     if not record.members:
-        yield f"{record.spec.title}: {record.status}, left out ({record.error})."
+        yield f"{record.spec.title}: {record.status}, left out, and last where ranks are compared ({record.error})."
     elif record.status != "ok":
         lost = int(np.isnan(_losses(record)).sum())
         yield f"{record.spec.title}: {record.status}; {lost} of {len(record.members)} searches have no finite loss."

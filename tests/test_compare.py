@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -377,7 +378,7 @@ def test_command_explains_what_it_cannot_do(folders, how, says):
 def test_what_is_flagged_or_skipped_fails_a_strict_comparison(folders, capsys):
     strict = {"where": ["seed.init=0"], "strict": True, "no_traces": True}
     compare(folders, **strict)
-    for name in ("runs/stray\x1b[31m", "tmp/abcd.host.1.x"):
+    for name in ("runs/stray\x1b[31m", "tmp/0123456789abcdef.host.1.x"):
         (folders[0] / name).mkdir()
         (folders[0] / name / "file").write_text("")
         with pytest.raises(typer.Exit) as flagged:

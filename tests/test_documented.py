@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "results/README.md")]
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
 STAND_FOR = {"NAME": "vae", "TASK": "ink", "S": "0", "DIR": "figures", "study.toml": "results/studies/structure.toml"}
-RUN = ("list", "compare", "new-task", "export", "reproduce")  # to their end, the last dry
+STAND_FOR |= dict.fromkeys(("results/", "one"), "results/reference")
+RUN = ("list", "new-task", "export", "reproduce")  # to their end, the last dry
 PROGRAM = r"(?:\.venv/bin/)?lso-bench"
 
 
@@ -28,7 +29,7 @@ def commands(text):
     """The commands of a page: lines of its code blocks, and code within its sentences."""
     whole = re.sub(r"\\\n\s*", "", text)
     fenced = "\n".join(re.findall(r"```\w*\n(.*?)```", whole, re.S))
-    lines = re.findall(rf"^(?: {{4}}|\$ )({PROGRAM} [^\n]+|make \w+)", whole, re.M)
+    lines = re.findall(rf"^(?: {{4}}(?:\$ )?|\$ )({PROGRAM} [^\n]+|make \w+)", whole, re.M)
     lines += re.findall(rf"^\s*(?:\$ )?({PROGRAM} [^\n]+|make \w+)", fenced, re.M)
     inline = re.findall(rf"`({PROGRAM} [^`]+|make \w+)`", whole)
     found = [line.split(" #")[0].strip() for line in lines] + [" ".join(c.split()) for c in inline]
@@ -80,7 +81,11 @@ def check(command):
     """
     name, arguments, context = typed(command)
     try:
-        if context and name in RUN:
+        if context and name == "compare":
+            more = [] if "--figures" in arguments else ["--no-traces"]
+            more += ["--where", "lr=0.1"] if "--fail-if" in arguments else []  # which leaves one row a model
+            app([name, *arguments, *more], standalone_mode=False)
+        elif context and name in RUN:
             app([name, *arguments, *["--dry-run"] * (name == "reproduce")], standalone_mode=False)
         elif context and name == "run":
             plan(

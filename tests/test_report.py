@@ -11,7 +11,7 @@ import pytest
 from made import measures, searched
 from PIL import Image
 
-from lso_bench.commands.reading import read
+from lso_bench.commands.reading import drawn
 from lso_bench.commands.report import report
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.evaluation import kept
@@ -53,7 +53,7 @@ def hostile(tmp_path_factory):
     """The page of results whose every name means harm."""
     failed = Record(replace(runs("vae")[0].spec, task=HOSTILE[0]), "failed", error=HOSTILE[1])
     records = [*runs(*HOSTILE, seeds=(0,)), *runs("vae", task=HOSTILE[1], searcher=HOSTILE[0]), failed]
-    return html(read([stored(tmp_path_factory.mktemp("hostile") / "r", records)]))
+    return html(drawn([stored(tmp_path_factory.mktemp("hostile") / "r", records)]))
 
 
 class Elements(HTMLParser):
@@ -107,7 +107,7 @@ def test_every_figure_and_picture_says_what_is_seen(hostile):
 
 def test_same_results_give_the_same_page(tmp_path):
     folder = stored(tmp_path / "r", runs("vae", "nevae_se"))
-    assert html(read([folder])) == html(read([folder]))
+    assert html(drawn([folder])) == html(drawn([folder]))
 
 
 def test_first_paragraph_gives_the_lowest_model_with_n_and_the_paired_difference():
@@ -138,7 +138,7 @@ def test_what_is_missing_and_what_failed_is_named_with_its_reason():
 
 def test_runs_that_all_failed_are_reported_with_their_reasons(tmp_path):
     failed = [replace(r, status="failed", members=[], error="OSError: the disk is full") for r in runs("vae")]
-    found = Elements(html(read([stored(tmp_path / "r", failed)])))
+    found = Elements(html(drawn([stored(tmp_path / "r", failed)])))
     assert "2 runs (2 failed) with 0 searches" in found.text and found.text.count("the disk is full") >= 2
 
 
@@ -155,7 +155,7 @@ def test_spaces_that_were_measured_are_in_the_page_and_damaged_files_are_left_ou
     spaces = kept(folder)
     assert {m.model.name for m in spaces} >= {"vae", "nevae_se"} and "damaged" not in {m.model.name for m in spaces}
     assert next(m for m in spaces if m.model.name == "vae").metrics.nll is not None  # of the greater effort
-    text = Elements(html(read([folder]))).text
+    text = Elements(html(drawn([folder]))).text
     assert "Latent spaces, measured" in text and "91.206" in text  # as in the README
 
 

@@ -11,10 +11,11 @@ from vae.networks import Architecture, ConvDecoder, Encoder, PixelCNN
 class VAE(nn.Module):
     """q(z|x), a diagonal normal, and p(x|z), a Bernoulli or a normal a pixel. Source: Kingma & Welling 2014."""
 
+    frozen = False  # whether `vae.frozen.freeze` made it
+
     def __init__(self, arch: Architecture):
         super().__init__()
         self.arch = arch
-        self.frozen = False  # set by `vae.frozen.freeze`
         self.encoder = Encoder(arch)
         self.decoder = PixelCNN(arch) if arch.kernels else ConvDecoder(arch)
 
