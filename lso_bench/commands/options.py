@@ -8,6 +8,8 @@ import typer
 
 from lso_bench.errors import UsageError, unknown
 
+DEVICES = ["auto", "cpu", "cuda"]
+
 Models = Annotated[str, typer.Option("--model", help="Names, separated by commas; `lso-bench list models`.")]
 Data = Annotated[str, typer.Option(help="A name (`lso-bench list data`), ./file.py, or a folder of images.")]
 Arch = Annotated[str, typer.Option(help="small, paper or conv; settings follow (small:gated=true).")]
@@ -57,8 +59,8 @@ def device_of(name: str) -> str:
     """cpu or cuda."""
     import torch
 
-    if name not in ("auto", "cpu", "cuda"):
-        raise unknown("device", name, ["auto", "cpu", "cuda"])
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("No CUDA device here; say --device cpu.")
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
@@ -80,7 +82,8 @@ def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, wanted)
 
     if wanted.isolation not in (None, "run", "batch"):
         raise unknown("isolation", wanted.isolation, ["run", "batch"])
-    where = device if wanted.address else device_of(device)  # of a cluster: as its machines are
+    away = wanted.address is not None and device in DEVICES  # where it is left to the machines there
+    where = device if away else device_of(device)
     how = machine.how(runs, Place(data_dir, where, compile), wanted)
     given = wanted.jobs, wanted.timeout, wanted.isolation, wanted.memory, wanted.address
     alone = runs == 1 and all(g is None for g in given)

@@ -11,7 +11,8 @@ from lso_bench.run import Place
 from lso_bench.store import Store
 from lso_bench.study import Planned
 
-EVERY = 1.0  # seconds between two looks at what runs elsewhere, a file a run
+EVERY = 1.0  # seconds at least between two looks at what runs elsewhere, a file a run
+PART = 0.05  # of the time at most that looking may take, on a slow disk with thousands of runs
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Queue:
 
     def __init__(self, planned: Iterable[Planned], store: Store):
         self._waiting = deque(Attempt(p) for p in planned)
-        self._busy, self._looked = set[str](), -EVERY
+        self._busy, self._next = set[str](), 0.0
         self.store = store
 
     def __len__(self) -> int:
@@ -56,7 +57,7 @@ class Queue:
 
     def take(self) -> Attempt | None:
         """The next to do; None where all that wait are being done elsewhere at the moment."""
-        if time.monotonic() - self._looked > EVERY:
+        if time.monotonic() > self._next:
             self._look()
         found = self._free()
         if found is None and self._waiting:
@@ -69,7 +70,9 @@ class Queue:
         self._waiting.append(attempt)
 
     def _look(self) -> None:
-        self._busy, self._looked = {r.key for r in running.read(self.store.folder)[0]}, time.monotonic()
+        begun = time.monotonic()
+        self._busy = {r.key for r in running.read(self.store.folder)[0]}
+        self._next = begun + max(EVERY, (time.monotonic() - begun) / PART)
 
     def _free(self) -> Attempt | None:
         for attempt in self._waiting:
