@@ -32,7 +32,7 @@ def commands(text):
     lines = re.findall(rf"^(?: {{4}}(?:\$ )?|\$ )({PROGRAM} [^\n]+|make \w+)", whole, re.M)
     lines += re.findall(rf"^\s*(?:\$ )?({PROGRAM} [^\n]+|make \w+)", fenced, re.M)
     inline = re.findall(rf"`({PROGRAM} [^`]+|make \w+)`", whole)
-    found = [line.split(" #")[0].strip() for line in lines] + [" ".join(c.split()) for c in inline]
+    found = [re.split(" [#&] ?", line)[0].strip() for line in lines] + [" ".join(c.split()) for c in inline]
     return [*dict.fromkeys(found)]
 
 
