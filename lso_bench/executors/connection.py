@@ -94,6 +94,8 @@ def _reason(error: BaseException, said: str) -> str:
             "RAY_AUTH_MODE=disabled where it has none."
         )
     text = " ".join(str(error).split())[:LONGEST]
+    if "Could not find any running Ray" in text:
+        return "none runs on this machine; `ray start --head` starts one, or give --address HOST:PORT."
     return f"{text}; is the token right (RAY_AUTH_TOKEN)?" if isinstance(error, ConnectionError) else text
 
 
