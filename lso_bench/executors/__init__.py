@@ -43,6 +43,10 @@ class Attempt:
     planned: Planned
     deaths: list[str] = field(default_factory=list)  # of the processes that tried it
 
+    def told(self, isolation: str) -> dict[str, str]:
+        """What a record's versions say of how it was carried out."""
+        return {"isolation": isolation} | ({"deaths": "; ".join(self.deaths)} if self.deaths else {})
+
 
 class Queue:
     """Runs that wait. What another command on the same folder is busy with comes last."""

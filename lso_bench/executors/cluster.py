@@ -52,21 +52,20 @@ def _outcome(answer: Record | Lost, published: bool, attempt: Attempt, store: St
     """The record of a run that is over; None where it is to be tried again."""
     if isinstance(answer, Record):
         return answer if published else publish(answer, store)
-    spec, versions = attempt.planned.spec, {"isolation": how.isolation}
+    spec = attempt.planned.spec
     if answer.late:
-        return publish(Record(spec, "timeout", versions=versions, error=answer.why), store)
+        return publish(Record(spec, "timeout", versions=attempt.told(how.isolation), error=answer.why), store)
     attempt.deaths.append(answer.why)
     if len(attempt.deaths) <= how.retries:
         return None
     why = f"{answer.why}; tries: {len(attempt.deaths)}"
-    return publish(Record(spec, "failed", versions=versions | {"deaths": attempt.deaths}, error=why), store)
+    return publish(Record(spec, "failed", versions=attempt.told(how.isolation), error=why), store)
 
 
 def _job(attempt: Attempt, how: How, sources: dict[str, bytes]) -> Job:
     spec, path = attempt.planned.spec, attempt.planned.checkpoint
     needed = {n: sources[n] for n in _paths(attempt.planned)} if spec.source else {}
-    beside = {"isolation": how.isolation} | ({"deaths": attempt.deaths} if attempt.deaths else {})
-    return Job(Planned(spec, path.absolute()), how.place, beside, needed)
+    return Job(Planned(spec, path.absolute()), how.place, attempt.told(how.isolation), needed)
 
 
 def _sources(planned: Sequence[Planned]) -> dict[str, bytes]:

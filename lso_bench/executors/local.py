@@ -85,8 +85,8 @@ def _end(pool: ProcessPool) -> None:
 
 def _started(pool: ProcessPool, attempt: Attempt, slot: int, store: Store, how: How) -> Future[Record]:
     place = replace(how.place, device=f"cuda:{gpu_of(slot, how.gpus)}") if how.gpus else how.place
-    beside = {"isolation": how.isolation} | ({"deaths": "; ".join(attempt.deaths)} if attempt.deaths else {})
-    return pool.schedule(_carry_out, (attempt.planned, store.folder, place, beside), timeout=how.timeout)
+    arguments = attempt.planned, store.folder, place, attempt.told(how.isolation)
+    return pool.schedule(_carry_out, arguments, timeout=how.timeout)
 
 
 def _outcome(future: Future[Record], attempt: Attempt, store: Store, how: How, kills: int) -> Record | None:
@@ -95,20 +95,18 @@ def _outcome(future: Future[Record], attempt: Attempt, store: Store, how: How, k
     Raises:
         UnusableError: it cannot go on, nor could others.
     """
-    spec, versions = attempt.planned.spec, {"isolation": how.isolation}
+    spec = attempt.planned.spec
     try:
         return future.result()
     except TimeoutError:
         why = f"no end within the time limit, {how.timeout:g} s"
-        return publish(Record(spec, "timeout", versions=versions, error=why), store)
+        return publish(Record(spec, "timeout", versions=attempt.told(how.isolation), error=why), store)
     except (ProcessExpired, BrokenProcessPool) as error:
         attempt.deaths.append(_death(error, kills))
         if len(attempt.deaths) <= how.retries:
             return None
         why = f"{attempt.deaths[-1]}; tries: {len(attempt.deaths)}"
-        return publish(
-            Record(spec, "failed", versions=versions | {"deaths": "; ".join(attempt.deaths)}, error=why), store
-        )
+        return publish(Record(spec, "failed", versions=attempt.told(how.isolation), error=why), store)
 
 
 def _death(error: Exception, kills: int) -> str:
