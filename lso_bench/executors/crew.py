@@ -19,7 +19,7 @@ from vae.errors import UnusableError as VaeUnusableError
 
 LOOK = 0.5  # seconds between two looks at the time limits, when nothing ends
 ROOM = 10.0  # seconds between two looks at how large the cluster is
-START = 600.0  # seconds in which the first worker must be up
+START = 600.0  # seconds in which a worker must be up
 STARTS = 3  # workers in a row that may die before they are up
 
 
@@ -55,7 +55,7 @@ class Crew:
         self._asked: dict[Future[Any], Hand] = {}  # by the answer that will come
         self._answers: SimpleQueue[Future[Any]] = SimpleQueue()  # that have come
         self._room, self._looked = 0, -ROOM
-        self._began, self._died = time.monotonic(), 0
+        self._manned, self._died = time.monotonic(), 0  # when a worker was last up; those that died before they were
         self._actors = ray.remote(Worker).options(
             num_cpus=how.threads,
             num_gpus=how.share if how.place.device == "cuda" else 0,
@@ -79,7 +79,9 @@ class Crew:
         for _ in range(wanted - len(self._asked) - len(self.idle)):
             hand = Hand(self._actors.remote())
             self._ask(hand, hand.actor.hello.remote(self._mark, self._how.threads, self._how.memory))
-        if not (self.idle or self.busy) and self._asked and time.monotonic() - self._began > START:
+        if self.idle or self.busy or not waiting:
+            self._manned = time.monotonic()
+        elif time.monotonic() - self._manned > START:
             raise UnusableError(
                 f"No worker on Ray at {self._how.address} within {START:.0f} s; `ray status` shows what has no room."
             )
