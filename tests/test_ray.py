@@ -159,6 +159,21 @@ def test_command_killed_and_given_again_does_only_what_is_missing(head, checkpoi
 
 @pytest.mark.faults
 @needs_ray
+def test_signal_ends_the_command_and_its_workers(head, checkpoint, tmp_path):
+    prepare()
+    hangs, folder = faulty(tmp_path, "time.sleep(600)"), tmp_path / "results"
+    more = ("--task", hangs, "--results", str(folder), "--executor", "ray", "--address", head.address)
+    command = program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
+    assert within(60.0, lambda: any(r.key for r in running.read(folder)[0]))
+    (worker,) = [r.pid for r in running.read(folder)[0] if r.key]
+    os.kill(command.pid or 0, signal.SIGINT)
+    command.join()
+    assert command.exitcode == 130 and not any_of(folder, "tmp/*")
+    assert within(5.0, lambda: not psutil.pid_exists(worker))
+
+
+@pytest.mark.faults
+@needs_ray
 def test_wrong_token_is_one_line(head, checkpoint, call):
     done = call(
         *STUDY,

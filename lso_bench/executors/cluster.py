@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lso_bench import running
 from lso_bench.executors import Attempt, How, Queue
 from lso_bench.executors.away import Job, Lacking
 from lso_bench.executors.connection import connected
@@ -30,22 +31,26 @@ def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Reco
     Raises:
         UsageError, UnusableError: as `connected`; a worker that cannot go on.
     """
+    running.clear(store.folder)
     queue, sources = Queue(planned, store), _sources(planned)
     cpus = how.jobs * how.threads or cores()
     with connected(how.address or "local", cpus) as ray, _marked(store.folder) as mark:
         how, sent = replace(how, place=_place(how.place, ray)), {}
         crew = Crew(ray, how, mark)
-        while queue or crew.busy:
-            crew.hire(len(queue))
-            while crew.idle and (attempt := queue.take()):
-                crew.give(_job(attempt, how, sources), attempt)
-            for attempt, answer, published in crew.over():
-                if isinstance(answer, Lacking):
-                    crew.give(_job(attempt, how, sources), attempt, _weights(ray, attempt.planned, sent))
-                elif (record := _outcome(answer, published, attempt, store, how)) is not None:
-                    yield record
-                else:
-                    queue.again(attempt)
+        try:
+            while queue or crew.busy:
+                crew.hire(len(queue))
+                while crew.idle and (attempt := queue.take()):
+                    crew.give(_job(attempt, how, sources), attempt)
+                for attempt, answer, published in crew.over():
+                    if isinstance(answer, Lacking):
+                        crew.give(_job(attempt, how, sources), attempt, _weights(ray, attempt.planned, sent))
+                    elif (record := _outcome(answer, published, attempt, store, how)) is not None:
+                        yield record
+                    else:
+                        queue.again(attempt)
+        finally:
+            crew.end()
 
 
 def _outcome(answer: Record | Lost, published: bool, attempt: Attempt, store: Store, how: How) -> Record | None:

@@ -2,8 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import lso_bench
@@ -16,7 +19,7 @@ from vae.errors import UnusableError as VaeUnusableError
 
 LOOK = 0.5  # seconds between two looks at the time limits, when nothing ends
 ROOM = 10.0  # seconds between two looks at how large the cluster is
-START = 600.0  # seconds in which the first worker must be up
+START = 600.0  # seconds in which a worker must be up
 STARTS = 3  # workers in a row that may die before they are up
 
 
@@ -49,9 +52,10 @@ class Crew:
     def __init__(self, ray: Any, how: How, mark: Path):
         self._ray, self._how, self._mark = ray, how, mark
         self.idle: list[Hand] = []
-        self._asked: dict[Any, Hand] = {}  # by the reference to the answer
+        self._asked: dict[Future[Any], Hand] = {}  # by the answer that will come
+        self._answers: SimpleQueue[Future[Any]] = SimpleQueue()  # that have come
         self._room, self._looked = 0, -ROOM
-        self._began, self._died = time.monotonic(), 0
+        self._manned, self._died = time.monotonic(), 0  # when a worker was last up; those that died before they were
         self._actors = ray.remote(Worker).options(
             num_cpus=how.threads,
             num_gpus=how.share if how.place.device == "cuda" else 0,
@@ -74,8 +78,10 @@ class Crew:
         wanted = min(self._how.jobs or self._size(), waiting + self.busy)
         for _ in range(wanted - len(self._asked) - len(self.idle)):
             hand = Hand(self._actors.remote())
-            self._asked[hand.actor.hello.remote(self._mark, self._how.threads, self._how.memory)] = hand
-        if not (self.idle or self.busy) and self._asked and time.monotonic() - self._began > START:
+            self._ask(hand, hand.actor.hello.remote(self._mark, self._how.threads, self._how.memory))
+        if self.idle or self.busy or not waiting:
+            self._manned = time.monotonic()
+        elif time.monotonic() - self._manned > START:
             raise UnusableError(
                 f"No worker on Ray at {self._how.address} within {START:.0f} s; `ray status` shows what has no room."
             )
@@ -84,7 +90,13 @@ class Crew:
         """Let one that is idle do it; `weights`: a reference to the bytes of its checkpoint, if they are wanted."""
         hand = self.idle.pop()
         hand.attempt, hand.since = attempt, time.monotonic()
-        self._asked[hand.actor.run.remote(job, weights)] = hand
+        self._ask(hand, hand.actor.run.remote(job, weights))
+
+    def _ask(self, hand: Hand, ref: Any) -> None:
+        """Its answer will come; Ray's own waiting would turn a signal into another."""
+        future = ref.future()
+        self._asked[future] = hand
+        future.add_done_callback(self._answers.put)
 
     def over(self) -> Iterator[tuple[Attempt, Record | Lacking | Lost, bool]]:
         """What ended since the last look, within LOOK seconds; with a record whether it is published already.
@@ -92,36 +104,40 @@ class Crew:
         Raises:
             UnusableError: no worker can start, or none can go on.
         """
-        if not self._asked:
-            time.sleep(LOOK)
-            return
-        ready, _ = self._ray.wait([*self._asked], timeout=LOOK)
-        for ref in ready:
-            hand = self._asked.pop(ref)
-            answer, attempt = self._answer(ref, hand), hand.attempt
-            hand.attempt = None
-            if attempt is None:
-                self._up(hand, answer)
-                continue
-            if isinstance(answer, Lost) or (self._how.isolation == "run" and isinstance(answer, Record)):
-                self._dismiss(hand, attempt)
-            else:
-                self.idle.append(hand)
-            yield attempt, answer, hand.seen is not None and hand.seen.shared
+        with suppress(Empty):
+            future = self._answers.get(timeout=LOOK)
+            if (hand := self._asked.pop(future, None)) is not None:  # None: of one that was ended
+                yield from self._answered(hand, self._answer(future, hand))
         yield from self._late()
+
+    def _answered(self, hand: Hand, answer: Any) -> Iterator[tuple[Attempt, Record | Lacking | Lost, bool]]:
+        attempt, hand.attempt = hand.attempt, None
+        if attempt is None or hand.seen is None:
+            self._up(hand, answer)
+            return
+        if isinstance(answer, Lost) or (self._how.isolation == "run" and isinstance(answer, Record)):
+            self._dismiss(hand, attempt)
+        else:
+            self.idle.append(hand)
+        yield attempt, answer, hand.seen.shared
+
+    def end(self) -> None:
+        """What runs is dropped."""
+        for hand in (*self._asked.values(), *self.idle):
+            self._dismiss(hand, hand.attempt)
 
     def _late(self) -> Iterator[tuple[Attempt, Lost, bool]]:
         limit, now = self._how.timeout, time.monotonic()
-        for ref, hand in list(self._asked.items()):
+        for future, hand in list(self._asked.items()):
             if limit is not None and hand.attempt is not None and now - hand.since > limit:
-                del self._asked[ref]
+                del self._asked[future]
                 self._dismiss(hand, hand.attempt)
                 yield hand.attempt, Lost(f"no end within the time limit, {limit:g} s", late=True), False
 
-    def _answer(self, ref: Any, hand: Hand) -> Any:
+    def _answer(self, future: Future[Any], hand: Hand) -> Any:
         errors = self._ray.exceptions
         try:
-            return self._ray.get(ref)
+            return future.result()
         except errors.RayTaskError as error:
             if hand.seen is None:
                 raise UnusableError(f"{_fails_to_start(self._how.address)}: {_last_line(error)}") from error
