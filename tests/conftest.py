@@ -5,18 +5,21 @@ import os
 import resource
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import NoReturn
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
 
 install_import_hook(["lso_bench", "vae", "tasks"], "beartype.beartype")
 
 import pytest
 import torch
 
+from lso_bench.cli import main
 from vae.checkpoint import save_model
 from vae.data import Dataset, binarise
 from vae.errors import UnusableError
@@ -108,6 +111,42 @@ def call(tmp_path):
         return subprocess.run([*PROGRAM, *map(str, arguments)], **(given | more))
 
     return run
+
+
+@pytest.fixture
+def call_at_once(tmp_path):
+    """As `call`, in a fork of this process, which has its imports behind it; for what ends before a run begins."""
+
+    def run(*arguments):
+        outputs = [tmp_path.parent / f"{tmp_path.name}.{stream}" for stream in ("out", "err")]
+        child = os.fork()
+        if not child:
+            _become_the_program(tmp_path, [*map(str, arguments)], outputs)
+        _, status = os.waitpid(child, 0)
+        return subprocess.CompletedProcess(
+            arguments, os.waitstatus_to_exitcode(status), *(o.read_text() for o in outputs)
+        )
+
+    return run
+
+
+def _become_the_program(folder: Path, arguments: list[str], outputs: list[Path]) -> NoReturn:
+    warnings.resetwarnings()
+    config.update("jaxtyping_disable", True)  # typer says another type of its context than it gives
+    for stream, path in enumerate(outputs, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
+    os.chdir(folder)
+    sys.argv, status = ["lso-bench", *arguments], 70
+    try:
+        main()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def refused_within(memory, load):

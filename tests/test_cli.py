@@ -128,10 +128,10 @@ def test_lists(call):
         (("new-task", "my-task"), ["No task can be called 'my-task'"]),
     ],
 )
-def test_unknown_words_end_with_status_2(call, checkpoint, arguments, says, tmp_path):
+def test_unknown_words_end_with_status_2(call_at_once, checkpoint, arguments, says, tmp_path):
     if "glyphs50" in arguments:
         arguments = (*arguments, "--latent", "4")
-    fails(call(*arguments), 2, *says)
+    fails(call_at_once(*arguments), 2, *says)
     assert not (tmp_path / "results").exists()
 
 
