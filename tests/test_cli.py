@@ -71,11 +71,11 @@ def test_grid_of_searchers_regions_and_search_seeds(call, checkpoint, tmp_path):
         assert r["counts"]["decodes"] >= 6 * 20 and r["spec"]["seeds"]["init"] == 0
 
 
-def test_lists(call):
-    assert "nevae_se" in call("list", "models").stdout
-    assert "omniglot50" in call("list", "tasks").stdout
-    assert "adam" in call("list", "searchers").stdout
-    assert "shapes" in call("list", "data").stdout
+def test_lists(call_at_once):
+    assert "nevae_se" in call_at_once("list", "models").stdout
+    assert "omniglot50" in call_at_once("list", "tasks").stdout
+    assert "adam" in call_at_once("list", "searchers").stdout
+    assert "shapes" in call_at_once("list", "data").stdout
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_unknown_words_end_with_status_2(call_at_once, checkpoint, arguments, sa
     assert not (tmp_path / "results").exists()
 
 
-def test_missing_checkpoint_names_the_training_command(call):
-    done = call("run", "--model", "nevae_lp_7", "--task", "omniglot50", "--latent", "16")
+def test_missing_checkpoint_names_the_training_command(call_at_once):
+    done = call_at_once("run", "--model", "nevae_lp_7", "--task", "omniglot50", "--latent", "16")
     fails(done, 4, "lso-bench train --model nevae_lp_7 --data omniglot --arch small --latent 16", "hour")
 
 
-def test_damaged_checkpoint_ends_with_status_4(call, checkpoint, tmp_path):
+def test_damaged_checkpoint_ends_with_status_4(call_at_once, checkpoint, tmp_path):
     checkpoint.write_bytes(checkpoint.read_bytes()[:500])
-    fails(call("run", "--model", "vae", *SHORT), 4, "damaged", checkpoint.name)
+    fails(call_at_once("run", "--model", "vae", *SHORT), 4, "damaged", checkpoint.name)
     assert not list(tmp_path.glob("results/runs/*/*"))
 
 
