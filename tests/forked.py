@@ -23,8 +23,9 @@ def prepare() -> int:
 
 
 def program(*arguments: str, **environment: str):
-    """A process that runs the program with these arguments, quietly."""
-    made = multiprocessing.get_context("forkserver").Process(target=_run, args=(arguments, environment))
+    """A process that runs the program with these arguments, quietly, in this environment and what is given."""
+    given = (arguments, dict(os.environ) | environment)
+    made = multiprocessing.get_context("forkserver").Process(target=_run, args=given)
     made.start()
     return made
 
