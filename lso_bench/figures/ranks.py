@@ -29,7 +29,7 @@ def critical_difference(rows: pd.DataFrame, title: str, size: Size) -> Drawn | N
     axes = figure.subplots(len(contests), 1, height_ratios=heights, squeeze=False)
     for axis, (name, own) in zip(axes.flat, contests, strict=True):
         _ranks(axis, own)
-        axis.set_title(heading(Size(size.width, size.font, 1, 1.0), 1, name))
+        axis.set_title(heading(size, 1, name))
     everyone = pd.concat([own for _, own in contests])
     of = f"Mean rank over {counted(everyone.n)} instances, 1 is best."
     caption = f"{of} A bar joins what cannot be told apart (Nemenyi, 5 %)."

@@ -83,9 +83,9 @@ def collapse(found: Collapse) -> Iterator[Part]:
         for outcome, line in own.groupby("outcome", sort=False):
             by = {r["space"]: r for r in line.to_dict("records")}
             rows.append((str(outcome), *(_correlation(by[s], n[s]) for s in shown)))
-        title = "Spearman's rank correlation over trained models (95 % interval)"
+        of = "Spearman's rank correlation over trained models (95 % interval)"
         columns = ("of the searches", *(f"{s}, n = {n[s]}" for s in shown))
-        table = Table(title, columns, rows, _limits(own, [s for s in SPACES if s not in shown]))
+        table = Table(of, columns, rows, _limits(own, [s for s in SPACES if s not in shown]))
         what = f"{head.task.partition(':')[0]}, {head.searcher}, {head.arch}, d = {head.latent}"
         yield Part(f"Does collapse decide search? {what}", [], [table])
 
