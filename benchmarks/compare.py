@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from hashlib import sha256
 from itertools import islice, product
 from pathlib import Path
 from statistics import median
@@ -62,15 +63,19 @@ def write(folder: Path, spec: Spec, losses: np.ndarray) -> None:
         | {"image": f"{hash((spec.key, i)) % 2**64:016x}", "beside": {}}
         for i, own in enumerate(losses.tolist())
     ]
+    rows = [f"{s},random,{i},{losses[i, s]:.9g}" for s in range(steps) for i in range(instances)]
+    costs = [f"{s},{30 * (s + 1)},{s / 2}" for s in range(steps)]
+    files = {
+        "trace.csv": "\n".join(["step,start,instance,loss", *rows, ""]).encode(),
+        "costs.csv": "\n".join(["step,evaluations,seconds", *costs, ""]).encode(),
+        "latents.safetensors": save({"z": torch.zeros(instances, 32), "z_met": torch.zeros(instances, 0, 32)}),
+    }
+    hashes = {name: sha256(content).hexdigest() for name, content in files.items()}
     rest = {"counts": {"evaluations": 300 * instances}, "seconds": {"total": 9.0}, "versions": VERSIONS, "error": None}
     whole = {"schema": SCHEMA, "spec": asdict(spec), "status": "ok", **rest, "joint": {"random": []}, "usual": {}}
-    (place / "result.json").write_text(json.dumps(whole | {"members": members, "sha256": {}}, indent=1))
-    rows = [f"{s},random,{i},{losses[i, s]:.9g}" for s in range(steps) for i in range(instances)]
-    (place / "trace.csv").write_text("\n".join(["step,start,instance,loss", *rows]) + "\n")
-    costs = [f"{s},{30 * (s + 1)},{s / 2}" for s in range(steps)]
-    (place / "costs.csv").write_text("\n".join(["step,evaluations,seconds", *costs]) + "\n")
-    codes = {"z": torch.zeros(instances, 32), "z_met": torch.zeros(instances, 0, 32)}
-    (place / "latents.safetensors").write_bytes(save(codes))
+    files["result.json"] = json.dumps(whole | {"members": members, "sha256": hashes}, indent=1).encode()
+    for name, content in files.items():
+        (place / name).write_bytes(content)
 
 
 def timed(what: str, how: Callable, times: int = 1) -> Any:
