@@ -160,7 +160,7 @@ def _records(rows: Iterable[tuple], heads: Mapping[str, _Head | None], store: St
             continue
         own = json.loads(text)
         spec = Spec(**head.spec | {"seeds": Seeds(**own.pop("seeds"))})
-        vars(spec)["key"] = name.rpartition("/")[2]  # as was found when the file was read, and dear
+        object.__setattr__(spec, "key", name.rpartition("/")[2])  # as was found when the file was read, and dear
         matrix = np.frombuffer(numbers).reshape(-1, len(head.names))
         members = Columns(head.names, head.words, matrix, np.frombuffer(images, "S16"))
         yield Record(spec, members=members, **head.rest, **own)
