@@ -110,9 +110,9 @@ def _update(database: sqlite3.Connection, store: Store, known: dict[str, str], t
     with database:
         database.executemany("DELETE FROM runs WHERE name = ?", [(n,) for n in known.keys() - there.keys()])
         for name in sorted(n for n, stamp in there.items() if known.get(n) != stamp):
-            text, *own = _read(store, name)
+            text, own, numbers, images = _read(store, name)
             digest = _digest(text)
-            row = (name, there[name], digest, *own, _sum(digest, *own))
+            row = name, there[name], digest, own, numbers, images, _sum(digest, own, numbers, images)
             database.execute("INSERT OR IGNORE INTO heads VALUES (?, ?)", (digest, text))
             database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         database.execute("DELETE FROM heads WHERE digest NOT IN (SELECT head FROM runs)")
@@ -146,7 +146,9 @@ def _head(digest: str, text: str) -> _Head | None:
     if not text:
         return None
     spec, shared, names, words = json.loads(text)
-    return _Head(vars(spec_from_json(spec)), shared, tuple(names), tuple(words))
+    fields = vars(spec_from_json(spec))
+    del fields["seeds"]
+    return _Head(fields, shared, tuple(names), tuple(words))
 
 
 def _records(rows: Iterable[tuple], heads: Mapping[str, _Head | None], store: Store) -> Iterator[Record]:
@@ -159,7 +161,7 @@ def _records(rows: Iterable[tuple], heads: Mapping[str, _Head | None], store: St
             store.skipped.append(f"{store.folder}{text}")
             continue
         own = json.loads(text)
-        spec = Spec(**head.spec | {"seeds": Seeds(**own.pop("seeds"))})
+        spec = Spec(**head.spec, seeds=Seeds(**own.pop("seeds")))
         object.__setattr__(spec, "key", name.rpartition("/")[2])  # as was found when the file was read, and dear
         matrix = np.frombuffer(numbers).reshape(-1, len(head.names))
         members = Columns(head.names, head.words, matrix, np.frombuffer(images, "S16"))

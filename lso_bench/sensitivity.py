@@ -57,7 +57,7 @@ def once(own: pd.DataFrame) -> pd.DataFrame:
     init seed.
     """
     same = ["train", "weights", "instance", "code"]
-    ordered = own[[*same, "search", "loss"]].sort_values("search", kind="stable")
+    ordered = cast(pd.DataFrame, own[[*same, "search", "loss"]]).sort_values("search", kind="stable")
     return ordered.drop_duplicates(same if together(own) else [*same, "search"])
 
 

@@ -28,7 +28,7 @@ class Section:
         return f"{n['task']} · {n['arch']}, d = {n['latent']} · decoding {n['decoding']} · {n['device']}"
 
     def of(self, measure: str) -> pd.DataFrame:
-        return self._of.get(measure, self.rows.iloc[:0])
+        return self._of[measure] if measure in self._of else cast(pd.DataFrame, self.rows.iloc[:0])
 
     def row(self, measure: str, *key: str) -> dict[str, Any]:
         """The first row of that model and `how`, of that start if it is given, and against that one if it is; empty if

@@ -144,7 +144,7 @@ def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
     found = _table(title, "start", *(f"{f:g}" for f in fractions), "reached", caption=caption)
     for key, line in rows.groupby(["model", "how", "start"], sort=False):
         by = {r["target"]: r for r in _rows(line)}
-        cells = (f"{_at_most(by[f])} / {_number(times[*key, f]['estimate'])}" for f in fractions)
+        cells = (f"{_at_most(by[f])} / {_number(times[*cast(tuple, key), f]['estimate'])}" for f in fractions)
         reached = 1 - sum(r["censored"] for r in by.values()) / sum(r["n"] for r in by.values())
         found.rows.append((*cast(tuple[str, ...], key), *cells, f"{reached:.0%}"))
     return found
