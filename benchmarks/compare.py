@@ -2,11 +2,12 @@
 
     python benchmarks/compare.py [--runs 10000] [--instances 5] [--steps 10] [--all] [--folder DIR]
 
-Makes that many small but valid runs in a temporary folder (10 models, 5 searchers, 2 tasks, seeds), then times, each in
-its turn: building the index, reading through it (median of 3), choosing with `--where task=omniglot50`, and the
-comparison that `compare --no-traces` prints; with `--all` also reading each file instead of the index, and the whole
-comparison, which reads traces and codes of each run. Seconds on the clock, and those that the processor worked;
-starting Python is not counted.
+Makes that many small but valid runs (10 models, 5 searchers, 2 tasks, seeds) in a temporary folder, or in DIR, where
+they stay and are used again; then times, each in its turn: building the index, reading through it (median of 3),
+choosing with `--where task=omniglot50`, and the comparison that `compare --no-traces` prints; with `--all` also reading
+each file instead of the index, and the whole comparison, which reads traces and codes of each run. Seconds on the
+clock, and those that the processor worked; starting Python is not counted. Memory: the most that the process had held
+once the runs were read, with Python, torch and pandas.
 """
 
 import os
@@ -15,10 +16,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
 import json
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from hashlib import sha256
 from itertools import islice, product
 from pathlib import Path
 from statistics import median
@@ -62,15 +65,19 @@ def write(folder: Path, spec: Spec, losses: np.ndarray) -> None:
         | {"image": f"{hash((spec.key, i)) % 2**64:016x}", "beside": {}}
         for i, own in enumerate(losses.tolist())
     ]
+    rows = [f"{s},random,{i},{losses[i, s]:.9g}" for s in range(steps) for i in range(instances)]
+    costs = [f"{s},{30 * (s + 1)},{s / 2}" for s in range(steps)]
+    files = {
+        "trace.csv": "\n".join(["step,start,instance,loss", *rows, ""]).encode(),
+        "costs.csv": "\n".join(["step,evaluations,seconds", *costs, ""]).encode(),
+        "latents.safetensors": save({"z": torch.zeros(instances, 32), "z_met": torch.zeros(instances, 0, 32)}),
+    }
+    hashes = {name: sha256(content).hexdigest() for name, content in files.items()}
     rest = {"counts": {"evaluations": 300 * instances}, "seconds": {"total": 9.0}, "versions": VERSIONS, "error": None}
     whole = {"schema": SCHEMA, "spec": asdict(spec), "status": "ok", **rest, "joint": {"random": []}, "usual": {}}
-    (place / "result.json").write_text(json.dumps(whole | {"members": members, "sha256": {}}, indent=1))
-    rows = [f"{s},random,{i},{losses[i, s]:.9g}" for s in range(steps) for i in range(instances)]
-    (place / "trace.csv").write_text("\n".join(["step,start,instance,loss", *rows]) + "\n")
-    costs = [f"{s},{30 * (s + 1)},{s / 2}" for s in range(steps)]
-    (place / "costs.csv").write_text("\n".join(["step,evaluations,seconds", *costs]) + "\n")
-    codes = {"z": torch.zeros(instances, 32), "z_met": torch.zeros(instances, 0, 32)}
-    (place / "latents.safetensors").write_bytes(save(codes))
+    files["result.json"] = json.dumps(whole | {"members": members, "sha256": hashes}, indent=1).encode()
+    for name, content in files.items():
+        (place / name).write_bytes(content)
 
 
 def timed(what: str, how: Callable, times: int = 1) -> Any:
@@ -78,6 +85,7 @@ def timed(what: str, how: Callable, times: int = 1) -> Any:
     seconds, busy = [], []
     found: Any = None
     for _ in range(times):
+        found = None  # makes room
         begun, worked = time.perf_counter(), time.process_time()
         found = how()
         seconds.append(time.perf_counter() - begun)
@@ -91,6 +99,7 @@ def measure(folder: Path, everything: bool) -> None:
     timed("index built", lambda: index.records(store))
     records = timed("read through the index", lambda: index.records(store), 3)
     print(f"{'  its size, MiB':48s} {index.path_of(folder).stat().st_size / 2**20:8.1f}")
+    print(f"{'  memory at most until then, MiB':48s} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:8.0f}")
     where = [Condition("task", "=", ("omniglot50",))]
     timed("read and chosen", lambda: chosen(index.records(store), where), 3)
     found = timed("compared without traces", lambda: compare(records, None))

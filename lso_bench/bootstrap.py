@@ -6,6 +6,7 @@ searches) do not survive; where all are finite the two agree (tested).
 """
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -64,21 +65,22 @@ def _medians(
 ) -> Float[np.ndarray, " r"]:
     """Of each resample, in which each of m instances stands so many times; `of`: that of each of the ordered values."""
     middle = (times @ np.bincount(of, minlength=times.shape[1])) / 2  # half of the values lie below it, half above
-    below, above = _reaching(of, times, middle), _reaching(of, times, middle + 0.25)  # counts are whole
+    below, above = _reaching(of, times, np.stack([middle, middle + 0.25]))  # counts are whole
     return (ordered[below] + ordered[np.minimum(above, len(ordered) - 1)]) / 2
 
 
 def _reaching(
-    of: Int[np.ndarray, " n"], times: Float[np.ndarray, "r m"], limit: Float[np.ndarray, " r"]
-) -> Int[np.ndarray, " r"]:
-    """Of each resample, the first value up to which it has `limit` values or more: the block, then in it."""
+    of: Int[np.ndarray, " n"], times: Float[np.ndarray, "r m"], limits: Float[np.ndarray, "l r"]
+) -> Iterator[Int[np.ndarray, " r"]]:
+    """Of each resample, the first value up to which it has a limit's values or more: the block, then in it."""
     size = math.isqrt(len(of))
     blocks = -(-len(of) // size)
     padded = np.append(of, np.full(blocks * size - len(of), of[-1]))
     within = np.zeros((blocks, times.shape[1]))
     np.add.at(within, (np.arange(len(of)) // size, of), 1)
     upto = (times @ within.T).cumsum(axis=1)  # (r, blocks)
-    block = np.minimum((upto < limit[:, None]).sum(axis=1), blocks - 1)
-    before = np.where(block > 0, np.take_along_axis(upto, np.maximum(block - 1, 0)[:, None], 1)[:, 0], 0)
-    inside = np.take_along_axis(times, padded.reshape(blocks, size)[block], 1).cumsum(axis=1)
-    return block * size + (before[:, None] + inside < limit[:, None]).sum(axis=1)
+    for limit in limits:
+        block = np.minimum((upto < limit[:, None]).sum(axis=1), blocks - 1)
+        before = np.where(block > 0, np.take_along_axis(upto, np.maximum(block - 1, 0)[:, None], 1)[:, 0], 0)
+        inside = np.take_along_axis(times, padded.reshape(blocks, size)[block], 1).cumsum(axis=1)
+        yield block * size + (before[:, None] + inside < limit[:, None]).sum(axis=1)

@@ -1,7 +1,8 @@
 """The records of a results folder by way of a database in the user's cache, for reading 10,000 files is slow.
 
 A run is read from its file once; it counts as the same as long as its folder's name, and the inode, time and size of
-its result are. Whatever is wrong with the database, it is made anew, or left aside, and the answer is the same.
+its result are. What runs have in common, most of what they say beside their searches, is kept and made once for all.
+Whatever is wrong with the database, it is made anew, or left aside, and the answer is the same.
 """
 
 import gc
@@ -9,35 +10,51 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
-from dataclasses import asdict
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lso_bench.columns import Columns
 from lso_bench.record import Record
-from lso_bench.spec import SCHEMA, spec_from_json
+from lso_bench.spec import SCHEMA, Seeds, Spec, spec_from_json
 from lso_bench.store import Store
 from vae.cache import cache_folder
 
-FORMAT = 1  # of the database; one of another format is another file
+FORMAT = 2  # of the database; one of another format is another file
 WAIT = 2.0  # seconds for another process that writes it
-SCALARS = ("status", "counts", "seconds", "versions", "error", "joint", "usual")
-TABLE = (
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS heads (digest TEXT PRIMARY KEY, text TEXT)",
     "CREATE TABLE IF NOT EXISTS runs "
-    "(name TEXT PRIMARY KEY, stamp TEXT, head TEXT, layout TEXT, rows BLOB, images BLOB, crc INT)"
+    "(name TEXT PRIMARY KEY, stamp TEXT, head TEXT, own TEXT, rows BLOB, images BLOB, crc INT)",
 )
+SHARED = ("status", "versions", "usual")  # of a record: in its head, which most runs have in common with others
+OWN = ("counts", "seconds", "error", "joint")
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What several records have in common."""
+
+    spec: dict[str, Any]  # the fields of their specs, but the seeds
+    rest: dict[str, Any]  # SHARED
+    names: tuple[str, ...]  # of their `Columns`
+    words: tuple[str, ...]
 
 
 def records(store: Store) -> list[Record]:
-    """What `list(store)` gives, in the same order; what is not readable is named in `store.skipped`."""
+    """What `list(store)` gives, in the same order; what is not readable is named in `store.skipped`.
+
+    Records of one head share its dictionaries.
+    """
     path = path_of(store.folder)
     for _ in range(2):
         try:
-            return _through(path, store)
+            with _uncollected():
+                return _through(path, store)
         except OSError:
             break
         except sqlite3.OperationalError as error:
@@ -60,67 +77,92 @@ def _discard(path: Path) -> None:
         path.unlink()
 
 
-def _through(path: Path, store: Store) -> list[Record]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=WAIT)) as database:
-        database.execute(TABLE)
-        there = store.stamps()
-        known = dict(database.execute("SELECT name, stamp FROM runs"))
-        with database:
-            database.executemany("DELETE FROM runs WHERE name = ?", [(n,) for n in known.keys() - there.keys()])
-            fresh = sorted(n for n, stamp in there.items() if known.get(n) != stamp)
-            database.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", _read(store, fresh, there))
-        rows = sorted(row for row in database.execute("SELECT * FROM runs") if there.get(row[0]) == row[1])
-    if len(rows) < len(there):
-        raise ValueError("another process writes other runs")
-    gc.disable()  # it looks again and again at what was just made, for a third of the time
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector, which looks again and again at what was just made, for a third of the time."""
+    gc.disable()
     try:
-        return [*_records(rows, store)]
+        yield
     finally:
         gc.enable()
 
 
-def _read(store: Store, names: Iterable[str], stamps: dict[str, str]) -> Iterator[tuple]:
-    for name in names:
-        try:
-            record = store.read(name)
-        except ValueError as error:
-            why = str(error).removeprefix(str(store.folder))  # which may be called otherwise the next time
-            yield _summed(name, stamps[name], json.dumps(why), "", b"", b"")
-            continue
-        members = Columns.of(record.members)
-        head = {k: getattr(record, k) for k in SCALARS} | {"spec": asdict(record.spec), "key": record.spec.key}
-        layout = json.dumps([members.names, members.words])
-        yield _summed(name, stamps[name], json.dumps(head), layout, members.rows.tobytes(), members.images.tobytes())
+def _through(path: Path, store: Store) -> list[Record]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=WAIT)) as database:
+        for table in TABLES:
+            database.execute(table)
+        there = store.stamps()
+        known = dict(database.execute("SELECT name, stamp FROM runs"))
+        if known != there:
+            _update(database, store, known, there)
+        database.execute("BEGIN")  # both tables as they are at one moment
+        heads = {digest: _head(digest, text) for digest, text in database.execute("SELECT * FROM heads")}
+        rows = database.execute("SELECT * FROM runs ORDER BY name")
+        found = [*_records((row for row in rows if there.get(row[0]) == row[1]), heads, store)]
+    if len(found) + len(store.skipped) < len(there):
+        raise ValueError("another process writes other runs")
+    return found
 
 
-def _summed(*row: str | bytes) -> tuple:
-    return (*row, _sum(row))
+def _update(database: sqlite3.Connection, store: Store, known: dict[str, str], there: dict[str, str]) -> None:
+    """Make the rows those of the runs that are there."""
+    with database:
+        database.executemany("DELETE FROM runs WHERE name = ?", [(n,) for n in known.keys() - there.keys()])
+        for name in sorted(n for n, stamp in there.items() if known.get(n) != stamp):
+            text, own, numbers, images = _read(store, name)
+            digest = _digest(text)
+            row = name, there[name], digest, own, numbers, images, _sum(digest, own, numbers, images)
+            database.execute("INSERT OR IGNORE INTO heads VALUES (?, ?)", (digest, text))
+            database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        database.execute("DELETE FROM heads WHERE digest NOT IN (SELECT head FROM runs)")
 
 
-def _sum(row: tuple) -> int:
-    _, _, head, layout, rows, images = row
-    return zlib.crc32(images, zlib.crc32(rows, zlib.crc32((head + layout).encode())))
+def _read(store: Store, name: str) -> tuple[str, str, bytes, bytes]:
+    """The text of its head, what is its own, its searches and their images; of what is not readable just why."""
+    try:
+        record = store.read(name)
+    except ValueError as error:
+        return "", str(error).removeprefix(str(store.folder)), b"", b""  # which may be called otherwise the next time
+    members = Columns.of(record.members)
+    spec, shared, own = asdict(record.spec), *({k: getattr(record, k) for k in of} for of in (SHARED, OWN))
+    own["seeds"], spec["seeds"] = spec["seeds"], {}
+    head = json.dumps([spec, shared, members.names, members.words])
+    return head, json.dumps(own), members.rows.tobytes(), members.images.tobytes()
 
 
-def _records(rows: Iterable[tuple], store: Store) -> Iterator[Record]:
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _sum(digest: str, own: str, rows: bytes, images: bytes) -> int:
+    return zlib.crc32(images, zlib.crc32(rows, zlib.crc32((digest + own).encode())))
+
+
+def _head(digest: str, text: str) -> _Head | None:
+    """None: of what is not readable."""
+    if _digest(text) != digest:
+        raise ValueError("a damaged head")
+    if not text:
+        return None
+    spec, shared, names, words = json.loads(text)
+    fields = vars(spec_from_json(spec))
+    del fields["seeds"]
+    return _Head(fields, shared, tuple(names), tuple(words))
+
+
+def _records(rows: Iterable[tuple], heads: Mapping[str, _Head | None], store: Store) -> Iterator[Record]:
     store.skipped = []
-    for *row, crc in rows:
-        if _sum(tuple(row)) != crc:
+    for name, _, digest, text, numbers, images, crc in rows:
+        if _sum(digest, text, numbers, images) != crc:
             raise ValueError("a damaged row")
-        _, _, text, layout, numbers, images = row
-        head = json.loads(text)
-        if isinstance(head, str):
-            store.skipped.append(f"{store.folder}{head}")
+        head = heads[digest]
+        if head is None:
+            store.skipped.append(f"{store.folder}{text}")
             continue
-        spec = spec_from_json(head.pop("spec"))
-        vars(spec)["key"] = head.pop("key")  # found when the file was read, and dear
-        names, words = _layout(layout)
-        matrix = np.frombuffer(numbers).reshape(-1, len(names))
-        yield Record(spec, members=Columns(names, words, matrix, np.frombuffer(images, "S16")), **head)
-
-
-@lru_cache(maxsize=1024)
-def _layout(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    names, words = json.loads(text)
-    return tuple(names), tuple(words)
+        own = json.loads(text)
+        spec = Spec(**head.spec, seeds=Seeds(**own.pop("seeds")))
+        object.__setattr__(spec, "key", name.rpartition("/")[2])  # as was found when the file was read, and dear
+        matrix = np.frombuffer(numbers).reshape(-1, len(head.names))
+        members = Columns(head.names, head.words, matrix, np.frombuffer(images, "S16"))
+        yield Record(spec, members=members, **head.rest, **own)

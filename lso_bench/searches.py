@@ -114,8 +114,9 @@ def rank(start: str) -> tuple[int, str]:
 
 def by_start(searches: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each kind of start and its searches."""
-    for start in sorted(searches.start.unique(), key=rank):
-        yield start, cast(pd.DataFrame, searches[searches.start == start])
+    kinds = sorted(searches.start.unique(), key=rank)
+    for start in kinds:
+        yield start, cast(pd.DataFrame, searches[searches.start == start]) if len(kinds) > 1 else searches
 
 
 def thresholds(searches: pd.DataFrame) -> list[float]:

@@ -53,9 +53,12 @@ def together(own: pd.DataFrame) -> bool:
 
 
 def once(own: pd.DataFrame) -> pd.DataFrame:
-    """Each start of an instance once: one that is not drawn (the encoder's) is the same start for every init seed."""
+    """Each start of an instance once, with its loss: one that is not drawn (the encoder's) is the same start for every
+    init seed.
+    """
     same = ["train", "weights", "instance", "code"]
-    return own.sort_values("search", kind="stable").drop_duplicates(same if together(own) else [*same, "search"])
+    ordered = cast(pd.DataFrame, own[[*same, "search", "loss"]]).sort_values("search", kind="stable")
+    return ordered.drop_duplicates(same if together(own) else [*same, "search"])
 
 
 def spread(own: pd.DataFrame) -> Iterator[dict]:

@@ -35,7 +35,8 @@ def decomposition(own: pd.DataFrame) -> Iterator[dict]:
         start = start + own.search.map(" {}".format).where(own.start.map(drawn), "")
     factors = {"train seed": own.train.astype(str) + own.weights, "target": own.instance}
     factors |= {TOGETHER: start} if moving else {"start": start, "search seed": own.search}
-    design = own[["instance", "loss"]].assign(**factors).loc[once(own).index]
+    numbered = {f: pd.factorize(values)[0] for f, values in factors.items()}  # grouped sooner than words
+    design = own[["instance", "loss"]].assign(**numbered).loc[once(own).index]
     design = design[np.isfinite(design.loss)]
     levels = {f: int(design[f].nunique()) for f in factors}
     varied = [f for f in factors if levels[f] > 1]
@@ -71,7 +72,7 @@ def _effect(design: pd.DataFrame, factor: str, others: list[str]) -> Float[np.nd
     if factor == "target":
         return _effect_of_target(design, others)
     cells = design.groupby([*others, "instance"] if "target" not in others else others, sort=False)
-    variances = cells.agg(instance=("instance", "first"), loss=("loss", "var")).dropna()
+    variances = pd.DataFrame({"instance": cells.instance.first(), "loss": cells.loss.var()}).dropna()
     if variances.empty:
         return None
     instances = design.instance.unique()

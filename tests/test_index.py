@@ -44,6 +44,12 @@ def agrees(store):
     return told(index.records(store)) == files and store.skipped == skipped
 
 
+def heads(store):
+    """How often the index keeps what runs have in common."""
+    with closing(sqlite3.connect(index.path_of(store.folder))) as database:
+        return database.execute("SELECT count(*) FROM heads").fetchone()[0]
+
+
 def test_index_gives_what_the_files_give_at_once_and_again(store):
     assert len(list(store)) == 4 and len(store.skipped) == 1
     assert agrees(store) and index.path_of(store.folder).is_file() and agrees(store)
@@ -76,13 +82,36 @@ def test_garbage_is_made_anew(store, content):
 
 
 @pytest.mark.parametrize(
-    "change", ["head = 'x' || head", "rows = zeroblob(length(rows))", "layout = '[]'", "head = NULL"]
+    "change",
+    [
+        "UPDATE runs SET own = 'x' || own",
+        "UPDATE runs SET own = NULL",
+        "UPDATE runs SET rows = zeroblob(length(rows))",
+        "UPDATE runs SET head = (SELECT min(head) FROM runs)",
+        "UPDATE heads SET text = replace(text, 'cpu', 'gpu')",
+        "UPDATE heads SET text = NULL",
+        "DELETE FROM heads",
+    ],
 )
 def test_damaged_row_is_noticed(store, change):
     index.records(store)
     with closing(sqlite3.connect(index.path_of(store.folder))) as database, database:
-        database.execute(f"UPDATE runs SET {change}")
-    assert agrees(store)
+        database.execute(change)
+    assert agrees(store) and agrees(store)
+
+
+def test_what_runs_have_in_common_is_kept_once_and_as_long_as_they_are_there(tmp_path):
+    store = Store(tmp_path / "r")
+    for seed in range(9):
+        store.add(
+            searched({"random": [[9.0, float(seed)]]}, init=seed, model=Model("vae", ("mnist", "omniglot")[seed % 2]))
+        )
+    index.records(store)
+    assert heads(store) == 2 and agrees(store)
+    for record in store:
+        if record.spec.model.data == "mnist":
+            shutil.rmtree(store.folder / "runs" / record.spec.key[:2] / record.spec.key)
+    assert agrees(store) and heads(store) == 1
 
 
 def test_foreign_table_is_made_anew(store):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import pandas as pd
@@ -27,11 +28,30 @@ class Section:
         return f"{n['task']} · {n['arch']}, d = {n['latent']} · decoding {n['decoding']} · {n['device']}"
 
     def of(self, measure: str) -> pd.DataFrame:
-        return cast(pd.DataFrame, self.rows[self.rows.measure == measure])
+        return self._of[measure] if measure in self._of else cast(pd.DataFrame, self.rows.iloc[:0])
+
+    def row(self, measure: str, *key: str) -> dict[str, Any]:
+        """The first row of that model and `how`, of that start if it is given, and against that one if it is; empty if
+        there is none.
+        """
+        return self._row.get((measure, *key), {})
 
     def lines(self) -> list[tuple[str, str]]:
         """Models, each with its searchers, in their order."""
         return [(str(m), str(h)) for m, h in self.rows[["model", "how"]].drop_duplicates().to_numpy()]
+
+    @cached_property
+    def _of(self) -> dict[str, pd.DataFrame]:
+        return {str(measure): rows for measure, rows in self.rows.groupby("measure", sort=False)}
+
+    @cached_property
+    def _row(self) -> dict[tuple, dict[str, Any]]:
+        found: dict[tuple, dict[str, Any]] = {}
+        for row in self.rows.to_dict("records"):
+            key = tuple(row[c] for c in ("measure", "model", "how", "start", "against"))
+            for n in (3, 4, 5):
+                found.setdefault(key[:n], row)
+        return found
 
 
 def sections(comparison: Comparison) -> Iterator[Section]:

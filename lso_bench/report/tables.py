@@ -76,10 +76,10 @@ def _losses(section: Section) -> Table:
     found = _table("Final loss (minus the score)", *header, caption=caption)
     for r in _rows(section.of("loss")):
         key = r["model"], r["how"], r["start"]
-        best, norm = (_of(section, m, key)["median"] for m in ("best", "norm"))
+        best, norm = (section.row(m, *key)["median"] for m in ("best", "norm"))
         mean = "" if math.isnan(r["mean"]) else _number(r["mean"])  # none where a search was lost
         quartiles = f"{r['q25']:.3g} .. {r['q75']:.3g}"
-        if _first(_of(section, "behind", key)):
+        if _first(section.row("behind", *key)):
             found.best.add((len(found.rows), found.columns.index("median")))
         figures = _number(r["median"]), _interval(r), quartiles, mean, _number(best), f"{norm:.1f}"
         found.rows.append((*key, str(r["n"]), *figures))
@@ -107,8 +107,8 @@ def _beside(section: Section) -> Table:
     found = _table(title, "start", "n", shell, "|mu(x) - z|", "distinct", *heads, caption=caption)
     for r in _rows(section.of("distinct")):
         key = r["model"], r["how"], r["start"]
-        norm, off = (_number(_of(section, m, key).get("median", math.nan)) for m in ("norm", "consistency"))
-        more = (_reported(name, _of(section, f"beside:{name}", key).get("estimate", math.nan)) for name in told)
+        norm, off = (_number(section.row(m, *key).get("median", math.nan)) for m in ("norm", "consistency"))
+        more = (_reported(name, section.row(f"beside:{name}", *key).get("estimate", math.nan)) for name in told)
         found.rows.append((*key, str(r["n"]), norm, off, f"{r['estimate']:.0%}", *more))
     return found
 
@@ -132,7 +132,8 @@ def _thresholds(section: Section) -> Table:
 
 
 def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
-    rows, times = section.of(cost), section.of(f"aRT:{cost}")
+    rows = section.of(cost)
+    times = {(r["model"], r["how"], r["start"], r["target"]): r for r in _rows(section.of(f"aRT:{cost}"))}
     fractions = sorted(rows.target.unique(), reverse=True)
     counted = f"{cost.capitalize()}{' (of all problems of a run side by side)' * (cost == 'seconds')}"
     title = f"{counted} to a target loss: median / expected running time (all that was spent over the successes)"
@@ -143,8 +144,7 @@ def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
     found = _table(title, "start", *(f"{f:g}" for f in fractions), "reached", caption=caption)
     for key, line in rows.groupby(["model", "how", "start"], sort=False):
         by = {r["target"]: r for r in _rows(line)}
-        expected = {r["target"]: r for r in _rows(times) if (r["model"], r["how"], r["start"]) == key}
-        cells = (f"{_at_most(by[f])} / {_number(expected[f]['estimate'])}" for f in fractions)
+        cells = (f"{_at_most(by[f])} / {_number(times[*cast(tuple, key), f]['estimate'])}" for f in fractions)
         reached = 1 - sum(r["censored"] for r in by.values()) / sum(r["n"] for r in by.values())
         found.rows.append((*cast(tuple[str, ...], key), *cells, f"{reached:.0%}"))
     return found
@@ -169,7 +169,7 @@ def _starts(section: Section) -> Table:
     for key, line in rows.groupby(["model", "how", "start"], sort=False):
         model, how, kind = cast(tuple[str, str, str], key)
         by = {r["threshold"]: r for r in _rows(line) if not pd.isna(r["threshold"])}
-        gap, basin = (_of(section, m, (model, how, kind)) for m in ("gap", "basin"))
+        gap, basin = (section.row(m, model, how, kind) for m in ("gap", "basin"))
         end = _one(line[line.threshold.isna()])
         within = "" if math.isnan(basin["low"]) else f" ({100 * basin['low']:.0f}..{100 * basin['high']:.0f})"
         share = f"{basin['estimate']:.0%}{within}"
@@ -192,7 +192,7 @@ def _variance(section: Section) -> Table:
 
 
 def _factor(section: Section, factor: str, of: tuple[str, str]) -> str:
-    found, share = (_of(section, f"{m}:{factor}", of) for m in ("variance", "variance share"))
+    found, share = (section.row(f"{m}:{factor}", *of) for m in ("variance", "variance share"))
     if not found:
         return "-"
     if math.isnan(found["estimate"]):
@@ -201,14 +201,6 @@ def _factor(section: Section, factor: str, of: tuple[str, str]) -> str:
         return "nothing varies"
     within = _interval(share, ".2%")
     return f"{share['estimate']:.2%}{f' ({within})' if within else ''}; {_number(math.sqrt(found['estimate']))}"
-
-
-def _of(section: Section, measure: str, key: tuple[str, ...]) -> dict[str, Any]:
-    """The row of that model, searcher and start; empty if there is none."""
-    rows = section.of(measure)
-    for column, value in zip(("model", "how", "start"), key, strict=False):
-        rows = rows[rows[column] == value]
-    return _one(rows) if len(rows) else {}
 
 
 def _one(rows: Any) -> dict[str, Any]:
