@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -52,18 +52,11 @@ def _contests(section: Section, factor: str) -> Iterator[list[str]]:
             if best.n < 2:
                 continue
             for row in own.to_dict("records"):
-                against = {m: _of(section, f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
+                against = {m: section.one(f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
                 what = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
                 head = [row["model"], row["how"], row["start"], what]
                 ranks = [str(row["n"]), f"{row['censored']:g}", f"{row['estimate']:.2f}"]
                 yield [*head, *ranks, *(_against(against) if against["wins"] else (_p(row["p"]), "", "", "", ""))]
-
-
-def _of(section: Section, measure: str, row: dict, best: str) -> dict[str, Any]:
-    rows = section.of(measure)
-    same = (rows.model == row["model"]) & (rows.how == row["how"]) & (rows.start == row["start"])
-    found = cast(pd.DataFrame, rows[same & (rows.against == best)])
-    return cast(dict[str, Any], found.iloc[0].to_dict()) if len(found) else {}
 
 
 def _against(found: dict[str, dict[str, Any]]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What of a comparison stands together: models and searchers on one task, with names for the searchers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import pandas as pd
@@ -27,7 +28,20 @@ class Section:
         return f"{n['task']} · {n['arch']}, d = {n['latent']} · decoding {n['decoding']} · {n['device']}"
 
     def of(self, measure: str) -> pd.DataFrame:
-        return cast(pd.DataFrame, self.rows[self.rows.measure == measure])
+        return self._of[measure] if measure in self._of else self.rows.iloc[:0]
+
+    def one(self, measure: str, like: Mapping[str, Any], against: str = "") -> dict[str, Any]:
+        """The row of the same model, searcher and start as `like`; empty if there is none."""
+        return self._each.get(_key({**like, "measure": measure, "against": against}), {})
+
+    @cached_property
+    def _of(self) -> dict[str, pd.DataFrame]:
+        return {str(measure): own for measure, own in self.rows.groupby("measure", sort=False)}
+
+    @cached_property
+    def _each(self) -> dict[tuple[str, ...], dict[str, Any]]:
+        """Rows by what tells them apart; where thresholds or the like do, too, the last."""
+        return {_key(row): row for row in cast(list[dict[str, Any]], self.rows.to_dict("records"))}
 
     def lines(self) -> list[tuple[str, str]]:
         """Models, each with its searchers, in their order."""
@@ -48,6 +62,10 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         spelled = {s: _limits(w) for s, w in zip(short, ways, strict=True)}
         of_runs, of_rows = ([how[_text(w)] for w in _ways(frame, columns)] for frame in (runs, rows))
         yield Section(named, rows.assign(how=of_rows), runs.assign(how=of_runs), spelled)
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(row[k] if isinstance(row[k], str) else "" for k in ("measure", "model", "how", "start", "against"))
 
 
 def _ways(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
