@@ -33,7 +33,7 @@ class Paths:
     """The way of each search, as far as it was recorded."""
 
     lowest: Sequence[Float[np.ndarray, " _"]]  # loss so far at each recorded step
-    costs: Sequence[Float[np.ndarray, "c _"]]  # COSTS up to there
+    costs: Sequence[Float[np.ndarray, "c _"]]  # COSTS of its run up to there
     spent: Float[np.ndarray, "n c"]  # by the whole search
 
 
@@ -71,18 +71,19 @@ def jointly(runs: Sequence[Record]) -> Iterator[dict]:
 def paths(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:
     """Of all searches, in the order of their table; each run's trace is read once."""
     by_key = {r.spec.key: r for r in records}
-    lowest, costs = [], []
+    lowest, costs, spent = [], [], []
     for key, own in searches.loc[:, ["key", *OF_PATH]].groupby("key", sort=False):
-        losses, cost = _of_run(by_key[str(key)], own, files)
+        losses, cost, most = _of_run(by_key[str(key)], own, files)
         lowest += [*losses]
-        costs += [*cost]
-    return Paths(lowest, costs, np.array([c[:, -1] for c in costs]))
+        costs += [cost] * len(own)
+        spent.append(most)
+    return Paths(lowest, costs, np.concatenate(spent))
 
 
 def _of_run(
     record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]
-) -> tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "n c s"]]:
-    """The lowest loss so far, with the best of all at the end; what it cost, of each search until its own end."""
+) -> tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]]:
+    """The lowest loss so far, with the best of all at the end; COSTS of the run; what each search spent."""
     steps, losses = recorded(files(record.spec).trace(record.spec), own)
     losses[:, -1] = np.fmin(losses[:, -1], own.best)
     losses[np.isnan(losses)] = np.inf
@@ -90,7 +91,7 @@ def _of_run(
     cost = np.stack([steps, *spent.to_numpy(float).T])
     at = np.minimum(steps.searchsorted(own.steps), len(steps) - 1)
     most = np.stack([own.steps, own.evaluations, cost[2, at]], axis=1)
-    return np.minimum.accumulate(losses, axis=1), np.minimum(cost, most[..., None])
+    return np.minimum.accumulate(losses, axis=1), cost, np.minimum(cost[:, -1], most)
 
 
 def recorded(trace: pd.DataFrame, own: pd.DataFrame) -> tuple[Int[np.ndarray, " s"], Float[np.ndarray, "n s"]]:
@@ -115,10 +116,10 @@ def targets(searches: pd.DataFrame, found: Paths, scope: str) -> Float[np.ndarra
 def hits(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
     """The first recorded step at which the lowest loss so far is at or below each target, and what it cost."""
     at = np.full((len(COSTS), *goals.shape), np.inf)
-    for i, (lowest, cost) in enumerate(zip(found.lowest, found.costs, strict=True)):
+    for i, (lowest, cost, spent) in enumerate(zip(found.lowest, found.costs, found.spent, strict=True)):
         first = (~(lowest[:, None] <= goals[i])).sum(axis=0)  # recorded steps before it
         reached = first < len(lowest)
-        at[:, i, reached] = cost[:, first[reached]]
+        at[:, i, reached] = np.minimum(cost[:, first[reached]], spent[:, None])
     return Hits(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)))
 
 
