@@ -9,7 +9,7 @@ demo: .venv/installed
 	.venv/bin/lso-bench run --model vae,nevae_se --task glyphs50
 
 test: .venv/installed
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2 --dist worksteal
 
 faults: .venv/installed
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m faults

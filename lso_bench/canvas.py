@@ -11,6 +11,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from lso_bench.text import one_line
+
 INK = "#111111"  # of text, axes and grid
 FORMATS = ("png", "svg", "pdf")
 LONGEST = 48  # letters of a name in a figure
@@ -119,16 +121,7 @@ def legend(figure: Figure, axes: list[Any], size: Size, more: dict[str, Any] | N
 
 def label(name: object) -> str:
     """A name as it may stand in a figure: short, in one line, and never a formula."""
-    return shorten(plain(str(name)), LONGEST).replace("$", r"\$")
-
-
-def plain(text: str) -> str:
-    """What cannot be printed, or would turn the direction of writing, is shown as a box."""
-    return "".join(c if c.isprintable() else " " if c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def shorten(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return one_line(str(name), LONGEST).replace("$", r"\$")
 
 
 def save(drawn: Drawn, path: Path, headed: bool = False) -> Path:
@@ -152,7 +145,7 @@ def _head(drawn: Drawn) -> None:
     """Title and caption over the panels, for which the figure grows."""
     (width, height), font = drawn.figure.get_size_inches(), matplotlib.rcParams["font.size"]
     texts = [
-        textwrap.fill(plain(text), int(width * 72 / (0.56 * font))) for text in (drawn.title, drawn.caption) if text
+        textwrap.fill(one_line(text), int(width * 72 / (0.56 * font))) for text in (drawn.title, drawn.caption) if text
     ]
     head = "\n".join(texts).replace("$", r"\$")
     drawn.figure.set_size_inches(width, height + (head.count("\n") + 1) * 1.3 * font / 72)

@@ -1,7 +1,7 @@
 """What makes runs incomparable, or their figures less than they seem: a line each."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, product
 
 import numpy as np
@@ -64,6 +64,12 @@ def _some(values: set) -> str:
     return "; ".join(named[:MOST]) + (f"; {len(named) - MOST} more" if len(named) > MOST else "")
 
 
+def _few(things: Iterable) -> str:
+    """Each once, the first of them."""
+    named = [str(t) for t in dict.fromkeys(things)]
+    return ", ".join(named[:MOST]) + f", {len(named) - MOST} more" * (len(named) > MOST)
+
+
 def _unpaired(runs: list[Record]) -> Iterator[str]:
     """Groups that do not share their seeds or instances, or pool what is not the same model."""
     groups = [list(g) for _, g in groupby(runs, key=group)]
@@ -83,14 +89,19 @@ def _seeds(record: Record) -> tuple[int, int]:
 
 def _missing(runs: list[Record]) -> Iterator[str]:
     """Cells of the grid of models, searchers (with region) and seeds that some runs span, and none fills."""
-    cells = {((r.spec.model.name, r.spec.searcher, r.spec.region), _seeds(r)) for r in runs if r.members}
-    models, ways = {c[0][0] for c in cells}, {c[0][1:] for c in cells}
-    grid = [((m, *w), seeds) for m, w, seeds in product(sorted(models), sorted(ways), sorted({c[1] for c in cells}))]
-    absent = [c for c in grid if c not in cells]
-    if absent:
-        named = [f"{m} · {s} · seed {seeds[1]}" for (m, s, _), seeds in absent[:MOST]]
-        more = f"; {len(absent) - MOST} more" if len(absent) > MOST else ""
-        yield f"{len(absent)} of {len(grid)} runs of the grid are missing ({'; '.join(named)}{more})."
+    cells = {(r.spec.model.name, (r.spec.searcher, r.spec.region), _seeds(r)) for r in runs if r.members}
+    models, ways, seeds = ({c[i] for c in cells} for i in range(3))
+    grid = [*product(sorted(models), sorted(seeds))]  # of each searcher
+    absent = {way: [(m, s) for m, s in grid if (m, way, s) not in cells] for way in sorted(ways)}
+    named = [
+        f"{len(lost)} of {searcher} ({_few(m for m, _ in lost)}; seed {_few(init for _, (_, init) in lost)})"
+        for (searcher, _), lost in absent.items()
+        if lost
+    ]
+    if named:
+        of = f"{sum(map(len, absent.values()))} of {len(grid) * len(ways)} runs of the grid are missing"
+        more = f"; {len(named) - MOST} more searchers" if len(named) > MOST else ""
+        yield f"{of}: {'; '.join(named[:MOST])}{more}."
 
 
 def _twins(runs: list[Record]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from lso_bench.bootstrap import order_statistics
 from lso_bench.intervals import quotient, share
@@ -19,6 +19,7 @@ from lso_bench.record import Record
 from lso_bench.searches import Files, by_start, thresholds
 from lso_bench.spec import Spec
 
+OF_PATH = ["start", "instance", "best", "steps", "evaluations"]  # columns that the way of a search takes
 FRACTIONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # of the way from the lowest loss to that of a random start
 COSTS = ("steps", "evaluations", "seconds")  # seconds are those of all problems of a run side by side
 SAME = {  # searches that share targets
@@ -32,7 +33,7 @@ class Paths:
     """The way of each search, as far as it was recorded."""
 
     lowest: Sequence[Float[np.ndarray, " _"]]  # loss so far at each recorded step
-    costs: Sequence[Float[np.ndarray, "c _"]]  # COSTS up to there
+    costs: Sequence[Float[np.ndarray, "c _"]]  # COSTS of its run up to there
     spent: Float[np.ndarray, "n c"]  # by the whole search
 
 
@@ -70,26 +71,37 @@ def jointly(runs: Sequence[Record]) -> Iterator[dict]:
 def paths(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:
     """Of all searches, in the order of their table; each run's trace is read once."""
     by_key = {r.spec.key: r for r in records}
-    lowest, costs, spent = [], [], np.empty((len(searches), len(COSTS)))
-    for key, own in searches.groupby("key", sort=False):
-        losses, cost = _recorded(by_key[str(key)], own, files)
+    lowest, costs, spent = [], [], []
+    for key, own in searches.loc[:, ["key", *OF_PATH]].groupby("key", sort=False):
+        losses, cost, most = _of_run(by_key[str(key)], own, files)
         lowest += [*losses]
-        steps, most = cost[0], own[["steps", "evaluations"]].to_numpy(float)
-        for row, (s, e) in zip(own.index, most, strict=True):
-            end = np.minimum(cost, np.array([[s], [e], [cost[2, min(steps.searchsorted(s), len(steps) - 1)]]]))
-            costs.append(end)
-            spent[row] = end[:, -1]
-    return Paths(lowest, costs, spent)
+        costs += [cost] * len(own)
+        spent.append(most)
+    return Paths(lowest, costs, np.concatenate(spent))
 
 
-def _recorded(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -> tuple[np.ndarray, np.ndarray]:
-    """(searches, steps): the lowest loss so far, with the best of all at the end; (costs, steps)."""
-    trace = files(record.spec).trace(record.spec).pivot(index="step", columns=["start", "instance"], values="loss")
-    losses = trace[[*zip(own.start, own.instance, strict=True)]].to_numpy().T.copy()
+def _of_run(
+    record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]
+) -> tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]]:
+    """The lowest loss so far, with the best of all at the end; COSTS of the run; what each search spent."""
+    steps, losses = recorded(files(record.spec).trace(record.spec), own)
     losses[:, -1] = np.fmin(losses[:, -1], own.best)
     losses[np.isnan(losses)] = np.inf
-    cost = files(record.spec).costs(record.spec).set_index("step").reindex(trace.index).reset_index()
-    return np.minimum.accumulate(losses, axis=1), cost[["step", "evaluations", "seconds"]].to_numpy(float).T
+    spent = files(record.spec).costs(record.spec).set_index("step").reindex(steps)[["evaluations", "seconds"]]
+    cost = np.stack([steps, *spent.to_numpy(float).T])
+    at = np.minimum(steps.searchsorted(own.steps), len(steps) - 1)
+    most = np.stack([own.steps, own.evaluations, cost[2, at]], axis=1)
+    return np.minimum.accumulate(losses, axis=1), cost, np.minimum(cost[:, -1], most)
+
+
+def recorded(trace: pd.DataFrame, own: pd.DataFrame) -> tuple[Int[np.ndarray, " s"], Float[np.ndarray, "n s"]]:
+    """The steps of a run's trace, and the loss of each of its searches there; NaN where none was recorded."""
+    steps, at = np.unique(trace.step, return_inverse=True)
+    starts = pd.Index(own.start.unique()).union(trace.start.unique())
+    of, which = (starts.get_indexer(t.start) + len(starts) * t.instance.to_numpy() for t in (trace, own))
+    losses = np.full((len(own) + 1, len(steps)), np.nan)  # the last row takes what is of none of them
+    losses[pd.Index(which).get_indexer(of), at] = trace.loss
+    return steps, losses[:-1]
 
 
 def targets(searches: pd.DataFrame, found: Paths, scope: str) -> Float[np.ndarray, "n f"]:
@@ -104,10 +116,10 @@ def targets(searches: pd.DataFrame, found: Paths, scope: str) -> Float[np.ndarra
 def hits(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
     """The first recorded step at which the lowest loss so far is at or below each target, and what it cost."""
     at = np.full((len(COSTS), *goals.shape), np.inf)
-    for i, (lowest, cost) in enumerate(zip(found.lowest, found.costs, strict=True)):
+    for i, (lowest, cost, spent) in enumerate(zip(found.lowest, found.costs, found.spent, strict=True)):
         first = (~(lowest[:, None] <= goals[i])).sum(axis=0)  # recorded steps before it
         reached = first < len(lowest)
-        at[:, i, reached] = cost[:, first[reached]]
+        at[:, i, reached] = np.minimum(cost[:, first[reached]], spent[:, None])
     return Hits(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)))
 
 

@@ -1,8 +1,7 @@
 """The way down: the loss of searches over their steps, as further measures of a comparison."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import cast
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +10,21 @@ from scipy.stats import binom
 
 from lso_bench.bootstrap import LEVELS
 from lso_bench.compare import Comparison
+from lso_bench.convergence import recorded
 from lso_bench.record import Record
 from lso_bench.searches import GROUP, Files, by_start, table
 from lso_bench.spec import Spec
 
 POINTS = 60  # of a curve, at most
+
+
+@dataclass(frozen=True)
+class Way:
+    """Of a run's n searches the last loss until each recorded step; infinite before the first that is known."""
+
+    rows: Int[np.ndarray, " n"]  # where they stand among all
+    steps: Int[np.ndarray, " s"]
+    losses: Float[np.ndarray, "n s"]
 
 
 def with_curves(found: Comparison, records: Iterable[Record], files: Callable[[Spec], Files]) -> Comparison:
@@ -37,35 +46,35 @@ def _rows(
 ) -> Iterator[dict]:
     for _, own in searches.groupby("line", sort=False):
         head = {k: own[k].iloc[0] for k in (*GROUP, *by)}
-        ways = {str(k): _way(records[str(k)].spec, files) for k in own.key.unique()}
-        most = int(max(w.index[-1] for w in ways.values()))
+        who = own.loc[:, ["key", "start", "instance"]].reset_index(drop=True)
+        ways = [_way(records[str(key)].spec, same, files) for key, same in who.groupby("key", sort=False)]
+        most = int(max(way.steps[-1] for way in ways))
         if most < 1:
             continue  # one evaluation is no curve
         steps = np.unique(np.geomspace(1, most, POINTS).round().astype(int))
-        losses = _losses(own, ways, steps)
-        for start, these in by_start(own):
-            at = pd.DataFrame(losses[own.index.get_indexer(these.index)]).groupby(these.instance.to_numpy()).median()
+        losses = _losses(ways, steps)
+        for start, these in by_start(who):
+            at = pd.DataFrame(losses[these.index]).groupby(these.instance.to_numpy()).median()
             middle, low, high = medians(at.to_numpy())
             for i, step in enumerate(steps):
                 values = {"n": len(at), "estimate": middle[i], "low": low[i], "high": high[i]}
                 yield head | {"measure": "curve", "start": start, "within": float(step)} | values
 
 
-def _way(spec: Spec, files: Callable[[Spec], Files]) -> pd.DataFrame:
-    """A run's loss, a row a recorded step, a column a start and instance."""
-    trace = files(spec).trace(spec).pivot(index="step", columns=["start", "instance"], values="loss")
-    return trace.ffill().fillna(np.inf)
-
-
-def _losses(own: pd.DataFrame, ways: dict[str, pd.DataFrame], steps: Int[np.ndarray, " s"]) -> Float[np.ndarray, "n s"]:
-    """Of each search at each of these steps, in the order of `own`."""
-    found = np.empty((len(own), len(steps)))
-    for key, same in own.groupby("key", sort=False):
-        way = ways[str(key)]
-        at = np.maximum(np.asarray(way.index).searchsorted(steps, side="right") - 1, 0)
-        there = way[[*zip(same.start, same.instance, strict=True)]].to_numpy()
-        found[own.index.get_indexer(cast(pd.Index, same.index))] = there[at].T
+def _losses(ways: Sequence[Way], steps: Int[np.ndarray, " s"]) -> Float[np.ndarray, "n s"]:
+    """Of each search at each of these steps."""
+    found = np.empty((sum(len(w.rows) for w in ways), len(steps)))
+    for way in ways:
+        found[way.rows] = way.losses[:, np.maximum(way.steps.searchsorted(steps, side="right") - 1, 0)]
     return found
+
+
+def _way(spec: Spec, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way:
+    """Of all searches of a run."""
+    steps, losses = recorded(files(spec).trace(spec), own)
+    last = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(len(steps))), axis=1)
+    losses = np.take_along_axis(losses, last, axis=1)
+    return Way(own.index.to_numpy(), steps, np.where(np.isnan(losses), np.inf, losses))
 
 
 def medians(values: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "3 s"]:

@@ -25,8 +25,6 @@ from matplotlib import pyplot as plt
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-matplotlib.rcParams["text.parse_math"] = False  # a dollar sign in a name is no formula
-
 LONGEST = 300  # characters of a text in a picture
 SHOWN = 12  # instances in a sheet of reconstructions
 
@@ -130,6 +128,7 @@ def save(figure: plt.Figure, path: Path) -> Path:
     """Write the picture, and close it; where it lies. Its texts are cut where they would push out the picture."""
     for text in figure.findobj(Text):
         shown = printable(text.get_text())
+        text.set_parse_math(False)  # a dollar sign in a name is no formula
         text.set_text(shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}...")
     png = io.BytesIO()
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # names too long, or of a script without font

@@ -1,16 +1,19 @@
 """Texts that come out of files, made harmless for a terminal and for a spreadsheet."""
 
-import unicodedata
-
-UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, line and paragraph separators
-TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the direction of what follows
-
 
 def printable(text: str) -> str:
-    """The text without what a terminal obeys: each such character, but for the end of a line, is replaced by \ufffd."""
-    if text.isascii() and text.isprintable():
+    """The text without what a terminal obeys or nobody sees (control characters, turns of the direction of writing):
+    each such character, but for the end of a line, is replaced by \ufffd.
+    """
+    if text.isprintable():
         return text
-    return "".join("\N{REPLACEMENT CHARACTER}" if _obeyed(c) else c for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def one_line(text: str, longest: int | None = None) -> str:
+    """The printable text in one line, of which a longer one ends in an ellipsis."""
+    shown = printable(text if longest is None else text[: longest + 1]).replace("\n", " ")
+    return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
 def neutral(text: str) -> str:
@@ -20,10 +23,6 @@ def neutral(text: str) -> str:
     """
     runs = text.lstrip().startswith(("=", "+", "-", "@")) and not _is_number(text)
     return "'" * runs + printable(text)
-
-
-def _obeyed(c: str) -> bool:
-    return c != "\n" and (unicodedata.category(c) in UNSHOWN or c in TURNING)
 
 
 def _is_number(text: str) -> bool:

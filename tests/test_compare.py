@@ -141,7 +141,7 @@ OTHER = Model("nevae_se", "omniglot")
         (run(model=OTHER, seed=4), "not run with the same seeds"),
         (
             run(model=OTHER, seed=4),
-            "2 of 4 runs of the grid are missing (nevae_se · adam · seed 0; vae · adam · seed 4)",
+            "2 of 4 runs of the grid are missing: 2 of adam (nevae_se, vae; seed 0, 4).",
         ),
         (searched({"random": [[9.0, 1.0]] * 3, "encoder": [[9.0, 2.0]] * 3}, model=OTHER), "on the same instances"),
         (replace(run(model=OTHER), members=run().members), "nevae_se · adam and vae · adam have the same final losses"),

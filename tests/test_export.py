@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from made import searched
 
-from lso_bench.errors import UsageError
+from lso_bench.commands.export import export
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.report import frames
 from lso_bench.store import Store
 from lso_bench.text import neutral, printable
@@ -32,7 +33,7 @@ def store(tmp_path):
 @pytest.mark.parametrize("kind", READ)
 @pytest.mark.parametrize("what", frames.TABLES)
 def test_numbers_stay_numbers_in_every_format(store, tmp_path, what, kind):
-    rows = frames.export([store], what, kind, tmp_path / "t")
+    rows = frames.export([*store], lambda _: store, what, kind, tmp_path / "t")
     table, numbers = READ[kind](tmp_path / "t"), {"measures": "median", "runs": "spec.budget", "members": "loss"}
     column = table[numbers.get(what, "loss")]
     assert len(table) == rows > 0 and pd.api.types.is_numeric_dtype(column)
@@ -41,9 +42,10 @@ def test_numbers_stay_numbers_in_every_format(store, tmp_path, what, kind):
 
 
 def test_runs_have_a_row_each_members_a_row_a_search(store, tmp_path):
-    assert frames.export([store, store], "runs", "csv", tmp_path / "runs.csv") == 3
-    assert frames.export([store], "members", "csv", tmp_path / "members.csv") == 4
+    export([store.folder, store.folder], output=tmp_path / "runs.csv", what="runs")
+    export([store.folder], output=tmp_path / "members.csv", what="members")
     runs, members = (pd.read_csv(tmp_path / f"{t}.csv") for t in ("runs", "members"))
+    assert (len(runs), len(members)) == (3, 4)
     assert set(runs.status) == {"ok", "failed"} and set(members.key) < set(runs.key)
     assert {"spec.model.name", "spec.seeds.init", "instance", "met.0.5"} <= {*members.columns}
 
@@ -51,7 +53,7 @@ def test_runs_have_a_row_each_members_a_row_a_search(store, tmp_path):
 def test_no_format_holds_a_formula_or_an_escape_code(store, tmp_path):
     for what in ("runs", "measures"):
         for kind in READ:
-            frames.export([store], what, kind, tmp_path / f"{what}.{kind}")
+            frames.export([*store], lambda _: store, what, kind, tmp_path / f"{what}.{kind}")
     with (tmp_path / "runs.csv").open(newline="") as f:
         cells = [cell for row in csv.reader(f) for cell in row]
     assert f"'{FORMULA}" in cells and "'@SUM(1)" in cells and "'-2+3" in cells and FORMULA not in cells
@@ -93,9 +95,17 @@ def test_missing_package_names_the_extra(store, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setattr(frames, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'lso-bench\[export\]'"):
-        frames.export([store], "runs", "parquet", tmp_path / "t")
+        export([store.folder], "parquet", tmp_path / "t", "runs")
     with pytest.raises(UsageError, match="Did you mean 'xlsx'"):
-        frames.export([store], "runs", "xls", tmp_path / "t")
+        export([store.folder], "xls", tmp_path / "t", "runs")
     with pytest.raises(UsageError, match="Did you mean 'traces'"):
-        frames.export([store], "trace", "csv", tmp_path / "t")
+        export([store.folder], "csv", tmp_path / "t", "trace")
+    assert not (tmp_path / "t").exists()
+
+
+def test_runs_that_all_failed_have_no_searches_to_write(tmp_path):
+    store = Store(tmp_path / "r")
+    store.add(replace(searched(WAYS), status="failed", members=[]))
+    with pytest.raises(UnusableError, match="No members in"):
+        export([store.folder], output=tmp_path / "t", what="members")
     assert not (tmp_path / "t").exists()

@@ -20,6 +20,7 @@ from lso_bench.report import answer, images, whole
 from lso_bench.report.html import html
 from lso_bench.report.sections import sections
 from lso_bench.store import Store
+from vae.errors import UnusableError as Unwritable
 from vae.zoo import Model
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
@@ -187,7 +188,7 @@ def test_what_cannot_be_reported_is_said(tmp_path):
     with pytest.raises(UnusableError, match="no results folder"):
         report([tmp_path / "nowhere"], tmp_path / "a.html")
     folder = stored(tmp_path / "r", runs("vae", seeds=(0,)))
-    with pytest.raises(UnusableError, match="Cannot write"):
-        report([folder], tmp_path / "no" / "such" / "a.html")
-    with pytest.raises(UnusableError, match="Cannot write"):
-        report([folder], tmp_path)
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "a.html", tmp_path):
+        with pytest.raises(Unwritable, match="Cannot write"):
+            report([folder], path)

@@ -49,4 +49,4 @@ def test_newer_folder_is_refused_and_newer_run_skipped(tmp_path):
 
 def test_present_schema_is_exported(tmp_path):
     store = Store(SCHEMAS / str(SCHEMA), readonly=True)
-    assert frames.export([store], "members", "csv", tmp_path / "t.csv") == 8
+    assert frames.export([*store], lambda _: store, "members", "csv", tmp_path / "t.csv") == 8

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from lso_bench.commands.output import say
+from lso_bench.commands.reading import read
+from lso_bench.errors import UnusableError
 
 
 def export(
@@ -17,15 +19,12 @@ def export(
     ] = "measures",
 ) -> None:
     """Write results as one flat table for other programs."""
-    from lso_bench.archive import open_results
-    from lso_bench.errors import UnusableError
     from lso_bench.report import frames
 
     path = output or Path(f"{what}.{format}")
-    stores = [open_results(r) for r in results]
-    rows = frames.export(stores, what, format, path)
-    for line in (line for s in stores for line in s.skipped):
-        say(f"skipped: {line}")
+    frames.check(what, format)
+    runs = read(results)
+    rows = frames.export(runs.records, runs.files, what, format, path)
     if not rows:
-        raise UnusableError(f"No runs in {', '.join(map(str, results))}; `lso-bench run` makes some.")
+        raise UnusableError(f"No {what} in {', '.join(map(str, results))}: no run has ended well.")
     say(f"written: {path}, {rows} rows")

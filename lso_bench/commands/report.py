@@ -7,7 +7,7 @@ import typer
 
 from lso_bench.commands.output import say
 from lso_bench.commands.reading import drawn
-from lso_bench.errors import UnusableError, UsageError
+from lso_bench.errors import UsageError
 
 
 def report(
@@ -17,14 +17,10 @@ def report(
 ) -> None:
     """Write one HTML page about what is in results folders; it needs no network and no other file."""
     from lso_bench.report.html import html, is_report
+    from vae.durable import write_whole, writing
 
-    try:
+    with writing(output):
         if output.exists() and not force and not is_report(output):
             raise UsageError(f"{output} is there and is no report; give another --output, or --force.")
-        results = drawn(folders)
-        part = output.with_name(f".{output.name}.part")
-        part.write_text(html(results), encoding="utf-8")
-        part.replace(output)
-    except OSError as error:
-        raise UnusableError(f"Cannot write {output}: {error.strerror or error}; give another --output.") from error
+    write_whole(output, html(drawn(folders)).encode())
     say(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB)")

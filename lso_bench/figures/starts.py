@@ -41,13 +41,12 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
 
 def _distances(axis: Any, model: str, line: pd.DataFrame, limits: list[float]) -> None:
     """Broken where no pair met a threshold; the end, which is of all pairs, stands apart."""
-    by = line.set_index("threshold")[["q25", "median", "q75"]].clip(lower=SMALLEST)
-    low, middle, high = by.reindex(limits).to_numpy().T
+    at, values = line.threshold.to_numpy(), line[["q25", "median", "q75"]].to_numpy().clip(min=SMALLEST)
+    low, middle, high = np.array([values[at == t][0] if t in at else [np.nan] * 3 for t in limits]).T
     colour, marker, x = colour_of(model), marker_of(model), np.arange(len(limits))
     axis.plot(x, middle, "-", marker=marker, color=colour, label=label(model))
     axis.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
-    ends = line.loc[line.threshold.isna(), ["q25", "median", "q75"]].clip(lower=SMALLEST).to_numpy()
-    for q25, median, q75 in ends:
+    for q25, median, q75 in values[np.isnan(at)]:
         reach = [[median - q25], [q75 - median]]
         axis.errorbar(len(limits), median, reach, fmt=marker, capsize=2, color=colour, elinewidth=0.8)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lso_bench.canvas import plain, shorten
 from lso_bench.report.table import WORDS
 from lso_bench.report.table import Table as Plain
+from lso_bench.text import one_line
 
 LONGEST = 80  # letters of a name in a table
 
@@ -86,7 +86,7 @@ def share(value: float) -> str:
 
 
 def short(text: object) -> str:
-    return shorten(plain(str(text)), LONGEST)
+    return one_line(str(text), LONGEST)
 
 
 def names(texts: Iterable[object], most: int = 8) -> str:

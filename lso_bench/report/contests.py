@@ -52,8 +52,7 @@ def _contests(section: Section, factor: str) -> Iterator[list[str]]:
             if best.n < 2:
                 continue
             for row in own.to_dict("records"):
-                pair = row["model"], row["how"], row["start"], best[factor]
-                against = {m: section.row(f"{factor} {m}:{outcome}", *pair) for m in PER_PAIR}
+                against = {m: section.one(f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
                 what = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
                 head = [row["model"], row["how"], row["start"], what]
                 ranks = [str(row["n"]), f"{row['censored']:g}", f"{row['estimate']:.2f}"]

@@ -12,27 +12,26 @@ import pandas as pd
 from lso_bench.compare import compare
 from lso_bench.errors import UsageError, unknown
 from lso_bench.record import Record
+from lso_bench.spec import Spec
 from lso_bench.store import Store
 from lso_bench.text import neutral
 from vae.durable import write_whole
 
 FORMATS = {"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}  # each with the package that it needs
 MOST_ROWS = 2**20 - 1  # of a sheet of Excel, below its header
+Home = Callable[[Spec], Store]  # where a run's files lie
 
 
-def export(stores: Sequence[Store], what: str, kind: str, path: Path) -> int:
-    """Write the table `what` (of TABLES) of all runs as `kind` (of FORMATS) to `path`; how many rows, and nothing
+def export(records: Sequence[Record], home: Home, what: str, kind: str, path: Path) -> int:
+    """Write the table `what` (of TABLES) of these runs as `kind` (of FORMATS) to `path`; how many rows, and nothing
     where there are none.
 
     Raises:
         UsageError: no such table or format, a package that is not installed, or more rows than the format holds.
         vae.errors.UnusableError: it cannot be written.
     """
-    if what not in TABLES:
-        raise unknown("table", what, [*TABLES])
-    check(kind)
-    found = {r.spec.key: (r, s) for s in reversed(stores) for r in s}
-    table = plain(TABLES[what]([r for r, _ in found.values()], {k: s for k, (_, s) in found.items()}))
+    check(what, kind)
+    table = plain(TABLES[what](records, home))
     if kind == "xlsx" and len(table) > MOST_ROWS:
         raise UsageError(f"A sheet of Excel holds {MOST_ROWS:,} rows, and these are {len(table):,}; say --format csv.")
     if len(table):
@@ -40,12 +39,14 @@ def export(stores: Sequence[Store], what: str, kind: str, path: Path) -> int:
     return len(table)
 
 
-def check(kind: str) -> None:
-    """Refuse a format that there is not.
+def check(what: str, kind: str) -> None:
+    """Refuse a table or format that there is not.
 
     Raises:
-        UsageError: no such format, or its package is not installed.
+        UsageError: no such table or format, or its package is not installed.
     """
+    if what not in TABLES:
+        raise unknown("table", what, [*TABLES])
     if kind not in FORMATS:
         raise unknown("format", kind, [*FORMATS])
     if find_spec(FORMATS[kind]) is None:
@@ -62,18 +63,18 @@ def plain(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _measures(records: list[Record], homes: dict[str, Store]) -> pd.DataFrame:
-    return compare(records, lambda s: homes[s.key]).measures
+def _measures(records: Sequence[Record], home: Home) -> pd.DataFrame:
+    return compare(records, home).measures
 
 
-def _runs(records: list[Record], homes: dict[str, Store]) -> pd.DataFrame:
+def _runs(records: Sequence[Record], home: Home) -> pd.DataFrame:
     """A row a run: what it was, how it ended, what it took."""
     parts = "status", "error", "counts", "seconds", "versions"
-    rows = [_what(r) | {k: getattr(r, k) for k in parts} | {"folder": str(homes[r.spec.key].folder)} for r in records]
+    rows = [_what(r) | {k: getattr(r, k) for k in parts} | {"folder": str(home(r.spec).folder)} for r in records]
     return pd.json_normalize(rows)
 
 
-def _members(records: list[Record], homes: dict[str, Store]) -> pd.DataFrame:
+def _members(records: Sequence[Record], home: Home) -> pd.DataFrame:
     """A row a search: run, instance and start, where it ended, and at which step each threshold was met."""
     rows = []
     for r in records:
@@ -83,9 +84,9 @@ def _members(records: list[Record], homes: dict[str, Store]) -> pd.DataFrame:
     return pd.json_normalize(rows)
 
 
-def _traces(records: list[Record], homes: dict[str, Store]) -> pd.DataFrame:
+def _traces(records: Sequence[Record], home: Home) -> pd.DataFrame:
     """A row a recorded step and search: run, step, start, instance, loss."""
-    parts = [homes[r.spec.key].trace(r.spec).assign(key=r.spec.key) for r in records if r.members]
+    parts = [home(r.spec).trace(r.spec).assign(key=r.spec.key) for r in records if r.members]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
@@ -94,7 +95,7 @@ def _what(record: Record) -> dict[str, Any]:
     return {"key": record.spec.key, "spec": asdict(record.spec) | lists}
 
 
-TABLES: dict[str, Callable[[list[Record], dict[str, Store]], pd.DataFrame]] = {
+TABLES: dict[str, Callable[[Sequence[Record], Home], pd.DataFrame]] = {
     "measures": _measures,
     "runs": _runs,
     "members": _members,

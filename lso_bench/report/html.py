@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lso_bench import __version__
-from lso_bench.canvas import SIZES, Drawn, drawing, plain
+from lso_bench.canvas import SIZES, Drawn, drawing
 from lso_bench.collapse import CONTEXT, Collapse
 from lso_bench.colours import colour_of, on_dark
 from lso_bench.compare import Comparison
@@ -27,6 +27,7 @@ from lso_bench.report.sections import Section, sections
 from lso_bench.report.vector import svg
 from lso_bench.searches import Files
 from lso_bench.spec import Spec
+from lso_bench.text import one_line
 
 GENERATOR = "lso-bench report"  # by which a report is known
 SIZE = SIZES["screen"]
@@ -144,7 +145,7 @@ def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
 
 
 def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:
-    alt = plain(" ".join(filter(None, (figure.caption, figure.seen))))
+    alt = one_line(" ".join(filter(None, (figure.caption, figure.seen))))
     return Shown(Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt)  # escaped by matplotlib
 
 
@@ -153,7 +154,7 @@ def _page(**values: Any) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["plain"] = plain
+    environment.filters["one_line"] = one_line
     environment.globals["colour"] = lambda model: f"--c{colour_of(model)[1:].lower()}"
     script = loader.get_source(environment, "page.js")[0].strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from lso_bench.report.table import LINE, WORDS, Part, Table, plain
+from lso_bench.report.table import LINE, LONGEST, WORDS, Part, Table
+from lso_bench.text import one_line
 
 SPECIAL = {  # of LaTeX
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -35,14 +36,14 @@ def latex(parts: Iterable[Part], notes: Sequence[str]) -> str:
     blocks = []
     for part in parts:
         about = [part.heading, *part.lines]
-        blocks.append("\n".join(f"% {plain(line, LINE)}" for line in about))
+        blocks.append("\n".join(f"% {one_line(line, LINE)}" for line in about))
         blocks += [_tex_table(t, part.heading) for t in part.tables]
-    blocks.append("\n".join(f"% ! {plain(note, LINE)}" for note in notes))
+    blocks.append("\n".join(f"% ! {one_line(note, LINE)}" for note in notes))
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def _md(text: str, longest: int | None = None) -> str:
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", plain(text, longest) if longest else plain(text))
+def _md(text: str, longest: int = LONGEST) -> str:
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", one_line(text, longest))
 
 
 def _md_table(table: Table) -> str:
@@ -56,7 +57,7 @@ def _md_table(table: Table) -> str:
 
 
 def _tex(text: str, longest: int = LINE) -> str:
-    return "".join(SPECIAL.get(c, c) for c in plain(text, longest))
+    return "".join(SPECIAL.get(c, c) for c in one_line(text, longest))
 
 
 def _tex_table(table: Table, heading: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -25,7 +25,7 @@ def losses(section: Section) -> Table:
     """Where searches ended."""
     rows = []
     for r in _rows(section.of("loss")):
-        best, norm = (_of(section, m, r).get("median", math.nan) for m in ("best", "norm"))
+        best, norm = (section.one(m, r).get("median", math.nan) for m in ("best", "norm"))
         lost = number(r["censored"], "{:.0f}".format)
         ends = [number(r["n"], "{:,.0f}".format), lost, number(r["median"]), interval(r)]
         rows.append([*_who(r), *ends, *map(number, (r["q25"], r["q75"], best, norm))])
@@ -42,8 +42,8 @@ def beside(section: Section) -> Table:
     told = [m for m in section.rows.measure.unique() if m.startswith("beside:")]
     rows = []
     for r in _rows(section.of("distinct")):
-        norm, off = (_of(section, m, r).get("median", math.nan) for m in ("norm", "consistency"))
-        more = (_reported(name, _of(section, name, r).get("estimate", math.nan)) for name in told)
+        norm, off = (section.one(m, r).get("median", math.nan) for m in ("norm", "consistency"))
+        more = (_reported(name, section.one(name, r).get("estimate", math.nan)) for name in told)
         seen = [number(r["n"], "{:,.0f}".format), number(norm), number(off), number(r["estimate"], share)]
         rows.append([*_who(r), *seen, *more])
     tests = {r["measure"]: r["estimate"] for r in _rows(section.rows[section.rows.measure.str.startswith("usual:")])}
@@ -76,12 +76,12 @@ def thresholds(section: Section) -> Table:
 def targets(section: Section) -> Table:
     """Expected running time to each target, in evaluations."""
     fractions = sorted(section.of("evaluations").target.unique(), reverse=True)
+    tried = dict(iter(section.of("evaluations").groupby(["model", "how", "start"], sort=False)))
     rows = []
-    for _, line in section.of("aRT:evaluations").groupby(["model", "how", "start"], sort=False):
+    for key, line in section.of("aRT:evaluations").groupby(["model", "how", "start"], sort=False):
         by = {r["target"]: r for r in _rows(line)}
         r = next(iter(by.values()))
-        tried = _like(section.of("evaluations"), r)
-        reached = 1 - tried.censored.sum() / tried.n.sum()
+        reached = 1 - tried[key].censored.sum() / tried[key].n.sum()
         each = (number(by[f]["estimate"]) if f in by else Cell("", math.nan) for f in fractions)
         rows.append([*_who(r), *each, number(reached, share)])
     caption = (
@@ -102,7 +102,7 @@ def starts(section: Section) -> Table:
     for _, line in found.groupby(["model", "how", "start"], sort=False):
         by = {"end" if pd.isna(r["threshold"]) else r["threshold"]: r for r in _rows(line)}
         end = by["end"]
-        gap, basin = (_of(section, m, end) for m in ("gap", "basin"))
+        gap, basin = (section.one(m, end) for m in ("gap", "basin"))
         numbers = [number(end["n"], "{:,.0f}".format), number(spreads[end["model"], end["how"]]), number(gap["median"])]
         numbers += [number(basin["estimate"], share), interval(basin, share)]
         each = [number(by[t]["median"]) if t in by else Cell("", math.nan) for t in (*limits, "end")]
@@ -124,7 +124,7 @@ def variance(section: Section) -> Table:
         if not math.isnan(r["estimate"]):
             cells = [number(math.sqrt(max(r["estimate"], 0)))]
             for f in shown:
-                own, part = (_of(section, f"{m}:{f}", r) for m in ("variance", "variance share"))
+                own, part = (section.one(f"{m}:{f}", r) for m in ("variance", "variance share"))
                 root = math.sqrt(max(own.get("estimate", math.nan), 0)) if own else math.nan
                 cells += [number(root), number(part.get("estimate", math.nan), _percent), interval(part, _percent)]
             rows.append([*_who(r)[:2], *cells])
@@ -151,19 +151,6 @@ def _met(row: dict[str, Any]) -> Cell:
     if math.isinf(row["median"]):
         return Cell(f"> {most_steps(row):,.0f}{some}", math.inf)
     return Cell(f"{row['median']:,.0f}{some}", row["median"])
-
-
-def _of(section: Section, measure: str, like: dict[str, Any]) -> dict[str, Any]:
-    """The row of the same model, searcher and start; empty if there is none."""
-    rows = _like(section.of(measure), like)
-    return cast(Any, rows.iloc[0]).to_dict() if len(rows) else {}
-
-
-def _like(rows: pd.DataFrame, like: dict[str, Any]) -> pd.DataFrame:
-    for column in ("model", "how", "start"):
-        if isinstance(like[column], str):
-            rows = cast(pd.DataFrame, rows[rows[column] == like[column]])
-    return rows
 
 
 def _rows(rows: Any) -> Iterator[dict[str, Any]]:

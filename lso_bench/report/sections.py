@@ -1,6 +1,6 @@
 """What of a comparison stands together: models and searchers on one task, with names for the searchers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -28,30 +28,24 @@ class Section:
         return f"{n['task']} · {n['arch']}, d = {n['latent']} · decoding {n['decoding']} · {n['device']}"
 
     def of(self, measure: str) -> pd.DataFrame:
-        return self._of[measure] if measure in self._of else cast(pd.DataFrame, self.rows.iloc[:0])
+        return self._of[measure] if measure in self._of else self.rows.iloc[:0]
 
-    def row(self, measure: str, *key: str) -> dict[str, Any]:
-        """The first row of that model and `how`, of that start if it is given, and against that one if it is; empty if
-        there is none.
-        """
-        return self._row.get((measure, *key), {})
+    def one(self, measure: str, like: Mapping[str, Any], against: str = "") -> dict[str, Any]:
+        """The row of the same model, searcher and start as `like`; empty if there is none."""
+        return self._each.get(_key({**like, "measure": measure, "against": against}), {})
+
+    @cached_property
+    def _of(self) -> dict[str, pd.DataFrame]:
+        return {str(measure): own for measure, own in self.rows.groupby("measure", sort=False)}
+
+    @cached_property
+    def _each(self) -> dict[tuple[str, ...], dict[str, Any]]:
+        """Rows by what tells them apart; where thresholds or the like do, too, the last."""
+        return {_key(row): row for row in cast(list[dict[str, Any]], self.rows.to_dict("records"))}
 
     def lines(self) -> list[tuple[str, str]]:
         """Models, each with its searchers, in their order."""
         return [(str(m), str(h)) for m, h in self.rows[["model", "how"]].drop_duplicates().to_numpy()]
-
-    @cached_property
-    def _of(self) -> dict[str, pd.DataFrame]:
-        return {str(measure): rows for measure, rows in self.rows.groupby("measure", sort=False)}
-
-    @cached_property
-    def _row(self) -> dict[tuple, dict[str, Any]]:
-        found: dict[tuple, dict[str, Any]] = {}
-        for row in self.rows.to_dict("records"):
-            key = tuple(row[c] for c in ("measure", "model", "how", "start", "against"))
-            for n in (3, 4, 5):
-                found.setdefault(key[:n], row)
-        return found
 
 
 def sections(comparison: Comparison) -> Iterator[Section]:
@@ -68,6 +62,10 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         spelled = {s: _limits(w) for s, w in zip(short, ways, strict=True)}
         of_runs, of_rows = ([how[_text(w)] for w in _ways(frame, columns)] for frame in (runs, rows))
         yield Section(named, rows.assign(how=of_rows), runs.assign(how=of_runs), spelled)
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(row[k] if isinstance(row[k], str) else "" for k in ("measure", "model", "how", "start", "against"))
 
 
 def _ways(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table as Drawn
 from rich.text import Text
 
+from lso_bench.text import one_line
+
 LONGEST = 80  # characters of a cell: names may be anything
 LINE = 400  # of a line of text
 WORDS = (
@@ -44,20 +46,14 @@ class Part:
     tables: list[Table]
 
 
-def plain(text: str, longest: int = LONGEST) -> str:
-    """Text from results as it may be shown: one line without control characters, no longer than that."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: longest + 1])
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
-
-
 def terminal(parts: Iterable[Part], notes: Sequence[str]) -> RenderableType:
     """All parts, then the notes."""
     drawn: list[RenderableType] = []
     for part in parts:
-        drawn.append(Text(f"\n{plain(part.heading, LINE)}", style="bold"))
-        drawn += [Text(f"  {plain(line, LINE)}") for line in part.lines]
+        drawn.append(Text(f"\n{one_line(part.heading, LINE)}", style="bold"))
+        drawn += [Text(f"  {one_line(line, LINE)}") for line in part.lines]
         drawn += [_drawn(t) for t in part.tables]
-    return Group(*drawn, *(Text(f"! {plain(note, LINE)}", style="yellow") for note in notes))
+    return Group(*drawn, *(Text(f"! {one_line(note, LINE)}", style="yellow") for note in notes))
 
 
 def _drawn(table: Table) -> Drawn:
@@ -65,10 +61,10 @@ def _drawn(table: Table) -> Drawn:
     drawn.padding = (0, 1, 0, 0)
     drawn.caption, drawn.caption_justify = table.caption or None, "left"
     for i, name in enumerate(table.columns):
-        names = [len(plain(row[i])) for row in table.rows]
+        names = [len(one_line(row[i], LONGEST)) for row in table.rows]
         narrow = min(14, max(names, default=0)) if i < 2 else None  # less would cut most names
         aligned = "left" if name in WORDS else "right"
-        drawn.add_column(Text(plain(name)), justify=aligned, min_width=narrow, no_wrap=name in WHOLE)
+        drawn.add_column(Text(one_line(name, LONGEST)), justify=aligned, min_width=narrow, no_wrap=name in WHOLE)
     for i, row in enumerate(table.rows):
-        drawn.add_row(*(Text(plain(c), "bold" if (i, j) in table.best else "") for j, c in enumerate(row)))
+        drawn.add_row(*(Text(one_line(c, LONGEST), "bold" if (i, j) in table.best else "") for j, c in enumerate(row)))
     return drawn

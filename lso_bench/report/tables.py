@@ -75,14 +75,13 @@ def _losses(section: Section) -> Table:
     )
     found = _table("Final loss (minus the score)", *header, caption=caption)
     for r in _rows(section.of("loss")):
-        key = r["model"], r["how"], r["start"]
-        best, norm = (section.row(m, *key)["median"] for m in ("best", "norm"))
+        best, norm = (section.one(m, r)["median"] for m in ("best", "norm"))
         mean = "" if math.isnan(r["mean"]) else _number(r["mean"])  # none where a search was lost
         quartiles = f"{r['q25']:.3g} .. {r['q75']:.3g}"
-        if _first(section.row("behind", *key)):
+        if _first(section.one("behind", r)):
             found.best.add((len(found.rows), found.columns.index("median")))
         figures = _number(r["median"]), _interval(r), quartiles, mean, _number(best), f"{norm:.1f}"
-        found.rows.append((*key, str(r["n"]), *figures))
+        found.rows.append((*_who(r), str(r["n"]), *figures))
     return found
 
 
@@ -106,10 +105,9 @@ def _beside(section: Section) -> Table:
     title = "Beside the objective, medians"
     found = _table(title, "start", "n", shell, "|mu(x) - z|", "distinct", *heads, caption=caption)
     for r in _rows(section.of("distinct")):
-        key = r["model"], r["how"], r["start"]
-        norm, off = (_number(section.row(m, *key).get("median", math.nan)) for m in ("norm", "consistency"))
-        more = (_reported(name, section.row(f"beside:{name}", *key).get("estimate", math.nan)) for name in told)
-        found.rows.append((*key, str(r["n"]), norm, off, f"{r['estimate']:.0%}", *more))
+        norm, off = (_number(section.one(m, r).get("median", math.nan)) for m in ("norm", "consistency"))
+        more = (_reported(name, section.one(f"beside:{name}", r).get("estimate", math.nan)) for name in told)
+        found.rows.append((*_who(r), str(r["n"]), norm, off, f"{r['estimate']:.0%}", *more))
     return found
 
 
@@ -132,9 +130,9 @@ def _thresholds(section: Section) -> Table:
 
 
 def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
-    rows = section.of(cost)
-    times = {(r["model"], r["how"], r["start"], r["target"]): r for r in _rows(section.of(f"aRT:{cost}"))}
+    rows, times = section.of(cost), section.of(f"aRT:{cost}")
     fractions = sorted(rows.target.unique(), reverse=True)
+    expected = {(*_who(r), r["target"]): r["estimate"] for r in _rows(times)}
     counted = f"{cost.capitalize()}{' (of all problems of a run side by side)' * (cost == 'seconds')}"
     title = f"{counted} to a target loss: median / expected running time (all that was spent over the successes)"
     caption = (
@@ -144,7 +142,7 @@ def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
     found = _table(title, "start", *(f"{f:g}" for f in fractions), "reached", caption=caption)
     for key, line in rows.groupby(["model", "how", "start"], sort=False):
         by = {r["target"]: r for r in _rows(line)}
-        cells = (f"{_at_most(by[f])} / {_number(times[*cast(tuple, key), f]['estimate'])}" for f in fractions)
+        cells = (f"{_at_most(by[f])} / {_number(expected[*cast(tuple, key), f])}" for f in fractions)
         reached = 1 - sum(r["censored"] for r in by.values()) / sum(r["n"] for r in by.values())
         found.rows.append((*cast(tuple[str, ...], key), *cells, f"{reached:.0%}"))
     return found
@@ -166,16 +164,15 @@ def _starts(section: Section) -> Table:
     columns = "starts", "pairs", "spread", "gap", "same basin", *(f"{t:g}" for t in limits), "end"
     found = _table(title, *columns, caption=caption)
     spreads = section.of("spread").drop_duplicates(["model", "how"]).set_index(["model", "how"])["median"]
-    for key, line in rows.groupby(["model", "how", "start"], sort=False):
-        model, how, kind = cast(tuple[str, str, str], key)
-        by = {r["threshold"]: r for r in _rows(line) if not pd.isna(r["threshold"])}
-        gap, basin = (section.row(m, model, how, kind) for m in ("gap", "basin"))
-        end = _one(line[line.threshold.isna()])
+    for _, line in rows.groupby(["model", "how", "start"], sort=False):
+        by = {"end" if pd.isna(r["threshold"]) else r["threshold"]: r for r in _rows(line)}
+        end = by["end"]
+        gap, basin = (section.one(m, end) for m in ("gap", "basin"))
         within = "" if math.isnan(basin["low"]) else f" ({100 * basin['low']:.0f}..{100 * basin['high']:.0f})"
         share = f"{basin['estimate']:.0%}{within}"
         each = (_distance(by[t]) if t in by else "" for t in limits)
-        figures = str(end["n"]), _number(spreads[model, how]), _number(gap["median"]), share, *each
-        found.rows.append((model, how, kind, *figures, _number(end["median"])))
+        figures = str(end["n"]), _number(spreads[end["model"], end["how"]]), _number(gap["median"]), share, *each
+        found.rows.append((*_who(end), *figures, _number(end["median"])))
     return found
 
 
@@ -186,13 +183,13 @@ def _variance(section: Section) -> Table:
     found = _table(title, "total, root", *shown)
     for r in _rows(section.of("variance:total")):
         if not math.isnan(r["estimate"]):
-            cells = (_factor(section, f, (r["model"], r["how"])) for f in shown)
+            cells = (_factor(section, f, r) for f in shown)
             found.rows.append((r["model"], r["how"], _number(math.sqrt(max(r["estimate"], 0))), *cells))
     return found
 
 
-def _factor(section: Section, factor: str, of: tuple[str, str]) -> str:
-    found, share = (section.row(f"{m}:{factor}", *of) for m in ("variance", "variance share"))
+def _factor(section: Section, factor: str, like: dict[str, Any]) -> str:
+    found, share = (section.one(f"{m}:{factor}", like) for m in ("variance", "variance share"))
     if not found:
         return "-"
     if math.isnan(found["estimate"]):
@@ -203,16 +200,16 @@ def _factor(section: Section, factor: str, of: tuple[str, str]) -> str:
     return f"{share['estimate']:.2%}{f' ({within})' if within else ''}; {_number(math.sqrt(found['estimate']))}"
 
 
-def _one(rows: Any) -> dict[str, Any]:
-    return rows.iloc[0].to_dict()
-
-
 def _table(title: str, *columns: str, caption: str = "") -> Table:
     return Table(title, ("model", "searcher", *columns), caption=caption)
 
 
 def _rows(rows: Any) -> Iterator[dict[str, Any]]:
     yield from rows.to_dict("records")
+
+
+def _who(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["model"], row["how"], row["start"]
 
 
 def _interval(row: dict, form: str = ".3g") -> str:

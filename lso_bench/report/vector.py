@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection
 
 import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from lso_bench.canvas import INK
@@ -22,7 +23,8 @@ def svg(figure: Figure, name: str, colours: Collection[str]) -> str:
     Every id in it begins with `name`, so that no two figures of a page share one.
     """
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "figure.constrained_layout.use": False}):
+        _lay_out(figure)
         nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     whole = text.getvalue()
@@ -33,11 +35,22 @@ def svg(figure: Figure, name: str, colours: Collection[str]) -> str:
     return _coloured(_small(found), colours)
 
 
+def _lay_out(figure: Figure) -> None:
+    """Once and for all; a figure that still has to be laid out is drawn twice."""
+    FigureCanvasSVG(figure)  # in whose letters room is counted
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+    figure.set_layout_engine(None)  # as matplotlib is set: none
+
+
 def _ids(text: str, name: str) -> str:
-    """Those that are referred to begin with `name`, the others go."""
-    used = {*re.findall(r'href="#([^"]+)"', text), *re.findall(r"url\(#([^)]+)\)", text)}
-    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", text)
-    return re.sub(r'xlink:href="#|url\(#', lambda m: {"x": f'href="#{name}-', "u": f"url(#{name}-"}[m[0][0]], text)
+    """Those that are referred to are numbers after `name`, for matplotlib's are hashes of unrounded coordinates; the
+    others go.
+    """
+    used = dict.fromkeys(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', text))
+    known = {of: f"{name}-{i}" for i, of in enumerate(used)}
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{known[m[1]]}"' if m[1] in known else "", text)
+    return re.sub(r'(xlink:href="#|url\(#)([^")]+)', lambda m: m[1].removeprefix("xlink:") + known[m[2]], text)
 
 
 def _small(text: str) -> str:
