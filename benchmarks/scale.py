@@ -1,11 +1,12 @@
 """Many trivial runs through each executor: what a run costs beside its search, and whether anything grows.
 
-    python benchmarks/scale.py [--runs 300] [--batched 10000] [--ray 1000] [--jobs 2]
+    python benchmarks/scale.py [--runs 300] [--batched 10000] [--ray 1000] [--jobs 2] [--folder DISK]
 
 A run is one evaluation of one code of a tiny network. Prints for each executor the seconds of its start, the overhead
 a run (wall time times jobs, less the seconds that the same run takes in a process that has all it needs), what of it is
-computing in this process, the memory of this process after a tenth of the runs and at the end, and whether each planned
-run stands in the folder exactly once.
+beyond `here`, which publishes too but hands nothing out, what is computing in this process, the memory of this process
+after a tenth of the runs and at the end, and whether the folder holds each planned run once, its files by their hashes,
+and nothing else.
 """
 
 import os
@@ -14,10 +15,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
 
@@ -35,6 +38,7 @@ from vae.networks import architecture
 from vae.zoo import Model
 
 ARCH, LATENT = "conv:channels=2,encoder=2", 2
+PLACE = None  # the folder on whose disk the results are published; None: the system's for temporary files
 
 
 def trivial(runs: int) -> list[Planned]:
@@ -49,9 +53,22 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def measure(name: str, executor: Executor, planned: Sequence[Planned], how: How, warm: float) -> None:
-    """A line on stdout."""
-    with tempfile.TemporaryDirectory() as folder:
+def consistent(store: Store, planned: Sequence[Planned]) -> bool:
+    """Whether the folder holds each run once, whole, and nothing half done."""
+    folders = list(store.folder.glob("runs/*/*"))
+    for folder in folders:
+        named = json.loads((folder / "result.json").read_text())["sha256"]
+        if named != {name: sha256((folder / name).read_bytes()).hexdigest() for name in named}:
+            return False
+    once = sorted(f.name for f in folders) == sorted(p.spec.key for p in planned)
+    return once and not list((store.folder / "tmp").iterdir())
+
+
+def measure(
+    name: str, executor: Executor, planned: Sequence[Planned], how: How, warm: float, alone: float = 0
+) -> float:
+    """A line on stdout; the overhead of a run in milliseconds. `alone`: that of `here`."""
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
         store, begun, early = Store(Path(folder) / "results"), time.perf_counter(), 0.0
         first = computed = 0.0
         for i, record in enumerate(executor(planned, store, how)):
@@ -62,25 +79,28 @@ def measure(name: str, executor: Executor, planned: Sequence[Planned], how: How,
                 early = resident()
         wall = (time.perf_counter() - first) / (len(planned) - how.jobs)
         own = (time.process_time() - computed) / (len(planned) - how.jobs)
-        there = {p.name for p in store.folder.glob("runs/*/*")} == {p.spec.key for p in planned}
-        left = len(list((store.folder / "tmp").iterdir()))
+        late, whole = resident(), consistent(store, planned)
     overhead = 1000 * (how.jobs * wall - warm)
     print(
         f"{name}: {len(planned)} runs, {how.jobs} at a time, start {first - begun:.1f} s, {1 / wall:.1f} a second, "
-        f"overhead {overhead:.1f} ms a run, computing here {1000 * own:.1f} ms; "
-        f"memory {early:.0f} MB early, {resident():.0f} MB at the end; "
-        f"{'each run once' if there and not left else 'NOT CONSISTENT'}",
+        f"overhead {overhead:.1f} ms a run{f', {overhead - alone:.1f} beyond here' if alone else ''}, "
+        f"computing in the command {1000 * own:.1f} ms; memory {early:.0f} MB early, {late:.0f} MB at the end; "
+        f"{'each run once, whole, and nothing else' if whole else 'NOT CONSISTENT'}",
         flush=True,
     )
+    return overhead
 
 
 def main() -> None:
+    global PLACE
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=300, help="with a process each")
     parser.add_argument("--batched", type=int, default=10_000)
     parser.add_argument("--ray", type=int, default=1000, help="on a Ray cluster of this machine; 0: none")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--folder", help="where the results are written for a while")
     given = parser.parse_args()
+    PLACE = given.folder
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as checkpoints:
         os.environ["LSO_BENCH_CHECKPOINTS"] = checkpoints
@@ -93,12 +113,12 @@ def main() -> None:
             records = list(here(planned[:50], Store(Path(folder) / "results"), How()))
         warm = median(r.seconds["total"] for r in records)
         print(f"a run itself: {1000 * warm:.1f} ms", flush=True)
-        measure("here", here, planned[: given.runs], How(), warm)
-        measure("local, a process a run", local, planned[: given.runs], How(jobs=given.jobs), warm)
+        alone = measure("here", here, planned[: given.runs], How(), warm)
+        measure("local, a process a run", local, planned[: given.runs], How(jobs=given.jobs), warm, alone)
         batch = How(jobs=given.jobs, isolation="batch")
-        measure("local, batch", local, planned[: given.batched], batch, warm)
+        measure("local, batch", local, planned[: given.batched], batch, warm, alone)
         if given.ray:
-            measure("ray", cluster, planned[: given.ray], replace(batch, address="local"), warm)
+            measure("ray", cluster, planned[: given.ray], replace(batch, address="local"), warm, alone)
 
 
 if __name__ == "__main__":

@@ -94,12 +94,24 @@ def _made(path):
 def test_run_that_hangs_is_a_timeout_and_its_slot_is_used_again(checkpoint, tmp_path):
     hangs, leaves = faulty(tmp_path, "time.sleep(600)"), faulty(tmp_path, "sys.exit(0)")
     planned = plan(Grid(["vae"], [hangs, leaves, "glyphs50:instances=2"], latent=4), Protocol(max_steps=2))
+    list(here(planned[2:], Store(tmp_path / "before"), How()))  # glyphs are rendered once, which takes a while
     store = Store(tmp_path / "results")
     records = list(local(planned, store, How(timeout=5.0)))
     assert [r.status for r in records] == ["timeout", "failed", "ok"]
     assert "time limit, 5 s" in (records[0].error or "") and "SystemExit" in (records[1].error or "")
     assert [p.spec in store for p in planned] == [False, False, True]  # the others may be tried again
     assert store.counts() == {"failed": 1, "ok": 1, "timeout": 1}
+
+
+@pytest.mark.parametrize("isolation", ["run", "batch"])
+def test_process_that_ends_without_an_answer_is_tried_again_and_then_named(checkpoint, tmp_path, isolation):
+    leaves = faulty(tmp_path, "os._exit(0)")  # as a library in C may
+    planned = plan(Grid(["vae"], [leaves, "glyphs50:instances=2"], latent=4), Protocol(max_steps=2))
+    records = local(planned, Store(tmp_path / "results"), How(isolation=isolation))
+    found = {r.spec.task.partition(":")[0]: r for r in records}
+    assert found.pop("glyphs50").status == "ok"
+    (left,) = found.values()
+    assert (left.status, left.error) == ("failed", "its process ended without an answer; tries: 2")
 
 
 def test_run_that_takes_too_much_memory_fails_and_says_so(checkpoint, tmp_path):

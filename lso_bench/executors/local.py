@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import connection, forkserver
@@ -27,8 +27,20 @@ from lso_bench.store import Store
 from lso_bench.study import Planned
 
 LOOK = 0.5  # seconds between two looks at what is done elsewhere
+UNHEARD = 3.0  # seconds between two looks for processes that are gone without an answer
+SPARE = 2  # processes that stand ready beside those that work, where each run has its own
 # Of the process that runs are forked from: what nearly every run imports.
-PRELOAD = ["lso_bench.executors.bound", "__main__", "torch._dynamo", "vae.datasets.glyphs", __name__]
+PRELOAD = [
+    "lso_bench.executors.bound",
+    "__main__",
+    "torch._dynamo",
+    "vae.datasets.glyphs",
+    "vae.judges",
+    "scipy.ndimage",
+    "pandas.io.formats.csvs",
+    "pyarrow.pandas_compat",
+    __name__,
+]
 _loaded = Loaded()  # in a worker process: what its runs have read so far
 
 
@@ -41,6 +53,7 @@ def local(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record
     running.clear(store.folder)
     queue, slots, kills = Queue(planned, store), list(range(how.jobs)), memory_kills()
     busy: dict[Future[Record], tuple[Attempt, int]] = {}
+    gone, look = set[str](), time.monotonic() + UNHEARD
     pool = _pool(how)
     try:
         while queue or busy:
@@ -52,13 +65,15 @@ def local(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record
                 busy[_started(pool, attempt, slot, store, how)] = attempt, slot
             if not busy:
                 time.sleep(LOOK)  # all that wait are done elsewhere
-            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+            for future in wait(busy, UNHEARD, FIRST_COMPLETED).done:
                 attempt, slot = busy.pop(future)
                 slots.append(slot)
                 if (record := _outcome(future, attempt, store, how, kills)) is not None:
                     yield record
                 else:
                     queue.again(attempt)
+            if time.monotonic() > look:
+                gone, look = _unheard(busy, store, gone), time.monotonic() + UNHEARD
     finally:
         _end(pool)
         running.clear(store.folder)
@@ -73,8 +88,8 @@ def _pool(how: How) -> ProcessPool:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for this process alone
     forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    each = 1 if how.isolation == "run" else 0
-    return ProcessPool(how.jobs, each, initializer=_settle, initargs=(how.threads, how.memory), context=context)
+    spare, each = (SPARE, 1) if how.isolation == "run" else (0, 0)
+    return ProcessPool(how.jobs + spare, each, initializer=_settle, initargs=(how.threads, how.memory), context=context)
 
 
 def _end(pool: ProcessPool) -> None:
@@ -89,6 +104,19 @@ def _started(pool: ProcessPool, attempt: Attempt, slot: int, store: Store, how: 
     return pool.schedule(_carry_out, arguments, timeout=how.timeout)
 
 
+def _unheard(busy: dict[Future[Record], tuple[Attempt, int]], store: Store, before: set[str]) -> set[str]:
+    """The keys of runs whose process is gone; no longer waited for where it was gone `before`, too.
+
+    Pebble takes a process that ends with status 0 for one that has answered.
+    """
+    alive, over = ({r.key for r in runs} for runs in running.read(store.folder))
+    gone = over - alive
+    for future, (attempt, _) in busy.items():
+        if attempt.planned.spec.key in gone & before:
+            future.cancel()
+    return gone
+
+
 def _outcome(future: Future[Record], attempt: Attempt, store: Store, how: How, kills: int) -> Record | None:
     """The record of a run that is over; None where its process died and it is to be tried again.
 
@@ -101,7 +129,7 @@ def _outcome(future: Future[Record], attempt: Attempt, store: Store, how: How, k
     except TimeoutError:
         why = f"no end within the time limit, {how.timeout:g} s"
         return publish(Record(spec, "timeout", versions=attempt.told(how.isolation), error=why), store)
-    except (ProcessExpired, BrokenProcessPool) as error:
+    except (ProcessExpired, BrokenProcessPool, CancelledError) as error:
         attempt.deaths.append(_death(error, kills))
         if len(attempt.deaths) <= how.retries:
             return None
@@ -111,6 +139,8 @@ def _outcome(future: Future[Record], attempt: Attempt, store: Store, how: How, k
 
 def _death(error: Exception, kills: int) -> str:
     """Why a process died."""
+    if isinstance(error, CancelledError):
+        return "its process ended without an answer"
     if not isinstance(error, ProcessExpired):
         return "its pool of processes broke"
     if error.exitcode >= 0:
