@@ -39,6 +39,7 @@ class Comparison:
     targets: Targets = "task"
     by: tuple[str, ...] = ()  # the fields, beside GROUP, that split the groups
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row a group: see `lso_bench.standing`
+    tasks: pd.DataFrame = field(default_factory=pd.DataFrame)  # measures over several: see `paired.over_tasks`
     collapse: Collapse = field(default_factory=Collapse)
 
 
@@ -69,8 +70,9 @@ def compare(
     groups = [(own, measured(own)) for _, own in searches.groupby("line", sort=False)]
     rows = [*(row for _, of in groups for row in of), *paired.rows(searches, failed, by)]
     alone = [pair for own, of in groups for pair in _by_checkpoint(own, of, measured, spaces or {})]
+    tasks = pd.DataFrame(paired.over_tasks(searches, failed, by), columns=columns)
     found = collapse(alone, spaces or {})
-    return Comparison(pd.DataFrame(rows, columns=columns), caveats(ordered), targets, tuple(by), runs, found)
+    return Comparison(pd.DataFrame(rows, columns=columns), caveats(ordered), targets, tuple(by), runs, tasks, found)
 
 
 def _measuring(

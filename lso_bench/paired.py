@@ -1,8 +1,9 @@
 """Models, and searchers, compared on the same instances, starts and seeds.
 
 Models are compared where task, searcher and limits are the same, searchers where model and limits are. A block is an
-instance: of its searches from one kind of start the median, over those seeds that all contestants ran. A search that
-diverged, or a run that failed, is infinitely bad; it is counted, never left out.
+instance: of its searches from one kind of start the median, over those seeds that all contestants ran. Over several
+tasks a block is a task, of its instances the median. A search that diverged, or a run that failed, is infinitely bad;
+it is counted, never left out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,14 +22,15 @@ from lso_bench.searches import GROUP, by_start, drawn, group, thresholds
 
 FACTORS = ("model", "searcher")
 CELL = ["train", "instance", "code", "search"]
+TASK = ["task", "decoding"]  # what may differ between the blocks of a comparison over tasks
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """What k contestants reached on n instances."""
+    """What k contestants reached on n instances, or in n tasks."""
 
     names: list[str]
-    values: np.ndarray  # (n, k); lower is better
+    values: np.ndarray  # (n, k); lower is better; over tasks each row on a scale of its own
     lost: np.ndarray  # (k,): searches without a finite value
 
     def order(self) -> list[int]:
@@ -51,21 +53,38 @@ def rows(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = (
                 yield from (where | {"threshold": limit} | row for row in _measures(found, factor, outcome))
 
 
-def _contexts(searches: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
+def over_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
+    """The same measures with tasks for blocks, of those that two or more tasks share; `task` names them.
+
+    Tasks have scales of their own, so that there are ranks, wins and Nemenyi's test only: no difference, no effect.
+    """
+    everything = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
+    for factor, where, own in _contexts(everything, by, but=TASK):
+        for outcome, limit, column in _outcomes(own, factor):
+            found = blocks(own, factor, column, TASK)
+            if found is not None and len(found.values) > 1:
+                head = where | {"task": f"{len(found.values)} tasks", "threshold": limit}
+                yield from (head | row for row in _measures(found, factor, outcome, scaled=False))
+
+
+def _contexts(
+    searches: pd.DataFrame, by: Sequence[str], but: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
     """What may be compared: the factor, all that must be the same, and the searches from one kind of start."""
     for factor in FACTORS:
-        same = [c for c in (*GROUP, *by) if c != factor]
+        same = [c for c in (*GROUP, *by) if c not in (factor, *but)]
         for key, own in searches.groupby(same, sort=False, dropna=False):
             for start, these in by_start(own):
                 yield factor, dict(zip(same, cast(tuple, key), strict=True)) | {"start": start}, these
 
 
-def blocks(own: pd.DataFrame, factor: str, column: str) -> Blocks | None:
-    """None where no two have a search of the same instance, start and seeds."""
-    cells = own.pivot_table(index=CELL, columns=factor, values=column, aggfunc="median", sort=False).dropna()
+def blocks(own: pd.DataFrame, factor: str, column: str, over: Sequence[str] = ()) -> Blocks | None:
+    """Of instances, or of what `over` names; None where no two have a search of the same instance, start and seeds."""
+    cells = own.pivot_table(index=[*over, *CELL], columns=factor, values=column, aggfunc="median", sort=False).dropna()
     if cells.shape[1] < 2 or cells.empty:
         return None
-    values = _rounded(cells.groupby("instance").median())
+    each = cells.groupby([*over, "instance"]).median()
+    values = _rounded(each.groupby([*over]).median() if over else each)
     return Blocks([str(c) for c in cells], values, np.isinf(cells).sum(axis=0).to_numpy())
 
 
@@ -84,7 +103,8 @@ def _outcomes(own: pd.DataFrame, factor: str) -> Iterator[tuple[str, float | Non
             return
 
 
-def _measures(found: Blocks, factor: str, outcome: str) -> Iterator[dict]:
+def _measures(found: Blocks, factor: str, outcome: str, scaled: bool = True) -> Iterator[dict]:
+    """`scaled`: whether values of two blocks are on one scale."""
     n, k = found.values.shape
     mean, p = ranks.mean_ranks(found.values), ranks.friedman(found.values)
     for i in found.order():
@@ -95,7 +115,9 @@ def _measures(found: Blocks, factor: str, outcome: str) -> Iterator[dict]:
     for (i, j), holm in zip(pairs, adjusted, strict=True):
         head = {factor: found.names[i], "against": found.names[j], "n": n, "censored": int(found.lost[i])}
         by_ranks = {"estimate": float(mean[i] - mean[j]), "p": ranks.nemenyi(mean[i] - mean[j], k, n)}
-        for name, values in {**_pair(found.values[:, i], found.values[:, j], holm), "nemenyi": by_ranks}.items():
+        pair = _pair(found.values[:, i], found.values[:, j], holm)
+        said = pair if scaled else {"wins": pair["wins"]}
+        for name, values in (said | {"nemenyi": by_ranks}).items():
             yield head | {"measure": f"{factor} {name}:{outcome}"} | values
 
 

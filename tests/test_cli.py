@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,13 @@ def test_missing_data_ends_with_status_4(call, checkpoint, tmp_path):
 def test_folder_without_results_ends_with_status_4(call, tmp_path):
     fails(call("compare", tmp_path), 4, "no results folder")
     fails(call("compare", tmp_path / "nowhere"), 4, "no results folder")
+
+
+def test_folder_without_runs_of_its_own_stands_for_the_results_folders_below_it(call_at_once, tmp_path):
+    shutil.copytree(Path(__file__).parent / "schemas" / "2", tmp_path / "above" / "below")
+    done, same = (call_at_once("compare", folder) for folder in ("above", "above/below"))
+    assert done.returncode == 0 and "Final loss" in done.stdout and done.stdout == same.stdout
+    assert done.stderr == f"above has no runs of its own; reading above/below.\n{same.stderr}"
 
 
 def test_results_into_a_foreign_folder_are_refused(call, checkpoint, tmp_path):

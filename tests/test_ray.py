@@ -30,6 +30,7 @@ from lso_bench.study import Grid, Protocol, plan
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (lso-bench[ray])")
 TOKEN = "a token of these tests"
+RUNS = 30  # many enough that a second machine takes some
 SMALL = {"num_cpus": 1, "object_store_memory": 100_000_000}  # a machine
 SOON = {"health_check_period_ms": 500, "health_check_failure_threshold": 2, "health_check_initial_delay_ms": 500}
 
@@ -89,18 +90,18 @@ def test_cluster_of_our_own_gives_the_same_records_and_ends(head, checkpoint, tm
 @needs_ray
 def test_machine_killed_midway_loses_nothing_and_nothing_runs_twice(head, checkpoint, tmp_path):
     raylet = head.add_node(**SMALL).all_processes["raylet"][0].process.pid
-    planned, store = planned_of(faulty(tmp_path, "time.sleep(0.3)"), runs=10), Store(tmp_path / "results")
+    planned, store = planned_of(faulty(tmp_path, "time.sleep(0.3)"), runs=RUNS), Store(tmp_path / "results")
     found, finished = [], {}
     for record in cluster(planned, store, How(jobs=0, address=head.address, isolation="batch", retries=2)):
         found.append(record)
         if not finished and len(found) >= 2 and works_under(raylet, store.folder):
             finished = times(store.folder)
             power_off(raylet)
-    assert [r.status for r in found] == ["ok"] * 10 and len({r.spec.key for r in found}) == 10
+    assert [r.status for r in found] == ["ok"] * RUNS and len({r.spec.key for r in found}) == RUNS
     assert len(finished) >= 2 and finished.items() <= times(store.folder).items()
     deaths = [r.versions["deaths"] for r in found if "deaths" in r.versions]
     assert len(deaths) == 1, deaths  # what ran there was done again, elsewhere, and says why
-    print(deaths, f"{len(finished)} of 10 runs were done before the kill")
+    print(deaths, f"{len(finished)} of {RUNS} runs were done before the kill")
     assert not list((store.folder / "tmp").iterdir())
 
 

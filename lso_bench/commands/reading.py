@@ -35,7 +35,7 @@ class Runs:
 
 
 def read(paths: Sequence[Path]) -> Runs:
-    """The runs there; says what could not be read.
+    """The runs there, or in the results folders right below one that is none; says what could not be read.
 
     Raises:
         UnusableError: no results folder or archive, or one without runs.
@@ -44,7 +44,7 @@ def read(paths: Sequence[Path]) -> Runs:
     from lso_bench.archive import open_results
 
     records, home = {}, {}
-    stores = [open_results(p) for p in paths]
+    stores = [open_results(place) for path in paths for place in _places(path)]
     for store in stores:
         for r in index.records(store):
             if r.spec.key not in records:
@@ -55,6 +55,15 @@ def read(paths: Sequence[Path]) -> Runs:
     if not records:
         raise UnusableError(f"No runs in {', '.join(map(str, paths))}; `lso-bench run` makes some.")
     return runs
+
+
+def _places(path: Path) -> Sequence[Path]:
+    from lso_bench.store import MARK
+
+    below = [] if (path / MARK).exists() else sorted(mark.parent for mark in path.glob(f"*/{MARK}"))
+    if below:
+        say(f"{path} has no runs of its own; reading {', '.join(map(str, below))}.")
+    return below or [path]
 
 
 def spaces_of(runs: Runs) -> "dict[str, Metrics]":

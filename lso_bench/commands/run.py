@@ -166,8 +166,9 @@ def run_all(todo: list, store, how, quiet: bool) -> None:
     from lso_bench.executors.here import here
     from lso_bench.executors.local import local
     from lso_bench.progress import of_study
-    from lso_bench.running import Running, noted
+    from lso_bench.running import Running, clear, noted
 
+    clear(store.folder)  # of what was killed
     if not todo:
         return
     failed, keys = 0, {p.spec.key for p in todo}

@@ -15,11 +15,11 @@ from lso_bench.searches import GROUP
 NAMES = {"loss": "final loss", "iterations": "steps to"}
 
 
-def critical_difference(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+def critical_difference(rows: pd.DataFrame, title: str, size: Size, blocks: str = "instances") -> Drawn | None:
     """Mean ranks of models (given a searcher) and of searchers (given a model), a panel a comparison; a bar joins those
     that lie within Nemenyi's critical difference (Demsar 2006, section 3.2.2 and figure 1, here from top to bottom).
 
-    None where no comparison has 3 contestants and 10 instances.
+    None where no comparison has 3 contestants and 10 blocks.
     """
     contests = [*_contests(rows)]
     if not contests:
@@ -31,7 +31,7 @@ def critical_difference(rows: pd.DataFrame, title: str, size: Size) -> Drawn | N
         _ranks(axis, own)
         axis.set_title(heading(size, 1, name))
     everyone = pd.concat([own for _, own in contests])
-    of = f"Mean rank over {counted(everyone.n)} instances, 1 is best."
+    of = f"Mean rank over {counted(everyone.n)} {blocks}, 1 is best."
     caption = f"{of} A bar joins what cannot be told apart (Nemenyi, 5 %)."
     return Drawn("ranks", figure, title, caption, briefly("Mean ranks", everyone, "estimate", "start"))
 

@@ -1,15 +1,17 @@
-"""The tables of models and searchers on the same instances, and of collapse against search."""
+"""The tables of models and searchers on the same instances and over tasks, and of collapse against search."""
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from lso_bench.collapse import CONTEXT, FEWEST, SPACES, Collapse
+from lso_bench.compare import Comparison
 from lso_bench.paired import FACTORS
-from lso_bench.ranks import BLOCKS
-from lso_bench.report.sections import Section
+from lso_bench.ranks import BLOCKS, CONTESTANTS
+from lso_bench.report.sections import Section, named_ways
 from lso_bench.report.table import Part, Table
 from lso_bench.searches import GROUP
 
@@ -25,6 +27,13 @@ CAPTION = (
     "brackets 95 % intervals. Effect: matched-pairs rank-biserial, -1 if worse in all. p: none under "
     f"{BLOCKS} instances; Holm's over all pairs, which are in --json with Nemenyi's. All this is about these trained "
     "models: another training is another model"
+)
+
+OVER_TASKS = ("model", "searcher", "start", "of", "tasks", "lost", "mean rank", "Friedman, p", "wins", "Nemenyi, p")
+OVER_TASKS_CAPTION = (
+    "A block is a task: of its instances, with the same starts and seeds, the median. Against the best mean rank. "
+    "Lost: searches that diverged, failed or did not get there. Wins: share of tasks, ties half (95 % interval). p: "
+    f"none under {BLOCKS} tasks and {CONTESTANTS} contestants. Scales differ between tasks: differences are not given"
 )
 
 
@@ -62,6 +71,36 @@ def _contests(section: Section, factor: str) -> Iterator[list[str]]:
 def _against(found: dict[str, dict[str, Any]]) -> tuple[str, ...]:
     apart, won = found["difference"], found["wins"]
     return "", _with(apart, _number), _with(won, "{:.0%}".format), f"{found['effect']['estimate']:.2f}", _p(apart["p"])
+
+
+def over_tasks(comparison: Comparison) -> Iterator[Part]:
+    """A part with a table of the models and one of the searchers; none where no two tasks share contestants."""
+    rows = comparison.tasks
+    if rows.empty:
+        return
+    rows = rows.assign(how=named_ways(rows, comparison.by))
+    found = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in FACTORS]
+    shown = [t for t in found if t.rows]
+    yield Part("Over tasks", [], [replace(shown[0], caption=OVER_TASKS_CAPTION), *shown[1:]])
+
+
+def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str, ...]]:
+    """A row a contestant; `own` is one comparison: the contestants, and what is said of the pairs with the best."""
+    context = [*(c for c in GROUP if c not in (factor, "decoding")), "start"]
+    for outcome in OUTCOMES:
+        measures = [f"{factor} {m}:{outcome}" for m in ("rank", "wins", "nemenyi")]
+        for _, own in rows[rows.measure.isin(measures)].groupby(context, sort=False, dropna=False):
+            ranked, won, apart = (own[own.measure == m] for m in measures)
+            best = ranked[factor].iloc[0]
+            against = [f[f.against == best].set_index(factor).to_dict("index") for f in (won, apart)]
+            what = "loss" if outcome == "loss" else f"steps to {own.threshold.iloc[0]:g}"
+            for row in ranked.to_dict("records"):
+                wins, nemenyi = (f.get(row[factor]) for f in against)
+                said = (
+                    ("", _with(wins, "{:.0%}".format), _p(nemenyi["p"])) if wins and nemenyi else (_p(row["p"]), "", "")
+                )
+                ranks = str(row["n"]), f"{row['censored']:g}", f"{row['estimate']:.2f}"
+                yield (row["model"], row["how"], row["start"], what, *ranks, *said)
 
 
 def collapse(found: Collapse) -> Iterator[Part]:

@@ -14,6 +14,7 @@ def as_json(comparison: Comparison) -> str:
     found = comparison.collapse
     everything = {
         "measures": _rows(comparison.measures),
+        "tasks": _rows(comparison.tasks),
         "runs": _rows(comparison.runs),
         "collapse": {"points": _rows(found.points), "correlations": _rows(found.correlations)},
         "targets": comparison.targets,

@@ -17,8 +17,9 @@ from lso_bench.evaluation import Measured
 from lso_bench.figures import FIGURES
 from lso_bench.figures.activity import activity
 from lso_bench.figures.collapse import contexts, scatter
+from lso_bench.figures.ranks import critical_difference
 from lso_bench.record import Record
-from lso_bench.report.sections import Section, sections
+from lso_bench.report.sections import Section, named_ways, sections
 from lso_bench.store import Store
 from vae import checkpoint
 
@@ -96,7 +97,7 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
     """What a comparison says of convergence and of the starts, a set for each of its sections; where they are."""
     with drawing(SIZES["screen"]):
         each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, SIZES["screen"])]
-        each += [*scatters(comparison, SIZES["screen"])]
+        each += [*beyond(comparison, SIZES["screen"])]
         return [save(d, folder / f"{name}.png", headed=True) for name, d in each]
 
 
@@ -107,11 +108,21 @@ def drawn(section: Section, size: Size) -> Iterator[Drawn]:
             yield found
 
 
-def scatters(comparison: Comparison, size: Size) -> Iterator[tuple[str, Drawn]]:
-    """Collapse against search, a figure a context, each with the name of its file; within `drawing`."""
+def beyond(comparison: Comparison, size: Size) -> Iterator[tuple[str, Drawn]]:
+    """Ranks over tasks, and collapse against search, a figure a context, with their files' names; within `drawing`."""
+    if found := over_tasks(comparison, size):
+        yield f"ranks-tasks-{_digest([*comparison.runs.task.unique()])}", found
     for title, points in contexts(comparison.collapse.points):
         if found := scatter(points, title, size):
             yield f"collapse-{_task(points.task.iloc[0])}-{_digest([title, *points.weights])}", found
+
+
+def over_tasks(comparison: Comparison, size: Size) -> Drawn | None:
+    """Mean ranks whose blocks are tasks."""
+    rows = comparison.tasks
+    if rows.empty:
+        return None
+    return critical_difference(rows.assign(how=named_ways(rows, comparison.by)), "Over tasks", size, "tasks")
 
 
 def plots(
@@ -125,7 +136,7 @@ def plots(
     captions, size = [], SIZES[width]
     with drawing(size):
         each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, size)]
-        each += [*scatters(comparison, size)]
+        each += [*beyond(comparison, size)]
         if spaces:
             each.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
         for name, d in each:

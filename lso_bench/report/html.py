@@ -22,7 +22,7 @@ from lso_bench.figures.collapse import contexts, scatter
 from lso_bench.record import Record
 from lso_bench.report import answer, cells, contests, images, measured, whole
 from lso_bench.report.cells import Table, names, short
-from lso_bench.report.gallery import bars, drawn
+from lso_bench.report.gallery import bars, drawn, over_tasks
 from lso_bench.report.sections import Section, sections
 from lso_bench.report.vector import svg
 from lso_bench.searches import Files
@@ -92,6 +92,7 @@ def html(results: Results) -> str:
     colours = {c: on_dark(c) for c in sorted({colour_of(n).lower() for n in models})}
     with drawing(SIZE):
         of = [_chapter(s, i, results.records, colours) for i, s in enumerate(sections(results.comparison), 1)]
+        tasks = [*_over_tasks(results.comparison, colours)]
         more = [*_collapse(results.comparison.collapse, colours)]
         spaces = [activity(bars(results.spaces), "Activity", SIZE)] if results.spaces else []
         active = [_shown(d, "activity", colours) for d in spaces]
@@ -102,6 +103,7 @@ def html(results: Results) -> str:
         summary=answer.summary(results.comparison, results.records),
         colours=colours,
         chapters=of,
+        tasks=tasks,
         more=more,
         bars=active,
         spaces=whole.spaces(results.spaces) if results.spaces else None,
@@ -133,6 +135,15 @@ def _chapter(section: Section, place: int, records: Sequence[Record], colours: d
     n = section.named
     title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
     return Chapter(f"s{place}", short(title), section.title, section.how, [*answer.lines(section, records)], parts)
+
+
+def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Part]:
+    """Its tables, the first under the figure where there are enough tasks for one."""
+    figure = over_tasks(comparison, SIZE)
+    figures = [_shown(figure, "tasks", colours)] if figure else []
+    for part in contests.over_tasks(comparison):
+        for i, table in enumerate(part.tables, 1):
+            yield Part(f"tasks-{i}", table.title, figures if i == 1 else [], cells.of(table))
 
 
 def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:

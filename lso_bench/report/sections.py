@@ -64,6 +64,14 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         yield Section(named, rows.assign(how=of_rows), runs.assign(how=of_runs), spelled)
 
 
+def named_ways(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
+    """Of each row the short name of its searcher and limits, as in a section of these rows alone."""
+    each = [*map(_text, ways := _ways(rows, [*HOW, *by]))]
+    different = {text: way for text, way in zip(each, ways, strict=True)}
+    short = dict(zip(different, _short([*different.values()]), strict=True))
+    return [short[text] for text in each]
+
+
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(row[k] if isinstance(row[k], str) else "" for k in ("measure", "model", "how", "start", "against"))
 

@@ -52,6 +52,7 @@ def parts(comparison: Comparison, cost: str) -> Iterator[Part]:
         )
         heading = f"{section.title} · starts {starts}" if starts else section.title
         yield Part(heading, [*dict.fromkeys(section.how.values())], [t for t in found if t.rows])
+    yield from contests.over_tasks(comparison)
     yield from contests.collapse(comparison.collapse)
 
 
