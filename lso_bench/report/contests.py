@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -85,20 +85,18 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
 
 
 def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str, ...]]:
-    """A row a contestant; `own` is one comparison: the contestants, and what is said of the pairs with the best."""
+    """A row a contestant, those of one comparison together, the best first."""
     context = [*(c for c in GROUP if c not in (factor, "decoding")), "start"]
     for outcome in OUTCOMES:
         measures = [f"{factor} {m}:{outcome}" for m in ("rank", "wins", "nemenyi")]
         for _, own in rows[rows.measure.isin(measures)].groupby(context, sort=False, dropna=False):
-            ranked, won, apart = (own[own.measure == m] for m in measures)
-            best = ranked[factor].iloc[0]
-            against = [f[f.against == best].set_index(factor).to_dict("index") for f in (won, apart)]
-            what = "loss" if outcome == "loss" else f"steps to {own.threshold.iloc[0]:g}"
-            for row in ranked.to_dict("records"):
-                wins, nemenyi = (f.get(row[factor]) for f in against)
-                said = (
-                    ("", _with(wins, "{:.0%}".format), _p(nemenyi["p"])) if wins and nemenyi else (_p(row["p"]), "", "")
-                )
+            every = cast(list[dict[str, Any]], cast(pd.DataFrame, own).to_dict("records"))
+            pairs = {(r["measure"], r[factor], r["against"]): r for r in every}
+            ranked = [r for r in every if r["measure"] == measures[0]]
+            what = "loss" if outcome == "loss" else f"steps to {ranked[0]['threshold']:g}"
+            for row in ranked:
+                won, apart = (pairs.get((m, row[factor], ranked[0][factor])) for m in measures[1:])
+                said = ("", _with(won, "{:.0%}".format), _p(apart["p"])) if won and apart else (_p(row["p"]), "", "")
                 ranks = str(row["n"]), f"{row['censored']:g}", f"{row['estimate']:.2f}"
                 yield (row["model"], row["how"], row["start"], what, *ranks, *said)
 
