@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lso_bench.text import one_line
 
@@ -106,6 +107,15 @@ def heading(size: Size, count: int, *names: object) -> str:
     """Of one of `count` panels: a name a line, broken where the panel ends."""
     wide = int(size.width / min(count, size.columns) * 72 / (0.6 * size.font)) - 6  # letters
     return "\n".join(textwrap.fill(label(name), max(wide, 8)) for name in names)
+
+
+def logarithmic(axis: Any, label: str) -> None:
+    """The x axis of what is drawn already, counted from 1; ticks are plain numbers, few enough not to meet."""
+    axis.set(xscale="log", xlabel=label)
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=7))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def legend(figure: Figure, axes: list[Any], size: Size, more: dict[str, Any] | None = None) -> None:

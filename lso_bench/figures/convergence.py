@@ -5,7 +5,7 @@ from typing import Any, cast
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from lso_bench.canvas import INK, Drawn, Size, heading, label, legend, panels
+from lso_bench.canvas import INK, Drawn, Size, heading, label, legend, logarithmic, panels
 from lso_bench.colours import colour_of, marker_of
 from lso_bench.figures.words import briefly, counted
 
@@ -25,7 +25,8 @@ def curves(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         for key, line in panel.groupby(["model", "start"], sort=False):
             model, start = cast(tuple[str, str], key)
             _curve(axis, model, styles[start], line)
-        axis.set(xscale="log", title=heading(size, len(groups), how), xlabel="step")
+        axis.set_title(heading(size, len(groups), how))
+        logarithmic(axis, "step")
     axes[0].set_ylabel("loss (minus the score)")
     starts = {f"from {label(s)}": Line2D([], [], color=INK, linestyle=style) for s, style in styles.items()}
     legend(figure, axes, size, starts if len(styles) > 1 else None)
@@ -58,7 +59,8 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
             x, y = [*line.within, own.within.max()], [*line.estimate, line.estimate.iloc[-1]]
             marks: dict[str, Any] = {"marker": marker_of(str(model)), "markevery": max(1, len(x) // MARKS)}
             axis.step(x, y, where="post", color=colour_of(str(model)), label=label(model), **marks)
-        axis.set(xscale="log", ylim=(-0.02, 1.02), title=heading(size, len(groups), how), xlabel="evaluations")
+        axis.set(ylim=(-0.02, 1.02), title=heading(size, len(groups), how))
+        logarithmic(axis, "evaluations")
     axes[0].set_ylabel("share of targets reached")
     legend(figure, axes, size)
     last = own.drop_duplicates(["model", "how"], keep="last")
