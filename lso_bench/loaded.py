@@ -19,12 +19,22 @@ class Loaded:
         self._kept: dict[tuple[Any, ...], Any] = {}
 
     def data(self, name: str, folder: Path | None) -> Dataset:
-        """As `vae.data.load`. Runs share it: nobody may write into its images.
+        """As `vae.data.load`. Runs share it; where one wrote into its images, it is read again for the next.
 
         Raises:
             ValueError, vae.errors.UnusableError: as there.
         """
-        return self._once(("data", name, file_name(name), folder or data_folder()), lambda: load(name, folder))
+
+        def read() -> tuple[Dataset, list[int]]:
+            data = load(name, folder)
+            return data, _writings(data)
+
+        key = "data", name, file_name(name), folder or data_folder()
+        data, before = self._once(key, read)
+        if _writings(data) != before:
+            del self._kept[key]
+            data, _ = self._once(key, read)
+        return data
 
     def sha256(self, checkpoint: Path) -> str:
         """Of the file's content."""
@@ -49,6 +59,11 @@ class Loaded:
             for oldest in [k for k in self._kept if k[0] == key[0] != "sha256"][:-KEPT]:
                 del self._kept[oldest]
         return self._kept[key]
+
+
+def _writings(data: Dataset) -> list[int]:
+    """How often its images were written into, as torch counts it."""
+    return [images._version for images in (data.train, data.valid, data.test)]
 
 
 def _state(path: Path) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from conftest import TINY, random_vae
@@ -188,6 +189,17 @@ def test_what_is_loaded_is_read_again_when_its_file_changes(checkpoint):
     assert loaded.model(checkpoint, "cpu")[0] is before and before.frozen
     save_model(checkpoint, random_vae(TINY, seed=1), {})
     assert loaded.model(checkpoint, "cpu")[0] is not before and loaded.sha256(checkpoint) != hashed
+
+
+def test_task_that_writes_into_its_images_spoils_no_later_run_of_its_process(planned, tmp_path):
+    path = Path(faulty(tmp_path, "pass"))
+    path.write_text(path.read_text() + "\n    def bind(self, test):\n        return super().bind(test.zero_())\n")
+    (writes,) = plan(Grid(["vae"], [str(path)], latent=4), Protocol(max_steps=2))
+    alone, after = Store(tmp_path / "alone"), Store(tmp_path / "after")
+    list(here(planned[:1], alone, How()))
+    (zeros, _) = here([writes, planned[0]], after, How())
+    key = planned[0].spec.key
+    assert zeros.status == "ok" and numbers(after)[key] == numbers(alone)[key]
 
 
 def test_estimate_is_of_measured_runs_alone_and_grows_with_the_budget(checkpoint):
