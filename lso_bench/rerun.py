@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lso_bench.spec import Seeds, Spec
-from lso_bench.stopping import THRESHOLDS
 from lso_bench.study import Protocol
 
 
@@ -42,6 +41,8 @@ def command(spec: Spec, seeds: Sequence[int] = ()) -> str:
         "budget": spec.budget,
         "seconds": spec.seconds,
         "patience": spec.patience,
+        "check-every": spec.check_every if spec.check_every != p.check_every else None,
+        "thresholds": ",".join(map(repr, spec.thresholds)) if spec.thresholds not in ((), p.thresholds) else None,
         "arch": m.arch if m.arch != "small" else None,
         "latent": m.latent if m.latent != 32 else None,
     }
@@ -51,16 +52,13 @@ def command(spec: Spec, seeds: Sequence[int] = ()) -> str:
 
 def unrepeatable(spec: Spec) -> str:
     """Why no command makes exactly this run; empty where one does."""
-    if spec.thresholds not in ((), THRESHOLDS):
-        return "its thresholds are not those of this version"
     return "its task or searcher is a file, of which only the hash is known" if spec.source else ""
 
 
 def _needs_file(spec: Spec) -> bool:
     """What the command line has no words for."""
     named = (spec.model.name, spec.task, spec.searcher)
-    torn = [n for n in named if any(":" in part for part in n.split(",")[1:])]
-    return spec.check_every != Protocol().check_every or bool(torn)
+    return any(":" in part for n in named for part in n.split(",")[1:])
 
 
 def _study(spec: Spec, seeds: Sequence[int]) -> list[str]:
@@ -83,6 +81,7 @@ def _study(spec: Spec, seeds: Sequence[int]) -> list[str]:
         "seconds": spec.seconds,
         "patience": spec.patience,
         "check_every": spec.check_every,
+        "thresholds": [*spec.thresholds] or None,
         "joint": spec.joint,
     }
     return [f"{k} = {_toml(v)}" for k, v in values.items() if v is not None]

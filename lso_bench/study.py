@@ -14,6 +14,7 @@ from lso_bench.rules import Rule, Rules
 from lso_bench.run import check_fit
 from lso_bench.search import Searcher
 from lso_bench.spec import Seeds, Spec
+from lso_bench.stopping import THRESHOLDS
 from lso_bench.task import Task
 from vae import data as datasets
 from vae import zoo
@@ -40,7 +41,8 @@ class Protocol:
     budget: int | None = None  # evaluations a problem; EVALUATIONS for a searcher that does not descend
     seconds: float | None = None  # no limit
     patience: int | None = None  # steps without a better score; none
-    check_every: int = 100
+    check_every: int = 100  # steps
+    thresholds: tuple[float, ...] = THRESHOLDS  # of the change of the loss between two checks
     joint: bool = False
 
 
@@ -159,7 +161,7 @@ def _decoding(model: zoo.Model, task: Task) -> str:
 
 def _ends(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
     """When a run ends. The change of the loss is looked at where a searcher descends; the others spend a budget."""
-    same = {k: getattr(protocol, k) for k in ("seconds", "patience", "check_every", "joint")}
+    same = {k: getattr(protocol, k) for k in ("seconds", "patience", "check_every", "thresholds", "joint")}
     if searcher.descends:
         return same | {"max_steps": protocol.max_steps, "budget": protocol.budget}
     budget = protocol.budget or EVALUATIONS

@@ -171,6 +171,17 @@ def _time(value: Any) -> float:
     return float(value)
 
 
+def limits(value: Any) -> tuple[float, ...]:
+    """Thresholds, the largest first.
+
+    Raises:
+        ValueError: says what was wanted.
+    """
+    if not (isinstance(value, list) and value and all(type(v) in (int, float) and 0 <= v < math.inf for v in value)):
+        raise ValueError("a list of finite numbers from 0 on")
+    return tuple(sorted({float(v) for v in value}, reverse=True))
+
+
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
@@ -194,6 +205,7 @@ SETTINGS: dict[str, Check] = {
     "seconds": _time,
     "patience": _count,
     "check_every": _count,
+    "thresholds": limits,
     "joint": _switch,
     "exclude": _excluded,
     "override": _overridden,

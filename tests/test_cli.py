@@ -120,6 +120,10 @@ def test_lists(call_at_once):
         (("reproduce", "table2", "--models", "vae,rae"), ["No model of table2 'rae'"]),
         (("reproduce", "search", "--searcher", "sobol"), ["steps of a descent", "'sobol'"]),
         (("reproduce", "search", "--data", "shapes", "--dry-run"), ["No task 'shapes50'"]),
+        (
+            ("run", "--model", "vae", "--task", "glyphs50", "--thresholds", "0.1,-1"),
+            ["finite numbers from 0 on", "0.1,-1"],
+        ),
         (("reproduce", "table1", "--seed", "3"), ["belong to `reproduce search`"]),
         (("train-judge", "density", "--data", "shapes"), ["28 pixels", "'shapes' has 64"]),
         (("reproduce", "search", "--models", "vae_noanneal"), ["No model of search 'vae_noanneal'", "'vae'"]),

@@ -30,6 +30,7 @@ GRIDS = [
     (Grid(["vae"], ["glyphs50"], seeds=[1], search_seeds=[2]), Protocol(("random", "data"), joint=True)),
     (Grid(["vae"], ["ink:target=0.3"], ["adam:lr=0.02"], arch="conv"), Protocol(max_steps=7, patience=3, seconds=1.5)),
     (Grid(["vae"], ["glyphs50"]), Protocol(check_every=50, max_steps=99)),
+    (Grid(["vae"], ["glyphs50"], ["adam", "sobol"]), Protocol(thresholds=(0.3, 1e-7, 0.0))),
 ]
 
 
@@ -53,9 +54,10 @@ def test_name_that_the_command_line_cannot_say_goes_into_a_study_file(tmp_path, 
     monkeypatch.chdir(tmp_path)
     (spec,) = [p.spec for p in plan(Grid(["vae"], ["glyphs50"]))]
 
-    odd = replace(spec, task="ink:target=0.2,data=./a b:size=28'")
+    odd = replace(spec, task="ink:target=0.2,data=./a b:size=28'", thresholds=(0.1,))
     text = command(odd).partition("; ")[0]
     subprocess.run(text, shell=True, check=True)
 
     grid, protocol = study_file.read(tmp_path / "study.toml")
     assert grid.tasks == [odd.task] and grid.models == ["vae"] and protocol.starts == odd.starts
+    assert protocol.thresholds == (0.1,)

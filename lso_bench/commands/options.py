@@ -55,6 +55,16 @@ def numbers(what: str, text: str) -> list[int]:
         raise UsageError(f"--{what} wants whole numbers separated by commas, not {text!r}.") from error
 
 
+def limits(text: str) -> tuple[float, ...]:
+    """The thresholds in a list with commas, the largest first."""
+    from lso_bench import study_file
+
+    try:
+        return study_file.limits([float(part) for part in text.split(",")])
+    except ValueError as error:
+        raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {text!r}.") from error
+
+
 def device_of(name: str) -> str:
     """cpu or cuda."""
     import torch

@@ -24,6 +24,7 @@ from lso_bench.commands.options import (
     Timeout,
     address_of,
     how_of,
+    limits,
     names,
     numbers,
 )
@@ -58,6 +59,10 @@ def run(
         int | None, typer.Option(min=1, help="Steps without a better score; then a problem ends.")
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.0, help="Of a run's search; then it ends.")] = None,
+    thresholds: Annotated[
+        str | None, typer.Option(help="Changes of the loss at which a search has converged [default: 0.05 to 0].")
+    ] = None,
+    check_every: Annotated[int, typer.Option(min=1, help="Steps between two looks at that change.")] = 100,
     joint: Annotated[bool, typer.Option("--joint", help="All problems stay until their mean has converged.")] = False,
     compile: Annotated[
         bool, typer.Option("--compile", help="The decoder by torch.compile; needs a C++ compiler.")
@@ -95,7 +100,13 @@ def run(
     grid, every = _of_file(study, context) if study else _of_options(**context.params)
     planned = studies.plan(grid, every)
     steps = every.max_steps != studies.Protocol.max_steps if study else max_steps
-    descents = [o for o, given in (("--max-steps", steps), ("--joint", every.joint)) if given]
+    told = {
+        "--max-steps": steps,
+        "--joint": every.joint,
+        "--thresholds": thresholds,
+        "--check-every": check_every != 100,
+    }
+    descents = [option for option, given in told.items() if given]
     for line in studies.warnings(planned, descents):
         say(line)
     wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
@@ -155,7 +166,8 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
     )
     if more["seconds"] == float("inf"):
         raise UsageError("--seconds wants a finite number; without it there is no limit.")
-    how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "joint")}
+    how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "check_every", "joint")}
+    how |= {"thresholds": limits(more["thresholds"])} if more["thresholds"] else {}
     starts = tuple(names("starts", more["starts"])) if more["starts"] else None
     return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or study.STEPS[protocol], **how)
 
