@@ -30,6 +30,7 @@ class Walks:
     steps: int = 100
     reach: float = 10.0  # prior standard deviations
     seed: int = 0  # of the random direction, and of the noise that decides what is ink
+    active: float = ACTIVE  # activity above which a dimension is held at 0 in the walk without the active ones
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def _kept(header: dict, d: int) -> list[float] | None:
 
 
 def sheets(vae: VAE, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sheet]:
-    """All dimensions, most active first; single dimensions; a random direction, whole and without its active part."""
+    """All dimensions, most active first; single dimensions; a random direction, whole and without its active part, if
+    that leaves any.
+    """
     d, device = vae.arch.latent, next(vae.parameters()).device
     random = torch.Generator().manual_seed(walks.seed)
     noise = torch.rand(vae.arch.size, vae.arch.size, generator=random).to(device)
@@ -83,7 +86,7 @@ def sheets(vae: VAE, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sh
     title = f"from the origin to a random code at distance {walks.reach:g}"
     path = outwards(direction, walks.reach, walks.steps)
     yield _walk("random", title, images(path))
-    active = activity > ACTIVE
+    active = activity > walks.active
     if not active.all():
         title += f", the {int(active.sum())} active dimensions held at 0"
         yield _walk("passive", title, images(path.where(~active, 0)))

@@ -301,5 +301,10 @@ def test_traverse_draws_sheets_and_one_page(call, checkpoint, tmp_path):
     folder = tmp_path / "results" / "traversals"
     names = {p.name.split("-s0-")[-1] for p in folder.glob("*.png")}
     assert names >= {"all.png", "dim0.png", "dim3.png", "random.png"}
+    none = call("traverse", "--model", "vae", "--data", "glyphs", "--latent", "4", "--steps", "2", "--active", "0")
+    some = call("traverse", "--model", "vae", "--data", "glyphs", "--latent", "4", "--steps", "12", "--active", "9")
+    said = "No walk of vae without active dimensions"
+    assert said in none.stderr and said not in some.stderr and "passive.png" in some.stderr
+    names = {p.name for p in folder.glob("*.png")}
     (page,) = folder.glob("*.html")
     assert page.read_text().count("data:image/png;base64,") == len(names) and "http" not in page.read_text()

@@ -78,7 +78,7 @@ def test_figures_are_drawn_and_do_not_overwrite_those_of_other_models(two_models
     files = [*figures(both, tmp_path), *figures(alone, tmp_path)]
     kinds = {f.name.partition("-")[0] for f in files}
     assert kinds == set(FIGURES) - {"distance", "curves", "ranks"}  # no threshold met, no trace read, two models
-    assert len(set(files)) == len(files) == 6
+    assert len(set(files)) == len(files) == 8
     for f in files:
         with Image.open(f) as image:
             assert min(image.size) > 300

@@ -17,6 +17,9 @@ def traverse(
     steps: Annotated[int, typer.Option(min=2, max=10_000, help="Images of a walk.")] = 100,
     reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, prior standard deviations.")] = 10.0,
     draws: Annotated[int, typer.Option(min=0, help="Seed of the random direction and of the ink.")] = 0,
+    active: Annotated[
+        float, typer.Option(min=0.0, help="Activity above which the last walk holds a dimension at 0.")
+    ] = 0.01,
     arch: Arch = "small",
     latent: Latent = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
@@ -33,8 +36,13 @@ def traverse(
     if not all(0 <= n < latent for n in of_their_own):
         raise UsageError(f"--dimensions wants numbers from 0 to {latent - 1}, not {dimensions!r}.")
     models = [named_model(m, data, arch, latent, seed) for m in names("model", model)]
-    wanted = walks.Walks(of_their_own, steps, reach, draws)
+    wanted = walks.Walks(of_their_own, steps, reach, draws, active)
     Store(results)
     for m in models:
-        for path in walks.traverse(m, wanted, results / "traversals", data_dir, device_of(device)):
+        written = walks.traverse(m, wanted, results / "traversals", data_dir, device_of(device))
+        for path in written:
             say(f"written: {path}")
+        if not any("-passive" in p.name for p in written):
+            say(
+                f"No walk of {m.name} without active dimensions: all are above {active:g}; a higher --active leaves some."
+            )

@@ -7,7 +7,7 @@ import pandas as pd
 from lso_bench.canvas import Drawn, Size
 from lso_bench.figures.convergence import curves, ecdf
 from lso_bench.figures.ranks import critical_difference
-from lso_bench.figures.starts import distance, spread
+from lso_bench.figures.starts import basin, distance, spread
 from lso_bench.figures.variance import variance
 
 Figure = Callable[[pd.DataFrame, str, Size], Drawn | None]
@@ -17,6 +17,7 @@ FIGURES: dict[str, Figure] = {  # None where there is nothing of the kind in the
     "ecdf": ecdf,
     "distance": distance,
     "spread": spread,
+    "basin": basin,
     "variance": variance,
     "ranks": critical_difference,
 }

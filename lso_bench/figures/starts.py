@@ -1,13 +1,15 @@
-"""How much depends on the start, drawn: distance of the codes over thresholds, and the spread of the final loss."""
+"""How much depends on the start, drawn: distance of the codes, spread of the final loss, share of shared basins."""
 
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from lso_bench.canvas import Drawn, Size, heading, label, legend, panels
 from lso_bench.colours import colour_of, marker_of
 from lso_bench.figures.words import briefly, counted
+from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
 
 SMALLEST = 1e-9  # squared distance; two codes that are the same are drawn there
 
@@ -57,24 +59,49 @@ def spread(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
     own = own.drop_duplicates(["model", "how"])
     if own.empty:
         return None
-    ways, models = [*own.how.unique()], [*own.model.unique()]
-    figure, (axis,) = panels(size, 1, height=0.7 + 0.16 * len(own) + 0.1 * len(ways))
-    for i, model in enumerate(models):
-        mine = cast(pd.DataFrame, own[own.model == model])
-        y = np.array([ways.index(h) for h in mine.how]) + beside(i, len(models))
-        middle, low, high = (mine[c].clip(lower=SMALLEST).to_numpy() for c in ("median", "q25", "q75"))
-        marks: dict[str, Any] = {"fmt": marker_of(model), "capsize": 2, "color": colour_of(model), "elinewidth": 0.8}
-        axis.errorbar(middle, y, xerr=[middle - low, high - middle], label=label(model), **marks)
-    axis.set(xscale="log", xlabel="standard deviation of the final loss over starts", ylim=(len(ways) - 0.5, -0.5))
-    axis.set_yticks(range(len(ways)), [label(w) for w in ways])
-    axis.grid(axis="x")
-    legend(figure, [axis], size)
+    shown = own[["median", "q25", "q75"]].clip(lower=SMALLEST).set_axis(["at", "low", "high"], axis=1)
+    figure, axis = _ranges(own[["model"]].join(shown).assign(way=own.how), size)
+    axis.set(xscale="log", xlabel="standard deviation of the final loss over starts")
     starts = ", ".join(dict.fromkeys(own.start))
     caption = (
         f"Standard deviation of the final loss over the starts of an instance ({starts}): median and quartiles over "
         f"{counted(own.n)} instances and trained models."
     )
     return Drawn("spread", figure, title, caption, briefly("Medians", own, "median"))
+
+
+def basin(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+    """Share of pairs of starts whose searches end in the same basin, with its 95 % interval over instances."""
+    own = cast(pd.DataFrame, rows[(rows.measure == "basin") & rows.estimate.notna()])
+    if own.empty:
+        return None
+    way = own.how + ", " + own.start if own.start.nunique() > 1 else own.how
+    low, high = (100 * own[c].fillna(own.estimate) for c in ("low", "high"))
+    figure, axis = _ranges(own.assign(way=way, at=100 * own.estimate, low=low, high=high), size)
+    axis.set(xlim=(-2, 102), xlabel="pairs of starts in the same basin, %")
+    caption = (
+        f"Share of {counted(own.n)} pairs of starts ({', '.join(dict.fromkeys(own.start))}) that end in the same "
+        f"basin: squared distance of the codes at most {BASIN_DISTANCE:g} d, losses within {BASIN_GAP:.0%}. 95 % "
+        "intervals over instances."
+    )
+    return Drawn("basin", figure, title, caption, briefly("Shares", own, "estimate", "start"))
+
+
+def _ranges(rows: pd.DataFrame, size: Size) -> tuple[Figure, Any]:
+    """`at`, from `low` to `high`, of each model in the row of its `way`."""
+    ways, models = [*rows.way.unique()], [*rows.model.unique()]
+    figure, (axis,) = panels(size, 1, height=0.7 + 0.16 * len(rows) + 0.1 * len(ways))
+    for i, model in enumerate(models):
+        mine = cast(pd.DataFrame, rows[rows.model == model])
+        y = np.array([ways.index(w) for w in mine.way]) + beside(i, len(models))
+        at, low, high = (mine[c].to_numpy(float) for c in ("at", "low", "high"))
+        marks: dict[str, Any] = {"fmt": marker_of(model), "capsize": 2, "color": colour_of(model), "elinewidth": 0.8}
+        axis.errorbar(at, y, xerr=[at - low, high - at], label=label(model), **marks)
+    axis.set_ylim(len(ways) - 0.5, -0.5)
+    axis.set_yticks(range(len(ways)), [label(w) for w in ways])
+    axis.grid(axis="x")
+    legend(figure, [axis], size)
+    return figure, axis
 
 
 def beside(i: int, n: int) -> float:

@@ -34,7 +34,7 @@ SIZE = SIZES["screen"]
 PARTS = {  # figures that stand over a table
     "Final loss": ("curves",),
     "Evaluations to a target loss": ("ecdf",),
-    "How much depends on the start": ("distance", "spread"),
+    "How much depends on the start": ("distance", "spread", "basin"),
     "Where the variance comes from": ("variance",),
     contests.title("model"): ("ranks",),
 }
