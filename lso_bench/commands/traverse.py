@@ -43,6 +43,5 @@ def traverse(
         for path in written:
             say(f"written: {path}")
         if not any("-passive" in p.name for p in written):
-            say(
-                f"No walk of {m.name} without active dimensions: all are above {active:g}; a higher --active leaves some."
-            )
+            why = f"all are above {active:g}; --active sets another limit"
+            say(f"No walk of {m.name} without active dimensions: {why}.")
