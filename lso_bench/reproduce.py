@@ -13,9 +13,11 @@ from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.evaluation import Measured, measured
 from lso_bench.paper import SECTION_5_4, TABLE_1, TABLE_2
 from lso_bench.study import find_checkpoint, named_model
+from vae import zoo
 from vae.checkpoint import read
 from vae.errors import UnusableError as VaeUnusableError
 from vae.evaluation import Effort
+from vae.job import Plan, command
 from vae.metrics import ACTIVE
 from vae.zoo import Model, objective
 
@@ -43,7 +45,9 @@ class Wanted:
     arch: str = "small"
     models: Sequence[str] = ()  # these rows only; all where there are none
     epochs: int | None = None
-    compiled: bool = False
+    compiled: bool = False  # this and the next two as in `lso_bench.training.plan`
+    captured: bool = False
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -105,23 +109,38 @@ def train_missing(wanted: Wanted, data_dir: Path | None, device: str, quiet: boo
     each: they do not keep the others waiting.
     """
     failed = []
-    for m in untrained(models_of(wanted)):
+    for plan in plans(wanted):
         try:
-            training.train(training.plan(m, wanted.epochs, wanted.compiled), data_dir, device, quiet)
+            training.train(plan, data_dir, device, quiet)
         except VaeUnusableError as error:
-            failed.append(f"{_label(m)}: {error}")
+            failed.append(f"{_label(plan.model)}: {error}")
     return failed
+
+
+def plans(wanted: Wanted) -> list[Plan]:
+    """The trainings of what is missing.
+
+    Raises:
+        UsageError: an unknown name or precision.
+    """
+    return [_plan(m, wanted) for m in untrained(models_of(wanted))]
 
 
 def check(wanted: Wanted) -> None:
     """Refuse what could only fail after hours of training.
 
     Raises:
-        UsageError: an unknown name, or a model that was trained without what the figure shows.
+        UsageError: an unknown name or precision, or a model that was trained without what the figure shows.
+        lso_bench.errors.UnusableError: a model that was trained for another number of epochs than was asked for.
+        vae.errors.UnusableError: a checkpoint that is damaged.
     """
     for m in models_of(wanted):
-        if wanted.what == "fig2" and _is_trained(m):
-            _curve(m, read(find_checkpoint(m))[1].get("history"), CURVE)
+        _plan(m, wanted)  # refuses an unknown precision, whether or not it is to be trained
+        if (wanted.epochs or wanted.what == "fig2") and _is_trained(m):
+            header = read(find_checkpoint(m))[1]
+            _check_epochs(m, header.get("epochs"), wanted)
+            if wanted.what == "fig2":
+                _curve(m, header.get("history"), CURVE)
 
 
 def reproduce(
@@ -168,6 +187,25 @@ def curves(found: Sequence[Measured]) -> pd.DataFrame:
     """
     columns = {m.model.name: _curve(m.model, m.made_by["history"], CURVE) for m in found}
     return pd.DataFrame(columns).rename_axis("epoch")
+
+
+def _check_epochs(model: Model, given: int | None, wanted: Wanted) -> None:
+    """A checkpoint's name says nothing of its epochs, so one of any number would be taken."""
+    if not wanted.epochs or given == wanted.epochs:
+        return
+    path = find_checkpoint(model)
+    if path.parent == zoo.SHIPPED:
+        other = f"or train your own, which goes before it: {command(_plan(model, wanted))}"
+    else:
+        other = "or give another folder in LSO_BENCH_CHECKPOINTS to train it there"
+    raise UnusableError(
+        f"{path} has {given or 'an unknown number of'} epochs, and --epochs {wanted.epochs} was asked for; "
+        f"leave --epochs out to take it as it is, {other}."
+    )
+
+
+def _plan(model: Model, wanted: Wanted) -> Plan:
+    return training.plan(model, wanted.epochs, wanted.compiled, wanted.captured, wanted.precision)
 
 
 def _curve(model: Model, history: Any, measure: str) -> pd.Series:

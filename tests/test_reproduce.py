@@ -5,15 +5,27 @@ from dataclasses import asdict, replace
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY, random_vae
+from conftest import TINY, fails, random_vae
 
+from lso_bench import training
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.evaluation import Measured
 from lso_bench.paper import TABLE_1, TABLE_2
 from lso_bench.report import reproduction
-from lso_bench.reproduce import FIGURE_2, Order, Wanted, check, models_of, order, reproduce, untrained
+from lso_bench.reproduce import (
+    FIGURE_2,
+    Order,
+    Wanted,
+    check,
+    models_of,
+    order,
+    plans,
+    reproduce,
+    train_missing,
+    untrained,
+)
 from vae import zoo
-from vae.checkpoint import load_model, save_model
+from vae.checkpoint import load_model, read, save_model
 from vae.metrics import Metrics
 from vae.zoo import Model
 
@@ -109,6 +121,40 @@ def test_figure_without_a_curve_is_refused_before_anything_is_trained(tmp_path):
     )
     with pytest.raises(UsageError, match="no learning curve"):
         check(Wanted("fig2", "glyphs", "conv"))
+
+
+def test_checkpoint_of_other_epochs_is_refused_with_its_number_and_what_to_do(trained):
+    check(Wanted("table2", "glyphs", "conv", epochs=3))
+    check(Wanted("table2", "glyphs", "conv"))
+    with pytest.raises(UnusableError, match=r"-d8-vae-s0.safetensors has 3 epochs, and --epochs 5 .*LSO_BENCH_CHECK"):
+        check(Wanted("table2", "glyphs", "conv", epochs=5))
+
+
+def test_shipped_checkpoint_of_other_epochs_says_how_to_train_ones_own():
+    save_model(zoo.SHIPPED / Model("vae", "glyphs", "conv").file, random_vae(TINY), {"epochs": 30})
+    with pytest.raises(UnusableError, match=r"30 epochs.* train --model vae .*--epochs 5 --precision bf16"):
+        check(Wanted("table1", "glyphs", "conv", epochs=5, precision="bf16"))
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--no-train",)])
+def test_other_epochs_end_the_command_before_anything_is_trained(trained, call_at_once, tmp_path, more):
+    before = {*tmp_path.rglob("*")}
+    done = call_at_once("reproduce", "table2", "--data", "glyphs", "--arch", "conv", "--epochs", "5", *more)
+    fails(done, 4, "has 3 epochs", "leave --epochs out")
+    assert {*tmp_path.rglob("*")} == before
+
+
+def test_precision_and_graph_reach_every_training(trained):
+    found = plans(Wanted("table2", "glyphs", "conv", captured=True, precision="bf16"))
+    assert len(found) == 12 - 2 and all(p.capture and p.precision == "bf16" for p in found)
+
+
+def test_precision_stands_in_the_header_of_what_was_trained(square_data, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "load", lambda *_: square_data)
+    wanted = Wanted("table1", "omniglot", "conv:channels=2,encoder=2", ["vae"], epochs=1, precision="bf16")
+    assert train_missing(wanted, None, "cpu", quiet=True) == []
+    header = read(next(tmp_path.glob("checkpoints/*.safetensors")))[1]
+    assert (header["epochs"], header["precision"]) == (1, "bf16") and "--precision bf16" in header["command"]
 
 
 def test_table_2_has_every_size_and_figure_2_its_models():
