@@ -1,5 +1,6 @@
 """The paper's tables and figures: what is compared, and what the program itself points out."""
 
+import re
 from dataclasses import asdict, replace
 
 import pandas as pd
@@ -182,6 +183,9 @@ def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, 
     assert (found.rows.ours - found.rows.paper == found.rows.difference).all()
     text = reproduction.markdown(found)
     assert "| vae | 8 | 3 | 5 |" in text and "as in a test, nevae_se" in text
+    assert re.search(
+        r"Measured: data sha256 \w{12}, of the test images \w{12}, torch [\w.+]+, on cpu; written by lso-bench", text
+    )
     assert "aggressive (d = 64)" in text.partition("not trained")[2]
     md, table = reproduction.write(found, "table2", tmp_path / "out")
     assert md.read_text() == text and pd.read_csv(table).shape == (2, 8)

@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lso_bench import pictures
+from lso_bench import __version__, pictures
 from lso_bench.evaluation import Measured
+from lso_bench.report import provenance
 from lso_bench.reproduce import Reproduction, curves
 
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
@@ -61,14 +62,16 @@ def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
 
 
 def markdown(found: Reproduction) -> str:
-    """The table, what stands in another order, and what made each model."""
+    """The table, what stands in another order, what it was measured on and by, and what made each model."""
     header, lines = _table(found.rows)
     table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines)]
     notes = [f"- {n}" for n in _lines(found)]
     made = [
         f"- `{m.made_by['command']}`: checkpoint {m.what['checkpoint'][:12]}, {_versions(m)}" for m in found.measured
     ]
-    parts = [f"# {found.title}", _of(found), "\n".join(table), "\n".join(notes), "Made by:", "\n".join(made)]
+    measured = provenance.line({"torch": m.torch} | m.what for m in found.measured)
+    written = f"Measured: {measured}; written by lso-bench {__version__}."
+    parts = [f"# {found.title}", _of(found), "\n".join(table), "\n".join(notes), written, "Made by:", "\n".join(made)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -80,7 +83,8 @@ def _of(found: Reproduction) -> str:
 
 
 def _versions(m: Measured) -> str:
-    return f"torch {(m.made_by['versions'] or {}).get('torch')}, {m.made_by['epochs']} epochs"
+    versions = provenance.line([m.made_by["versions"] or {}]) or "versions not noted"
+    return f"{versions}, {m.made_by['epochs']} epochs"
 
 
 def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
