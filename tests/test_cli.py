@@ -122,6 +122,8 @@ def test_lists(call_at_once):
         (("reproduce", "search", "--data", "shapes", "--dry-run"), ["No task 'shapes50'"]),
         (("reproduce", "table1", "--capture", "--device", "cpu"), ["wants a CUDA device"]),
         (("reproduce", "table1", "--precision", "fp16", "--dry-run"), ["fp32 or bf16"]),
+        (("reproduce", "fig1", "--train-seed", "0,1"), ["belongs to table1 and table2"]),
+        (("reproduce", "table1", "--train-seed", "-1"), ["numbers from 0", "'-1'"]),
         (("reproduce", "table1", "--seed", "3"), ["belong to `reproduce search`"]),
         (("train-judge", "density", "--data", "shapes"), ["28 pixels", "'shapes' has 64"]),
         (("reproduce", "search", "--models", "vae_noanneal"), ["No model of search 'vae_noanneal'", "'vae'"]),

@@ -38,6 +38,7 @@ def reproduce(
     compile: Compile = False,
     capture: Capture = False,
     precision: Precision = "fp32",
+    train_seed: Annotated[str, typer.Option(help="table1, table2: of trainings; several with commas.")] = "0",
     seed: Annotated[str, typer.Option(help="search: of starts; several with commas.")] = "0",
     searcher: Annotated[str, typer.Option(help="search: another step, as adam:lr=0.03.")] = "adam",
     device: Device = "auto",
@@ -54,13 +55,13 @@ def reproduce(
     on = device_of(device)
     check_capture(capture, on)
     rows, arch = names("models", models) if models else (), arch or ("paper" if on == "cuda" else "small")
-    wanted = again.Wanted(what, data, arch, rows, epochs, compile, capture, precision)
+    wanted = again.Wanted(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
     again.check(wanted)
     seeds = numbers("seed", seed)
     _check_search(what, data, searcher, seeds)
     for plan in () if no_train else again.plans(wanted):
         m = plan.model
-        say(f"to train: {m.name}, d = {m.latent} ({m.arch}, {m.data}), {plan.epochs} epochs")
+        say(f"to train: {m.name}, d = {m.latent}, seed {m.seed} ({m.arch}, {m.data}), {plan.epochs} epochs")
     if dry_run:
         for title in _to_search(wanted, seeds, searcher, results) if what == "search" and not no_train else ():
             say(f"to search: {title}")
@@ -96,6 +97,16 @@ def _to_search(wanted, seeds: list[int], searcher: str, results: Path) -> list[s
     runs = latent_search.planned([m for m in models if m not in missing], seeds, searcher)
     store = Store(results, readonly=True) if (results / MARK).exists() else None
     return [p.spec.title for p in runs if store is None or p.spec not in store]
+
+
+def _train_seeds(what: str, text: str) -> list[int]:
+    """Refuse several trainings where one is shown."""
+    seeds = numbers("train-seed", text)
+    if min(seeds) < 0:
+        raise UsageError(f"--train-seed wants numbers from 0, not {text!r}.")
+    if what in ("fig1", "fig2", "search") and seeds != [0]:
+        raise UsageError(f"--train-seed belongs to table1 and table2; leave it out of {what}.")
+    return seeds
 
 
 def _check_search(what: str, data: str, searcher: str, seeds: list[int]) -> None:

@@ -45,7 +45,9 @@ def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     model = found.measured[0].model
     arch = "".join(c if c.isalnum() else "+" for c in model.arch)
-    path = folder / f"{what}-{model.data}-{arch}.md"
+    seeds = sorted({m.model.seed for m in found.measured})
+    more = "" if seeds == [0] else f"-s{'+'.join(map(str, seeds))}"
+    path = folder / f"{what}-{model.data}-{arch}{more}.md"
     if what.startswith("table"):
         path.write_text(markdown(found))
         found.rows.to_csv(path.with_suffix(".csv"), index=False)
@@ -89,12 +91,19 @@ def _versions(m: Measured) -> str:
 
 def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     measures = list(dict.fromkeys(rows.measure))
-    header = ["model", "d", "epochs", *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff."))]
+    several = bool((rows.seeds > 1).any())
+    header = [
+        "model",
+        "d",
+        "epochs",
+        *["seeds"] * several,
+        *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff.")),
+    ]
     lines = []
     for key, own in rows.groupby(["model", "latent", "epochs"], sort=False, dropna=False):
         name, d, epochs = cast(tuple[str, int, float], key)
         cells = own.set_index("measure").to_dict("index")
-        line = [name, str(d), f"{epochs:.0f}"]
+        line = [name, str(d), f"{epochs:.0f}", *[str(own.seeds.max())] * several]
         for m in measures:
             line += _cells(m, cells[m]) if m in cells else ["", "", ""]
         lines.append(line)
@@ -102,6 +111,10 @@ def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _cells(measure: str, row: dict) -> list[str]:
+    if row["seeds"] > 1:
+        form = "{:.3g}" if measure == "AU" else "{:.2f}"
+        paper, ours, low, high = (form.format(row[k]) for k in ("paper", "ours", "low", "high"))
+        return [paper, f"{ours} ({low} .. {high})", f"{row['difference']:+.{1 if measure == 'AU' else 2}f}"]
     if measure == "AU":
         return [f"{row['paper']:.0f}", f"{row['ours']:.0f}", f"{row['difference']:+.0f}"]
     return [f"{row['paper']:.2f}", f"{row['ours']:.2f} +- {row['error']:.2f}", f"{row['difference']:+.2f}"]
@@ -109,9 +122,11 @@ def _cells(measure: str, row: dict) -> list[str]:
 
 def _lines(found: Reproduction) -> Iterator[str]:
     yield from found.notes
+    seeds = ", over images and seeds" if (found.rows.seeds > 1).any() else ""
     if total := found.order.same + found.order.undecided + len(found.order.other):
         yield (
             f"order: of {total} pairs, {found.order.same} stand as in the paper, {found.order.undecided} are too close "
-            f"to tell (two standard errors of the paired difference), {len(found.order.other)} the other way round:"
+            f"to tell (two standard errors of the paired difference{seeds}), {len(found.order.other)} the other way "
+            "round:"
         )
     yield from found.order.other
