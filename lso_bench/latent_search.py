@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 
@@ -34,6 +34,8 @@ class Repeated:
     order: list[str]  # of the models by steps to threshold 0, pair by pair: a line each
     notes: list[str]
     command: str  # that makes the runs
+    weights: dict[str, str]  # by model: sha256 of the checkpoint
+    versions: list[dict[str, Any]]  # of each run
 
 
 def check(data: str, searcher: str) -> None:
@@ -57,6 +59,8 @@ def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam
     runs = []
     for m in models:
         for starts, of in ((None, seeds[:1]), (("random",), seeds[1:])):
+            if not of:
+                continue  # one seed: there are no further starts
             grid = Grid([m.name], [f"{m.data}50"], [searcher], of, arch=m.arch, latent=m.latent)
             runs += plan(grid, Protocol(starts=starts, max_steps=STEPS["paper"], joint=True))
     return runs
@@ -83,12 +87,15 @@ def repeated(runs: Sequence[Planned], store: Store) -> Repeated:
         rows,
         [*_order(records)],
         [*_notes(records, keys)],
-        _command(runs),
+        _command(runs, records),
+        {n: next(r.spec.checkpoint for r in records if r.spec.model.name == n) for n in names},
+        [r.versions for r in records],
     )
 
 
 def _row(name: str, records: Sequence[Record], files: Callable[[Spec], Files]) -> dict[str, object]:
-    """A model's figures: steps to threshold 0 of the mean over the images ("together") and of single images, squared
+    """A model's figures: steps to threshold 0 of the mean over the images ("together"; the least and the most of the
+    runs are its low and high) and of single images, squared
     distance of the codes from two random starts (with one seed: from the random one and the encoder's), |z|.
     """
     found = compare(records, files).measures
@@ -99,11 +106,14 @@ def _row(name: str, records: Sequence[Record], files: Callable[[Spec], Files]) -
         rows = found[(found.measure == measure) & (found.start == start) & at]
         return rows.iloc[0] if len(rows) else pd.Series(dict.fromkeys(found.columns, math.nan))
 
+    together = _joint(records, "random")
     single, basin = of("iterations", "random", LAST), of("basin", pair)
     return {
         "model": name,
         "paper": SECTION_5_4.get(name),
         "random": of("joint", "random", LAST)["median"],
+        "random low": together.min(),
+        "random high": together.max(),
         "runs": of("joint", "random", LAST)["n"],
         "encoder": of("joint", "encoder", LAST)["median"],
         **{f"single {k}": single[k] for k in ("median", "low", "high", "n", "censored")},
@@ -117,21 +127,50 @@ def _row(name: str, records: Sequence[Record], files: Callable[[Spec], Files]) -
 
 
 def _order(records: Sequence[Record]) -> Iterator[str]:
-    """Each pair of models whose order the paper gives: the median difference of their steps on the same image from the
-    same random start, with its interval over images.
+    """Each pair of models whose order the paper gives: how many steps more the one takes, first single images, then
+    all together.
     """
+    names = {r.spec.model.name for r in records}
+    pairs = [*combinations(sorted(SECTION_5_4.keys() & names, key=lambda n: -SECTION_5_4[n]), 2)]
     searches = table(records)
     steps = searches[searches.start == "random"].set_index(["model", "instance", "init"])[f"met {LAST:g}"]
-    there = [n for n in SECTION_5_4 if n in steps.index.get_level_values("model")]
-    for a, b in combinations(sorted(there, key=lambda n: -SECTION_5_4[n]), 2):
-        more = cast(pd.Series, steps[a] - steps[b]).dropna()
-        found = order_statistics(more.to_numpy(float), more.index.get_level_values("instance").to_numpy())
-        told = "as in the paper" if found["low"] > 0 else "THE OTHER WAY ROUND" if found["high"] < 0 else "undecided"
-        yield (
-            f"{a} (paper {SECTION_5_4[a]:,}) > {b} ({SECTION_5_4[b]:,}): {told}; single images, random starts: median "
-            f"difference {found['median']:+,.0f} steps (95 % interval {found['low']:,.0f} .. {found['high']:,.0f}, "
-            f"n = {found['n']})"
-        )
+    for a, b in pairs:
+        yield f"{_pair(a, b)}: {_single(cast(pd.Series, steps[a] - steps[b]).dropna())}"
+    for start, where in (("random", "random starts"), ("encoder", "from the encoder")):
+        of = {n: _joint([r for r in records if r.spec.model.name == n], start) for n in names}
+        for a, b in pairs:
+            if len(more := (of[a] - of[b]).dropna()):
+                yield f"{_pair(a, b)}: {_together(more, where)}"
+
+
+def _pair(a: str, b: str) -> str:
+    return f"{a} (paper {SECTION_5_4[a]:,}) > {b} ({SECTION_5_4[b]:,})"
+
+
+def _single(more: pd.Series) -> str:
+    """The median difference on the same image from the same random start, with its interval over images."""
+    found = order_statistics(more.to_numpy(float), more.index.get_level_values("instance").to_numpy())
+    return (
+        f"{_told(found['low'], found['high'])}; single images, random starts: median difference "
+        f"{found['median']:+,.0f} steps (95 % interval {found['low']:,.0f} .. {found['high']:,.0f}, n = {found['n']})"
+    )
+
+
+def _together(more: pd.Series, where: str) -> str:
+    """The median difference of the joint stop from the same starts. The range over so few seeds is no interval."""
+    low, high = more.min(), more.max()
+    spread = f"range over seeds {low:,.0f} .. {high:,.0f}, n = {len(more)}" if len(more) > 1 else "one run"
+    return f"{_told(low, high)}; together, {where}: median difference {more.median():+,.0f} steps ({spread})"
+
+
+def _told(low: float, high: float) -> str:
+    return "as in the paper" if low > 0 else "THE OTHER WAY ROUND" if high < 0 else "undecided"
+
+
+def _joint(records: Iterable[Record], start: str) -> pd.Series:
+    """Steps until the mean loss over that start's images met the last threshold, by seed; not met: infinite."""
+    met = {r.spec.seeds.init: r.joint[start][r.spec.thresholds.index(LAST)] for r in records if start in r.joint}
+    return pd.Series({seed: math.inf if at is None else at for seed, at in met.items()}, dtype=float)
 
 
 def _notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
@@ -141,11 +180,14 @@ def _notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
         yield f"{missing} of {len(keys)} runs are missing or failed"
     if len({r.versions.get("device") for r in records}) > 1:
         yield "not all runs are of the same device"
+    if len({bool(r.versions.get("compiled")) for r in records}) > 1:
+        yield "not all runs were compiled; the command compiles all"
 
 
-def _command(runs: Sequence[Planned]) -> str:
+def _command(runs: Sequence[Planned], records: Sequence[Record]) -> str:
     models = ",".join(dict.fromkeys(p.spec.model.name for p in runs))
     seeds = ",".join(dict.fromkeys(str(p.spec.seeds.init) for p in runs))
     of = runs[0].spec
     rest = f"--data {of.model.data} --arch {of.model.arch} --searcher {of.searcher} --seed {seeds}"
-    return f"lso-bench reproduce search --models {models} {rest}"
+    compiled = any(r.versions.get("compiled") for r in records)
+    return f"lso-bench reproduce search --models {models} {rest}" + " --compile" * compiled

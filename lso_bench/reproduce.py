@@ -2,21 +2,23 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from lso_bench import training
+from lso_bench.against_paper import MEASURES, Order, frame, order, rows_of
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.evaluation import Measured, measured
 from lso_bench.paper import SECTION_5_4, TABLE_1, TABLE_2
 from lso_bench.study import find_checkpoint, named_model
+from vae import zoo
 from vae.checkpoint import read
 from vae.errors import UnusableError as VaeUnusableError
 from vae.evaluation import Effort
-from vae.metrics import ACTIVE
+from vae.job import Plan, command
 from vae.zoo import Model, objective
 
 FIGURE_2 = ("vae", "beta_vae_0.9", "nevae_se")  # the paper: VAE, beta-VAE, NE-VAE; which beta is not said
@@ -28,9 +30,6 @@ TITLES = {
     "fig2": "Figure 2: re-encoding error over training",
     "search": "Section 5.4: latent search",
 }
-MEASURES = {"nelbo": "-ELBO", "kl": "KL", "mi": "MI", "au": "AU"}  # in Table 1
-OURS = {"mi": "mi_b50"}  # the estimator that the paper very likely used
-TIE = 0.02  # nats: closer figures of the paper give no order (MI stops at 3.86 and 3.87)
 CURVE = "reencoding_mean"  # of figure 2
 
 
@@ -43,16 +42,10 @@ class Wanted:
     arch: str = "small"
     models: Sequence[str] = ()  # these rows only; all where there are none
     epochs: int | None = None
-    compiled: bool = False
-
-
-@dataclass(frozen=True)
-class Order:
-    """Pairs of models and measures whose order the paper gives, and whether ours have the same."""
-
-    same: int
-    undecided: int  # ours within two standard errors of their difference
-    other: list[str]  # a line each
+    compiled: bool = False  # this and the next two as in `lso_bench.training.plan`
+    captured: bool = False
+    precision: str = "fp32"
+    train_seeds: Sequence[int] = (0,)
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,7 @@ class Reproduction:
 
     title: str
     measured: list[Measured]
-    rows: pd.DataFrame  # model, latent, epochs, measure, paper, ours, error, difference; a row a figure
+    rows: pd.DataFrame  # as `lso_bench.against_paper.frame` has it
     order: Order
     notes: list[str]  # what a reader of the table has to know, a line each
 
@@ -80,7 +73,8 @@ def models_of(wanted: Wanted) -> list[Model]:
             raise unknown(f"model of {wanted.what}", name, list(rows))
     names = [n for n in rows if not wanted.models or n in wanted.models]
     sizes = (8, 16, 32, 64) if wanted.what == "table2" else (32,)
-    return [named_model(n, wanted.data, wanted.arch, d, 0) for n in names for d in sizes]
+    of = product(names, sizes, wanted.train_seeds)
+    return [named_model(n, wanted.data, wanted.arch, d, s) for n, d, s in of]
 
 
 def untrained(models: Iterable[Model]) -> list[Model]:
@@ -105,23 +99,38 @@ def train_missing(wanted: Wanted, data_dir: Path | None, device: str, quiet: boo
     each: they do not keep the others waiting.
     """
     failed = []
-    for m in untrained(models_of(wanted)):
+    for plan in plans(wanted):
         try:
-            training.train(training.plan(m, wanted.epochs, wanted.compiled), data_dir, device, quiet)
+            training.train(plan, data_dir, device, quiet)
         except VaeUnusableError as error:
-            failed.append(f"{_label(m)}: {error}")
+            failed.append(f"{_label(plan.model)}: {error}")
     return failed
+
+
+def plans(wanted: Wanted) -> list[Plan]:
+    """The trainings of what is missing.
+
+    Raises:
+        UsageError: an unknown name or precision.
+    """
+    return [_plan(m, wanted) for m in untrained(models_of(wanted))]
 
 
 def check(wanted: Wanted) -> None:
     """Refuse what could only fail after hours of training.
 
     Raises:
-        UsageError: an unknown name, or a model that was trained without what the figure shows.
+        UsageError: an unknown name or precision, or a model that was trained without what the figure shows.
+        lso_bench.errors.UnusableError: a model that was trained for another number of epochs than was asked for.
+        vae.errors.UnusableError: a checkpoint that is damaged.
     """
     for m in models_of(wanted):
-        if wanted.what == "fig2" and _is_trained(m):
-            _curve(m, read(find_checkpoint(m))[1].get("history"), CURVE)
+        _plan(m, wanted)  # refuses an unknown precision, whether or not it is to be trained
+        if (wanted.epochs or wanted.what == "fig2") and _is_trained(m):
+            header = read(find_checkpoint(m))[1]
+            _check_epochs(m, header.get("epochs"), wanted)
+            if wanted.what == "fig2":
+                _curve(m, header.get("history"), CURVE)
 
 
 def reproduce(
@@ -134,30 +143,11 @@ def reproduce(
     """
     there, missing = trained(wanted), untrained(models_of(wanted))
     found = measured(there, results, data_dir, device, Effort(images=0, codes=0), quiet=quiet)
-    same_formula = [m for m in found if not _other_formula(m)]
+    odd = {(m.model.name, m.model.latent) for m in found if _other_formula(m)}
+    same_formula = [m for m in found if (m.model.name, m.model.latent) not in odd]
     notes = [*_notes(found), *([f"not trained: {', '.join(map(_label, missing))}"] if missing else [])]
     keys = ["au"] if wanted.what == "table2" else list(MEASURES)
-    return Reproduction(TITLES[wanted.what], found, _rows(found, keys), order(same_formula, keys), notes)
-
-
-def order(found: Sequence[Measured], keys: Sequence[str] = tuple(MEASURES)) -> Order:
-    """Every pair of models by every measure. The same test images measured both, so the error is that of the paired
-    differences; it says nothing about other trainings.
-    """
-    same, undecided, other = 0, 0, []
-    for key in keys:
-        for a, b in combinations([m for m in found if _paper(m, key) is not None], 2):
-            more, less = (a, b) if _paper(a, key) > _paper(b, key) else (b, a)  # pyright: ignore[reportOperatorIssue]
-            if _paper(more, key) - _paper(less, key) <= TIE:  # pyright: ignore[reportOperatorIssue]
-                continue
-            difference, error = _difference(more, less, key)
-            same, undecided = same + (difference > 2 * error), undecided + (abs(difference) <= 2 * error)
-            if difference < -2 * error:
-                other.append(
-                    f"{MEASURES[key]}: in the paper {_label(more.model)} {_paper(more, key):g} > {_label(less.model)} "
-                    f"{_paper(less, key):g}; here {_ours(more, key):.4g} < {_ours(less, key):.4g}"
-                )
-    return Order(same, undecided, other)
+    return Reproduction(TITLES[wanted.what], found, frame(found, keys), order(same_formula, keys), notes)
 
 
 def curves(found: Sequence[Measured]) -> pd.DataFrame:
@@ -170,6 +160,25 @@ def curves(found: Sequence[Measured]) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("epoch")
 
 
+def _check_epochs(model: Model, given: int | None, wanted: Wanted) -> None:
+    """A checkpoint's name says nothing of its epochs, so one of any number would be taken."""
+    if not wanted.epochs or given == wanted.epochs:
+        return
+    path = find_checkpoint(model)
+    if path.parent == zoo.SHIPPED:
+        other = f"or train your own, which goes before it: {command(_plan(model, wanted))}"
+    else:
+        other = "or give another folder in LSO_BENCH_CHECKPOINTS to train it there"
+    raise UnusableError(
+        f"{path} has {given or 'an unknown number of'} epochs, and --epochs {wanted.epochs} was asked for; "
+        f"leave --epochs out to take it as it is, {other}."
+    )
+
+
+def _plan(model: Model, wanted: Wanted) -> Plan:
+    return training.plan(model, wanted.epochs, wanted.compiled, wanted.captured, wanted.precision)
+
+
 def _curve(model: Model, history: Any, measure: str) -> pd.Series:
     try:
         return pd.Series({row["epoch"]: row[measure] for row in history})
@@ -180,53 +189,17 @@ def _curve(model: Model, history: Any, measure: str) -> pd.Series:
         ) from error
 
 
-def _rows(found: Sequence[Measured], keys: Sequence[str]) -> pd.DataFrame:
-    rows = []
-    for m in found:
-        for key in keys:
-            if (paper := _paper(m, key)) is not None:
-                ours, error = _ours(m, key), _error(m, key)
-                rows.append([m.model.name, m.model.latent, _epochs(m), MEASURES[key], paper, ours, error, ours - paper])
-    names = ["model", "latent", "epochs", "measure", "paper", "ours", "error", "difference"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def _paper(m: Measured, key: str) -> int | float | None:
-    """What the paper prints of this model, if anything."""
-    if m.model.latent == 32:
-        return getattr(TABLE_1[m.model.name], key)
-    return TABLE_2[m.model.name][m.model.latent] if key == "au" else None
-
-
-def _ours(m: Measured, key: str) -> int | float:
-    return getattr(m.metrics, OURS.get(key, key))
-
-
-def _error(m: Measured, key: str) -> int | float:
-    """Standard error over the test images. A variance is known to sqrt(2 / n) of itself: of the active units, half
-    as many are doubtful as lie within two such errors of the threshold.
-    """
-    if key != "au":
-        return m.metrics.se[OURS.get(key, key)]
-    width = 2 * (2 / m.metrics.n) ** 0.5
-    return sum(a * (1 - width) <= ACTIVE < a * (1 + width) for a in m.metrics.activity) / 2
-
-
-def _difference(a: Measured, b: Measured, key: str) -> tuple[int | float, float]:
-    """Ours of `a` minus that of `b`, and its standard error."""
-    if key == "au":
-        return _ours(a, key) - _ours(b, key), (_error(a, key) ** 2 + _error(b, key) ** 2) ** 0.5
-    paired = a.each[OURS.get(key, key)].double() - b.each[OURS.get(key, key)].double()
-    paired = paired[~paired.isnan()]
-    return paired.mean().item(), paired.std().item() / len(paired) ** 0.5
-
-
 def _notes(found: Sequence[Measured]) -> Iterator[str]:
-    yield "one training seed; +- is the standard error over the test images and says nothing about another training"
+    error = "+- is the standard error over the test images and says nothing about another training"
+    if several := [r for r in rows_of(found) if len(r.each) > 1]:
+        seeds = ", ".join(map(str, sorted({m.model.seed for r in several for m in r.each})))
+        yield f"means over training seeds {seeds}, in brackets the least and the most; of one training, {error}"
+    else:
+        yield f"one training seed; {error}"
     yield "MI in batches of 50, the paper's likely estimator: it cannot exceed log 50 = 3.91"
     if (data := found[0].model.data) != "omniglot":
         yield f"the paper's figures are of Omniglot, ours of {data}: no difference here says anything about the paper"
-    if len({_epochs(m) for m in found}) > 1:
+    if len({m.made_by["epochs"] for m in found}) > 1:
         yield "not all of these were trained for the same number of epochs"
     for m in found:
         if _other_formula(m):
@@ -241,10 +214,6 @@ def _given(m: Measured) -> str:
     return ", ".join(f"{k}={v}" for k, v in (m.made_by["objective"] or {}).items())
 
 
-def _epochs(m: Measured) -> int | None:
-    return m.made_by["epochs"]
-
-
 def _is_trained(model: Model) -> bool:
     try:
         return find_checkpoint(model).is_file()
@@ -253,4 +222,5 @@ def _is_trained(model: Model) -> bool:
 
 
 def _label(model: Model) -> str:
-    return model.name if model.latent == 32 else f"{model.name} (d = {model.latent})"
+    more = [f"d = {model.latent}"] * (model.latent != 32) + [f"seed {model.seed}"] * (model.seed != 0)
+    return model.name + f" ({', '.join(more)})" * bool(more)

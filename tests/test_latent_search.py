@@ -7,7 +7,7 @@ import pytest
 from made import searched
 
 from lso_bench.errors import UnusableError
-from lso_bench.latent_search import repeated
+from lso_bench.latent_search import planned, repeated
 from lso_bench.record import Record
 from lso_bench.report import latent_search as report
 from lso_bench.store import Store
@@ -34,6 +34,13 @@ def told(records: list[Record], folder: Path):
     return repeated([Planned(r.spec, Path()) for r in records], store)
 
 
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
+def test_first_seed_begins_from_both_kinds_and_further_ones_from_random_codes(checkpoint, seeds):
+    runs = planned([Model("vae", "glyphs", "small", 4)], seeds)
+    assert [p.spec.seeds.init for p in runs] == seeds
+    assert [p.spec.starts for p in runs] == [("random", "encoder"), *[("random",)] * (len(seeds) - 1)]
+
+
 def test_ours_stand_beside_the_papers(tmp_path):
     found = told([run("vae", 1000), run("vae", 1400, init=1), run("nevae_se", 600, apart=3.0)], tmp_path)
     vae, nevae = (row for _, row in found.rows.iterrows())
@@ -44,7 +51,7 @@ def test_ours_stand_beside_the_papers(tmp_path):
 
 def test_order_is_that_of_the_same_image_from_the_same_start(tmp_path):
     found = told([run("vae", 1000), run("nevae_se", 600), run("beta_vae_0.9", 1000)], tmp_path)
-    by_pair = {line.partition(":")[0]: line for line in found.order}
+    by_pair = {line.partition(":")[0]: line for line in found.order if "single images" in line}
     same = by_pair["vae (paper 26,900) > nevae_se (16,200)"]
     assert "+400 steps" in same and len(by_pair) == 3
 
@@ -60,6 +67,52 @@ def test_order_within_the_images_scatter_is_undecided(tmp_path):
     vae, nevae = run("vae", 600), run("nevae_se", 600)
     mixed = [replace(m, met=[m.met[0], m.met[1] + (100 if m.instance % 2 else -100)]) for m in vae.members]
     assert "undecided" in told([replace(vae, members=mixed), nevae], tmp_path).order[0]
+
+
+def test_order_of_the_joint_stop_is_told_from_each_kind_of_start(tmp_path):
+    slow_alone = replace(run("vae", 600), joint={"random": [1, 900], "encoder": [1, 2000]})
+    found = told([slow_alone, run("nevae_se", 600)], tmp_path).order
+    pair = "vae (paper 26,900) > nevae_se (16,200)"
+    assert f"{pair}: THE OTHER WAY ROUND; together, random starts: median difference -300 steps (one run)" in found
+    assert f"{pair}: as in the paper; together, from the encoder: median difference +800 steps (one run)" in found
+
+
+@pytest.mark.parametrize(("second", "said"), [(500, "undecided"), (650, "as in the paper")])
+def test_order_of_the_joint_stop_is_decided_where_every_seed_says_the_same(tmp_path, second, said):
+    records = [run("vae", 700), run("vae", second, init=1), run("nevae_se", 600), run("nevae_se", 600, init=1)]
+    (line,) = (n for n in told(records, tmp_path).order if "together, random" in n)
+    low, high = sorted((200, 2 * (second - 600)))
+    assert f": {said};" in line and f"(range over seeds {low} .. {high}, n = 2)" in line
+
+
+def test_joint_stop_that_was_not_met_is_later_than_any_that_was(tmp_path):
+    never = replace(run("vae", 600), joint={"random": [1, None], "encoder": [1, None]})
+    found = told([never, run("nevae_se", 600)], tmp_path)
+    assert sum("as in the paper; together" in line for line in found.order) == 2
+    neither = replace(run("nevae_se", 600, init=1), joint=never.joint)
+    alone = told([replace(run("vae", 600, init=1), joint=never.joint), neither], tmp_path / "other")
+    assert not [line for line in alone.order if "together" in line]
+
+
+def test_joint_medians_have_their_range_over_seeds(tmp_path):
+    found = told([run("vae", 1000), run("vae", 1400, init=1)], tmp_path)
+    assert "| vae | 26,900 | 2,400 (2,000 .. 2,800, n = 2) |" in report.markdown(found)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_command_and_versions_are_those_of_the_records(tmp_path, compiled):
+    versions = {"compiled": compiled, "data_sha256": "ab" * 32, "lso_bench": "0.0.9", "torch": "2.0", "device": "cpu"}
+    records = [replace(run(n, 600), versions=versions) for n in ("vae", "nevae_se")]
+    text = report.markdown(told(records, tmp_path))
+    assert text.count("--seed 0 --compile`") == compiled
+    assert (
+        "Runs: data sha256 abababababab, lso-bench 0.0.9, torch 2.0, on cpu. Checkpoints: vae 000000000000, nev" in text
+    )
+
+
+def test_runs_of_which_only_some_were_compiled_say_so(tmp_path):
+    records = [replace(run("vae", 600), versions={"compiled": True}), run("nevae_se", 600)]
+    assert [n for n in told(records, tmp_path).notes if "not all runs were compiled" in n]
 
 
 def test_missing_runs_are_counted_and_none_is_one_line(tmp_path):

@@ -16,6 +16,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["catalogue", "doctor", "example", "report", "testing", "traverse"],
     ["latent_search", "study_file"],
     ["reproduce"],
+    ["against_paper"],
     ["evaluation", "training"],
     ["pictures", "verdict"],
     ["descent", "figures"],

@@ -1,19 +1,31 @@
 """The paper's tables and figures: what is compared, and what the program itself points out."""
 
+import re
 from dataclasses import asdict, replace
 
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY, random_vae
+from conftest import TINY, fails, random_vae
 
+from lso_bench import training
+from lso_bench.against_paper import Order, frame, order
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.evaluation import Measured
 from lso_bench.paper import TABLE_1, TABLE_2
 from lso_bench.report import reproduction
-from lso_bench.reproduce import FIGURE_2, Order, Wanted, check, models_of, order, reproduce, untrained
+from lso_bench.reproduce import (
+    FIGURE_2,
+    Wanted,
+    check,
+    models_of,
+    plans,
+    reproduce,
+    train_missing,
+    untrained,
+)
 from vae import zoo
-from vae.checkpoint import load_model, save_model
+from vae.checkpoint import load_model, read, save_model
 from vae.metrics import Metrics
 from vae.zoo import Model
 
@@ -51,6 +63,13 @@ def measured(name: str, offset: float, au: int = 6, noise: float = 1.0, seed: in
     made_by = {"objective": asdict(zoo.objective(name)), "epochs": 3, "versions": None, "history": None, "command": ""}
     each = dict.fromkeys(("nelbo", "kl", "mi", "mi_b50"), values.float())
     return Measured(Model(name, "omniglot"), {"checkpoint": "0" * 64}, made_by, "0", metrics, each)
+
+
+A_MEAN_OF_2 = ((1.9, 2.0, 2.1), (-1.0, 2.0, 5.0))
+
+
+def trained_by(seed: int, found: Measured) -> Measured:
+    return replace(found, model=replace(found.model, seed=seed))
 
 
 def test_paper_has_every_row_by_the_name_of_its_model():
@@ -111,6 +130,40 @@ def test_figure_without_a_curve_is_refused_before_anything_is_trained(tmp_path):
         check(Wanted("fig2", "glyphs", "conv"))
 
 
+def test_checkpoint_of_other_epochs_is_refused_with_its_number_and_what_to_do(trained):
+    check(Wanted("table2", "glyphs", "conv", epochs=3))
+    check(Wanted("table2", "glyphs", "conv"))
+    with pytest.raises(UnusableError, match=r"-d8-vae-s0.safetensors has 3 epochs, and --epochs 5 .*LSO_BENCH_CHECK"):
+        check(Wanted("table2", "glyphs", "conv", epochs=5))
+
+
+def test_shipped_checkpoint_of_other_epochs_says_how_to_train_ones_own():
+    save_model(zoo.SHIPPED / Model("vae", "glyphs", "conv").file, random_vae(TINY), {"epochs": 30})
+    with pytest.raises(UnusableError, match=r"30 epochs.* train --model vae .*--epochs 5 --precision bf16"):
+        check(Wanted("table1", "glyphs", "conv", epochs=5, precision="bf16"))
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--no-train",)])
+def test_other_epochs_end_the_command_before_anything_is_trained(trained, call_at_once, tmp_path, more):
+    before = {*tmp_path.rglob("*")}
+    done = call_at_once("reproduce", "table2", "--data", "glyphs", "--arch", "conv", "--epochs", "5", *more)
+    fails(done, 4, "has 3 epochs", "leave --epochs out")
+    assert {*tmp_path.rglob("*")} == before
+
+
+def test_precision_and_graph_reach_every_training(trained):
+    found = plans(Wanted("table2", "glyphs", "conv", captured=True, precision="bf16"))
+    assert len(found) == 12 - 2 and all(p.capture and p.precision == "bf16" for p in found)
+
+
+def test_precision_stands_in_the_header_of_what_was_trained(square_data, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "load", lambda *_: square_data)
+    wanted = Wanted("table1", "omniglot", "conv:channels=2,encoder=2", ["vae"], epochs=1, precision="bf16")
+    assert train_missing(wanted, None, "cpu", quiet=True) == []
+    header = read(next(tmp_path.glob("checkpoints/*.safetensors")))[1]
+    assert (header["epochs"], header["precision"]) == (1, "bf16") and "--precision bf16" in header["command"]
+
+
 def test_table_2_has_every_size_and_figure_2_its_models():
     assert {m.latent for m in models_of(Wanted("table2"))} == {8, 16, 32, 64}
     assert tuple(m.name for m in models_of(Wanted("fig2"))) == FIGURE_2
@@ -136,9 +189,50 @@ def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, 
     assert (found.rows.ours - found.rows.paper == found.rows.difference).all()
     text = reproduction.markdown(found)
     assert "| vae | 8 | 3 | 5 |" in text and "as in a test, nevae_se" in text
+    assert re.search(
+        r"Measured: data sha256 \w{12}, of the test images \w{12}, torch [\w.+]+, on cpu; written by lso-bench", text
+    )
     assert "aggressive (d = 64)" in text.partition("not trained")[2]
     md, table = reproduction.write(found, "table2", tmp_path / "out")
-    assert md.read_text() == text and pd.read_csv(table).shape == (2, 8)
+    assert md.read_text() == text and pd.read_csv(table).shape == (2, 11)
+
+
+def test_several_trainings_are_one_row_of_their_mean_least_and_most():
+    vae = [trained_by(s, measured("vae", x, au=au)) for s, (x, au) in enumerate([(0.0, 6), (1.0, 9), (5.0, 6)])]
+    rows = frame([*vae, measured("nevae_se", 0.0)], ["mi", "au"])
+    assert list(rows.seeds) == [3, 3, 1, 1] and list(rows.model) == ["vae"] * 2 + ["nevae_se"] * 2
+    mi, au = rows.iloc[0], rows.iloc[1]
+    assert mi.ours == pytest.approx(mi.low + 2.0) and mi.high == pytest.approx(mi.low + 5.0)
+    assert (au.ours, au.low, au.high, au.difference) == (7, 6, 9, 1)
+
+
+def test_order_of_trainings_that_differ_more_than_the_models_is_undecided():
+    plain = measured("vae_noanneal", 3.0, noise=0.1, seed=1)
+    alike, apart = ([trained_by(s, measured("vae", x, noise=0.1)) for s, x in enumerate(of)] for of in A_MEAN_OF_2)
+    assert "MI" in [line[:2] for line in order([*alike, plain], ["mi"]).other]
+    assert order([*apart, plain], ["mi"]) == Order(0, 1, [])
+
+
+def test_training_seeds_stand_in_the_table_its_notes_and_its_files_name(trained, tmp_path):
+    header = {"command": "of seed 1", "epochs": 3, "objective": asdict(zoo.objective("vae"))}
+    another = Model("vae", "glyphs", "conv", 8, 1)
+    save_model(tmp_path / "checkpoints" / another.file, random_vae(replace(TINY, latent=8), seed=7), header)
+    found = reproduce(Wanted("table2", "glyphs", "conv", train_seeds=(0, 1)), tmp_path)
+    text = reproduction.markdown(found)
+    assert "means over training seeds 0, 1" in text and "one training seed" not in text
+    assert re.search(r"^\| vae \| 8 \| 3 \| 2 \| 5 \| [\d.]+ \(\d \.\. \d\) \| [+-]\d\.\d \|$", text, re.M)
+    assert re.search(r"^\| nevae_se \| 8 \| 3 \| 1 \| 8 \| \d \| [+-]\d \|$", text, re.M)  # no range of one
+    assert "of seed 1" in text and "nevae_se (d = 8, seed 1)" in text.partition("not trained")[2]
+    assert reproduction.write(found, "table2", tmp_path)[0].name == "table2-glyphs-conv-s0+1.md"
+
+
+def test_every_seed_is_planned_and_of_one_seed_the_table_says_so(trained, tmp_path):
+    assert {p.model.seed for p in plans(Wanted("table1", "glyphs", "conv", ["vae"], train_seeds=(0, 1, 2)))} == {
+        0,
+        1,
+        2,
+    }
+    assert "one training seed" in reproduction.markdown(reproduce(Wanted("table2", "glyphs", "conv"), tmp_path))
 
 
 def test_table_2_is_of_active_units_alone_at_every_size(tmp_path):

@@ -11,6 +11,10 @@ from lso_bench.errors import UsageError, unknown
 DEVICES = ["auto", "cpu", "cuda"]
 
 Models = Annotated[str, typer.Option("--model", help="Names, separated by commas; `lso-bench list models`.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")]
+Compile = Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")]
+Capture = Annotated[bool, typer.Option("--capture", help="The training step as a CUDA graph; on a GPU.")]
+Precision = Annotated[str, typer.Option(help="Of training: fp32, or bf16 where the machine multiplies it.")]
 Data = Annotated[str, typer.Option(help="A name (`lso-bench list data`), ./file.py, or a folder of images.")]
 Arch = Annotated[str, typer.Option(help="small, paper or conv; settings follow (small:gated=true).")]
 Latent = Annotated[int, typer.Option(min=1, max=1024, help="Latent dimensions.")]
@@ -74,6 +78,12 @@ def device_of(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("No CUDA device here; say --device cpu.")
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def check_capture(capture: bool, on: str) -> None:
+    """Refuse a CUDA graph on a device that has none."""
+    if capture and on != "cuda":
+        raise UsageError("--capture wants a CUDA device; leave it out.")
 
 
 def address_of(executor: str, address: str | None) -> str | None:

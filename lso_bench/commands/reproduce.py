@@ -5,7 +5,22 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import DataDir, Device, Json, Quiet, Results, device_of, how_of, names, numbers
+from lso_bench.commands.options import (
+    Capture,
+    Compile,
+    DataDir,
+    Device,
+    Epochs,
+    Json,
+    Precision,
+    Quiet,
+    Results,
+    check_capture,
+    device_of,
+    how_of,
+    names,
+    numbers,
+)
 from lso_bench.commands.output import out, say
 from lso_bench.commands.run import run_all
 from lso_bench.errors import UsageError
@@ -18,9 +33,12 @@ def reproduce(
     models: Annotated[str | None, typer.Option(help="These rows only; names separated by commas.")] = None,
     data: Annotated[str, typer.Option(help="omniglot, as in the paper; mnist or glyphs.")] = "omniglot",
     arch: Annotated[str | None, typer.Option(help="[default: paper on a GPU, small on a CPU]")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")] = None,
+    epochs: Epochs = None,
     no_train: Annotated[bool, typer.Option("--no-train", help="Only what is trained and searched already.")] = False,
-    compile: Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")] = False,
+    compile: Compile = False,
+    capture: Capture = False,
+    precision: Precision = "fp32",
+    train_seed: Annotated[str, typer.Option(help="table1, table2: of trainings; several with commas.")] = "0",
     seed: Annotated[str, typer.Option(help="search: of starts; several with commas.")] = "0",
     searcher: Annotated[str, typer.Option(help="search: another step, as adam:lr=0.03.")] = "adam",
     device: Device = "auto",
@@ -28,21 +46,25 @@ def reproduce(
     data_dir: DataDir = None,
     json: Json = False,
     quiet: Quiet = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained and searched.")] = False,
 ) -> None:
     """Train what is missing, measure, and show the paper's values beside ours. Interrupted, it goes on from there."""
     from lso_bench import reproduce as again
     from lso_bench.store import Store
 
     on = device_of(device)
-    rows = names("models", models) if models else ()
-    wanted = again.Wanted(what, data, arch or ("paper" if on == "cuda" else "small"), rows, epochs, compile)
+    check_capture(capture, on)
+    rows, arch = names("models", models) if models else (), arch or ("paper" if on == "cuda" else "small")
+    wanted = again.Wanted(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
     again.check(wanted)
     seeds = numbers("seed", seed)
     _check_search(what, data, searcher, seeds)
-    for m in () if no_train else again.untrained(again.models_of(wanted)):
-        say(f"to train: {m.name}, d = {m.latent} ({m.arch}, {m.data})")
+    for plan in () if no_train else again.plans(wanted):
+        m = plan.model
+        say(f"to train: {m.name}, d = {m.latent}, seed {m.seed} ({m.arch}, {m.data}), {plan.epochs} epochs")
     if dry_run:
+        for title in _to_search(wanted, seeds, searcher, results) if what == "search" and not no_train else ():
+            say(f"to search: {title}")
         return
     store, folder = Store(results), results / "reproduction"
     for line in () if no_train else again.train_missing(wanted, data_dir, on, quiet):
@@ -62,6 +84,29 @@ def reproduce(
 
     found = again.reproduce(wanted, results, data_dir, on, quiet)
     _reproduced(found.rows, reproduction.terminal(found), reproduction.write(found, what, folder), json)
+
+
+def _to_search(wanted, seeds: list[int], searcher: str, results: Path) -> list[str]:
+    """The titles of the searches that are not done yet, of the models that are trained."""
+    from lso_bench import latent_search
+    from lso_bench import reproduce as again
+    from lso_bench.store import MARK, Store
+
+    models = again.models_of(wanted)
+    missing = again.untrained(models)
+    runs = latent_search.planned([m for m in models if m not in missing], seeds, searcher)
+    store = Store(results, readonly=True) if (results / MARK).exists() else None
+    return [p.spec.title for p in runs if store is None or p.spec not in store]
+
+
+def _train_seeds(what: str, text: str) -> list[int]:
+    """Refuse several trainings where one is shown."""
+    seeds = numbers("train-seed", text)
+    if min(seeds) < 0:
+        raise UsageError(f"--train-seed wants numbers from 0, not {text!r}.")
+    if what in ("fig1", "fig2", "search") and seeds != [0]:
+        raise UsageError(f"--train-seed belongs to table1 and table2; leave it out of {what}.")
+    return seeds
 
 
 def _check_search(what: str, data: str, searcher: str, seeds: list[int]) -> None:

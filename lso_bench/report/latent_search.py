@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lso_bench.latent_search import FIRST, LAST, Repeated
+from lso_bench.report import provenance
 
 HEADER = (
     "model",
@@ -26,9 +27,9 @@ HEADER = (
     "|z|",
 )
 LEGEND = (
-    "together: the stop of the mean loss of all images, median over the runs (their number); single images: median "
-    "(95 % interval over images); distance: squared, of the codes from two starts, median; same basin: share of those "
-    "pairs (95 % interval); |z|: median at the end"
+    "together: the stop of the mean loss of all images, median over the runs (the least and the most, their number); "
+    "single images: median (95 % interval over images); distance: squared, of the codes from two starts, median; same "
+    "basin: share of those pairs (95 % interval); |z|: median at the end"
 )
 
 
@@ -61,22 +62,24 @@ def write(found: Repeated, what: str, folder: Path) -> list[Path]:
 
 
 def markdown(found: Repeated) -> str:
-    """The table, how each pair of models stands, and the command that made the runs."""
+    """The table, how each pair of models stands, the command that made the runs, and what they were made of and by."""
     header = [h.replace("|", "\\|") for h in HEADER]
     table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(HEADER), *_lines(found.rows))]
     notes = [f"- {line}" for line in (*found.order, *found.notes)]
-    parts = [f"# {found.title}", "\n".join(table), LEGEND + ".", "\n".join(notes), f"Made by `{found.command}`"]
+    weights = ", ".join(f"{n} {sha[:12]}" for n, sha in found.weights.items())
+    made = [f"Made by `{found.command}`", f"Runs: {provenance.line(found.versions)}. Checkpoints: {weights}."]
+    parts = [f"# {found.title}", "\n".join(table), LEGEND + ".", "\n".join(notes), *made]
     return "\n\n".join(parts) + "\n"
 
 
 def _lines(rows: pd.DataFrame) -> Iterator[list[str]]:
     for r in rows.to_dict("records"):
-        runs = f" ({r['runs']:.0f})" if r["runs"] > 1 else ""
+        spread = f" ({_count(r['random low'])} .. {_count(r['random high'])}, n = {r['runs']:.0f})"
         basin = f"{r['basin estimate']:.0%}{_within(100 * r['basin low'], 100 * r['basin high'])}"
         yield [
             r["model"],
             _count(r["paper"]),
-            _count(r["random"]) + runs,
+            _count(r["random"]) + spread * (r["runs"] > 1),
             _count(r["encoder"]),
             _count(r["single median"]) + _within(r["single low"], r["single high"]),
             *(_number(r[k]) for k in (f"distance {FIRST:g}", f"distance {LAST:g}", "distance end mean")),
@@ -85,7 +88,7 @@ def _lines(rows: pd.DataFrame) -> Iterator[list[str]]:
         ]
 
 
-def _count(steps: float | None) -> str:
+def _count(steps: int | float | None) -> str:
     if steps is None or math.isnan(steps):
         return "-"
     return f"{steps:,.0f}" if math.isfinite(steps) else "not met"

@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lso_bench import pictures
+from lso_bench import __version__, pictures
 from lso_bench.evaluation import Measured
+from lso_bench.report import provenance
 from lso_bench.reproduce import Reproduction, curves
 
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
@@ -44,7 +45,9 @@ def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     model = found.measured[0].model
     arch = "".join(c if c.isalnum() else "+" for c in model.arch)
-    path = folder / f"{what}-{model.data}-{arch}.md"
+    seeds = sorted({m.model.seed for m in found.measured})
+    more = "" if seeds == [0] else f"-s{'+'.join(map(str, seeds))}"
+    path = folder / f"{what}-{model.data}-{arch}{more}.md"
     if what.startswith("table"):
         path.write_text(markdown(found))
         found.rows.to_csv(path.with_suffix(".csv"), index=False)
@@ -61,14 +64,16 @@ def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
 
 
 def markdown(found: Reproduction) -> str:
-    """The table, what stands in another order, and what made each model."""
+    """The table, what stands in another order, what it was measured on and by, and what made each model."""
     header, lines = _table(found.rows)
     table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines)]
     notes = [f"- {n}" for n in _lines(found)]
     made = [
         f"- `{m.made_by['command']}`: checkpoint {m.what['checkpoint'][:12]}, {_versions(m)}" for m in found.measured
     ]
-    parts = [f"# {found.title}", _of(found), "\n".join(table), "\n".join(notes), "Made by:", "\n".join(made)]
+    measured = provenance.line({"torch": m.torch} | m.what for m in found.measured)
+    written = f"Measured: {measured}; written by lso-bench {__version__}."
+    parts = [f"# {found.title}", _of(found), "\n".join(table), "\n".join(notes), written, "Made by:", "\n".join(made)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -80,17 +85,25 @@ def _of(found: Reproduction) -> str:
 
 
 def _versions(m: Measured) -> str:
-    return f"torch {(m.made_by['versions'] or {}).get('torch')}, {m.made_by['epochs']} epochs"
+    versions = provenance.line([m.made_by["versions"] or {}]) or "versions not noted"
+    return f"{versions}, {m.made_by['epochs']} epochs"
 
 
 def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     measures = list(dict.fromkeys(rows.measure))
-    header = ["model", "d", "epochs", *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff."))]
+    several = bool((rows.seeds > 1).any())
+    header = [
+        "model",
+        "d",
+        "epochs",
+        *["seeds"] * several,
+        *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff.")),
+    ]
     lines = []
     for key, own in rows.groupby(["model", "latent", "epochs"], sort=False, dropna=False):
         name, d, epochs = cast(tuple[str, int, float], key)
         cells = own.set_index("measure").to_dict("index")
-        line = [name, str(d), f"{epochs:.0f}"]
+        line = [name, str(d), f"{epochs:.0f}", *[str(own.seeds.max())] * several]
         for m in measures:
             line += _cells(m, cells[m]) if m in cells else ["", "", ""]
         lines.append(line)
@@ -98,6 +111,10 @@ def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _cells(measure: str, row: dict) -> list[str]:
+    if row["seeds"] > 1:
+        form = "{:.3g}" if measure == "AU" else "{:.2f}"
+        paper, ours, low, high = (form.format(row[k]) for k in ("paper", "ours", "low", "high"))
+        return [paper, f"{ours} ({low} .. {high})", f"{row['difference']:+.{1 if measure == 'AU' else 2}f}"]
     if measure == "AU":
         return [f"{row['paper']:.0f}", f"{row['ours']:.0f}", f"{row['difference']:+.0f}"]
     return [f"{row['paper']:.2f}", f"{row['ours']:.2f} +- {row['error']:.2f}", f"{row['difference']:+.2f}"]
@@ -105,9 +122,11 @@ def _cells(measure: str, row: dict) -> list[str]:
 
 def _lines(found: Reproduction) -> Iterator[str]:
     yield from found.notes
+    seeds = ", over images and seeds" if (found.rows.seeds > 1).any() else ""
     if total := found.order.same + found.order.undecided + len(found.order.other):
         yield (
             f"order: of {total} pairs, {found.order.same} stand as in the paper, {found.order.undecided} are too close "
-            f"to tell (two standard errors of the paired difference), {len(found.order.other)} the other way round:"
+            f"to tell (two standard errors of the paired difference{seeds}), {len(found.order.other)} the other way "
+            "round:"
         )
     yield from found.order.other
