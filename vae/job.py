@@ -133,6 +133,6 @@ def settings(plan: Plan) -> Mapping[str, Any]:
     return asdict(plan) | {"objective": asdict(objective(plan.model.name))}  # pyright: ignore[reportArgumentType]
 
 
-def diverged(job: Job, state: Path) -> UnusableError:
+def diverged(job: Job, state: Path, odd: str = "a value is not finite") -> UnusableError:
     where = f"the state before is kept in {state}" if state.exists() else "nothing was kept yet"
-    return UnusableError(f"Training diverged in epoch {len(job.history) + 1}; {where}.")
+    return UnusableError(f"Training diverged in epoch {len(job.history) + 1} ({odd}); {where}.")
