@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -255,6 +256,8 @@ def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
         "9",
         "--device",
         "cpu",
+        "--data-dir",
+        str(tmp_path / "my data"),
     ]
 
     def stop(arguments) -> str:
@@ -268,7 +271,7 @@ def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
     (told,) = re.findall("To go on: lso-bench (.*)", stop(arguments))
     (state,) = tmp_path.glob("*.state.safetensors")
     before = read(state)[1]
-    stop(told.split())
+    stop(shlex.split(told))
     after = read(state)[1]
     assert (len(after["history"]), after["batches"]) > (len(before["history"]), before["batches"]) > (0, 0)
 
