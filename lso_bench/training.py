@@ -123,7 +123,9 @@ def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row
                 writer.add_scalar(key, value, row["epoch"])
         written[:] = history
         text = io.StringIO(newline="")
-        table = csv.DictWriter(text, list(history[0]))
+        table = csv.DictWriter(
+            text, list(dict.fromkeys(key for row in history for key in row))
+        )  # older rows have fewer
         table.writeheader()
         table.writerows(history)
         write_whole(path.with_suffix(".csv"), text.getvalue().encode())

@@ -18,6 +18,7 @@ from vae.metrics import Metrics
 from vae.zoo import Model
 
 N = 400
+ROW = ("model", "latent", "epochs")
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +140,15 @@ def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, 
     assert "aggressive (d = 64)" in text.partition("not trained")[2]
     md, table = reproduction.write(found, "table2", tmp_path / "out")
     assert md.read_text() == text and pd.read_csv(table).shape == (2, 8)
+
+
+def test_count_of_active_units_has_its_error_in_the_table():
+    header, (line,) = reproduction._table(
+        pd.DataFrame(
+            [["vae", 8, 3, "AU", 6, 7, 1.5, 1]], columns=[*ROW, "measure", "paper", "ours", "error", "difference"]
+        )
+    )
+    assert dict(zip(header, line, strict=True))["AU ours"] == "7 +- 1.5"
 
 
 def test_table_2_is_of_active_units_alone_at_every_size(tmp_path):

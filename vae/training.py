@@ -204,12 +204,15 @@ def _only(part: nn.Module, learns: bool) -> Iterator[None]:
 
 
 def validate(vae: VAE, loss: Objective, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, int | float]:
-    """The metrics of `x` that a learning curve shows, one code drawn for each image."""
+    """The metrics of `x` that a learning curve shows, one code drawn for each image; after them the standard errors of
+    those that are means (`nelbo_se`), where there are images enough for one.
+    """
     vae.eval()
     with torch.compiler.set_stance("force_eager"):
         metrics = asdict(measure(vae, x, device=device, deterministic=loss.deterministic))
     vae.train()
-    return {k: metrics[k] for k in CURVES if metrics[k] is not None}
+    errors = {f"{k}_se": metrics["se"][k] for k in CURVES if math.isfinite(metrics["se"].get(k, math.nan))}
+    return {k: metrics[k] for k in CURVES if metrics[k] is not None} | errors
 
 
 def made_by(plan: Plan, data: Dataset, history: list[dict[str, int | float]]) -> dict[str, Any]:

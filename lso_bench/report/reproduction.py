@@ -99,7 +99,7 @@ def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 def _cells(measure: str, row: dict) -> list[str]:
     if measure == "AU":
-        return [f"{row['paper']:.0f}", f"{row['ours']:.0f}", f"{row['difference']:+.0f}"]
+        return [f"{row['paper']:.0f}", f"{row['ours']:.0f} +- {row['error']:.1f}", f"{row['difference']:+.0f}"]
     return [f"{row['paper']:.2f}", f"{row['ours']:.2f} +- {row['error']:.2f}", f"{row['difference']:+.2f}"]
 
 
