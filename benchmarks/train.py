@@ -5,9 +5,10 @@
 
 The plain implementation is the same network as public VAE scripts write it: full k x k kernels whose weight is
 multiplied by a mask in every forward pass, the memory format that tensors have by default, eager, single precision. All
-ways by turns in this one process; medians and ranges. The floors: multiplications of a step at the rate of a large
-matrix product, and activations (each written once and read once forwards, read once and its gradient written and read
-once backwards) at the rate of a large copy, both measured here.
+ways by turns in this one process; medians and ranges. The floors, of each precision: multiplications of a step at the
+rate of a large matrix product, and activations (each written once and read once forwards, read once and its gradient
+written and read once backwards) at the rate of a large copy, both measured here in that precision. The last column is
+a row's time by the larger floor of its precision.
 
 With --pythae: seconds an epoch of pythae's trainer on its own default VAE (two-layer networks), and of our loop on the
 very same network, on 23,000 random images.
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -113,8 +115,20 @@ def timed(calls: Mapping[str, Callable[[], object]], steps: int, device: str) ->
     return seconds
 
 
-def floors(vae: VAE, x: Tensor) -> tuple[float, float]:
-    """Seconds of a step's arithmetic and of its memory traffic, each by itself at full speed."""
+@dataclass(frozen=True)
+class Floor:
+    """What a step of one precision takes at least, in seconds, each by itself at full speed."""
+
+    arithmetic: float
+    memory: float
+
+    @property
+    def larger(self) -> float:
+        return max(self.arithmetic, self.memory)
+
+
+def floor(vae: VAE, x: Tensor, bf16: bool) -> Floor:
+    """That of a step of `vae` on `x`."""
     written: list[int] = []
 
     def count(_module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -123,15 +137,18 @@ def floors(vae: VAE, x: Tensor) -> tuple[float, float]:
     leaves = [m for m in vae.modules() if not list(m.children())]
     hooks = [m.register_forward_hook(count) for m in leaves]
     with FlopCounterMode(display=False) as counter:
-        ELBO()(vae, x).loss().backward()
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+            loss = ELBO()(vae, x).loss()
+        loss.backward()
     for hook in hooks:
         hook.remove()
-    a, big = torch.randn(2048, 2048, device=x.device), torch.randn(2**26, device=x.device)
+    kind = torch.bfloat16 if bf16 else torch.float32
+    a, big = torch.randn(2048, 2048, device=x.device).to(kind), torch.randn(2**26, device=x.device).to(kind)
     product = median(timed({"": lambda: a @ a}, 5, x.device.type)[""])
     copy = median(timed({"": big.clone}, 5, x.device.type)[""])
-    return (
+    return Floor(
         counter.get_total_flops() / (2 * 2048**3 / product),
-        5 * sum(written) / (2 * big.numel() * 4 / copy),
+        5 * sum(written) / (2 * big.numel() * big.element_size() / copy),
     )
 
 
@@ -141,13 +158,17 @@ def compare_steps(arch: str, steps: int, device: str, bf16: bool) -> None:
     jobs = ways(arch, device, bf16)
     calls = {name: lambda j=j: advance(j, x, 1.0, j.plan.capture) for name, j in jobs.items()}
     seconds = timed(calls, steps, device)
+    floors = {p: floor(deepcopy(jobs["ours"].vae), x, p == "bf16") for p in ("fp32", "bf16") if bf16 or p == "fp32"}
     yardstick = median(seconds["plain"])
     print(f"{arch}, batch {BATCH}, {device}, {torch.get_num_threads()} threads, {steps} steps each, by turns")
+    print(f"{'':24}{'a step':>11}{'range':>20}{'plain by it':>13}{'by its floor':>14}")
     for name, s in seconds.items():
-        mid = median(s)
-        print(f"{name:24}{mid:9.4f} s ({min(s):.4f} .. {max(s):.4f}){yardstick / mid:7.2f} x")
-    arithmetic, memory = floors(deepcopy(jobs["ours"].vae), x)
-    print(f"floors: arithmetic {arithmetic:.4f} s, memory {memory:.4f} s")
+        mid, least = median(s), floors[jobs[name].plan.precision].larger
+        print(
+            f"{name:24}{mid:9.4f} s{f'{min(s):.4f} .. {max(s):.4f}':>20}{yardstick / mid:11.2f} x{mid / least:12.2f} x"
+        )
+    for precision, f in floors.items():
+        print(f"floors of {precision}: arithmetic {f.arithmetic:.4f} s, memory {f.memory:.4f} s")
 
 
 class TwoLayers(VAE):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -63,7 +64,8 @@ def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboa
         try:
             training.train(plan, data, path, device, report, stop)
         except training.Stopped:
-            print(f"Kept beside {path}. To go on: {_again(plan, data_dir, device)}", file=sys.stderr, flush=True)
+            told = again(plan, device, data_dir, tensorboard, quiet)
+            print(f"Kept beside {path}. To go on: {told}", file=sys.stderr, flush=True)
             raise
     return path
 
@@ -95,8 +97,11 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
     return path
 
 
-def _again(plan: Plan, data_dir: Path | None, device: str) -> str:
-    return command(plan) + f" --device {device}" + (f" --data-dir {data_dir}" if data_dir else "")
+def again(plan: Plan, device: str, data_dir: Path | None, tensorboard: Path | None, quiet: bool) -> str:
+    """What to type, in a shell, for a training to go on as it was asked for."""
+    folders = {"--data-dir": data_dir, "--tensorboard": tensorboard}
+    words = ["--device", device, *(str(w) for given in folders.items() if given[1] for w in given)]
+    return f"{command(plan)} {shlex.join([*words, *['--quiet'] * quiet])}"
 
 
 def _brief(row: Row) -> str:
@@ -118,7 +123,9 @@ def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row
                 writer.add_scalar(key, value, row["epoch"])
         written[:] = history
         text = io.StringIO(newline="")
-        table = csv.DictWriter(text, list(history[0]))
+        table = csv.DictWriter(
+            text, list(dict.fromkeys(key for row in history for key in row))
+        )  # older rows have fewer
         table.writeheader()
         table.writerows(history)
         write_whole(path.with_suffix(".csv"), text.getvalue().encode())

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -233,6 +234,7 @@ def test_evaluate_measures_once_and_keeps_it(call, checkpoint, tmp_path):
     arguments = ("evaluate", "--model", "vae", "--data", "glyphs", "--latent", "4", *CHEAP)
     first = call(*arguments)
     assert first.returncode == 0, first.stderr
+    assert "Seed of the draws: 0." in re.sub(r"\s+", " ", call(*arguments).stdout)
     assert "log n = 8.93" in first.stdout and first.stdout.count("+-") == 14  # 13 means, and the title
     (kept,) = (tmp_path / "results" / "metrics").glob("*.json")
     assert call(*arguments).stdout == first.stdout
@@ -263,6 +265,8 @@ def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
         "9",
         "--device",
         "cpu",
+        "--data-dir",
+        str(tmp_path / "my data"),
     ]
 
     def stop(arguments) -> str:
@@ -276,7 +280,7 @@ def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
     (told,) = re.findall("To go on: lso-bench (.*)", stop(arguments))
     (state,) = tmp_path.glob("*.state.safetensors")
     before = read(state)[1]
-    stop(told.split())
+    stop(shlex.split(told))
     after = read(state)[1]
     assert (len(after["history"]), after["batches"]) > (len(before["history"]), before["batches"]) > (0, 0)
 
@@ -287,7 +291,15 @@ def test_trained_model_has_its_learning_curve_beside_it(square_data, tmp_path, m
     path = training.train(training.plan(Model("vae", "omniglot", "tiny", 4), 2), None, "cpu", quiet=True)
     rows = list(csv.DictReader(io.StringIO(path.with_suffix(".csv").read_text())))
     assert [r["epoch"] for r in rows] == ["1", "2"] and {"nelbo", "kl", "mi", "au", "reencoding_mean"} <= set(rows[0])
+    assert all(float(r["nelbo_se"]) > 0 and float(r["kl_se"]) >= 0 for r in rows) and "au_se" not in rows[0]
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_learning_curve_of_a_training_that_began_without_standard_errors_is_written(tmp_path):
+    rows = [{"epoch": 1, "nelbo": 9.0}, {"epoch": 2, "nelbo": 8.0, "nelbo_se": 0.5}]
+    with training._curves(tmp_path / "m.safetensors", None) as draw:
+        draw(rows)
+    assert (tmp_path / "m.csv").read_text().split() == ["epoch,nelbo,nelbo_se", "1,9.0,", "2,8.0,0.5"]
 
 
 def test_tensorboard_without_its_package_is_one_line(square_data, tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ from vae.metrics import Metrics
 from vae.zoo import Model
 
 N = 400
+ROW = ("model", "latent", "epochs")
 
 
 @pytest.fixture(autouse=True)
@@ -233,6 +234,15 @@ def test_every_seed_is_planned_and_of_one_seed_the_table_says_so(trained, tmp_pa
         2,
     }
     assert "one training seed" in reproduction.markdown(reproduce(Wanted("table2", "glyphs", "conv"), tmp_path))
+
+
+def test_count_of_active_units_has_its_error_in_the_table():
+    header, (line,) = reproduction._table(
+        pd.DataFrame(
+            [["vae", 8, 3, "AU", 6, 7, 1.5, 1]], columns=[*ROW, "measure", "paper", "ours", "error", "difference"]
+        )
+    )
+    assert dict(zip(header, line, strict=True))["AU ours"] == "7 +- 1.5"
 
 
 def test_table_2_is_of_active_units_alone_at_every_size(tmp_path):

@@ -1,4 +1,4 @@
-"""The command that makes a run again makes exactly that run."""
+"""The command that makes a run again makes exactly that run; that of a training goes on with it."""
 
 import shlex
 import subprocess
@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from typer.main import get_command
 
-from lso_bench import study_file
+from lso_bench import study_file, training
 from lso_bench.cli import app
 from lso_bench.commands.run import _of_options
 from lso_bench.rerun import command, commands
-from lso_bench.study import Grid, Protocol, plan
+from lso_bench.study import Grid, Protocol, named_model, plan
 
 
 def keys_of(text):
@@ -61,3 +61,31 @@ def test_name_that_the_command_line_cannot_say_goes_into_a_study_file(tmp_path, 
     grid, protocol = study_file.read(tmp_path / "study.toml")
     assert grid.tasks == [odd.task] and grid.models == ["vae"] and protocol.starts == odd.starts
     assert protocol.thresholds == (0.1,)
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_interrupted_training_goes_on_by_a_command_with_every_option_that_was_given(quiet):
+    words = [
+        "--model",
+        "nevae_se:sample=false",
+        "--data",
+        "glyphs",
+        "--arch",
+        "conv:channels=2,encoder=2",
+        "--seed",
+        "3",
+    ]
+    words += ["--latent", "4", "--epochs", "9", "--compile", "--capture", "--precision", "bf16", "--device", "cpu"]
+    words += ["--data-dir", "my data", "--tensorboard", "$HOME/it's", *quiet]
+    given = options_of_train(words)
+    model = named_model(*(given[k] for k in ("model", "data", "arch", "latent", "seed")))
+    wanted = training.plan(model, *(given[k] for k in ("epochs", "compile", "capture", "precision")))
+
+    told = training.again(wanted, *(given[k] for k in ("device", "data_dir", "tensorboard", "quiet")))
+
+    program, name, *again = shlex.split(told)
+    assert (program, name) == ("lso-bench", "train") and options_of_train(again) == given
+
+
+def options_of_train(words):
+    return get_command(app).commands["train"].make_context("train", list(words)).params

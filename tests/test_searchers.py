@@ -6,10 +6,12 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from gpytorch.settings import cholesky_jitter
+from linear_operator.utils.errors import NotPSDError
 
 from lso_bench import plugins
 from lso_bench.region import build
-from lso_bench.search import Problem
+from lso_bench.search import Problem, saasbo
 
 REGIONS = ("box:0.3", "ball:0.3", "quantiles:0.1")
 
@@ -96,6 +98,52 @@ class TestEverySearcher:
 
     def test_says_what_it_is(self, name):
         assert len(plugins.names("searcher")[name]) > 20
+
+
+FEW_DRAWS = "saasbo:initial=4,warmup=4,samples=4,thinning=2,raw=16,restarts=1"
+needs_numpyro = pytest.mark.skipif(find_spec("numpyro") is None, reason="needs the extra saasbo, for NumPyro")
+
+
+def fifth_point(problem, score):
+    """What `FEW_DRAWS` asks for after its starts and first Sobol points."""
+    search = plugins.build("searcher", FEW_DRAWS).search(problem)
+    first = score(next(search))
+    return search.send(score(search.send(first)))
+
+
+def two_problems():
+    return Problem(torch.zeros(2, 1, 2), build("box:3", 2, lambda: torch.zeros(1, 2)))
+
+
+@needs_numpyro
+def test_saasbo_asks_for_a_point_of_each_problem_by_its_own_scores():
+    problem, peaks = two_problems(), torch.tensor([[[3.0, 3.0]], [[-3.0, -3.0]]])
+    z = fifth_point(problem, lambda z: -(z - peaks).square().sum(-1))
+    assert z.shape == (2, 1, 2) and z.abs().max() <= 3 and ((z - peaks).norm(dim=-1) < 4).all()
+    assert problem.counts == {"fallbacks": 0} and problem.clock.seconds["fit"] > 0
+
+
+@needs_numpyro
+def test_saasbo_goes_on_where_scores_cannot_be_standardised():
+    problem = two_problems()
+    z = fifth_point(problem, lambda z: torch.full(z.shape[:2], 1.5e308, dtype=torch.double))  # their sum is infinite
+    assert torch.equal(z[0], z[1]) and z.isfinite().all() and problem.counts == {"fallbacks": 2}
+
+
+def test_saasbo_tries_again_with_more_jitter_and_then_asks_for_a_sobol_point(monkeypatch):
+    tried = []
+
+    def hopeless(self, problem, u, y, seed):
+        tried.append((seed, cholesky_jitter.value(torch.float64)))
+        raise NotPSDError("not positive definite")
+
+    monkeypatch.setattr(saasbo, "find_spec", lambda name: name)  # the packages are not asked for anything here
+    monkeypatch.setattr(saasbo.SAASBO, "_next", hopeless)
+    problem, before = two_problems(), cholesky_jitter.value(torch.float64)
+    z = fifth_point(problem, lambda z: z.sum(-1) / torch.tensor([[1.0], [torch.nan]]))  # the second has left
+    assert torch.equal(z[0], z[1]) and z.isfinite().all()
+    assert [seed for seed, _ in tried] == [0, 1] and before == tried[0][1] < tried[1][1]
+    assert problem.counts == {"fallbacks": 1} and cholesky_jitter.value(torch.float64) == before
 
 
 OTHERWISE: dict[tuple[str, str], object] = {

@@ -201,6 +201,33 @@ def test_divergence_stops_and_keeps_the_last_good_epoch(square_data, tmp_path):
         assert state.read_bytes() == before and not path.exists()
 
 
+def test_loss_that_blows_up_in_finite_numbers_stops_and_keeps_the_last_good_epoch(square_data, tmp_path):
+    path, absurd = tmp_path / "m.safetensors", replace(plan("vae"), lr=0.15)
+    with pytest.raises(RuntimeError, match="stop"):
+        train(absurd, square_data, path, report=stop)
+    before = path.with_suffix(".state.safetensors").read_bytes()
+    for when in (lambda: False, stopping_after(3)):  # found after the epoch, and when it is asked to stop within it
+        with pytest.raises(UnusableError, match=r"diverged in epoch 2 \(-ELBO is .* after the first epoch\)"):
+            train(absurd, square_data, path, stop=when)
+        assert path.with_suffix(".state.safetensors").read_bytes() == before and not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "now", "odd"),
+    [
+        ({"nelbo": 200.0, "kl": 90.0}, {"nelbo": 2100.0, "kl": 1900.0}, False),
+        ({"nelbo": 200.0, "kl": 90.0}, {"nelbo": 2300.0, "kl": 90.0}, True),
+        ({"distortion": 200.0}, {"distortion": 2300.0}, True),
+        ({"nelbo": -3000.0}, {"nelbo": -9000.0}, False),  # shades of grey, learned well
+        ({"nelbo": -3000.0}, {"nelbo": 28000.0}, True),
+        ({"nelbo": -0.1}, {"nelbo": 900.0}, False),
+    ],
+)
+def test_loss_is_far_off_ten_times_its_first_size_above_the_first(first, now, odd):
+    assert not training.far_off([], now)
+    assert bool(training.far_off([first, first], now)) == odd
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.filterwarnings("ignore:.*capture")

@@ -1,5 +1,6 @@
 """A training under way, and its whole state on disk, from which it goes on."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -54,10 +55,10 @@ class Job:
 def command(plan: Plan) -> str:
     """What to type to train the same again."""
     m = plan.model
-    names = f"--model {m.name} --data {m.data} --arch {m.arch} --latent {m.latent} --seed {m.seed}"
-    more = " --compile" * plan.compile + " --capture" * plan.capture
-    more += f" --precision {plan.precision}" * (plan.precision != "fp32")
-    return f"lso-bench train {names} --epochs {plan.epochs}{more}"
+    words = ["--model", m.name, "--data", m.data, "--arch", m.arch, "--latent", m.latent, "--seed", m.seed]
+    words += ["--epochs", plan.epochs, *["--compile"] * plan.compile, *["--capture"] * plan.capture]
+    words += ["--precision", plan.precision] if plan.precision != "fp32" else []
+    return shlex.join(["lso-bench", "train", *map(str, words)])
 
 
 def begin(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
@@ -133,6 +134,6 @@ def settings(plan: Plan) -> Mapping[str, Any]:
     return asdict(plan) | {"objective": asdict(objective(plan.model.name))}  # pyright: ignore[reportArgumentType]
 
 
-def diverged(job: Job, state: Path) -> UnusableError:
+def diverged(job: Job, state: Path, odd: str = "a value is not finite") -> UnusableError:
     where = f"the state before is kept in {state}" if state.exists() else "nothing was kept yet"
-    return UnusableError(f"Training diverged in epoch {len(job.history) + 1}; {where}.")
+    return UnusableError(f"Training diverged in epoch {len(job.history) + 1} ({odd}); {where}.")

@@ -22,6 +22,8 @@ from vae.objectives import Objective
 from vae.objectives.aggressive import Aggressive
 
 KEEP_EVERY = 300.0  # seconds between two writings of the state within an epoch
+FAR = 10.0  # times the first epoch's loss; in none of our trainings was a later epoch's loss above the first's
+LEAST = 100.0  # nats that the first epoch's loss counts as at least: with shades of grey it may be near 0
 CURVES = ("nelbo", "distortion", "kl", "mi", "mi_b50", "au", "reencoding_mean", "reencoding_logp")  # a row an epoch
 
 
@@ -56,8 +58,8 @@ def train(
     training seed and the epoch.
 
     Raises:
-        UnusableError: a loss that is not finite (what was kept last and is good stays), or a kept state that is
-            damaged or of another plan, other data or another device.
+        UnusableError: a loss that is not finite, or that is far above the first epoch's (`far_off`); what was kept last
+            and is good stays. Or a kept state that is damaged or of another plan, other data or another device.
         Stopped: `stop` said so, looked at after every batch; in aggressive training a batch has a hundred steps.
     """
     state = path.with_suffix(".state.safetensors")
@@ -73,6 +75,8 @@ def train(
             row = {"epoch": epoch + 1, "seconds": job.seconds, **validate(job.vae, job.loss, data.valid, device)}
             if not all(math.isfinite(v) for v in row.values()):
                 raise diverged(job, state)
+            if odd := far_off(job.history, row):
+                raise diverged(job, state, odd)
             speed = len(images) / job.seconds
             job.history.append(row)
             job.batches, job.seconds = 0, 0.0
@@ -102,17 +106,39 @@ def one_epoch(
         if leads:
             _lead(job, images, weight)
         with _only(job.vae.encoder, not leads):
-            advance(job, shown(images[order[i]], job.vae.arch.likelihood), weight, plan.capture and not leads)
+            x = shown(images[order[i]], job.vae.arch.likelihood)
+            advance(job, x, weight, plan.capture and not leads)
         now = time.perf_counter()
         job.batches, job.seconds = i + 1, before + now - start
         if stop():
-            keep(job, state)
+            _keep_within(job, x, state)
             raise Stopped
         if now - kept > KEEP_EVERY:
-            keep(job, state)
+            _keep_within(job, x, state)
             kept = now
         if i % 10 == 9:
             report(_progress(job, len(images), (i + 1 - first) * plan.batch / (now - start)))
+
+
+def _keep_within(job: Job, x: Float[Tensor, "b 1 h w"], state: Path) -> None:
+    """Keep what stands within an epoch, unless the loss of its last images is far off: then the epoch before stays."""
+    if job.history and (odd := far_off(job.history, validate(job.vae, job.loss, x, str(x.device)))):
+        raise diverged(job, state, odd)
+    keep(job, state)
+
+
+def far_off(history: list[dict[str, int | float]], row: dict[str, int | float]) -> str | None:
+    """What is odd about -ELBO (distortion, where there is none): it is worse than after the first epoch by ten times
+    its size. Steps that are too large end so, often in numbers that are finite; annealing and a KL that is large at
+    first do not come near.
+    """
+    if not history:
+        return None
+    key, name = ("nelbo", "-ELBO") if "nelbo" in row else ("distortion", "the distortion")
+    first, now = history[0][key], row[key]
+    if now - first <= FAR * max(abs(first), LEAST):
+        return None
+    return f"{name} is {now:.4g} nats, {first:.4g} after the first epoch"
 
 
 def _batches(order: Int[Tensor, " n"], size: int) -> tuple[Int[Tensor, " b"], ...]:
@@ -178,12 +204,15 @@ def _only(part: nn.Module, learns: bool) -> Iterator[None]:
 
 
 def validate(vae: VAE, loss: Objective, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, int | float]:
-    """The metrics of `x` that a learning curve shows, one code drawn for each image."""
+    """The metrics of `x` that a learning curve shows, one code drawn for each image; after them the standard errors of
+    those that are means (`nelbo_se`), where there are images enough for one.
+    """
     vae.eval()
     with torch.compiler.set_stance("force_eager"):
         metrics = asdict(measure(vae, x, device=device, deterministic=loss.deterministic))
     vae.train()
-    return {k: metrics[k] for k in CURVES if metrics[k] is not None}
+    errors = {f"{k}_se": metrics["se"][k] for k in CURVES if math.isfinite(metrics["se"].get(k, math.nan))}
+    return {k: metrics[k] for k in CURVES if metrics[k] is not None} | errors
 
 
 def made_by(plan: Plan, data: Dataset, history: list[dict[str, int | float]]) -> dict[str, Any]:

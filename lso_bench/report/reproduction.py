@@ -116,7 +116,7 @@ def _cells(measure: str, row: dict) -> list[str]:
         paper, ours, low, high = (form.format(row[k]) for k in ("paper", "ours", "low", "high"))
         return [paper, f"{ours} ({low} .. {high})", f"{row['difference']:+.{1 if measure == 'AU' else 2}f}"]
     if measure == "AU":
-        return [f"{row['paper']:.0f}", f"{row['ours']:.0f}", f"{row['difference']:+.0f}"]
+        return [f"{row['paper']:.0f}", f"{row['ours']:.0f} +- {row['error']:.1f}", f"{row['difference']:+.0f}"]
     return [f"{row['paper']:.2f}", f"{row['ours']:.2f} +- {row['error']:.2f}", f"{row['difference']:+.2f}"]
 
 

@@ -1,6 +1,7 @@
 """Bayesian optimization with sparse axes, fully Bayesian: slow, one problem after the other."""
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -13,13 +14,16 @@ from torch.quasirandom import SobolEngine
 from lso_bench.errors import UsageError
 from lso_bench.search import Problem, Searcher, begin
 
+JITTER = (1e-8, 1e-5)  # added to the diagonal where a decomposition fails, in the first try (GPyTorch's) and the second
+
 
 @dataclass(frozen=True)
 class SAASBO(Searcher):
     """SAASBO (Eriksson & Jankowiak 2021, arXiv 2103.00349) by BoTorch; slow: minutes a step for 50 problems.
 
     Few dimensions are believed to matter; the processes' settings are drawn by NUTS anew after every evaluation. Needs
-    the extra `saasbo`. For a handful of problems and a small budget.
+    the extra `saasbo`. For a handful of problems and a small budget. A problem whose process cannot be fitted or
+    searched, in a second try either, gets a Sobol point in that step, counted as `fallbacks`.
     """
 
     initial: int = 20  # evaluations before the first process
@@ -47,28 +51,66 @@ class SAASBO(Searcher):
             new = engine.draw(1).double().expand(k, -1, -1).clone()
             for i in seen.isfinite().all(1).nonzero()[:, 0].tolist():
                 torch.manual_seed(1_000_003 * (problem.seed + 1) + 1009 * u.shape[1] + i)
-                new[i] = self._next(problem, u[i], seen[i])
+                if (point := self._proposed(problem, u[i], seen[i])) is not None:
+                    new[i] = point
+                problem.counts["fallbacks"] = problem.counts.get("fallbacks", 0) + (point is None)
             asked = problem.region.from_cube(new)
             z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
 
-    def _next(self, problem: Problem, u: Float[Tensor, "n d"], y: Float[Tensor, " n"]) -> Float[Tensor, "1 d"]:
+    def _proposed(
+        self, problem: Problem, u: Float[Tensor, "n d"], y: Float[Tensor, " n"]
+    ) -> Float[Tensor, "1 d"] | None:
+        """The next point, where need be by other draws of NUTS and with more jitter; None where that fails too."""
+        from botorch.exceptions import ModelFittingError
+        from gpytorch.settings import cholesky_jitter
+
+        from lso_bench.surrogate import FAILURES
+
+        for seed, jitter in enumerate(JITTER):
+            with suppress(*FAILURES, ModelFittingError), cholesky_jitter(double_value=jitter):
+                return self._next(problem, u, y, seed)
+        return None
+
+    def _next(
+        self, problem: Problem, u: Float[Tensor, "n d"], y: Float[Tensor, " n"], seed: int
+    ) -> Float[Tensor, "1 d"]:
         from botorch.acquisition import qLogExpectedImprovement
-        from botorch.fit import fit_fully_bayesian_model_nuts
-        from botorch.models.fully_bayesian import SaasFullyBayesianSingleTaskGP
         from botorch.optim import optimize_acqf
 
         from lso_bench.surrogate import standardised
 
         scores = standardised(y[None])[0]
+        with problem.clock("fit"):
+            gp = self._fitted(u, scores, seed)
+        cube = torch.stack([torch.zeros_like(u[0]), torch.ones_like(u[0])])
+        wanted: dict[str, Any] = {"q": 1, "num_restarts": self.restarts, "raw_samples": self.raw}
+        return optimize_acqf(qLogExpectedImprovement(gp, scores.max()), cube, **wanted)[0].detach()
+
+    def _fitted(self, u: Float[Tensor, "n d"], scores: Float[Tensor, " n"], seed: int) -> Any:
+        """A BoTorch model.
+
+        Raises:
+            ModelFittingError: scores so large that they cannot be standardised, or NUTS found nothing to begin from or
+                drew settings that no process can have.
+        """
+        from botorch.exceptions import ModelFittingError
+        from botorch.fit import fit_fully_bayesian_model_nuts
+        from botorch.models.fully_bayesian import SaasFullyBayesianSingleTaskGP
+        from botorch.settings import validate_input_scaling
+
         draws: dict[str, Any] = {
             "disable_progbar": True,
             "warmup_steps": self.warmup,
             "num_samples": self.samples,
             "thinning": self.thinning,
+            "seed": seed,
         }
-        with problem.clock("fit"):
+        if not scores.isfinite().all():
+            raise ModelFittingError("The scores are not finite once they are standardised.")
+        with validate_input_scaling(False):  # scores that are all the same cannot be standardised
             gp = SaasFullyBayesianSingleTaskGP(u, scores[:, None])
+        try:
             fit_fully_bayesian_model_nuts(gp, **draws)
-        cube = torch.stack([torch.zeros_like(u[0]), torch.ones_like(u[0])])
-        wanted: dict[str, Any] = {"q": 1, "num_restarts": self.restarts, "raw_samples": self.raw}
-        return optimize_acqf(qLogExpectedImprovement(gp, scores.max()), cube, **wanted)[0].detach()
+        except (RuntimeError, ValueError) as error:  # NumPyro and GPyTorch have no types of their own for these
+            raise ModelFittingError(str(error)) from error
+        return gp
