@@ -1,0 +1,90 @@
+"""Searches under different names whose final losses are equal to the last bit: chance gives no two such."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lso_bench.columns import Columns
+from lso_bench.record import Record
+from lso_bench.searches import drawn, rank
+
+LEAST = 3  # different finite losses; fewer (all at the optimum, say) may well be the same
+MOST = 4  # names in a line, and lines
+
+
+class _Way(NamedTuple):
+    """What decides where the searches of a run from one kind of start end. Limits only decide how far they come."""
+
+    model: tuple[str, int, str]  # name, train seed, checkpoint
+    task: str
+    searcher: str  # empty where no search left its start
+    init: int | None  # the seed that drew the codes; None: none did
+    blind: int | None  # search seed of a searcher without gradients, which may not heed where it begins
+
+    def may_equal(self, other: "_Way") -> bool:
+        """Whether equal losses are no wonder: the same codes, the same points of a seed, or a search done twice.
+
+        Two searches that differ in the search seed alone may be equal, for not every searcher draws.
+        """
+        if self[:3] != other[:3]:
+            return False
+        return self.init == other.init or (self.blind is not None and self.blind == other.blind)
+
+
+def twins(runs: Sequence[Record]) -> list[str]:
+    """A line for each set of runs that have the same final losses from the same kind of start, in whatever order."""
+    found: dict[tuple[str, bytes], list[tuple[_Way, Record]]] = {}
+    for r in runs:
+        for start, losses, moved in _ends(r):
+            if np.count_nonzero(losses[1:] != losses[:-1]) >= LEAST - 1:
+                found.setdefault((start, losses.tobytes()), []).append((_way(r, start, moved), r))
+    told: dict[tuple[str, ...], list[str]] = {}
+    for (start, _), same in found.items():
+        if names := _suspects(same):
+            told.setdefault(names, []).append(start)
+    lines = [
+        f"{' and '.join(names[:MOST])}{f' and {len(names) - MOST} more' * (len(names) > MOST)} have the same final "
+        f"losses to the last bit (start {', '.join(sorted(starts, key=rank))}); one may be a copy."
+        for names, starts in sorted(told.items())
+    ]
+    more = f"{len(lines) - MOST} more sets of runs have the same final losses to the last bit."
+    return lines[:MOST] + [more] * (len(lines) > MOST)
+
+
+def _ends(record: Record) -> Iterator[tuple[str, np.ndarray, bool]]:
+    """Of each kind of start the finite final losses, sorted, and whether any search left its start."""
+    columns = Columns.of(record.members)
+    start, loss, first = (columns.rows[:, columns.names.index(k)] for k in ("start", "loss", "first_loss"))
+    for place in {*start.tolist()}:
+        there = (start == place) & np.isfinite(loss)
+        ends = loss[there]
+        moved = bool((ends != first[there]).any())
+        ends.sort()
+        yield columns.words[int(place)], ends + 0.0, moved  # -0 is 0
+
+
+def _way(record: Record, start: str, moved: bool) -> _Way:
+    s = record.spec
+    blind = s.seeds.search if record.counts.get("gradients") == 0 else None
+    model, init = (s.model.name, s.model.seed, s.checkpoint), s.seeds.init if drawn(start) else None
+    return _Way(model, s.task, s.searcher if moved else "", init, blind if moved else None)
+
+
+def _suspects(same: list[tuple[_Way, Record]]) -> tuple[str, ...]:
+    """The names of those that should not be equal, one for each way; fewer than two: none."""
+    first = dict(reversed(same))  # of each way its first run
+    ways = [w for w in dict.fromkeys(w for w, _ in same) if any(not w.may_equal(other) for other in first)]
+    if not ways:
+        return ()
+    short = [_name(first[w], whole=False) for w in ways]
+    return tuple(sorted(short if len({*short}) == len(short) else [_name(first[w], whole=True) for w in ways]))
+
+
+def _name(record: Record, whole: bool) -> str:
+    """`vae · glyphs50 · adam:lr=0.1 · seed 0`; `whole`: with all that may tell it from another."""
+    s = record.spec
+    trained = f" (trained with seed {s.model.seed}" + f", weights {s.checkpoint[:8]}" * whole + ")"
+    model = s.model.name + trained * (whole or s.model.seed != 0)
+    seed = f"seed {s.seeds.init}" + f", search seed {s.seeds.search}" * whole
+    return f"{model} · {s.task if whole else s.task.partition(':')[0]} · {s.searcher} · {seed}"
