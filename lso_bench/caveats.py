@@ -36,9 +36,16 @@ def caveats(records: Sequence[Record]) -> list[str]:
     for task, same in groupby(ordered, key=lambda r: r.spec.task):
         every, name = list(same), task.partition(":")[0]
         runs = [r for r in every if r.members]
-        found = (*_differences(runs), *_unpaired(runs), *_missing(every), *_odd(runs))
+        found = (*_differences(runs), *_versions(runs, "task"), *_unpaired(runs), *_missing(every), *_odd(runs))
         lines += [f"{name}: {line}" for line in found]
+    by_searcher = sorted((r for r in ordered if r.members), key=_searcher)
+    for name, same in groupby(by_searcher, key=_searcher):
+        lines += [f"{name}: {line}" for line in _versions([*same], "searcher")]
     return lines + twins(ordered)
+
+
+def _searcher(record: Record) -> str:
+    return record.spec.searcher.partition(":")[0]
 
 
 def _lost(record: Record) -> Iterator[str]:
@@ -56,6 +63,17 @@ def _differences(runs: list[Record]) -> Iterator[str]:
             values.discard(None)
         if len(values) > 1:
             yield f"the runs differ in {what} ({_some(values)}); compare only rows where it is the same."
+
+
+def _versions(runs: list[Record], kind: str) -> Iterator[str]:
+    """Of what made these runs, where they say it."""
+    known = (f"{kind}_sha256", f"{kind}_package")
+    values = {tuple(str(r.versions[k]) for k in known if k in r.versions) for r in runs} - {()}
+    if len(values) > 1:
+        yield (
+            f"the runs were made by several versions of the {kind}'s code ({_some(values)}); compare only those of "
+            f"one (--by {known[0]})."
+        )
 
 
 def _some(values: set) -> str:
