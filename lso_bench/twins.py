@@ -21,12 +21,21 @@ class _Way(NamedTuple):
     searcher: str  # empty where no search left its start
     init: int | None  # the seed that drew the codes; None: none did
     blind: int | None  # search seed of a searcher without gradients, which may not heed where it begins
+    first: bytes  # the losses where they began, in the order of the final ones
+    images: bytes  # what they found, likewise
+
+    @property
+    def named(self) -> tuple:
+        return self[:-2]
 
     def may_equal(self, other: "_Way") -> bool:
-        """Whether equal losses are no wonder: the same codes, the same points of a seed, or a search done twice.
+        """Whether equal losses are no wonder: the same codes, the same points of a seed, a search done twice, or the
+        same images found in the same model from elsewhere (where all end in a corner of the region, say).
 
         Two searches that differ in the search seed alone may be equal, for not every searcher draws.
         """
+        if self[:2] == other[:2] and self.images == other.images and self.first != other.first:
+            return any(self.images)
         if self[:3] != other[:3]:
             return False
         return self.init == other.init or (self.blind is not None and self.blind == other.blind)
@@ -34,14 +43,14 @@ class _Way(NamedTuple):
 
 def twins(runs: Sequence[Record]) -> list[str]:
     """A line for each set of runs that have the same final losses from the same kind of start, in whatever order."""
-    found: dict[tuple[str, bytes], list[tuple[_Way, Record]]] = {}
+    found: dict[tuple[str, bytes], list[Record]] = {}
     for r in runs:
-        for start, losses, moved in _ends(r):
+        for start, losses in _ends(r):
             if np.count_nonzero(losses[1:] != losses[:-1]) >= LEAST - 1:
-                found.setdefault((start, losses.tobytes()), []).append((_way(r, start, moved), r))
+                found.setdefault((start, losses.tobytes()), []).append(r)
     told: dict[tuple[str, ...], list[str]] = {}
     for (start, _), same in found.items():
-        if names := _suspects(same):
+        if len(same) > 1 and (names := _suspects([(_way(r, start), r) for r in same])):
             told.setdefault(names, []).append(start)
     lines = [
         f"{' and '.join(names[:MOST])}{f' and {len(names) - MOST} more' * (len(names) > MOST)} have the same final "
@@ -52,33 +61,40 @@ def twins(runs: Sequence[Record]) -> list[str]:
     return lines[:MOST] + [more] * (len(lines) > MOST)
 
 
-def _ends(record: Record) -> Iterator[tuple[str, np.ndarray, bool]]:
-    """Of each kind of start the finite final losses, sorted, and whether any search left its start."""
+def _ends(record: Record) -> Iterator[tuple[str, np.ndarray]]:
+    """Of each kind of start the finite final losses, sorted."""
     columns = Columns.of(record.members)
-    start, loss, first = (columns.rows[:, columns.names.index(k)] for k in ("start", "loss", "first_loss"))
+    start, loss = (columns.rows[:, columns.names.index(k)] for k in ("start", "loss"))
     for place in {*start.tolist()}:
-        there = (start == place) & np.isfinite(loss)
-        ends = loss[there]
-        moved = bool((ends != first[there]).any())
-        ends.sort()
-        yield columns.words[int(place)], ends + 0.0, moved  # -0 is 0
+        losses = loss[(start == place) & np.isfinite(loss)]
+        losses.sort()
+        yield columns.words[int(place)], losses + 0.0  # -0 is 0
 
 
-def _way(record: Record, start: str, moved: bool) -> _Way:
-    s = record.spec
-    blind = s.seeds.search if record.counts.get("gradients") == 0 else None
+def _way(record: Record, start: str) -> _Way:
+    s, columns = record.spec, Columns.of(record.members)
+    kind, loss, first = (columns.rows[:, columns.names.index(k)] for k in ("start", "loss", "first_loss"))
+    there = np.flatnonzero((kind == columns.words.index(start)) & np.isfinite(loss))
+    order = there[np.argsort(loss[there], kind="stable")]
+    moved = bool((loss[order] != first[order]).any())
+    blind = s.seeds.search if moved and record.counts.get("gradients") == 0 else None
     model, init = (s.model.name, s.model.seed, s.checkpoint), s.seeds.init if drawn(start) else None
-    return _Way(model, s.task, s.searcher if moved else "", init, blind if moved else None)
+    searcher = s.searcher if moved else ""
+    return _Way(model, s.task, searcher, init, blind, first[order].tobytes(), columns.images[order].tobytes())
 
 
 def _suspects(same: list[tuple[_Way, Record]]) -> tuple[str, ...]:
     """The names of those that should not be equal, one for each way; fewer than two: none."""
-    first = dict(reversed(same))  # of each way its first run
-    ways = [w for w in dict.fromkeys(w for w, _ in same) if any(not w.may_equal(other) for other in first)]
-    if not ways:
-        return ()
-    short = [_name(first[w], whole=False) for w in ways]
-    return tuple(sorted(short if len({*short}) == len(short) else [_name(first[w], whole=True) for w in ways]))
+    every = {w for w, _ in same}
+    first: dict[tuple, Record] = {}  # of each way its first run
+    for way, record in same:
+        if any(not way.may_equal(other) for other in every):
+            first.setdefault(way.named, record)
+    for whole in (False, True):
+        names = {_name(r, whole) for r in first.values()}
+        if len(names) == len(first):
+            break
+    return tuple(sorted(names))
 
 
 def _name(record: Record, whole: bool) -> str:

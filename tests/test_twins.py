@@ -76,6 +76,19 @@ def test_searches_that_never_left_the_same_start_are_no_copies():
     assert told(searched(stuck, searcher="sobol"), searched(stuck, searcher="sobol", model=OTHER))
 
 
+def test_same_images_found_from_elsewhere_in_the_same_model_are_no_copies():
+    def corner(first, **spec):
+        run = found(init=int(first), **spec)
+        return replace(
+            run, members=[replace(m, first_loss=first, image=f"{i:016x}") for i, m in enumerate(run.members)]
+        )
+
+    assert not told(corner(8.0), corner(9.0))
+    assert told(corner(8.0), replace(corner(9.0), members=corner(8.0).members))  # the seed did nothing
+    assert told(corner(8.0), corner(9.0, model=OTHER))
+    assert told(corner(8.0), corner(9.0, task="mnist50"))
+
+
 def test_encoder_starts_with_further_draws_depend_on_the_seed():
     assert told(found("encoder:3"), found("encoder:3", init=1))
 
