@@ -1,6 +1,5 @@
 """What makes runs incomparable, or their figures less than they seem: a line each."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, product
 
@@ -9,6 +8,7 @@ import numpy as np
 from lso_bench.columns import Columns
 from lso_bench.record import Record
 from lso_bench.searches import group, sort_key
+from lso_bench.twins import twins
 
 DIFFERENT: dict[str, Callable[[Record], object]] = {
     "budgets": lambda r: (r.spec.max_steps, r.spec.budget),
@@ -36,9 +36,16 @@ def caveats(records: Sequence[Record]) -> list[str]:
     for task, same in groupby(ordered, key=lambda r: r.spec.task):
         every, name = list(same), task.partition(":")[0]
         runs = [r for r in every if r.members]
-        found = (*_differences(runs), *_unpaired(runs), *_missing(every), *_twins(runs), *_odd(runs))
+        found = (*_differences(runs), *_versions(runs, "task"), *_unpaired(runs), *_missing(every), *_odd(runs))
         lines += [f"{name}: {line}" for line in found]
-    return lines
+    by_searcher = sorted((r for r in ordered if r.members), key=_searcher)
+    for name, same in groupby(by_searcher, key=_searcher):
+        lines += [f"{name}: {line}" for line in _versions([*same], "searcher")]
+    return lines + twins(ordered)
+
+
+def _searcher(record: Record) -> str:
+    return record.spec.searcher.partition(":")[0]
 
 
 def _lost(record: Record) -> Iterator[str]:
@@ -56,6 +63,17 @@ def _differences(runs: list[Record]) -> Iterator[str]:
             values.discard(None)
         if len(values) > 1:
             yield f"the runs differ in {what} ({_some(values)}); compare only rows where it is the same."
+
+
+def _versions(runs: list[Record], kind: str) -> Iterator[str]:
+    """Of what made these runs, where they say it."""
+    known = (f"{kind}_sha256", f"{kind}_package")
+    values = {tuple(str(r.versions[k]) for k in known if k in r.versions) for r in runs} - {()}
+    if len(values) > 1:
+        yield (
+            f"the runs were made by several versions of the {kind}'s code ({_some(values)}); compare only those of "
+            f"one (--by {known[0]})."
+        )
 
 
 def _some(values: set) -> str:
@@ -102,17 +120,6 @@ def _missing(runs: list[Record]) -> Iterator[str]:
         of = f"{sum(map(len, absent.values()))} of {len(grid) * len(ways)} runs of the grid are missing"
         more = f"; {len(named) - MOST} more searchers" if len(named) > MOST else ""
         yield f"{of}: {'; '.join(named[:MOST])}{more}."
-
-
-def _twins(runs: list[Record]) -> Iterator[str]:
-    """Different models or searchers whose final losses are equal to the last bit; chance gives no two such."""
-    by_losses: dict[bytes, set[str]] = defaultdict(set)
-    for r in runs:
-        losses = _losses(r)
-        if len(np.unique(losses)) > 1:  # all at the optimum is no wonder
-            by_losses[losses.tobytes()].add(f"{r.spec.model.name} · {r.spec.searcher}")
-    for names in sorted({tuple(sorted(n)) for n in by_losses.values() if len(n) > 1}):
-        yield f"{' and '.join(names[:MOST])} have the same final losses to the last bit; one may be a copy."
 
 
 def _odd(runs: list[Record]) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 import hashlib
 import pkgutil
+import sys
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,9 +59,11 @@ def build(kind: str, text: str) -> Any:
     """
     name, _, settings = text.partition(":")
     try:
-        return made(lambda: with_settings(_made(kind, name), settings), name)
+        found = made(lambda: with_settings(_made(kind, name), settings), name)
     except (ValueError, TypeError) as error:
         raise UsageError(f"{kind.capitalize()} {text!r}: {error}") from error
+    _digest(type(found))  # now: the file may be edited while its class is at work
+    return found
 
 
 def resolved(kind: str, text: str) -> str:
@@ -74,6 +77,31 @@ def source_hash(*texts: str) -> str:
     files = [Path(t.partition(":")[0]) for t in texts]
     content = b"".join(f.read_bytes() for f in files if f.suffix == ".py" and f.is_file())
     return hashlib.sha256(content).hexdigest() if content else ""
+
+
+def origin(kind: str, text: str) -> dict[str, str]:
+    """Which version of a task or searcher this process has, for a record's versions.
+
+    `task_sha256`: of the file of its class, 16 hexadecimal digits. Of one that a package publishes also
+    `task_package`: the package's name and version.
+
+    Raises:
+        UsageError: as `build`.
+    """
+    digest, name = _digest(type(build(kind, text))), text.partition(":")[0]
+    entry = None if name.endswith(".py") or name in _in_folder(kind)[0] else published(_group(kind)).get(name)
+    package = f"{entry.dist.name} {entry.dist.version}" if entry and entry.dist else ""
+    return {k: v for k, v in ((f"{kind}_sha256", digest), (f"{kind}_package", package)) if v}
+
+
+@lru_cache(maxsize=256)
+def _digest(cls: type) -> str:
+    """Of the file that defines the class; empty where there is none to be read."""
+    try:
+        content = Path(str(sys.modules[cls.__module__].__file__)).read_bytes()
+    except (OSError, KeyError):
+        return ""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _made(kind: str, name: str) -> Any:

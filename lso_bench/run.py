@@ -84,7 +84,8 @@ def run(
         found = drive(spec, made.space, made.task, made.instances.to(device), searcher, problem, report)
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
-    record = _record(made, found, problem.counts, seconds, hashes | _versions(place))
+    versions = hashes | plugins.origin("task", spec.task) | plugins.origin("searcher", spec.searcher) | _versions(place)
+    record = _record(made, found, problem.counts, seconds, versions)
     with named("task", task):
         return replace(record, usual=usual(made.task, data.test.to(device)))
 

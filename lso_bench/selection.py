@@ -39,6 +39,8 @@ FIELDS: dict[str, Callable[[Record], Any]] = {
     "compiled": lambda r: r.versions.get("compiled"),
     "version": lambda r: r.versions.get("lso_bench"),
     "torch": lambda r: r.versions.get("torch"),
+    "task_sha256": lambda r: r.versions.get("task_sha256"),
+    "searcher_sha256": lambda r: r.versions.get("searcher_sha256"),
 }
 ALSO = {  # as the record says it
     "model.name": "model",

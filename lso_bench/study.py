@@ -1,7 +1,8 @@
 """Lists of names to the specs of a grid, each with its checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from lso_bench import plugins
 from lso_bench import region as regions
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.loaded import Loaded
+from lso_bench.record import Record
 from lso_bench.rules import Rule, Rules
 from lso_bench.run import check_fit
 from lso_bench.search import Searcher
@@ -151,6 +153,21 @@ def warnings(planned: Sequence[Planned], descents: Sequence[str] = ()) -> list[s
     if deaf and descents:
         lines.append(f"{' and '.join(descents)}: of no effect on {', '.join(deaf)}; give --budget, evaluations.")
     return lines
+
+
+def outdated(records: Iterable[Record]) -> dict[str, list[str]]:
+    """Keys of the runs that another version of their task or searcher made than is there now, by its name.
+
+    Of runs that do not say their version nothing is known.
+    """
+    now = cache(plugins.origin)
+    found: dict[str, list[str]] = {}
+    for r in records:
+        for kind, text in (("task", r.spec.task), ("searcher", r.spec.searcher)):
+            said = {k: v for k, v in r.versions.items() if k in (f"{kind}_sha256", f"{kind}_package")}
+            if said and said != now(kind, text):
+                found.setdefault(f"{kind} {text.partition(':')[0]}", []).append(r.spec.key)
+    return found
 
 
 def _decoding(model: zoo.Model, task: Task) -> str:

@@ -8,6 +8,7 @@ evaluated but these two sides and their relation.
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,7 +16,7 @@ import pandas as pd
 
 from lso_bench.compare import Comparison
 from lso_bench.errors import UnusableError, UsageError, unknown
-from lso_bench.searches import GROUP
+from lso_bench.searches import GROUP, rank
 from lso_bench.selection import RELATIONS
 
 PATTERN = re.compile(r"(?P<left>.+?)\s*(?P<relation><=|>=|<|>)\s*(?P<right>.+)")
@@ -34,14 +35,19 @@ class Verdict:
     left: float
     right: float
     holds: bool
+    start: str = ""  # the kind of start that was taken, where the condition names none and there are several
 
     def __str__(self) -> str:
         told = "holds" if self.holds else "does not hold"
-        return f"{self.condition}: {told} ({self.left:g}, {self.right:g})"
+        taken = f"; of several kinds of start {self.start} was taken (say @<start> for another)" if self.start else ""
+        return f"{self.condition}: {told} ({self.left:g}, {self.right:g}){taken}"
 
 
 def verdict(text: str, comparison: Comparison) -> Verdict:
     """Of a condition; of two that no search reached (both infinite) none is more than the other.
+
+    Where the rows that a side names differ in nothing but the kind of start, they are of the first kind (in the order
+    of `lso_bench.searches.rank`) that both sides have.
 
     Raises:
         UsageError: it is no such condition, names what is not there, or more than one row.
@@ -50,13 +56,29 @@ def verdict(text: str, comparison: Comparison) -> Verdict:
     parts = PATTERN.fullmatch(text.strip())
     if not parts:
         raise UsageError(f"No condition {text!r}; {WANTED}.")
-    left, right = (_side(parts[k], text, comparison.measures, comparison.by) for k in ("left", "right"))
-    return Verdict(text.strip(), left, right, RELATIONS[parts["relation"]](left, right))
+    sides = [_side(parts[k], text, comparison.measures) for k in ("left", "right")]
+    start = _start(sides)
+    left, right = (_estimate(s, start, comparison.by) for s in sides)
+    return Verdict(text.strip(), left, right, RELATIONS[parts["relation"]](left, right), start)
 
 
-def _side(side: str, text: str, rows: pd.DataFrame, by: tuple[str, ...]) -> float:
+@dataclass(frozen=True)
+class _Side:
+    """A number, or the rows that are named, and at which threshold, target or number of evaluations."""
+
+    text: str
+    number: float = math.nan
+    rows: pd.DataFrame | None = None  # None: a number
+    at: str | None = None
+
+    @property
+    def starts(self) -> set[str]:
+        return set() if self.rows is None else {*self.rows.start.dropna()}
+
+
+def _side(side: str, text: str, rows: pd.DataFrame) -> _Side:
     try:
-        return float(side)
+        return _Side(side, float(side))
     except ValueError:
         pass
     parts = SIDE.fullmatch(side)
@@ -65,12 +87,29 @@ def _side(side: str, text: str, rows: pd.DataFrame, by: tuple[str, ...]) -> floa
     for what in ("model", "searcher", "measure", "start"):
         if parts[what]:
             rows = _named(rows, what, parts[what])
+    return _Side(side, rows=rows, at=parts["at"])
+
+
+def _start(sides: Sequence[_Side]) -> str:
+    """The first kind of start that all sides with rows have, if any of them has several; empty: there is none."""
+    there = [s.starts for s in sides if s.starts]
+    if max(map(len, there), default=0) < 2:
+        return ""
+    return min(set.intersection(*there), key=rank, default="")
+
+
+def _estimate(side: _Side, start: str, by: tuple[str, ...]) -> float:
+    """Its figure in the one row that it names; of several kinds of start, in that of `start`."""
+    if (rows := side.rows) is None:
+        return side.number
     lines = cast(pd.DataFrame, rows[[*GROUP, *by, "start"]]).drop_duplicates()
     if len(lines) > 1:
-        raise _several(side, lines)
-    estimate = float(_at(rows, side, parts["at"]).estimate.iloc[0])
+        if not start or len(lines.drop(columns="start").drop_duplicates()) > 1:
+            raise _several(side.text, lines)
+        rows = cast(pd.DataFrame, rows[rows.start == start])
+    estimate = float(_at(rows, side.text, side.at).estimate.iloc[0])
     if math.isnan(estimate):
-        raise UnusableError(f"{side} has no estimate in these runs.")
+        raise UnusableError(f"{side.text} has no estimate in these runs.")
     return estimate
 
 

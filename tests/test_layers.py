@@ -23,7 +23,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["compare", "estimate", "executors", "integrity", "paper", "progress"],
     ["rerun"],
     ["study"],
-    ["caveats", "collapse", "convergence", "index", "paired", "standing", "variance"],
+    ["caveats", "collapse", "convergence", "index", "paired", "standing", "twins", "variance"],
     ["sensitivity"],
     ["archive", "searches"],
     ["selection", "store", "run"],

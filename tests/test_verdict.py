@@ -54,7 +54,7 @@ def test_condition_is_as_its_figures_say(condition, holds):
         ("vae@random.los > 3", "Did you mean 'loss'?"),
         ("vae@random.iterations[0.7] > 3", "No threshold '0.7'; there are '0', '0.5'"),
         ("vae@random.loss[0.5] > 3", "leave [0.5] out"),
-        ("vae.loss > 3", "start ('encoder', 'random'; say @<start>)"),
+        ("nevae_se.loss > vae.loss", "searcher ('adam', 'adam:lr=0.1'; say /<searcher>)"),
         ("__import__('os').system('true') > 0", "No model"),
     ],
 )
@@ -62,6 +62,29 @@ def test_condition_that_cannot_be_read_is_explained(condition, says):
     with pytest.raises(UsageError) as error:
         verdict(condition, FOUND)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("condition", "start", "figures"),
+    [
+        ("beta_vae_0.9.loss < vae.loss", "random", (3.0, 4.0)),
+        ("beta_vae_0.9@encoder.loss < vae.loss", "encoder", (2.0, 3.0)),
+        ("vae.loss > nevae_se/adam:lr=0.1.loss", "random", (4.0, 2.5)),  # which has no other
+        ("vae.loss > 3", "random", (4.0, 3.0)),
+        ("vae@random.loss > 3", "", (4.0, 3.0)),
+        ("vae@random.loss > vae@encoder.loss", "", (4.0, 3.0)),
+    ],
+)
+def test_of_several_kinds_of_start_the_first_that_both_sides_have_is_taken_and_said(condition, start, figures):
+    found = verdict(condition, FOUND)
+    assert (found.start, found.left, found.right) == (start, *figures)
+    assert (f"of several kinds of start {start} was taken (say @<start>" in str(found)) == bool(start)
+
+
+def test_kinds_of_start_that_the_sides_do_not_share_are_told():
+    apart = measures(searched(WAYS), searched({"origin": [[9.0, 5.0]] * 3}, model=BETA))
+    with pytest.raises(UsageError, match=r"start \('encoder', 'random'; say @<start>\)"):
+        verdict("vae.loss > beta_vae_0.9.loss", apart)
 
 
 def test_several_tasks_are_told_apart_by_where():

@@ -87,6 +87,8 @@ def show(comparison, form: str, cost: str = "evaluations") -> None:
         out().print(tables.terminal(comparison, cost))
     elif form in ("json", "csv"):
         print(export.as_json(comparison) if form == "json" else export.as_csv(comparison))
+        for note in comparison.notes if form == "csv" else ():
+            say(f"! {note}")
     else:
         print(tables.markdown(comparison, cost) if form == "markdown" else tables.latex(comparison, cost), end="")
 

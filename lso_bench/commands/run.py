@@ -31,6 +31,8 @@ from lso_bench.commands.options import (
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError, unknown
 
+FEW = 4  # runs that a line names
+
 
 def run(
     context: typer.Context,
@@ -119,6 +121,7 @@ def run(
     todo = [p for p in planned if p.spec not in store]
     if len(todo) < len(planned):
         say(f"{len(planned) - len(todo)} of {len(planned)} runs are done already, in {results}.")
+        _tell_outdated(store, {p.spec.key for p in planned} - {p.spec.key for p in todo})
     run_all(todo, store, how, quiet)
     records = _chosen(store, {p.spec.key for p in planned})
     comparison = compare(records, lambda _: store)
@@ -195,6 +198,19 @@ def run_all(todo: list, store, how, quiet: bool) -> None:
             count(done, failed)
             took = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
             say(f"{record.spec.title}: {record.status}, {took}")
+
+
+def _tell_outdated(store, done: set[str]) -> None:
+    """A line for each task and searcher of which another version made some of these runs."""
+    from lso_bench import index
+    from lso_bench.study import outdated
+
+    for what, keys in outdated(r for r in index.records(store) if r.spec.key in done).items():
+        named = ", ".join(f"runs/{k[:2]}/{k}" for k in keys[:FEW]) + f", {len(keys) - FEW} more" * (len(keys) > FEW)
+        say(
+            f"{len(keys)} of them were made by another version of {what}, and are not run again: give another "
+            f"--results, or move them away ({named})."
+        )
 
 
 def _dry_run(planned: list, results: Path, jobs: int) -> None:

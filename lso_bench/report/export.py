@@ -7,6 +7,7 @@ import pandas as pd
 
 from lso_bench.compare import Comparison
 from lso_bench.report.frames import plain
+from lso_bench.searches import GROUP
 
 
 def as_json(comparison: Comparison) -> str:
@@ -26,9 +27,12 @@ def as_json(comparison: Comparison) -> str:
 def as_csv(comparison: Comparison) -> str:
     """One row a measure; an empty cell is an undefined value, inf one that most searches did not reach.
 
-    A text that a spreadsheet would run as a formula is given a quote first; control characters are replaced.
+    Beside it stand how many runs of its group failed, and `code`, the versions of lso-bench behind it. A text that a
+    spreadsheet would run as a formula is given a quote first; control characters are replaced.
     """
-    return plain(comparison.measures).to_csv(index=False)
+    same = [*GROUP, *comparison.by]
+    behind = comparison.runs[[*same, "failed", "code"]].astype({"failed": "Int64"})
+    return plain(comparison.measures.merge(behind, how="left", on=same)).to_csv(index=False)
 
 
 def _rows(table: pd.DataFrame) -> list[dict]:

@@ -1,0 +1,120 @@
+"""Which version of its task and searcher made a run: recorded, and told where versions are mixed."""
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import SHORT
+from examples import INK
+from made import SPEC, VERSIONS, searched
+from test_plugins import publish
+
+from lso_bench import plugins
+from lso_bench.caveats import caveats
+from lso_bench.study import outdated
+from vae.zoo import Model
+
+ROOT = Path(__file__).parents[1]
+TWICE = INK.replace("return ", "return 2 * ")
+
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "file"),
+    [
+        ("task", "ink:target=0.3", "tasks/ink.py"),
+        ("task", "glyphs50", "tasks/reconstruction.py"),
+        ("searcher", "adam", "lso_bench/search/adam.py"),
+    ],
+)
+def test_origin_is_the_file_of_the_class(kind, text, file):
+    assert plugins.origin(kind, text) == {f"{kind}_sha256": digest((ROOT / file).read_text())}
+
+
+def test_origin_of_a_file_given_by_path_is_what_it_says_now(tmp_path):
+    path = tmp_path / "mine.py"
+    for text in (INK, TWICE):
+        path.write_text(text)
+        assert plugins.origin("task", str(path)) == {"task_sha256": digest(text)}
+
+
+def test_origin_of_a_package_has_its_version_too(tmp_path, monkeypatch):
+    publish(tmp_path, monkeypatch, INK, "tasks", "mine = origins:Ink")
+    assert plugins.origin("task", "mine") == {"task_sha256": digest(INK), "task_package": "origins 1.0"}
+
+
+def test_class_keeps_the_origin_that_it_was_made_from(tmp_path, monkeypatch):
+    publish(tmp_path, monkeypatch, INK, "tasks", "mine = edited_later:Ink")
+    plugins.build("task", "mine")
+    (tmp_path / "edited_later.py").write_text(TWICE)
+    assert plugins.origin("task", "mine")["task_sha256"] == digest(INK)
+
+
+def made_by(init=0, **versions):
+    ends = [4.0 + init, 3.0, 2.0 - init]
+    return replace(searched({"random": [[9.0, x] for x in ends]}, init=init), versions=VERSIONS | versions)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        (
+            {"task_sha256": "aa"},
+            {"task_sha256": "bb"},
+            "omniglot50: the runs were made by several versions of the task",
+        ),
+        ({"searcher_sha256": "aa"}, {"searcher_sha256": "bb"}, "adam: the runs were made by several versions of the s"),
+        (
+            {"task_sha256": "aa", "task_package": "p 1"},
+            {"task_sha256": "aa", "task_package": "p 2"},
+            "(aa, p 1; aa, p 2)",
+        ),
+        ({"task_sha256": "aa"}, {"task_sha256": "aa"}, ""),
+        ({}, {"task_sha256": "aa", "searcher_sha256": "aa"}, ""),  # recorded before versions were
+        ({}, {}, ""),
+    ],
+)
+def test_mixed_versions_are_told(one, other, says):
+    lines = [line for line in caveats([made_by(**one), made_by(init=1, **other)]) if "several versions" in line]
+    assert says in lines[0] if says else not lines
+
+
+def test_versions_of_a_searcher_are_told_over_tasks():
+    other = replace(made_by(searcher_sha256="bb"), spec=replace(SPEC, task="mnist50", searcher="adam:lr=0.3"))
+    assert any("adam: the runs were made by" in line for line in caveats([made_by(searcher_sha256="aa"), other]))
+
+
+def test_runs_of_another_version_than_is_there_are_found():
+    now = plugins.origin("task", "ink") | plugins.origin("searcher", "adam")
+    ink = replace(made_by(), spec=replace(SPEC, model=Model("vae", "glyphs"), task="ink"))
+    runs = [replace(ink, versions=v) for v in (now, {}, now | {"task_sha256": "aa"}, now | {"searcher_sha256": "aa"})]
+    assert outdated(runs) == {"task ink": [ink.spec.key], "searcher adam": [ink.spec.key]}
+
+
+def test_run_says_what_another_version_made_and_does_not_run_it_again(call, checkpoint, tmp_path, monkeypatch):
+    package = tmp_path / "site"
+    package.mkdir()
+    publish(package, monkeypatch, INK, "tasks", "mine = inks_of_mine:Ink")
+    path = f"{package}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    env = os.environ | {"LSO_BENCH_CHECKPOINTS": str(tmp_path / "checkpoints"), "PYTHONPATH": path}
+    command = ("run", "--model", "vae", "--task", "mine", *SHORT[2:], "--quiet", "--decoding", "sample")
+    searcher = ("--searcher", "random", "--budget", "4", "--results", "r")
+    command = tuple(c for c in command if c not in ("--max-steps", "2")) + searcher
+    first = call(*command, env=env)
+    assert first.returncode == 0, first.stderr
+    (result,) = (tmp_path / "r" / "runs").glob("*/*/result.json")
+    versions = json.loads(result.read_text())["versions"]
+    assert versions["task_sha256"] == digest(INK) and versions["task_package"] == "inks_of_mine 1.0"
+    (package / "inks_of_mine.py").write_text(TWICE)
+    second = call(*command, "--seed", "0,1", env=env)
+    assert second.returncode == 0, second.stderr
+    assert "1 of them were made by another version of task mine, and are not run again" in second.stderr
+    assert f"(runs/{result.parent.parent.name}/{result.parent.name})" in second.stderr
+    assert "mine: the runs were made by several versions of the task's code" in second.stdout
+    assert json.loads(result.read_text())["versions"] == versions
