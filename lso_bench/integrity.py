@@ -3,13 +3,13 @@ nobody's.
 """
 
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lso_bench import bounded
 from lso_bench.archive import open_results
 from lso_bench.errors import UnusableError
 from lso_bench.finding import Finding
@@ -87,7 +87,7 @@ def _fault(run: Path) -> Fault | None:
     if not (run / "result.json").is_file():
         return Fault("incomplete" if run.is_dir() else "foreign", run.name, "no result.json")
     try:
-        raw = json.loads((run / "result.json").read_text())
+        raw = bounded.result(run)
         if raw["schema"] != SCHEMA:
             age = "older" if raw["schema"] < SCHEMA else "newer"
             return Fault(f"of a{'n' * (age == 'older')} {age} schema", run.name, f"{raw['schema']}, wanted {SCHEMA}")
@@ -103,7 +103,7 @@ def _unlike(run: Path, raw: dict[str, Any]) -> Fault | None:
     if missing := known.keys() - there:
         return Fault("incomplete", run.name, f"no {min(missing)}")
     for name, digest in known.items():
-        if hashlib.sha256((run / name).read_bytes()).hexdigest() != digest:
+        if hashlib.sha256(bounded.content(run / name)).hexdigest() != digest:
             return Fault("damaged", run.name, f"{name} does not match its sha256")
     if (key := spec_from_json(raw["spec"]).key) != run.name:
         return Fault("misplaced", run.name, f"its spec has the key {key}")

@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from lso_bench import bounded
 from lso_bench.errors import UnusableError
 from lso_bench.reading import record_from
 from lso_bench.record import Record
@@ -36,7 +37,6 @@ MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
 AGAIN = ("failed", "timeout")  # status of a run that gives way to another try
 KEY = re.compile("[0-9a-f]{16}")
-LARGEST = 64 << 20  # bytes of a result.json; 100,000 searches take 40 MiB
 
 
 class Store:
@@ -82,9 +82,7 @@ class Store:
         """
         path = self.folder / "runs" / name
         try:
-            if (path / "result.json").stat().st_size > LARGEST:
-                raise ValueError(f"result.json is larger than {LARGEST >> 20} MiB")
-            record = record_from(json.loads((path / "result.json").read_text(), parse_constant=_no_json))
+            record = record_from(bounded.result(path))
             if record.spec.key != path.name:
                 raise ValueError(f"holds the run {record.spec.key}")
             return record
@@ -172,8 +170,8 @@ class Store:
         """The content of a file of a run, which is what its result names; whatever is wrong with it is one error."""
         path = self._place(spec.key) / name
         try:
-            content = path.read_bytes()
-            named = json.loads(path.with_name("result.json").read_text())["sha256"][name]
+            content = bounded.content(path)
+            named = bounded.result(path.parent)["sha256"][name]
             if hashlib.sha256(content).hexdigest() != named:
                 raise ValueError("its content does not match its sha256")
             yield content
@@ -246,7 +244,8 @@ OURS = {
 def _status(place: Path) -> str | None:
     """Of the run that stands there; None if there is none or it cannot be read."""
     try:
-        return json.loads((place / "result.json").read_text())["status"]
+        found = bounded.result(place)["status"]
+        return found if isinstance(found, str) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -266,10 +265,6 @@ def _stamp(run: str) -> str:
     except OSError as error:
         return str(error.strerror)
     return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
-
-
-def _no_json(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
 
 
 def _write_all(work: Path, record: Record) -> None:

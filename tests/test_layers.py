@@ -32,7 +32,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["beside", "loaded", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
     ["canvas", "region", "clock", "bootstrap", "colours", "intervals", "process", "ranks", "surrogate"],
-    ["errors", "finding", "text"],
+    ["bounded", "errors", "finding", "text"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
 
