@@ -8,10 +8,11 @@ searches spent, until success or their end, over the number of successes: Hansen
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from lso_bench.bootstrap import order_statistics
 from lso_bench.intervals import quotient, share
@@ -28,13 +29,17 @@ SAME = {  # searches that share targets
 }
 
 
+Way = tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]]  # of a run: see `_of_run`
+
+
 @dataclass(frozen=True)
 class Paths:
-    """The way of each search, as far as it was recorded."""
+    """The way of each search, as far as it was recorded; of one whose files are lost only the lowest loss."""
 
     lowest: Sequence[Float[np.ndarray, " _"]]  # loss so far at each recorded step
     costs: Sequence[Float[np.ndarray, "c _"]]  # COSTS of its run up to there
     spent: Float[np.ndarray, "n c"]  # by the whole search
+    known: Bool[np.ndarray, " n"]  # false: its files are lost
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Hits:
 
     at: dict[str, Float[np.ndarray, "n f"]]
     spent: dict[str, Float[np.ndarray, " n"]]
+    known: Bool[np.ndarray, " n"]  # false: the files of its run are lost, and it counts nowhere
 
 
 def by_threshold(own: pd.DataFrame) -> Iterator[dict]:
@@ -71,27 +77,38 @@ def jointly(runs: Sequence[Record]) -> Iterator[dict]:
 def paths(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:
     """Of all searches, in the order of their table; each run's trace is read once."""
     by_key = {r.spec.key: r for r in records}
-    lowest, costs, spent = [], [], []
+    lowest, costs, spent, known = [], [], [], []
     for key, own in searches.loc[:, ["key", *OF_PATH]].groupby("key", sort=False):
-        losses, cost, most = _of_run(by_key[str(key)], own, files)
+        found = _of_run(by_key[str(key)], own, files)
+        losses, cost, most = found or _lost(own)
         lowest += [*losses]
         costs += [cost] * len(own)
         spent.append(most)
-    return Paths(lowest, costs, np.concatenate(spent))
+        known += [found is not None] * len(own)
+    return Paths(lowest, costs, np.concatenate(spent), np.array(known))
 
 
-def _of_run(
-    record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]
-) -> tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]]:
-    """The lowest loss so far, with the best of all at the end; COSTS of the run; what each search spent."""
-    steps, losses = recorded(files(record.spec).trace(record.spec), own)
+def _of_run(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way | None:
+    """The lowest loss so far, with the best of all at the end; COSTS of the run; what each search spent.
+
+    None: its files are lost.
+    """
+    trace, costs = files(record.spec).trace(record.spec), files(record.spec).costs(record.spec)
+    if trace is None or costs is None:
+        return None
+    steps, losses = recorded(trace, own)
     losses[:, -1] = np.fmin(losses[:, -1], own.best)
     losses[np.isnan(losses)] = np.inf
-    spent = files(record.spec).costs(record.spec).set_index("step").reindex(steps)[["evaluations", "seconds"]]
+    spent = costs.set_index("step").reindex(steps)[["evaluations", "seconds"]]
     cost = np.stack([steps, *spent.to_numpy(float).T])
     at = np.minimum(steps.searchsorted(own.steps), len(steps) - 1)
     most = np.stack([own.steps, own.evaluations, cost[2, at]], axis=1)
     return np.minimum.accumulate(losses, axis=1), cost, np.minimum(cost[:, -1], most)
+
+
+def _lost(own: pd.DataFrame) -> Way:
+    """What is known without a run's files: its lowest losses, so that the targets of the others stay what they are."""
+    return own.best.to_numpy(float)[:, None], np.full((len(COSTS), 1), np.nan), np.full((len(own), len(COSTS)), np.nan)
 
 
 def recorded(trace: pd.DataFrame, own: pd.DataFrame) -> tuple[Int[np.ndarray, " s"], Float[np.ndarray, "n s"]]:
@@ -120,11 +137,14 @@ def hits(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
         first = (~(lowest[:, None] <= goals[i])).sum(axis=0)  # recorded steps before it
         reached = first < len(lowest)
         at[:, i, reached] = np.minimum(cost[:, first[reached]], spent[:, None])
-    return Hits(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)))
+    return Hits(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)), found.known)
 
 
 def to_targets(own: pd.DataFrame, found: Hits) -> Iterator[dict]:
     """Of the searches in `own`: steps, evaluations and seconds to each target, their aRT, and the ECDF over targets."""
+    own = cast(pd.DataFrame, own[found.known[own.index]])
+    if own.empty:
+        return
     for start, these in by_start(own):
         for i, fraction in enumerate(FRACTIONS):
             for cost in COSTS:

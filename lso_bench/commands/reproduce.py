@@ -7,6 +7,7 @@ import typer
 
 from lso_bench.commands.options import DataDir, Device, Json, Quiet, Results, device_of, how_of, names, numbers
 from lso_bench.commands.output import out, say
+from lso_bench.commands.reading import say_lost
 from lso_bench.commands.run import run_all
 from lso_bench.errors import UsageError
 
@@ -56,6 +57,7 @@ def reproduce(
         todo = [] if no_train else [p for p in runs if p.spec not in store]
         run_all(todo, store, how_of(len(runs), device, data_dir, compile, Wanted()), quiet)
         repeated = latent_search.repeated(runs, store)
+        say_lost([store])
         _reproduced(repeated.rows, report.terminal(repeated), report.write(repeated, what, folder), json)
         return
     from lso_bench.report import reproduction
