@@ -27,9 +27,10 @@ from torch import Tensor
 
 from lso_bench import bounded
 from lso_bench.errors import UnusableError
+from lso_bench.older import costs_of
 from lso_bench.reading import record_from
 from lso_bench.record import Record
-from lso_bench.spec import SCHEMA, Spec
+from lso_bench.spec import SCHEMA, Spec, digest
 from vae.durable import reason
 
 MARK = "lso-bench.json"  # makes a folder a results folder
@@ -145,8 +146,10 @@ class Store:
     def costs(self, spec: Spec) -> pd.DataFrame | None:
         """A row a recorded step: step, evaluations of a problem and seconds of the search up to then.
 
-        None: damaged or missing, see `lost`.
+        None: damaged or missing, see `lost`. Of a run of an older schema, by its trace.
         """
+        if spec.key != digest(SCHEMA, asdict(spec)):
+            return None if (trace := self.trace(spec)) is None else costs_of(trace)
         return self._table(spec, "costs.csv", {"step": int, "evaluations": int, "seconds": float})
 
     def tensors(self, spec: Spec) -> dict[str, Tensor] | None:

@@ -29,7 +29,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["columns", "reading"],
     ["drive"],
     ["rules", "running"],
-    ["beside", "loaded", "record", "plugins", "starts"],
+    ["beside", "loaded", "older", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
     ["canvas", "region", "clock", "bootstrap", "colours", "intervals", "process", "ranks", "surrogate"],
     ["bounded", "errors", "finding", "text"],

@@ -55,12 +55,22 @@ def read(paths: Sequence[Path]) -> Runs:
         for r in index.records(store):
             if r.spec.key not in records:
                 records[r.spec.key], home[r.spec.key] = r, store
+    for key in _again(records.values()):
+        say(f"left out: run {key}, of an older schema, which is there again in the present one")
+        del records[key]
     runs = Runs(stores, [*records.values()], home)
     for line in runs.skipped:
         say(f"skipped: {line}")
     if not records:
         raise UnusableError(f"No runs in {', '.join(map(str, paths))}; `lso-bench run` makes some.")
     return runs
+
+
+def _again(records: "Iterable[Record]") -> list[str]:
+    """Keys of the runs of an older schema that have been run again since."""
+    older = [r.spec for r in records if "schema" in r.versions]
+    present = {r.spec for r in records if "schema" not in r.versions} if older else set()
+    return [spec.key for spec in older if spec in present]
 
 
 def say_lost(stores: "Iterable[Store]") -> None:
