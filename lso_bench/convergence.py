@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from lso_bench.bootstrap import order_statistics
 from lso_bench.intervals import quotient, share
@@ -38,8 +38,7 @@ class Paths:
 
     lowest: Sequence[Float[np.ndarray, " _"]]  # loss so far at each recorded step
     costs: Sequence[Float[np.ndarray, "c _"]]  # COSTS of its run up to there
-    spent: Float[np.ndarray, "n c"]  # by the whole search
-    known: Bool[np.ndarray, " n"]  # false: its files are lost
+    spent: Float[np.ndarray, "n c"]  # by the whole search; NaN: not known, for its files are lost or older
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,6 @@ class Hits:
 
     at: dict[str, Float[np.ndarray, "n f"]]
     spent: dict[str, Float[np.ndarray, " n"]]
-    known: Bool[np.ndarray, " n"]  # false: the files of its run are lost, and it counts nowhere
 
 
 def by_threshold(own: pd.DataFrame) -> Iterator[dict]:
@@ -77,15 +75,13 @@ def jointly(runs: Sequence[Record]) -> Iterator[dict]:
 def paths(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:
     """Of all searches, in the order of their table; each run's trace is read once."""
     by_key = {r.spec.key: r for r in records}
-    lowest, costs, spent, known = [], [], [], []
+    lowest, costs, spent = [], [], []
     for key, own in searches.loc[:, ["key", *OF_PATH]].groupby("key", sort=False):
-        found = _of_run(by_key[str(key)], own, files)
-        losses, cost, most = found or _lost(own)
+        losses, cost, most = _of_run(by_key[str(key)], own, files) or _lost(own)
         lowest += [*losses]
         costs += [cost] * len(own)
         spent.append(most)
-        known += [found is not None] * len(own)
-    return Paths(lowest, costs, np.concatenate(spent), np.array(known))
+    return Paths(lowest, costs, np.concatenate(spent))
 
 
 def _of_run(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way | None:
@@ -137,22 +133,24 @@ def hits(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
         first = (~(lowest[:, None] <= goals[i])).sum(axis=0)  # recorded steps before it
         reached = first < len(lowest)
         at[:, i, reached] = np.minimum(cost[:, first[reached]], spent[:, None])
-    return Hits(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)), found.known)
+    return Hits(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)))
 
 
 def to_targets(own: pd.DataFrame, found: Hits) -> Iterator[dict]:
-    """Of the searches in `own`: steps, evaluations and seconds to each target, their aRT, and the ECDF over targets."""
-    own = cast(pd.DataFrame, own[found.known[own.index]])
-    if own.empty:
-        return
-    for start, these in by_start(own):
-        for i, fraction in enumerate(FRACTIONS):
-            for cost in COSTS:
-                at, spent = found.at[cost][these.index, i], found.spent[cost][these.index]
-                where = {"start": start, "target": fraction}
-                yield {"measure": cost, **where} | order_statistics(at, these.instance.to_numpy())
-                yield {"measure": f"aRT:{cost}", **where} | running_time(at, spent, these.instance.to_numpy())
-    yield from ecdf(found.at["evaluations"][own.index], own.instance.to_numpy())
+    """Of the searches in `own`: steps, evaluations and seconds to each target, their aRT, and the ECDF over targets.
+
+    Each of those whose cost is known; where it is not, a search is no censored one.
+    """
+    of = {cost: cast(pd.DataFrame, own[~np.isnan(found.spent[cost][own.index])]) for cost in COSTS}
+    for cost, known in of.items():
+        for start, these in by_start(known):
+            spent, instances = found.spent[cost][these.index], these.instance.to_numpy()
+            for i, fraction in enumerate(FRACTIONS):
+                at, where = found.at[cost][these.index, i], {"start": start, "target": fraction}
+                yield {"measure": cost, **where} | order_statistics(at, instances)
+                yield {"measure": f"aRT:{cost}", **where} | running_time(at, spent, instances)
+    if len(known := of["evaluations"]):
+        yield from ecdf(found.at["evaluations"][known.index], known.instance.to_numpy())
 
 
 def running_time(at: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:

@@ -37,6 +37,7 @@ def test_run_of_every_schema_is_read_whole(run):
     found = compare([record], lambda _: store).measures
     assert found[found.measure == "loss"].n.tolist() == [2, 2] and not store.lost
     steps = found[(found.measure == "evaluations") & (found.target == 0.01)]
+    assert ("seconds" in {*found.measure}) == ("costs.csv" in {p.name for p in run.iterdir()})  # unknown, not infinite
     assert steps.n.tolist() == [2, 2] and steps.low.isna().all() and (steps.estimate == 3).any()
 
 
