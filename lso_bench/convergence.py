@@ -8,6 +8,7 @@ searches spent, until success or their end, over the number of successes: Hansen
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -28,13 +29,16 @@ SAME = {  # searches that share targets
 }
 
 
+Way = tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]]  # of a run: see `_of_run`
+
+
 @dataclass(frozen=True)
 class Paths:
-    """The way of each search, as far as it was recorded."""
+    """The way of each search, as far as it was recorded; of one whose files are lost only the lowest loss."""
 
     lowest: Sequence[Float[np.ndarray, " _"]]  # loss so far at each recorded step
     costs: Sequence[Float[np.ndarray, "c _"]]  # COSTS of its run up to there
-    spent: Float[np.ndarray, "n c"]  # by the whole search
+    spent: Float[np.ndarray, "n c"]  # by the whole search; NaN: not known, for its files are lost or older
 
 
 @dataclass(frozen=True)
@@ -73,25 +77,34 @@ def paths(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Sp
     by_key = {r.spec.key: r for r in records}
     lowest, costs, spent = [], [], []
     for key, own in searches.loc[:, ["key", *OF_PATH]].groupby("key", sort=False):
-        losses, cost, most = _of_run(by_key[str(key)], own, files)
+        losses, cost, most = _of_run(by_key[str(key)], own, files) or _lost(own)
         lowest += [*losses]
         costs += [cost] * len(own)
         spent.append(most)
     return Paths(lowest, costs, np.concatenate(spent))
 
 
-def _of_run(
-    record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]
-) -> tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]]:
-    """The lowest loss so far, with the best of all at the end; COSTS of the run; what each search spent."""
-    steps, losses = recorded(files(record.spec).trace(record.spec), own)
+def _of_run(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way | None:
+    """The lowest loss so far, with the best of all at the end; COSTS of the run; what each search spent.
+
+    None: its files are lost.
+    """
+    trace, costs = files(record.spec).trace(record.spec), files(record.spec).costs(record.spec)
+    if trace is None or costs is None:
+        return None
+    steps, losses = recorded(trace, own)
     losses[:, -1] = np.fmin(losses[:, -1], own.best)
     losses[np.isnan(losses)] = np.inf
-    spent = files(record.spec).costs(record.spec).set_index("step").reindex(steps)[["evaluations", "seconds"]]
+    spent = costs.set_index("step").reindex(steps)[["evaluations", "seconds"]]
     cost = np.stack([steps, *spent.to_numpy(float).T])
     at = np.minimum(steps.searchsorted(own.steps), len(steps) - 1)
     most = np.stack([own.steps, own.evaluations, cost[2, at]], axis=1)
     return np.minimum.accumulate(losses, axis=1), cost, np.minimum(cost[:, -1], most)
+
+
+def _lost(own: pd.DataFrame) -> Way:
+    """What is known without a run's files: its lowest losses, so that the targets of the others stay what they are."""
+    return own.best.to_numpy(float)[:, None], np.full((len(COSTS), 1), np.nan), np.full((len(own), len(COSTS)), np.nan)
 
 
 def recorded(trace: pd.DataFrame, own: pd.DataFrame) -> tuple[Int[np.ndarray, " s"], Float[np.ndarray, "n s"]]:
@@ -124,15 +137,20 @@ def hits(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
 
 
 def to_targets(own: pd.DataFrame, found: Hits) -> Iterator[dict]:
-    """Of the searches in `own`: steps, evaluations and seconds to each target, their aRT, and the ECDF over targets."""
-    for start, these in by_start(own):
-        for i, fraction in enumerate(FRACTIONS):
-            for cost in COSTS:
-                at, spent = found.at[cost][these.index, i], found.spent[cost][these.index]
-                where = {"start": start, "target": fraction}
-                yield {"measure": cost, **where} | order_statistics(at, these.instance.to_numpy())
-                yield {"measure": f"aRT:{cost}", **where} | running_time(at, spent, these.instance.to_numpy())
-    yield from ecdf(found.at["evaluations"][own.index], own.instance.to_numpy())
+    """Of the searches in `own`: steps, evaluations and seconds to each target, their aRT, and the ECDF over targets.
+
+    Each of those whose cost is known; where it is not, a search is no censored one.
+    """
+    of = {cost: cast(pd.DataFrame, own[~np.isnan(found.spent[cost][own.index])]) for cost in COSTS}
+    for cost, known in of.items():
+        for start, these in by_start(known):
+            spent, instances = found.spent[cost][these.index], these.instance.to_numpy()
+            for i, fraction in enumerate(FRACTIONS):
+                at, where = found.at[cost][these.index, i], {"start": start, "target": fraction}
+                yield {"measure": cost, **where} | order_statistics(at, instances)
+                yield {"measure": f"aRT:{cost}", **where} | running_time(at, spent, instances)
+    if len(known := of["evaluations"]):
+        yield from ecdf(found.at["evaluations"][known.index], known.instance.to_numpy())
 
 
 def running_time(at: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:

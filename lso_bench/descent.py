@@ -47,31 +47,37 @@ def _rows(
     for _, own in searches.groupby("line", sort=False):
         head = {k: own[k].iloc[0] for k in (*GROUP, *by)}
         who = own.loc[:, ["key", "start", "instance"]].reset_index(drop=True)
-        ways = [_way(records[str(key)].spec, same, files) for key, same in who.groupby("key", sort=False)]
-        most = int(max(way.steps[-1] for way in ways))
+        every = (_way(records[str(key)].spec, same, files) for key, same in who.groupby("key", sort=False))
+        ways = [way for way in every if way]
+        most = int(max((way.steps[-1] for way in ways), default=0))
         if most < 1:
             continue  # one evaluation is no curve
         steps = np.unique(np.geomspace(1, most, POINTS).round().astype(int))
-        losses = _losses(ways, steps)
+        losses = _losses(ways, steps, len(who))
         for start, these in by_start(who):
-            at = pd.DataFrame(losses[these.index]).groupby(these.instance.to_numpy()).median()
+            at = pd.DataFrame(losses[these.index]).groupby(these.instance.to_numpy()).median().dropna()
+            if at.empty:
+                continue
             middle, low, high = medians(at.to_numpy())
             for i, step in enumerate(steps):
                 values = {"n": len(at), "estimate": middle[i], "low": low[i], "high": high[i]}
                 yield head | {"measure": "curve", "start": start, "within": float(step)} | values
 
 
-def _losses(ways: Sequence[Way], steps: Int[np.ndarray, " s"]) -> Float[np.ndarray, "n s"]:
-    """Of each search at each of these steps."""
-    found = np.empty((sum(len(w.rows) for w in ways), len(steps)))
+def _losses(ways: Sequence[Way], steps: Int[np.ndarray, " s"], n: int) -> Float[np.ndarray, "n s"]:
+    """Of each of n searches at each of these steps; NaN where the way is lost."""
+    found = np.full((n, len(steps)), np.nan)
     for way in ways:
         found[way.rows] = way.losses[:, np.maximum(way.steps.searchsorted(steps, side="right") - 1, 0)]
     return found
 
 
-def _way(spec: Spec, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way:
-    """Of all searches of a run."""
-    steps, losses = recorded(files(spec).trace(spec), own)
+def _way(spec: Spec, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way | None:
+    """Of all searches of a run; None: its trace is lost."""
+    trace = files(spec).trace(spec)
+    if trace is None:
+        return None
+    steps, losses = recorded(trace, own)
     last = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(len(steps))), axis=1)
     losses = np.take_along_axis(losses, last, axis=1)
     return Way(own.index.to_numpy(), steps, np.where(np.isnan(losses), np.inf, losses))

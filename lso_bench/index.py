@@ -24,7 +24,7 @@ from lso_bench.spec import SCHEMA, Seeds, Spec, spec_from_json
 from lso_bench.store import Store
 from vae.cache import cache_folder
 
-FORMAT = 2  # of the database; one of another format is another file
+FORMAT = 3  # of the database; one of another format is another file
 WAIT = 2.0  # seconds for another process that writes it
 TABLES = (
     "CREATE TABLE IF NOT EXISTS heads (digest TEXT PRIMARY KEY, text TEXT)",

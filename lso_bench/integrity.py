@@ -1,19 +1,20 @@
-"""Whether results folders are whole: every run against its hashes, what is broken off, double, of another schema, or
+"""Whether results folders are whole: every run against its hashes, what is broken off, double, of a newer schema, or
 nobody's.
 """
 
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lso_bench import bounded
 from lso_bench.archive import open_results
 from lso_bench.errors import UnusableError
 from lso_bench.finding import Finding
-from lso_bench.spec import SCHEMA, spec_from_json
+from lso_bench.older import spec_of
+from lso_bench.spec import SCHEMA
 from lso_bench.store import OURS, STALE, Store
 from vae.errors import UnusableError as VaeUnusableError
 
@@ -25,10 +26,9 @@ MENDS = {
     "incomplete": "delete these folders and run the same command again",
     "misplaced": "give each folder back the name that its spec has, or delete it and run again",
     "foreign": "move these away; nothing reads them",
-    "of an older schema": "run them again with this version; until then they are left out",
     "of a newer schema": "update lso-bench: pip install --upgrade lso-bench",
 }
-USABLE = ("foreign", "of an older schema", "of a newer schema")  # nothing is lost by these
+USABLE = ("foreign", "of a newer schema")  # nothing is lost by these
 
 
 class Fault(NamedTuple):
@@ -87,10 +87,9 @@ def _fault(run: Path) -> Fault | None:
     if not (run / "result.json").is_file():
         return Fault("incomplete" if run.is_dir() else "foreign", run.name, "no result.json")
     try:
-        raw = json.loads((run / "result.json").read_text())
-        if raw["schema"] != SCHEMA:
-            age = "older" if raw["schema"] < SCHEMA else "newer"
-            return Fault(f"of a{'n' * (age == 'older')} {age} schema", run.name, f"{raw['schema']}, wanted {SCHEMA}")
+        raw = bounded.result(run)
+        if raw["schema"] > SCHEMA:
+            return Fault("of a newer schema", run.name, f"{raw['schema']}, wanted {SCHEMA}")
         return _unlike(run, raw)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Fault("damaged", run.name, f"{type(error).__name__}: {error}")
@@ -103,9 +102,9 @@ def _unlike(run: Path, raw: dict[str, Any]) -> Fault | None:
     if missing := known.keys() - there:
         return Fault("incomplete", run.name, f"no {min(missing)}")
     for name, digest in known.items():
-        if hashlib.sha256((run / name).read_bytes()).hexdigest() != digest:
+        if hashlib.sha256(bounded.content(run / name)).hexdigest() != digest:
             return Fault("damaged", run.name, f"{name} does not match its sha256")
-    if (key := spec_from_json(raw["spec"]).key) != run.name:
+    if (key := spec_of(raw).key) != run.name:
         return Fault("misplaced", run.name, f"its spec has the key {key}")
     if more := there - known.keys():
         return Fault("foreign", run.name, f"{min(more)} in it")

@@ -8,8 +8,8 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lso_bench.older import present, spec_of
 from lso_bench.record import Member, Record
-from lso_bench.spec import SCHEMA, spec_from_json
 
 LARGEST = 2**53  # beyond it a whole number is not exact as a float
 IMAGE = re.compile("([0-9a-f]{1,16})?")
@@ -18,17 +18,15 @@ SCALARS = ("status", "counts", "seconds", "versions", "error", "joint")
 
 
 def record_from(raw: dict[str, Any]) -> Record:
-    """The record, without trace and tensors.
+    """The record, without trace and tensors, of a result of this or an older schema.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: not that form, or of another schema.
+        ValueError, KeyError, TypeError, AttributeError: not that form, or of a newer schema.
     """
-    if raw["schema"] != SCHEMA:
-        age, mend = ("newer", "update lso-bench") if raw["schema"] > SCHEMA else ("older", "run it again")
-        raise ValueError(f"schema {raw['schema']} is {age} than {SCHEMA}; {mend}")
+    spec, raw = spec_of(raw), present(raw)
     members = [_member(m) for m in raw["members"]]
     known = {k: raw[k] for k in SCALARS}
-    record = Record(spec_from_json(raw["spec"]), members=members, usual=_numbers(raw.get("usual", {})), **known)
+    record = Record(spec, members=members, usual=_numbers(raw.get("usual", {})), **known)
     _check(record)
     return record
 

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from lso_bench.bootstrap import order_statistics
 from lso_bench.intervals import share
@@ -31,20 +31,26 @@ class Codes:
 
     end: Float[np.ndarray, "n d"]
     met: dict[float, Float[np.ndarray, "n d"]]  # by threshold; NaN: not met
+    known: Bool[np.ndarray, " n"]  # false: the file with it is lost
 
 
 def codes(own: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> Codes:
     """The codes of these searches, from disk."""
-    limits, parts = thresholds(own), []
-    for key, same in own.groupby("key", sort=False):
+    known, parts = np.zeros(len(own), bool), []
+    for key, rows in own.groupby("key", sort=False).indices.items():
         spec = by_key[str(key)].spec
-        tensors, place = files(spec).tensors(spec), torch.tensor(same.place.to_numpy())
-        end = tensors["z"][place].double().numpy()
-        met = {t: np.full_like(end, np.nan) for t in limits}
-        for i, t in enumerate(spec.thresholds):
-            met[t] = tensors["z_met"][place, i].double().numpy()
-        parts.append((end, met))
-    return Codes(np.concatenate([p[0] for p in parts]), {t: np.concatenate([p[1][t] for p in parts]) for t in limits})
+        if (tensors := files(spec).tensors(spec)) is not None:
+            place = torch.tensor(own.place.to_numpy()[rows])
+            met = {t: tensors["z_met"][place, i].double().numpy() for i, t in enumerate(spec.thresholds)}
+            parts.append((rows, tensors["z"][place].double().numpy(), met))
+            known[rows] = True
+    shape = len(own), parts[0][1].shape[1] if parts else 0
+    end, at = np.full(shape, np.nan), {t: np.full(shape, np.nan) for t in thresholds(own)}
+    for rows, z, met in parts:
+        end[rows] = z
+        for t in at.keys() & met.keys():
+            at[t][rows] = met[t]
+    return Codes(end, at, known)
 
 
 def together(own: pd.DataFrame) -> bool:
@@ -77,21 +83,28 @@ def spread(own: pd.DataFrame) -> Iterator[dict]:
 
 def between_starts(own: pd.DataFrame, found: Codes) -> Iterator[dict]:
     """Of pairs of starts, kind by kind: gap of the final losses, squared distance of the codes (at the end, and where
-    both met a threshold), share that ended in the same basin.
+    both met a threshold), share that ended in the same basin. Where the code of one is lost, only the gap.
     """
     paired = pairs(own)
     kinds = sorted(paired.kind.unique(), key=lambda k: [rank(s) for s in k.split(" - ")])
     for kind in kinds:
         these = cast(pd.DataFrame, paired[paired.kind == kind])
+        yield {"measure": "gap", "start": kind} | order_statistics(_gap(these), these.instance.to_numpy())
+        these = cast(pd.DataFrame, these[found.known[these.a] & found.known[these.b]])
+        if these.empty:
+            continue
         a, b, instances = these.a.to_numpy(), these.b.to_numpy(), these.instance.to_numpy()
-        gap = (these.loss_a - these.loss_b).abs().replace(np.inf, np.nan).to_numpy()  # none where one diverged
         distance = np.square(found.end[a] - found.end[b]).sum(1)
-        yield {"measure": "gap", "start": kind} | order_statistics(gap, instances)
-        yield {"measure": "basin", "start": kind} | basin(these, gap, distance / found.end.shape[1])
+        yield {"measure": "basin", "start": kind} | basin(these, _gap(these), distance / found.end.shape[1])
         yield {"measure": "distance", "start": kind} | order_statistics(distance, instances)
         for t, met in found.met.items():
             apart = np.square(met[a] - met[b]).sum(1)
             yield {"measure": "distance", "start": kind, "threshold": t} | order_statistics(apart, instances)
+
+
+def _gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
+    """Of the final losses; NaN where one diverged."""
+    return (paired.loss_a - paired.loss_b).abs().replace(np.inf, np.nan).to_numpy()
 
 
 def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:

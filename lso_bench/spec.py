@@ -42,9 +42,8 @@ class Spec:
 
     @cached_property
     def key(self) -> str:
-        """16 hexadecimal digits that differ between any two specs."""
-        canonical = json.dumps([SCHEMA, asdict(self)], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        """16 hexadecimal digits that differ between any two specs; of an older result, those that it was stored by."""
+        return digest(SCHEMA, asdict(self))
 
     @property
     def title(self) -> str:
@@ -52,6 +51,12 @@ class Spec:
         trained = f" (trained with seed {self.model.seed})" if self.model.seed else ""
         names = (self.task.partition(":")[0], self.searcher.partition(":")[0])
         return f"{self.model.name}{trained} · {' · '.join(names)} · seed {self.seeds.init}"
+
+
+def digest(schema: int, spec: dict) -> str:
+    """The key of a spec, given by its fields, in a schema."""
+    canonical = json.dumps([schema, spec], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def spec_from_json(raw: dict) -> Spec:

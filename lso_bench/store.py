@@ -15,28 +15,30 @@ import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from lso_bench import bounded
 from lso_bench.errors import UnusableError
+from lso_bench.older import costs_of
 from lso_bench.reading import record_from
 from lso_bench.record import Record
-from lso_bench.spec import SCHEMA, Spec
+from lso_bench.spec import SCHEMA, Spec, digest
 from vae.durable import reason
 
 MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
 AGAIN = ("failed", "timeout")  # status of a run that gives way to another try
 KEY = re.compile("[0-9a-f]{16}")
-LARGEST = 64 << 20  # bytes of a result.json; 100,000 searches take 40 MiB
+
+T = TypeVar("T")
 
 
 class Store:
@@ -50,6 +52,7 @@ class Store:
     def __init__(self, folder: Path, readonly: bool = False):
         self.folder = folder
         self.skipped: list[str] = []  # what the last reading could not use, a line each
+        self.lost: dict[str, str] = {}  # files of runs that were asked for and are not whole, with a line each
         if readonly:
             self._check()
         else:
@@ -82,9 +85,7 @@ class Store:
         """
         path = self.folder / "runs" / name
         try:
-            if (path / "result.json").stat().st_size > LARGEST:
-                raise ValueError(f"result.json is larger than {LARGEST >> 20} MiB")
-            record = record_from(json.loads((path / "result.json").read_text(), parse_constant=_no_json))
+            record = record_from(bounded.result(path))
             if record.spec.key != path.name:
                 raise ValueError(f"holds the run {record.spec.key}")
             return record
@@ -138,47 +139,43 @@ class Store:
         found = Counter(_status(p.parent) or "unreadable" for p in self.folder.glob("runs/*/*/result.json"))
         return dict(sorted(found.items()))
 
-    def trace(self, spec: Spec) -> pd.DataFrame:
-        """A row a recorded step and member: step, start, instance, loss.
-
-        Raises:
-            UnusableError: the file is damaged.
-        """
+    def trace(self, spec: Spec) -> pd.DataFrame | None:
+        """A row a recorded step and member: step, start, instance, loss. None: damaged or missing, see `lost`."""
         return self._table(spec, "trace.csv", {"step": int, "start": str, "instance": int, "loss": float})
 
-    def costs(self, spec: Spec) -> pd.DataFrame:
+    def costs(self, spec: Spec) -> pd.DataFrame | None:
         """A row a recorded step: step, evaluations of a problem and seconds of the search up to then.
 
-        Raises:
-            UnusableError: the file is damaged.
+        None: damaged or missing, see `lost`. Of a run of an older schema, by its trace.
         """
+        if spec.key != digest(SCHEMA, asdict(spec)):
+            return None if (trace := self.trace(spec)) is None else costs_of(trace)
         return self._table(spec, "costs.csv", {"step": int, "evaluations": int, "seconds": float})
 
-    def tensors(self, spec: Spec) -> dict[str, Tensor]:
+    def tensors(self, spec: Spec) -> dict[str, Tensor] | None:
         """Final codes `z`, those at each threshold `z_met`, final images `decoded`, `targets` where there are some.
 
-        Raises:
-            UnusableError: the file is damaged.
+        None: damaged or missing, see `lost`.
         """
-        with self._file(spec, "latents.safetensors") as content:
-            return load(content)
+        return self._whole(spec, "latents.safetensors", load)
 
-    def _table(self, spec: Spec, name: str, columns: dict[str, type]) -> pd.DataFrame:
-        with self._file(spec, name) as content:
-            return pd.read_csv(io.BytesIO(content)).astype(columns)
+    def _table(self, spec: Spec, name: str, columns: dict[str, type]) -> pd.DataFrame | None:
+        return self._whole(spec, name, lambda content: pd.read_csv(io.BytesIO(content)).astype(columns))
 
-    @contextmanager
-    def _file(self, spec: Spec, name: str) -> Iterator[bytes]:
-        """The content of a file of a run, which is what its result names; whatever is wrong with it is one error."""
+    def _whole(self, spec: Spec, name: str, parse: Callable[[bytes], T]) -> T | None:
+        """What a file of a run says; where it is not what the run's result names, None, and a line in `lost`."""
         path = self._place(spec.key) / name
         try:
-            content = path.read_bytes()
-            named = json.loads(path.with_name("result.json").read_text())["sha256"][name]
+            content = bounded.content(path)
+            named = bounded.result(path.parent)["sha256"][name]
             if hashlib.sha256(content).hexdigest() != named:
                 raise ValueError("its content does not match its sha256")
-            yield content
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise UnusableError(f"{path} is damaged ({error}); delete its folder and run again.") from error
+            return parse(content)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+            why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            done = "its run is left out of what needs it; delete its folder and run again"
+            self.lost[str(path)] = f"{path} is damaged ({why}), {done}"
+            return None
 
     def _place(self, key: str) -> Path:
         return self.folder / "runs" / key[:2] / key
@@ -246,7 +243,8 @@ OURS = {
 def _status(place: Path) -> str | None:
     """Of the run that stands there; None if there is none or it cannot be read."""
     try:
-        return json.loads((place / "result.json").read_text())["status"]
+        found = bounded.result(place)["status"]
+        return found if isinstance(found, str) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -266,10 +264,6 @@ def _stamp(run: str) -> str:
     except OSError as error:
         return str(error.strerror)
     return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
-
-
-def _no_json(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
 
 
 def _write_all(work: Path, record: Record) -> None:

@@ -1,6 +1,6 @@
 """Records made by hand, whose measures are known."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -49,7 +49,7 @@ def one(found: Comparison, measure: str, start: str | None = None, **where) -> p
 
 
 def searched(
-    paths: dict[str, Sequence[Sequence[float]]],
+    paths: Mapping[str, Sequence[Sequence[float]]],
     codes: Callable[[str, int], Sequence[float]] = lambda start, i: (0.0, 0.0),
     init: int = 0,
     search: int | None = None,

@@ -105,7 +105,9 @@ def test_shipped_model_of_shapes_is_searched_for_area(tmp_path):
     grid = Grid(["vae"], ["shapes_area"], ["cmaes"], arch="conv:encoder=8,channels=8", latent=2)
     store = Store(tmp_path / "results")
     (record,) = here(plan(grid, Protocol(budget=150)), store, How())
-    (found,), decoded = record.members, store.tensors(record.spec)["decoded"]
+    (found,), tensors = record.members, store.tensors(record.spec)
+    assert tensors
+    decoded = tensors["decoded"]
     assert decoded.shape == (1, 1, 64, 64) and 300 < -found.best < 500
     assert decoded.double().sum().item() / 255 == pytest.approx(-found.best, abs=8)  # 4096 pixels, rounded to bytes
 

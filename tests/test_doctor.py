@@ -50,7 +50,8 @@ PLANTED = {
     "incomplete ": lambda run: (run / "result.json").unlink(),
     "misplaced": lambda run: rewritten(run, lambda raw: raw["spec"].update(max_steps=7)),
     "foreign": lambda run: (run / "notes.txt").write_text("mine"),
-    "of an older schema": lambda run: rewritten(run, lambda raw: raw.update(schema=1)),
+    "damaged  ": lambda run: rewritten(run, lambda raw: raw.update(schema=1)),  # whose specs have a box
+    "damaged   ": lambda run: rewritten(run, lambda raw: raw.update(schema=0)),
     "of a newer schema": lambda run: rewritten(run, lambda raw: raw.update(schema=99)),
 }
 

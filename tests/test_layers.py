@@ -30,10 +30,10 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["columns", "reading"],
     ["drive"],
     ["rules", "running"],
-    ["beside", "loaded", "record", "plugins", "starts"],
+    ["beside", "loaded", "older", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
     ["canvas", "region", "clock", "bootstrap", "colours", "intervals", "process", "ranks", "surrogate"],
-    ["errors", "finding", "text"],
+    ["bounded", "errors", "finding", "text"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
 

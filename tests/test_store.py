@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from lso_bench import integrity
 from lso_bench.errors import UnusableError
 from lso_bench.record import Member, Record
 from lso_bench.spec import Seeds, Spec
@@ -49,8 +50,9 @@ def test_record_comes_back_as_it_was(tmp_path):
     assert store.add(given) and given.spec in store
     (back,) = store
     assert (back.spec, back.status, back.members, back.counts) == (given.spec, "ok", given.members, given.counts)
-    assert store.trace(given.spec).loss.tolist() == [9.0, 1.5]
-    assert torch.equal(store.tensors(given.spec)["z"], torch.ones(1, 2) * 3)
+    trace, tensors = store.trace(given.spec), store.tensors(given.spec)
+    assert trace is not None and trace.loss.tolist() == [9.0, 1.5]
+    assert tensors and torch.equal(tensors["z"], torch.ones(1, 2) * 3)
 
 
 def test_not_a_number_survives_as_null(tmp_path):
@@ -81,8 +83,9 @@ def test_damaged_trace_is_named(tmp_path, text):
     store = Store(tmp_path / "r")
     store.add(record(1))
     next((tmp_path / "r").glob("runs/*/*/trace.csv")).write_text(text)
-    with pytest.raises(UnusableError, match=r"trace\.csv is damaged"):
-        store.trace(record(1).spec)
+    assert store.trace(record(1).spec) is None and store.trace(record(1).spec) is None
+    (line,) = store.lost.values()
+    assert "trace.csv is damaged" in line and store.tensors(record(1).spec) is not None
 
 
 def write_many(folder: Path, seeds: list[int]) -> None:
@@ -204,13 +207,29 @@ def test_value_of_another_type_is_named_and_skipped(tmp_path, place, value):
     assert len(store.skipped) == 1 and path.parent.name in store.skipped[0]
 
 
-def test_huge_result_is_named_and_not_read(tmp_path):
+def hole(path):
+    with path.open("wb") as f:
+        f.truncate(1 << 40)  # takes no room
+
+
+NO_RESULTS = {
+    "larger than 64 MiB": hole,
+    "no plain file": lambda path: path.symlink_to("/dev/zero"),
+    "no plain file ": os.mkfifo,
+    "Is a directory": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("why", NO_RESULTS)
+def test_result_that_is_huge_or_has_no_end_is_named_and_never_read(tmp_path, why):
     store = Store(tmp_path / "r")
     bad = tmp_path / "r" / "runs" / "ab" / "abad"
     bad.mkdir(parents=True)
-    with (bad / "result.json").open("wb") as f:
-        f.truncate(1 << 40)  # a hole, which takes no room
-    assert not list(store) and "larger than 64 MiB" in store.skipped[0]
+    NO_RESULTS[why](bad / "result.json")
+    assert not list(store) and why.strip() in store.skipped[0]
+    assert store.counts() == {"unreadable": 1}
+    (fault,) = integrity.faults(store)
+    assert fault.where == "abad"
 
 
 def test_stray_files_and_folders_are_named_and_hidden_ones_left_alone(tmp_path):

@@ -1,7 +1,6 @@
 """The command `compare`."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 
 from lso_bench.commands.options import Json, names
 from lso_bench.commands.output import out, say
-from lso_bench.commands.reading import read, spaces_of
+from lso_bench.commands.reading import read, say_lost, spaces_of
 from lso_bench.errors import UsageError, unknown
 
 FLAGGED = 3  # exit status of --strict where something is flagged
@@ -56,7 +55,8 @@ def compare(
     chosen, split = _selected(runs.records, where or [], by)
     files = None if no_traces else runs.files
     found = comparison_of(chosen, files, "model" if targets == "model" else "task", split, spaces_of(runs))
-    found.notes.extend(_unfinished(runs.stores))
+    found.notes.extend(runs.unfinished)
+    say_lost(runs.stores)
     verdicts = [verdict(text, found) for text in fail_if or []]
     show(found, form, cost)
     if figures:
@@ -71,12 +71,6 @@ def compare(
         raise typer.Exit(HOLDS)
     if strict and (found.notes or runs.skipped):
         raise typer.Exit(FLAGGED)
-
-
-def _unfinished(stores: Sequence) -> list[str]:
-    """A line for each store in which runs are being made, or were broken off."""
-    counts = [(s.folder, len(s.unfinished())) for s in stores]
-    return [f"{folder}: {n} runs are in progress, or were broken off; they are left out." for folder, n in counts if n]
 
 
 def show(comparison, form: str, cost: str = "evaluations") -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lso_bench.commands.output import say
-from lso_bench.commands.reading import read
+from lso_bench.commands.reading import read, say_lost
 from lso_bench.errors import UnusableError
 
 
@@ -25,6 +25,9 @@ def export(
     frames.check(what, format)
     runs = read(results)
     rows = frames.export(runs.records, runs.files, what, format, path)
+    say_lost(runs.stores)
     if not rows:
-        raise UnusableError(f"No {what} in {', '.join(map(str, results))}: no run has ended well.")
+        raise UnusableError(
+            f"No {what} in {', '.join(map(str, results))}: no run has ended well, or what they left is damaged."
+        )
     say(f"written: {path}, {rows} rows")

@@ -1,6 +1,6 @@
 """Results folders, and archives of them, as commands read them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +26,14 @@ class Runs:
 
     @property
     def skipped(self) -> list[str]:
-        """What could not be read, a line each."""
-        return [line for s in self.stores for line in s.skipped]
+        """What could not be read so far, a line each: results, and files of runs that were asked for since."""
+        return [line for s in self.stores for line in (*s.skipped, *s.lost.values())]
+
+    @property
+    def unfinished(self) -> list[str]:
+        """A line for each place in which runs are being made, or were broken off."""
+        counts = [(s.folder, len(s.unfinished())) for s in self.stores]
+        return [f"{at}: {n} runs are in progress, or were broken off; they are left out." for at, n in counts if n]
 
     def files(self, spec: "Spec") -> "Store":
         """Where a run's files lie."""
@@ -49,12 +55,29 @@ def read(paths: Sequence[Path]) -> Runs:
         for r in index.records(store):
             if r.spec.key not in records:
                 records[r.spec.key], home[r.spec.key] = r, store
+    for key in _again(records.values()):
+        say(f"left out: run {key}, of an older schema, which is there again in the present one")
+        del records[key]
     runs = Runs(stores, [*records.values()], home)
     for line in runs.skipped:
         say(f"skipped: {line}")
     if not records:
         raise UnusableError(f"No runs in {', '.join(map(str, paths))}; `lso-bench run` makes some.")
     return runs
+
+
+def _again(records: "Iterable[Record]") -> list[str]:
+    """Keys of the runs of an older schema that have been run again since."""
+    older = [r.spec for r in records if "schema" in r.versions]
+    present = {r.spec for r in records if "schema" not in r.versions} if older else set()
+    return [spec.key for spec in older if spec in present]
+
+
+def say_lost(stores: "Iterable[Store]") -> None:
+    """Say which files of runs were asked for and are not whole; once all is read."""
+    for store in stores:
+        for line in store.lost.values():
+            say(f"skipped: {line}")
 
 
 def _places(path: Path) -> Sequence[Path]:
@@ -77,7 +100,7 @@ def spaces_of(runs: Runs) -> "dict[str, Metrics]":
 
 
 def drawn(paths: Sequence[Path]) -> "Results":
-    """What a report is made of.
+    """What a report is made of; says which files of runs are not whole.
 
     Raises:
         UnusableError: as `read`.
@@ -90,5 +113,7 @@ def drawn(paths: Sequence[Path]) -> "Results":
     runs = read(paths)
     compared = compare(runs.records, runs.files, spaces=spaces_of(runs))
     found = with_curves(compared, runs.records, runs.files)
+    found.notes.extend(runs.unfinished)
+    say_lost(runs.stores)
     spaces = [m for s in runs.stores for m in kept(s.folder)]
     return Results([s.folder for s in runs.stores], runs.records, runs.files, found, spaces, runs.skipped)

@@ -22,6 +22,7 @@ from lso_bench.commands.options import (
     numbers,
 )
 from lso_bench.commands.output import out, say
+from lso_bench.commands.reading import say_lost
 from lso_bench.commands.run import run_all
 from lso_bench.errors import UsageError
 
@@ -78,6 +79,7 @@ def reproduce(
         todo = [] if no_train else [p for p in runs if p.spec not in store]
         run_all(todo, store, how_of(len(runs), device, data_dir, compile, Wanted()), quiet)
         repeated = latent_search.repeated(runs, store)
+        say_lost([store])
         _reproduced(repeated.rows, report.terminal(repeated), report.write(repeated, what, folder), json)
         return
     from lso_bench.report import reproduction

@@ -29,6 +29,7 @@ from lso_bench.commands.options import (
     numbers,
 )
 from lso_bench.commands.output import say
+from lso_bench.commands.reading import say_lost
 from lso_bench.errors import UsageError, unknown
 
 FEW = 4  # runs that a line names
@@ -125,6 +126,7 @@ def run(
     run_all(todo, store, how, quiet)
     records = _chosen(store, {p.spec.key for p in planned})
     comparison = compare(records, lambda _: store)
+    say_lost([store])
     show(comparison, "json" if json else "table")
     from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
 

@@ -85,8 +85,9 @@ def _members(records: Sequence[Record], home: Home) -> pd.DataFrame:
 
 
 def _traces(records: Sequence[Record], home: Home) -> pd.DataFrame:
-    """A row a recorded step and search: run, step, start, instance, loss."""
-    parts = [home(r.spec).trace(r.spec).assign(key=r.spec.key) for r in records if r.members]
+    """A row a recorded step and search: run, step, start, instance, loss; without runs whose trace is lost."""
+    found = ((r.spec.key, home(r.spec).trace(r.spec)) for r in records if r.members)
+    parts = [trace.assign(key=key) for key, trace in found if trace is not None]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 

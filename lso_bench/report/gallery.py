@@ -38,9 +38,10 @@ def pictures(
         runs = sorted(first.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
         names = [_short(task), searcher.partition(":")[0], *dict.fromkeys(r.spec.model.name for r in runs)]
         file = _named(names, runs)
-        tensors = [store.tensors(r.spec) for r in runs]
-        if "targets" in tensors[0]:
-            written.append(draw.reconstructions(store.folder / "pictures" / f"images-{file}", runs, tensors))
+        whole = [(r, tensors) for r in runs if (tensors := store.tensors(r.spec)) is not None]
+        if whole and "targets" in whole[0][1]:
+            path = store.folder / "pictures" / f"images-{file}"
+            written.append(draw.reconstructions(path, [r for r, _ in whole], [tensors for _, tensors in whole]))
         if bars := _activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file}", bars))
     all_of_them = with_curves(comparison, records, lambda _: store)
@@ -66,7 +67,7 @@ def _best(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[T
         tensors, of = store.tensors(r.spec), (r.spec.model.name, r.spec.searcher)
         scores = 0 - torch.tensor([m.loss for m in r.members]).nan_to_num(torch.inf)  # 0 - 0 is no -0
         at = int(scores.argmax())
-        if "targets" not in tensors and (of not in best or scores[at] > best[of][1]):
+        if tensors is not None and "targets" not in tensors and (of not in best or scores[at] > best[of][1]):
             best[of] = tensors["decoded"][at], scores[at].item()
     return best
 

@@ -13,7 +13,6 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from lso_bench.errors import UnusableError
 from lso_bench.record import Record
 from lso_bench.report.cells import figure, short
 from lso_bench.searches import Files
@@ -56,10 +55,9 @@ def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -
         runs = sorted(first.values(), key=lambda r: (r.spec.model.name, r.spec.model.seed))
         strips: list[Strip] = []
         for r in runs:
-            try:
-                tensors = files(r.spec).tensors(r.spec)
-            except UnusableError as error:
-                lost.append(str(error))
+            tensors = files(r.spec).tensors(r.spec)
+            if tensors is None:
+                lost.append(f"images of {r.spec.title}, whose file is damaged")
                 continue
             if "targets" in tensors and not strips:
                 images = tensors["targets"][:SHOWN]

@@ -1,6 +1,7 @@
 """What a page says of a set of runs as a whole: what is missing or failed, on what it ran, how it is run again."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import groupby
 
 from lso_bench.evaluation import Measured
@@ -9,6 +10,7 @@ from lso_bench.report.cells import Cell, Table, model, number, word
 from lso_bench.report.metrics import ROWS, active_units
 from lso_bench.rerun import commands, unrepeatable
 from lso_bench.searches import group, sort_key
+from lso_bench.spec import SCHEMA, digest
 
 LIMIT = 0.01  # of activity; Burda et al. 2016
 
@@ -51,7 +53,7 @@ def again(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
             weights = f"weights {of.checkpoint[:12]}"
             source = f"task or searcher file {of.source[:12]}" if of.source else ""
             needs = ", ".join(filter(None, (weights, source, unrepeatable(of))))
-            keys = " ".join(s.key for s in specs)
+            keys = " ".join(digest(SCHEMA, asdict(s)) for s in specs)
             yield (
                 f"{of.title.rpartition(' · ')[0]} · {len(specs)} run{'s' * (len(specs) > 1)}",
                 command + (" --compile" * bool(compiled)),

@@ -1,0 +1,102 @@
+"""A run whose trace, costs or codes are torn or gone: the rest is compared, drawn and exported, and it is named."""
+
+import csv
+
+import numpy as np
+import pytest
+from made import searched
+
+from lso_bench.commands.reading import drawn
+from lso_bench.compare import compare
+from lso_bench.convergence import COSTS
+from lso_bench.report.html import html
+from lso_bench.store import Store
+
+FILES = ("trace.csv", "costs.csv", "latents.safetensors")
+WAYS = {"random": [[9.0, 5.0, 4.0], [8.0, 6.0, 6.0]], "encoder": [[5.0, 4.0], [6.0, 6.0]]}
+RUNS = [searched(WAYS, codes=lambda start, i, init=init: (init, i), init=init) for init in range(3)]
+TORN = RUNS[0].spec.key
+OF_WAY = {*COSTS, *(f"aRT:{c}" for c in COSTS), "ecdf"}
+OF_CODES = {"basin", "distance"}
+
+
+def tear(folder, name, how="short"):
+    path = folder / "runs" / TORN[:2] / TORN / name
+    path.unlink() if how == "gone" else path.write_bytes(path.read_bytes()[:-9])
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    store = Store(tmp_path / "r")
+    for r in RUNS:
+        store.add(r)
+    return store.folder
+
+
+def rows(store, records, measures):
+    found = compare(records, lambda _: store).measures
+    return found[found.measure.isin(measures)].to_csv(index=False)
+
+
+@pytest.mark.parametrize("how", ["short", "gone"])
+@pytest.mark.parametrize("name", FILES)
+def test_run_counts_in_all_but_what_needs_its_lost_file(folder, name, how):
+    whole = Store(folder)
+    every = {*compare(RUNS, lambda _: whole).measures.measure}
+    needing = OF_CODES if name == "latents.safetensors" else OF_WAY
+    kept = [rows(whole, RUNS, every - needing), rows(whole, RUNS[1:], needing)]
+    torn = Store(tear(folder, name, how))
+    assert [rows(torn, RUNS, every - needing), rows(torn, RUNS, needing)] == kept
+    (line,) = torn.lost.values()
+    assert TORN in line and name in line and "damaged" in line
+
+
+def test_targets_of_the_others_stay_what_they_were(folder):
+    """The run that is lost was the best: what the others must reach is still its loss."""
+    best = searched({"random": [[9.0, 1.0], [8.0, 1.0]], "encoder": [[5.0, 1.0], [6.0, 1.0]]}, searcher="lbfgs")
+    store = Store(folder)
+    store.add(best)
+    (folder / "runs" / best.spec.key[:2] / best.spec.key / "trace.csv").unlink()
+    found = compare([*RUNS, best], lambda _: store).measures
+    steps = found[(found.measure == "steps") & (found.target == 0.01)]
+    assert {*steps.searcher} == {"adam"} and (steps.censored == steps.n).all()
+
+
+def test_all_files_lost_leave_the_final_losses(folder):
+    for path in folder.glob("runs/*/*/*.*"):
+        if path.name in FILES:
+            path.write_bytes(b"")
+    store = Store(folder)
+    found = compare(RUNS, lambda _: store).measures
+    assert not {*found.measure} & (OF_WAY | OF_CODES) and np.isfinite(found[found.measure == "loss"].estimate).all()
+    assert len(store.lost) == 9
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_compare_shows_its_table_and_names_the_file_once(call_at_once, folder, name):
+    whole = call_at_once("compare", folder, "--strict")
+    tear(folder, name)
+    done = call_at_once("compare", folder, "--figures", folder.parent / "figures")
+    assert (whole.returncode, done.returncode) == (0, 0) and "Final loss" in done.stdout
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("skipped: ")]
+    assert TORN in line and name in line
+    assert call_at_once("compare", folder, "--strict").returncode == 3
+    assert call_at_once("compare", folder, "--strict", "--no-traces").returncode == 0  # it is not asked for
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_page_is_made_and_lists_the_file_as_lost(folder, name, capsys):
+    page = html(drawn([tear(folder, name)]))
+    lost = page[page.index('id="lost"') :]
+    assert f"{TORN}/{name} is damaged" in lost and f"{TORN}/{name} is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["measures", "traces"])
+def test_export_writes_what_is_whole_and_names_the_file(call_at_once, folder, what):
+    tear(folder, "trace.csv")
+    done = call_at_once("export", folder, "--what", what, "-o", "out.csv")
+    assert done.returncode == 0 and "trace.csv is damaged" in done.stderr
+    with (folder.parent / "out.csv").open() as f:
+        found = [*csv.DictReader(f)]
+    assert found and all(row.get("key") != TORN for row in found)
