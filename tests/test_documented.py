@@ -21,7 +21,7 @@ PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "resu
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
 STAND_FOR = {"NAME": "vae", "TASK": "ink", "S": "0", "DIR": "figures", "study.toml": "results/studies/structure.toml"}
 STAND_FOR |= dict.fromkeys(("results/", "one"), "results/reference")
-RUN = ("list", "new-task", "export", "reproduce")  # to their end, the last dry
+RUN = ("list", "new-task", "check-task", "export", "archive", "status", "doctor", "report", "reproduce")  # the last dry
 PROGRAM = r"(?:\.venv/bin/)?lso-bench"
 
 
@@ -31,6 +31,7 @@ def commands(text):
     fenced = "\n".join(re.findall(r"```\w*\n(.*?)```", whole, re.S))
     lines = re.findall(rf"^(?: {{4}}(?:\$ )?|\$ )({PROGRAM} [^\n]+|make \w+)", whole, re.M)
     lines += re.findall(rf"^\s*(?:\$ )?({PROGRAM} [^\n]+|make \w+)", fenced, re.M)
+    lines += re.findall(r"(?:^ {4}|`)(python benchmarks/[^\n`]+)", whole, re.M)
     inline = re.findall(rf"`({PROGRAM} [^`]+|make \w+)`", whole)
     found = [re.split(" [#&] ?", line)[0].strip() for line in lines] + [" ".join(c.split()) for c in inline]
     return [*dict.fromkeys(found)]
@@ -47,7 +48,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
     for name in ("reference", "studies"):
-        (folder / "results" / name).symlink_to(ROOT / "results" / name)
+        shutil.copytree(ROOT / "results" / name, folder / "results" / name)
     pack(ROOT / "tests" / "schemas" / "2", folder / "reference.tar.zst")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     for name in ("MyTask", "Sparse", "Blobs"):
@@ -105,6 +106,11 @@ def test_command_in_the_documents_can_be_typed(command, place, monkeypatch):
     monkeypatch.chdir(place)
     if command.startswith("make "):
         assert f"\n{command.split()[1]}:" in (ROOT / "Makefile").read_text()
+        return
+    if command.startswith("python "):
+        _, script, *words = command.split()
+        options = [w for w in words if w.startswith("--")]
+        assert all(f'"{o}"' in (ROOT / script).read_text() for o in options)
         return
     (place / "my_task.py").unlink(missing_ok=True) if "new-task" in command else None
     check(command)
