@@ -12,12 +12,15 @@ from lso_bench.columns import Columns
 from lso_bench.record import Record
 from lso_bench.searches import GROUP, TOGETHER, group
 
+SPENT = ("evaluations", "gradients", "decodes")  # by all searches of a run
+PHASES = ("fit", "propose", "decode", "score", "total")  # seconds
 COUNTS = ("runs", "failed", "diverged", "searches", "censored")
+TAKEN = [f"spent {k}" for k in (*SPENT, *PHASES)]
 
 
 def counted(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     """A row a group: COUNTS (censored: searches that ended without a finite loss), `ended` (why searches ended, and how
-    many did), `code` (versions of lso-bench).
+    many did), `code` (versions of lso-bench), `spent evaluations` and so on (medians of runs; SPENT and PHASES).
 
     A failed run does not say its device; it is counted where the rest of its group is.
     """
@@ -29,7 +32,7 @@ def counted(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     for key in [k for k in lines if k[at] == "unknown" and _without(at, k) in known]:
         lines[known[_without(at, key)]] += lines.pop(key)
     rows = [dict(zip((*GROUP, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
-    found = pd.DataFrame(rows, columns=[*GROUP, *by, *COUNTS, "ended", "code"])
+    found = pd.DataFrame(rows, columns=[*GROUP, *by, *COUNTS, "ended", "code", *TAKEN])
     return found.astype(dict.fromkeys(("budget", "seconds", "patience"), float))
 
 
@@ -73,4 +76,11 @@ def _count(runs: list[Record]) -> dict[str, Any]:
         "censored": lost,
         "ended": ", ".join(f"{n} {why}" for why, n in ended.most_common()),
         "code": ", ".join(sorted({str(r.versions["lso_bench"]) for r in runs if "lso_bench" in r.versions})),
-    }
+    } | _spent([r for r in runs if r.members])
+
+
+def _spent(runs: list[Record]) -> dict[str, float]:
+    """Medians of runs; NaN where none says it."""
+    noted = {k: [r.counts[k] for r in runs if k in r.counts] for k in SPENT}
+    noted |= {k: [r.seconds[k] for r in runs if k in r.seconds] for k in PHASES}
+    return {f"spent {k}": float(np.median(v)) if v else np.nan for k, v in noted.items()}

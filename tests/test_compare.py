@@ -20,6 +20,8 @@ from lso_bench.commands.compare import compare
 from lso_bench.errors import UsageError
 from lso_bench.record import Member, Record
 from lso_bench.report import export, tables
+from lso_bench.report.sections import sections
+from lso_bench.report.tables import costs
 from lso_bench.spec import Seeds
 from lso_bench.store import Store
 from vae.zoo import Model
@@ -401,3 +403,15 @@ def test_condition_that_holds_ends_with_status_5(folders, capsys):
     with pytest.raises(typer.Exit) as held:
         compare(folders, fail_if=["vae@random.loss > 99", "nevae_se@random.loss >= vae@random.loss"], no_traces=True)
     assert held.value.exit_code == 5 and "holds (19.751, 19.75)" in capsys.readouterr().err
+
+
+def test_what_a_run_took_is_the_median_of_runs():
+    counts = [{"evaluations": e, "gradients": 0, "decodes": 2 * e} for e in (10, 20, 90)]
+    seconds = [{"total": t} for t in (1.0, 2.0, 30.0)]
+    runs = [replace(run(i), counts=c, seconds=s) for i, (c, s) in enumerate(zip(counts, seconds, strict=True))]
+    (section,) = sections(measures(*runs))
+    (row,) = costs(section).rows
+    shown = dict(zip(costs(section).columns, row, strict=True))
+    assert [shown[k] for k in ("evaluations", "gradients", "decoded images", "fit, s", "total, s")] == [
+        *("20", "0", "40", "", "2")
+    ]

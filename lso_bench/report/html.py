@@ -24,6 +24,7 @@ from lso_bench.report import answer, cells, contests, images, measured, whole
 from lso_bench.report.cells import Table, names, short
 from lso_bench.report.gallery import bars, drawn, over_tasks
 from lso_bench.report.sections import Section, sections
+from lso_bench.report.tables import costs
 from lso_bench.report.vector import svg
 from lso_bench.searches import Files
 from lso_bench.spec import Spec
@@ -127,7 +128,7 @@ def is_report(path: Path) -> bool:
 def _chapter(section: Section, place: int, records: Sequence[Record], colours: dict[str, str]) -> Chapter:
     figures = {d.name: _shown(d, f"s{place}{d.name}", colours) for d in drawn(section, SIZE)}
     tables = measured.tables(section)
-    tables = [*tables, *(cells.of(t) for t in contests.contests(section) if t.rows)]
+    tables = [*tables, *(cells.of(t) for t in (*contests.contests(section), costs(section)) if t.rows)]
     parts = []
     for n, table in enumerate(tables):
         over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]

@@ -12,6 +12,7 @@ from lso_bench.report import contests, markup, table
 from lso_bench.report.sections import Section, most_steps, sections
 from lso_bench.report.table import Part, Table
 from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
+from lso_bench.standing import PHASES, SPENT
 from lso_bench.variance import TOGETHER
 
 FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
@@ -48,6 +49,7 @@ def parts(comparison: Comparison, cost: str) -> Iterator[Part]:
             _targets(section, comparison, cost),
             _starts(section),
             _variance(section),
+            costs(section),
             *contests.contests(section),
         )
         heading = f"{section.title} · starts {starts}" if starts else section.title
@@ -65,6 +67,22 @@ def _runs(section: Section) -> Table:
         counts = (str(r[k]) for k in ("runs", "failed", "diverged", "searches", "censored"))
         budget = "-" if math.isnan(r["budget"]) else f"{r['budget']:g}"
         found.rows.append((r["model"], r["how"], *counts, r["ended"], str(r["max_steps"]), budget, r["code"]))
+    return found
+
+
+def costs(section: Section) -> Table:
+    """What a run took beside its steps."""
+    header = ("evaluations", "gradients", "decoded images", *(f"{k}, s" for k in PHASES))
+    caption = (
+        "Medians of runs, all problems of a run side by side. Seconds are those of the machine that did it; fit: of a "
+        "surrogate, propose: all else that the searcher does"
+    )
+    found = _table("What a run took", *header, caption=caption)
+    for r in _rows(section.runs):
+        if not math.isnan(r["spent total"]):
+            spent = (f"{r[f'spent {k}']:,.0f}" if not math.isnan(r[f"spent {k}"]) else "" for k in SPENT)
+            seconds = ("" if math.isnan(r[f"spent {k}"]) else _number(r[f"spent {k}"]) for k in PHASES)
+            found.rows.append((r["model"], r["how"], *spent, *seconds))
     return found
 
 
