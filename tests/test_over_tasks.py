@@ -2,9 +2,10 @@
 
 import pandas as pd
 import pytest
-from made import SPEC, measures, searched
+from made import SPEC, Disk, measures, searched
 
 from lso_bench.report.contests import over_tasks
+from lso_bench.report.html import Results, html
 from lso_bench.report.tables import markdown
 from vae.zoo import Model
 
@@ -83,3 +84,15 @@ def test_searchers_are_ranked_over_tasks_in_the_same_model():
     rows = measures(*runs).tasks
     own = rows[rows.measure == "searcher rank:loss"]
     assert own.set_index("searcher").estimate.to_dict() == {"adam": 2.0, "lbfgs": 1.0}
+
+
+def test_page_shows_the_tables_over_tasks_with_their_figure_and_nothing_of_one_task(tmp_path):
+    def page(tasks: int) -> str:
+        models = ((SPEC.model, 1.0), (OTHER, 0.0), (THIRD, 2.0))
+        runs = {r.spec.key: r for r in (run(t, more, m) for t in range(tasks) for m, more in models)}
+        files = lambda spec: Disk(runs[spec.key])  # noqa: E731
+        return html(Results([tmp_path], [*runs.values()], files, measures(*runs.values())))
+
+    several, alone = page(10), page(1)
+    assert "Models over tasks" in several and "Mean rank over 10 tasks" in several
+    assert "Over tasks" not in alone and "Models over tasks" not in alone

@@ -102,12 +102,12 @@ def run(
 
     grid, every = _of_file(study, context) if study else _of_options(**context.params)
     planned = studies.plan(grid, every)
-    steps = every.max_steps != studies.Protocol.max_steps if study else max_steps
+    usual = studies.Protocol
     told = {
-        "--max-steps": steps,
+        "--max-steps": every.max_steps != usual.max_steps if study else max_steps,
         "--joint": every.joint,
-        "--thresholds": thresholds,
-        "--check-every": check_every != 100,
+        "--thresholds": every.thresholds != usual.thresholds,
+        "--check-every": every.check_every != usual.check_every,
     }
     descents = [option for option, given in told.items() if given]
     for line in studies.warnings(planned, descents):

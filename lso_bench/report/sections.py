@@ -55,21 +55,23 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         named: dict[str, Any] = dict(zip(TOGETHER, cast(tuple, key), strict=True))
         of = (comparison.measures[[*TOGETHER]] == pd.Series(named)).all(axis=1)
         rows = cast(pd.DataFrame, comparison.measures[of])
-        each = _ways(runs, columns)
-        ways = [*{_text(w): w for w in each}.values()]
-        short = _short(ways)
-        how = dict(zip(map(_text, ways), short, strict=True))
-        spelled = {s: _limits(w) for s, w in zip(short, ways, strict=True)}
+        ways = {_text(w): w for w in _ways(runs, columns)}
+        how = _named(ways)
+        spelled = {how[text]: _limits(way) for text, way in ways.items()}
         of_runs, of_rows = ([how[_text(w)] for w in _ways(frame, columns)] for frame in (runs, rows))
         yield Section(named, rows.assign(how=of_rows), runs.assign(how=of_runs), spelled)
 
 
 def named_ways(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
     """Of each row the short name of its searcher and limits, as in a section of these rows alone."""
-    each = [*map(_text, ways := _ways(rows, [*HOW, *by]))]
-    different = {text: way for text, way in zip(each, ways, strict=True)}
-    short = dict(zip(different, _short([*different.values()]), strict=True))
-    return [short[text] for text in each]
+    each = [(_text(way), way) for way in _ways(rows, [*HOW, *by])]
+    short = _named(dict(each))
+    return [short[text] for text, _ in each]
+
+
+def _named(ways: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """The short name of each, by its text."""
+    return dict(zip(ways, _short([*ways.values()]), strict=True))
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
