@@ -15,12 +15,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from statistics import median
 
@@ -30,6 +28,7 @@ from lso_bench.executors import Executor, How
 from lso_bench.executors.cluster import cluster
 from lso_bench.executors.here import here
 from lso_bench.executors.local import local
+from lso_bench.integrity import faults
 from lso_bench.store import Store
 from lso_bench.study import Grid, Planned, Protocol, plan
 from vae.checkpoint import save_model
@@ -38,7 +37,6 @@ from vae.networks import architecture
 from vae.zoo import Model
 
 ARCH, LATENT = "conv:channels=2,encoder=2", 2
-PLACE = None  # the folder on whose disk the results are published; None: the system's for temporary files
 
 
 def trivial(runs: int) -> list[Planned]:
@@ -54,21 +52,16 @@ def resident() -> float:
 
 
 def consistent(store: Store, planned: Sequence[Planned]) -> bool:
-    """Whether the folder holds each run once, whole, and nothing half done."""
-    folders = list(store.folder.glob("runs/*/*"))
-    for folder in folders:
-        named = json.loads((folder / "result.json").read_text())["sha256"]
-        if named != {name: sha256((folder / name).read_bytes()).hexdigest() for name in named}:
-            return False
-    once = sorted(f.name for f in folders) == sorted(p.spec.key for p in planned)
-    return once and not list((store.folder / "tmp").iterdir())
+    """Whether the folder holds each run once, whole as `lso-bench doctor` looks at it, and nothing half done."""
+    once = sorted(f.name for f in store.folder.glob("runs/*/*")) == sorted(p.spec.key for p in planned)
+    return once and not faults(store) and not list((store.folder / "tmp").iterdir())
 
 
 def measure(
     name: str, executor: Executor, planned: Sequence[Planned], how: How, warm: float, alone: float = 0
 ) -> float:
     """A line on stdout; the overhead of a run in milliseconds. `alone`: that of `here`."""
-    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         store, begun, early = Store(Path(folder) / "results"), time.perf_counter(), 0.0
         first = computed = 0.0
         for i, record in enumerate(executor(planned, store, how)):
@@ -92,7 +85,6 @@ def measure(
 
 
 def main() -> None:
-    global PLACE
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=300, help="with a process each")
     parser.add_argument("--batched", type=int, default=10_000)
@@ -100,7 +92,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", help="where the results are written for a while")
     given = parser.parse_args()
-    PLACE = given.folder
+    tempfile.tempdir = given.folder  # None: the system's
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as checkpoints:
         os.environ["LSO_BENCH_CHECKPOINTS"] = checkpoints

@@ -95,8 +95,8 @@ def repeated(runs: Sequence[Planned], store: Store) -> Repeated:
 
 def _row(name: str, records: Sequence[Record], files: Callable[[Spec], Files]) -> dict[str, object]:
     """A model's figures: steps to threshold 0 of the mean over the images ("together"; the least and the most of the
-    runs are its low and high) and of single images, squared
-    distance of the codes from two random starts (with one seed: from the random one and the encoder's), |z|.
+    runs are its low and high) and of single images, squared distance of the codes from two random starts (with one
+    seed: from the random one and the encoder's), |z|.
     """
     found = compare(records, files).measures
     pair = "random - random" if (found.start == "random - random").any() else "random - encoder"

@@ -123,9 +123,8 @@ def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row
                 writer.add_scalar(key, value, row["epoch"])
         written[:] = history
         text = io.StringIO(newline="")
-        table = csv.DictWriter(
-            text, list(dict.fromkeys(key for row in history for key in row))
-        )  # older rows have fewer
+        columns = list(dict.fromkeys(key for row in history for key in row))  # older rows have fewer
+        table = csv.DictWriter(text, columns)
         table.writeheader()
         table.writerows(history)
         write_whole(path.with_suffix(".csv"), text.getvalue().encode())
