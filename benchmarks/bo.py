@@ -6,7 +6,8 @@
 
 A step fits the processes and maximises log expected improvement: (a) ours from nothing, as the first of a search,
 (b) ours from where the last step's fit ended, as all others, (c) `SingleTaskGP`, `fit_gpytorch_mll` and `optimize_acqf`
-with as many raw points and restarts, problem after problem, on `--loop` of the problems. By turns in this one process.
+with as many raw points and restarts, problem after problem, on `--loop` of the problems. Of TuRBO the same, with points
+drawn from as many candidates: (c) is `fit_gpytorch_mll` and `MaxPosteriorSampling`. By turns in this one process.
 Prints seconds a problem, the acquisition reached by (a) and (c), each on its own fit, and the memory at its highest.
 With `--regret` whole searches of both instead, on the same functions from the same points.
 """
@@ -18,11 +19,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import argparse
 import resource
 import time
+from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import torch
 from botorch.acquisition import LogExpectedImprovement
 from botorch.fit import fit_gpytorch_mll
+from botorch.generation import MaxPosteriorSampling
 from botorch.models import SingleTaskGP
 from botorch.optim import optimize_acqf
 from gpytorch.mlls import ExactMarginalLogLikelihood
@@ -33,8 +37,9 @@ from lso_bench import surrogate
 from lso_bench.region import build
 from lso_bench.search import Problem
 from lso_bench.search.bo import BO, raw_points
+from lso_bench.search.turbo import TuRBO, highest
 
-OURS = BO()
+OURS, TURBO = BO(), TuRBO()
 
 
 def valleys(z: Tensor, peaks: Tensor) -> Tensor:
@@ -52,16 +57,36 @@ def batch(x: Tensor, y: Tensor, begin: Tensor, raw: Tensor, fit_steps: int) -> t
     return fitted.settings, found[:, 0], acquisition(found[None])[0].detach()
 
 
+def fitted_alone(x: Tensor, scores: Tensor) -> SingleTaskGP:
+    """One problem's process."""
+    gp = SingleTaskGP(x, scores[:, None], outcome_transform=None)
+    fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
+    return gp
+
+
 def single(x: Tensor, y: Tensor) -> tuple[Tensor, float]:
     """One problem's next point and its acquisition, as BoTorch's users do it."""
     scores = surrogate.standardised(y[None])[0]
-    gp = SingleTaskGP(x, scores[:, None], outcome_transform=None)
-    fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
+    gp = fitted_alone(x, scores)
     cube = torch.stack([torch.zeros_like(x[0]), torch.ones_like(x[0])])
     best = LogExpectedImprovement(gp, best_f=scores.max())
     point, value = optimize_acqf(best, cube, q=1, num_restarts=OURS.restarts, raw_samples=OURS.raw)
     assert value is not None
     return point[0].detach(), float(value)
+
+
+def thompson(x: Tensor, y: Tensor, begin: Tensor, candidates: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """The settings and the next points (k, q, d), of TuRBO."""
+    fitted = surrogate.fit(x, y, begin, TURBO.fit_steps)
+    assert fitted.model is not None
+    return fitted.settings, highest(candidates, surrogate.draws(fitted.model, candidates, noise))
+
+
+def single_thompson(x: Tensor, y: Tensor, candidates: Tensor) -> Tensor:
+    """One problem's next points, as BoTorch's tutorial on TuRBO finds them."""
+    gp = fitted_alone(x, surrogate.standardised(y[None])[0])
+    with torch.no_grad():
+        return MaxPosteriorSampling(gp, replacement=False)(candidates, num_samples=TURBO.q)
 
 
 def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int) -> None:
@@ -72,26 +97,31 @@ def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int) -> None:
     raw = raw_points(x, y, OURS.raw, 1, SobolEngine(d, scramble=True, seed=0), torch.Generator().manual_seed(0))
     unknown = surrogate.unknown(k, d)
     settings = batch(x[:, :-1], y[:, :-1], unknown, raw, fit_steps)[0]
-    seconds: dict[str, list[float]] = {"ours, from nothing": [], "ours, from the last fit": [], "loop": []}
-    reached, values = torch.empty(0), []
+    candidates = torch.rand(k, TURBO.candidates, d).double()
+    noise = torch.randn(k, TURBO.candidates, TURBO.q).double()
+    some = range(loop)
+    ways: dict[str, Callable[[], object]] = {
+        "bo, from nothing": lambda: batch(x, y, unknown, raw, fit_steps)[2],
+        "bo, from the last fit": lambda: batch(x, y, settings, raw, fit_steps),
+        "bo, loop": lambda: [single(x[i], y[i])[1] for i in some],
+        "turbo, from nothing": lambda: thompson(x, y, unknown, candidates, noise),
+        "turbo, from the last fit": lambda: thompson(x, y, settings, candidates, noise),
+        "turbo, loop": lambda: [single_thompson(x[i], y[i], candidates[i]) for i in some],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways if loop or "loop" not in name}
+    found: dict[str, Any] = {}
     for _ in range(steps):
-        start = time.perf_counter()
-        reached = batch(x, y, unknown, raw, fit_steps)[2]
-        seconds["ours, from nothing"].append((time.perf_counter() - start) / k)
-        start = time.perf_counter()
-        batch(x, y, settings, raw, fit_steps)
-        seconds["ours, from the last fit"].append((time.perf_counter() - start) / k)
-        start = time.perf_counter()
-        values = [single(x[i], y[i])[1] for i in range(loop)]
-        if loop:
-            seconds["loop"].append((time.perf_counter() - start) / loop)
+        for name, each in seconds.items():
+            start = time.perf_counter()
+            found[name] = ways[name]()
+            each.append((time.perf_counter() - start) / (loop if "loop" in name else k))
     print(f"{k} problems (loop: {loop}), {n} points, d = {d}, {torch.get_num_threads()} threads, {steps} steps each")
     for name, s in seconds.items():
-        if s:
-            ratio = f"{median(seconds['loop']) / median(s):8.1f} x" if loop else ""
-            print(f"{name:26}{median(s):9.4f} s a problem ({min(s):.4f} .. {max(s):.4f}){ratio}")
+        theirs = seconds.get(f"{name.partition(',')[0]}, loop")
+        ratio = f"{median(theirs) / median(s):8.1f} x" if theirs else ""
+        print(f"{name:26}{median(s):9.4f} s a problem ({min(s):.4f} .. {max(s):.4f}){ratio}")
     if loop:
-        gain = reached[:loop] - torch.tensor(values)
+        gain = found["bo, from nothing"][:loop] - torch.tensor(found["bo, loop"])
         print(f"log EI, ours from nothing minus loop: {gain.median():.3f} ({gain.min():.3f} .. {gain.max():.3f})")
     print(f"memory at its highest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 

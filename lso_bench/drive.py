@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lso_bench.captured import CapturedScores, Score
 from lso_bench.clock import Clock
 from lso_bench.errors import LsoBenchError, PluginError
 from lso_bench.search import Problem, Searcher
@@ -112,11 +113,23 @@ class _There:
         self._whole, self._instances = task, instances
         self.problems: Int[Tensor, " a"] = torch.arange(len(instances), device=instances.device)
         self.task = task.at(instances)
+        self._asked: tuple[int, ...] = ()
+        self._graph: CapturedScores | None = None
 
     def keep(self, problems: Int[Tensor, " b"]) -> None:
         if len(problems) < len(self.problems):
             self.problems = problems.to(self._instances.device)
             self.task = self._whole.at(self._instances[self.problems])
+            self._asked, self._graph = (), None
+
+    def graph(self, score: Score, z: Float[Tensor, "k m d"], n: int, gradient: bool) -> CapturedScores | None:
+        """Of `score`, from the second step in a row on that asks for as many points of the same problems."""
+        asked = (*z.shape, n)
+        if asked != self._asked:
+            self._asked, self._graph = asked, None
+        elif self._graph is None:
+            self._graph = CapturedScores(score, z, gradient)
+        return self._graph
 
 
 def _affordable(spec: Spec, asked: int, spent: int) -> int:
@@ -140,6 +153,12 @@ def evaluate(
 ) -> Float[Tensor, "a n"]:
     """The scores of each problem's first `n` points; where `gradient`, that of minus the score goes into `z.grad`."""
     z.grad = None
+    if space.capture:
+        decoded = space.decodes + len(there.problems) * n
+        with clock("decode"), named("task", there.task):
+            if graph := there.graph(lambda z: _scores(space, there, z, n), z, n, gradient):
+                space.decodes = decoded  # whatever it took to capture
+                return graph(z)
     with torch.set_grad_enabled(gradient):
         with clock("decode"):
             x = space.decode(z[there.problems, :n], there.problems)
@@ -149,6 +168,10 @@ def evaluate(
             with clock("decode"):
                 (-y.sum()).backward()
     return y.detach()
+
+
+def _scores(space: Space, there: _There, z: Float[Tensor, "k m d"], n: int) -> Float[Tensor, "a n"]:
+    return there.task.score(space.decode(z[there.problems, :n], there.problems))
 
 
 @contextmanager

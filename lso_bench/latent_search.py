@@ -15,6 +15,7 @@ from lso_bench.paper import SECTION_5_4
 from lso_bench.plugins import build
 from lso_bench.record import Record
 from lso_bench.reproduce import SEARCHED
+from lso_bench.rerun import sped_up
 from lso_bench.searches import Files, table
 from lso_bench.spec import Spec
 from lso_bench.store import Store
@@ -189,5 +190,4 @@ def _command(runs: Sequence[Planned], records: Sequence[Record]) -> str:
     seeds = ",".join(dict.fromkeys(str(p.spec.seeds.init) for p in runs))
     of = runs[0].spec
     rest = f"--data {of.model.data} --arch {of.model.arch} --searcher {of.searcher} --seed {seeds}"
-    compiled = any(r.versions.get("compiled") for r in records)
-    return f"lso-bench reproduce search --models {models} {rest}" + " --compile" * compiled
+    return f"lso-bench reproduce search --models {models} {rest}" + sped_up(records)

@@ -2,9 +2,10 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from lso_bench.record import Record
 from lso_bench.spec import Seeds, Spec
 from lso_bench.study import Protocol
 
@@ -16,6 +17,12 @@ def commands(specs: Sequence[Spec]) -> list[tuple[str, list[Spec]]]:
         same = replace(spec, seeds=Seeds(0, 0)).key if spec.seeds.init == spec.seeds.search else spec.key
         alike.setdefault(same, []).append(spec)
     return [(command(of[0], [s.seeds.init for s in of]), of) for of in alike.values()]
+
+
+def sped_up(records: Iterable[Record]) -> str:
+    """The options by which any of these was made faster, for the end of its command."""
+    used = {word for r in records for word in ("compiled", "captured") if r.versions.get(word)}
+    return " --compile" * ("compiled" in used) + " --capture" * ("captured" in used)
 
 
 def command(spec: Spec, seeds: Sequence[int] = ()) -> str:

@@ -39,6 +39,7 @@ class Place:
     data_dir: Path | None = None  # None: as `vae.data.data_folder` says
     device: str = "cpu"
     compile: bool = False  # the decoder, by torch.compile
+    capture: bool = False  # decoding and scoring as a CUDA graph; on a GPU only
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _made(spec: Spec, task: Task, vae: VAE, data: Dataset, place: Place) -> _Mad
         task = task.bind(data.test.to(place.device))
     instances = torch.arange(task.instances).repeat(len(spec.starts))
     targets = task.at(instances.to(place.device)).targets()
-    space = Space(vae, spec.decoding, targets, spec.seeds.search, place.compile)
+    space = Space(vae, spec.decoding, targets, spec.seeds.search, place.compile, place.capture)
     return _Made(spec, task, space, instances, place.device)
 
 
@@ -216,6 +217,7 @@ def _versions(place: Place) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "device": torch.cuda.get_device_name(place.device) if place.device.startswith("cuda") else "cpu",
         "compiled": place.compile,
+        "captured": place.capture,
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
     }

@@ -37,6 +37,7 @@ FIELDS: dict[str, Callable[[Record], Any]] = {
     "device": lambda r: r.versions.get("device", "unknown"),
     "threads": lambda r: r.versions.get("threads"),
     "compiled": lambda r: r.versions.get("compiled"),
+    "captured": lambda r: r.versions.get("captured", False),
     "version": lambda r: r.versions.get("lso_bench"),
     "torch": lambda r: r.versions.get("torch"),
     "task_sha256": lambda r: r.versions.get("task_sha256"),

@@ -27,7 +27,8 @@ class Space:
         teacher: the image of each problem that `teacher` is given. Its part of the first layer does not depend on z
             and is computed once.
         seed: of the chance in `sample`.
-        compile: the decoder by torch.compile, on a GPU captured as a CUDA graph; worth it for long searches.
+        compile: the decoder by torch.compile; worth it for long searches.
+        capture: whether a search may replay decoding and scoring as a CUDA graph.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Space:
         teacher: Float[Tensor, "k 1 h w"] | None = None,
         seed: int = 0,
         compile: bool = False,
+        capture: bool = False,
     ):
         self.vae = freeze(vae)
         self.latent = vae.arch.latent
         self.decoding = decoding
+        self.capture = capture
         self.decodes = 0  # images so far
         decoder = self.vae.decoder
         if decoding == "teacher":
@@ -49,8 +52,7 @@ class Space:
             self._given: Tensor = decoder.of_image(teacher)  # (k, c, h, w)
         self._rest = decoder.rest if isinstance(decoder, PixelCNN) else decoder
         if compile:
-            how = "reduce-overhead" if self.device.type == "cuda" else "default"
-            self._rest = torch.compile(self._rest, dynamic=True, mode=how)  # problems leave: many sizes of batch
+            self._rest = torch.compile(self._rest, dynamic=True)  # problems leave: many sizes of batch
         size, seeded = vae.arch.size, torch.Generator().manual_seed(seed)
         drawn = torch.rand(size, size, generator=seeded) if decoding == "sample" else torch.full((size, size), 0.5)
         self._ink = drawn.to(self.device)

@@ -126,6 +126,7 @@ def test_lists(call_at_once):
             ["finite numbers from 0 on", "0.1,-1"],
         ),
         (("reproduce", "table1", "--capture", "--device", "cpu"), ["wants a CUDA device"]),
+        (("run", "--model", "vae", "--task", "glyphs50", "--capture", "--device", "cpu"), ["wants a CUDA device"]),
         (("reproduce", "table1", "--precision", "fp16", "--dry-run"), ["fp32 or bf16"]),
         (("reproduce", "fig1", "--train-seed", "0,1"), ["belongs to table1 and table2"]),
         (("reproduce", "table1", "--train-seed", "-1"), ["numbers from 0", "'-1'"]),

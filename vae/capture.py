@@ -1,23 +1,48 @@
-"""A training step captured once as a CUDA graph and replayed: the host launches one graph instead of every kernel."""
+"""Steps captured once as a CUDA graph and replayed: the host launches one graph instead of every kernel."""
 
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
+T = TypeVar("T")
 WARM_UP = 3  # steps before the capture, taken back afterwards
+
+
+def captured(step: Callable[[], T], restore: Callable[[], None] = lambda: None) -> tuple[torch.cuda.CUDAGraph, T]:
+    """`step` as a graph, and what it gives: the memory that each replay overwrites.
+
+    It is run `WARM_UP` times before, aside, and what that changed is `restore`d. Source: PyTorch's notes on CUDA
+    graphs.
+
+    Raises:
+        RuntimeError: `step` reads a value on the host, or does what else no graph can hold.
+    """
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_UP):
+            step()
+    torch.cuda.current_stream().wait_stream(aside)
+    restore()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = step()
+    return graph, found
+
 
 Step = Callable[[Tensor, Tensor], Tensor]  # batch and rate's weight, both on the device, to the loss; no host reads
 
 
 class CapturedStep:
-    """`step` as a graph for batches of one shape.
+    """A step of training as a graph for batches of one shape.
 
     Weights, running statistics, Adam's moments and the generator are, after the capture, what they were before. The
-    optimizer has to be `capturable`. Source: PyTorch's notes on CUDA graphs, "whole-network capture".
+    optimizer has to be `capturable`.
     """
 
     def __init__(self, step: Step, vae: Module, optimizer: Optimizer, x: Tensor):
@@ -25,21 +50,17 @@ class CapturedStep:
         weights = {k: t.clone() for k, t in vae.state_dict().items()}
         moments = {id(t): t.clone() for t in _moments(optimizer)}
         generator = torch.cuda.get_rng_state()
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside), warnings.catch_warnings():
+
+        def restore() -> None:
+            vae.load_state_dict(weights)
+            for t in _moments(optimizer):  # those that the warm-up made begin at zero
+                t.copy_(moments.get(id(t), torch.zeros_like(t)))
+            torch.cuda.set_rng_state(generator)
+            optimizer.zero_grad(set_to_none=True)  # the graph makes gradients in memory of its own
+
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that a capturable Adam steps outside a graph
-            for _ in range(WARM_UP):
-                step(self.x, self.weight)
-        torch.cuda.current_stream().wait_stream(aside)
-        vae.load_state_dict(weights)
-        for t in _moments(optimizer):  # those that the warm-up made begin at zero
-            t.copy_(moments.get(id(t), torch.zeros_like(t)))
-        torch.cuda.set_rng_state(generator)
-        self.graph = torch.cuda.CUDAGraph()
-        optimizer.zero_grad(set_to_none=True)  # the graph makes gradients in memory of its own
-        with torch.cuda.graph(self.graph):
-            self.loss = step(self.x, self.weight)
+            self.graph, self.loss = captured(lambda: step(self.x, self.weight), restore)
 
     def __call__(self, x: Tensor, weight: float) -> Tensor:
         """One step on the batch `x`; the loss, overwritten by the next."""

@@ -13,7 +13,7 @@ DEVICES = ["auto", "cpu", "cuda"]
 Models = Annotated[str, typer.Option("--model", help="Names, separated by commas; `lso-bench list models`.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")]
 Compile = Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")]
-Capture = Annotated[bool, typer.Option("--capture", help="The training step as a CUDA graph; on a GPU.")]
+Capture = Annotated[bool, typer.Option("--capture", help="The step as a CUDA graph; on a GPU.")]
 Precision = Annotated[str, typer.Option(help="Of training: fp32, or bf16 where the machine multiplies it.")]
 Data = Annotated[str, typer.Option(help="A name (`lso-bench list data`), ./file.py, or a folder of images.")]
 Arch = Annotated[str, typer.Option(help="small, paper or conv; settings follow (small:gated=true).")]
@@ -95,7 +95,7 @@ def address_of(executor: str, address: str | None) -> str | None:
     return (address or "local") if executor == "ray" else None
 
 
-def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, wanted):
+def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture: bool, wanted):
     """How so many runs are carried out; one that nothing is `wanted` of stays in this process."""
     from lso_bench.executors import machine
     from lso_bench.run import Place
@@ -104,7 +104,8 @@ def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, wanted)
         raise unknown("isolation", wanted.isolation, ["run", "batch"])
     away = wanted.address is not None and device in DEVICES  # where it is left to the machines there
     where = device if away else device_of(device)
-    how = machine.how(runs, Place(data_dir, where, compile), wanted)
+    check_capture(capture and not away, where)
+    how = machine.how(runs, Place(data_dir, where, compile, capture), wanted)
     given = wanted.jobs, wanted.timeout, wanted.isolation, wanted.memory, wanted.address
     alone = runs == 1 and all(g is None for g in given)
     return replace(how, isolation="none") if alone else how

@@ -77,7 +77,7 @@ def reproduce(
 
         runs = latent_search.planned(again.trained(wanted), seeds, searcher)
         todo = [] if no_train else [p for p in runs if p.spec not in store]
-        run_all(todo, store, how_of(len(runs), device, data_dir, compile, Wanted()), quiet)
+        run_all(todo, store, how_of(len(runs), device, data_dir, compile, capture, Wanted()), quiet)
         repeated = latent_search.repeated(runs, store)
         say_lost([store])
         _reproduced(repeated.rows, report.terminal(repeated), report.write(repeated, what, folder), json)

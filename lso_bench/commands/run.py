@@ -9,6 +9,7 @@ from lso_bench.commands.compare import show
 from lso_bench.commands.options import (
     Address,
     Arch,
+    Capture,
     DataDir,
     Device,
     Executor,
@@ -70,6 +71,7 @@ def run(
     compile: Annotated[
         bool, typer.Option("--compile", help="The decoder by torch.compile; needs a C++ compiler.")
     ] = False,
+    capture: Capture = False,
     exclude: Annotated[
         list[str] | None, typer.Option(help='Leave some runs out: "model=vae searcher=bo"; may stand several times.')
     ] = None,
@@ -113,7 +115,7 @@ def run(
     for line in studies.warnings(planned, descents):
         say(line)
     wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
-    how = how_of(len(planned), device, data_dir, compile, wanted)
+    how = how_of(len(planned), device, data_dir, compile, capture, wanted)
     planned = studies.shard(planned, shard) if shard else planned
     if dry_run:
         _dry_run(planned, results, how.jobs or 1)
@@ -140,7 +142,7 @@ def _of_file(path: Path, context: typer.Context) -> tuple:
     """Grid and protocol of a study file, beside which the command line says only where and how to run it."""
     from lso_bench import study_file
 
-    beside = {"study", "compile", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
+    beside = {"study", "compile", "capture", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
     beside |= {"jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
     given = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
     if odd := [f"--{k.replace('_', '-')}" for k in given if k not in beside]:

@@ -96,7 +96,8 @@ def _place(place: Place, ray: Any) -> Place:
     if device == "auto":
         device = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
     folder = place.data_dir or (Path(named) if (named := os.environ.get("LSO_BENCH_DATA")) else None)
-    return replace(place, device=device, data_dir=folder and folder.expanduser().absolute())
+    folder = folder and folder.expanduser().absolute()
+    return replace(place, device=device, capture=place.capture and device == "cuda", data_dir=folder)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from lso_bench.evaluation import Measured
 from lso_bench.record import Record
 from lso_bench.report.cells import Cell, Table, model, number, word
 from lso_bench.report.metrics import ROWS, active_units
-from lso_bench.rerun import commands, unrepeatable
+from lso_bench.rerun import commands, sped_up, unrepeatable
 from lso_bench.searches import group, sort_key
 from lso_bench.spec import SCHEMA, digest
 
@@ -49,14 +49,14 @@ def again(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
         runs = [*same]
         for command, specs in commands([r.spec for r in runs]):
             of = specs[0]
-            compiled = any(r.versions.get("compiled") for r in runs if r.spec.key in {s.key for s in specs})
+            made = {s.key for s in specs}
             weights = f"weights {of.checkpoint[:12]}"
             source = f"task or searcher file {of.source[:12]}" if of.source else ""
             needs = ", ".join(filter(None, (weights, source, unrepeatable(of))))
             keys = " ".join(digest(SCHEMA, asdict(s)) for s in specs)
             yield (
                 f"{of.title.rpartition(' · ')[0]} · {len(specs)} run{'s' * (len(specs) > 1)}",
-                command + (" --compile" * bool(compiled)),
+                command + sped_up(r for r in runs if r.spec.key in made),
                 f"{needs}; makes {keys}",
             )
 

@@ -27,7 +27,7 @@ class Adam(Searcher):
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         z = problem.starts.clone().requires_grad_()
-        optimizer = torch.optim.Adam([z], lr=self.lr, betas=(self.beta1, self.beta2))
+        optimizer = torch.optim.Adam([z], lr=self.lr, betas=(self.beta1, self.beta2), fused=z.is_cuda)
         while True:
             yield z
             optimizer.step()
