@@ -136,6 +136,8 @@ def test_lists(call_at_once):
         (("traverse", "--model", "vae", "--data", "glyphs", "--dimensions", "32"), ["from 0 to 31"]),
         (("list", "modles"), ["Did you mean 'models'?"]),
         (("check-task", "glyphs5"), ["No task 'glyphs5'", "Did you mean 'glyphs50'?"]),
+        (("check-searcher", "sobel"), ["No searcher 'sobel'", "Did you mean 'sobol'?"]),
+        (("check-searcher", "sobol:batch=0"), ["batch: wanted 1 or more, got 0"]),
         (("new-task", "my-task"), ["No task can be called 'my-task'"]),
     ],
 )
@@ -219,6 +221,7 @@ COMMANDS = [
     "doctor",
     "new-task",
     "check-task",
+    "check-searcher",
 ]
 
 

@@ -1,107 +1,156 @@
-"""The contract of a searcher, run over every one that is found."""
+"""The contract of a searcher, run over every one that is found; and every way to break it is named."""
 
 import os
-from dataclasses import fields
+import re
 from importlib.util import find_spec
 
 import pytest
 import torch
+from examples import SHRINKING
 from gpytorch.settings import cholesky_jitter
 from linear_operator.utils.errors import NotPSDError
 
 from lso_bench import plugins
+from lso_bench.errors import UsageError
 from lso_bench.region import build
 from lso_bench.search import Problem, saasbo
-
-REGIONS = ("box:0.3", "ball:0.3", "quantiles:0.1")
-
-
-def search(text, steps, region="box:3", seed=0, spoilt=None, d=4, k=3):
-    """What a searcher yields and is told on k valleys: [(z, y)]; the problem `spoilt` leaves after three steps."""
-    torch.manual_seed(7)
-    peaks, slopes = torch.rand(k, 1, d) - 0.5, torch.linspace(0.5, 3, d)
-    draws = 0.1 * torch.randn(200, d, generator=torch.Generator().manual_seed(0))
-    where = build(region, d, lambda: draws)
-    problem = Problem(where.clip(torch.full((k, 1, d), 0.9)), where, seed)
-    generator, y, seen = plugins.build("searcher", text).search(problem), None, []
-    torch.manual_seed(seed)
-    for step in range(steps):
-        try:
-            z = next(generator) if y is None else generator.send(y)
-        except StopIteration:
-            break
-        off = z - peaks
-        loss = (slopes * off.square()).sum(-1) + (off[..., :1] * off[..., 1:2]).sum(-1) + (off**4).sum(-1)
-        if z.requires_grad and not z.isnan().all():
-            z.grad = None
-            loss.nansum().backward()
-        y = -loss.detach()
-        if spoilt is not None and step > 2:
-            y[spoilt] = torch.nan
-        seen.append((z.detach().clone(), y))
-    generator.close()
-    return seen
-
-
-def steps_of(text):
-    """Enough for a searcher to use what it was told, and few where a step is dear."""
-    return {"bo": 6, "turbo": 8, "saasbo": 3}.get(text.partition(":")[0], 30)
-
+from lso_bench.testing import check_searcher, examine_searcher
 
 WITHOUT = not os.environ.get("LSO_BENCH_SLOW") or find_spec("numpyro") is None
 SLOW = {"saasbo": pytest.mark.skipif(WITHOUT, reason="takes an hour: LSO_BENCH_SLOW=1, with the extra saasbo")}
 
 
+needs_numpyro = pytest.mark.skipif(find_spec("numpyro") is None, reason="needs the extra saasbo, for NumPyro")
+STEPS = {"bo": 6, "turbo": 8, "saasbo": 3}  # enough to use what they were told, where a step is dear
+
+
 @pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in plugins.names("searcher")])
-class TestEverySearcher:
-    """What every searcher promises."""
+def test_every_searcher_keeps_its_promises(name):
+    check_searcher(name, STEPS.get(name, 30))
 
-    def test_begins_where_it_is_told(self, name):
-        assert torch.equal(search(name, 1)[0][0], torch.full((3, 1, 4), 0.9))
 
-    def test_yields_points_of_every_problem(self, name):
-        for z, _ in search(name, 5):
-            assert z.shape[0] == 3 and z.shape[2] == 4 and z.isfinite().any()
+STEP = "problem.region.clip(best + self.sigma / step**0.5 * torch.randn_like(best))"
+BROKEN = {  # how, in the example: what is written instead, what is said, and of which promises
+    "shape": (
+        STEP,
+        f"{STEP}[:, 0]",
+        r"shape \(3, n, 4\), .* got torch.float32 of shape \(3, 4\) in step 1",
+        {"points"},
+    ),
+    "no tensor": (STEP, "None", "got None in step 1", {"points"}),
+    "whole numbers": (STEP, f"{STEP}.long()", "got torch.int64", {"points"}),
+    "no points": (STEP, f"{STEP}[:, :0]", r"shape \(3, 0, 4\)", {"points"}),
+    "raises later": (STEP, f"{STEP} / (step < 9 or [])", "got TypeError: .* in step 9", {"points"}),
+    "asks for nothing": ("best = problem.starts", "return\n        best = problem.starts", "got none", {"points"}),
+    "not from the starts": (
+        "(yield problem.starts)",
+        "(yield 0.99 * problem.starts)",
+        "yield problem.starts",
+        {"starts"},
+    ),
+    "only the first start": ("(yield problem.starts)", "(yield best)", "the 3 starts of each problem", {"starts"}),
+    "downhill": (
+        "y > highest)[..., None], z, best), torch.maximum",
+        "y < highest)[..., None], z, best), torch.minimum",
+        "rose by .* scores are to be maximised",
+        {"better"},
+    ),
+    "outside": (
+        STEP,
+        "best + self.sigma / step**0.5 * torch.randn_like(best)",
+        "outside; yield problem.region.clip",
+        {"region"},
+    ),
+    "by the clock": (
+        STEP,
+        STEP.replace("randn_like(best)", "randn(best.shape, generator=CLOCK)"),
+        "the same points from the same seed",
+        {"seed", "problems apart"},
+    ),
+    "divides by a spread": (
+        "y = yield z",
+        "y = yield z\n            assert y.isnan().any() or y.std() > 0",
+        "got AssertionError",
+        {"going on"},
+    ),
+    "ends for all": (
+        "y = yield z",
+        "y = yield z\n            if y.isnan().any():\n                return",
+        "none after one had NaN",
+        {"going on"},
+    ),
+    "over problems": (
+        "y = yield z",
+        "y = yield z\n            y = y - y.nanmean() * (y.isnan().any())",
+        "whatever becomes of another",
+        {"problems apart"},
+    ),
+    "design": (
+        "    def search",
+        "    def design(self, d):\n        return 0\n\n    def search",
+        "got 0 in 4",
+        {"design"},
+    ),
+    "unused": (
+        "    sigma",
+        "    rho: float = 0.5\n    sigma",
+        "changes something within 30 steps, got rho",
+        {"settings"},
+    ),
+    "silent": (
+        '    """A normal step from the best point so far, its size falling as 1 / sqrt(step)."""\n',
+        "",
+        "docstring of the class",
+        {"description"},
+    ),
+    "no leaf": ("    sigma", "    needs_gradient = True\n    sigma", "leaves and require a gradient", {"points"}),
+}
 
-    def test_finds_something_better(self, name):
-        seen = search(name, steps_of(name))
-        best = torch.cat([y for _, y in seen], 1).nan_to_num(-torch.inf).amax(1)
-        assert (best > seen[0][1].amax(1) + 0.1).all()
 
-    @pytest.mark.parametrize("region", REGIONS)
-    def test_stays_in_the_region(self, name, region):
-        draws = 0.1 * torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
-        where = build(region, 4, lambda: draws)
-        for z, _ in search(name, min(20, steps_of(name)), region):
-            torch.testing.assert_close(where.clip(z), z, rtol=0, atol=1e-6, equal_nan=True)
+@pytest.mark.parametrize("how", BROKEN)
+def test_broken_promise_is_named_and_no_other(tmp_path, how):
+    old, new, says, promises = BROKEN[how]
+    assert SHRINKING.count(old) == 1
+    text = SHRINKING.replace(old, new).replace("@dataclass", "CLOCK = torch.Generator()\n\n\n@dataclass")
+    (tmp_path / "bad.py").write_text(text)
+    missing = {f.promise: f.missing for f in examine_searcher(tmp_path / "bad.py") if f.state == "missing"}
+    assert missing.keys() == promises
+    assert any(re.search(says, m) for m in missing.values()), missing
 
-    def test_same_seed_same_points(self, name):
-        a, b = (search(name, 6) for _ in range(2))
-        assert all(torch.equal(x[0].nan_to_num(), y[0].nan_to_num()) for x, y in zip(a, b, strict=True))
 
-    def test_problem_that_left_does_not_change_the_others(self, name):
-        a, b = search(name, 7), search(name, 7, spoilt=1)
-        for (x, _), (y, _) in zip(a, b, strict=True):
-            torch.testing.assert_close(x[[0, 2]], y[[0, 2]], rtol=1e-3, atol=1e-3, equal_nan=True)
+def test_example_of_the_guide_keeps_every_promise(tmp_path):
+    (tmp_path / "shrinking.py").write_text(SHRINKING)
+    check_searcher(tmp_path / "shrinking.py")
 
-    def test_says_how_many_evaluations_do_not_depend_on_scores(self, name):
-        searcher = plugins.build("searcher", name)
-        assert 1 <= searcher.design(4) <= searcher.design(64) <= 200
 
-    def test_every_setting_changes_something(self, name):
-        searcher = plugins.build("searcher", name)
-        plain = torch.cat([z.flatten() for z, _ in search(name, steps_of(name))])
-        for setting in (f.name for f in fields(searcher)):
-            value = OTHERWISE.get((name, setting)) or other(getattr(searcher, setting))
-            changed = torch.cat([z.flatten() for z, _ in search(f"{name}:{setting}={value}", steps_of(name))])
-            assert plain.shape != changed.shape or not torch.equal(plain.nan_to_num(), changed.nan_to_num()), setting
-
-    def test_says_what_it_is(self, name):
-        assert len(plugins.names("searcher")[name]) > 20
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("adam:lr=0", "lr: wanted more than 0, got 0"),
+        ("adam:lr=nan", "got nan"),
+        ("adam:lr=inf", "got inf"),
+        ("adam:beta2=1", "wanted less than 1"),
+        ("adam:beta1=-0.1", "beta1: wanted 0 or more"),
+        ("lbfgs:memory=0", "memory: wanted 1 or more"),
+        ("lbfgs:gtol=-1", "gtol: wanted 0 or more"),
+        ("sobol:batch=0", "batch: wanted 1 or more"),
+        ("random:batch=0", "batch: wanted 1 or more"),
+        ("hill_climbing:sigma=0", "sigma: wanted more than 0"),
+        ("hill_climbing:growth=0.5", "growth: wanted 1 or more"),
+        ("cmaes:sigma=0", "sigma: wanted more than 0"),
+        ("cmaes:population=3", "population: wanted 0 or at least 4"),
+        ("bo:initial=1", "initial: wanted 2 or more"),
+        ("bo:q=0", "q: wanted 1 or more"),
+        ("turbo:candidates=4", "candidates: wanted 5 or more"),
+        pytest.param("saasbo:samples=15", "samples: wanted 16 or more", marks=needs_numpyro),
+    ],
+)
+def test_setting_that_cannot_be_is_refused_before_a_run(text, says):
+    with pytest.raises(UsageError, match=says):
+        plugins.build("searcher", text)
 
 
 FEW_DRAWS = "saasbo:initial=4,warmup=4,samples=4,thinning=2,raw=16,restarts=1"
-needs_numpyro = pytest.mark.skipif(find_spec("numpyro") is None, reason="needs the extra saasbo, for NumPyro")
 
 
 def fifth_point(problem, score):
@@ -144,19 +193,3 @@ def test_saasbo_tries_again_with_more_jitter_and_then_asks_for_a_sobol_point(mon
     assert torch.equal(z[0], z[1]) and z.isfinite().all()
     assert [seed for seed, _ in tried] == [0, 1] and before == tried[0][1] < tried[1][1]
     assert problem.counts == {"fallbacks": 1} and cholesky_jitter.value(torch.float64) == before
-
-
-OTHERWISE: dict[tuple[str, str], object] = {
-    ("bo", "q"): 2,
-    ("bo", "fit_steps"): 1,
-    ("bo", "polish_steps"): 1,
-    ("cmaes", "population"): 6,
-    ("lbfgs", "memory"): 1,
-    ("lbfgs", "ftol"): 0.1,
-    ("lbfgs", "gtol"): 0.5,
-}
-
-
-def other(value):
-    """A setting of the same kind that is not `value`."""
-    return (not value) if isinstance(value, bool) else value + 3 if isinstance(value, int) else value / 2

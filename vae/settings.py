@@ -1,5 +1,6 @@
 """Settings of a frozen dataclass from text: `reduction=sum,sample=false`."""
 
+import math
 from dataclasses import fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -28,6 +29,28 @@ def settings_of(made: object) -> dict[str, bool | int | float | str]:
     """The settings of a dataclass that text can give, and their values; of a class, their defaults."""
     given: dict[str, Any] = {f.name: getattr(made, f.name, None) for f in fields(made)}  # pyright: ignore[reportArgumentType]
     return {k: v for k, v in given.items() if type(v) in (bool, int, float, str)}
+
+
+def at_least(made: object, least: int | float, *settings: str) -> None:
+    """Refuse values of these settings below `least`, and such as are not finite.
+
+    Raises:
+        ValueError: names the setting, and what came.
+    """
+    for key in settings:
+        if not least <= getattr(made, key) < math.inf:
+            raise ValueError(f"{key}: wanted {least:g} or more, got {getattr(made, key)}")
+
+
+def above(made: object, limit: int | float, *settings: str) -> None:
+    """Refuse values of these settings that are not above `limit`, and such as are not finite.
+
+    Raises:
+        ValueError: names the setting, and what came.
+    """
+    for key in settings:
+        if not limit < getattr(made, key) < math.inf:
+            raise ValueError(f"{key}: wanted more than {limit:g}, got {getattr(made, key)}")
 
 
 def _value(key: str, text: str, default: object, hint: object) -> object:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.search import Problem, Searcher
+from vae.settings import above, at_least
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class Adam(Searcher):
     needs_gradient = True
     bounded = False
     descends = True
+
+    def __post_init__(self):
+        above(self, 0, "lr")
+        at_least(self, 0, "beta1", "beta2")
+        if max(self.beta1, self.beta2) >= 1:
+            raise ValueError(f"beta1, beta2: wanted less than 1, got {self.beta1} and {self.beta2}")
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         z = problem.starts.clone().requires_grad_()

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lso_bench.search import Problem, Searcher, begin
+from vae.settings import at_least
 
 if TYPE_CHECKING:
     from lso_bench.surrogate import Surrogates
@@ -33,6 +34,10 @@ class BO(Searcher):
     restarts: int = 4  # line searches of the acquisition, from the best of those
     fit_steps: int = 20  # most steps of L-BFGS that fit a process anew, from where the last fit ended
     polish_steps: int = 40  # most steps of L-BFGS on the acquisition
+
+    def __post_init__(self):
+        at_least(self, 2, "initial")
+        at_least(self, 1, "q", "raw", "restarts", "fit_steps", "polish_steps")
 
     def design(self, d: int) -> int:
         return self.initial

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.search import Problem, Searcher
+from vae.settings import above
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class CMAES(Searcher):
     population: int = 0  # points a generation; 0: 4 + 3 ln d, rounded down (Hansen 2016, table 1)
 
     def __post_init__(self):
+        above(self, 0, "sigma")
         if self.population != 0 and self.population < 4:
             raise ValueError(f"population: wanted 0 or at least 4, got {self.population}")
 

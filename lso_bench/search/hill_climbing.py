@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.search import Problem, Searcher
+from vae.settings import above, at_least
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class HillClimbing(Searcher):
 
     sigma: float = 0.5  # first step size, prior standard deviations
     growth: float = 1.4  # of the step size after a success
+
+    def __post_init__(self):
+        above(self, 0, "sigma")
+        at_least(self, 1, "growth")
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         z, seeded = problem.starts, torch.Generator().manual_seed(problem.seed)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.search import Problem, Searcher
+from vae.settings import at_least
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class LBFGS(Searcher):
 
     needs_gradient = True
     bounded = False
+
+    def __post_init__(self):
+        at_least(self, 1, "memory")
+        at_least(self, 0, "ftol", "gtol")
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         z = problem.starts.clone().requires_grad_()

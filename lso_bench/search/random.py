@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.search import Problem, Searcher
+from vae.settings import at_least
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,9 @@ class Random(Searcher):
 
     uniform: bool = False  # of the region; if not, the prior
     batch: int = 10  # points scored together
+
+    def __post_init__(self):
+        at_least(self, 1, "batch")
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         yield problem.starts

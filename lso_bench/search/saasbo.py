@@ -13,6 +13,7 @@ from torch.quasirandom import SobolEngine
 
 from lso_bench.errors import UsageError
 from lso_bench.search import Problem, Searcher, begin
+from vae.settings import at_least
 
 JITTER = (1e-8, 1e-5)  # added to the diagonal where a decomposition fails, in the first try (GPyTorch's) and the second
 
@@ -34,6 +35,9 @@ class SAASBO(Searcher):
     restarts: int = 4  # line searches of the acquisition
 
     def __post_init__(self):
+        at_least(self, 2, "initial")
+        at_least(self, 1, "warmup", "thinning", "raw", "restarts")
+        at_least(self, self.thinning, "samples")
         if find_spec("numpyro") is None:
             raise UsageError(
                 "Searcher 'saasbo' needs NumPyro: pip install 'lso-bench[saasbo]', or choose 'bo' or 'turbo'."

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lso_bench.search import Problem, Searcher
+from vae.settings import at_least
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class Sobol(Searcher):
 
     prior: bool = False  # points spread as the prior, brought inside the region
     batch: int = 10  # points scored together
+
+    def __post_init__(self):
+        at_least(self, 1, "batch")
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         yield problem.starts

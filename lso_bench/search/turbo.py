@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lso_bench.search import Problem, Searcher
+from vae.settings import at_least
 
 FIRST, LEAST, MOST = 0.8, 0.5**7, 1.6  # length of a trust region, sides of the search region (the paper, section 3)
 SUCCESSES = 3  # in a row before it doubles (the same)
@@ -30,6 +31,11 @@ class TuRBO(Searcher):
     q: int = 5  # points a step
     candidates: int = 500  # points of a trust region among which the highest of a draw is taken
     fit_steps: int = 20  # most steps of L-BFGS that fit a process anew, from where the last fit ended
+
+    def __post_init__(self):
+        at_least(self, 2, "initial")
+        at_least(self, 1, "q", "fit_steps")
+        at_least(self, self.q, "candidates")
 
     def design(self, d: int) -> int:
         return self.initial

@@ -1,33 +1,22 @@
-"""The contract of a task, for those who write one: `from lso_bench.testing import check_task`."""
+"""The contracts of plugins, for those who write one: `from lso_bench.testing import check_task, check_searcher`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench import plugins
 from lso_bench.errors import UsageError
+from lso_bench.search import Searcher
 from lso_bench.task import Task
-from lso_bench.testing.case import BrokenPromiseError, Case
-from lso_bench.testing.promises import PROMISES, Promise
+from lso_bench.testing import searching
+from lso_bench.testing.case import Case
+from lso_bench.testing.promise import Finding, check, look
+from lso_bench.testing.promises import PROMISES
+from lso_bench.testing.trial import STEPS, Trial
 from vae.discovery import built, usable
-from vae.errors import UnusableError
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was seen of one promise."""
-
-    promise: str
-    says: str  # what is promised
-    state: Literal["ok", "missing", "not made"]
-    missing: str = ""  # what was wanted, what came and what to do
-
-    def __str__(self) -> str:
-        return f"{self.state:8}  {self.promise}: {self.missing or self.says}"
 
 
 def check_task(
@@ -45,9 +34,7 @@ def check_task(
         UsageError: there is no such task, or it cannot be built.
         vae.errors.UnusableError: its data set is missing.
     """
-    broken = [f"{f.promise}: {f.missing}" for f in examine(task, samples, data_dir) if f.state == "missing"]
-    if broken:
-        raise AssertionError("\n- ".join([f"{len(broken)} broken promises of {task!r}:", *broken]))
+    check(examine(task, samples, data_dir), task)
 
 
 def examine(
@@ -57,37 +44,36 @@ def examine(
 
     Arguments and errors are those of `check_task`.
     """
-    case = Case(_built(task), samples, data_dir)
-    for promise in PROMISES:
-        finding = _finding(promise, case)
-        yield finding
-        if finding.missing and promise.first:
-            return
+    return look(PROMISES, Case(_built("task", task), samples, data_dir))
 
 
-def _built(task: str | Path | type[Task] | Task) -> Task:
-    if isinstance(task, str | Path):
-        return plugins.build("task", str(task))
+def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> None:
+    """Nothing, if `searcher` keeps every promise.
+
+    Args:
+        searcher: a name with or without settings, a file, a class or an instance.
+        steps: of each search that it is tried in; fewer for one whose steps are dear, but enough to use its scores.
+
+    Raises:
+        AssertionError: says of every broken promise what is missing.
+        UsageError: there is no such searcher, or it cannot be built.
+    """
+    check(examine_searcher(searcher, steps), searcher)
+
+
+def examine_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> Iterator[Finding]:
+    """What is seen of each promise of `searcher`, in turn. Arguments and errors are those of `check_searcher`."""
+    return look(searching.PROMISES, Trial(_built("searcher", searcher), steps))
+
+
+def _built(kind: str, plugin: Any) -> Any:
+    if isinstance(plugin, str | Path):
+        return plugins.build(kind, str(plugin))
+    base, _ = plugins.KINDS[kind]
     try:
-        if isinstance(task, type):
-            return built(Task, task, task.__name__)
-        usable(Task, type(task), type(task).__name__)
-        return task
+        if isinstance(plugin, type):
+            return built(base, plugin, plugin.__name__)
+        usable(base, type(plugin), type(plugin).__name__)
+        return plugin
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def _finding(promise: Promise, case: Case) -> Finding:
-    name, says = promise.name, promise.says
-    if not promise.made(case.bare):
-        return Finding(name, says, "not made")
-    try:
-        promise.check(case)
-    except (BrokenPromiseError, UsageError) as error:
-        return Finding(name, says, "missing", " ".join(str(error).split()))
-    except UnusableError:
-        raise
-    except Exception as error:  # whatever a task raises
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        return Finding(name, says, "missing", f"wanted no error, got {what}; look at the task's code for it")
-    return Finding(name, says, "ok")

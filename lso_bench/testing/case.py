@@ -9,13 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lso_bench.task import Task
+from lso_bench.testing.promise import BrokenPromiseError
 from vae.data import load
 
 SHIFT = 5  # places by which the samples of one problem are ahead of those of the one before
-
-
-class BrokenPromiseError(Exception):
-    """Says what was wanted, what came and what to do."""
 
 
 class Case:

@@ -2,9 +2,7 @@
 
 import math
 import pickle
-from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,21 +10,14 @@ from torch import Tensor
 
 from lso_bench.study import check_data
 from lso_bench.task import Task
-from lso_bench.testing.case import BrokenPromiseError, Case, near, pair
+from lso_bench.testing.case import Case, near, pair
+from lso_bench.testing.promise import BrokenPromiseError, Promise, describe
 from lso_bench.testing.settings import check_settings
 from lso_bench.testing.worker import scores_elsewhere
 from vae.settings import settings_of
 
 CALLS = 60  # in a row, to find a task that fails only later
 STEPS = 20  # up the gradient, to find what beats a stated optimum
-
-
-class Promise(NamedTuple):
-    name: str
-    says: str
-    check: Callable[[Case], None]  # raises BrokenPromiseError
-    made: Callable[[Task], bool] = lambda _: True  # whether this task makes it
-    first: bool = False  # whether the later ones cannot be looked at without it
 
 
 def _data(case: Case) -> None:
@@ -234,14 +225,6 @@ def _beside(case: Case) -> None:
             )
 
 
-def _description(case: Case) -> None:
-    cls = type(case.bare)
-    if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):  # what dataclass writes
-        raise BrokenPromiseError(
-            "wanted a docstring of the class that says what is good, got none; `lso-bench list` shows it"
-        )
-
-
 PROMISES = (
     Promise("data", "the name of the data set whose samples it scores", _data, first=True),
     Promise("binding", "`bind` and `at` give the task, for one instance or more", _binding, first=True),
@@ -260,5 +243,5 @@ PROMISES = (
         "beside", "one number of each sample alone", _beside, made=lambda task: type(task).beside is not Task.beside
     ),
     Promise("worker", "goes to another process and scores the same there", _worker),
-    Promise("description", "a docstring that says what is good", _description),
+    Promise("description", "a docstring that says what is good", lambda case: describe(case, "what is good")),
 )

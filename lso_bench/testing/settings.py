@@ -1,4 +1,4 @@
-"""Whether the settings of a task matter, and can be told."""
+"""Whether the settings of a plugin matter, and can be told."""
 
 from dataclasses import fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -6,32 +6,42 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from lso_bench.errors import UsageError
-from lso_bench.testing.case import BrokenPromiseError, Case
+from lso_bench.testing.case import Case
+from lso_bench.testing.promise import BrokenPromiseError
 from vae.errors import UnusableError
 from vae.settings import settings_of
 
 
 def check_settings(case: Case) -> None:
-    """Every field is a setting that a record can hold, and changes something."""
-    frozen = type(case.bare).__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
+    """Every field of a task is a setting that a record can hold, and changes something."""
+    for name in kept(case.bare):
+        if not any(_matters(case, name, value) for value in alternatives(case.bare, name)):
+            raise BrokenPromiseError(
+                f"wanted a setting that changes something, got {name}; use it in `score`, or leave it out"
+            )
+
+
+def kept(made: Any) -> dict[str, Any]:
+    """The settings of a plugin by name, if a record can hold them all.
+
+    Raises:
+        BrokenPromiseError: it cannot, or the plugin can be changed.
+    """
+    frozen = type(made).__dataclass_params__.frozen
     if not frozen:
         raise BrokenPromiseError(
             "wanted a frozen dataclass, got another; write @dataclass(frozen=True) above the class"
         )
-    values = settings_of(case.bare)
-    for name in (f.name for f in fields(case.bare) if f.name not in values):  # pyright: ignore[reportArgumentType]
-        if (value := getattr(case.bare, name)) is not None:
+    values = settings_of(made)
+    for name in (f.name for f in fields(made) if f.name not in values):
+        if (value := getattr(made, name)) is not None:
             raise BrokenPromiseError(
                 f"wanted settings that are text, numbers, true or false, got {name} = {value!r}; "
                 "make it one, or a ClassVar, or fill it in `bind` and let None be its default"
             )
     if comma := [name for name, value in values.items() if "," in str(value)]:
         raise BrokenPromiseError(f"wanted settings that can be written after the name, got a comma in {comma[0]}")
-    for name in values:
-        if not any(_matters(case, name, value) for value in _alternatives(case.bare, name)):
-            raise BrokenPromiseError(
-                f"wanted a setting that changes something, got {name}; use it in `score`, or leave it out"
-            )
+    return values
 
 
 def _matters(case: Case, name: str, value: object) -> bool:
@@ -52,7 +62,7 @@ def _matters(case: Case, name: str, value: object) -> bool:
         raise BrokenPromiseError(f"with {name} = {value!r}: {error}") from error
 
 
-def _alternatives(made: object, setting: str) -> list[Any]:
+def alternatives(made: object, setting: str) -> list[Any]:
     """Some values that the setting of a dataclass could have as well, the nearest first."""
     value, hint = getattr(made, setting), get_type_hints(type(made))[setting]
     if get_origin(hint) is Literal:
@@ -60,7 +70,7 @@ def _alternatives(made: object, setting: str) -> list[Any]:
     elif isinstance(value, bool):
         others = [not value]
     elif isinstance(value, int):
-        others = [value + 1, value - 1, value + 3, 2 * value + 10]
+        others = [value + 1, value - 1, value + 3, 2 * value + 10, 1]
     elif isinstance(value, float):
         others = [value + 0.25, value / 2, 2 * value + 1.0, -value]
     else:

@@ -1,5 +1,6 @@
-"""The commands for who writes a task: `new-task` and `check-task`."""
+"""The commands for who writes a plugin: `new-task`, `check-task`, `check-searcher`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -27,19 +28,35 @@ def check_task(
     json: Json = False,
 ) -> None:
     """Look at everything that a task promises, and say what is missing."""
+    from lso_bench.testing import examine
+
+    _tell(f"Task {task!r}", examine(task, data_dir=data_dir), json)
+
+
+def check_searcher(
+    searcher: Annotated[str, typer.Argument(help="A name, with or without settings, or ./file.py.")],
+    steps: Annotated[int, typer.Option(min=1, help="Of each search; fewer where they are dear.")] = 30,
+    json: Json = False,
+) -> None:
+    """Look at everything that a searcher promises, and say what is missing."""
+    from lso_bench.testing import examine_searcher
+
+    _tell(f"Searcher {searcher!r}", examine_searcher(searcher, steps), json)
+
+
+def _tell(what: str, findings: Iterator, json: bool) -> None:
+    """A line for each finding, and status 2 if a promise is broken."""
     from dataclasses import asdict
     from json import dumps
 
-    from lso_bench.testing import examine
-
     found = []
-    for finding in examine(task, data_dir=data_dir):
+    for finding in findings:
         found.append(finding)
         if not json:
             print(finding, flush=True)
     if json:
         print(dumps([asdict(f) for f in found], indent=1))
     if missing := sum(f.state == "missing" for f in found):
-        say(f"Task {task!r} breaks {missing} of its promises.")
+        say(f"{what} breaks {missing} of its promises.")
         raise typer.Exit(2)
-    say(f"Task {task!r} keeps all its promises.")
+    say(f"{what} keeps all its promises.")

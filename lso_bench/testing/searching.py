@@ -1,0 +1,140 @@
+"""What every searcher promises, each promise a function that says what is missing."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench.testing.promise import BrokenPromiseError, Promise, describe
+from lso_bench.testing.settings import alternatives, kept
+from lso_bench.testing.trial import BOX, LEAVES, Trial, Way, begin, place
+from vae.settings import settings_of
+
+REGIONS = ("box:0.3", "ball:0.3", "quantiles:0.1")
+OTHERS = [0, 2]  # of the three problems; that between them leaves
+MOST = 200  # evaluations that may not depend on scores
+
+
+def _points(trial: Trial) -> None:
+    if not trial.way:
+        raise BrokenPromiseError("wanted points, got none; `search` is a generator that yields them")
+
+
+def _starts(trial: Trial) -> None:
+    for starts in (1, 3):
+        wanted = begin(BOX, starts)
+        (z, _), *_ = trial.search(steps=1, starts=starts)
+        if z.shape != wanted.shape or not torch.equal(z, wanted):
+            raise BrokenPromiseError(
+                f"wanted the {starts} start{'s' * (starts > 1)} of each problem for the first points, got others; "
+                "yield problem.starts before all else"
+            )
+
+
+def _goes_on(trial: Trial) -> None:
+    """Neither the same scores everywhere nor a problem that left ends it for all."""
+    trial.search(flat=True)
+    if _go_on(trial.way) and not _go_on(trial.search(spoilt=True)):
+        raise BrokenPromiseError(
+            "wanted points for the problems that are left, got none after one had NaN for scores; "
+            "look at the scores of each problem alone"
+        )
+
+
+def _go_on(way: Way) -> bool:
+    """Whether the problems that never leave are searched after the step in which one may leave."""
+    return any(z[OTHERS].isfinite().all() for z, _ in way[LEAVES + 1 :])
+
+
+def _better(trial: Trial) -> None:
+    best = torch.cat([y for _, y in trial.way], 1).nan_to_num(-torch.inf).amax(1)
+    gain = best - trial.way[0][1].amax(1)
+    if not (gain > 0.1).all():
+        raise BrokenPromiseError(
+            f"wanted a better score than the start's for every problem within {trial.steps} steps, got one that rose "
+            f"by {gain.min():.2g}; scores are to be maximised (or say how many steps it takes)"
+        )
+
+
+def _region(trial: Trial) -> None:
+    for region in (*REGIONS, *([] if trial.bare.bounded else ["none"])):
+        where = place(region)
+        for z, _ in trial.search(region=region):
+            away = (where.clip(z) - z).abs().nan_to_num().max()
+            if away > 1e-6:
+                raise BrokenPromiseError(
+                    f"wanted points inside the region {region}, got one {away:.2g} outside; "
+                    "yield problem.region.clip(z)"
+                )
+
+
+def _seed(trial: Trial) -> None:
+    for (a, _), (b, _) in zip(trial.way, trial.search(), strict=False):
+        if a.shape != b.shape or not torch.equal(a.nan_to_num(), b.nan_to_num()):
+            raise BrokenPromiseError(
+                "wanted the same points from the same seed, got others; draw from a torch.Generator of problem.seed"
+            )
+
+
+def _apart(trial: Trial) -> None:
+    """A problem that left does not change the others."""
+    for (a, _), (b, _) in zip(
+        trial.search(steps=_few(trial)), trial.search(steps=_few(trial), spoilt=True), strict=False
+    ):
+        if a.shape != b.shape or not torch.allclose(a[OTHERS], b[OTHERS], rtol=1e-3, atol=1e-3, equal_nan=True):
+            raise BrokenPromiseError(
+                "wanted the same points for a problem whatever becomes of another, got others after one had NaN for "
+                "scores; let nothing be averaged, ranked or normalised over problems"
+            )
+
+
+def _few(trial: Trial) -> int:
+    return min(trial.steps, 7)
+
+
+def _design(trial: Trial) -> None:
+    few, many = trial.bare.design(4), trial.bare.design(64)
+    if not (isinstance(few, int) and isinstance(many, int) and 1 <= few <= many <= MOST):
+        raise BrokenPromiseError(
+            f"wanted from `design` how many evaluations of a problem do not depend on scores, from 1 to {MOST} and no "
+            f"fewer in more dimensions, got {few} in 4 and {many} in 64"
+        )
+
+
+def _settings(trial: Trial) -> None:
+    plain = _flat(trial)
+    for name in kept(trial.bare):
+        if not any(_matters(trial, plain, name, value) for value in alternatives(trial.bare, name)):
+            raise BrokenPromiseError(
+                f"wanted a setting that changes something within {trial.steps} steps, got {name}; "
+                "use it in `search`, or leave it out"
+            )
+
+
+def _matters(trial: Trial, plain: Float[Tensor, " p"], name: str, value: object) -> bool:
+    """Whether that value changes where it looks; one that is refused does not."""
+    try:
+        other = replace(trial.bare, **{name: value})  # pyright: ignore[reportArgumentType]
+        changed = torch.cat([z.flatten() for z, _ in trial.search(other)])
+    except (ValueError, BrokenPromiseError):
+        return False
+    return plain.shape != changed.shape or not torch.equal(plain, changed.nan_to_num())
+
+
+def _flat(trial: Trial) -> Float[Tensor, " p"]:
+    return torch.cat([z.flatten() for z, _ in trial.way]).nan_to_num()
+
+
+PROMISES = (
+    Promise("points", "codes of every problem, of shape (k, n, d), whenever asked", _points, first=True),
+    Promise("starts", "the first points are the starts", _starts),
+    Promise("better", "finds better scores than the start's", _better),
+    Promise("region", "looks only inside the region", _region),
+    Promise("seed", "the same points from the same seed", _seed),
+    Promise("going on", "where scores are all the same, or a problem has left", _goes_on),
+    Promise("problems apart", "what becomes of one changes no other", _apart),
+    Promise("design", "how many evaluations do not depend on scores", _design),
+    Promise("settings", "every one changes something", _settings, made=lambda searcher: bool(settings_of(searcher))),
+    Promise("description", "a docstring that says what it does", lambda trial: describe(trial, "what it does")),
+)
