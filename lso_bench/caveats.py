@@ -26,6 +26,7 @@ DIFFERENT: dict[str, Callable[[Record], object]] = {
     "task or searcher files": lambda r: r.spec.source or None,
 }
 SOME = ("thresholds", "task or searcher files")  # that not all runs have
+MOVED = 0.25  # share of starts; of draws from the prior 8 % lie outside a box of 3 in 32 dimensions
 MOST = 4  # things named in a line
 
 
@@ -129,6 +130,9 @@ def _odd(runs: list[Record]) -> Iterator[str]:
     for r in runs:
         if lost := r.counts.get("fallbacks"):
             yield f"{r.spec.title}: {lost} times the searcher fell back on Sobol points."
+        if (moved := r.counts.get("moved_starts", 0)) > MOVED * len(r.members):
+            of = f"{moved} of {len(r.members)} starts lay outside {r.spec.region}"
+            yield f"{r.spec.title}: {of} and were moved to its edge; they are not the {', '.join(r.spec.starts)} codes."
 
 
 def _other_pixels(record: Record) -> bool:

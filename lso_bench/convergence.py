@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from lso_bench.bootstrap import order_statistics
+from lso_bench.columns import Columns
 from lso_bench.intervals import quotient, share
 from lso_bench.record import Record
 from lso_bench.searches import Files, by_start, thresholds
@@ -59,17 +60,28 @@ def by_threshold(own: pd.DataFrame) -> Iterator[dict]:
 
 
 def jointly(runs: Sequence[Record]) -> Iterator[dict]:
-    """Steps until the mean loss over a start's problems met each threshold; n counts runs."""
+    """Steps until the mean loss over a start's problems met each threshold; n counts the runs of which that is known.
+
+    Where problems leave one by one, the mean is followed until the first does.
+    """
     met = [
         {"start": start, "threshold": t, "steps": np.inf if at is None else float(at)}
         for r in runs
         for start, steps in r.joint.items()
         for t, at in zip(r.spec.thresholds, steps, strict=True)
+        if at is not None or r.spec.joint or not _left(r)
     ]
     for start, these in by_start(pd.DataFrame(met, columns=["start", "threshold", "steps"])):
         for t, same in these.groupby("threshold"):
             found = order_statistics(same.steps.to_numpy(), np.zeros(len(same)))
             yield {"measure": "joint", "start": start, "threshold": t} | found
+
+
+def _left(record: Record) -> bool:
+    """Whether a problem left before the run came to its end."""
+    columns = Columns.of(record.members)
+    stopped = columns.rows[:, columns.names.index("stopped")].astype(int)
+    return not {columns.words[i] for i in np.unique(stopped)} <= {"", "steps", "budget", "time"}
 
 
 def paths(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:

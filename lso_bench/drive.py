@@ -19,6 +19,7 @@ from lso_bench.spec import Spec
 from lso_bench.stopping import Thresholds
 from lso_bench.task import Task
 
+SLACK = 1e-4  # share of a coordinate by which a point may lie outside the region, for rounding
 DENSE = 30  # steps that are all in the trace; after them 5 percent lie between one and the next
 
 
@@ -46,6 +47,7 @@ class Search:
     steps: Int[Tensor, " k"]  # taken by each
     evaluations: Int[Tensor, " k"]  # of each
     stopped: list[str]  # why each ended
+    looked: Float[Tensor, " k"]  # the losses at the last look at their change
     gradients: int = 0
     trace: list[tuple[int, Float[Tensor, " k"]]] = field(default_factory=list)
     costs: list[tuple[int, int, float]] = field(default_factory=list)  # a row a step in the trace: the evaluations
@@ -67,12 +69,15 @@ def drive(
     generator, y, spent = searcher.search(problem), None, 0
     for step in range(spec.max_steps + 1):
         with clock("propose"), named("searcher", searcher):
-            z = _asked(generator, y, problem.starts)
+            z = _asked(generator, y, problem)
         n = _affordable(spec, z.shape[1], spent)
         _leave_finished(found, there, z, step)
         y = torch.full(z.shape[:2], torch.nan, device=z.device)
         if len(there.problems):
-            y[there.problems, :n] = scores = evaluate(space, there, z, n, searcher.needs_gradient, clock)
+            scores = evaluate(space, there, z, n, searcher.needs_gradient, clock)
+            if searcher.needs_gradient and z.grad is not None:  # no step can be made where it is not finite
+                scores = scores.masked_fill(~z.grad[there.problems, :n].isfinite().all(-1), torch.nan)
+            y[there.problems, :n] = scores
             spent += n
             _note(found, step, z.detach()[there.problems, :n].cpu(), scores.cpu(), there.problems.cpu(), searcher)
             _see(spec, found, step, there.problems.cpu())
@@ -92,17 +97,22 @@ def drive(
     return found
 
 
-def _asked(
-    generator: Generator[Tensor, Tensor, None], y: Tensor | None, starts: Float[Tensor, "k m d"]
-) -> Float[Tensor, "k n d"]:
-    """What the searcher wants scored; a generator that returns has no more to ask."""
+def _asked(generator: Generator[Tensor, Tensor, None], y: Tensor | None, problem: Problem) -> Float[Tensor, "k n d"]:
+    """What the searcher wants scored, all inside the region; a generator that returns has no more to ask."""
+    starts = problem.starts
     try:
-        z = next(generator) if y is None else generator.send(y)
+        z: object = next(generator) if y is None else generator.send(y)
     except StopIteration:
         return torch.full_like(starts, torch.nan)
-    (k, _, d), shape = starts.shape, tuple(z.shape)
-    if len(shape) != 3 or (shape[0], shape[2]) != (k, d):
-        raise ValueError(f"wanted points of shape ({k}, n, {d}), got {shape}")
+    k, _, d = starts.shape
+    if not isinstance(z, Tensor):
+        raise TypeError(f"wanted a tensor of points of shape ({k}, n, {d}), got {z!r}")
+    shape = tuple(z.shape)
+    if len(shape) != 3 or (shape[0], shape[2]) != (k, d) or not shape[1] or z.dtype != starts.dtype:
+        raise ValueError(f"wanted points of shape ({k}, n, {d}) and {starts.dtype}, got {shape} and {z.dtype}")
+    away = (problem.region.clip(z.detach()) - z.detach()).abs()  # NaN where there is no more to ask
+    if (away > SLACK * (1 + z.detach().abs())).any():
+        raise ValueError(f"wanted points inside the region, got one {away.nan_to_num().max():.2g} outside; clip them")
     return z
 
 
@@ -209,6 +219,7 @@ def _nothing_yet(spec: Spec, starts: Float[Tensor, "k m d"]) -> Search:
         steps=torch.zeros(k, dtype=torch.long),
         evaluations=torch.zeros(k, dtype=torch.long),
         stopped=[""] * k,
+        looked=torch.full((k,), torch.inf),
     )
 
 
@@ -241,8 +252,11 @@ def _see(spec: Spec, found: Search, step: int, there: Int[Tensor, " a"]) -> None
     moving[there] = found.loss[there]
     found.thresholds.see(step, moving, found.z)
     if spec.joint or not any(found.stopped):  # a mean in which some stand still is another curve
-        mean = found.loss.unflatten(0, (len(spec.starts), -1)).nanmean(1)
-        found.joint.see(step, mean, mean.new_empty(len(mean), 0))
+        before = found.looked.masked_fill(found.loss.isnan(), torch.nan)  # of those that have not diverged since
+        mean, last = (x.unflatten(0, (len(spec.starts), -1)).nanmean(1) for x in (found.loss, before))
+        found.joint.see(step, mean, mean.new_empty(len(mean), 0), last)
+    if step % spec.check_every == 0:
+        found.looked = found.loss.clone()
 
 
 def _in_trace(step: int) -> bool:

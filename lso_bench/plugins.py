@@ -61,6 +61,8 @@ def build(kind: str, text: str) -> Any:
     try:
         found = made(lambda: with_settings(_made(kind, name), settings), name)
     except (ValueError, TypeError) as error:
+        if isinstance(error.__cause__, UsageError):  # says all by itself
+            raise error.__cause__ from None
         raise UsageError(f"{kind.capitalize()} {text!r}: {error}") from error
     _digest(type(found))  # now: the file may be edited while its class is at work
     return found

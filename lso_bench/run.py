@@ -113,7 +113,9 @@ def _problem(made: _Made, data: Dataset) -> Problem:
 
     where = region.build(spec.region, space.latent, posterior, device)
     settle = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
-    return Problem(where.clip(starts), where, spec.seeds.search, Clock(settle))
+    inside = where.clip(starts)
+    moved = int(((inside - starts).abs() > 1e-6).any(-1).any(-1).sum())
+    return Problem(inside, where, spec.seeds.search, Clock(settle), {"moved_starts": moved} if moved else {})
 
 
 def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
@@ -173,7 +175,9 @@ def _record(
     if (targets := made.task.targets()) is not None:
         tensors["targets"] = _bytes(targets)
     lost = int((~found.loss.isfinite()).sum())
-    why = f"task {type(task).__name__}: the score of {lost} of {len(found.loss)} problems is not finite"
+    why = (
+        f"task {type(task).__name__}: the score of {lost} of {len(found.loss)} problems, or its gradient, is not finite"
+    )
     evaluations = {"steps": int(found.steps.max()), "evaluations": int(found.evaluations.sum())}
     return Record(
         spec,

@@ -69,15 +69,17 @@ def once(own: pd.DataFrame) -> pd.DataFrame:
 
 def spread(own: pd.DataFrame) -> Iterator[dict]:
     """Standard deviation of the final loss over the starts of an instance; over all kinds, and over each that is drawn
-    more than once.
+    more than once. Undefined, and counted as censored, where one of them has no finite loss.
     """
     kinds = sorted(own.start.unique(), key=rank)
     several = [[k] for k in kinds if drawn(k) and own[own.start == k].init.nunique() > 1]
     for labels in ([kinds] if len(kinds) > 1 else []) + several:
         cell = ["train", "weights", "instance"] + ([] if together(own) else ["search"])
-        finite = once(cast(pd.DataFrame, own[own.start.isin(labels)])).replace({"loss": {np.inf: np.nan}})
-        deviations = finite.groupby(cell).loss.std(ddof=1).reset_index()
-        found = order_statistics(deviations.loss.to_numpy(), deviations.instance.to_numpy())
+        some = once(cast(pd.DataFrame, own[own.start.isin(labels)]))
+        lost = np.isinf(some.loss).groupby([some[c] for c in cell]).any()
+        deviations = some.replace({"loss": {np.inf: np.nan}}).groupby(cell).loss.std(ddof=1).mask(lost)
+        instances = deviations.index.get_level_values("instance").to_numpy()
+        found = order_statistics(deviations.to_numpy(), instances)
         yield {"measure": "spread", "start": ", ".join(labels)} | found
 
 

@@ -24,11 +24,20 @@ class Thresholds:
         self.codes: Float[Tensor, "k t d"] = torch.full((k, len(self.thresholds), d), torch.nan)
         self._last: Float[Tensor, " k"] = torch.full((k,), torch.inf)
 
-    def see(self, step: int, loss: Float[Tensor, " k"], z: Float[Tensor, "k d"]) -> None:
-        """Take note of the losses after `step` steps; looks only at multiples of `check_every`."""
+    def see(
+        self,
+        step: int,
+        loss: Float[Tensor, " k"],
+        z: Float[Tensor, "k d"],
+        last: Float[Tensor, " k"] | None = None,
+    ) -> None:
+        """Take note of the losses after `step` steps; looks only at multiples of `check_every`.
+
+        `last`: what they were at the last look, where it was not the same as was seen then.
+        """
         if step % self.check_every:
             return
-        fell = self._last - loss
+        fell = (self._last if last is None else last) - loss
         self._last = loss.clone()
         if step == 0:
             return

@@ -1,13 +1,18 @@
 """Where the variance of the final loss comes from: training seed, target, start, search seed.
 
-Each factor's **total effect**: the expected variance of the loss when that factor alone changes and all others are
-fixed. It is estimated by the mean, over the cells in which the others are fixed, of the sample variance over the
-factor's levels, which is unbiased for any crossed design, also an unbalanced one. Total variance: half the mean
-squared difference of searches that differ in every factor. Interactions count for each of their factors, so shares may
-add up to more than 1. Sources: Homma & Saltelli 1996 (total effects), Jansen 1999 (as half a mean squared difference).
+Of training seed, start and search seed the **total effect**: the expected variance of the loss when that factor alone
+changes and all others are fixed. It is estimated by the mean, over the cells in which the others are fixed, of the
+sample variance over the factor's levels, which is unbiased for any design, also an unbalanced one. Total variance: half
+the mean squared difference of searches that differ in every factor. A random start is drawn for each target, so that no
+start is left where the target alone changes; the **target** has instead what its searches share (the first-order
+effect): the total less half the mean squared difference of searches of one target that differ in all else. Where
+nothing but the target varies it cannot be told from the rest, and has no number. Interactions count for each of the
+factors with a total effect, so shares may add up to more than 1. Sources: Homma & Saltelli 1996 (both effects), Jansen
+1999 (as half a mean squared difference).
 
-Intervals are the jackknife's over instances, on the logarithm: they hold for these training seeds and these starts, not
-for others. A bootstrap's percentiles covered 5 percentage points less (docs/statistics.md).
+Intervals are the jackknife's over instances, on the logarithm: they hold for these starts and search seeds, not for
+others. All instances share the training seeds, of which there are few: of their variance no interval is given. A
+bootstrap's percentiles covered 5 percentage points less (docs/statistics.md).
 """
 
 from collections.abc import Iterator
@@ -17,7 +22,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from lso_bench.intervals import jackknife
+from lso_bench.intervals import NONE, jackknife
 from lso_bench.searches import drawn
 from lso_bench.sensitivity import once, together
 
@@ -27,7 +32,8 @@ TOGETHER = "start and search seed"
 def decomposition(own: pd.DataFrame) -> Iterator[dict]:
     """A row a factor, and the total: the variance, and in `variance share:` rows its share of the total.
 
-    A factor of one level has no number. Where the search seed moves with the init seed the two are one factor.
+    A factor of one level has no number. Where the search seed moves with the init seed the two are one factor. Of the
+    total, n are searches with a finite loss, and `censored` the others.
     """
     moving = together(own)
     start = own.code
@@ -37,29 +43,35 @@ def decomposition(own: pd.DataFrame) -> Iterator[dict]:
     factors |= {TOGETHER: start} if moving else {"start": start, "search seed": own.search}
     numbered = {f: pd.factorize(values)[0] for f, values in factors.items()}  # grouped sooner than words
     design = own[["instance", "loss"]].assign(**numbered).loc[once(own).index]
-    design = design[np.isfinite(design.loss)]
+    every, design = len(design), design[np.isfinite(design.loss)]
     levels = {f: int(design[f].nunique()) for f in factors}
     varied = [f for f in factors if levels[f] > 1]
-    whole = _total(design, [f for f in varied if f != "target"]) if varied else None
+    within = [f for f in varied if f != "target"]
+    whole = _half_squares(design, within) if varied else None
     for f in factors:
-        found = _effect(design, f, [g for g in varied if g != f]) if f in varied else None
+        if f == "target":
+            found = _of_target(design, within, whole) if "target" in varied else None
+        else:
+            found = _effect(design, [g for g in varied if g != f]) if f in varied else None
         yield from _rows(f, levels[f], found, whole)
-    yield from _rows("total", len(design), whole, None)
+    for row in _rows("total", len(design), whole, None):
+        yield row | {"censored": every - len(design)}
 
 
 def _rows(name: str, n: int, found: np.ndarray | None, whole: np.ndarray | None) -> Iterator[dict]:
     """Of the statistic, the sample's own first, then without each instance. n: levels; of the total, searches."""
-    yield {"measure": f"variance:{name}", "n": n} | _estimate(found)
+    known = name != "train seed"  # whether instances say how sure it is
+    yield {"measure": f"variance:{name}", "n": n} | _estimate(found, known)
     if name != "total":
         with np.errstate(divide="ignore", invalid="ignore"):
             share = None if found is None or whole is None else found / whole
-        yield {"measure": f"variance share:{name}", "n": n} | _estimate(share)
+        yield {"measure": f"variance share:{name}", "n": n} | _estimate(share, known)
 
 
-def _estimate(found: np.ndarray | None) -> dict[str, int | float]:
+def _estimate(found: np.ndarray | None, known: bool) -> dict[str, int | float]:
     if found is None:
         return dict.fromkeys(("estimate", "low", "high"), np.nan)
-    low, high = jackknife(float(found[0]), found[1:])
+    low, high = jackknife(float(found[0]), found[1:]) if known else NONE
     return {"estimate": float(found[0]), "low": low, "high": high}
 
 
@@ -68,9 +80,14 @@ def _weights(n: int) -> Float[np.ndarray, "r n"]:
     return np.concatenate([np.ones((1, n)), 1 - np.eye(n)]) if n > 1 else np.ones((1, 1))
 
 
-def _effect(design: pd.DataFrame, factor: str, others: list[str]) -> Float[np.ndarray, " r"] | None:
-    if factor == "target":
-        return _effect_of_target(design, others)
+def _of_target(design: pd.DataFrame, others: list[str], whole: np.ndarray | None) -> Float[np.ndarray, " r"] | None:
+    """What the searches of a target have in common; of none of which a second one differs in all else, nothing."""
+    apart = _half_squares(design, others, same=True) if others else None
+    return None if whole is None or apart is None or np.isnan(apart[0]) else whole - apart
+
+
+def _effect(design: pd.DataFrame, others: list[str]) -> Float[np.ndarray, " r"] | None:
+    """Of the factor that is not among `others`."""
     cells = design.groupby([*others, "instance"] if "target" not in others else others, sort=False)
     variances = pd.DataFrame({"instance": cells.instance.first(), "loss": cells.loss.var()}).dropna()
     if variances.empty:
@@ -83,24 +100,9 @@ def _effect(design: pd.DataFrame, factor: str, others: list[str]) -> Float[np.nd
         return (weights @ sums) / (weights @ count)
 
 
-def _effect_of_target(design: pd.DataFrame, others: list[str]) -> Float[np.ndarray, " r"]:
-    """Cells stand across instances: in each, the variance over the instances."""
-    centred = design.assign(loss=design.loss - design.loss.mean(), cell=0)
-    centred["cell"] = centred.groupby(others, sort=False).ngroup() if others else 0
-    y = centred.pivot(index="cell", columns="instance", values="loss").to_numpy()
-    there, y = (~np.isnan(y)).astype(float), np.nan_to_num(y)
-    w = _weights(y.shape[1])
-    n, first, second = w @ there.T, w @ y.T, w @ np.square(y).T  # (r, cells) each
-    pairs = n**2 - np.square(w) @ there.T
-    some = pairs > 0  # in cells with two instances or more
-    variances = np.divide(n * second - first**2, pairs, out=np.zeros_like(pairs), where=some)
-    with np.errstate(invalid="ignore"):
-        return variances.sum(axis=1) / some.sum(axis=1)
-
-
-def _total(design: pd.DataFrame, others: list[str]) -> Float[np.ndarray, " r"]:
-    """Half the mean squared difference of searches that differ in the instance (if there are several) and in each of
-    `others`: all pairs, less those alike in one of them, plus those alike in two ...
+def _half_squares(design: pd.DataFrame, others: list[str], same: bool = False) -> Float[np.ndarray, " r"]:
+    """Half the mean squared difference of searches that differ in the instance (if there are several; where `same`, of
+    one instance) and in each of `others`: all pairs, less those alike in one of them, plus those alike in two ...
     """
     instances = design.instance.unique()
     of = pd.Index(instances).get_indexer(design.instance)
@@ -114,9 +116,11 @@ def _total(design: pd.DataFrame, others: list[str]) -> Float[np.ndarray, " r"]:
             squares += sign * ((second @ n.T + n @ second.T) / 2 - first @ first.T)
             pairs += sign * (n @ n.T)
     w = _weights(len(instances))
-    apart = 1 - np.eye(len(instances)) if len(instances) > 1 else 1
+    counted = np.eye(len(instances))
+    if not same and len(instances) > 1:
+        counted = 1 - counted
     with np.errstate(divide="ignore", invalid="ignore"):
-        return ((w @ (squares * apart)) * w).sum(1) / ((w @ (pairs * apart)) * w).sum(1)
+        return ((w @ (squares * counted)) * w).sum(1) / ((w @ (pairs * counted)) * w).sum(1)
 
 
 def _by_instance(of: np.ndarray, cell: np.ndarray, size: int, x: np.ndarray) -> Float[np.ndarray, "i c"]:

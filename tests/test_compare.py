@@ -140,6 +140,7 @@ OTHER = Model("nevae_se", "omniglot")
         (replace(run(model=OTHER), versions=VERSIONS | {"torch": "9"}), "differ in versions of torch"),
         (replace(run(model=OTHER), versions=VERSIONS | {"data_sha256": "other"}), "differ in data"),
         (replace(run(model=OTHER), counts={"fallbacks": 3}), "3 times"),
+        (replace(run(model=OTHER), counts={"moved_starts": 11}), "11 of 40 starts lay outside none"),
         (run(model=OTHER, seed=4), "not run with the same seeds"),
         (
             run(model=OTHER, seed=4),
@@ -155,7 +156,7 @@ def test_what_makes_runs_incomparable_is_said(other, says):
 
 
 def test_comparable_runs_have_no_caveats():
-    assert not measures(run(), run(model=OTHER)).notes
+    assert not measures(run(), replace(run(model=OTHER), counts={"moved_starts": 10})).notes
 
 
 def test_files_of_one_name_and_other_content_are_told():
@@ -315,6 +316,18 @@ def test_joint_stop_stands_beside_the_single_ones():
     assert (row.n, row["median"]) == (2, 200)  # a run is one joint stop
     assert one(found, "joint", "random", threshold=0.0).censored == 2
     assert one(found, "iterations", "random", threshold=0.5).n == 2 * N
+
+
+@pytest.mark.parametrize(
+    ("stopped", "joint", "known"), [("converged", False, 0), ("steps", False, 1), ("converged", True, 1)]
+)
+def test_joint_stop_is_unknown_where_problems_left_before_it(stopped, joint, known):
+    made = run(joint=joint)
+    made = replace(made, members=[replace(m, stopped=stopped) for m in made.members])
+    rows = measures(made).measures
+    joint_rows = rows[(rows.measure == "joint") & (rows.start == "random")]
+    assert len(joint_rows[joint_rows.threshold == 0.5]) == 1  # was met while all were there
+    assert len(joint_rows[joint_rows.threshold == 0.0]) == known
 
 
 def test_censored_median_has_an_interval_that_may_be_open():

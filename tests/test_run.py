@@ -36,7 +36,9 @@ def search(spec=SPEC, task=TASK, searcher=None, scale=1.0, reports=None, place=H
     starts = scale * torch.cat([start(s, spec, task, space) for s in spec.starts])
     note = (reports if reports is not None else []).append
     where = build(spec.region, 4, lambda: starts[:, 0])
-    return drive(spec, space, task, instances.to(place.device), searcher or Adam(), Problem(starts, where), note)
+    return drive(
+        spec, space, task, instances.to(place.device), searcher or Adam(), Problem(where.clip(starts), where), note
+    )
 
 
 def start(name, spec, task, space):
@@ -254,8 +256,32 @@ def test_searcher_that_returns_is_finished():
 
 
 def test_searcher_that_yields_another_shape_is_told_what_was_wanted():
-    with pytest.raises(PluginError, match=r"searcher Short: .*wanted points of shape \(12, n, 4\), got \(12, 4\)"):
+    with pytest.raises(
+        PluginError, match=r"searcher Short: .*wanted points of shape \(12, n, 4\) and torch.float32, got \(12, 4\)"
+    ):
         search(searcher=Short(True))
+
+
+class Yields(Scripted):
+    """Yields its one setting after the starts."""
+
+    def search(self, problem):
+        yield problem.starts
+        yield self.steps[0]
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        (torch.zeros(12, 1, 4).double(), "and torch.float32, got .* torch.float64"),
+        (torch.zeros(12, 0, 4), r"got \(12, 0, 4\)"),
+        ([0.0], r"a tensor of points of shape \(12, n, 4\), got \[0.0\]"),
+        (torch.full((12, 1, 4), 0.6), "inside the region, got one 0.1 outside"),
+    ],
+)
+def test_searcher_that_yields_what_cannot_be_scored_is_named(what, says):
+    with pytest.raises(PluginError, match=f"searcher Yields: .*{says}"):
+        search(replace(SPEC, region="box:0.5"), searcher=Yields(what))
 
 
 def test_patience_ends_what_does_not_improve():
@@ -284,6 +310,43 @@ def test_joint_stop_is_the_stop_of_the_mean():
             for a, b in pairwise(looked):
                 if b < met and b - a == 5:
                     assert curves[a][start] - curves[b][start] > threshold - 1e-3
+
+
+class Late(Reconstruction):
+    """The third of six instances, the brightest, has no score from the third call on."""
+
+    calls = 0
+
+    def score(self, x):
+        Late.calls += 1
+        y, bad = super().score(x), (self.targets() == TASK.targets()[2]).flatten(1).all(dim=1)
+        return torch.where(bad[:, None] & (Late.calls > 2), torch.nan, 1.0) * y
+
+
+def test_joint_stop_is_that_of_the_problems_that_are_left():
+    spec = replace(SPEC, joint=True, max_steps=400, thresholds=(0.05, 0.01), starts=("encoder", "origin"))
+    found = search(spec, task=Late("glyphs", 6, 0, TASK.targets()))
+    alone = search(spec, task=Reconstruction("glyphs", 5, 0, TASK.targets()[[0, 1, 3, 4, 5]]))
+    assert found.stopped.count("diverged") == 2 and (alone.joint.met >= 5).all() and alone.joint.met.max() > 10
+    assert torch.equal(found.joint.met, alone.joint.met)
+
+
+class Steep(Reconstruction):
+    """The third instance's score has no gradient that is a number."""
+
+    def score(self, x):
+        y, more = super().score(x), torch.zeros(x.shape[:2])
+        for i in (self.targets() == TASK.targets()[2]).flatten(1).all(dim=1).nonzero()[:, 0].tolist():
+            more[i] = (0 * x[i]).flatten(1).sum(1).sqrt()  # 0, and its slope infinite
+        return y + more
+
+
+def test_member_whose_gradient_is_nan_has_diverged_and_not_converged():
+    found, clean = search(task=Steep("glyphs", 6, 0, TASK.targets())), search()
+    assert [found.stopped[i] for i in (2, 8)] == ["diverged"] * 2 and found.loss[[2, 8]].isnan().all()
+    assert (found.thresholds.met[[2, 8]] == -1).all()
+    others = [i for i in range(12) if i not in (2, 8)]
+    torch.testing.assert_close(found.loss[others], clean.loss[others], rtol=1e-4, atol=1e-4)
 
 
 def test_joint_keeps_every_problem_until_the_mean_has_converged():

@@ -76,6 +76,13 @@ def test_spread_is_the_standard_deviation_over_starts_and_counts_each_once():
     assert one(found, "spread", "random")["median"] == pytest.approx(1.0)
 
 
+def test_spread_over_starts_of_which_one_diverged_is_not_that_of_the_others():
+    runs = [searched({"random": [[9.0, x], [9.0, x]]}, init=i) for i, x in enumerate((1.0, 2.0))]
+    runs.append(searched({"random": [[9.0, math.nan], [9.0, 3.0]]}, init=2))
+    row = one(measures(*runs), "spread", "random")
+    assert (row.n, row.censored, row["median"]) == (2, 1, pytest.approx(1.0))
+
+
 def test_pair_with_a_diverged_search_is_in_no_basin():
     run = searched({"random": [[9.0, math.nan], *FLAT[1:]], "encoder": FLAT})
     row = one(measures(run), "basin", "random - encoder")

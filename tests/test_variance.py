@@ -34,8 +34,8 @@ def found(own):
 
 
 def test_closed_form_of_two_starts_and_two_instances():
-    """Losses 0, 2 and 10, 14: over starts variances 2 and 8; over targets 50 and 72; of pairs that differ in both the
-    half squares 98 and 32.
+    """Losses 0, 2 and 10, 14: over starts variances 2 and 8; of pairs that differ in both the half squares are 98 and
+    32; so targets have 65 - 5.
     """
     runs = [
         searched({"random": [[99.0, a], [99.0, b]]}, init=i, search=0)
@@ -43,16 +43,16 @@ def test_closed_form_of_two_starts_and_two_instances():
     ]
     m = measures(*runs)
     assert one(m, "variance:start").estimate == pytest.approx(5.0)
-    assert one(m, "variance:target").estimate == pytest.approx(61.0)
+    assert one(m, "variance:target").estimate == pytest.approx(60.0)
     assert one(m, "variance:total").estimate == pytest.approx((98 + 32) / 2)
     assert one(m, "variance share:start").estimate == pytest.approx(5.0 / 65.0)
 
 
 def test_estimates_are_unbiased():
-    """Total effects: start 0.5^2 + 0.3^2, search 0.3^2, train 0.4^2 + 0.3^2, target all of it."""
+    """Total effects: start 0.5^2 + 0.3^2, search 0.3^2, train 0.4^2 + 0.3^2; target 2^2, the first order."""
     rng = np.random.default_rng(0)
     runs = [found(design(rng, SIZES | {"instance": 12, "init": 3, "search": 2}, train=0.4)) for _ in range(60)]
-    expected = {"search seed": 0.09, "start": 0.34, "train seed": 0.25, "target": 4.5, "total": 4.5}
+    expected = {"search seed": 0.09, "start": 0.34, "train seed": 0.25, "target": 4.0, "total": 4.5}
     for factor, value in expected.items():
         estimates = np.array([r[factor]["estimate"] for r in runs])
         assert abs(estimates.mean() - value) < 3.5 * estimates.std() / math.sqrt(len(runs)), factor
@@ -87,3 +87,28 @@ def test_train_seeds_are_a_factor():
 def test_diverged_searches_leave_the_others_a_variance():
     runs = [searched({"random": [[9.0, 5.0 + i], [9.0, math.nan]]}, init=i, search=0) for i in range(2)]
     assert one(measures(*runs), "variance:start").estimate == pytest.approx(0.5)
+
+
+def test_what_random_starts_decide_is_not_the_targets():
+    """Each target has random starts of its own: losses that depend on the start alone have no effect of the target."""
+    rng = np.random.default_rng(4)
+    estimates = [
+        found(design(rng, SIZES | {"train": 1}, target=0.0, start=1.0))["target"]["estimate"] for _ in range(60)
+    ]
+    assert abs(np.mean(estimates)) < 3.5 * np.std(estimates) / math.sqrt(len(estimates))
+
+
+def test_target_is_not_told_from_the_rest_where_nothing_else_varies():
+    rows = found(design(np.random.default_rng(5), {"train": 1, "instance": 30, "init": 1, "search": 1}))
+    assert math.isnan(rows["target"]["estimate"]) and rows["total"]["estimate"] > 0
+
+
+def test_training_seeds_have_no_interval():
+    row = found(design(np.random.default_rng(6), train=0.4))["train seed"]
+    assert row["estimate"] > 0 and math.isnan(row["low"]) and math.isnan(row["high"])
+
+
+def test_searches_without_a_finite_loss_are_counted():
+    own = design(np.random.default_rng(7))
+    own.loc[own.index[:10], "loss"] = math.inf
+    assert (found(own)["total"]["n"], found(own)["total"]["censored"]) == (len(own) - 10, 10)

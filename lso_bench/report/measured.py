@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lso_bench.report.cells import Cell, Table, figure, interval, model, number, share, word
-from lso_bench.report.sections import Section, most_steps
+from lso_bench.report.sections import Section, not_met
 from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.variance import TOGETHER
 
@@ -68,7 +68,8 @@ def thresholds(section: Section) -> Table:
         rows.append([*_who(r), stop, *(_met(by[t]) if t in by else Cell("", math.nan) for t in limits)])
     caption = (
         "Median steps until the loss falls by no more than the threshold; in brackets how many met it, where not all "
-        "did. Single: each search by itself; joint: the mean over a start's searches, n counts runs."
+        "did. Single: each search by itself; joint: the mean over a start's searches, n counts runs; empty where it is "
+        "not known, for problems left before it."
     )
     return Table("Steps to converge", (*WHO, "stop"), tuple(f"{t:g}" for t in limits), rows, caption)
 
@@ -149,7 +150,7 @@ def _met(row: dict[str, Any]) -> Cell:
     met, n = row["n"] - row["censored"], row["n"]
     some = f" ({met:.0f}/{n:.0f})" if met < n else ""
     if math.isinf(row["median"]):
-        return Cell(f"> {most_steps(row):,.0f}{some}", math.inf)
+        return Cell(f"{not_met(row)}{some}", math.inf)
     return Cell(f"{row['median']:,.0f}{some}", row["median"])
 
 

@@ -82,9 +82,10 @@ def _ways(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows[columns].itertuples(index=False)]
 
 
-def most_steps(way: dict[str, Any]) -> float:
-    """A step is an evaluation or more."""
-    return min(float(x) for x in (way["max_steps"], way["budget"]) if not pd.isna(x))
+def not_met(way: dict[str, Any]) -> str:
+    """More than the steps that there were; a budget or a time ends after steps that it does not say."""
+    limited = not (pd.isna(way["budget"]) and pd.isna(way["seconds"]))
+    return "∞" if limited else f"> {float(way['max_steps']):,.0f}"
 
 
 def _text(way: dict[str, Any]) -> str:

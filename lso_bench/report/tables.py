@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from lso_bench.compare import Comparison
 from lso_bench.report import contests, markup, table
-from lso_bench.report.sections import Section, most_steps, sections
+from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import Part, Table
 from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.standing import PHASES, SPENT
@@ -143,7 +143,7 @@ def _thresholds(section: Section) -> Table:
     for key, line in rows.groupby(["model", "how", "start", "measure"], sort=False):
         *of, measure = cast(tuple[str, ...], key)
         by = {r["threshold"]: r for r in _rows(line)}
-        each = (_met(by[t], "median", most_steps(by[t])) if t in by else "" for t in limits)
+        each = (_met(by[t]) if t in by else "" for t in limits)
         found.rows.append((*of, "single" if measure == "iterations" else "joint", *each))
     return found
 
@@ -244,8 +244,8 @@ def _number(value: Any) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.2g}"
 
 
-def _met(row: dict, key: str, most: float) -> str:
-    median = f"> {most:g}" if math.isinf(row[key]) else f"{row[key]:g}"
+def _met(row: dict) -> str:
+    median = not_met(row) if math.isinf(row["median"]) else f"{row['median']:g}"
     return f"{median} ({row['n'] - row['censored']:g}/{row['n']})"
 
 
