@@ -23,6 +23,7 @@ from lso_bench.spec import Spec
 
 BASIN_DISTANCE = 0.01  # squared, a latent dimension: a tenth of the prior's standard deviation (root mean square)
 BASIN_GAP = 0.01  # of the smaller loss: less is within what stopping early leaves open
+BASIN_FLOOR = 1e-6  # of the loss: where the optimum is 0, two losses beside it are no further apart than rounding
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ def _gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
 
 
 def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
-    """The share of pairs with the same code and the same loss, within BASIN_DISTANCE a dimension and BASIN_GAP."""
+    """The share of pairs with the same code and the same loss, within BASIN_DISTANCE a dimension and BASIN_GAP (or BASIN_FLOOR)."""
     smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
-    same = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller)  # NaN is not the same
+    same = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller + BASIN_FLOOR)  # NaN is not the same
     found = share(same.astype(float), paired.instance.to_numpy())
     return {"n": len(same), "censored": int(np.isnan(gap).sum()), "mean": found["estimate"]} | found
 

@@ -39,7 +39,7 @@ class Protocol:
 
     starts: tuple[str, ...] | None = None  # random, and the encoder's where there are targets
     decoding: str | None = None  # teacher for a PixelCNN (without targets: sample), mean for another decoder
-    max_steps: int = 300  # of a searcher that descends
+    max_steps: int | None = None  # of a searcher that descends; its budget, else those of the quick protocol
     budget: int | None = None  # evaluations a problem; EVALUATIONS for a searcher that does not descend
     seconds: float | None = None  # no limit
     patience: int | None = None  # steps without a better score; none
@@ -65,7 +65,7 @@ class Grid:
 
 
 # At most so many down a gradient, by protocol; the paper's goes to threshold 0.
-STEPS = {"quick": Protocol.max_steps, "paper": 100_000}
+STEPS = {"quick": 300, "paper": 100_000}
 EVALUATIONS = 300  # a problem, where a searcher does not descend and no budget is given
 BOX = "box:3"
 
@@ -180,7 +180,10 @@ def _ends(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
     """When a run ends. The change of the loss is looked at where a searcher descends; the others spend a budget."""
     same = {k: getattr(protocol, k) for k in ("seconds", "patience", "check_every", "thresholds", "joint")}
     if searcher.descends:
-        return same | {"max_steps": protocol.max_steps, "budget": protocol.budget}
+        return same | {
+            "max_steps": protocol.max_steps or protocol.budget or STEPS["quick"],
+            "budget": protocol.budget,
+        }
     budget = protocol.budget or EVALUATIONS
     return same | {"max_steps": budget, "budget": budget, "thresholds": (), "joint": False}
 

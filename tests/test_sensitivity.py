@@ -57,6 +57,11 @@ def test_same_basin_is_near_in_code_and_in_loss(far, gap, share):
     assert one(measures(run), "basin", "random - encoder").estimate == share  # a tenth in each of 2 coordinates
 
 
+def test_losses_beside_an_optimum_of_0_are_of_one_basin():
+    run = searched({"random": [[9.0, 1e-9]] * 4, "encoder": [[9.0, 2e-9]] * 4})
+    assert one(measures(run), "basin", "random - encoder").estimate == 1.0
+
+
 def test_basin_share_is_the_share_of_pairs():
     run = searched({"random": FLAT, "encoder": FLAT}, lambda s, i: (float(s == "random" and i == 0), 0.0))
     row = one(measures(run), "basin", "random - encoder")

@@ -56,7 +56,7 @@ def run(
         int | None, typer.Option(min=1, help="Evaluations a problem [default: 300 without gradients].")
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps down the gradient [default: the protocol's].")
+        int | None, typer.Option(min=1, help="Steps down the gradient [default: --budget, else the protocol's].")
     ] = None,
     protocol: Annotated[str, typer.Option(help="quick: 300 steps; paper: down to threshold 0.")] = "quick",
     patience: Annotated[
@@ -106,7 +106,7 @@ def run(
     planned = studies.plan(grid, every)
     usual = studies.Protocol
     told = {
-        "--max-steps": every.max_steps != usual.max_steps if study else max_steps,
+        "--max-steps": every.max_steps if study else max_steps,
         "--joint": every.joint,
         "--thresholds": every.thresholds != usual.thresholds,
         "--check-every": every.check_every != usual.check_every,
@@ -176,7 +176,8 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
     how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "check_every", "joint")}
     how |= {"thresholds": limits(more["thresholds"])} if more["thresholds"] else {}
     starts = tuple(names("starts", more["starts"])) if more["starts"] else None
-    return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or study.STEPS[protocol], **how)
+    most = study.STEPS[protocol] if protocol != "quick" else None
+    return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or most, **how)
 
 
 def run_all(todo: list, store, how, quiet: bool) -> None:

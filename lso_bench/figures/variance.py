@@ -15,10 +15,8 @@ FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
 
 
 def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
-    """Variance of the final loss when one factor changes alone: its root, with 95 % intervals; a panel a searcher that
-    has two factors or more, if any has.
-
-    Points, no bars: factors differ by powers of ten, and on a logarithmic axis a bar's length says nothing.
+    """Where the variance of the final loss comes from: the roots of its parts, with 95 % intervals; a panel a searcher
+    that has two factors or more, if any has.
     """
     factors = [f for f in FACTORS if (rows.loc[rows.measure == f"variance:{f}", "estimate"] > 0).any()]
     own = cast(pd.DataFrame, rows[rows.measure.isin([f"variance:{f}" for f in factors]) & (rows.estimate > 0)])
@@ -44,8 +42,9 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         axis.grid(axis="x")
     legend(figure, axes, size)
     caption = (
-        "Root of the variance of the final loss when one factor changes alone, with its 95 % interval over instances; "
-        "in units of the loss. A factor of one level has no point."
+        "Root of the variance of the final loss when the training seed, the start or the search seed changes alone, "
+        "and of what the searches of a target have in common, with its 95 % interval over instances; in units of the "
+        "loss. A factor of one level has no point, training seeds no interval."
     )
     roots = own.assign(root=np.sqrt(own.estimate), factor=own.measure.str.partition(":")[2])
     return Drawn("variance", figure, title, caption, briefly("Roots", roots, "root", "factor"))

@@ -131,8 +131,9 @@ def variance(section: Section) -> Table:
             rows.append([*_who(r)[:2], *cells])
     heads = [h for f in shown for h in (f, f"{f}: share", "95 % interval")]
     caption = (
-        "Standard deviation of the final loss in all, and when one factor alone changes and the others are fixed; its "
-        "share of the total variance. Interactions count for each factor, so that shares may add up to more than 100 %."
+        "Standard deviation of the final loss in all; when the training seed, the start or the search seed alone "
+        "changes; and of what the searches of a target have in common. Shares are of the total variance; interactions "
+        "count for each factor but the target, so that they may add up to more than 100 %."
     )
     return Table("Where the variance comes from", ("model", "searcher"), ("total", *heads), rows, caption)
 

@@ -139,7 +139,10 @@ def _thresholds(section: Section) -> Table:
     rows = section.rows[section.rows.measure.isin(["iterations", "joint"])]
     limits = sorted(rows.threshold.unique(), reverse=True)
     title = "Steps until the loss falls by no more than the threshold: median (met by, of n searches or joint stops)"
-    found = _table(title, "start", "stop", *(f"{t:g}" for t in limits))
+    caption = (
+        "∞: a budget or a time limit ended most before; empty: not known, for problems left before the mean met it"
+    )
+    found = _table(title, "start", "stop", *(f"{t:g}" for t in limits), caption=caption)
     for key, line in rows.groupby(["model", "how", "start", "measure"], sort=False):
         *of, measure = cast(tuple[str, ...], key)
         by = {r["threshold"]: r for r in _rows(line)}
@@ -197,9 +200,13 @@ def _starts(section: Section) -> Table:
 
 def _variance(section: Section) -> Table:
     """Shares of the total, and the standard deviation that each is."""
+    caption = (
+        "Of training seed, start and search seed what each changes alone, so that interactions count several times and "
+        "shares may add up to more than 100 %; of the target what its searches have in common. - : cannot be told"
+    )
     shown = [f for f in FACTORS if len(section.of(f"variance:{f}"))]
-    title = "Variance of the final loss when one factor changes alone: share of the total (95 % interval); its root"
-    found = _table(title, "total, root", *shown)
+    title = "Where the variance of the final loss comes from: share of the total (95 % interval); its root"
+    found = _table(title, "total, root", *shown, caption=caption)
     for r in _rows(section.of("variance:total")):
         if not math.isnan(r["estimate"]):
             cells = (_factor(section, f, r) for f in shown)
@@ -216,7 +223,7 @@ def _factor(section: Section, factor: str, like: dict[str, Any]) -> str:
     if math.isnan(share["estimate"]):
         return "nothing varies"
     within = _interval(share, ".2%")
-    return f"{share['estimate']:.2%}{f' ({within})' if within else ''}; {_number(math.sqrt(found['estimate']))}"
+    return f"{share['estimate']:.2%}{f' ({within})' if within else ''}; {_number(math.sqrt(max(found['estimate'], 0)))}"
 
 
 def _table(title: str, *columns: str, caption: str = "") -> Table:
