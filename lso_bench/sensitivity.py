@@ -111,7 +111,7 @@ def _gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
 
 
 def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
-    """The share of pairs with the same code and the same loss, within BASIN_DISTANCE a dimension and BASIN_GAP (or BASIN_FLOOR)."""
+    """The share of pairs with the same code (BASIN_DISTANCE a dimension) and the same loss (BASIN_GAP, BASIN_FLOOR)."""
     smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
     same = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller + BASIN_FLOOR)  # NaN is not the same
     found = share(same.astype(float), paired.instance.to_numpy())
