@@ -107,20 +107,30 @@ def _seeds(record: Record) -> tuple[int, int]:
 
 
 def _missing(runs: list[Record]) -> Iterator[str]:
-    """Cells of the grid of models, searchers (with region) and seeds that some runs span, and none fills."""
-    cells = {(r.spec.model.name, (r.spec.searcher, r.spec.region), _seeds(r)) for r in runs if r.members}
-    models, ways, seeds = ({c[i] for c in cells} for i in range(3))
-    grid = [*product(sorted(models), sorted(seeds))]  # of each searcher
-    absent = {way: [(m, s) for m, s in grid if (m, way, s) not in cells] for way in sorted(ways)}
+    """Models that were not run with a searcher (its region, architecture and decoding) and seeds that others were."""
+    there = {(_way(r), r.spec.model.name, _seeds(r)) for r in runs if r.members}
+    grids = {}
+    for space in {way[2:] for way, _, _ in there}:
+        ways = {way for way, _, _ in there if way[2:] == space}
+        models = {m for way, m, _ in there if way in ways}
+        for way in ways:
+            grids[way] = [*product(sorted(models), sorted({s for w, _, s in there if w == way}))]
+    absent = {way: [(m, s) for m, s in grids[way] if (way, m, s) not in there] for way in sorted(grids)}
     named = [
-        f"{len(lost)} of {searcher} ({_few(m for m, _ in lost)}; seed {_few(init for _, (_, init) in lost)})"
-        for (searcher, _), lost in absent.items()
+        f"{len(lost)} of {way[0]} ({_few(m for m, _ in lost)}; seed {_few(init for _, (_, init) in lost)})"
+        for way, lost in absent.items()
         if lost
     ]
     if named:
-        of = f"{sum(map(len, absent.values()))} of {len(grid) * len(ways)} runs of the grid are missing"
+        of = f"{sum(map(len, absent.values()))} of {sum(map(len, grids.values()))} runs of the grid are missing"
         more = f"; {len(named) - MOST} more searchers" if len(named) > MOST else ""
         yield f"{of}: {'; '.join(named[:MOST])}{more}."
+
+
+def _way(record: Record) -> tuple[str, ...]:
+    """Searcher and region, then the space that it searches."""
+    s = record.spec
+    return s.searcher, s.region, s.model.arch, str(s.model.latent), s.decoding
 
 
 def _odd(runs: list[Record]) -> Iterator[str]:
