@@ -206,6 +206,35 @@ def asked(name, problem, score, budget):
     return torch.cat(z, 1)[:, :budget], torch.cat(y, 1)[:, :budget]
 
 
+BALL, INITIAL = 3.0, 12
+
+
+def in_ball(seed=0, d=12):
+    region = build(f"ball:{BALL}", d, lambda: torch.zeros(1, d))
+    starts = torch.randn(2, 1, d, generator=torch.Generator().manual_seed(seed))
+    return Problem(region.clip(starts), region, seed)
+
+
+def valley(z):
+    return -(z - 0.4).square().sum(-1)  # its best is well inside
+
+
+@pytest.mark.parametrize(("name", "budget"), [("bo", 40), ("turbo", 60)])
+def test_optimum_inside_a_ball_is_approached_from_inside(name, budget):
+    z, y = asked(f"{name}:initial={INITIAL}", in_ball(), valley, budget)
+    even = asked("sobol:batch=1", in_ball(), valley, budget)[1]
+    assert (y.amax(1) > 0.5 * even.amax(1)).all() and (y.amax(1) > 0.5 * y[:, :INITIAL].amax(1)).all()
+    length = z.norm(dim=-1)
+    assert length.max() <= BALL + 1e-5 and (length[:, INITIAL:] > 0.999 * BALL).float().mean() < 0.5
+
+
+@pytest.mark.parametrize("name", ["bo:q=2,initial=4,raw=16,restarts=2", "turbo:q=2,initial=4,candidates=50"])
+def test_optimum_beyond_a_ball_is_approached_on_its_sphere(name):
+    z, y = asked(name, in_ball(d=4), lambda z: -(z - 3).square().sum(-1), 40)
+    best = 4 * (3 - BALL / 2) ** 2  # at 1.5 in each dimension
+    assert (z.norm(dim=-1) <= BALL + 1e-5).all() and (-y.amax(1) < 1.2 * best).all()
+
+
 def test_cmaes_goes_on_where_a_strategy_comes_to_rest_at_the_bounds():
     rng = torch.Generator().manual_seed(0)
     slope, starts = 5 * torch.randn(3, generator=rng), torch.randn(5, 1, 3, generator=torch.Generator().manual_seed(0))
