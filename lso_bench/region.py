@@ -52,6 +52,33 @@ class Region:
         low, high = self.bounds
         return self.clip(low + u.to(low) * (high - low))
 
+    def nearest(self, u: Float[Tensor, "... d"], margin: float = 0.0) -> Float[Tensor, "... d"]:
+        """The inside points nearest to points of that cube, in its coordinates, with a gradient; a box is all of it.
+
+        In a ball they keep `margin`, a share of its radius, from the sphere.
+        """
+        if self.radius is None:
+            return u
+        off, radius = u - 0.5, 0.5 * (1 - margin)  # the ball's centre is 0.5 and its radius 0.5 there
+        return 0.5 + off * (radius / off.norm(dim=-1, keepdim=True).clamp_min(radius))
+
+    def drawn_back(
+        self, u: Float[Tensor, "... d"], inside: Float[Tensor, "... d"], share: Float[Tensor, "... 1"]
+    ) -> Float[Tensor, "... d"]:
+        """Points of that cube; those outside at `share` of the way from `inside` to where the region ends."""
+        if self.radius is None:
+            return u
+        off, way = inside - 0.5, u - inside
+        length, slope = way.square().sum(-1, keepdim=True), (off * way).sum(-1, keepdim=True)
+        room = (0.25 - off.square().sum(-1, keepdim=True)).clamp_min(0)
+        end = ((slope.square() + length * room).sqrt() - slope) / length.clamp_min(1e-30)  # |off + end * way| = 0.5
+        outside = (u - 0.5).norm(dim=-1, keepdim=True) > 0.5
+        return torch.where(outside, inside + share * end * way, u)
+
+    def even(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        """Uniform points of that cube as uniform points inside, in its coordinates."""
+        return u if self.radius is None else 0.5 + self.spread(u) / (2 * self.radius)
+
     def spread(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         """Points of the unit cube mapped onto the region, so that uniform ones become uniform."""
         low, high = self.bounds
@@ -62,6 +89,14 @@ class Region:
         square = normal.square().sum(-1, keepdim=True)  # chi-squared with d degrees of freedom
         share = torch.special.gammainc(torch.full_like(square, d / 2), square / 2) ** (1 / d)
         return (self.radius * share * normal / square.sqrt()).to(u.dtype)
+
+    def throughout(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        """Points of the unit cube mapped onto the region; in a ball uniform in direction and distance from its centre.
+
+        In many dimensions nearly all of a ball's volume is at its sphere, where no process sees what is inside.
+        """
+        z = self.spread(u)
+        return z if self.radius is None else z * (z.norm(dim=-1, keepdim=True) / self.radius) ** (z.shape[-1] - 1)
 
 
 def parse(text: str) -> tuple[str, float]:

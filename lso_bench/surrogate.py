@@ -155,6 +155,17 @@ def log_ei(model: Surrogates, q: int) -> AcquisitionFunction:
     return qLogExpectedImprovement(model, best, sampler=SobolQMCNormalSampler(torch.Size([SAMPLES]), seed=0))
 
 
+class Inside(AcquisitionFunction):
+    """Of points of the unit cube the acquisition at those that `inside` gives for them, which may be asked for."""
+
+    def __init__(self, acquisition: AcquisitionFunction, inside: Callable[[Tensor], Tensor]):
+        super().__init__(acquisition.model)
+        self.acquisition, self.inside = acquisition, inside
+
+    def forward(self, X: Float[Tensor, "*r q d"]) -> Float[Tensor, "*r"]:  # noqa: N803, BoTorch's name
+        return self.acquisition(self.inside(X))
+
+
 def draws(model: Surrogates, u: Float[Tensor, "a c d"], noise: Float[Tensor, "a c q"]) -> Float[Tensor, "a c q"]:
     """q functions of each posterior, at c points: the standard normal `noise` given their joint distribution."""
     found = []

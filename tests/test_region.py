@@ -74,3 +74,55 @@ def test_region_that_leaves_the_prior_behind_is_warned_of():
     assert "far behind" in far("box:10", 32) and "5.7" in far("ball:20", 32)
     assert not any(far(t, 32) for t in ("box:3", "ball:10", "none", "quantiles:0.01"))
     assert math.isnan(parse("none")[1])
+
+
+def test_all_of_the_cube_is_inside_a_box_as_it_is():
+    u = torch.rand(5, 2)
+    for text in ("box:3", "quantiles:0.1"):
+        where = region(text)
+        assert where.nearest(u) is u and where.even(u) is u and where.drawn_back(u, u, u[:, :1]) is u
+        assert torch.equal(where.throughout(u), where.spread(u))
+
+
+@pytest.mark.parametrize("d", [1, 3, 16])
+def test_nearest_points_of_a_ball_are_those_that_codes_are_clipped_to(d):
+    u, where = torch.rand(200, d, generator=torch.Generator().manual_seed(0)).double(), region("ball:2", d)
+    near = where.nearest(u)
+    assert (near - 0.5).norm(dim=-1).max() <= 0.5 + 1e-12
+    torch.testing.assert_close(where.from_cube(near), where.from_cube(u))
+    torch.testing.assert_close(where.nearest(near), near)
+    assert (where.nearest(u, 0.1) - 0.5).norm(dim=-1).max() <= 0.45 + 1e-12
+
+
+def test_nearest_points_of_a_ball_have_a_gradient_its_centre_included():
+    u = torch.rand(20, 4, generator=torch.Generator().manual_seed(0)).double()
+    u[0] = 0.5
+    assert torch.autograd.gradcheck(region("ball:2", 4).nearest, u.requires_grad_())
+
+
+@pytest.mark.parametrize("on_the_sphere", [False, True])
+def test_points_outside_a_ball_are_drawn_back_along_their_segment_and_others_stay(on_the_sphere):
+    rng, where = torch.Generator().manual_seed(0), region("ball:2", 6)
+    u, best = torch.rand(500, 6, generator=rng).double(), where.even(torch.rand(1, 6, generator=rng).double())
+    if on_the_sphere:
+        best = 0.5 + 0.5 * (best - 0.5) / (best - 0.5).norm()
+    outside = (u - 0.5).norm(dim=-1) > 0.5
+    half, full = (where.drawn_back(u, best, torch.full((500, 1), s).double()) for s in (0.5, 1.0))
+    assert 0 < outside.sum() < 500 and torch.equal(half[~outside], u[~outside])
+    assert (full - 0.5).norm(dim=-1).max() <= 0.5 + 1e-9
+    torch.testing.assert_close(half[outside] - best, (full[outside] - best) / 2)
+    along = torch.cosine_similarity(full - best, u - best, dim=-1)[outside & ((full - best).norm(dim=-1) > 1e-9)]
+    torch.testing.assert_close(along, torch.ones_like(along))
+
+
+def test_even_points_of_the_cube_are_those_of_the_ball_in_its_coordinates():
+    u, where = torch.rand(50, 5, generator=torch.Generator().manual_seed(0)).double(), region("ball:2", 5)
+    torch.testing.assert_close(where.even(u), where.to_cube(where.spread(u)))
+
+
+@pytest.mark.parametrize("d", [1, 2, 32])
+def test_points_throughout_a_ball_are_uniform_in_their_distance_from_its_centre(d):
+    z = region("ball:2", d).throughout(torch.rand(20_000, d, generator=torch.Generator().manual_seed(0)))
+    share, at = z.norm(dim=-1) / 2, torch.tensor([0.1, 0.5, 0.9])
+    torch.testing.assert_close(torch.quantile(share, at), at, atol=0.02, rtol=0)
+    assert z.mean(0).abs().max() < 0.06

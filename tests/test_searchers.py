@@ -193,3 +193,61 @@ def test_saasbo_tries_again_with_more_jitter_and_then_asks_for_a_sobol_point(mon
     assert torch.equal(z[0], z[1]) and z.isfinite().all()
     assert [seed for seed, _ in tried] == [0, 1] and before == tried[0][1] < tried[1][1]
     assert problem.counts == {"fallbacks": 1} and cholesky_jitter.value(torch.float64) == before
+
+
+def asked(name, problem, score, budget):
+    """The codes that a search asks for up to its budget, and their scores: (k, n, d) and (k, n)."""
+    search, z, y = plugins.build("searcher", name).search(problem), [], []
+    z.append(next(search))
+    while sum(points.shape[1] for points in z) < budget:
+        y.append(score(z[-1]))
+        z.append(search.send(y[-1]))
+    y.append(score(z[-1]))
+    return torch.cat(z, 1)[:, :budget], torch.cat(y, 1)[:, :budget]
+
+
+BALL, INITIAL = 3.0, 12
+
+
+def in_ball(seed=0, d=12):
+    region = build(f"ball:{BALL}", d, lambda: torch.zeros(1, d))
+    starts = torch.randn(2, 1, d, generator=torch.Generator().manual_seed(seed))
+    return Problem(region.clip(starts), region, seed)
+
+
+def valley(z):
+    return -(z - 0.4).square().sum(-1)  # its best is well inside
+
+
+@pytest.mark.parametrize(("name", "budget"), [("bo", 40), ("turbo", 60)])
+def test_optimum_inside_a_ball_is_approached_from_inside(name, budget):
+    z, y = asked(f"{name}:initial={INITIAL}", in_ball(), valley, budget)
+    even = asked("sobol:batch=1", in_ball(), valley, budget)[1]
+    assert (y.amax(1) > 0.5 * even.amax(1)).all() and (y.amax(1) > 0.5 * y[:, :INITIAL].amax(1)).all()
+    length = z.norm(dim=-1)
+    assert length.max() <= BALL + 1e-5 and (length[:, INITIAL:] > 0.999 * BALL).float().mean() < 0.5
+
+
+@pytest.mark.parametrize("name", ["bo:q=2,initial=4,raw=16,restarts=2", "turbo:q=2,initial=4,candidates=50"])
+def test_optimum_beyond_a_ball_is_approached_on_its_sphere(name):
+    z, y = asked(name, in_ball(d=4), lambda z: -(z - 3).square().sum(-1), 40)
+    best = 4 * (3 - BALL / 2) ** 2  # at 1.5 in each dimension
+    assert (z.norm(dim=-1) <= BALL + 1e-5).all() and (-y.amax(1) < 1.2 * best).all()
+
+
+def test_cmaes_goes_on_where_a_strategy_comes_to_rest_at_the_bounds():
+    rng = torch.Generator().manual_seed(0)
+    slope, starts = 5 * torch.randn(3, generator=rng), torch.randn(5, 1, 3, generator=torch.Generator().manual_seed(0))
+    problem = Problem(starts, build("box:3", 3, lambda: torch.zeros(1, 3)))
+    z, _ = asked("cmaes", problem, lambda z: -(z * slope).sum(-1), 1500)
+    assert z.shape == (5, 1500, 3) and z.abs().max() <= 3
+
+
+def test_cmaes_draws_other_points_after_each_restart():
+    problem = Problem(torch.ones(1, 1, 2), build("box:3", 2, lambda: torch.zeros(1, 2)))
+    z, _ = asked("cmaes:population=4", problem, lambda z: -z.square().sum(-1), 1601)
+    generations = z[0, 1:].unflatten(0, (-1, 4))
+    width = generations.std(1).amax(1)
+    first = generations[1:][(width[:-1] < 1e-3) & (width[1:] > 0.05)]  # after each restart, around the same mean
+    assert len(first) >= 3
+    assert all((a - b).abs().max() > 0.01 for i, a in enumerate(first) for b in first[:i])

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from lso_bench.region import Region
 from lso_bench.search import Problem, Searcher, begin
 from vae.settings import at_least
 
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
 LEADERS = 5  # best points seen, near which the acquisition is tried too
 NEAR = 0.05  # standard deviation of the steps from the best points, of a side of the region
 
+MARGIN = 0.01  # of a ball's radius, from its sphere: on it a line search does not see what is inside
+
 
 @dataclass(frozen=True)
 class BO(Searcher):
     """BoTorch's Gaussian process and log expected improvement, all problems in one batch (`lso_bench.surrogate`).
 
     Begins with the starts and a scrambled Sobol sequence, the same for every problem. A problem whose process cannot be
-    fitted or searched gets a Sobol point instead in that step, counted as `fallbacks`.
+    fitted or searched gets a Sobol point instead in that step, counted as `fallbacks`. In a ball the
+    sequence is uniform in distance from the centre, and the acquisition is that of the nearest point inside.
     """
 
     initial: int = 20  # evaluations before the first process, the starts among them
@@ -47,31 +51,37 @@ class BO(Searcher):
 
         k, _, d = problem.starts.shape
         engine = SobolEngine(d, scramble=True, seed=problem.seed)
-        z, y = yield from begin(problem, engine, self.initial)
+        region, even = problem.region, self.raw - self.raw // 2
+        z, y = yield from begin(problem, engine, 0)
+        if (missing := self.initial - z.shape[1]) > 0:
+            more = region.throughout(engine.draw(missing).to(z)).expand(k, -1, -1)
+            z, y = torch.cat([z, more], 1), torch.cat([y, (yield more)], 1)
         settings, seeded = surrogate.unknown(k, d), torch.Generator().manual_seed(problem.seed)
         while True:
-            u, seen = problem.region.to_cube(z), y.cpu().double()
-            new = engine.draw(self.q).double().expand(k, -1, -1).clone()
+            u, seen = region.to_cube(z), y.cpu().double()
+            new = region.even(engine.draw(self.q).double()).expand(k, -1, -1).clone()
             raw = raw_points(u, seen, self.raw, self.q, engine, seeded)
+            raw[:even], raw[even:] = region.even(raw[:even]), region.nearest(raw[even:], MARGIN)
             there = seen.isfinite().all(1).nonzero()[:, 0]
             if len(there):
                 with problem.clock("fit"):
                     fitted = surrogate.fit(u[there], seen[there], settings[there], self.fit_steps)
                 settings[there], of = fitted.settings, there[fitted.fitted]
                 if fitted.model is not None:
-                    good, points = surrogate.proposed(fitted.model, partial(self._best, raw[:, of]))
+                    good, points = surrogate.proposed(fitted.model, partial(self._best, region, raw[:, of]))
                     of = of[good]
                     new[of] = points
                 problem.counts["fallbacks"] = problem.counts.get("fallbacks", 0) + len(there) - len(of)
-            asked = problem.region.from_cube(new)
+            asked = region.from_cube(new)
             z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
 
     def _best(
-        self, raw: Float[Tensor, "r a q d"], model: "Surrogates", of: Int[Tensor, " b"]
+        self, region: Region, raw: Float[Tensor, "r a q d"], model: "Surrogates", of: Int[Tensor, " b"]
     ) -> Float[Tensor, "b q d"]:
-        from lso_bench.surrogate import log_ei, maximise
+        from lso_bench.surrogate import Inside, log_ei, maximise
 
-        return maximise(log_ei(model, self.q), raw[:, of], self.restarts, self.polish_steps)
+        acquisition = Inside(log_ei(model, self.q), region.nearest)
+        return region.nearest(maximise(acquisition, raw[:, of], self.restarts, self.polish_steps))
 
 
 def raw_points(
@@ -82,7 +92,7 @@ def raw_points(
     engine: SobolEngine,
     seeded: torch.Generator,
 ) -> Float[Tensor, "r k q d"]:
-    """Of the unit cube: half spread evenly, the same for all problems, half steps from the best points of each."""
+    """Of the unit cube: first half spread evenly, alike for all problems, then steps from the best points of each."""
     k, _, d = u.shape
     half = count // 2
     even = engine.draw((count - half) * q).double().view(-1, 1, q, d).expand(-1, k, -1, -1)

@@ -11,13 +11,15 @@ from torch import Tensor
 from lso_bench.search import Problem, Searcher
 from vae.settings import above
 
+MIX = 2_654_435_761  # 2^32 / golden ratio (Knuth 1998, section 6.4): keeps the restarts' seeds far apart
+
 
 @dataclass(frozen=True)
 class CMAES(Searcher):
     """Covariance matrix adaptation (Hansen & Ostermeier 2001) by the package `cmaes`, one strategy a problem.
 
     It begins around the best start. Where the package says that a strategy has come to rest, it begins again there
-    with the first step size.
+    with the first step size and draws of its own.
     """
 
     sigma: float = 0.5  # first step size, prior standard deviations
@@ -36,7 +38,8 @@ class CMAES(Searcher):
         y = yield z
         k, _, d = z.shape
         best = z.gather(1, y.nan_to_num(-torch.inf).argmax(1)[:, None, None].expand(-1, -1, d))[:, 0].double().cpu()
-        strategies = [self._strategy(problem, best[i].numpy(), i) for i in range(k)]
+        restarts = [0] * k
+        strategies = [self._strategy(problem, best[i].numpy(), i, 0) for i in range(k)]
         while True:
             asked = np.stack([[s.ask() for _ in range(s.population_size)] for s in strategies])  # (k, n, d)
             points = problem.region.clip(torch.from_numpy(asked).to(z))
@@ -44,15 +47,17 @@ class CMAES(Searcher):
             for i in (i for i in range(k) if np.isfinite(y[i]).all()):
                 strategies[i].tell([(z, -s) for z, s in zip(asked[i], y[i], strict=True)])
                 if strategies[i].should_stop():
-                    strategies[i] = self._strategy(problem, strategies[i].mean, i)
+                    restarts[i] += 1
+                    strategies[i] = self._strategy(problem, strategies[i].mean, i, restarts[i])
 
     def _population(self, d: int) -> int:
         return self.population or 4 + int(3 * np.log(d))
 
-    def _strategy(self, problem: Problem, mean: np.ndarray, i: int):
+    def _strategy(self, problem: Problem, mean: np.ndarray, i: int, restart: int):
         from cmaes import CMA
 
         low, high = problem.region.bounds
         bounds = torch.stack([low, high], 1).double().cpu().numpy()
-        seed = 1_000_003 * (problem.seed + 1) + i  # the problems draw differently
-        return CMA(mean, self.sigma, bounds=bounds, seed=seed % 2**32, population_size=self._population(len(mean)))
+        inside = mean.clip(bounds[:, 0], bounds[:, 1])  # a strategy's mean may lie beyond them by a rounding error
+        seed = 1_000_003 * (problem.seed + 1) + i + MIX * restart  # problems and restarts draw differently
+        return CMA(inside, self.sigma, bounds=bounds, seed=seed % 2**32, population_size=self._population(len(mean)))

@@ -52,7 +52,7 @@ class SAASBO(Searcher):
         z, y = yield from begin(problem, engine, self.initial)
         while True:
             u, seen = problem.region.to_cube(z), y.cpu().double()
-            new = engine.draw(1).double().expand(k, -1, -1).clone()
+            new = problem.region.even(engine.draw(1).double()).expand(k, -1, -1).clone()
             for i in seen.isfinite().all(1).nonzero()[:, 0].tolist():
                 torch.manual_seed(1_000_003 * (problem.seed + 1) + 1009 * u.shape[1] + i)
                 if (point := self._proposed(problem, u[i], seen[i])) is not None:
@@ -81,14 +81,15 @@ class SAASBO(Searcher):
         from botorch.acquisition import qLogExpectedImprovement
         from botorch.optim import optimize_acqf
 
-        from lso_bench.surrogate import standardised
+        from lso_bench.surrogate import Inside, standardised
 
         scores = standardised(y[None])[0]
         with problem.clock("fit"):
             gp = self._fitted(u, scores, seed)
         cube = torch.stack([torch.zeros_like(u[0]), torch.ones_like(u[0])])
         wanted: dict[str, Any] = {"q": 1, "num_restarts": self.restarts, "raw_samples": self.raw}
-        return optimize_acqf(qLogExpectedImprovement(gp, scores.max()), cube, **wanted)[0].detach()
+        acquisition = Inside(qLogExpectedImprovement(gp, scores.max()), problem.region.even)
+        return problem.region.even(optimize_acqf(acquisition, cube, **wanted)[0].detach())
 
     def _fitted(self, u: Float[Tensor, "n d"], scores: Float[Tensor, " n"], seed: int) -> Any:
         """A BoTorch model.

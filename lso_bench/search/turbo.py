@@ -24,7 +24,8 @@ class TuRBO(Searcher):
     Thompson sampling from candidates that move some coordinates of the best point; a region that has shrunk below the
     least length begins anew with Sobol points. The candidates are fewer than the authors' 100 d (at most 5,000), for
     their joint distribution is what costs. Where a process cannot be fitted or drawn from, Sobol points are asked for,
-    and counted as `fallbacks`.
+    and counted as `fallbacks`. In a ball these are uniform in distance from its centre, and candidates outside come
+    back towards the best point.
     """
 
     initial: int = 20  # evaluations before the first process, and after a restart
@@ -47,17 +48,19 @@ class TuRBO(Searcher):
         y = yield z
         k, _, d = z.shape
         engine, seeded = SobolEngine(d, scramble=True, seed=problem.seed), torch.Generator().manual_seed(problem.seed)
+        shares = torch.Generator().manual_seed(problem.seed + 1)
         trust = TrustRegions(surrogate.unknown(k, d), patience=math.ceil(max(4 / self.q, d / self.q)))
         while True:
             u, seen = problem.region.to_cube(z), y.cpu().double()
-            asked = problem.region.spread(engine.draw(self.q).to(z)).expand(k, -1, -1).clone()
+            asked = problem.region.throughout(engine.draw(self.q).to(z)).expand(k, -1, -1).clone()
             even = engine.draw(self.candidates).double()
+            share = torch.rand(self.candidates, 1, generator=shares).double()
             moves = _moves(k, self.candidates, d, seeded)
             noise = torch.randn(k, self.candidates, self.q, generator=seeded).double()
             ready = seen.isfinite().all(1) & (u.shape[1] - trust.since >= self.initial)
             for since in trust.since[ready].unique().tolist():
                 of = (ready & (trust.since == since)).nonzero()[:, 0]
-                of, new = self._chosen(problem, trust, of, u[:, since:], seen[:, since:], (even, moves, noise))
+                of, new = self._chosen(problem, trust, of, u[:, since:], seen[:, since:], (even, share, moves, noise))
                 asked[of.to(z.device)] = problem.region.from_cube(new)
             z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
             trust.follow(y.cpu().double(), self.q, ready)
@@ -69,12 +72,12 @@ class TuRBO(Searcher):
         of: Int[Tensor, " a"],
         u: Float[Tensor, "k n d"],
         y: Float[Tensor, "k n"],
-        chance: tuple[Tensor, Tensor, Tensor],
+        chance: tuple[Tensor, Tensor, Tensor, Tensor],
     ) -> tuple[Int[Tensor, " b"], Float[Tensor, "b q d"]]:
         """The next points of the problems `of`, in the unit cube; of those of them that can be fitted."""
         from lso_bench import surrogate
 
-        even, moves, noise = chance
+        even, share, moves, noise = chance
         with problem.clock("fit"):
             fitted = surrogate.fit(u[of], y[of], trust.settings[of], self.fit_steps)
         trust.settings[of], asked = fitted.settings, len(of)
@@ -85,6 +88,7 @@ class TuRBO(Searcher):
         best = u[of, y[of].argmax(1)].unsqueeze(1)  # (b, 1, d)
         low, high = around(best, fitted.model.lengthscales, trust.length[of])
         candidates = torch.where(moves[of], low + even * (high - low), best)  # (b, c, d)
+        candidates = problem.region.drawn_back(candidates, best, share)
         good, points = surrogate.proposed(
             fitted.model, lambda own, i: highest(candidates[i], surrogate.draws(own, candidates[i], noise[of][i]))
         )
