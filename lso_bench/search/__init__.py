@@ -37,7 +37,7 @@ def begin(problem: Problem, engine: SobolEngine, initial: int) -> Asks:
     z = problem.starts
     y = yield z
     if (missing := initial - z.shape[1]) > 0:
-        more = problem.region.spread(engine.draw(missing).to(z)).expand(len(z), -1, -1)
+        more = problem.region.throughout(engine.draw(missing).to(z)).expand(len(z), -1, -1)
         z, y = torch.cat([z, more], 1), torch.cat([y, (yield more)], 1)
     return z, y
 

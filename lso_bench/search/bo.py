@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 LEADERS = 5  # best points seen, near which the acquisition is tried too
 NEAR = 0.05  # standard deviation of the steps from the best points, of a side of the region
-
 MARGIN = 0.01  # of a ball's radius, from its sphere: on it a line search does not see what is inside
 
 
@@ -28,8 +27,8 @@ class BO(Searcher):
     """BoTorch's Gaussian process and log expected improvement, all problems in one batch (`lso_bench.surrogate`).
 
     Begins with the starts and a scrambled Sobol sequence, the same for every problem. A problem whose process cannot be
-    fitted or searched gets a Sobol point instead in that step, counted as `fallbacks`. In a ball the
-    sequence is uniform in distance from the centre, and the acquisition is that of the nearest point inside.
+    fitted or searched gets a Sobol point instead in that step, counted as `fallbacks`. In a ball the sequence is
+    uniform in distance from the centre, and the acquisition is that of the nearest point inside.
     """
 
     initial: int = 20  # evaluations before the first process, the starts among them
@@ -52,10 +51,7 @@ class BO(Searcher):
         k, _, d = problem.starts.shape
         engine = SobolEngine(d, scramble=True, seed=problem.seed)
         region, even = problem.region, self.raw - self.raw // 2
-        z, y = yield from begin(problem, engine, 0)
-        if (missing := self.initial - z.shape[1]) > 0:
-            more = region.throughout(engine.draw(missing).to(z)).expand(k, -1, -1)
-            z, y = torch.cat([z, more], 1), torch.cat([y, (yield more)], 1)
+        z, y = yield from begin(problem, engine, self.initial)
         settings, seeded = surrogate.unknown(k, d), torch.Generator().manual_seed(problem.seed)
         while True:
             u, seen = region.to_cube(z), y.cpu().double()

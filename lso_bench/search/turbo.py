@@ -23,9 +23,9 @@ class TuRBO(Searcher):
 
     Thompson sampling from candidates that move some coordinates of the best point; a region that has shrunk below the
     least length begins anew with Sobol points. The candidates are fewer than the authors' 100 d (at most 5,000), for
-    their joint distribution is what costs. Where a process cannot be fitted or drawn from, Sobol points are asked for,
-    and counted as `fallbacks`. In a ball these are uniform in distance from its centre, and candidates outside come
-    back towards the best point.
+    their joint distribution is what costs; the process is that of `bo`, theirs has a Matern kernel. Where a process
+    cannot be fitted or drawn from, Sobol points are asked for, and counted as `fallbacks`. In a ball these are uniform
+    in distance from its centre, and candidates outside come back towards the best point.
     """
 
     initial: int = 20  # evaluations before the first process, and after a restart
