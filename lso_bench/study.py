@@ -138,7 +138,7 @@ def _planned(grid: Grid, protocol: Protocol, parts: _Parts, loaded: Loaded) -> P
         seeds=parts.seeds,
         region=region,
         starts=protocol.starts or (("random", "encoder") if what.has_targets else ("random",)),
-        decoding=protocol.decoding or _decoding(wanted, what),
+        decoding=_decoding(wanted, what) if protocol.decoding is None else protocol.decoding,
         **_ends(protocol, how),
     )
     check_fit(spec, what, how)

@@ -159,14 +159,15 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
         raise UsageError("Wanted --model and --task, or a study file; `lso-bench list tasks` shows what there is.")
     if protocol not in study.STEPS:
         raise unknown("protocol", protocol, list(study.STEPS))
+    listed = {k: None if more[k] is None else names(k, more[k]) for k in ("region", "starts")}
     grid = study.Grid(
         models=names("model", model),
         tasks=names("task", task),
         searchers=names("searcher", more["searcher"]),
         seeds=numbers("seed", more["seed"]),
-        search_seeds=numbers("search-seed", more["search_seed"]) if more["search_seed"] else None,
+        search_seeds=numbers("search-seed", more["search_seed"]) if more["search_seed"] is not None else None,
         train_seeds=numbers("train-seed", more["train_seed"]),
-        regions=names("region", more["region"]) if more["region"] else None,
+        regions=listed["region"],
         arch=more["arch"],
         latent=more["latent"],
         rules=tuple(rule(text, kind) for kind in ("exclude", "override") for text in more[kind] or ()),
@@ -174,8 +175,8 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
     if more["seconds"] == float("inf"):
         raise UsageError("--seconds wants a finite number; without it there is no limit.")
     how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "check_every", "joint")}
-    how |= {"thresholds": limits(more["thresholds"])} if more["thresholds"] else {}
-    starts = tuple(names("starts", more["starts"])) if more["starts"] else None
+    how |= {"thresholds": limits(more["thresholds"])} if more["thresholds"] is not None else {}
+    starts = None if listed["starts"] is None else tuple(listed["starts"])
     most = study.STEPS[protocol] if protocol != "quick" else None
     return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or most, **how)
 
