@@ -17,7 +17,7 @@ PROBLEMS, LATENT = 3, 4
 BOX = "box:3"
 LEAVES = 3  # the step whose score is the first that is not finite
 
-Way = list[tuple[Float[Tensor, "k n d"], Float[Tensor, "k n"]]]  # a step each: what it asked for and was told
+Way = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # a step each: what it asked for and was told
 
 
 class Trial:
