@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from vae.capture import captured
+from vae.capture import UncapturableError, captured
 
 Score = Callable[[Float[Tensor, "k m d"]], Float[Tensor, "a n"]]
 
@@ -29,10 +29,9 @@ class CapturedScores:
 
         try:
             self.graph, (self.y, self.slope) = captured(step)
-        except RuntimeError as error:
-            why = str(error).partition("\n")[0]
+        except UncapturableError as error:
             raise UnusableError(
-                f"This search cannot be captured as a CUDA graph ({why}); leave --capture out."
+                f"This search cannot be captured as a CUDA graph ({error}); leave --capture out."
             ) from error
 
     def __call__(self, z: Float[Tensor, "k m d"]) -> Float[Tensor, "a n"]:

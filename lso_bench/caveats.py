@@ -35,9 +35,8 @@ def caveats(records: Sequence[Record]) -> list[str]:
     ordered = sorted(records, key=sort_key)
     lines = [line for r in ordered for line in _lost(r)]
     for task, same in groupby(ordered, key=lambda r: r.spec.task):
-        every, name = list(same), task.partition(":")[0]
-        runs = [r for r in every if r.members]
-        found = (*_differences(runs), *_versions(runs, "task"), *_unpaired(runs), *_missing(every), *_odd(runs))
+        name, runs = task.partition(":")[0], [r for r in same if r.members]
+        found = (*_differences(runs), *_versions(runs, "task"), *_unpaired(runs), *_missing(runs), *_odd(runs))
         lines += [f"{name}: {line}" for line in found]
     by_searcher = sorted((r for r in ordered if r.members), key=_searcher)
     for name, same in groupby(by_searcher, key=_searcher):
@@ -108,16 +107,21 @@ def _seeds(record: Record) -> tuple[int, int]:
 
 def _missing(runs: list[Record]) -> Iterator[str]:
     """Models that were not run with a searcher (its region, architecture and decoding) and seeds that others were."""
-    there = {(_way(r), r.spec.model.name, _seeds(r)) for r in runs if r.members}
+    there = {(_way(r), r.spec.model.name, _seeds(r)) for r in runs}
     grids = {}
     for space in {way[2:] for way, _, _ in there}:
         ways = {way for way, _, _ in there if way[2:] == space}
         models = {m for way, m, _ in there if way in ways}
         for way in ways:
             grids[way] = [*product(sorted(models), sorted({s for w, _, s in there if w == way}))]
+    trainings = {train for _, _, (train, _) in there}
+
+    def told(seeds: tuple[int, int]) -> str:
+        return f"{seeds[1]} of training {seeds[0]}" if len(trainings) > 1 else str(seeds[1])
+
     absent = {way: [(m, s) for m, s in grids[way] if (way, m, s) not in there] for way in sorted(grids)}
     named = [
-        f"{len(lost)} of {way[0]} ({_few(m for m, _ in lost)}; seed {_few(init for _, (_, init) in lost)})"
+        f"{len(lost)} of {way[0]} ({_few(m for m, _ in lost)}; seed {_few(told(seeds) for _, seeds in lost)})"
         for way, lost in absent.items()
         if lost
     ]

@@ -13,7 +13,7 @@ from torch import Tensor
 from lso_bench.captured import CapturedScores, Score
 from lso_bench.clock import Clock
 from lso_bench.errors import LsoBenchError, PluginError
-from lso_bench.search import Problem, Searcher
+from lso_bench.search import Problem, Searcher, checked
 from lso_bench.space import Space
 from lso_bench.spec import Spec
 from lso_bench.stopping import Thresholds
@@ -69,7 +69,7 @@ def drive(
     generator, y, spent = searcher.search(problem), None, 0
     for step in range(spec.max_steps + 1):
         with clock("propose"), named("searcher", searcher):
-            z = _asked(generator, y, problem)
+            z = _asked(generator, y, problem, there.problems)
         n = _affordable(spec, z.shape[1], spent)
         _leave_finished(found, there, z, step)
         y = torch.full(z.shape[:2], torch.nan, device=z.device)
@@ -97,21 +97,20 @@ def drive(
     return found
 
 
-def _asked(generator: Generator[Tensor, Tensor, None], y: Tensor | None, problem: Problem) -> Float[Tensor, "k n d"]:
-    """What the searcher wants scored, all inside the region; a generator that returns has no more to ask."""
-    starts = problem.starts
+def _asked(
+    generator: Generator[Tensor, Tensor, None], y: Tensor | None, problem: Problem, there: Int[Tensor, " a"]
+) -> Float[Tensor, "k n d"]:
+    """What the searcher wants scored, inside the region for the problems that are there; a generator that returns has
+    no more to ask.
+    """
     try:
-        z: object = next(generator) if y is None else generator.send(y)
+        found: object = next(generator) if y is None else generator.send(y)
     except StopIteration:
-        return torch.full_like(starts, torch.nan)
-    k, _, d = starts.shape
-    if not isinstance(z, Tensor):
-        raise TypeError(f"wanted a tensor of points of shape ({k}, n, {d}), got {z!r}")
-    shape = tuple(z.shape)
-    if len(shape) != 3 or (shape[0], shape[2]) != (k, d) or not shape[1] or z.dtype != starts.dtype:
-        raise ValueError(f"wanted points of shape ({k}, n, {d}) and {starts.dtype}, got {shape} and {z.dtype}")
-    away = (problem.region.clip(z.detach()) - z.detach()).abs()  # NaN where there is no more to ask
-    if (away > SLACK * (1 + z.detach().abs())).any():
+        return torch.full_like(problem.starts, torch.nan)
+    z = checked(found, problem.starts)
+    points = z.detach()[there]
+    away = (problem.region.clip(points) - points).abs()  # NaN where there is no more to ask
+    if (away > SLACK * (1 + points.abs())).any():
         raise ValueError(f"wanted points inside the region, got one {away.nan_to_num().max():.2g} outside; clip them")
     return z
 

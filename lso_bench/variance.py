@@ -119,8 +119,8 @@ def _half_squares(design: pd.DataFrame, others: list[str], same: bool = False) -
     counted = np.eye(len(instances))
     if not same and len(instances) > 1:
         counted = 1 - counted
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return ((w @ (squares * counted)) * w).sum(1) / ((w @ (pairs * counted)) * w).sum(1)
+    squares, pairs = (((w @ (x * counted)) * w).sum(1) for x in (squares, pairs))
+    return np.divide(squares, pairs, out=np.full_like(pairs, np.nan), where=pairs > 0.5)  # counts, of none: undefined
 
 
 def _by_instance(of: np.ndarray, cell: np.ndarray, size: int, x: np.ndarray) -> Float[np.ndarray, "i c"]:

@@ -275,7 +275,7 @@ class Yields(Scripted):
     [
         (torch.zeros(12, 1, 4).double(), "and torch.float32, got .* torch.float64"),
         (torch.zeros(12, 0, 4), r"got \(12, 0, 4\)"),
-        ([0.0], r"a tensor of points of shape \(12, n, 4\), got \[0.0\]"),
+        ([0.0], r"points of shape \(12, n, 4\) and torch.float32, got \[0.0\]"),
         (torch.full((12, 1, 4), 0.6), "inside the region, got one 0.1 outside"),
     ],
 )
@@ -310,6 +310,21 @@ def test_joint_stop_is_the_stop_of_the_mean():
             for a, b in pairwise(looked):
                 if b < met and b - a == 5:
                     assert curves[a][start] - curves[b][start] > threshold - 1e-3
+
+
+class Strays(Scripted):
+    """Goes outside the region for problems that have left, and there alone."""
+
+    def search(self, problem):
+        y = yield problem.starts
+        while True:
+            y = yield torch.where(y.isnan().all(1)[:, None, None], 99.0, 0.1 * problem.starts)
+
+
+def test_what_is_yielded_for_a_problem_that_left_is_not_looked_at():
+    poisoned = PoisonedTask("glyphs", 6, 0, TASK.targets())
+    found = search(replace(SPEC, region="box:0.5", max_steps=4, thresholds=()), task=poisoned, searcher=Strays())
+    assert found.stopped.count("diverged") == 2 and found.stopped.count("steps") == 10
 
 
 class Late(Reconstruction):

@@ -34,12 +34,13 @@ BROKEN = {  # how, in the example: what is written instead, what is said, and of
     "shape": (
         STEP,
         f"{STEP}[:, 0]",
-        r"shape \(3, n, 4\), .* got torch.float32 of shape \(3, 4\) in step 1",
+        r"shape \(3, n, 4\) .* got \(3, 4\) and torch.float32 in step 1",
         {"points"},
     ),
     "no tensor": (STEP, "None", "got None in step 1", {"points"}),
-    "whole numbers": (STEP, f"{STEP}.long()", "got torch.int64", {"points"}),
-    "no points": (STEP, f"{STEP}[:, :0]", r"shape \(3, 0, 4\)", {"points"}),
+    "whole numbers": (STEP, f"{STEP}.long()", "and torch.int64", {"points"}),
+    "double": (STEP, f"{STEP}.double()", r"and torch.float32, got \(3, 1, 4\) and torch.float64 in step 1", {"points"}),
+    "no points": (STEP, f"{STEP}[:, :0]", r"got \(3, 0, 4\)", {"points"}),
     "raises later": (STEP, f"{STEP} / (step < 9 or [])", "got TypeError: .* in step 9", {"points"}),
     "asks for nothing": ("best = problem.starts", "return\n        best = problem.starts", "got none", {"points"}),
     "not from the starts": (
@@ -77,7 +78,7 @@ BROKEN = {  # how, in the example: what is written instead, what is said, and of
         "y = yield z",
         "y = yield z\n            if y.isnan().any():\n                return",
         "none after one had NaN",
-        {"going on"},
+        {"going on", "problems apart"},
     ),
     "over problems": (
         "y = yield z",
@@ -116,6 +117,21 @@ def test_broken_promise_is_named_and_no_other(tmp_path, how):
     missing = {f.promise: f.missing for f in examine_searcher(tmp_path / "bad.py") if f.state == "missing"}
     assert missing.keys() == promises
     assert any(re.search(says, m) for m in missing.values()), missing
+
+
+@pytest.mark.parametrize("how", ["ends for all", "over problems"])
+def test_broken_promise_is_seen_in_few_steps_too(tmp_path, how):
+    old, new, says, _ = BROKEN[how]
+    (tmp_path / "bad.py").write_text(SHRINKING.replace(old, new))
+    assert any(re.search(says, f.missing) for f in examine_searcher(tmp_path / "bad.py", 4))
+
+
+def test_setting_that_no_record_can_hold_is_told(tmp_path):
+    (tmp_path / "bad.py").write_text(
+        SHRINKING.replace("sigma: float = 1.0", "sizes: tuple = (1.0, 0.5)").replace("self.sigma", "1.0")
+    )
+    (missing,) = [f.missing for f in examine_searcher(tmp_path / "bad.py") if f.state == "missing"]
+    assert "settings that are text, numbers, true or false, got sizes" in missing
 
 
 def test_example_of_the_guide_keeps_every_promise(tmp_path):

@@ -112,3 +112,10 @@ def test_searches_without_a_finite_loss_are_counted():
     own = design(np.random.default_rng(7))
     own.loc[own.index[:10], "loss"] = math.inf
     assert (found(own)["total"]["n"], found(own)["total"]["censored"]) == (len(own) - 10, 10)
+
+
+def test_what_no_pair_of_searches_shows_is_undefined():
+    """Factors changed one at a time: no two searches of the others' targets differ in all of them."""
+    own = design(np.random.default_rng(8), SIZES | {"train": 2, "init": 2, "search": 2}, train=0.4)
+    alone = (own.train + own.init + own.search) <= 1
+    assert math.isnan(found(own[alone].copy())["total"]["estimate"])

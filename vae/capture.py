@@ -13,6 +13,10 @@ T = TypeVar("T")
 WARM_UP = 3  # steps before the capture, taken back afterwards
 
 
+class UncapturableError(RuntimeError):
+    """No graph can hold what was to be captured."""
+
+
 def captured(step: Callable[[], T], restore: Callable[[], None] = lambda: None) -> tuple[torch.cuda.CUDAGraph, T]:
     """`step` as a graph, and what it gives: the memory that each replay overwrites.
 
@@ -20,7 +24,7 @@ def captured(step: Callable[[], T], restore: Callable[[], None] = lambda: None) 
     graphs.
 
     Raises:
-        RuntimeError: `step` reads a value on the host, or does what else no graph can hold.
+        UncapturableError: `step` reads a value on the host, or does what else no graph can hold.
     """
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
@@ -30,8 +34,11 @@ def captured(step: Callable[[], T], restore: Callable[[], None] = lambda: None) 
     torch.cuda.current_stream().wait_stream(aside)
     restore()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = step()
+    try:
+        with torch.cuda.graph(graph):
+            found = step()
+    except RuntimeError as error:
+        raise UncapturableError(str(error).partition("\n")[0]) from error
     return graph, found
 
 

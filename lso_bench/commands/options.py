@@ -104,7 +104,7 @@ def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture
         raise unknown("isolation", wanted.isolation, ["run", "batch"])
     away = wanted.address is not None and device in DEVICES  # where it is left to the machines there
     where = device if away else device_of(device)
-    check_capture(capture and not away, where)
+    check_capture(capture and where != "auto", where)
     how = machine.how(runs, Place(data_dir, where, compile, capture), wanted)
     given = wanted.jobs, wanted.timeout, wanted.isolation, wanted.memory, wanted.address
     alone = runs == 1 and all(g is None for g in given)

@@ -1,4 +1,4 @@
-"""The commands for who writes a plugin: `new-task`, `check-task`, `check-searcher`."""
+"""The commands for those who write a plugin: `new-task`, `check-task`, `check-searcher`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def check_task(
 
 def check_searcher(
     searcher: Annotated[str, typer.Argument(help="A name, with or without settings, or ./file.py.")],
-    steps: Annotated[int, typer.Option(min=1, help="Of each search; fewer where they are dear.")] = 30,
+    steps: Annotated[int, typer.Option(min=3, help="Of each search; fewer where they are dear.")] = 30,
     json: Json = False,
 ) -> None:
     """Look at everything that a searcher promises, and say what is missing."""

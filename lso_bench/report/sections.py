@@ -83,7 +83,7 @@ def _ways(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
 
 
 def not_met(way: dict[str, Any]) -> str:
-    """More than the steps that there were; a budget or a time ends after steps that it does not say."""
+    """More than the steps that there were; a budget or a time limit does not say how many that is."""
     limited = not (pd.isna(way["budget"]) and pd.isna(way["seconds"]))
     return "∞" if limited else f"> {float(way['max_steps']):,.0f}"
 

@@ -140,7 +140,7 @@ def _thresholds(section: Section) -> Table:
     limits = sorted(rows.threshold.unique(), reverse=True)
     title = "Steps until the loss falls by no more than the threshold: median (met by, of n searches or joint stops)"
     caption = (
-        "∞: a budget or a time limit ended most before; empty: not known, for problems left before the mean met it"
+        "∞: most did not, within a budget or a time limit; empty: not known, for problems left before the mean met it"
     )
     found = _table(title, "start", "stop", *(f"{t:g}" for t in limits), caption=caption)
     for key, line in rows.groupby(["model", "how", "start", "measure"], sort=False):

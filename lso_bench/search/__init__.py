@@ -29,6 +29,21 @@ class Problem:
     counts: dict[str, int] = field(default_factory=dict)  # what the searcher wants noted in the record, by name
 
 
+def checked(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k n d"]:
+    """`z`, if it is points of each problem, as these starts are.
+
+    Raises:
+        ValueError: says what was wanted and what came.
+    """
+    k, _, d = starts.shape
+    wanted = f"wanted points of shape ({k}, n, {d}) and {starts.dtype}"
+    if not isinstance(z, Tensor):
+        raise ValueError(f"{wanted}, got {z!r}")
+    if z.ndim != 3 or (z.shape[0], z.shape[2]) != (k, d) or not z.shape[1] or z.dtype != starts.dtype:
+        raise ValueError(f"{wanted}, got {tuple(z.shape)} and {z.dtype}")
+    return z
+
+
 Asks = Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], tuple[Float[Tensor, "k m d"], Float[Tensor, "k m"]]]
 
 

@@ -27,8 +27,8 @@ class BO(Searcher):
     """BoTorch's Gaussian process and log expected improvement, all problems in one batch (`lso_bench.surrogate`).
 
     Begins with the starts and a scrambled Sobol sequence, the same for every problem. A problem whose process cannot be
-    fitted or searched gets a Sobol point instead in that step, counted as `fallbacks`. In a ball the sequence is
-    uniform in distance from the centre, and the acquisition is that of the nearest point inside.
+    fitted or searched gets a Sobol point instead in that step, counted as `fallbacks`. In a ball the first
+    points are uniform in distance from the centre, and the acquisition is that of the nearest point inside.
     """
 
     initial: int = 20  # evaluations before the first process, the starts among them

@@ -3,6 +3,7 @@
 import math
 import pickle
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,6 @@ from lso_bench.testing.case import Case, near, pair
 from lso_bench.testing.promise import BrokenPromiseError, Promise, describe
 from lso_bench.testing.settings import check_settings
 from lso_bench.testing.worker import scores_elsewhere
-from vae.settings import settings_of
 
 CALLS = 60  # in a row, to find a task that fails only later
 STEPS = 20  # up the gradient, to find what beats a stated optimum
@@ -238,7 +238,7 @@ PROMISES = (
     Promise("optimum", "no score above the stated one", _optimum, made=lambda task: task.optimum is not None),
     Promise("gradients", "finite ones reach the samples", _gradients, made=lambda task: task.differentiable),
     Promise("targets", "one sample for each instance", _targets_fit, made=lambda task: task.has_targets),
-    Promise("settings", "every one changes something", check_settings, made=lambda task: bool(settings_of(task))),
+    Promise("settings", "every one changes something", check_settings, made=lambda task: bool(fields(task))),
     Promise(
         "beside", "one number of each sample alone", _beside, made=lambda task: type(task).beside is not Task.beside
     ),

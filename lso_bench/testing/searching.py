@@ -1,15 +1,16 @@
 """What every searcher promises, each promise a function that says what is missing."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.errors import UsageError
 from lso_bench.testing.promise import BrokenPromiseError, Promise, describe
 from lso_bench.testing.settings import alternatives, kept
-from lso_bench.testing.trial import BOX, LEAVES, Trial, Way, begin, place
-from vae.settings import settings_of
+from lso_bench.testing.trial import BOX, Trial, Way, begin, place
 
 REGIONS = ("box:0.3", "ball:0.3", "quantiles:0.1")
 OTHERS = [0, 2]  # of the three problems; that between them leaves
@@ -35,16 +36,16 @@ def _starts(trial: Trial) -> None:
 def _goes_on(trial: Trial) -> None:
     """Neither the same scores everywhere nor a problem that left ends it for all."""
     trial.search(flat=True)
-    if _go_on(trial.way) and not _go_on(trial.search(spoilt=True)):
+    if _go_on(trial, trial.way) and not _go_on(trial, trial.search(spoilt=True)):
         raise BrokenPromiseError(
             "wanted points for the problems that are left, got none after one had NaN for scores; "
             "look at the scores of each problem alone"
         )
 
 
-def _go_on(way: Way) -> bool:
+def _go_on(trial: Trial, way: Way) -> bool:
     """Whether the problems that never leave are searched after the step in which one may leave."""
-    return any(z[OTHERS].isfinite().all() for z, _ in way[LEAVES + 1 :])
+    return any(z[OTHERS].isfinite().all() for z, _ in way[trial.leaves + 1 :])
 
 
 def _better(trial: Trial) -> None:
@@ -70,23 +71,27 @@ def _region(trial: Trial) -> None:
 
 
 def _seed(trial: Trial) -> None:
-    for (a, _), (b, _) in zip(trial.way, trial.search(), strict=False):
-        if a.shape != b.shape or not torch.equal(a.nan_to_num(), b.nan_to_num()):
-            raise BrokenPromiseError(
-                "wanted the same points from the same seed, got others; draw from a torch.Generator of problem.seed"
-            )
+    again = trial.search()
+    if not _alike(trial.way, again, torch.equal):
+        raise BrokenPromiseError(
+            "wanted the same points from the same seed, got others; draw from a torch.Generator of problem.seed"
+        )
 
 
 def _apart(trial: Trial) -> None:
     """A problem that left does not change the others."""
-    for (a, _), (b, _) in zip(
-        trial.search(steps=_few(trial)), trial.search(steps=_few(trial), spoilt=True), strict=False
-    ):
-        if a.shape != b.shape or not torch.allclose(a[OTHERS], b[OTHERS], rtol=1e-3, atol=1e-3, equal_nan=True):
-            raise BrokenPromiseError(
-                "wanted the same points for a problem whatever becomes of another, got others after one had NaN for "
-                "scores; let nothing be averaged, ranked or normalised over problems"
-            )
+    whole, spoilt = trial.search(steps=_few(trial)), trial.search(steps=_few(trial), spoilt=True)
+    if not _alike(whole, spoilt, lambda a, b: torch.allclose(a[OTHERS], b[OTHERS], rtol=1e-3, atol=1e-3)):
+        raise BrokenPromiseError(
+            "wanted the same points for a problem whatever becomes of another, got others after one had NaN for "
+            "scores; let nothing be averaged, ranked or normalised over problems"
+        )
+
+
+def _alike(way: Way, other: Way, same: Callable[[Tensor, Tensor], bool]) -> bool:
+    """Whether both took as many steps and asked for the same points in each."""
+    points = [(a.nan_to_num(), b.nan_to_num()) for (a, _), (b, _) in zip(way, other, strict=False)]
+    return len(way) == len(other) and all(a.shape == b.shape and same(a, b) for a, b in points)
 
 
 def _few(trial: Trial) -> int:
@@ -103,27 +108,32 @@ def _design(trial: Trial) -> None:
 
 
 def _settings(trial: Trial) -> None:
-    plain = _flat(trial)
     for name in kept(trial.bare):
-        if not any(_matters(trial, plain, name, value) for value in alternatives(trial.bare, name)):
+        fault = ""
+        for value in alternatives(trial.bare, name):
+            if (found := _changes(trial, name, value)) is True:
+                break
+            fault = fault or (f" ({found})" if found else "")
+        else:
             raise BrokenPromiseError(
-                f"wanted a setting that changes something within {trial.steps} steps, got {name}; "
+                f"wanted a setting that changes something within {trial.steps} steps, got {name}{fault}; "
                 "use it in `search`, or leave it out"
             )
 
 
-def _matters(trial: Trial, plain: Float[Tensor, " p"], name: str, value: object) -> bool:
-    """Whether that value changes where it looks; one that is refused does not."""
+def _changes(trial: Trial, name: str, value: object) -> bool | str:
+    """Whether that value changes where it looks; what is said where it is refused."""
     try:
         other = replace(trial.bare, **{name: value})  # pyright: ignore[reportArgumentType]
-        changed = torch.cat([z.flatten() for z, _ in trial.search(other)])
-    except (ValueError, BrokenPromiseError):
-        return False
-    return plain.shape != changed.shape or not torch.equal(plain, changed.nan_to_num())
+        changed = _flat(trial.search(other))
+    except (ValueError, UsageError, BrokenPromiseError) as error:
+        return f"{value!r}: {error}"
+    plain = _flat(trial.way)
+    return plain.shape != changed.shape or not torch.equal(plain, changed)
 
 
-def _flat(trial: Trial) -> Float[Tensor, " p"]:
-    return torch.cat([z.flatten() for z, _ in trial.way]).nan_to_num()
+def _flat(way: Way) -> Float[Tensor, " p"]:
+    return torch.cat([z.flatten() for z, _ in way]).nan_to_num()
 
 
 PROMISES = (
@@ -135,6 +145,6 @@ PROMISES = (
     Promise("going on", "where scores are all the same, or a problem has left", _goes_on),
     Promise("problems apart", "what becomes of one changes no other", _apart),
     Promise("design", "how many evaluations do not depend on scores", _design),
-    Promise("settings", "every one changes something", _settings, made=lambda searcher: bool(settings_of(searcher))),
+    Promise("settings", "every one changes something", _settings, made=lambda searcher: bool(fields(searcher))),
     Promise("description", "a docstring that says what it does", lambda trial: describe(trial, "what it does")),
 )

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from lso_bench.errors import LsoBenchError
 from lso_bench.region import Region, build
-from lso_bench.search import Problem, Searcher
+from lso_bench.search import Problem, Searcher, checked
 from lso_bench.testing.promise import BrokenPromiseError
 
 STEPS = 30
 PROBLEMS, LATENT = 3, 4
 BOX = "box:3"
-LEAVES = 3  # the step whose score is the first that is not finite
+LEAVES = 3  # the step whose score is the first that is not finite, where there are as many and one more after it
 
 Way = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # a step each: what it asked for and was told
 
@@ -25,6 +25,7 @@ class Trial:
 
     def __init__(self, bare: Searcher, steps: int = STEPS):
         self.bare, self.steps = bare, steps
+        self.leaves = min(LEAVES, steps - 2)
 
     @cached_property
     def way(self) -> Way:
@@ -40,8 +41,8 @@ class Trial:
         spoilt: bool = False,
         flat: bool = False,
     ) -> Way:
-        """What it asks for and is told until it has no more to ask. Where `spoilt`, the second problem leaves in
-        step LEAVES; where `flat`, all scores are the same.
+        """What it asks for and is told until it has no more to ask. Where `spoilt`, the second problem leaves after
+        step `leaves`; where `flat`, all scores are the same.
 
         Raises:
             BrokenPromiseError: it raises, or asks for what is not a code of every problem.
@@ -50,10 +51,10 @@ class Trial:
         generator = (searcher or self.bare).search(problem)
         torch.manual_seed(problem.seed)
         for step in range(steps or self.steps):
-            if (z := _asked(generator, y, step)) is None:
+            if (z := _asked(generator, y, problem.starts, step)) is None:
                 break
             y = self._scores(z, flat)
-            if spoilt and step >= LEAVES:
+            if spoilt and step >= self.leaves:
                 y[1] = torch.nan
             seen.append((z.detach().clone(), y))
         generator.close()
@@ -92,7 +93,9 @@ def valleys(z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
     return steep.sum(-1) + (off[..., :1] * off[..., 1:2]).sum(-1) + (off**4).sum(-1)
 
 
-def _asked(generator: Generator[Tensor, Tensor, None], y: Tensor | None, step: int) -> Tensor | None:
+def _asked(
+    generator: Generator[Tensor, Tensor, None], y: Tensor | None, starts: Float[Tensor, "k m d"], step: int
+) -> Tensor | None:
     """The codes that are wanted next; None: no more."""
     try:
         z: object = next(generator) if y is None else generator.send(y)
@@ -103,16 +106,9 @@ def _asked(generator: Generator[Tensor, Tensor, None], y: Tensor | None, step: i
     except Exception as error:  # whatever a searcher raises
         what = " ".join(f"{type(error).__name__}: {error}".split())
         raise BrokenPromiseError(f"wanted points whenever asked, got {what} in step {step}") from error
-    got = f"{z.dtype} of shape {tuple(z.shape)}" if isinstance(z, Tensor) else repr(z)
-    if not (
-        isinstance(z, Tensor)
-        and z.ndim == 3
-        and (z.shape[0], z.shape[2]) == (PROBLEMS, LATENT)
-        and z.shape[1] > 0
-        and z.is_floating_point()
-    ):
+    try:
+        return checked(z, starts)
+    except ValueError as error:
         raise BrokenPromiseError(
-            f"wanted points of shape ({PROBLEMS}, n, {LATENT}), n of them for each of {PROBLEMS} problems in {LATENT} "
-            f"dimensions, got {got} in step {step}; where a problem has no more to ask yield NaN for it"
-        )
-    return z
+            f"{error} in step {step}; where a problem has no more to ask yield NaN for it"
+        ) from error
