@@ -110,7 +110,7 @@ def heading(size: Size, count: int, *names: object) -> str:
 
 
 def logarithmic(axis: Any, label: str) -> None:
-    """The x axis of what is drawn already, counted from 1; ticks are plain numbers, few enough not to meet."""
+    """The x axis of what is drawn already; ticks are plain numbers, few enough not to meet."""
     axis.set(xscale="log", xlabel=label)
     low, high = axis.get_xlim()
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=7))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lso_bench.canvas import Drawn, Size, heading, label, legend, panels
+from lso_bench.canvas import Drawn, Size, heading, label, legend, logarithmic, panels
 from lso_bench.colours import colour_of, marker_of
 from lso_bench.figures.words import briefly, counted
 from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
@@ -61,8 +61,8 @@ def spread(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         return None
     shown = own[["median", "q25", "q75"]].clip(lower=SMALLEST).set_axis(["at", "low", "high"], axis=1)
     figure, axis = _ranges(own[["model"]].join(shown).assign(way=own.how), size)
-    axis.set(xscale="log", xlabel="standard deviation of the final loss over starts")
-    starts = ", ".join(dict.fromkeys(own.start))
+    logarithmic(axis, "standard deviation of the final loss over starts")
+    starts = ", ".join(dict.fromkeys(", ".join(own.start).split(", ")))
     caption = (
         f"Standard deviation of the final loss over the starts of an instance ({starts}): median and quartiles over "
         f"{counted(own.n)} instances and trained models."

@@ -17,6 +17,8 @@ FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
 def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
     """Where the variance of the final loss comes from: the roots of its parts, with 95 % intervals; a panel a searcher
     that has two factors or more, if any has.
+
+    Points, no bars: factors differ by powers of ten, and on a logarithmic axis a bar's length says nothing.
     """
     factors = [f for f in FACTORS if (rows.loc[rows.measure == f"variance:{f}", "estimate"] > 0).any()]
     own = cast(pd.DataFrame, rows[rows.measure.isin([f"variance:{f}" for f in factors]) & (rows.estimate > 0)])

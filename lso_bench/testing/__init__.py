@@ -11,10 +11,9 @@ from lso_bench import plugins
 from lso_bench.errors import UsageError
 from lso_bench.search import Searcher
 from lso_bench.task import Task
-from lso_bench.testing import searching
+from lso_bench.testing import searchers, tasks
 from lso_bench.testing.case import Case
 from lso_bench.testing.promise import Finding, check, look
-from lso_bench.testing.promises import PROMISES
 from lso_bench.testing.trial import STEPS, Trial
 from vae.discovery import built, usable
 
@@ -44,7 +43,7 @@ def examine(
 
     Arguments and errors are those of `check_task`.
     """
-    return look(PROMISES, Case(_built("task", task), samples, data_dir))
+    return look(tasks.PROMISES, Case(_built("task", task), samples, data_dir))
 
 
 def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> None:
@@ -63,7 +62,7 @@ def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int 
 
 def examine_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> Iterator[Finding]:
     """What is seen of each promise of `searcher`, in turn. Arguments and errors are those of `check_searcher`."""
-    return look(searching.PROMISES, Trial(_built("searcher", searcher), steps))
+    return look(searchers.PROMISES, Trial(_built("searcher", searcher), steps))
 
 
 def _built(kind: str, plugin: Any) -> Any:
