@@ -5,16 +5,22 @@ Nothing depends on them but what is shown, and which of two commands on one fold
 
 import json
 import os
-import socket
+import re
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Event, Thread
+
+from lso_bench import bounded
+from lso_bench.alive import Process, this_process
 
 EVERY = 1.0  # seconds between two writings
-SILENT = 1800.0  # seconds without a word after which what runs on another machine counts as over
+BEAT = 10.0  # seconds between two signs of life, however long a step takes
+SILENT = 180.0  # seconds without a sign of life after which nobody waits; a network disk shows a change a minute late
+LARGEST = 1 << 16  # bytes of a note
+KEY = re.compile("([0-9a-f]{16})?")
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,23 @@ class Running:
     host: str = ""
     pid: int = 0
     since: float = 0.0  # of the clock, seconds
+    started: int = 0  # as in `Process`, like the next two
+    boot: str = ""
+    space: str = ""
+
+    @property
+    def process(self) -> Process:
+        """Who does it."""
+        return Process(self.host, self.pid, self.started, self.boot, self.space)
 
 
 class Note:
     """The file that says what this process does; written anew at most every second, and gone at the end."""
 
     def __init__(self, folder: Path, running: Running):
-        self.running = replace(running, host=socket.gethostname(), pid=os.getpid(), since=time.time())
-        self._path = folder / "tmp" / f"{running.key or 'command'}.{self.running.host}.{os.getpid()}.json"
+        here = this_process()
+        self.running = replace(running, since=time.time(), **asdict(here))
+        self._path = _path(folder, running.key, here.host, here.pid)
         self._written = -EVERY
 
     def say(self, done: int, total: int, state: str = "", failed: int = 0) -> None:
@@ -48,57 +63,119 @@ class Note:
             self._write()
 
     def _write(self) -> None:
-        part = self._path.with_name(f".{uuid.uuid4().hex}.{os.getpid()}")
+        part = _part(self._path)
         with suppress(OSError):  # a full disk is told where something is lost by it
             part.write_text(json.dumps(asdict(self.running)))
             part.replace(self._path)
 
+    def _beat(self, over: Event) -> None:
+        """Touch the file now and then until it is over."""
+        while not over.wait(BEAT):
+            with suppress(OSError):
+                os.utime(self._path)
+
     def _end(self) -> None:
-        self._path.unlink(missing_ok=True)
+        _remove(self._path)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A note as it lies in a folder."""
+
+    path: Path
+    running: Running
+    touched: int  # time of its last change by the clock of the disk, nanoseconds
+
+    @property
+    def over(self) -> bool:
+        """Whether its process is gone, or, where that cannot be told, silent for too long."""
+        gone = self.running.process.gone
+        return self.silent if gone is None else gone
+
+    @property
+    def silent(self) -> bool:
+        """Whether its last change is too old; a clock that is wrong may hide that."""
+        return time.time() - self.touched / 1e9 >= SILENT
+
+
+class Watch:
+    """What others do in a folder, as far as it is worth waiting for: they give signs of life."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._since: dict[tuple[Path, int], float] = {}  # when a note was first seen with that change; our own clock
+
+    def busy(self) -> dict[str, Seen]:
+        """The notes of runs that are being done, by the key of the run."""
+        seen, now = list(_notes(self._folder)), time.monotonic()
+        self._since = {(n.path, n.touched): self._since.get((n.path, n.touched), now) for n in seen}
+        still = {path for (path, _), since in self._since.items() if now - since >= SILENT}
+        return {n.running.key: n for n in seen if n.running.key and not (n.path in still or n.silent or n.over)}
 
 
 @contextmanager
 def noted(folder: Path, running: Running) -> Iterator[Note]:
     """The file is there while the body runs."""
-    note = Note(folder, running)
+    note, over = Note(folder, running), Event()
     note._write()
+    Thread(target=note._beat, args=[over], daemon=True).start()
     try:
         yield note
     finally:
+        over.set()
         note._end()
 
 
 def read(folder: Path) -> tuple[list[Running], list[Running]]:
     """What runs, and what is said to run and is over: its process is gone, or its machine silent."""
-    alive, over = [], []
-    for path in sorted((folder / "tmp").glob("*.json")):
-        try:
-            found, said = Running(**json.loads(path.read_text())), path.stat().st_mtime
-        except (OSError, ValueError, TypeError):
-            continue  # just gone, or not ours
-        (alive if _is_alive(found, said) else over).append(found)
-    return alive, over
+    seen = [(n.over, n.running) for n in _notes(folder)]
+    return [r for over, r in seen if not over], [r for over, r in seen if over]
 
 
 def clear(folder: Path) -> None:
     """Remove what processes of this machine left that are gone."""
-    for found in read(folder)[1]:
-        if found.host == socket.gethostname():
-            forget(folder, found.key, found.host, found.pid)
+    for note in _notes(folder):
+        if note.running.process.gone:
+            _remove(note.path)
 
 
 def forget(folder: Path, key: str, host: str, pid: int) -> None:
     """That process is known to be gone."""
-    (folder / "tmp" / f"{key or 'command'}.{host}.{pid}.json").unlink(missing_ok=True)
+    _remove(_path(folder, key, host, pid))
 
 
-def _is_alive(found: Running, said: float) -> bool:
-    if found.host != socket.gethostname():
-        return time.time() - said < SILENT
-    try:
-        os.kill(found.pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
+def _path(folder: Path, key: str, host: str, pid: int) -> Path:
+    return folder / "tmp" / f"{key or 'command'}.{host}.{pid}.json"
+
+
+def _part(path: Path) -> Path:
+    """The file in which a note is written before it takes its place."""
+    return path.with_suffix(".part")
+
+
+def _remove(path: Path) -> None:
+    for file in (path, _part(path)):
+        file.unlink(missing_ok=True)
+
+
+def _notes(folder: Path) -> Iterator[Seen]:
+    """The notes in a folder; a file that is none is passed over, and so is one that has just gone."""
+    for path in sorted((folder / "tmp").glob("*.json")):
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            running = Running(**json.loads(bounded.content(path, LARGEST)))
+            _check(running)
+            yield Seen(path, running, path.stat().st_mtime_ns)
+
+
+def _check(running: Running) -> None:
+    """Refuse what no note says.
+
+    Raises:
+        ValueError: a value of another type, or a key that is none.
+    """
+    for name, default in asdict(Running("")).items():
+        value = getattr(running, name)
+        if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
+            raise ValueError(f"{name} is {value!r}")
+    if not KEY.fullmatch(running.key):
+        raise ValueError(f"{running.key!r} is no key")

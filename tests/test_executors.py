@@ -1,9 +1,6 @@
 """Executors: the same records from each, and what goes wrong with one run is its own record."""
 
 import json
-import os
-import socket
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -134,24 +131,6 @@ def test_what_runs_elsewhere_comes_last_and_what_is_done_elsewhere_is_not_done_a
     (once,) = here([first], store, How())
     (again,) = here([first], store, How())
     assert again == once
-
-
-def test_what_a_dead_process_said_is_over_and_cleared(tmp_path):
-    store = Store(tmp_path / "results")
-    with running.noted(store.folder, running.Running("alive", "a")) as note:
-        note.say(3, 10)
-        gone = replace(note.running, key="b", pid=2**22 + 1)
-        far = replace(note.running, key="c", host="elsewhere")
-        for r in (gone, far):
-            (store.folder / "tmp" / f"{r.key}.{r.host}.{r.pid}.json").write_text(json.dumps(asdict(r)))
-        (store.folder / "tmp" / "torn.json").write_text('{"title": ')
-        alive, over = running.read(store.folder)
-        assert {r.key for r in alive} == {"a", "c"} and [r.key for r in over] == ["b"]
-        running.clear(store.folder)
-        assert running.read(store.folder) == (alive, [])
-        os.utime(store.folder / "tmp" / f"c.elsewhere.{os.getpid()}.json", (0, 0))
-        assert [r.key for r in running.read(store.folder)[1]] == ["c"]  # silent for too long
-    assert not running.read(store.folder)[0] and note.running.host == socket.gethostname()
 
 
 @pytest.mark.parametrize(

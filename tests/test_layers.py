@@ -32,7 +32,19 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["rules", "running"],
     ["beside", "loaded", "older", "record", "plugins", "starts"],
     ["spec", "search", "space", "task", "stopping"],
-    ["canvas", "captured", "region", "clock", "bootstrap", "colours", "intervals", "process", "ranks", "surrogate"],
+    [
+        "alive",
+        "canvas",
+        "captured",
+        "region",
+        "clock",
+        "bootstrap",
+        "colours",
+        "intervals",
+        "process",
+        "ranks",
+        "surrogate",
+    ],
     ["bounded", "errors", "finding", "text"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}

@@ -183,6 +183,8 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
 
 def run_all(todo: list, store, how, quiet: bool) -> None:
     """Carry out these runs, a line for each that is done."""
+    from dataclasses import replace
+
     from lso_bench.executors.cluster import cluster
     from lso_bench.executors.here import here
     from lso_bench.executors.local import local
@@ -198,7 +200,7 @@ def run_all(todo: list, store, how, quiet: bool) -> None:
         noted(store.folder, Running(f"{len(todo)} runs", total=len(todo))) as note,
         of_study(quiet, store.folder, keys) as count,
     ):
-        for done, record in enumerate(carry_out(todo, store, how), 1):
+        for done, record in enumerate(carry_out(todo, store, replace(how, say=say)), 1):
             failed += record.status != "ok"
             note.say(done, len(todo), failed=failed)
             count(done, failed)

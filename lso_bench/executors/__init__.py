@@ -13,6 +13,9 @@ from lso_bench.study import Planned
 
 EVERY = 1.0  # seconds at least between two looks at what runs elsewhere, a file a run
 PART = 0.05  # of the time at most that looking may take, on a slow disk with thousands of runs
+PAUSE = 0.5  # seconds between two tries to begin a run that another does
+PATIENCE = 1.0  # seconds that nothing is said of a wait
+SAID = 60.0  # seconds until it is said again; each time twice as many
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class How:
     gpus: int = 0  # to deal out; 0: as `place` says
     address: str | None = None  # of a cluster; None: this machine
     share: float = 1.0  # of a GPU a run, on a cluster
+    say: Callable[[str], None] = lambda line: None  # what a user should know meanwhile
 
 
 # The record of each run as it is done, published already and without trace and tensors. What went wrong with one run
@@ -51,9 +55,10 @@ class Attempt:
 class Queue:
     """Runs that wait. What another command on the same folder is busy with comes last."""
 
-    def __init__(self, planned: Iterable[Planned], store: Store):
+    def __init__(self, planned: Iterable[Planned], store: Store, say: Callable[[str], None] = lambda line: None):
         self._waiting = deque(Attempt(p) for p in planned)
-        self._busy, self._next = set[str](), 0.0
+        self._watch, self._busy, self._next = running.Watch(store.folder), dict[str, running.Seen](), 0.0
+        self._say, self._idle, self._pause = say, 0.0, PATIENCE
         self.store = store
 
     def __len__(self) -> int:
@@ -63,19 +68,31 @@ class Queue:
         """The next to do; None where all that wait are being done elsewhere at the moment."""
         if time.monotonic() > self._next:
             self._look()
-        found = self._free()
-        if found is None and self._waiting:
+        attempt = self._free()
+        if attempt is None and self._waiting:
             self._look()
-            found = self._free()
-        return found
+            attempt = self._free()
+        if attempt is not None:
+            self._idle, self._pause = 0.0, PATIENCE
+        return attempt
 
     def again(self, attempt: Attempt) -> None:
         """It waits once more."""
         self._waiting.append(attempt)
 
+    def wait(self) -> None:
+        """A moment in which nothing is done here, for others do all that wait; says so, at once and then rarely."""
+        now = time.monotonic()
+        self._idle = self._idle or now
+        notes = [note for a in self._waiting if (note := self._busy.get(a.planned.spec.key))]
+        if notes and now - self._idle >= self._pause:
+            self._pause = max(SAID, 2 * self._pause)
+            self._say(_waiting_for(notes[0], len(notes)))
+        time.sleep(PAUSE)
+
     def _look(self) -> None:
         begun = time.monotonic()
-        self._busy = {r.key for r in running.read(self.store.folder)[0]}
+        self._busy = self._watch.busy()
         self._next = begun + max(EVERY, (time.monotonic() - begun) / PART)
 
     def _free(self) -> Attempt | None:
@@ -84,3 +101,13 @@ class Queue:
                 self._waiting.remove(attempt)
                 return attempt
         return None
+
+
+def _waiting_for(note: running.Seen, runs: int) -> str:
+    """What a command waits for, how long at most, and what to do if that is too long."""
+    others = f", and {runs - 1} more" if runs > 1 else ""
+    return (
+        f"Waiting for {note.running.title}{others}: process {note.running.pid} on {note.running.host} does it. It is "
+        f"begun here if {running.SILENT:.0f} s pass without a sign of life of that process, or once {note.path} is "
+        "deleted. Ctrl-C ends the waiting; the same command goes on later."
+    )

@@ -32,7 +32,7 @@ def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Reco
         UsageError, UnusableError: as `connected`; a worker that cannot go on.
     """
     running.clear(store.folder)
-    queue, sources = Queue(planned, store), _sources(planned)
+    queue, sources = Queue(planned, store, how.say), _sources(planned)
     cpus = how.jobs * how.threads or cores()
     with connected(how.address or "local", cpus) as ray, _marked(store.folder) as mark:
         how, sent = replace(how, place=_place(how.place, ray)), {}
@@ -42,6 +42,8 @@ def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Reco
                 crew.hire(len(queue))
                 while crew.idle and (attempt := queue.take()):
                     crew.give(_job(attempt, how, sources), attempt)
+                if crew.idle and not crew.busy:
+                    queue.wait()
                 for attempt, answer, published in crew.over():
                     if isinstance(answer, Lacking):
                         crew.give(_job(attempt, how, sources), attempt, _weights(ray, attempt.planned, sent))

@@ -26,7 +26,6 @@ from lso_bench.run import Place
 from lso_bench.store import Store
 from lso_bench.study import Planned
 
-LOOK = 0.5  # seconds between two looks at what is done elsewhere
 UNHEARD = 3.0  # seconds between two looks for processes that are gone without an answer
 SPARE = 2  # processes that stand ready beside those that work, where each run has its own
 # Of the process that runs are forked from: what nearly every run imports.
@@ -51,7 +50,7 @@ def local(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record
     as `timeout`.
     """
     running.clear(store.folder)
-    queue, slots, kills = Queue(planned, store), list(range(how.jobs)), memory_kills()
+    queue, slots, kills = Queue(planned, store, how.say), list(range(how.jobs)), memory_kills()
     busy: dict[Future[Record], tuple[Attempt, int]] = {}
     gone, look = set[str](), time.monotonic() + UNHEARD
     pool = _pool(how)
@@ -64,7 +63,7 @@ def local(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record
                 slot = slots.pop(0)
                 busy[_started(pool, attempt, slot, store, how)] = attempt, slot
             if not busy:
-                time.sleep(LOOK)  # all that wait are done elsewhere
+                queue.wait()
             for future in wait(busy, UNHEARD, FIRST_COMPLETED).done:
                 attempt, slot = busy.pop(future)
                 slots.append(slot)
