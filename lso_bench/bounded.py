@@ -33,7 +33,16 @@ def result(run: Path) -> Any:
         OSError: it cannot be read.
         ValueError, RecursionError: too large, no JSON, or nested too deeply.
     """
-    return json.loads(content(run / "result.json", LARGEST_RESULT).decode(), parse_constant=_no_json)
+    return parsed(content(run / "result.json", LARGEST_RESULT))
+
+
+def parsed(text: bytes) -> Any:
+    """The value of a result's JSON text.
+
+    Raises:
+        ValueError, RecursionError: no JSON, or nested too deeply.
+    """
+    return json.loads(text.decode(), parse_constant=_no_json)
 
 
 def _no_json(word: str) -> None:

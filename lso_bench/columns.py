@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, overload
 
 import numpy as np
@@ -10,9 +10,12 @@ from jaxtyping import Float, Shaped
 
 from lso_bench.record import Member
 
-NUMBERS = ("instance", "first_loss", "loss", "steps", "distance_to_prior", "best", "evaluations", "consistency")
-WORDS = ("start", "stopped")  # as places in `Columns.words`
-WHOLE = ("instance", "steps", "evaluations")
+NUMBERS = tuple(f.name for f in fields(Member) if f.type in (int, float))
+WHOLE = tuple(f.name for f in fields(Member) if f.type is int)
+WORDS = tuple(f.name for f in fields(Member) if f.type is str and f.name != "image")  # as places in `Columns.words`
+OTHERS = ("met", "image", "beside")  # each kept in its way
+if odd := {f.name for f in fields(Member)} - {*NUMBERS, *WORDS, *OTHERS}:
+    raise TypeError(f"Member's {', '.join(odd)}: wanted a number or a text, which a matrix can hold.")
 
 
 @dataclass(frozen=True, eq=False)

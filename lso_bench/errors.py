@@ -21,6 +21,10 @@ class UnusableError(LsoBenchError):
     status = 4
 
 
+class DamagedError(UnusableError):
+    """The result of one run that cannot be read; other runs are not concerned."""
+
+
 class PluginError(Exception):
     """A task or searcher that breaks its promise in the middle of a run: that run has failed, others go on."""
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lso_bench.columns import Columns
+from lso_bench.reading import PLAIN
 from lso_bench.record import Record
 from lso_bench.spec import SCHEMA, Seeds, Spec, spec_from_json
 from lso_bench.store import Store
@@ -32,7 +33,7 @@ TABLES = (
     "(name TEXT PRIMARY KEY, stamp TEXT, head TEXT, own TEXT, rows BLOB, images BLOB, crc INT)",
 )
 SHARED = ("status", "versions", "usual")  # of a record: in its head, which most runs have in common with others
-OWN = ("counts", "seconds", "error", "joint")
+OWN = tuple(name for name in PLAIN if name not in SHARED)
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,20 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lso_bench.older import present, spec_of
-from lso_bench.record import Member, Record
+from lso_bench.record import FILES, Member, Record
 
 LARGEST = 2**53  # beyond it a whole number is not exact as a float
 IMAGE = re.compile("([0-9a-f]{1,16})?")
 SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: no text that can be written
-SCALARS = ("status", "counts", "seconds", "versions", "error", "joint")
+PLAIN = [f.name for f in fields(Record) if f.name not in ("spec", "members", *FILES)]  # as in a result
+LATER = ("usual",)  # fields that the first results of a schema lack
+NUMBERS = [f.name for f in fields(Record) if f.type == dict[str, float]]  # of which null is not a number
 
 
 def record_from(raw: dict[str, Any]) -> Record:
@@ -25,8 +27,8 @@ def record_from(raw: dict[str, Any]) -> Record:
     """
     spec, raw = spec_of(raw), present(raw)
     members = [_member(m) for m in raw["members"]]
-    known = {k: raw[k] for k in SCALARS}
-    record = Record(spec, members=members, usual=_numbers(raw.get("usual", {})), **known)
+    known = {k: raw[k] for k in PLAIN if k in raw or k not in LATER}
+    record = Record(spec, members=members, **{k: _numbers(v) if k in NUMBERS else v for k, v in known.items()})
     _check(record)
     return record
 

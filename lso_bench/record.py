@@ -30,6 +30,9 @@ class Member:
     beside: dict[str, float] = field(default_factory=dict)  # what the task reports of the decoded image, by name
 
 
+FILES = ("trace", "costs", "tensors")  # fields of a record that have files of their own
+
+
 @dataclass(frozen=True)
 class Record:
     """The outcome of a spec and how it came about."""

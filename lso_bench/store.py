@@ -1,7 +1,7 @@
 """Records on disk: a folder a run, which appears complete or not at all and is never changed afterwards.
 
-Published by one rename of a finished folder, so that a kill at any moment leaves no half run, and of two writers of
-the same run the first wins. No locks.
+A kill at any moment leaves no half run, and of two writers of the same run the first wins, without locks: see
+`lso_bench.run_folder`. Whatever is written was read back before, so that it can be read again.
 """
 
 import hashlib
@@ -9,13 +9,13 @@ import io
 import json
 import math
 import os
-import re
 import shutil
 import socket
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,17 +26,18 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from lso_bench import bounded
-from lso_bench.errors import UnusableError
+from lso_bench.errors import DamagedError, PluginError, UnusableError
 from lso_bench.older import costs_of
-from lso_bench.reading import record_from
+from lso_bench.reading import PLAIN, record_from
 from lso_bench.record import Record
+from lso_bench.run_folder import AGAIN, KEY, RESULT, Standing, judge, publish, read, recover, sync
 from lso_bench.spec import SCHEMA, Spec, digest
+from lso_bench.text import storable
 from vae.durable import reason
 
 MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
-AGAIN = ("failed", "timeout")  # status of a run that gives way to another try
-KEY = re.compile("[0-9a-f]{16}")
+WAITS = "waits"  # part of the name of a folder in tmp/ that holds a good run, whose place was not free
 
 T = TypeVar("T")
 
@@ -60,7 +61,11 @@ class Store:
 
     def __contains__(self, spec: Spec) -> bool:
         """Whether it is done; a run that failed is not, and may be tried again."""
-        return _status(self._place(spec.key)) not in (None, *AGAIN)
+        return self.judge(spec).state == "done"
+
+    def judge(self, spec: Spec) -> Standing:
+        """The state of a run here: absent, done, to be tried again, or damaged; with its record."""
+        return judge(self._place(spec.key))
 
     def __iter__(self) -> Iterator[Record]:
         """Every run, without trace and tensors; what is not readable is named in `skipped`."""
@@ -83,16 +88,7 @@ class Store:
         Raises:
             ValueError: it is not readable; says where and why.
         """
-        path = self.folder / "runs" / name
-        try:
-            record = record_from(bounded.result(path))
-            if record.spec.key != path.name:
-                raise ValueError(f"holds the run {record.spec.key}")
-            return record
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror}: result.json") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
+        return read(self.folder / "runs" / name)
 
     def unfinished(self) -> list[str]:
         """Keys of the runs that are being made, or were broken off."""
@@ -103,41 +99,59 @@ class Store:
         """The run as it stands here, without trace and tensors.
 
         Raises:
-            UnusableError: it is not here, or damaged.
+            DamagedError: it is not here, or damaged; says the mend.
         """
-        try:
-            return self.read(f"{spec.key[:2]}/{spec.key}")
-        except ValueError as error:
-            raise UnusableError(f"{error}; delete its folder and run again.") from error
+        standing = self.judge(spec)
+        if standing.record is None:
+            raise DamagedError(standing.why or f"{self._place(spec.key)} is gone; run again.")
+        return standing.record
 
     def add(self, record: Record) -> bool:
         """Publish a record, in place of one that failed; False if another writer was first.
 
         Raises:
+            PluginError: no reader would take it.
+            DamagedError: what stands in its place cannot be read; names it and its mend. A good record waits in tmp/,
+                and the next command puts it in its place once that is free.
             UnusableError: the folder cannot be written; nothing half-written stays behind.
         """
-        key = record.spec.key
-        work = self.folder / "tmp" / f"{key}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-        place = self._place(key)
+        key, files = record.spec.key, _files(record)
+        name = f"{key}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        work, place = self.folder / "tmp" / name, self._place(key)
         try:
+            if not (self.folder / MARK).exists():
+                self._make()  # moved or deleted since
             work.mkdir(parents=True)
-            _write_all(work, record)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if _status(place) in AGAIN:
-                place.rename(work.with_suffix(".failed"))
-            return _publish(work, place)
+            _write(work, files)
+            if first := publish(work, place):
+                with suppress(OSError):  # it is there: nothing may fail it any more
+                    sync(place.parent)
+            return first
+        except DamagedError as error:
+            raise DamagedError(f"{error}{self._waits(work, record)}") from error
         except OSError as error:
             raise UnusableError(
                 f"Cannot write to {self.folder}: {reason(error, self.folder)}; nothing was lost."
             ) from error
         finally:
-            shutil.rmtree(work, ignore_errors=True)
-            shutil.rmtree(work.with_suffix(".failed"), ignore_errors=True)
+            for rest in (work, *work.parent.glob(f"{name}.*")):
+                shutil.rmtree(rest, ignore_errors=True)
+
+    def _waits(self, work: Path, record: Record) -> str:
+        """Keep a good run for the next command; says so."""
+        if record.status in AGAIN:
+            return ""
+        kept = work.with_name(f"{record.spec.key}.{WAITS}.{uuid.uuid4().hex[:8]}")
+        with suppress(OSError):
+            work.rename(kept)
+            return f" What was just computed is kept in {kept}, and is put there then."
+        return ""
 
     def counts(self) -> dict[str, int]:
         """How many runs have each status."""
-        found = Counter(_status(p.parent) or "unreadable" for p in self.folder.glob("runs/*/*/result.json"))
-        return dict(sorted(found.items()))
+        standings = [judge(self.folder / "runs" / name) for name in self.stamps()]
+        known = Counter(s.record.status if s.record else "unreadable" for s in standings if s.state != "absent")
+        return dict(sorted(known.items()))
 
     def trace(self, spec: Spec) -> pd.DataFrame | None:
         """A row a recorded step and member: step, start, instance, loss. None: damaged or missing, see `lost`."""
@@ -204,7 +218,7 @@ class Store:
                     )
                 mark = self.folder / f"{MARK}.{uuid.uuid4().hex[:8]}"
                 mark.write_text(json.dumps({"format": SCHEMA}))
-                _sync(mark)
+                sync(mark)
                 mark.replace(self.folder / MARK)
             (self.folder / "tmp").mkdir(exist_ok=True)
             if not os.access(self.folder / "tmp", os.W_OK):
@@ -217,9 +231,14 @@ class Store:
         self._sweep()
 
     def _sweep(self) -> None:
+        """Finish what killed writers began, and remove what is old."""
         for work in (self.folder / "tmp").iterdir():
+            key, _, rest = work.name.partition(".")
+            waits = rest.startswith(WAITS)
             try:
-                if time.time() - work.stat().st_mtime > STALE:
+                if KEY.fullmatch(key) and (waits or self._place(key).is_dir()):
+                    recover(work, self._place(key))
+                if not waits and time.time() - work.stat().st_mtime > STALE:
                     shutil.rmtree(work, ignore_errors=True) if work.is_dir() else work.unlink()
             except FileNotFoundError:
                 pass  # another process swept it
@@ -240,15 +259,6 @@ OURS = {
 }
 
 
-def _status(place: Path) -> str | None:
-    """Of the run that stands there; None if there is none or it cannot be read."""
-    try:
-        found = bounded.result(place)["status"]
-        return found if isinstance(found, str) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
 def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:
     """What a folder holds but for hidden files; nothing if it is none."""
     try:
@@ -260,54 +270,59 @@ def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:
 
 def _stamp(run: str) -> str:
     try:
-        found = os.stat(f"{run}/result.json")
+        found = os.stat(f"{run}/{RESULT}")
     except OSError as error:
         return str(error.strerror)
     return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
 
 
-def _write_all(work: Path, record: Record) -> None:
+def _files(record: Record) -> dict[str, bytes]:
+    """The files of a run by name; of one that failed its result alone.
+
+    Raises:
+        PluginError: no reader would take the result.
+    """
     files: dict[str, bytes] = {}
-    for name, table in {"trace.csv": record.trace, "costs.csv": record.costs}.items():
-        if table is not None:
-            files[name] = table.to_csv(index=False, float_format="%.9g").encode()
-    if record.tensors:
-        files["latents.safetensors"] = save({k: t.contiguous() for k, t in record.tensors.items()})
+    if record.status not in AGAIN:
+        for name, table in {"trace.csv": record.trace, "costs.csv": record.costs}.items():
+            if table is not None:
+                files[name] = table.to_csv(index=False, float_format="%.9g").encode()
+        if record.tensors:
+            files["latents.safetensors"] = save({k: t.contiguous() for k, t in record.tensors.items()})
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    text = json.dumps(_to_json(record, hashes), indent=1, allow_nan=False)
-    files["result.json"] = text.encode()
+    return files | {RESULT: _result(record, hashes)}
+
+
+def _result(record: Record, hashes: dict[str, str]) -> bytes:
+    """The text of a result, which was read back.
+
+    Raises:
+        PluginError: it is nothing that a reader takes.
+    """
+    try:
+        text = json.dumps(_to_json(record, hashes), indent=1, allow_nan=False).encode()
+        if len(text) > bounded.LARGEST_RESULT:
+            raise ValueError(f"larger than {bounded.LARGEST_RESULT >> 20} MiB")
+        if record_from(bounded.parsed(text)).spec.key != record.spec.key:
+            raise ValueError("its spec is another one when it is read")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise PluginError(f"what the run gave cannot be kept: {type(error).__name__}: {error}") from error
+    return text
+
+
+def _write(work: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
         (work / name).write_bytes(content)
-    for name in files:  # written all before the first is waited for, which takes half the time
-        _sync(work / name)
-
-
-def _publish(work: Path, place: Path) -> bool:
-    """Rename `work` onto `place`; False where a run stands there already (renaming onto it fails)."""
-    try:
-        work.rename(place)
-    except OSError:
-        if (place / "result.json").is_file():
-            return False
-        raise
-    _sync(place.parent)
-    return True
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    for path in (*(work / name for name in files), work):  # all written before the first is waited for: half the time
+        sync(path)
 
 
 def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:
-    scalars = {k: getattr(record, k) for k in ("status", "counts", "seconds", "versions", "error", "joint")}
+    plain = {name: getattr(record, name) for name in PLAIN}
+    plain["error"] = None if record.error is None else storable(record.error)
+    plain["versions"] = {k: storable(v) if isinstance(v, str) else v for k, v in record.versions.items()}
     members = [_finite(asdict(m)) for m in record.members]
-    known = {"usual": _finite(record.usual), "members": members, "sha256": hashes}
-    return {"schema": SCHEMA, "spec": asdict(record.spec), **scalars, **known}
+    return {"schema": SCHEMA, "spec": asdict(record.spec), **_finite(plain), "members": members, "sha256": hashes}
 
 
 def _finite(value: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Texts that come out of files, made harmless for a terminal and for a spreadsheet."""
+"""Texts that come out of files, made harmless for a terminal, a spreadsheet and a file."""
+
+LONGEST = 20_000  # characters of a message that is kept
 
 
 def printable(text: str) -> str:
@@ -8,6 +10,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def storable(text: str) -> str:
+    """The text as a file can keep it: without half characters, and of a very long one the beginning and the end."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
+    return text.encode("utf-8", "replace").decode()
 
 
 def one_line(text: str, longest: int | None = None) -> str:

@@ -27,6 +27,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["sensitivity"],
     ["archive", "searches"],
     ["selection", "store", "run"],
+    ["run_folder"],
     ["columns", "reading"],
     ["drive"],
     ["rules", "running"],

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from lso_bench.drive import Progress
-from lso_bench.errors import LsoBenchError, PluginError
+from lso_bench.errors import DamagedError, LsoBenchError, PluginError
 from lso_bench.loaded import Loaded
 from lso_bench.process import settle_memory
 from lso_bench.record import Record
@@ -35,9 +35,11 @@ def work(
     Raises:
         UnusableError, vae.errors.UnusableError: data, checkpoint or results folder cannot be used.
     """
-    spec = planned.spec
-    if spec in store:
-        return store.get(spec)
+    spec, standing = planned.spec, store.judge(planned.spec)
+    if standing.state == "done" and standing.record:
+        return standing.record
+    if standing.state == "damaged":  # what was computed could not be put there
+        return Record(spec, "failed", error=standing.why)
     with noted(store.folder, Running(spec.title, spec.key)) as note:
 
         def report(p: Progress) -> None:
@@ -60,10 +62,20 @@ def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Reco
 
 
 def publish(record: Record, store: Store) -> Record:
-    """The record as it stands in the folder: this one, or that of another who was first."""
-    if store.add(record):
-        return replace(record, trace=None, costs=None, tensors={})
-    return store.get(record.spec)
+    """The record as it stands in the folder: this one, or that of another who was first.
+
+    One that cannot be kept, or whose folder holds a damaged result, is a failed record that says so; others go on.
+    """
+    try:
+        if store.add(record):
+            return replace(record, trace=None, costs=None, tensors={})
+        return store.get(record.spec)
+    except PluginError as error:
+        failed = Record(record.spec, "failed", error=str(error))
+        store.add(failed)
+        return failed
+    except DamagedError as error:
+        return Record(record.spec, "failed", error=str(error))
 
 
 def settle(threads: int, memory: int | None) -> None:
