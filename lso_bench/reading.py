@@ -27,8 +27,9 @@ def record_from(raw: dict[str, Any]) -> Record:
     """
     spec, raw = spec_of(raw), present(raw)
     members = [_member(m) for m in raw["members"]]
-    known = {k: raw[k] for k in PLAIN if k in raw or k not in LATER}
-    record = Record(spec, members=members, **{k: _numbers(v) if k in NUMBERS else v for k, v in known.items()})
+    known: dict[str, Any] = {k: raw[k] for k in PLAIN if k in raw or k not in LATER}
+    known |= {k: _numbers(known[k]) for k in NUMBERS if k in known}
+    record = Record(spec, members=members, **known)
     _check(record)
     return record
 

@@ -57,15 +57,21 @@ def read(place: Path) -> Record:
 
 def judge(place: Path) -> Standing:
     """The state of a run's folder. A run that failed is `again`: it may be tried again."""
-    for _ in range(2):  # the second time where another writer took it between two looks
-        try:
-            record = read(place)
-            return Standing("again" if record.status in AGAIN else "done", record)
-        except ValueError as error:
-            if _is_free(place):
-                return Standing("absent")
-            damage = error
-    return Standing("damaged", why=f"{damage}; {_mend(damage)}.")
+    try:
+        return _readable(place)
+    except ValueError as error:
+        if _is_free(place):
+            return Standing("absent")
+        damage = error
+    try:
+        return _readable(place)  # another writer may have taken it between two looks
+    except ValueError:
+        return Standing("damaged", why=f"{damage}; {_mend(damage)}.")
+
+
+def _readable(place: Path) -> Standing:
+    record = read(place)
+    return Standing("again" if record.status in AGAIN else "done", record)
 
 
 def publish(work: Path, place: Path) -> bool:

@@ -63,9 +63,13 @@ class Store:
         """Whether it is done; a run that failed is not, and may be tried again."""
         return self.judge(spec).state == "done"
 
+    def place(self, spec: Spec) -> Path:
+        """The run's folder, which need not be there."""
+        return self._at(spec.key)
+
     def judge(self, spec: Spec) -> Standing:
         """The state of a run here: absent, done, to be tried again, or damaged; with its record."""
-        return judge(self._place(spec.key))
+        return judge(self.place(spec))
 
     def __iter__(self) -> Iterator[Record]:
         """Every run, without trace and tensors; what is not readable is named in `skipped`."""
@@ -103,7 +107,7 @@ class Store:
         """
         standing = self.judge(spec)
         if standing.record is None:
-            raise DamagedError(standing.why or f"{self._place(spec.key)} is gone; run again.")
+            raise DamagedError(standing.why or f"{self.place(spec)} is gone; run again.")
         return standing.record
 
     def add(self, record: Record) -> bool:
@@ -117,7 +121,7 @@ class Store:
         """
         key, files = record.spec.key, _files(record)
         name = f"{key}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-        work, place = self.folder / "tmp" / name, self._place(key)
+        work, place = self.folder / "tmp" / name, self._at(key)
         try:
             if not (self.folder / MARK).exists():
                 self._make()  # moved or deleted since
@@ -178,7 +182,7 @@ class Store:
 
     def _whole(self, spec: Spec, name: str, parse: Callable[[bytes], T]) -> T | None:
         """What a file of a run says; where it is not what the run's result names, None, and a line in `lost`."""
-        path = self._place(spec.key) / name
+        path = self.place(spec) / name
         try:
             content = bounded.content(path)
             named = bounded.result(path.parent)["sha256"][name]
@@ -191,7 +195,7 @@ class Store:
             self.lost[str(path)] = f"{path} is damaged ({why}), {done}"
             return None
 
-    def _place(self, key: str) -> Path:
+    def _at(self, key: str) -> Path:
         return self.folder / "runs" / key[:2] / key
 
     def _check(self) -> None:
@@ -236,8 +240,8 @@ class Store:
             key, _, rest = work.name.partition(".")
             waits = rest.startswith(WAITS)
             try:
-                if KEY.fullmatch(key) and (waits or self._place(key).is_dir()):
-                    recover(work, self._place(key))
+                if KEY.fullmatch(key) and (waits or self._at(key).is_dir()):
+                    recover(work, self._at(key))
                 if not waits and time.time() - work.stat().st_mtime > STALE:
                     shutil.rmtree(work, ignore_errors=True) if work.is_dir() else work.unlink()
             except FileNotFoundError:

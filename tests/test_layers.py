@@ -20,7 +20,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["evaluation", "training"],
     ["pictures", "verdict"],
     ["descent", "figures"],
-    ["compare", "estimate", "executors", "integrity", "paper", "progress"],
+    ["compare", "completeness", "estimate", "executors", "integrity", "paper", "progress"],
     ["rerun"],
     ["study"],
     ["caveats", "collapse", "convergence", "index", "paired", "standing", "twins", "variance"],

@@ -23,7 +23,7 @@ from lso_bench.commands.options import (
 )
 from lso_bench.commands.output import out, say
 from lso_bench.commands.reading import say_lost
-from lso_bench.commands.run import run_all
+from lso_bench.commands.run import carry_out, tell_end
 from lso_bench.errors import UsageError
 
 
@@ -67,25 +67,39 @@ def reproduce(
         for title in _to_search(wanted, seeds, searcher, results) if what == "search" and not no_train else ():
             say(f"to search: {title}")
         return
-    store, folder = Store(results), results / "reproduction"
-    for line in () if no_train else again.train_missing(wanted, data_dir, on, quiet):
+    store = Store(results)
+    failed = [] if no_train else again.train_missing(wanted, data_dir, on, quiet)
+    for line in failed:
         say(f"failed: {line}")
     if what == "search":
         from lso_bench import latent_search
         from lso_bench.executors.machine import Wanted
-        from lso_bench.report import latent_search as report
 
         runs = latent_search.planned(again.trained(wanted), seeds, searcher)
-        todo = [] if no_train else [p for p in runs if p.spec not in store]
-        run_all(todo, store, how_of(len(runs), device, data_dir, compile, capture, Wanted()), quiet)
-        repeated = latent_search.repeated(runs, store)
-        say_lost([store])
-        _reproduced(repeated.rows, report.terminal(repeated), report.write(repeated, what, folder), json)
-        return
-    from lso_bench.report import reproduction
+        how = how_of(len(runs), device, data_dir, compile, capture, Wanted())
+        _search(runs, store, None if no_train else how, json, quiet)
+    else:
+        from lso_bench.report import reproduction
 
-    found = again.reproduce(wanted, results, data_dir, on, quiet)
-    _reproduced(found.rows, reproduction.terminal(found), reproduction.write(found, what, folder), json)
+        found, folder = again.reproduce(wanted, results, data_dir, on, quiet), results / "reproduction"
+        _reproduced(found.rows, reproduction.terminal(found), reproduction.write(found, what, folder), json)
+    if failed:
+        raise typer.Exit(3)
+
+
+def _search(runs: list, store, how, json: bool, quiet: bool) -> None:
+    """Search, and show what the searches say; `how` None: only of those that are done."""
+    from lso_bench import completeness, latent_search
+    from lso_bench.report import latent_search as report
+
+    said = carry_out(runs, store, how, quiet) if how else set()
+    repeated = latent_search.repeated(runs, store)
+    say_lost([store])
+    written = report.write(repeated, "search", store.folder / "reproduction")
+    _reproduced(repeated.rows, report.terminal(repeated), written, json)
+    end = completeness.check(runs, store)
+    if how or end.damages:
+        tell_end(end, said)
 
 
 def _to_search(wanted, seeds: list[int], searcher: str, results: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """The command `run`."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -97,6 +98,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
+    from lso_bench import completeness
     from lso_bench import study as studies
     from lso_bench.compare import compare
     from lso_bench.executors.machine import Wanted
@@ -121,21 +123,38 @@ def run(
         _dry_run(planned, results, how.jobs or 1)
         return
     store = Store(results)
-    todo = [p for p in planned if p.spec not in store]
-    if len(todo) < len(planned):
-        say(f"{len(planned) - len(todo)} of {len(planned)} runs are done already, in {results}.")
-        _tell_outdated(store, {p.spec.key for p in planned} - {p.spec.key for p in todo})
-    run_all(todo, store, how, quiet)
-    records = _chosen(store, {p.spec.key for p in planned})
-    comparison = compare(records, lambda _: store)
+    said = carry_out(planned, store, how, quiet)
+    end = completeness.check(planned, store)
+    comparison = compare(end.records, lambda _: store)
     say_lost([store])
     show(comparison, "json" if json else "table")
     from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
 
-    for path in pictures(store, records, {p.spec.key: p.checkpoint for p in planned}, comparison):
+    for path in pictures(store, end.records, {p.spec.key: p.checkpoint for p in planned}, comparison):
         say(f"picture: {path}")
-    if any(r.status != "ok" for r in records):
-        raise typer.Exit(3)
+    tell_end(end, said)
+
+
+def carry_out(planned: list, store, how, quiet: bool) -> set[str]:
+    """Do what is not done; says what is done and what is damaged before. The keys of what is damaged."""
+    from lso_bench import completeness
+
+    begin = completeness.check(planned, store)
+    for line in begin.damaged():
+        say(line)
+    if done := begin.are("done"):
+        say(f"{len(done)} of {len(begin.runs)} runs are done already, in {store.folder}.")
+        _tell_outdated(r for r in begin.records if begin.states[r.spec.key] == "done")
+    _carry_out(begin.are("absent", "again"), store, how, quiet)
+    return {*begin.damages}
+
+
+def tell_end(end, said: Collection[str] = ()) -> None:
+    """Say what is not there as it was planned, and end with the status that this has; `said`: keys named before."""
+    for line in (*end.damaged(but=said), *end.incomplete()):
+        say(line)
+    if end.status:
+        raise typer.Exit(end.status)
 
 
 def _of_file(path: Path, context: typer.Context) -> tuple:
@@ -181,7 +200,7 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
     return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or most, **how)
 
 
-def run_all(todo: list, store, how, quiet: bool) -> None:
+def _carry_out(todo: list, store, how, quiet: bool) -> None:
     """Carry out these runs, a line for each that is done."""
     from dataclasses import replace
 
@@ -208,12 +227,11 @@ def run_all(todo: list, store, how, quiet: bool) -> None:
             say(f"{record.spec.title}: {record.status}, {took}")
 
 
-def _tell_outdated(store, done: set[str]) -> None:
+def _tell_outdated(records) -> None:
     """A line for each task and searcher of which another version made some of these runs."""
-    from lso_bench import index
     from lso_bench.study import outdated
 
-    for what, keys in outdated(r for r in index.records(store) if r.spec.key in done).items():
+    for what, keys in outdated(records).items():
         named = ", ".join(f"runs/{k[:2]}/{k}" for k in keys[:FEW]) + f", {len(keys) - FEW} more" * (len(keys) > FEW)
         say(
             f"{len(keys)} of them were made by another version of {what}, and are not run again: give another "
@@ -223,24 +241,22 @@ def _tell_outdated(store, done: set[str]) -> None:
 
 def _dry_run(planned: list, results: Path, jobs: int) -> None:
     """The grid, what is done, and how long the rest will take, by what was measured."""
+    from lso_bench import completeness
     from lso_bench.estimate import estimate
     from lso_bench.store import MARK, Store
 
     store = Store(results, readonly=True) if (results / MARK).exists() else None
-    todo = [p for p in planned if store is None or p.spec not in store]
-    keys = {p.spec.key for p in todo}
+    now = completeness.check(planned, store)
+    words = {"done": "done", "damaged": "damaged"}
     for p in planned:
-        print(f"{p.spec.key}  {'to do' if p.spec.key in keys else 'done':5}  {p.spec.title}  ({p.checkpoint.name})")
+        word = words.get(now.states[p.spec.key], "to do")
+        print(f"{p.spec.key}  {word:5}  {p.spec.title}  ({p.checkpoint.name})")
+    for line in now.damaged():
+        say(line)
+    todo, damaged = now.are("absent", "again"), f", {len(now.damages)} damaged" * bool(now.damages)
     found = estimate(todo, store or [])
-    say(f"{len(planned)} runs: {len(planned) - len(todo)} done, {len(todo)} to do.")
+    say(f"{len(now.runs)} runs: {len(now.are('done'))} done, {len(todo)} to do{damaged}.")
     if found.measured:
         say(f"About {found.seconds / jobs:.0f} s for {found.measured} of them, {jobs} at a time, by runs like them.")
     if found.unknown:
         say(f"No run like {len(found.unknown)} of them was measured yet, as {found.unknown[0]}.")
-
-
-def _chosen(store, keys: set[str]) -> list:
-    records = [r for r in store if r.spec.key in keys]
-    for line in store.skipped:
-        say(f"skipped: {line}")
-    return records

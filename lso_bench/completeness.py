@@ -1,0 +1,69 @@
+"""What was planned against what stands in a results folder: done, failed, missing or damaged."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lso_bench.record import Record
+from lso_bench.run_folder import Standing, State
+from lso_bench.store import Store
+from lso_bench.study import Planned
+
+NAMED = 10  # runs of a kind that are named; the others are counted
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """How the runs that were planned stand in a store."""
+
+    folder: Path | None  # of the results
+    runs: dict[str, Planned]  # by key
+    states: dict[str, State]  # by key
+    records: list[Record]  # of those that can be read, by key
+    damages: dict[str, str]  # by key: the reason, and the mend
+
+    def are(self, *states: State) -> list[Planned]:
+        """The runs in one of these states."""
+        return [run for key, run in self.runs.items() if self.states[key] in states]
+
+    @property
+    def status(self) -> int:
+        """The exit status: 4 where a result is damaged, 3 where a run failed or is missing, else 0."""
+        if self.damages:
+            return 4
+        return 3 if self.are("absent") or any(r.status != "ok" for r in self.records) else 0
+
+    def damaged(self, but: Collection[str] = ()) -> list[str]:
+        """A line for each damaged result, with its mend, but for those of some keys."""
+        return _some([f"damaged: {why}" for key, why in self.damages.items() if key not in but])
+
+    def incomplete(self) -> list[str]:
+        """A line for each run that is missing, and one that counts; none where every run is there."""
+        absent = self.are("absent")
+        if not (absent or self.damages):
+            return []
+        lines = _some([f"missing: {run.spec.title}, {run.spec.key}" for run in absent])
+        counts = {"missing": len(absent), "damaged": len(self.damages)}
+        kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
+        mend = "; the same command makes what is missing" if absent else ""
+        return [
+            *lines,
+            f"{len(self.records)} of {len(self.runs)} planned runs stand in {self.folder}, {kinds}{mend}.",
+        ]
+
+
+def check(planned: Sequence[Planned], store: Store | None) -> Completeness:
+    """How the planned runs stand in the store, each counted once; None: nothing is there yet."""
+    runs = {run.spec.key: run for run in planned}
+    standings = {key: store.judge(run.spec) if store else Standing("absent") for key, run in runs.items()}
+    records = [standing.record for _, standing in sorted(standings.items()) if standing.record]
+    damages = {key: standing.why for key, standing in standings.items() if standing.state == "damaged"}
+    return Completeness(
+        store.folder if store else None, runs, {key: s.state for key, s in standings.items()}, records, damages
+    )
+
+
+def _some(lines: list[str]) -> list[str]:
+    """So many that they can be read, and the number of the others."""
+    rest = len(lines) - NAMED
+    return [*lines[:NAMED], *([f"... and {rest} like these"] if rest > 0 else [])]
