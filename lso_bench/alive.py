@@ -51,9 +51,14 @@ def _surroundings() -> tuple[str, str]:
         return "", ""
 
 
+def process(pid: int) -> Process:
+    """The process that has this id here and now."""
+    return Process(socket.gethostname(), pid, _state(pid)[1], *_surroundings())
+
+
 def this_process() -> Process:
     """The process that asks."""
-    return Process(socket.gethostname(), os.getpid(), _state(os.getpid())[1], *_surroundings())
+    return process(os.getpid())
 
 
 def _state(pid: int) -> tuple[str, int]:

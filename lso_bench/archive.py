@@ -8,17 +8,19 @@ device or path can lead out of the folder that they are unpacked into.
 import hashlib
 import json
 import os
+import re
 import shutil
 import tarfile
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.store import MARK, Store
+from lso_bench.store import MARK, STALE, Store
 from vae.cache import cache_folder
 from vae.durable import writing
 
@@ -30,6 +32,7 @@ LARGEST_MANIFEST = 128 * 2**20  # bytes; about half a million files
 SWELL = 200  # times the size of the archive that its files may take; those of results/reference take 2.7
 SMALL = 64 * 2**20  # bytes that any archive may swell to
 WINDOW = 2**26  # bytes that Zstandard may keep
+LEFT = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{8}")  # name of a folder that an archive is being unpacked into
 BLOCK = tarfile.BLOCKSIZE
 PIECE = 2**20  # bytes read at once
 
@@ -75,6 +78,7 @@ def unpack(path: Path) -> Path:
     with _reading(path), path.open("rb") as f:
         digest = hashlib.file_digest(f, "sha256").hexdigest()
     place = cache_folder() / "archives" / digest
+    _sweep(place.parent)
     if place.is_dir():
         return place
     work = place.with_name(f"{digest}.{uuid.uuid4().hex[:8]}")
@@ -91,6 +95,14 @@ def unpack(path: Path) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return place
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what was being unpacked when its process was killed."""
+    for work in folder.glob("*.*"):
+        with suppress(OSError):  # another process swept it
+            if LEFT.fullmatch(work.name) and time.time() - work.stat().st_mtime > STALE:
+                shutil.rmtree(work, ignore_errors=True)
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -60,6 +61,15 @@ DISK = {  # what a disk or its rights refuse
     errno.EPERM,
     errno.EROFS,
 }
+ENDS = {  # signals that ask for the end, and the word for it
+    signal.SIGTERM: "Terminated",
+    signal.SIGINT: "Interrupted",
+    signal.SIGHUP: "Hung up",
+    signal.SIGQUIT: "Quit",
+    signal.SIGXCPU: "Out of processor time (SIGXCPU)",
+    signal.SIGUSR1: "Ended by SIGUSR1",  # as batch systems send it before the time of a job is over
+    signal.SIGUSR2: "Ended by SIGUSR2",
+}
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -78,8 +88,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown all the same
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, lambda *_: _stop("Terminated", 143))
-    signal.signal(signal.SIGINT, lambda *_: _stop("Interrupted", 130))
+    _listen()
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
@@ -106,9 +115,18 @@ def _explain(error: Exception) -> int:
     return 1
 
 
-def _stop(how: str, status: int) -> None:
+def _listen() -> None:
+    """Let signals that ask for the end end it in order; what `nohup` and the like have switched off stays so."""
+    for number in ENDS:
+        if number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, *_: object) -> None:
     """End in order; at the second signal at once. Processes of runs end by themselves when this one is gone."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(status))
-    say(f"{how}; finished runs and epochs are kept. The same command goes on from there.")
+    status = 128 + number
+    for further in ENDS:
+        signal.signal(further, lambda *_: os._exit(status))
+    with suppress(OSError):  # of a terminal that is gone
+        say(f"{ENDS[signal.Signals(number)]}; finished runs and epochs are kept. The same command goes on from there.")
     sys.exit(status)

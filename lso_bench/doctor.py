@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
+from lso_bench import limits
 from lso_bench.finding import Finding
 
 LITTLE = 1e9  # bytes free below which there is a warning: a study of the paper's task takes as much
@@ -64,7 +65,7 @@ def _versions() -> Iterator[Finding]:
 
 def _threads() -> Iterator[Finding]:
     policy, threads = os.environ.get("OMP_WAIT_POLICY", "not set"), os.environ.get("OMP_NUM_THREADS", "not set")
-    cores = len(os.sched_getaffinity(0))
+    cores = limits.cores()
     if policy.upper() != "PASSIVE":
         what = f"OMP_WAIT_POLICY is {policy}: on a busy machine torch's threads spin (35 to 90 times slower)"
         yield Finding("threads", "warning", what, "export OMP_WAIT_POLICY=PASSIVE")

@@ -3,11 +3,14 @@
 import ctypes
 import os
 
+from lso_bench import limits
+
 
 def settle_threads() -> None:
     """Before torch is imported: its threads must not spin at barriers (35 to 90 times slower on a busy machine)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    if not os.environ.get("OMP_NUM_THREADS"):
+        os.environ["OMP_NUM_THREADS"] = str(limits.cores())
 
 
 def settle_memory() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from hashlib import sha256
 from pathlib import Path
@@ -60,6 +61,17 @@ def test_archive_is_unpacked_once(packed):
     place = archive.unpack(packed)
     (place / "mark").touch()
     assert archive.unpack(packed) == place and (place / "mark").exists()
+
+
+def test_what_a_killed_process_was_unpacking_is_swept_a_day_later_and_nothing_else(packed):
+    folder = archive.unpack(packed).parent
+    left, new, other = (folder / name for name in (f"{'0' * 64}.01234567", f"{'1' * 64}.01234567", "mine.old"))
+    for path in (left, new, other):
+        (path / "inner").mkdir(parents=True)
+    for path in (left, other):
+        os.utime(path, (0, 0))
+    archive.unpack(packed)
+    assert not left.exists() and new.exists() and other.exists() and archive.unpack(packed).exists()
 
 
 def test_compare_reads_an_archive_as_the_folder_that_it_was_made_of(capsys, results, packed):

@@ -179,7 +179,10 @@ def test_two_commands_on_one_folder_publish_every_run_once(checkpoint, tmp_path)
     assert not list((tmp_path / "results" / "tmp").iterdir())
 
 
-@pytest.mark.parametrize(("number", "times", "status"), [("SIGINT", 1, 130), ("SIGINT", 2, 130), ("SIGTERM", 1, 143)])
+@pytest.mark.parametrize(
+    ("number", "times", "status"),
+    [("SIGINT", 1, 130), ("SIGINT", 2, 130), ("SIGTERM", 1, 143), ("SIGHUP", 1, 129), ("SIGQUIT", 1, 131)],
+)
 def test_signal_ends_a_study_and_leaves_no_process(checkpoint, tmp_path, number, times, status):
     hangs = faulty(tmp_path, "time.sleep(600)")
     child = popen(tmp_path, checkpoint, "--task", f"{hangs},glyphs50:instances=2", "--seed", "0,1,2")
@@ -191,7 +194,7 @@ def test_signal_ends_a_study_and_leaves_no_process(checkpoint, tmp_path, number,
 
     assert len(left()) > 3  # the command, two or more of its processes, and the one that they come from
     for _ in range(times):
-        os.killpg(child.pid, signal.Signals[number]) if number == "SIGINT" else child.send_signal(signal.SIGTERM)
+        child.send_signal(signal.SIGTERM) if number == "SIGTERM" else os.killpg(child.pid, signal.Signals[number])
         time.sleep(0.05)
     _, errors = child.communicate(timeout=30)
     assert child.returncode == status and "The same command goes on from there" in errors, errors

@@ -52,6 +52,15 @@ class Attempt:
         return {"isolation": isolation} | ({"deaths": "; ".join(self.deaths)} if self.deaths else {})
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A run that has no record: its process died, or it took too long and was ended."""
+
+    why: str
+    late: bool = False
+    pid: int = 0  # of its process, where that was on this machine
+
+
 class Queue:
     """Runs that wait. What another command on the same folder is busy with comes last."""
 

@@ -6,8 +6,18 @@ The one module with an effect when it is imported, for there is no other way int
 import ctypes
 import signal
 import sys
+from types import TracebackType
 
 PR_SET_PDEATHSIG = 1  # of Linux
 
-if sys.platform == "linux" and any("multiprocessing.forkserver" in text for text in sys.orig_argv):
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+def say_briefly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A line for a process that cannot be forked or cannot begin; none where nobody waits for it any more."""
+    if not isinstance(error, EOFError):  # who started it is gone before it has said what to do
+        print(f"A process for runs did not start: {kind.__name__}: {error}", file=sys.stderr, flush=True)
+
+
+if any("multiprocessing.forkserver" in text for text in sys.orig_argv):
+    sys.excepthook = say_briefly
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -13,9 +13,9 @@ from lso_bench import running
 from lso_bench.executors import Attempt, How, Queue
 from lso_bench.executors.away import Job, Lacking
 from lso_bench.executors.connection import connected
-from lso_bench.executors.crew import Crew, Lost
-from lso_bench.executors.machine import cores
-from lso_bench.executors.work import publish
+from lso_bench.executors.crew import Crew
+from lso_bench.executors.work import outcome, publish
+from lso_bench.limits import cores
 from lso_bench.record import Record
 from lso_bench.run import Place
 from lso_bench.store import Store
@@ -47,26 +47,14 @@ def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Reco
                 for attempt, answer, published in crew.over():
                     if isinstance(answer, Lacking):
                         crew.give(_job(attempt, how, sources), attempt, _weights(ray, attempt.planned, sent))
-                    elif (record := _outcome(answer, published, attempt, store, how)) is not None:
+                    elif isinstance(answer, Record) and not published:
+                        yield publish(answer, store)
+                    elif (record := outcome(answer, attempt, store, how)) is not None:
                         yield record
                     else:
                         queue.again(attempt)
         finally:
             crew.end()
-
-
-def _outcome(answer: Record | Lost, published: bool, attempt: Attempt, store: Store, how: How) -> Record | None:
-    """The record of a run that is over; None where it is to be tried again."""
-    if isinstance(answer, Record):
-        return answer if published else publish(answer, store)
-    spec = attempt.planned.spec
-    if answer.late:
-        return publish(Record(spec, "timeout", versions=attempt.told(how.isolation), error=answer.why), store)
-    attempt.deaths.append(answer.why)
-    if len(attempt.deaths) <= how.retries:
-        return None
-    why = f"{answer.why}; tries: {len(attempt.deaths)}"
-    return publish(Record(spec, "failed", versions=attempt.told(how.isolation), error=why), store)
 
 
 def _job(attempt: Attempt, how: How, sources: dict[str, bytes]) -> Job:

@@ -3,21 +3,26 @@
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import Any
 
 from lso_bench.errors import UnusableError, UsageError
+from lso_bench.executors.sockets import short_folder
 
 LONGEST = 300  # characters of Ray's own words
 ANSWER = 5.0  # seconds in which a cluster must answer
 ADDRESS = re.compile(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d{1,5})")
 SETTINGS = bytes(3) + b"\x04" + bytes(5)  # a frame of HTTP/2, with which both sides begin; Ray speaks gRPC over it
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
+LAST = 10.0  # seconds in which the processes of a cluster of our own end
+BEHIND = 95  # bytes of the longest name of a socket behind the folder of temporary files
 OBJECTS = 100_000_000  # bytes for what travels between processes of a cluster of our own; results go by the folder
 SETTLED = {  # in the environment, before Ray is imported
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anyone
@@ -48,12 +53,26 @@ def connected(address: str, cpus: int) -> Iterator[Any]:
         os.environ.setdefault(name, value)
     import ray
 
-    ours = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECTS} if address == "local" else {}
-    _connect(ray, address, ours)
+    with _folder_of_our_own() if address == "local" else nullcontext() as folder:
+        ours = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECTS, "_temp_dir": folder}
+        _connect(ray, address, ours if folder else {})
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _folder_of_our_own() -> Iterator[str]:
+    """A folder for what Ray writes about a session, which is gone afterwards."""
+    folder = tempfile.mkdtemp(prefix="lso-bench-ray-", dir=short_folder(BEHIND))
     try:
-        yield ray
+        yield folder
     finally:
-        ray.shutdown()
+        until = time.monotonic() + LAST
+        while os.path.isdir(folder) and time.monotonic() < until:  # a process that ends may write once more
+            shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(0.1)
 
 
 def _check(address: str) -> None:

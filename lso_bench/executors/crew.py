@@ -12,7 +12,7 @@ from typing import Any
 import lso_bench
 from lso_bench import running
 from lso_bench.errors import LsoBenchError, UnusableError
-from lso_bench.executors import Attempt, How
+from lso_bench.executors import Attempt, How, Lost
 from lso_bench.executors.away import Job, Lacking, Seen, Worker
 from lso_bench.record import Record
 from vae.errors import UnusableError as VaeUnusableError
@@ -31,14 +31,6 @@ class Hand:
     seen: Seen | None = None  # None: not up yet
     attempt: Attempt | None = None  # what it does
     since: float = 0.0  # when it began, seconds
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A run that has no record: its process died, or it took too long and was ended."""
-
-    why: str
-    late: bool = False
 
 
 class Crew:

@@ -1,17 +1,19 @@
-"""What this machine has, and how it is shared out among runs."""
+"""How what this machine has is shared out among runs."""
 
-import os
+import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from lso_bench.errors import UsageError
 from lso_bench.executors import How
+from lso_bench.limits import cores, memory, threads
 from lso_bench.run import Place
 
 NEEDED = 2 * 2**30  # bytes that a run is reckoned to need
+LEAST = 2**29  # bytes without which no run can do anything
 USABLE = 0.9  # of the memory; the rest is the system's
-CGROUP = Path("/sys/fs/cgroup")
+LARGEST = 2**62  # bytes that a limit may be
 
 
 @dataclass(frozen=True)
@@ -25,20 +27,6 @@ class Wanted:
     memory: float | None = None  # GB a run
     share: float = 1.0  # of a GPU a run
     address: str | None = None  # of a cluster, instead of this machine
-
-
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory() -> int:
-    """Bytes that this machine, or the container that this runs in, has."""
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        return min(whole, int((CGROUP / "memory.max").read_text()))
-    except (OSError, ValueError):
-        return whole  # no container, or one without a limit
 
 
 def jobs(runs: int, cores: int, memory: int, gpus: int = 0, share: float = 1.0) -> int:
@@ -55,34 +43,39 @@ def gpu_of(slot: int, gpus: int) -> int:
     return slot % gpus
 
 
-def memory_kills() -> int:
-    """How many processes the system has ended so far because memory was short; 0 where it does not say."""
-    for path in (CGROUP / "memory.events", Path("/proc/vmstat")):
-        try:
-            counts = dict(line.split() for line in path.read_text().splitlines())
-            return int(counts["oom_kill"])
-        except (OSError, ValueError, KeyError):
-            continue
-    return 0
-
-
 def how(runs: int, place: Place, wanted: Wanted) -> How:
-    """How to carry out `runs`, as far as it is not `wanted` otherwise."""
+    """How to carry out `runs`, as far as it is not `wanted` otherwise; no more at a time than there are.
+
+    Raises:
+        UsageError: a limit that is no number, or so many at a time that none has the memory that it needs.
+    """
     if wanted.address:
         return _on_cluster(place, wanted)
     gpus = torch.cuda.device_count() if place.device == "cuda" else 0
-    at_once = wanted.jobs or jobs(runs, cores(), memory(), gpus, wanted.share)
-    each = None if gpus else int(USABLE * memory() / at_once)
+    at_once = min(wanted.jobs or jobs(runs, cores(), memory(), gpus, wanted.share), max(1, runs))
+    share = None if gpus else int(USABLE * memory() / at_once)
+    if share is not None and share < LEAST and at_once > 1 and not wanted.memory:
+        raise UsageError(
+            f"--jobs {at_once} leaves {share >> 20} MB of memory for each run, wanted {LEAST >> 20}; say --jobs "
+            f"{max(1, int(USABLE * memory()) // LEAST)} or less, or how much by --memory."
+        )
     return How(
         place,
         jobs=at_once,
-        threads=max(1, min(cores() // at_once, int(os.environ.get("OMP_NUM_THREADS", cores())))),
+        threads=max(1, min(cores() // at_once, threads())),
         timeout=wanted.timeout,
         retries=wanted.retries,
         isolation=wanted.isolation or "run",
-        memory=int(wanted.memory * 2**30) if wanted.memory else each,
+        memory=_bytes(wanted.memory) if wanted.memory else share,
         gpus=gpus,
     )
+
+
+def _bytes(gigabytes: float) -> int:
+    """A limit of memory; one beyond all memory is none."""
+    if math.isnan(gigabytes):
+        raise UsageError("--memory wants a number of GB, got nan.")
+    return int(min(gigabytes * 2**30, LARGEST))
 
 
 def _on_cluster(place: Place, wanted: Wanted) -> How:
@@ -93,7 +86,7 @@ def _on_cluster(place: Place, wanted: Wanted) -> How:
         timeout=wanted.timeout,
         retries=wanted.retries,
         isolation=wanted.isolation or "batch",
-        memory=int(wanted.memory * 2**30) if wanted.memory else None,
+        memory=_bytes(wanted.memory) if wanted.memory else None,
         address=wanted.address,
         share=wanted.share,
     )

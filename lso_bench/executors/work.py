@@ -9,6 +9,7 @@ import torch
 
 from lso_bench.drive import Progress
 from lso_bench.errors import DamagedError, LsoBenchError, PluginError
+from lso_bench.executors import Attempt, How, Lost
 from lso_bench.loaded import Loaded
 from lso_bench.process import settle_memory
 from lso_bench.record import Record
@@ -78,13 +79,27 @@ def publish(record: Record, store: Store) -> Record:
         return Record(record.spec, "failed", error=str(error))
 
 
+def outcome(answer: Record | Lost, attempt: Attempt, store: Store, how: How) -> Record | None:
+    """The published record of an attempt that is over; None where its process died and it is to be tried again."""
+    if isinstance(answer, Record):
+        return answer
+    if not answer.late:
+        attempt.deaths.append(answer.why)
+        if len(attempt.deaths) <= how.retries:
+            return None
+    why = answer.why if answer.late else f"{answer.why}; tries: {len(attempt.deaths)}"
+    status, beside = "timeout" if answer.late else "failed", attempt.told(how.isolation)
+    return publish(Record(attempt.planned.spec, status, versions=beside, error=why), store)
+
+
 def settle(threads: int, memory: int | None) -> None:
     """In a worker process, before its first run: its threads, and the bytes that it may take, on Linux."""
     settle_memory()
     torch.set_num_threads(threads)
     if memory is not None and sys.platform == "linux":
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
+        most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def _memory(error: BaseException) -> str:
