@@ -22,7 +22,7 @@ from typing import IO, Any
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.store import MARK, STALE, Store
 from vae.cache import cache_folder
-from vae.durable import writing
+from vae.durable import output, writing
 
 FORMAT = 1  # of the manifest
 MANIFEST = "manifest.json"
@@ -54,18 +54,11 @@ def pack(folder: Path, path: Path) -> int:
         UnusableError: `folder` is no results folder, or `path` cannot be written.
     """
     Store(folder, readonly=True)
-    if path.resolve().is_relative_to(folder.resolve()):
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{path} would become a part of itself; say -o with a place outside of {folder}.")
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        files = {name: folder / name for name in sorted(_names(folder))}
-        with writing(path), part.open("wb") as f:
-            _write(f, files)
-            f.flush()
-            os.fsync(f.fileno())
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    files = {name: folder / name for name in sorted(_names(folder))}
+    with output(path) as f:
+        _write(f, files)
     return len(files)
 
 

@@ -1,13 +1,14 @@
 """Files of results, which anybody may have put there: read only if they are plain and no larger than they can be."""
 
-import json
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
+from vae import foreign
+
 LARGEST = 4 << 30  # bytes of a table or of tensors; those of 100,000 searches of 64 x 64 pixels take 1 GiB
 LARGEST_RESULT = 64 << 20  # bytes of a result.json; 100,000 searches take 40 MiB
+LARGEST_METRICS = 16 << 20  # bytes of what was measured of a latent space; of 1,024 dimensions 0.1 MiB
+LARGEST_NOTE = 64 << 10  # bytes of a note of what runs, and of what marks a results folder; ours take less than 1 KiB
 
 
 def content(path: Path, most: int = LARGEST) -> bytes:
@@ -17,13 +18,7 @@ def content(path: Path, most: int = LARGEST) -> bytes:
         OSError: it cannot be read.
         ValueError: larger than `most` bytes, or a device or pipe, which may have no end.
     """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{path.name} is no plain file")
-        if found.st_size > most:
-            raise ValueError(f"{path.name} is larger than {most >> 20} MiB")
-        return file.read(found.st_size)
+    return foreign.content(path, most)
 
 
 def result(run: Path) -> Any:
@@ -31,19 +26,33 @@ def result(run: Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError, RecursionError: too large, no JSON, or nested too deeply.
+        ValueError: too large, no JSON, or nested too deeply.
     """
-    return parsed(content(run / "result.json", LARGEST_RESULT))
+    return foreign.read_json(run / "result.json", LARGEST_RESULT)
 
 
 def parsed(text: bytes) -> Any:
     """The value of a result's JSON text.
 
     Raises:
-        ValueError, RecursionError: no JSON, or nested too deeply.
+        ValueError: no JSON, or nested too deeply.
     """
-    return json.loads(text.decode(), parse_constant=_no_json)
+    return foreign.parsed(text, foreign.refused)
 
 
-def _no_json(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+def note(path: Path) -> Any:
+    """The value in a small JSON file: a note of what runs, or what marks a results folder.
+
+    Raises:
+        OSError, ValueError: as `result`.
+    """
+    return foreign.read_json(path, LARGEST_NOTE)
+
+
+def metrics(path: Path) -> Any:
+    """The value in a file of what was measured of a latent space.
+
+    Raises:
+        OSError, ValueError: as `result`.
+    """
+    return foreign.read_json(path, LARGEST_METRICS)

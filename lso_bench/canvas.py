@@ -1,5 +1,6 @@
 """What figures are drawn on: sizes, fonts and ink; and a figure with what is said of it."""
 
+import io
 import textwrap
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lso_bench.text import one_line
+from vae.durable import write_whole
 
 INK = "#111111"  # of text, axes and grid
 FORMATS = ("png", "svg", "pdf")
@@ -141,13 +143,14 @@ def save(drawn: Drawn, path: Path, headed: bool = False) -> Path:
         headed: title and caption stand in the picture, over the panels.
 
     Raises:
-        OSError: it cannot be written.
+        vae.errors.UnusableError: it cannot be written.
     """
     if headed:
         _head(drawn)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    drawn.figure.savefig(path, dpi=160 if headed else 300, metadata=dates.get(path.suffix))
+    picture, dates = io.BytesIO(), {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    form, metadata = path.suffix.removeprefix("."), dates.get(path.suffix)
+    drawn.figure.savefig(picture, format=form, dpi=160 if headed else 300, metadata=metadata)
+    write_whole(path, picture.getvalue())
     return path
 
 

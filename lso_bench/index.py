@@ -8,6 +8,7 @@ Whatever is wrong with the database, it is made anew, or left aside, and the ans
 import gc
 import hashlib
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -69,7 +70,7 @@ def records(store: Store) -> list[Record]:
 
 def path_of(folder: Path) -> Path:
     """Where the database of a results folder lies; deleting it costs time, nothing else."""
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape")).hexdigest()[:16]
     return cache_folder() / "index" / f"{name}-{FORMAT}.{SCHEMA}.sqlite"
 
 

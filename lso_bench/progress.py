@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from lso_bench import running
+from lso_bench.text import one_line
 
 Show = Callable[[str, int, int, str], None]  # what is being done, steps done, steps in all, how it stands
 
 EVERY = 20.0  # seconds between two lines where there is no terminal
 LOOK = 0.3  # seconds between two looks at what runs
+LONGEST = 120  # characters of a name or of how it stands
 
 
 @contextmanager
@@ -81,13 +83,19 @@ class _Runs:
             self._bar.remove_task(self._tasks.pop(key))
         for r in runs:
             if r.key not in self._tasks:
-                self._tasks[r.key] = self._bar.add_task(r.title, total=None, state="")
-            self._bar.update(self._tasks[r.key], completed=r.done, total=r.total or None, state=r.state)
+                self._tasks[r.key] = self._bar.add_task(_short(r.title), total=None, state="")
+            self._bar.update(self._tasks[r.key], completed=r.done, total=r.total or None, state=_short(r.state))
 
 
 def _bar() -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}")
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    what, state = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[state]}"))
+    columns = what, BarColumn(), MofNCompleteColumn(), state, TimeRemainingColumn()
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _short(text: str) -> str:
+    """A text from a note or of a plugin, which a terminal shows and does not obey."""
+    return one_line(text, LONGEST)
 
 
 def _on(bar: Progress) -> Show:
@@ -95,8 +103,8 @@ def _on(bar: Progress) -> Show:
 
     def show(what: str, done: int, total: int, state: str) -> None:
         if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total, state=state)
-        bar.update(tasks[what], completed=done, state=state)
+            tasks[what] = bar.add_task(_short(what), total=total, state="")
+        bar.update(tasks[what], completed=done, state=_short(state))
 
     return show
 
@@ -111,7 +119,7 @@ def _lines() -> Show:
         start, first = began.setdefault(what, (now, done))
         if now - told >= EVERY:
             left = f", about {(now - start) / (done - first) * (total - done):.0f} s left" if done > first else ""
-            print(f"{what}: {done}/{total}, {state}{left}", file=sys.stderr, flush=True)
+            print(f"{_short(what)}: {done}/{total}, {_short(state)}{left}", file=sys.stderr, flush=True)
             told = now
 
     return show

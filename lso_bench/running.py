@@ -21,7 +21,7 @@ from lso_bench.alive import Process, this_process
 EVERY = 1.0  # seconds between two writings
 BEAT = 10.0  # seconds between two signs of life, however long a step takes
 SILENT = 180.0  # seconds without a sign of life after which nobody waits; a network disk shows a change a minute late
-LARGEST = 1 << 16  # bytes of a note
+LARGEST = 2**63  # of any number in a note
 KEY = re.compile("([0-9a-f]{16})?")
 
 
@@ -159,14 +159,15 @@ def _part(path: Path) -> Path:
 
 def _remove(path: Path) -> None:
     for file in (path, _part(path)):
-        file.unlink(missing_ok=True)
+        with suppress(OSError):  # gone already, or a folder that cannot be written: a note hinders nobody for long
+            file.unlink()
 
 
 def _notes(folder: Path) -> Iterator[Seen]:
     """The notes in a folder; a file that is none is passed over, and so is one that has just gone."""
     for path in sorted((folder / "tmp").glob("*.json")):
-        with suppress(OSError, ValueError, TypeError, RecursionError):
-            running = Running(**json.loads(bounded.content(path, LARGEST)))
+        with suppress(OSError, ValueError, TypeError):
+            running = Running(**bounded.note(path))
             _check(running)
             yield Seen(path, running, path.stat().st_mtime_ns)
 
@@ -175,11 +176,13 @@ def _check(running: Running) -> None:
     """Refuse what no note says.
 
     Raises:
-        ValueError: a value of another type, or a key that is none.
+        ValueError: a value of another type, a number below 0 or without end, or a key that is none.
     """
     for name, default in asdict(Running("")).items():
         value = getattr(running, name)
         if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
             raise ValueError(f"{name} is {value!r}")
+        if not isinstance(value, str) and not 0 <= value < LARGEST:
+            raise ValueError(f"{name} is no number that there can be")
     if not KEY.fullmatch(running.key):
         raise ValueError(f"{running.key!r} is no key")

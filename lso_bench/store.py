@@ -83,7 +83,7 @@ class Store:
     def stamps(self) -> dict[str, str]:
         """Of everything that stands among the runs (`ab/abcdef0123456789`), what changes whenever its result does."""
         runs = self.folder / "runs"
-        found = [e.path for two in _inside(runs) for e in (_inside(two) if two.is_dir() else [two])]
+        found = [e.path for two in _inside(runs) for e in _runs_in(two)]
         return {path[len(f"{runs}/") :]: _stamp(path) for path in found}
 
     def read(self, name: str) -> Record:
@@ -96,8 +96,10 @@ class Store:
 
     def unfinished(self) -> list[str]:
         """Keys of the runs that are being made, or were broken off."""
-        names = {work.name.partition(".")[0] for work in _inside(self.folder / "tmp")}
-        return sorted(name for name in names if KEY.fullmatch(name))
+        with suppress(PermissionError):
+            names = {work.name.partition(".")[0] for work in _inside(self.folder / "tmp")}
+            return sorted(name for name in names if KEY.fullmatch(name))
+        return []
 
     def get(self, spec: Spec) -> Record:
         """The run as it stands here, without trace and tensors.
@@ -200,8 +202,9 @@ class Store:
 
     def _check(self) -> None:
         try:
-            mark = json.loads((self.folder / MARK).read_text())
-            version = mark["format"]
+            version = bounded.note(self.folder / MARK)["format"]
+            if type(version) is not int:
+                raise ValueError(f"its format is {version!r}, no whole number")
         except FileNotFoundError as error:
             raise UnusableError(
                 f"{self.folder} is no results folder (no {MARK} in it); `lso-bench run` makes one."
@@ -235,17 +238,19 @@ class Store:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Finish what killed writers began, and remove what is old."""
+        """Finish what killed writers began, and remove what is old; what lies elsewhere is not ours to remove."""
+        if (self.folder / "tmp").is_symlink():
+            return
         for work in (self.folder / "tmp").iterdir():
             key, _, rest = work.name.partition(".")
             waits = rest.startswith(WAITS)
             try:
                 if KEY.fullmatch(key) and (waits or self._at(key).is_dir()):
                     recover(work, self._at(key))
-                if not waits and time.time() - work.stat().st_mtime > STALE:
+                if not waits and time.time() - work.lstat().st_mtime > STALE:
                     shutil.rmtree(work, ignore_errors=True) if work.is_dir() else work.unlink()
-            except FileNotFoundError:
-                pass  # another process swept it
+            except OSError:
+                pass  # another process swept it, or nobody may
 
 
 OURS = {
@@ -270,6 +275,14 @@ def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:
             return [e for e in entries if not e.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _runs_in(two: os.DirEntry) -> list[os.DirEntry]:
+    """What a folder of runs holds; itself where it is none, or nobody may look into it."""
+    try:
+        return _inside(two) if two.is_dir() else [two]
+    except OSError:  # no right to it, or a link to itself
+        return [two]
 
 
 def _stamp(run: str) -> str:

@@ -1,15 +1,10 @@
 """Texts that come out of files, made harmless for a terminal, a spreadsheet and a file."""
 
+from vae.text import printable
+
+__all__ = ["neutral", "one_line", "printable", "storable"]
+
 LONGEST = 20_000  # characters of a message that is kept
-
-
-def printable(text: str) -> str:
-    """The text without what a terminal obeys or nobody sees (control characters, turns of the direction of writing):
-    each such character, but for the end of a line, is replaced by \ufffd.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def storable(text: str) -> str:

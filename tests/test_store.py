@@ -216,7 +216,7 @@ NO_RESULTS = {
     "larger than 64 MiB": hole,
     "no plain file": lambda path: path.symlink_to("/dev/zero"),
     "no plain file ": os.mkfifo,
-    "Is a directory": Path.mkdir,
+    "no plain file, but a folder": Path.mkdir,
 }
 
 

@@ -1,5 +1,6 @@
 """The command `archive`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,6 @@ def archive(
     """Pack a results folder into one file, hash-checked when read; what reads results takes it as it is."""
     from lso_bench.archive import pack
 
-    path = output or Path(f"{folder.resolve().name}.tar.zst")
+    path = output or Path(f"{os.path.basename(os.path.realpath(folder))}.tar.zst")
     count = pack(folder, path)
     say(f"written: {path}, {count} files; `lso-bench compare {path}` reads it.")

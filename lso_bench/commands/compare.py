@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import Json, names
+from lso_bench.commands.options import Json, check_folder, names
 from lso_bench.commands.output import out, say
 from lso_bench.commands.reading import read, say_lost, spaces_of
 from lso_bench.errors import UsageError, unknown
@@ -48,6 +48,8 @@ def compare(
     _check("cost", cost, ["steps", "evaluations", "seconds"])
     if figures and no_traces:
         raise UsageError("--figures draws from the traces; leave --no-traces out.")
+    if figures:
+        check_folder("figures", figures)
     from lso_bench.compare import compare as comparison_of
     from lso_bench.verdict import verdict
 

@@ -69,6 +69,12 @@ def limits(text: str) -> tuple[float, ...]:
         raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {text!r}.") from error
 
 
+def check_folder(option: str, path: Path) -> None:
+    """Refuse what is no folder, before anything is drawn into it."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--{option} wants a folder, and {str(path)!r} is none; give another name.")
+
+
 def device_of(name: str) -> str:
     """cpu or cuda."""
     import torch

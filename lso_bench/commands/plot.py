@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import names
+from lso_bench.commands.options import check_folder, names
 from lso_bench.commands.output import say
 from lso_bench.commands.reading import drawn
-from lso_bench.errors import UnusableError, unknown
+from lso_bench.errors import unknown
 
 
 def plot(
@@ -24,11 +24,9 @@ def plot(
             raise unknown("format", f, [*known])
     if width not in widths:
         raise unknown("width", width, [*widths])
+    check_folder("to", to)
     from lso_bench.report.gallery import plots
 
     results = drawn(folders)
-    try:
-        for path in plots(results.comparison, results.spaces, to, formats, width):
-            say(f"written: {path}")
-    except OSError as error:
-        raise UnusableError(f"Cannot write to {to}: {error.strerror or error}; give another --to.") from error
+    for path in plots(results.comparison, results.spaces, to, formats, width):
+        say(f"written: {path}")

@@ -17,10 +17,11 @@ def report(
 ) -> None:
     """Write one HTML page about what is in results folders; it needs no network and no other file."""
     from lso_bench.report.html import html, is_report
-    from vae.durable import write_whole, writing
+    from vae.durable import write_out, writing
 
     with writing(output):
-        if output.exists() and not force and not is_report(output):
+        if output.is_file() and not force and not is_report(output):
             raise UsageError(f"{output} is there and is no report; give another --output, or --force.")
-    write_whole(output, html(drawn(folders)).encode())
-    say(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    page = html(drawn(folders)).encode()
+    write_out(output, page)
+    say(f"written: {output} ({len(page) / 1e6:.1f} MB)")

@@ -15,7 +15,7 @@ from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.store import Store
 from lso_bench.text import neutral
-from vae.durable import write_whole
+from vae.durable import write_out
 
 FORMATS = {"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}  # each with the package that it needs
 MOST_ROWS = 2**20 - 1  # of a sheet of Excel, below its header
@@ -35,7 +35,7 @@ def export(records: Sequence[Record], home: Home, what: str, kind: str, path: Pa
     if kind == "xlsx" and len(table) > MOST_ROWS:
         raise UsageError(f"A sheet of Excel holds {MOST_ROWS:,} rows, and these are {len(table):,}; say --format csv.")
     if len(table):
-        write_whole(path, _written(table, kind))
+        write_out(path, _written(table, kind))
     return len(table)
 
 

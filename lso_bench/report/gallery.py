@@ -21,7 +21,9 @@ from lso_bench.figures.ranks import critical_difference
 from lso_bench.record import Record
 from lso_bench.report.sections import Section, named_ways, sections
 from lso_bench.store import Store
+from lso_bench.text import printable
 from vae import checkpoint
+from vae.durable import write_whole
 
 
 def pictures(
@@ -132,7 +134,7 @@ def plots(
     """The same figures for a paper, each in every format, and their captions; where they are.
 
     Raises:
-        OSError: they cannot be written.
+        vae.errors.UnusableError: they cannot be written.
     """
     captions, size = [], SIZES[width]
     with drawing(size):
@@ -143,7 +145,7 @@ def plots(
         for name, d in each:
             captions.append(f"{name}\n{d.title}. {d.caption}\n{d.seen}\n")
             yield from (save(d, folder / f"{name}.{f}") for f in formats)
-    (folder / "captions.txt").write_text("\n".join(captions), encoding="utf-8", errors="replace")
+    write_whole(folder / "captions.txt", "\n".join(map(printable, captions)).encode(errors="replace"))
     yield folder / "captions.txt"
 
 

@@ -120,7 +120,11 @@ def html(results: Results) -> str:
 
 
 def is_report(path: Path) -> bool:
-    """Whether that file was made here."""
+    """Whether that file was made here.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         return GENERATOR.encode() in file.read(2000)
 

@@ -13,6 +13,8 @@ from rich.text import Text
 
 from lso_bench.latent_search import FIRST, LAST, Repeated
 from lso_bench.report import provenance
+from lso_bench.text import printable
+from vae.durable import write_whole
 
 HEADER = (
     "model",
@@ -54,10 +56,9 @@ def terminal(found: Repeated) -> RenderableType:
 
 def write(found: Repeated, what: str, folder: Path) -> list[Path]:
     """Markdown and CSV; where they were written."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{what}-{found.name}.md"
-    path.write_text(markdown(found))
-    found.rows.to_csv(path.with_suffix(".csv"), index=False)
+    write_whole(path, printable(markdown(found)).encode())
+    write_whole(path.with_suffix(".csv"), found.rows.to_csv(index=False).encode())
     return [path, path.with_suffix(".csv")]
 
 

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from lso_bench.text import printable
+from vae.durable import write_whole
+
 
 def page(path: Path, title: str, pngs: Sequence[Path]) -> Path:
     """A page of pictures, each within the page itself."""
@@ -12,7 +15,8 @@ def page(path: Path, title: str, pngs: Sequence[Path]) -> Path:
     style = "body{font-family:sans-serif;max-width:60em;margin:2em auto}img{max-width:100%;display:block;margin:2em 0}"
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{style}</style>'
     body = "\n".join([f"<h1>{escape(title)}</h1>", *figures])
-    path.write_text(f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n')
+    text = f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
+    write_whole(path, printable(text).encode())
     return path
 
 

@@ -15,6 +15,8 @@ from lso_bench import __version__, pictures
 from lso_bench.evaluation import Measured
 from lso_bench.report import provenance
 from lso_bench.reproduce import Reproduction, curves
+from lso_bench.text import printable
+from vae.durable import write_whole
 
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
 
@@ -42,23 +44,23 @@ def terminal(found: Reproduction) -> RenderableType:
 
 def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
     """Markdown and CSV of a table, CSV and PNG of a figure; where they were written."""
-    folder.mkdir(parents=True, exist_ok=True)
     model = found.measured[0].model
     arch = "".join(c if c.isalnum() else "+" for c in model.arch)
     seeds = sorted({m.model.seed for m in found.measured})
     more = "" if seeds == [0] else f"-s{'+'.join(map(str, seeds))}"
     path = folder / f"{what}-{model.data}-{arch}{more}.md"
     if what.startswith("table"):
-        path.write_text(markdown(found))
-        found.rows.to_csv(path.with_suffix(".csv"), index=False)
+        write_whole(path, printable(markdown(found)).encode())
+        write_whole(path.with_suffix(".csv"), found.rows.to_csv(index=False).encode())
         return [path, path.with_suffix(".csv")]
     if what == "fig1":
         bars = [(m.model.name, m.metrics.activity) for m in found.measured]
-        pd.DataFrame(dict(bars)).rename_axis("dimension").to_csv(path.with_suffix(".csv"))
+        table = pd.DataFrame(dict(bars)).rename_axis("dimension")
+        write_whole(path.with_suffix(".csv"), table.to_csv().encode())
         pictures.activity(path.with_suffix(".png"), bars)
     else:
         lines = curves(found.measured)
-        lines.to_csv(path.with_suffix(".csv"))
+        write_whole(path.with_suffix(".csv"), lines.to_csv().encode())
         pictures.over_training(path.with_suffix(".png"), lines, "re-encoding error, mean over latents of (z - z')^2")
     return [path.with_suffix(".csv"), path.with_suffix(".png")]
 

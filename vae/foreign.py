@@ -1,0 +1,113 @@
+"""Files that anybody may have written: opened only if they are plain, and read only up to a size."""
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+DEEPEST = 32  # levels of lists and objects in JSON; our own have 5
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def opened(path: Path, most: int) -> BinaryIO:
+    """A plain file of at most `most` bytes, open for reading. Nothing else is opened, for a device may have no end, a
+    pipe no writer, and opening some devices does something.
+
+    Raises:
+        OSError: no such file, or no right to read it.
+        ValueError: no plain file, or a larger one.
+    """
+    _check(path, os.stat(path), most)
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115, the caller closes it
+    try:
+        _check(path, os.fstat(file.fileno()), most)  # another may stand there by now
+    except ValueError:
+        file.close()
+        raise
+    return file
+
+
+def content(path: Path, most: int) -> bytes:
+    """All bytes of a file.
+
+    Raises:
+        OSError, ValueError: as `opened`.
+    """
+    with opened(path, most) as file:
+        return file.read(os.fstat(file.fileno()).st_size)
+
+
+def text(path: Path, most: int) -> str:
+    """All of a file in UTF-8.
+
+    Raises:
+        OSError, ValueError: as `opened`; or it is not UTF-8.
+    """
+    return content(path, most).decode()
+
+
+def sha256(path: Path, most: int) -> str:
+    """Hash of the bytes of a file, which are never all in memory.
+
+    Raises:
+        OSError, ValueError: as `opened`.
+    """
+    with opened(path, most) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path, most: int) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        OSError, ValueError: as `text` and `parsed`.
+    """
+    return parsed(text(path, most), refused)
+
+
+def parsed(written: str | bytes, constant: Any = float) -> Any:
+    """The value of a JSON text. `constant`: called with each `NaN` and `Infinity`, which are no JSON.
+
+    Raises:
+        ValueError: no JSON, or nested more than `DEEPEST` levels.
+    """
+    deep = ValueError(f"nested more than {DEEPEST} levels")
+    try:
+        value = json.loads(written, parse_constant=constant)
+    except RecursionError as error:
+        raise deep from error
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [v for x in level if isinstance(x, dict | list) for v in (x.values() if isinstance(x, dict) else x)]
+        if not level:
+            return value
+    raise deep
+
+
+def _check(path: Path, status: os.stat_result, most: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise ValueError(f"{path.name} is no plain file, but {kind}")
+    if status.st_size > most:
+        raise ValueError(f"{path.name} is larger than {_size(most)}")
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def refused(word: str) -> None:
+    """Raise ValueError: `NaN` and `Infinity` are no JSON."""
+    raise ValueError(f"{word} is no JSON")
