@@ -142,11 +142,28 @@ def _odd(runs: list[Record]) -> Iterator[str]:
     for model in sorted(odd):
         yield f"{model} was trained on other pixels than it was run on (other fonts or data)."
     for r in runs:
+        if still := stood_still(r):
+            yield f"{r.spec.title}: {still}; the score is flat there, or nothing better lies near."
         if lost := r.counts.get("fallbacks"):
             yield f"{r.spec.title}: {lost} times the searcher fell back on Sobol points."
         if (moved := r.counts.get("moved_starts", 0)) > MOVED * len(r.members):
             of = f"{moved} of {len(r.members)} starts lay outside {r.spec.region}"
             yield f"{r.spec.title}: {of} and were moved to its edge; they are not the {', '.join(r.spec.starts)} codes."
+
+
+def stood_still(record: Record) -> str:
+    """Return how many searches ended with the loss of their starts, as a phrase; empty where that says nothing.
+
+    A search by gradients should leave any start. One without them may find nothing better, unless none of the run does.
+    """
+    columns = Columns.of(record.members)
+    first, loss, best, steps = (
+        columns.rows[:, columns.names.index(k)] for k in ("first_loss", "loss", "best", "steps")
+    )
+    still = int(((loss == first) & (best == first) & (steps > 0)).sum())
+    if not still or (still < len(record.members) and not record.counts.get("gradients")):
+        return ""
+    return f"{still} of {len(record.members)} searches never left their starts"
 
 
 def _other_pixels(record: Record) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from lso_bench.progress import shown
 from lso_bench.study import find_checkpoint
-from vae import checkpoint, zoo
+from vae import checkpoint
 from vae.checkpoint import load_model, sha256
 from vae.data import Dataset, load
 from vae.durable import write_whole
 from vae.errors import UnusableError
 from vae.evaluation import Effort, evaluate
-from vae.metrics import ESTIMATORS, Metrics
+from vae.metrics import BLOCK, ESTIMATORS, Metrics
 from vae.zoo import Model
 
 MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # of a checkpoint's header
@@ -99,14 +99,14 @@ def _sound(measured: Measured) -> bool:
 
 
 def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, effort: Effort, seed: int) -> Measured:
+    vae, header = load_model(path)
     test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
-    deterministic = zoo.objective(model.name).deterministic
     what = {
         "estimators": ESTIMATORS,
         "checkpoint": sha256(path),
         "data_sha256": data.sha256,
         "test_sha256": test,
-        "deterministic": deterministic,
+        "deterministic": vae.deterministic,
         "device": device,
         "effort": asdict(effort),
         "seed": seed,
@@ -115,8 +115,7 @@ def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, ef
     kept = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
     if (before := _read(kept, what)) is not None:
         return before
-    vae, header = load_model(path)
-    metrics, observed = evaluate(vae.to(device), data.test, effort, seed, device, deterministic)
+    metrics, observed = evaluate(vae.to(device), data.test, effort, seed, device)
     made_by = {k: header.get(k) for k in MADE_BY}
     each = {k: observed.each[k].float() for k in EACH if k in observed.each}
     now = Measured(model, what, made_by, str(torch.__version__), metrics, each)
@@ -133,6 +132,9 @@ def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:
         if what is not None and raw["what"] != what:
             return None
         each, _ = checkpoint.read(path.with_suffix(".safetensors"))
-        return Measured(**{**raw, "model": Model(**raw["model"]), "metrics": Metrics(**raw["metrics"]), "each": each})
+        metrics = Metrics(**raw["metrics"])
+        if metrics.n < BLOCK:  # once measured in one batch of all
+            metrics = replace(metrics, mi_b50=None)
+        return Measured(**{**raw, "model": Model(**raw["model"]), "metrics": metrics, "each": each})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UnusableError):
         return None

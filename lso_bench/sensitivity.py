@@ -23,7 +23,7 @@ from lso_bench.spec import Spec
 
 BASIN_DISTANCE = 0.01  # squared, a latent dimension: a tenth of the prior's standard deviation (root mean square)
 BASIN_GAP = 0.01  # of the smaller loss: less is within what stopping early leaves open
-BASIN_FLOOR = 1e-6  # of the loss: where the optimum is 0, two losses beside it are no further apart than rounding
+BASIN_FLOOR = 1e-6  # of the loss at the start: where the optimum is 0, losses beside it differ by rounding alone
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ def _gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
 def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
     """The share of pairs with the same code (BASIN_DISTANCE a dimension) and the same loss (BASIN_GAP, BASIN_FLOOR)."""
     smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
-    same = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller + BASIN_FLOOR)  # NaN is not the same
+    began = np.maximum(paired.first_loss_a.abs(), paired.first_loss_b.abs()).to_numpy()
+    same = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller + BASIN_FLOOR * began)  # NaN is not the same
     found = share(same.astype(float), paired.instance.to_numpy())
     return {"n": len(same), "censored": int(np.isnan(gap).sum()), "mean": found["estimate"]} | found
 
@@ -128,7 +129,7 @@ def pairs(own: pd.DataFrame) -> pd.DataFrame:
             "drawn": own.start.map(drawn).to_numpy(),
             **{
                 c: own[c].to_numpy()
-                for c in ("train", "weights", "instance", "start", "code", "search", "init", "loss")
+                for c in ("train", "weights", "instance", "start", "code", "search", "init", "loss", "first_loss")
             },
         }
     )
@@ -140,4 +141,4 @@ def pairs(own: pd.DataFrame) -> pd.DataFrame:
     same = ["train", "weights", "instance", "code_a", "code_b", "search_a", "search_b"]
     kept = cast(pd.DataFrame, both[first & alike & (both.code_a != both.code_b)]).drop_duplicates(same)
     kept = kept.assign(kind=kept.start_a + " - " + kept.start_b).rename(columns={"row_a": "a", "row_b": "b"})
-    return kept.loc[:, ["a", "b", "kind", "instance", "loss_a", "loss_b"]]
+    return kept.loc[:, ["a", "b", "kind", "instance", "loss_a", "loss_b", "first_loss_a", "first_loss_b"]]

@@ -1,5 +1,7 @@
 """Where a search begins."""
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -49,12 +51,28 @@ def check(starts: tuple[str, ...], has_targets: bool, instances: int) -> None:
             raise UsageError(f"Start other:{n} wants more than {n} instances, and the task has {instances}.")
 
 
+def check_variance(starts: Iterable[str], deterministic: bool) -> None:
+    """Refuse draws from q(z|target) of a model whose q has no variance.
+
+    Raises:
+        UsageError: names the start.
+    """
+    for start in starts:
+        name, n = parse(start, has_targets=True)
+        if deterministic and name == "encoder" and n > 1:
+            raise UsageError(
+                f"Start {start!r} wants draws from q(z|target), and nothing trained the variance of q in a "
+                "deterministic autoencoder; say encoder, its mean."
+            )
+
+
 def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:
     """m codes for each instance of `task`; what is drawn is drawn by `seed`.
 
     Raises:
-        UsageError: no such start.
+        UsageError: no such start, or not of this model.
     """
+    check_variance([text], space.vae.deterministic)
     name, m = parse(text, task.has_targets)
     seeded, i, device = torch.Generator().manual_seed(seed), task.instances, space.device
     if name == "random":

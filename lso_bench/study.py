@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from lso_bench import plugins
 from lso_bench import region as regions
+from lso_bench import starts as starts_of
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.loaded import Loaded
 from lso_bench.record import Record
@@ -128,6 +129,8 @@ def _planned(grid: Grid, protocol: Protocol, parts: _Parts, loaded: Loaded) -> P
     wanted = named_model(parts.model, what.data, grid.arch, grid.latent, parts.train_seed)
     region = parts.region or (BOX if how.bounded else "none")
     regions.parse(region)
+    starts = protocol.starts or (("random", "encoder") if what.has_targets else ("random",))
+    starts_of.check_variance(starts, zoo.objective(parts.model).deterministic)
     path = find_checkpoint(wanted)
     spec = Spec(
         model=wanted,
@@ -137,7 +140,7 @@ def _planned(grid: Grid, protocol: Protocol, parts: _Parts, loaded: Loaded) -> P
         source=plugins.source_hash(task, searcher),
         seeds=parts.seeds,
         region=region,
-        starts=protocol.starts or (("random", "encoder") if what.has_targets else ("random",)),
+        starts=starts,
         decoding=_decoding(wanted, what) if protocol.decoding is None else protocol.decoding,
         **_ends(protocol, how),
     )

@@ -26,6 +26,7 @@ from linear_operator.utils.errors import NanError, NotPSDError
 from torch import Tensor
 
 ENTRIES = 4_000_000  # of kernel matrices that are worked on together, 32 MB each; what does not fit is done in parts
+FLAT = 1e-12  # share of the largest score's size; scores that are spread by less are all the same but for rounding
 JITTER = 1e-6  # added to the diagonal where a joint posterior is drawn from
 SAMPLES = 128  # of the outcomes of several points, for qLogEI
 FAILURES = (NanError, NotPSDError, torch.linalg.LinAlgError)
@@ -123,9 +124,10 @@ def fit(x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], begin: Float[Tensor,
 
 
 def standardised(y: Float[Tensor, "a n"]) -> Float[Tensor, "a n"]:
-    """Mean 0 and standard deviation 1; all the same become 0."""
+    """Mean 0 and standard deviation 1, whatever the unit of the scores; all the same become 0."""
     spread = y.std(1, keepdim=True)
-    return (y - y.mean(1, keepdim=True)) / torch.where(spread > 1e-12, spread, 1.0)
+    flat = spread <= FLAT * y.abs().amax(1, keepdim=True)  # false of NaN, which stays
+    return ((y - y.mean(1, keepdim=True)) / spread).masked_fill(flat, 0.0)
 
 
 def proposed(
@@ -166,6 +168,7 @@ class Inside(AcquisitionFunction):
         return self.acquisition(self.inside(X))
 
 
+@torch.no_grad()  # a graph would keep the matrices of every part
 def draws(model: Surrogates, u: Float[Tensor, "a c d"], noise: Float[Tensor, "a c q"]) -> Float[Tensor, "a c q"]:
     """q functions of each posterior, at c points: the standard normal `noise` given their joint distribution."""
     found = []

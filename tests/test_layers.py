@@ -46,7 +46,7 @@ ORDER = [  # each may import what stands after it, never what stands before
         "ranks",
         "surrogate",
     ],
-    ["bounded", "errors", "finding", "limits", "text"],
+    ["bounded", "errors", "finding", "limits", "text", "units"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
 

@@ -1,6 +1,8 @@
 """Metrics against what is known exactly."""
 
+import json
 import math
+from dataclasses import asdict
 from functools import cache
 
 import pytest
@@ -159,9 +161,25 @@ def test_consistency_of_a_constant_encoder_is_the_distance_of_its_codes(source):
 
 
 def test_deterministic_model_has_no_measure_that_needs_a_distribution():
-    found = evaluate(random_vae(TINY), squares(60), Effort(samples=5, images=10, codes=10), deterministic=True)[0]
+    vae = random_vae(TINY)
+    vae.deterministic = True
+    found = evaluate(vae, squares(60), Effort(samples=5, images=10, codes=10))[0]
     assert found.nelbo is found.kl is found.mi is found.divergence is found.nll is found.kl_each is None
     assert found.distortion > 0 and found.squared_error > 0 and found.consistency_prior > 0
+
+
+@pytest.mark.parametrize(("n", "there"), [(2, False), (20, False), (49, False), (50, True), (99, True)])
+def test_information_in_batches_of_50_wants_50_images(n, there):
+    found = measure(random_vae(TINY), squares(n))
+    assert (found.mi_b50 is not None) == there == ("mi_b50" in found.se)
+    assert found.mi is not None and found.mi <= math.log(n) + 1e-4
+    json.dumps(asdict(found), allow_nan=False)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_measures_of_fewer_than_two_images_are_refused(n):
+    with pytest.raises(ValueError, match="two or more, got"):
+        measure(random_vae(TINY), squares(n))
 
 
 def test_every_mean_has_its_standard_error():

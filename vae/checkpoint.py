@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from vae import zoo
 from vae.durable import write_whole
 from vae.errors import UnusableError
 from vae.model import VAE
@@ -19,6 +20,7 @@ from vae.networks import Architecture
 
 LARGEST = 256 * 2**20  # bytes; the largest of our own is 6 MB
 KEY = "lso-bench"  # of our JSON in the safetensors metadata
+DETERMINISTIC = "deterministic"  # in a model's header: whether q(z|x) has no variance
 DIGEST = "sha256"  # there, of JSON and tensors; files from before it have theirs in SUMS
 SUMS = "SHA256SUMS"  # beside the files that ship, as sha256sum writes it
 M = TypeVar("M", bound=nn.Module)
@@ -78,7 +80,7 @@ def _as_shipped(path: Path) -> bool:
 
 def save_model(path: Path, vae: VAE, header: Mapping[str, Any]) -> None:
     """The weights of `vae`, its architecture, and `header`: whatever says how it was made."""
-    write(path, vae.state_dict(), {**header, "arch": asdict(vae.arch)})
+    write(path, vae.state_dict(), {**header, "arch": asdict(vae.arch), DETERMINISTIC: vae.deterministic})
 
 
 def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
@@ -88,8 +90,8 @@ def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
         UnusableError: as `read`, or the weights do not fit the architecture or are not finite.
     """
     tensors, header = read(path)
-    arch = _architecture(path, header.get("arch"))
-    return fitted(path, tensors, lambda: VAE(arch)), header
+    arch, deterministic = _architecture(path, header.get("arch")), _is_deterministic(header)
+    return fitted(path, tensors, lambda: VAE(arch, deterministic)), header
 
 
 def fitted(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], M]) -> M:
@@ -117,6 +119,15 @@ def fitted(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], M]) -> 
 def sha256(path: Path) -> str:
     """Of the file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _is_deterministic(header: Mapping[str, Any]) -> bool:
+    """Whether a header says that the model is an autoencoder; files from before it said so tell by metrics or name."""
+    if DETERMINISTIC in header:
+        return header[DETERMINISTIC] is True
+    metrics, model = (part if isinstance(part := header.get(k), dict) else {} for k in ("metrics", "model"))
+    family = str(model.get("name")).partition(":")[0]
+    return metrics.get("kl", 0) is None or (zoo.is_ours(family) and zoo.objective(family).deterministic)
 
 
 def _architecture(path: Path, settings: object) -> Architecture:

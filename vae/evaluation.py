@@ -32,20 +32,19 @@ def evaluate(
     effort: Effort | None = None,
     seed: int = 0,
     device: str = "cpu",
-    deterministic: bool = False,
 ) -> tuple[Metrics, Observed]:
     """The metrics of `vae` on images, those included that take many passes; and what one pass gave."""
     effort = effort or Effort()
-    observed = observe(vae, x, seed, device, deterministic)
+    observed = observe(vae, x, seed, device)
     found = summarise(observed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         some = x[torch.randperm(len(x))]
-        if effort.images and not deterministic:
+        if effort.images and not vae.deterministic:
             found = _with_nll(found, *importance_gap(vae, some[: effort.images].to(device), effort.samples))
         if effort.codes:
             for source in ("prior", "posterior"):
-                errors = latent_consistency(vae, some[: effort.codes].to(device), source, deterministic)
+                errors = latent_consistency(vae, some[: effort.codes].to(device), source)
                 found = _with(found, f"consistency_{source}", *_mean(errors))
     return found, observed
 
@@ -71,16 +70,14 @@ def importance_gap(vae: VAE, x: Float[Tensor, "m 1 h w"], samples: int) -> tuple
 
 
 @torch.no_grad()
-def latent_consistency(
-    vae: VAE, x: Float[Tensor, "m 1 h w"], source: str, deterministic: bool = False
-) -> Float[Tensor, " m"]:
+def latent_consistency(vae: VAE, x: Float[Tensor, "m 1 h w"], source: str) -> Float[Tensor, " m"]:
     """|mu(x') - z| with x' ~ p(x|z), for as many codes z as images, from the "prior" or from q(z|x): "posterior".
 
     Euclidean, in prior standard deviations. x' is drawn from the model itself, without a teacher, so that an
     autoregressive decoder sees no more of z's image than it drew.
     """
     q = vae.encode(x)
-    own = q.mean if deterministic else q.sample()
+    own = q.mean if vae.deterministic else q.sample()
     z = vae.prior(x).sample((len(x),)) if source == "prior" else own
     drawn = torch.cat([sample(vae, part)[0] for part in z.split(BATCH)])
     return (vae.encode(drawn).mean - z).square().sum(-1).sqrt()

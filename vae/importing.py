@@ -16,15 +16,16 @@ from vae.networks import Architecture
 SWELL = 4  # times its own size that a file may take; torch.save does not compress
 
 
-def import_model(source: Path, path: Path, arch: Architecture) -> None:
+def import_model(source: Path, path: Path, arch: Architecture, deterministic: bool = False) -> None:
     """Save the weights in the file `source` to `path`: a dict of tensors named as in `VAE(arch).state_dict()`, by
     itself or under the key "state_dict". What the pickle holds beside tensors and plain values is not executed.
+    `deterministic`: as in `VAE`.
 
     Raises:
         UnusableError: no such file, other weights or values that are not finite, or `path` cannot be written.
     """
     tensors = _weights(source)
-    vae = checkpoint.fitted(source, tensors, lambda: VAE(arch))
+    vae = checkpoint.fitted(source, tensors, lambda: VAE(arch, deterministic))
     made_by = {"imported_from": source.name, "imported_sha256": checkpoint.sha256(source)}
     checkpoint.save_model(path, vae, made_by | {"versions": {"torch": str(torch.__version__)}})
 

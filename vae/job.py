@@ -66,10 +66,13 @@ def begin(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
     if plan.capture and device != "cuda":
         raise UnusableError(f"capture wants a CUDA device, not {device!r}.")
     torch.manual_seed(plan.model.seed)
-    vae = VAE(architecture(plan.model.arch, plan.model.latent, data.train.shape[-1], data.likelihood))
-    vae = vae.to(device)
+    loss, arch = (
+        objective(plan.model.name),
+        architecture(plan.model.arch, plan.model.latent, data.train.shape[-1], data.likelihood),
+    )
+    vae = VAE(arch, loss.deterministic).to(device)
     vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]; 1.3 times faster on a CPU
-    job = Job(plan, vae, optimizer(vae, plan), objective(plan.model.name), {"data": data.sha256, "device": device})
+    job = Job(plan, vae, optimizer(vae, plan), loss, {"data": data.sha256, "device": device})
     if not state.exists():
         return job
     try:

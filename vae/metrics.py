@@ -12,6 +12,7 @@ from vae.model import VAE
 
 ACTIVE = 0.01  # variance of mu over the data above which a dimension counts: Burda et al. 2016, section 5.2
 BATCH = 250  # images at a time
+BLOCK = 50  # images of `mi_b50`
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Metrics:
     squared_error: float  # sum over pixels of (x - E[p(x|z)])^2, likewise
     kl: float | None  # nats, summed over dimensions
     mi: float | None  # nats, against all n posteriors; cannot exceed log n
-    mi_b50: float | None  # nats, against batches of 50, as in the paper's likely estimator; cannot exceed log 50
+    mi_b50: float | None  # nats, against batches of 50, as in the paper's likely estimator; cannot exceed log 50; None
+    # of fewer than 50 images
     divergence: float | None  # KL(q(z), p(z)) in nats, q(z) the mean of all n posteriors; kl - mi on average
     au: int  # dimensions with activity above 0.01
     reencoding_mean: float | None  # mean over dimensions of (z - z')^2
@@ -54,44 +56,46 @@ class Observed:
     kl_each: list[float] | None
 
 
-def measure(
-    vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu", deterministic: bool = False
-) -> Metrics:
-    """The metrics of `vae`, in evaluation mode, on images, one code drawn for each (the mean of q(z|x) where
-    the model is a `deterministic` autoencoder).
-    """
-    return summarise(observe(vae, x, seed, device, deterministic))
+def measure(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu") -> Metrics:
+    """The metrics of `vae`, in evaluation mode, on images; one code is drawn for each image."""
+    return summarise(observe(vae, x, seed, device))
 
 
 @torch.no_grad()
-def observe(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int, device: str, deterministic: bool) -> Observed:
+def observe(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int, device: str) -> Observed:
     """What `measure` averages. Of two models with the same seed the values of an image are a pair.
 
     MI is E log q(z|x) - log q(z), which equals E KL(q(z|x), p(z)) - KL(q(z), p(z)) (Hoffman & Johnson 2016, equation
     6) and, with the same z in both terms, varies less and never exceeds log n.
+
+    Raises:
+        ValueError: fewer than two images.
     """
+    if len(x) < 2:
+        raise ValueError(f"A variance over images wants two or more, got {len(x)}.")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        rows = [_row(vae, batch.to(device), deterministic) for batch in x.split(BATCH)]
+        rows = [_row(vae, batch.to(device)) for batch in x.split(BATCH)]
     each = {k: torch.cat([r[k] for r in rows]).cpu().double() for k in rows[0]}
     z, mean, std, kl_each = (each.pop(k) for k in ("z", "mean", "std", "kl_each"))
     own, prior = each.pop("own"), each.pop("prior")  # log q(z|x) of each image's own posterior; log p(z)
-    if not deterministic:
+    if not vae.deterministic:
         aggregate = aggregate_log_density(z, mean, std)
         each["kl"] = kl_each.sum(-1)
         each["nelbo"] = each["distortion"] + each["kl"]
         each["mi"] = own - aggregate
         each["divergence"] = aggregate - prior
-        each["mi_b50"] = torch.full_like(own, math.nan)
-        for b in _blocks(len(x), seed):
+        blocks = _blocks(len(x), seed)
+        each |= {"mi_b50": torch.full_like(own, math.nan)} if blocks else {}
+        for b in blocks:
             each["mi_b50"][b] = own[b] - aggregate_log_density(z[b], mean[b], std[b])
-    return Observed(each, mean.var(dim=0).tolist(), None if deterministic else kl_each.mean(0).tolist())
+    return Observed(each, mean.var(dim=0).tolist(), None if vae.deterministic else kl_each.mean(0).tolist())
 
 
 def summarise(observed: Observed) -> Metrics:
     """Means and their standard errors."""
     each = dict(observed.each)
-    if "mi_b50" in each and not each["mi_b50"].isnan().all():  # what was left over from the blocks has none
+    if "mi_b50" in each:  # what was left over from the blocks has none
         each["mi_b50"] = each["mi_b50"][~each["mi_b50"].isnan()]
     means = dict.fromkeys(PROBABILISTIC) | {k: v.mean().item() for k, v in each.items()}
     return Metrics(
@@ -105,10 +109,9 @@ def summarise(observed: Observed) -> Metrics:
 
 
 def _blocks(n: int, seed: int) -> list[Tensor]:
-    """Whole blocks of 50 of n images in random order, the same for every model."""
-    size = min(50, n)
+    """Whole blocks of n images in random order, the same for every model; none of fewer than BLOCK."""
     shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    return [b for b in shuffled.split(size) if len(b) == size]
+    return [b for b in shuffled.split(BLOCK) if len(b) == BLOCK]
 
 
 def aggregate_log_density(
@@ -126,10 +129,10 @@ def aggregate_log_density(
     return torch.cat(list(parts)) - math.log(len(mean))
 
 
-def _row(vae: VAE, x: Float[Tensor, "b 1 h w"], deterministic: bool) -> dict[str, Tensor]:
+def _row(vae: VAE, x: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:
     q, prior = vae.encode(x), vae.prior(x)
     assert isinstance(q, Independent) and isinstance(prior, Independent)
-    z = q.mean if deterministic else q.rsample()  # takes what is not finite, too
+    z = q.rsample()  # takes what is not finite, too
     p = vae.decode(z, x)
     row = {
         "z": z,
@@ -141,7 +144,7 @@ def _row(vae: VAE, x: Float[Tensor, "b 1 h w"], deterministic: bool) -> dict[str
         "squared_error": (x - p.mean).square().flatten(1).sum(-1),
         "kl_each": kl_divergence(q.base_dist, prior.base_dist),
     }
-    if deterministic:
+    if vae.deterministic:
         return row
     again = vae.encode(p.mean)
     return row | {

@@ -9,20 +9,26 @@ from vae.networks import Architecture, ConvDecoder, Encoder, PixelCNN
 
 
 class VAE(nn.Module):
-    """q(z|x), a diagonal normal, and p(x|z), a Bernoulli or a normal a pixel. Source: Kingma & Welling 2014."""
+    """q(z|x), a diagonal normal, and p(x|z), a Bernoulli or a normal a pixel. Source: Kingma & Welling 2014.
 
+    Where `deterministic`, nothing trained the variance of q(z|x), and it is 0: every code of x is the mean.
+    """
+
+    deterministic = False
     frozen = False  # whether `vae.frozen.freeze` made it
 
-    def __init__(self, arch: Architecture):
+    def __init__(self, arch: Architecture, deterministic: bool = False):
         super().__init__()
         self.arch = arch
+        self.deterministic = deterministic
         self.encoder = Encoder(arch)
         self.decoder = PixelCNN(arch) if arch.kernels else ConvDecoder(arch)
 
     def encode(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
         """q(z|x): batch (b,), event (d,)."""
         mean, log_variance = _full(self.encoder(x)).chunk(2, dim=-1)  # (b, d) each
-        return Independent(Normal(mean, (log_variance / 2).exp(), validate_args=False), 1)
+        std = torch.zeros_like(mean) if self.deterministic else (log_variance / 2).exp()
+        return Independent(Normal(mean, std, validate_args=False), 1)
 
     def decode(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b 1 h w"] | None = None) -> Distribution:
         """p(x|z): batch (b,), event (1, h, w).

@@ -18,7 +18,6 @@ from vae.data import Dataset, shown
 from vae.job import Job, Plan, begin, command, diverged, keep, restore, settings
 from vae.metrics import measure
 from vae.model import VAE
-from vae.objectives import Objective
 from vae.objectives.aggressive import Aggressive
 
 KEEP_EVERY = 300.0  # seconds between two writings of the state within an epoch
@@ -72,7 +71,7 @@ def train(
             job.vae.decoder.compile()
         for epoch in range(len(job.history), plan.epochs):
             one_epoch(job, epoch, images, state, report, stop)
-            row = {"epoch": epoch + 1, "seconds": job.seconds, **validate(job.vae, job.loss, data.valid, device)}
+            row = {"epoch": epoch + 1, "seconds": job.seconds, **validate(job.vae, data.valid, device)}
             if not all(math.isfinite(v) for v in row.values()):
                 raise diverged(job, state)
             if odd := far_off(job.history, row):
@@ -84,7 +83,7 @@ def train(
             report(_progress(job, len(images), speed))
     vae = job.vae.eval()
     with torch.compiler.set_stance("force_eager"):
-        metrics = measure(vae, data.test, device=device, deterministic=job.loss.deterministic)
+        metrics = measure(vae, data.test, device=device)
     checkpoint.save_model(path, vae, made_by(plan, data, job.history) | {"metrics": asdict(metrics)})
     state.unlink()
     return vae
@@ -122,7 +121,7 @@ def one_epoch(
 
 def _keep_within(job: Job, x: Float[Tensor, "b 1 h w"], state: Path) -> None:
     """Keep what stands within an epoch, unless the loss of its last images is far off: then the epoch before stays."""
-    if job.history and (odd := far_off(job.history, validate(job.vae, job.loss, x, str(x.device)))):
+    if job.history and (odd := far_off(job.history, validate(job.vae, x, str(x.device)))):
         raise diverged(job, state, odd)
     keep(job, state)
 
@@ -203,13 +202,13 @@ def _only(part: nn.Module, learns: bool) -> Iterator[None]:
         part.requires_grad_(True)
 
 
-def validate(vae: VAE, loss: Objective, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, int | float]:
+def validate(vae: VAE, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, int | float]:
     """The metrics of `x` that a learning curve shows, one code drawn for each image; after them the standard errors of
     those that are means (`nelbo_se`), where there are images enough for one.
     """
     vae.eval()
     with torch.compiler.set_stance("force_eager"):
-        metrics = asdict(measure(vae, x, device=device, deterministic=loss.deterministic))
+        metrics = asdict(measure(vae, x, device=device))
     vae.train()
     errors = {f"{k}_se": metrics["se"][k] for k in CURVES if math.isfinite(metrics["se"].get(k, math.nan))}
     return {k: metrics[k] for k in CURVES if metrics[k] is not None} | errors

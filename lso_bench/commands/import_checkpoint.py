@@ -28,5 +28,6 @@ def import_checkpoint(
     path = zoo.own_folder() / named.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away, or say another --seed.")
-    import_model(file, path, architecture(arch, latent, images.size, images.likelihood))
+    deterministic = zoo.objective(model).deterministic
+    import_model(file, path, architecture(arch, latent, images.size, images.likelihood), deterministic)
     say(f"checkpoint: {path}")

@@ -204,6 +204,7 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     """Carry out these runs, a line for each that is done."""
     from dataclasses import replace
 
+    from lso_bench.caveats import stood_still
     from lso_bench.executors.cluster import cluster
     from lso_bench.executors.here import here
     from lso_bench.executors.local import local
@@ -224,7 +225,8 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
             note.say(done, len(todo), failed=failed)
             count(done, failed)
             took = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
-            say(f"{record.spec.title}: {record.status}, {took}")
+            still = stood_still(record)
+            say(f"{record.spec.title}: {record.status}, {took}{f'; {still}' if still else ''}")
 
 
 def _tell_outdated(records) -> None:

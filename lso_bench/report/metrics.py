@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lso_bench import pictures
 from lso_bench.evaluation import Measured
-from vae.metrics import Metrics
+from vae.metrics import BLOCK, Metrics
 
 ROWS = {  # label: field
     "-ELBO, nats": "nelbo",
@@ -48,7 +48,7 @@ def terminal(measured: Sequence[Measured]) -> Table:
     e = measured[0].effort
     images, codes = min(e.images, n), min(e.codes, n)
     table.caption = (
-        f"MI cannot exceed log n = {log(n):.2f}; in batches of 50, log 50 = {log(50):.2f}. NLL: the gap to -ELBO over "
+        f"MI cannot exceed log n = {log(n):.2f}; {_blocks(n)}. NLL: the gap to -ELBO over "
         f"{images} images, {e.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is sqrt(d) = "
         f"{model.latent**0.5:.1f} away. Seed of the draws: {measured[0].what['seed']}."
     )
@@ -85,6 +85,12 @@ def picture(measured: Sequence[Measured], folder: Path) -> Path:
         names = f"{names[:70]}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"  # no two lists share a file
     name = f"activity-{Path(replace(first, name=names).file).stem}.png"
     return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
+
+
+def _blocks(n: int) -> str:
+    if n < BLOCK:
+        return f"{n} images make no batch of {BLOCK}"
+    return f"in batches of {BLOCK}, log {BLOCK} = {log(BLOCK):.2f}"
 
 
 def _dimension(metrics: Metrics, place: int) -> tuple[str, str, str]:

@@ -12,12 +12,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.search import Problem, Searcher
+from lso_bench.units import units
 from vae.settings import at_least
+
+SMALLEST = 2.0**-3  # largest component of a problem's first gradient from which on SciPy's limits are left as they are
 
 
 @dataclass(frozen=True)
 class LBFGS(Searcher):
     """SciPy's L-BFGS-B (Zhu et al. 1997), one a problem, from the best of its starts; it ends where that stops.
+
+    SciPy's limits are absolute: `gtol`, and `ftol` where the loss is below 1. Where no component of a problem's first
+    gradient reaches 2^-3, its losses and gradients are brought to that size first (`lso_bench.units`), so that a score
+    in a small unit does not stop at its start. Source of the limits: SciPy's documentation of L-BFGS-B.
 
     What it asks for are trials of line searches, so its result is the best that it has seen.
     """
@@ -40,7 +47,9 @@ class LBFGS(Searcher):
         k, _, d = z.shape
         at = y.nan_to_num(-torch.inf).argmax(1)[:, None, None].expand(-1, 1, d)
         first = z.detach().gather(1, at)[:, 0].double().cpu().numpy()
-        known = _answer(y.nan_to_num(-torch.inf).amax(1), z.grad.gather(1, at)[:, 0])
+        slope = z.grad.gather(1, at)[:, 0]
+        unit = units(slope.abs().amax(1), SMALLEST)
+        known = _answer(y.nan_to_num(-torch.inf).amax(1), slope, unit)
         asked: Queue[Any] = Queue()
         told: Queue[Any] = Queue()
         work = Thread(target=self._minimise, args=(first, known, problem, asked, told), daemon=True)
@@ -55,7 +64,7 @@ class LBFGS(Searcher):
                 y = yield z.requires_grad_()
                 assert z.grad is not None
                 (slope,) = torch.autograd.grad(inside, free, z.grad[of, 0])
-                told.put(_answer(y[of, 0], slope))
+                told.put(_answer(y[of, 0], slope, unit[of]))
         finally:
             told.put(None)
             work.join()
@@ -93,8 +102,11 @@ class _SearchEnded(Exception):  # noqa: N818, no error
     """Nobody will answer any more."""
 
 
-def _answer(y: Tensor, gradient: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Losses and gradients; of a problem that has left a flat one, at which its search stops."""
-    loss, slope = -y.double().cpu().numpy(), gradient.double().cpu().numpy()
+def _answer(
+    y: Float[Tensor, " b"], gradient: Float[Tensor, "b d"], unit: Float[Tensor, " b"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return losses and gradients in each problem's unit; of one that has left flat ones, where its search stops."""
+    scale = unit.double()
+    loss, slope = (-y.double() / scale).cpu().numpy(), (gradient.double() / scale[:, None]).cpu().numpy()
     left = ~np.isfinite(loss)
     return np.where(left, 0.0, loss), np.where(left[:, None], 0.0, slope)

@@ -122,7 +122,8 @@ def _optimum(case: Case) -> None:
     best = case.bare.optimum
     if not isinstance(best, int | float) or not math.isfinite(best):
         raise BrokenPromiseError(f"wanted a number, got {best!r}; leave `optimum` out where it is not known")
-    slack = 1e-5 * max(1.0, abs(best))
+    size = case.y.nan_to_num(0.0, 0.0, 0.0).abs().max().item()
+    slack = 1e-5 * max(abs(best), min(1.0, size))  # of the unit that the scores are in
     above = case.y > best + slack
     if above.any():
         raise BrokenPromiseError(_beaten(best, case.y[above], case.kind(above)))
