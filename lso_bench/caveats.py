@@ -9,6 +9,7 @@ from lso_bench.columns import Columns
 from lso_bench.record import Record
 from lso_bench.searches import group, sort_key
 from lso_bench.twins import twins
+from vae.notation import name_of
 
 DIFFERENT: dict[str, Callable[[Record], object]] = {
     "budgets": lambda r: (r.spec.max_steps, r.spec.budget),
@@ -35,7 +36,7 @@ def caveats(records: Sequence[Record]) -> list[str]:
     ordered = sorted(records, key=sort_key)
     lines = [line for r in ordered for line in _lost(r)]
     for task, same in groupby(ordered, key=lambda r: r.spec.task):
-        name, runs = task.partition(":")[0], [r for r in same if r.members]
+        name, runs = name_of(task), [r for r in same if r.members]
         found = (*_differences(runs), *_versions(runs, "task"), *_unpaired(runs), *_missing(runs), *_odd(runs))
         lines += [f"{name}: {line}" for line in found]
     by_searcher = sorted((r for r in ordered if r.members), key=_searcher)
@@ -45,7 +46,7 @@ def caveats(records: Sequence[Record]) -> list[str]:
 
 
 def _searcher(record: Record) -> str:
-    return record.spec.searcher.partition(":")[0]
+    return name_of(record.spec.searcher)
 
 
 def _lost(record: Record) -> Iterator[str]:

@@ -28,6 +28,7 @@ from lso_bench.commands import (
     traverse,
 )
 from lso_bench.commands.output import say
+from lso_bench.commands.parsing import Command
 from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.process import settle_memory, settle_threads
 
@@ -78,7 +79,7 @@ app = typer.Typer(
     help="Benchmarks of latent space optimization: train VAEs, search their latent spaces, compare.",
 )
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, cls=Command)(command)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from statistics import median
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.study import Planned
+from vae.notation import name_of
 
 
 @dataclass(frozen=True)
@@ -34,4 +35,4 @@ def estimate(planned: Sequence[Planned], records: Iterable[Record]) -> Estimate:
 
 
 def _kind(spec: Spec) -> tuple[str, ...]:
-    return spec.model.arch, str(spec.model.latent), spec.task, spec.searcher.partition(":")[0]
+    return spec.model.arch, str(spec.model.latent), spec.task, name_of(spec.searcher)

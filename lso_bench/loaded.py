@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lso_bench.errors import UnusableError
 from vae.checkpoint import load_model, sha256
 from vae.data import Dataset, data_folder, file_name, load
 from vae.frozen import freeze
@@ -18,18 +19,26 @@ class Loaded:
     def __init__(self) -> None:
         self._kept: dict[tuple[Any, ...], Any] = {}
 
-    def data(self, name: str, folder: Path | None) -> Dataset:
+    def data(self, name: str, folder: Path | None, planned: str = "") -> Dataset:
         """As `vae.data.load`. Runs share it; where one wrote into its images, it is read again for the next.
+
+        `planned`: what `vae.data.file_name` gave for it when the run was planned; empty: not known.
 
         Raises:
             ValueError, vae.errors.UnusableError: as there.
+            UnusableError: its files have changed since then.
         """
 
         def read() -> tuple[Dataset, list[int]]:
             data = load(name, folder)
+            if file_name(name) != files:
+                raise UnusableError(f"Data set {name!r} has changed while it was read; run the command again.")
             return data, _writings(data)
 
-        key = "data", name, file_name(name), folder or data_folder()
+        files = file_name(name)
+        if planned and files != planned:
+            raise UnusableError(f"Data set {name!r} has changed since the run was planned; run the command again.")
+        key = "data", name, files, folder or data_folder()
         data, before = self._once(key, read)
         if _writings(data) != before:
             del self._kept[key]

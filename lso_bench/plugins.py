@@ -3,20 +3,24 @@
 import hashlib
 import pkgutil
 import sys
+from collections.abc import Iterable
 from dataclasses import fields
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from lso_bench.errors import UsageError, unknown
+from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.search import Searcher
 from lso_bench.task import Task
+from vae import sources
 from vae.discovery import (
     built,
     clashes,
     first_line,
     hidden,
+    is_from_a_path,
     loaded,
     made,
     module_at,
@@ -24,10 +28,16 @@ from vae.discovery import (
     only_class,
     published,
     usable,
+    whole,
 )
+from vae.notation import is_file, name_of, parse, path_text, unquoted_path, write
 from vae.settings import settings_of, with_settings
 
+AGAIN = "run the command again."
 KINDS: dict[str, tuple[type, str]] = {"task": (Task, "tasks"), "searcher": (Searcher, "lso_bench.search")}
+
+
+_contents: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()  # of classes, when this process loaded them
 
 
 class _Plugin(NamedTuple):
@@ -56,60 +66,105 @@ def build(kind: str, text: str) -> Any:
 
     Raises:
         UsageError: no such name or setting, or a file or entry point that holds no such plugin.
+        UnusableError: a module beside the file has changed since this process imported it.
     """
-    name, _, settings = text.partition(":")
     try:
-        found = made(lambda: with_settings(_made(kind, name), settings), name)
+        name, settings = parse(text)
+        plugin = made(lambda: with_settings(_made(kind, name), settings), name)
     except (ValueError, TypeError) as error:
         if isinstance(error.__cause__, UsageError):  # says all by itself
             raise error.__cause__ from None
-        raise UsageError(f"{kind.capitalize()} {text!r}: {error}") from error
-    _digest(type(found))  # now: the file may be edited while its class is at work
-    return found
+        raise UsageError(f"{kind.capitalize()} {text!r}: {error} {unquoted_path(text)}".rstrip()) from error
+    executed = _content(type(plugin))  # now: the file may be edited while its class is at work
+    if is_file(name) and executed != _content_of(Path(name)):
+        raise UnusableError(f"{name}, or a module that it imports from beside it, changed while it was loaded; {AGAIN}")
+    return plugin
 
 
 def resolved(kind: str, text: str) -> str:
-    """`text` with every setting written out, for a record: what it means does not depend on today's defaults."""
-    values = settings_of(build(kind, text)).items()
-    return text.partition(":")[0] + (":" + ",".join(f"{k}={v}" for k, v in values) if values else "")
+    """The one text of a plugin, for a record: with every setting, so that it does not depend on today's defaults.
+
+    Raises:
+        UsageError: as `build`.
+    """
+    plugin, name = build(kind, text), name_of(text)
+    settings = settings_of(plugin)
+    if is_file(name):
+        return write(path_text(name), settings)
+    alike = {n: p.preset for n, p in _in_folder(kind)[0].items() if p.cls is type(plugin)}
+    if not _is_so(settings, alike.get(name, {})):  # it says itself that it is another variant
+        name = next((n for n, preset in alike.items() if _is_so(settings, preset)), name)
+    return write(name, settings)
 
 
 def source_hash(*texts: str) -> str:
-    """sha256 of the files among these that are given by path; empty where there are none."""
-    files = [Path(t.partition(":")[0]) for t in texts]
-    content = b"".join(f.read_bytes() for f in files if f.suffix == ".py" and f.is_file())
+    """sha256 of those of these plugins that are given by path, as they are now; empty where there are none."""
+    return _sha256(_content_of(Path(name)) for name in files(*texts))
+
+
+def files(*texts: str) -> list[str]:
+    """The paths of those of these plugins that are given by path."""
+    return [name for name in map(name_of, texts) if is_file(name)]
+
+
+def source_of(*built: object) -> str:
+    """As `source_hash`, of plugins that are built: of what was executed."""
+    return _sha256(_content(type(plugin)) for plugin in built if is_from_a_path(type(plugin).__module__))
+
+
+def _sha256(contents: Iterable[bytes]) -> str:
+    content = b"".join(contents)
     return hashlib.sha256(content).hexdigest() if content else ""
 
 
 def origin(kind: str, text: str) -> dict[str, str]:
     """Which version of a task or searcher this process has, for a record's versions.
 
-    `task_sha256`: of the file of its class, 16 hexadecimal digits. Of one that a package publishes also
+    `task_sha256`: of the files that it is (`vae.sources`), 16 hexadecimal digits. Of one that a package publishes also
     `task_package`: the package's name and version.
 
     Raises:
         UsageError: as `build`.
     """
-    digest, name = _digest(type(build(kind, text))), text.partition(":")[0]
-    entry = None if name.endswith(".py") or name in _in_folder(kind)[0] else published(_group(kind)).get(name)
+    return origin_of(kind, text, build(kind, text))
+
+
+def origin_of(kind: str, text: str, plugin: object) -> dict[str, str]:
+    """As `origin`, of a plugin that is built already."""
+    name = name_of(text)
+    entry = None if is_file(name) or name in _in_folder(kind)[0] else published(_group(kind)).get(name)
     package = f"{entry.dist.name} {entry.dist.version}" if entry and entry.dist else ""
-    return {k: v for k, v in ((f"{kind}_sha256", digest), (f"{kind}_package", package)) if v}
+    values = {f"{kind}_sha256": _sha256([_content(type(plugin))])[:16], f"{kind}_package": package}
+    return {k: v for k, v in values.items() if v}
 
 
-@lru_cache(maxsize=256)
-def _digest(cls: type) -> str:
-    """Of the file that defines the class; empty where there is none to be read."""
+def _content_of(file: Path) -> bytes:
+    """Of the files that a plugin given by its path is, now; empty where they cannot be read."""
     try:
-        content = Path(str(sys.modules[cls.__module__].__file__)).read_bytes()
-    except (OSError, KeyError):
-        return ""
-    return hashlib.sha256(content).hexdigest()[:16]
+        return sources.whole(file, file.read_bytes()) if file.is_file() else b""
+    except OSError:
+        return b""
+
+
+def _content(cls: type) -> bytes:
+    """Of the files that the module of the class is, when it was first asked for; empty where none can be read."""
+    if cls not in _contents:
+        try:
+            _contents[cls] = whole(sys.modules[cls.__module__])
+        except (OSError, KeyError):
+            _contents[cls] = b""
+    return _contents[cls]
+
+
+def _is_so(settings: dict[str, Any], preset: dict[str, Any]) -> bool:
+    """Whether these settings are those that a name stands for."""
+    return all(settings.get(k) == v for k, v in preset.items())
 
 
 def _made(kind: str, name: str) -> Any:
     """With its defaults."""
     base, _ = KINDS[kind]
-    if name.endswith(".py"):
+    if is_file(name):
         return built(base, only_class(base, module_at(Path(name))), name)
     plugins, _ = _in_folder(kind)
     if name in plugins:
@@ -148,6 +203,7 @@ def _variants(kind: str, module: str) -> dict[str, _Plugin]:
         ValueError: it does not import, or holds no such class or several, or one that cannot be built.
     """
     cls = usable(KINDS[kind][0], only_class(KINDS[kind][0], module_named(module)), module)
+    _content(cls)  # now, as in `build`
     variants, known = getattr(cls, "variants", {}) or {module.rpartition(".")[2]: {}}, {f.name for f in fields(cls)}
     if not (isinstance(variants, dict) and all(isinstance(p, dict) and p.keys() <= known for p in variants.values())):
         raise ValueError(f"{module}: `variants` wants names, each with a dict of settings, got {variants!r}.")

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
+from vae.notation import digits, real
 
 KINDS = ("none", "box:3", "ball:10", "quantiles:0.01")  # as they are written, with an example of the size
 FAR_BOX = 5.0  # prior standard deviations; of the prior's mass in each direction 6e-7 lies beyond
@@ -107,7 +108,7 @@ def parse(text: str) -> tuple[str, float]:
     """
     kind, _, size = text.partition(":")
     try:
-        value = float(size or "nan")
+        value = real(size or "nan")
     except ValueError:
         value = math.nan
     most = {"box": math.inf, "ball": math.inf, "quantiles": 0.5}
@@ -119,6 +120,16 @@ def parse(text: str) -> tuple[str, float]:
             "quantiles:TAIL of the aggregate posterior (0 < TAIL < 0.5)."
         )
     return kind, value
+
+
+def canonical(text: str) -> str:
+    """The one text of a region.
+
+    Raises:
+        UsageError: as `parse`.
+    """
+    kind, size = parse(text)
+    return kind if math.isnan(size) else f"{kind}:{digits(size)}"
 
 
 def build(text: str, d: int, posterior: Callable[[], Float[Tensor, "n d"]], device: str = "cpu") -> Region:

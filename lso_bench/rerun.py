@@ -1,6 +1,5 @@
 """The command that makes a run again."""
 
-import json
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -26,13 +25,11 @@ def sped_up(records: Iterable[Record]) -> str:
 
 
 def command(spec: Spec, seeds: Sequence[int] = ()) -> str:
-    """`lso-bench run ...`, for the shell; where no option says it, after a study file that it writes.
+    """`lso-bench run ...`, for the shell.
 
     `seeds`: of several runs that differ in nothing else, instead of the spec's own.
     """
     chosen = ",".join(map(str, sorted(seeds or [spec.seeds.init])))
-    if _needs_file(spec):
-        return f"printf '%s\\n' {shlex.join(_study(spec, seeds))} > study.toml; lso-bench run study.toml"
     m, p = spec.model, Protocol()
     given = {
         "model": m.name,
@@ -60,40 +57,3 @@ def command(spec: Spec, seeds: Sequence[int] = ()) -> str:
 def unrepeatable(spec: Spec) -> str:
     """Why no command makes exactly this run; empty where one does."""
     return "its task or searcher is a file, of which only the hash is known" if spec.source else ""
-
-
-def _needs_file(spec: Spec) -> bool:
-    """What the command line has no words for."""
-    named = (spec.model.name, spec.task, spec.searcher)
-    return any(":" in part for n in named for part in n.split(",")[1:])
-
-
-def _study(spec: Spec, seeds: Sequence[int]) -> list[str]:
-    """The lines of a study file."""
-    m = spec.model
-    values = {
-        "models": [m.name],
-        "tasks": [spec.task],
-        "searchers": [spec.searcher],
-        "seeds": sorted(seeds or [spec.seeds.init]),
-        "search_seeds": [spec.seeds.search] if spec.seeds.search != spec.seeds.init else None,
-        "train_seeds": [m.seed],
-        "regions": [spec.region],
-        "arch": m.arch,
-        "latent": m.latent,
-        "starts": [*spec.starts],
-        "decoding": spec.decoding,
-        "max_steps": spec.max_steps if spec.thresholds else None,
-        "budget": spec.budget,
-        "seconds": spec.seconds,
-        "patience": spec.patience,
-        "check_every": spec.check_every,
-        "thresholds": [*spec.thresholds] or None,
-        "joint": spec.joint,
-    }
-    return [f"{k} = {_toml(v)}" for k, v in values.items() if v is not None]
-
-
-def _toml(value: object) -> str:
-    """JSON's form, which TOML shares for texts, numbers, lists and true or false."""
-    return json.dumps(value, ensure_ascii=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lso_bench.errors import UsageError
+from lso_bench.spelling import means
 
 NAMED = ("model", "task", "searcher", "region")  # what a rule may go by
 NUMBERED = ("seed", "search_seed", "train_seed")
@@ -14,14 +15,14 @@ NUMBERED = ("seed", "search_seed", "train_seed")
 class Rule:
     """The runs that are all of `where`; `instead` are settings of their protocol, and None leaves them out.
 
-    A name stands for itself with whatever settings ("adam" for "adam:lr=0.03"); with settings, for those alone.
+    A name stands for itself with whatever settings ("adam" for "adam:lr=0.03"); with settings, for all that have them.
     """
 
     where: Mapping[str, str | int]
     instead: Mapping[str, Any] | None = None
 
     def covers(self, run: Mapping[str, str | int | None]) -> bool:
-        return all(_is(run[k], wanted) for k, wanted in self.where.items())
+        return all(_is(k, run[k], wanted) for k, wanted in self.where.items())
 
     def __str__(self) -> str:
         what = " ".join(f"{k}={v}" for k, v in (*self.where.items(), *(self.instead or {}).items()))
@@ -57,5 +58,7 @@ class Rules:
                 raise UsageError(f"No run is meant by `{rule}`; wanted names and seeds of this study.")
 
 
-def _is(value: str | int | None, wanted: str | int) -> bool:
-    return value == wanted or (isinstance(value, str) and value.partition(":")[0] == wanted)
+def _is(kind: str, value: str | int | None, wanted: str | int) -> bool:
+    if isinstance(value, str) and isinstance(wanted, str):
+        return means(kind, wanted, value)
+    return value == wanted

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 import lso_bench
-from lso_bench import plugins, region
+from lso_bench import identity, plugins, region
 from lso_bench import starts as starts_of
 from lso_bench.beside import noted, usual
 from lso_bench.clock import Clock
 from lso_bench.drive import Progress, Search, drive, named
-from lso_bench.errors import UnusableError, UsageError, unknown
+from lso_bench.errors import UsageError, unknown
+from lso_bench.identity import UNKNOWN, Identity
 from lso_bench.loaded import Loaded
 from lso_bench.record import Member, Record
 from lso_bench.search import Problem, Searcher
@@ -25,9 +26,11 @@ from lso_bench.space import DECODINGS, Space
 from lso_bench.spec import Spec
 from lso_bench.stopping import Thresholds
 from lso_bench.task import Task
+from vae import data as datasets
 from vae.data import Dataset, shown
 from vae.model import VAE
 from vae.networks import architecture
+from vae.notation import name_of
 
 POSTERIOR_DRAWS = 5000  # of the aggregate posterior, for its quantiles
 
@@ -63,21 +66,25 @@ def run(
     place: Place = Place(),
     report: Callable[[Progress], None] = lambda _: None,
     loaded: Loaded | None = None,
+    planned: Identity = UNKNOWN,
 ) -> Record:
     """The record of `spec`, with the weights in the file `checkpoint`; what is `loaded` already is not read again.
 
     Raises:
         UsageError: searcher and task do not fit together.
-        UnusableError, vae.errors.UnusableError: data or checkpoint missing or damaged.
+        UnusableError, vae.errors.UnusableError: data or checkpoint missing, damaged or, like the code of task and
+            searcher, not what the run was planned with.
     """
     started, device, loaded = time.perf_counter(), place.device, loaded or Loaded()
     if loaded.sha256(checkpoint) != spec.checkpoint:
-        raise UnusableError(f"{checkpoint} has changed since the run was planned; run the command again.")
+        raise identity.changed(str(checkpoint))
+    identity.check_files(spec)
     torch.backends.cudnn.allow_tf32 = False  # small thresholds are read off the loss
     vae, header = loaded.model(checkpoint, device)
     task, searcher = plugins.build("task", spec.task), plugins.build("searcher", spec.searcher)
+    identity.check(spec, planned, task, searcher)
     check_fit(spec, task, searcher)
-    data = loaded.data(task.data, place.data_dir)
+    data = loaded.data(task.data, place.data_dir, planned.data)
     made = _made(spec, task, vae, data, place)
     with torch.random.fork_rng():
         problem = _problem(made, data)
@@ -85,7 +92,8 @@ def run(
         found = drive(spec, made.space, made.task, made.instances.to(device), searcher, problem, report)
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
-    versions = hashes | plugins.origin("task", spec.task) | plugins.origin("searcher", spec.searcher) | _versions(place)
+    code = plugins.origin_of("task", spec.task, task) | plugins.origin_of("searcher", spec.searcher, searcher)
+    versions = hashes | code | _versions(place)
     record = _record(made, found, problem.counts, seconds, versions)
     with named("task", task):
         return replace(record, usual=usual(made.task, data.test.to(device)))
@@ -124,14 +132,14 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     Raises:
         UsageError: says what does not fit, and what does.
     """
-    if task.data != spec.model.data:
+    if task.data != spec.model.data and datasets.canonical(task.data) != spec.model.data:
         raise UsageError(
             f"Task {spec.task!r} scores {task.data}, and the model was trained on {spec.model.data}; "
             f"leave the model's data set out, or say {task.data}."
         )
     _check_decoding(spec, task)
     starts_of.check(spec.starts, task.has_targets, task.instances)
-    name = spec.searcher.partition(":")[0]
+    name = name_of(spec.searcher)
     if searcher.needs_gradient and not (task.differentiable and spec.decoding in ("teacher", "mean")):
         flat = f"decoding {spec.decoding!r}" if task.differentiable else f"task {spec.task!r}"
         raise UsageError(f"Searcher {name!r} needs gradients, and {flat} gives none; choose cmaes, bo, turbo or sobol.")

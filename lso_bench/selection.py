@@ -8,7 +8,9 @@ from typing import Any
 
 from lso_bench.errors import UsageError, unknown
 from lso_bench.record import Record
+from lso_bench.spelling import means, spelled
 from vae import zoo
+from vae.notation import read, real
 from vae.settings import settings_of
 
 FIELDS: dict[str, Callable[[Record], Any]] = {
@@ -124,10 +126,9 @@ def chosen(records: Sequence[Record], conditions: Iterable[Condition]) -> list[R
 @lru_cache(maxsize=4096)
 def settings(kind: str, text: str) -> dict[str, Any]:
     """Those of a searcher, task or model; of our own models also those that the name stands for (`beta_vae_0.9`)."""
-    name, _, given = text.partition(":")
-    own = _of_model(name) if kind == "model" else {}
-    pairs = (item.partition("=") for item in given.split(",") if item)
-    return own | {k: number(v) for k, _, v in pairs}
+    name, values = read(text)
+    usual = _of_model(name) if kind == "model" else {}
+    return usual | {k: _setting(v) for k, v in values.items()}
 
 
 def told(found: Any) -> str:
@@ -140,9 +141,13 @@ def told(found: Any) -> str:
 def number(text: str) -> float | str:
     """A number if it is one."""
     try:
-        return float(text)
+        return real(text)
     except ValueError:
         return text
+
+
+def _setting(text: str) -> bool | float | str:
+    return text.lower() == "true" if text.lower() in ("true", "false") else number(text)
 
 
 def _of_model(name: str) -> dict[str, Any]:
@@ -156,4 +161,6 @@ def _is(found: Any, wanted: str, field: str) -> bool:
         return found == number(wanted)
     if found is None:
         return wanted == "none"
-    return wanted in (found, found.partition(":")[0] if field in ("task", "searcher") else found)
+    if field in ("task", "searcher"):
+        return means(field, wanted, found)
+    return spelled(field, wanted) == spelled(field, found)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from lso_bench.stopping import THRESHOLDS
+from vae.notation import name_of
 from vae.zoo import Model
 
 SCHEMA = 2  # of spec and record; part of every key
@@ -49,7 +50,7 @@ class Spec:
     def title(self) -> str:
         """For a person to read: `nevae_se · omniglot50 · adam · seed 0`."""
         trained = f" (trained with seed {self.model.seed})" if self.model.seed else ""
-        names = (self.task.partition(":")[0], self.searcher.partition(":")[0])
+        names = (name_of(self.task), name_of(self.searcher))
         return f"{self.model.name}{trained} · {' · '.join(names)} · seed {self.seeds.init}"
 
 

@@ -27,12 +27,22 @@ def parse(text: str, has_targets: bool) -> tuple[str, int]:
         UsageError: no such start, or one that needs targets where there are none.
     """
     name, _, count = text.partition(":")
-    n = int(count) if count.isdecimal() else 0 if count else 1
+    n = int(count) if count.isascii() and count.isdecimal() else 0 if count else 1
     if name not in STARTS or n < 1 or (name == "origin" and n > 1):
         raise UsageError(f"No start {text!r}; wanted {', '.join(STARTS)}, several codes as data:10 (not of origin).")
     if name in ("encoder", "other") and not has_targets:
         raise UsageError(f"Start {text!r} wants a task with targets; there are random, origin, data.")
     return name, n
+
+
+def canonical(text: str) -> str:
+    """The one text of a start: `random` for `random:1`.
+
+    Raises:
+        UsageError: no such start.
+    """
+    name, n = parse(text, has_targets=True)
+    return name if n == 1 else f"{name}:{n}"
 
 
 def check(starts: tuple[str, ...], has_targets: bool, instances: int) -> None:
@@ -44,7 +54,7 @@ def check(starts: tuple[str, ...], has_targets: bool, instances: int) -> None:
     parsed = [parse(s, has_targets) for s in starts]
     if len({n for _, n in parsed}) > 1:
         raise UsageError(f"Starts {', '.join(starts)} have different numbers of codes; run them one after the other.")
-    if len(set(starts)) < len(starts):
+    if len(set(parsed)) < len(starts):
         raise UsageError(f"A start stands twice in {', '.join(starts)}; for more random starts give more --seed.")
     for name, n in parsed:
         if name == "other" and n >= instances:

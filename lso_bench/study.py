@@ -11,7 +11,7 @@ from lso_bench import plugins
 from lso_bench import region as regions
 from lso_bench import starts as starts_of
 from lso_bench.errors import UnusableError, UsageError, unknown
-from lso_bench.loaded import Loaded
+from lso_bench.identity import UNKNOWN, Identity, identity
 from lso_bench.record import Record
 from lso_bench.rules import Rule, Rules
 from lso_bench.run import check_fit
@@ -20,10 +20,12 @@ from lso_bench.spec import Seeds, Spec
 from lso_bench.stopping import THRESHOLDS
 from lso_bench.task import Task
 from vae import data as datasets
-from vae import zoo
+from vae import networks, zoo
+from vae.checkpoint import sha256
 from vae.datasets import Source
 from vae.errors import UnusableError as VaeUnusableError
 from vae.networks import ARCHITECTURES, architecture
+from vae.notation import name_of, unquoted_path
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Planned:
 
     spec: Spec
     checkpoint: Path
+    identity: Identity = UNKNOWN  # of code and data, when it was planned
 
 
 @dataclass(frozen=True)
@@ -72,22 +75,31 @@ BOX = "box:3"
 
 
 def plan(grid: Grid, protocol: Protocol = Protocol()) -> list[Planned]:
-    """The runs of a grid, in its order.
+    """The runs of a grid, in its order; of those that mean the same, the first.
 
     Raises:
         UsageError: an unknown name, or parts that do not fit together.
         UnusableError: a checkpoint that is missing; says how to train it.
     """
-    seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
-    axes = grid.tasks, grid.searchers, grid.regions or [None], grid.models, grid.train_seeds, seeds
-    rules, loaded, planned = Rules(grid.rules), Loaded(), []
-    for parts in starmap(_Parts, product(*axes)):
+    rules, once, planned = Rules(grid.rules), _Once(grid), dict[Spec, Planned]()
+    for parts in starmap(_Parts, product(*_axes(grid))):
         if (changed := rules.settings(parts.named)) is not None:
-            planned.append(_planned(grid, replace(protocol, **changed), parts, loaded))
+            run = _planned(replace(protocol, **changed), parts, once)
+            planned.setdefault(run.spec, run)
     rules.check()
     if not planned:
         raise UsageError("The rules of this study leave out all of its runs.")
-    return planned
+    return [*planned.values()]
+
+
+def _axes(grid: Grid) -> list[Iterable[Any]]:
+    """What is combined, every name in its one spelling."""
+    tasks = [plugins.resolved("task", name) for name in grid.tasks]
+    searchers = [plugins.resolved("searcher", name) for name in grid.searchers]
+    within = [regions.canonical(r) for r in grid.regions or ()] or [None]
+    seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
+    axes = tasks, searchers, within, map(canonical_model, grid.models), grid.train_seeds, seeds
+    return [dict.fromkeys(axis) for axis in axes]
 
 
 def shard(planned: Sequence[Planned], text: str) -> list[Planned]:
@@ -119,40 +131,63 @@ class _Parts(NamedTuple):
         return {k: v for k, v in self._asdict().items() if k != "seeds"} | seeds
 
 
-def _planned(grid: Grid, protocol: Protocol, parts: _Parts, loaded: Loaded) -> Planned:
-    task, searcher = parts.task, parts.searcher
-    what, how = plugins.build("task", task), plugins.build("searcher", searcher)
-    try:
-        check_data(what.data)
-    except UsageError as error:
-        raise UsageError(f"Task {task!r}: {error}") from error
-    wanted = named_model(parts.model, what.data, grid.arch, grid.latent, parts.train_seed)
-    region = parts.region or (BOX if how.bounded else "none")
-    regions.parse(region)
-    starts = protocol.starts or (("random", "encoder") if what.has_targets else ("random",))
-    starts_of.check_variance(starts, zoo.objective(parts.model).deterministic)
-    path = find_checkpoint(wanted)
+class _Once:
+    """What the names of one grid stand for, each read once."""
+
+    def __init__(self, grid: Grid):
+        self._grid = grid
+        self.plugin = cache(plugins.build)
+        self.deterministic = cache(lambda model: zoo.objective(model).deterministic)
+        self.weights = cache(self._weights)
+        self.source = cache(self._source)
+        self.identity = cache(self._identity)
+
+    def _weights(self, name: str, task: str, seed: int) -> tuple[zoo.Model, Path, str]:
+        """A model on the data of a task, and where its weights lie, with their sha256."""
+        data = self.plugin("task", task).data
+        try:
+            check_data(data)
+        except UsageError as error:
+            raise UsageError(f"Task {task!r}: {error}") from error
+        model = named_model(name, data, self._grid.arch, self._grid.latent, seed)
+        path = find_checkpoint(model)
+        return model, path, sha256(path)
+
+    def _source(self, task: str, searcher: str) -> str:
+        return plugins.source_of(self.plugin("task", task), self.plugin("searcher", searcher))
+
+    def _identity(self, task: str, searcher: str) -> Identity:
+        return identity(task, self.plugin("task", task), searcher, self.plugin("searcher", searcher))
+
+
+def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> Planned:
+    named = parts.task, parts.searcher
+    task, searcher = once.plugin("task", parts.task), once.plugin("searcher", parts.searcher)
+    usual = ("random", "encoder") if task.has_targets else ("random",)
+    starts = tuple(map(starts_of.canonical, protocol.starts or usual))
+    starts_of.check_variance(starts, once.deterministic(parts.model))
+    model, path, weights = once.weights(parts.model, parts.task, parts.train_seed)
     spec = Spec(
-        model=wanted,
-        checkpoint=loaded.sha256(path),
-        task=plugins.resolved("task", task),
-        searcher=plugins.resolved("searcher", searcher),
-        source=plugins.source_hash(task, searcher),
+        model=model,
+        checkpoint=weights,
+        task=parts.task,
+        searcher=parts.searcher,
+        source=once.source(*named),
         seeds=parts.seeds,
-        region=region,
+        region=parts.region or (BOX if searcher.bounded else "none"),
         starts=starts,
-        decoding=_decoding(wanted, what) if protocol.decoding is None else protocol.decoding,
-        **_ends(protocol, how),
+        decoding=_decoding(model, task) if protocol.decoding is None else protocol.decoding,
+        **_ends(protocol, searcher),
     )
-    check_fit(spec, what, how)
-    return Planned(spec, path)
+    check_fit(spec, task, searcher)
+    return Planned(spec, path, once.identity(*named))
 
 
 def warnings(planned: Sequence[Planned], descents: Sequence[str] = ()) -> list[str]:
     """What a user should know before the runs, a line each; `descents`: given options that only descents heed."""
     lines = [w for w in dict.fromkeys(regions.far(p.spec.region, p.spec.model.latent) for p in planned) if w]
     names = dict.fromkeys(p.spec.searcher for p in planned)
-    deaf = [n.partition(":")[0] for n in names if not plugins.build("searcher", n).descends]
+    deaf = [name_of(n) for n in names if not plugins.build("searcher", n).descends]
     if deaf and descents:
         lines.append(f"{' and '.join(descents)}: of no effect on {', '.join(deaf)}; give --budget, evaluations.")
     return lines
@@ -169,7 +204,7 @@ def outdated(records: Iterable[Record]) -> dict[str, list[str]]:
         for kind, text in (("task", r.spec.task), ("searcher", r.spec.searcher)):
             said = {k: v for k, v in r.versions.items() if k in (f"{kind}_sha256", f"{kind}_package")}
             if said and said != now(kind, text):
-                found.setdefault(f"{kind} {text.partition(':')[0]}", []).append(r.spec.key)
+                found.setdefault(f"{kind} {name_of(text)}", []).append(r.spec.key)
     return found
 
 
@@ -202,11 +237,25 @@ def check_data(name: str) -> Source:
     except ValueError as error:
         if str(error).startswith("No data set"):
             raise unknown("data set", name, list(datasets.names())) from error
-        raise UsageError(f"Data set {name!r}: {error}") from error
+        raise UsageError(f"Data set {name!r}: {error} {unquoted_path(name)}".rstrip()) from error
+
+
+def canonical_model(name: str) -> str:
+    """The one name of a model.
+
+    Raises:
+        UsageError: no such objective or setting.
+    """
+    try:
+        return zoo.canonical(name)
+    except ValueError as error:
+        if str(error).startswith("No model"):
+            raise unknown("model", name, zoo.names()) from error
+        raise UsageError(f"Model {name!r}: {error} {unquoted_path(name)}".rstrip()) from error
 
 
 def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.Model:
-    """The model of that name.
+    """The model of that name, everything in its one spelling.
 
     Raises:
         UsageError: no such objective, data set, setting or architecture, or an architecture that does not fit the data.
@@ -218,13 +267,7 @@ def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.
         if str(error).startswith("No architecture"):
             raise unknown("architecture", arch, list(ARCHITECTURES)) from error
         raise UsageError(f"Architecture {arch!r}: {error}") from error
-    try:
-        zoo.objective(name)
-    except ValueError as error:
-        if str(error).startswith("No model"):
-            raise unknown("model", name, zoo.names()) from error
-        raise UsageError(f"Model {name!r}: {error}") from error
-    return zoo.Model(name, data, arch, latent, seed)
+    return zoo.Model(canonical_model(name), datasets.canonical(data), networks.canonical(arch), latent, seed)
 
 
 def find_checkpoint(model: zoo.Model) -> Path:

@@ -17,6 +17,7 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.rules import NAMED, NUMBERED, Rule
 from lso_bench.study import Grid, Protocol
+from vae.notation import words, write
 
 LARGEST = 2**63 - 1  # seed that torch takes
 Check = Callable[[Any], Any]  # what a setting says as the grid wants it; ValueError says what was wanted
@@ -26,7 +27,7 @@ def read(path: Path) -> tuple[Grid, Protocol]:
     """The grid and protocol of a file whose settings are the fields of `Grid` and `Protocol`.
 
     A model, task or searcher is a text as on the command line (`"ink:target=0.3"`) or a table: its name, and its
-    settings beside it (`{name = "ink", target = 0.3}`).
+    settings beside it (`{name = "ink", target = 0.3}`), where TOML's quotes are enough for any name and value.
 
     Raises:
         UsageError: no such file, no TOML, or a setting that there is not or that is of another kind.
@@ -49,13 +50,15 @@ def rule(text: str, kind: str) -> Rule:
     Raises:
         UsageError: says what was wanted.
     """
-    pairs = [part.partition("=") for part in text.split()]
     try:
-        found = {k: _value(v) for k, _, v in pairs}
-        (made,) = SETTINGS[kind]([found])
+        pairs = [word.partition("=") for word in words(text)]
+        table = {key: value if key in NAMED else _value(value) for key, _, value in pairs}
+        if len(table) < len(pairs):
+            raise ValueError("everything once")
+        (parsed,) = SETTINGS[kind]([table])
     except ValueError as error:
         raise UsageError(f"--{kind} {text!r}: wanted {error}.") from error
-    return made
+    return parsed
 
 
 def _value(text: str) -> Any:
@@ -135,10 +138,9 @@ def _name(value: Any) -> str:
         raise ValueError("each of them a name, or a table with a name and settings")
     settings = {k: v for k, v in value.items() if k != "name"}
     for k, v in settings.items():
-        if not isinstance(v, str | int | float) or "," in str(v):
-            raise ValueError(f"{k} to be a number, true, false or a text without a comma")
-    written = ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in settings.items())
-    return f"{value['name']}:{written}" if written else value["name"]
+        if not isinstance(v, str | int | float):
+            raise ValueError(f"{k} to be a number, true, false or a text")
+    return write(value["name"], {k: str(v).lower() if isinstance(v, bool) else v for k, v in settings.items()})
 
 
 def _words(value: Any) -> tuple[str, ...]:

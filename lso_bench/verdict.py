@@ -18,6 +18,7 @@ from lso_bench.compare import Comparison
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.searches import GROUP, rank
 from lso_bench.selection import RELATIONS
+from vae.notation import name_of
 
 PATTERN = re.compile(r"(?P<left>.+?)\s*(?P<relation><=|>=|<|>)\s*(?P<right>.+)")
 SIDE = re.compile(
@@ -116,7 +117,7 @@ def _estimate(side: _Side, start: str, by: tuple[str, ...]) -> float:
 def _named(rows: pd.DataFrame, what: str, name: str) -> pd.DataFrame:
     """Those of that name; of searchers also those that have it before their settings, if none has it in full."""
     full = rows[what].fillna("").astype(str)
-    short = full.str.partition(":")[0] if what == "searcher" else full
+    short = full.map(name_of) if what == "searcher" else full
     for texts in (full, short):
         if bool((texts == name).any()):
             return cast(pd.DataFrame, rows[texts == name])

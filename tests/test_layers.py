@@ -31,7 +31,7 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["columns", "reading"],
     ["drive"],
     ["rules", "running"],
-    ["beside", "loaded", "older", "record", "plugins", "starts"],
+    ["beside", "identity", "loaded", "older", "record", "plugins", "spelling", "starts"],
     ["spec", "search", "space", "task", "stopping"],
     [
         "alive",

@@ -1,26 +1,23 @@
 """The command that makes a run again makes exactly that run; that of a training goes on with it."""
 
 import shlex
-import subprocess
 from dataclasses import replace
 
 import pytest
 from typer.main import get_command
 
-from lso_bench import study_file, training
+from lso_bench import training
 from lso_bench.cli import app
 from lso_bench.commands.run import _of_options
 from lso_bench.rerun import command, commands
 from lso_bench.study import Grid, Protocol, named_model, plan
+from vae import notation
 
 
 def keys_of(text):
     """Of the runs that a command would make."""
-    *before, last = text.split("; ")
-    for line in before:
-        subprocess.run(line, shell=True, check=True)
-    given = get_command(app).commands["run"].make_context("run", shlex.split(last)[2:]).params
-    grid, protocol = study_file.read(given["study"]) if given["study"] else _of_options(**given)
+    given = get_command(app).commands["run"].make_context("run", shlex.split(text)[2:]).params
+    grid, protocol = _of_options(**given)
     return {p.spec.key for p in plan(grid, protocol)}
 
 
@@ -50,17 +47,24 @@ def test_runs_that_differ_in_the_seed_alone_share_a_command(tmp_path, monkeypatc
     assert alone == other and keys_of(second) == {s.key for s in other}
 
 
-def test_name_that_the_command_line_cannot_say_goes_into_a_study_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "task",
+    [
+        "ink:target=0.2,data=./a b:size=28'",
+        notation.write("./a,b.py", {"words": "x, y", "url": "http://h:8/?q=1"}),
+        notation.write("./10:30.py"),
+        notation.write('./say "hi".py', {"path": "$HOME/*"}),
+        notation.write("a=b.py"),
+    ],
+)
+def test_command_says_every_name(task, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (spec,) = [p.spec for p in plan(Grid(["vae"], ["glyphs50"]))]
-
-    odd = replace(spec, task="ink:target=0.2,data=./a b:size=28'", thresholds=(0.1,))
-    text = command(odd).partition("; ")[0]
-    subprocess.run(text, shell=True, check=True)
-
-    grid, protocol = study_file.read(tmp_path / "study.toml")
-    assert grid.tasks == [odd.task] and grid.models == ["vae"] and protocol.starts == odd.starts
-    assert protocol.thresholds == (0.1,)
+    odd = replace(spec, task=task, searcher="adam:lr=0.2", thresholds=(0.1,))
+    given = get_command(app).commands["run"].make_context("run", shlex.split(command(odd))[2:]).params
+    grid, protocol = _of_options(**given)
+    assert (grid.models, grid.tasks, grid.searchers) == (["vae"], [task], ["adam:lr=0.2"])
+    assert protocol.starts == odd.starts and protocol.thresholds == (0.1,)
 
 
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
@@ -71,7 +75,7 @@ def test_interrupted_training_goes_on_by_a_command_with_every_option_that_was_gi
         "--data",
         "glyphs",
         "--arch",
-        "conv:channels=2,encoder=2",
+        "conv:encoder=2,channels=2",
         "--seed",
         "3",
     ]

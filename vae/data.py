@@ -35,7 +35,9 @@ from vae.discovery import (
 from vae.errors import UnusableError
 from vae.image_folder import ImageFolder, fingerprint
 from vae.networks import Likelihood
-from vae.settings import with_settings
+from vae.notation import is_file, parse, path_text, read, write
+from vae.settings import differing, with_settings
+from vae.sources import digest
 
 GROUP = "lso_bench.datasets"
 SPLIT_SEED = 0  # of the order in which images are dealt to train, valid, test, and of the fixed binarisation
@@ -109,7 +111,7 @@ def source(text: str) -> Source:
     Raises:
         ValueError: no such name, file, folder or setting; or one that says a size or likelihood that there is not.
     """
-    name, _, settings = text.partition(":")
+    name, settings = parse(text)
     found = with_settings(_made(name), settings)
     if found.size % 4 or found.size < 4:
         raise ValueError(f"{name}: wanted a size of 4, 8, 12, ... pixels a side, got {found.size}.")
@@ -120,13 +122,29 @@ def source(text: str) -> Source:
 
 def file_name(text: str) -> str:
     """What stands for a data set in the name of a file; one of the user's own counts by its content."""
-    name, colon, settings = text.partition(":")
+    name, settings = read(text)
     path = Path(name)
-    if name.endswith(".py") and os.path.isfile(path):
-        name = f"{path.stem}+{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
-    elif os.path.isdir(path) and name not in (*_own(), *published(GROUP)):
+    if is_file(name) and os.path.isfile(path):
+        name = f"{path.stem}+{digest(path)[:8]}"
+    elif _is_folder(name):
         name = f"{path.resolve().name}+{fingerprint(path)}"
-    return re.sub(r"[^\w.=]+", "+", name + colon + settings)
+    return re.sub(r"[^\w.=]+", "+", write(name, settings))
+
+
+def canonical(text: str) -> str:
+    """The one text of a data set: of its settings those that are not its defaults, and the one spelling of a path.
+
+    Raises:
+        ValueError: as `source`.
+    """
+    wanted, (name, _) = source(text), parse(text)
+    spelled = path_text(name) if is_file(name) or _is_folder(name) else name
+    return write(spelled, differing(wanted, _made(name)))
+
+
+def _is_folder(name: str) -> bool:
+    """Whether it is a folder of images."""
+    return os.path.isdir(name) and name not in (*_own(), *published(GROUP))
 
 
 def names() -> dict[str, str]:
@@ -152,7 +170,7 @@ def _own() -> list[str]:
 
 
 def _made(name: str) -> Source:
-    if name.endswith(".py"):
+    if is_file(name):
         return built(Source, only_class(Source, module_at(Path(name))), name)
     if name in _own():
         return built(Source, only_class(Source, module_named(f"{datasets.__name__}.{name}")), name)

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
+from vae import sources
 from vae.errors import UnusableError
 
 T = TypeVar("T")
@@ -63,21 +65,50 @@ def module_named(name: str) -> ModuleType:
         return import_module(name)
 
 
+class _Content(SourceFileLoader):
+    """Executes the very bytes that its file had when it was made: no later edit, and no bytecode of an earlier one."""
+
+    def __init__(self, name: str, path: Path):
+        super().__init__(name, str(path))
+        self.content = path.read_bytes()
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.content, self.path)
+
+
 def module_at(path: Path) -> ModuleType:
     """The module of a file, executed anew.
 
     Raises:
         ValueError: no such file, or it does not import.
     """
-    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # two folders may hold files of one name
-    spec = spec_from_file_location(f"{FROM_A_PATH}{path.stem}_{place}", path)
-    if not os.path.isfile(path) or spec is None or spec.loader is None:
+    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]  # two folders may hold files of one name
+    name = f"{FROM_A_PATH}{path.stem}_{place}"
+    if not os.path.isfile(path):
         raise ValueError(f"No file {str(path)!r}.")
+    try:
+        loader = _Content(name, path)
+    except OSError as error:
+        raise ValueError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
+    spec = spec_from_file_location(name, path, loader=loader)
+    assert spec is not None and spec.loader is not None, "it has a loader"
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
     with _importing(str(path)):
         spec.loader.exec_module(module)
     return module
+
+
+def whole(module: ModuleType) -> bytes:
+    """The content of the files that a module is, as `vae.sources.whole` has it, when this process loaded them.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    path, loader = Path(str(module.__file__)), module.__spec__ and module.__spec__.loader
+    if isinstance(loader, _Content):
+        return sources.whole(path, loader.content, read=sources.as_loaded)
+    return sources.whole(path, path.read_bytes(), module.__package__ or module.__name__, sources.as_loaded)
 
 
 def is_from_a_path(module: str) -> bool:
@@ -95,17 +126,18 @@ def _importing(what: str) -> Iterator[None]:
 
 
 def only_class(base: type, module: ModuleType) -> type:
-    """The one subclass of `base` that a module defines.
+    """The one subclass of `base` that a module defines; classes that others of it derive from do not count.
 
     Raises:
         ValueError: it defines none, or several.
     """
-    own = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
-    found = [c for c in own if issubclass(c, base)]
-    if len(found) != 1:
-        names = f" ({', '.join(c.__name__ for c in found)})" if found else ""
-        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(found)}{names}.")
-    return found[0]
+    defined = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
+    classes = [c for c in dict.fromkeys(defined) if issubclass(c, base)]
+    last = [c for c in classes if not any(issubclass(other, c) for other in classes if other is not c)]
+    if len(last) != 1:
+        names = f" ({', '.join(c.__name__ for c in last)})" if last else ""
+        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(last)}{names}.")
+    return last[0]
 
 
 def built(base: type, cls: object, where: str) -> Any:

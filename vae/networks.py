@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-from vae.settings import with_settings
+from vae.notation import parse, write
+from vae.settings import differing, with_settings
 
 Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel
 STEP = 1 / 255  # between two grey levels; inferred: on data in such steps a density could grow without end below it
@@ -57,7 +58,7 @@ def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood 
     Raises:
         ValueError: no such name or setting, or one that does not fit the images.
     """
-    name, _, settings = text.partition(":")
+    name, settings = parse(text)
     if name not in ARCHITECTURES:
         raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
     plain = ARCHITECTURES[name]
@@ -69,6 +70,18 @@ def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood 
     if not arch.kernels and settings and (arch.gated or arch.skips != plain.skips):
         raise ValueError("gated and skips are settings of a PixelCNN.")
     return replace(arch, latent=latent, size=size, likelihood=likelihood)
+
+
+def canonical(text: str) -> str:
+    """The one text of an architecture: of its settings those that are not the name's.
+
+    Raises:
+        ValueError: as `architecture`.
+    """
+    name, settings = parse(text)
+    if name not in ARCHITECTURES:
+        raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
+    return write(name, differing(with_settings(ARCHITECTURES[name], settings), ARCHITECTURES[name]))
 
 
 class CausalConv2d(nn.Module):

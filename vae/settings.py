@@ -1,14 +1,20 @@
-"""Settings of a frozen dataclass from text: `reduction=sum,sample=false`."""
+"""Settings of a frozen dataclass from texts by name, and to them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from vae.notation import real, whole
 
 T = TypeVar("T")  # a frozen dataclass
 
 
-def with_settings(made: T, text: str) -> T:
-    """`made` with the settings that `text` gives; a setting's type is that of its default.
+READ = {int: whole, float: lambda text: real(text) + 0.0, str: str}  # a setting, by its type; no minus zero
+
+
+def with_settings(made: T, settings: Mapping[str, str]) -> T:
+    """`made` with these settings, given as texts; a setting's type is that of its default.
 
     Raises:
         ValueError: a setting that it does not have, or a value of another type.
@@ -16,8 +22,7 @@ def with_settings(made: T, text: str) -> T:
     hints = get_type_hints(type(made))
     known = settings_of(made)
     values: dict[str, Any] = {}
-    for item in text.split(",") if text else []:
-        key, _, value = item.partition("=")
+    for key, value in settings.items():
         if key not in known:
             there = f"there are {', '.join(known)}" if known else "it has none"
             raise ValueError(f"{type(made).__name__} has no setting {key!r}; {there}.")
@@ -29,6 +34,13 @@ def settings_of(made: object) -> dict[str, bool | int | float | str]:
     """The settings of a dataclass that text can give, and their values; of a class, their defaults."""
     given: dict[str, Any] = {f.name: getattr(made, f.name, None) for f in fields(made)}  # pyright: ignore[reportArgumentType]
     return {k: v for k, v in given.items() if type(v) in (bool, int, float, str)}
+
+
+def differing(made: object, plain: object) -> dict[str, str]:
+    """The settings of `made` that are not as in `plain`, as texts that `with_settings` reads."""
+    usual = settings_of(plain)
+    values = {k: v for k, v in settings_of(made).items() if v != usual.get(k)}
+    return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in values.items()}
 
 
 def at_least(made: object, least: int | float, *settings: str) -> None:
@@ -60,6 +72,6 @@ def _value(key: str, text: str, default: object, hint: object) -> object:
     try:
         if isinstance(default, bool):
             return {"true": True, "false": False}[text.lower()]
-        return type(default)(text)  # pyright: ignore[reportCallIssue]
+        return READ[type(default)](text)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{key} is a {type(default).__name__}, not {text!r}.") from error

@@ -3,7 +3,6 @@
 A name may be followed by settings of its objective: `nevae_se:reduction=sum,sample=false`.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from platformdirs import user_data_path
 from vae.data import file_name
 from vae.discovery import built, clashes, hidden, loaded, module_at, only_class, published
 from vae.errors import UnusableError
+from vae.notation import digits, is_file, parse, path_text, read, write
 from vae.objectives import Objective
 from vae.objectives.aggressive import Aggressive
 from vae.objectives.cyclical import Cyclical
@@ -25,7 +25,8 @@ from vae.objectives.info_vae import InfoVAE
 from vae.objectives.nevae_lp import NeighborLP
 from vae.objectives.nevae_se import NeighborSE
 from vae.objectives.rae import RAE
-from vae.settings import with_settings
+from vae.settings import differing, with_settings
+from vae.sources import digest
 
 GROUP = "lso_bench.objectives"
 SHIPPED = Path(__file__).parent / "checkpoints"
@@ -68,11 +69,10 @@ class Model:
     @property
     def file(self) -> str:
         """The name of its checkpoint file; data and an objective of the user's own count by their content."""
-        family, colon, settings = self.name.partition(":")
-        path = Path(family)
-        if path.suffix == ".py" and os.path.isfile(path):
-            family = f"{path.stem}+{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
-        name, arch = (re.sub(r"[^\w.=-]+", "+", text) for text in (family + colon + settings, self.arch))
+        family, settings = read(self.name)
+        if is_file(family) and os.path.isfile(family):
+            family = f"{Path(family).stem}+{digest(Path(family))[:8]}"
+        name, arch = (re.sub(r"[^\w.=-]+", "+", text) for text in (write(family, settings), self.arch))
         return f"{file_name(self.data)}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
 
 
@@ -83,8 +83,30 @@ def objective(name: str) -> Objective:
     Raises:
         ValueError: no such name, or a setting that its objective does not have, or a file without an objective.
     """
-    family, _, settings = name.partition(":")
+    family, settings = parse(name)
     return with_settings(_make(family), settings)
+
+
+def canonical(name: str) -> str:
+    """The one name of a model, whatever way its objective was said: with as few settings as any name has.
+
+    Raises:
+        ValueError: as `objective`.
+    """
+    family, settings = parse(name)
+    plain = _make(family)
+    wanted = with_settings(plain, settings)
+    if not is_ours(family):
+        return write(path_text(family) if is_file(family) else family, differing(wanted, plain))
+    names = [n for n in _spellings(wanted) if is_ours(n) and type(_make(n)) is type(wanted)]
+    return min((write(n, differing(wanted, _make(n))) for n in names), key=lambda text: len(parse(text)[1]))
+
+
+def _spellings(wanted: Objective) -> list[str]:
+    """The names of ours that may stand for an objective, the preferred first."""
+    c = digits(getattr(wanted, "c", 0.0))
+    numbered = [f"beta_vae_{digits(wanted.beta)}", f"nevae_lp_{c if '.' in c else f'{c}.0'}"]  # as Table 1 has them
+    return ["vae", *numbered, *(n for n in NAMES if n not in TABLE_1), *TABLE_1]
 
 
 def names() -> list[str]:
@@ -111,7 +133,7 @@ def _make(family: str) -> Objective:
     for pattern, make in _FAMILIES.items():
         if match := re.fullmatch(pattern, family):
             return make(*match.groups())
-    if family.endswith(".py"):
+    if is_file(family):
         return built(Objective, only_class(Objective, module_at(Path(family))), family)
     if family in (others := offered()):
         return built(Objective, loaded(others[family]), others[family].value)

@@ -21,7 +21,7 @@ def compare(
         list[str] | None,
         typer.Option(help="Only runs of which this holds: task=omniglot50, beta<1, seed.init=0,1; several times: all."),
     ] = None,
-    by: Annotated[str | None, typer.Option(help="Split rows by these fields too: beta,seed.init.")] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Split rows by these fields too: beta,seed.init.")] = None,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown on stdout.")] = False,
@@ -54,7 +54,7 @@ def compare(
     from lso_bench.verdict import verdict
 
     runs = read(folders)
-    chosen, split = _selected(runs.records, where or [], by)
+    chosen, split = _selected(runs.records, where or [], by or [])
     files = None if no_traces else runs.files
     found = comparison_of(chosen, files, "model" if targets == "model" else "task", split, spaces_of(runs))
     found.notes.extend(runs.unfinished)
@@ -101,7 +101,7 @@ def _form(**asked: bool) -> str:
     return forms[0] if forms else "table"
 
 
-def _selected(records: list, where: list[str], by: str | None) -> tuple[list, list[str]]:
+def _selected(records: list, where: list[str], by: list[str]) -> tuple[list, list[str]]:
     """The records that are meant, and the fields that split their rows beside those that always do."""
     from lso_bench.searches import GROUP
     from lso_bench.selection import RELATIONS, Condition, chosen, named, number
@@ -114,6 +114,6 @@ def _selected(records: list, where: list[str], by: str | None) -> tuple[list, li
         field, relation, values = parts.groups()
         if relation in RELATIONS and isinstance(number(values), str):
             raise UsageError(f"--where {field}{relation} wants a number, not {values!r}.")
-        conditions.append(Condition(named(field, records), relation, tuple(names("where", values))))
-    fields = dict.fromkeys(named(f, records) for f in names("by", by)) if by else {}
+        conditions.append(Condition(named(field, records), relation, tuple(names("where", [values]))))
+    fields = dict.fromkeys(named(f, records) for f in names("by", by))
     return chosen(records, conditions), [f for f in fields if f not in GROUP]

@@ -46,7 +46,7 @@ def evaluate(
     from lso_bench.study import named_model
     from vae.evaluation import Effort
 
-    models = [named_model(m, data, arch, latent, seed) for m in names("model", model)]
+    models = list(dict.fromkeys(named_model(m, data, arch, latent, seed) for m in names("model", model)))
     if nll_images == 1 or codes == 1:
         raise UsageError("--nll-images and --codes want 2 or more, for a standard error; 0 leaves the measure out.")
     effort = Effort(images=nll_images, samples=nll_samples, codes=codes)

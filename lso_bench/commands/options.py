@@ -1,5 +1,6 @@
 """Options that several commands have, and what they stand for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,8 @@ from lso_bench.errors import UsageError, unknown
 
 DEVICES = ["auto", "cpu", "cuda"]
 
-Models = Annotated[str, typer.Option("--model", help="Names, separated by commas; `lso-bench list models`.")]
+LISTED = "Names, separated by commas; may stand several times"
+Models = Annotated[list[str], typer.Option("--model", help=f"{LISTED}; `lso-bench list models`.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")]
 Compile = Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")]
 Capture = Annotated[bool, typer.Option("--capture", help="The step as a CUDA graph; on a GPU.")]
@@ -38,35 +40,44 @@ Address = Annotated[
 Gpu = Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of a GPU that a run takes.")]
 
 
-def names(what: str, text: str) -> list[str]:
-    """The names in a list with commas; a comma inside settings (`a:x=1,y=2`) belongs to the name before it."""
-    found: list[str] = []
-    for part in text.split(","):
-        if found and ":" in found[-1] and "=" in part and ":" not in part:
-            found[-1] += f",{part}"
-        else:
-            found.append(part.strip())
-    if not all(found):
-        raise UsageError(f"--{what} wants names separated by commas, not {text!r}.")
-    return list(dict.fromkeys(found))
+def names(option: str, texts: Sequence[str]) -> list[str]:
+    """The names in lists with commas, each once, with their settings (`vae.notation`)."""
+    from vae.notation import parts, unquoted_path
+
+    listed: list[str] = []
+    for text in texts:
+        if hint := unquoted_path(text):
+            raise UsageError(f"--{option} {text!r}: {hint}")
+        try:
+            listed += parts(text)
+        except ValueError as error:
+            raise UsageError(f"--{option}: {error}") from error
+        if not all(listed):
+            raise UsageError(f"--{option} wants names separated by commas, not {text!r}.")
+    return list(dict.fromkeys(listed))
 
 
-def numbers(what: str, text: str) -> list[int]:
-    """The whole numbers in a list with commas."""
+def numbers(option: str, texts: Sequence[str]) -> list[int]:
+    """The whole numbers in lists with commas, each once."""
+    from vae.notation import whole
+
     try:
-        return list(dict.fromkeys(int(part) for part in text.split(",")))
+        return list(dict.fromkeys(whole(part.strip()) for text in texts for part in text.split(",")))
     except ValueError as error:
-        raise UsageError(f"--{what} wants whole numbers separated by commas, not {text!r}.") from error
+        named = ",".join(texts)
+        raise UsageError(f"--{option} wants whole numbers separated by commas, not {named!r}.") from error
 
 
-def limits(text: str) -> tuple[float, ...]:
-    """The thresholds in a list with commas, the largest first."""
+def limits(texts: Sequence[str]) -> tuple[float, ...]:
+    """The thresholds in lists with commas, the largest first."""
     from lso_bench import study_file
+    from vae.notation import real
 
     try:
-        return study_file.limits([float(part) for part in text.split(",")])
+        return study_file.limits([real(part.strip()) for text in texts for part in text.split(",")])
     except ValueError as error:
-        raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {text!r}.") from error
+        named = ",".join(texts)
+        raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {named!r}.") from error
 
 
 def check_folder(option: str, path: Path) -> None:

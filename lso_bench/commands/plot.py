@@ -14,7 +14,7 @@ from lso_bench.errors import unknown
 def plot(
     folders: Annotated[list[Path], typer.Argument(help="Results folders, or archives of them.")],
     to: Annotated[Path, typer.Option(help="Folder to draw into.")] = Path("figures"),
-    format: Annotated[str, typer.Option(help="png, svg, pdf; several with commas.")] = "pdf",
+    format: Annotated[list[str], typer.Option(help="png, svg, pdf; several with commas.")] = ["pdf"],  # noqa: B006
     width: Annotated[str, typer.Option(help="column (3.3 inches), or page (6.9 inches).")] = "column",
 ) -> None:
     """Draw the figures of a report for a paper, without titles; their captions are written beside them."""

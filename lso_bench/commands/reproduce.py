@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lso_bench.commands.options import (
+    LISTED,
     Capture,
     Compile,
     DataDir,
@@ -31,7 +32,7 @@ def reproduce(
     what: Annotated[
         str, typer.Argument(help="table1, table2, fig1, fig2 or search (section 5.4) of arXiv 2103.11349.")
     ],
-    models: Annotated[str | None, typer.Option(help="These rows only; names separated by commas.")] = None,
+    models: Annotated[list[str] | None, typer.Option(help=f"These rows only. {LISTED}.")] = None,
     data: Annotated[str, typer.Option(help="omniglot, as in the paper; mnist or glyphs.")] = "omniglot",
     arch: Annotated[str | None, typer.Option(help="[default: paper on a GPU, small on a CPU]")] = None,
     epochs: Epochs = None,
@@ -39,8 +40,8 @@ def reproduce(
     compile: Compile = False,
     capture: Capture = False,
     precision: Precision = "fp32",
-    train_seed: Annotated[str, typer.Option(help="table1, table2: of trainings; several with commas.")] = "0",
-    seed: Annotated[str, typer.Option(help="search: of starts; several with commas.")] = "0",
+    train_seed: Annotated[list[str], typer.Option(help="table1, table2: of trainings; several with commas.")] = ["0"],  # noqa: B006
+    seed: Annotated[list[str], typer.Option(help="search: of starts; several with commas.")] = ["0"],  # noqa: B006
     searcher: Annotated[str, typer.Option(help="search: another step, as adam:lr=0.03.")] = "adam",
     device: Device = "auto",
     results: Results = Path("results"),
@@ -55,7 +56,7 @@ def reproduce(
 
     on = device_of(device)
     check_capture(capture, on)
-    rows, arch = names("models", models) if models else (), arch or ("paper" if on == "cuda" else "small")
+    rows, arch = _rows(models or []), arch or ("paper" if on == "cuda" else "small")
     wanted = again.Wanted(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
     again.check(wanted)
     seeds = numbers("seed", seed)
@@ -115,11 +116,17 @@ def _to_search(wanted, seeds: list[int], searcher: str, results: Path) -> list[s
     return [p.spec.title for p in runs if store is None or p.spec not in store]
 
 
-def _train_seeds(what: str, text: str) -> list[int]:
+def _rows(texts: list[str]) -> list[str]:
+    from lso_bench.spelling import spelled
+
+    return [spelled("model", name) for name in names("models", texts)]
+
+
+def _train_seeds(what: str, texts: list[str]) -> list[int]:
     """Refuse several trainings where one is shown."""
-    seeds = numbers("train-seed", text)
+    seeds = numbers("train-seed", texts)
     if min(seeds) < 0:
-        raise UsageError(f"--train-seed wants numbers from 0, not {text!r}.")
+        raise UsageError(f"--train-seed wants numbers from 0, not {','.join(texts)!r}.")
     if what in ("fig1", "fig2", "search") and seeds != [0]:
         raise UsageError(f"--train-seed belongs to table1 and table2; leave it out of {what}.")
     return seeds

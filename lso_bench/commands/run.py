@@ -8,6 +8,7 @@ import typer
 
 from lso_bench.commands.compare import show
 from lso_bench.commands.options import (
+    LISTED,
     Address,
     Arch,
     Capture,
@@ -40,19 +41,21 @@ FEW = 4  # runs that a line names
 def run(
     context: typer.Context,
     study: Annotated[Path | None, typer.Argument(help="A study file (TOML), instead of models, tasks and how.")] = None,
-    model: Annotated[str | None, typer.Option(help="Names, separated by commas; `lso-bench list models`.")] = None,
-    task: Annotated[str | None, typer.Option(help="Names, separated by commas, or ./file.py.")] = None,
-    searcher: Annotated[str, typer.Option(help="Names, separated by commas.")] = "adam",
+    model: Annotated[list[str] | None, typer.Option(help=f"{LISTED}; `lso-bench list models`.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help=f"{LISTED}. Settings follow (ink:target=0.3); ./file.py is a name, too.")
+    ] = None,
+    searcher: Annotated[list[str], typer.Option(help=f"{LISTED}.")] = ["adam"],  # noqa: B006
     starts: Annotated[
-        str | None, typer.Option(help="random, encoder, other, origin, data; several codes: data:10.")
+        list[str] | None, typer.Option(help="random, encoder, other, origin, data; several codes: data:10.")
     ] = None,
     region: Annotated[
-        str | None, typer.Option(help="none, box:3, ball:10, quantiles:0.01; several with commas.")
+        list[str] | None, typer.Option(help="none, box:3, ball:10, quantiles:0.01; several with commas.")
     ] = None,
     decoding: Annotated[str | None, typer.Option(help="teacher, mean, sample or greedy [default: what fits].")] = None,
-    seed: Annotated[str, typer.Option(help="Of starts, and of searches; several with commas.")] = "0",
-    search_seed: Annotated[str | None, typer.Option(help="Of searches [default: --seed].")] = None,
-    train_seed: Annotated[str, typer.Option(help="Of the models' training; several with commas.")] = "0",
+    seed: Annotated[list[str], typer.Option(help="Of starts, and of searches; several with commas.")] = ["0"],  # noqa: B006
+    search_seed: Annotated[list[str] | None, typer.Option(help="Of searches [default: --seed].")] = None,
+    train_seed: Annotated[list[str], typer.Option(help="Of the models' training; several with commas.")] = ["0"],  # noqa: B006
     budget: Annotated[
         int | None, typer.Option(min=1, help="Evaluations a problem [default: 300 without gradients].")
     ] = None,
@@ -65,7 +68,7 @@ def run(
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.0, help="Of a run's search; then it ends.")] = None,
     thresholds: Annotated[
-        str | None, typer.Option(help="Changes of the loss at which a search has converged [default: 0.05 to 0].")
+        list[str] | None, typer.Option(help="Changes of the loss at which a search has converged [default: 0.05 to 0].")
     ] = None,
     check_every: Annotated[int, typer.Option(min=1, help="Steps between two looks at that change.")] = 100,
     joint: Annotated[bool, typer.Option("--joint", help="All problems stay until their mean has converged.")] = False,
@@ -169,7 +172,7 @@ def _of_file(path: Path, context: typer.Context) -> tuple:
     return study_file.read(path)
 
 
-def _of_options(model: str | None, task: str | None, protocol: str, **more) -> tuple:
+def _of_options(model: list[str] | None, task: list[str] | None, protocol: str, **more) -> tuple:
     """Grid and protocol of the options of `run`."""
     from lso_bench import study
     from lso_bench.study_file import rule
@@ -178,13 +181,13 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
         raise UsageError("Wanted --model and --task, or a study file; `lso-bench list tasks` shows what there is.")
     if protocol not in study.STEPS:
         raise unknown("protocol", protocol, list(study.STEPS))
-    listed = {k: None if more[k] is None else names(k, more[k]) for k in ("region", "starts")}
+    listed = {k: names(k, more[k]) if more[k] else None for k in ("region", "starts")}
     grid = study.Grid(
         models=names("model", model),
         tasks=names("task", task),
         searchers=names("searcher", more["searcher"]),
         seeds=numbers("seed", more["seed"]),
-        search_seeds=numbers("search-seed", more["search_seed"]) if more["search_seed"] is not None else None,
+        search_seeds=numbers("search-seed", more["search_seed"]) if more["search_seed"] else None,
         train_seeds=numbers("train-seed", more["train_seed"]),
         regions=listed["region"],
         arch=more["arch"],
@@ -194,7 +197,7 @@ def _of_options(model: str | None, task: str | None, protocol: str, **more) -> t
     if more["seconds"] == float("inf"):
         raise UsageError("--seconds wants a finite number; without it there is no limit.")
     how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "check_every", "joint")}
-    how |= {"thresholds": limits(more["thresholds"])} if more["thresholds"] is not None else {}
+    how |= {"thresholds": limits(more["thresholds"])} if more["thresholds"] else {}
     starts = None if listed["starts"] is None else tuple(listed["starts"])
     most = study.STEPS[protocol] if protocol != "quick" else None
     return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or most, **how)

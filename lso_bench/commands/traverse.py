@@ -13,7 +13,9 @@ from lso_bench.errors import UsageError
 def traverse(
     model: Models,
     data: Data,
-    dimensions: Annotated[str, typer.Option(help="That get a sheet of their own; 0 is the most active.")] = "0",
+    dimensions: Annotated[
+        list[str], typer.Option(help="That get a sheet of their own, with commas; 0 is the most active.")
+    ] = ["0"],  # noqa: B006
     steps: Annotated[int, typer.Option(min=2, max=10_000, help="Images of a walk.")] = 100,
     reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, prior standard deviations.")] = 10.0,
     draws: Annotated[int, typer.Option(min=0, help="Seed of the random direction and of the ink.")] = 0,
@@ -34,8 +36,8 @@ def traverse(
 
     of_their_own = numbers("dimensions", dimensions)
     if not all(0 <= n < latent for n in of_their_own):
-        raise UsageError(f"--dimensions wants numbers from 0 to {latent - 1}, not {dimensions!r}.")
-    models = [named_model(m, data, arch, latent, seed) for m in names("model", model)]
+        raise UsageError(f"--dimensions wants numbers from 0 to {latent - 1}, not {','.join(dimensions)!r}.")
+    models = list(dict.fromkeys(named_model(m, data, arch, latent, seed) for m in names("model", model)))
     wanted = walks.Walks(of_their_own, steps, reach, draws, active)
     Store(results)
     for m in models:

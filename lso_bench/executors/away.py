@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+import sys
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from lso_bench.spec import Spec
 from lso_bench.store import Store
 from lso_bench.study import Planned
 from vae.cache import cache_folder
+from vae.notation import parse, write
+
+Files = dict[str, bytes]  # of a plugin: its own, then those beside it that it imports; content by name
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Job:
     planned: Planned
     place: Place
     beside: dict[str, Any]  # among the versions of its record
-    sources: dict[str, bytes]  # task and searcher files that were given by path, by that path
+    sources: dict[str, Files]  # of task and searcher that were given by path, by that path
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Worker:
             return Lacking()
         if place.data_dir and not place.data_dir.is_dir():
             place = replace(place, data_dir=None)  # the data folder of this machine
-        at_home = Planned(_with_files(spec, job.sources), checkpoint)
+        at_home = replace(job.planned, spec=_with_files(spec, job.sources), checkpoint=checkpoint)
         try:
             if self._store is not None:
                 return work(job.planned, self._store, place, self._loaded, job.beside, at_home)
@@ -96,20 +100,26 @@ class Worker:
         return None
 
 
-def _with_files(spec: Spec, sources: dict[str, bytes]) -> Spec:
+def _with_files(spec: Spec, sources: dict[str, Files]) -> Spec:
     """The same run, its files where they lie on this machine."""
-    if not sources:
-        return spec
     texts = {"task": spec.task, "searcher": spec.searcher}
     for kind, text in texts.items():
-        name, colon, settings = text.partition(":")
+        name, settings = parse(text)
         if name in sources:
-            content = sources[name]
-            path = cache_folder() / "sent" / hashlib.sha256(content).hexdigest()[:16] / Path(name).name
-            if not path.is_file():
-                _write(path, content)
-            texts[kind] = f"{path}{colon}{settings}"
+            texts[kind] = write(str(_placed(sources[name]) / Path(name).name), settings)
     return replace(spec, **texts)
+
+
+def _placed(files: Files) -> Path:
+    """The folder of this machine where files lie; what is imported from beside a plugin is found there."""
+    digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
+    folder = cache_folder().absolute() / "sent" / digest
+    for name, content in files.items():
+        if not (folder / name).is_file():
+            _write(folder / name, content)
+    if len(files) > 1 and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return folder
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -9,17 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lso_bench import running
+from lso_bench import plugins, running
 from lso_bench.executors import Attempt, How, Queue
-from lso_bench.executors.away import Job, Lacking
+from lso_bench.executors.away import Files, Job, Lacking
 from lso_bench.executors.connection import connected
 from lso_bench.executors.crew import Crew
 from lso_bench.executors.work import outcome, publish
+from lso_bench.identity import changed
 from lso_bench.limits import cores
 from lso_bench.record import Record
 from lso_bench.run import Place
 from lso_bench.store import Store
 from lso_bench.study import Planned
+from vae.sources import beside
 
 
 def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
@@ -57,20 +59,29 @@ def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Reco
             crew.end()
 
 
-def _job(attempt: Attempt, how: How, sources: dict[str, bytes]) -> Job:
-    spec, path = attempt.planned.spec, attempt.planned.checkpoint
-    needed = {n: sources[n] for n in _paths(attempt.planned)} if spec.source else {}
-    return Job(Planned(spec, path.absolute()), how.place, attempt.told(how.isolation), needed)
+def _job(attempt: Attempt, how: How, sources: dict[str, Files]) -> Job:
+    planned = attempt.planned
+    needed = {name: sources[name] for name in plugins.files(planned.spec.task, planned.spec.searcher)}
+    planned = replace(planned, checkpoint=planned.checkpoint.absolute())
+    return Job(planned, how.place, attempt.told(how.isolation), needed)
 
 
-def _sources(planned: Sequence[Planned]) -> dict[str, bytes]:
-    """Content of the task and searcher files that were given by path."""
-    return {name: Path(name).read_bytes() for p in planned if p.spec.source for name in _paths(p)}
+def _sources(planned: Sequence[Planned]) -> dict[str, Files]:
+    """The files of tasks and searchers that were given by path.
+
+    Raises:
+        UnusableError: one is not there any more.
+    """
+    names = dict.fromkeys(name for p in planned for name in plugins.files(p.spec.task, p.spec.searcher))
+    return {name: _files(Path(name)) for name in names}
 
 
-def _paths(planned: Planned) -> list[str]:
-    names = [text.partition(":")[0] for text in (planned.spec.task, planned.spec.searcher)]
-    return [n for n in names if n.endswith(".py")]
+def _files(path: Path) -> Files:
+    try:
+        content = path.read_bytes()
+        return {path.name: content} | beside(path, content)
+    except OSError as error:
+        raise changed(str(path)) from error
 
 
 def _weights(ray: Any, planned: Planned, sent: dict[str, Any]) -> Any:

@@ -53,7 +53,7 @@ def work(
 def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Record:
     """The record of a run, whatever it raises but for an error of ours that ends everything."""
     try:
-        return run(planned.spec, planned.checkpoint, place, report, loaded)
+        return run(planned.spec, planned.checkpoint, place, report, loaded, planned.identity)
     except PluginError as error:
         return Record(planned.spec, "failed", error=_memory(error) or str(error))
     except (LsoBenchError, UnusableError):

@@ -13,6 +13,7 @@ from lso_bench.record import Record
 from lso_bench.report.cells import figure, names, short
 from lso_bench.report.sections import Section
 from lso_bench.searches import GROUP, table
+from vae.notation import name_of
 
 FEWEST = 6  # targets on which a difference that is always the same is told from none: sign test, p = 2 / 2^6
 
@@ -29,7 +30,7 @@ class Line:
 def summary(comparison: Comparison, records: Sequence[Record]) -> str:
     """What was run."""
     failed, searches = [r for r in records if not r.members], sum(len(r.members) for r in records)
-    of = {k: [*dict.fromkeys(getattr(r.spec, k).partition(":")[0] for r in records)] for k in ("task", "searcher")}
+    of = {k: [*dict.fromkeys(name_of(getattr(r.spec, k)) for r in records)] for k in ("task", "searcher")}
     models = sorted({r.spec.model.name for r in records})
     trained = len({(r.spec.model, r.spec.checkpoint) for r in records})
     seeds = "one training seed each" if trained == len(models) else f"{trained} trained models"

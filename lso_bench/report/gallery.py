@@ -24,6 +24,7 @@ from lso_bench.store import Store
 from lso_bench.text import printable
 from vae import checkpoint
 from vae.durable import write_whole
+from vae.notation import name_of
 
 
 def pictures(
@@ -38,7 +39,7 @@ def pictures(
     for (task, searcher), same in groupby(usable, key=_of):
         first = {r.spec.model: r for r in sorted(same, key=lambda r: r.spec.seeds.init, reverse=True)}
         runs = sorted(first.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
-        names = [_short(task), searcher.partition(":")[0], *dict.fromkeys(r.spec.model.name for r in runs)]
+        names = [_short(task), name_of(searcher), *dict.fromkeys(r.spec.model.name for r in runs)]
         file = _named(names, runs)
         whole = [(r, tensors) for r in runs if (tensors := store.tensors(r.spec)) is not None]
         if whole and "targets" in whole[0][1]:
@@ -93,7 +94,7 @@ def _briefly(searchers: Sequence[str]) -> dict[str, str]:
 
 def _short(text: str) -> str:
     """The name of a task or searcher, without its settings or folder."""
-    return text.partition(":")[0].split("/")[-1]
+    return name_of(text).split("/")[-1]
 
 
 def figures(comparison: Comparison, folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lso_bench.compare import Comparison
 from lso_bench.searches import TOGETHER
+from vae.notation import read
 
 HOW = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
 
@@ -105,8 +106,8 @@ def _short(ways: list[dict[str, Any]]) -> list[str]:
 
 def _parts(way: dict[str, Any]) -> dict[str, str]:
     """A searcher's name, its settings and limits, each as a word."""
-    name, _, settings = way["searcher"].partition(":")
-    each = {s.partition("=")[0]: s for s in settings.split(",") if s}
+    name, settings = read(way["searcher"])
+    each = {k: f"{k}={v}" for k, v in settings.items()}
     return {"name": name.split("/")[-1].removesuffix(".py"), **each, **_words(way)}
 
 

@@ -1,0 +1,237 @@
+"""Identity at use: what a run is of is checked where it is used, in whatever process."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from examples import INK, SHRINKING
+from PIL import Image
+from test_plugins import publish
+
+from lso_bench import plugins
+from lso_bench.errors import UnusableError
+from lso_bench.executors import How
+from lso_bench.executors.away import Job, Worker
+from lso_bench.executors.cluster import _sources
+from lso_bench.executors.here import here
+from lso_bench.executors.local import local
+from lso_bench.run import Place, run
+from lso_bench.store import Store
+from lso_bench.study import Grid, Protocol, plan
+from vae import sources
+
+SHORT = Protocol(max_steps=2, budget=4)
+BLOBS = '''"""Spots."""
+from dataclasses import dataclass
+import numpy as np
+from vae.datasets import Source
+
+@dataclass(frozen=True)
+class Spots(Source):
+    """White squares."""
+    def images(self, folder):
+        return np.random.default_rng(0).integers(0, 256, (100, 28, 28)).astype(np.uint8)
+'''
+SELF_EDITING = '''"""Edits itself while it is at work."""
+from dataclasses import dataclass
+from pathlib import Path
+from lso_bench import Task
+
+@dataclass(frozen=True)
+class Restless(Task):
+    """Ink, and a longer file."""
+    data = "glyphs"
+    def score(self, x):
+        with open("restless.py", "a") as file:
+            file.write("# edited\\n")
+        return x.mean((-3, -2, -1))
+'''
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty folder to work in, in which Python finds modules."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def planned_of(task, searcher="sobol"):
+    return plan(Grid(["vae"], [task], [searcher], arch="conv"), SHORT)[0]
+
+
+def edit(path, old="0.15", new="0.25"):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_an_edited_task_file_is_refused_and_not_executed(place):
+    (place / "ink.py").write_text(INK)
+    planned = planned_of("./ink.py")
+    (place / "ink.py").write_text(INK + "\nopen('executed', 'w')\n")
+    with pytest.raises(UnusableError, match=r"\./ink\.py.* has changed since the run was planned; run the command"):
+        run(planned.spec, planned.checkpoint)
+    assert not (place / "executed").exists()
+
+
+def test_an_edited_searcher_file_is_refused(place):
+    (place / "shrinking.py").write_text(SHRINKING)
+    planned = planned_of("ink", "./shrinking.py")
+    edit(place / "shrinking.py", "1.0", "2.0")
+    with pytest.raises(UnusableError, match=r"\./shrinking\.py.* has changed since"):
+        run(planned.spec, planned.checkpoint)
+
+
+def test_a_deleted_task_file_is_refused(place):
+    (place / "ink.py").write_text(INK)
+    planned = planned_of("./ink.py")
+    (place / "ink.py").unlink()
+    with pytest.raises(UnusableError, match="has changed since"):
+        run(planned.spec, planned.checkpoint)
+
+
+def test_an_edited_module_beside_the_task_is_another_run_and_is_refused(place):
+    (place / "aims_a.py").write_text("TARGET = 0.15")
+    (place / "ink.py").write_text("from aims_a import TARGET\n" + INK.replace("0.15", "TARGET"))
+    planned = planned_of("./ink.py")
+    edit(place / "aims_a.py")
+    assert plugins.source_hash("./ink.py") != planned.spec.source
+    with pytest.raises(UnusableError, match=r"imported from beside it, has changed since"):
+        run(planned.spec, planned.checkpoint)
+    with pytest.raises(UnusableError, match="changed while it was loaded; run the command again"):
+        planned_of("./ink.py")  # this process has the module as it was
+
+
+def test_an_edited_task_of_a_package_is_refused(place, monkeypatch):
+    publish(place, monkeypatch, INK, "tasks", "my_ink = inks_of_a_package:Ink")
+    planned = planned_of("my_ink")
+    other = replace(planned.identity, task=planned.identity.task.replace(planned.identity.task[:4], "0000", 1))
+    with pytest.raises(UnusableError, match=r"code of task 'my_ink:.*' is another on this machine, or has changed"):
+        run(planned.spec, planned.checkpoint, planned=other)
+
+
+def images_in(folder, count=100):
+    folder.mkdir(exist_ok=True)
+    for i in range(count):
+        Image.new("L", (28, 28), i * 2).save(folder / f"{i}.png")
+
+
+def of_own_data(place, text):
+    """A planned run of a task on a data set of the user's own, with weights of others."""
+    (place / "ink.py").write_text(INK.replace('data = "glyphs"', f'data = "{text}"'))
+    planned = planned_of("ink")
+    task = plan_of_data = plugins.build("task", "./ink.py")
+    assert plan_of_data.data == text
+    model = replace(planned.spec.model, data=text)
+    spec = replace(planned.spec, model=model, task="./ink.py:target=0.15", source=plugins.source_of(task))
+    from lso_bench.identity import identity
+
+    return replace(planned, spec=spec, identity=identity("./ink.py", task, "sobol", plugins.build("searcher", "sobol")))
+
+
+def test_a_changed_folder_of_images_is_refused(place):
+    images_in(place / "imgs")
+    planned = of_own_data(place, "./imgs")
+    assert run(planned.spec, planned.checkpoint, planned=planned.identity).status == "ok"
+    Image.new("L", (28, 28), 7).save(place / "imgs" / "3.png")
+    with pytest.raises(UnusableError, match=r"Data set './imgs' has changed since the run was planned"):
+        run(planned.spec, planned.checkpoint, planned=planned.identity)
+
+
+def test_an_edited_data_set_file_is_refused(place):
+    (place / "spots.py").write_text(BLOBS)
+    planned = of_own_data(place, "./spots.py")
+    edit(place / "spots.py", "default_rng(0)", "default_rng(1)")
+    with pytest.raises(UnusableError, match=r"Data set './spots.py' has changed since the run was planned"):
+        run(planned.spec, planned.checkpoint, planned=planned.identity)
+
+
+def test_a_data_set_that_changes_while_it_is_read_is_refused(place):
+    images_in(place / "imgs")
+    lines = "        open('imgs/new.png', 'wb').write(open('imgs/1.png', 'rb').read())\n        return"
+    (place / "spots.py").write_text(BLOBS.replace("        return", lines) + "# edited\n")
+    planned = of_own_data(place, "./imgs")
+    before = plugins.build("task", "./ink.py")
+    assert before.data == "./imgs"
+    from lso_bench.loaded import Loaded
+    from vae import data, image_folder
+
+    def read(path, size, really=image_folder._read):
+        if path.name == "99.png":
+            Image.new("L", (28, 28), 9).save(place / "imgs" / "0.png")
+        return really(path, size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_folder, "_read", read)
+        with pytest.raises(UnusableError, match="changed while it was read"):
+            Loaded().data("./imgs", None, data.file_name("./imgs"))
+    assert planned.identity.data != data.file_name("./imgs")
+
+
+def consistent(record):
+    """Whether the hashes of a record agree: of one file from a path, both are of the same content."""
+    return record.spec.source.startswith(record.versions["task_sha256"])
+
+
+@pytest.mark.parametrize("carry_out", [here, local], ids=["serial", "pool"])
+def test_a_task_that_is_edited_in_mid_study_is_refused_and_no_record_contradicts_itself(place, carry_out):
+    (place / "restless.py").write_text(SELF_EDITING)
+    planned = plan(Grid(["vae"], ["./restless.py"], ["sobol"], seeds=range(3), arch="conv"), SHORT)
+    store, records = Store(place / "results"), []
+    with pytest.raises(UnusableError, match=r"\./restless\.py.* has changed since"):
+        records += carry_out(planned, store, How(isolation="batch"))
+    (kept,) = Store(place / "results")
+    assert kept.status == "ok" and consistent(kept)
+    assert kept.spec.source == hashlib.sha256(SELF_EDITING.encode()).hexdigest()
+
+
+def test_a_study_whose_task_is_edited_ends_with_a_line(place, call):
+    (place / "restless.py").write_text(SELF_EDITING)
+    arguments = ["run", "--model", "vae", "--arch", "conv", "--task", "./restless.py", "--searcher", "sobol"]
+    done = call(*arguments, "--budget", 4, "--seed", "0,1", "--jobs", 1, "--isolation", "batch")
+    assert done.returncode == 4 and "Traceback" not in done.stderr
+    assert "./restless.py, or what is imported from beside it, has changed since the run was planned" in done.stderr
+
+
+def job_of(planned):
+    return Job(planned, Place(), {}, _sources([planned]))
+
+
+def test_a_worker_elsewhere_has_the_files_and_what_they_import(place, monkeypatch):
+    (place / "aims_b.py").write_text("TARGET = 0.15")
+    (place / "ink.py").write_text("from aims_b import TARGET\n" + INK.replace("0.15", "TARGET"))
+    content = (place / "ink.py").read_bytes()
+    job = job_of(planned_of("./ink.py"))
+    assert job.sources == {"./ink.py": {"ink.py": content} | sources.beside(Path("ink.py"), content)}
+    elsewhere = place / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr("sys.path", [p for p in __import__("sys").path if p != str(place)])
+    __import__("sys").modules.pop("aims_b")
+    record = Worker().run(job)
+    assert record.status == "ok" and record.spec == job.planned.spec and consistent(record)
+
+
+def test_a_worker_elsewhere_refuses_other_files(place):
+    (place / "ink.py").write_text(INK)
+    job = job_of(planned_of("./ink.py"))
+    other = replace(job, sources={"./ink.py": {"ink.py": INK.replace("0.15", "0.3").encode()}})
+    with pytest.raises(UnusableError, match="has changed since"):
+        Worker().run(other)
+
+
+def test_a_file_that_was_written_twice_within_a_second_is_the_last(place):
+    for target in (0.15, 0.25, 0.35):  # of one length, which Python's own bytecode takes for one version
+        (place / "ink.py").write_text(INK.replace("0.15", str(target)))
+        assert plugins.build("task", "./ink.py").target == target
+
+
+def test_records_say_which_data_and_code_they_are_of(place):
+    (place / "ink.py").write_text(INK)
+    planned = planned_of("./ink.py")
+    record = run(planned.spec, planned.checkpoint, planned=planned.identity)
+    assert consistent(record) and len(record.versions["data_sha256"]) == 64
+    json.dumps(record.versions)
