@@ -71,15 +71,20 @@ ENDS = {  # signals that ask for the end, and the word for it
     signal.SIGUSR1: "Ended by SIGUSR1",  # as batch systems send it before the time of a job is over
     signal.SIGUSR2: "Ended by SIGUSR2",
 }
+NOTATION = (
+    "A name or value with a comma or a double quote stands in double quotes, and so does a name with a colon: "
+    """--task '"./a,b.py":target=0.3'. Notation of names, settings and lists: docs/names.md."""
+)
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=NOTATION,
     help="Benchmarks of latent space optimization: train VAEs, search their latent spaces, compare.",
 )
 for name, command in COMMANDS.items():
-    app.command(name, cls=Command)(command)
+    app.command(name, cls=Command, epilog=NOTATION if name == "run" else None)(command)
 
 
 def main() -> None:

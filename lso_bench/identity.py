@@ -1,6 +1,8 @@
 """The code and data that a run was planned with, and the refusal of any other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lso_bench import plugins
 from lso_bench.errors import UnusableError
@@ -49,6 +51,18 @@ def check(spec: Spec, planned: Identity, task: object, searcher: object) -> None
     for kind, text, plugin in (("task", spec.task, task), ("searcher", spec.searcher, searcher)):
         if (before := getattr(planned, kind)) and _version(kind, text, plugin) != before:
             raise changed(f"The code of {kind} {text!r} is another on this machine, or")
+
+
+def contradiction(spec: Spec, versions: Mapping[str, Any]) -> str:
+    """Return a line if a record says that it was made by other code than its spec has; empty if not.
+
+    Of two files the spec has one hash of both, of which nothing can be told.
+    """
+    kinds = [k for k in ("task", "searcher") if plugins.files(getattr(spec, k))]
+    if not spec.source or len(kinds) != 1:
+        return ""
+    said = str(versions.get(f"{kinds[0]}_sha256", spec.source))
+    return "" if spec.source.startswith(said) else f"it was made by another version of its {kinds[0]} file ({said})"
 
 
 def changed(what: str) -> UnusableError:

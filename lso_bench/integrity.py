@@ -13,6 +13,7 @@ from lso_bench import bounded
 from lso_bench.archive import open_results
 from lso_bench.errors import UnusableError
 from lso_bench.finding import Finding
+from lso_bench.identity import contradiction
 from lso_bench.older import spec_of
 from lso_bench.spec import SCHEMA
 from lso_bench.store import OURS, STALE, Store
@@ -104,8 +105,11 @@ def _unlike(run: Path, raw: dict[str, Any]) -> Fault | None:
     for name, digest in known.items():
         if hashlib.sha256(bounded.content(run / name)).hexdigest() != digest:
             return Fault("damaged", run.name, f"{name} does not match its sha256")
-    if (key := spec_of(raw).key) != run.name:
-        return Fault("misplaced", run.name, f"its spec has the key {key}")
+    spec = spec_of(raw)
+    if spec.key != run.name:
+        return Fault("misplaced", run.name, f"its spec has the key {spec.key}")
+    if why := contradiction(spec, raw["versions"]):
+        return Fault("damaged", run.name, why)
     if more := there - known.keys():
         return Fault("foreign", run.name, f"{min(more)} in it")
     return None
