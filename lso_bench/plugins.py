@@ -72,9 +72,9 @@ def build(kind: str, text: str) -> Any:
         name, settings = parse(text)
         plugin = made(lambda: with_settings(_made(kind, name), settings), name)
     except (ValueError, TypeError) as error:
-        if isinstance(error.__cause__, UsageError):  # says all by itself
-            raise error.__cause__ from None
-        raise UsageError(f"{kind.capitalize()} {text!r}: {error} {unquoted_path(text)}".rstrip()) from error
+        ours = isinstance(error.__cause__, UsageError)  # says all by itself
+        says = str(error.__cause__) if ours else f"{kind.capitalize()} {text!r}: {error}"
+        raise UsageError(f"{says} {unquoted_path(text)}".rstrip()) from error
     executed = _content(type(plugin))  # now: the file may be edited while its class is at work
     if is_file(name) and executed != _content_of(Path(name)):
         raise UnusableError(f"{name}, or a module that it imports from beside it, changed while it was loaded; {AGAIN}")
