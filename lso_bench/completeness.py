@@ -8,8 +8,7 @@ from lso_bench.record import Record
 from lso_bench.run_folder import Standing, State
 from lso_bench.store import Store
 from lso_bench.study import Planned
-
-NAMED = 10  # runs of a kind that are named; the others are counted
+from lso_bench.text import some
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,14 @@ class Completeness:
 
     def damaged(self, but: Collection[str] = ()) -> list[str]:
         """A line for each damaged result, with its mend, but for those of some keys."""
-        return _some([f"damaged: {why}" for key, why in self.damages.items() if key not in but])
+        return some([f"damaged: {why}" for key, why in self.damages.items() if key not in but])
 
     def incomplete(self) -> list[str]:
         """A line for each run that is missing, and one that counts; none where every run is there."""
         absent = self.are("absent")
         if not (absent or self.damages):
             return []
-        lines = _some([f"missing: {run.spec.title}, {run.spec.key}" for run in absent])
+        lines = some([f"missing: {run.spec.title}, {run.spec.key}" for run in absent])
         counts = {"missing": len(absent), "damaged": len(self.damages)}
         kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
         mend = "; the same command makes what is missing" if absent else ""
@@ -61,9 +60,3 @@ def check(planned: Sequence[Planned], store: Store | None) -> Completeness:
     return Completeness(
         store.folder if store else None, runs, {key: s.state for key, s in standings.items()}, records, damages
     )
-
-
-def _some(lines: list[str]) -> list[str]:
-    """So many that they can be read, and the number of the others."""
-    rest = len(lines) - NAMED
-    return [*lines[:NAMED], *([f"... and {rest} like these"] if rest > 0 else [])]

@@ -6,12 +6,10 @@ Nothing depends on them but what is shown, and which of two commands on one fold
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from glob import escape
 from pathlib import Path
 from threading import Event, Thread
 
@@ -142,10 +140,8 @@ def clear(folder: Path) -> None:
 
 
 def forget(folder: Path, key: str, host: str, pid: int) -> None:
-    """Remove what a process that is known to be gone left of a run: its note, and files that it did not publish."""
+    """That process is known to be gone."""
     _remove(_path(folder, key, host, pid))
-    for work in (folder / "tmp").glob(f"{escape(f'{key}.{host}.{pid}')}.*"):
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _path(folder: Path, key: str, host: str, pid: int) -> Path:

@@ -1,10 +1,13 @@
 """Texts that come out of files, made harmless for a terminal, a spreadsheet and a file."""
 
+from collections.abc import Sequence
+
 from vae.text import printable
 
-__all__ = ["neutral", "one_line", "printable", "storable"]
+__all__ = ["neutral", "one_line", "printable", "some", "storable"]
 
 LONGEST = 20_000  # characters of a message that is kept
+NAMED = 10  # lines of a kind that are shown; the others are counted
 
 
 def storable(text: str) -> str:
@@ -35,3 +38,9 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def some(lines: Sequence[str]) -> list[str]:
+    """So many lines of one kind that they can be read, and the number of the others."""
+    rest = len(lines) - NAMED
+    return [*lines[:NAMED], *([f"... and {rest:,} like these"] if rest > 0 else [])]

@@ -15,10 +15,12 @@ import pytest
 import torch
 
 from lso_bench import integrity
+from lso_bench.commands.reading import read
 from lso_bench.errors import UnusableError
 from lso_bench.record import Member, Record
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store import Store
+from lso_bench.text import NAMED
 from vae.zoo import Model
 
 SPEC = Spec(Model("vae", "omniglot"), "0" * 64, "omniglot50", "adam", max_steps=200)
@@ -244,6 +246,16 @@ def test_stray_files_and_folders_are_named_and_hidden_ones_left_alone(tmp_path):
     assert not list(store)
     assert [s.partition(": ")[0].rpartition("/")[2] for s in store.skipped] == ["copy", "empty", "notes.txt", "file"]
     assert f"holds the run {record(1).spec.key}" in store.skipped[0]
+
+
+def test_of_many_stray_files_a_few_are_named_and_the_others_counted(tmp_path, capsys):
+    store = Store(tmp_path / "r")
+    store.add(record())
+    for i in range(300):
+        (store.folder / "runs" / f"stray{i}").touch()
+    assert len(read([store.folder]).records) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == NAMED + 1 and "... and 290 like these" in lines[-1]
 
 
 def test_runs_that_are_being_made_are_counted(tmp_path):

@@ -31,7 +31,7 @@ def train_keeping_every_batch(data: Dataset, path: Path) -> None:
 def wait_for_change(child: BaseProcess, folder: Path) -> None:
     """Until a checkpoint there is another than now, or the child is gone."""
     look = lambda: {f.name: f.stat().st_ino for f in folder.glob("*.safetensors")}  # noqa: E731
-    before, until = look(), time.monotonic() + 20
+    before, until = look(), time.monotonic() + 120
     while child.is_alive() and time.monotonic() < until:
         with suppress(FileNotFoundError):  # replaced while it was looked at
             if look() != before:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lso_bench.commands.output import say
 from lso_bench.errors import UnusableError
+from lso_bench.text import some
 
 if TYPE_CHECKING:
     from lso_bench.record import Record
@@ -59,8 +60,7 @@ def read(paths: Sequence[Path]) -> Runs:
         say(f"left out: run {key}, of an older schema, which is there again in the present one")
         del records[key]
     runs = Runs(stores, [*records.values()], home)
-    for line in runs.skipped:
-        say(f"skipped: {line}")
+    _say_skipped(runs.skipped)
     if not records:
         raise UnusableError(f"No runs in {', '.join(map(str, paths))}; `lso-bench run` makes some.")
     return runs
@@ -75,9 +75,12 @@ def _again(records: "Iterable[Record]") -> list[str]:
 
 def say_lost(stores: "Iterable[Store]") -> None:
     """Say which files of runs were asked for and are not whole; once all is read."""
-    for store in stores:
-        for line in store.lost.values():
-            say(f"skipped: {line}")
+    _say_skipped([line for store in stores for line in store.lost.values()])
+
+
+def _say_skipped(lines: Sequence[str]) -> None:
+    for line in some([f"skipped: {line}" for line in lines]):
+        say(line)
 
 
 def _places(path: Path) -> Sequence[Path]:
@@ -94,8 +97,7 @@ def spaces_of(runs: Runs) -> "dict[str, Metrics]":
     from lso_bench import collapse
 
     spaces, unusable = collapse.read([s.folder for s in runs.stores])
-    for line in unusable:
-        say(f"skipped: {line}")
+    _say_skipped(unusable)
     return spaces
 
 
