@@ -26,4 +26,5 @@ def __getattr__(name: str) -> Any:
     """The public names, imported when first used: the command line's help must not wait for torch."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module("lso_bench.process").check_packages()
     return getattr(import_module(_HOMES[name]), name)

@@ -50,6 +50,17 @@ class Drawn:
 
 
 @contextmanager
+def plain(settings: Any = None) -> Iterator[None]:
+    """Draw and save with these settings of matplotlib and its defaults, whatever a matplotlibrc of the user says."""
+    usual = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)  # of defaults
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in another script
+        with matplotlib.rc_context(usual | (settings or {})):
+            yield
+
+
+@contextmanager
 def drawing(size: Size) -> Iterator[None]:
     """Fonts and lines as they are wanted at that size; figures are drawn and saved within."""
     font = size.font
@@ -87,8 +98,7 @@ def drawing(size: Size) -> Iterator[None]:
         "svg.hashsalt": "lso-bench",
         "figure.constrained_layout.use": True,
     }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in another script
+    with plain(settings):
         yield
 
 

@@ -1,7 +1,6 @@
 """The command line: the program and its commands. Nothing heavy is imported before a command runs."""
 
 import errno
-import io
 import os
 import signal
 import sys
@@ -9,6 +8,7 @@ from contextlib import suppress
 
 import typer
 
+from lso_bench import streams
 from lso_bench.commands import (
     archive,
     compare,
@@ -30,7 +30,7 @@ from lso_bench.commands import (
 from lso_bench.commands.output import say
 from lso_bench.commands.parsing import Command
 from lso_bench.errors import LsoBenchError, UnusableError
-from lso_bench.process import settle_memory, settle_threads
+from lso_bench.process import check_packages, settle_figures, settle_memory, settle_threads
 
 COMMANDS = {  # in the order of the help
     "run": run.run,
@@ -89,32 +89,45 @@ for name, command in COMMANDS.items():
 
 def main() -> None:
     """The program: settles threads and memory, runs a command, turns our errors into one line and an exit status."""
+    streams.settle()
     settle_threads()
     settle_memory()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is shown all the same
-            stream.reconfigure(errors="backslashreplace")
     _listen()
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
+        check_packages()
+        settle_figures()
         app(arguments)
+    except SystemExit as end:  # as every command ends
+        sys.exit(_written(end.code))
     except Exception as error:  # the last place where anything can be said in one line
         if debug:
             raise
         sys.exit(_explain(error))
 
 
+def _written(status: str | int | None) -> str | int | None:
+    """The exit status of a command, once standard output has all that it wrote; else a line and a status of its own."""
+    if (error := streams.refusal()) is None:
+        return status
+    say(f"Cannot write to standard output: {error.strerror}; what was finished is kept, the text is lost.")
+    return status or UnusableError.status
+
+
 def _explain(error: Exception) -> int:
     """Say what went wrong in one line; the exit status."""
-    from vae.errors import UnusableError as VaeUnusableError
-
     if isinstance(error, OSError) and error.errno in DISK:
         say(f"Cannot write or read {error.filename or 'a file'}: {error.strerror}; what was finished is kept.")
         return UnusableError.status
-    say(" ".join(str(error).split()))
+    if isinstance(error, MemoryError):
+        say("Out of memory: do less at a time, or raise the limit (`ulimit -v`); what was finished is kept.")
+        return UnusableError.status
+    say(" ".join(str(error).split()) or type(error).__name__)
     if isinstance(error, LsoBenchError):
         return error.status
+    from vae.errors import UnusableError as VaeUnusableError  # only now: another's `vae` may be what went wrong
+
     if isinstance(error, VaeUnusableError):
         return UnusableError.status
     say(f"This is a fault of lso-bench ({type(error).__name__}); --debug shows where.")

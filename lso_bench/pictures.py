@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from lso_bench.canvas import SIZES, drawing
+from lso_bench.canvas import SIZES, drawing, plain
 from lso_bench.canvas import save as save_drawn
 from lso_bench.colours import colour_of
 from lso_bench.figures.activity import Bars
@@ -29,6 +29,7 @@ LONGEST = 300  # characters of a text in a picture
 SHOWN = 12  # instances in a sheet of reconstructions
 
 
+@plain()
 def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dict[str, Tensor]]) -> Path:
     """Targets in the first row, then a row for each model and start: the images that the search ended with."""
     count = min(SHOWN, len(tensors[0]["targets"]))
@@ -46,6 +47,7 @@ def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dic
     return save(figure, path)
 
 
+@plain()
 def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]]) -> Path:
     """The best image of each model (a row) and searcher (a column), under its score."""
     models, searchers = ([*dict.fromkeys(key[i] for key in best)] for i in (0, 1))
@@ -71,6 +73,7 @@ def activity(path: Path, models: Bars) -> Path:
         return save_drawn(drawn_activity(models, "", SIZES["screen"]), path, headed=True)
 
 
+@plain()
 def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor]) -> Path:
     """Rows of images, values from 0 to 1, ink black; pasted together, for there may be hundreds."""
     columns, size = max(map(len, rows)), rows[0].shape[-1] + 2
@@ -98,6 +101,7 @@ LABELS = {
 }
 
 
+@plain()
 def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | float]]) -> Path:
     """What the validation images measured after each epoch, a panel a figure."""
     shown = [k for k in LABELS if k in history[0]]
@@ -114,6 +118,7 @@ def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | 
     return save(figure, path)
 
 
+@plain()
 def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
     """A line a column of `lines`, over epochs."""
     figure, axis = plt.subplots(figsize=(6, 4))

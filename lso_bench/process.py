@@ -1,7 +1,16 @@
 """What is settled for the whole process before anything heavy is imported."""
 
+import atexit
 import ctypes
 import os
+import shutil
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from lso_bench.errors import UnusableError
+
+OURS = ("tasks", "vae")  # packages beside this one
 
 from lso_bench import limits
 
@@ -21,3 +30,64 @@ def settle_memory() -> None:
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
     except (OSError, AttributeError):
         pass  # another C library
+
+
+def settle_figures() -> None:
+    """Before matplotlib is imported: files and no windows, and a folder for its caches where the usual is closed."""
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's names a module that need not be installed here
+    usual = [os.environ.get("XDG_CONFIG_HOME") or "~/.config", os.environ.get("XDG_CACHE_HOME") or "~/.cache"]
+    if "MPLCONFIGDIR" not in os.environ and not all(_writable(Path(p, "matplotlib")) for p in usual):
+        os.environ["MPLCONFIGDIR"] = str(_cache_of_figures())
+
+
+def _cache_of_figures() -> Path:
+    from vae.errors import UnusableError as VaeUnusableError
+    from vae.paths import cache_folder
+
+    try:
+        if _writable(folder := cache_folder() / "matplotlib"):
+            return folder
+    except VaeUnusableError:
+        pass  # no home folder
+    folder = Path(tempfile.mkdtemp(prefix="lso-bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _writable(folder: Path) -> bool:
+    """Whether the folder is there, after an attempt to make it, and takes files."""
+    try:
+        folder = folder.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def check_packages() -> None:
+    """Refuse to start where another file or folder hides the packages beside this one.
+
+    Raises:
+        UnusableError: names it.
+    """
+    home = Path(__file__).resolve().parents[1]
+    for name in OURS:
+        place = _place(name)
+        if place is None or place.parent != home:
+            raise UnusableError(
+                f"lso-bench needs its own package {name!r} in {home}, and gets {place or 'none'}, which stands before "
+                "it on the path of Python: rename that, or leave its folder out of PYTHONPATH."
+            )
+
+
+def _place(name: str) -> Path | None:
+    """The file or folder that `import name` means, without importing it."""
+    try:
+        spec = find_spec(name)
+    except ValueError:  # a module made by hand
+        return None
+    if spec is None:
+        return None
+    file = spec.origin or next(iter(spec.submodule_search_locations or ()), "")
+    path = Path(file).resolve()
+    return path.parent if path.name == "__init__.py" else path

@@ -218,8 +218,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / MARK).exists():
-                foreign = [p.name for p in self.folder.iterdir() if p.name not in OURS and not p.name.startswith(MARK)]
-                if foreign:
+                if foreign := sorted(p.name for p in self.folder.iterdir() if _is_foreign(p.name)):
                     raise UnusableError(
                         f"{self.folder} is no results folder and not empty ({foreign[0]}); give another --results."
                     )
@@ -263,9 +262,14 @@ OURS = {
     "reproduction",
     "studies",
     "reference",
-    ".gitignore",
     "README.md",
+    "lost+found",  # of a fresh volume
 }
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether a file of this name says that the folder is meant for something else; hidden ones are the system's."""
+    return not (name in OURS or name.startswith((MARK, ".")))
 
 
 def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:

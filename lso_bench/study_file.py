@@ -7,6 +7,7 @@ Some of the runs are left out by a table `[[exclude]]`, and done otherwise by `[
     budget = 100     # what is other: any setting of how a run is done
 """
 
+import codecs
 import math
 import tomllib
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.rules import NAMED, NUMBERED, Rule
 from lso_bench.study import Grid, Protocol
+from vae.errors import UnusableError
 from vae.notation import words, write
+from vae.paths import plugin
 
 LARGEST = 2**63 - 1  # seed that torch takes
 Check = Callable[[Any], Any]  # what a setting says as the grid wants it; ValueError says what was wanted
@@ -70,11 +73,26 @@ def _value(text: str) -> Any:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(_text(path))
     except OSError as error:
         raise UsageError(f"No study file {str(path)!r} ({error.strerror or error}).") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no TOML: {type(error).__name__}: {error}") from error
+
+
+def _text(path: Path) -> str:
+    """Its text in UTF-8, with or without a byte order mark as Windows writes one.
+
+    Raises:
+        ValueError: it is in another encoding.
+    """
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it is in UTF-16; save it in UTF-8")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8; save it in UTF-8") from error
 
 
 def _checked(path: Path, key: str, value: object) -> Any:
@@ -133,14 +151,23 @@ def _names(value: Any) -> list[str]:
 
 def _name(value: Any) -> str:
     if isinstance(value, str) and value:
-        return value
+        return _at_home(value)
     if not (isinstance(value, dict) and isinstance(value.get("name"), str) and value["name"]):
         raise ValueError("each of them a name, or a table with a name and settings")
     settings = {k: v for k, v in value.items() if k != "name"}
     for k, v in settings.items():
         if not isinstance(v, str | int | float):
             raise ValueError(f"{k} to be a number, true, false or a text")
-    return write(value["name"], {k: str(v).lower() if isinstance(v, bool) else v for k, v in settings.items()})
+    return _at_home(
+        write(value["name"], {k: str(v).lower() if isinstance(v, bool) else v for k, v in settings.items()})
+    )
+
+
+def _at_home(name: str) -> str:
+    try:
+        return plugin(name)
+    except UnusableError as error:
+        raise ValueError(f"a path without `~`: {error}") from error
 
 
 def _words(value: Any) -> tuple[str, ...]:

@@ -121,7 +121,10 @@ def call_at_once(tmp_path):
         outputs = [tmp_path.parent / f"{tmp_path.name}.{stream}" for stream in ("out", "err")]
         child = os.fork()
         if not child:
-            _become_the_program(tmp_path, [*map(str, arguments)], outputs)
+            for stream, path in enumerate(outputs, 1):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+            sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
+            become_the_program(tmp_path, [*map(str, arguments)])
         _, status = os.waitpid(child, 0)
         return subprocess.CompletedProcess(
             arguments, os.waitstatus_to_exitcode(status), *(o.read_text() for o in outputs)
@@ -130,12 +133,10 @@ def call_at_once(tmp_path):
     return run
 
 
-def _become_the_program(folder: Path, arguments: list[str], outputs: list[Path]) -> NoReturn:
+def become_the_program(folder: Path, arguments: list[str]) -> NoReturn:
+    """Run the program in this process, a fork, with its streams as they are; never comes back."""
     warnings.resetwarnings()
     config.update("jaxtyping_disable", True)  # typer says another type of its context than it gives
-    for stream, path in enumerate(outputs, 1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
     os.chdir(folder)
     sys.argv, status = ["lso-bench", *arguments], 70
     try:

@@ -44,6 +44,7 @@ ORDER = [  # each may import what stands after it, never what stands before
         "intervals",
         "process",
         "ranks",
+        "streams",
         "surrogate",
     ],
     ["bounded", "errors", "finding", "limits", "text", "units"],

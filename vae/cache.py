@@ -2,21 +2,14 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from vae.durable import write_whole
 from vae.errors import UnusableError
-
-
-def cache_folder() -> Path:
-    """Where what can be made again is kept: `LSO_BENCH_CACHE`, else the user's cache."""
-    return Path(os.environ.get("LSO_BENCH_CACHE") or user_cache_path("lso-bench")).expanduser()
+from vae.paths import cache_folder
 
 
 def cached(name: str, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:

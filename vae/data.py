@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vae import datasets
-from vae.cache import cache_folder
 from vae.datasets import Source
 from vae.discovery import (
     built,
@@ -36,6 +35,7 @@ from vae.errors import UnusableError
 from vae.image_folder import ImageFolder, fingerprint
 from vae.networks import Likelihood
 from vae.notation import is_file, parse, path_text, read, write
+from vae.paths import data_folder
 from vae.settings import differing, with_settings
 from vae.sources import digest
 
@@ -195,8 +195,3 @@ def shown(
 def binarise(grey: UInt8[Tensor, "n 1 h w"], generator: torch.Generator | None = None) -> Float[Tensor, "n 1 h w"]:
     """A Bernoulli draw of every pixel, its grey level the probability of ink (Salakhutdinov & Murray 2008)."""
     return torch.bernoulli(grey.float() / 255, generator=generator)
-
-
-def data_folder() -> Path:
-    """Where data sets lie unless said otherwise: `LSO_BENCH_DATA`, else a folder in the user's cache."""
-    return Path(os.environ.get("LSO_BENCH_DATA") or cache_folder() / "data").expanduser()

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from vae.data import file_name
 from vae.discovery import built, clashes, hidden, loaded, module_at, only_class, published
 from vae.errors import UnusableError
@@ -25,6 +23,7 @@ from vae.objectives.info_vae import InfoVAE
 from vae.objectives.nevae_lp import NeighborLP
 from vae.objectives.nevae_se import NeighborSE
 from vae.objectives.rae import RAE
+from vae.paths import own_folder
 from vae.settings import differing, with_settings
 from vae.sources import digest
 
@@ -150,9 +149,3 @@ def checkpoint(model: Model, folder: Path | None = None) -> Path:
         if os.path.isfile(place / model.file):  # unlike Path.is_file it takes a name of any length
             return place / model.file
     raise UnusableError(f"No checkpoint {model.file} in {folder or own_folder()} or among those shipped.")
-
-
-def own_folder() -> Path:
-    """Where checkpoints that the user trained lie: `LSO_BENCH_CHECKPOINTS`, else a folder of the user's data."""
-    own = os.environ.get("LSO_BENCH_CHECKPOINTS") or user_data_path("lso-bench") / "checkpoints"
-    return Path(own).expanduser()

@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.options import outside
 from lso_bench.commands.output import say
 
 
 def archive(
-    folder: Annotated[Path, typer.Argument(help="Results folder.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="[default: the folder's name .tar.zst]")] = None,
+    folder: Annotated[Path, typer.Argument(parser=outside, help="Results folder.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", parser=outside, metavar="PATH", help="[default: the folder's name .tar.zst]"),
+    ] = None,
 ) -> None:
     """Pack a results folder into one file, hash-checked when read; what reads results takes it as it is."""
     from lso_bench.archive import pack

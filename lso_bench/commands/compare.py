@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import Json, check_folder, names
+from lso_bench.commands.options import Json, check_folder, names, outside
 from lso_bench.commands.output import out, say
 from lso_bench.commands.reading import read, say_lost, spaces_of
 from lso_bench.errors import UsageError, unknown
@@ -16,7 +16,7 @@ HOLDS = 5  # exit status where a condition of --fail-if holds
 
 
 def compare(
-    folders: Annotated[list[Path], typer.Argument(help="Results folders, or archives of them.")],
+    folders: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
     where: Annotated[
         list[str] | None,
         typer.Option(help="Only runs of which this holds: task=omniglot50, beta<1, seed.init=0,1; several times: all."),
@@ -40,7 +40,9 @@ def compare(
         list[str] | None,
         typer.Option(help=f"Exit status {HOLDS} if this holds: 'nevae_se.iterations > vae.iterations'; several times."),
     ] = None,
-    figures: Annotated[Path | None, typer.Option(help="Folder to draw the comparison into.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(parser=outside, metavar="PATH", help="Folder to draw the comparison into.")
+    ] = None,
 ) -> None:
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
     form = _form(json=json, csv=csv, markdown=markdown, latex=latex)

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import DataDir, Json
+from lso_bench.commands.options import DataDir, Json, outside
 from lso_bench.errors import UnusableError
 from lso_bench.text import printable
 
 
 def doctor(
-    results: Annotated[list[Path] | None, typer.Argument(help="Results folders or archives to look at, too.")] = None,
+    results: Annotated[
+        list[Path] | None, typer.Argument(parser=outside, help="Results folders or archives to look at, too.")
+    ] = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:

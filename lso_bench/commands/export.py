@@ -5,15 +5,18 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.options import outside
 from lso_bench.commands.output import say
 from lso_bench.commands.reading import read, say_lost
 from lso_bench.errors import UnusableError
 
 
 def export(
-    results: Annotated[list[Path], typer.Argument(help="Results folders, or archives of them.")],
+    results: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
     format: Annotated[str, typer.Option(help="csv, parquet or xlsx; the last two by lso-bench[export].")] = "csv",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="File [default: WHAT.FORMAT].")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", parser=outside, metavar="PATH", help="File [default: WHAT.FORMAT].")
+    ] = None,
     what: Annotated[
         str, typer.Option(help="A table: measures, runs, members (single searches) or traces.")
     ] = "measures",

@@ -5,14 +5,17 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import Arch, Data, Latent
+from lso_bench.commands.options import Arch, Data, Latent, outside, plugin
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help="Weights that torch.save wrote: tensors by name.")],
-    model: Annotated[str, typer.Option(help="The name that they are to have; `lso-bench list models`.")],
+    file: Annotated[Path, typer.Argument(parser=outside, help="Weights that torch.save wrote: tensors by name.")],
+    model: Annotated[
+        str,
+        typer.Option(parser=plugin, metavar="TEXT", help="The name that they are to have; `lso-bench list models`."),
+    ],
     data: Data,
     arch: Arch = "small",
     latent: Latent = 32,

@@ -11,18 +11,53 @@ from lso_bench.errors import UsageError, unknown
 
 DEVICES = ["auto", "cpu", "cuda"]
 
+
+def outside(text: str) -> Path:
+    """A path as it was typed, `~` for a home folder also where the shell leaves it (`--results=~/x`)."""
+    from vae.errors import UnusableError
+    from vae.paths import from_outside
+
+    try:
+        return from_outside(text)
+    except UnusableError as error:
+        raise UsageError(str(error)) from error
+
+
+def plugin(text: str) -> str:
+    """The name of a plugin or data set, or the path of its file or folder."""
+    from vae.errors import UnusableError
+    from vae.paths import plugin as from_outside
+
+    try:
+        return from_outside(text)
+    except UnusableError as error:
+        raise UsageError(str(error)) from error
+
+
 LISTED = "Names, separated by commas; may stand several times"
 Models = Annotated[list[str], typer.Option("--model", help=f"{LISTED}; `lso-bench list models`.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")]
 Compile = Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")]
 Capture = Annotated[bool, typer.Option("--capture", help="The step as a CUDA graph; on a GPU.")]
 Precision = Annotated[str, typer.Option(help="Of training: fp32, or bf16 where the machine multiplies it.")]
-Data = Annotated[str, typer.Option(help="A name (`lso-bench list data`), ./file.py, or a folder of images.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        parser=plugin, metavar="TEXT", help="A name (`lso-bench list data`), ./file.py, or a folder of images."
+    ),
+]
 Arch = Annotated[str, typer.Option(help="small, paper or conv; settings follow (small:gated=true).")]
 Latent = Annotated[int, typer.Option(min=1, max=1024, help="Latent dimensions.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where data sets lie [default: $LSO_BENCH_DATA, else the cache].")]
-Results = Annotated[Path, typer.Option(help="Folder of results.", envvar="LSO_BENCH_RESULTS")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        parser=outside, metavar="PATH", help="Where data sets lie [default: $LSO_BENCH_DATA, else the cache]."
+    ),
+]
+Results = Annotated[
+    Path, typer.Option(parser=outside, metavar="PATH", help="Folder of results.", envvar="LSO_BENCH_RESULTS")
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
@@ -54,7 +89,7 @@ def names(option: str, texts: Sequence[str]) -> list[str]:
             raise UsageError(f"--{option}: {error}") from error
         if not all(listed):
             raise UsageError(f"--{option} wants names separated by commas, not {text!r}.")
-    return list(dict.fromkeys(listed))
+    return list(dict.fromkeys(map(plugin, listed)))
 
 
 def numbers(option: str, texts: Sequence[str]) -> list[int]:

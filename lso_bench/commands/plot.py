@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import check_folder, names
+from lso_bench.commands.options import check_folder, names, outside
 from lso_bench.commands.output import say
 from lso_bench.commands.reading import drawn
 from lso_bench.errors import unknown
 
 
 def plot(
-    folders: Annotated[list[Path], typer.Argument(help="Results folders, or archives of them.")],
-    to: Annotated[Path, typer.Option(help="Folder to draw into.")] = Path("figures"),
+    folders: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
+    to: Annotated[Path, typer.Option(parser=outside, metavar="PATH", help="Folder to draw into.")] = Path("figures"),
     format: Annotated[list[str], typer.Option(help="png, svg, pdf; several with commas.")] = ["pdf"],  # noqa: B006
     width: Annotated[str, typer.Option(help="column (3.3 inches), or page (6.9 inches).")] = "column",
 ) -> None:

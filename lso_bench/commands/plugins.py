@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import DataDir, Json
+from lso_bench.commands.options import DataDir, Json, outside, plugin
 from lso_bench.commands.output import say
 
 
 def new_task(
     name: Annotated[str, typer.Argument(help="Of the task; of its file as well.")],
-    folder: Annotated[Path, typer.Option(help="Where to write it.")] = Path("."),
+    folder: Annotated[Path, typer.Option(parser=outside, metavar="PATH", help="Where to write it.")] = Path("."),
 ) -> None:
     """Write a commented example of a task, to be changed."""
     from lso_bench import example
@@ -23,7 +23,9 @@ def new_task(
 
 
 def check_task(
-    task: Annotated[str, typer.Argument(help="A name, with or without settings, or ./file.py.")],
+    task: Annotated[
+        str, typer.Argument(parser=plugin, metavar="TASK", help="A name, with or without settings, or ./file.py.")
+    ],
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
@@ -34,7 +36,9 @@ def check_task(
 
 
 def check_searcher(
-    searcher: Annotated[str, typer.Argument(help="A name, with or without settings, or ./file.py.")],
+    searcher: Annotated[
+        str, typer.Argument(parser=plugin, metavar="SEARCHER", help="A name, with or without settings, or ./file.py.")
+    ],
     steps: Annotated[int, typer.Option(min=3, help="Of each search; fewer where they are dear.")] = 30,
     json: Json = False,
 ) -> None:

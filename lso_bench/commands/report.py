@@ -5,14 +5,17 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.options import outside
 from lso_bench.commands.output import say
 from lso_bench.commands.reading import drawn
 from lso_bench.errors import UsageError
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Results folders, or archives of them.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
+    folders: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
+    output: Annotated[Path, typer.Option("--output", "-o", parser=outside, metavar="PATH", help="The page.")] = Path(
+        "report.html"
+    ),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no report.")] = False,
 ) -> None:
     """Write one HTML page about what is in results folders; it needs no network and no other file."""

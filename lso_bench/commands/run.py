@@ -30,6 +30,7 @@ from lso_bench.commands.options import (
     limits,
     names,
     numbers,
+    outside,
 )
 from lso_bench.commands.output import say
 from lso_bench.commands.reading import say_lost
@@ -40,7 +41,9 @@ FEW = 4  # runs that a line names
 
 def run(
     context: typer.Context,
-    study: Annotated[Path | None, typer.Argument(help="A study file (TOML), instead of models, tasks and how.")] = None,
+    study: Annotated[
+        Path | None, typer.Argument(parser=outside, help="A study file (TOML), instead of models, tasks and how.")
+    ] = None,
     model: Annotated[list[str] | None, typer.Option(help=f"{LISTED}; `lso-bench list models`.")] = None,
     task: Annotated[
         list[str] | None, typer.Option(help=f"{LISTED}. Settings follow (ink:target=0.3); ./file.py is a name, too.")
@@ -123,7 +126,7 @@ def run(
     how = how_of(len(planned), device, data_dir, compile, capture, wanted)
     planned = studies.shard(planned, shard) if shard else planned
     if dry_run:
-        _dry_run(planned, results, how.jobs or 1)
+        _dry_run(planned, results, how.jobs or 1, json)
         return
     store = Store(results)
     said = carry_out(planned, store, how, quiet)
@@ -244,7 +247,7 @@ def _tell_outdated(records) -> None:
         )
 
 
-def _dry_run(planned: list, results: Path, jobs: int) -> None:
+def _dry_run(planned: list, results: Path, jobs: int, json: bool) -> None:
     """The grid, what is done, and how long the rest will take, by what was measured."""
     from lso_bench import completeness
     from lso_bench.estimate import estimate
@@ -253,8 +256,10 @@ def _dry_run(planned: list, results: Path, jobs: int) -> None:
     store = Store(results, readonly=True) if (results / MARK).exists() else None
     now = completeness.check(planned, store)
     words = {"done": "done", "damaged": "damaged"}
-    for p in planned:
-        word = words.get(now.states[p.spec.key], "to do")
+    rows = [(p, words.get(now.states[p.spec.key], "to do")) for p in planned]
+    if json:
+        print(_as_json(rows))
+    for p, word in () if json else rows:
         print(f"{p.spec.key}  {word:5}  {p.spec.title}  ({p.checkpoint.name})")
     for line in now.damaged():
         say(line)
@@ -265,3 +270,11 @@ def _dry_run(planned: list, results: Path, jobs: int) -> None:
         say(f"About {found.seconds / jobs:.0f} s for {found.measured} of them, {jobs} at a time, by runs like them.")
     if found.unknown:
         say(f"No run like {len(found.unknown)} of them was measured yet, as {found.unknown[0]}.")
+
+
+def _as_json(rows: list) -> str:
+    """An object a run; `state`: to do, done or damaged."""
+    from json import dumps
+
+    fields = [(p.spec.key, word, p.spec.title, str(p.checkpoint)) for p, word in rows]
+    return dumps([dict(zip(("key", "state", "title", "checkpoint"), f, strict=True)) for f in fields], indent=1)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import Json
+from lso_bench.commands.options import Json, outside
 from lso_bench.commands.output import out
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(help="A results folder.")] = Path("results"),
+    folder: Annotated[Path, typer.Argument(parser=outside, help="A results folder.")] = Path("results"),
     json: Json = False,
 ) -> None:
     """What is done, runs and failed in a results folder, how fast, and how long it will take; also while it runs."""

@@ -18,12 +18,14 @@ from lso_bench.commands.options import (
     Quiet,
     check_capture,
     device_of,
+    outside,
+    plugin,
 )
 from lso_bench.commands.output import say
 
 
 def train(
-    model: Annotated[str, typer.Option(help="A name; `lso-bench list models`.")],
+    model: Annotated[str, typer.Option(parser=plugin, metavar="TEXT", help="A name; `lso-bench list models`.")],
     data: Data,
     arch: Arch = "small",
     latent: Latent = 32,
@@ -32,7 +34,10 @@ def train(
     compile: Compile = False,
     capture: Capture = False,
     precision: Precision = "fp32",
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard curves; needs the extra.")] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(parser=outside, metavar="PATH", help="Folder for TensorBoard curves; needs the extra."),
+    ] = None,
     device: Device = "auto",
     data_dir: DataDir = None,
     quiet: Quiet = False,

@@ -21,6 +21,7 @@ from lso_bench.record import Record
 from lso_bench.run import Place
 from lso_bench.store import Store
 from lso_bench.study import Planned
+from vae.paths import data_folder
 from vae.sources import beside
 
 
@@ -96,8 +97,8 @@ def _place(place: Place, ray: Any) -> Place:
     device = place.device
     if device == "auto":
         device = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
-    folder = place.data_dir or (Path(named) if (named := os.environ.get("LSO_BENCH_DATA")) else None)
-    folder = folder and folder.expanduser().absolute()
+    folder = place.data_dir or (data_folder() if os.environ.get("LSO_BENCH_DATA") else None)
+    folder = folder and folder.absolute()
     return replace(place, device=device, capture=place.capture and device == "cuda", data_dir=folder)
 
 

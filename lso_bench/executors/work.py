@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lso_bench import streams
 from lso_bench.drive import Progress
 from lso_bench.errors import DamagedError, LsoBenchError, PluginError
 from lso_bench.executors import Attempt, How, Lost
@@ -94,6 +95,7 @@ def outcome(answer: Record | Lost, attempt: Attempt, store: Store, how: How) -> 
 
 def settle(threads: int, memory: int | None) -> None:
     """In a worker process, before its first run: its threads, and the bytes that it may take, on Linux."""
+    streams.settle()
     settle_memory()
     torch.set_num_threads(threads)
     if memory is not None and sys.platform == "linux":

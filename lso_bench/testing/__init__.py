@@ -1,5 +1,9 @@
 """The contracts of plugins, for those who write one: `from lso_bench.testing import check_task, check_searcher`."""
 
+from lso_bench.process import check_packages
+
+check_packages()  # or a `vae.py` of the user's would be imported in place of ours
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
