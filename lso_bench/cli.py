@@ -79,6 +79,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # it takes `[default: 30]` in a help text for markup
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=NOTATION,
     help="Benchmarks of latent space optimization: train VAEs, search their latent spaces, compare.",

@@ -7,6 +7,7 @@ full disk or the like refuses is lost: the command line says so once its work is
 import errno
 import io
 import os
+import re
 import select
 import stat
 import sys
@@ -58,6 +59,9 @@ def settle() -> None:
     A closed descriptor is opened on /dev/null, or the next file that is opened would take its number, and the text.
     """
     _occupy()
+    for variable in ("COLUMNS", "LINES"):
+        if not re.fullmatch("[0-9]*", os.environ.get(variable, "")):  # rich takes other digits for a number, too
+            del os.environ[variable]
     for name, number in NUMBERS.items():
         stream = getattr(sys, name)
         if stream is None or _number(stream) == number:

@@ -171,6 +171,8 @@ def _of_file(path: Path, context: typer.Context) -> tuple:
     beside |= {"jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
     given = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
     if odd := [f"--{k.replace('_', '-')}" for k in given if k not in beside]:
+        if not path.exists():
+            raise UsageError(f"No study file {str(path)!r}; if it is a name, say which: --task {path}, for one.")
         raise UsageError(f"With a study file, say {', '.join(odd)} in it.")
     return study_file.read(path)
 
