@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 from scipy.stats import t as student
 
 LEVEL = 0.95
+WIDEST = 1000.0  # factor from a figure to an end of its interval; a wider one says nothing, and stretches every axis
 
 Interval = tuple[float, float]
 NONE: Interval = (np.nan, np.nan)
@@ -57,7 +58,8 @@ def jackknife(whole: float, without: Float[np.ndarray, " n"]) -> Interval:
 
     A few instances that decide it make the error itself uncertain: the degrees of freedom, 2 n / (kurtosis - 1) of the
     jackknife's terms and at most n - 1, are those of a mean of squares as uneven (Satterthwaite 1946; its use here is
-    our choice). None where a figure is undefined or not positive. Source: Efron & Tibshirani 1993, chapter 11.
+    our choice). None where a figure is undefined or not positive, or the interval
+    too wide to say anything. Source: Efron & Tibshirani 1993, chapter 11.
     """
     n, values = len(without), np.append(without, whole)
     if n < 2 or not (np.isfinite(values) & (values > 0)).all():
@@ -67,7 +69,7 @@ def jackknife(whole: float, without: Float[np.ndarray, " n"]) -> Interval:
     freedom = min(n - 1, 2 * n * np.square(terms.mean()) / uneven) if uneven > 0 else n - 1
     with np.errstate(over="ignore"):
         factor = np.exp(_quantile(freedom) * np.sqrt((n - 1) * terms.mean()))
-    return float(whole / factor), float(whole * factor)
+    return (float(whole / factor), float(whole * factor)) if factor < WIDEST else NONE
 
 
 def _quantile(freedom: int | float) -> float:

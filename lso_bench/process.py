@@ -8,11 +8,11 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from lso_bench import limits
 from lso_bench.errors import UnusableError
 
 OURS = ("tasks", "vae")  # packages beside this one
 
-from lso_bench import limits
 
 
 def settle_threads() -> None:

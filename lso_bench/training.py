@@ -12,6 +12,7 @@ from typing import Any
 
 from lso_bench import pictures
 from lso_bench.errors import UsageError, unknown
+from lso_bench.numbers import fixed
 from lso_bench.progress import shown
 from vae import judges, training, zoo
 from vae.data import load, source
@@ -91,7 +92,7 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
         raise UsageError(f"{path} is there already; move it away to train it again.")
     with shown(quiet) as show:
         found = judges.train(
-            judge, path, data_dir, lambda at, of, loss: show(f"{kind} of {data}", at, of, f"mean loss {loss:.3f}")
+            judge, path, data_dir, lambda at, of, loss: show(f"{kind} of {data}", at, of, f"mean loss {fixed(loss, 3)}")
         )
     print(", ".join(f"{k} {v:.5g}" for k, v in found.items()), file=sys.stderr, flush=True)
     return path
@@ -106,7 +107,7 @@ def again(plan: Plan, device: str, data_dir: Path | None, tensorboard: Path | No
 
 def _brief(row: Row) -> str:
     names = {"nelbo": "-ELBO", "kl": "KL", "mi": "MI"} if "nelbo" in row else {"distortion": "distortion"}
-    return ", ".join(f"{label} {row[key]:.2f}" for key, label in names.items())
+    return ", ".join(f"{label} {fixed(row[key], 2)}" for key, label in names.items())
 
 
 @contextmanager

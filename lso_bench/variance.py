@@ -27,6 +27,7 @@ from lso_bench.searches import drawn
 from lso_bench.sensitivity import once, together
 
 TOGETHER = "start and search seed"
+NOTHING = 0.005  # share that is shown as 0 %
 
 
 def decomposition(own: pd.DataFrame) -> Iterator[dict]:
@@ -65,7 +66,7 @@ def _rows(name: str, n: int, found: np.ndarray | None, whole: np.ndarray | None)
     if name != "total":
         with np.errstate(divide="ignore", invalid="ignore"):
             share = None if found is None or whole is None else found / whole
-        yield {"measure": f"variance share:{name}", "n": n} | _estimate(share, known)
+        yield {"measure": f"variance share:{name}", "n": n} | _within(_estimate(share, known))
 
 
 def _estimate(found: np.ndarray | None, known: bool) -> dict[str, int | float]:
@@ -73,6 +74,13 @@ def _estimate(found: np.ndarray | None, known: bool) -> dict[str, int | float]:
         return dict.fromkeys(("estimate", "low", "high"), np.nan)
     low, high = jackknife(float(found[0]), found[1:]) if known else NONE
     return {"estimate": float(found[0]), "low": low, "high": high}
+
+
+def _within(share: dict[str, int | float]) -> dict[str, int | float]:
+    """A share and its interval kept from 0 to 1, which samples leave and the truth does not; none from end to end."""
+    kept = {k: float(np.clip(v, 0, 1)) for k, v in share.items()}
+    useless = kept["low"] < NOTHING and kept["high"] > 1 - NOTHING
+    return kept | ({"low": np.nan, "high": np.nan} if useless else {})
 
 
 def _weights(n: int) -> Float[np.ndarray, "r n"]:

@@ -21,6 +21,7 @@ from lso_bench.errors import UsageError
 from lso_bench.record import Member, Record
 from lso_bench.report import export, tables
 from lso_bench.report.sections import sections
+from lso_bench.report.table import text as read
 from lso_bench.report.tables import costs
 from lso_bench.spec import Seeds
 from lso_bench.store import Store
@@ -425,6 +426,6 @@ def test_what_a_run_took_is_the_median_of_runs():
     (section,) = sections(measures(*runs))
     (row,) = costs(section).rows
     shown = dict(zip(costs(section).columns, row, strict=True))
-    assert [shown[k] for k in ("evaluations", "gradients", "decoded images", "fit, s", "total, s")] == [
+    assert [read(shown[k]) for k in ("evaluations", "gradients", "decoded images", "fit, s", "total, s")] == [
         *("20", "0", "40", "", "2")
     ]

@@ -47,7 +47,7 @@ ORDER = [  # each may import what stands after it, never what stands before
         "streams",
         "surrogate",
     ],
-    ["bounded", "errors", "finding", "limits", "text", "units"],
+    ["bounded", "errors", "finding", "limits", "numbers", "text", "units"],
 ]
 LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
 

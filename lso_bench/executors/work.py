@@ -12,6 +12,7 @@ from lso_bench.drive import Progress
 from lso_bench.errors import DamagedError, LsoBenchError, PluginError
 from lso_bench.executors import Attempt, How, Lost
 from lso_bench.loaded import Loaded
+from lso_bench.numbers import fixed
 from lso_bench.process import settle_memory
 from lso_bench.record import Record
 from lso_bench.run import Place, run
@@ -45,7 +46,7 @@ def work(
     with noted(store.folder, Running(spec.title, spec.key)) as note:
 
         def report(p: Progress) -> None:
-            note.say(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {p.mean_loss:.2f}")
+            note.say(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {fixed(p.mean_loss, 2)}")
 
         record = attempt(at_home or planned, place, loaded, report)
         return publish(replace(record, spec=spec, versions=record.versions | beside), store)

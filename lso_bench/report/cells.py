@@ -1,13 +1,15 @@
 """Tables of a page: cells, each with what it says and what it is sorted by."""
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from lso_bench.numbers import LARGE, power
 from lso_bench.report.table import WORDS
+from lso_bench.report.table import Cell as Counted
 from lso_bench.report.table import Table as Plain
+from lso_bench.report.table import text as plain
 from lso_bench.text import one_line
 
 LONGEST = 80  # letters of a name in a table
@@ -33,18 +35,20 @@ class Table:
 
 
 def of(table: Plain) -> Table:
-    """The table as the terminal has it, of which a column of numbers is sorted by the first number in each cell."""
+    """The table as the terminal has it, of which a column of numbers is sorted by what its cells count."""
     count = next((i for i, name in enumerate(table.columns) if name not in WORDS), len(table.columns))
-    rows = [[*map(word, row[:count]), *map(_first_number, row[count:])] for row in table.rows]
+    rows = [[*map(word, map(plain, row[:count])), *map(_counted, row[count:])] for row in table.rows]
     for row, cells in zip(table.rows, rows, strict=True):
         if table.columns[0] == "model":
-            cells[0] = model(row[0])
+            cells[0] = model(plain(row[0]))
     return Table(table.title, table.columns[:count], table.columns[count:], rows, table.caption)
 
 
-def _first_number(text: str) -> Cell:
-    found = re.search(r"-?[\d.]+(e-?\d+)?", text)
-    return Cell(text.replace("-", "\N{MINUS SIGN}") if found else text, float(found[0]) if found else math.nan)
+def _counted(cell: str | Counted) -> Cell:
+    """One that counts nothing is sorted last."""
+    if isinstance(cell, str):
+        return Cell(cell, math.nan)
+    return Cell(cell.text.replace("-", "\N{MINUS SIGN}"), cell.order)
 
 
 def word(text: object) -> Cell:
@@ -77,6 +81,8 @@ def figure(value: float) -> str:
     if value != 0 and abs(value) < 0.001:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa}e{int(exponent)}".replace("-", "\N{MINUS SIGN}")
+    if abs(value) >= LARGE:
+        return power(value).replace("-", "\N{MINUS SIGN}")
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}" if abs(value) >= 10 else f"{value:#.3g}"
     return "0" if value == 0 else text.replace("-", "\N{MINUS SIGN}")
 

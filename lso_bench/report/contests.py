@@ -9,10 +9,11 @@ import pandas as pd
 
 from lso_bench.collapse import CONTEXT, FEWEST, SPACES, Collapse
 from lso_bench.compare import Comparison
+from lso_bench.numbers import significant
 from lso_bench.paired import FACTORS
 from lso_bench.ranks import BLOCKS, CONTESTANTS
 from lso_bench.report.sections import Section, named_ways
-from lso_bench.report.table import Part, Table
+from lso_bench.report.table import Cell, Part, Table
 from lso_bench.searches import GROUP
 
 OUTCOMES = ("loss", "iterations")
@@ -53,7 +54,7 @@ def title(factor: str) -> str:
     return f"{factor.capitalize()}s on the same instances"
 
 
-def _contests(section: Section, factor: str) -> Iterator[list[str]]:
+def _contests(section: Section, factor: str) -> Iterator[list[str | Cell]]:
     context = [*(c for c in GROUP if c != factor), "start"]
     for outcome in OUTCOMES:
         for _, own in section.of(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
@@ -64,13 +65,19 @@ def _contests(section: Section, factor: str) -> Iterator[list[str]]:
                 against = {m: section.one(f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
                 what = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
                 head = [row["model"], row["how"], row["start"], what]
-                ranks = [str(row["n"]), f"{row['censored']:g}", f"{row['estimate']:.2f}"]
-                yield [*head, *ranks, *(_against(against) if against["wins"] else (_p(row["p"]), "", "", "", ""))]
+                yield [*head, *_ranks(row), *(_against(against) if against["wins"] else (_p(row["p"]), "", "", "", ""))]
 
 
-def _against(found: dict[str, dict[str, Any]]) -> tuple[str, ...]:
-    apart, won = found["difference"], found["wins"]
-    return "", _with(apart, _number), _with(won, "{:.0%}".format), f"{found['effect']['estimate']:.2f}", _p(apart["p"])
+def _ranks(row: dict[str, Any]) -> tuple[Cell, ...]:
+    """Of a contestant: n, how many are lost, and the mean rank."""
+    whole = (Cell(f"{row[k]:g}", row[k]) for k in ("n", "censored"))
+    return (*whole, Cell(f"{row['estimate']:.2f}", row["estimate"]))
+
+
+def _against(found: dict[str, dict[str, Any]]) -> tuple[str | Cell, ...]:
+    apart, won, effect = found["difference"], found["wins"], found["effect"]["estimate"]
+    more = _with(apart, _number), _with(won, "{:.0%}".format), Cell(f"{effect:.2f}", effect)
+    return "", *more, _p(apart["p"])
 
 
 def over_tasks(comparison: Comparison) -> Iterator[Part]:
@@ -84,7 +91,7 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
     yield Part("Over tasks", [], [replace(shown[0], caption=OVER_TASKS_CAPTION), *shown[1:]])
 
 
-def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str, ...]]:
+def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str | Cell, ...]]:
     """A row a contestant, those of one comparison together, the best first."""
     context = [*(c for c in GROUP if c not in (factor, "decoding")), "start"]
     for outcome in OUTCOMES:
@@ -97,8 +104,7 @@ def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str, ...]]:
             for row in ranked:
                 won, apart = (pairs.get((m, row[factor], ranked[0][factor])) for m in measures[1:])
                 said = ("", _with(won, "{:.0%}".format), _p(apart["p"])) if won and apart else (_p(row["p"]), "", "")
-                ranks = str(row["n"]), f"{row['censored']:g}", f"{row['estimate']:.2f}"
-                yield (row["model"], row["how"], row["start"], what, *ranks, *said)
+                yield (row["model"], row["how"], row["start"], what, *_ranks(row), *said)
 
 
 def collapse(found: Collapse) -> Iterator[Part]:
@@ -133,15 +139,16 @@ def _limits(own: pd.DataFrame, missing: list[str]) -> str:
     )
 
 
-def _correlation(row: dict[str, Any], n: int) -> str:
+def _correlation(row: dict[str, Any], n: int) -> str | Cell:
     if math.isnan(row["estimate"]):
         return "-"
     fewer = f", n = {row['n']}" * (row["n"] < n)
-    return f"{row['estimate']:.2f}{'*' * (row['holm'] < 0.05)}{_within(row, '{:.2f}'.format)}{fewer}"
+    text = f"{row['estimate']:.2f}{'*' * (row['holm'] < 0.05)}{_within(row, '{:.2f}'.format)}{fewer}"
+    return Cell(text, row["estimate"])
 
 
-def _with(row: dict[str, Any], shown: Callable[[float], str]) -> str:
-    return shown(row["estimate"]) + _within(row, shown)
+def _with(row: dict[str, Any], shown: Callable[[float], str]) -> Cell:
+    return Cell(shown(row["estimate"]) + _within(row, shown), row["estimate"])
 
 
 def _within(row: dict[str, Any], shown: Callable[[float], str]) -> str:
@@ -149,8 +156,8 @@ def _within(row: dict[str, Any], shown: Callable[[float], str]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return significant(value, 3, 3)
 
 
-def _p(p: float) -> str:
-    return "" if math.isnan(p) else "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+def _p(p: float) -> str | Cell:
+    return "" if math.isnan(p) else Cell("< 0.0001" if p < 0.0001 else f"{p:.2g}", p)

@@ -131,15 +131,19 @@ def is_report(path: Path) -> bool:
 
 def _chapter(section: Section, place: int, records: Sequence[Record], colours: dict[str, str]) -> Chapter:
     figures = {d.name: _shown(d, f"s{place}{d.name}", colours) for d in drawn(section, SIZE)}
-    tables = measured.tables(section)
-    tables = [*tables, *(cells.of(t) for t in (*contests.contests(section), costs(section)) if t.rows)]
     parts = []
-    for n, table in enumerate(tables):
+    for n, table in enumerate(tables(section)):
         over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]
         parts.append(Part(f"s{place}-{n}", table.title, over, table))
     n = section.named
     title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
     return Chapter(f"s{place}", short(title), section.title, section.how, [*answer.lines(section, records)], parts)
+
+
+def tables(section: Section) -> list[Table]:
+    """The tables of a chapter, in their order."""
+    plain = (*contests.contests(section), costs(section))
+    return [*measured.tables(section), *(cells.of(t) for t in plain if t.rows)]
 
 
 def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Part]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lso_bench.latent_search import FIRST, LAST, Repeated
+from lso_bench.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.text import printable
 from vae.durable import write_whole
@@ -85,7 +86,7 @@ def _lines(rows: pd.DataFrame) -> Iterator[list[str]]:
             _count(r["single median"]) + _within(r["single low"], r["single high"]),
             *(_number(r[k]) for k in (f"distance {FIRST:g}", f"distance {LAST:g}", "distance end mean")),
             basin,
-            f"{r['norm']:.1f}",
+            fixed(r["norm"], 1),
         ]
 
 
@@ -96,7 +97,7 @@ def _count(steps: int | float | None) -> str:
 
 
 def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.0f}" if value >= 100 else f"{value:.2g}"
+    return "-" if math.isnan(value) else fixed(value, 0) if value >= 100 else f"{value:.2g}"
 
 
 def _within(low: float, high: float) -> str:

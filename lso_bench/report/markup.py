@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from lso_bench.report.table import LINE, LONGEST, WORDS, Part, Table
+from lso_bench.report.table import LINE, LONGEST, WORDS, Part, Table, text
 from lso_bench.text import one_line
 
 SPECIAL = {  # of LaTeX
@@ -49,7 +49,7 @@ def _md(text: str, longest: int = LONGEST) -> str:
 def _md_table(table: Table) -> str:
     rule = [":--" if name in WORDS else "--:" for name in table.columns]
     rows = [
-        [f"**{_md(c)}**" if (i, j) in table.best else _md(c) for j, c in enumerate(row)]
+        [f"**{_md(c)}**" if (i, j) in table.best else _md(c) for j, c in enumerate(map(text, row))]
         for i, row in enumerate(table.rows)
     ]
     lines = [f"| {' | '.join(line)} |" for line in ([*map(_md, table.columns)], rule, *rows)]
@@ -62,7 +62,7 @@ def _tex(text: str, longest: int = LINE) -> str:
 
 def _tex_table(table: Table, heading: str) -> str:
     rows = [
-        " & ".join(f"\\textbf{{{_tex(c)}}}" if (i, j) in table.best else _tex(c) for j, c in enumerate(row))
+        " & ".join(f"\\textbf{{{_tex(c)}}}" if (i, j) in table.best else _tex(c) for j, c in enumerate(map(text, row)))
         for i, row in enumerate(table.rows)
     ]
     lines = [

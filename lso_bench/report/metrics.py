@@ -12,6 +12,7 @@ from rich.table import Table
 
 from lso_bench import pictures
 from lso_bench.evaluation import Measured
+from lso_bench.numbers import fixed
 from vae.metrics import BLOCK, Metrics
 
 ROWS = {  # label: field
@@ -95,9 +96,9 @@ def _blocks(n: int) -> str:
 
 def _dimension(metrics: Metrics, place: int) -> tuple[str, str, str]:
     n = sorted(range(len(metrics.activity)), key=lambda i: -metrics.activity[i])[place]
-    return str(n), f"{metrics.activity[n]:.4f}", f"{metrics.kl_each[n]:.4f}" if metrics.kl_each else "-"
+    return str(n), fixed(metrics.activity[n], 4), fixed(metrics.kl_each[n], 4) if metrics.kl_each else "-"
 
 
 def _cell(measured: Measured, key: str) -> str:
     value = getattr(measured.metrics, key)
-    return "-" if value is None else f"{value:.3f} +- {measured.metrics.se[key]:.3f}"
+    return "-" if value is None else f"{fixed(value, 3)} +- {fixed(measured.metrics.se[key], 3)}"

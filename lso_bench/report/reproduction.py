@@ -13,6 +13,7 @@ from rich.text import Text
 
 from lso_bench import __version__, pictures
 from lso_bench.evaluation import Measured
+from lso_bench.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.reproduce import Reproduction, curves
 from lso_bench.text import printable
@@ -119,7 +120,7 @@ def _cells(measure: str, row: dict) -> list[str]:
         return [paper, f"{ours} ({low} .. {high})", f"{row['difference']:+.{1 if measure == 'AU' else 2}f}"]
     if measure == "AU":
         return [f"{row['paper']:.0f}", f"{row['ours']:.0f} +- {row['error']:.1f}", f"{row['difference']:+.0f}"]
-    return [f"{row['paper']:.2f}", f"{row['ours']:.2f} +- {row['error']:.2f}", f"{row['difference']:+.2f}"]
+    return [f"{row['paper']:.2f}", f"{fixed(row['ours'], 2)} +- {fixed(row['error'], 2)}", f"{row['difference']:+.2f}"]
 
 
 def _lines(found: Reproduction) -> Iterator[str]:

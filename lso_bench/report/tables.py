@@ -8,9 +8,10 @@ import pandas as pd
 from rich.console import RenderableType
 
 from lso_bench.compare import Comparison
+from lso_bench.numbers import count, fixed, significant
 from lso_bench.report import contests, markup, table
 from lso_bench.report.sections import Section, not_met, sections
-from lso_bench.report.table import Part, Table
+from lso_bench.report.table import Cell, Part, Table
 from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.standing import PHASES, SPENT
 from lso_bench.variance import TOGETHER
@@ -80,8 +81,8 @@ def costs(section: Section) -> Table:
     found = _table("What a run took", *header, caption=caption)
     for r in _rows(section.runs):
         if not math.isnan(r["spent total"]):
-            spent = (f"{r[f'spent {k}']:,.0f}" if not math.isnan(r[f"spent {k}"]) else "" for k in SPENT)
-            seconds = ("" if math.isnan(r[f"spent {k}"]) else _number(r[f"spent {k}"]) for k in PHASES)
+            spent = (_cell(r[f"spent {k}"], count) for k in SPENT)
+            seconds = (_cell(r[f"spent {k}"]) for k in PHASES)
             found.rows.append((r["model"], r["how"], *spent, *seconds))
     return found
 
@@ -99,7 +100,7 @@ def _losses(section: Section) -> Table:
         quartiles = f"{r['q25']:.3g} .. {r['q75']:.3g}"
         if _first(section.one("behind", r)):
             found.best.add((len(found.rows), found.columns.index("median")))
-        figures = _number(r["median"]), _interval(r), quartiles, mean, _number(best), f"{norm:.1f}"
+        figures = _number(r["median"]), _interval(r), quartiles, mean, _number(best), fixed(norm, 1)
         found.rows.append((*_who(r), str(r["n"]), *figures))
     return found
 
@@ -248,7 +249,12 @@ def _interval(row: dict, form: str = ".3g") -> str:
 def _number(value: Any) -> str:
     if math.isnan(value) or math.isinf(value):
         return "-"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 10 else f"{value:.2g}"
+    return significant(value)
+
+
+def _cell(value: float, form: Callable[[float], str] = _number) -> str | Cell:
+    """Empty where there is none."""
+    return "" if math.isnan(value) else Cell(form(value), value)
 
 
 def _met(row: dict) -> str:

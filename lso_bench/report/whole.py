@@ -5,6 +5,7 @@ from dataclasses import asdict
 from itertools import groupby
 
 from lso_bench.evaluation import Measured
+from lso_bench.numbers import fixed
 from lso_bench.record import Record
 from lso_bench.report.cells import Cell, Table, model, number, word
 from lso_bench.report.metrics import ROWS, active_units
@@ -69,7 +70,7 @@ def spaces(measured: Sequence[Measured]) -> Table:
         what = [model(m.model.name), word(m.model.data), word(m.model.arch)]
         plain = [m.model.latent, m.metrics.n, active_units(m, LIMIT)]
         each = [
-            Cell(f"{v:.3f}", v) if (v := getattr(m.metrics, k)) is not None else number(None) for k in shown.values()
+            Cell(fixed(v, 3), v) if (v := getattr(m.metrics, k)) is not None else number(None) for k in shown.values()
         ]
         rows.append([*what, *(number(v, "{:,.0f}".format) for v in plain), *each])
     caption = "Means over the test images, in nats where nothing else is said. Active: dimensions above 0.01."
