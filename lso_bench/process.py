@@ -14,7 +14,6 @@ from lso_bench.errors import UnusableError
 OURS = ("tasks", "vae")  # packages beside this one
 
 
-
 def settle_threads() -> None:
     """Before torch is imported: its threads must not spin at barriers (35 to 90 times slower on a busy machine)."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
