@@ -4,8 +4,9 @@
 
 Prints the median seconds and the range for (a) ours, plain and by torch.compile (its compilation not counted), on a
 GPU both also replayed as a CUDA graph, (b) the same batch on the network as trained (evaluation mode, batch norm not
-folded, gradients to the weights too), (c) one image and start after the other on that network, all in turns in this one
-process, and the largest difference between the images of (a), either way, and (b).
+folded, gradients to the weights too), (c) one image and start after the other on that network, each by turns with (a),
+plain, in this one process; the floors of such a step; and the largest difference between the images of (a), either way,
+and (b).
 """
 
 import os
@@ -13,19 +14,20 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
 
 import torch
 from torch import Tensor
+from train import floor, timed
 
 from lso_bench.captured import CapturedScores
 from lso_bench.space import Space
 from vae.model import VAE
-from vae.networks import ARCHITECTURES
+from vae.networks import ARCHITECTURES, architecture
 
-IMAGES, STARTS = 50, 2
+IMAGES, STARTS, OURS = 50, 2, "lockstep, frozen"
 
 
 def lockstep(space: Space, z: Tensor, x: Tensor) -> None:
@@ -51,18 +53,61 @@ def one_by_one(vae: VAE, z: Tensor, x: Tensor) -> None:
         plain(vae, z[i : i + 1].detach().requires_grad_(), x[i : i + 1])
 
 
-def timed(ways: dict[str, Callable[[], object]], steps: int) -> dict[str, list[float]]:
-    """Seconds of each way, by turns, after one of each to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for step in range(steps + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if step > 0:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+@dataclass(frozen=True)
+class Searched:
+    """What a step is taken in: a network, the images sought, and a code for every image and start."""
+
+    vae: VAE
+    x: Tensor
+    z: Tensor
+    decoding: str
+
+    def space(self, compile: bool = False) -> Space:
+        return Space(self.vae, self.decoding, self.x, compile=compile)
+
+    def captured(self, compile: bool = False) -> Callable[[], object]:
+        space, z = self.space(compile), self.z.unsqueeze(1)
+        graph = CapturedScores(lambda z: scores(space, z, self.x), z, True)
+        return lambda: graph(z)
+
+    def lockstep(self, compile: bool = False) -> Callable[[], object]:
+        space = self.space(compile)
+        return lambda: lockstep(space, self.z, self.x)
+
+
+def beginning(arch: str, device: str) -> Searched:
+    """A network with random weights, random images and codes; as in a run, nothing is multiplied in TF32."""
+    torch.manual_seed(0)
+    torch.backends.cudnn.allow_tf32 = False
+    plan = architecture(arch, 32)
+    x = (torch.rand(IMAGES, 1, 28, 28) < 0.1).float().repeat(STARTS, 1, 1, 1).to(device)
+    z = torch.randn(IMAGES * STARTS, 32).to(device).requires_grad_()
+    return Searched(VAE(plan).eval().to(device), x, z, "teacher" if plan.kernels else "mean")
+
+
+def ways(searched: Searched, compiled: bool = True) -> dict[str, Callable[[], Callable[[], object]]]:
+    """What prepares each of the compared steps, by name, the dearest to prepare last; the first is the yardstick."""
+    s = searched
+    every: dict[str, Callable[[], Callable[[], object]]] = {
+        OURS: s.lockstep,
+        "one batch, as trained": lambda: lambda: plain(s.vae, s.z, s.x),
+        "one image at a time, as trained": lambda: lambda: one_by_one(s.vae, s.z, s.x),
+    }
+    if s.x.is_cuda:
+        every[f"{OURS}, captured"] = s.captured
+    if compiled:
+        every[f"{OURS}, compiled"] = lambda: s.lockstep(True)
+    if compiled and s.x.is_cuda:
+        every[f"{OURS}, both"] = lambda: s.captured(True)
+    return every
+
+
+def measured(searched: Searched, name: str, compiled: bool, steps: int) -> tuple[list[float], list[float]]:
+    """Seconds of the steps of one way, and of ours, plain, between them."""
+    every = ways(searched, compiled)
+    calls = {n: every[n]() for n in dict.fromkeys((OURS, name))}
+    seconds = timed(calls, steps, searched.x.device.type, warm=1)
+    return seconds[name], seconds[OURS]
 
 
 def main() -> None:
@@ -74,31 +119,18 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    torch.manual_seed(0)
-    torch.backends.cudnn.allow_tf32 = False
-    vae = VAE(ARCHITECTURES[given.arch]).eval().to(given.device)
-    x = (torch.rand(IMAGES, 1, 28, 28) < 0.1).float().repeat(STARTS, 1, 1, 1).to(given.device)
-    z = torch.randn(IMAGES * STARTS, 32).to(given.device).requires_grad_()
-    decoding = "mean" if given.arch == "conv" else "teacher"
-    space, compiled = (Space(vae, decoding, x, compile=c) for c in (False, True))
-    images = vae.decode(z, x).mean
-    differences = [(s.decode(z.unsqueeze(1)).squeeze(1) - images).abs().max().item() for s in (space, compiled)]
-    ways: dict[str, Callable[[], object]] = {
-        "lockstep, frozen": lambda: lockstep(space, z, x),
-        "lockstep, frozen, compiled": lambda: lockstep(compiled, z, x),
-        "one batch, as trained": lambda: plain(vae, z, x),
-        "one image at a time, as trained": lambda: one_by_one(vae, z, x),
-    }
-    if given.device != "cpu":
-        graphs = [CapturedScores(lambda z, s=s: scores(s, z, x), z.unsqueeze(1), True) for s in (space, compiled)]
-        ways["lockstep, frozen, captured"] = lambda: graphs[0](z.unsqueeze(1))
-        ways["lockstep, frozen, both"] = lambda: graphs[1](z.unsqueeze(1))
-    seconds = timed(ways, given.steps)
-    ours = median(seconds["lockstep, frozen"])
+    s = beginning(given.arch, given.device)
+    images = s.vae.decode(s.z, s.x).mean
+    spaces = [s.space(compile) for compile in (False, True)]
+    differences = [(a.decode(s.z.unsqueeze(1)).squeeze(1) - images).abs().max().item() for a in spaces]
     where = f"{given.device}, {given.threads} threads"
     print(f"{IMAGES} images x {STARTS} starts, {given.arch}, {where}, {given.steps} steps each")
-    for name, s in seconds.items():
-        print(f"{name:32}{median(s):8.3f} s ({min(s):.3f} .. {max(s):.3f}){median(s) / ours:8.1f} x")
+    for name in ways(s):
+        seconds, ours = measured(s, name, True, given.steps)
+        mid = median(seconds)
+        print(f"{name:32}{mid:9.4f} s ({min(seconds):.4f} .. {max(seconds):.4f}){mid / median(ours):8.2f} x")
+    least = floor(spaces[0].vae, lambda: lockstep(spaces[0], s.z, s.x), given.device)
+    print(f"floors: arithmetic {least.arithmetic:.4f} s, memory {least.memory:.4f} s, counted as in train.py")
     print(f"largest difference of the images: {max(differences):.1e}")
 
 

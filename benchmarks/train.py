@@ -4,11 +4,11 @@
     python benchmarks/train.py --pythae [--epochs 3]        # needs the extra: pip install 'lso-bench[bench]'
 
 The plain implementation is the same network as public VAE scripts write it: full k x k kernels whose weight is
-multiplied by a mask in every forward pass, the memory format that tensors have by default, eager, single precision. All
-ways by turns in this one process; medians and ranges. The floors, of each precision: multiplications of a step at the
-rate of a large matrix product, and activations (each written once and read once forwards, read once and its gradient
-written and read once backwards) at the rate of a large copy, both measured here in that precision. The last column is
-a row's time by the larger floor of its precision.
+multiplied by a mask in every forward pass, the memory format that tensors have by default, single precision, eager (on
+a GPU also captured). Each way by turns with the plain one, in this one process; medians and ranges. The floors, of each
+precision: multiplications of a step at the rate of a large matrix product, and activations (each written once and read
+once forwards, read once and its gradient written and read once backwards) at the rate of a large copy, both measured
+here in that precision. The last column is a row's time by the larger floor of its precision.
 
 With --pythae: seconds an epoch of pythae's trainer on its own default VAE (two-layer networks), and of our loop on the
 very same network, on 23,000 random images.
@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,7 +43,7 @@ from vae.objectives.elbo import ELBO
 from vae.training import advance, one_epoch
 from vae.zoo import Model
 
-BATCH = 50
+BATCH, PLAIN = 50, "plain"
 
 
 class FullMaskedConv2d(nn.Conv2d):
@@ -81,36 +82,62 @@ def job(vae: VAE, **settings) -> Job:
     return Job(plan, vae, optimizer(vae, plan), ELBO(anneal=False))
 
 
-def ways(arch: str, device: str, bf16: bool) -> dict[str, Job]:
-    """What is compared; the first is the yardstick."""
+def ways(device: str, bf16: bool, compiled: bool = True) -> dict[str, dict[str, Any]]:
+    """Names and settings of the compared ways, the dearest to prepare last; the first is the yardstick."""
+    ours = {"ours": {}} | ({"ours, bf16": {"precision": "bf16"}} if bf16 else {})
+    captured = {f"{name}, captured": s | {"capture": True} for name, s in ({PLAIN: {}} | ours).items()}
+    eager = {PLAIN: {}} | (captured if device == "cuda" else {}) | ours
+    also = {f"{name}, compiled": s | {"compile": True} for name, s in eager.items() if PLAIN not in name}
+    return eager | (also if compiled else {})
+
+
+def prepared(vae: VAE, name: str, settings: Mapping[str, Any]) -> Job:
+    """A training of a copy of `vae` by that way."""
+    if name.startswith(PLAIN):
+        return job(plain(vae), **settings)
+    copy = deepcopy(vae)
+    copy.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if settings.get("compile"):
+        copy.encoder.compile()
+        copy.decoder.compile()
+    return job(copy, **settings)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Seconds of the steps of one way, and of the plain ones between them."""
+
+    name: str
+    precision: str
+    seconds: list[float]
+    plain: list[float]
+
+
+def measured(vae: VAE, x: Tensor, name: str, settings: Mapping[str, Any], steps: int) -> Row:
+    """Time one way of a step of `vae` on `x`, by turns with the plain step."""
+    jobs = {PLAIN: job(plain(vae)), name: prepared(vae, name, settings)}
+    calls = {n: lambda j=j: advance(j, x, 1.0, j.plan.capture) for n, j in jobs.items()}
+    seconds = timed(calls, steps, x.device.type)
+    return Row(name, jobs[name].plan.precision, seconds[name], seconds[PLAIN])
+
+
+def beginning(arch: str, device: str) -> tuple[VAE, Tensor]:
+    """A network with random weights, and a batch of random images."""
     torch.manual_seed(0)
-    vae = VAE(architecture(arch, 32)).to(device)
-    ours = {"ours": {}, "ours, compiled": {"compile": True}}
-    if bf16:
-        ours |= {f"{name}, bf16": settings | {"precision": "bf16"} for name, settings in ours.items()}
-    if device == "cuda":
-        ours |= {f"{name}, captured": settings | {"capture": True} for name, settings in ours.items()}
-    jobs = {"plain": job(plain(vae))}
-    for name, settings in ours.items():
-        copy = deepcopy(vae)
-        copy.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        jobs[name] = job(copy, **settings)
-        if settings.get("compile"):
-            jobs[name].vae.encoder.compile()
-            jobs[name].vae.decoder.compile()
-    return jobs
+    x = (torch.rand(BATCH, 1, 28, 28, device=device) < 0.1).float()
+    return VAE(architecture(arch, 32)).to(device), x
 
 
-def timed(calls: Mapping[str, Callable[[], object]], steps: int, device: str) -> dict[str, list[float]]:
-    """Seconds of each call, by turns, after three of each to warm up."""
+def timed(calls: Mapping[str, Callable[[], object]], steps: int, device: str, warm: int = 3) -> dict[str, list[float]]:
+    """Seconds of each call, by turns, after `warm` of each to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for i in range(steps + 3):
+    for i in range(steps + warm):
         for name, call in calls.items():
             _wait(device)
             start = time.perf_counter()
             call()
             _wait(device)
-            if i >= 3:
+            if i >= warm:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
 
@@ -127,45 +154,60 @@ class Floor:
         return max(self.arithmetic, self.memory)
 
 
-def floor(vae: VAE, x: Tensor, bf16: bool) -> Floor:
-    """That of a step of `vae` on `x`."""
+def floor(network: nn.Module, step: Callable[[], object], device: str, kind: torch.dtype = torch.float32) -> Floor:
+    """That of `step`, which goes through the layers of `network` forwards and backwards."""
     written: list[int] = []
 
     def count(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         written.append(output.numel() * output.element_size())
 
-    leaves = [m for m in vae.modules() if not list(m.children())]
+    leaves = [m for m in network.modules() if not list(m.children()) and not isinstance(m, nn.Identity)]
     hooks = [m.register_forward_hook(count) for m in leaves]
     with FlopCounterMode(display=False) as counter:
+        step()
+    for hook in hooks:
+        hook.remove()
+    arithmetic, memory = rates(device, kind, device == "cuda" and torch.backends.cudnn.allow_tf32)
+    return Floor(counter.get_total_flops() / arithmetic, 5 * sum(written) / memory)
+
+
+@cache
+def rates(device: str, kind: torch.dtype, tf32: bool) -> tuple[float, float]:
+    """Operations a second of a large matrix product, bytes a second of a large copy; `tf32`: whether a GPU may multiply
+    float32 as cuDNN does in convolutions where that is allowed.
+    """
+    side, numbers = (8192, 2**29) if device == "cuda" else (2048, 2**26)
+    before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, tf32
+    a, big = torch.randn(side, side, device=device).to(kind), torch.randn(numbers, device=device).to(kind)
+    product = median(timed({"": lambda: a @ a}, 5, device)[""])
+    copy = median(timed({"": big.clone}, 5, device)[""])
+    torch.backends.cuda.matmul.allow_tf32 = before
+    return 2 * side**3 / product, 2 * big.numel() * big.element_size() / copy
+
+
+def floor_of_step(vae: VAE, x: Tensor, bf16: bool) -> Floor:
+    """That of a training step of `vae` on `x`."""
+
+    def step() -> None:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
             loss = ELBO()(vae, x).loss()
         loss.backward()
-    for hook in hooks:
-        hook.remove()
-    kind = torch.bfloat16 if bf16 else torch.float32
-    a, big = torch.randn(2048, 2048, device=x.device).to(kind), torch.randn(2**26, device=x.device).to(kind)
-    product = median(timed({"": lambda: a @ a}, 5, x.device.type)[""])
-    copy = median(timed({"": big.clone}, 5, x.device.type)[""])
-    return Floor(
-        counter.get_total_flops() / (2 * 2048**3 / product),
-        5 * sum(written) / (2 * big.numel() * big.element_size() / copy),
-    )
+
+    return floor(vae, step, x.device.type, torch.bfloat16 if bf16 else torch.float32)
 
 
 def compare_steps(arch: str, steps: int, device: str, bf16: bool) -> None:
     """Print a table of the ways, and the floors."""
-    x = (torch.rand(BATCH, 1, 28, 28, device=device) < 0.1).float()
-    jobs = ways(arch, device, bf16)
-    calls = {name: lambda j=j: advance(j, x, 1.0, j.plan.capture) for name, j in jobs.items()}
-    seconds = timed(calls, steps, device)
-    floors = {p: floor(deepcopy(jobs["ours"].vae), x, p == "bf16") for p in ("fp32", "bf16") if bf16 or p == "fp32"}
-    yardstick = median(seconds["plain"])
+    vae, x = beginning(arch, device)
+    floors = {p: floor_of_step(deepcopy(vae), x, p == "bf16") for p in ("fp32", "bf16") if bf16 or p == "fp32"}
     print(f"{arch}, batch {BATCH}, {device}, {torch.get_num_threads()} threads, {steps} steps each, by turns")
-    print(f"{'':24}{'a step':>11}{'range':>20}{'plain by it':>13}{'by its floor':>14}")
-    for name, s in seconds.items():
-        mid, least = median(s), floors[jobs[name].plan.precision].larger
+    print(f"{'':26}{'a step':>11}{'range':>20}{'plain by it':>13}{'by its floor':>14}")
+    for name, settings in ways(device, bf16).items():
+        row = measured(vae, x, name, settings, steps)
+        s, mid = row.seconds, median(row.seconds)
         print(
-            f"{name:24}{mid:9.4f} s{f'{min(s):.4f} .. {max(s):.4f}':>20}{yardstick / mid:11.2f} x{mid / least:12.2f} x"
+            f"{name:26}{mid:9.4f} s{f'{min(s):.4f} .. {max(s):.4f}':>20}{median(row.plain) / mid:11.2f} x"
+            f"{mid / floors[row.precision].larger:12.2f} x"
         )
     for precision, f in floors.items():
         print(f"floors of {precision}: arithmetic {f.arithmetic:.4f} s, memory {f.memory:.4f} s")
