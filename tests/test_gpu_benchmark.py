@@ -1,6 +1,7 @@
 """benchmarks/gpu.py: its dry run on a CPU, killed and gone on with, and what it packs in half the bytes."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ sys.path.append(str(BENCHMARKS))  # they import one another, as scripts do
 import gpu
 import gpu_packing
 import gpu_report
+import gpu_trainings
 from gpu_processes import side_by_side
 
 MODEL = Model("vae", "glyphs", gpu_report.TINY)
@@ -48,7 +50,7 @@ def dry_run(out: Path) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=280)
+    output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
 
@@ -73,7 +75,7 @@ def typed(monkeypatch, out: Path, *words: str) -> int:
     return end.value.code
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_dry_run_that_is_killed_goes_on_from_its_output_and_then_does_nothing_anew(tmp_path, monkeypatch, capsys):
     out, work = tmp_path / "out", tmp_path / "out.work"
     first = dry_run(out)
@@ -153,6 +155,19 @@ def test_a_training_goes_on_from_a_state_in_half_its_bytes(tiny, square_data, tm
     assert history[0] == header["history"][0]
 
 
+def test_a_training_out_of_time_is_packed_and_goes_on_from_the_output_folder(tmp_path):
+    places = gpu_report.Places(tmp_path / "out", tmp_path / "work")
+    setting = gpu_report.Setting(("vae",), "cpu", "glyphs", gpu_report.TINY, 2, "fp32", tiny=True)
+    packed = places.packed(setting.training("vae"))
+    gpu_trainings.train(places, setting, "vae", until=0.0)
+    header = checkpoint.read(packed)[1]
+    assert "checkpoint" not in header and header["state"]["batches"] == 1
+    shutil.rmtree(places.work)
+    gpu.restore(places, setting)
+    gpu_trainings.train(places, setting, "vae", until=math.inf)
+    assert gpu_packing.is_finished(packed) and gpu_packing.described(packed)["epochs"] == 2
+
+
 def test_a_packed_training_that_is_damaged_is_refused(tiny, square_data, tmp_path):
     state = stopped_after_one_epoch(tiny, square_data, tmp_path / "m.safetensors")
     gpu_packing.pack(tmp_path / "packed", None, checkpoint.read(state))
@@ -186,9 +201,8 @@ def test_an_output_folder_begun_with_another_setting_is_refused(tmp_path, capsys
 
 
 def test_what_does_not_end_in_time_is_killed_and_what_waits_does_not_begin(tmp_path):
-    commands = {"short": ["true"], "long": ["sleep", "60"], "late": ["touch", str(tmp_path / "late")]}
-    began = time.time()
-    assert dict(side_by_side({"short": ["false"]}, 1, began + 60, tmp_path)) == {"short": 1}
+    commands = {"short": ["true"], "long": ["sleep", "3600"], "late": ["touch", str(tmp_path / "late")]}
+    assert dict(side_by_side({"short": ["false"]}, 1, time.time() + 3600, tmp_path)) == {"short": 1}
     outcomes = dict(side_by_side(commands, 1, time.time() + 1, tmp_path))
     assert outcomes["long"] is None and "late" not in outcomes
-    assert time.time() - began < 50 and not (tmp_path / "late").exists()
+    assert not (tmp_path / "late").exists()
