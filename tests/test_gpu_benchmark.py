@@ -75,6 +75,7 @@ def typed(monkeypatch, out: Path, *words: str) -> int:
     return end.value.code
 
 
+@pytest.mark.faults  # for its length: about 80 s of a core
 @pytest.mark.timeout(1800)
 def test_a_dry_run_that_is_killed_goes_on_from_its_output_and_then_does_nothing_anew(tmp_path, monkeypatch, capsys):
     out, work = tmp_path / "out", tmp_path / "out.work"
