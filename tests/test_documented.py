@@ -94,7 +94,7 @@ def check(command):
             )
         elif context and {"model", "data", "arch"} <= context.params.keys():
             p = context.params
-            for model in names("model", p["model"]):
+            for model in [p["model"]] if name in ("train", "import-checkpoint") else names("model", p["model"]):
                 named_model(model, p["data"], p["arch"], p["latent"], p["seed"])
     except LsoBenchError as error:
         trained = not str(error).startswith("No checkpoint of")  # not every model ships
