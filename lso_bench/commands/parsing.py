@@ -21,7 +21,7 @@ class Command(TyperCommand):
             UsageError: an option that stands twice, or a number in another spelling.
         """
         texts, _, order = self.make_parser(ctx).parse_args([*args])
-        for option, count in Counter(p for p in order if getattr(p, "param_type_name", "") == "option").items():
+        for option, count in Counter[Any](p for p in order if getattr(p, "param_type_name", "") == "option").items():
             if count > 1 and not (option.multiple or option.is_flag):
                 raise UsageError(f"{option.opts[0]} stands {count} times; give it once.")
         rest = super().parse_args(ctx, args)
