@@ -65,12 +65,11 @@ def settle(path: Path, source: Path, data: Dataset, device: str) -> None:
     else:
         header |= {"of_epochs": header["epochs"], "batches": 0}
     model = Model(**header["model"])
-    vae = VAE(architecture(model.arch, model.latent, data.train.shape[-1], data.likelihood))
+    arch = architecture(model.arch, model.latent, data.train.shape[-1], data.likelihood)
+    vae = VAE(arch, objective(model.name).deterministic)
     vae.load_state_dict(rounded(tensors))
     torch.backends.cudnn.allow_tf32 = False
-    metrics = measure(
-        vae.to(device).eval(), data.test, device=device, deterministic=objective(model.name).deterministic
-    )
+    metrics = measure(vae.to(device).eval(), data.test, device=device)
     checkpoint.save_model(path, vae, header | {"weights": "rounded to float16", "metrics": asdict(metrics)})
 
 
