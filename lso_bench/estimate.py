@@ -29,9 +29,10 @@ def estimate(planned: Sequence[Planned], records: Iterable[Record]) -> Estimate:
         spent = r.spec.budget or r.counts.get("steps", 0)
         if r.status == "ok" and spent and "total" in r.seconds:
             rates.setdefault(_kind(r.spec), []).append(r.seconds["total"] / spent)
-    known = [p.spec for p in planned if _kind(p.spec) in rates]
-    seconds = sum((median(rates[_kind(s)]) * (s.budget or s.max_steps) for s in known), 0.0)
-    return Estimate(seconds, len(known), [p.spec.title for p in planned if _kind(p.spec) not in rates])
+    usual = {kind: median(several) for kind, several in rates.items()}
+    known = [p.spec for p in planned if _kind(p.spec) in usual]
+    seconds = sum((usual[_kind(s)] * (s.budget or s.max_steps) for s in known), 0.0)
+    return Estimate(seconds, len(known), [p.spec.title for p in planned if _kind(p.spec) not in usual])
 
 
 def _kind(spec: Spec) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from lso_bench.text import one_line
 Show = Callable[[str, int, int, str], None]  # what is being done, steps done, steps in all, how it stands
 
 EVERY = 20.0  # seconds between two lines where there is no terminal
+MOMENT = 1.5  # seconds of planning of which nothing is said
 LOOK = 0.3  # seconds between two looks at what runs
 LONGEST = 120  # characters of a name or of how it stands
 
@@ -52,6 +53,19 @@ def of_study(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callable[[in
         finally:
             over.set()
             looking.join()
+
+
+def planning(quiet: bool) -> Callable[[int, int], None]:
+    """What takes note of how many runs are planned; says so where that takes more than a moment, and then rarely."""
+    due = time.monotonic() + MOMENT
+
+    def report(done: int, total: int) -> None:
+        nonlocal due
+        if not quiet and time.monotonic() >= due:
+            print(f"Planning: {done:,} of {total:,} runs", file=sys.stderr, flush=True)
+            due = time.monotonic() + EVERY
+
+    return report
 
 
 def _look(over: Event, folder: Path, keys: set[str], show: Callable[[list[running.Running]], None]) -> None:

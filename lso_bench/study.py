@@ -1,9 +1,10 @@
 """Lists of names to the specs of a grid, each with its checkpoint."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product, starmap
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,25 +75,33 @@ EVALUATIONS = 300  # a problem, where a searcher does not descend and no budget 
 BOX = "box:3"
 
 
-def plan(grid: Grid, protocol: Protocol = Protocol()) -> list[Planned]:
+def plan(
+    grid: Grid, protocol: Protocol = Protocol(), report: Callable[[int, int], None] = lambda done, total: None
+) -> list[Planned]:
     """The runs of a grid, in its order; of those that mean the same, the first.
+
+    Args:
+        report: is told now and then how many of how many combinations are planned.
 
     Raises:
         UsageError: an unknown name, or parts that do not fit together.
         UnusableError: a checkpoint that is missing; says how to train it.
     """
-    rules, once, planned = Rules(grid.rules), _Once(grid), dict[Spec, Planned]()
-    for parts in starmap(_Parts, product(*_axes(grid))):
+    rules, once, planned, axes = Rules(grid.rules), _Once(grid), dict[Spec, Planned](), _axes(grid)
+    total = prod(map(len, axes))
+    for done, parts in enumerate(starmap(_Parts, product(*axes))):
         if (changed := rules.settings(parts.named)) is not None:
-            run = _planned(replace(protocol, **changed), parts, once)
-            planned.setdefault(run.spec, run)
+            alike = once.planned(replace(protocol, **changed) if changed else protocol, parts._replace(seeds=Seeds()))
+            spec = replace(alike.spec, seeds=parts.seeds)
+            planned.setdefault(spec, replace(alike, spec=spec))
+        report(done, total)
     rules.check()
     if not planned:
         raise UsageError("The rules of this study leave out all of its runs.")
     return [*planned.values()]
 
 
-def _axes(grid: Grid) -> list[Iterable[Any]]:
+def _axes(grid: Grid) -> list[dict[Any, None]]:
     """What is combined, every name in its one spelling."""
     tasks = [plugins.resolved("task", name) for name in grid.tasks]
     searchers = [plugins.resolved("searcher", name) for name in grid.searchers]
@@ -141,6 +150,7 @@ class _Once:
         self.weights = cache(self._weights)
         self.source = cache(self._source)
         self.identity = cache(self._identity)
+        self.planned = cache(lambda protocol, parts: _planned(protocol, parts, self))  # but for the seeds
 
     def _weights(self, name: str, task: str, seed: int) -> tuple[zoo.Model, Path, str]:
         """A model on the data of a task, and where its weights lie, with their sha256."""
@@ -185,7 +195,8 @@ def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> Planned:
 
 def warnings(planned: Sequence[Planned], descents: Sequence[str] = ()) -> list[str]:
     """What a user should know before the runs, a line each; `descents`: given options that only descents heed."""
-    lines = [w for w in dict.fromkeys(regions.far(p.spec.region, p.spec.model.latent) for p in planned) if w]
+    within = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
+    lines = [w for w in dict.fromkeys(regions.far(*pair) for pair in within) if w]
     names = dict.fromkeys(p.spec.searcher for p in planned)
     deaf = [name_of(n) for n in names if not plugins.build("searcher", n).descends]
     if deaf and descents:

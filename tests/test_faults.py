@@ -129,6 +129,7 @@ def test_study_killed_at_random_moments_ends_as_an_undisturbed_one(checkpoint, t
     print(f"{kills} kills, {midway} of them while runs were in progress, of {folders} studies of {RUNS} runs")
 
 
+@pytest.mark.timeout(900)
 def test_process_that_dies_once_is_replaced_and_one_that_always_dies_is_named(call, checkpoint, tmp_path):
     data.load("glyphs")  # which takes a while the first time
     dies = "os.kill(os.getpid(), signal.SIGKILL)"
@@ -152,7 +153,7 @@ def test_process_that_dies_once_is_replaced_and_one_that_always_dies_is_named(ca
         "--retries",
         "2",
     )
-    done = call("run", "--model", "vae", "--task", tasks, *limits, timeout=280)
+    done = call("run", "--model", "vae", "--task", tasks, *limits, timeout=5 * SLOW)
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
     found = {Path(r.spec.task.partition(":")[0]).stem: r for r in Store(tmp_path / "results")}
     assert {n: r.status for n, r in found.items()} == {
@@ -174,6 +175,7 @@ def popen(tmp_path, checkpoint, *more):
     return subprocess.Popen([*PROGRAM, *STUDY, *more], start_new_session=True, **given)
 
 
+@pytest.mark.timeout(900)
 def test_two_commands_on_one_folder_publish_every_run_once(checkpoint, tmp_path):
     two = [popen(tmp_path, checkpoint, "--seed", "0,1,2,3,4,5,6,7") for _ in range(2)]
     errors = [child.communicate(timeout=2 * SLOW)[1] for child in two]
@@ -182,6 +184,7 @@ def test_two_commands_on_one_folder_publish_every_run_once(checkpoint, tmp_path)
     assert not list((tmp_path / "results" / "tmp").iterdir())
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("number", "times", "status"),
     [("SIGINT", 1, 130), ("SIGINT", 2, 130), ("SIGTERM", 1, 143), ("SIGHUP", 1, 129), ("SIGQUIT", 1, 131)],

@@ -124,6 +124,17 @@ def test_a_stopped_process_is_ended_with_the_pool():
     assert (number(broken_off), lost.pid) == (1, child.pid) and child.gone
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
+def test_signals_of_a_terminal_are_for_the_command_alone(tmp_path, number):
+    tried = pool("wait_for", str(tmp_path / "go"), jobs=2)
+    begin(tried)
+    for one in [psutil.Process(forkserver._forkserver._forkserver_pid), *workers()]:
+        one.send_signal(number)
+    (tmp_path / "go").touch()
+    assert answers(tried, 2) == {1: 1, 2: 2}
+    tried.end()
+
+
 QUIET = """
 import os, signal, sys
 from multiprocessing import forkserver, resource_tracker

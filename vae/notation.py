@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import PurePath
 
 SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")  # how a setting begins
@@ -74,6 +75,7 @@ def words(text: str) -> list[str]:
     return [word for word in _split(text, " \t\n") if word]
 
 
+@lru_cache(maxsize=4096)  # asked for each of the runs of a study, of which few differ in it
 def name_of(text: str) -> str:
     """The name without its settings, of any text."""
     return read(text)[0]

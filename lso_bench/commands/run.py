@@ -108,10 +108,11 @@ def run(
     from lso_bench import study as studies
     from lso_bench.compare import compare
     from lso_bench.executors.machine import Wanted
+    from lso_bench.progress import planning
     from lso_bench.store import Store
 
     grid, every = _of_file(study, context) if study else _of_options(**context.params)
-    planned = studies.plan(grid, every)
+    planned = studies.plan(grid, every, planning(quiet))
     usual = studies.Protocol
     told = {
         "--max-steps": every.max_steps if study else max_steps,

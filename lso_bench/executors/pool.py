@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
@@ -123,6 +123,7 @@ class Pool:
         arguments = theirs, self._how.threads, self._how.memory, self._how.isolation == "run"
         process = self._context.Process(target=_serve, args=arguments, name=__name__)
         with catch_warnings(action="ignore"):  # of a resource tracker that was killed, and is started anew
+            resource_tracker.ensure_running()  # which lets SIGINT through again when it starts
             with _blocked(TERMINAL), short_names():
                 forkserver.ensure_running()
             process.start()
@@ -228,6 +229,8 @@ def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
 
 def _serve(pipe: connection.Connection, threads: int, memory: int | None, once: bool) -> None:
     """In a process of the pool: do what comes through the pipe, until it is closed at the other end."""
+    for number in TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     Thread(target=_outlive_nobody, daemon=True).start()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
