@@ -24,9 +24,8 @@ DIFFERENT: dict[str, Callable[[Record], object]] = {
     "data": lambda r: r.versions.get("data_sha256"),
     "code versions": lambda r: r.versions.get("lso_bench"),
     "versions of torch": lambda r: r.versions.get("torch"),
-    "task or searcher files": lambda r: r.spec.source or None,
 }
-SOME = ("thresholds", "task or searcher files")  # that not all runs have
+SOME = ("thresholds",)  # that not all runs have
 MOVED = 0.25  # share of starts; of draws from the prior 8 % lie outside a box of 3 in 32 dimensions
 MOST = 4  # things named in a line
 
@@ -37,7 +36,14 @@ def caveats(records: Sequence[Record]) -> list[str]:
     lines = [line for r in ordered for line in _lost(r)]
     for task, same in groupby(ordered, key=lambda r: r.spec.task):
         name, runs = name_of(task), [r for r in same if r.members]
-        found = (*_differences(runs), *_versions(runs, "task"), *_unpaired(runs), *_missing(runs), *_odd(runs))
+        found = (
+            *_differences(runs),
+            *_files(runs),
+            *_versions(runs, "task"),
+            *_unpaired(runs),
+            *_missing(runs),
+            *_odd(runs),
+        )
         lines += [f"{name}: {line}" for line in found]
     by_searcher = sorted((r for r in ordered if r.members), key=_searcher)
     for name, same in groupby(by_searcher, key=_searcher):
@@ -64,6 +70,14 @@ def _differences(runs: list[Record]) -> Iterator[str]:
             values.discard(None)
         if len(values) > 1:
             yield f"the runs differ in {what} ({_some(values)}); compare only rows where it is the same."
+
+
+def _files(runs: list[Record]) -> Iterator[str]:
+    """Of one task, the searchers under whose name several versions of a file ran; two searchers have two files."""
+    for name, same in groupby(sorted(runs, key=_searcher), key=_searcher):
+        values = {r.spec.source for r in same} - {"", None}
+        if len(values) > 1:
+            yield f"the runs of {name} differ in task or searcher files ({_some(values)}); compare only those of one."
 
 
 def _versions(runs: list[Record], kind: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from lso_bench import limits
 from lso_bench.finding import Finding
+from vae.errors import UnusableError
 
 LITTLE = 1e9  # bytes free below which there is a warning: a study of the paper's task takes as much
 NOTHING = 50e6  # bytes free below which nothing useful can be written
@@ -36,9 +37,22 @@ def examine(results: Sequence[Path] = (), data_dir: Path | None = None) -> Itera
     for about, check in checks.items():
         try:
             yield from check()
+        except OSError as error:  # a folder or file that this check looks at
+            yield Finding(about, "unusable", _said(error), _mend(error))
+        except UnusableError as error:  # a folder that a variable names
+            yield Finding(about, "unusable", _said(error), "write that path in full")
         except Exception as error:  # the check itself broke on something
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            yield Finding(about, "unusable", what, "pip install --force-reinstall lso-bench")
+            yield Finding(about, "unusable", _said(error), "pip install --force-reinstall lso-bench")
+
+
+def _said(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _mend(error: OSError) -> str:
+    """What helps where a file cannot be read."""
+    named = f" {error.filename}" if error.filename else " what it names"
+    return f"look at the rights and the path of{named}: another user's, a link to itself, or a name that is too long"
 
 
 def _versions() -> Iterator[Finding]:

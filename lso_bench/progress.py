@@ -7,8 +7,17 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from lso_bench import running
 from lso_bench.text import one_line
@@ -101,10 +110,24 @@ class _Runs:
             self._bar.update(self._tasks[r.key], completed=r.done, total=r.total or None, state=_short(r.state))
 
 
+class _Careful(ProgressColumn):
+    """A column that is left empty where it cannot be drawn: a display ends no study."""
+
+    def __init__(self, column: ProgressColumn):
+        super().__init__()
+        self._column = column
+
+    def render(self, task: Task) -> RenderableType:
+        try:
+            return self._column(task)
+        except Exception:  # whatever a text, or rich, comes upon
+            return ""
+
+
 def _bar() -> Progress:
     what, state = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[state]}"))
     columns = what, BarColumn(), MofNCompleteColumn(), state, TimeRemainingColumn()
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Progress(*map(_Careful, columns), console=Console(stderr=True), transient=True)
 
 
 def _short(text: str) -> str:

@@ -165,6 +165,11 @@ def test_files_of_one_name_and_other_content_are_told():
     assert any("differ in task or searcher files" in line for line in lines)
 
 
+def test_two_searchers_of_the_users_have_two_files_and_no_flag():
+    lines = caveats([run(searcher="./a.py", source="a" * 64), run(searcher="./b.py", source="b" * 64)])
+    assert not any("files" in line for line in lines)
+
+
 def test_json_csv_and_table_give_the_same_figures():
     found = measures(run())
     rows = json.loads(export.as_json(found))["measures"]

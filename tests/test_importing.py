@@ -104,3 +104,41 @@ def test_malicious_file_ends_the_program_with_status_4(call, tmp_path):
     where = ("--model", "vae", "--data", "glyphs", "--latent", "4")
     fails(call("import-checkpoint", "theirs.pt", *where), 4, "theirs.pt holds no weights")
     assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict"])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
+def test_weights_of_a_wrapped_model_come_in_by_their_own_names(source, tmp_path, key, prefix):
+    theirs = random_vae(TINY, seed=3)
+    torch.save({key: {prefix + k: t for k, t in theirs.state_dict().items()}, "epoch": 3}, source)
+    vae, _ = imported(source, tmp_path)
+    assert all(torch.equal(t, theirs.state_dict()[k]) for k, t in vae.state_dict().items())
+
+
+def in_the_old_format(path):
+    torch.save(random_vae(TINY).state_dict(), path, _use_new_zipfile_serialization=False)
+
+
+def as_safetensors(path):
+    from safetensors.torch import save_file
+
+    save_file(random_vae(TINY).state_dict(), path)
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda p: torch.save(random_vae(TINY), p), "objects, which would be executed; save the weights alone"),
+        (lambda p: torch.save({"state_dict": weights(), "m": Evil(p)}, p), "save the weights alone"),
+        (in_the_old_format, "before version 1.6"),
+        (as_safetensors, "a .safetensors file"),
+        (lambda p: p.write_bytes(b""), "torn"),
+        (lambda p: torch.save([weights()], p), "got list; save the weights alone"),
+    ],
+)
+def test_what_cannot_be_imported_is_named_with_its_mend_and_without_advice_of_torch(source, tmp_path, write, says):
+    write(source)
+    with pytest.raises(UnusableError, match=says) as error:
+        imported(source, tmp_path)
+    text = str(error.value)
+    assert text.isprintable() and "weights_only" not in text and "trust" not in text

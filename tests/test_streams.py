@@ -1,5 +1,6 @@
 """A stream that is closed, full, broken or gone ends no command, loses no run and changes no status."""
 
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from subprocess import CompletedProcess
 
 import pytest
 from conftest import SHORT, become_the_program
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 import lso_bench.commands.run
 import lso_bench.compare
@@ -17,6 +19,7 @@ import lso_bench.executors.here
 import lso_bench.report.frames
 import lso_bench.report.gallery
 import lso_bench.report.tables  # noqa: F401  so that each fork has its imports behind it
+from lso_bench.progress import shown
 
 SCHEMA = Path(__file__).parent / "schemas" / "2"
 LOST = "Cannot write to standard output: No space left on device"
@@ -156,3 +159,17 @@ def test_a_pipe_that_another_program_made_non_blocking_gets_all_the_text(called,
         text = pipe.read()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert text == called(arguments).stdout and len(text) > 1 << 16
+
+
+def test_a_progress_display_that_cannot_be_drawn_ends_nothing(monkeypatch):
+    def fails(*_):
+        raise ValueError("no such style")
+
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for column in (BarColumn, TextColumn, MofNCompleteColumn):
+        monkeypatch.setattr(column, "render", fails)
+    with shown(quiet=False) as show:
+        show("vae on glyphs", 1, 2, "epoch 1")
+        show("vae on glyphs", 2, 2, "epoch 2")

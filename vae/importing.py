@@ -13,12 +13,16 @@ from vae.errors import UnusableError
 from vae.model import VAE
 from vae.networks import Architecture
 
+UNDER = ("state_dict", "model_state_dict")  # keys of a training's checkpoint that hold the weights
+WRAPPERS = ("module.", "_orig_mod.", "model.")  # of DistributedDataParallel, torch.compile, Lightning
+ANEW = "save the weights alone: torch.save(model.state_dict(), 'weights.pt')"
 SWELL = 4  # times its own size that a file may take; torch.save does not compress
 
 
 def import_model(source: Path, path: Path, arch: Architecture, deterministic: bool = False) -> None:
     """Save the weights in the file `source` to `path`: a dict of tensors named as in `VAE(arch).state_dict()`, by
-    itself or under the key "state_dict". What the pickle holds beside tensors and plain values is not executed.
+    itself or under one of the keys `UNDER`, also with the prefix of a wrapper.
+    What the pickle holds beside tensors and plain values is not executed.
     `deterministic`: as in `VAE`.
 
     Raises:
@@ -31,25 +35,58 @@ def import_model(source: Path, path: Path, arch: Architecture, deterministic: bo
 
 
 def _weights(source: Path) -> dict[str, Tensor]:
+    content = _loaded(source)
+    held = next((content[k] for k in UNDER if k in content), content) if isinstance(content, dict) else content
+    if not (isinstance(held, dict) and all(isinstance(k, str) and isinstance(t, Tensor) for k, t in held.items())):
+        raise UnusableError(
+            f"{source}: wanted a dict of tensors by name, by itself or under {' or '.join(map(repr, UNDER))}, got "
+            f"{type(held).__name__}; {ANEW}."
+        )
+    return _without_prefix(held)
+
+
+def _loaded(source: Path) -> Any:
+    """The tensors and plain values in the file; torch's own errors advise to execute what they could not read."""
     try:
         _check_archive(source)
-        found: Any = torch.load(source, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        why = str(error).strip().split("\n")[0]
+        return torch.load(source, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        why = f"beside tensors and plain values it holds objects, which would be executed; {ANEW}"
         raise UnusableError(f"{source} holds no weights that can be read safely ({why}).") from error
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not (isinstance(found, dict) and all(isinstance(k, str) and isinstance(t, Tensor) for k, t in found.items())):
-        raise UnusableError(f"{source}: wanted a dict of tensors by name, got {type(found).__name__}.")
-    return dict(found)
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        ours = error.strerror if isinstance(error, OSError) else str(error) if type(error) is ValueError else ""
+        why = ours or "torch cannot read it: is the file whole?"
+        raise UnusableError(f"{source} holds no weights that can be read safely ({why}).") from error
+
+
+def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names without what a wrapper puts before all of them."""
+    for prefix in WRAPPERS:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            return _without_prefix({name.removeprefix(prefix): t for name, t in tensors.items()})
+    return tensors
 
 
 def _check_archive(source: Path) -> None:
     """Refuse what is no archive of torch.save, and one that swells when it is read."""
     if (size := source.stat().st_size) > checkpoint.LARGEST:
         raise ValueError(f"larger than {checkpoint.LARGEST >> 20} MB")
+    if not zipfile.is_zipfile(source):
+        raise ValueError(_other_format(source))
     with zipfile.ZipFile(source) as archive:
         swollen = sum(entry.file_size for entry in archive.infolist())
         if any(Path(entry.filename).name == "constants.pkl" for entry in archive.infolist()):
             raise ValueError("a TorchScript archive, which holds code")
     if swollen > SWELL * size:
         raise ValueError(f"its {size} bytes swell to {swollen}")
+
+
+def _other_format(source: Path) -> str:
+    """What the file is instead of an archive of torch.save."""
+    with source.open("rb") as file:
+        start = file.read(9)
+    if start[8:] == b"{":
+        return "a .safetensors file; torch.save(safetensors.torch.load_file(it), 'weights.pt') makes one that is read"
+    if start[:1] == b"\x80":
+        return "a pickle, as torch.save wrote before version 1.6; load it where it was made, and save it anew"
+    return "no file of torch.save, or a torn one"
