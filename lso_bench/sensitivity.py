@@ -6,6 +6,7 @@ seed (the default), random starts differ in it too, and what is said of them inc
 and L-BFGS have none.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -23,6 +24,7 @@ from lso_bench.spec import Spec
 
 BASIN_DISTANCE = 0.01  # squared, a latent dimension: a tenth of the prior's standard deviation (root mean square)
 BASIN_GAP = 0.01  # of the smaller loss: less is within what stopping early leaves open
+COMBINED = 40_000  # times that two searches of a target and kind of start are combined, at most: 200 seeds
 BASIN_FLOOR = 1e-6  # of the loss at the start: where the optimum is 0, losses beside it differ by rounding alone
 
 
@@ -120,7 +122,11 @@ def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[s
 
 
 def pairs(own: pd.DataFrame) -> pd.DataFrame:
-    """Rows a, b of `own` (from 0), kind ("random - encoder"), instance, losses; see the head of this module."""
+    """Rows a, b of `own` (from 0), kind ("random - encoder"), instance, losses; see the head of this module.
+
+    Pairs grow with the square of the init seeds, so of very many seeds the lowest are paired (`COMBINED`).
+    """
+    moving = together(own)
     order = {s: i for i, s in enumerate(sorted(own.start.unique(), key=rank))}
     mine = pd.DataFrame(
         {
@@ -133,12 +139,20 @@ def pairs(own: pd.DataFrame) -> pd.DataFrame:
             },
         }
     )
-    both = mine.merge(mine, on=["train", "weights", "instance"], suffixes=("_a", "_b"))
+    mine = cast(pd.DataFrame, mine[_lowest(own, moving)])
+    cell = ["train", "weights", "instance"] + ([] if moving else ["search"])
+    both = mine.merge(mine, on=cell, suffixes=("_a", "_b"))
     first = (both.rank_a < both.rank_b) | ((both.rank_a == both.rank_b) & (both.init_a < both.init_b))
-    alike = both.search_a == both.search_b
-    if together(own):
-        alike |= both.drawn_a & both.drawn_b
-    same = ["train", "weights", "instance", "code_a", "code_b", "search_a", "search_b"]
+    alike = (both.search_a == both.search_b) | (both.drawn_a & both.drawn_b) if moving else True
+    same = [*cell, "code_a", "code_b", *(["search_a", "search_b"] if moving else [])]
     kept = cast(pd.DataFrame, both[first & alike & (both.code_a != both.code_b)]).drop_duplicates(same)
     kept = kept.assign(kind=kept.start_a + " - " + kept.start_b).rename(columns={"row_a": "a", "row_b": "b"})
     return kept.loc[:, ["a", "b", "kind", "instance", "loss_a", "loss_b", "first_loss_a", "first_loss_b"]]
+
+
+def _lowest(own: pd.DataFrame, moving: bool) -> Bool[np.ndarray, " n"]:
+    """Return whether the seeds of each search are among the lowest, so many that COMBINED holds."""
+    init, search = np.unique(own.init), np.unique(own.search)
+    inits = min(len(init), math.isqrt(COMBINED))
+    searches = len(search) if moving else max(1, COMBINED // inits**2)
+    return (own.init.isin(init[:inits]) & own.search.isin(search[:searches])).to_numpy()

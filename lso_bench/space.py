@@ -16,6 +16,7 @@ DECODINGS = {
     "sample": "an image drawn pixel by pixel; the same chance for every code of a run, and no gradient",
     "greedy": "the likelier value of each pixel in turn; no gradient",
 }
+ENCODED = 5000  # images encoded at once
 CHUNK = 512  # images decoded at once where no gradient is kept, so that memory is bounded
 
 
@@ -83,6 +84,10 @@ class Space:
         if self.decoding == "mean":
             return self._rest(z).sigmoid()
         return sample(self.vae, z, self._ink.expand(len(z), -1, -1))[0].clamp(0, 1)  # a normal pixel may lie outside
+
+    def means(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d"]:
+        """Return the means of q(z|x), of so many images at a time that memory is bounded."""
+        return torch.cat([self.posterior(part).mean for part in x.split(ENCODED)])
 
     def posterior(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
         """q(z|x)."""

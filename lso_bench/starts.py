@@ -91,7 +91,7 @@ def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Floa
         return torch.zeros(i, 1, space.latent, device=device)
     if name == "data":
         chosen = data.train[torch.randint(len(data.train), (i * m,), generator=seeded)]
-        return space.posterior(shown(chosen, data.likelihood, seeded).to(device)).mean.unflatten(0, (i, m))
+        return space.means(shown(chosen, data.likelihood, seeded).to(device)).unflatten(0, (i, m))
     targets = task.targets()
     assert targets is not None, "parse() refused it"
     if name == "other":

@@ -4,6 +4,7 @@ import os
 import re
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 from examples import SHRINKING
@@ -257,6 +258,28 @@ def test_cmaes_goes_on_where_a_strategy_comes_to_rest_at_the_bounds():
     problem = Problem(starts, build("box:3", 3, lambda: torch.zeros(1, 3)))
     z, _ = asked("cmaes", problem, lambda z: -(z * slope).sum(-1), 1500)
     assert z.shape == (5, 1500, 3) and z.abs().max() <= 3
+
+
+class Counting(np.random.RandomState):
+    """Counts the points that are drawn."""
+
+    drawn = 0
+
+    def randn(self, *size):
+        Counting.drawn += 1
+        return super().randn(*size)
+
+
+@pytest.mark.parametrize(("d", "most"), [(64, 101), (128, 13), (256, 2), (512, 2)])
+def test_cmaes_draws_a_point_seldom_again_where_a_draw_is_dear(monkeypatch, d, most):
+    """The package takes d^3 operations a draw, and in such a box nearly all draws lie outside."""
+    monkeypatch.setattr(np.random, "RandomState", Counting)
+    problem = Problem(torch.ones(1, 1, d), build("box:1", d, lambda: torch.zeros(1, d)))
+    search = plugins.build("searcher", "cmaes:population=4").search(problem)
+    next(search)
+    Counting.drawn = 0
+    z = search.send(torch.zeros(1, 1))
+    assert 0 < Counting.drawn <= 4 * most and z.abs().max() <= 1
 
 
 def test_cmaes_draws_other_points_after_each_restart():

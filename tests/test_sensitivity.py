@@ -1,11 +1,13 @@
 """Pairs of starts, basins and spread of searches made by hand."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
 from made import SPEC, measures, one, searched
 
+from lso_bench import sensitivity
 from lso_bench.searches import table
 from lso_bench.sensitivity import pairs, together
 from vae.zoo import Model
@@ -97,3 +99,14 @@ def test_pair_with_a_diverged_search_is_in_no_basin():
 def test_thresholds_of_the_spec_are_those_measured():
     found = measures(searched({"random": FLAT, "encoder": FLAT})).measures
     assert set(found[found.measure == "distance"].threshold.dropna()) == set(SPEC.thresholds)
+
+
+@pytest.mark.parametrize(("inits", "searches", "paired"), [(15, None, 45), (5, 8, 4 * 10), (15, 3, 45)])
+def test_pairs_do_not_grow_with_the_square_of_very_many_seeds(monkeypatch, inits, searches, paired):
+    """Of the lowest seeds."""
+    monkeypatch.setattr(sensitivity, "COMBINED", 100)
+    seeds = [(i, i) for i in range(inits)] if searches is None else [*product(range(inits), range(searches))]
+    own = table([searched({"random": [[9.0, 5.0]]}, init=i, search=s) for i, s in seeds])
+    found = pairs(own)
+    assert len(found) == paired
+    assert own.init.iloc[found.b].max() == min(inits, 10) - 1

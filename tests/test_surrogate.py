@@ -10,7 +10,7 @@ from botorch.models import SingleTaskGP
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.errors import NotPSDError
 
-from lso_bench import surrogate
+from lso_bench import plugins, surrogate
 from lso_bench.region import build
 from lso_bench.search import Problem
 from lso_bench.search.bo import BO
@@ -112,6 +112,23 @@ def test_working_in_parts_changes_nothing(monkeypatch):
     torch.testing.assert_close(surrogate.draws(whole.model, x[:, :9], noise), drawn, rtol=1e-4, atol=1e-4)
 
 
+def test_draws_keep_no_graph():
+    x, y = data()
+    noise = torch.randn(K, 9, 2, generator=torch.Generator().manual_seed(0)).double()
+    drawn = surrogate.draws(fitted(x, y, steps=2).model, x[:, :9].clone().requires_grad_(), noise)
+    assert drawn.grad_fn is None and not drawn.requires_grad
+
+
+@pytest.mark.parametrize("name", ["bo", "turbo"])
+def test_points_asked_for_carry_no_graph(name):
+    problem = Problem(torch.zeros(2, 1, 2), build("box:3", 2, lambda: torch.zeros(1, 2)))
+    search = plugins.build("searcher", f"{name}:initial=2,q=1,fit_steps=2").search(problem)
+    z = next(search)
+    for _ in range(3):
+        z = search.send(-z.square().sum(-1))
+        assert not z.requires_grad
+
+
 def test_draws_have_the_posteriors_mean_and_spread():
     x, y = data(k=1, n=5)
     model, points = fitted(x, y).model, torch.rand(1, 3, D, generator=torch.Generator().manual_seed(3)).double()
@@ -153,8 +170,6 @@ def test_step_without_a_process_asks_for_sobol_points_and_counts_them(monkeypatc
 
     monkeypatch.setattr(surrogate, "fit", hopeless)
     for name in ("bo", "turbo"):
-        from lso_bench import plugins
-
         problem = Problem(torch.zeros(3, 1, 2), build("box:3", 2, lambda: torch.zeros(1, 2)))
         search = plugins.build("searcher", f"{name}:initial=2,q=1").search(problem)
         z = next(search)
