@@ -12,7 +12,7 @@ from lso_bench.errors import UsageError, unknown
 DEVICES = ["auto", "cpu", "cuda"]
 
 
-def outside(text: str) -> Path:
+def outside(text: str | Path) -> Path:
     """A path as it was typed, `~` for a home folder also where the shell leaves it (`--results=~/x`)."""
     from vae.errors import UnusableError
     from vae.paths import from_outside
