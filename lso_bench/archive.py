@@ -34,6 +34,8 @@ SMALL = 64 * 2**20  # bytes that any archive may swell to
 WINDOW = 2**26  # bytes that Zstandard may keep
 LEFT = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{8}")  # name of a folder that an archive is being unpacked into
 BLOCK = tarfile.BLOCKSIZE
+LONGEST = 4096  # bytes of a name, and 255 of each of its parts, as Linux takes them
+LONGEST_PART = 255
 PIECE = 2**20  # bytes read at once
 
 
@@ -51,14 +53,15 @@ def pack(folder: Path, path: Path) -> int:
 
     Raises:
         UsageError: `path` lies in the folder itself.
-        UnusableError: `folder` is no results folder, or `path` cannot be written.
+        UnusableError: `folder` is no results folder or holds what `unpack` would refuse, or `path` cannot be written.
     """
     Store(folder, readonly=True)
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise UsageError(f"{path} would become a part of itself; say -o with a place outside of {folder}.")
     files = {name: folder / name for name in sorted(_names(folder))}
     with output(path) as f:
-        _write(f, files)
+        total, packed = _write(f, files)
+        _check_swelling(total, packed, folder)
     return len(files)
 
 
@@ -107,34 +110,80 @@ def _names(folder: Path) -> Iterator[str]:
         for path in (at / name for name in folders + files):
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
                 raise UnusableError(f"{path} is no plain file; move it away.")
-        yield from ((at / file).relative_to(folder).as_posix() for file in files)
+        for name in ((at / file).relative_to(folder).as_posix() for file in files):
+            if not _is_inside(name):
+                raise UnusableError(f"{folder / name} has a name that no archive takes; rename it, or move it away.")
+            yield name
 
 
-def _write(f: IO[bytes], files: Mapping[str, Path]) -> None:
-    from zstandard import ZstdCompressor
+def _is_inside(name: str) -> bool:
+    """Whether a name is that of a file inside a folder, and can be shown."""
+    path = PurePosixPath(name)
+    if not name.isprintable() or len(name.encode()) > LONGEST:
+        return False
+    short = all(len(part.encode()) <= LONGEST_PART for part in path.parts)
+    return name == str(path) != "." and not path.is_absolute() and ".." not in path.parts and short
 
-    known = {}
+
+def _most(size: int) -> int:
+    """Bytes that an archive of so many bytes may swell to."""
+    return min(LARGEST, max(SMALL, SWELL * size))
+
+
+def _check_swelling(total: int, packed: int, folder: Path) -> None:
+    """Refuse to write what nobody could read."""
+    if total > _most(packed):
+        raise UnusableError(
+            f"{folder} holds {total / 1e9:.3g} GB, and an archive of it ({packed / 1e9:.3g} GB) may hold "
+            f"{_most(packed) / 1e9:.3g} GB; move away what is no result."
+        )
+
+
+def _write(f: IO[bytes], files: Mapping[str, Path]) -> tuple[int, int]:
+    """Write these files; the bytes that the archive swells to, and those that it has."""
+    from zstandard import FLUSH_FRAME, ZstdCompressor
+
+    known: dict[str, Any] = {}
     for name, path in files.items():
         with path.open("rb") as content:
             known[name] = {"sha256": hashlib.file_digest(content, "sha256").hexdigest(), "size": path.stat().st_size}
     manifest = json.dumps({"format": FORMAT, "files": known}, indent=0).encode()
+    if len(manifest) > LARGEST_MANIFEST:
+        raise UnusableError(f"{len(files)} files are too many for an archive; move away what is no result.")
+    headers = {name: _header(name, kept["size"]) for name, kept in known.items()}
     with ZstdCompressor(LEVEL).stream_writer(f, closefd=False) as out:
         out.write(_header(MANIFEST, len(manifest)) + manifest + _filling(len(manifest)))
         for name, path in files.items():
-            out.write(_header(name, known[name]["size"]))
+            out.write(headers[name])
             with path.open("rb") as content:
-                shutil.copyfileobj(content, out, PIECE)
+                _copied(content, out, known[name])
             out.write(_filling(known[name]["size"]))
         out.write(bytes(2 * BLOCK))
+        out.flush(FLUSH_FRAME)
+        packed = out.tell()
+    blocks = sum(len(headers[name]) + kept["size"] + BLOCK for name, kept in known.items())
+    return blocks + len(manifest) + 4 * BLOCK, packed
+
+
+def _copied(content: IO[bytes], out: Any, known: Mapping[str, Any]) -> None:
+    """Copy a file, which must be as it was."""
+    sha, left = hashlib.sha256(), known["size"]
+    while piece := content.read(min(PIECE, left)):
+        sha.update(piece)
+        out.write(piece)
+        left -= len(piece)
+    if left or content.read(1) or sha.hexdigest() != known["sha256"]:
+        raise UnusableError(f"{content.name} changed while it was packed; pack again when nothing writes there.")
 
 
 def _header(name: str, size: int) -> bytes:
+    """That of a file, after one with its name where that is too long for the old form (USTAR) of archives."""
     member = tarfile.TarInfo(name)
     member.size = size
     try:
         return member.tobuf(tarfile.USTAR_FORMAT)
-    except ValueError as error:
-        raise UnusableError(f"{name!r} does not go into an archive ({error}); move it away.") from error
+    except ValueError:
+        return member.tobuf(tarfile.PAX_FORMAT)
 
 
 def _filling(size: int) -> bytes:
@@ -171,8 +220,7 @@ def _read(f: IO[bytes], size: int, folder: Path) -> None:
 
     try:
         source = ZstdDecompressor(max_window_size=WINDOW).stream_reader(f, closefd=False)
-        most = min(LARGEST, max(SMALL, SWELL * size))
-        _read_files(_Bounded(source.read, most), folder)
+        _read_files(_Bounded(source.read, _most(size)), folder)
     except ZstdError as error:
         raise ValueError(error) from error
 
@@ -202,9 +250,25 @@ def _read_files(source: _Bounded, folder: Path) -> None:
 def _member(source: _Bounded) -> tarfile.TarInfo:
     """The next header, if it is that of a plain file; no other kind of tar archive is read."""
     member = tarfile.TarInfo.frombuf(source.read(BLOCK), "utf-8", "strict")
+    if member.type == tarfile.XHDTYPE:
+        name = _long_name(source, member.size)
+        member = tarfile.TarInfo.frombuf(source.read(BLOCK), "utf-8", "strict")
+        member.name = name
     if member.type != tarfile.REGTYPE or member.size < 0:
         raise ValueError(f"{member.name!r} is no plain file")
     return member
+
+
+def _long_name(source: _Bounded, size: int) -> str:
+    """The name in a header of its own: one record `LENGTH path=NAME`, as POSIX (pax) has it."""
+    if not 0 < size <= LONGEST + BLOCK:
+        raise ValueError(f"a header of {size} bytes")
+    text = source.read(size)
+    source.read(len(_filling(size)))
+    length, _, record = text.partition(b" ")
+    if length != str(size).encode() or not (record.startswith(b"path=") and record.endswith(b"\n")):
+        raise ValueError("a header that is no name")
+    return record[len(b"path=") : -1].decode()
 
 
 def _manifest(text: bytes) -> dict[str, tuple[int, str]]:
@@ -214,9 +278,7 @@ def _manifest(text: bytes) -> dict[str, tuple[int, str]]:
         raise ValueError(f"its manifest has format {raw['format']!r}, wanted {FORMAT}")
     known = {name: (of["size"], of["sha256"]) for name, of in raw["files"].items()}
     for name, (size, digest) in known.items():
-        path = PurePosixPath(name)
-        inside = name == str(path) and not path.is_absolute() and ".." not in path.parts and name.isprintable()
-        if not (inside and name != "." and type(size) is int and size >= 0 and isinstance(digest, str)):
+        if not (_is_inside(name) and type(size) is int and size >= 0 and isinstance(digest, str)):
             raise ValueError(f"{name!r} cannot be the name of one of its files")
     return known
 

@@ -15,6 +15,7 @@ from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.search import Searcher
 from lso_bench.task import Task
 from vae import sources
+from vae.bounds import is_name
 from vae.discovery import (
     built,
     clashes,
@@ -68,6 +69,8 @@ def build(kind: str, text: str) -> Any:
         UsageError: no such name or setting, or a file or entry point that holds no such plugin.
         UnusableError: a module beside the file has changed since this process imported it.
     """
+    if not is_name(text):
+        raise UsageError(f"{kind.capitalize()} {text!r}: wanted a name in UTF-8 without NUL; rename its file.")
     try:
         name, settings = parse(text)
         plugin = made(lambda: with_settings(_made(kind, name), settings), name)

@@ -10,11 +10,14 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lso_bench.older import present, spec_of
 from lso_bench.record import FILES, Member, Record
+from lso_bench.spec import Seeds, Spec
+from vae.bounds import is_name, is_number, is_text, is_whole
+from vae.zoo import Model
 
-LARGEST = 2**53  # beyond it a whole number is not exact as a float
+PLAIN_KINDS: dict[Any, Callable[[Any], bool]] = {float: is_number, int: is_whole, str: is_text}
 IMAGE = re.compile("([0-9a-f]{1,16})?")
-SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: no text that can be written
 PLAIN = [f.name for f in fields(Record) if f.name not in ("spec", "members", *FILES)]  # as in a result
+LONGEST = 60  # characters of a value that is named
 LATER = ("usual",)  # fields that the first results of a schema lack
 NUMBERS = [f.name for f in fields(Record) if f.type == dict[str, float]]  # of which null is not a number
 
@@ -32,6 +35,22 @@ def record_from(raw: dict[str, Any]) -> Record:
     record = Record(spec, members=members, **known)
     _check(record)
     return record
+
+
+def unreadable(planned: Spec | Model | Seeds) -> str:
+    """The first field of a spec or model that no result can hold, with its value; empty where all can be held."""
+    for name, fits in _fields(type(planned)).items():
+        value = getattr(planned, name)
+        if isinstance(value, Model | Seeds) and (inner := unreadable(value)):
+            return f"{name} {inner}"
+        if not (fits(value) and all(map(_is_plain, value if isinstance(value, tuple) else [value]))):
+            return f"{name} {str(value)[:LONGEST]!r}"
+    return ""
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is no number without an end, and no name that a command cannot be given."""
+    return (not isinstance(value, float) or math.isfinite(value)) and (not isinstance(value, str) or is_name(value))
 
 
 def _member(raw: dict[str, Any]) -> Member:
@@ -86,12 +105,8 @@ def checker(hint: Any) -> Callable[[Any], bool]:
 def _plain(hint: Any) -> Callable[[Any], bool]:
     if hint is Any:
         return lambda value: True
-    if hint is float:
-        return lambda value: type(value) is float or (type(value) is int and abs(value) < LARGEST)
-    if hint is int:
-        return lambda value: type(value) is int and abs(value) < LARGEST
-    if hint is str:
-        return lambda value: type(value) is str and (value.isascii() or not SURROGATE.search(value))
+    if hint in PLAIN_KINDS:
+        return PLAIN_KINDS[hint]
     if isinstance(hint, type) and is_dataclass(hint):
         parts = _fields(hint)
         return lambda value: isinstance(value, hint) and all(fits(getattr(value, k)) for k, fits in parts.items())

@@ -9,7 +9,9 @@ from torch import Tensor
 from lso_bench.errors import UsageError
 from lso_bench.space import Space
 from lso_bench.task import Task
+from vae.bounds import DRAWS
 from vae.data import Dataset, shown
+from vae.notation import whole
 
 STARTS = {
     "random": "draws from the prior",
@@ -27,7 +29,10 @@ def parse(text: str, has_targets: bool) -> tuple[str, int]:
         UsageError: no such start, or one that needs targets where there are none.
     """
     name, _, count = text.partition(":")
-    n = int(count) if count.isascii() and count.isdecimal() else 0 if count else 1
+    try:
+        n = whole(count, 1, DRAWS) if count else 1
+    except ValueError:
+        n = 0
     if name not in STARTS or n < 1 or (name == "origin" and n > 1):
         raise UsageError(f"No start {text!r}; wanted {', '.join(STARTS)}, several codes as data:10 (not of origin).")
     if name in ("encoder", "other") and not has_targets:

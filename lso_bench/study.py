@@ -13,6 +13,7 @@ from lso_bench import region as regions
 from lso_bench import starts as starts_of
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.identity import UNKNOWN, Identity, identity
+from lso_bench.reading import unreadable
 from lso_bench.record import Record
 from lso_bench.rules import Rule, Rules
 from lso_bench.run import check_fit
@@ -22,11 +23,12 @@ from lso_bench.stopping import THRESHOLDS
 from lso_bench.task import Task
 from vae import data as datasets
 from vae import networks, zoo
+from vae.bounds import is_name
 from vae.checkpoint import sha256
 from vae.datasets import Source
 from vae.errors import UnusableError as VaeUnusableError
 from vae.networks import ARCHITECTURES, architecture
-from vae.notation import name_of, unquoted_path
+from vae.notation import name_of, unquoted_path, whole
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Grid:
 STEPS = {"quick": 300, "paper": 100_000}
 EVALUATIONS = 300  # a problem, where a searcher does not descend and no budget is given
 BOX = "box:3"
+LONGEST_FILE = 200  # bytes of a checkpoint's name; others are made of it, and systems take 255
+HELD = "numbers below 2^53 that have an end, and names in UTF-8 without NUL"  # by a result
 
 
 def plan(
@@ -117,10 +121,13 @@ def shard(planned: Sequence[Planned], text: str) -> list[Planned]:
     Raises:
         UsageError: no such part.
     """
-    i, _, n = text.partition("/")
-    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
-        raise UsageError(f"--shard wants a part like 3/16, from 1/16 to 16/16; got {text!r}.")
-    return [p for p in planned if int(p.spec.key, 16) % int(n) == int(i) - 1]
+    part, _, parts = text.partition("/")
+    try:
+        n = whole(parts, 1)
+        i = whole(part, 1, n)
+    except ValueError as error:
+        raise UsageError(f"--shard wants a part like 3/16, from 1/16 to 16/16; got {text!r}.") from error
+    return [p for p in planned if int(p.spec.key, 16) % n == i - 1]
 
 
 class _Parts(NamedTuple):
@@ -189,6 +196,8 @@ def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> Planned:
         decoding=_decoding(model, task) if protocol.decoding is None else protocol.decoding,
         **_ends(protocol, searcher),
     )
+    if odd := unreadable(spec):
+        raise UsageError(f"No result can hold the {odd}; wanted {HELD}.")
     check_fit(spec, task, searcher)
     return Planned(spec, path, once.identity(*named))
 
@@ -243,6 +252,8 @@ def check_data(name: str) -> Source:
     Raises:
         UsageError: there is no such data set, file, folder or setting.
     """
+    if not is_name(name):
+        raise UsageError(f"Data set {name!r}: wanted a name in UTF-8 without NUL; rename its file or folder.")
     try:
         return datasets.source(name)
     except ValueError as error:
@@ -271,6 +282,8 @@ def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.
     Raises:
         UsageError: no such objective, data set, setting or architecture, or an architecture that does not fit the data.
     """
+    if odd := unreadable(zoo.Model(name, data, arch, latent, seed)):
+        raise UsageError(f"No result can hold the {odd}; wanted {HELD}.")
     images = check_data(data)
     try:
         architecture(arch, latent, images.size, images.likelihood)
@@ -278,7 +291,12 @@ def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.
         if str(error).startswith("No architecture"):
             raise unknown("architecture", arch, list(ARCHITECTURES)) from error
         raise UsageError(f"Architecture {arch!r}: {error}") from error
-    return zoo.Model(canonical_model(name), datasets.canonical(data), networks.canonical(arch), latent, seed)
+    model = zoo.Model(canonical_model(name), datasets.canonical(data), networks.canonical(arch), latent, seed)
+    if (length := len(model.file.encode())) > LONGEST_FILE:
+        raise UsageError(
+            f"Model {name!r}: the name of its checkpoint has {length} bytes, wanted {LONGEST_FILE} at most."
+        )
+    return model
 
 
 def find_checkpoint(model: zoo.Model) -> Path:

@@ -18,11 +18,11 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.rules import NAMED, NUMBERED, Rule
 from lso_bench.study import Grid, Protocol
+from vae.bounds import LATENT, SEED, WHOLE, is_number, is_whole
 from vae.errors import UnusableError
 from vae.notation import words, write
 from vae.paths import plugin
 
-LARGEST = 2**63 - 1  # seed that torch takes
 Check = Callable[[Any], Any]  # what a setting says as the grid wants it; ValueError says what was wanted
 
 
@@ -137,8 +137,8 @@ def _where(table: dict[str, Any]) -> dict[str, str | int]:
     if not where or not where.keys() <= {*NAMED, *NUMBERED}:
         raise ValueError(f"which runs are meant, by {', '.join((*NAMED, *NUMBERED))}")
     for key in NUMBERED:
-        if key in where and type(where[key]) is not int:
-            raise ValueError(f"{key} to be a whole number")
+        if key in where and not is_whole(where[key], 0, SEED):
+            raise ValueError(f"{key} to be a whole number from 0 to {SEED}")
     return where
 
 
@@ -177,8 +177,8 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _seeds(value: Any) -> list[int]:
-    if not (isinstance(value, list) and value and all(type(v) is int and 0 <= v <= LARGEST for v in value)):
-        raise ValueError("a list of whole numbers from 0 on, below 2^63")
+    if not (isinstance(value, list) and value and all(is_whole(v, 0, SEED) for v in value)):
+        raise ValueError(f"a list of whole numbers from 0 to {SEED}")
     return list(dict.fromkeys(value))
 
 
@@ -189,13 +189,19 @@ def _word(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise ValueError("a whole number from 1 on")
+    if not is_whole(value, 1):
+        raise ValueError(f"a whole number from 1 to {WHOLE}")
+    return value
+
+
+def _latent(value: Any) -> int:
+    if not is_whole(value, 1, LATENT):
+        raise ValueError(f"a whole number from 1 to {LATENT}")
     return value
 
 
 def _time(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise ValueError("a finite number above 0")
     return float(value)
 
@@ -206,9 +212,9 @@ def limits(value: Any) -> tuple[float, ...]:
     Raises:
         ValueError: says what was wanted.
     """
-    if not (isinstance(value, list) and value and all(type(v) in (int, float) and 0 <= v < math.inf for v in value)):
+    if not (isinstance(value, list) and value and all(is_number(v) and 0 <= v < math.inf for v in value)):
         raise ValueError("a list of finite numbers from 0 on")
-    return tuple(sorted({float(v) for v in value}, reverse=True))
+    return tuple(sorted({v + 0.0 for v in value}, reverse=True))
 
 
 def _switch(value: Any) -> bool:
@@ -226,7 +232,7 @@ SETTINGS: dict[str, Check] = {
     "train_seeds": _seeds,
     "regions": _words,
     "arch": _word,
-    "latent": _count,
+    "latent": _latent,
     "starts": _words,
     "decoding": _word,
     "max_steps": _count,

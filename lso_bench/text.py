@@ -17,6 +17,12 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def file_part(text: str, longest: int = 60) -> str:
+    """The beginning of a text as a part of a file's name: of its bytes, which file systems count."""
+    plain = "".join(c if c.isalnum() or c in "._-" else "+" for c in text)
+    return plain.encode("utf-8", "replace")[:longest].decode(errors="ignore")
+
+
 def one_line(text: str, longest: int | None = None) -> str:
     """The printable text in one line, of which a longer one ends in an ellipsis."""
     shown = printable(text if longest is None else text[: longest + 1]).replace("\n", " ")

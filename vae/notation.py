@@ -14,9 +14,11 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import PurePath
 
+from vae.bounds import WHOLE
+
 SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")  # how a setting begins
 QUOTED = re.compile('"((?:[^"]|"")*)"')
-WHOLE = re.compile(r"[+-]?[0-9]+")
+DIGITS = re.compile(r"[+-]?[0-9]{1,40}")
 REAL = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE)
 
 
@@ -109,14 +111,14 @@ def unquoted_path(text: str) -> str:
     return ""
 
 
-def whole(text: str) -> int:
+def whole(text: str, least: int = -WHOLE, most: int = WHOLE) -> int:
     """A whole number in plain digits.
 
     Raises:
-        ValueError: something else, `1_0` too.
+        ValueError: something else, `1_0` too, or one out of these bounds.
     """
-    if not WHOLE.fullmatch(text):
-        raise ValueError(f"wanted a whole number in plain digits, got {text!r}")
+    if not (DIGITS.fullmatch(text) and least <= int(text) <= most):
+        raise ValueError(f"wanted a whole number from {least} to {most} in plain digits, got {text!r}")
     return int(text)
 
 

@@ -10,16 +10,19 @@ from lso_bench.commands.options import (
     Data,
     DataDir,
     Device,
+    Draws,
     Json,
     Latent,
     Models,
     Quiet,
     Results,
+    TrainSeed,
     device_of,
     names,
 )
 from lso_bench.commands.output import out, say
 from lso_bench.errors import UsageError
+from vae.bounds import DRAWS
 
 
 def evaluate(
@@ -27,12 +30,14 @@ def evaluate(
     data: Data,
     arch: Arch = "small",
     latent: Latent = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    seed: TrainSeed = 0,
     each: Annotated[bool, typer.Option("--each", help="Also every latent dimension: activity and KL.")] = False,
-    draws: Annotated[int, typer.Option(min=0, help="Seed of the measurement.")] = 0,
-    nll_images: Annotated[int, typer.Option(min=0, help="Images for the NLL; 0 leaves it out.")] = 100,
-    nll_samples: Annotated[int, typer.Option(min=1, help="Codes an image for the NLL.")] = 500,
-    codes: Annotated[int, typer.Option(min=0, help="Codes for the latent consistency; 0 leaves it out.")] = 500,
+    draws: Draws = 0,
+    nll_images: Annotated[int, typer.Option(min=0, max=DRAWS, help="Images for the NLL; 0 leaves it out.")] = 100,
+    nll_samples: Annotated[int, typer.Option(min=1, max=DRAWS, help="Codes an image for the NLL.")] = 500,
+    codes: Annotated[
+        int, typer.Option(min=0, max=DRAWS, help="Codes for the latent consistency; 0 leaves it out.")
+    ] = 500,
     device: Device = "auto",
     results: Results = Path("results"),
     data_dir: DataDir = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import Arch, Data, Latent, outside, plugin
+from lso_bench.commands.options import Arch, Data, Latent, TrainSeed, outside, plugin
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError
 
@@ -19,7 +19,7 @@ def import_checkpoint(
     data: Data,
     arch: Arch = "small",
     latent: Latent = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    seed: TrainSeed = 0,
 ) -> None:
     """Bring weights that were trained elsewhere into a checkpoint; nothing in their file is executed."""
     from lso_bench.study import check_data, named_model

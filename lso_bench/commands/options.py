@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lso_bench.errors import UsageError, unknown
+from vae.bounds import LATENT, SEED, WHOLE
 
 DEVICES = ["auto", "cpu", "cuda"]
 
@@ -36,7 +37,7 @@ def plugin(text: str) -> str:
 
 LISTED = "Names, separated by commas; may stand several times"
 Models = Annotated[list[str], typer.Option("--model", help=f"{LISTED}; `lso-bench list models`.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="[default: 30; paper 100]")]
+Epochs = Annotated[int | None, typer.Option(min=1, max=WHOLE, help="[default: 30; paper 100]")]
 Compile = Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")]
 Capture = Annotated[bool, typer.Option("--capture", help="The step as a CUDA graph; on a GPU.")]
 Precision = Annotated[str, typer.Option(help="Of training: fp32, or bf16 where the machine multiplies it.")]
@@ -47,7 +48,9 @@ Data = Annotated[
     ),
 ]
 Arch = Annotated[str, typer.Option(help="small, paper or conv; settings follow (small:gated=true).")]
-Latent = Annotated[int, typer.Option(min=1, max=1024, help="Latent dimensions.")]
+TrainSeed = Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of the training.")]
+Draws = Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the measurement.")]
+Latent = Annotated[int, typer.Option(min=1, max=LATENT, help="Latent dimensions.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 DataDir = Annotated[
     Path | None,
@@ -63,7 +66,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
 Jobs = Annotated[int | None, typer.Option(min=1, help="Runs at the same time [default: by cores and memory].")]
 Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds of a run; then its status is timeout.")]
-Retries = Annotated[int, typer.Option(min=0, help="Further tries of a run whose process died.")]
+Retries = Annotated[int, typer.Option(min=0, max=WHOLE, help="Further tries of a run whose process died.")]
 Isolation = Annotated[
     str | None, typer.Option(help="run: a process each; batch: processes for many short runs [default: run].")
 ]
@@ -93,14 +96,15 @@ def names(option: str, texts: Sequence[str]) -> list[str]:
 
 
 def numbers(option: str, texts: Sequence[str]) -> list[int]:
-    """The whole numbers in lists with commas, each once."""
+    """The whole numbers in lists with commas, each once, none larger than a seed can be."""
     from vae.notation import whole
 
     try:
-        return list(dict.fromkeys(whole(part.strip()) for text in texts for part in text.split(",")))
+        return list(dict.fromkeys(whole(part.strip(), 0, SEED) for text in texts for part in text.split(",")))
     except ValueError as error:
         named = ",".join(texts)
-        raise UsageError(f"--{option} wants whole numbers separated by commas, not {named!r}.") from error
+        wish = f"whole numbers from 0 to {SEED}, separated by commas"
+        raise UsageError(f"--{option} wants {wish}, not {named!r}.") from error
 
 
 def limits(texts: Sequence[str]) -> tuple[float, ...]:

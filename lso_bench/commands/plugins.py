@@ -8,6 +8,7 @@ import typer
 
 from lso_bench.commands.options import DataDir, Json, outside, plugin
 from lso_bench.commands.output import say
+from vae.bounds import WHOLE
 
 
 def new_task(
@@ -39,7 +40,7 @@ def check_searcher(
     searcher: Annotated[
         str, typer.Argument(parser=plugin, metavar="SEARCHER", help="A name, with or without settings, or ./file.py.")
     ],
-    steps: Annotated[int, typer.Option(min=3, help="Of each search; fewer where they are dear.")] = 30,
+    steps: Annotated[int, typer.Option(min=3, max=WHOLE, help="Of each search; fewer where they are dear.")] = 30,
     json: Json = False,
 ) -> None:
     """Look at everything that a searcher promises, and say what is missing."""

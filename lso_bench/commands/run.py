@@ -35,6 +35,7 @@ from lso_bench.commands.options import (
 from lso_bench.commands.output import say
 from lso_bench.commands.reading import say_lost
 from lso_bench.errors import UsageError, unknown
+from vae.bounds import WHOLE
 
 FEW = 4  # runs that a line names
 
@@ -60,20 +61,21 @@ def run(
     search_seed: Annotated[list[str] | None, typer.Option(help="Of searches [default: --seed].")] = None,
     train_seed: Annotated[list[str], typer.Option(help="Of the models' training; several with commas.")] = ["0"],  # noqa: B006
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Evaluations a problem [default: 300 without gradients].")
+        int | None, typer.Option(min=1, max=WHOLE, help="Evaluations a problem [default: 300 without gradients].")
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps down the gradient [default: --budget, else the protocol's].")
+        int | None,
+        typer.Option(min=1, max=WHOLE, help="Steps down the gradient [default: --budget, else the protocol's]."),
     ] = None,
     protocol: Annotated[str, typer.Option(help="quick: 300 steps; paper: down to threshold 0.")] = "quick",
     patience: Annotated[
-        int | None, typer.Option(min=1, help="Steps without a better score; then a problem ends.")
+        int | None, typer.Option(min=1, max=WHOLE, help="Steps without a better score; then a problem ends.")
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.0, help="Of a run's search; then it ends.")] = None,
     thresholds: Annotated[
         list[str] | None, typer.Option(help="Changes of the loss at which a search has converged [default: 0.05 to 0].")
     ] = None,
-    check_every: Annotated[int, typer.Option(min=1, help="Steps between two looks at that change.")] = 100,
+    check_every: Annotated[int, typer.Option(min=1, max=WHOLE, help="Steps between two looks at that change.")] = 100,
     joint: Annotated[bool, typer.Option("--joint", help="All problems stay until their mean has converged.")] = False,
     compile: Annotated[
         bool, typer.Option("--compile", help="The decoder by torch.compile; needs a C++ compiler.")

@@ -4,15 +4,16 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import DataDir, Quiet
+from lso_bench.commands.options import DataDir, Quiet, TrainSeed
 from lso_bench.commands.output import say
+from vae.bounds import WHOLE
 
 
 def train_judge(
     kind: Annotated[str, typer.Argument(help="classifier or density.")],
     data: Annotated[str, typer.Option(help="mnist or omniglot; a density of glyphs, too.")],
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 12; density 4]")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, max=WHOLE, help="[default: 12; density 4]")] = None,
+    seed: TrainSeed = 0,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:

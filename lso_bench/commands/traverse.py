@@ -5,9 +5,22 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import Arch, Data, DataDir, Device, Latent, Models, Results, device_of, names, numbers
+from lso_bench.commands.options import (
+    Arch,
+    Data,
+    DataDir,
+    Device,
+    Latent,
+    Models,
+    Results,
+    TrainSeed,
+    device_of,
+    names,
+    numbers,
+)
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError
+from vae.bounds import SEED
 
 
 def traverse(
@@ -18,13 +31,13 @@ def traverse(
     ] = ["0"],  # noqa: B006
     steps: Annotated[int, typer.Option(min=2, max=10_000, help="Images of a walk.")] = 100,
     reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, prior standard deviations.")] = 10.0,
-    draws: Annotated[int, typer.Option(min=0, help="Seed of the random direction and of the ink.")] = 0,
+    draws: Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the random direction and of the ink.")] = 0,
     active: Annotated[
         float, typer.Option(min=0.0, help="Activity above which the last walk holds a dimension at 0.")
     ] = 0.01,
     arch: Arch = "small",
     latent: Latent = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    seed: TrainSeed = 0,
     device: Device = "auto",
     results: Results = Path("results"),
     data_dir: DataDir = None,

@@ -21,7 +21,7 @@ from lso_bench.figures.ranks import critical_difference
 from lso_bench.record import Record
 from lso_bench.report.sections import Section, named_ways, sections
 from lso_bench.store import Store
-from lso_bench.text import printable
+from lso_bench.text import file_part, printable
 from vae import checkpoint
 from vae.durable import write_whole
 from vae.notation import name_of
@@ -78,12 +78,7 @@ def _best(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[T
 def _named(names: Sequence[str], runs: Sequence[Record]) -> str:
     """A file for these; no two sets of runs share one."""
     keys = hashlib.sha256("".join(r.spec.key for r in runs).encode()).hexdigest()[:6]
-    return f"{_plain('-'.join(names)[:100])}-{keys}.png"
-
-
-def _plain(text: str) -> str:
-    """What may stand in the name of a file."""
-    return "".join(c if c.isalnum() or c in "._-" else "+" for c in text)
+    return f"{file_part('-'.join(names))}-{keys}.png"
 
 
 def _briefly(searchers: Sequence[str]) -> dict[str, str]:
@@ -162,7 +157,7 @@ def named(section: Section, figure: Drawn) -> str:
 
 
 def _task(text: str) -> str:
-    return _plain(_short(text)[-60:])
+    return file_part(_short(text))
 
 
 def _digest(what: list) -> str:

@@ -13,6 +13,7 @@ from rich.table import Table
 from lso_bench import pictures
 from lso_bench.evaluation import Measured
 from lso_bench.numbers import fixed
+from lso_bench.text import file_part
 from vae.metrics import BLOCK, Metrics
 
 ROWS = {  # label: field
@@ -82,8 +83,8 @@ def picture(measured: Sequence[Measured], folder: Path) -> Path:
     """The activity of each latent dimension, a panel a model, and the number of active units at every threshold."""
     first = measured[0].model
     names = "-".join(m.model.name for m in measured)
-    if len(names) > 80:
-        names = f"{names[:70]}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"  # no two lists share a file
+    if len(names.encode()) > 80:
+        names = f"{file_part(names)}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"  # no two lists share a file
     name = f"activity-{Path(replace(first, name=names).file).stem}.png"
     return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
 
