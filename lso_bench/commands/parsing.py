@@ -6,9 +6,9 @@ from typing import Any
 from typer.core import TyperCommand
 
 from lso_bench.errors import UsageError
-from vae.notation import REAL, WHOLE
+from vae.notation import DIGITS, REAL
 
-NUMBERS = {int: (WHOLE, "a whole number"), float: (REAL, "a number")}
+NUMBERS = {int: (DIGITS, "a whole number"), float: (REAL, "a number")}
 
 
 class Command(TyperCommand):
