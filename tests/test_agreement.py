@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import string
 from dataclasses import asdict, fields, replace
 from typing import get_type_hints
@@ -201,9 +202,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("options", REFUSED, ids=lambda o: o[:30])
 def test_number_that_no_result_holds_is_refused_before_a_run_begins(call_at_once, checkpoint, tmp_path, options):
-    import shlex
-
-    run = call_at_once("run", "--model", "vae", "--task", "glyphs50", "--latent", "4", *shlex.split(options))
+    size = [] if "--latent" in options else ["--latent", "4"]
+    run = call_at_once("run", "--model", "vae", "--task", "glyphs50", *size, *shlex.split(options))
     assert run.returncode == 2 and "Traceback" not in run.stderr, run.stderr
     assert REFUSED[options] in " ".join(run.stderr.split()) and not (tmp_path / "results").exists()
 
