@@ -52,7 +52,7 @@ class Drawn:
 @contextmanager
 def plain(settings: Any = None) -> Iterator[None]:
     """Draw and save with these settings of matplotlib and its defaults, whatever a matplotlibrc of the user says."""
-    usual = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    usual: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)  # of defaults
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in another script
