@@ -34,7 +34,7 @@ def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
     """
     starts = torch.randn(k, 1, d, generator=torch.Generator().manual_seed(0)).clamp(-2, 2)
     problem = Problem(starts, build(region, d, lambda: torch.zeros(1, d)))
-    search, points = plugins.build("searcher", SETTINGS.get(name, name)).search(problem), []
+    search, points = plugins.build("searcher", SETTINGS.get(str(name), str(name))).search(problem), []
     torch.manual_seed(0)
     z = next(search)
     for _ in range(steps):

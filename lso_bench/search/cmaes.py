@@ -71,8 +71,8 @@ class CMAES(Searcher):
         bounds = torch.stack([low, high], 1).double().cpu().numpy()
         inside = mean.clip(bounds[:, 0], bounds[:, 1])  # a strategy's mean may lie beyond them by a rounding error
         seed = 1_000_003 * (problem.seed + 1) + i + MIX * restart  # problems and restarts draw differently
-        drawn = {"seed": seed % 2**32, "n_max_resampling": resamplings(len(mean))}
-        return CMA(inside, self.sigma, bounds=bounds, population_size=self._population(len(mean)), **drawn)
+        size, again = self._population(len(mean)), resamplings(len(mean))
+        return CMA(inside, self.sigma, bounds, again, seed=seed % 2**32, population_size=size)
 
 
 def resamplings(d: int) -> int:
