@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.store import MARK, STALE, Store
+from vae import foreign
 from vae.cache import cache_folder
 from vae.durable import output, writing
 
@@ -45,7 +46,12 @@ def open_results(path: Path) -> Store:
     Raises:
         UnusableError: neither of them, or an archive that is damaged or not as `pack` makes them.
     """
-    return Store(unpack(path) if path.is_file() else path, readonly=True)
+    if not path.exists() or path.is_dir():
+        return Store(path, readonly=True)
+    remarks: list[str] = []
+    store = Store(unpack(path, remarks.append), readonly=True)
+    store.remarks.extend(remarks)
+    return store
 
 
 def pack(folder: Path, path: Path) -> int:
@@ -65,23 +71,30 @@ def pack(folder: Path, path: Path) -> int:
     return len(files)
 
 
-def unpack(path: Path) -> Path:
-    """The folder with the files of an archive, in the user's cache, where it is looked for first.
+def unpack(path: Path, say: Callable[[str], object] = lambda _: None) -> Path:
+    """The folder with the files of an archive, in the user's cache. One that is there already is looked at as the
+    archive is when it is unpacked; what differs is made anew, and `say` is told so.
 
     Raises:
         UnusableError: damaged, not as `pack` makes them, too large, or no room.
     """
-    with _reading(path), path.open("rb") as f:
-        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    with _reading(path):
+        digest = foreign.sha256(path, LARGEST)
     place = cache_folder() / "archives" / digest
     _sweep(place.parent)
-    if place.is_dir():
-        return place
+    if os.path.lexists(place):
+        with _reading(path), foreign.opened(path, LARGEST) as f:
+            odd = _unlike(place, _known(f))
+        if not odd:
+            return place
+        say(f"What was unpacked of {path} before is unusable ({odd}) and is made anew.")
+        with writing(place):
+            _remove(place)
     work = place.with_name(f"{digest}.{uuid.uuid4().hex[:8]}")
     try:
         with writing(work):
             work.mkdir(parents=True)
-        with _reading(path), path.open("rb") as f:
+        with _reading(path), foreign.opened(path, LARGEST) as f:
             _read(f, path.stat().st_size, work)
         try:
             work.rename(place)
@@ -93,12 +106,38 @@ def unpack(path: Path) -> Path:
     return place
 
 
+def _unlike(place: Path, known: Mapping[str, tuple[int, str]]) -> str:
+    """How what lies in a folder differs from a manifest, in words; empty where it does not."""
+    if place.is_symlink() or not place.is_dir():
+        return "it is no folder"
+    there: set[str] = set()
+    for here, folders, files in os.walk(place):
+        at = Path(here)
+        if odd := [name for name in folders if (at / name).is_symlink()]:
+            return f"{odd[0]} is a link"
+        there.update((at / file).relative_to(place).as_posix() for file in files)
+    if odd := there ^ known.keys():
+        return f"{min(odd)!r} is missing or left over"
+    for name, (size, digest) in known.items():
+        try:
+            if (place / name).is_symlink() or foreign.sha256(place / name, size) != digest:
+                return f"{name!r} does not match its sha256"
+        except (OSError, ValueError) as error:
+            return str(error)
+    return ""
+
+
+def _remove(place: Path) -> None:
+    """What stands in the cache, and no file that a link leads to."""
+    shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
+
+
 def _sweep(folder: Path) -> None:
-    """Remove what was being unpacked when its process was killed."""
+    """Remove what processes that were killed left of their unpacking."""
     for work in folder.glob("*.*"):
-        with suppress(OSError):  # another process swept it
-            if LEFT.fullmatch(work.name) and time.time() - work.stat().st_mtime > STALE:
-                shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):
+            if LEFT.fullmatch(work.name) and time.time() - work.lstat().st_mtime > STALE:
+                _remove(work)
 
 
 def _names(folder: Path) -> Iterator[str]:
@@ -215,23 +254,44 @@ class _Bounded:
         return found
 
 
-def _read(f: IO[bytes], size: int, folder: Path) -> None:
+@contextmanager
+def _unpacked(f: IO[bytes], most: int) -> Iterator[_Bounded]:
+    """The tar archive in it, of at most so many bytes.
+
+    Raises:
+        ValueError: it is not compressed by Zstandard, or damaged.
+    """
     from zstandard import ZstdDecompressor, ZstdError
 
     try:
-        source = ZstdDecompressor(max_window_size=WINDOW).stream_reader(f, closefd=False)
-        _read_files(_Bounded(source.read, _most(size)), folder)
+        yield _Bounded(ZstdDecompressor(max_window_size=WINDOW).stream_reader(f, closefd=False).read, most)
     except ZstdError as error:
         raise ValueError(error) from error
 
 
-def _read_files(source: _Bounded, folder: Path) -> None:
-    """Every file that the manifest names, each once and as it says, into `folder`."""
+def _read(f: IO[bytes], size: int, folder: Path) -> None:
+    with _unpacked(f, _most(size)) as source:
+        _read_files(source, folder)
+
+
+def _known(f: IO[bytes]) -> dict[str, tuple[int, str]]:
+    """What the manifest of an archive says, without the files behind it."""
+    with _unpacked(f, LARGEST_MANIFEST + 2 * BLOCK) as source:
+        return _read_manifest(source)
+
+
+def _read_manifest(source: _Bounded) -> dict[str, tuple[int, str]]:
     first = _member(source)
     if first.name != MANIFEST or first.size > LARGEST_MANIFEST:
         raise ValueError(f"wanted {MANIFEST} first, got {first.name!r}")
     known = _manifest(source.read(first.size))
     source.read(len(_filling(first.size)))
+    return known
+
+
+def _read_files(source: _Bounded, folder: Path) -> None:
+    """Every file that the manifest names, each once and as it says, into `folder`."""
+    known = _read_manifest(source)
     total = sum(size for size, _ in known.values())
     if total > (free := shutil.disk_usage(folder).free):
         raise ValueError(f"its files take {total / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free in {folder.parent}")
@@ -273,7 +333,7 @@ def _long_name(source: _Bounded, size: int) -> str:
 
 def _manifest(text: bytes) -> dict[str, tuple[int, str]]:
     """Size and sha256 by name, of names that stay inside a folder."""
-    raw: dict[str, Any] = json.loads(text)
+    raw: dict[str, Any] = foreign.parsed(text)
     if raw["format"] != FORMAT:
         raise ValueError(f"its manifest has format {raw['format']!r}, wanted {FORMAT}")
     known = {name: (of["size"], of["sha256"]) for name, of in raw["files"].items()}

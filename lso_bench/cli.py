@@ -75,6 +75,7 @@ NOTATION = (
     "A name or value with a comma or a double quote stands in double quotes, and so does a name with a colon: "
     """--task '"./a,b.py":target=0.3'. Notation of names, settings and lists: docs/names.md."""
 )
+_asked = set()  # the first signal that asked for the end
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -145,8 +146,11 @@ def _listen() -> None:
 def _stop(number: int, *_: object) -> None:
     """End in order; at the second signal at once. Processes of runs end by themselves when this one is gone."""
     status = 128 + number
-    for further in ENDS:
-        signal.signal(further, lambda *_: os._exit(status))
+    if _asked:
+        os._exit(status)
+    from vae.errors import EndedError  # only now, as in `_explain`
+
+    _asked.add(number)  # no other handlers: while a plugin's code runs they would be put back
     with suppress(OSError):  # of a terminal that is gone
         say(f"{ENDS[signal.Signals(number)]}; finished runs and epochs are kept. The same command goes on from there.")
-    sys.exit(status)
+    raise EndedError(status)

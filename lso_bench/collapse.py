@@ -6,7 +6,6 @@ and limits. The headline is Spearman's rank correlation: Kendall's interval want
 Checkpoints that share images, starts and seeds are no independent replicates; what goes together need not cause.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import kendalltau, norm, permutation_test, rankdata
 
+from lso_bench import bounded
 from lso_bench.intervals import LEVEL, NONE, Interval
 from lso_bench.ranks import holm
 from lso_bench.searches import GROUP
@@ -53,7 +53,7 @@ def read(folders: Iterable[Path]) -> tuple[dict[str, Metrics], list[str]]:
     skipped = []
     for path in (p for f in folders for p in sorted((f / "metrics").glob("*.json"))):
         try:
-            raw = json.loads(path.read_text())
+            raw = bounded.metrics(path)
             what, metrics = raw["what"], Metrics(**raw["metrics"])
             if what["estimators"] != ESTIMATORS:
                 raise ValueError(f"estimators of version {what['estimators']!r}")
@@ -61,7 +61,7 @@ def read(folders: Iterable[Path]) -> tuple[dict[str, Metrics], list[str]]:
                 raise TypeError("figures that are no numbers")
             effort = int(what["effort"]["images"]) + int(what["effort"]["codes"])
             found.setdefault(str(what["checkpoint"]), []).append((effort, metrics))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             skipped.append(f"{path}: no measured latent space ({type(error).__name__}: {str(error)[:80]})")
     return {sha: _together([m for _, m in sorted(of, key=lambda x: x[0])]) for sha, of in found.items()}, skipped
 

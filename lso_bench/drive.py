@@ -2,24 +2,25 @@
 
 import math
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lso_bench import answers
+from lso_bench.calls import named
 from lso_bench.captured import CapturedScores, Score
 from lso_bench.clock import Clock
-from lso_bench.errors import LsoBenchError, PluginError
-from lso_bench.search import Problem, Searcher, checked
+from lso_bench.search import Problem, Searcher
 from lso_bench.space import Space
 from lso_bench.spec import Spec
 from lso_bench.stopping import Thresholds
 from lso_bench.task import Task
+from lso_bench.turns import Turns
+from vae.random_numbers import Stream
 
-SLACK = 1e-4  # share of a coordinate by which a point may lie outside the region, for rounding
 DENSE = 30  # steps that are all in the trace; after them 5 percent lie between one and the next
 
 
@@ -64,12 +65,12 @@ def drive(
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Search:
     """Search until every problem has left, or steps, evaluations or seconds are spent. Those that left cost nothing."""
-    clock, there = problem.clock, _There(task, instances)
+    clock, there = problem.clock, _There(task, instances, problem.seed)
     found = _nothing_yet(spec, problem.starts)
-    generator, y, spent = searcher.search(problem), None, 0
+    turns, y, spent = Turns(searcher, problem), None, 0
     for step in range(spec.max_steps + 1):
-        with clock("propose"), named("searcher", searcher):
-            z = _asked(generator, y, problem, there.problems)
+        with clock("propose"):
+            z = turns.ask(y, there.problems)
         n = _affordable(spec, z.shape[1], spent)
         _leave_finished(found, there, z, step)
         y = torch.full(z.shape[:2], torch.nan, device=z.device)
@@ -93,43 +94,30 @@ def drive(
         if last:
             break
         there.keep(stay)
-    generator.close()
+    turns.close()
     return found
-
-
-def _asked(
-    generator: Generator[Tensor, Tensor, None], y: Tensor | None, problem: Problem, there: Int[Tensor, " a"]
-) -> Float[Tensor, "k n d"]:
-    """What the searcher wants scored, inside the region for the problems that are there; a generator that returns has
-    no more to ask.
-    """
-    try:
-        found: object = next(generator) if y is None else generator.send(y)
-    except StopIteration:
-        return torch.full_like(problem.starts, torch.nan)
-    z = checked(found, problem.starts)
-    points = z.detach()[there]
-    away = (problem.region.clip(points) - points).abs()  # NaN where there is no more to ask
-    if (away > SLACK * (1 + points.abs())).any():
-        raise ValueError(f"wanted points inside the region, got one {away.nan_to_num().max():.2g} outside; clip them")
-    return z
 
 
 class _There:
     """The problems that have not left, and the task as it is for them."""
 
-    def __init__(self, task: Task, instances: Int[Tensor, " k"]):
+    def __init__(self, task: Task, instances: Int[Tensor, " k"], seed: int):
         self._whole, self._instances = task, instances
+        self.draws = Stream(seed)  # of the task
         self.problems: Int[Tensor, " a"] = torch.arange(len(instances), device=instances.device)
-        self.task = task.at(instances)
+        self.task = self._at(instances)
         self._asked: tuple[int, ...] = ()
         self._graph: CapturedScores | None = None
 
     def keep(self, problems: Int[Tensor, " b"]) -> None:
         if len(problems) < len(self.problems):
             self.problems = problems.to(self._instances.device)
-            self.task = self._whole.at(self._instances[self.problems])
+            self.task = self._at(self._instances[self.problems])
             self._asked, self._graph = (), None
+
+    def _at(self, instances: Int[Tensor, " b"]) -> Task:
+        with named("task", self._whole):
+            return self._whole.at(instances)
 
     def graph(self, score: Score, z: Float[Tensor, "k m d"], n: int, gradient: bool) -> CapturedScores | None:
         """Of `score`, from the second step in a row on that asks for as many points of the same problems."""
@@ -137,7 +125,8 @@ class _There:
         if asked != self._asked:
             self._asked, self._graph = asked, None
         elif self._graph is None:
-            self._graph = CapturedScores(score, z, gradient)
+            with named("task", self.task):
+                self._graph = CapturedScores(score, z, gradient)
         return self._graph
 
 
@@ -164,15 +153,15 @@ def evaluate(
     z.grad = None
     if space.capture:
         decoded = space.decodes + len(there.problems) * n
-        with clock("decode"), named("task", there.task):
+        with clock("decode"):
             if graph := there.graph(lambda z: _scores(space, there, z, n), z, n, gradient):
                 space.decodes = decoded  # whatever it took to capture
                 return graph(z)
     with torch.set_grad_enabled(gradient):
         with clock("decode"):
             x = space.decode(z[there.problems, :n], there.problems)
-        with clock("score"), named("task", there.task):
-            y = _checked(there.task.score(x), x, gradient)
+        with clock("score"), named("task", there.task, there.draws):
+            y = _with_gradient(answers.scores(there.task.score(x), x), x, gradient)
         if gradient:
             with clock("decode"):
                 (-y.sum()).backward()
@@ -180,27 +169,11 @@ def evaluate(
 
 
 def _scores(space: Space, there: _There, z: Float[Tensor, "k m d"], n: int) -> Float[Tensor, "a n"]:
-    return there.task.score(space.decode(z[there.problems, :n], there.problems))
+    x = space.decode(z[there.problems, :n], there.problems)
+    return answers.scores(there.task.score(x), x)
 
 
-@contextmanager
-def named(kind: str, plugin: Task | Searcher) -> Iterator[None]:
-    """Whatever a plugin raises, but for an error of ours, as one that names it."""
-    try:
-        yield
-    except LsoBenchError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{kind} {type(plugin).__name__}: {type(error).__name__}: {error}") from error
-
-
-def _checked(y: object, x: Float[Tensor, "a n *shape"], gradient: bool) -> Float[Tensor, "a n"]:
-    """What a task gives for `x`, if it is what a task promises."""
-    wanted = tuple(x.shape[:2])
-    if not isinstance(y, Tensor):
-        raise TypeError(f"wanted a tensor of scores of shape {wanted}, got {y!r}")
-    if tuple(y.shape) != wanted or not y.is_floating_point():
-        raise ValueError(f"wanted floating-point scores of shape {wanted}, got {y.dtype} of shape {tuple(y.shape)}")
+def _with_gradient(y: Float[Tensor, "a n"], x: Float[Tensor, "a n *shape"], gradient: bool) -> Float[Tensor, "a n"]:
     if gradient and x.requires_grad and not y.requires_grad:
         raise ValueError("the score carries no gradient; say `differentiable = False`, or score by operations on x")
     return y
@@ -231,8 +204,7 @@ def _note(
     searcher: Searcher,
 ) -> None:
     """Take the step's scores into the state. One that is not finite makes the loss of its problem NaN."""
-    loss, at = (-y).min(1)  # NaN where there is one
-    loss[~y.isfinite().all(1)] = torch.nan
+    loss, at = (-y).masked_fill(~y.isfinite(), torch.nan).min(1)  # NaN where one is not finite, and its place
     code = z.gather(1, at[:, None, None].expand(-1, 1, z.shape[2])).squeeze(1)
     better = ~(loss >= found.best[there])  # NaN counts, for it ends the problem
     found.best[there] = torch.where(better, loss, found.best[there])

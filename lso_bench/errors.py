@@ -25,8 +25,10 @@ class DamagedError(UnusableError):
     """The result of one run that cannot be read; other runs are not concerned."""
 
 
-class PluginError(Exception):
-    """A task or searcher that breaks its promise in the middle of a run: that run has failed, others go on."""
+class PluginError(LsoBenchError):
+    """A task or searcher that breaks its promise; in the middle of a run that run has failed, and others go on."""
+
+    status = 2
 
 
 def unknown(kind: str, name: str, known: list[str]) -> UsageError:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench import bounded
 from lso_bench.progress import shown
 from lso_bench.study import find_checkpoint
 from vae import checkpoint
@@ -128,7 +129,7 @@ def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, ef
 def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:
     """What stands there, if it is of `what`; None where nothing does that can be used."""
     try:
-        raw = json.loads(path.read_text())
+        raw = bounded.metrics(path)
         if what is not None and raw["what"] != what:
             return None
         each, _ = checkpoint.read(path.with_suffix(".safetensors"))

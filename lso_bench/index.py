@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -28,6 +29,15 @@ from vae.cache import cache_folder
 
 FORMAT = 3  # of the database; one of another format is another file
 WAIT = 2.0  # seconds for another process that writes it
+ASIDE = {  # reasons to leave it as it is: locked, full, or not to be written
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+}
 TABLES = (
     "CREATE TABLE IF NOT EXISTS heads (digest TEXT PRIMARY KEY, text TEXT)",
     "CREATE TABLE IF NOT EXISTS runs "
@@ -47,6 +57,10 @@ class _Head:
     words: tuple[str, ...]
 
 
+class _OtherRunsError(Exception):
+    """Another process, which sees other runs, writes the database."""
+
+
 def records(store: Store) -> list[Record]:
     """What `list(store)` gives, in the same order; what is not readable is named in `store.skipped`.
 
@@ -55,16 +69,19 @@ def records(store: Store) -> list[Record]:
     path = path_of(store.folder)
     for _ in range(2):
         try:
+            _check(path)
             with _uncollected():
                 return _through(path, store)
         except OSError:
             break
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-                break  # locked, full or not to be written
-            _discard(path)  # of another form
-        except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError):
-            _discard(path)  # garbage
+        except _OtherRunsError:
+            _discard(path)
+        except Exception as error:  # whatever is wrong with it: the files are read instead, or say what is
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in ASIDE:
+                break
+            if not _discard(path):
+                break
+            store.remarks.append(f"{path}, an index of {store.folder}, is damaged and is made anew ({_brief(error)}).")
     return list(store)
 
 
@@ -74,9 +91,34 @@ def path_of(folder: Path) -> Path:
     return cache_folder() / "index" / f"{name}-{FORMAT}.{SCHEMA}.sqlite"
 
 
-def _discard(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
+def _check(path: Path) -> None:
+    """Refuse what SQLite should not open: it follows links, and writes to devices.
+
+    Raises:
+        ValueError: something other than a plain file stands there, or at one of its journals.
+        OSError: nobody may look.
+    """
+    for file in _files(path):
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(file).st_mode):
+                raise ValueError(f"{file.name} is no plain file")
+
+
+def _files(path: Path) -> list[Path]:
+    """The database and what SQLite may keep beside it."""
+    return [path.with_name(path.name + ending) for ending in ("", "-journal", "-wal", "-shm")]
+
+
+def _discard(path: Path) -> bool:
+    """Remove the database; whether nothing of it is left."""
+    for file in _files(path):
+        with suppress(OSError):
+            file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
+    return not any(map(os.path.lexists, _files(path)))
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 @contextmanager
@@ -103,7 +145,7 @@ def _through(path: Path, store: Store) -> list[Record]:
         rows = database.execute("SELECT * FROM runs ORDER BY name")
         found = [*_records((row for row in rows if there.get(row[0]) == row[1]), heads, store)]
     if len(found) + len(store.skipped) < len(there):
-        raise ValueError("another process writes other runs")
+        raise _OtherRunsError
     return found
 
 

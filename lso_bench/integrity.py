@@ -49,6 +49,8 @@ def findings(folders: Sequence[Path]) -> Iterator[Finding]:
         except (UnusableError, VaeUnusableError) as error:
             yield Finding("results", "unusable", str(error), "give a folder that `lso-bench run` wrote, or an archive")
             continue
+        for line in store.remarks:
+            yield Finding("results", "warning", line, "nothing, it is done")
         keys.update({run.name for run in store.folder.glob("runs/*/*")})
         yield from _of_folder(folder, store)
     if double := [key for key, n in keys.items() if n > 1]:

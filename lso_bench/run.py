@@ -14,10 +14,13 @@ from torch import Tensor
 import lso_bench
 from lso_bench import identity, plugins, region
 from lso_bench import starts as starts_of
+from lso_bench.answers import targets_of
 from lso_bench.beside import noted, usual
+from lso_bench.calls import named
 from lso_bench.clock import Clock
-from lso_bench.drive import Progress, Search, drive, named
-from lso_bench.errors import UsageError, unknown
+from lso_bench.diverged import cause
+from lso_bench.drive import Progress, Search, drive
+from lso_bench.errors import PluginError, UsageError, unknown
 from lso_bench.identity import UNKNOWN, Identity
 from lso_bench.loaded import Loaded
 from lso_bench.record import Member, Record
@@ -57,7 +60,8 @@ class _Made:
 
     @property
     def task_of_all(self) -> Task:
-        return self.task.at(self.instances.to(self.device))
+        with named("task", self.task):
+            return self.task.at(self.instances.to(self.device))
 
 
 def run(
@@ -95,15 +99,15 @@ def run(
     code = plugins.origin_of("task", spec.task, task) | plugins.origin_of("searcher", spec.searcher, searcher)
     versions = hashes | code | _versions(place)
     record = _record(made, found, problem.counts, seconds, versions)
-    with named("task", task):
-        return replace(record, usual=usual(made.task, data.test.to(device)))
+    return replace(record, usual=usual(made.task, data.test.to(device)))
 
 
 def _made(spec: Spec, task: Task, vae: VAE, data: Dataset, place: Place) -> _Made:
     with named("task", task):
         task = task.bind(data.test.to(place.device))
-    instances = torch.arange(task.instances).repeat(len(spec.starts))
-    targets = task.at(instances.to(place.device)).targets()
+        instances = torch.arange(task.instances).repeat(len(spec.starts))
+        of_all = task.at(instances.to(place.device))
+    targets = targets_of(of_all)
     space = Space(vae, spec.decoding, targets, spec.seeds.search, place.compile, place.capture)
     return _Made(spec, task, space, instances, place.device)
 
@@ -112,6 +116,8 @@ def _problem(made: _Made, data: Dataset) -> Problem:
     """What the searcher is told; starts outside the region are brought inside."""
     spec, task, space, device = made.spec, made.task, made.space, made.device
     starts = torch.cat([starts_of.codes(s, spec.seeds.init, task, space, data) for s in spec.starts])
+    if not starts.isfinite().all():
+        raise PluginError(f"model {spec.model.name}: its encoder gives starts that are not finite; look at its weights")
 
     def posterior() -> Tensor:
         seeded = torch.Generator().manual_seed(0)
@@ -145,7 +151,9 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
         raise UsageError(f"Searcher {name!r} needs gradients, and {flat} gives none; choose cmaes, bo, turbo or sobol.")
     if searcher.bounded and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
-    design = max(searcher.design(spec.model.latent), starts_of.parse(spec.starts[0], task.has_targets)[1])
+    with named("searcher", searcher):
+        first = searcher.design(spec.model.latent)
+    design = max(first, starts_of.parse(spec.starts[0], task.has_targets)[1])
     if spec.budget is not None and spec.budget < design:
         raise UsageError(f"Searcher {name!r} begins with {design} evaluations; --budget {spec.budget} is less.")
 
@@ -177,24 +185,21 @@ def _record(
     tensors = {"z": found.z, "z_met": found.thresholds.codes}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         x = space.decode(z.unsqueeze(1)).squeeze(1)
-        with named("task", task):
-            beside = noted(space, task, z, x)
+        beside = noted(space, task, z, x)
     tensors["decoded"] = _bytes(x)
-    if (targets := made.task.targets()) is not None:
+    if (targets := targets_of(made.task)) is not None:
         tensors["targets"] = _bytes(targets)
-    lost = int((~found.loss.isfinite()).sum())
-    why = (
-        f"task {type(task).__name__}: the score of {lost} of {len(found.loss)} problems, or its gradient, is not finite"
-    )
+    lost = ~found.loss.isfinite()
+    why = cause(space, task, z, lost.to(z.device), spec.model.name) if lost.any() else None
     evaluations = {"steps": int(found.steps.max()), "evaluations": int(found.evaluations.sum())}
     return Record(
         spec,
-        "diverged" if lost else "ok",
+        "diverged" if why else "ok",
         _members(starts, made.instances, found, beside),
         evaluations | {"gradients": found.gradients} | counts,
         seconds,
         versions,
-        why if lost else None,
+        why,
         joint=dict(zip(spec.starts, _met(found.joint), strict=True)),
         trace=trace.reindex(columns=["step", "start", "instance", "loss"]),
         costs=pd.DataFrame(found.costs, columns=["step", "evaluations", "seconds"]),

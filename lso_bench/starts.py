@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.answers import targets_of
 from lso_bench.errors import UsageError
 from lso_bench.space import Space
 from lso_bench.task import Task
@@ -97,7 +98,7 @@ def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Floa
     if name == "data":
         chosen = data.train[torch.randint(len(data.train), (i * m,), generator=seeded)]
         return space.means(shown(chosen, data.likelihood, seeded).to(device)).unflatten(0, (i, m))
-    targets = task.targets()
+    targets = targets_of(task)
     assert targets is not None, "parse() refused it"
     if name == "other":
         return torch.stack([space.posterior(targets.roll(-j, 0)).mean for j in range(1, m + 1)], 1)

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from lso_bench import bounded
@@ -34,6 +33,7 @@ from lso_bench.run_folder import AGAIN, KEY, RESULT, Standing, judge, publish, r
 from lso_bench.spec import SCHEMA, Spec, digest
 from lso_bench.text import storable
 from vae.durable import reason
+from vae.tensors import tensors_of
 
 MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
@@ -53,6 +53,7 @@ class Store:
     def __init__(self, folder: Path, readonly: bool = False):
         self.folder = folder
         self.skipped: list[str] = []  # what the last reading could not use, a line each
+        self.remarks: list[str] = []  # what was made anew to read it, a line each
         self.lost: dict[str, str] = {}  # files of runs that were asked for and are not whole, with a line each
         if readonly:
             self._check()
@@ -177,7 +178,7 @@ class Store:
 
         None: damaged or missing, see `lost`.
         """
-        return self._whole(spec, "latents.safetensors", load)
+        return self._whole(spec, "latents.safetensors", lambda content: tensors_of(content)[0])
 
     def _table(self, spec: Spec, name: str, columns: dict[str, type]) -> pd.DataFrame | None:
         return self._whole(spec, name, lambda content: pd.read_csv(io.BytesIO(content)).astype(columns))
@@ -191,7 +192,7 @@ class Store:
             if hashlib.sha256(content).hexdigest() != named:
                 raise ValueError("its content does not match its sha256")
             return parse(content)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             done = "its run is left out of what needs it; delete its folder and run again"
             self.lost[str(path)] = f"{path} is damaged ({why}), {done}"

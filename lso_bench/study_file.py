@@ -18,11 +18,13 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.rules import NAMED, NUMBERED, Rule
 from lso_bench.study import Grid, Protocol
+from vae import foreign
 from vae.bounds import LATENT, SEED, WHOLE, is_number, is_whole
 from vae.errors import UnusableError
 from vae.notation import words, write
 from vae.paths import plugin
 
+LARGEST_FILE = 1 << 20  # bytes of a study
 Check = Callable[[Any], Any]  # what a setting says as the grid wants it; ValueError says what was wanted
 
 
@@ -86,7 +88,7 @@ def _text(path: Path) -> str:
     Raises:
         ValueError: it is in another encoding.
     """
-    content = path.read_bytes()
+    content = foreign.content(path, LARGEST_FILE)
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("it is in UTF-16; save it in UTF-8")
     try:

@@ -156,8 +156,10 @@ def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
     before = {int(s): signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, _) -> None:
+        if came:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
         came.append(number)
-        signal.signal(number, before[number])
 
     for s in before:
         signal.signal(s, note)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import tarfile
 from hashlib import sha256
 from pathlib import Path
@@ -58,9 +59,73 @@ def test_same_folder_gives_the_same_bytes_wherever_and_whenever_it_is_packed(res
 
 
 def test_archive_is_unpacked_once(packed):
-    place = archive.unpack(packed)
-    (place / "mark").touch()
-    assert archive.unpack(packed) == place and (place / "mark").exists()
+    place, said = archive.unpack(packed), []
+    before = place.stat().st_ino
+    assert archive.unpack(packed, said.append) == place and place.stat().st_ino == before and not said
+
+
+def result_in(place):
+    return next(place.glob("runs/*/*/result.json"))
+
+
+def linked(place):
+    shutil.copytree(place, place.with_name("copy"))
+    shutil.rmtree(place)
+    place.symlink_to(place.with_name("copy"))
+
+
+def in_place_of_a_file(make):
+    def change(place):
+        path = result_in(place)
+        content = path.read_bytes()
+        path.unlink()
+        make(path, content)
+
+    return change
+
+
+def elsewhere(path, content):
+    other = path.parents[4].parent / "elsewhere"
+    other.write_bytes(content)
+    path.symlink_to(other)
+
+
+UNPACKED = {
+    "empty": lambda p: [shutil.rmtree(p), p.mkdir()],
+    "a file": lambda p: [shutil.rmtree(p), p.write_text("x")],
+    "a pipe": lambda p: [shutil.rmtree(p), os.mkfifo(p)],
+    "a link": linked,
+    "a link to nothing": lambda p: [shutil.rmtree(p), p.symlink_to("nowhere")],
+    "one more": lambda p: (p / "more").touch(),
+    "a folder that is a link": lambda p: (p / "more").symlink_to("/"),
+    "one less": lambda p: result_in(p).unlink(),
+    "other bytes": lambda p: result_in(p).write_bytes(result_in(p).read_bytes().replace(b"random", b"wander")),
+    "longer": lambda p: os.truncate(result_in(p), 2**40),
+    "shorter": lambda p: os.truncate(result_in(p), 3),
+    "a file that is a pipe": in_place_of_a_file(lambda path, _: os.mkfifo(path)),
+    "a file that is a link": in_place_of_a_file(elsewhere),
+    "a file that is a folder": in_place_of_a_file(lambda path, _: path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("change", UNPACKED.values(), ids=UNPACKED)
+def test_what_was_unpacked_before_and_is_not_as_it_was_packed_is_made_anew_and_said(packed, change):
+    keys = {r.spec.key for r in archive.open_results(packed)}
+    change(archive.unpack(packed))
+    store = archive.open_results(packed)
+    assert {r.spec.key for r in store} == keys and not store.skipped
+    (line,) = store.remarks
+    assert "is unusable" in line and "made anew" in line and "r.tar.zst" in line
+    assert archive.open_results(packed).remarks == []
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda p: p.symlink_to("/dev/zero"), lambda p: [p.touch(), os.truncate(p, 2**36)]]
+)
+def test_archive_that_has_no_end_is_named_and_never_read(tmp_path, make):
+    make(tmp_path / "x.tar.zst")
+    with pytest.raises(UnusableError, match=r"x\.tar\.zst is no archive of results, or damaged"):
+        archive.open_results(tmp_path / "x.tar.zst")
 
 
 def test_what_a_killed_process_was_unpacking_is_swept_a_day_later_and_nothing_else(packed):

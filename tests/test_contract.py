@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,12 @@ from examples import INK
 
 from lso_bench import Task, example, plugins
 from lso_bench.errors import UsageError
+from lso_bench.run import run
+from lso_bench.spec import Spec
 from lso_bench.testing import check_task, examine
 from tasks.reconstruction import Reconstruction
+from vae.checkpoint import sha256
+from vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]
 FROM_FILES = ("omniglot", "mnist")  # data sets that not every machine has
@@ -52,7 +56,7 @@ BROKEN = {
     "no instance": (INK.replace("data =", "instances = 0\n    data ="), "from 1 on, got 0", {"binding"}),
     "shape": (
         with_score(DISTANCE, "return y.mean(1)"),
-        r"shape \(4, 3\) .* got torch.float32 of shape \(4,\)",
+        r"shape \(4, 3\), got torch.float32 of shape \(4,\)",
         {"shape"},
     ),
     "no tensor": (with_score("return 0.5"), "got 0.5; reduce over", {"shape"}),
@@ -102,6 +106,29 @@ BROKEN = {
         "samples left as they are",
         {"input unchanged"},
     ),
+    "works in place beside": (
+        INK + "\n    def beside(self, x):\n        return {'ink': x.round_().mean(dim=(-3, -2, -1))}\n",
+        "others after `beside`",
+        {"input unchanged"},
+    ),
+    "works in place in bind": (
+        INK + "\n    def bind(self, test):\n        test.mul_(0.5)\n        return self\n",
+        "others after `bind`",
+        {"input unchanged"},
+    ),
+    "keeps graphs": (
+        with_score(DISTANCE, "CALLS.append(y)", "return y") + "\n\nCALLS = []\n",
+        "the samples of 8 calls in memory still",
+        {"memory"},
+    ),
+    "whole-number targets": (
+        INK.replace("optimum = 0.0", "has_targets = True")
+        + "\n    def targets(self):\n        return torch.zeros(1, 1, 28, 28, dtype=torch.uint8)\n",
+        "floating-point targets in .* got torch.uint8",
+        {"targets"},
+    ),
+    "ends the program": (with_score("raise SystemExit(0)"), "got SystemExit: 0 from `score` on call 1", {"shape"}),
+    "prints": (with_score("print('ink')", DISTANCE, "return y"), "score changes stdout, by printing", {"side effects"}),
     "optimum": (INK.replace("optimum = 0.0", "optimum = -0.3"), "above the stated -0.3, got", {"optimum"}),
     "optimum far away": (
         with_score(f"return self.target * -(x - {FIXED}).square().mean(dim=(-3, -2, -1))").replace(
@@ -237,3 +264,18 @@ def test_name_that_cannot_be_a_task_is_refused(tmp_path, name):
 def test_guide_counts_the_lines_of_the_example():
     count = lines_of_code(example.TEXT)
     assert count <= 15 and f"{count} lines of code" in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+@pytest.mark.parametrize("dtype", ["double", "half", "bfloat16"])
+def test_scores_of_any_floating_point_dtype_are_taken_by_the_kit_and_by_a_run(tmp_path, checkpoint, dtype):
+    text = INK.replace(".abs()", f".abs().{dtype}()")
+    (tmp_path / "wide.py").write_text(
+        f"{text}\n    def beside(self, x):\n        return {{'ink': x.flatten(2).mean(-1).{dtype}()}}\n"
+    )
+    path = str(tmp_path / "wide.py")
+    missing = {f.promise for f in examine(path, squares(40)) if f.state == "missing"}
+    assert missing <= ({"batch independence", "many calls"} if dtype == "bfloat16" else set())
+    spec = Spec(Model("vae", "glyphs", "small", 4), sha256(checkpoint), plugins.resolved("task", path), "adam")
+    spec = replace(spec, decoding="sample", searcher="sobol", region="box:3", budget=3, max_steps=3, starts=("random",))
+    record = run(replace(spec, thresholds=(), source=plugins.source_hash(path)), checkpoint)
+    assert record.status == "ok" and 0 <= record.members[0].beside["ink"] <= 1

@@ -148,8 +148,12 @@ def test_missing_data_says_where_to_put_it(name, tmp_path, fresh_cache, no_netwo
         data.load(name, tmp_path / "data")
 
 
+def ones():
+    return np.ones((3, 28, 28), np.uint8)
+
+
 def test_cached_copy_that_was_changed_is_made_again(fresh_cache):
-    made = cache.cached("squares", lambda: np.eye(4, dtype=np.uint8))
+    made = cache.cached("squares", ones)
     path = cache.cache_folder() / "squares.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\7")
     assert (cache.cached("squares", lambda: 2 * made) == 2 * made).all()
@@ -159,7 +163,7 @@ def test_cached_copy_that_was_changed_is_made_again(fresh_cache):
 def test_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("LSO_BENCH_CACHE", str(tmp_path / "file"))
-    assert cache.cached("squares", lambda: np.eye(4, dtype=np.uint8)).sum() == 4
+    assert (cache.cached("squares", ones) == 1).all()
 
 
 @needs_real

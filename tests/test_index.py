@@ -1,9 +1,12 @@
 """The index gives what the files give, whatever happens to it."""
 
+import os
 import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from made import searched
@@ -74,6 +77,51 @@ def test_folders_do_not_mix(store, tmp_path):
     assert index.records(other) == [] and len(index.records(store)) == 4 and index.records(other) == []
 
 
+def folder_with_files(path):
+    path.mkdir()
+    (path / "mine").touch()
+
+
+ODD = {
+    "a folder": Path.mkdir,
+    "a pipe": os.mkfifo,
+    "a link to a device": lambda p: p.symlink_to("/dev/zero"),
+    "a link to a file": lambda p: [p.with_name("mine").write_bytes(b"mine"), p.symlink_to(p.with_name("mine"))],
+    "a huge file": lambda p: [p.write_bytes(b"x"), os.truncate(p, 2**40)],
+}
+
+
+@pytest.mark.parametrize("ending", ["", "-journal", "-wal"])
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_odd_thing_in_place_of_the_index_is_removed_and_the_index_made_anew(store, make, ending):
+    path = index.path_of(store.folder)
+    index.records(store)
+    place = path.with_name(path.name + ending)
+    place.unlink(missing_ok=True)
+    make(place)
+    assert agrees(store)
+    store.remarks.clear()
+    assert agrees(store) and store.remarks == [] and stat.S_ISREG(path.lstat().st_mode)
+    if path.with_name("mine").exists():
+        assert path.with_name("mine").read_bytes() == b"mine"
+
+
+def test_folder_of_files_in_place_of_the_index_is_left_alone(store):
+    path = index.path_of(store.folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder_with_files(path)
+    assert agrees(store) and (path / "mine").exists()
+
+
+def test_damage_is_said_once(store):
+    index.records(store)
+    index.path_of(store.folder).write_bytes(b"garbage" * 1000)
+    for _ in range(2):
+        index.records(store)
+    (line,) = store.remarks
+    assert "damaged" in line and "made anew" in line and str(store.folder) in line
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000])
 def test_garbage_is_made_anew(store, content):
     index.records(store)
@@ -91,12 +139,20 @@ def test_garbage_is_made_anew(store, content):
         "UPDATE heads SET text = replace(text, 'cpu', 'gpu')",
         "UPDATE heads SET text = NULL",
         "DELETE FROM heads",
+        *(f"UPDATE runs SET {c} = CAST(x'7bff7d' AS TEXT)" for c in ("own", "stamp", "head")),
+        "UPDATE runs SET name = CAST(x'7bff7d' AS TEXT) WHERE name = (SELECT min(name) FROM runs)",
+        "UPDATE heads SET text = CAST(x'7bff7d' AS TEXT)",
+        "UPDATE runs SET crc = 'x'",
+        "UPDATE runs SET rows = 'text', images = 1",
+        "UPDATE runs SET own = replace(hex(zeroblob(100000)), '0', '[')",
+        "ALTER TABLE runs RENAME TO others; CREATE VIEW runs AS SELECT * FROM others",
+        "CREATE TRIGGER t AFTER INSERT ON runs BEGIN DELETE FROM runs; END; DELETE FROM runs",
     ],
 )
 def test_damaged_row_is_noticed(store, change):
     index.records(store)
     with closing(sqlite3.connect(index.path_of(store.folder))) as database, database:
-        database.execute(change)
+        database.executescript(change)
     assert agrees(store) and agrees(store)
 
 

@@ -30,8 +30,10 @@ ORDER = [  # each may import what stands after it, never what stands before
     ["run_folder"],
     ["columns", "reading"],
     ["drive"],
-    ["rules", "running"],
+    ["rules", "running", "diverged"],
     ["beside", "identity", "loaded", "older", "record", "plugins", "spelling", "starts"],
+    ["answers", "turns"],
+    ["calls"],
     ["spec", "search", "space", "task", "stopping"],
     [
         "alive",

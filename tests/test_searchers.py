@@ -31,6 +31,7 @@ def test_every_searcher_keeps_its_promises(name):
 
 
 STEP = "problem.region.clip(best + self.sigma / step**0.5 * torch.randn_like(best))"
+BESIDE = "CLOCK, MASK = torch.Generator(), torch.tensor([1.0, 1.0, 1.0, 0.0])"
 BROKEN = {  # how, in the example: what is written instead, what is said, and of which promises
     "shape": (
         STEP,
@@ -55,8 +56,16 @@ BROKEN = {  # how, in the example: what is written instead, what is said, and of
         "y > highest)[..., None], z, best), torch.maximum",
         "y < highest)[..., None], z, best), torch.minimum",
         "rose by .* scores are to be maximised",
-        {"better"},
+        {"better", "direction"},
     ),
+    "one dimension left out": (
+        STEP,
+        STEP.replace("randn_like(best)", "randn_like(best) * MASK"),
+        "one value in dimension 3 of 4",
+        {"dimensions"},
+    ),
+    "a fixed number of steps": ("count(1)", "range(1, 12)", "an end after 12 steps whatever the scores", {"going on"}),
+    "keeps a graph": (STEP, f"{STEP}.requires_grad_() * 1.0", "points without a graph", {"points"}),
     "outside": (
         STEP,
         "best + self.sigma / step**0.5 * torch.randn_like(best)",
@@ -113,11 +122,36 @@ BROKEN = {  # how, in the example: what is written instead, what is said, and of
 def test_broken_promise_is_named_and_no_other(tmp_path, how):
     old, new, says, promises = BROKEN[how]
     assert SHRINKING.count(old) == 1
-    text = SHRINKING.replace(old, new).replace("@dataclass", "CLOCK = torch.Generator()\n\n\n@dataclass")
+    text = SHRINKING.replace(old, new).replace("@dataclass", f"{BESIDE}\n\n\n@dataclass")
     (tmp_path / "bad.py").write_text(text)
     missing = {f.promise: f.missing for f in examine_searcher(tmp_path / "bad.py") if f.state == "missing"}
     assert missing.keys() == promises
     assert any(re.search(says, m) for m in missing.values()), missing
+
+
+NEGATED = """from dataclasses import dataclass
+
+from lso_bench.search.{module} import {name}
+
+
+@dataclass(frozen=True)
+class Negated({name}):
+    \"\"\"Is told minus the scores, as a minimiser that is told the scores.\"\"\"
+
+    def search(self, problem):
+        asking = {name}.search(self, problem)
+        z = next(asking)
+        while True:
+            z = asking.send(-(yield z))
+"""
+
+
+@pytest.mark.parametrize(("module", "name"), [("cmaes", "CMAES"), ("hill_climbing", "HillClimbing")])
+def test_searcher_that_takes_scores_the_wrong_way_round_is_found(tmp_path, module, name):
+    (tmp_path / "negated.py").write_text(NEGATED.format(module=module, name=name))
+    missing = {f.promise: f.missing for f in examine_searcher(tmp_path / "negated.py") if f.state == "missing"}
+    assert "a minimiser is told minus the score" in missing["direction"]
+    assert missing.keys() <= {"direction", "better"}
 
 
 @pytest.mark.parametrize("how", ["ends for all", "over problems"])

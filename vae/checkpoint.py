@@ -2,23 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vae import zoo
+from vae import foreign, zoo
 from vae.durable import write_whole
 from vae.errors import UnusableError
 from vae.model import VAE
 from vae.networks import Architecture
+from vae.tensors import tensors_of
 
 LARGEST = 256 * 2**20  # bytes; the largest of our own is 6 MB
+LARGEST_SUMS = 2**20  # bytes of SUMS
 KEY = "lso-bench"  # of our JSON in the safetensors metadata
 DETERMINISTIC = "deterministic"  # in a model's header: whether q(z|x) has no variance
 DIGEST = "sha256"  # there, of JSON and tensors; files from before it have theirs in SUMS
@@ -43,22 +45,40 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         UnusableError: missing, too large, damaged or not ours.
     """
+    content = _content(path)
     try:
-        if path.stat().st_size > LARGEST:
-            raise UnusableError(f"{path} is no checkpoint of ours: larger than {LARGEST >> 20} MB.")
-        with safe_open(path, "pt") as f:
-            metadata = f.metadata() or {}
-            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118, not a dict
+        tensors, metadata = tensors_of(content)
         text = metadata.get(KEY, "null")
-        header = json.loads(text)
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        header = foreign.parsed(text)
+    except ValueError as error:
         raise UnusableError(f"{path} is damaged or no safetensors file ({error}).") from error
     if not isinstance(header, dict):
         raise UnusableError(f"{path} is a safetensors file without the header {KEY!r}; was it made by this program?")
-    same = metadata[DIGEST] == _digest(text, tensors) if DIGEST in metadata else _as_shipped(path)
+    same = metadata[DIGEST] == _digest(text, tensors) if DIGEST in metadata else _as_shipped(path, content)
     if not same or metadata.keys() - {KEY, DIGEST}:  # a digest by another name is none
         raise UnusableError(f"{path} is damaged: its content does not match its sha256.")
     return tensors, header
+
+
+def _content(path: Path) -> bytes:
+    """All bytes of a file that is as large as a checkpoint may be.
+
+    Raises:
+        UnusableError: missing, no plain file, or too large.
+    """
+    with _reading(path):
+        return foreign.content(path, LARGEST)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns whatever hinders the reading of `path` into one error that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise UnusableError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise UnusableError(f"{path} is no checkpoint of ours: {error}.") from error
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
@@ -70,12 +90,21 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _as_shipped(path: Path) -> bool:
-    """Whether a file is the one that ships, or there is none of its name."""
+def _as_shipped(path: Path, content: bytes) -> bool:
+    """Whether a file is the one that ships, or there is none of its name.
+
+    Raises:
+        UnusableError: the list of those that ship cannot be read.
+    """
     sums = path.with_name(SUMS)
-    lines = sums.read_text().splitlines() if sums.is_file() else []
-    shipped = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    return path.name not in shipped or shipped[path.name] == sha256(path)
+    try:
+        lines = foreign.text(sums, LARGEST_SUMS).splitlines()
+        shipped = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError) as error:
+        raise UnusableError(f"{sums} is damaged ({error}); without it {path.name} cannot be trusted.") from error
+    return path.name not in shipped or shipped[path.name] == hashlib.sha256(content).hexdigest()
 
 
 def save_model(path: Path, vae: VAE, header: Mapping[str, Any]) -> None:
@@ -106,6 +135,8 @@ def fitted(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], M]) -> 
         odd = sorted(tensors.keys() ^ wanted.keys())
         raise UnusableError(f"{path} does not fit its architecture: missing or left over: {', '.join(odd[:3])}.")
     for key, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+            raise UnusableError(f"{path}: wanted {key} to be a dense tensor with values, got another kind.")
         kind, given = ((tuple(t.shape), str(t.dtype)) for t in (wanted[key], tensor))
         if kind != given:
             raise UnusableError(f"{path}: wanted {key} to be {kind}, got {given}.")
@@ -117,8 +148,13 @@ def fitted(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], M]) -> 
 
 
 def sha256(path: Path) -> str:
-    """Of the file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Of the file's content.
+
+    Raises:
+        UnusableError: missing, no plain file, or larger than a checkpoint may be.
+    """
+    with _reading(path):
+        return foreign.sha256(path, LARGEST)
 
 
 def _is_deterministic(header: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vae import datasets
+from vae.containment import contained, reason
 from vae.datasets import Source
 from vae.discovery import (
     built,
@@ -79,12 +80,12 @@ def load(name: str, folder: Path | None = None) -> Dataset:
 def _dealt(found: Source, name: str, grey: UInt8[Tensor, "n 1 h w"], dealt: torch.Generator) -> list[Tensor]:
     """The images to train, validate and test on."""
     try:
-        train, valid, test = found.split(len(grey), dealt)
+        with contained():
+            train, valid, test = found.split(len(grey), dealt)
         parts = [grey[train], grey[valid], grey[test]]
     except Exception as error:  # whatever a user's file raises
-        what = f"{type(error).__name__}: {error}"
         raise UnusableError(
-            f"Data set {name!r}: wanted image numbers for three parts from `split`, got {what}"
+            f"Data set {name!r}: wanted image numbers for three parts from `split`, got {reason(error)}"
         ) from error
     if (fewest := min(map(len, parts))) < 2:
         raise UnusableError(f"Data set {name!r}: wanted 2 images or more in every part of its split, got {fewest}.")
@@ -93,12 +94,13 @@ def _dealt(found: Source, name: str, grey: UInt8[Tensor, "n 1 h w"], dealt: torc
 
 def _images(found: Source, name: str, folder: Path) -> NDArray[np.uint8]:
     try:
-        images = found.images(folder)
+        with contained():
+            images = found.images(folder)
         given = f"{images.dtype} {images.shape[1:]}"
     except UnusableError:
         raise
     except Exception as error:  # whatever a user's file raises
-        raise UnusableError(f"Data set {name!r}: {type(error).__name__}: {error}") from error
+        raise UnusableError(f"Data set {name!r}: {reason(error)}") from error
     if given != (wanted := f"uint8 {found.shape[1:]}"):
         raise UnusableError(f"Data set {name!r}: wanted images of {wanted}, got {given}.")
     return images

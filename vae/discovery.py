@@ -16,6 +16,7 @@ from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
 from vae import sources
+from vae.containment import contained, reason
 from vae.errors import UnusableError
 
 T = TypeVar("T")
@@ -120,9 +121,10 @@ def is_from_a_path(module: str) -> bool:
 def _importing(what: str) -> Iterator[None]:
     """Turns whatever the code of another raises while it is imported into one ValueError."""
     try:
-        yield
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"{what} does not import: {type(error).__name__}: {error}") from error
+        with contained():
+            yield
+    except Exception as error:
+        raise ValueError(f"{what} does not import: {reason(error)}") from error
 
 
 def only_class(base: type, module: ModuleType) -> type:
@@ -156,11 +158,12 @@ def made(make: Callable[[], T], where: str) -> T:
         ValueError: whatever it raises, if it is no ValueError, TypeError or UnusableError of its own.
     """
     try:
-        return make()
+        with contained():
+            return make()
     except (ValueError, TypeError, UnusableError):
         raise
     except Exception as error:
-        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{where}: {reason(error)}") from error
 
 
 def hidden(group: str, ours: Callable[[str], bool]) -> dict[str, str]:

@@ -7,3 +7,7 @@ class UnusableError(Exception):
 
 class MissingError(UnusableError):
     """Files of a data set that are not there, and may be downloaded."""
+
+
+class EndedError(SystemExit):
+    """This program was asked to end, by Ctrl-C or a signal; no code of a plugin raises it."""

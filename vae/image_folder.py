@@ -1,7 +1,7 @@
 """A folder of a user's own images as a data set."""
 
 import hashlib
-import sys
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from vae import foreign
 from vae.datasets import Source
 from vae.errors import UnusableError
 from vae.networks import Likelihood
+from vae.text import remark
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 FEWEST = 100  # images: below, a tenth to test on says nothing
+LARGEST = 256 << 20  # bytes of an image file
 NAMED = 5  # of the files left out
 
 
@@ -42,31 +45,36 @@ class ImageFolder(Source):
                 bad.append(f"{file.relative_to(self.path)} ({' '.join(str(error).split()) or type(error).__name__})")
         if bad:
             more = ", ..." * (len(bad) > NAMED)
-            print(
-                f"{len(bad)} of {len(files)} images in {self.path} are left out: {', '.join(bad[:NAMED])}{more}",
-                file=sys.stderr,
-            )
+            remark(f"{len(bad)} of {len(files)} images in {self.path} are left out: {', '.join(bad[:NAMED])}{more}")
         if len(read) < FEWEST:
             raise UnusableError(f"{self.path}: wanted at least {FEWEST} readable images, got {len(read)}.")
         return np.stack(read)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """By name; hidden ones do not count."""
+    """By name; hidden ones do not count, nor do pipes, devices and folders."""
     found = (f for f in folder.rglob("*") if f.suffix.lower() in ENDINGS and not f.name.startswith("."))
-    return sorted((f for f in found if f.is_file()), key=lambda f: f.relative_to(folder).as_posix())
+    return sorted((f for f in found if f.is_file()), key=lambda f: os.fsencode(f.relative_to(folder)))
 
 
 def fingerprint(folder: Path) -> str:
     """Eight digits that change with the names and the content of the images, wherever the folder lies."""
     digest = hashlib.sha256()
     for file in image_files(folder):
-        digest.update(f"{file.relative_to(folder).as_posix()}\n".encode() + hashlib.sha256(file.read_bytes()).digest())
+        digest.update(os.fsencode(file.relative_to(folder)) + b"\n" + _digest(file))
     return digest.hexdigest()[:8]
 
 
+def _digest(file: Path) -> bytes:
+    """Of its content; nothing where it cannot be read, for then it is left out of the data set."""
+    try:
+        return bytes.fromhex(foreign.sha256(file, LARGEST))
+    except (OSError, ValueError):
+        return b""
+
+
 def _read(file: Path, size: int) -> NDArray[np.uint8]:
-    with Image.open(file) as opened:
+    with foreign.opened(file, LARGEST) as content, Image.open(content) as opened:
         image = ImageOps.exif_transpose(opened)
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"wanted 8 bits a channel, got mode {image.mode}")

@@ -1,14 +1,15 @@
 """Weights that `torch.save` wrote, brought into a checkpoint of ours: the one place where a pickle is read."""
 
+import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
-from vae import checkpoint
+from vae import checkpoint, foreign
 from vae.errors import UnusableError
 from vae.model import VAE
 from vae.networks import Architecture
@@ -48,12 +49,14 @@ def _weights(source: Path) -> dict[str, Tensor]:
 def _loaded(source: Path) -> Any:
     """The tensors and plain values in the file; torch's own errors advise to execute what they could not read."""
     try:
-        _check_archive(source)
-        return torch.load(source, map_location="cpu", weights_only=True)
+        with foreign.opened(source, checkpoint.LARGEST) as file:
+            _check_archive(file)
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         why = f"beside tensors and plain values it holds objects, which would be executed; {ANEW}"
         raise UnusableError(f"{source} holds no weights that can be read safely ({why}).") from error
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         ours = error.strerror if isinstance(error, OSError) else str(error) if type(error) is ValueError else ""
         why = ours or "torch cannot read it: is the file whole?"
         raise UnusableError(f"{source} holds no weights that can be read safely ({why}).") from error
@@ -67,13 +70,12 @@ def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_archive(source: Path) -> None:
+def _check_archive(file: BinaryIO) -> None:
     """Refuse what is no archive of torch.save, and one that swells when it is read."""
-    if (size := source.stat().st_size) > checkpoint.LARGEST:
-        raise ValueError(f"larger than {checkpoint.LARGEST >> 20} MB")
-    if not zipfile.is_zipfile(source):
-        raise ValueError(_other_format(source))
-    with zipfile.ZipFile(source) as archive:
+    size = os.fstat(file.fileno()).st_size
+    if not zipfile.is_zipfile(file):
+        raise ValueError(_other_format(file))
+    with zipfile.ZipFile(file) as archive:
         swollen = sum(entry.file_size for entry in archive.infolist())
         if any(Path(entry.filename).name == "constants.pkl" for entry in archive.infolist()):
             raise ValueError("a TorchScript archive, which holds code")
@@ -81,10 +83,10 @@ def _check_archive(source: Path) -> None:
         raise ValueError(f"its {size} bytes swell to {swollen}")
 
 
-def _other_format(source: Path) -> str:
+def _other_format(file: BinaryIO) -> str:
     """What the file is instead of an archive of torch.save."""
-    with source.open("rb") as file:
-        start = file.read(9)
+    file.seek(0)
+    start = file.read(9)
     if start[8:] == b"{":
         return "a .safetensors file; torch.save(safetensors.torch.load_file(it), 'weights.pt') makes one that is read"
     if start[:1] == b"\x80":

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vae import checkpoint
+from vae.asking import rate_weight, terms_of
 from vae.capture import CapturedStep
 from vae.data import Dataset, shown
 from vae.job import Job, Plan, begin, command, diverged, keep, restore, settings
@@ -101,7 +102,7 @@ def one_epoch(
     before, first, kept = job.seconds, job.batches, time.perf_counter()
     start = kept
     for i in range(first, len(order)):
-        weight = loss.rate_weight(epoch + i / len(order), plan.epochs, plan.anneal_epochs)
+        weight = rate_weight(loss, epoch + i / len(order), plan.epochs, plan.anneal_epochs)
         if leads:
             _lead(job, images, weight)
         with _only(job.vae.encoder, not leads):
@@ -159,7 +160,7 @@ def step(job: Job, x: Tensor, weight: float | Tensor) -> Tensor:
     """One step of Adam on the images `x`; the loss before it."""
     job.optimizer.zero_grad(set_to_none=True)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=job.plan.precision == "bf16", cache_enabled=False):
-        loss = job.loss(job.vae, x).loss(weight)
+        loss = terms_of(job.loss, job.vae, x).loss(weight)
     loss.backward()
     _clip(job.vae, job.plan.clip)
     job.optimizer.step()

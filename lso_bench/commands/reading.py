@@ -56,6 +56,8 @@ def read(paths: Sequence[Path]) -> Runs:
         for r in index.records(store):
             if r.spec.key not in records:
                 records[r.spec.key], home[r.spec.key] = r, store
+    for line in (line for s in stores for line in s.remarks):
+        say(line)
     for key in _again(records.values()):
         say(f"left out: run {key}, of an older schema, which is there again in the present one")
         del records[key]

@@ -19,6 +19,7 @@ from lso_bench.run import Place, run
 from lso_bench.running import Running, noted
 from lso_bench.store import Store
 from lso_bench.study import Planned
+from vae.containment import stdout_to_stderr
 from vae.errors import UnusableError
 
 
@@ -95,9 +96,13 @@ def outcome(answer: Record | Lost, attempt: Attempt, store: Store, how: How) -> 
 
 
 def settle(threads: int, memory: int | None) -> None:
-    """In a worker process, before its first run: its threads, and the bytes that it may take, on Linux."""
+    """In a worker process, before its first run: its threads, and the bytes that it may take, on Linux.
+
+    What is printed there goes to stderr, for stdout is the command's.
+    """
     streams.settle()
     settle_memory()
+    stdout_to_stderr()
     torch.set_num_threads(threads)
     if memory is not None and sys.platform == "linux":
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]

@@ -44,6 +44,19 @@ def checked(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k n d"]
     return z
 
 
+def check_leaf(z: Tensor) -> None:
+    """Refuse points that no gradient can be given to.
+
+    Raises:
+        ValueError: says what was wanted and what to do.
+    """
+    if not (z.is_leaf and z.requires_grad):
+        raise ValueError(
+            "wanted points that are leaves and require a gradient, got others; yield a tensor that "
+            "`requires_grad_()`, or say needs_gradient = False"
+        )
+
+
 Asks = Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], tuple[Float[Tensor, "k m d"], Float[Tensor, "k m"]]]
 
 

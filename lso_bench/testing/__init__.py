@@ -19,6 +19,7 @@ from lso_bench.testing import searchers, tasks
 from lso_bench.testing.case import Case
 from lso_bench.testing.promise import Finding, check, look
 from lso_bench.testing.trial import STEPS, Trial
+from lso_bench.testing.watch import OFTEN, Watch
 from vae.discovery import built, usable
 
 
@@ -47,7 +48,8 @@ def examine(
 
     Arguments and errors are those of `check_task`.
     """
-    return look(tasks.PROMISES, Case(_built("task", task), samples, data_dir))
+    watch = Watch()
+    return look(tasks.PROMISES, Case(_built("task", task, watch), samples, data_dir, watch))
 
 
 def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> None:
@@ -66,16 +68,20 @@ def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int 
 
 def examine_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> Iterator[Finding]:
     """What is seen of each promise of `searcher`, in turn. Arguments and errors are those of `check_searcher`."""
-    return look(searchers.PROMISES, Trial(_built("searcher", searcher), steps))
+    watch = Watch()
+    return look(searchers.PROMISES, Trial(_built("searcher", searcher, watch), watch, steps))
 
 
-def _built(kind: str, plugin: Any) -> Any:
+def _built(kind: str, plugin: Any, watch: Watch) -> Any:
     if isinstance(plugin, str | Path):
-        return plugins.build(kind, str(plugin))
+        plugins.build(kind, str(plugin))  # imports what it needs, whose effects are not the plugin's own
+        with watch.during("its import", times=OFTEN):
+            return plugins.build(kind, str(plugin))
     base, _ = plugins.KINDS[kind]
     try:
         if isinstance(plugin, type):
-            return built(base, plugin, plugin.__name__)
+            with watch.during("__init__", times=OFTEN):
+                return built(base, plugin, plugin.__name__)
         usable(base, type(plugin), type(plugin).__name__)
         return plugin
     except ValueError as error:

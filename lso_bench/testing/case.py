@@ -8,19 +8,25 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lso_bench import answers
 from lso_bench.task import Task
 from lso_bench.testing.promise import BrokenPromiseError
+from lso_bench.testing.watch import Watch
+from vae.containment import reason
 from vae.data import load
+from vae.random_numbers import Stream
 
+SEED = 20_261  # of the random numbers that a task draws: one that it would hardly set itself
 SHIFT = 5  # places by which the samples of one problem are ahead of those of the one before
 
 
 class Case:
     """A task for four problems, one of its instances twice, each with the same samples in another order."""
 
-    def __init__(self, bare: Task, samples: Float[Tensor, "t *shape"] | None, data_dir: Path | None):
-        self.bare = bare
+    def __init__(self, bare: Task, samples: Float[Tensor, "t *shape"] | None, data_dir: Path | None, watch: Watch):
+        self.bare, self.watch = bare, watch
         self.calls = 0  # of `score`, so far
+        self._draws = Stream(SEED)
         self._samples, self._data_dir = samples, data_dir
 
     @cached_property
@@ -33,13 +39,53 @@ class Case:
         return images(self.test)
 
     @cached_property
+    def shown(self) -> Float[Tensor, "t *shape"]:
+        """A copy of the test set, which `bind` is given."""
+        return self.test.clone()
+
+    @cached_property
     def task(self) -> Task:
         """Bound to the test set."""
-        return _task(self.bare.bind(self.test), "bind")
+        return self.bound(self.bare, self.shown)
 
-    def at(self, instances: Int[Tensor, " k"]) -> Task:
-        """The task for these instances."""
-        return _task(self.task.at(instances), "at")
+    def bound(self, bare: Task, test: Float[Tensor, "t *shape"]) -> Task:
+        """A task bound to these samples."""
+        with self.watch.during("bind"):
+            return _task(bare.bind(test), "bind")
+
+    def at(self, instances: Int[Tensor, " k"], task: Task | None = None) -> Task:
+        """The task, or another one, for these instances."""
+        task = task or self.task
+        with self.watch.during("at"):
+            return _task(task.at(instances), "at")
+
+    def targets(self, task: Task) -> Float[Tensor, "k *shape"] | None:
+        """Its targets, as a run takes them.
+
+        Raises:
+            BrokenPromiseError: they are of another kind than a run takes.
+        """
+        with self.watch.during("targets"):
+            images = task.targets()
+        if images is None and not task.has_targets:
+            return None
+        try:
+            return answers.targets(images)
+        except ValueError as error:
+            raise BrokenPromiseError(str(error)) from error
+
+    def beside(self, task: Task, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Tensor, "k n"]]:
+        """What it reports of `x`, as a run takes it.
+
+        Raises:
+            BrokenPromiseError: that is of another kind than a run takes.
+        """
+        with self.watch.during("beside"):
+            values: object = task.beside(x)
+        try:
+            return answers.reported(values, x)
+        except ValueError as error:
+            raise BrokenPromiseError(str(error)) from error
 
     @cached_property
     def rows(self) -> Int[Tensor, " k"]:
@@ -69,22 +115,19 @@ class Case:
             BrokenPromiseError: it raises, or what it gives is not one floating-point score a sample.
         """
         self.calls += 1
-        wanted = tuple(x.shape[:2])
         try:
-            with torch.set_grad_enabled(gradient):
+            with self.watch.during("score", self._draws.drawn), torch.set_grad_enabled(gradient):
                 y: object = task.score(x if gradient else x.clone())
         except Exception as error:  # whatever a task raises
-            what = f"{type(error).__name__}: {error}"
             raise BrokenPromiseError(
-                f"wanted scores whenever asked, got {what} from `score` on call {self.calls}"
+                f"wanted scores whenever asked, got {reason(error)} from `score` on call {self.calls}"
             ) from error
-        got = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else repr(y)
-        if not (isinstance(y, Tensor) and tuple(y.shape) == wanted and y.is_floating_point()):
+        try:
+            return answers.scores(y, x)
+        except (TypeError, ValueError) as error:
             raise BrokenPromiseError(
-                f"wanted floating-point scores of shape {wanted} for samples of shape {tuple(x.shape)}, got {got}; "
-                "reduce over the dimensions of a sample and no others, as in x.flatten(2).mean(-1)"
-            )
-        return y
+                f"{error}; reduce over the dimensions of a sample and no others, as in x.flatten(2).mean(-1)"
+            ) from error
 
     def one_each(self) -> Float[Tensor, "i 1 *shape"]:
         """A sample for every instance, not the same for those beside each other."""

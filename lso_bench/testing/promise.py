@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from lso_bench.errors import UsageError
+from vae.containment import reason
 from vae.errors import UnusableError
 
 
@@ -64,7 +65,7 @@ def _finding(promise: Promise, case: Any) -> Finding:
     except UnusableError:
         raise
     except Exception as error:  # whatever a plugin raises
-        what = " ".join(f"{type(error).__name__}: {error}".split())
+        what = " ".join(reason(error).split())
         return Finding(name, says, "missing", f"wanted no error, got {what}; look at its code for it")
     return Finding(name, says, "ok")
 

@@ -10,10 +10,11 @@ from torch import Tensor
 from lso_bench.errors import UsageError
 from lso_bench.testing.promise import BrokenPromiseError, Promise, describe
 from lso_bench.testing.settings import alternatives, kept
-from lso_bench.testing.trial import BOX, Trial, Way, begin, place
+from lso_bench.testing.trial import BOX, Trial, Way, begin, place, valleys
 
 REGIONS = ("box:0.3", "ball:0.3", "quantiles:0.1")
 OTHERS = [0, 2]  # of the three problems; that between them leaves
+SEEDS = 0, 1, 2  # of searches, before one is said to take scores the wrong way round
 MOST = 200  # evaluations that may not depend on scores
 
 
@@ -34,8 +35,13 @@ def _starts(trial: Trial) -> None:
 
 
 def _goes_on(trial: Trial) -> None:
-    """Neither the same scores everywhere nor a problem that left ends it for all."""
-    trial.search(flat=True)
+    """Neither a count of steps, nor the same scores everywhere, nor a problem that left ends it for all."""
+    steps = {len(way) for way in (trial.way, trial.flat, trial.turned())}
+    if steps != {trial.steps} and len(steps) == 1:
+        raise BrokenPromiseError(
+            f"wanted points for ever, got an end after {steps.pop()} steps whatever the scores were; the budget ends a "
+            "search, so yield in a `while True`"
+        )
     if _go_on(trial, trial.way) and not _go_on(trial, trial.search(spoilt=True)):
         raise BrokenPromiseError(
             "wanted points for the problems that are left, got none after one had NaN for scores; "
@@ -55,6 +61,50 @@ def _better(trial: Trial) -> None:
         raise BrokenPromiseError(
             f"wanted a better score than the start's for every problem within {trial.steps} steps, got one that rose "
             f"by {gain.min():.2g}; scores are to be maximised (or say how many steps it takes)"
+        )
+
+
+def _direction(trial: Trial) -> None:
+    """Scores turned round lead to worse points; what ignores scores asks for the same ones.
+
+    For the opposite sign the two searches change places. One that uses scores, but neither way, would have to be below
+    for every problem of every seed by chance: 1 of 512.
+    """
+    for seed in SEEDS:
+        way = trial.search(seed=seed) if seed else trial.way
+        gain = _gain(way, trial.turned(seed))
+        if gain is None or not (gain < 0).all():
+            return
+    raise BrokenPromiseError(
+        "wanted points of higher scores, got ones of lower scores than where all scores are negated; scores are to be "
+        "maximised, so a minimiser is told minus the score"
+    )
+
+
+def _gain(way: Way, turned: Way) -> Float[Tensor, " k"] | None:
+    """How much better, for each problem, the points of one search are than those of the other, from the step on in
+    which they first differ; None where they do not.
+    """
+    pairs = zip(way, turned, strict=False)
+    first = next((i for i, ((a, _), (b, _)) in enumerate(pairs) if not _same_points(a, b)), None)
+    if first is None:
+        return None
+    mine, others = (torch.cat([-valleys(z) for z, _ in some[first:]], 1).nanmean(1) for some in (way, turned))
+    return (mine - others).nan_to_num()
+
+
+def _same_points(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())
+
+
+def _dimensions(trial: Trial) -> None:
+    z = torch.cat([z for z, _ in trial.way], 1)  # (k, n, d)
+    low, high = (z.nan_to_num(nan=limit) for limit in (torch.inf, -torch.inf))
+    still = (low.amin(1) >= high.amax(1)).any(0)  # (d,)
+    if len(trial.way) > z.shape[-1] and still.any():
+        raise BrokenPromiseError(
+            f"wanted points that differ in every dimension, got one value in dimension {int(still.nonzero()[0])} of "
+            f"{z.shape[-1]} within {len(trial.way)} steps; look along all of them"
         )
 
 
@@ -99,7 +149,8 @@ def _few(trial: Trial) -> int:
 
 
 def _design(trial: Trial) -> None:
-    few, many = trial.bare.design(4), trial.bare.design(64)
+    with trial.watch.during("design"):
+        few, many = trial.bare.design(4), trial.bare.design(64)
     if not (isinstance(few, int) and isinstance(many, int) and 1 <= few <= many <= MOST):
         raise BrokenPromiseError(
             f"wanted from `design` how many evaluations of a problem do not depend on scores, from 1 to {MOST} and no "
@@ -140,11 +191,14 @@ PROMISES = (
     Promise("points", "codes of every problem, of shape (k, n, d), whenever asked", _points, first=True),
     Promise("starts", "the first points are the starts", _starts),
     Promise("better", "finds better scores than the start's", _better),
+    Promise("direction", "asks for points of higher scores, or asks without regard to them", _direction),
+    Promise("dimensions", "looks along every one", _dimensions),
     Promise("region", "looks only inside the region", _region),
     Promise("seed", "the same points from the same seed", _seed),
-    Promise("going on", "where scores are all the same, or a problem has left", _goes_on),
+    Promise("going on", "for ever, also where scores are all the same, or a problem has left", _goes_on),
     Promise("problems apart", "what becomes of one changes no other", _apart),
     Promise("design", "how many evaluations do not depend on scores", _design),
     Promise("settings", "every one changes something", _settings, made=lambda searcher: bool(fields(searcher))),
+    Promise("side effects", "the rest of the program left as it is", lambda trial: trial.watch.check()),
     Promise("description", "a docstring that says what it does", lambda trial: describe(trial, "what it does")),
 )

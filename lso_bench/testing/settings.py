@@ -50,10 +50,10 @@ def _matters(case: Case, name: str, value: object) -> bool:
         other = replace(case.bare, **{name: value})  # pyright: ignore[reportArgumentType]
         if (other.data, other.instances) != (case.bare.data, case.bare.instances):
             return True
-        other = other.bind(case.test).at(case.rows)
+        other = case.at(case.rows, case.bound(other, case.test.clone()))
     except (ValueError, UsageError, UnusableError):
         return True
-    a, b = case.few.targets(), other.targets()
+    a, b = case.targets(case.few), case.targets(other)
     if a is not None and b is not None and not torch.equal(a, b):
         return True
     try:

@@ -1,5 +1,6 @@
 """What every task promises, each promise a function that says what is missing."""
 
+import gc
 import math
 import pickle
 from concurrent.futures.process import BrokenProcessPool
@@ -8,6 +9,7 @@ from dataclasses import fields
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from lso_bench.study import check_data
 from lso_bench.task import Task
@@ -17,6 +19,7 @@ from lso_bench.testing.settings import check_settings
 from lso_bench.testing.worker import scores_elsewhere
 
 CALLS = 60  # in a row, to find a task that fails only later
+KEPT = 8  # calls, of which a task that keeps a sample or two at hand does not keep all
 STEPS = 20  # up the gradient, to find what beats a stated optimum
 
 
@@ -100,7 +103,7 @@ def _determinism(case: Case) -> None:
         torch.manual_seed(1)
         again = case.score(case.few, case.x)
         torch.manual_seed(2)
-        anew = case.score(case.bare.bind(case.test).at(case.rows), case.x)
+        anew = case.score(case.at(case.rows, case.bound(case.bare, case.test.clone())), case.x)
     for other, how in ((again, "asked again"), (anew, "bound again")):
         if not torch.equal(case.y.nan_to_num(), other.nan_to_num()):
             raise BrokenPromiseError(
@@ -110,11 +113,32 @@ def _determinism(case: Case) -> None:
 
 
 def _input_unchanged(case: Case) -> None:
-    x = case.x.clone()
-    with torch.no_grad():
+    x, seen = case.x.clone(), case.x.clone()
+    with torch.no_grad(), case.watch.during("score"):
         case.few.score(x)
-    if not torch.equal(x, case.x):
-        raise BrokenPromiseError("wanted the samples left as they are, got others; work on a copy, not in place")
+    case.beside(case.few, seen)
+    left = {"score": torch.equal(x, case.x), "beside": torch.equal(seen, case.x)}
+    left["bind"] = case.task is not None and torch.equal(case.shown, case.test)
+    if changing := [method for method, same in left.items() if not same]:
+        raise BrokenPromiseError(
+            f"wanted the samples left as they are, got others after `{changing[0]}`; work on a copy, not in place"
+        )
+
+
+def _memory(case: Case) -> None:
+    """Nothing of what was scored stays in memory, call after call."""
+    storages = []
+    for _ in range(KEPT):
+        x = case.x[:, :2].clone().requires_grad_(case.bare.differentiable)
+        case.score(case.few, x, gradient=True)
+        storages.append(StorageWeakRef(x.untyped_storage()))
+        del x
+    gc.collect()
+    if not any(storage.expired() for storage in storages):
+        raise BrokenPromiseError(
+            f"wanted what was scored forgotten, got the samples of {KEPT} calls in memory still; keep neither them "
+            "nor scores with their graph, or detach these"
+        )
 
 
 def _optimum(case: Case) -> None:
@@ -182,9 +206,8 @@ def _targets_fit(case: Case) -> None:
 
 
 def _targets(case: Case, task: Task | None = None) -> Tensor:
-    targets: object = (task or case.task).targets()
-    if not isinstance(targets, Tensor):
-        raise BrokenPromiseError(f"wanted a tensor of targets, got {targets!r}; give it, or say has_targets = False")
+    targets = case.targets(task or case.task)
+    assert targets is not None, "a task with has_targets"
     return targets
 
 
@@ -213,13 +236,10 @@ def _worker(case: Case) -> None:
 
 def _beside(case: Case) -> None:
     """What is reported beside the score is a number of each sample alone."""
-    wanted, one, x = tuple(case.x.shape[:2]), case.at(case.rows[:1]), case.x[:1]
-    for name, values in case.few.beside(case.x.clone()).items():
-        if not isinstance(values, Tensor) or tuple(values.shape) != wanted:
-            got = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
-            raise BrokenPromiseError(f"wanted {name!r} of each sample, a tensor of shape {wanted}, got {got}")
-        alone = torch.cat([one.beside(x[:, j : j + 1].clone())[name] for j in range(0, wanted[1], 8)], 1).double()
-        if not near(some := values[:1, ::8].double(), alone).all():
+    one, x = case.at(case.rows[:1]), case.x[:1]
+    for name, values in case.beside(case.few, case.x.clone()).items():
+        alone = torch.cat([case.beside(one, x[:, j : j + 1].clone())[name] for j in range(0, x.shape[1], 8)], 1)
+        if not near(some := values[:1, ::8], alone).all():
             raise BrokenPromiseError(
                 f"wanted {name!r} of each sample on its own, got {pair(some, alone)} for one alone; "
                 "let nothing be averaged, ranked or normalised over the first two dimensions"
@@ -236,6 +256,7 @@ PROMISES = (
     Promise("instances", "`at` chooses instances, wherever they stand", _instances),
     Promise("determinism", "the same score each time", _determinism),
     Promise("input unchanged", "the samples left as they are", _input_unchanged),
+    Promise("memory", "nothing kept of what was scored", _memory),
     Promise("optimum", "no score above the stated one", _optimum, made=lambda task: task.optimum is not None),
     Promise("gradients", "finite ones reach the samples", _gradients, made=lambda task: task.differentiable),
     Promise("targets", "one sample for each instance", _targets_fit, made=lambda task: task.has_targets),
@@ -244,5 +265,6 @@ PROMISES = (
         "beside", "one number of each sample alone", _beside, made=lambda task: type(task).beside is not Task.beside
     ),
     Promise("worker", "goes to another process and scores the same there", _worker),
+    Promise("side effects", "the rest of the program left as it is", lambda case: case.watch.check()),
     Promise("description", "a docstring that says what is good", lambda case: describe(case, "what is good")),
 )

@@ -1,6 +1,5 @@
 """A searcher under test, and the valleys that it is tried on."""
 
-from collections.abc import Generator
 from functools import cached_property
 
 import torch
@@ -9,8 +8,11 @@ from torch import Tensor
 
 from lso_bench.errors import LsoBenchError
 from lso_bench.region import Region, build
-from lso_bench.search import Problem, Searcher, checked
+from lso_bench.search import Problem, Searcher, check_leaf, checked
 from lso_bench.testing.promise import BrokenPromiseError
+from lso_bench.testing.watch import Watch
+from vae.containment import reason
+from vae.random_numbers import Stream
 
 STEPS = 30
 PROBLEMS, LATENT = 3, 4
@@ -23,14 +25,23 @@ Way = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # a step each: 
 class Trial:
     """A searcher on three valleys of four dimensions, whose lowest points lie within half of the origin."""
 
-    def __init__(self, bare: Searcher, steps: int = STEPS):
-        self.bare, self.steps = bare, steps
+    def __init__(self, bare: Searcher, watch: Watch, steps: int = STEPS):
+        self.bare, self.watch, self.steps = bare, watch, steps
         self.leaves = min(LEAVES, steps - 2)
 
     @cached_property
     def way(self) -> Way:
         """Of the searcher as it is, in a box."""
         return self.search()
+
+    @cached_property
+    def flat(self) -> Way:
+        """The same where all scores are the same."""
+        return self.search(times=0)
+
+    def turned(self, seed: int = 0) -> Way:
+        """The same where scores are turned round: what was best is worst."""
+        return self.search(times=-1, seed=seed)
 
     def search(
         self,
@@ -39,36 +50,31 @@ class Trial:
         region: str = BOX,
         starts: int = 1,
         spoilt: bool = False,
-        flat: bool = False,
+        times: int = 1,
+        seed: int = 0,
     ) -> Way:
         """What it asks for and is told until it has no more to ask. Where `spoilt`, the second problem leaves after
-        step `leaves`; where `flat`, all scores are the same.
+        step `leaves`; `times` multiplies all scores.
 
         Raises:
             BrokenPromiseError: it raises, or asks for what is not a code of every problem.
         """
-        problem, seen, y = Problem(begin(region, starts), place(region)), [], None
-        generator = (searcher or self.bare).search(problem)
-        torch.manual_seed(problem.seed)
+        problem, seen, y = Problem(begin(region, starts), place(region), seed), [], None
+        turns = _Turns(searcher or self.bare, problem, self.watch)
         for step in range(steps or self.steps):
-            if (z := _asked(generator, y, problem.starts, step)) is None:
+            if (z := turns.ask(y, step)) is None:
                 break
-            y = self._scores(z, flat)
+            y = self._scores(z, times)
             if spoilt and step >= self.leaves:
                 y[1] = torch.nan
-            seen.append((z.detach().clone(), y))
-        generator.close()
+            seen.append((z.detach().clone(), y.clone()))
+        turns.close()
         return seen
 
-    def _scores(self, z: Float[Tensor, "k n d"], flat: bool) -> Float[Tensor, "k n"]:
+    def _scores(self, z: Float[Tensor, "k n d"], times: int) -> Float[Tensor, "k n"]:
         """Of codes; the gradient of minus them goes into `z.grad`."""
-        loss = valleys(z) * (0 if flat else 1)
+        loss = valleys(z) * times
         if self.bare.needs_gradient and not z.isnan().all():
-            if not (z.is_leaf and z.requires_grad):
-                raise BrokenPromiseError(
-                    "wanted points that are leaves and require a gradient, got others; yield a tensor that "
-                    "`requires_grad_()`, or say needs_gradient = False"
-                )
             z.grad = None
             loss.nansum().backward()
         return -loss.detach()
@@ -93,22 +99,48 @@ def valleys(z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
     return steep.sum(-1) + (off[..., :1] * off[..., 1:2]).sum(-1) + (off**4).sum(-1)
 
 
-def _asked(
-    generator: Generator[Tensor, Tensor, None], y: Tensor | None, starts: Float[Tensor, "k m d"], step: int
-) -> Tensor | None:
-    """The codes that are wanted next; None: no more."""
-    try:
-        z: object = next(generator) if y is None else generator.send(y)
-    except StopIteration:
-        return None
-    except LsoBenchError:
-        raise
-    except Exception as error:  # whatever a searcher raises
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise BrokenPromiseError(f"wanted points whenever asked, got {what} in step {step}") from error
-    try:
-        return checked(z, starts)
-    except ValueError as error:
-        raise BrokenPromiseError(
-            f"{error} in step {step}; where a problem has no more to ask yield NaN for it"
-        ) from error
+class _Turns:
+    """A search under test, whose searcher is called as in a run."""
+
+    def __init__(self, searcher: Searcher, problem: Problem, watch: Watch):
+        self._gradient, self._starts, self._watch = searcher.needs_gradient, problem.starts, watch
+        self._draws = Stream(problem.seed, free=True)
+        with watch.during("search", self._draws.drawn):
+            self._generator = searcher.search(problem)
+
+    def ask(self, y: Float[Tensor, "k m"] | None, step: int) -> Float[Tensor, "k n d"] | None:
+        """The codes that are wanted next; None: no more.
+
+        Raises:
+            BrokenPromiseError: it raises, or asks for what is not a code of every problem.
+        """
+        try:
+            with self._watch.during("search", self._draws.drawn):
+                z: object = next(self._generator) if y is None else self._generator.send(y)
+        except StopIteration:
+            return None
+        except LsoBenchError:
+            raise
+        except Exception as error:  # whatever a searcher raises
+            got = " ".join(reason(error).split())
+            raise BrokenPromiseError(f"wanted points whenever asked, got {got} in step {step}") from error
+        try:
+            return self._points(checked(z, self._starts))
+        except ValueError as error:
+            raise BrokenPromiseError(
+                f"{error} in step {step}; where a problem has no more to ask yield NaN for it"
+            ) from error
+
+    def _points(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n d"]:
+        if self._gradient and not z.isnan().all():
+            check_leaf(z)
+        if z.requires_grad and not self._gradient:
+            raise BrokenPromiseError(
+                "wanted points without a graph, which would grow from step to step, got ones that require a gradient; "
+                "yield z.detach(), or say needs_gradient = True"
+            )
+        return z
+
+    def close(self) -> None:
+        with self._watch.during("search", self._draws.drawn):
+            self._generator.close()

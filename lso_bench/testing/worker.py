@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.containment import contained
 from vae.discovery import is_from_a_path, module_at
 
 
@@ -30,5 +31,5 @@ def _scores(sent: bytes, file: str | None) -> list[list[float]]:
     if file:
         module_at(Path(file))  # as a worker that is given the same path
     task, x = pickle.loads(sent)  # what this very program pickled; only now can the class be found
-    with torch.no_grad():
+    with contained(), torch.no_grad():
         return task.score(x).tolist()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vae import foreign
 from vae.datasets import Classes, Source, Split
 from vae.download import download
 from vae.errors import UnusableError
@@ -27,8 +28,9 @@ class MNIST(Source):
         if not all(f.exists() for f in files):
             wanted = "MNIST/raw/train-images-idx3-ubyte and t10k-images-idx3-ubyte"
             download("mnist", folder, wanted, lambda d: d.MNIST(str(folder), download=True))
-        pixels = [np.fromfile(f, np.uint8)[16:] for f in files]  # 16 bytes of header
-        if [p.size for p in pixels] != [60_000 * 784, 10_000 * 784]:
+        sizes = [60_000 * 784, 10_000 * 784]
+        pixels = [_values(f, 16, size) for f, size in zip(files, sizes, strict=True)]
+        if [p.size for p in pixels] != sizes:
             raise UnusableError(f"MNIST in {raw} is damaged: wanted 60,000 and 10,000 images of 784 bytes; delete it.")
         return np.concatenate(pixels).reshape(-1, 28, 28)
 
@@ -39,11 +41,23 @@ class MNIST(Source):
     def classes(self, folder: Path) -> Classes:
         """The digits."""
         raw = folder / "MNIST" / "raw"
-        try:
-            parts = [np.fromfile(raw / f"{part}-labels-idx1-ubyte", np.uint8)[8:] for part in ("train", "t10k")]
-        except OSError as error:
-            why = error.strerror
-            raise UnusableError(f"No labels of MNIST in {raw} ({why}); delete it to download it again.") from error
-        if [p.size for p in parts] != [60_000, 10_000] or max(p.max() for p in parts) > 9:
+        files, sizes = [raw / f"{part}-labels-idx1-ubyte" for part in ("train", "t10k")], [60_000, 10_000]
+        parts = [_values(f, 8, size) for f, size in zip(files, sizes, strict=True)]
+        if [p.size for p in parts] != sizes or max(p.max() for p in parts) > 9:
             raise UnusableError(f"The labels of MNIST in {raw} are damaged; delete it to download it again.")
         return tuple(map(str, range(10))), torch.from_numpy(np.concatenate(parts)).long()
+
+
+def _values(file: Path, header: int, count: int) -> NDArray[np.uint8]:
+    """The bytes of a file behind its header of so many bytes; `count` are wanted.
+
+    Raises:
+        UnusableError: it cannot be read, or is no plain file of that size.
+    """
+    try:
+        return np.frombuffer(foreign.content(file, header + count), np.uint8)[header:]
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UnusableError(
+            f"No {file.name} of MNIST in {file.parent} ({why}); delete it to download it again."
+        ) from error

@@ -4,6 +4,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from vae import foreign
 from vae.cache import cached
 from vae.datasets import Classes, Source, Split
 from vae.download import download
 from vae.errors import UnusableError
 
 HALVES = ("images_background", "images_evaluation")
+LARGEST = 64 << 20  # bytes of an archive; the larger one has 9 MiB
+LARGEST_DRAWING = 64 << 10  # bytes of a drawing; they have less than 1 KiB
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Omniglot(Source):
     published = "8167dffec9d3ee72541f00f4f120b260f19aebf40a2a4c142dfc5a700a187882"
 
     def images(self, folder: Path) -> NDArray[np.uint8]:
-        return cached("omniglot-28", lambda: _read(folder / "omniglot-py"))
+        return cached("omniglot-28", lambda: _read(folder / "omniglot-py"), self.published)
 
     def split(self, count: int, dealt: torch.Generator) -> Split:
         train, valid, test = torch.randperm(count, generator=dealt).tensor_split([23_000, 24_345])
@@ -38,10 +42,7 @@ class Omniglot(Source):
 
     def classes(self, folder: Path) -> Classes:
         """The 50 alphabets, in the order of the archives' folders."""
-        try:
-            of = [Path(name).parts[-3] for half in HALVES for name in _names(folder / "omniglot-py", half)]
-        except (OSError, zipfile.BadZipFile) as error:
-            raise UnusableError(f"No names of Omniglot's drawings in {folder} ({error}); delete it there.") from error
+        of = [(*Path(name).parts[-3:], "")[0] for half in HALVES for name in _names(folder / "omniglot-py", half)]
         names = tuple(dict.fromkeys(of))
         if (len(of), len(names)) != (32_460, 50):
             raise UnusableError(f"Omniglot in {folder} is incomplete: {len(of):,} drawings of {len(names)} alphabets.")
@@ -50,7 +51,7 @@ class Omniglot(Source):
 
 
 def _read(folder: Path) -> NDArray[np.uint8]:
-    if not all((folder / half).is_dir() or (folder / f"{half}.zip").is_file() for half in HALVES):
+    if not all((folder / half).is_dir() or (folder / f"{half}.zip").exists() for half in HALVES):
         _download(folder.parent)
     images = [_shrink(path, png) for half in HALVES for path, png in _drawings(folder, half)]
     if len(images) != 32_460:
@@ -61,21 +62,34 @@ def _read(folder: Path) -> NDArray[np.uint8]:
 def _drawings(folder: Path, half: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each PNG of one half, from its folder or else its archive."""
     if (folder / half).is_dir():
-        yield from ((str(folder / name), (folder / name).read_bytes()) for name in _names(folder, half))
+        for name in _names(folder, half):
+            with _reading(folder / name):
+                yield str(folder / name), foreign.content(folder / name, LARGEST_DRAWING)
         return
     archive = folder / f"{half}.zip"
+    with _reading(archive), foreign.opened(archive, LARGEST) as file, zipfile.ZipFile(file) as z:
+        for name in sorted(n for n in z.namelist() if n.endswith(".png")):
+            if z.getinfo(name).file_size > LARGEST_DRAWING:
+                raise ValueError(f"{name} is no drawing of Omniglot's")
+            yield f"{archive}:{name}", z.read(name)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns whatever hinders the reading of `path` into one error that names it."""
     try:
-        with zipfile.ZipFile(archive) as z:
-            yield from ((f"{archive}:{name}", z.read(name)) for name in _names(folder, half))
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise UnusableError(f"{archive} is damaged ({error}); delete it to download it again.") from error
+        yield
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UnusableError(f"{path} is damaged ({why}); delete it to download it again.") from error
 
 
 def _names(folder: Path, half: str) -> list[str]:
     """The paths of the PNGs of one half, in their order."""
     if (folder / half).is_dir():
         return sorted(p.relative_to(folder).as_posix() for p in (folder / half).rglob("*.png"))
-    with zipfile.ZipFile(folder / f"{half}.zip") as z:
+    archive = folder / f"{half}.zip"
+    with _reading(archive), foreign.opened(archive, LARGEST) as file, zipfile.ZipFile(file) as z:
         return sorted(n for n in z.namelist() if n.endswith(".png"))
 
 

@@ -1,0 +1,114 @@
+"""The parts of a process's state that all code in it shares, each with how it is read and set."""
+
+import locale
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGUSR1
+TINY = 5e-324  # the smallest double: a product of it is 0 where denormal numbers are flushed
+
+
+class Part(NamedTuple):
+    """A part of the state of this process that every code in it shares."""
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None  # it was deleted
+
+
+def _default_device(device: torch.device) -> None:
+    torch.set_default_device(None if device.type == "cpu" else device)  # a set one slows every call down
+
+
+def _environment(before: dict[Any, Any]) -> None:
+    """Set the environment variables that differ. Copies of `os.environ` itself take a hundred times as long."""
+    for key in _variables().keys() - before.keys():
+        del os.environb[key]
+    for key, value in before.items() - _variables().items():
+        os.environb[key] = value
+
+
+def _variables() -> dict[Any, Any]:
+    return os.environ._data.copy()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _filters() -> tuple[Any, list[Any]]:
+    return warnings.filters, [*warnings.filters]
+
+
+def _set_filters(before: tuple[Any, list[Any]]) -> None:
+    with warnings.catch_warnings():
+        pass  # leaving it makes Python forget what it decided by the filters
+    warnings.filters, warnings.filters[:] = before  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _handlers() -> list[Any]:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+def _set_handlers(before: list[Any]) -> None:
+    for number, handler in zip(SIGNALS, before, strict=True):
+        if handler is not None:  # None: not installed by Python, which cannot install it again
+            signal.signal(number, handler)
+
+
+def _locale() -> list[str]:
+    return locale.setlocale(locale.LC_ALL).split(";")  # a part each, or one for all
+
+
+def _backend() -> str:
+    """Matplotlib's backend; empty for the one that draws files, and where none is chosen."""
+    rc = getattr(sys.modules.get("matplotlib"), "rcParams", {})
+    chosen = dict.get(rc, "backend")  # the mapping itself looks for a backend
+    return chosen.lower() if isinstance(chosen, str) and chosen.lower() != "agg" else ""
+
+
+def _set_backend(before: str) -> None:
+    dict.__setitem__(sys.modules["matplotlib"].rcParams, "backend", before or "agg")
+
+
+def _cudnn() -> tuple[bool, ...]:
+    at = torch.backends.cudnn
+    return at.enabled, at.benchmark, at.deterministic, at.allow_tf32
+
+
+def _set_cudnn(before: tuple[bool, ...]) -> None:
+    at = torch.backends.cudnn
+    at.enabled, at.benchmark, at.deterministic, at.allow_tf32 = before  # pyright: ignore[reportAttributeAccessIssue]
+
+
+PARTS = (
+    Part("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    Part("the default device", lambda: torch.empty(0).device, _default_device),
+    Part("the gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
+    Part("the number of threads", torch.get_num_threads, torch.set_num_threads),
+    Part("deterministic algorithms", torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    Part("the precision of products", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    Part("cuDNN's settings", _cudnn, _set_cudnn),
+    Part("autocast", lambda: torch.is_autocast_enabled("cpu"), lambda on: torch.set_autocast_enabled("cpu", on)),
+    Part("anomaly detection", torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    Part("the flushing of denormal numbers", lambda: TINY * 1.0 == 0.0, torch.set_flush_denormal),
+    Part("NumPy's error handling", np.geterr, lambda before: np.seterr(**before)),
+    Part("the working directory", _folder, lambda before: before is None or os.chdir(before)),
+    Part("the environment variable", _variables, _environment),
+    Part("sys.path", lambda: [*sys.path], lambda before: sys.path.__setitem__(slice(None), before)),
+    Part("warning filters", _filters, _set_filters),
+    Part("signal handlers", _handlers, _set_handlers),
+    Part("the locale", _locale, lambda before: locale.setlocale(locale.LC_ALL, ";".join(before))),
+    Part("matplotlib's backend", _backend, _set_backend),
+    Part("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+)

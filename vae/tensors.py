@@ -1,0 +1,27 @@
+"""Tensors from the bytes of a safetensors file, which anybody may have written."""
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from vae.foreign import parsed
+
+LARGEST_HEADER = 16 << 20  # bytes; of our largest file 0.1 MiB
+
+
+def tensors_of(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors by name, and the metadata.
+
+    Raises:
+        ValueError: no safetensors file, or one that says what torch cannot have.
+    """
+    size = int.from_bytes(content[:8], "little")
+    if 8 + size <= len(content) and size > LARGEST_HEADER:
+        raise ValueError(f"its header is larger than {LARGEST_HEADER >> 20} MiB")
+    try:
+        tensors = load(content)
+        return tensors, parsed(content[8 : 8 + size]).get("__metadata__") or {}
+    except SafetensorError as error:
+        raise ValueError(f"no safetensors file: {error}") from error
+    except (TypeError, RuntimeError, KeyError, AssertionError, OverflowError) as error:
+        raise ValueError("it holds a tensor that torch cannot have") from error
