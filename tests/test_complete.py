@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import typer
@@ -22,7 +23,7 @@ def planned(checkpoint):
     return plan(Grid(["vae"], ["glyphs50:instances=1"], seeds=range(3), latent=4), Protocol(("random",), max_steps=1))
 
 
-def done(run, status="ok"):
+def done(run, status: Any = "ok"):
     """A record of it, made by hand."""
     return Record(run.spec, status, error=None if status == "ok" else "of then")
 
