@@ -148,9 +148,9 @@ def _stop(number: int, *_: object) -> None:
     status = 128 + number
     if _asked:
         os._exit(status)
-    from vae.errors import EndedError  # only now, as in `_explain`
-
     _asked.add(number)  # no other handlers: while a plugin's code runs they would be put back
     with suppress(OSError):  # of a terminal that is gone
         say(f"{ENDS[signal.Signals(number)]}; finished runs and epochs are kept. The same command goes on from there.")
+    from vae.errors import EndedError  # only now, as above
+
     raise EndedError(status)

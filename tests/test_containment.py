@@ -291,9 +291,3 @@ def test_plugins_that_end_the_program_and_print_are_failed_runs_and_leave_json_w
     alone = call("run", "--model", "vae", "--task", "./exits.py", "--json", "--quiet", "--seed", "7", *short)
     assert alone.returncode == 3 and "failed, task Ink: SystemExit: 0" in alone.stderr
     json.loads(alone.stdout)
-
-
-def test_dry_run_gives_json_where_that_is_asked_for(call_at_once, checkpoint):
-    done = call_at_once("run", "--model", "vae", "--task", "glyphs50", "--latent", "4", "--dry-run", "--json")
-    (row,) = json.loads(done.stdout)["runs"]
-    assert row["state"] == "to do" and "vae" in row["title"] and len(row["key"]) >= 12

@@ -254,8 +254,6 @@ def _tell_outdated(records) -> None:
 
 def _dry_run(planned: list, results: Path, jobs: int, json: bool) -> None:
     """The grid, what is done, and how long the rest will take, by what was measured."""
-    from json import dumps
-
     from lso_bench import completeness
     from lso_bench.estimate import estimate
     from lso_bench.store import MARK, Store
@@ -263,26 +261,25 @@ def _dry_run(planned: list, results: Path, jobs: int, json: bool) -> None:
     store = Store(results, readonly=True) if (results / MARK).exists() else None
     now = completeness.check(planned, store)
     words = {"done": "done", "damaged": "damaged"}
-    rows = [
-        {
-            "key": p.spec.key,
-            "state": words.get(now.states[p.spec.key], "to do"),
-            "title": p.spec.title,
-            "checkpoint": p.checkpoint.name,
-        }
-        for p in planned
-    ]
-    todo, damaged = now.are("absent", "again"), f", {len(now.damages)} damaged" * bool(now.damages)
-    found = estimate(todo, store or [])
+    rows = [(p, words.get(now.states[p.spec.key], "to do")) for p in planned]
     if json:
-        seconds = found.seconds / jobs if found.measured else None
-        print(dumps({"runs": rows, "measured": found.measured, "seconds": seconds}, indent=1))
-    for row in [] if json else rows:
-        print(f"{row['key']}  {row['state']:5}  {row['title']}  ({row['checkpoint']})")
+        print(_as_json(rows))
+    for p, word in () if json else rows:
+        print(f"{p.spec.key}  {word:5}  {p.spec.title}  ({p.checkpoint.name})")
     for line in now.damaged():
         say(line)
+    todo, damaged = now.are("absent", "again"), f", {len(now.damages)} damaged" * bool(now.damages)
+    found = estimate(todo, store or [])
     say(f"{len(now.runs)} runs: {len(now.are('done'))} done, {len(todo)} to do{damaged}.")
     if found.measured:
         say(f"About {found.seconds / jobs:.0f} s for {found.measured} of them, {jobs} at a time, by runs like them.")
     if found.unknown:
         say(f"No run like {len(found.unknown)} of them was measured yet, as {found.unknown[0]}.")
+
+
+def _as_json(rows: list) -> str:
+    """An object a run; `state`: to do, done or damaged."""
+    from json import dumps
+
+    fields = [(p.spec.key, word, p.spec.title, str(p.checkpoint)) for p, word in rows]
+    return dumps([dict(zip(("key", "state", "title", "checkpoint"), f, strict=True)) for f in fields], indent=1)

@@ -116,7 +116,7 @@ class Case:
         """
         self.calls += 1
         try:
-            with self.watch.during("score", self._draws.drawn), torch.set_grad_enabled(gradient):
+            with torch.set_grad_enabled(gradient), self.watch.during("score", self._draws.drawn):
                 y: object = task.score(x if gradient else x.clone())
         except Exception as error:  # whatever a task raises
             raise BrokenPromiseError(
