@@ -107,7 +107,9 @@ def test_many_damaged_runs_are_counted_and_some_named(planned, tmp_path):
     assert len(end.incomplete()) == 6 and "5 missing, 25 damaged" in end.incomplete()[-1]
 
 
-@pytest.mark.parametrize("value", [float("nan"), object(), 2**60, "text", "\ud800"], ids=repr)
+@pytest.mark.parametrize(
+    "value", [float("nan"), object(), 2**60, "text", "\ud800"], ids=["nan", "object", "number", "text", "surrogate"]
+)
 def test_what_a_plugin_reports_and_no_reader_takes_is_a_failed_run_that_says_so(planned, tmp_path, value):
     store = Store(tmp_path / "r")
     odd = replace(done(planned[0]), counts={})

@@ -85,3 +85,9 @@ def test_distributions_have_one_event_an_image(vae):
     q, p = vae.encode(x), vae.decode(torch.randn(3, 4), x)
     assert (q.batch_shape, q.event_shape) == ((3,), (4,))
     assert (p.batch_shape, p.event_shape) == ((3,), (1, 28, 28))
+
+
+def test_decoder_that_cannot_halve_its_channels_is_refused():
+    with pytest.raises(ValueError, match="wanted 2 or more, got 1"):
+        architecture("small:channels=1", 4)
+    assert architecture("conv:channels=1", 4).channels == 1

@@ -239,3 +239,20 @@ def test_package_of_the_user_that_hides_ours_is_named_and_not_executed(tmp_path,
     done = python("from lso_bench.testing import check_task")
     assert done.stderr.splitlines()[-1].startswith("lso_bench.errors.UnusableError: lso-bench needs its own package")
     assert "executed" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("PATH", "/nonexistent", "--compile needs a C++ compiler"),
+        ("TORCHINDUCTOR_CACHE_DIR", "/tmp/with a space", "set TORCHINDUCTOR_CACHE_DIR"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train --model vae --data glyphs", "run --model vae --task glyphs50"])
+def test_compiling_where_it_cannot_work_is_refused_in_one_line(
+    call_at_once, checkpoint, monkeypatch, command, variable, value, says
+):
+    monkeypatch.setenv(variable, value)
+    done = call_at_once(*command.split(), "--latent", "4", "--device", "cpu", "--compile")
+    assert done.returncode == 2 and says in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1

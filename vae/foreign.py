@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 DEEPEST = 32  # levels of lists and objects in JSON; our own have 5
 KINDS = {
@@ -17,7 +18,7 @@ KINDS = {
 }
 
 
-def opened(path: Path, most: int) -> BinaryIO:
+def opened(path: Path, most: int) -> BufferedReader:
     """A plain file of at most `most` bytes, open for reading. Nothing else is opened, for a device may have no end, a
     pipe no writer, and opening some devices does something.
 

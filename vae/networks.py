@@ -38,6 +38,8 @@ class Architecture:
         counts = [self.size, self.latent, self.encoder, self.hidden, self.channels, *self.kernels]
         if not all(type(n) is int and 0 < n <= 1024 for n in counts) or len(self.kernels) > 64:
             raise ValueError("Sizes of an architecture are whole numbers from 1 to 1024, of at most 64 layers.")
+        if self.kernels and self.channels < 2:
+            raise ValueError(f"A PixelCNN halves its channels; wanted 2 or more, got {self.channels}.")
         if self.likelihood not in get_args(Likelihood):
             raise ValueError(f"A likelihood is one of {get_args(Likelihood)}, not {self.likelihood!r}.")
         if self.likelihood == "gaussian" and self.kernels:

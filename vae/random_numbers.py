@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import Tensor
 
 # Within, code draws global random numbers; see `passing` for the arguments.
@@ -46,7 +47,7 @@ class Stream:
     def _begin(self) -> None:
         torch.set_rng_state(self._torch)
         random.setstate(self._python)
-        np.random.set_bit_generator(self._numpy)  # a copy of its state takes ten times as long
+        set_bit_generator(self._numpy)  # a copy of its state takes ten times as long
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed(self.seed) if self._cuda is None else torch.cuda.set_rng_state(self._cuda)
 
@@ -55,13 +56,13 @@ class Stream:
 def _kept() -> Iterator[None]:
     """The global random generators of torch, NumPy and Python stand afterwards where they stood."""
     cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
-    cpu, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_bit_generator()
+    cpu, python, numpy = torch.get_rng_state(), random.getstate(), get_bit_generator()
     try:
         yield
     finally:
         torch.set_rng_state(cpu)
         random.setstate(python)
-        np.random.set_bit_generator(numpy)
+        set_bit_generator(numpy)
         if cuda is not None:
             torch.cuda.set_rng_state(cuda)
 
@@ -75,7 +76,7 @@ def passing(changed: list[str], watched: bool) -> Iterator[None]:
         watched: whether it also takes NumPy's, if they were drawn from; this takes a while.
     """
     with _kept():
-        np.random.set_bit_generator(_spare())
+        set_bit_generator(_spare())
         seed, numbers = torch.initial_seed(), watched and _numbers()
         try:
             yield
@@ -98,5 +99,5 @@ def _spare() -> np.random.MT19937:
 
 def _numbers() -> tuple[int, bytes]:
     """The state of NumPy's global generator. (Python's is not looked at: libraries draw from it for themselves.)"""
-    state: Any = np.random.get_bit_generator().state
+    state: Any = get_bit_generator().state
     return state["state"]["pos"], state["state"]["key"].tobytes()

@@ -142,6 +142,29 @@ def check_capture(capture: bool, on: str) -> None:
         raise UsageError("--capture wants a CUDA device; leave it out.")
 
 
+def check_compile(compile: bool, on: str) -> None:
+    """Refuse to compile for a CPU where torch could not: without a C++ compiler, or in a folder with a space.
+
+    Raises:
+        UsageError: names the cause and the mend.
+    """
+    if not compile or on != "cpu":
+        return
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise UsageError("--compile needs a C++ compiler, g++ or $CXX; install one, or leave --compile out.") from error
+    if " " in (folder := cache_dir()):
+        raise UsageError(
+            f"--compile cannot work in {folder!r}, which has a space in its name; set TORCHINDUCTOR_CACHE_DIR to a "
+            "folder without one."
+        )
+
+
 def address_of(executor: str, address: str | None) -> str | None:
     """Where runs are carried out; None: on this machine."""
     if executor not in ("local", "ray"):
@@ -161,6 +184,7 @@ def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture
     away = wanted.address is not None and device in DEVICES  # where it is left to the machines there
     where = device if away else device_of(device)
     check_capture(capture and where != "auto", where)
+    check_compile(compile, where)
     how = machine.how(runs, Place(data_dir, where, compile, capture), wanted)
     given = wanted.jobs, wanted.timeout, wanted.isolation, wanted.memory, wanted.address
     alone = runs == 1 and all(g is None for g in given)

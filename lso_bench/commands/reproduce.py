@@ -17,6 +17,7 @@ from lso_bench.commands.options import (
     Quiet,
     Results,
     check_capture,
+    check_compile,
     device_of,
     how_of,
     names,
@@ -56,6 +57,7 @@ def reproduce(
 
     on = device_of(device)
     check_capture(capture, on)
+    check_compile(compile, on)
     rows, arch = _rows(models or []), arch or ("paper" if on == "cuda" else "small")
     wanted = again.Wanted(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
     again.check(wanted)

@@ -18,6 +18,7 @@ from lso_bench.commands.options import (
     Quiet,
     TrainSeed,
     check_capture,
+    check_compile,
     device_of,
     outside,
     plugin,
@@ -49,6 +50,7 @@ def train(
 
     on = device_of(device)
     check_capture(capture, on)
+    check_compile(compile, on)
     named = named_model(model, data, arch, latent, seed)
     plan = training.plan(named, epochs, compile, capture, precision)
     path = training.train(plan, data_dir, on, quiet, tensorboard)
