@@ -26,9 +26,9 @@ def result(run: Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: too large, no JSON, or nested too deeply.
+        ValueError: too large, no JSON object, or nested too deeply.
     """
-    return foreign.read_json(run / "result.json", LARGEST_RESULT)
+    return _object(run / "result.json", LARGEST_RESULT)
 
 
 def parsed(text: bytes) -> Any:
@@ -46,7 +46,7 @@ def note(path: Path) -> Any:
     Raises:
         OSError, ValueError: as `result`.
     """
-    return foreign.read_json(path, LARGEST_NOTE)
+    return _object(path, LARGEST_NOTE)
 
 
 def metrics(path: Path) -> Any:
@@ -55,4 +55,11 @@ def metrics(path: Path) -> Any:
     Raises:
         OSError, ValueError: as `result`.
     """
-    return foreign.read_json(path, LARGEST_METRICS)
+    return _object(path, LARGEST_METRICS)
+
+
+def _object(path: Path, most: int) -> dict[str, Any]:
+    value = foreign.read_json(path, most)
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} holds {type(value).__name__}, wanted an object with names")
+    return value

@@ -144,7 +144,7 @@ def origin_of(kind: str, text: str, plugin: object) -> dict[str, str]:
 def _content_of(file: Path) -> bytes:
     """Of the files that a plugin given by its path is, now; empty where they cannot be read."""
     try:
-        return sources.whole(file, file.read_bytes()) if file.is_file() else b""
+        return sources.whole(file, sources.read_source(file)) if file.is_file() else b""
     except OSError:
         return b""
 

@@ -45,22 +45,22 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         UnusableError: missing, too large, damaged or not ours.
     """
-    content = _content(path)
+    whole = content(path)
     try:
-        tensors, metadata = tensors_of(content)
+        tensors, metadata = tensors_of(whole)
         text = metadata.get(KEY, "null")
         header = foreign.parsed(text)
     except ValueError as error:
         raise UnusableError(f"{path} is damaged or no safetensors file ({error}).") from error
     if not isinstance(header, dict):
         raise UnusableError(f"{path} is a safetensors file without the header {KEY!r}; was it made by this program?")
-    same = metadata[DIGEST] == _digest(text, tensors) if DIGEST in metadata else _as_shipped(path, content)
+    same = metadata[DIGEST] == _digest(text, tensors) if DIGEST in metadata else _as_shipped(path, whole)
     if not same or metadata.keys() - {KEY, DIGEST}:  # a digest by another name is none
         raise UnusableError(f"{path} is damaged: its content does not match its sha256.")
     return tensors, header
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
     """All bytes of a file that is as large as a checkpoint may be.
 
     Raises:

@@ -71,7 +71,7 @@ class _Content(SourceFileLoader):
 
     def __init__(self, name: str, path: Path):
         super().__init__(name, str(path))
-        self.content = path.read_bytes()
+        self.content = sources.read_source(path)
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.content, self.path)
@@ -83,7 +83,8 @@ def module_at(path: Path) -> ModuleType:
     Raises:
         ValueError: no such file, or it does not import.
     """
-    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]  # two folders may hold files of one name
+    real = os.fsencode(os.path.realpath(path))  # two folders may hold files of one name
+    place = hashlib.sha256(real).hexdigest()[:8]
     name = f"{FROM_A_PATH}{path.stem}_{place}"
     if not os.path.isfile(path):
         raise ValueError(f"No file {str(path)!r}.")
@@ -109,7 +110,7 @@ def whole(module: ModuleType) -> bytes:
     path, loader = Path(str(module.__file__)), module.__spec__ and module.__spec__.loader
     if isinstance(loader, _Content):
         return sources.whole(path, loader.content, read=sources.as_loaded)
-    return sources.whole(path, path.read_bytes(), module.__package__ or module.__name__, sources.as_loaded)
+    return sources.whole(path, sources.read_source(path), module.__package__ or module.__name__, sources.as_loaded)
 
 
 def is_from_a_path(module: str) -> bool:

@@ -6,6 +6,7 @@ computed name and what is read as data does not count, nor do the modules of thi
 """
 
 import ast
+import errno
 import hashlib
 import sys
 import warnings
@@ -16,6 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
+from vae import foreign
+
+LARGEST = 4 << 20  # bytes of a file of Python
 PROGRAM = ("lso_bench", "vae")  # what has a version of its own
 INSTALLED = ("site-packages", "dist-packages")  # folders in which nothing belongs together
 
@@ -28,9 +32,21 @@ def now(module: str, file: Path) -> bytes:
     """Return what is in the file of a module.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no plain file, or too large for one that somebody wrote.
     """
-    return file.read_bytes()
+    return read_source(file)
+
+
+def read_source(file: Path) -> bytes:
+    """Return what is in a file of Python.
+
+    Raises:
+        OSError: as `now`.
+    """
+    try:
+        return foreign.content(file, LARGEST)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), str(file)) from error
 
 
 def as_loaded(module: str, file: Path) -> bytes:
@@ -52,7 +68,7 @@ def digest(path: Path) -> str:
     Raises:
         OSError: a file cannot be read.
     """
-    return hashlib.sha256(whole(path, path.read_bytes())).hexdigest()
+    return hashlib.sha256(whole(path, read_source(path))).hexdigest()
 
 
 def whole(path: Path, content: bytes, package: str = "", read: Read = now) -> bytes:

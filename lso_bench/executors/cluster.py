@@ -21,8 +21,9 @@ from lso_bench.record import Record
 from lso_bench.run import Place
 from lso_bench.store import Store
 from lso_bench.study import Planned
+from vae import checkpoint
 from vae.paths import data_folder
-from vae.sources import beside
+from vae.sources import beside, read_source
 
 
 def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
@@ -79,7 +80,7 @@ def _sources(planned: Sequence[Planned]) -> dict[str, Files]:
 
 def _files(path: Path) -> Files:
     try:
-        content = path.read_bytes()
+        content = read_source(path)
         return {path.name: content} | beside(path, content)
     except OSError as error:
         raise changed(str(path)) from error
@@ -88,7 +89,7 @@ def _files(path: Path) -> Files:
 def _weights(ray: Any, planned: Planned, sent: dict[str, Any]) -> Any:
     """A reference to the bytes of the checkpoint, sent once however many workers want them."""
     if planned.spec.checkpoint not in sent:
-        sent[planned.spec.checkpoint] = ray.put(planned.checkpoint.read_bytes())
+        sent[planned.spec.checkpoint] = ray.put(checkpoint.content(planned.checkpoint))
     return sent[planned.spec.checkpoint]
 
 

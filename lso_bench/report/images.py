@@ -17,6 +17,7 @@ from lso_bench.record import Record
 from lso_bench.report.cells import figure, short
 from lso_bench.searches import Files
 from lso_bench.spec import Spec
+from vae import foreign
 
 SHOWN = 12  # instances in a row
 LARGEST = 1_500_000  # bytes of all walks
@@ -84,8 +85,8 @@ def walks(folders: Sequence[Path]) -> tuple[list[Strip], list[str]]:
     strips, left, size = [], [], 0
     for path in sorted(p for f in folders for p in (f / "traversals").glob("*-all.png")):
         try:
-            content = path.read_bytes()
-            with Image.open(io.BytesIO(content)) as image:
+            content = foreign.content(path, LARGEST)
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 width, height = image.size
         except (OSError, ValueError, Image.DecompressionBombError):
             left.append(f"{path.name} is no picture")
