@@ -19,6 +19,7 @@ from vae.data import load, source
 from vae.durable import write_whole
 from vae.job import Plan, command
 from vae.labels import labelled
+from vae.text import remark
 from vae.zoo import Model
 
 EPOCHS = {"paper": 100}  # by architecture; the others 30
@@ -66,7 +67,7 @@ def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboa
             training.train(plan, data, path, device, report, stop)
         except training.Stopped:
             told = again(plan, device, data_dir, tensorboard, quiet)
-            print(f"Kept beside {path}. To go on: {told}", file=sys.stderr, flush=True)
+            remark(f"Kept beside {path}. To go on: {told}")
             raise
     return path
 

@@ -15,8 +15,9 @@ from lso_bench.commands.compare import compare
 from lso_bench.commands.output import LONGEST, out, say
 from lso_bench.compare import compare as comparison_of
 from lso_bench.errors import LsoBenchError
-from lso_bench.report import export, page
+from lso_bench.report import export, page, tables
 from lso_bench.report.gallery import pictures
+from lso_bench.report.html import Results, html
 from lso_bench.store import Store
 from lso_bench.study import check_data, named_model, plan
 from vae.errors import UnusableError
@@ -66,6 +67,16 @@ def test_tables_for_other_programs_hold_no_formula_and_no_escape_code(name):
     assert not OBEYED & set(text)
     assert not [c for row in csv.reader(io.StringIO(text)) for c in row if c.startswith(("=", "@", "+"))]
     export.as_json(found).encode()
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_texts_for_people_hold_no_character_that_is_obeyed(name):
+    run = hostile_run(name)
+    found = comparison_of([run], lambda _: Files(run))
+    page = html(Results([], [run], lambda _: Files(run), found))
+    for text in (tables.markdown(found), tables.latex(found), page):
+        assert not OBEYED & set(text)
+    assert "<script>alert" not in page
 
 
 class Files:

@@ -8,6 +8,7 @@ import typer
 
 from lso_bench.commands.options import DataDir, Json, outside, plugin
 from lso_bench.commands.output import say
+from lso_bench.text import printable
 from vae.bounds import WHOLE
 
 
@@ -58,7 +59,7 @@ def _tell(what: str, findings: Iterator, json: bool) -> None:
     for finding in findings:
         found.append(finding)
         if not json:
-            print(finding, flush=True)
+            print(printable(str(finding)), flush=True)
     if json:
         print(dumps([asdict(f) for f in found], indent=1))
     if missing := sum(f.state == "missing" for f in found):

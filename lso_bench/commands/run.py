@@ -35,6 +35,7 @@ from lso_bench.commands.options import (
 from lso_bench.commands.output import say
 from lso_bench.commands.reading import say_lost
 from lso_bench.errors import UsageError, unknown
+from lso_bench.text import printable
 from vae.bounds import WHOLE
 
 FEW = 4  # runs that a line names
@@ -265,7 +266,7 @@ def _dry_run(planned: list, results: Path, jobs: int, json: bool) -> None:
     if json:
         print(_as_json(rows))
     for p, word in () if json else rows:
-        print(f"{p.spec.key}  {word:5}  {p.spec.title}  ({p.checkpoint.name})")
+        print(printable(f"{p.spec.key}  {word:5}  {p.spec.title}  ({p.checkpoint.name})"))
     for line in now.damaged():
         say(line)
     todo, damaged = now.are("absent", "again"), f", {len(now.damages)} damaged" * bool(now.damages)
