@@ -65,14 +65,18 @@ class Case:
         Raises:
             BrokenPromiseError: they are of another kind than a run takes.
         """
-        with self.watch.during("targets"):
-            images = task.targets()
+        images = self.answered(task)
         if images is None and not task.has_targets:
             return None
         try:
             return answers.targets(images)
         except ValueError as error:
             raise BrokenPromiseError(str(error)) from error
+
+    def answered(self, task: Task) -> object:
+        """What `targets` gives, whatever it is."""
+        with self.watch.during("targets"):
+            return task.targets()
 
     def beside(self, task: Task, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Tensor, "k n"]]:
         """What it reports of `x`, as a run takes it.
