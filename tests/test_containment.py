@@ -83,15 +83,22 @@ def draws():
     return torch.rand(()).item(), np.random.rand()  # the checks of types while tests run draw from Python's
 
 
+def seed(number):
+    torch.manual_seed(number)
+    np.random.seed(number)
+
+
 def test_random_numbers_go_on_as_if_no_plugin_had_run():
-    torch.manual_seed(1), np.random.seed(1)
+    seed(1)
     alone = [draws(), draws()]
-    torch.manual_seed(1), np.random.seed(1)
+    seed(1)
     first = draws()
     with contained():
-        torch.manual_seed(9), np.random.seed(9), draws()
+        seed(9)
+        draws()
     with contained(Stream(4).drawn):
-        torch.manual_seed(9), np.random.seed(9), draws()
+        seed(9)
+        draws()
     assert [first, draws()] == alone
 
 
@@ -114,7 +121,8 @@ def test_each_stream_goes_on_where_it_stood_whatever_others_draw():
     other = Stream(5)
     got = []
     for _ in range(3):
-        stretch(other), draws()
+        stretch(other)
+        draws()
         got.append(stretch(whole))
     assert got == expected and len(set(expected)) == 3
 

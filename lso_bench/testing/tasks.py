@@ -116,9 +116,10 @@ def _input_unchanged(case: Case) -> None:
     x, seen = case.x.clone(), case.x.clone()
     with torch.no_grad(), case.watch.during("score"):
         case.few.score(x)
-    case.beside(case.few, seen)
+    with torch.no_grad(), case.watch.during("beside"):
+        case.few.beside(seen)
     left = {"score": torch.equal(x, case.x), "beside": torch.equal(seen, case.x)}
-    left["bind"] = case.task is not None and torch.equal(case.shown, case.test)
+    left["bind"] = torch.equal(case.shown, case.test)  # `case.few` is of the task that was bound to it
     if changing := [method for method, same in left.items() if not same]:
         raise BrokenPromiseError(
             f"wanted the samples left as they are, got others after `{changing[0]}`; work on a copy, not in place"
