@@ -139,7 +139,7 @@ BROKEN = {
     ),
     "beside": (
         INK + "\n    def beside(self, x):\n        return {'ink': x.flatten(1).mean(1)}\n",
-        r"wanted 'ink' of each sample, a tensor of shape \(4, \d+\), got \(4,\)",
+        r"wanted 'ink' of each sample, a tensor of shape \(4, \d+\), got torch.float32 of shape \(4,\)",
         {"beside"},
     ),
     "beside ranked": (

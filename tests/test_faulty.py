@@ -1,10 +1,22 @@
 """Faulty tasks as a user meets them: each is named in a line, and harms nothing else."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-from conftest import SHORT
-from examples import INK
+import pytest
+from conftest import SHORT, squares
+from examples import INK, SPARSE
+
+from lso_bench.executors.work import attempt
+from lso_bench.loaded import Loaded
+from lso_bench.run import Place
+from lso_bench.spec import Spec
+from lso_bench.study import Planned
+from vae.asking import terms_of
+from vae.checkpoint import read, sha256, write
+from vae.errors import UnusableError
+from vae.zoo import Model, objective
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,3 +90,34 @@ def test_check_task_says_of_each_promise_whether_it_is_kept(call, tmp_path):
     (missing,) = [line for line in lines if not line.startswith(("ok ", "not made "))]
     assert missing.startswith("missing   optimum: wanted no score above the stated -0.3, got ")
     assert "ok        worker: goes to another process and scores the same there" in lines
+
+
+@pytest.mark.parametrize(
+    ("part", "starts", "says"),
+    [
+        ("decoder", "random", "model vae: the decoded sample of 50 of 50 problems is not finite"),
+        ("encoder", "encoder", "model vae: its encoder gives starts that are not finite"),
+    ],
+)
+def test_model_with_weights_that_are_too_large_is_named_and_not_the_task(checkpoint, part, starts, says):
+    tensors, header = read(checkpoint)
+    large = {k: t * 1e30 if k.startswith(part) and t.is_floating_point() else t for k, t in tensors.items()}
+    write(checkpoint, large, header)
+    spec = Spec(Model("vae", "glyphs", "small", 4), sha256(checkpoint), "glyphs50", "sobol", max_steps=2, budget=2)
+    spec = replace(spec, thresholds=(), region="box:3", starts=(starts,))
+    record = attempt(Planned(spec, checkpoint), Place(), Loaded(), lambda _: None)
+    assert record.status in ("diverged", "failed") and record.error.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("raise RuntimeError('as written')", "RuntimeError: as written"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("return 3", "TypeError: wanted Terms, got 3"),
+    ],
+)
+def test_objective_that_goes_wrong_is_named_in_one_line(tmp_path, vae, line, says):
+    (tmp_path / "bad.py").write_text(SPARSE.replace("q = vae.encode(x)", f"q = vae.encode(x)\n        {line}"))
+    with pytest.raises(UnusableError, match=f"Objective Sparse: .*{says}"):
+        terms_of(objective(str(tmp_path / "bad.py")), vae, squares(3))
