@@ -12,6 +12,8 @@ from made import measures, one, searched
 from rich.console import Console
 
 from lso_bench.beside import noted, usual
+from lso_bench.errors import PluginError
+from lso_bench.plugins import source_hash
 from lso_bench.report import export, gallery, tables
 from lso_bench.run import run
 from lso_bench.space import Space
@@ -49,7 +51,8 @@ def record(tmp_path):
     save_model(path, random_vae(PLAIN), {"made": "by a test"})
     model, how = Model("vae", "glyphs", "conv", 4), {"max_steps": 5, "budget": 5, "thresholds": ()}
     task, starts = f"{tmp_path}/dark.py:target=0.3,data=glyphs", ("random", "origin")
-    return run(Spec(model, sha256(path), task, "sobol", decoding="mean", region="box:1", starts=starts, **how), path)
+    how |= {"decoding": "mean", "region": "box:1", "starts": starts, "source": source_hash(task)}
+    return run(Spec(model, sha256(path), task, "sobol", **how), path)
 
 
 def test_run_notes_how_far_the_encoder_finds_the_point_from_where_it_is(record):
@@ -90,7 +93,7 @@ class Flat(Ink):
 
 
 def test_report_in_another_shape_is_told_what_was_wanted():
-    with pytest.raises(ValueError, match=r"'share' in shape \(1,\); wanted \(2, 1\)"):
+    with pytest.raises(PluginError, match=r"wanted 'share' of each sample, a tensor of shape \(2, 1\), got .* \(1,\)"):
         noted(Space(random_vae(PLAIN), "mean"), Flat(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
 
 
