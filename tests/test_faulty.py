@@ -64,8 +64,11 @@ def test_task_that_goes_wrong_is_named_the_others_go_on_and_it_ends_with_status_
 
 
 def test_faulty_files_among_the_tasks_are_named_and_harm_no_other(call, checkpoint, tmp_path):
-    shutil.copytree(ROOT / "tasks", tmp_path / "tasks")
-    two = INK + "\n\nclass Other(Ink):\n    pass\n"
+    for package in ("lso_bench", "vae", "tasks"):  # the whole program, for its own folder of tasks is meant
+        shutil.copytree(
+            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("*.safetensors", "SHA256SUMS")
+        )
+    two = INK + "\n\nclass Other(Task):\n    pass\n"
     taken = INK.replace("data =", "variants = {'mnist50': {}}\n    data =")
     odd = INK.replace("data =", "variants = ['a']\n    data =")
     faulty = {"absent": "import nothing_here", "two": two, "none": "x = 1", "abstract": INK.replace("score", "scores")}

@@ -103,9 +103,14 @@ def summarise(observed: Observed) -> Metrics:
         au=sum(a > ACTIVE for a in observed.activity),
         activity=observed.activity,
         kl_each=observed.kl_each,
-        se={k: v.std().item() / math.sqrt(len(v)) for k, v in each.items()},
+        se={k: _standard_error(v) for k, v in each.items()},
         **means,  # pyright: ignore[reportArgumentType]
     )
+
+
+def _standard_error(values: Float[Tensor, " n"]) -> float:
+    """Return the standard error of the mean of values; NaN of a single one."""
+    return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def _blocks(n: int, seed: int) -> list[Tensor]:
