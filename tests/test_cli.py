@@ -153,7 +153,7 @@ def test_unknown_words_end_with_status_2(call_at_once, checkpoint, arguments, sa
 
 def test_missing_checkpoint_names_the_training_command(call_at_once):
     done = call_at_once("run", "--model", "nevae_lp_7", "--task", "omniglot50", "--latent", "16")
-    fails(done, 4, "lso-bench train --model nevae_lp_7 --data omniglot --arch small --latent 16", "hour")
+    fails(done, 4, "lso-bench train --model nevae_lp_7.0 --data omniglot --arch small --latent 16", "hour")
 
 
 def test_damaged_checkpoint_ends_with_status_4(call_at_once, checkpoint, tmp_path):

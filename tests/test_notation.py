@@ -90,7 +90,7 @@ def test_numbers_are_plain_digits(text):
         notation.real(text)
 
 
-@given(st.floats(), st.integers())
+@given(st.floats(), st.integers(-(2**53) + 1, 2**53 - 1))
 def test_every_number_is_read_from_its_own_text(number, count):
     assert repr(notation.real(str(number))) == repr(number) and notation.whole(str(count)) == count
 
