@@ -384,7 +384,7 @@ def test_command_chooses_and_splits(folders, capsys):
     compare(folders, where=["model=vae", "seed.init>0"], csv=True)
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert {r["model"] for r in rows} == {"vae"} and {r["n"] for r in rows if r["measure"] == "loss"} == {"20"}
-    compare(folders, by="seed.init", no_traces=True, json=True)
+    compare(folders, by=["seed.init"], no_traces=True, json=True)
     rows = json.loads(capsys.readouterr().out)["measures"]
     assert {r["seed.init"] for r in rows if r["model"] == "vae"} == {"0", "1"}
     assert not {r["measure"] for r in rows} & {"evaluations", "distance", "gap"}
@@ -395,7 +395,7 @@ def test_command_chooses_and_splits(folders, capsys):
     [
         ({"where": ["model"]}, "--where wants a field"),
         ({"where": ["lr<much"]}, "--where lr< wants a number"),
-        ({"by": "modell"}, "Did you mean 'model'"),
+        ({"by": ["modell"]}, "Did you mean 'model'"),
         ({"json": True, "latex": True}, "One of --json, --latex at a time"),
     ],
 )
