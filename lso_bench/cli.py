@@ -6,6 +6,15 @@ import signal
 import sys
 from contextlib import suppress
 
+from lso_bench.errors import LsoBenchError, UnusableError
+from lso_bench.process import check_packages, settle_figures, settle_memory, settle_threads
+
+try:  # before the first import of `vae` and `tasks`, which may be another's
+    check_packages()
+except UnusableError as error:
+    print(error, file=sys.stderr)
+    sys.exit(UnusableError.status)
+
 import typer
 
 from lso_bench import streams
@@ -29,8 +38,6 @@ from lso_bench.commands import (
 )
 from lso_bench.commands.output import say
 from lso_bench.commands.parsing import Command
-from lso_bench.errors import LsoBenchError, UnusableError
-from lso_bench.process import check_packages, settle_figures, settle_memory, settle_threads
 
 COMMANDS = {  # in the order of the help
     "run": run.run,
@@ -98,7 +105,6 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
-        check_packages()
         settle_figures()
         app(arguments)
     except SystemExit as end:  # as every command ends
