@@ -256,3 +256,12 @@ def test_compiling_where_it_cannot_work_is_refused_in_one_line(
     done = call_at_once(*command.split(), "--latent", "4", "--device", "cpu", "--compile")
     assert done.returncode == 2 and says in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["vae.py", "tasks.py", "lso_bench.py"])
+def test_processes_of_runs_import_nothing_from_the_working_folder(checkpoint, tmp_path, name):
+    (tmp_path / name).write_text("raise SystemExit('executed')")
+    program = Path(sys.executable).with_name("lso-bench")
+    words = ["run", "--model", "vae", *SHORT, "--starts", "random", "--seed", "0", "--jobs", "1", "--quiet"]
+    done = subprocess.run([program, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "executed" not in done.stderr, done.stderr

@@ -32,6 +32,7 @@ Task = tuple[Callable[..., Any], Sequence[Any]]  # a function of a module, and i
 LOOK = 0.5  # seconds between two looks for processes that are gone or late
 GRACE = 2.0  # seconds in which a process must end when it is asked to
 SPARE = 2  # processes that stand ready beside those that work, where each run has its own
+SAFE = "PYTHONSAFEPATH"  # for Python itself
 STARTS = 3  # processes in a row that may die before they are ready
 TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}  # from a terminal to all; meant for the command alone
 
@@ -124,7 +125,7 @@ class Pool:
         process = self._context.Process(target=_serve, args=arguments, name=__name__)
         with catch_warnings(action="ignore"):  # of a resource tracker that was killed, and is started anew
             resource_tracker.ensure_running()  # which lets SIGINT through again when it starts
-            with _blocked(TERMINAL), short_names():
+            with _blocked(TERMINAL), short_names(), _apart_from_the_working_folder():
                 forkserver.ensure_running()
             process.start()
         theirs.close()
@@ -267,3 +268,14 @@ def _outlive_nobody() -> None:
     assert parent is not None
     connection.wait([parent.sentinel])
     _leave()
+
+
+@contextmanager
+def _apart_from_the_working_folder() -> Iterator[None]:
+    """Let a process that starts within import nothing from the working folder: another `vae.py` may lie there."""
+    before = os.environ.get(SAFE)
+    os.environ[SAFE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE) if before is None else os.environ.update({SAFE: before})
