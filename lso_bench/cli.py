@@ -12,7 +12,8 @@ from lso_bench.process import check_packages, settle_figures, settle_memory, set
 try:  # before the first import of `vae` and `tasks`, which may be another's
     check_packages()
 except UnusableError as error:
-    print(error, file=sys.stderr)
+    if sys.stderr is not None:  # it is where the program began with standard error closed
+        print(error, file=sys.stderr)
     sys.exit(UnusableError.status)
 
 import typer
