@@ -19,7 +19,7 @@ from vae.checkpoint import load_model, sha256
 from vae.data import Dataset, load
 from vae.durable import write_whole
 from vae.errors import UnusableError
-from vae.evaluation import Effort, evaluate
+from vae.evaluation import MEANS, Effort, evaluate
 from vae.metrics import BLOCK, ESTIMATORS, Metrics
 from vae.zoo import Model
 
@@ -73,8 +73,7 @@ def kept(results: Path) -> list[Measured]:
     """What was measured of each latent space in a results folder, by model; of several efforts the greatest."""
     found: dict[tuple[Model, str], Measured] = {}
     for path in sorted(results.glob("metrics/*.json")):
-        one = _read(path)
-        if one is not None and _sound(one):
+        if (one := _read(path)) is not None:
             of = one.model, one.what["checkpoint"]
             if of not in found or _size(one) > _size(found[of]):
                 found[of] = one
@@ -96,6 +95,9 @@ def _sound(measured: Measured) -> bool:
         all(isinstance(t, str) for t in texts)
         and all(isinstance(n, int | float) for n in (*numbers, *sizes, measured.model.latent))
         and len(m.activity) > 0
+        and (m.kl_each is None or [type(x) for x in m.kl_each] == [float] * len(m.activity))
+        and all(isinstance(m.se[k], int | float) for k in MEANS if getattr(m, k) is not None)
+        and all(x.shape == (m.n,) for x in measured.each.values())
     )
 
 
@@ -116,7 +118,11 @@ def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, ef
     kept = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
     if (before := _read(kept, what)) is not None:
         return before
-    metrics, observed = evaluate(vae.to(device), data.test, effort, seed, device)
+    try:
+        metrics, observed = evaluate(vae.to(device), data.test, effort, seed, device)
+    except UnusableError as error:
+        mend = "the training diverged, or the weights are not of this network; leave it out, or train it again"
+        raise UnusableError(f"{path}: {error}: {mend}") from error
     made_by = {k: header.get(k) for k in MADE_BY}
     each = {k: observed.each[k].float() for k in EACH if k in observed.each}
     now = Measured(model, what, made_by, str(torch.__version__), metrics, each)
@@ -136,6 +142,7 @@ def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:
         metrics = Metrics(**raw["metrics"])
         if metrics.n < BLOCK:  # once measured in one batch of all
             metrics = replace(metrics, mi_b50=None)
-        return Measured(**{**raw, "model": Model(**raw["model"]), "metrics": metrics, "each": each})
+        measured = Measured(**{**raw, "model": Model(**raw["model"]), "metrics": metrics, "each": each})
+        return measured if _sound(measured) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UnusableError):
         return None

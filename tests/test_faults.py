@@ -32,19 +32,8 @@ from vae import data
 pytestmark = pytest.mark.faults
 KILLS, RUNS = 100, 24
 SLOW = 120.0  # seconds that anything may take on a machine that is busy otherwise
-STUDY = (
-    "run",
-    "--model",
-    "vae",
-    "--task",
-    "glyphs50:instances=2",
-    "--latent",
-    "4",
-    "--max-steps",
-    "3",
-    "--device",
-    "cpu",
-)
+STUDY = ("run", "--model", "vae", "--latent", "4", "--max-steps", "3", "--device", "cpu")
+TASK = ("--task", "glyphs50:instances=2")
 ONCE = """def once(path):
     done = os.path.exists(path)
     open(path, "a").close()
@@ -96,7 +85,7 @@ def test_study_killed_at_random_moments_ends_as_an_undisturbed_one(checkpoint, t
 
     def study(name: str):
         more = ("--seed", ",".join(map(str, range(RUNS))), "--jobs", "2", "--results", str(tmp_path / name))
-        return program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
+        return program(*STUDY, *TASK, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
 
     def ended(name: str) -> dict:
         child = study(name)
@@ -177,7 +166,7 @@ def popen(tmp_path, checkpoint, *more):
 
 @pytest.mark.timeout(900)
 def test_two_commands_on_one_folder_publish_every_run_once(checkpoint, tmp_path):
-    two = [popen(tmp_path, checkpoint, "--seed", "0,1,2,3,4,5,6,7") for _ in range(2)]
+    two = [popen(tmp_path, checkpoint, *TASK, "--seed", "0,1,2,3,4,5,6,7") for _ in range(2)]
     errors = [child.communicate(timeout=2 * SLOW)[1] for child in two]
     assert [child.returncode for child in two] == [0, 0], errors
     assert len(numbers(Store(tmp_path / "results"))) == 8 and not broken(tmp_path / "results")

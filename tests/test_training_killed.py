@@ -1,9 +1,7 @@
 """Training that is killed at random moments: what is on disk is whole at each, and the end is the undisturbed one."""
 
 import multiprocessing
-import os
 import random
-import signal
 import time
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
@@ -53,8 +51,7 @@ def test_killed_at_random_moments_it_ends_with_the_weights_of_an_undisturbed_tra
         for _ in range(rng.choice([0, 1, 1, 2])):  # so many batches are written, and a part of another
             wait_for_change(child, path.parent)
         time.sleep(rng.uniform(0, 0.03))
-        assert child.pid is not None
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()  # nothing, where the training was already done
         child.join()
         for file in path.parent.glob("*.safetensors"):
             header = checkpoint.read(file)[1]  # whole, by its own digest

@@ -7,10 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.errors import UnusableError
 from vae.frozen import freeze
-from vae.metrics import BATCH, Metrics, Observed, observe, summarise
+from vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, observe, summarise
 from vae.model import VAE
 from vae.sampling import sample
+
+MEANS = (*PROBABILISTIC, "distortion", "squared_error", "nll", "gap", "consistency_prior", "consistency_posterior")
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,14 @@ def evaluate(
     seed: int = 0,
     device: str = "cpu",
 ) -> tuple[Metrics, Observed]:
-    """The metrics of `vae` on images, those included that take many passes; and what one pass gave."""
+    """Return the metrics of `vae` on images, those included that take many passes; and what one pass gave.
+
+    Raises:
+        UnusableError: a measure is not finite.
+    """
     effort = effort or Effort()
     observed = observe(vae, x, seed, device)
-    found = summarise(observed)
+    found = _finite(summarise(observed))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         some = x[torch.randperm(len(x))]
@@ -46,7 +53,13 @@ def evaluate(
             for source in ("prior", "posterior"):
                 errors = latent_consistency(vae, some[: effort.codes].to(device), source)
                 found = _with(found, f"consistency_{source}", *_mean(errors))
-    return found, observed
+    return _finite(found), observed
+
+
+def _finite(metrics: Metrics) -> Metrics:
+    if endless := [k for k in MEANS if not math.isfinite(getattr(metrics, k) or 0)]:
+        raise UnusableError(f"its latent space has no finite {', '.join(endless)} on these images")
+    return metrics
 
 
 @torch.no_grad()
