@@ -201,9 +201,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("options", REFUSED, ids=lambda o: o[:30])
-def test_number_that_no_result_holds_is_refused_before_a_run_begins(call_at_once, checkpoint, tmp_path, options):
+def test_number_that_no_result_holds_is_refused_before_a_run_begins(call, checkpoint, tmp_path, options):
     size = [] if "--latent" in options else ["--latent", "4"]
-    run = call_at_once("run", "--model", "vae", "--task", "glyphs50", *size, *shlex.split(options))
+    run = call("run", "--model", "vae", "--task", "glyphs50", *size, *shlex.split(options))
     assert run.returncode == 2 and "Traceback" not in run.stderr, run.stderr
     assert REFUSED[options] in " ".join(run.stderr.split()) and not (tmp_path / "results").exists()
 
@@ -230,8 +230,8 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("line", OTHERS, ids=lambda o: ascii(o)[:50])
-def test_every_command_refuses_what_no_file_holds(call_at_once, line):
-    done = call_at_once(*line.split())
+def test_every_command_refuses_what_no_file_holds(call, line):
+    done = call(*line.split())
     assert done.returncode == 2 and "Traceback" not in done.stderr and "fault of lso-bench" not in done.stderr
     assert done.stderr.strip()
 

@@ -89,7 +89,7 @@ def test_an_imported_checkpoint_says_whether_it_has_a_variance(tmp_path):
 
 
 @pytest.mark.parametrize("starts", ["encoder:5", "random:2,encoder:2"])
-def test_draws_from_a_posterior_without_variance_are_refused_before_a_run(call_at_once, starts):
-    ended = call_at_once("run", "--model", "rae", "--task", "omniglot50", "--starts", starts)
+def test_draws_from_a_posterior_without_variance_are_refused_before_a_run(call, starts):
+    ended = call("run", "--model", "rae", "--task", "omniglot50", "--starts", starts)
     assert ended.returncode == 2 and "say encoder, its mean" in ended.stderr
     assert ended.stderr.count("\n") <= 2 and not ended.stdout

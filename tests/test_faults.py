@@ -119,7 +119,7 @@ def test_study_killed_at_random_moments_ends_as_an_undisturbed_one(checkpoint, t
 
 
 @pytest.mark.timeout(900)
-def test_process_that_dies_once_is_replaced_and_one_that_always_dies_is_named(call, checkpoint, tmp_path):
+def test_process_that_dies_once_is_replaced_and_one_that_always_dies_is_named(call_fresh, checkpoint, tmp_path):
     data.load("glyphs")  # which takes a while the first time
     dies = "os.kill(os.getpid(), signal.SIGKILL)"
     once = faulty(tmp_path, f"once('{tmp_path}/died') or {dies}")
@@ -142,7 +142,7 @@ def test_process_that_dies_once_is_replaced_and_one_that_always_dies_is_named(ca
         "--retries",
         "2",
     )
-    done = call("run", "--model", "vae", "--task", tasks, *limits, timeout=5 * SLOW)
+    done = call_fresh("run", "--model", "vae", "--task", tasks, *limits, timeout=5 * SLOW)
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
     found = {Path(r.spec.task.partition(":")[0]).stem: r for r in Store(tmp_path / "results")}
     assert {n: r.status for n, r in found.items()} == {

@@ -63,7 +63,7 @@ def test_task_that_goes_wrong_is_named_the_others_go_on_and_it_ends_with_status_
     assert "failed" in done.stdout
 
 
-def test_faulty_files_among_the_tasks_are_named_and_harm_no_other(call, checkpoint, tmp_path):
+def test_faulty_files_among_the_tasks_are_named_and_harm_no_other(call_fresh, checkpoint, tmp_path):
     for package in ("lso_bench", "vae", "tasks"):  # the whole program, for its own folder of tasks is meant
         shutil.copytree(
             ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("*.safetensors", "SHA256SUMS")
@@ -74,13 +74,13 @@ def test_faulty_files_among_the_tasks_are_named_and_harm_no_other(call, checkpoi
     faulty = {"absent": "import nothing_here", "two": two, "none": "x = 1", "abstract": INK.replace("score", "scores")}
     for name, text in (faulty | {"taken": taken, "odd": odd, "fine": INK, "ends": "raise SystemExit(7)"}).items():
         (tmp_path / "tasks" / f"{name}.py").write_text(text)
-    listed = call("list", "tasks")
+    listed = call_fresh("list", "tasks")
     assert listed.returncode == 0 and {"fine", "glyphs50"} <= set(listed.stdout.split()), listed.stderr
     told = dict(line.removeprefix("faulty: ").split(": ", 1) for line in listed.stderr.splitlines())
     assert told.keys() == {*faulty, "mnist50", "odd", "ends"}
     assert "ModuleNotFoundError" in told["absent"] and "got 2 (Ink, Other)" in told["two"]
     assert "defined by both tasks.reconstruction and tasks.taken; rename one" in told["mnist50"]
-    assert call("run", "--model", "vae", "--dry-run", *SHORT).stdout.count("to do") == 1
+    assert call_fresh("run", "--model", "vae", "--dry-run", *SHORT).stdout.count("to do") == 1
 
 
 def test_check_task_says_of_each_promise_whether_it_is_kept(call, tmp_path):

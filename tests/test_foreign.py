@@ -190,7 +190,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("bad", ["pipe", "link to an endless device", "40 GiB", "deep", "an object"])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_command_ends_in_order_whatever_lies_in_the_folder(call_at_once, tmp_path, name, bad):
+def test_command_ends_in_order_whatever_lies_in_the_folder(call, tmp_path, name, bad):
     store = Store(tmp_path / "r")
     store.add(searched({"random": [[9.0, 5.0, 3.0], [8.0, 6.0, 4.0]]}))
     path = store.folder / name
@@ -198,7 +198,7 @@ def test_command_ends_in_order_whatever_lies_in_the_folder(call_at_once, tmp_pat
     path.unlink(missing_ok=True)
     BAD[bad](path)
     for command in COMMANDS[name]:
-        done = call_at_once(*command)
+        done = call(*command)
         if name == MARK:
             fails(done, 4, MARK)
         else:

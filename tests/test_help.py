@@ -37,13 +37,13 @@ def test_help_has_every_text_whole(command, width):
 
 
 @pytest.mark.parametrize("value", ["", "0", "1", "-5", "abc", "²", "1e9"])
-def test_variables_of_a_terminal_do_no_harm(call_at_once, monkeypatch, value):
+def test_variables_of_a_terminal_do_no_harm(call, monkeypatch, value):
     for variable in ("COLUMNS", "LINES", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR", "TERM"):
         monkeypatch.setenv(variable, value)
-    done = call_at_once("list", "searchers")
+    done = call("list", "searchers")
     assert done.returncode == 0 and "adam" in done.stdout and done.stderr == ""
-    assert "Usage" in call_at_once("compare", "--help").stdout
+    assert "Usage" in call("compare", "--help").stdout
 
 
-def test_a_forgotten_option_name_is_said(call_at_once):
-    fails(call_at_once("run", "--model", "vae", "ink"), 2, "No study file 'ink'", "--task ink")
+def test_a_forgotten_option_name_is_said(call):
+    fails(call("run", "--model", "vae", "ink"), 2, "No study file 'ink'", "--task ink")

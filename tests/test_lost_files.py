@@ -74,15 +74,15 @@ def test_all_files_lost_leave_the_final_losses(folder):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_compare_shows_its_table_and_names_the_file_once(call_at_once, folder, name):
-    whole = call_at_once("compare", folder, "--strict")
+def test_compare_shows_its_table_and_names_the_file_once(call, folder, name):
+    whole = call("compare", folder, "--strict")
     tear(folder, name)
-    done = call_at_once("compare", folder, "--figures", folder.parent / "figures")
+    done = call("compare", folder, "--figures", folder.parent / "figures")
     assert (whole.returncode, done.returncode) == (0, 0) and "Final loss" in done.stdout
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("skipped: ")]
     assert TORN in line and name in line
-    assert call_at_once("compare", folder, "--strict").returncode == 3
-    assert call_at_once("compare", folder, "--strict", "--no-traces").returncode == 0  # it is not asked for
+    assert call("compare", folder, "--strict").returncode == 3
+    assert call("compare", folder, "--strict", "--no-traces").returncode == 0  # it is not asked for
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -93,9 +93,9 @@ def test_page_is_made_and_lists_the_file_as_lost(folder, name, capsys):
 
 
 @pytest.mark.parametrize("what", ["measures", "traces"])
-def test_export_writes_what_is_whole_and_names_the_file(call_at_once, folder, what):
+def test_export_writes_what_is_whole_and_names_the_file(call, folder, what):
     tear(folder, "trace.csv")
-    done = call_at_once("export", folder, "--what", what, "-o", "out.csv")
+    done = call("export", folder, "--what", what, "-o", "out.csv")
     assert done.returncode == 0 and "trace.csv is damaged" in done.stderr
     with (folder.parent / "out.csv").open() as f:
         found = [*csv.DictReader(f)]

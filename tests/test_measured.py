@@ -12,30 +12,8 @@ from vae import checkpoint
 from vae.checkpoint import save_model
 from vae.errors import UnusableError
 from vae.evaluation import Effort
-from vae.zoo import Model
 
-IMAGES = """from vae.datasets import Source
-import numpy as np
-from dataclasses import dataclass
-
-@dataclass(frozen=True)
-class Noise(Source):
-    size, likelihood = 28, "bernoulli"
-
-    def images(self, folder):
-        return np.random.default_rng(0).integers(0, 256, (300, 28, 28), dtype=np.uint8)
-"""
 EFFORT = Effort(images=2, samples=2, codes=0)
-
-
-@pytest.fixture
-def model(tmp_path, monkeypatch):
-    """A tiny model, saved, of a small data set of the user."""
-    (tmp_path / "noise.py").write_text(IMAGES)
-    monkeypatch.chdir(tmp_path)
-    model = Model("vae", "noise.py", "small", 4)
-    save_model(tmp_path / "checkpoints" / model.file, random_vae(TINY), {"made": "by a test"})
-    return model
 
 
 def measure(model, tmp_path):
@@ -45,14 +23,14 @@ def measure(model, tmp_path):
 
 @pytest.mark.parametrize("size", [1e10, 1e25, 1e38])
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
-def test_weights_without_finite_measures_are_refused_by_name_and_nothing_is_kept(tmp_path, model, part, size):
+def test_weights_without_finite_measures_are_refused_by_name_and_nothing_is_kept(tmp_path, model_of_noise, part, size):
     vae = random_vae(TINY)
     with torch.no_grad():
         for p in getattr(vae, part).parameters():
             p.mul_(size)
-    save_model(tmp_path / "checkpoints" / model.file, vae, {"made": "by a test"})
+    save_model(tmp_path / "checkpoints" / model_of_noise.file, vae, {"made": "by a test"})
     try:
-        metrics = measure(model, tmp_path).metrics
+        metrics = measure(model_of_noise, tmp_path).metrics
     except UnusableError as error:
         assert re.search(r"vae-s0\.safetensors: its latent space has no finite \w+", str(error)), error
         assert not list(tmp_path.glob("r/metrics/*.json"))
@@ -84,8 +62,8 @@ def flat(tensors):
     ],
     ids=str,
 )
-def test_kept_measures_of_another_form_are_measured_again(model, tmp_path, wrong):
-    first = measure(model, tmp_path)
+def test_kept_measures_of_another_form_are_measured_again(model_of_noise, tmp_path, wrong):
+    first = measure(model_of_noise, tmp_path)
     (path,) = tmp_path.glob("r/metrics/*.json")
     if callable(wrong):
         tensors, header = read(path)
@@ -94,7 +72,7 @@ def test_kept_measures_of_another_form_are_measured_again(model, tmp_path, wrong
         raw = json.loads(path.read_text())
         path.write_text(json.dumps(raw | {"metrics": raw["metrics"] | wrong}))
     assert evaluation.kept(tmp_path / "r") == []
-    again = measure(model, tmp_path)
+    again = measure(model_of_noise, tmp_path)
     assert again.metrics == first.metrics and len(evaluation.kept(tmp_path / "r")) == 1
 
 

@@ -171,21 +171,21 @@ def test_what_lies_in_a_results_folder_leads_no_output_out_of_it(tmp_path, draw,
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *FOLDERS])
-def test_command_says_in_one_line_that_its_target_is_of_the_wrong_kind(call_at_once, tmp_path, store, command):
+def test_command_says_in_one_line_that_its_target_is_of_the_wrong_kind(call, tmp_path, store, command):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("mine")
     if command in COMMANDS:
-        fails(call_at_once(*COMMANDS[command], "folder"), 4, "Cannot write folder: Is a directory")
+        fails(call(*COMMANDS[command], "folder"), 4, "Cannot write folder: Is a directory")
     else:
-        fails(call_at_once(*FOLDERS[command], "file"), 2, f"{FOLDERS[command][-1]} wants a folder, and 'file' is none")
+        fails(call(*FOLDERS[command], "file"), 2, f"{FOLDERS[command][-1]} wants a folder, and 'file' is none")
     assert (tmp_path / "file").read_text() == "mine" and [*(tmp_path / "folder").iterdir()] == []
 
 
-def test_report_replaces_no_file_that_is_none_but_writes_to_a_pipe(call_at_once, tmp_path, store):
+def test_report_replaces_no_file_that_is_none_but_writes_to_a_pipe(call, tmp_path, store):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "link").symlink_to("mine")
     for name in ("mine", "link"):
-        fails(call_at_once("report", "r", "-o", name), 2, "is no report")
+        fails(call("report", "r", "-o", name), 2, "is no report")
     null = device(tmp_path / "null")
-    done = call_at_once("report", "r", "-o", "null")
+    done = call("report", "r", "-o", "null")
     assert done.returncode == 0 and "written: null" in done.stderr and null.is_char_device()

@@ -179,8 +179,8 @@ def test_signal_ends_the_command_and_its_workers(head, checkpoint, tmp_path):
 
 @pytest.mark.faults
 @needs_ray
-def test_wrong_token_is_one_line(head, checkpoint, call):
-    done = call(
+def test_wrong_token_is_one_line(head, checkpoint, call_fresh):
+    done = call_fresh(
         *STUDY,
         "--executor",
         "ray",

@@ -135,18 +135,18 @@ def test_every_path_that_a_command_takes_goes_through_one_function():
         ("run", "~nosuchuser/study.toml"),
     ],
 )
-def test_home_of_nobody_is_one_line(call_at_once, arguments, tmp_path):
-    fails(call_at_once(*arguments), 2, "no user 'nosuchuser' is known here")
+def test_home_of_nobody_is_one_line(call, arguments, tmp_path):
+    fails(call(*arguments), 2, "no user 'nosuchuser' is known here")
     assert not [p for p in tmp_path.iterdir() if "~" in p.name]
 
 
-def test_tilde_in_options_and_variables_is_expanded(call_at_once, monkeypatch, tmp_path):
+def test_tilde_in_options_and_variables_is_expanded(call, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     shutil.copytree(ROOT / "tests" / "schemas" / "2", tmp_path / "home" / "r2")
-    done = call_at_once("status", "~/r2")
+    done = call("status", "~/r2")
     assert done.returncode == 0 and done.stdout == f"{tmp_path}/home/r2: 2 ok\n"
     monkeypatch.setenv("LSO_BENCH_RESULTS", "~nosuchuser/r")
-    fails(call_at_once("run", "--model", "vae", "--task", "glyphs50", "--dry-run"), 2, "nosuchuser")
+    fails(call("run", "--model", "vae", "--task", "glyphs50", "--dry-run"), 2, "nosuchuser")
     study = tmp_path / "study.toml"
     study.write_text('models = ["vae"]\ntasks = ["~nosuchuser/t.py"]\n')
     with pytest.raises(UsageError, match=r"a path without `~`.*nosuchuser"):
@@ -250,10 +250,10 @@ def test_package_of_the_user_that_hides_ours_is_named_and_not_executed(tmp_path,
 )
 @pytest.mark.parametrize("command", ["train --model vae --data glyphs", "run --model vae --task glyphs50"])
 def test_compiling_where_it_cannot_work_is_refused_in_one_line(
-    call_at_once, checkpoint, monkeypatch, command, variable, value, says
+    call, checkpoint, monkeypatch, command, variable, value, says
 ):
     monkeypatch.setenv(variable, value)
-    done = call_at_once(*command.split(), "--latent", "4", "--device", "cpu", "--compile")
+    done = call(*command.split(), "--latent", "4", "--device", "cpu", "--compile")
     assert done.returncode == 2 and says in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
 

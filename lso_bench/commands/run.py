@@ -115,6 +115,9 @@ def run(
     from lso_bench.store import Store
 
     grid, every = _of_file(study, context) if study else _of_options(**context.params)
+    wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
+    how_of(1, device, data_dir, compile, capture, wanted)  # what is wrong is said before a plan that takes long
+    studies.shard([], shard or "1/1")
     planned = studies.plan(grid, every, planning(quiet))
     usual = studies.Protocol
     told = {
@@ -126,7 +129,6 @@ def run(
     descents = [option for option, given in told.items() if given]
     for line in studies.warnings(planned, descents):
         say(line)
-    wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
     how = how_of(len(planned), device, data_dir, compile, capture, wanted)
     planned = studies.shard(planned, shard) if shard else planned
     if dry_run:

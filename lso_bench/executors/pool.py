@@ -124,9 +124,7 @@ class Pool:
         arguments = theirs, self._how.threads, self._how.memory, self._how.isolation == "run"
         process = self._context.Process(target=_serve, args=arguments, name=__name__)
         with catch_warnings(action="ignore"):  # of a resource tracker that was killed, and is started anew
-            resource_tracker.ensure_running()  # which lets SIGINT through again when it starts
-            with _blocked(TERMINAL), short_names(), _apart_from_the_working_folder():
-                forkserver.ensure_running()
+            start_server()
             process.start()
         theirs.close()
         assert process.pid is not None
@@ -184,6 +182,13 @@ class Pool:
         if worker.attempt is not None:
             limit = f"no end within the time limit, {self._how.timeout:g} s"
             yield worker.attempt, Lost(limit, late=True, pid=worker.identity.pid)
+
+
+def start_server() -> None:
+    """Start the process that those of a pool are forked from, unless it runs."""
+    resource_tracker.ensure_running()  # which lets SIGINT through again when it starts
+    with _blocked(TERMINAL), short_names(), _apart_from_the_working_folder():
+        forkserver.ensure_running()
 
 
 def _leaves(worker: _Worker) -> bool:

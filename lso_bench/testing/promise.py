@@ -16,7 +16,8 @@ class BrokenPromiseError(Exception):
 class Promise(NamedTuple):
     name: str
     says: str
-    check: Callable[[Any], None]  # of the case under test; raises BrokenPromiseError
+    check: Callable[[Any], str | None]  # of the case under test; says what was seen instead of `says`, where it can
+    # be told more exactly; raises BrokenPromiseError
     made: Callable[[Any], bool] = lambda _: True  # whether this plugin makes it
     first: bool = False  # whether the later ones cannot be looked at without it
 
@@ -59,7 +60,7 @@ def _finding(promise: Promise, case: Any) -> Finding:
     if not promise.made(case.bare):
         return Finding(name, says, "not made")
     try:
-        promise.check(case)
+        seen = promise.check(case)
     except (BrokenPromiseError, UsageError) as error:
         return Finding(name, says, "missing", " ".join(str(error).split()))
     except UnusableError:
@@ -67,7 +68,7 @@ def _finding(promise: Promise, case: Any) -> Finding:
     except Exception as error:  # whatever a plugin raises
         what = " ".join(reason(error).split())
         return Finding(name, says, "missing", f"wanted no error, got {what}; look at its code for it")
-    return Finding(name, says, "ok")
+    return Finding(name, seen or says, "ok")
 
 
 def describe(case: Any, remedy: str) -> None:

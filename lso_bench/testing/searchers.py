@@ -8,13 +8,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
+from lso_bench.testing.draws import Draws
 from lso_bench.testing.promise import BrokenPromiseError, Promise, describe
 from lso_bench.testing.settings import alternatives, kept
 from lso_bench.testing.trial import BOX, Trial, Way, begin, place, valleys
 
 REGIONS = ("box:0.3", "ball:0.3", "quantiles:0.1")
-OTHERS = [0, 2]  # of the three problems; that between them leaves
-SEEDS = 0, 1, 2  # of searches, before one is said to take scores the wrong way round
+OTHERS = {0: [1, 2], 1: [0, 2], 2: [0, 1]}  # than one of the three problems
+SPOILT = 1  # the problem that leaves
+SEEDS = range(12)  # of searches, before one is said not to look for higher scores
+SURE, DOUBTFUL = 3.0, 2.0  # t statistics: enough after any seed, and after the last
+OTHER = "had other scores"
+GRADIENT = "z.grad is the gradient of the loss, so step against it"
+SCORES = "scores are to be maximised, so a minimiser is told minus the score"
 MOST = 200  # evaluations that may not depend on scores
 
 
@@ -35,14 +41,19 @@ def _starts(trial: Trial) -> None:
 
 
 def _goes_on(trial: Trial) -> None:
-    """Neither a count of steps, nor the same scores everywhere, nor a problem that left ends it for all."""
+    """Neither a count of steps, nor a problem that left ends it for all; nor, without gradients, equal scores."""
     steps = {len(way) for way in (trial.way, trial.flat, trial.turned())}
     if steps != {trial.steps} and len(steps) == 1:
         raise BrokenPromiseError(
             f"wanted points for ever, got an end after {steps.pop()} steps whatever the scores were; the budget ends a "
             "search, so yield in a `while True`"
         )
-    if _go_on(trial, trial.way) and not _go_on(trial, trial.search(spoilt=True)):
+    if not trial.bare.needs_gradient and _whole(trial.way) == trial.steps > (last := _whole(trial.flat)):
+        raise BrokenPromiseError(
+            f"wanted points for ever, got none after {last} steps where all scores are the same; a spread of scores "
+            "may be 0, so do not divide by it"
+        )
+    if _go_on(trial, trial.way) and not _go_on(trial, trial.search(spoilt=SPOILT)):
         raise BrokenPromiseError(
             "wanted points for the problems that are left, got none after one had NaN for scores; "
             "look at the scores of each problem alone"
@@ -51,7 +62,12 @@ def _goes_on(trial: Trial) -> None:
 
 def _go_on(trial: Trial, way: Way) -> bool:
     """Whether the problems that never leave are searched after the step in which one may leave."""
-    return any(z[OTHERS].isfinite().all() for z, _ in way[trial.leaves + 1 :])
+    return any(z[OTHERS[SPOILT]].isfinite().all() for z, _ in way[trial.leaves + 1 :])
+
+
+def _whole(way: Way) -> int:
+    """How many steps asked for points of every problem."""
+    return sum(bool(z.isfinite().all()) for z, _ in way)
 
 
 def _better(trial: Trial) -> None:
@@ -60,37 +76,55 @@ def _better(trial: Trial) -> None:
     if not (gain > 0.1).all():
         raise BrokenPromiseError(
             f"wanted a better score than the start's for every problem within {trial.steps} steps, got one that rose "
-            f"by {gain.min():.2g}; scores are to be maximised (or say how many steps it takes)"
+            f"by {gain.min():.2g}; {_remedy(trial)} (or say how many steps it takes)"
         )
 
 
-def _direction(trial: Trial) -> None:
-    """Scores turned round lead to worse points; what ignores scores asks for the same ones.
-
-    For the opposite sign the two searches change places. One that uses scores, but neither way, would have to be below
-    for every problem of every seed by chance: 1 of 512.
+def _direction(trial: Trial) -> str:
+    """Scores turned round lead to worse points, on average over problems and seeds; what ignores scores asks for the
+    same ones.
     """
+    gains: list[Float[Tensor, " k"]] = []
     for seed in SEEDS:
         way = trial.search(seed=seed) if seed else trial.way
         gain = _gain(way, trial.turned(seed))
-        if gain is None or not (gain < 0).all():
-            return
-    raise BrokenPromiseError(
-        "wanted points of higher scores, got ones of lower scores than where all scores are negated; scores are to be "
-        "maximised, so a minimiser is told minus the score"
-    )
+        if gain is None:
+            return "asks for points without regard to scores"
+        if seed == 0 and not trial.bare.needs_gradient and _gain(way, trial.flat) is None:
+            raise BrokenPromiseError(
+                "wanted points that depend on the scores, got the same as where all scores are 0; compare scores with "
+                "each other and not with a number, from the first ones or -inf on"
+            )
+        gains.append(gain)
+        if (t := _t(torch.cat(gains))) > SURE:
+            break
+    if t < DOUBTFUL:
+        raise BrokenPromiseError(
+            f"wanted points of higher scores than where all scores are negated, got no better ones from {len(SEEDS)} "
+            f"seeds (t = {t:.1f}, wanted {DOUBTFUL:g}); {_remedy(trial)}, and belongs to the points of the same turn"
+        )
+    return "asks for points of higher scores"
+
+
+def _remedy(trial: Trial) -> str:
+    return GRADIENT if trial.bare.needs_gradient else SCORES
+
+
+def _t(gains: Float[Tensor, " g"]) -> float:
+    """Return the t statistic of gains, those of a problem and seed each."""
+    return (gains.mean() / (gains.std() / len(gains) ** 0.5).clamp(min=1e-12)).item()
 
 
 def _gain(way: Way, turned: Way) -> Float[Tensor, " k"] | None:
-    """How much better, for each problem, the points of one search are than those of the other, from the step on in
-    which they first differ; None where they do not.
+    """Return how much better, for each problem, the points of one search are than those of the other, from the step
+    on in which they first differ, as a share of their losses in -1 to 1; None where they do not differ.
     """
     pairs = zip(way, turned, strict=False)
     first = next((i for i, ((a, _), (b, _)) in enumerate(pairs) if not _same_points(a, b)), None)
     if first is None:
         return None
-    mine, others = (torch.cat([-valleys(z) for z, _ in some[first:]], 1).nanmean(1) for some in (way, turned))
-    return (mine - others).nan_to_num()
+    mine, others = (torch.cat([valleys(z) for z, _ in some[first:]], 1).nanmean(1) for some in (way, turned))
+    return ((others - mine) / (others + mine)).nan_to_num()
 
 
 def _same_points(a: Tensor, b: Tensor) -> bool:
@@ -126,16 +160,27 @@ def _seed(trial: Trial) -> None:
         raise BrokenPromiseError(
             "wanted the same points from the same seed, got others; draw from a torch.Generator of problem.seed"
         )
+    if _alike(trial.way, trial.search(seed=1), torch.equal):
+        with Draws() as draws:
+            trial.search(seed=1)
+        if draws.drawn:
+            raise BrokenPromiseError(
+                "wanted other points from another seed, got the same ones though it draws random numbers; draw from a "
+                "torch.Generator of problem.seed, and set no seed"
+            )
 
 
 def _apart(trial: Trial) -> None:
-    """A problem that left does not change the others."""
-    whole, spoilt = trial.search(steps=_few(trial)), trial.search(steps=_few(trial), spoilt=True)
-    if not _alike(whole, spoilt, lambda a, b: torch.allclose(a[OTHERS], b[OTHERS], rtol=1e-3, atol=1e-3)):
-        raise BrokenPromiseError(
-            "wanted the same points for a problem whatever becomes of another, got others after one had NaN for "
-            "scores; let nothing be averaged, ranked or normalised over problems"
-        )
+    """A problem that left, or whose scores are others, does not change the others."""
+    steps = _few(trial)
+    whole = trial.search(steps=steps)
+    for spoilt, by, change in ((SPOILT, torch.nan, "had NaN for scores"), (0, -1, OTHER), (2, -1, OTHER)):
+        way, others = trial.search(steps=steps, spoilt=spoilt, by=by), OTHERS[spoilt]
+        if not _alike(whole, way, lambda a, b, o=others: torch.allclose(a[o], b[o], rtol=1e-3, atol=1e-3)):
+            raise BrokenPromiseError(
+                f"wanted the same points for a problem whatever becomes of another, got others after one {change}; "
+                "let nothing be averaged, ranked, chosen or normalised over problems"
+            )
 
 
 def _alike(way: Way, other: Way, same: Callable[[Tensor, Tensor], bool]) -> bool:
@@ -194,8 +239,12 @@ PROMISES = (
     Promise("direction", "asks for points of higher scores, or asks without regard to them", _direction),
     Promise("dimensions", "looks along every one", _dimensions),
     Promise("region", "looks only inside the region", _region),
-    Promise("seed", "the same points from the same seed", _seed),
-    Promise("going on", "for ever, also where scores are all the same, or a problem has left", _goes_on),
+    Promise("seed", "the same points from the same seed, others from another", _seed),
+    Promise(
+        "going on",
+        "for ever, also where a problem has left, and without gradients where scores are all the same",
+        _goes_on,
+    ),
     Promise("problems apart", "what becomes of one changes no other", _apart),
     Promise("design", "how many evaluations do not depend on scores", _design),
     Promise("settings", "every one changes something", _settings, made=lambda searcher: bool(fields(searcher))),

@@ -65,6 +65,13 @@ def _finite(case: Case) -> None:
         )
 
 
+def _differences(case: Case) -> None:
+    if (y := case.y)[:, 1:].isfinite().all() and near(y[:, 1:], y[:, :1].expand_as(y[:, 1:])).all():
+        raise BrokenPromiseError(
+            f"wanted scores that differ between samples, got {y[0, 0]:g} for all {y.shape[1]}; pixels are in [0, 1]"
+        )
+
+
 def _batch_independence(case: Case) -> None:
     """A score does not depend on what stands beside it, along either dimension."""
     mirrored = case.score(case.few, case.x.flip(1)[:, :-1]).flip(1)
@@ -253,6 +260,7 @@ PROMISES = (
     Promise("shape", "one floating-point score for each sample", _shape, first=True),
     Promise("many calls", "the same scores however often asked", _many_calls, first=True),
     Promise("finite", "a finite score of any sample in [0, 1]", _finite),
+    Promise("differences", "not all samples score the same", _differences),
     Promise("batch independence", "each sample scored on its own", _batch_independence),
     Promise("instances", "`at` chooses instances, wherever they stand", _instances),
     Promise("determinism", "the same score each time", _determinism),

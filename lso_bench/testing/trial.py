@@ -1,6 +1,6 @@
 """A searcher under test, and the valleys that it is tried on."""
 
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from jaxtyping import Float
@@ -49,12 +49,16 @@ class Trial:
         steps: int | None = None,
         region: str = BOX,
         starts: int = 1,
-        spoilt: bool = False,
+        spoilt: int | None = None,
+        by: float = torch.nan,
         times: int = 1,
         seed: int = 0,
     ) -> Way:
-        """What it asks for and is told until it has no more to ask. Where `spoilt`, the second problem leaves after
-        step `leaves`; `times` multiplies all scores.
+        """Return what it asks for and is told until it has no more to ask.
+
+        Args:
+            spoilt: the problem whose scores are multiplied by `by` from step `leaves` on; by NaN it leaves.
+            times: multiplies all scores.
 
         Raises:
             BrokenPromiseError: it raises, or asks for what is not a code of every problem.
@@ -65,8 +69,8 @@ class Trial:
             if (z := turns.ask(y, step)) is None:
                 break
             y = self._scores(z, times)
-            if spoilt and step >= self.leaves:
-                y[1] = torch.nan
+            if spoilt is not None and step >= self.leaves:
+                y[spoilt] *= by
             seen.append((z.detach().clone(), y.clone()))
         turns.close()
         return seen
@@ -86,6 +90,7 @@ def begin(region: str, starts: int) -> Float[Tensor, "k m d"]:
     return place(region).clip(corner.clone())
 
 
+@cache
 def place(region: str) -> Region:
     """That region, of an aggregate posterior around the origin."""
     return build(region, LATENT, lambda: 0.1 * torch.randn(200, LATENT, generator=torch.Generator().manual_seed(0)))
@@ -93,10 +98,14 @@ def place(region: str) -> Region:
 
 def valleys(z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
     """The losses: bent valleys of the fourth degree, each problem's with a lowest point of its own."""
-    peaks = torch.rand(PROBLEMS, 1, LATENT, generator=torch.Generator().manual_seed(7)) - 0.5
-    off = z - peaks
+    off = z - _peaks()
     steep = torch.linspace(0.5, 3, LATENT) * off.square()
     return steep.sum(-1) + (off[..., :1] * off[..., 1:2]).sum(-1) + (off**4).sum(-1)
+
+
+@cache
+def _peaks() -> Float[Tensor, "k 1 d"]:
+    return torch.rand(PROBLEMS, 1, LATENT, generator=torch.Generator().manual_seed(7)) - 0.5
 
 
 class _Turns:

@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import matplotlib
@@ -57,15 +58,21 @@ def _composed(c: str) -> bool:
 
 def _draw(letter: str, faces: list[ImageFont.FreeTypeFont], rng: np.random.Generator) -> NDArray[np.uint8]:
     """One drawing: the letter's box centred, then slant, rotation and scale about the centre."""
-    font = faces[rng.integers(len(faces))]
-    left, top, right, bottom = font.getbbox(letter)
-    big = Image.new("L", (BIG, BIG))
-    ImageDraw.Draw(big).text(((BIG - left - right) / 2, (BIG - top - bottom) / 2), letter, font=font, fill=255)
+    big, extent = _centred(letter, faces[rng.integers(len(faces))])
     angle, slant, scale = rng.normal(0, 0.1), rng.normal(0, 0.15), rng.uniform(0.85, 1.15)
-    scale *= max(1.0, (right - left) / 92, (bottom - top) / 92)  # wide letters must fit
+    scale *= max(1.0, extent / 92)  # wide letters must fit
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     inverse = scale * turn @ np.array([[1, slant], [0, 1]])  # from the page to the letter
     shift = BIG / 2 - inverse @ np.full(2, BIG / 2) + rng.normal(0, 3, 2)
     affine = (*inverse[0], shift[0], *inverse[1], shift[1])
     page = big.transform((BIG, BIG), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
     return np.asarray(page.reduce(BIG // 28))
+
+
+@lru_cache(maxsize=64)  # more faces than there are
+def _centred(letter: str, font: ImageFont.FreeTypeFont) -> tuple[Image.Image, float]:
+    """Return a page with the letter's box in its middle, and the longer side of that box in pixels."""
+    left, top, right, bottom = font.getbbox(letter)
+    page = Image.new("L", (BIG, BIG))
+    ImageDraw.Draw(page).text(((BIG - left - right) / 2, (BIG - top - bottom) / 2), letter, font=font, fill=255)
+    return page, max(right - left, bottom - top)
