@@ -11,7 +11,7 @@ from PIL import Image
 from test_plugins import publish
 
 from lso_bench import plugins
-from lso_bench.errors import UnusableError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.executors import How
 from lso_bench.executors.away import Job, Worker
 from lso_bench.executors.cluster import _sources
@@ -111,6 +111,43 @@ def test_an_edited_task_of_a_package_is_refused(place, monkeypatch):
     other = replace(planned.identity, task=planned.identity.task.replace(planned.identity.task[:4], "0000", 1))
     with pytest.raises(UnusableError, match=r"code of task 'my_ink:.*' is another on this machine, or has changed"):
         run(planned.spec, planned.checkpoint, planned=other)
+
+
+PATH = "import os, sys\nsys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n"
+
+
+@pytest.mark.parametrize("carry_out", [here, local], ids=["serial", "pool"])
+def test_a_task_that_lets_python_find_its_own_folder_runs_and_counts_what_it_imports(tmp_path, monkeypatch, carry_out):
+    monkeypatch.chdir(tmp_path)
+    helper = tmp_path / f"aims_{tmp_path.name}"  # this process imports each name once
+    helper.mkdir()
+    (helper / "__init__.py").write_text("from .deep import TARGET")
+    (helper / "deep.py").write_text("TARGET = 0.15")
+    (tmp_path / "ink.py").write_text(f"{PATH}from {helper.name} import TARGET\n{INK.replace('0.15', 'TARGET')}")
+    before = plugins.source_hash("./ink.py")
+    planned = plan(Grid(["vae"], ["./ink.py"], ["sobol"], seeds=range(2), arch="conv"), SHORT)
+    records = [*carry_out(planned, Store(tmp_path / "results"), How(isolation="batch"))]
+    assert [r.status for r in records] == ["ok", "ok"] and {r.spec.source for r in records} == {before}
+    edit(helper / "deep.py")
+    assert plugins.source_hash("./ink.py") != before
+
+
+def test_two_tasks_with_a_module_of_one_name_each_are_refused_in_one_process(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "aims_of_both.py").write_text("TARGET = 0.15")
+        text = f"{PATH}from aims_of_both import TARGET\n{INK.replace('0.15', 'TARGET')}"
+        (tmp_path / name / "ink.py").write_text(text)
+    plugins.build("task", f"{tmp_path}/one/ink.py")
+    with pytest.raises(UsageError, match=r"two/ink\.py: it imports 'aims_of_both', of which there are two.*; rename"):
+        plugins.build("task", f"{tmp_path}/two/ink.py")
+
+
+def test_a_module_beside_that_is_not_imported_is_named_with_the_way_to_it(tmp_path):
+    (tmp_path / "aims_not_to_be_had.py").touch()
+    (tmp_path / "ink.py").write_text("import aims_not_to_be_had\n" + INK)
+    with pytest.raises(UsageError, match=rf"which stands beside it; PYTHONPATH={tmp_path} lets Python find it"):
+        plugins.build("task", f"{tmp_path}/ink.py")
 
 
 def images_in(folder, count=100):

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,8 +98,20 @@ def module_at(path: Path) -> ModuleType:
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
     with _importing(str(path)):
-        spec.loader.exec_module(module)
+        _execute(loader, module, path)
+    if why := sources.mistaken(path, loader.content):
+        raise ValueError(f"{path}: {why}.")
     return module
+
+
+def _execute(loader: _Content, module: ModuleType, path: Path) -> None:
+    try:
+        loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        top, folder = str(error.name).partition(".")[0], path.absolute().parent
+        if (folder / top).is_dir() or (folder / f"{top}.py").is_file():
+            error.msg += f", which stands beside it; PYTHONPATH={shlex.quote(str(folder))} lets Python find it"
+        raise
 
 
 def whole(module: ModuleType) -> bytes:

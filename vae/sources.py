@@ -1,8 +1,10 @@
 """The files that a plugin is: its own, and the modules that it imports from beside it.
 
-A module counts if an import statement names it, at whatever place of the file, and Python would take it from the folder
-of the plugin, or, of a plugin in a package, from its package; likewise what that module imports. What is imported by a
-computed name and what is read as data does not count, nor do the modules of this program, which have a version.
+A module counts if an import statement names it, at whatever place of the file, and it stands in the plugin's folder
+while Python finds none of that name elsewhere first, or, of a plugin in a package, in its package; likewise what that
+module imports. What was imported before does not matter, nor whether the plugin itself lets Python find its folder.
+What is imported by a computed name and what is read as data does not count, nor do the modules of this program, which
+have a version.
 """
 
 import ast
@@ -12,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -104,6 +107,19 @@ def beside(path: Path, content: bytes, package: str = "", read: Read = now) -> d
     return dict(sorted(contents.items()))
 
 
+def mistaken(path: Path, content: bytes) -> str:
+    """Return why what this process imported for a plugin is not what counts, in words; empty where it is.
+
+    Two modules of one name are at hand, and which of them is imported depends on what was imported before.
+    """
+    folder = path.parent.resolve()
+    for top in {name.partition(".")[0] for name in _imports(content, "")} - {*PROGRAM}:
+        spec = getattr(sys.modules.get(top), "__spec__", None)
+        if spec is not None and _stands(folder, top) and _is_in(folder, top, spec) != _from(folder, top):
+            return f"it imports {top!r}, of which there are two, beside it and elsewhere; rename the one beside it"
+    return ""
+
+
 @lru_cache(maxsize=256)
 def _imports(content: bytes, package: str) -> tuple[str, ...]:
     """Return the full names of the modules, or things in modules, that a file in a package imports."""
@@ -150,14 +166,25 @@ def _file(module: str, folder: Path, package: str) -> Path | None:
 
 
 def _from(folder: Path, top: str) -> bool:
-    """Whether Python takes a module from a folder: the one that it has, else the one that it would find."""
-    if not ((folder / top).is_dir() or (folder / f"{top}.py").is_file()):
+    """Whether a module is taken from a folder: it stands there, and Python finds none elsewhere first."""
+    if not _stands(folder, top):
         return False
-    try:
-        spec = find_spec(top)
-    except ValueError:  # a module without one, as `__main__`
-        return False
-    if spec is None:
-        return False
+    spec = _search(top)
+    return spec is None or _is_in(folder, top, spec)
+
+
+def _stands(folder: Path, top: str) -> bool:
+    return (folder / top).is_dir() or (folder / f"{top}.py").is_file()
+
+
+def _search(top: str) -> ModuleSpec | None:
+    """What Python finds anew, whatever this process has imported; of the standard library, what it has."""
+    if top in sys.stdlib_module_names:
+        return find_spec(top)
+    searches = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+    return next((spec for search in searches if search and (spec := search(top, None)) is not None), None)
+
+
+def _is_in(folder: Path, top: str, spec: ModuleSpec) -> bool:
     homes = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])]
     return any(Path(home).resolve().parent in (folder, folder / top) for home in homes)

@@ -75,4 +75,4 @@ def _centred(letter: str, font: ImageFont.FreeTypeFont) -> tuple[Image.Image, fl
     left, top, right, bottom = font.getbbox(letter)
     page = Image.new("L", (BIG, BIG))
     ImageDraw.Draw(page).text(((BIG - left - right) / 2, (BIG - top - bottom) / 2), letter, font=font, fill=255)
-    return page, max(right - left, bottom - top)
+    return page, float(max(right - left, bottom - top))
