@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from importlib import import_module
-from multiprocessing import forkserver
+from multiprocessing import forkserver, process
 from pathlib import Path
 from typing import NoReturn
 
@@ -179,7 +179,7 @@ def become_the_program(folder: Path, arguments: list[str]) -> NoReturn:
     config.update("jaxtyping_disable", True)  # typer says another type of its context than it gives
     # It runs, though not as a child of this process, which is all that would be looked for.
     forkserver.ensure_running = forkserver._forkserver.ensure_running = lambda: None
-    multiprocessing.process._children.clear()  # those of the tests
+    process._children.clear()  # those of the tests  # pyright: ignore[reportAttributeAccessIssue]
     os.chdir(folder)
     sys.argv, status = ["lso-bench", *arguments], 70
     try:
@@ -225,8 +225,10 @@ def lines_of_code(text):
     """Those that are not blank, comments, docstrings or imports."""
     tree, left_out = ast.parse(text), set()
     for node in ast.walk(tree):
-        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if docstring or isinstance(node, ast.Import | ast.ImportFrom):
+        imports = isinstance(node, ast.Import | ast.ImportFrom)
+        if isinstance(node, ast.stmt) and (
+            imports or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        ):
             left_out |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     code = [i for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.strip().startswith("#")]
     return len([i for i in code if i not in left_out])

@@ -153,6 +153,11 @@ BROKEN = {
         "a gradient that reaches the samples, got none",
         {"gradients"},
     ),
+    "grey levels": (
+        with_score("x = (x > 127).to(x)", DISTANCE, "return y").replace(*FLAT),
+        "scores that differ between samples, got -0.15 for all",
+        {"differences"},
+    ),
     "steps": (with_score("x = x.round()", DISTANCE, "return y"), "got 0 for every sample", {"gradients"}),
     "infinite gradient": (
         with_score("return -(x.flatten(2).norm(dim=-1).sqrt() - self.target).abs()"),

@@ -23,11 +23,12 @@ SLOW = {"saasbo": pytest.mark.skipif(WITHOUT, reason="takes an hour: LSO_BENCH_S
 
 needs_numpyro = pytest.mark.skipif(find_spec("numpyro") is None, reason="needs the extra saasbo, for NumPyro")
 STEPS = {"bo": 6, "turbo": 8, "saasbo": 3}  # enough to use what they were told, where a step is dear
+CHEAPER = {"bo": "bo:raw=16,restarts=2"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in plugins.names("searcher")])
 def test_every_searcher_keeps_its_promises(name):
-    check_searcher(name, STEPS.get(name, 30))
+    check_searcher(CHEAPER.get(name, name), STEPS.get(name, 30))
 
 
 STEP = "problem.region.clip(best + self.sigma / step**0.5 * torch.randn_like(best))"
@@ -77,6 +78,51 @@ BROKEN = {  # how, in the example: what is written instead, what is said, and of
         STEP.replace("randn_like(best)", "randn(best.shape, generator=CLOCK)"),
         "the same points from the same seed",
         {"seed", "problems apart"},
+    ),
+    "a seed of its own": (
+        "best = problem.starts",
+        "torch.manual_seed(0)\n        best = problem.starts",
+        "other points from another seed",
+        {"seed"},
+    ),
+    "a generator of its own": (
+        STEP,
+        STEP.replace("randn_like(best)", "randn(best.shape, generator=torch.Generator().manual_seed(step))"),
+        "other points from another seed",
+        {"seed"},
+    ),
+    "a generator of NumPy of its own": (
+        STEP,
+        STEP.replace(
+            "torch.randn_like(best)",
+            "torch.from_numpy(__import__('numpy').random.default_rng(step).normal(size=best.shape)).float()",
+        ),
+        "other points from another seed",
+        {"seed"},
+    ),
+    "by the scores of the first": (
+        "(y > highest)[..., None]",
+        "(y > highest)[:1, :, None]",
+        "whatever becomes of another, got others after one had other scores",
+        {"problems apart"},
+    ),
+    "scores of the turn before": (
+        "y = yield z",
+        "late, y = (yield z), highest if step == 1 else late",
+        r"got no better ones from 12 seeds \(t = .*those of a turn are of its own points",
+        {"direction"},
+    ),
+    "better than nought": (
+        "highest = (yield problem.starts)[:, :1]",
+        "highest = 0 * (yield problem.starts)[:, :1]",
+        "got the same as where all scores are 0",
+        {"direction"},
+    ),
+    "NaN of a spread": (
+        "y = yield z",
+        "y = yield z * (1.0 if step < 2 else (y / y)[..., None])",
+        "got none after 2 steps where all scores are the same",
+        {"going on"},
     ),
     "divides by a spread": (
         "y = yield z",
@@ -144,6 +190,38 @@ class Negated({name}):
         while True:
             z = asking.send(-(yield z))
 """
+
+
+UPHILL = """from dataclasses import dataclass
+
+from lso_bench.search.adam import Adam
+
+
+@dataclass(frozen=True)
+class Uphill(Adam):
+    \"\"\"Steps along the gradient of the loss, as one that takes it for the gradient of the score.\"\"\"
+
+    def search(self, problem):
+        asking = Adam.search(self, problem)
+        z = next(asking)
+        while True:
+            y = yield z
+            if z.grad is not None:
+                z.grad.neg_()
+            z = asking.send(y)
+"""
+
+
+def test_gradient_that_is_taken_the_wrong_way_round_is_told_so(tmp_path):
+    (tmp_path / "uphill.py").write_text(UPHILL)
+    missing = {f.promise: f.missing for f in examine_searcher(tmp_path / "uphill.py") if f.state == "missing"}
+    assert missing.keys() == {"direction", "better"}
+    assert all("z.grad is the gradient of the loss, so step against it" in m for m in missing.values())
+
+
+def test_what_is_said_of_the_direction_is_what_was_seen():
+    says = {n: {f.promise: f.says for f in examine_searcher(n)}["direction"] for n in ("sobol", "cmaes")}
+    assert says == {"sobol": "asks for points without regard to scores", "cmaes": "asks for points of higher scores"}
 
 
 @pytest.mark.parametrize(("module", "name"), [("cmaes", "CMAES"), ("hill_climbing", "HillClimbing")])

@@ -20,7 +20,7 @@ SEEDS = range(12)  # of searches, before one is said not to look for higher scor
 SURE, DOUBTFUL = 3.0, 2.0  # t statistics: enough after any seed, and after the last
 OTHER = "had other scores"
 GRADIENT = "z.grad is the gradient of the loss, so step against it"
-SCORES = "scores are to be maximised, so a minimiser is told minus the score"
+SCORES = "scores are to be maximised, so a minimiser is told minus the score; those of a turn are of its own points"
 MOST = 200  # evaluations that may not depend on scores
 
 
@@ -85,12 +85,13 @@ def _direction(trial: Trial) -> str:
     same ones.
     """
     gains: list[Float[Tensor, " k"]] = []
+    t = 0.0
     for seed in SEEDS:
         way = trial.search(seed=seed) if seed else trial.way
         gain = _gain(way, trial.turned(seed))
         if gain is None:
             return "asks for points without regard to scores"
-        if seed == 0 and not trial.bare.needs_gradient and _gain(way, trial.flat) is None:
+        if seed == 0 and _as_without_scores(trial):
             raise BrokenPromiseError(
                 "wanted points that depend on the scores, got the same as where all scores are 0; compare scores with "
                 "each other and not with a number, from the first ones or -inf on"
@@ -101,9 +102,17 @@ def _direction(trial: Trial) -> str:
     if t < DOUBTFUL:
         raise BrokenPromiseError(
             f"wanted points of higher scores than where all scores are negated, got no better ones from {len(SEEDS)} "
-            f"seeds (t = {t:.1f}, wanted {DOUBTFUL:g}); {_remedy(trial)}, and belongs to the points of the same turn"
+            f"seeds (t = {t:.1f}, wanted {DOUBTFUL:g}); {_remedy(trial)}"
         )
     return "asks for points of higher scores"
+
+
+def _as_without_scores(trial: Trial) -> bool:
+    """Return whether it asks for the points that it asks for where all scores are 0."""
+    try:
+        return not trial.bare.needs_gradient and _gain(trial.way, trial.flat) is None
+    except BrokenPromiseError:
+        return False  # which another promise is about
 
 
 def _remedy(trial: Trial) -> str:
@@ -161,8 +170,7 @@ def _seed(trial: Trial) -> None:
             "wanted the same points from the same seed, got others; draw from a torch.Generator of problem.seed"
         )
     if _alike(trial.way, trial.search(seed=1), torch.equal):
-        with Draws() as draws:
-            trial.search(seed=1)
+        trial.search(seed=1, notice=(draws := Draws()))
         if draws.drawn:
             raise BrokenPromiseError(
                 "wanted other points from another seed, got the same ones though it draws random numbers; draw from a "
@@ -174,7 +182,7 @@ def _apart(trial: Trial) -> None:
     """A problem that left, or whose scores are others, does not change the others."""
     steps = _few(trial)
     whole = trial.search(steps=steps)
-    for spoilt, by, change in ((SPOILT, torch.nan, "had NaN for scores"), (0, -1, OTHER), (2, -1, OTHER)):
+    for spoilt, by, change in ((SPOILT, torch.nan, "had NaN for scores"), (0, -1.0, OTHER), (2, -1.0, OTHER)):
         way, others = trial.search(steps=steps, spoilt=spoilt, by=by), OTHERS[spoilt]
         if not _alike(whole, way, lambda a, b, o=others: torch.allclose(a[o], b[o], rtol=1e-3, atol=1e-3)):
             raise BrokenPromiseError(

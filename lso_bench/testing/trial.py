@@ -1,5 +1,6 @@
 """A searcher under test, and the valleys that it is tried on."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, cached_property
 
 import torch
@@ -18,6 +19,8 @@ STEPS = 30
 PROBLEMS, LATENT = 3, 4
 BOX = "box:3"
 LEAVES = 3  # the step whose score is the first that is not finite, where there are as many and one more after it
+
+NOTHING = nullcontext()
 
 Way = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # a step each: what it asked for and was told
 
@@ -53,18 +56,20 @@ class Trial:
         by: float = torch.nan,
         times: int = 1,
         seed: int = 0,
+        notice: AbstractContextManager = NOTHING,
     ) -> Way:
         """Return what it asks for and is told until it has no more to ask.
 
         Args:
             spoilt: the problem whose scores are multiplied by `by` from step `leaves` on; by NaN it leaves.
             times: multiplies all scores.
+            notice: stands around the searcher's code alone.
 
         Raises:
             BrokenPromiseError: it raises, or asks for what is not a code of every problem.
         """
         problem, seen, y = Problem(begin(region, starts), place(region), seed), [], None
-        turns = _Turns(searcher or self.bare, problem, self.watch)
+        turns = _Turns(searcher or self.bare, problem, self.watch, notice)
         for step in range(steps or self.steps):
             if (z := turns.ask(y, step)) is None:
                 break
@@ -111,9 +116,9 @@ def _peaks() -> Float[Tensor, "k 1 d"]:
 class _Turns:
     """A search under test, whose searcher is called as in a run."""
 
-    def __init__(self, searcher: Searcher, problem: Problem, watch: Watch):
+    def __init__(self, searcher: Searcher, problem: Problem, watch: Watch, notice: AbstractContextManager):
         self._gradient, self._starts, self._watch = searcher.needs_gradient, problem.starts, watch
-        self._draws = Stream(problem.seed, free=True)
+        self._draws, self._notice = Stream(problem.seed, free=True), notice
         with watch.during("search", self._draws.drawn):
             self._generator = searcher.search(problem)
 
@@ -124,7 +129,7 @@ class _Turns:
             BrokenPromiseError: it raises, or asks for what is not a code of every problem.
         """
         try:
-            with self._watch.during("search", self._draws.drawn):
+            with self._watch.during("search", self._draws.drawn), self._notice:
                 z: object = next(self._generator) if y is None else self._generator.send(y)
         except StopIteration:
             return None

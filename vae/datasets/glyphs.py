@@ -70,9 +70,9 @@ def _draw(letter: str, faces: list[ImageFont.FreeTypeFont], rng: np.random.Gener
 
 
 @lru_cache(maxsize=64)  # more faces than there are
-def _centred(letter: str, font: ImageFont.FreeTypeFont) -> tuple[Image.Image, float]:
+def _centred(letter: str, font: ImageFont.FreeTypeFont) -> tuple[Image.Image, int]:
     """Return a page with the letter's box in its middle, and the longer side of that box in pixels."""
     left, top, right, bottom = font.getbbox(letter)
     page = Image.new("L", (BIG, BIG))
     ImageDraw.Draw(page).text(((BIG - left - right) / 2, (BIG - top - bottom) / 2), letter, font=font, fill=255)
-    return page, float(max(right - left, bottom - top))
+    return page, round(max(right - left, bottom - top))
