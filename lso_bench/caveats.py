@@ -178,7 +178,7 @@ def stood_still(record: Record) -> str:
     still = int(((loss == first) & (best == first) & (steps > 0)).sum())
     if not still or (still < len(record.members) and not record.counts.get("gradients")):
         return ""
-    return f"{still} of {len(record.members)} searches never left their starts"
+    return f"{still} of {len(record.members)} searches never changed the score of their starts"
 
 
 def _other_pixels(record: Record) -> bool:

@@ -1,10 +1,13 @@
 """The command line: the program and its commands. Nothing heavy is imported before a command runs."""
 
+import atexit
 import errno
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
+from typing import NoReturn
 
 from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.process import check_packages, settle_figures, settle_memory, settle_threads
@@ -106,14 +109,39 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
+        _check_folder()
         settle_figures()
         app(arguments)
     except SystemExit as end:  # as every command ends
-        sys.exit(_written(end.code))
+        _end(_written(end.code))
     except Exception as error:  # the last place where anything can be said in one line
         if debug:
             raise
-        sys.exit(_explain(error))
+        _end(_explain(error))
+
+
+def _check_folder() -> None:
+    """Refuse a working folder that was deleted, where libraries cannot start.
+
+    Raises:
+        UnusableError: says so.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UnusableError("The working folder is there no more: cd to another one.") from error
+
+
+def _end(status: str | int | None) -> NoReturn:
+    """End the program, also where a plugin has begun a thread that does not end."""
+    main = threading.main_thread()
+    if any(not t.daemon for t in threading.enumerate() if t is not main):
+        atexit._run_exitfuncs()
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status if isinstance(status, int) else bool(status))
+    sys.exit(status)
 
 
 def _written(status: str | int | None) -> str | int | None:

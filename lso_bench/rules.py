@@ -48,14 +48,24 @@ class Rules:
         return changed
 
     def check(self) -> None:
-        """Refuse rules that covered nothing.
+        """Refuse rules that covered nothing, and two that give the same runs two values of one setting.
 
         Raises:
             UsageError: names the first.
         """
         for i, rule in enumerate(self.rules):
+            for other in self.rules[:i]:
+                if rule.where == other.where and (key := _contradicted(rule, other)):
+                    raise UsageError(f"`{other}` and `{rule}` give the same runs two values of {key}; leave one out.")
+        for i, rule in enumerate(self.rules):
             if i not in self.used:
                 raise UsageError(f"No run is meant by `{rule}`; wanted names and seeds of this study.")
+
+
+def _contradicted(rule: Rule, other: Rule) -> str | None:
+    """Return a setting that both give, each another value; None where there is none."""
+    one, two = rule.instead or {}, other.instead or {}
+    return next((key for key in one.keys() & two.keys() if one[key] != two[key]), None)
 
 
 def _is(kind: str, value: str | int | None, wanted: str | int) -> bool:

@@ -23,8 +23,8 @@ import pytest
 import torch
 
 from lso_bench.cli import main
-from lso_bench.executors import pool
 from lso_bench.executors.local import PRELOAD
+from lso_bench.executors.server import start_server
 from vae.checkpoint import save_model
 from vae.data import Dataset, binarise
 from vae.errors import UnusableError
@@ -157,7 +157,7 @@ def call(tmp_path):
     def run(*arguments):
         if arguments[:1] == ("run",):
             multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
-            pool.start_server()
+            start_server()
         outputs = [tmp_path.parent / f"{tmp_path.name}.{stream}" for stream in ("out", "err")]
         child = os.fork()
         if not child:

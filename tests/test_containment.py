@@ -3,10 +3,13 @@
 import ctypes
 import json
 import locale
+import logging
 import os
 import random
 import signal
 import sys
+import tempfile
+import time
 import warnings
 from dataclasses import replace
 
@@ -44,16 +47,29 @@ SIDE_EFFECTS = {  # a line of a plugin, and what is said of it
     "sys.path.insert(0, '/nowhere')": "sys.path",
     "warnings.simplefilter('ignore')": "warning filters",
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)": "signal handlers",
+    "signal.alarm(600)": "a pending alarm",
+    "signal.setitimer(signal.ITIMER_REAL, 600, 7)": "a pending alarm",
+    "logging.basicConfig(level=0, force=True)": "the root logger",
+    "logging.getLogger().addHandler(logging.NullHandler())": "the root logger",
+    "tempfile.tempdir = '/nowhere'": "the folder of temporary files",
     "locale.setlocale(locale.LC_NUMERIC, 'C.UTF-8')": "the locale",
     "__import__('matplotlib').use('svg')": "matplotlib's backend (now svg)",
     "sys.setrecursionlimit(7777)": "the recursion limit (now 7777)",
     "torch.manual_seed(5)": "torch's seed",
 }
-NAMES = {m.__name__: m for m in (torch, os, sys, warnings, signal, locale, random, ctypes)} | {"np": np}
+NAMES = {m.__name__: m for m in (torch, os, sys, warnings, signal, locale, random, ctypes, logging, tempfile)} | {
+    "np": np
+}
+
+
+@pytest.fixture
+def no_alarm():
+    """No alarm of the test's own limit of time."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @pytest.mark.parametrize("line", SIDE_EFFECTS)
-def test_side_effect_is_named_and_put_back(line):
+def test_side_effect_is_named_and_put_back(line, no_alarm):
     before = [part.read() for part in PARTS]
     with contained() as changed:
         exec(line, NAMES)
@@ -182,7 +198,7 @@ def test_ctrl_c_ends_what_a_plugin_does():
 
 LEFT_OUT = "detect_anomaly", "meta", "use_determ", "matplotlib"  # slow, or of no use afterwards
 WICKED = "\n".join(f"    {line}" for line in SIDE_EFFECTS if not any(word in line for word in LEFT_OUT))
-WICKED_HEAD = f"""import ctypes, locale, os, random, signal, sys, warnings
+WICKED_HEAD = f"""import ctypes, locale, logging, os, random, signal, sys, tempfile, warnings
 import numpy as np
 import torch
 
@@ -222,7 +238,7 @@ def wicked_searcher():
     return WICKED_HEAD + "spoil()\n" + SHRINKING.replace("y = yield z", "spoil(); y = yield z; spoil()")
 
 
-def test_check_of_a_task_says_what_each_method_changes(tmp_path, capfd):
+def test_check_of_a_task_says_what_each_method_changes(tmp_path, capfd, no_alarm):
     (tmp_path / "wicked.py").write_text(wicked_task())
     missing = {f.promise: f.missing for f in examine(tmp_path / "wicked.py", squares(40)) if f.state == "missing"}
     said = missing["side effects"]
@@ -239,7 +255,7 @@ def test_check_of_a_task_says_what_each_method_changes(tmp_path, capfd):
     assert "from a plugin" not in capfd.readouterr().out
 
 
-def test_check_of_a_searcher_says_what_its_search_changes(tmp_path, capfd):
+def test_check_of_a_searcher_says_what_its_search_changes(tmp_path, capfd, no_alarm):
     (tmp_path / "wicked.py").write_text(wicked_searcher())
     missing = {f.promise: f.missing for f in examine_searcher(tmp_path / "wicked.py", 4) if f.state == "missing"}
     said = missing["side effects"]
@@ -277,6 +293,33 @@ def test_run_with_plugins_that_change_everything_finds_what_it_finds_without(tmp
         losses.append([m.loss for m in record.members])
     assert losses[0] == losses[1] and [part.read() for part in PARTS] == before
     assert capfd.readouterr().out == ""
+
+
+THREAD = "        threading.Thread(target=lambda: time.sleep(600)).start()\n        return"
+
+
+def test_a_thread_that_a_plugin_leaves_is_said_and_keeps_nothing_from_its_end(call, checkpoint, tmp_path):
+    text = "import threading\nimport time\n\n" + INK.replace("        return", THREAD)
+    (tmp_path / "threads.py").write_text(text)
+    begin = time.monotonic()
+    checked = call("check-task", "./threads.py")
+    assert checked.returncode == 2 and "score changes the threads that run" in checked.stdout
+    assert "ok        worker" in checked.stdout
+    short = ("--latent", "4", "--searcher", "sobol", "--budget", "3", "--decoding", "sample", "--device", "cpu")
+    done = call("run", "--model", "vae", "--task", "./threads.py", *short)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begin < 600
+
+
+def test_a_plugin_that_breaks_what_writes_results_fails_alone(call, checkpoint, tmp_path):
+    breaks = "        import json\n        json.dumps = None\n        return"
+    (tmp_path / "breaks.py").write_text(INK.replace("        return", breaks))
+    short = ("--latent", "4", "--searcher", "sobol", "--budget", "3", "--decoding", "sample", "--device", "cpu")
+    done = call("run", "--model", "vae", "--task", "./breaks.py,ink", *short, "--jobs", "1", "--json")
+    assert (
+        done.returncode == 3 and "breaks.py · sobol · seed 0: failed, what the run gave cannot be kept" in done.stderr
+    )
+    assert [r["task"].partition(":")[0] for r in json.loads(done.stdout)["runs"]] == ["ink"]
 
 
 ENDS = {

@@ -179,3 +179,20 @@ def test_command_line_says_nothing_of_the_grid_beside_a_file(call, tmp_path):
     assert "--max-steps: of no effect on sobol" in dry.stderr
     fails(call("run", "study.toml", "--budget", "5"), 2, "With a study file, say --budget in it")
     fails(call("run"), 2, "Wanted --model and --task, or a study file")
+
+
+@pytest.mark.parametrize(
+    ("rules", "key"),
+    [
+        (["searcher=sobol budget=30", "searcher=sobol budget=40"], "budget"),
+        (["searcher=sobol budget=30", "searcher=sobol seed=1 budget=40"], None),
+        (["searcher=sobol budget=30", "searcher=sobol patience=4"], None),
+        (["seed=1 searcher=sobol patience=3", "searcher=sobol seed=1 patience=4"], "patience"),
+    ],
+)
+def test_two_overrides_that_contradict_each_other_are_refused(call, checkpoint, rules, key):
+    options = [part for rule in rules for part in ("--override", rule)]
+    words = ("--model", "vae", "--latent", "4", "--task", "ink", "--searcher", "sobol", "--seed", "0,1", *options)
+    done = call("run", *words, "--dry-run", "--quiet")
+    assert done.returncode == (2 if key else 0), done.stderr
+    assert f"two values of {key}; leave one out" in done.stderr or not key

@@ -258,10 +258,19 @@ def test_compiling_where_it_cannot_work_is_refused_in_one_line(
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["vae.py", "tasks.py", "lso_bench.py"])
-def test_processes_of_runs_import_nothing_from_the_working_folder(checkpoint, tmp_path, name):
-    (tmp_path / name).write_text("raise SystemExit('executed')")
+@pytest.mark.parametrize("command", ["run", "check-task"])
+def test_processes_of_the_program_import_nothing_from_the_working_folder(checkpoint, tmp_path, command):
+    for name in ("vae", "tasks", "lso_bench", "types", "logging", "signal", "random", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')")
     program = Path(sys.executable).with_name("lso-bench")
-    words = ["run", "--model", "vae", *SHORT, "--starts", "random", "--seed", "0", "--jobs", "1", "--quiet"]
-    done = subprocess.run([program, *words], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0 and "executed" not in done.stderr, done.stderr
+    words = {"run": ["--model", "vae", *SHORT, "--starts", "random", "--jobs", "1", "--quiet"], "check-task": ["ink"]}
+    done = subprocess.run([program, command, *words[command]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "executed" not in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_working_folder_that_was_deleted_is_said_in_one_line(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os; os.rmdir(os.getcwd()); from lso_bench.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "status"], cwd=gone, capture_output=True, text=True)
+    fails(done, 4, "The working folder is there no more: cd to another one.")

@@ -151,10 +151,10 @@ STILL, MOVING, BACK = [3.0, 3.0, 3.0], [3.0, 2.0, 1.0], [3.0, 2.0, 3.0]
 )
 def test_searches_that_never_left_their_starts_are_said(ways, gradients, says):
     record = replace(searched({"random": ways}), counts={"gradients": gradients})
-    told = f"{says} searches never left their starts" if says else ""
+    told = f"{says} searches never changed the score of their starts" if says else ""
     assert stood_still(record) == told
     flagged = " ".join(caveats([record]))
-    assert told in flagged and ("never left" in flagged) == bool(says)
+    assert told in flagged and ("never changed the score" in flagged) == bool(says)
 
 
 def test_a_run_whose_searches_never_left_their_starts_says_so(call, tmp_path):
@@ -162,7 +162,7 @@ def test_a_run_whose_searches_never_left_their_starts_says_so(call, tmp_path):
     (tmp_path / "flat.py").write_text(TEXT.replace("return -", "return 0 * "))
     ended = call("run", "--model", "vae", "--arch", "conv", "--task", "./flat.py", "--max-steps", "2", "--quiet")
     assert ended.returncode == 0, ended.stderr
-    assert (ended.stderr + ended.stdout).count("1 of 1 searches never left their starts") == 2
+    assert (ended.stderr + ended.stdout).count("1 of 1 searches never changed the score of their starts") == 2
 
 
 def test_same_basin_does_not_depend_on_the_unit_of_the_score():

@@ -1,9 +1,12 @@
 """The parts of a process's state that all code in it shares, each with how it is read and set."""
 
 import locale
+import logging
 import os
 import signal
 import sys
+import tempfile
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -91,6 +94,36 @@ def _set_cudnn(before: tuple[bool, ...]) -> None:
     at.enabled, at.benchmark, at.deterministic, at.allow_tf32 = before  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def _log() -> tuple[int, list[Any]]:
+    return logging.root.level, [*logging.root.handlers]
+
+
+def _set_log(before: tuple[int, list[Any]]) -> None:
+    logging.root.setLevel(before[0])
+    logging.root.handlers[:] = before[1]
+
+
+def _alarm_is_set() -> bool:
+    return signal.getitimer(signal.ITIMER_REAL)[0] > 0
+
+
+def _set_alarm(before: bool) -> None:
+    if not before:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _temporary() -> str | None:
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return None  # none can be written
+
+
+def threads() -> list[threading.Thread]:
+    """Return the threads beside the main one that keep a program from its end."""
+    return [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+
+
 PARTS = (
     Part("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
     Part("the default device", lambda: torch.empty(0).device, _default_device),
@@ -108,6 +141,9 @@ PARTS = (
     Part("sys.path", lambda: [*sys.path], lambda before: sys.path.__setitem__(slice(None), before)),
     Part("warning filters", _filters, _set_filters),
     Part("signal handlers", _handlers, _set_handlers),
+    Part("a pending alarm", _alarm_is_set, _set_alarm),
+    Part("the root logger", _log, _set_log),
+    Part("the folder of temporary files", _temporary, lambda before: setattr(tempfile, "tempdir", before)),
     Part("the locale", _locale, lambda before: locale.setlocale(locale.LC_ALL, ";".join(before))),
     Part("matplotlib's backend", _backend, _set_backend),
     Part("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from vae.notation import real, whole
 
+MOST = 1e5  # of a setting that says no other limit: time and memory grow with most of them
 T = TypeVar("T")  # a frozen dataclass
 
 
@@ -43,8 +44,8 @@ def differing(made: object, plain: object) -> dict[str, str]:
     return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in values.items()}
 
 
-def at_least(made: object, least: int | float, *settings: str) -> None:
-    """Refuse values of these settings below `least`, and such as are not finite.
+def at_least(made: object, least: int | float, *settings: str, most: int | float = MOST) -> None:
+    """Refuse values of these settings below `least` or above `most`, and such as are no numbers.
 
     Raises:
         ValueError: names the setting, and what came.
@@ -52,10 +53,11 @@ def at_least(made: object, least: int | float, *settings: str) -> None:
     for key in settings:
         if not least <= getattr(made, key) < math.inf:
             raise ValueError(f"{key}: wanted {least:g} or more, got {getattr(made, key)}")
+        _check_most(made, key, most)
 
 
-def above(made: object, limit: int | float, *settings: str) -> None:
-    """Refuse values of these settings that are not above `limit`, and such as are not finite.
+def above(made: object, limit: int | float, *settings: str, most: int | float = MOST) -> None:
+    """Refuse values of these settings that are not above `limit` or are above `most`, and such as are no numbers.
 
     Raises:
         ValueError: names the setting, and what came.
@@ -63,6 +65,12 @@ def above(made: object, limit: int | float, *settings: str) -> None:
     for key in settings:
         if not limit < getattr(made, key) < math.inf:
             raise ValueError(f"{key}: wanted more than {limit:g}, got {getattr(made, key)}")
+        _check_most(made, key, most)
+
+
+def _check_most(made: object, key: str, most: int | float) -> None:
+    if getattr(made, key) > most:
+        raise ValueError(f"{key}: wanted {most:g} or less, got {getattr(made, key)}")
 
 
 def _value(key: str, text: str, default: object, hint: object) -> object:

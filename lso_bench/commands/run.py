@@ -86,7 +86,8 @@ def run(
         list[str] | None, typer.Option(help='Leave some runs out: "model=vae searcher=bo"; may stand several times.')
     ] = None,
     override: Annotated[
-        list[str] | None, typer.Option(help='Do some otherwise: "searcher=bo budget=100"; may stand several times.')
+        list[str] | None,
+        typer.Option(help='Do some otherwise: "searcher=bo budget=100"; of several that fit a run the last counts.'),
     ] = None,
     shard: Annotated[str | None, typer.Option(help="Only the 3rd of 16 parts of the runs: 3/16.")] = None,
     executor: Executor = "local",

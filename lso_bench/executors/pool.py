@@ -12,18 +12,17 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
-from warnings import catch_warnings
 
 from lso_bench import alive
 from lso_bench.errors import UnusableError
 from lso_bench.executors import Attempt, How, Lost
-from lso_bench.executors.sockets import short_names
+from lso_bench.executors.server import TERMINAL, start_server
 from lso_bench.executors.work import settle
 from lso_bench.limits import memory_kills
 
@@ -32,9 +31,7 @@ Task = tuple[Callable[..., Any], Sequence[Any]]  # a function of a module, and i
 LOOK = 0.5  # seconds between two looks for processes that are gone or late
 GRACE = 2.0  # seconds in which a process must end when it is asked to
 SPARE = 2  # processes that stand ready beside those that work, where each run has its own
-SAFE = "PYTHONSAFEPATH"  # for Python itself
 STARTS = 3  # processes in a row that may die before they are ready
-TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}  # from a terminal to all; meant for the command alone
 
 
 @dataclass(eq=False)
@@ -123,9 +120,8 @@ class Pool:
         ours, theirs = self._context.Pipe()
         arguments = theirs, self._how.threads, self._how.memory, self._how.isolation == "run"
         process = self._context.Process(target=_serve, args=arguments, name=__name__)
-        with catch_warnings(action="ignore"):  # of a resource tracker that was killed, and is started anew
-            start_server()
-            process.start()
+        start_server()
+        process.start()
         theirs.close()
         assert process.pid is not None
         return _Worker(process, alive.process(process.pid), ours)
@@ -184,13 +180,6 @@ class Pool:
             yield worker.attempt, Lost(limit, late=True, pid=worker.identity.pid)
 
 
-def start_server() -> None:
-    """Start the process that those of a pool are forked from, unless it runs."""
-    resource_tracker.ensure_running()  # which lets SIGINT through again when it starts
-    with _blocked(TERMINAL), short_names(), _apart_from_the_working_folder():
-        forkserver.ensure_running()
-
-
 def _leaves(worker: _Worker) -> bool:
     """Whether it has done its run and ends by itself."""
     return worker.attempt is None and worker.until is not None
@@ -221,16 +210,6 @@ def _death(status: int | None, kills: int) -> str:
     if name == "SIGKILL" and memory_kills() > kills:
         return "its process was killed by the system (SIGKILL), out of memory"
     return f"its process was killed by {name}"
-
-
-@contextmanager
-def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
-    """Processes that are started while the body runs never get these signals."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(pipe: connection.Connection, threads: int, memory: int | None, once: bool) -> None:
@@ -273,14 +252,3 @@ def _outlive_nobody() -> None:
     assert parent is not None
     connection.wait([parent.sentinel])
     _leave()
-
-
-@contextmanager
-def _apart_from_the_working_folder() -> Iterator[None]:
-    """Let a process that starts within import nothing from the working folder: another `vae.py` may lie there."""
-    before = os.environ.get(SAFE)
-    os.environ[SAFE] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(SAFE) if before is None else os.environ.update({SAFE: before})

@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -76,7 +77,8 @@ def publish(record: Record, store: Store) -> Record:
         return store.get(record.spec)
     except PluginError as error:
         failed = Record(record.spec, "failed", error=str(error))
-        store.add(failed)
+        with suppress(PluginError):  # not even this can be written where a plugin has changed what writes it
+            store.add(failed)
         return failed
     except DamagedError as error:
         return Record(record.spec, "failed", error=str(error))

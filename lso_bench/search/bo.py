@@ -40,7 +40,8 @@ class BO(Searcher):
 
     def __post_init__(self):
         at_least(self, 2, "initial")
-        at_least(self, 1, "q", "raw", "restarts", "fit_steps", "polish_steps")
+        at_least(self, 1, "q", "restarts", most=1000)
+        at_least(self, 1, "raw", "fit_steps", "polish_steps")
 
     def design(self, d: int) -> int:
         return self.initial

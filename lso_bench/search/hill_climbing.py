@@ -24,7 +24,7 @@ class HillClimbing(Searcher):
 
     def __post_init__(self):
         above(self, 0, "sigma")
-        at_least(self, 1, "growth")
+        at_least(self, 1, "growth", most=100)
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         z, seeded = problem.starts, torch.Generator().manual_seed(problem.seed)

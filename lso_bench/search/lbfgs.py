@@ -37,7 +37,7 @@ class LBFGS(Searcher):
     bounded = False
 
     def __post_init__(self):
-        at_least(self, 1, "memory")
+        at_least(self, 1, "memory", most=1000)
         at_least(self, 0, "ftol", "gtol")
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:

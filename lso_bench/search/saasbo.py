@@ -36,7 +36,8 @@ class SAASBO(Searcher):
 
     def __post_init__(self):
         at_least(self, 2, "initial")
-        at_least(self, 1, "warmup", "thinning", "raw", "restarts")
+        at_least(self, 1, "restarts", most=1000)
+        at_least(self, 1, "warmup", "thinning", "raw")
         at_least(self, self.thinning, "samples")
         if find_spec("numpyro") is None:
             raise UsageError(

@@ -24,7 +24,7 @@ class Sobol(Searcher):
     batch: int = 10  # points scored together
 
     def __post_init__(self):
-        at_least(self, 1, "batch")
+        at_least(self, 1, "batch", most=10_000)
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         yield problem.starts

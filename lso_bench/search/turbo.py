@@ -35,7 +35,8 @@ class TuRBO(Searcher):
 
     def __post_init__(self):
         at_least(self, 2, "initial")
-        at_least(self, 1, "q", "fit_steps")
+        at_least(self, 1, "q", most=1000)
+        at_least(self, 1, "fit_steps")
         at_least(self, self.q, "candidates")
 
     def design(self, d: int) -> int:

@@ -3,7 +3,6 @@
 import gc
 import math
 import pickle
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields
 
 import torch
@@ -16,7 +15,7 @@ from lso_bench.task import Task
 from lso_bench.testing.case import Case, near, pair
 from lso_bench.testing.promise import BrokenPromiseError, Promise, describe
 from lso_bench.testing.settings import check_settings
-from lso_bench.testing.worker import scores_elsewhere
+from lso_bench.testing.worker import LostWorkerError, scores_elsewhere
 
 CALLS = 60  # in a row, to find a task that fails only later
 KEPT = 8  # calls, of which a task that keeps a sample or two at hand does not keep all
@@ -231,7 +230,7 @@ def _worker(case: Case) -> None:
     here = case.score(case.few, x)
     try:
         there = scores_elsewhere(sent, type(case.few).__module__)
-    except BrokenProcessPool as error:
+    except LostWorkerError as error:
         raise BrokenPromiseError(
             'wanted scores from a worker process, got its end; a script asks under `if __name__ == "__main__":`'
         ) from error

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lso_bench.testing.promise import BrokenPromiseError
+from vae import process_state
 from vae.containment import contained
 from vae.random_numbers import Numbers, passing
 
 PRINTED = "stdout, by printing"
+THREADS = "the threads that run, by one that is no daemon and has not ended"
 OFTEN = 2  # times that a method changes something, before that is its doing: a library may do so when first imported
 
 
@@ -33,7 +35,7 @@ class Watch:
             vae.containment.ExitError: it raised what ends a program.
         """
         with tempfile.TemporaryFile("w+", errors="replace") as out:
-            changed: list[str] = []
+            changed, threads = list[str](), process_state.threads()
             try:
                 with contained(numbers, out) as changed:
                     yield
@@ -42,6 +44,8 @@ class Watch:
                 if printed := out.read():
                     sys.stderr.write(printed)
                     changed.append(PRINTED)
+                if {*process_state.threads()} - {*threads}:
+                    changed.append(THREADS)
                 self._changes.setdefault(method, Counter()).update(times * [*dict.fromkeys(changed)])
 
     def check(self) -> None:

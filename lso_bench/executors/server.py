@@ -1,0 +1,42 @@
+"""The process that processes of runs are forked from, which has their imports behind it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver, resource_tracker
+from warnings import catch_warnings
+
+from lso_bench.executors.sockets import short_names
+
+SAFE = "PYTHONSAFEPATH"  # for Python itself
+TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}  # from a terminal to all; meant for the command alone
+
+
+def start_server() -> None:
+    """Start it, and the process that multiprocessing has beside it, unless they run."""
+    with catch_warnings(action="ignore"), _apart_from_the_working_folder():
+        resource_tracker.ensure_running()  # which warns where it was killed, and lets SIGINT through when it starts
+        with _blocked(TERMINAL), short_names():
+            forkserver.ensure_running()
+
+
+@contextmanager
+def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
+    """Processes that are started while the body runs never get these signals."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _apart_from_the_working_folder() -> Iterator[None]:
+    """Let a process that starts within import nothing from the working folder: another `vae.py` may lie there."""
+    before = os.environ.get(SAFE)
+    os.environ[SAFE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE) if before is None else os.environ.update({SAFE: before})
