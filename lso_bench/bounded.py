@@ -1,5 +1,6 @@
 """Files of results, which anybody may have put there: read only if they are plain and no larger than they can be."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ def content(path: Path, most: int = LARGEST) -> bytes:
         ValueError: larger than `most` bytes, or a device or pipe, which may have no end.
     """
     return foreign.content(path, most)
+
+
+def check(path: Path) -> None:
+    """Refuse a file that `content` would not read, without a look at what is in it.
+
+    Raises:
+        OSError, ValueError: as `content`.
+    """
+    foreign.check(path, os.stat(path), LARGEST)
 
 
 def result(run: Path) -> Any:

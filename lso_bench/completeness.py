@@ -1,7 +1,7 @@
 """What was planned against what stands in a results folder: done, failed, missing or damaged."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lso_bench.record import Record
@@ -25,6 +25,13 @@ class Completeness:
         """The runs in one of these states."""
         return [run for key, run in self.runs.items() if self.states[key] in states]
 
+    def without(self, lost: Mapping[str, str]) -> "Completeness":
+        """The same once files of runs were asked for that are not whole: as `Store.lost`, a line by its path."""
+        damages = {Path(path).parent.name: line for path, line in lost.items()}
+        more = {key: line for key, line in damages.items() if key in self.runs and key not in self.damages}
+        states: dict[str, State] = self.states | dict.fromkeys(more, "damaged")
+        return replace(self, states=states, damages=self.damages | more)
+
     @property
     def status(self) -> int:
         """The exit status: 4 where a result is damaged, 3 where a run failed or is missing, else 0."""
@@ -47,7 +54,7 @@ class Completeness:
         mend = "; the same command makes what is missing" if absent else ""
         return [
             *lines,
-            f"{len(self.records)} of {len(self.runs)} planned runs stand in {self.folder}, {kinds}{mend}.",
+            f"{len(self.are('done', 'again'))} of {len(self.runs)} planned runs stand in {self.folder}, {kinds}{mend}.",
         ]
 
 

@@ -10,10 +10,10 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lso_bench import bounded
 from lso_bench.errors import DamagedError
@@ -22,6 +22,7 @@ from lso_bench.record import Record
 
 RESULT = "result.json"
 AGAIN = ("failed", "timeout")  # status of a run that gives way to another try
+MEND = "delete its folder and run again"  # of a run that is damaged
 KEY = re.compile("[0-9a-f]{16}")
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)  # why a folder is not renamed onto another
 NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS)  # of a folder: older CIFS, shared folders, FUSE
@@ -31,7 +32,8 @@ State = Literal["absent", "again", "done", "damaged"]
 
 
 class Standing(NamedTuple):
-    """The state of a run's folder, with its record, or with the reason and the mend where it is damaged."""
+    """The state of a run's folder, with its record where it can be read, and where it is damaged with the reason and
+    the mend."""
 
     state: State
     record: Record | None = None
@@ -44,19 +46,26 @@ def read(place: Path) -> Record:
     Raises:
         ValueError: it is not readable; says where and why.
     """
+    return _read(place)[0]
+
+
+def _read(place: Path) -> tuple[Record, dict[str, Any]]:
+    """As `read`, with what its result.json says."""
     try:
-        record = record_from(bounded.result(place))
+        record = record_from(raw := bounded.result(place))
     except OSError as error:
         raise ValueError(f"{place}: {error.strerror}: {RESULT}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"{place}: {type(error).__name__}: {error}") from error
     if record.spec.key != place.name:
         raise ValueError(f"{place}: ValueError: holds the run {record.spec.key}")
-    return record
+    return record, raw
 
 
 def judge(place: Path) -> Standing:
-    """The state of a run's folder. A run that failed is `again`: it may be tried again."""
+    """The state of a run's folder. A run that failed is `again`: it may be tried again. One that lacks a file which its
+    result names is damaged, and has a record; whether these files are as they were is not looked at.
+    """
     try:
         return _readable(place)
     except ValueError as error:
@@ -70,8 +79,21 @@ def judge(place: Path) -> Standing:
 
 
 def _readable(place: Path) -> Standing:
-    record = read(place)
+    record, raw = _read(place)
+    names = raw.get("sha256")
+    if lost := _lost(place, names if isinstance(names, dict) else {}):
+        return Standing("damaged", record, f"{lost}; {MEND}.")
     return Standing("again" if record.status in AGAIN else "done", record)
+
+
+def _lost(place: Path, names: Iterable[str]) -> str:
+    """The first of these files that is gone or no plain file, and why; empty where all are there."""
+    for name in names:
+        try:
+            bounded.check(place / name)
+        except (OSError, ValueError) as error:
+            return f"{place / name}: {error.strerror if isinstance(error, OSError) else error}"
+    return ""
 
 
 def publish(work: Path, place: Path) -> bool:
@@ -144,7 +166,7 @@ def _mend(damage: ValueError) -> str:
         return "give yourself the right to read it, and run again"
     if "newer than" in str(damage):
         return "or give another --results"
-    return "delete its folder and run again"
+    return MEND
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +29,7 @@ from lso_bench.errors import DamagedError, PluginError, UnusableError
 from lso_bench.older import costs_of
 from lso_bench.reading import PLAIN, record_from
 from lso_bench.record import Record
-from lso_bench.run_folder import AGAIN, KEY, RESULT, Standing, judge, publish, read, recover, sync
+from lso_bench.run_folder import AGAIN, KEY, MEND, RESULT, Standing, judge, publish, read, recover, sync
 from lso_bench.spec import SCHEMA, Spec, digest
 from lso_bench.text import storable
 from vae.durable import reason
@@ -111,7 +111,7 @@ class Store:
         standing = self.judge(spec)
         if standing.record is None:
             raise DamagedError(standing.why or f"{self.place(spec)} is gone; run again.")
-        return standing.record
+        return standing.record  # though a file may be lost, which `lost` says once it is asked for
 
     def add(self, record: Record) -> bool:
         """Publish a record, in place of one that failed; False if another writer was first.
@@ -155,10 +155,13 @@ class Store:
         return ""
 
     def counts(self) -> dict[str, int]:
-        """How many runs have each status."""
-        standings = [judge(self.folder / "runs" / name) for name in self.stamps()]
-        known = Counter(s.record.status if s.record else "unreadable" for s in standings if s.state != "absent")
-        return dict(sorted(known.items()))
+        """How many runs have each status, and how many are damaged."""
+        return counted(self.standings())
+
+    def standings(self) -> list[Standing]:
+        """The state of everything that stands among the runs."""
+        found = (judge(self.folder / "runs" / name) for name in sorted(self.stamps()))
+        return [standing for standing in found if standing.state != "absent"]
 
     def trace(self, spec: Spec) -> pd.DataFrame | None:
         """A row a recorded step and member: step, start, instance, loss. None: damaged or missing, see `lost`."""
@@ -194,7 +197,7 @@ class Store:
             return parse(content)
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            done = "its run is left out of what needs it; delete its folder and run again"
+            done = f"its run is left out of what needs it; {MEND}"
             self.lost[str(path)] = f"{path} is damaged ({why}), {done}"
             return None
 
@@ -251,6 +254,12 @@ class Store:
                     shutil.rmtree(work, ignore_errors=True) if work.is_dir() else work.unlink()
             except OSError:
                 pass  # another process swept it, or nobody may
+
+
+def counted(standings: Iterable[Standing]) -> dict[str, int]:
+    """How many have each status, and how many are damaged."""
+    words = ("damaged" if s.record is None or s.state == "damaged" else s.record.status for s in standings)
+    return dict(sorted(Counter(words).items()))
 
 
 OURS = {

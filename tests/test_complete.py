@@ -1,11 +1,13 @@
 """A study succeeds where all that was planned stands there at its end; one damaged result never ends it."""
 
+import json
 import shutil
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import typer
+from made import searched
 from test_executors import faulty
 from test_first_writer import DAMAGES
 
@@ -105,6 +107,54 @@ def test_many_damaged_runs_are_counted_and_some_named(planned, tmp_path):
     end = completeness.check(runs, store)
     assert len(end.damaged()) == 11 and "15 like these" in end.damaged()[-1]
     assert len(end.incomplete()) == 6 and "5 missing, 25 damaged" in end.incomplete()[-1]
+
+
+def spoil(place, how):
+    """Spoil the trace of a run."""
+    trace = place / "trace.csv"
+    text = trace.read_text()
+    trace.unlink()
+    if how == "a folder":
+        trace.mkdir()
+    elif how == "torn":
+        trace.write_text(text[:-9])
+
+
+def traced(init=0, **spec):
+    """A run that was done, by hand."""
+    return searched({"random": [[9.0, 5.0], [8.0, 6.0]]}, init=init, **spec)
+
+
+@pytest.mark.parametrize("how", ["gone", "a folder", "torn"])
+def test_study_with_a_run_whose_trace_is_lost_names_it_with_its_mend_and_ends_with_status_4(
+    call, planned, tmp_path, how
+):
+    assert study(planned[:1], Store(tmp_path / "r")) == 0
+    (place,) = tmp_path.glob("r/runs/*/*")
+    spoil(place, how)
+    grid = ("--task", "glyphs50:instances=1", "--latent", 4, "--max-steps", 1, "--starts", "random")
+    done = call("run", "--model", "vae", *grid, "--results", "r", "--quiet")
+    assert done.returncode == 4 and "Final loss" in done.stdout
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("damaged: ")]
+    assert f"{place.relative_to(tmp_path)}/trace.csv" in line and "delete its folder and run again" in line
+    assert "0 of 1 planned runs stand in r, 1 damaged" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["gone", "a folder"])
+def test_status_names_damaged_runs_with_their_mend(call, tmp_path, how):
+    store = Store(tmp_path / "r")
+    for init in range(3):
+        store.add(traced(init))
+    first, second, _ = sorted(tmp_path.glob("r/runs/*/*"))
+    spoil(first, how)
+    (second / "result.json").write_text("{")
+    done = call("status", "r")
+    assert done.returncode == 4 and done.stdout == "r: 2 damaged, 1 ok\n"
+    lines = done.stderr.splitlines()
+    assert [f"{p.relative_to(tmp_path)}" in x for p, x in zip((first, second), lines, strict=True)] == [True, True]
+    assert all(x.startswith("damaged: ") and x.endswith("delete its folder and run again.") for x in lines)
+    in_json = call("status", "r", "--json")
+    assert in_json.returncode == 4 and json.loads(in_json.stdout)["runs"] == {"damaged": 2, "ok": 1}
 
 
 @pytest.mark.parametrize(

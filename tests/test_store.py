@@ -229,7 +229,7 @@ def test_result_that_is_huge_or_has_no_end_is_named_and_never_read(tmp_path, why
     bad.mkdir(parents=True)
     NO_RESULTS[why](bad / "result.json")
     assert not list(store) and why.strip() in store.skipped[0]
-    assert store.counts() == {"unreadable": 1}
+    assert store.counts() == {"damaged": 1}
     (fault,) = integrity.faults(store)
     assert fault.where == "abad"
 

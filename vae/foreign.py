@@ -26,10 +26,10 @@ def opened(path: Path, most: int) -> BufferedReader:
         OSError: no such file, or no right to read it.
         ValueError: no plain file, or a larger one.
     """
-    _check(path, os.stat(path), most)
+    check(path, os.stat(path), most)
     file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115, the caller closes it
     try:
-        _check(path, os.fstat(file.fileno()), most)  # another may stand there by now
+        check(path, os.fstat(file.fileno()), most)  # another may stand there by now
     except ValueError:
         file.close()
         raise
@@ -93,7 +93,12 @@ def parsed(written: str | bytes, constant: Any = float) -> Any:
     raise deep
 
 
-def _check(path: Path, status: os.stat_result, most: int) -> None:
+def check(path: Path, status: os.stat_result, most: int) -> None:
+    """Refuse what is no plain file, or a larger one.
+
+    Raises:
+        ValueError: says what it is.
+    """
     if not stat.S_ISREG(status.st_mode):
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise ValueError(f"{path.name} is no plain file, but {kind}")

@@ -24,7 +24,6 @@ from lso_bench.commands.options import (
     numbers,
 )
 from lso_bench.commands.output import out, say
-from lso_bench.commands.reading import say_lost
 from lso_bench.commands.run import carry_out, tell_end
 from lso_bench.errors import UsageError
 
@@ -97,10 +96,9 @@ def _search(runs: list, store, how, json: bool, quiet: bool) -> None:
 
     said = carry_out(runs, store, how, quiet) if how else set()
     repeated = latent_search.repeated(runs, store)
-    say_lost([store])
     written = report.write(repeated, "search", store.folder / "reproduction")
     _reproduced(repeated.rows, report.terminal(repeated), written, json)
-    end = completeness.check(runs, store)
+    end = completeness.check(runs, store).without(store.lost)
     if how or end.damages:
         tell_end(end, said)
 

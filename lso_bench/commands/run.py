@@ -33,7 +33,6 @@ from lso_bench.commands.options import (
     outside,
 )
 from lso_bench.commands.output import say
-from lso_bench.commands.reading import say_lost
 from lso_bench.errors import UsageError, unknown
 from lso_bench.text import printable
 from vae.bounds import WHOLE
@@ -139,13 +138,12 @@ def run(
     said = carry_out(planned, store, how, quiet)
     end = completeness.check(planned, store)
     comparison = compare(end.records, lambda _: store)
-    say_lost([store])
     show(comparison, "json" if json else "table")
     from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
 
     for path in pictures(store, end.records, {p.spec.key: p.checkpoint for p in planned}, comparison):
         say(f"picture: {path}")
-    tell_end(end, said)
+    tell_end(end.without(store.lost), said)
 
 
 def carry_out(planned: list, store, how, quiet: bool) -> set[str]:

@@ -8,26 +8,39 @@ from typing import Annotated
 import typer
 
 from lso_bench.commands.options import Json, outside
-from lso_bench.commands.output import out
+from lso_bench.commands.output import out, say
+from lso_bench.errors import UnusableError
+from lso_bench.text import some
 
 
 def status(
     folder: Annotated[Path, typer.Argument(parser=outside, help="A results folder.")] = Path("results"),
     json: Json = False,
 ) -> None:
-    """What is done, runs and failed in a results folder, how fast, and how long it will take; also while it runs."""
+    """What is done, runs, failed and is damaged (status 4) in a results folder, how fast, and how long it will take."""
     from lso_bench import running
-    from lso_bench.store import Store
+    from lso_bench.store import Store, counted
 
     store = Store(folder, readonly=True)
     alive, over = running.read(folder)
-    counts = store.counts()
+    standings = store.standings()
+    counts, damages = counted(standings), [f"damaged: {s.why}" for s in standings if s.state == "damaged"]
+    done = {s.record.spec.key for s in standings if s.record and s.state == "done"}
+    over = [r for r in over if r.key not in done]  # another process did it since
     if json:
         import json as text
 
         rows = {"runs": counts, "alive": [_row(r) for r in alive], "over": [_row(r) for r in over]}
         print(text.dumps(rows, indent=1))
-        return
+    else:
+        _show(folder, counts, alive, over)
+    for line in some(damages):
+        say(line)
+    if damages:
+        raise typer.Exit(UnusableError.status)
+
+
+def _show(folder: Path, counts: dict[str, int], alive: list, over: list) -> None:
     from rich.text import Text
 
     lines = [f"{folder}: " + (", ".join(f"{n} {what}" for what, n in counts.items()) or "no runs yet")]
