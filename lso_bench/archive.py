@@ -71,6 +71,19 @@ def pack(folder: Path, path: Path) -> int:
     return len(files)
 
 
+def holds(folder: Path, path: Path) -> bool:
+    """Whether a folder holds, unchanged, every file of the runs in an archive; False if `path` is none."""
+    try:
+        with _reading(path), foreign.opened(path, LARGEST) as f:
+            runs = {name: kept for name, kept in _known(f).items() if name.startswith("runs/")}
+    except UnusableError:
+        return False
+    try:
+        return all(foreign.sha256(folder / name, size) == digest for name, (size, digest) in runs.items())
+    except (OSError, ValueError):
+        return False
+
+
 def unpack(path: Path, say: Callable[[str], object] = lambda _: None) -> Path:
     """The folder with the files of an archive, in the user's cache. One that is there already is looked at as the
     archive is when it is unpacked; what differs is made anew, and `say` is told so.

@@ -3,6 +3,7 @@ nobody's.
 """
 
 import hashlib
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ MENDS = {
     "foreign": "move these away; nothing reads them",
     "of a newer schema": "update lso-bench: pip install --upgrade lso-bench",
 }
+LOST = ("damaged", "incomplete")  # of these a run, or a part of it, is lost
 USABLE = ("foreign", "of a newer schema")  # nothing is lost by these
 
 
@@ -83,7 +85,7 @@ def _of_folder(folder: Path, store: Store) -> Iterator[Finding]:
         )
     if stale := [p.name for p in store.folder.glob("tmp/*") if time.time() - p.lstat().st_mtime > STALE]:
         what = f"{folder}: {len(stale)} runs were broken off long ago ({', '.join(stale[:NAMED])})"
-        yield Finding("results", "warning", what, f"lso-bench run --results {folder} sweeps them")
+        yield Finding("results", "warning", what, f"lso-bench run --results {shlex.quote(str(folder))} sweeps them")
 
 
 def _fault(run: Path) -> Fault | None:

@@ -1,5 +1,7 @@
 """Lists of names to the specs of a grid, each with its checkpoint."""
 
+import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -75,6 +77,7 @@ class Grid:
 STEPS = {"quick": 300, "paper": 100_000}
 EVALUATIONS = 300  # a problem, where a searcher does not descend and no budget is given
 BOX = "box:3"
+VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # in the name of a checkpoint, of what is the user's own
 LONGEST_FILE = 200  # bytes of a checkpoint's name; others are made of it, and systems take 255
 HELD = "numbers below 2^53 that have an end, and names in UTF-8 without NUL"  # by a result
 
@@ -308,13 +311,28 @@ def find_checkpoint(model: zoo.Model) -> Path:
     try:
         return zoo.checkpoint(model)
     except VaeUnusableError as error:
-        more = f" --latent {model.latent}" * (model.latent != 32) + f" --seed {model.seed}" * (model.seed != 0)
+        given = {
+            "model": model.name,
+            "data": model.data,
+            "arch": model.arch,
+            "latent": model.latent,
+            "seed": model.seed,
+        }
+        usual = {"latent": 32, "seed": 0}
+        options = [part for k, v in given.items() if v != usual.get(k) for part in (f"--{k}", str(v))]
         time = (
             "a day on 2 CPU cores, an hour or two on a GPU"
             if model.arch.startswith("paper")
             else "an hour on 2 CPU cores"
         )
+        which = f"{model.name} ({model.arch}, d = {model.latent}) on {model.data}{_changed(model)}"
         raise UnusableError(
-            f"No checkpoint of {model.name} ({model.arch}, d = {model.latent}) on {model.data}. Train it, in about "
-            f"{time}: lso-bench train --model {model.name} --data {model.data} --arch {model.arch}{more}"
+            f"No checkpoint of {which}. Train it, in about {time}: {shlex.join(['lso-bench', 'train', *options])}"
         ) from error
+
+
+def _changed(model: zoo.Model) -> str:
+    """What is to be said where a checkpoint of the user's own data or objective is there, of another version of it."""
+    pattern = re.sub(VERSION, "+" + "[0-9a-f]" * 8, model.file)
+    before = sorted(path.name for path in zoo.own_folder().glob(pattern)) if pattern != model.file else []
+    return f" as it is now: it has changed since {before[0]} was trained" if before else ""

@@ -49,7 +49,7 @@ def place(tmp_path_factory):
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
     for name in ("reference", "studies"):
         shutil.copytree(ROOT / "results" / name, folder / "results" / name)
-    pack(ROOT / "tests" / "schemas" / "2", folder / "reference.tar.zst")
+    pack(folder / "results" / "reference", folder / "reference.tar.zst")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     for name in ("MyTask", "Sparse", "Blobs"):
         (text,) = (b for b in blocks if f"class {name}(" in b)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lso_bench.executors.here import here
 from lso_bench.executors.local import local
 from lso_bench.run import Place, run
 from lso_bench.store import Store
-from lso_bench.study import Grid, Protocol, plan
+from lso_bench.study import Grid, Protocol, find_checkpoint, named_model, plan
 from vae import sources
 
 SHORT = Protocol(max_steps=2, budget=4)
@@ -176,6 +177,22 @@ def test_a_changed_folder_of_images_is_refused(place):
     Image.new("L", (28, 28), 7).save(place / "imgs" / "3.png")
     with pytest.raises(UnusableError, match=r"Data set './imgs' has changed since the run was planned"):
         run(planned.spec, planned.checkpoint, planned=planned.identity)
+
+
+def test_missing_checkpoint_of_a_folder_that_changed_says_so(place, checkpoint):
+    images_in(place / "my imgs")
+    model = named_model("vae", "./my imgs", "conv", 4, 0)
+    with pytest.raises(
+        UnusableError, match=r"on \./my imgs\. Train it, .*: lso-bench train .* --data './my imgs' --arch"
+    ):
+        find_checkpoint(model)
+    trained = checkpoint.rename(checkpoint.with_name(model.file))
+    assert find_checkpoint(model) == trained
+    Image.new("L", (28, 28), 7).save(place / "my imgs" / "3.png")
+    with pytest.raises(
+        UnusableError, match=rf"as it is now: it has changed since {re.escape(trained.name)} was trained"
+    ):
+        find_checkpoint(model)
 
 
 def test_an_edited_data_set_file_is_refused(place):

@@ -181,6 +181,69 @@ def test_command_says_in_one_line_that_its_target_is_of_the_wrong_kind(call, tmp
     assert (tmp_path / "file").read_text() == "mine" and [*(tmp_path / "folder").iterdir()] == []
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_replaces_a_file_of_another_kind_without_force(call, tmp_path, store, command):
+    (tmp_path / "mine").write_text("my,own\n1,2\n")
+    (tmp_path / "link").symlink_to("mine")
+    (tmp_path / "empty").touch()
+    for name in ("mine", "link"):
+        fails(call(*COMMANDS[command], name), 2, f"{name} is there and is no ", "give another --output, or --force")
+    assert (tmp_path / "mine").read_text() == "my,own\n1,2\n"
+    for arguments in (["empty"], ["link", "--force"], ["link"]):  # the last time it is of the command itself
+        assert call(*COMMANDS[command], *arguments).returncode == 0
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "mine").stat().st_size > 100
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("way", ["plain", "link", "new"])
+def test_no_command_writes_among_the_results_of_a_folder(call, tmp_path, store, command, way):
+    (result,) = tmp_path.glob("r/runs/*/*/result.json")
+    before = sorted(tmp_path.rglob("*"))
+    output = {"plain": "r/lso-bench.json", "link": "link", "new": f"{result.parent}/new"}[way]
+    if way == "link":
+        (tmp_path / "link").symlink_to(result)
+        before.append(tmp_path / "link")
+    fails(call(*COMMANDS[command], output, "--force"), 2, "lies among the results in", "give a place outside of it")
+    assert sorted(tmp_path.rglob("*")) == sorted(before) and [*Store(tmp_path / "r")]
+
+
+def test_what_a_command_wrote_before_is_replaced_after_more_runs(tmp_path, store):
+    for kind in frames.READERS:
+        frames.export([*store], lambda _: store, "runs", kind, tmp_path / f"t.{kind}")
+    archive.pack(store.folder, tmp_path / "a")
+    store.add(searched({"random": [[9.0, 5.0]]}, init=1))
+    columns: list[str] = []
+    frames.export([*store], lambda _: store, "runs", "csv", tmp_path / "new", columns.extend)
+    assert all(frames.begins_so(tmp_path / f"t.{kind}", kind, columns) for kind in frames.READERS)
+    assert not frames.begins_so(tmp_path / "t.csv", "csv", ["model", *columns])
+    other = Store(tmp_path / "other")
+    assert archive.holds(store.folder, tmp_path / "a") and not archive.holds(other.folder, tmp_path / "a")
+
+
+def test_archive_of_a_folder_with_damaged_runs_names_them_and_ends_with_status_4(call, tmp_path, store):
+    store.add(searched({"random": [[9.0, 5.0]]}, init=1))
+    first, second = sorted(tmp_path.glob("r/runs/*/*"))
+    (first / "trace.csv").unlink()
+    (first / "trace.csv").mkdir()
+    (second / "result.json").write_text("{")
+    done = call("archive", "r", "-o", "a b.tar.zst")
+    assert done.returncode == 4 and "`lso-bench compare 'a b.tar.zst'` reads it" in done.stderr
+    assert all(f"damaged, and packed so: {run.name}: " in done.stderr for run in (first, second))
+
+
+def test_archive_that_went_to_a_device_is_not_said_to_be_read_from_it(call, tmp_path, store):
+    done = call("archive", "r", "-o", "/dev/null")
+    assert done.returncode == 0 and done.stderr.startswith("written: /dev/null, ") and "reads it" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("export", "r", "-o", "t.csv"), ("report", "r"), ("plot", "r", "--format", "svg")])
+def test_strict_command_says_by_its_status_that_a_run_was_skipped(call, tmp_path, store, command):
+    assert call(*command, "--strict").returncode == 0
+    store.add(searched({"random": [[9.0, 5.0]]}, init=1))
+    sorted(tmp_path.glob("r/runs/*/*/result.json"))[0].write_text("{")
+    assert [call(*command, *more).returncode for more in ([], ["--strict"])] == [0, 3]
+
+
 def test_report_replaces_no_file_that_is_none_but_writes_to_a_pipe(call, tmp_path, store):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "link").symlink_to("mine")

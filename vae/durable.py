@@ -47,7 +47,7 @@ def output(path: Path) -> Iterator[BinaryIO]:
     Raises:
         UnusableError: as `writing`; a file that stood at `path` still does.
     """
-    with writing(path), _through(path) if _is_special(path) else _replacing(_made_ready(path)) as file:
+    with writing(path), _through(path) if is_special(path) else _replacing(_made_ready(path)) as file:
         yield file
 
 
@@ -60,7 +60,7 @@ def _made_ready(path: Path) -> Path:
     return Path(target)
 
 
-def _is_special(path: Path) -> bool:
+def is_special(path: Path) -> bool:
     """Whether something other than a plain file or a folder stands there."""
     if _descriptor(path) is not None:
         return True

@@ -1,6 +1,7 @@
 """The command `archive`."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,9 @@ import typer
 
 from lso_bench.commands.options import outside
 from lso_bench.commands.output import say
+from lso_bench.commands.target import Force, check_target
+from lso_bench.errors import UnusableError
+from lso_bench.text import some
 
 
 def archive(
@@ -16,10 +20,30 @@ def archive(
         Path | None,
         typer.Option("-o", "--output", parser=outside, metavar="PATH", help="[default: the folder's name .tar.zst]"),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Pack a results folder into one file, hash-checked when read; what reads results takes it as it is."""
-    from lso_bench.archive import pack
+    from lso_bench.archive import holds, pack
 
     path = output or Path(f"{os.path.basename(os.path.realpath(folder))}.tar.zst")
+    check_target(path, lambda there: holds(folder, there), f"archive whose runs are all in {folder}", force)
     count = pack(folder, path)
-    say(f"written: {path}, {count} files; `lso-bench compare {path}` reads it.")
+    reads = (
+        f"; `lso-bench compare {shlex.quote(str(path))}` reads it" if path.is_file() and str(path).isprintable() else ""
+    )
+    say(f"written: {path}, {count} files{reads}.")
+    _tell_damages(folder)
+
+
+def _tell_damages(folder: Path) -> None:
+    """Name the runs that were packed as they are, though something of them is lost; status 4 if there are any."""
+    from lso_bench.integrity import LOST, MENDS, faults
+    from lso_bench.store import Store
+
+    damages = [fault for fault in faults(Store(folder, readonly=True)) if fault.kind in LOST]
+    for line in some(
+        [f"damaged, and packed so: {f.where}: {f.why}; {MENDS[f.kind]}, then pack again" for f in damages]
+    ):
+        say(line)
+    if damages:
+        raise typer.Exit(UnusableError.status)

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import Json, check_folder, names, outside
+from lso_bench.commands.options import FLAGGED, Json, check_folder, names, outside
 from lso_bench.commands.output import out, say
 from lso_bench.commands.reading import read, say_lost, spaces_of
 from lso_bench.errors import UsageError, unknown
 
-FLAGGED = 3  # exit status of --strict where something is flagged
 HOLDS = 5  # exit status where a condition of --fail-if holds
 
 

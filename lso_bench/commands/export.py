@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import outside
+from lso_bench.commands.options import Strict, outside
 from lso_bench.commands.output import say
-from lso_bench.commands.reading import read, say_lost
+from lso_bench.commands.reading import end, read, say_lost
+from lso_bench.commands.target import Force, check_target
 from lso_bench.errors import UnusableError
 
 
@@ -20,6 +21,8 @@ def export(
     what: Annotated[
         str, typer.Option(help="A table: measures, runs, members (single searches) or traces.")
     ] = "measures",
+    force: Force = False,
+    strict: Strict = False,
 ) -> None:
     """Write results as one flat table for other programs."""
     from lso_bench.report import frames
@@ -27,10 +30,14 @@ def export(
     path = output or Path(f"{what}.{format}")
     frames.check(what, format)
     runs = read(results)
-    rows = frames.export(runs.records, runs.files, what, format, path)
+    is_alike, kind = lambda columns: lambda there: frames.begins_so(there, format, columns), f"{format} of {what}"
+    rows = frames.export(
+        runs.records, runs.files, what, format, path, lambda columns: check_target(path, is_alike(columns), kind, force)
+    )
     say_lost(runs.stores)
     if not rows:
         raise UnusableError(
             f"No {what} in {', '.join(map(str, results))}: no run has ended well, or what they left is damaged."
         )
     say(f"written: {path}, {rows} rows")
+    end(runs.skipped, strict)

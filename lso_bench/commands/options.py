@@ -119,6 +119,10 @@ def limits(texts: Sequence[str]) -> tuple[float, ...]:
         raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {named!r}.") from error
 
 
+FLAGGED = 3  # exit status of --strict where something is flagged or skipped
+Strict = Annotated[bool, typer.Option("--strict", help=f"Exit status {FLAGGED} if anything is skipped.")]
+
+
 def check_folder(option: str, path: Path) -> None:
     """Refuse what is no folder, before anything is drawn into it."""
     if path.exists() and not path.is_dir():

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.options import check_folder, names, outside
+from lso_bench.commands.options import Strict, check_folder, names, outside
 from lso_bench.commands.output import say
-from lso_bench.commands.reading import drawn
+from lso_bench.commands.reading import drawn, end
 from lso_bench.errors import unknown
 
 
@@ -16,6 +16,7 @@ def plot(
     to: Annotated[Path, typer.Option(parser=outside, metavar="PATH", help="Folder to draw into.")] = Path("figures"),
     format: Annotated[list[str], typer.Option(help="png, svg, pdf; several with commas.")] = ["pdf"],  # noqa: B006
     width: Annotated[str, typer.Option(help="column (3.3 inches), or page (6.9 inches).")] = "column",
+    strict: Strict = False,
 ) -> None:
     """Draw the figures of a report for a paper, without titles; their captions are written beside them."""
     formats, widths, known = names("format", format), ("column", "page"), ("png", "svg", "pdf")
@@ -30,3 +31,4 @@ def plot(
     results = drawn(folders)
     for path in plots(results.comparison, results.spaces, to, formats, width):
         say(f"written: {path}")
+    end(results.skipped, strict)

@@ -1,5 +1,6 @@
 """The commands for those who write a plugin: `new-task`, `check-task`, `check-searcher`."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ def new_task(
 
     path = example.write(name, folder)
     print(path)
-    say(f"Change its score; then say `lso-bench check-task {path}`.")
+    say(f"Change its score; then say `lso-bench check-task {shlex.quote(str(path))}`.")
 
 
 def check_task(

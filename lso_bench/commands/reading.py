@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from lso_bench.commands.options import FLAGGED
 from lso_bench.commands.output import say
 from lso_bench.errors import UnusableError
 from lso_bench.text import some
@@ -78,6 +81,12 @@ def _again(records: "Iterable[Record]") -> list[str]:
 def say_lost(stores: "Iterable[Store]") -> None:
     """Say which files of runs were asked for and are not whole; once all is read."""
     _say_skipped([line for store in stores for line in store.lost.values()])
+
+
+def end(skipped: Sequence[str], strict: bool) -> None:
+    """End with the status of --strict, where that is asked for and something could not be read."""
+    if strict and skipped:
+        raise typer.Exit(FLAGGED)
 
 
 def _say_skipped(lines: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Results as one flat table in a file: CSV, Parquet or Excel."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,13 +18,24 @@ from lso_bench.text import neutral
 from vae.durable import write_out
 
 FORMATS = {"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}  # each with the package that it needs
+LEADING = 4  # columns by which a table is known again; later ones come and go with what was run
 MOST_ROWS = 2**20 - 1  # of a sheet of Excel, below its header
 Home = Callable[[Spec], Store]  # where a run's files lie
 
 
-def export(records: Sequence[Record], home: Home, what: str, kind: str, path: Path) -> int:
+def export(
+    records: Sequence[Record],
+    home: Home,
+    what: str,
+    kind: str,
+    path: Path,
+    before: Callable[[list[str]], None] = lambda columns: None,
+) -> int:
     """Write the table `what` (of TABLES) of these runs as `kind` (of FORMATS) to `path`; how many rows, and nothing
     where there are none.
+
+    Args:
+        before: is told the columns before anything is written.
 
     Raises:
         UsageError: no such table or format, a package that is not installed, or more rows than the format holds.
@@ -35,8 +46,30 @@ def export(records: Sequence[Record], home: Home, what: str, kind: str, path: Pa
     if kind == "xlsx" and len(table) > MOST_ROWS:
         raise UsageError(f"A sheet of Excel holds {MOST_ROWS:,} rows, and these are {len(table):,}; say --format csv.")
     if len(table):
+        before([*table.columns])
         write_out(path, _written(table, kind))
     return len(table)
+
+
+def begins_so(path: Path, kind: str, columns: Sequence[str]) -> bool:
+    """Whether the table in a file begins with these columns, as one does that `export` wrote before."""
+    try:
+        return [*READERS[kind](path)][:LEADING] == [*columns][:LEADING]
+    except Exception:  # whatever a reader says of a file that is no such table
+        return False
+
+
+def _of_parquet(path: Path) -> list[str]:
+    from pyarrow.parquet import read_schema
+
+    return read_schema(path).names
+
+
+READERS: dict[str, Callable[[Path], Iterable[str]]] = {  # of the names of columns
+    "csv": lambda path: pd.read_csv(path, nrows=0).columns,
+    "parquet": _of_parquet,
+    "xlsx": lambda path: pd.read_excel(path, nrows=0).columns,
+}
 
 
 def check(what: str, kind: str) -> None:

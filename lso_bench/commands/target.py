@@ -1,0 +1,45 @@
+"""Where the file of a command goes: nothing that stands there is lost by it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.errors import UsageError
+
+Force = Annotated[bool, typer.Option("--force", help="Replace a file of another kind.")]
+
+
+def check_target(path: Path, is_alike: Callable[[Path], bool], kind: str, force: bool) -> None:
+    """Refuse to replace a file by which something is lost: one that is not alike, and whatever a results folder keeps.
+
+    An empty file is replaced, and a pipe or device is written to.
+
+    Raises:
+        UsageError: names the way out.
+        UnusableError: it cannot be looked at.
+    """
+    from vae.durable import is_special, writing
+
+    if is_special(path):
+        return
+    check_outside(path)
+    with writing(path):
+        if path.is_file() and path.stat().st_size and not force and not is_alike(path):
+            raise UsageError(f"{path} is there and is no {kind}; give another --output, or --force.")
+
+
+def check_outside(path: Path) -> None:
+    """Refuse a place among what a results folder keeps.
+
+    Raises:
+        UsageError: names the folder.
+    """
+    from lso_bench.store import MARK, OURS
+
+    real = Path(os.path.realpath(path))
+    for folder in real.parents:
+        if real.relative_to(folder).parts[0] in OURS and (folder / MARK).is_file():
+            raise UsageError(f"{path} lies among the results in {folder}; give a place outside of it.")
