@@ -18,6 +18,7 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
+from warnings import catch_warnings
 
 from lso_bench import alive
 from lso_bench.errors import UnusableError
@@ -120,8 +121,9 @@ class Pool:
         ours, theirs = self._context.Pipe()
         arguments = theirs, self._how.threads, self._how.memory, self._how.isolation == "run"
         process = self._context.Process(target=_serve, args=arguments, name=__name__)
-        start_server()
-        process.start()
+        with catch_warnings(action="ignore"):  # of a resource tracker that was killed, and is started anew
+            start_server()
+            process.start()
         theirs.close()
         assert process.pid is not None
         return _Worker(process, alive.process(process.pid), ours)

@@ -5,7 +5,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
-from warnings import catch_warnings
 
 from lso_bench.executors.sockets import short_names
 
@@ -15,8 +14,8 @@ TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}  # from a terminal to 
 
 def start_server() -> None:
     """Start it, and the process that multiprocessing has beside it, unless they run."""
-    with catch_warnings(action="ignore"), _apart_from_the_working_folder():
-        resource_tracker.ensure_running()  # which warns where it was killed, and lets SIGINT through when it starts
+    with _apart_from_the_working_folder():
+        resource_tracker.ensure_running()  # which lets SIGINT through again when it starts
         with _blocked(TERMINAL), short_names():
             forkserver.ensure_running()
 
