@@ -113,6 +113,16 @@ class Watch:
         return {n.running.key: n for n in seen if n.running.key and not (n.path in still or n.silent or n.over)}
 
 
+def waiting(note: Seen, count: int = 1) -> str:
+    """What a command waits for, how long at most, and what to do if that is too long."""
+    others = f", and {count - 1} more" if count > 1 else ""
+    return (
+        f"Waiting for {note.running.title}{others}: process {note.running.pid} on {note.running.host} does it. It is "
+        f"begun here if {SILENT:.0f} s pass without a sign of life of that process, or once {note.path} is "
+        "deleted. Ctrl-C ends the waiting; the same command goes on later."
+    )
+
+
 @contextmanager
 def noted(folder: Path, running: Running) -> Iterator[Note]:
     """The file is there while the body runs."""

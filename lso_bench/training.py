@@ -1,22 +1,24 @@
 """Train a named model, with progress and learning curves, to where `run` finds it."""
 
 import csv
+import hashlib
 import io
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lso_bench import pictures
+from lso_bench import pictures, running
 from lso_bench.errors import UsageError, unknown
 from lso_bench.numbers import fixed
 from lso_bench.progress import shown
 from vae import judges, training, zoo
 from vae.data import load, source
-from vae.durable import write_whole
+from vae.durable import write_whole, writing
 from vae.job import Plan, command
 from vae.labels import labelled
 from vae.text import remark
@@ -53,6 +55,32 @@ def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboa
     path = zoo.own_folder() / plan.model.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away to train it again, or say another --seed.")
+    with _alone(path, plan) as is_done:
+        if not is_done:
+            _train(plan, path, data_dir, device, quiet, tensorboard)
+    return path
+
+
+@contextmanager
+def _alone(path: Path, plan: Plan) -> Iterator[bool]:
+    """Its body trains what no other process trains at the moment; whether another has done it meanwhile. The wait for
+    that is said at once.
+    """
+    folder, key = path.parent, hashlib.sha256(path.name.encode()).hexdigest()[:16]
+    with writing(folder / "tmp"):
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    running.clear(folder)
+    watch, said = running.Watch(folder), False
+    while note := watch.busy().get(key):
+        if not said:
+            remark(running.waiting(note))
+        said = True
+        time.sleep(running.EVERY)
+    with running.noted(folder, running.Running(f"the training of {plan.model.name} on {plan.model.data}", key)):
+        yield path.exists()
+
+
+def _train(plan: Plan, path: Path, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None) -> None:
     data = load(plan.model.data, data_dir)
     with shown(quiet) as show, _curves(path, tensorboard) as draw, _stopped_by_signals() as stop:
 
@@ -69,7 +97,6 @@ def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboa
             told = again(plan, device, data_dir, tensorboard, quiet)
             remark(f"Kept beside {path}. To go on: {told}")
             raise
-    return path
 
 
 def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: Path | None, quiet: bool) -> Path:

@@ -1,5 +1,6 @@
 """Notes of what runs: who is alive, who is waited for and how long, and what never ends a wait or a folder."""
 
+import hashlib
 import json
 import os
 import signal
@@ -8,15 +9,19 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Timer
 
 import pytest
-from made import SPEC
+from made import SPEC, searched
 
-from lso_bench import alive, running
+from lso_bench import alive, running, training
 from lso_bench.alive import Process, this_process
-from lso_bench.executors import Queue
+from lso_bench.executors import How, Queue
+from lso_bench.executors.here import here
 from lso_bench.store import Store
-from lso_bench.study import Planned
+from lso_bench.study import Grid, Planned, Protocol, plan
+from vae import zoo
+from vae.zoo import Model
 
 KEY, OTHER = SPEC.key, "0123456789abcdef"
 DAY = 24 * 3600
@@ -75,6 +80,43 @@ def test_a_process_whose_id_another_has_now_is_gone(changed):
 @pytest.mark.parametrize("changed", [{"boot": "b"}, {"space": "pid:[1]"}, {"host": "elsewhere"}])
 def test_a_process_of_another_boot_container_or_machine_cannot_be_told_from_here(changed):
     assert replace(this_process(), pid=2**22 + 1, **changed).gone is None
+
+
+def test_the_only_run_of_a_command_is_waited_for_while_another_does_it(tmp_path, checkpoint, sleeper):
+    grid = Grid(["vae"], ["glyphs50:instances=1"], latent=4)
+    planned, store, lines = plan(grid, Protocol(("random",), max_steps=1)), Store(tmp_path / "r"), list[str]()
+    note = leave(store.folder, identity(sleeper.pid), planned[0].spec.key)
+
+    def say(line):
+        lines.append(line)
+        note.unlink()
+
+    (record,) = here(planned, store, How(say=say))
+    assert record.status == "ok" and len(lines) == 1 and lines[0].startswith("Waiting for a run: process ")
+
+
+def test_a_training_that_another_process_does_is_said_at_once_and_not_done_twice(tmp_path, capsys, sleeper):
+    planned = training.plan(Model("vae", "glyphs", "conv", 4))
+    path = zoo.own_folder() / planned.model.file
+    (path.parent / "tmp").mkdir(parents=True)
+    note = leave(path.parent, identity(sleeper.pid), hashlib.sha256(path.name.encode()).hexdigest()[:16])
+
+    def end():
+        path.write_text("of the other")
+        note.unlink()
+
+    Timer(0.5, end).start()
+    assert training.train(planned, None, "cpu", True) == path and path.read_text() == "of the other"
+    assert f"process {sleeper.pid} on " in capsys.readouterr().err and not [*path.parent.glob("tmp/*")]
+
+
+def test_status_names_no_process_that_ended_before_its_end_where_another_did_its_run(call, tmp_path):
+    store = Store(tmp_path / "r")
+    record = searched({"random": [[9.0, 5.0]]})
+    leave(store.folder, replace(this_process(), pid=2**22 + 1), record.spec.key)
+    assert "ended before its end  a run" in call("status", "r").stdout
+    store.add(record)
+    assert call("status", "r").stdout == "r: 1 ok\n"
 
 
 STALE = {  # notes of runs that nobody does any more, and the seconds since their last change

@@ -86,7 +86,7 @@ def train(
     with torch.compiler.set_stance("force_eager"):
         metrics = measure(vae, data.test, device=device)
     checkpoint.save_model(path, vae, made_by(plan, data, job.history) | {"metrics": asdict(metrics)})
-    state.unlink()
+    state.unlink(missing_ok=True)
     return vae
 
 

@@ -96,7 +96,7 @@ class Queue:
         notes = [note for a in self._waiting if (note := self._busy.get(a.planned.spec.key))]
         if notes and now - self._idle >= self._pause:
             self._pause = max(SAID, 2 * self._pause)
-            self._say(_waiting_for(notes[0], len(notes)))
+            self._say(running.waiting(notes[0], len(notes)))
         time.sleep(PAUSE)
 
     def _look(self) -> None:
@@ -110,13 +110,3 @@ class Queue:
                 self._waiting.remove(attempt)
                 return attempt
         return None
-
-
-def _waiting_for(note: running.Seen, runs: int) -> str:
-    """What a command waits for, how long at most, and what to do if that is too long."""
-    others = f", and {runs - 1} more" if runs > 1 else ""
-    return (
-        f"Waiting for {note.running.title}{others}: process {note.running.pid} on {note.running.host} does it. It is "
-        f"begun here if {running.SILENT:.0f} s pass without a sign of life of that process, or once {note.path} is "
-        "deleted. Ctrl-C ends the waiting; the same command goes on later."
-    )

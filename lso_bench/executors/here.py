@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lso_bench.executors import How
+from lso_bench.executors import How, Queue
 from lso_bench.executors.work import work
 from lso_bench.loaded import Loaded
 from lso_bench.record import Record
@@ -12,6 +12,9 @@ from lso_bench.study import Planned
 
 def here(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
     """The record of each as it is done. No time limit holds, and nothing outlives the death of this process."""
-    loaded = Loaded()
-    for each in planned:
-        yield work(each, store, how.place, loaded, {"isolation": "none"})
+    loaded, queue = Loaded(), Queue(planned, store, how.say)
+    while queue:
+        if attempt := queue.take():
+            yield work(attempt.planned, store, how.place, loaded, attempt.told("none"))
+        else:
+            queue.wait()
