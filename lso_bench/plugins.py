@@ -70,7 +70,9 @@ def build(kind: str, text: str) -> Any:
         UnusableError: a module beside the file has changed since this process imported it.
     """
     if not is_name(text):
-        raise UsageError(f"{kind.capitalize()} {text!r}: wanted a name in UTF-8 without NUL; rename its file.")
+        raise UsageError(
+            f"{kind.capitalize()} {text!r}: wanted a name in UTF-8, of one line and without NUL; rename its file."
+        )
     try:
         name, settings = parse(text)
         plugin = made(lambda: with_settings(_made(kind, name), settings), name)

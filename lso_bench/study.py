@@ -79,7 +79,7 @@ EVALUATIONS = 300  # a problem, where a searcher does not descend and no budget 
 BOX = "box:3"
 VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # in the name of a checkpoint, of what is the user's own
 LONGEST_FILE = 200  # bytes of a checkpoint's name; others are made of it, and systems take 255
-HELD = "numbers below 2^53 that have an end, and names in UTF-8 without NUL"  # by a result
+HELD = "numbers below 2^53 that have an end, and names in UTF-8, of one line and without NUL"  # by a result
 
 
 def plan(
@@ -256,7 +256,9 @@ def check_data(name: str) -> Source:
         UsageError: there is no such data set, file, folder or setting.
     """
     if not is_name(name):
-        raise UsageError(f"Data set {name!r}: wanted a name in UTF-8 without NUL; rename its file or folder.")
+        raise UsageError(
+            f"Data set {name!r}: wanted a name in UTF-8, of one line and without NUL; rename its file or folder."
+        )
     try:
         return datasets.source(name)
     except ValueError as error:

@@ -203,9 +203,9 @@ def _latent(value: Any) -> int:
 
 
 def _time(value: Any) -> float:
-    if not is_number(value) or not 0 < value < math.inf:
-        raise ValueError("a finite number above 0")
-    return float(value)
+    if not is_number(value) or not 0 <= value < math.inf:
+        raise ValueError("a finite number from 0 on")
+    return value + 0.0  # no minus zero
 
 
 def limits(value: Any) -> tuple[float, ...]:

@@ -266,13 +266,33 @@ def test_study_file_refuses_what_the_command_line_refuses(tmp_path, line):
         study_file.read(tmp_path / "s.toml")
 
 
+@pytest.mark.parametrize("odd", ["a\0b", "a\nb", "a\u2028"], ids=["nul", "line break", "line separator"])
 @pytest.mark.parametrize("name", ["tasks", "models", "searchers", "regions"])
-def test_name_with_nul_in_a_study_is_refused(tmp_path, name):
-    rest = {"models": ["vae"], "tasks": ["ink"], "searchers": ["sobol"], "regions": ["box:2"]} | {name: ["a\0b"]}
+def test_name_with_nul_or_of_two_lines_in_a_study_is_refused(tmp_path, name, odd):
+    rest = {"models": ["vae"], "tasks": ["ink"], "searchers": ["sobol"], "regions": ["box:2"]} | {name: [odd]}
     text = "\n".join(f"{k} = {json.dumps(v)}" for k, v in rest.items())
     (tmp_path / "s.toml").write_text(f'arch = "conv"\n{text}')
     with pytest.raises(UsageError):
         plan(*study_file.read(tmp_path / "s.toml"))
+
+
+@pytest.mark.parametrize("name", ["nl\nx.py", "nl\rx.py", "nl.py\n", "x\u2028.py"])
+def test_file_whose_name_has_two_lines_is_refused_as_task_and_data(tmp_path, name):
+    from lso_bench import plugins
+    from lso_bench.study import check_data
+
+    (tmp_path / name).touch()
+    for refuse in (lambda text: plugins.build("task", text), check_data):
+        with pytest.raises(UsageError, match="wanted a name in UTF-8, of one line and without NUL; rename"):
+            refuse(f"{tmp_path}/{name}")
+
+
+def test_no_seconds_at_all_are_taken_by_study_and_command_line_alike(call, tmp_path):
+    (tmp_path / "s.toml").write_text('models = ["vae"]\narch = "conv"\ntasks = ["ink"]\nseconds = -0.0')
+    (of_file,) = plan(*study_file.read(tmp_path / "s.toml"))
+    for zero in ("0", "-0.0"):
+        done = call("run", "--model", "vae", "--arch", "conv", "--task", "ink", "--seconds", zero, "--dry-run")
+        assert done.returncode == 0 and done.stdout.split()[0] == of_file.spec.key
 
 
 @pytest.mark.parametrize("text", [f"lr={'9' * 400}", "beta1=nan", "lr=1e400"])
@@ -284,7 +304,7 @@ def test_setting_of_a_plugin_out_of_bounds_is_refused(text):
 
 
 def test_whole_number_of_a_setting_has_the_same_bound():
-    with pytest.raises(ValueError, match="latent is a int"):
+    with pytest.raises(ValueError, match="latent: wanted a whole number from"):
         with_settings(Model("vae", "glyphs"), {"latent": f"{2**53}"})
     assert with_settings(Model("vae", "glyphs"), {"latent": f"{WHOLE}"}).latent == WHOLE
 

@@ -236,7 +236,7 @@ def test_settings_follow_the_name():
 
 @pytest.mark.parametrize("name", ["nvae", "nevae_se:reduktion=sum", "nevae_se:reduction=max", "vae:beta=much"])
 def test_unknown_names_and_settings_are_refused(name):
-    with pytest.raises(ValueError, match=r"No model|no setting|is one of|is a float"):
+    with pytest.raises(ValueError, match=r"No model|no setting|is one of|wanted a number"):
         objective(name)
 
 

@@ -27,5 +27,5 @@ def is_text(value: object) -> TypeGuard[str]:
 
 
 def is_name(value: object) -> TypeGuard[str]:
-    """Whether it is a text that a file can hold and a command can be given."""
-    return is_text(value) and "\0" not in value
+    """Whether it is a text of one line that a file can hold and a command can be given."""
+    return is_text(value) and "\0" not in value and len(f"{value}.".splitlines()) == 1

@@ -81,5 +81,7 @@ def _value(key: str, text: str, default: object, hint: object) -> object:
         if isinstance(default, bool):
             return {"true": True, "false": False}[text.lower()]
         return READ[type(default)](text)
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{key} is a {type(default).__name__}, not {text!r}.") from error
+    except KeyError as error:
+        raise ValueError(f"{key}: wanted true or false, got {text!r}.") from error
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}.") from error

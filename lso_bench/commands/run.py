@@ -207,6 +207,7 @@ def _of_options(model: list[str] | None, task: list[str] | None, protocol: str, 
     if more["seconds"] == float("inf"):
         raise UsageError("--seconds wants a finite number; without it there is no limit.")
     how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "check_every", "joint")}
+    how["seconds"] = None if how["seconds"] is None else how["seconds"] + 0.0  # no minus zero
     how |= {"thresholds": limits(more["thresholds"])} if more["thresholds"] else {}
     starts = None if listed["starts"] is None else tuple(listed["starts"])
     most = study.STEPS[protocol] if protocol != "quick" else None
