@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from lso_bench.errors import LsoBenchError, UnusableError
+from lso_bench.limits import is_want_of_memory
 from lso_bench.process import check_packages, settle_figures, settle_memory, settle_threads
 
 try:  # before the first import of `vae` and `tasks`, which may be another's
@@ -157,8 +158,10 @@ def _explain(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in DISK:
         say(f"Cannot write or read {error.filename or 'a file'}: {error.strerror}; what was finished is kept.")
         return UnusableError.status
-    if isinstance(error, MemoryError):
-        say("Out of memory: do less at a time, or raise the limit (`ulimit -v`); what was finished is kept.")
+    if is_want_of_memory(error):
+        said = " ".join(str(error).split()).rstrip(":") or type(error).__name__
+        mend = "do less at a time, or raise the limit (--memory, `ulimit -v`)"
+        say(f"Out of memory ({said}): {mend}; what was finished is kept.")
         return UnusableError.status
     say(" ".join(str(error).split()) or type(error).__name__)
     if isinstance(error, LsoBenchError):

@@ -7,11 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path("/")  # of /proc and /sys
-JOBS = [  # of Slurm: megabytes of a unit, and how many units of it the job has on this machine
+JOBS = [  # of Slurm: memory of a unit, and how many units of it the job has on this machine
     ("SLURM_MEM_PER_NODE", None),
     ("SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE"),
     ("SLURM_MEM_PER_GPU", "SLURM_GPUS_ON_NODE"),
 ]
+SHIFTS = {"K": 10, "": 20, "M": 20, "G": 30, "T": 40}  # of units of memory
+SHORT = (  # what libraries say where memory, or the room for a thread, is refused
+    "can't allocate memory",
+    "cannot allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "can't start new thread",
+    "could not create a primitive",  # of oneDNN, which has no room for the code that it makes
+)
+NO_SHAPE = "could not create a primitive descriptor"  # of oneDNN, which cannot do what is asked for
 
 
 def cores() -> int:
@@ -42,10 +52,23 @@ def memory_kills() -> int:
     return sum(_number(words[1]) or 0 for words in lines if words[:1] == ["oom_kill"] and len(words) == 2)
 
 
+def is_want_of_memory(error: BaseException) -> bool:
+    """Whether memory was too short, as an error or what it comes from says."""
+    text = str(error).lower()
+    short = isinstance(error, MemoryError) or (any(t in text for t in SHORT) and NO_SHAPE not in text)
+    return short or (error.__cause__ is not None and is_want_of_memory(error.__cause__))
+
+
 def _of_job() -> list[int]:
     """Bytes that a batch job may take on this machine, as far as it says."""
-    pairs = [(_number(os.environ.get(unit)), _number(os.environ.get(count)) if count else 1) for unit, count in JOBS]
-    return [megabytes * number << 20 for megabytes, number in pairs if megabytes and number]
+    pairs = [(_size(os.environ.get(unit)), _number(os.environ.get(count)) if count else 1) for unit, count in JOBS]
+    return [size * number for size, number in pairs if size and number]
+
+
+def _size(text: str | None) -> int | None:
+    """Bytes, of a number of Slurm's: megabytes, unless K, M, G or T stands after it; None: no such number."""
+    parts = re.fullmatch(r"\s*(\d{1,19})([KMGT]?)B?\s*", text or "", re.IGNORECASE)
+    return int(parts[1]) << SHIFTS[parts[2].upper()] if parts else None
 
 
 def _quotas() -> Iterator[float]:

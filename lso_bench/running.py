@@ -127,9 +127,9 @@ def waiting(note: Seen, count: int = 1) -> str:
 def noted(folder: Path, running: Running) -> Iterator[Note]:
     """The file is there while the body runs."""
     note, over = Note(folder, running), Event()
-    note._write()
-    Thread(target=note._beat, args=[over], daemon=True).start()
     try:
+        note._write()
+        Thread(target=note._beat, args=[over], daemon=True).start()
         yield note
     finally:
         over.set()

@@ -1,10 +1,13 @@
 """Executors: the same records from each, and what goes wrong with one run is its own record."""
 
 import json
+import os
+import resource
+import threading
 from pathlib import Path
 
 import pytest
-from conftest import TINY, random_vae
+from conftest import NOISE, TINY, random_vae
 
 from lso_bench import running
 from lso_bench.estimate import estimate
@@ -17,6 +20,7 @@ from lso_bench.run import Place
 from lso_bench.store import Store
 from lso_bench.study import Grid, Protocol, plan, shard
 from vae.checkpoint import save_model
+from vae.zoo import Model
 
 FAULTY = """import os, signal, sys, time
 from dataclasses import dataclass
@@ -191,3 +195,52 @@ def test_estimate_is_of_measured_runs_alone_and_grows_with_the_budget(checkpoint
     (longer, _) = plan(grid, Protocol(budget=150, **how))
     assert estimate([cmaes, longer], done).seconds == pytest.approx(8.0)
     assert estimate([cmaes], []).measured == 0
+
+
+WANTS = {
+    "of Python": "raise MemoryError",
+    "of oneDNN": "raise RuntimeError('could not create a primitive')",
+    "of threading": 'raise RuntimeError("can\'t start new thread")',
+    "of the system": "raise OSError(12, 'Cannot allocate memory')",
+    "of C++": "raise RuntimeError('std::bad_alloc')",
+}
+
+
+@pytest.mark.parametrize("says", WANTS)
+def test_want_of_memory_is_named_with_its_mend_whoever_says_it(checkpoint, tmp_path, says):
+    study = plan(Grid(["vae"], [faulty(tmp_path, WANTS[says])], latent=4), Protocol(max_steps=3))
+    (record,) = here(study, Store(tmp_path / "r"), How())
+    assert record.status == "failed" and record.error.startswith("out of memory: ")
+    assert record.error.endswith("; give it more by --memory or fewer --jobs")
+
+
+def test_a_shape_that_a_library_cannot_do_is_no_want_of_memory(checkpoint, tmp_path):
+    does = "raise RuntimeError('could not create a primitive descriptor for a convolution')"
+    (record,) = here(
+        plan(Grid(["vae"], [faulty(tmp_path, does)], latent=4), Protocol(max_steps=3)), Store(tmp_path / "r"), How()
+    )
+    assert record.status == "failed" and "memory" not in record.error
+
+
+def test_a_process_without_room_for_a_thread_fails_its_run_with_the_limit_and_leaves_no_note(planned, tmp_path):
+    child = os.fork()
+    if not child:
+        try:
+            resource.setrlimit(resource.RLIMIT_DATA, (2**30, -1))
+            threading.stack_size(2**30)
+            os._exit([r.status for r in here(planned[:1], Store(tmp_path / "r"), How())] != ["failed"])
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    (kept,) = Store(tmp_path / "r")
+    assert kept.error.startswith("out of memory (limit 1 GB): can't start new thread; give it more by --memory")
+    assert not list((tmp_path / "r" / "tmp").iterdir())
+
+
+def test_a_data_set_that_wants_more_memory_fails_its_run_and_is_not_blamed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("noise.py").write_text(NOISE.replace("return ", "raise MemoryError\n        return "))
+    save_model(tmp_path / "checkpoints" / Model("vae", "noise.py", "small", 4).file, random_vae(TINY), {})
+    study = plan(Grid(["vae"], ["ink:data=noise.py"], latent=4, searchers=["random"]), Protocol(budget=4))
+    (record,) = here(study, Store(tmp_path / "r"), How())
+    assert record.status == "failed" and record.error.startswith("out of memory: ")

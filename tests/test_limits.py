@@ -102,6 +102,12 @@ def test_cores_are_the_fewest_that_any_control_group_allows(system, case):
         ({"SLURM_MEM_PER_CPU": "2048", "SLURM_CPUS_ON_NODE": "3"}, 16, 6),
         ({"SLURM_MEM_PER_CPU": "2048"}, 16, 64),
         ({"SLURM_MEM_PER_GPU": "4096", "SLURM_GPUS_ON_NODE": "2"}, 16, 8),
+        ({"SLURM_MEM_PER_NODE": "32G"}, 16, 32),
+        ({"SLURM_MEM_PER_NODE": "1048576K"}, 16, 1),
+        ({"SLURM_MEM_PER_NODE": "3072M"}, 16, 3),
+        ({"SLURM_MEM_PER_NODE": "1T"}, 16, 64),
+        ({"SLURM_MEM_PER_CPU": "2g", "SLURM_CPUS_ON_NODE": "3"}, 16, 6),
+        ({"SLURM_MEM_PER_NODE": "a lot"}, 16, 64),
     ],
 )
 def test_a_batch_job_has_what_it_asked_for(system, monkeypatch, variables, cores, gigabytes):
@@ -145,10 +151,25 @@ def test_no_more_runs_at_a_time_than_there_are_and_each_has_its_share(system, jo
 
 
 def test_so_many_at_a_time_that_none_has_memory_enough_are_refused_with_the_most(system):
-    with pytest.raises(UsageError, match=r"--jobs 100000 leaves 0 MB .* say --jobs 115 or less"):
+    with pytest.raises(UsageError, match=r"--jobs 100000 leaves 0 MB .* say --jobs 96 or less"):
         machine.how(100_000, Place(), machine.Wanted(jobs=100_000))
-    assert machine.how(100_000, Place(), machine.Wanted(jobs=115)).jobs == 115
-    assert machine.how(1000, Place(), machine.Wanted(jobs=1000, memory=0.2)).memory == int(0.2 * GB)
+    assert machine.how(100_000, Place(), machine.Wanted(jobs=96)).jobs == 96
+    assert machine.how(1000, Place(), machine.Wanted(jobs=1000, memory=0.7)).memory == int(0.7 * GB)
+
+
+@pytest.mark.parametrize("gigabytes", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("address", [None, "local"])
+def test_a_limit_that_no_run_can_keep_to_is_refused_with_the_least(system, gigabytes, address):
+    with pytest.raises(UsageError, match=f"--memory {gigabytes:g} is too little: the smallest run takes 0.6 GB"):
+        machine.how(4, Place(), machine.Wanted(memory=gigabytes, address=address))
+
+
+def test_a_batch_job_too_small_for_any_run_is_refused_with_its_limit_unless_no_process_has_one(system, monkeypatch):
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "500")
+    with pytest.raises(UsageError, match=r"may take 0.49 GB of memory here, .*SLURM_MEM.* takes 0.67; ask for more"):
+        machine.how(2, Place(), machine.Wanted())
+    alone = machine.how(1, Place(), machine.Wanted())
+    assert (alone.isolation, alone.memory) == ("none", None)
 
 
 @pytest.mark.parametrize("gigabytes", [float("inf"), 1e300, 1e12])

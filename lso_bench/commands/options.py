@@ -1,7 +1,6 @@
 """Options that several commands have, and what they stand for."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +69,7 @@ Retries = Annotated[int, typer.Option(min=0, max=WHOLE, help="Further tries of a
 Isolation = Annotated[
     str | None, typer.Option(help="run: a process each; batch: processes for many short runs [default: run].")
 ]
-Memory = Annotated[float | None, typer.Option(min=0.1, help="GB that a run may take [default: its share].")]
+Memory = Annotated[float | None, typer.Option(min=0, help="GB that a run may take, 0.6 at least [default: its share].")]
 Executor = Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")]
 Address = Annotated[
     str | None, typer.Option(help="Of the Ray cluster: local (of our own), auto, HOST:PORT, ray://HOST:PORT.")
@@ -179,7 +178,7 @@ def address_of(executor: str, address: str | None) -> str | None:
 
 
 def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture: bool, wanted):
-    """How so many runs are carried out; one that nothing is `wanted` of stays in this process."""
+    """How so many runs are carried out."""
     from lso_bench.executors import machine
     from lso_bench.run import Place
 
@@ -189,7 +188,4 @@ def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture
     where = device if away else device_of(device)
     check_capture(capture and where != "auto", where)
     check_compile(compile, where)
-    how = machine.how(runs, Place(data_dir, where, compile, capture), wanted)
-    given = wanted.jobs, wanted.timeout, wanted.isolation, wanted.memory, wanted.address
-    alone = runs == 1 and all(g is None for g in given)
-    return replace(how, isolation="none") if alone else how
+    return machine.how(runs, Place(data_dir, where, compile, capture), wanted)

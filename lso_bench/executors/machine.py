@@ -11,7 +11,7 @@ from lso_bench.limits import cores, memory, threads
 from lso_bench.run import Place
 
 NEEDED = 2 * 2**30  # bytes that a run is reckoned to need
-LEAST = 2**29  # bytes without which no run can do anything
+LEAST = 6 * 2**30 // 10  # bytes without which no run can do anything: the smallest takes 0.55 GB, 0.35 of it torch
 USABLE = 0.9  # of the memory; the rest is the system's
 LARGEST = 2**62  # bytes that a limit may be
 
@@ -46,27 +46,25 @@ def gpu_of(slot: int, gpus: int) -> int:
 def how(runs: int, place: Place, wanted: Wanted) -> How:
     """How to carry out `runs`, as far as it is not `wanted` otherwise; no more at a time than there are.
 
+    One that nothing is `wanted` of stays in this process, which has no limit of memory.
+
     Raises:
-        UsageError: a limit that is no number, or so many at a time that none has the memory that it needs.
+        UsageError: a limit that is no number or that no run can keep to, or so many at a time that none has its memory.
     """
+    limit = _bytes(wanted.memory) if wanted.memory is not None else None
     if wanted.address:
-        return _on_cluster(place, wanted)
+        return _on_cluster(place, wanted, limit)
     gpus = torch.cuda.device_count() if place.device == "cuda" else 0
     at_once = min(wanted.jobs or jobs(runs, cores(), memory(), gpus, wanted.share), max(1, runs))
-    share = None if gpus else int(USABLE * memory() / at_once)
-    if share is not None and share < LEAST and at_once > 1 and not wanted.memory:
-        raise UsageError(
-            f"--jobs {at_once} leaves {share >> 20} MB of memory for each run, wanted {LEAST >> 20}; say --jobs "
-            f"{max(1, int(USABLE * memory()) // LEAST)} or less, or how much by --memory."
-        )
+    alone = runs == 1 and wanted == Wanted(retries=wanted.retries, share=wanted.share)
     return How(
         place,
         jobs=at_once,
         threads=max(1, min(cores() // at_once, threads())),
         timeout=wanted.timeout,
         retries=wanted.retries,
-        isolation=wanted.isolation or "run",
-        memory=_bytes(wanted.memory) if wanted.memory else share,
+        isolation="none" if alone else wanted.isolation or "run",
+        memory=limit if limit or gpus or alone else _share(at_once),
         gpus=gpus,
     )
 
@@ -75,10 +73,29 @@ def _bytes(gigabytes: float) -> int:
     """A limit of memory; one beyond all memory is none."""
     if math.isnan(gigabytes):
         raise UsageError("--memory wants a number of GB, got nan.")
-    return int(min(gigabytes * 2**30, LARGEST))
+    limit = int(min(gigabytes * 2**30, LARGEST))
+    if limit < LEAST:
+        raise UsageError(f"--memory {gigabytes:g} is too little: the smallest run takes {LEAST / 2**30:.2g} GB.")
+    return limit
 
 
-def _on_cluster(place: Place, wanted: Wanted) -> How:
+def _share(at_once: int) -> int:
+    """Bytes for each of so many runs at a time."""
+    usable = int(USABLE * memory())
+    if usable < LEAST:
+        raise UsageError(
+            f"Processes for runs may take {memory() / 2**30:.2g} GB of memory here, by the machine, its control groups and "
+            f"its batch job (SLURM_MEM_*), and the smallest run takes {LEAST / USABLE / 2**30:.2g}; ask for more."
+        )
+    if usable // at_once < LEAST:
+        raise UsageError(
+            f"--jobs {at_once} leaves {usable // at_once >> 20} MB of memory for each run, wanted {LEAST >> 20}; say "
+            f"--jobs {usable // LEAST} or less, or how much by --memory."
+        )
+    return usable // at_once
+
+
+def _on_cluster(place: Place, wanted: Wanted, memory: int | None) -> How:
     """A thread a run, as many runs as there is room for, and processes that do many: a start of torch takes seconds."""
     return How(
         place,
@@ -86,7 +103,7 @@ def _on_cluster(place: Place, wanted: Wanted) -> How:
         timeout=wanted.timeout,
         retries=wanted.retries,
         isolation=wanted.isolation or "batch",
-        memory=_bytes(wanted.memory) if wanted.memory else None,
+        memory=memory,
         address=wanted.address,
         share=wanted.share,
     )

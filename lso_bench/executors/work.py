@@ -4,6 +4,7 @@ import resource
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,12 +13,13 @@ from lso_bench import streams
 from lso_bench.drive import Progress
 from lso_bench.errors import DamagedError, LsoBenchError, PluginError
 from lso_bench.executors import Attempt, How, Lost
+from lso_bench.limits import is_want_of_memory
 from lso_bench.loaded import Loaded
 from lso_bench.numbers import fixed
 from lso_bench.process import settle_memory
 from lso_bench.record import Record
 from lso_bench.run import Place, run
-from lso_bench.running import Running, noted
+from lso_bench.running import Note, Running, noted
 from lso_bench.store import Store
 from lso_bench.study import Planned
 from vae.containment import stdout_to_stderr
@@ -45,13 +47,18 @@ def work(
         return standing.record
     if standing.state == "damaged":  # what was computed could not be put there
         return Record(spec, "failed", error=standing.why)
-    with noted(store.folder, Running(spec.title, spec.key)) as note:
+    try:
+        with noted(store.folder, Running(spec.title, spec.key)) as note:
+            record = attempt(at_home or planned, place, loaded, partial(_report, note))
+            return publish(replace(record, spec=spec, versions=record.versions | beside), store)
+    except Exception as error:  # beside the run itself, as a thread or a file that no memory is left for
+        if not (short := short_of_memory(error)):
+            raise
+        return publish(Record(spec, "failed", versions=beside, error=short), store)
 
-        def report(p: Progress) -> None:
-            note.say(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {fixed(p.mean_loss, 2)}")
 
-        record = attempt(at_home or planned, place, loaded, report)
-        return publish(replace(record, spec=spec, versions=record.versions | beside), store)
+def _report(note: Note, p: Progress) -> None:
+    note.say(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {fixed(p.mean_loss, 2)}")
 
 
 def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Record:
@@ -59,11 +66,13 @@ def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Reco
     try:
         return run(planned.spec, planned.checkpoint, place, report, loaded, planned.identity)
     except PluginError as error:
-        return Record(planned.spec, "failed", error=_memory(error) or str(error))
-    except (LsoBenchError, UnusableError):
-        raise
+        return Record(planned.spec, "failed", error=short_of_memory(error) or str(error))
+    except (LsoBenchError, UnusableError) as error:
+        if not (short := short_of_memory(error)):
+            raise
+        return Record(planned.spec, "failed", error=short)
     except Exception as error:  # whatever else
-        return Record(planned.spec, "failed", error=_memory(error) or f"{type(error).__name__}: {error}")
+        return Record(planned.spec, "failed", error=short_of_memory(error) or f"{type(error).__name__}: {error}")
 
 
 def publish(record: Record, store: Store) -> Record:
@@ -112,10 +121,10 @@ def settle(threads: int, memory: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
-def _memory(error: BaseException) -> str:
-    """That the memory was too small, if that is what it says."""
-    texts = "can't allocate memory", "cannot allocate memory", "out of memory"
-    causes = [error, *([error.__cause__] if error.__cause__ else [])]
-    if any(isinstance(e, MemoryError) or any(t in str(e).lower() for t in texts) for e in causes):
-        return f"out of memory: {str(error).splitlines()[0] or 'MemoryError'}; give it more by --memory or fewer --jobs"
-    return ""
+def short_of_memory(error: BaseException) -> str:
+    """That the memory was too small, and the mend; empty where the error is another."""
+    if not is_want_of_memory(error):
+        return ""
+    most, said = resource.getrlimit(resource.RLIMIT_DATA)[0], str(error).splitlines() or [type(error).__name__]
+    limit = "" if most == resource.RLIM_INFINITY else f" (limit {most / 2**30:.3g} GB)"
+    return f"out of memory{limit}: {said[0].rstrip(':')}; give it more by --memory or fewer --jobs"
