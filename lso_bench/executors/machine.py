@@ -84,8 +84,8 @@ def _share(at_once: int) -> int:
     usable = int(USABLE * memory())
     if usable < LEAST:
         raise UsageError(
-            f"Processes for runs may take {memory() / 2**30:.2g} GB of memory here, by the machine, its control groups and "
-            f"its batch job (SLURM_MEM_*), and the smallest run takes {LEAST / USABLE / 2**30:.2g}; ask for more."
+            f"Processes for runs may take {memory() / 2**30:.2g} GB of memory here, by the machine, its control groups "
+            f"and its batch job (SLURM_MEM_*), and the smallest run takes {LEAST / USABLE / 2**30:.2g}; ask for more."
         )
     if usable // at_once < LEAST:
         raise UsageError(
