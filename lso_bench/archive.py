@@ -24,6 +24,7 @@ from lso_bench.store import MARK, STALE, Store
 from vae import foreign
 from vae.cache import cache_folder
 from vae.durable import output, writing
+from vae.errors import UnusableError as NotWrittenError
 
 FORMAT = 1  # of the manifest
 MANIFEST = "manifest.json"
@@ -101,22 +102,44 @@ def unpack(path: Path, say: Callable[[str], object] = lambda _: None) -> Path:
         if not odd:
             return place
         say(f"What was unpacked of {path} before is unusable ({odd}) and is made anew.")
-        with writing(place):
+        with _keeping(place):
             _remove(place)
     work = place.with_name(f"{digest}.{uuid.uuid4().hex[:8]}")
     try:
-        with writing(work):
+        with _keeping(work):
             work.mkdir(parents=True)
-        with _reading(path), foreign.opened(path, LARGEST) as f:
+        with _keeping(work), _reading(path), foreign.opened(path, LARGEST) as f:
             _read(f, path.stat().st_size, work)
-        try:
-            work.rename(place)
-        except OSError:
-            if not place.is_dir():  # no other process was first
-                raise
+        with _keeping(place):
+            _renamed(work, place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return place
+
+
+def _renamed(work: Path, place: Path) -> None:
+    try:
+        work.rename(place)
+    except OSError:
+        if not place.is_dir():  # no other process was first
+            raise
+
+
+@contextmanager
+def _keeping(place: Path) -> Iterator[None]:
+    """Its body writes to the cache.
+
+    Raises:
+        UnusableError: it could not; says the mend.
+    """
+    try:
+        with writing(place):
+            yield
+    except NotWrittenError as error:
+        raise UnusableError(
+            f"{str(error).rstrip('.')}; an archive is unpacked there. Make room or move away what is in the way, or "
+            "set LSO_BENCH_CACHE to another folder."
+        ) from error
 
 
 def _unlike(place: Path, known: Mapping[str, tuple[int, str]]) -> str:
@@ -307,7 +330,8 @@ def _read_files(source: _Bounded, folder: Path) -> None:
     known = _read_manifest(source)
     total = sum(size for size, _ in known.values())
     if total > (free := shutil.disk_usage(folder).free):
-        raise ValueError(f"its files take {total / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free in {folder.parent}")
+        sizes = f"the files of the archive take {total / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free"
+        raise NotWrittenError(f"Cannot write {folder}: {sizes}")
     while known:
         member = _member(source)
         size, digest = known.pop(member.name, (None, ""))

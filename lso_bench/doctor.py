@@ -156,15 +156,12 @@ def _data(folder: Path | None) -> Iterator[Finding]:
 
 
 def _checkpoints() -> Iterator[Finding]:
+    from vae.checkpoint import mend
     from vae.zoo import SHIPPED, own_folder
 
-    mends = {
-        SHIPPED: "pip install --force-reinstall lso-bench",
-        own_folder(): "move it away; lso-bench train makes it again",
-    }
-    for folder, mend in mends.items():
+    for folder in dict.fromkeys((SHIPPED, own_folder())):
         for path in sorted(folder.glob("*.safetensors")):
-            yield _checkpoint(path, mend)
+            yield _checkpoint(path, mend(folder))
 
 
 def _checkpoint(path: Path, mend: str) -> Finding:

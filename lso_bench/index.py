@@ -1,6 +1,6 @@
 """The records of a results folder by way of a database in the user's cache, for reading 10,000 files is slow.
 
-A run is read from its file once; it counts as the same as long as its folder's name, and the inode, time and size of
+A run is read from its file once; it counts as the same as long as its folder's name, and the inode, times and size of
 its result are. What runs have in common, most of what they say beside their searches, is kept and made once for all.
 Whatever is wrong with the database, it is made anew, or left aside, and the answer is the same.
 """
@@ -27,7 +27,7 @@ from lso_bench.spec import SCHEMA, Seeds, Spec, spec_from_json
 from lso_bench.store import Store
 from vae.cache import cache_folder
 
-FORMAT = 3  # of the database; one of another format is another file
+FORMAT = 4  # of the database; one of another format is another file
 WAIT = 2.0  # seconds for another process that writes it
 ASIDE = {  # reasons to leave it as it is: locked, full, or not to be written
     sqlite3.SQLITE_BUSY,
@@ -67,6 +67,7 @@ def records(store: Store) -> list[Record]:
     Records of one head share its dictionaries.
     """
     path = path_of(store.folder)
+    store.remarks += _in_the_way(path.parent)
     for _ in range(2):
         try:
             _check(path)
@@ -102,6 +103,15 @@ def _check(path: Path) -> None:
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(os.lstat(file).st_mode):
                 raise ValueError(f"{file.name} is no plain file")
+
+
+def _in_the_way(folder: Path) -> list[str]:
+    """A line where something else stands at the place of the folder of the databases, which is left as it is."""
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place):
+            free = f"move {place}, which is no folder, away, or set LSO_BENCH_CACHE to another"
+            return [] if place.is_dir() else [f"No index can be kept in {folder}, and every result is read: {free}."]
+    return []
 
 
 def _files(path: Path) -> list[Path]:
@@ -167,7 +177,8 @@ def _read(store: Store, name: str) -> tuple[str, str, bytes, bytes]:
     try:
         record = store.read(name)
     except ValueError as error:
-        return "", str(error).removeprefix(str(store.folder)), b"", b""  # which may be called otherwise the next time
+        at = store.folder / "runs" / name  # which may be called otherwise the next time
+        return "", str(error).removeprefix(str(at)), b"", b""
     members = Columns.of(record.members)
     spec, shared, own = asdict(record.spec), *({k: getattr(record, k) for k in of} for of in (SHARED, OWN))
     own["seeds"], spec["seeds"] = spec["seeds"], {}
@@ -202,7 +213,7 @@ def _records(rows: Iterable[tuple], heads: Mapping[str, _Head | None], store: St
             raise ValueError("a damaged row")
         head = heads[digest]
         if head is None:
-            store.skipped.append(f"{store.folder}{text}")
+            store.skipped.append(f"{store.folder / 'runs' / name}{text}")
             continue
         own = json.loads(text)
         spec = Spec(**head.spec, seeds=Seeds(**own.pop("seeds")))

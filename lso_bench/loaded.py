@@ -78,4 +78,4 @@ def _writings(data: Dataset) -> list[int]:
 def _state(path: Path) -> tuple[Any, ...]:
     """Changes whenever the file is replaced or written."""
     at = path.stat()
-    return path, at.st_ino, at.st_size, at.st_mtime_ns
+    return path, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns

@@ -14,7 +14,7 @@ import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -165,7 +165,8 @@ class Store:
 
     def trace(self, spec: Spec) -> pd.DataFrame | None:
         """A row a recorded step and member: step, start, instance, loss. None: damaged or missing, see `lost`."""
-        return self._table(spec, "trace.csv", {"step": int, "start": str, "instance": int, "loss": float})
+        columns = {"step": int, "start": str, "instance": int, "loss": float}
+        return self._table(spec, "trace.csv", columns, lambda rows: _of_starts(rows, spec.starts))
 
     def costs(self, spec: Spec) -> pd.DataFrame | None:
         """A row a recorded step: step, evaluations of a problem and seconds of the search up to then.
@@ -183,8 +184,10 @@ class Store:
         """
         return self._whole(spec, "latents.safetensors", lambda content: tensors_of(content)[0])
 
-    def _table(self, spec: Spec, name: str, columns: dict[str, type]) -> pd.DataFrame | None:
-        return self._whole(spec, name, lambda content: pd.read_csv(io.BytesIO(content)).astype(columns))
+    def _table(
+        self, spec: Spec, name: str, columns: dict[str, type], check: Callable[..., pd.DataFrame] = lambda rows: rows
+    ) -> pd.DataFrame | None:
+        return self._whole(spec, name, lambda content: check(pd.read_csv(io.BytesIO(content)).astype(columns)))
 
     def _whole(self, spec: Spec, name: str, parse: Callable[[bytes], T]) -> T | None:
         """What a file of a run says; where it is not what the run's result names, None, and a line in `lost`."""
@@ -304,7 +307,18 @@ def _stamp(run: str) -> str:
         found = os.stat(f"{run}/{RESULT}")
     except OSError as error:
         return str(error.strerror)
-    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
+    return f"{found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_size}"
+
+
+def _of_starts(rows: pd.DataFrame, starts: Sequence[str]) -> pd.DataFrame:
+    """The rows of a trace.
+
+    Raises:
+        ValueError: they are of other starts than those of the run.
+    """
+    if odd := set(rows.start.unique()) - {*starts}:
+        raise ValueError(f"its start {min(odd)!r} is none of the run's")
+    return rows
 
 
 def _files(record: Record) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import warnings
+from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import forkserver, process
 from pathlib import Path
@@ -191,6 +192,21 @@ def become_the_program(folder: Path, arguments: list[str]) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+@contextmanager
+def as_another_user(folder):
+    """The body has no rights beyond those of others in `folder`, also where these tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (folder, *folder.parents):
+        path.chmod(path.stat().st_mode | 0o55)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def refused_within(memory, load):

@@ -119,6 +119,24 @@ def test_what_was_unpacked_before_and_is_not_as_it_was_packed_is_made_anew_and_s
     assert archive.open_results(packed).remarks == []
 
 
+@pytest.mark.parametrize("place", ["cache", "cache/archives"])
+def test_what_stands_in_the_way_of_unpacking_is_named_with_the_mend_and_left(packed, tmp_path, monkeypatch, place):
+    monkeypatch.setenv("LSO_BENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("mine")
+    with pytest.raises(UnusableError, match=r"Cannot write .*Not a directory.*move away.*LSO_BENCH_CACHE") as error:
+        archive.open_results(packed)
+    assert "damaged" not in str(error.value) and (tmp_path / place).read_text() == "mine"
+
+
+def test_cache_without_room_is_named_and_the_archive_is_not_blamed(packed, tmp_path, monkeypatch):
+    monkeypatch.setenv("LSO_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**6, 10**6, 0))
+    with pytest.raises(UnusableError, match=r"the files of the archive take .* 0 GB are free; .*Make room") as error:
+        archive.open_results(packed)
+    assert "damaged" not in str(error.value) and not list((tmp_path / "cache" / "archives").iterdir())
+
+
 @pytest.mark.parametrize(
     "make", [os.mkfifo, lambda p: p.symlink_to("/dev/zero"), lambda p: [p.touch(), os.truncate(p, 2**36)]]
 )

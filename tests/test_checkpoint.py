@@ -25,6 +25,12 @@ def saved(tmp_path):
     return path
 
 
+def test_damaged_model_is_refused_with_the_mend(checkpoint):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-4] + b"abcd")
+    with pytest.raises(UnusableError, match="does not match its sha256; move it away; lso-bench train makes it again"):
+        load_model(checkpoint)
+
+
 def test_model_comes_back_with_its_header(saved):
     vae, header = load_model(saved)
     x, z = torch.rand(2, 1, 28, 28), torch.randn(2, 4)

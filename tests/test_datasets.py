@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import REAL, needs_real
+from conftest import REAL, as_another_user, needs_real
 from PIL import Image
 from test_plugins import publish
 
@@ -238,6 +239,29 @@ def test_folder_of_images_is_a_data_set_and_bad_files_are_named_and_counted(fold
     said = capsys.readouterr().err
     assert said.startswith(f"3 of 123 images in {folder} are left out: ") and said.count("\n") == 1
     assert all(name in said for name in ("deep.png (wanted 8 bits a channel", "text.jpg", "torn.png"))
+
+
+def closed_folder(path):
+    path.with_suffix("").mkdir(0)
+    return path.with_suffix("").name
+
+
+NO_IMAGES = {
+    "link to nothing": lambda p: p.symlink_to("moved/away.png"),
+    "pipe": os.mkfifo,
+    "folder": Path.mkdir,
+    "link to a device": lambda p: p.symlink_to("/dev/zero"),
+    "folder that cannot be listed": closed_folder,
+}
+
+
+@pytest.mark.parametrize("kind", NO_IMAGES)
+def test_whatever_is_an_image_by_its_name_and_cannot_be_read_is_named_and_counted(folder, capsys, kind):
+    name = NO_IMAGES[kind](folder / "odd.png") or "odd.png"
+    with as_another_user(folder):
+        assert len(data.load(str(folder)).train) == 96
+    said = capsys.readouterr().err
+    assert said.startswith(f"4 of 124 images in {folder} are left out: ") and f"{name} (" in said
 
 
 def test_folder_is_split_the_same_again_and_not_by_where_it_lies(folder, tmp_path):

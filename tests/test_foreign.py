@@ -137,6 +137,16 @@ def test_image_of_any_name_counts_by_its_name(tmp_path, name, capsys):
     assert "1 of 1 images" in capsys.readouterr().err
 
 
+KINDS = {"a pipe": os.mkfifo, "a device": lambda p: p.symlink_to("/dev/zero"), "a folder": Path.mkdir}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_task_at_a_path_that_is_no_plain_file_is_refused_with_its_kind(tmp_path, kind):
+    KINDS[kind](tmp_path / "t.py")
+    with pytest.raises(LsoBenchError, match=f"t.py is no plain file, but {kind}"):
+        plugins.build("task", str(tmp_path / "t.py"))
+
+
 def test_task_in_a_file_whose_name_is_no_text_is_used_or_refused_in_a_line(tmp_path):
     with pytest.raises(LsoBenchError, match=r"No file|wanted a name in UTF-8"):
         plugins.build("task", os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py"))

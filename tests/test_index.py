@@ -72,6 +72,34 @@ def test_run_that_came_went_or_changed_is_seen(store):
     assert agrees(store) and len(store.skipped) == 2
 
 
+def test_result_rewritten_in_place_is_read_again_even_where_size_and_time_are_put_back(store):
+    index.records(store)
+    (path,) = store.folder.glob(f"runs/*/{GOOD[0].spec.key}/result.json")
+    at, text = path.stat(), path.read_text()
+    with path.open("r+") as f:
+        f.write(text.replace("9.0", "8.0"))
+    os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
+    assert path.stat().st_size == at.st_size and path.read_text() != text and agrees(store)
+
+
+def test_what_is_skipped_is_named_by_its_path_in_the_working_folder(store, monkeypatch):
+    monkeypatch.chdir(store.folder)
+    here = Store(Path("."))
+    assert agrees(here) and agrees(here)
+    assert here.skipped[0].startswith("runs/ab/abad: ")
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda p: p.symlink_to("nowhere")], ids=["file", "link to nothing"])
+@pytest.mark.parametrize("place", ["cache", "cache/index"])
+def test_what_stands_in_the_way_of_the_index_is_left_and_named_with_the_mend(store, tmp_path, monkeypatch, make, place):
+    monkeypatch.setenv("LSO_BENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    make(tmp_path / place)
+    assert agrees(store) and os.path.lexists(tmp_path / place)
+    (line,) = store.remarks
+    assert f"move {tmp_path / place}, which is no folder, away" in line and "LSO_BENCH_CACHE" in line
+
+
 def test_folders_do_not_mix(store, tmp_path):
     other = Store(tmp_path / "other")
     assert index.records(other) == [] and len(index.records(store)) == 4 and index.records(other) == []

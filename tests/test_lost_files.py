@@ -1,6 +1,7 @@
 """A run whose trace, costs or codes are torn or gone: the rest is compared, drawn and exported, and it is named."""
 
 import csv
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -50,6 +51,18 @@ def test_run_counts_in_all_but_what_needs_its_lost_file(folder, name, how):
     assert [rows(torn, RUNS, every - needing), rows(torn, RUNS, needing)] == kept
     (line,) = torn.lost.values()
     assert TORN in line and name in line and "damaged" in line
+
+
+def test_trace_of_other_starts_than_those_of_its_run_is_left_out_and_named(folder):
+    run = folder / "runs" / TORN[:2] / TORN
+    trace, result = (run / name for name in ("trace.csv", "result.json"))
+    content = trace.read_bytes().replace(b"encoder", b"../../x")
+    result.write_text(result.read_text().replace(sha256(trace.read_bytes()).hexdigest(), sha256(content).hexdigest()))
+    trace.write_bytes(content)
+    store = Store(folder)
+    assert store.trace(RUNS[0].spec) is None
+    (line,) = store.lost.values()
+    assert "its start '../../x' is none of the run's" in line and "delete its folder and run again" in line
 
 
 def test_targets_of_the_others_stay_what_they_were(folder):

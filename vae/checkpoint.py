@@ -118,9 +118,21 @@ def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
     Raises:
         UnusableError: as `read`, or the weights do not fit the architecture or are not finite.
     """
-    tensors, header = read(path)
+    try:
+        tensors, header = read(path)
+    except UnusableError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        raise UnusableError(f"{str(error).rstrip('.')}; {mend(path.parent)}.") from error
     arch, deterministic = _architecture(path, header.get("arch")), _is_deterministic(header)
     return fitted(path, tensors, lambda: VAE(arch, deterministic)), header
+
+
+def mend(folder: Path) -> str:
+    """What to do where a checkpoint there is damaged."""
+    if folder == zoo.SHIPPED:
+        return "pip install --force-reinstall lso-bench"
+    return "move it away; lso-bench train makes it again"
 
 
 def fitted(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], M]) -> M:

@@ -87,7 +87,7 @@ def module_at(path: Path) -> ModuleType:
     real = os.fsencode(os.path.realpath(path))  # two folders may hold files of one name
     place = hashlib.sha256(real).hexdigest()[:8]
     name = f"{FROM_A_PATH}{path.stem}_{place}"
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise ValueError(f"No file {str(path)!r}.")
     try:
         loader = _Content(name, path)

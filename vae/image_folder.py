@@ -52,9 +52,13 @@ class ImageFolder(Source):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """By name; hidden ones do not count, nor do pipes, devices and folders."""
-    found = (f for f in folder.rglob("*") if f.suffix.lower() in ENDINGS and not f.name.startswith("."))
-    return sorted((f for f in found if f.is_file()), key=lambda f: os.fsencode(f.relative_to(folder)))
+    """All that are images by their names, whatever they are, in the order of those, and folders that cannot be listed;
+    hidden ones do not count.
+    """
+    closed: list[OSError] = []
+    names = [Path(at, n) for at, folders, files in os.walk(folder, onerror=closed.append) for n in (*folders, *files)]
+    images = {f for f in names if f.suffix.lower() in ENDINGS and not f.name.startswith(".")}
+    return sorted(images | {Path(e.filename) for e in closed}, key=lambda f: os.fsencode(f.relative_to(folder)))
 
 
 def fingerprint(folder: Path) -> str:
@@ -74,6 +78,8 @@ def _digest(file: Path) -> bytes:
 
 
 def _read(file: Path, size: int) -> NDArray[np.uint8]:
+    if file.is_dir():
+        os.scandir(file).close()  # which says why it cannot be listed
     with foreign.opened(file, LARGEST) as content, Image.open(content) as opened:
         image = ImageOps.exif_transpose(opened)
     if image.mode.startswith(("I", "F")):

@@ -1,5 +1,6 @@
 """Results folders, and archives of them, as commands read them."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ def read(paths: Sequence[Path]) -> Runs:
         del records[key]
     runs = Runs(stores, [*records.values()], home)
     _say_skipped(runs.skipped)
+    if runs.skipped:
+        say(f"What helps: lso-bench doctor {' '.join(shlex.quote(str(p)) for p in paths)}")
     if not records:
         raise UnusableError(f"No runs in {', '.join(map(str, paths))}; `lso-bench run` makes some.")
     return runs
