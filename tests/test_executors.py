@@ -210,8 +210,8 @@ WANTS = {
 def test_want_of_memory_is_named_with_its_mend_whoever_says_it(checkpoint, tmp_path, says):
     study = plan(Grid(["vae"], [faulty(tmp_path, WANTS[says])], latent=4), Protocol(max_steps=3))
     (record,) = here(study, Store(tmp_path / "r"), How())
-    assert record.status == "failed" and record.error.startswith("out of memory: ")
-    assert record.error.endswith("; give it more by --memory or fewer --jobs")
+    assert record.status == "failed" and str(record.error).startswith("out of memory: ")
+    assert str(record.error).endswith("; give it more by --memory or fewer --jobs")
 
 
 def test_a_shape_that_a_library_cannot_do_is_no_want_of_memory(checkpoint, tmp_path):
@@ -219,7 +219,7 @@ def test_a_shape_that_a_library_cannot_do_is_no_want_of_memory(checkpoint, tmp_p
     (record,) = here(
         plan(Grid(["vae"], [faulty(tmp_path, does)], latent=4), Protocol(max_steps=3)), Store(tmp_path / "r"), How()
     )
-    assert record.status == "failed" and "memory" not in record.error
+    assert record.status == "failed" and "memory" not in str(record.error)
 
 
 def test_a_process_without_room_for_a_thread_fails_its_run_with_the_limit_and_leaves_no_note(planned, tmp_path):
@@ -233,7 +233,7 @@ def test_a_process_without_room_for_a_thread_fails_its_run_with_the_limit_and_le
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
     (kept,) = Store(tmp_path / "r")
-    assert kept.error.startswith("out of memory (limit 1 GB): can't start new thread; give it more by --memory")
+    assert str(kept.error).startswith("out of memory (limit 1 GB): can't start new thread; give it more by --memory")
     assert not list((tmp_path / "r" / "tmp").iterdir())
 
 
@@ -243,4 +243,4 @@ def test_a_data_set_that_wants_more_memory_fails_its_run_and_is_not_blamed(tmp_p
     save_model(tmp_path / "checkpoints" / Model("vae", "noise.py", "small", 4).file, random_vae(TINY), {})
     study = plan(Grid(["vae"], ["ink:data=noise.py"], latent=4, searchers=["random"]), Protocol(budget=4))
     (record,) = here(study, Store(tmp_path / "r"), How())
-    assert record.status == "failed" and record.error.startswith("out of memory: ")
+    assert record.status == "failed" and str(record.error).startswith("out of memory: ")
