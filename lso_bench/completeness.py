@@ -29,8 +29,8 @@ class Completeness:
         """The same once files of runs were asked for that are not whole: as `Store.lost`, a line by its path."""
         damages = {Path(path).parent.name: line for path, line in lost.items()}
         more = {key: line for key, line in damages.items() if key in self.runs and key not in self.damages}
-        states: dict[str, State] = self.states | dict.fromkeys(more, "damaged")
-        return replace(self, states=states, damages=self.damages | more)
+        damaged: State = "damaged"
+        return replace(self, states=self.states | dict.fromkeys(more, damaged), damages=self.damages | more)
 
     @property
     def status(self) -> int:
