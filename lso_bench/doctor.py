@@ -147,7 +147,7 @@ def _data(folder: Path | None) -> Iterator[Finding]:
         except MissingError as error:
             yield Finding("data", "warning", str(error).rstrip("."), "nothing, where it may be downloaded at first use")
         except (UnusableError, ValueError) as error:
-            yield Finding("data", "unusable", f"{name}: {error}", f"delete it in {place}, or give another --data-dir")
+            yield Finding("data", "unusable", f"{name}: {error}", f"move it out of {place}, or say --data-dir")
         else:
             count = len(found.train) + len(found.valid) + len(found.test)
             yield Finding("data", "ok", f"{name}: {count:,} images, sha256 {found.sha256[:12]}")
