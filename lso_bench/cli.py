@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.limits import is_want_of_memory
-from lso_bench.process import check_packages, settle_figures, settle_memory, settle_threads
+from lso_bench.process import check_packages, settle_figures, settle_memory, settle_threads, settle_warnings
 
 try:  # before the first import of `vae` and `tasks`, which may be another's
     check_packages()
@@ -106,6 +106,7 @@ def main() -> None:
     streams.settle()
     settle_threads()
     settle_memory()
+    settle_warnings()
     _listen()
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]

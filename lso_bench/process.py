@@ -4,7 +4,9 @@ import atexit
 import ctypes
 import os
 import shutil
+import sys
 import tempfile
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +21,16 @@ def settle_threads() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not os.environ.get("OMP_NUM_THREADS"):
         os.environ["OMP_NUM_THREADS"] = str(limits.cores())
+
+
+def settle_warnings() -> None:
+    """Let no warning of a library be an error, here and in processes to come, as `PYTHONWARNINGS=error` asks for."""
+    usual = [o for o in os.environ.get("PYTHONWARNINGS", "").split(",") if o and not o.strip().startswith("error")]
+    os.environ["PYTHONWARNINGS"] = ",".join(usual)
+    sys.warnoptions[:] = [o for o in sys.warnoptions if not o.startswith("error")]
+    with warnings.catch_warnings():
+        pass  # leaving it makes Python forget what it decided by the filters
+    warnings.filters[:] = [f for f in warnings.filters if f[0] != "error"]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def settle_memory() -> None:

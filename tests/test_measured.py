@@ -60,7 +60,7 @@ def flat(tensors):
         short,
         flat,
     ],
-    ids=str,
+    ids=lambda wrong: wrong.__name__ if callable(wrong) else str(wrong),
 )
 def test_kept_measures_of_another_form_are_measured_again(model_of_noise, tmp_path, wrong):
     first = measure(model_of_noise, tmp_path)

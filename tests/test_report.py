@@ -7,6 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made import measures, searched
 from PIL import Image
@@ -199,3 +200,17 @@ def test_page_says_what_compare_says_of_runs_in_progress(tmp_path, call):
     (folder / "tmp" / "0123456789abcdef.host.1.json").write_text("{}")
     line = "1 runs are in progress, or were broken off; they are left out."
     assert line in html(drawn([folder])) and line in " ".join(call("compare", folder).stdout.split())
+
+
+@pytest.mark.parametrize("budgets", [(12, 12), (12, 20), (None, 12), (12, None)])
+@pytest.mark.parametrize("failed", [(0,), (1,), (0, 1)])
+def test_sections_hold_runs_of_which_some_failed(budgets, failed):
+    runs = [
+        searched({"random": [[3.0, 1.0]]}, searcher=name, budget=budget, max_steps=12 if budget is None else budget)
+        for name, budget in zip(("bo", "sobol"), budgets, strict=True)
+    ]
+    for i in failed:
+        runs[i] = Record(runs[i].spec, "failed", error="as written")
+    found = [*sections(measures(*runs))]
+    assert sum(len(s.runs) for s in found) == 2
+    assert {*pd.concat([s.rows for s in found]).searcher} >= {r.spec.searcher for r in runs if r.status == "ok"}

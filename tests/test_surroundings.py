@@ -13,6 +13,7 @@ import matplotlib
 import pytest
 import torch
 from conftest import SHORT, fails
+from examples import INK
 
 from lso_bench import pictures, process
 from lso_bench.canvas import SIZES, Drawn, drawing, save
@@ -274,3 +275,28 @@ def test_working_folder_that_was_deleted_is_said_in_one_line(tmp_path):
     code = "import os; os.rmdir(os.getcwd()); from lso_bench.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "status"], cwd=gone, capture_output=True, text=True)
     fails(done, 4, "The working folder is there no more: cd to another one.")
+
+
+def test_warnings_that_are_errors_elsewhere_fail_no_run(checkpoint, tmp_path):
+    warns = INK.replace(
+        "        return", "        import warnings\n        warnings.warn('from a library')\n        return"
+    )
+    (tmp_path / "warns.py").write_text(warns)
+    words = [
+        "run",
+        "--model",
+        "vae",
+        "--latent",
+        "4",
+        "--task",
+        "./warns.py",
+        "--searcher",
+        "bo:initial=2,raw=8,restarts=1",
+    ]
+    more = ["--budget", "4", "--starts", "random", "--decoding", "sample", "--jobs", "1", "--quiet"]
+    program, environment = (
+        Path(sys.executable).with_name("lso-bench"),
+        os.environ | {"PYTHONWARNINGS": "error,ignore::ImportWarning"},
+    )
+    done = subprocess.run([program, *words, *more], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any, cast
 
 import pandas as pd
@@ -56,7 +57,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         named: dict[str, Any] = dict(zip(TOGETHER, cast(tuple, key), strict=True))
         of = (comparison.measures[[*TOGETHER]] == pd.Series(named)).all(axis=1)
         rows = cast(pd.DataFrame, comparison.measures[of])
-        ways = {_text(w): w for w in _ways(runs, columns)}
+        ways = {_text(w): w for frame in (runs, rows) for w in _ways(frame, columns)}  # failed runs know no device
         how = _named(ways)
         spelled = {how[text]: _limits(way) for text, way in ways.items()}
         of_runs, of_rows = ([how[_text(w)] for w in _ways(frame, columns)] for frame in (runs, rows))
@@ -90,7 +91,8 @@ def not_met(way: dict[str, Any]) -> str:
 
 
 def _text(way: dict[str, Any]) -> str:
-    return str([*map(str, way.values())])
+    """Return a text that is the same for equal ways, whatever the types of the columns that they come from."""
+    return str([str(float(v)) if isinstance(v, Real) and not isinstance(v, bool) else str(v) for v in way.values()])
 
 
 def _short(ways: list[dict[str, Any]]) -> list[str]:
