@@ -109,10 +109,11 @@ def _disk(results: Sequence[Path]) -> Iterator[Finding]:
 
     named = {"cache (LSO_BENCH_CACHE)": cache_folder(), "own checkpoints (LSO_BENCH_CHECKPOINTS)": own_folder()}
     for name, folder in (named | {f"results {r}": r for r in results if r.is_dir()}).items():
-        there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-        free = shutil.disk_usage(there).free
-        what = f"{name}: {folder}, {free / 1e9:.3g} GB free"
-        if not os.access(there, os.W_OK):
+        near = next(p for p in (folder, *folder.absolute().parents) if _is_there(p))
+        what = f"{name}: {folder}, {(free := shutil.disk_usage(near).free) / 1e9:.3g} GB free"
+        if not near.is_dir():
+            yield Finding("disk", "unusable", f"{name}: {folder}, but {near} is no folder", "name another folder")
+        elif not os.access(near, os.W_OK):
             yield Finding("disk", "warning", f"{what}, and it cannot be written", "name another folder")
         elif free < LITTLE:
             yield Finding(
@@ -120,6 +121,13 @@ def _disk(results: Sequence[Path]) -> Iterator[Finding]:
             )
         else:
             yield Finding("disk", "ok", what)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # nobody may look into the folder that it is in
 
 
 def _torchvision() -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 import torch
-from conftest import TINY, random_vae
+from conftest import TINY, as_another_user, random_vae
 from made import searched
 
 from lso_bench import doctor, integrity
@@ -133,3 +133,50 @@ def test_doctor_ends_with_status_4_where_something_is_unusable(call, folder, tmp
     assert done.returncode == 4 and done.stderr == ""
     found = json.loads(done.stdout)
     assert [f["about"] for f in found if f["state"] == "unusable"] == ["results"]
+
+
+@pytest.mark.parametrize("variable", ["LSO_BENCH_CACHE", "LSO_BENCH_CHECKPOINTS"])
+@pytest.mark.parametrize("below", ["", "/deeper/still"])
+def test_a_file_where_a_folder_is_wanted_is_named_and_never_said_to_be_deleted(tmp_path, monkeypatch, variable, below):
+    (tmp_path / "thesis.txt").write_text("work of years")
+    monkeypatch.setenv(variable, f"{tmp_path / 'thesis.txt'}{below}")
+    (disk,) = [f for f in doctor._disk([]) if f.state == "unusable"]
+    assert variable in disk.what and "thesis.txt is no folder" in disk.what and disk.mend == "name another folder"
+    assert (tmp_path / "thesis.txt").read_text() == "work of years"
+
+
+def test_a_cache_in_a_closed_folder_is_a_finding(tmp_path, monkeypatch):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setenv("LSO_BENCH_CACHE", str(closed / "cache"))
+    with as_another_user(tmp_path):
+        closed.chmod(0) if os.geteuid() == closed.stat().st_uid else None
+        found = [f for f in doctor._disk([]) if "LSO_BENCH_CACHE" in f.what]
+    assert [(f.state, f.mend) for f in found] == [("warning", "name another folder")]
+
+
+def test_runs_that_nobody_may_read_are_named_and_the_others_read(folder):
+    closed, *others = sorted(folder.glob("runs/*"))
+    mode = closed.stat().st_mode
+    with as_another_user(folder):
+        pass  # which opens the folders above
+    closed.chmod(0)
+    try:
+        with as_another_user(folder):
+            store = Store(folder, readonly=True)
+            assert len([*store]) == sum(len([*p.iterdir()]) for p in others)
+            assert store.skipped and all(closed.name in line for line in store.skipped)
+            whole, bad = integrity.findings([folder])
+        assert bad.state == "unusable" and "delete" not in bad.mend
+    finally:
+        closed.chmod(mode)
+
+
+@pytest.mark.parametrize("link", ["runs/loop", "runs/aa/loop", "loop", "metrics/loop"])
+def test_a_link_to_itself_or_above_ends_no_reading(folder, link):
+    (folder / link).parent.mkdir(exist_ok=True, parents=True)
+    (folder / link).symlink_to(folder)
+    (folder / f"{link}2").symlink_to(folder / f"{link}2")
+    store = Store(folder, readonly=True)
+    assert len([*store]) == 6
+    assert [f.state for f in integrity.findings([folder])].count("ok") == 1
