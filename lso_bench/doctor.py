@@ -113,7 +113,7 @@ def _disk(results: Sequence[Path]) -> Iterator[Finding]:
         what = f"{name}: {folder}, {(free := shutil.disk_usage(near).free) / 1e9:.3g} GB free"
         if not near.is_dir():
             yield Finding("disk", "unusable", f"{name}: {folder}, but {near} is no folder", "name another folder")
-        elif not os.access(near, os.W_OK):
+        elif not os.access(near, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             yield Finding("disk", "warning", f"{what}, and it cannot be written", "name another folder")
         elif free < LITTLE:
             yield Finding(

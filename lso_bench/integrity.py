@@ -2,7 +2,9 @@
 nobody's.
 """
 
+import errno
 import hashlib
+import os
 import shlex
 import time
 from collections import Counter
@@ -23,7 +25,9 @@ from vae.errors import UnusableError as VaeUnusableError
 OUTPUTS = OURS | {"figures"}  # what may stand in a results folder
 NAMED = 3  # runs of one fault; the others are counted
 
+CLOSED = "closed to this user"
 MENDS = {
+    CLOSED: "ask for the right to read these folders (chmod u+rX)",
     "damaged": "delete these folders and run the same command again",
     "incomplete": "delete these folders and run the same command again",
     "misplaced": "give each folder back the name that its spec has, or delete it and run again",
@@ -66,8 +70,12 @@ def faults(store: Store) -> list[Fault]:
     named = {f.where for f in found}
     for _ in store:  # reads every run as compare does
         pass
-    unread = [Fault("damaged", line.partition(": ")[0], line.partition(": ")[2]) for line in store.skipped]
+    unread = [Fault(_kind(line), line.partition(": ")[0], line.partition(": ")[2]) for line in store.skipped]
     return found + [f for f in unread if Path(f.where).name not in named]
+
+
+def _kind(line: str) -> str:
+    return CLOSED if os.strerror(errno.EACCES) in line else "damaged"
 
 
 def _of_folder(folder: Path, store: Store) -> Iterator[Finding]:
@@ -89,13 +97,15 @@ def _of_folder(folder: Path, store: Store) -> Iterator[Finding]:
 
 
 def _fault(run: Path) -> Fault | None:
-    if not (run / "result.json").is_file():
-        return Fault("incomplete" if run.is_dir() else "foreign", run.name, "no result.json")
     try:
+        if not (run / "result.json").is_file():
+            return Fault("incomplete" if run.is_dir() else "foreign", run.name, "no result.json")
         raw = bounded.result(run)
         if raw["schema"] > SCHEMA:
             return Fault("of a newer schema", run.name, f"{raw['schema']}, wanted {SCHEMA}")
         return _unlike(run, raw)
+    except PermissionError as error:
+        return Fault(CLOSED, run.name, str(error.strerror))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Fault("damaged", run.name, f"{type(error).__name__}: {error}")
 

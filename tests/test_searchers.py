@@ -22,8 +22,8 @@ SLOW = {"saasbo": pytest.mark.skipif(WITHOUT, reason="takes an hour: LSO_BENCH_S
 
 
 needs_numpyro = pytest.mark.skipif(find_spec("numpyro") is None, reason="needs the extra saasbo, for NumPyro")
-STEPS = {"bo": 6, "turbo": 8, "saasbo": 3}  # enough to use what they were told, where a step is dear
-CHEAPER = {"bo": "bo:raw=16,restarts=2"}
+STEPS = {"bo": 5, "turbo": 7, "saasbo": 3}  # enough to use what they were told, where a step is dear
+CHEAPER = {"bo": "bo:raw=8,restarts=1,fit_steps=5,polish_steps=5", "turbo": "turbo:fit_steps=5"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in plugins.names("searcher")])

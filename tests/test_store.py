@@ -255,7 +255,8 @@ def test_of_many_stray_files_a_few_are_named_and_the_others_counted(tmp_path, ca
         (store.folder / "runs" / f"stray{i}").touch()
     assert len(read([store.folder]).records) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == NAMED + 1 and "... and 290 like these" in lines[-1]
+    assert len(lines) == NAMED + 2 and "... and 290 like these" in lines[-2]
+    assert lines[-1].startswith("What helps: lso-bench doctor ")
 
 
 def test_runs_that_are_being_made_are_counted(tmp_path):
