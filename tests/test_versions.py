@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,22 +96,20 @@ def test_runs_of_another_version_than_is_there_are_found():
     assert outdated(runs) == {"task ink": [ink.spec.key], "searcher adam": [ink.spec.key]}
 
 
-def test_run_says_what_another_version_made_and_does_not_run_it_again(call_fresh, checkpoint, tmp_path, monkeypatch):
+def test_run_says_what_another_version_made_and_does_not_run_it_again(call, checkpoint, tmp_path, monkeypatch):
     package = tmp_path / "site"
     package.mkdir()
     publish(package, monkeypatch, INK, "tasks", "mine = inks_of_mine:Ink")
-    path = f"{package}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    env = os.environ | {"LSO_BENCH_CHECKPOINTS": str(tmp_path / "checkpoints"), "PYTHONPATH": path}
     command = ("run", "--model", "vae", "--task", "mine", *SHORT[2:], "--quiet", "--decoding", "sample")
     searcher = ("--searcher", "random", "--budget", "4", "--results", "r")
     command = tuple(c for c in command if c not in ("--max-steps", "2")) + searcher
-    first = call_fresh(*command, env=env)
+    first = call(*command)
     assert first.returncode == 0, first.stderr
     (result,) = (tmp_path / "r" / "runs").glob("*/*/result.json")
     versions = json.loads(result.read_text())["versions"]
     assert versions["task_sha256"] == digest(INK) and versions["task_package"] == "inks_of_mine 1.0"
     (package / "inks_of_mine.py").write_text(TWICE)
-    second = call_fresh(*command, "--seed", "0,1", env=env)
+    second = call(*command, "--seed", "0,1")
     assert second.returncode == 0, second.stderr
     assert "1 of them were made by another version of task mine, and are not run again" in second.stderr
     assert f"(runs/{result.parent.parent.name}/{result.parent.name})" in second.stderr
