@@ -30,7 +30,7 @@ def settle_warnings() -> None:
     sys.warnoptions[:] = [o for o in sys.warnoptions if not o.startswith("error")]
     with warnings.catch_warnings():
         pass  # leaving it makes Python forget what it decided by the filters
-    warnings.filters[:] = [f for f in warnings.filters if f[0] != "error"]  # pyright: ignore[reportAttributeAccessIssue]
+    warnings.filters[:] = [f for f in warnings.filters if f[0] != "error"]  # pyright: ignore[reportIndexIssue]
 
 
 def settle_memory() -> None:
