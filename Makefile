@@ -12,7 +12,7 @@ test: .venv/installed
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2 --dist worksteal
 
 faults: .venv/installed
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile -m faults
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m faults
 
 check: .venv/installed
 	.venv/bin/ruff format --check .

@@ -146,8 +146,9 @@ def test_worker_that_sees_no_file_of_ours_gives_the_same_records(head, checkpoin
 @needs_ray
 def test_command_killed_and_given_again_does_only_what_is_missing(head, checkpoint, tmp_path):
     prepare()
-    slow, folder = faulty(tmp_path, "time.sleep(0.1)"), tmp_path / "results"
-    more = ("--task", slow, "--seed", "0,1,2,3,4,5", "--results", str(folder), "--executor", "ray")
+    slow, folder, runs = faulty(tmp_path, "time.sleep(0.3)"), tmp_path / "results", 12
+    seeds = ",".join(map(str, range(runs)))
+    more = ("--task", slow, "--seed", seeds, "--results", str(folder), "--executor", "ray")
     more += ("--address", head.address)
     first = program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
     assert within(SLOW, lambda: len(times(folder)) >= 2)
@@ -155,11 +156,11 @@ def test_command_killed_and_given_again_does_only_what_is_missing(head, checkpoi
     first.join()
     assert within(SLOW, lambda: not some_run(folder))  # a run that is being published is
     finished = times(folder)
-    assert 2 <= len(finished) < 6
+    assert 2 <= len(finished) < runs
     again = program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
     again.join()
     assert again.exitcode == 0 and finished.items() <= times(folder).items()
-    assert len(times(folder)) == 6 and not any_of(folder, "tmp/*.json")
+    assert len(times(folder)) == runs and not any_of(folder, "tmp/*.json")
 
 
 @pytest.mark.faults
