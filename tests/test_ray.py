@@ -17,7 +17,7 @@ import pytest
 from conftest import fails
 from forked import prepare, program
 from test_executors import faulty, numbers
-from test_faults import SLOW, STUDY, any_of, broken, some_run, within
+from test_faults import SLOW, STUDY, TASK, any_of, broken, some_run, within
 
 from lso_bench import running
 from lso_bench.errors import UnusableError, UsageError
@@ -183,6 +183,7 @@ def test_signal_ends_the_command_and_its_workers(head, checkpoint, tmp_path):
 def test_wrong_token_is_one_line(head, checkpoint, call_fresh):
     done = call_fresh(
         *STUDY,
+        *TASK,
         "--executor",
         "ray",
         "--address",
