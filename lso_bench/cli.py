@@ -5,13 +5,19 @@ import errno
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 from typing import NoReturn
 
 from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.limits import is_want_of_memory
-from lso_bench.process import check_packages, settle_figures, settle_memory, settle_threads, settle_warnings
+from lso_bench.process import (
+    check_packages,
+    lasting_threads,
+    settle_figures,
+    settle_memory,
+    settle_threads,
+    settle_warnings,
+)
 
 try:  # before the first import of `vae` and `tasks`, which may be another's
     check_packages()
@@ -136,8 +142,7 @@ def _check_folder() -> None:
 
 def _end(status: str | int | None) -> NoReturn:
     """End the program, also where a plugin has begun a thread that does not end."""
-    main = threading.main_thread()
-    if any(not t.daemon for t in threading.enumerate() if t is not main):
+    if lasting_threads():
         atexit._run_exitfuncs()
         for stream in filter(None, (sys.stdout, sys.stderr)):
             with suppress(OSError, ValueError):

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,12 +26,18 @@ def settle_threads() -> None:
 
 def settle_warnings() -> None:
     """Let no warning of a library be an error, here and in processes to come, as `PYTHONWARNINGS=error` asks for."""
-    usual = [o for o in os.environ.get("PYTHONWARNINGS", "").split(",") if o and not o.strip().startswith("error")]
-    os.environ["PYTHONWARNINGS"] = ",".join(usual)
-    sys.warnoptions[:] = [o for o in sys.warnoptions if not o.startswith("error")]
+    if options := os.environ.get("PYTHONWARNINGS"):
+        os.environ["PYTHONWARNINGS"] = ",".join(o for o in options.split(",") if not _asks_for_errors(o))
+    sys.warnoptions[:] = [o for o in sys.warnoptions if not _asks_for_errors(o)]
+    warnings.filters[:] = [f for f in warnings.filters if f[0] != "error"]  # pyright: ignore[reportIndexIssue]
     with warnings.catch_warnings():
         pass  # leaving it makes Python forget what it decided by the filters
-    warnings.filters[:] = [f for f in warnings.filters if f[0] != "error"]  # pyright: ignore[reportIndexIssue]
+
+
+def _asks_for_errors(option: str) -> bool:
+    """Return whether an option of `python -W` does, whose action may be cut short: "e::DeprecationWarning"."""
+    action = option.strip().partition(":")[0].strip().lower()
+    return bool(action) and "error".startswith(action)
 
 
 def settle_memory() -> None:
@@ -73,6 +80,11 @@ def _writable(folder: Path) -> bool:
     except (OSError, RuntimeError):
         return False
     return os.access(folder, os.W_OK | os.X_OK)
+
+
+def lasting_threads() -> list[threading.Thread]:
+    """Return the threads beside the main one that keep this program from its end."""
+    return [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
 
 
 def check_packages() -> None:

@@ -97,7 +97,7 @@ def run(
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
     code = plugins.origin_of("task", spec.task, task) | plugins.origin_of("searcher", spec.searcher, searcher)
-    versions = hashes | code | _versions(place)
+    versions = hashes | code | versions_of(place)
     record = _record(made, found, problem.counts, seconds, versions)
     return replace(record, usual=usual(made.task, data.test.to(device)))
 
@@ -228,7 +228,8 @@ def _met(thresholds: Thresholds) -> list[list[int | None]]:
     return [[step if step >= 0 else None for step in row] for row in thresholds.met.tolist()]
 
 
-def _versions(place: Place) -> dict[str, Any]:
+def versions_of(place: Place) -> dict[str, Any]:
+    """Return what a record says of the code and the machine that make it."""
     return {
         "lso_bench": lso_bench.__version__,
         "torch": str(torch.__version__),

@@ -22,7 +22,7 @@ def counted(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     """A row a group: COUNTS (censored: searches that ended without a finite loss), `ended` (why searches ended, and how
     many did), `code` (versions of lso-bench), `spent evaluations` and so on (medians of runs; SPENT and PHASES).
 
-    A failed run does not say its device; it is counted where the rest of its group is.
+    A run whose process died does not say its device; it is counted where the rest of its group is.
     """
     lines: dict[tuple, list[Record]] = {}
     for r in records:

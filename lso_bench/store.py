@@ -14,7 +14,7 @@ import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -154,10 +154,6 @@ class Store:
             return f" What was just computed is kept in {kept}, and is put there then."
         return ""
 
-    def counts(self) -> dict[str, int]:
-        """How many runs have each status, and how many are damaged."""
-        return counted(self.standings())
-
     def standings(self) -> list[Standing]:
         """The state of everything that stands among the runs."""
         found = (judge(self.folder / "runs" / name) for name in sorted(self.stamps()))
@@ -166,7 +162,7 @@ class Store:
     def trace(self, spec: Spec) -> pd.DataFrame | None:
         """A row a recorded step and member: step, start, instance, loss. None: damaged or missing, see `lost`."""
         columns = {"step": int, "start": str, "instance": int, "loss": float}
-        return self._table(spec, "trace.csv", columns, lambda rows: _of_starts(rows, spec.starts))
+        return self._whole(spec, "trace.csv", lambda content, run: _of_searches(_table(content, columns), run))
 
     def costs(self, spec: Spec) -> pd.DataFrame | None:
         """A row a recorded step: step, evaluations of a problem and seconds of the search up to then.
@@ -175,29 +171,25 @@ class Store:
         """
         if spec.key != digest(SCHEMA, asdict(spec)):
             return None if (trace := self.trace(spec)) is None else costs_of(trace)
-        return self._table(spec, "costs.csv", {"step": int, "evaluations": int, "seconds": float})
+        columns = {"step": int, "evaluations": int, "seconds": float}
+        return self._whole(spec, "costs.csv", lambda content, _: _of_steps(_table(content, columns)))
 
     def tensors(self, spec: Spec) -> dict[str, Tensor] | None:
         """Final codes `z`, those at each threshold `z_met`, final images `decoded`, `targets` where there are some.
 
         None: damaged or missing, see `lost`.
         """
-        return self._whole(spec, "latents.safetensors", lambda content: tensors_of(content)[0])
+        return self._whole(spec, "latents.safetensors", lambda content, run: _fitting(tensors_of(content)[0], run))
 
-    def _table(
-        self, spec: Spec, name: str, columns: dict[str, type], check: Callable[..., pd.DataFrame] = lambda rows: rows
-    ) -> pd.DataFrame | None:
-        return self._whole(spec, name, lambda content: check(pd.read_csv(io.BytesIO(content)).astype(columns)))
-
-    def _whole(self, spec: Spec, name: str, parse: Callable[[bytes], T]) -> T | None:
+    def _whole(self, spec: Spec, name: str, parse: Callable[[bytes, Record], T]) -> T | None:
         """What a file of a run says; where it is not what the run's result names, None, and a line in `lost`."""
         path = self.place(spec) / name
         try:
             content = bounded.content(path)
-            named = bounded.result(path.parent)["sha256"][name]
-            if hashlib.sha256(content).hexdigest() != named:
+            raw = bounded.result(path.parent)
+            if hashlib.sha256(content).hexdigest() != raw["sha256"][name]:
                 raise ValueError("its content does not match its sha256")
-            return parse(content)
+            return parse(content, record_from(raw))
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             done = f"its run is left out of what needs it; {MEND}"
@@ -310,15 +302,56 @@ def _stamp(run: str) -> str:
     return f"{found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_size}"
 
 
-def _of_starts(rows: pd.DataFrame, starts: Sequence[str]) -> pd.DataFrame:
+def _table(content: bytes, columns: dict[str, type]) -> pd.DataFrame:
+    """The rows of a table in CSV with columns of these types.
+
+    Raises:
+        ValueError, KeyError: it has none, or others.
+    """
+    rows = pd.read_csv(io.BytesIO(content)).astype(columns)
+    if rows.empty:
+        raise ValueError("it has no rows")
+    return rows
+
+
+def _of_steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of costs.
+
+    Raises:
+        ValueError: two are of one step.
+    """
+    if not rows.step.is_unique:
+        raise ValueError("a step stands twice")
+    return rows
+
+
+def _of_searches(rows: pd.DataFrame, run: Record) -> pd.DataFrame:
     """The rows of a trace.
 
     Raises:
-        ValueError: they are of other starts than those of the run.
+        ValueError: they are of other searches than those of the run.
     """
-    if odd := set(rows.start.unique()) - {*starts}:
-        raise ValueError(f"its start {min(odd)!r} is none of the run's")
+    there, searches = {*zip(rows.start, rows.instance, strict=True)}, {(m.start, m.instance) for m in run.members}
+    if odd := there ^ searches:
+        start, instance = min(odd)
+        word = "is none of the run's" if (start, instance) in there else "has no rows"
+        raise ValueError(f"the search of instance {instance} from start {start!r} {word}")
     return rows
+
+
+def _fitting(tensors: dict[str, Tensor], run: Record) -> dict[str, Tensor]:
+    """Return the tensors of a run.
+
+    Raises:
+        ValueError: there are no codes, or something is not of every search; `targets`, of every instance.
+    """
+    if "z" not in tensors or tensors["z"].ndim != 2:
+        raise ValueError("it has no codes z of shape (k, d)")
+    sizes = {"targets": len({m.instance for m in run.members})}
+    for name, x in tensors.items():
+        if x.shape[:1] != (size := sizes.get(name, len(run.members)),):
+            raise ValueError(f"wanted {name} of length {size}, got shape {tuple(x.shape)}")
+    return tensors
 
 
 def _files(record: Record) -> dict[str, bytes]:

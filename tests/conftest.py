@@ -153,7 +153,7 @@ def call_fresh(tmp_path):
 
 @pytest.fixture
 def call(tmp_path):
-    """As `call_fresh`, in a fork of this process, which has its imports behind it: in a tenth of the time."""
+    """As `call_fresh`, in a fork of this process, which has its imports behind it."""
 
     def run(*arguments):
         if arguments[:1] == ("run",):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 from multiprocessing import forkserver
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import lso_bench.commands.run
 import lso_bench.executors.local
 from lso_bench.cli import main
+from lso_bench.executors.server import TERMINAL
 
 
 def prepare() -> int:
@@ -33,6 +35,7 @@ def program(*arguments: str, **environment: str):
 def _run(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
     # It runs, though not as a child of this process, which is all that would be looked for.
     forkserver.ensure_running = forkserver._forkserver.ensure_running = lambda: None
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL)  # which are blocked where a pool has started that process
     os.environ |= environment
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

@@ -17,7 +17,7 @@ from lso_bench.executors.local import local
 from lso_bench.loaded import Loaded
 from lso_bench.record import Record
 from lso_bench.run import Place
-from lso_bench.store import Store
+from lso_bench.store import Store, counted
 from lso_bench.study import Grid, Protocol, plan, shard
 from vae.checkpoint import save_model
 from vae.zoo import Model
@@ -102,7 +102,7 @@ def test_run_that_hangs_is_a_timeout_and_its_slot_is_used_again(checkpoint, tmp_
     assert [r.status for r in records] == ["timeout", "failed", "ok"]
     assert "time limit, 8 s" in (records[0].error or "") and "SystemExit" in (records[1].error or "")
     assert [p.spec in store for p in planned] == [False, False, True]  # the others may be tried again
-    assert store.counts() == {"failed": 1, "ok": 1, "timeout": 1}
+    assert counted(store.standings()) == {"failed": 1, "ok": 1, "timeout": 1}
 
 
 @pytest.mark.parametrize("isolation", ["run", "batch"])

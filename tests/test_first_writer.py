@@ -14,7 +14,7 @@ from test_store import record
 from lso_bench import run_folder
 from lso_bench.errors import DamagedError, UnusableError
 from lso_bench.run_folder import AGAIN, judge, publish
-from lso_bench.store import Store
+from lso_bench.store import Store, counted
 
 SPEC = record().spec
 
@@ -213,7 +213,7 @@ def test_damaged_result_is_judged_alike_and_a_good_run_waits_for_its_place(tmp_p
     place = tmp_path / "r" / "runs" / SPEC.key[:2] / SPEC.key
     place.mkdir(parents=True)
     DAMAGES[damage](place)
-    assert SPEC not in store and store.judge(SPEC).state == "damaged" and store.counts() == {"damaged": 1}
+    assert SPEC not in store and store.judge(SPEC).state == "damaged" and counted(store.standings()) == {"damaged": 1}
     for refuse in (lambda: store.get(SPEC), lambda: store.add(record())):
         with pytest.raises(DamagedError, match=f"{place}.*(run again|another --results)"):
             refuse()

@@ -1,11 +1,14 @@
 """A run whose trace, costs or codes are torn or gone: the rest is compared, drawn and exported, and it is named."""
 
 import csv
+import re
 from hashlib import sha256
 
 import numpy as np
 import pytest
+import torch
 from made import searched
+from safetensors.torch import load, save
 
 from lso_bench.commands.reading import drawn
 from lso_bench.compare import compare
@@ -13,7 +16,8 @@ from lso_bench.convergence import COSTS
 from lso_bench.report.html import html
 from lso_bench.store import Store
 
-FILES = ("trace.csv", "costs.csv", "latents.safetensors")
+TABLES, CODES = ("trace.csv", "costs.csv"), "latents.safetensors"
+FILES = (*TABLES, CODES)
 WAYS = {"random": [[9.0, 5.0, 4.0], [8.0, 6.0, 6.0]], "encoder": [[5.0, 4.0], [6.0, 6.0]]}
 RUNS = [searched(WAYS, codes=lambda start, i, init=init: (init, i), init=init) for init in range(3)]
 TORN = RUNS[0].spec.key
@@ -62,7 +66,55 @@ def test_trace_of_other_starts_than_those_of_its_run_is_left_out_and_named(folde
     store = Store(folder)
     assert store.trace(RUNS[0].spec) is None
     (line,) = store.lost.values()
-    assert "its start '../../x' is none of the run's" in line and "delete its folder and run again" in line
+    assert "from start '../../x' is none of the run's" in line and "delete its folder and run again" in line
+
+
+ODD = {  # what a writer with the right hash may have put there, and what is said of it
+    "trace.csv of a header": ("trace.csv", lambda old: old.splitlines()[0], "it has no rows"),
+    "trace.csv of some searches": ("trace.csv", lambda old: b"\n".join(old.splitlines()[:3]), "has no rows"),
+    "costs.csv of a header": ("costs.csv", lambda old: old.splitlines()[0], "it has no rows"),
+    "costs.csv of every step twice": (
+        "costs.csv",
+        lambda old: old + old[old.index(b"\n") + 1 :],
+        "a step stands twice",
+    ),
+    "codes of one search": (CODES, lambda old: but(old, "z", lambda z: z[:1]), r"z of length 4, got shape \(1, 2\)"),
+    "codes in a line": (CODES, lambda old: but(old, "z", torch.flatten), "no codes z of shape"),
+    "no codes": (CODES, lambda old: but(old, "z", lambda z: None), "no codes z of shape"),
+    "images of one search": (
+        CODES,
+        lambda old: but(old, "decoded", lambda _: torch.zeros(1, 1, 4, 4)),
+        "decoded of len",
+    ),
+    "targets of too few": (
+        CODES,
+        lambda old: but(old, "targets", lambda _: torch.zeros(1, 1, 4, 4)),
+        "targets of length 2",
+    ),
+}
+
+
+def but(old, name, change):
+    """The tensors of a file, one of them changed."""
+    tensors = load(old)
+    tensors[name] = change(tensors.get(name))
+    return save({k: v.contiguous() for k, v in tensors.items() if v is not None})
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_file_of_another_form_with_the_right_hash_is_left_out_and_named(folder, odd):
+    name, change, says = ODD[odd]
+    path = folder / "runs" / TORN[:2] / TORN / name
+    before, result = path.read_bytes(), path.with_name("result.json")
+    path.write_bytes(change(before))
+    digests = (sha256(content).hexdigest() for content in (before, path.read_bytes()))
+    result.write_text(result.read_text().replace(*digests))
+    assert html(drawn([folder])).startswith("<!")
+    store = Store(folder)
+    for read in (store.trace, store.costs, store.tensors):
+        read(RUNS[0].spec)
+    (line,) = store.lost.values()
+    assert name in line and re.search(says, line) and "delete its folder and run again" in line
 
 
 def test_targets_of_the_others_stay_what_they_were(folder):

@@ -1,7 +1,6 @@
 """Measured latent spaces: kept once, and never with figures that are none."""
 
 import json
-import re
 
 import pytest
 import torch
@@ -29,13 +28,9 @@ def test_weights_without_finite_measures_are_refused_by_name_and_nothing_is_kept
         for p in getattr(vae, part).parameters():
             p.mul_(size)
     save_model(tmp_path / "checkpoints" / model_of_noise.file, vae, {"made": "by a test"})
-    try:
-        metrics = measure(model_of_noise, tmp_path).metrics
-    except UnusableError as error:
-        assert re.search(r"vae-s0\.safetensors: its latent space has no finite \w+", str(error)), error
-        assert not list(tmp_path.glob("r/metrics/*.json"))
-    else:
-        assert json.dumps(vars(metrics), allow_nan=False)
+    with pytest.raises(UnusableError, match=r"vae-s0\.safetensors: its latent space has no finite nelbo, "):
+        measure(model_of_noise, tmp_path)
+    assert not list(tmp_path.glob("r/metrics/*.json"))
 
 
 def short(tensors):
@@ -66,19 +61,12 @@ def test_kept_measures_of_another_form_are_measured_again(model_of_noise, tmp_pa
     first = measure(model_of_noise, tmp_path)
     (path,) = tmp_path.glob("r/metrics/*.json")
     if callable(wrong):
-        tensors, header = read(path)
-        checkpoint_write(path, wrong(tensors), header)
+        beside = path.with_suffix(".safetensors")
+        tensors, header = checkpoint.read(beside)
+        checkpoint.write(beside, {k: v.contiguous() for k, v in wrong(tensors).items()}, header)
     else:
         raw = json.loads(path.read_text())
         path.write_text(json.dumps(raw | {"metrics": raw["metrics"] | wrong}))
     assert evaluation.kept(tmp_path / "r") == []
     again = measure(model_of_noise, tmp_path)
     assert again.metrics == first.metrics and len(evaluation.kept(tmp_path / "r")) == 1
-
-
-def read(path):
-    return checkpoint.read(path.with_suffix(".safetensors"))
-
-
-def checkpoint_write(path, tensors, header):
-    checkpoint.write(path.with_suffix(".safetensors"), {k: v.contiguous() for k, v in tensors.items()}, header)

@@ -61,11 +61,12 @@ def test_note_that_nobody_may_remove_hinders_nothing(folder, monkeypatch):
     def refused(path):
         raise PermissionError(1, "Operation not permitted")
 
-    note(folder, f"{KEY}.{DEAD.host}.{GONE}.json")
+    gone = note(folder, f"{KEY}.{DEAD.host}.{GONE}.json")
     monkeypatch.setattr(os, "unlink", refused)
     running.clear(folder)
     with running.noted(folder, Running("runs")):
-        pass
+        assert len([r for r in running.read(folder)[0] if r.title == "runs"]) == 1
+    assert gone.exists()
 
 
 def test_work_in_progress_is_never_swept_through_a_link(tmp_path):

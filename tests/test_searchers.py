@@ -100,6 +100,12 @@ BROKEN = {  # how, in the example: what is written instead, what is said, and of
         "other points from another seed",
         {"seed"},
     ),
+    "Python's seed of its own": (
+        STEP,
+        STEP.replace("torch.randn_like(best)", "(__import__('random').seed(step) or __import__('random').gauss(0, 1))"),
+        "other points from another seed",
+        {"seed"},
+    ),
     "by the scores of the first": (
         "(y > highest)[..., None]",
         "(y > highest)[:1, :, None]",

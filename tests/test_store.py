@@ -19,7 +19,7 @@ from lso_bench.commands.reading import read
 from lso_bench.errors import UnusableError
 from lso_bench.record import Member, Record
 from lso_bench.spec import Seeds, Spec
-from lso_bench.store import Store
+from lso_bench.store import Store, counted
 from lso_bench.text import NAMED
 from vae.zoo import Model
 
@@ -229,7 +229,7 @@ def test_result_that_is_huge_or_has_no_end_is_named_and_never_read(tmp_path, why
     bad.mkdir(parents=True)
     NO_RESULTS[why](bad / "result.json")
     assert not list(store) and why.strip() in store.skipped[0]
-    assert store.counts() == {"damaged": 1}
+    assert counted(store.standings()) == {"damaged": 1}
     (fault,) = integrity.faults(store)
     assert fault.where == "abad"
 

@@ -175,3 +175,4 @@ def test_a_progress_display_that_cannot_be_drawn_ends_nothing(monkeypatch):
     with shown(quiet=False) as show:
         show("vae on glyphs", 1, 2, "epoch 1")
         show("vae on glyphs", 2, 2, "epoch 2")
+    assert sys.stderr is terminal and "Traceback" not in terminal.getvalue()

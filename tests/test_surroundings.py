@@ -296,7 +296,7 @@ def test_warnings_that_are_errors_elsewhere_fail_no_run(checkpoint, tmp_path):
     more = ["--budget", "4", "--starts", "random", "--decoding", "sample", "--jobs", "1", "--quiet"]
     program, environment = (
         Path(sys.executable).with_name("lso-bench"),
-        os.environ | {"PYTHONWARNINGS": "error,ignore::ImportWarning"},
+        os.environ | {"PYTHONWARNINGS": "e::DeprecationWarning,error,ignore::ImportWarning"},
     )
     done = subprocess.run([program, *words, *more], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -117,11 +116,6 @@ def _temporary() -> str | None:
         return tempfile.gettempdir()
     except OSError:
         return None  # none can be written
-
-
-def threads() -> list[threading.Thread]:
-    """Return the threads beside the main one that keep a program from its end."""
-    return [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
 
 
 PARTS = (

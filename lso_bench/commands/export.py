@@ -30,10 +30,11 @@ def export(
     path = output or Path(f"{what}.{format}")
     frames.check(what, format)
     runs = read(results)
-    is_alike, kind = lambda columns: lambda there: frames.begins_so(there, format, columns), f"{format} of {what}"
-    rows = frames.export(
-        runs.records, runs.files, what, format, path, lambda columns: check_target(path, is_alike(columns), kind, force)
-    )
+
+    def check(columns: list[str]) -> None:
+        check_target(path, lambda file: frames.begins_so(file, format, columns), f"{format} of {what}", force)
+
+    rows = frames.export(runs.records, runs.files, what, format, path, check)
     say_lost(runs.stores)
     if not rows:
         raise UnusableError(

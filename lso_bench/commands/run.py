@@ -117,7 +117,8 @@ def run(
     grid, every = _of_file(study, context) if study else _of_options(**context.params)
     wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
     how_of(1, device, data_dir, compile, capture, wanted)  # what is wrong is said before a plan that takes long
-    studies.shard([], shard or "1/1")
+    if shard:
+        studies.shard([], shard)
     planned = studies.plan(grid, every, planning(quiet))
     usual = studies.Protocol
     told = {

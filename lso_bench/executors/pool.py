@@ -6,10 +6,8 @@ semaphore, no thread. So one can be ended at any moment without harm to the othe
 
 import multiprocessing
 import os
-import pickle
 import signal
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -23,7 +21,7 @@ from warnings import catch_warnings
 from lso_bench import alive
 from lso_bench.errors import UnusableError
 from lso_bench.executors import Attempt, How, Lost
-from lso_bench.executors.server import TERMINAL, start_server
+from lso_bench.executors.server import TERMINAL, answer, start_server
 from lso_bench.executors.work import settle
 from lso_bench.limits import memory_kills
 
@@ -221,24 +219,12 @@ def _serve(pipe: connection.Connection, threads: int, memory: int | None, once: 
     signal.signal(signal.SIGTERM, _leave)
     Thread(target=_outlive_nobody, daemon=True).start()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        pipe.send(_answer(lambda: settle(threads, memory)))
+        pipe.send(answer(lambda: settle(threads, memory)))
         while True:
             function, arguments = pipe.recv()
-            pipe.send(_answer(lambda f=function, a=arguments: f(*a)))
+            pipe.send(answer(lambda f=function, a=arguments: f(*a)))
             if once:
                 return
-
-
-def _answer(task: Callable[[], Any]) -> Any:
-    """What a task gives, or what it raises in a form that can be sent."""
-    try:
-        return task()
-    except Exception as error:
-        error.add_note(traceback.format_exc())
-        try:
-            return pickle.loads(pickle.dumps(error))
-        except Exception:  # of any kind, for its class is of any kind
-            return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _leave(*_: Any) -> None:

@@ -1,10 +1,13 @@
-"""The process that processes of runs are forked from, which has their imports behind it."""
+"""The process that processes of runs are forked from, which has their imports behind it, and what these answer."""
 
 import os
+import pickle
 import signal
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
+from typing import Any
 
 from lso_bench.executors.sockets import short_names
 
@@ -18,6 +21,18 @@ def start_server() -> None:
         resource_tracker.ensure_running()  # which lets SIGINT through again when it starts
         with _blocked(TERMINAL), short_names():
             forkserver.ensure_running()
+
+
+def answer(task: Callable[[], Any]) -> Any:
+    """Return what a task gives, or what it raises, in a form that can be sent to another process."""
+    try:
+        return task()
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        try:
+            return pickle.loads(pickle.dumps(error))
+        except Exception:  # of any kind, for its class is of any kind
+            return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 @contextmanager

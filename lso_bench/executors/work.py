@@ -18,7 +18,7 @@ from lso_bench.loaded import Loaded
 from lso_bench.numbers import fixed
 from lso_bench.process import settle_memory
 from lso_bench.record import Record
-from lso_bench.run import Place, run
+from lso_bench.run import Place, run, versions_of
 from lso_bench.running import Note, Running, noted
 from lso_bench.store import Store
 from lso_bench.study import Planned
@@ -66,13 +66,13 @@ def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Reco
     try:
         return run(planned.spec, planned.checkpoint, place, report, loaded, planned.identity)
     except PluginError as error:
-        return Record(planned.spec, "failed", error=short_of_memory(error) or str(error))
+        why = short_of_memory(error) or str(error)
     except (LsoBenchError, UnusableError) as error:
-        if not (short := short_of_memory(error)):
+        if not (why := short_of_memory(error)):
             raise
-        return Record(planned.spec, "failed", error=short)
     except Exception as error:  # whatever else
-        return Record(planned.spec, "failed", error=short_of_memory(error) or f"{type(error).__name__}: {error}")
+        why = short_of_memory(error) or f"{type(error).__name__}: {error}"
+    return Record(planned.spec, "failed", versions=versions_of(place), error=why)
 
 
 def publish(record: Record, store: Store) -> Record:

@@ -57,7 +57,9 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         named: dict[str, Any] = dict(zip(TOGETHER, cast(tuple, key), strict=True))
         of = (comparison.measures[[*TOGETHER]] == pd.Series(named)).all(axis=1)
         rows = cast(pd.DataFrame, comparison.measures[of])
-        ways = {_text(w): w for frame in (runs, rows) for w in _ways(frame, columns)}  # failed runs know no device
+        ways = {
+            _text(w): w for frame in (runs, rows) for w in _ways(frame, columns)
+        }  # a run that was lost says no device
         how = _named(ways)
         spelled = {how[text]: _limits(way) for text, way in ways.items()}
         of_runs, of_rows = ([how[_text(w)] for w in _ways(frame, columns)] for frame in (runs, rows))

@@ -9,7 +9,13 @@ import torch
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-SOURCES = ((np.random, "default_rng"), (np.random, "RandomState"), (np.random, "seed"), (random.Random, "seed"))
+SOURCES = (  # of generators that are seeded
+    (np.random, "default_rng"),
+    (np.random, "RandomState"),
+    (np.random, "seed"),
+    (random, "seed"),
+    (random.Random, "seed"),
+)
 
 
 class Draws(TorchDispatchMode):

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lso_bench.process import lasting_threads
 from lso_bench.testing.promise import BrokenPromiseError
-from vae import process_state
 from vae.containment import contained
 from vae.random_numbers import Numbers, passing
 
@@ -35,7 +35,7 @@ class Watch:
             vae.containment.ExitError: it raised what ends a program.
         """
         with tempfile.TemporaryFile("w+", errors="replace") as out:
-            changed, threads = list[str](), process_state.threads()
+            changed, threads = list[str](), lasting_threads()
             try:
                 with contained(numbers, out) as changed:
                     yield
@@ -44,7 +44,7 @@ class Watch:
                 if printed := out.read():
                     sys.stderr.write(printed)
                     changed.append(PRINTED)
-                if {*process_state.threads()} - {*threads}:
+                if {*lasting_threads()} - {*threads}:
                     changed.append(THREADS)
                 self._changes.setdefault(method, Counter()).update(times * [*dict.fromkeys(changed)])
 

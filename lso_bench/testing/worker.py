@@ -2,7 +2,6 @@
 
 import pickle
 import sys
-from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.executors.server import start_server
+from lso_bench.executors.server import answer, start_server
 from vae.containment import contained
 from vae.discovery import is_from_a_path, module_at
 
@@ -38,26 +37,20 @@ def scores_elsewhere(sent: bytes, module: str) -> Float[Tensor, "k n"]:
     process.start()
     theirs.close()
     try:
-        answer = ours.recv()
-    except EOFError as error:
-        raise LostWorkerError(f"it ended with status {process.exitcode}") from error
+        scores = ours.recv()
+    except (EOFError, OSError) as error:
+        raise LostWorkerError from error
     finally:
         process.kill()
         process.join()
-    if isinstance(answer, Exception):
-        raise answer
-    return torch.tensor(answer)
+    if isinstance(scores, Exception):
+        raise scores
+    return torch.tensor(scores)
 
 
 def _answer(pipe: Connection, sent: bytes, file: str | None) -> None:
-    """In the worker: send the scores, or what a task raised in a form that can be sent."""
-    try:
-        answer: object = _scores(sent, file)
-    except Exception as error:
-        answer = RuntimeError(f"{type(error).__name__}: {error}")
-        with suppress(Exception):  # its class may be of any kind
-            answer = pickle.loads(pickle.dumps(error))
-    pipe.send(answer)
+    """In the worker: send the scores, or what a task raised."""
+    pipe.send(answer(lambda: _scores(sent, file)))
 
 
 def _scores(sent: bytes, file: str | None) -> list[list[float]]:
