@@ -1,14 +1,16 @@
 """What all tests share: shapes and types checked while they run, one thread, folders of their own."""
 
 import ast
+import gc
 import multiprocessing
 import os
 import resource
 import subprocess
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from multiprocessing import forkserver, process
 from pathlib import Path
 from typing import NoReturn
@@ -42,6 +44,9 @@ for module in (
     "lso_bench.report.gallery",
 ):
     import_module(module)  # what the commands import when they begin, so that forks have it
+
+PACKAGES = {*packages_distributions(), *sys.stdlib_module_names, "lso_bench", "vae", "tasks"}  # no plugin of a test
+PACKAGES -= {"torch", "torchvision"}  # whose operators are declared by whoever needs them
 
 REAL = Path(os.environ.get("LSO_BENCH_DATA", ""))
 needs_real = pytest.mark.skipif(
@@ -156,17 +161,18 @@ def call(tmp_path):
     """As `call_fresh`, in a fork of this process, which has its imports behind it."""
 
     def run(*arguments):
-        if arguments[:1] == ("run",):
+        if arguments and arguments[0] in ("run", "check-task", "reproduce"):
             multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
             start_server()
-        outputs = [tmp_path.parent / f"{tmp_path.name}.{stream}" for stream in ("out", "err")]
+        *outputs, imported = [tmp_path.parent / f"{tmp_path.name}.{end}" for end in ("out", "err", "modules")]
         child = os.fork()
         if not child:
             for stream, path in enumerate(outputs, 1):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
             sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
-            become_the_program(tmp_path, [*map(str, arguments)])
+            become_the_program(tmp_path, [*map(str, arguments)], imported)
         _, status = os.waitpid(child, 0)
+        import_too(imported)
         return subprocess.CompletedProcess(
             arguments, os.waitstatus_to_exitcode(status), *(o.read_text() for o in outputs)
         )
@@ -174,8 +180,13 @@ def call(tmp_path):
     return run
 
 
-def become_the_program(folder: Path, arguments: list[str]) -> NoReturn:
-    """Run the program in this process, a fork, with its streams as they are; never comes back."""
+def become_the_program(folder: Path, arguments: list[str], imported: Path = Path(os.devnull)) -> NoReturn:
+    """Run the program in this process, a fork, with its streams as they are; never comes back.
+
+    The names of the modules that it imports are written to `imported`.
+    """
+    gc.freeze()  # what is shared with the process of the tests stays shared
+    before = set(sys.modules)
     warnings.resetwarnings()
     config.update("jaxtyping_disable", True)  # typer says another type of its context than it gives
     # It runs, though not as a child of this process, which is all that would be looked for.
@@ -191,7 +202,17 @@ def become_the_program(folder: Path, arguments: list[str]) -> NoReturn:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        imported.write_text("\n".join(name for name in [*sys.modules] if name not in before))
         os._exit(status)
+
+
+def import_too(imported: Path) -> None:
+    """Import what a fork has imported of installed packages, so that the next one has it."""
+    names = imported.read_text().split("\n") if imported.exists() else ()
+    for name in names:
+        if name.partition(".")[0] in PACKAGES:
+            with warnings.catch_warnings(action="ignore"), suppress(ImportError):
+                import_module(name)
 
 
 @contextmanager

@@ -88,6 +88,21 @@ def test_side_effect_is_put_back_where_the_code_raises(line):
     assert [part.read() for part in PARTS] == before
 
 
+def test_autocast_that_is_left_on_keeps_no_weights_that_others_change():
+    layer, x = torch.nn.Linear(3, 3), torch.ones(1, 3)
+    with contained() as changed:
+        torch.autocast("cpu").__enter__()
+        layer(x)
+    assert changed == ["autocast"] and layer(x).dtype == torch.float32
+    with torch.autocast("cpu"):
+        layer(x)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.zero_()
+    with torch.autocast("cpu"):
+        assert not layer(x).any()
+
+
 def test_code_that_changes_nothing_is_said_nothing_of():
     with contained() as changed:
         assert torch.rand(3).sum() > 0
@@ -298,6 +313,8 @@ def test_run_with_plugins_that_change_everything_finds_what_it_finds_without(tmp
     assert capfd.readouterr().out == ""
 
 
+BRIEF = ("--latent", "4", "--searcher", "sobol", "--budget", "3", "--decoding", "sample", "--device", "cpu")
+BRIEF += ("--no-pictures",)
 THREAD = "        threading.Thread(target=lambda: time.sleep(600)).start()\n        return"
 
 
@@ -307,16 +324,14 @@ def test_a_thread_that_a_plugin_leaves_is_said_and_keeps_nothing_from_its_end(ca
     checked = call("check-task", "./threads.py")
     assert checked.returncode == 2 and "score changes the threads that run" in checked.stdout
     assert "ok        worker" in checked.stdout
-    short = ("--latent", "4", "--searcher", "sobol", "--budget", "3", "--decoding", "sample", "--device", "cpu")
-    done = call("run", "--model", "vae", "--task", "./threads.py", *short)
+    done = call("run", "--model", "vae", "--task", "./threads.py", *BRIEF)
     assert done.returncode == 0, done.stderr  # and not at the limit of time of a test
 
 
 def test_a_plugin_that_breaks_what_writes_results_fails_alone(call, checkpoint, tmp_path):
     breaks = "        import json\n        json.dumps = None\n        return"
     (tmp_path / "breaks.py").write_text(INK.replace("        return", breaks))
-    short = ("--latent", "4", "--searcher", "sobol", "--budget", "3", "--decoding", "sample", "--device", "cpu")
-    done = call("run", "--model", "vae", "--task", "./breaks.py,ink", *short, "--jobs", "1", "--json")
+    done = call("run", "--model", "vae", "--task", "./breaks.py,ink", *BRIEF, "--jobs", "1", "--json")
     assert (
         done.returncode == 3 and "breaks.py · sobol · seed 0: failed, what the run gave cannot be kept" in done.stderr
     )
@@ -334,12 +349,11 @@ def test_plugins_that_end_the_program_and_print_are_failed_runs_and_leave_json_w
     head, _ = INK.split("        return")
     for name, line in ENDS.items():
         (tmp_path / name).write_text(f"{head}        print('from a plugin')\n        {line}\n")
-    short = ("--latent", "4", "--searcher", "sobol", "--budget", "3", "--decoding", "sample", "--device", "cpu")
-    done = call("run", "--model", "vae", "--task", ",".join(f"./{n}" for n in ENDS), "--json", "--quiet", *short)
+    done = call("run", "--model", "vae", "--task", ",".join(f"./{n}" for n in ENDS), "--json", "--quiet", *BRIEF)
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
     json.loads(done.stdout)
     for name, what in {"exits": "SystemExit: 0", "interrupts": "KeyboardInterrupt", "odd": "Odd: odd"}.items():
         assert f"{name}.py · sobol · seed 0: failed, task Ink: {what}" in done.stderr
-    alone = call("run", "--model", "vae", "--task", "./exits.py", "--json", "--quiet", "--seed", "7", *short)
+    alone = call("run", "--model", "vae", "--task", "./exits.py", "--json", "--quiet", "--seed", "7", *BRIEF)
     assert alone.returncode == 3 and "failed, task Ink: SystemExit: 0" in alone.stderr
     json.loads(alone.stdout)

@@ -32,7 +32,7 @@ from vae import data
 pytestmark = pytest.mark.faults
 KILLS, RUNS = 100, 24
 SLOW = 120.0  # seconds that anything may take on a machine that is busy otherwise
-STUDY = ("run", "--model", "vae", "--latent", "4", "--max-steps", "3", "--device", "cpu")
+STUDY = ("run", "--model", "vae", "--latent", "4", "--max-steps", "3", "--device", "cpu", "--no-pictures")
 TASK = ("--task", "glyphs50:instances=2")
 ONCE = """def once(path):
     done = os.path.exists(path)

@@ -50,7 +50,7 @@ def test_task_that_goes_wrong_is_named_the_others_go_on_and_it_ends_with_status_
     }.items():
         (tmp_path / f"{name}.py").write_text(FAULTY.replace("...", last))
     tasks = "./raises.py,./shape.py,./whole.py,./cut.py,./nan.py,glyphs50:instances=2"
-    limits = ("--latent", "4", "--max-steps", "40", "--starts", "random", "--device", "cpu", "--quiet")
+    limits = ("--latent", "4", "--max-steps", "40", "--starts", "random", "--device", "cpu", "--quiet", "--no-pictures")
     done = call("run", "--model", "vae", "--task", tasks, *limits)
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
     told = {line.split(" · ")[1]: line for line in done.stderr.splitlines() if " · " in line}

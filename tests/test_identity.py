@@ -245,7 +245,7 @@ def test_a_task_that_is_edited_in_mid_study_is_refused_and_no_record_contradicts
 def test_a_study_whose_task_is_edited_ends_with_a_line(place, call):
     (place / "restless.py").write_text(SELF_EDITING)
     arguments = ["run", "--model", "vae", "--arch", "conv", "--task", "./restless.py", "--searcher", "sobol"]
-    done = call(*arguments, "--budget", 4, "--seed", "0,1", "--jobs", 1, "--isolation", "batch")
+    done = call(*arguments, "--budget", 4, "--seed", "0,1", "--jobs", 1, "--isolation", "batch", "--no-pictures")
     assert done.returncode == 4 and "Traceback" not in done.stderr
     assert "./restless.py, or what is imported from beside it, has changed since the run was planned" in done.stderr
 

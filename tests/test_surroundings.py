@@ -264,7 +264,10 @@ def test_processes_of_the_program_import_nothing_from_the_working_folder(checkpo
     for name in ("vae", "tasks", "lso_bench", "types", "logging", "signal", "random", "torch"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')")
     program = Path(sys.executable).with_name("lso-bench")
-    words = {"run": ["--model", "vae", *SHORT, "--starts", "random", "--jobs", "1", "--quiet"], "check-task": ["ink"]}
+    words = {
+        "run": ["--model", "vae", *SHORT, "--starts", "random", "--jobs", "1", "--no-pictures"],
+        "check-task": ["ink"],
+    }
     done = subprocess.run([program, command, *words[command]], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "executed" not in done.stderr and "Traceback" not in done.stderr, done.stderr
 

@@ -160,7 +160,8 @@ def test_searches_that_never_left_their_starts_are_said(ways, gradients, says):
 def test_a_run_whose_searches_never_left_their_starts_says_so(call, tmp_path):
     """In its line, and where it is compared."""
     (tmp_path / "flat.py").write_text(TEXT.replace("return -", "return 0 * "))
-    ended = call("run", "--model", "vae", "--arch", "conv", "--task", "./flat.py", "--max-steps", "2", "--quiet")
+    quiet = ("--quiet", "--no-pictures")
+    ended = call("run", "--model", "vae", "--arch", "conv", "--task", "./flat.py", "--max-steps", "2", *quiet)
     assert ended.returncode == 0, ended.stderr
     assert (ended.stderr + ended.stdout).count("1 of 1 searches never changed the score of their starts") == 2
 

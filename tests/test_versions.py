@@ -100,8 +100,8 @@ def test_run_says_what_another_version_made_and_does_not_run_it_again(call, chec
     package = tmp_path / "site"
     package.mkdir()
     publish(package, monkeypatch, INK, "tasks", "mine = inks_of_mine:Ink")
-    command = ("run", "--model", "vae", "--task", "mine", *SHORT[2:], "--quiet", "--decoding", "sample")
-    searcher = ("--searcher", "random", "--budget", "4", "--results", "r")
+    command = ("run", "--model", "vae", "--task", "mine", *SHORT[2:], "--decoding", "sample")
+    searcher = ("--searcher", "random", "--budget", "4", "--results", "r", "--quiet", "--no-pictures")
     command = tuple(c for c in command if c not in ("--max-steps", "2")) + searcher
     first = call(*command)
     assert first.returncode == 0, first.stderr

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 SIGNALS = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGUSR1
+AUTOCAST = "cpu", "cuda"  # devices
 TINY = 5e-324  # the smallest double: a product of it is 0 where denormal numbers are flushed
 
 
@@ -118,6 +119,28 @@ def _temporary() -> str | None:
         return None  # none can be written
 
 
+def _autocast() -> tuple[int, bool, list[tuple[bool, torch.dtype]]]:
+    """Return how many autocasts are entered, whether they keep the weights that they cast, and what each device has."""
+    entered = torch.autocast_increment_nesting() - 1
+    torch.autocast_decrement_nesting()
+    each = [(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in AUTOCAST]
+    return entered, torch.is_autocast_cache_enabled(), each
+
+
+def _set_autocast(before: tuple[int, bool, list[tuple[bool, torch.dtype]]]) -> None:
+    """Put it back; weights that were cast are forgotten, as where the outermost autocast ends."""
+    entered, kept, each = before
+    for _ in range(_autocast()[0] - entered):
+        torch.autocast_decrement_nesting()
+    for _ in range(entered - _autocast()[0]):
+        torch.autocast_increment_nesting()
+    torch.clear_autocast_cache()
+    torch.set_autocast_cache_enabled(kept)
+    for device, (enabled, dtype) in zip(AUTOCAST, each, strict=True):
+        torch.set_autocast_enabled(device, enabled)
+        torch.set_autocast_dtype(device, dtype)
+
+
 PARTS = (
     Part("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
     Part("the default device", lambda: torch.empty(0).device, _default_device),
@@ -126,7 +149,7 @@ PARTS = (
     Part("deterministic algorithms", torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     Part("the precision of products", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     Part("cuDNN's settings", _cudnn, _set_cudnn),
-    Part("autocast", lambda: torch.is_autocast_enabled("cpu"), lambda on: torch.set_autocast_enabled("cpu", on)),
+    Part("autocast", _autocast, _set_autocast),
     Part("anomaly detection", torch.is_anomaly_enabled, torch.set_anomaly_enabled),
     Part("the flushing of denormal numbers", lambda: TINY * 1.0 == 0.0, torch.set_flush_denormal),
     Part("NumPy's error handling", np.geterr, lambda before: np.seterr(**before)),

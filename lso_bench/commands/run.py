@@ -104,6 +104,9 @@ def run(
     data_dir: DataDir = None,
     json: Json = False,
     quiet: Quiet = False,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Draw what was found, and figures, at the end.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
@@ -140,10 +143,11 @@ def run(
     end = completeness.check(planned, store)
     comparison = compare(end.records, lambda _: store)
     show(comparison, "json" if json else "table")
-    from lso_bench.report.gallery import pictures  # only now: a wrong name need not wait for matplotlib
+    if pictures:
+        from lso_bench.report import gallery  # only now: a wrong name need not wait for matplotlib
 
-    for path in pictures(store, end.records, {p.spec.key: p.checkpoint for p in planned}, comparison):
-        say(f"picture: {path}")
+        for path in gallery.pictures(store, end.records, {p.spec.key: p.checkpoint for p in planned}, comparison):
+            say(f"picture: {path}")
     tell_end(end.without(store.lost), said)
 
 
@@ -174,7 +178,7 @@ def _of_file(path: Path, context: typer.Context) -> tuple:
     from lso_bench import study_file
 
     beside = {"study", "compile", "capture", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
-    beside |= {"jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
+    beside |= {"pictures", "jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
     given = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
     if odd := [f"--{k.replace('_', '-')}" for k in given if k not in beside]:
         if not path.exists():
