@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from train import floor, timed
 
-from lso_bench.captured import CapturedScores
-from lso_bench.space import Space
+from lso_bench.runner.cuda_graph import CapturedScores
+from lso_bench.search.space import Space
 from vae.model import VAE
 from vae.networks import ARCHITECTURES, architecture
 

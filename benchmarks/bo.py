@@ -33,11 +33,10 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from lso_bench import surrogate
-from lso_bench.region import build
-from lso_bench.search import Problem
-from lso_bench.search.bo import BO, raw_points
-from lso_bench.search.turbo import TuRBO, highest
+from lso_bench.search import Problem, gaussian_process
+from lso_bench.search.region import build
+from lso_bench.searchers.bo import BO, raw_points
+from lso_bench.searchers.turbo import TuRBO, highest
 
 OURS, TURBO = BO(), TuRBO()
 
@@ -50,10 +49,10 @@ def valleys(z: Tensor, peaks: Tensor) -> Tensor:
 
 def batch(x: Tensor, y: Tensor, begin: Tensor, raw: Tensor, fit_steps: int) -> tuple[Tensor, Tensor, Tensor]:
     """The settings, the next points (k, d) and their acquisition."""
-    fitted = surrogate.fit(x, y, begin, fit_steps)
+    fitted = gaussian_process.fit(x, y, begin, fit_steps)
     assert fitted.model is not None
-    acquisition = surrogate.log_ei(fitted.model, 1)
-    found = surrogate.maximise(acquisition, raw, OURS.restarts, OURS.polish_steps)
+    acquisition = gaussian_process.log_ei(fitted.model, 1)
+    found = gaussian_process.maximise(acquisition, raw, OURS.restarts, OURS.polish_steps)
     return fitted.settings, found[:, 0], acquisition(found[None])[0].detach()
 
 
@@ -66,7 +65,7 @@ def fitted_alone(x: Tensor, scores: Tensor) -> SingleTaskGP:
 
 def single(x: Tensor, y: Tensor) -> tuple[Tensor, float]:
     """One problem's next point and its acquisition, as BoTorch's users do it."""
-    scores = surrogate.standardised(y[None])[0]
+    scores = gaussian_process.standardised(y[None])[0]
     gp = fitted_alone(x, scores)
     cube = torch.stack([torch.zeros_like(x[0]), torch.ones_like(x[0])])
     best = LogExpectedImprovement(gp, best_f=scores.max())
@@ -77,14 +76,14 @@ def single(x: Tensor, y: Tensor) -> tuple[Tensor, float]:
 
 def thompson(x: Tensor, y: Tensor, begin: Tensor, candidates: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """The settings and the next points (k, q, d), of TuRBO."""
-    fitted = surrogate.fit(x, y, begin, TURBO.fit_steps)
+    fitted = gaussian_process.fit(x, y, begin, TURBO.fit_steps)
     assert fitted.model is not None
-    return fitted.settings, highest(candidates, surrogate.draws(fitted.model, candidates, noise))
+    return fitted.settings, highest(candidates, gaussian_process.draws(fitted.model, candidates, noise))
 
 
 def single_thompson(x: Tensor, y: Tensor, candidates: Tensor) -> Tensor:
     """One problem's next points, as BoTorch's tutorial on TuRBO finds them."""
-    gp = fitted_alone(x, surrogate.standardised(y[None])[0])
+    gp = fitted_alone(x, gaussian_process.standardised(y[None])[0])
     with torch.no_grad():
         return MaxPosteriorSampling(gp, replacement=False)(candidates, num_samples=TURBO.q)
 
@@ -95,7 +94,7 @@ def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int) -> None:
     x = torch.rand(k, n, d).double()
     y = valleys(6 * x - 3, torch.rand(k, 1, d).double() * 4 - 2)
     raw = raw_points(x, y, OURS.raw, 1, SobolEngine(d, scramble=True, seed=0), torch.Generator().manual_seed(0))
-    unknown = surrogate.unknown(k, d)
+    unknown = gaussian_process.unknown(k, d)
     settings = batch(x[:, :-1], y[:, :-1], unknown, raw, fit_steps)[0]
     candidates = torch.rand(k, TURBO.candidates, d).double()
     noise = torch.randn(k, TURBO.candidates, TURBO.q).double()

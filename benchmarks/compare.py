@@ -32,12 +32,12 @@ import torch
 from rich.console import Console
 from safetensors.torch import save
 
-from lso_bench import index
-from lso_bench.compare import compare
+from lso_bench.analysis.comparison import compare
+from lso_bench.analysis.fields import Condition, chosen
 from lso_bench.report import tables
-from lso_bench.selection import Condition, chosen
 from lso_bench.spec import SCHEMA, Seeds, Spec
-from lso_bench.store import Store
+from lso_bench.store import index
+from lso_bench.store.store import Store
 from vae.zoo import NAMES, Model
 
 TASKS = [f"{data}50:data={data},instances=50,seed=0" for data in ("omniglot", "mnist")]

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import gamma, spearmanr
 
-from lso_bench import ranks
-from lso_bench.bootstrap import median_interval
-from lso_bench.collapse import correlation, spearman_interval
-from lso_bench.convergence import running_time
-from lso_bench.intervals import share
-from lso_bench.variance import decomposition
+from lso_bench.analysis import rank_tests
+from lso_bench.analysis.bootstrap import median_interval
+from lso_bench.analysis.collapse import correlation, spearman_interval
+from lso_bench.analysis.convergence import running_time
+from lso_bench.analysis.intervals import share
+from lso_bench.analysis.variance import decomposition
 
 N = 50  # instances, as in the paper's task
 EACH = np.arange(N)
@@ -103,12 +103,12 @@ def alike(k: int, n: int, step: float, rng: np.random.Generator) -> Iterator[tup
     values = rng.lognormal(size=(n, 1)) + rng.normal(size=(n, k))
     values = np.round(values / step) * step if step else values
     pairs = [*zip(*np.triu_indices(k, 1), strict=True)]
-    mean = ranks.mean_ranks(values)
-    yield "Friedman", ranks.friedman(values)
-    yield "Nemenyi, any pair", min(ranks.nemenyi(mean[i] - mean[j], k, n) for i, j in pairs)
+    mean = rank_tests.mean_ranks(values)
+    yield "Friedman", rank_tests.friedman(values)
+    yield "Nemenyi, any pair", min(rank_tests.nemenyi(mean[i] - mean[j], k, n) for i, j in pairs)
     yield (
         "Wilcoxon-Holm, any pair",
-        ranks.holm(np.array([ranks.signed_rank(values[:, i], values[:, j]) for i, j in pairs])).min(),
+        rank_tests.holm(np.array([rank_tests.signed_rank(values[:, i], values[:, j]) for i, j in pairs])).min(),
     )
 
 

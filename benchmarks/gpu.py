@@ -49,7 +49,7 @@ from gpu_report import ROOT, TINY, Places, Setting, begin, note, read
 from gpu_searches import missing
 from gpu_summary import left, summary
 
-from lso_bench import archive
+from lso_bench.store import archive
 from vae.cache import cached
 
 MODELS = ("vae", "nevae_se", "beta_vae_0.9", "aggressive", "nevae_lp_0.1")

@@ -15,12 +15,12 @@ from pathlib import Path
 from gpu_report import Places, Setting, setting_of
 
 from lso_bench.executors import How
-from lso_bench.executors.here import here
-from lso_bench.latent_search import planned
+from lso_bench.executors.serial import here
+from lso_bench.paper.latent_search import planned
 from lso_bench.process import settle_memory
-from lso_bench.run import Place
-from lso_bench.store import Store
-from lso_bench.study import Planned
+from lso_bench.runner.run import Place
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Planned
 
 FEW = 5  # steps of a dry run
 

@@ -7,7 +7,7 @@ from gpu_report import Places, Setting, read
 from gpu_rows import FLOORS, PARTS, Entry
 from gpu_searches import missing
 
-from lso_bench.store import Store
+from lso_bench.store.store import Store
 
 
 def summary(places: Places, setting: Setting) -> str:

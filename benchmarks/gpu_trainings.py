@@ -21,8 +21,8 @@ from gpu_packing import is_finished, pack, settle
 from gpu_report import Places, Setting, setting_of
 from trainings import Training, locked
 
+from lso_bench.models.training import plan
 from lso_bench.process import settle_memory
-from lso_bench.training import plan
 from vae import checkpoint, training
 from vae.data import Dataset, load
 

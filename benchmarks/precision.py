@@ -28,7 +28,7 @@ from statistics import mean, stdev
 import torch
 from torch import Tensor
 
-from lso_bench.space import Space
+from lso_bench.search.space import Space
 from tasks.reconstruction import Reconstruction
 from vae.checkpoint import load_model, read
 from vae.data import Dataset, load

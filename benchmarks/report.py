@@ -25,7 +25,7 @@ import torch
 
 from lso_bench.record import Member, Record
 from lso_bench.spec import Seeds, Spec
-from lso_bench.store import Store
+from lso_bench.store.store import Store
 from vae.zoo import Model
 
 MODELS = ("vae", "nevae_se", "beta_vae_0.9", "nevae_lp_0.1", "aggressive")

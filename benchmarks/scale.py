@@ -24,13 +24,13 @@ from statistics import median
 
 import torch
 
+from lso_bench.doctor.results import faults
 from lso_bench.executors import Executor, How
-from lso_bench.executors.cluster import cluster
-from lso_bench.executors.here import here
 from lso_bench.executors.local import local
-from lso_bench.integrity import faults
-from lso_bench.store import Store
-from lso_bench.study import Grid, Planned, Protocol, plan
+from lso_bench.executors.ray_cluster import cluster
+from lso_bench.executors.serial import here
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Grid, Planned, Protocol, plan
 from vae.checkpoint import save_model
 from vae.model import VAE
 from vae.networks import architecture

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lso_bench.search import Problem, Searcher
-    from lso_bench.space import Space
+    from lso_bench.search.space import Space
     from lso_bench.task import Task
     from vae.judges import classifier, density
 
@@ -15,7 +15,7 @@ __all__ = ["Problem", "Searcher", "Space", "Task", "classifier", "density"]
 _HOMES = {
     "Problem": "lso_bench.search",
     "Searcher": "lso_bench.search",
-    "Space": "lso_bench.space",
+    "Space": "lso_bench.search.space",
     "Task": "lso_bench.task",
     "classifier": "vae.judges",
     "density": "vae.judges",

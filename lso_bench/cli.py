@@ -32,13 +32,13 @@ from lso_bench import streams
 from lso_bench.commands import (
     archive,
     compare,
+    contracts,
     doctor,
     evaluate,
     export,
     import_checkpoint,
     list,
     plot,
-    plugins,
     report,
     reproduce,
     run,
@@ -66,9 +66,9 @@ COMMANDS = {  # in the order of the help
     "import-checkpoint": import_checkpoint.import_checkpoint,
     "list": list.list_,
     "doctor": doctor.doctor,
-    "new-task": plugins.new_task,
-    "check-task": plugins.check_task,
-    "check-searcher": plugins.check_searcher,
+    "new-task": contracts.new_task,
+    "check-task": contracts.check_task,
+    "check-searcher": contracts.check_searcher,
 }
 DISK = {  # what a disk or its rights refuse
     errno.EACCES,

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lso_bench import running
+from lso_bench.store import heartbeat
 from lso_bench.text import one_line
 
 Show = Callable[[str, int, int, str], None]  # what is being done, steps done, steps in all, how it stands
@@ -77,13 +77,13 @@ def planning(quiet: bool) -> Callable[[int, int], None]:
     return report
 
 
-def _look(over: Event, folder: Path, keys: set[str], show: Callable[[list[running.Running]], None]) -> None:
+def _look(over: Event, folder: Path, keys: set[str], show: Callable[[list[heartbeat.Running]], None]) -> None:
     while not over.wait(LOOK):
-        show([r for r in running.read(folder)[0] if r.key in keys])
+        show([r for r in heartbeat.read(folder)[0] if r.key in keys])
 
 
-def _each(show: Show) -> Callable[[list[running.Running]], None]:
-    def each(runs: list[running.Running]) -> None:
+def _each(show: Show) -> Callable[[list[heartbeat.Running]], None]:
+    def each(runs: list[heartbeat.Running]) -> None:
         for r in runs:
             if r.total:
                 show(r.title, r.done, r.total, r.state)
@@ -101,7 +101,7 @@ class _Runs:
     def count(self, done: int, failed: int) -> None:
         self._bar.update(self._all, completed=done, state=f"{failed} failed" if failed else "")
 
-    def show(self, runs: list[running.Running]) -> None:
+    def show(self, runs: list[heartbeat.Running]) -> None:
         for key in self._tasks.keys() - {r.key for r in runs}:
             self._bar.remove_task(self._tasks.pop(key))
         for r in runs:

@@ -5,11 +5,12 @@ import json
 from dataclasses import dataclass, fields
 from functools import cached_property
 
-from lso_bench.stopping import THRESHOLDS
 from vae.notation import name_of
 from vae.zoo import Model
 
 SCHEMA = 2  # of spec and record; part of every key
+
+THRESHOLDS = (0.05, 0.02, 0.01, 0.005, 0.001, 0.0)  # change of the loss between two checks
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Spec:
     task: str  # name, and every setting after a colon
     searcher: str  # likewise
     seeds: Seeds = Seeds()
-    decoding: str = "teacher"  # how an image comes from a code: a name of `lso_bench.space.DECODINGS`
-    region: str = "none"  # where to look, as `lso_bench.region.parse` reads it
+    decoding: str = "teacher"  # how an image comes from a code: a name of `lso_bench.search.space.DECODINGS`
+    region: str = "none"  # where to look, as `lso_bench.search.region.parse` reads it
     starts: tuple[str, ...] = ("random", "encoder")
     max_steps: int = 300  # of the searcher
     budget: int | None = None  # evaluations a problem; None: max_steps alone bounds the run

@@ -26,8 +26,8 @@ import pytest
 import torch
 
 from lso_bench.cli import main
+from lso_bench.executors.fork_server import start_server
 from lso_bench.executors.local import PRELOAD
-from lso_bench.executors.server import start_server
 from vae.checkpoint import save_model
 from vae.data import Dataset, binarise
 from vae.errors import UnusableError
@@ -38,10 +38,10 @@ from vae.zoo import Model
 torch.set_num_threads(1)
 for module in (
     *PRELOAD,
-    "lso_bench.compare",
-    "lso_bench.completeness",
-    "lso_bench.reproduce",
-    "lso_bench.report.gallery",
+    "lso_bench.analysis.comparison",
+    "lso_bench.study.completeness",
+    "lso_bench.paper.tables",
+    "lso_bench.report.figure_files",
 ):
     import_module(module)  # what the commands import when they begin, so that forks have it
 

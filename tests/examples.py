@@ -1,8 +1,8 @@
 """The example of each plugin kind in CONTRIBUTING, as text."""
 
-from lso_bench import example
+from lso_bench.testing import template
 
-INK = example.TEXT.replace("Example", "Ink").replace("example", "ink")
+INK = template.TEXT.replace("Example", "Ink").replace("example", "ink")
 
 SHRINKING = '''"""Ever smaller random steps from the best point so far."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import lso_bench.commands.run
 import lso_bench.executors.local
 from lso_bench.cli import main
-from lso_bench.executors.server import TERMINAL
+from lso_bench.executors.fork_server import TERMINAL
 
 
 def prepare() -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import torch
 
-from lso_bench.compare import Comparison, compare
+from lso_bench.analysis.comparison import Comparison, compare
 from lso_bench.record import Member, Record
 from lso_bench.spec import Seeds, Spec
 from vae.zoo import Model

@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fuzz import MANY
 
-from lso_bench import archive, index, run_folder, study_file
 from lso_bench.commands.options import numbers
 from lso_bench.errors import PluginError, UnusableError, UsageError
-from lso_bench.reading import unreadable
 from lso_bench.record import FILES, Member, Record
-from lso_bench.report.gallery import _named
+from lso_bench.report.figure_files import _named
 from lso_bench.spec import Seeds, Spec
-from lso_bench.store import Store
-from lso_bench.study import Grid, Protocol, named_model, plan, shard
+from lso_bench.store import archive, index, run_folder
+from lso_bench.store.schema import unreadable
+from lso_bench.store.store import Store
+from lso_bench.study import file as study_file
+from lso_bench.study.grid import Grid, Protocol, named_model, plan, shard
 from lso_bench.text import file_part
 from vae.bounds import LATENT, SEED, WHOLE
 from vae.settings import with_settings
@@ -278,11 +279,11 @@ def test_name_with_nul_or_of_two_lines_in_a_study_is_refused(tmp_path, name, odd
 
 @pytest.mark.parametrize("name", ["nl\nx.py", "nl\rx.py", "nl.py\n", "x\u2028.py"])
 def test_file_whose_name_has_two_lines_is_refused_as_task_and_data(tmp_path, name):
-    from lso_bench import plugins
-    from lso_bench.study import check_data
+    from lso_bench.plugins import registry
+    from lso_bench.study.grid import check_data
 
     (tmp_path / name).touch()
-    for refuse in (lambda text: plugins.build("task", text), check_data):
+    for refuse in (lambda text: registry.build("task", text), check_data):
         with pytest.raises(UsageError, match="wanted a name in UTF-8, of one line and without NUL; rename"):
             refuse(f"{tmp_path}/{name}")
 
@@ -297,10 +298,10 @@ def test_no_seconds_at_all_are_taken_by_study_and_command_line_alike(call, tmp_p
 
 @pytest.mark.parametrize("text", [f"lr={'9' * 400}", "beta1=nan", "lr=1e400"])
 def test_setting_of_a_plugin_out_of_bounds_is_refused(text):
-    from lso_bench import plugins
+    from lso_bench.plugins import registry
 
     with pytest.raises(UsageError, match=r"lr|beta1"):
-        plugins.build("searcher", f"adam:{text}")
+        registry.build("searcher", f"adam:{text}")
 
 
 def test_whole_number_of_a_setting_has_the_same_bound():

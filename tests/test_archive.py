@@ -13,10 +13,10 @@ import torch
 from made import searched
 from zstandard import ZstdCompressor, ZstdDecompressor
 
-from lso_bench import archive
 from lso_bench.commands.compare import compare
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.store import Store
+from lso_bench.store import archive
+from lso_bench.store.store import Store
 
 WAYS = {"random": [[9.0, 5.0, 4.0], [8.0, 6.0, 6.0]]}
 

@@ -11,14 +11,14 @@ from conftest import random_vae
 from made import measures, one, searched
 from rich.console import Console
 
-from lso_bench.beside import noted, usual
 from lso_bench.errors import PluginError
-from lso_bench.plugins import source_hash
-from lso_bench.report import export, gallery, tables
-from lso_bench.run import run
-from lso_bench.space import Space
+from lso_bench.plugins.registry import source_hash
+from lso_bench.report import export, figure_files, tables
+from lso_bench.runner.diagnostics import noted, usual
+from lso_bench.runner.run import run
+from lso_bench.search.space import Space
 from lso_bench.spec import Spec
-from lso_bench.store import Store
+from lso_bench.store.store import Store
 from tasks.ink import Ink
 from vae.checkpoint import save_model, sha256
 from vae.data import load
@@ -166,9 +166,9 @@ def test_table_has_the_shell_and_the_test_images_beside():
 def test_best_of_each_searcher_is_drawn(record, tmp_path):
     store = Store(tmp_path / "r")
     store.add(record)
-    (path,) = gallery._found(store, [record])
+    (path,) = figure_files._found(store, [record])
     assert path.name.startswith("found-dark.py-vae") and path.read_bytes().startswith(b"\x89PNG")
-    image, score = gallery._best(store, [record])["vae", "sobol"]
+    image, score = figure_files._best(store, [record])["vae", "sobol"]
     best = max(record.members, key=lambda m: -m.loss)
     assert score == pytest.approx(-best.loss)
     assert torch.equal(image, record.tensors["decoded"][record.members.index(best)])
@@ -178,7 +178,7 @@ def test_run_of_one_evaluation_is_drawn_without_a_curve(record, tmp_path):
     first = replace(record, trace=record.trace[record.trace.step == 0], costs=record.costs[record.costs.step == 0])
     store = Store(tmp_path / "r")
     store.add(first)
-    drawn = gallery.pictures(store, [first], {first.spec.key: tmp_path / "model.safetensors"}, measures(first))
+    drawn = figure_files.pictures(store, [first], {first.spec.key: tmp_path / "model.safetensors"}, measures(first))
     assert {p.name.partition("-")[0] for p in drawn} >= {"found"} and not [p for p in drawn if "curves" in p.name]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from lso_bench.bootstrap import draws, median_interval, order_statistics
+from lso_bench.analysis.bootstrap import draws, median_interval, order_statistics
 
 
 def test_a_resample_has_as_many_instances_as_the_sample():

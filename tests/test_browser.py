@@ -7,8 +7,8 @@ import pytest
 from made import searched
 from test_report import HOSTILE, runs, stored
 
-from lso_bench.commands.reading import drawn
-from lso_bench.report.html import html
+from lso_bench.commands.inputs import drawn
+from lso_bench.report.html_report import html
 from vae.zoo import Model
 
 CHROMIUM = shutil.which("chromium")

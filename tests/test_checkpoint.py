@@ -10,8 +10,8 @@ from conftest import TINY, random_vae, refused_within
 from safetensors.torch import load_file, save_file
 
 from lso_bench.errors import UnusableError as UnusableRun
-from lso_bench.run import run
-from lso_bench.study import Grid, plan
+from lso_bench.runner.run import run
+from lso_bench.study.grid import Grid, plan
 from vae import zoo
 from vae.checkpoint import SUMS, load_model, read, save_model, write
 from vae.errors import UnusableError

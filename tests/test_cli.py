@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from conftest import PROGRAM, SHORT, TINY, fails
 
-from lso_bench import training
 from lso_bench.errors import UsageError
+from lso_bench.models import training
 from vae.checkpoint import load_model, read, save_model
 from vae.networks import ARCHITECTURES
 from vae.zoo import Model

@@ -11,7 +11,7 @@ from made import measures, searched
 from rich.console import Console
 from scipy.stats import kendalltau, spearmanr
 
-from lso_bench.collapse import correlation, read, spearman_interval
+from lso_bench.analysis.collapse import correlation, read, spearman_interval
 from lso_bench.report import export, tables
 from vae.metrics import ESTIMATORS, Metrics
 from vae.zoo import Model

@@ -15,7 +15,7 @@ import typer
 from made import SPEC, VERSIONS, measures, one, searched
 from rich.console import Console
 
-from lso_bench.caveats import caveats
+from lso_bench.analysis.caveats import caveats
 from lso_bench.commands.compare import compare
 from lso_bench.errors import UsageError
 from lso_bench.record import Member, Record
@@ -24,7 +24,7 @@ from lso_bench.report.sections import sections
 from lso_bench.report.table import text as read
 from lso_bench.report.tables import costs
 from lso_bench.spec import Seeds
-from lso_bench.store import Store
+from lso_bench.store.store import Store
 from vae.zoo import Model
 
 N = 20

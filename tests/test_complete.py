@@ -11,13 +11,13 @@ from made import searched
 from test_executors import faulty
 from test_first_writer import DAMAGES
 
-from lso_bench import completeness
 from lso_bench.commands.run import carry_out, tell_end
 from lso_bench.executors import How
-from lso_bench.executors.work import publish
+from lso_bench.executors.worker import publish
 from lso_bench.record import Record
-from lso_bench.store import Store
-from lso_bench.study import Grid, Protocol, plan
+from lso_bench.store.store import Store
+from lso_bench.study import completeness
+from lso_bench.study.grid import Grid, Protocol, plan
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import torch
 from conftest import squares
 from examples import INK, SHRINKING
 
-from lso_bench import plugins
-from lso_bench.run import run
+from lso_bench.plugins import registry
+from lso_bench.runner.run import run
 from lso_bench.spec import Spec
 from lso_bench.testing import examine, examine_searcher
 from vae.checkpoint import sha256
@@ -298,9 +298,9 @@ def test_run_with_plugins_that_change_everything_finds_what_it_finds_without(tmp
         spec = replace(
             SPEC,
             checkpoint=sha256(checkpoint),
-            task=plugins.resolved("task", task),
-            searcher=plugins.resolved("searcher", searcher),
-            source=plugins.source_hash(task, searcher),
+            task=registry.resolved("task", task),
+            searcher=registry.resolved("searcher", searcher),
+            source=registry.source_hash(task, searcher),
             decoding="sample",
             region="box:3",
             budget=5,

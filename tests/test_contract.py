@@ -10,11 +10,12 @@ import torch
 from conftest import lines_of_code, squares
 from examples import INK
 
-from lso_bench import Task, example, plugins
+from lso_bench import Task
 from lso_bench.errors import UsageError
-from lso_bench.run import run
+from lso_bench.plugins import registry
+from lso_bench.runner.run import run
 from lso_bench.spec import Spec
-from lso_bench.testing import check_task, examine
+from lso_bench.testing import check_task, examine, template
 from tasks.reconstruction import Reconstruction
 from vae.checkpoint import sha256
 from vae.zoo import Model
@@ -23,9 +24,9 @@ ROOT = Path(__file__).parents[1]
 FROM_FILES = ("omniglot", "mnist")  # data sets that not every machine has
 
 
-@pytest.mark.parametrize("name", plugins.names("task"))
+@pytest.mark.parametrize("name", registry.names("task"))
 def test_every_task_keeps_its_promises(name):
-    from_files = plugins.build("task", name).data in FROM_FILES
+    from_files = registry.build("task", name).data in FROM_FILES
     check_task(name, squares(200) if from_files else None)
 
 
@@ -247,7 +248,7 @@ def test_what_is_no_task_is_refused(task, says):
 
 
 def test_example_keeps_every_promise(tmp_path):
-    path = example.write("round_letters", tmp_path)
+    path = template.write("round_letters", tmp_path)
     check_task(path)
     assert "class RoundLetters(Task)" in path.read_text()
 
@@ -255,19 +256,19 @@ def test_example_keeps_every_promise(tmp_path):
 def test_example_is_never_written_over(tmp_path):
     (tmp_path / "mine.py").write_text("work of years")
     with pytest.raises(UsageError, match=r"mine\.py is there already"):
-        example.write("mine", tmp_path)
+        template.write("mine", tmp_path)
     assert (tmp_path / "mine.py").read_text() == "work of years"
 
 
 @pytest.mark.parametrize("name", ["my-task", "2nd", "class", "true", "", "_", "a/b", "ink.py", "task", "glyphs50"])
 def test_name_that_cannot_be_a_task_is_refused(tmp_path, name):
     with pytest.raises(UsageError, match=r"Python identifier|already"):
-        example.write(name, tmp_path)
+        template.write(name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_guide_counts_the_lines_of_the_example():
-    count = lines_of_code(example.TEXT)
+    count = lines_of_code(template.TEXT)
     assert count <= 15 and f"{count} lines of code" in (ROOT / "CONTRIBUTING.md").read_text()
 
 
@@ -280,7 +281,7 @@ def test_scores_of_any_floating_point_dtype_are_taken_by_the_kit_and_by_a_run(tm
     path = str(tmp_path / "wide.py")
     missing = {f.promise for f in examine(path, squares(40)) if f.state == "missing"}
     assert missing <= ({"batch independence", "many calls"} if dtype == "bfloat16" else set())
-    spec = Spec(Model("vae", "glyphs", "small", 4), sha256(checkpoint), plugins.resolved("task", path), "adam")
+    spec = Spec(Model("vae", "glyphs", "small", 4), sha256(checkpoint), registry.resolved("task", path), "adam")
     spec = replace(spec, decoding="sample", searcher="sobol", region="box:3", budget=3, max_steps=3, starts=("random",))
-    record = run(replace(spec, thresholds=(), source=plugins.source_hash(path)), checkpoint)
+    record = run(replace(spec, thresholds=(), source=registry.source_hash(path)), checkpoint)
     assert record.status == "ok" and 0 <= record.members[0].beside["ink"] <= 1

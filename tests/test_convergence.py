@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import measures, one, searched
 
-from lso_bench.convergence import FRACTIONS, ecdf, running_time
+from lso_bench.analysis.convergence import FRACTIONS, ecdf, running_time
 from vae.zoo import Model
 
 NEVAE = Model("nevae_se", "omniglot")

@@ -13,12 +13,13 @@ from conftest import REAL, as_another_user, needs_real
 from PIL import Image
 from test_plugins import publish
 
-from lso_bench import plugins, training
 from lso_bench.errors import UsageError
 from lso_bench.executors import How
-from lso_bench.executors.here import here
-from lso_bench.store import Store
-from lso_bench.study import Grid, Protocol, named_model, plan
+from lso_bench.executors.serial import here
+from lso_bench.models import training
+from lso_bench.plugins import registry
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Grid, Protocol, named_model, plan
 from vae import data
 from vae.checkpoint import load_model
 from vae.data import source
@@ -96,7 +97,7 @@ def grey(shown):
 
 @pytest.mark.parametrize(("rounded", "area"), [(False, 100 * 0.75 + 44 * 0.25), (True, 100)])
 def test_area_is_the_sum_of_pixels_and_a_white_page_is_the_optimum(rounded, area):
-    task = plugins.build("task", f"shapes_area:rounded={rounded}")
+    task = registry.build("task", f"shapes_area:rounded={rounded}")
     x = torch.zeros(1, 2, 1, 64, 64)
     x[0, 0, 0, 5:15, 5:15], x[0, 0, 0, 20:24, 20:31], x[0, 1] = 0.75, 0.25, 1.0
     assert task.score(x).tolist() == [[area, task.optimum]] and task.differentiable is not rounded

@@ -7,8 +7,8 @@ import pytest
 import torch
 from conftest import TINY, random_vae, squares
 
-from lso_bench.run import run
-from lso_bench.study import Grid, Protocol, plan
+from lso_bench.runner.run import run
+from lso_bench.study.grid import Grid, Protocol, plan
 from vae import checkpoint
 from vae.evaluation import Effort, evaluate
 from vae.frozen import freeze

@@ -12,10 +12,10 @@ import torch
 from conftest import TINY, fails, random_vae
 from made import searched
 
-from lso_bench import archive
 from lso_bench.errors import UnusableError as UnusableResults
 from lso_bench.report import frames
-from lso_bench.store import Store
+from lso_bench.store import archive
+from lso_bench.store.store import Store
 from vae import checkpoint
 from vae.durable import write_whole
 from vae.errors import UnusableError

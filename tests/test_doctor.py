@@ -10,8 +10,8 @@ import torch
 from conftest import TINY, as_another_user, random_vae
 from made import searched
 
-from lso_bench import doctor, integrity
-from lso_bench.store import Store
+from lso_bench.doctor import installation, results
+from lso_bench.store.store import Store
 from vae.checkpoint import read, save_model, write
 from vae.zoo import SHIPPED, own_folder
 
@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 
 def test_whole_results_are_called_whole(folder):
-    (only,) = integrity.findings([folder])
+    (only,) = results.findings([folder])
     assert only.state == "ok" and "6 of 6 runs are whole" in only.what
 
 
@@ -60,11 +60,11 @@ PLANTED = {
 def test_fault_of_a_run_is_found_with_its_mend(folder, fault):
     first = min(folder.glob("runs/*/*"))
     PLANTED[fault](first)
-    whole, found = integrity.findings([folder])
+    whole, found = results.findings([folder])
     kind = fault.strip()
-    assert "5 of 6" in whole.what and found.mend == integrity.MENDS[kind]
+    assert "5 of 6" in whole.what and found.mend == results.MENDS[kind]
     assert f"1 of its runs {kind} ({first.name}:" in found.what
-    assert found.state == ("warning" if kind in integrity.USABLE else "unusable")
+    assert found.state == ("warning" if kind in results.USABLE else "unusable")
 
 
 def test_what_is_stale_foreign_or_double_is_a_warning(folder, tmp_path):
@@ -72,7 +72,7 @@ def test_what_is_stale_foreign_or_double_is_a_warning(folder, tmp_path):
     (folder / "tmp" / "old").mkdir()
     os.utime(folder / "tmp" / "old", (0, 0))
     shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("thesis.txt", "old"))
-    found = states(integrity.findings([folder, tmp_path / "copy"]))
+    found = states(results.findings([folder, tmp_path / "copy"]))
     assert len(found["ok"]) == 2 and not found["unusable"]
     told = " ".join(f.what for f in found["warning"])
     assert "thesis.txt" in told and "broken off long ago (old)" in told and "6 runs stand in several" in told
@@ -92,8 +92,8 @@ def test_every_planted_fault_of_the_installation_is_found_and_none_raised(tmp_pa
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     versions = {"torch": "1.0", "numpy": None}
-    monkeypatch.setattr(doctor, "version", lambda name: version(name, versions))
-    found = [*doctor.examine([tmp_path / "nowhere"], tmp_path / "data")]
+    monkeypatch.setattr(installation, "version", lambda name: version(name, versions))
+    found = [*installation.examine([tmp_path / "nowhere"], tmp_path / "data")]
     assert {f.about for f in found} >= {"gpu", "disk", "torchvision"}
     assert all(f.mend for f in found if f.state != "ok") and all("\n" not in str(f) for f in found)
 
@@ -119,10 +119,10 @@ def test_check_that_breaks_is_a_finding_itself(monkeypatch):
     def broken():
         raise RuntimeError("not as it was thought")
 
-    monkeypatch.setattr(doctor, "_versions", broken)
-    monkeypatch.setattr(doctor, "_data", lambda folder: iter(()))
-    monkeypatch.setattr(doctor, "_checkpoints", lambda: iter(()))
-    found = [*doctor.examine()]
+    monkeypatch.setattr(installation, "_versions", broken)
+    monkeypatch.setattr(installation, "_data", lambda folder: iter(()))
+    monkeypatch.setattr(installation, "_checkpoints", lambda: iter(()))
+    found = [*installation.examine()]
     assert found[0].state == "unusable" and "RuntimeError: not as it was thought" in found[0].what
     assert len({f.about for f in found}) > 3
 
@@ -140,7 +140,7 @@ def test_doctor_ends_with_status_4_where_something_is_unusable(call, folder, tmp
 def test_a_file_where_a_folder_is_wanted_is_named_and_never_said_to_be_deleted(tmp_path, monkeypatch, variable, below):
     (tmp_path / "thesis.txt").write_text("work of years")
     monkeypatch.setenv(variable, f"{tmp_path / 'thesis.txt'}{below}")
-    (disk,) = [f for f in doctor._disk([]) if f.state == "unusable"]
+    (disk,) = [f for f in installation._disk([]) if f.state == "unusable"]
     assert variable in disk.what and "thesis.txt is no folder" in disk.what and disk.mend == "name another folder"
     assert (tmp_path / "thesis.txt").read_text() == "work of years"
 
@@ -153,7 +153,7 @@ def test_a_cache_in_a_closed_folder_is_a_finding(tmp_path, monkeypatch):
         pass  # which opens the folders above
     closed.chmod(0)
     with as_another_user(tmp_path):
-        found = [f for f in doctor._disk([]) if "LSO_BENCH_CACHE" in f.what]
+        found = [f for f in installation._disk([]) if "LSO_BENCH_CACHE" in f.what]
     assert [(f.state, f.mend) for f in found] == [("warning", "name another folder")]
 
 
@@ -168,7 +168,7 @@ def test_runs_that_nobody_may_read_are_named_and_the_others_read(folder):
             store = Store(folder, readonly=True)
             assert len([*store]) == sum(len([*p.iterdir()]) for p in others)
             assert store.skipped and all(closed.name in line for line in store.skipped)
-            _, bad = integrity.findings([folder])
+            _, bad = results.findings([folder])
         assert bad.state == "unusable" and "delete" not in bad.mend
     finally:
         closed.chmod(mode)
@@ -181,4 +181,4 @@ def test_a_link_to_itself_or_above_ends_no_reading(folder, link):
     (folder / f"{link}2").symlink_to(folder / f"{link}2")
     store = Store(folder, readonly=True)
     assert len([*store]) == 6
-    assert [f.state for f in integrity.findings([folder])].count("ok") == 1
+    assert [f.state for f in results.findings([folder])].count("ok") == 1

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import typer
 
-from lso_bench import study_file
-from lso_bench.archive import pack
 from lso_bench.cli import app
 from lso_bench.commands.options import names
 from lso_bench.commands.run import _of_options as of_options
 from lso_bench.errors import LsoBenchError
-from lso_bench.study import named_model, plan
+from lso_bench.store.archive import pack
+from lso_bench.study import file
+from lso_bench.study.grid import named_model, plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "results/README.md")]
@@ -94,9 +94,7 @@ def check(command):
         elif context and name in RUN:
             app([name, *arguments, *["--dry-run"] * (name == "reproduce")], standalone_mode=False)
         elif context and name == "run":
-            plan(
-                *(study_file.read(context.params["study"]) if arguments[0][0] != "-" else of_options(**context.params))
-            )
+            plan(*(file.read(context.params["study"]) if arguments[0][0] != "-" else of_options(**context.params)))
         elif context and {"model", "data", "arch"} <= context.params.keys():
             p = context.params
             for model in [p["model"]] if name in ("train", "import-checkpoint") else names("model", p["model"]):

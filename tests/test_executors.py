@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from conftest import NOISE, TINY, random_vae
 
-from lso_bench import running
-from lso_bench.estimate import estimate
-from lso_bench.executors import How, Queue, machine
-from lso_bench.executors.here import here
+from lso_bench.executors import How, Queue, resources
 from lso_bench.executors.local import local
-from lso_bench.loaded import Loaded
+from lso_bench.executors.serial import here
 from lso_bench.record import Record
-from lso_bench.run import Place
-from lso_bench.store import Store, counted
-from lso_bench.study import Grid, Protocol, plan, shard
+from lso_bench.runner.cache import Loaded
+from lso_bench.runner.run import Place
+from lso_bench.store import heartbeat
+from lso_bench.store.store import Store, counted
+from lso_bench.study.estimate import estimate
+from lso_bench.study.grid import Grid, Protocol, plan, shard
 from vae.checkpoint import save_model
 from vae.zoo import Model
 
@@ -127,7 +127,7 @@ def test_what_runs_elsewhere_comes_last_and_what_is_done_elsewhere_is_not_done_a
     store = Store(tmp_path / "results")
     first, *others = planned
     queue = Queue(planned, store)
-    with running.noted(store.folder, running.Running("elsewhere", first.spec.key)):
+    with heartbeat.noted(store.folder, heartbeat.Running("elsewhere", first.spec.key)):
         taken = [queue.take() for _ in planned]
         assert [a and a.planned for a in taken] == [*others, None]
     attempt = queue.take()
@@ -150,20 +150,20 @@ def test_what_runs_elsewhere_comes_last_and_what_is_done_elsewhere_is_not_done_a
     ],
 )
 def test_jobs_follow_cores_memory_and_gpus(runs, cores, gigabytes, gpus, share, expected):
-    assert machine.jobs(runs, cores, gigabytes * 2**30, gpus, share) == expected
+    assert resources.jobs(runs, cores, gigabytes * 2**30, gpus, share) == expected
 
 
 def test_gpus_are_dealt_in_turn():
-    assert [machine.gpu_of(slot, 3) for slot in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+    assert [resources.gpu_of(slot, 3) for slot in range(7)] == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_jobs_and_threads_share_the_cores(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", str(machine.cores()))
+    monkeypatch.setenv("OMP_NUM_THREADS", str(resources.cores()))
     for jobs in (1, 2, 4):
-        how = machine.how(1000, Place(), machine.Wanted(jobs=jobs))
-        assert how.jobs == jobs and how.threads == max(1, machine.cores() // jobs)
+        how = resources.how(1000, Place(), resources.Wanted(jobs=jobs))
+        assert how.jobs == jobs and how.threads == max(1, resources.cores() // jobs)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert machine.how(1, Place(), machine.Wanted()).threads == 1  # what the user says holds
+    assert resources.how(1, Place(), resources.Wanted()).threads == 1  # what the user says holds
 
 
 def test_what_is_loaded_is_read_again_when_its_file_changes(checkpoint):

@@ -12,7 +12,7 @@ from made import searched
 from lso_bench.commands.export import export
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.report import frames
-from lso_bench.store import Store
+from lso_bench.store.store import Store
 from lso_bench.text import neutral, printable
 from vae.zoo import Model
 

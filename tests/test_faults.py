@@ -22,11 +22,11 @@ from conftest import PROGRAM
 from forked import prepare, program
 from test_executors import faulty, numbers
 
-from lso_bench import running
-from lso_bench.executors import How, machine
+from lso_bench.executors import How, resources
 from lso_bench.executors.local import local
-from lso_bench.store import Store
-from lso_bench.study import Grid, Protocol, plan
+from lso_bench.store import heartbeat
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Grid, Protocol, plan
 from vae import data
 
 pytestmark = pytest.mark.faults
@@ -59,7 +59,7 @@ def any_of(folder: Path, pattern: str) -> bool:
 
 def some_run(folder: Path) -> bool:
     """Whether one is in progress."""
-    return any(r.key for r in running.read(folder)[0])
+    return any(r.key for r in heartbeat.read(folder)[0])
 
 
 def children(pid: int) -> list[psutil.Process]:
@@ -208,7 +208,7 @@ def _session(process: psutil.Process) -> int:
 
 def test_busy_machine_slows_a_run_by_far_less_than_threads_that_spin(checkpoint, tmp_path):
     planned = plan(Grid(["vae"], ["glyphs50"], seeds=range(3), latent=4), Protocol(max_steps=20))
-    how = How(threads=machine.cores())  # the most that a run is ever given
+    how = How(threads=resources.cores())  # the most that a run is ever given
 
     def fastest(name: str) -> float:
         return min(r.seconds["total"] for r in local(planned, Store(tmp_path / name), how))

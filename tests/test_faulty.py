@@ -8,11 +8,11 @@ import pytest
 from conftest import SHORT, squares
 from examples import INK, SPARSE
 
-from lso_bench.executors.work import attempt
-from lso_bench.loaded import Loaded
-from lso_bench.run import Place
+from lso_bench.executors.worker import attempt
+from lso_bench.runner.cache import Loaded
+from lso_bench.runner.run import Place
 from lso_bench.spec import Spec
-from lso_bench.study import Planned
+from lso_bench.study.grid import Planned
 from vae.asking import terms_of
 from vae.checkpoint import read, sha256, write
 from vae.errors import UnusableError

@@ -10,15 +10,15 @@ import pytest
 from made import Disk, measures, searched
 from PIL import Image
 
-from lso_bench.canvas import SIZES, drawing, label, save
-from lso_bench.collapse import SPACES
-from lso_bench.colours import DARK, FAMILIES, colour_of, contrast, marker_of, on_dark
-from lso_bench.descent import medians, with_curves
-from lso_bench.figures import FIGURES
-from lso_bench.figures.collapse import scatter
-from lso_bench.report.gallery import figures, plots
+from lso_bench.analysis.collapse import SPACES
+from lso_bench.analysis.curves import medians, with_curves
+from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, marker_of, on_dark
+from lso_bench.plotting.style import SIZES, drawing, label, save
+from lso_bench.report.figure_files import figures, plots
+from lso_bench.report.figures import FIGURES
+from lso_bench.report.figures.collapse import scatter
 from lso_bench.report.sections import sections
-from lso_bench.report.vector import svg
+from lso_bench.report.svg import svg
 from vae.zoo import NAMES, TABLE_1, Model
 
 

@@ -11,10 +11,10 @@ import pytest
 from interleaved import CALLS, Orders
 from test_store import record
 
-from lso_bench import run_folder
 from lso_bench.errors import DamagedError, UnusableError
-from lso_bench.run_folder import AGAIN, judge, publish
-from lso_bench.store import Store, counted
+from lso_bench.store import run_folder
+from lso_bench.store.run_folder import AGAIN, judge, publish
+from lso_bench.store.store import Store, counted
 
 SPEC = record().spec
 

@@ -11,10 +11,14 @@ import torch
 from conftest import fails
 from made import searched
 
-from lso_bench import archive, collapse, evaluation, plugins, run_folder, running, study_file
+from lso_bench.analysis import collapse
 from lso_bench.errors import LsoBenchError
-from lso_bench.report import images
-from lso_bench.store import MARK, Store
+from lso_bench.models import measurements
+from lso_bench.plugins import registry
+from lso_bench.report import html_images
+from lso_bench.store import archive, heartbeat, run_folder
+from lso_bench.store.store import MARK, Store
+from lso_bench.study import file
 from vae import checkpoint, foreign, image_folder
 from vae.datasets.mnist import MNIST
 from vae.datasets.omniglot import Omniglot
@@ -85,17 +89,17 @@ ARCH = ARCHITECTURES["small"]
 READERS = {
     "result.json": (refuses, lambda p: run_folder.read(p.parent)),
     MARK: (refuses, lambda p: Store(p.parent, readonly=True)),
-    "tmp/note.json": (passes_over, lambda p: any(running.read(p.parent.parent))),
+    "tmp/note.json": (passes_over, lambda p: any(heartbeat.read(p.parent.parent))),
     "metrics/a.json": (passes_over, lambda p: collapse.read([p.parent.parent])[0]),
-    "metrics/b.json": (passes_over, lambda p: evaluation.kept(p.parent.parent)),
+    "metrics/b.json": (passes_over, lambda p: measurements.kept(p.parent.parent)),
     "m.safetensors": (refuses, checkpoint.load_model),
     "m.state.safetensors": (refuses, checkpoint.read),
     "weights.pt": (refuses, lambda p: import_model(p, p.with_suffix(".out"), ARCH)),
-    "study.toml": (refuses, study_file.read),
-    "task.py": (refuses, lambda p: plugins.build("task", str(p))),
+    "study.toml": (refuses, file.read),
+    "task.py": (refuses, lambda p: registry.build("task", str(p))),
     "data.py": (refuses, lambda p: module_at(p).no_such_name),
     "r.tar.zst": (refuses, archive.open_results),
-    "traversals/x-all.png": (passes_over, lambda p: images.walks([p.parent.parent])[0]),
+    "traversals/x-all.png": (passes_over, lambda p: html_images.walks([p.parent.parent])[0]),
     "omniglot-py/images_background.zip": (refuses, lambda p: Omniglot().classes(p.parent.parent)),
     "MNIST/raw/train-labels-idx1-ubyte": (refuses, lambda p: MNIST().classes(p.parents[2])),
     "images/a.png": (refuses, lambda p: image_folder.ImageFolder(p.parent).images(p.parent)),
@@ -112,7 +116,7 @@ def test_file_of_any_kind_that_is_not_as_it_should_be_is_refused_at_once(tmp_pat
     BAD[bad](path)
     how, read = READERS[name]
     if name.endswith(".py") and bad in ("empty", "a list", "a number", "an object"):
-        read = partial(plugins.build, "task") if name == "task.py" else read
+        read = partial(registry.build, "task") if name == "task.py" else read
         path = str(path) if name == "task.py" else path
     try:
         how(read, path)
@@ -144,12 +148,12 @@ KINDS = {"a pipe": os.mkfifo, "a device": lambda p: p.symlink_to("/dev/zero"), "
 def test_task_at_a_path_that_is_no_plain_file_is_refused_with_its_kind(tmp_path, kind):
     KINDS[kind](tmp_path / "t.py")
     with pytest.raises(LsoBenchError, match=f"t.py is no plain file, but {kind}"):
-        plugins.build("task", str(tmp_path / "t.py"))
+        registry.build("task", str(tmp_path / "t.py"))
 
 
 def test_task_in_a_file_whose_name_is_no_text_is_used_or_refused_in_a_line(tmp_path):
     with pytest.raises(LsoBenchError, match=r"No file|wanted a name in UTF-8"):
-        plugins.build("task", os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py"))
+        registry.build("task", os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py"))
 
 
 def test_sha256_of_a_checkpoint_is_made_only_of_one_that_is_small_enough(tmp_path):

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from made import searched
 from rich.console import Console
 
-from lso_bench import integrity, study_file
-from lso_bench.compare import compare
+from lso_bench.analysis.comparison import compare
+from lso_bench.doctor import results
 from lso_bench.errors import LsoBenchError
 from lso_bench.report import export, frames, tables
-from lso_bench.store import Store
-from lso_bench.study import plan
+from lso_bench.store.store import Store
+from lso_bench.study import file as study_file
+from lso_bench.study.grid import plan
 from vae.errors import UnusableError as VaeUnusableError
 
 EXAMPLES = int(os.environ.get("LSO_BENCH_FUZZ", "12"))  # inputs a test
@@ -162,7 +163,7 @@ def compared_or_skipped(store):
     records = [*store]
     skipped = [*store.skipped]
     assert len(records) + len(skipped) == 2 and all(RECORD.spec.key in line for line in skipped)
-    assert len(integrity.faults(store)) <= 2
+    assert len(results.faults(store)) <= 2
     if len(records) < 2:
         return
     found = compare(records, lambda _: store)

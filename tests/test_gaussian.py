@@ -8,8 +8,8 @@ from conftest import random_vae, squares
 from torch import nn
 
 from lso_bench.errors import UsageError
-from lso_bench.space import Space
-from lso_bench.study import named_model
+from lso_bench.search.space import Space
+from lso_bench.study.grid import named_model
 from vae.checkpoint import load_model, read, save_model, write
 from vae.data import Dataset, shown
 from vae.errors import UnusableError

@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import random_vae
 
-from lso_bench.archive import open_results
+from lso_bench.store.archive import open_results
 from vae import checkpoint, training
 from vae.data import load
 from vae.errors import UnusableError

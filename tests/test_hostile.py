@@ -10,16 +10,18 @@ import pytest
 import torch
 from made import searched
 
-from lso_bench import plugins, study_file
+from lso_bench.analysis.comparison import compare as comparison_of
 from lso_bench.commands.compare import compare
 from lso_bench.commands.output import LONGEST, out, say
-from lso_bench.compare import compare as comparison_of
 from lso_bench.errors import LsoBenchError
-from lso_bench.report import export, page, tables
-from lso_bench.report.gallery import pictures
-from lso_bench.report.html import Results, html
-from lso_bench.store import Store
-from lso_bench.study import check_data, named_model, plan
+from lso_bench.plotting import html_page
+from lso_bench.plugins import registry
+from lso_bench.report import export, tables
+from lso_bench.report.figure_files import pictures
+from lso_bench.report.html_report import Results, html
+from lso_bench.store.store import Store
+from lso_bench.study import file as study_file
+from lso_bench.study.grid import check_data, named_model, plan
 from vae.errors import UnusableError
 from vae.zoo import Model
 
@@ -73,10 +75,10 @@ def test_tables_for_other_programs_hold_no_formula_and_no_escape_code(name):
 def test_texts_for_people_hold_no_character_that_is_obeyed(name):
     run = hostile_run(name)
     found = comparison_of([run], lambda _: Files(run))
-    page = html(Results([], [run], lambda _: Files(run), found))
-    for text in (tables.markdown(found), tables.latex(found), page):
+    html_page = html(Results([], [run], lambda _: Files(run), found))
+    for text in (tables.markdown(found), tables.latex(found), html_page):
         assert not OBEYED & set(text)
-    assert "<script>alert" not in page
+    assert "<script>alert" not in html_page
 
 
 class Files:
@@ -108,10 +110,10 @@ def test_run_whose_names_are_no_text_is_skipped_by_name(tmp_path):
 def test_hostile_names_are_refused_where_something_is_looked_up(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for look_up in (
-        lambda: plugins.build("task", name),
-        lambda: plugins.build("searcher", name),
-        lambda: plugins.build("task", f"./{name}.py"),
-        lambda: plugins.build("task", f"ink:{name}={name}"),
+        lambda: registry.build("task", name),
+        lambda: registry.build("searcher", name),
+        lambda: registry.build("task", f"./{name}.py"),
+        lambda: registry.build("task", f"ink:{name}={name}"),
         lambda: check_data(name),
         lambda: check_data(f"./{name}.py"),
         lambda: named_model(name, "glyphs", "small", 32, 0),
@@ -138,7 +140,7 @@ def test_study_with_hostile_words_is_refused(tmp_path, text):
 
 def test_page_shows_a_hostile_title_as_text(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
-    text = page.page(tmp_path / "p.html", HOSTILE["markup"], [tmp_path / "a.png"]).read_text()
+    text = html_page.page(tmp_path / "p.html", HOSTILE["markup"], [tmp_path / "a.png"]).read_text()
     assert "<script" not in text and "&lt;script&gt;" in text
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from made import searched
 
-from lso_bench import index
 from lso_bench.record import Record
-from lso_bench.store import Store
+from lso_bench.store import index
+from lso_bench.store.store import Store
 from vae.zoo import Model
 
 GOOD = [

@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import REAL, needs_real, squares
 
-from lso_bench import training
 from lso_bench.errors import UsageError
+from lso_bench.models import training
 from vae import data, judges
 from vae.checkpoint import read, write
 from vae.datasets import omniglot

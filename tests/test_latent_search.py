@@ -7,11 +7,11 @@ import pytest
 from made import searched
 
 from lso_bench.errors import UnusableError
-from lso_bench.latent_search import planned, repeated
+from lso_bench.paper.latent_search import planned, repeated
 from lso_bench.record import Record
-from lso_bench.report import latent_search as report
-from lso_bench.store import Store
-from lso_bench.study import Planned
+from lso_bench.report import paper_latent_search as report
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Planned
 from vae.zoo import Model
 
 IMAGES = 12

@@ -10,48 +10,52 @@ import pytest
 import lso_bench
 
 ROOT = Path(__file__).parents[1]
-ORDER = [  # each may import what stands after it, never what stands before
+PACKAGES = [  # each may import what stands in a row after its own, and nothing of its row or before
     ["cli"],
     ["commands"],
-    ["catalogue", "doctor", "example", "report", "testing", "traverse"],
-    ["latent_search", "study_file"],
-    ["reproduce"],
-    ["against_paper"],
-    ["evaluation", "training"],
-    ["pictures", "verdict"],
-    ["descent", "figures"],
-    ["compare", "completeness", "estimate", "executors", "integrity", "paper", "progress"],
-    ["rerun"],
+    ["report"],
+    ["paper", "testing"],
+    ["analysis", "executors", "models"],
     ["study"],
-    ["caveats", "collapse", "convergence", "index", "paired", "standing", "twins", "variance"],
-    ["sensitivity"],
-    ["archive", "searches"],
-    ["selection", "store", "run"],
-    ["run_folder"],
-    ["columns", "reading"],
-    ["drive"],
-    ["rules", "running", "diverged"],
-    ["beside", "identity", "loaded", "older", "record", "plugins", "spelling", "starts"],
-    ["answers", "turns"],
-    ["calls"],
-    ["spec", "search", "space", "task", "stopping"],
-    [
-        "alive",
-        "canvas",
-        "captured",
-        "region",
-        "clock",
-        "bootstrap",
-        "colours",
-        "intervals",
-        "process",
-        "ranks",
-        "streams",
-        "surrogate",
-    ],
-    ["bounded", "errors", "finding", "limits", "numbers", "text", "units"],
+    ["doctor", "progress", "runner"],
+    ["plotting", "plugins", "searchers", "store"],
+    ["process", "record", "search", "starts"],
+    ["errors", "limits", "spec", "streams", "task", "text"],
 ]
-LEVEL = {name: i for i, names in enumerate(ORDER) for name in names}
+INSIDE = {  # likewise the modules of a package
+    "analysis": [
+        ["conditions", "curves"],
+        ["comparison"],
+        ["caveats", "variance"],
+        ["collapse", "convergence", "duplicates", "groups", "paired", "start_sensitivity"],
+        ["bootstrap", "table"],
+        ["fields", "intervals", "rank_tests"],
+    ],
+    "executors": [
+        ["local", "ray_cluster"],
+        ["pool", "ray_workers"],
+        ["fork_server", "ray_connection", "remote_worker", "serial"],
+        ["parent_death", "resources", "socket_names", "worker"],
+    ],
+    "report": [
+        ["html_report"],
+        ["findings", "html_images", "html_overview", "html_tables", "tables"],
+        [
+            "export",
+            "figure_files",
+            "html_cells",
+            "markdown_latex",
+            "paired_tables",
+            "paper_latent_search",
+            "paper_tables",
+        ],
+        ["figures", "frames", "measurements", "provenance", "sections", "svg", "table"],
+    ],
+}
+
+
+def levels(rows: list[list[str]]) -> dict[str, int]:
+    return {name: i for i, names in enumerate(rows) for name in names}
 
 
 def imported(path: Path) -> set[str]:
@@ -77,21 +81,28 @@ def test_task_needs_only_the_harness_public_names(path):
     assert set(own) <= {"lso_bench", *(f"lso_bench.{name}" for name in lso_bench.__all__)}
 
 
-@pytest.mark.parametrize("path", sources("lso_bench"), ids=lambda p: str(p.relative_to(ROOT / "lso_bench")))
-def test_harness_imports_downwards(path):
-    own = path.relative_to(ROOT / "lso_bench").parts[0].removesuffix(".py")
-    if own == "__init__":
-        return
-    for module in imported(path):
-        parts = module.split(".")
-        assert parts[0] not in ("tasks", "results", "tests")
-        if parts[0] == "lso_bench" and len(parts) > 1 and parts[1] in LEVEL and parts[1] != own:
-            assert LEVEL[parts[1]] >= LEVEL[own], f"{own} imports {module}"
+@pytest.mark.parametrize("package", ["", *INSIDE])
+def test_harness_imports_downwards(package):
+    folder, level = ROOT / "lso_bench" / package, levels(INSIDE.get(package, PACKAGES))
+    above = ["lso_bench", *package.split()]
+    for path in sorted(folder.rglob("*.py")):
+        importer = path.relative_to(folder).parts[0].removesuffix(".py")
+        for module in imported(path) if importer != "__init__" else ():
+            *parents, name = module.split(".")[: len(above) + 1]
+            assert module.split(".")[0] not in ("tasks", "results", "tests")
+            if parents == above and name in level and name != importer:
+                assert level[name] > level[importer], f"{importer} imports {module}"
 
 
-def test_every_module_has_its_level():
-    modules = {p.name.removesuffix(".py") for p in (ROOT / "lso_bench").iterdir() if p.name != "__pycache__"}
-    assert modules - {"__init__"} == set(LEVEL)
+@pytest.mark.parametrize("package", ["", *INSIDE])
+def test_every_module_has_its_level(package):
+    entries = [p for p in (ROOT / "lso_bench" / package).iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()]
+    rows = INSIDE.get(package, PACKAGES)
+    assert {p.stem for p in entries} - {"__init__"} == set(levels(rows))
+
+
+def test_a_dozen_files_at_most_lie_beside_the_packages():
+    assert len([*(ROOT / "lso_bench").glob("*.py")]) <= 12
 
 
 def test_help_imports_nothing_heavy():

@@ -10,11 +10,11 @@ import torch
 from made import searched
 from safetensors.torch import load, save
 
-from lso_bench.commands.reading import drawn
-from lso_bench.compare import compare
-from lso_bench.convergence import COSTS
-from lso_bench.report.html import html
-from lso_bench.store import Store
+from lso_bench.analysis.comparison import compare
+from lso_bench.analysis.convergence import COSTS
+from lso_bench.commands.inputs import drawn
+from lso_bench.report.html_report import html
+from lso_bench.store.store import Store
 
 TABLES, CODES = ("trace.csv", "costs.csv"), "latents.safetensors"
 FILES = (*TABLES, CODES)

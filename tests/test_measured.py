@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import TINY, random_vae
 
-from lso_bench import evaluation
+from lso_bench.models import measurements
 from vae import checkpoint
 from vae.checkpoint import save_model
 from vae.errors import UnusableError
@@ -16,7 +16,7 @@ EFFORT = Effort(images=2, samples=2, codes=0)
 
 
 def measure(model, tmp_path):
-    (one,) = evaluation.measured([model], tmp_path / "r", effort=EFFORT)
+    (one,) = measurements.measured([model], tmp_path / "r", effort=EFFORT)
     return one
 
 
@@ -67,6 +67,6 @@ def test_kept_measures_of_another_form_are_measured_again(model_of_noise, tmp_pa
     else:
         raw = json.loads(path.read_text())
         path.write_text(json.dumps(raw | {"metrics": raw["metrics"] | wrong}))
-    assert evaluation.kept(tmp_path / "r") == []
+    assert measurements.kept(tmp_path / "r") == []
     again = measure(model_of_noise, tmp_path)
-    assert again.metrics == first.metrics and len(evaluation.kept(tmp_path / "r")) == 1
+    assert again.metrics == first.metrics and len(measurements.kept(tmp_path / "r")) == 1

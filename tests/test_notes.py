@@ -11,10 +11,11 @@ from threading import Event
 import pytest
 from test_hostile import HOSTILE, OBEYED
 
-from lso_bench import progress, running
-from lso_bench.alive import this_process
-from lso_bench.running import Running
-from lso_bench.store import MARK, Store
+from lso_bench import progress
+from lso_bench.store import heartbeat
+from lso_bench.store.heartbeat import Running
+from lso_bench.store.process_identity import this_process
+from lso_bench.store.store import MARK, Store
 
 KEY, GONE = "0123456789abcdef", 2**22 + 1
 HERE = asdict(this_process())
@@ -45,7 +46,7 @@ def test_note_that_names_another_file_removes_none_but_itself(folder, tmp_path, 
     victim.write_text("mine")
     written = note(folder, "x.json", **{"host": host, field: name})
     before = set(tmp_path.rglob("*"))
-    running.clear(folder)
+    heartbeat.clear(folder)
     assert before - set(tmp_path.rglob("*")) <= {written}
 
 
@@ -53,7 +54,7 @@ def test_notes_of_processes_that_are_gone_are_removed_and_others_stay(folder):
     gone = note(folder, f"{KEY}.{DEAD.host}.{GONE}.json")
     command = note(folder, f"command.{DEAD.host}.{GONE}.json", key="")
     alive = note(folder, f"{KEY}.{DEAD.host}.{os.getpid()}.json", **HERE)
-    running.clear(folder)
+    heartbeat.clear(folder)
     assert [p.exists() for p in (gone, command, alive)] == [False, False, True]
 
 
@@ -63,9 +64,9 @@ def test_note_that_nobody_may_remove_hinders_nothing(folder, monkeypatch):
 
     gone = note(folder, f"{KEY}.{DEAD.host}.{GONE}.json")
     monkeypatch.setattr(os, "unlink", refused)
-    running.clear(folder)
-    with running.noted(folder, Running("runs")):
-        assert len([r for r in running.read(folder)[0] if r.title == "runs"]) == 1
+    heartbeat.clear(folder)
+    with heartbeat.noted(folder, Running("runs")):
+        assert len([r for r in heartbeat.read(folder)[0] if r.title == "runs"]) == 1
     assert gone.exists()
 
 
@@ -98,8 +99,8 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_note_of_other_values_is_passed_over(folder, wrong):
     (folder / "tmp" / f"{KEY}.{DEAD.host}.{GONE}.json").write_text(json.dumps(WRONG[wrong]))
-    assert running.read(folder) == ([], [])
-    running.clear(folder)
+    assert heartbeat.read(folder) == ([], [])
+    heartbeat.clear(folder)
 
 
 class Terminal(io.StringIO):

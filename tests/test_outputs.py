@@ -9,12 +9,13 @@ import pytest
 from conftest import fails
 from made import searched
 
-from lso_bench import archive
-from lso_bench.canvas import SIZES, Drawn, drawing
-from lso_bench.canvas import save as save_drawn
-from lso_bench.pictures import over_training
-from lso_bench.report import frames, page
-from lso_bench.store import Store
+from lso_bench.plotting import html_page
+from lso_bench.plotting.images import over_training
+from lso_bench.plotting.style import SIZES, Drawn, drawing
+from lso_bench.plotting.style import save as save_drawn
+from lso_bench.report import frames
+from lso_bench.store import archive
+from lso_bench.store.store import Store
 from vae.durable import write_out, write_whole
 from vae.errors import UnusableError
 
@@ -141,7 +142,7 @@ def test_closed_descriptor_is_named():
 
 DRAWERS = {
     "file": lambda path: write_whole(path, b"new"),
-    "page": lambda path: page.page(path, "title", []),
+    "page": lambda path: html_page.page(path, "title", []),
     "picture": lambda path: over_training(path, frame(), "label"),
     "figure": lambda path: drawn(path),
 }

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from made import SPEC, Disk, measures, searched
 
-from lso_bench.report.contests import over_tasks
-from lso_bench.report.html import Results, html
+from lso_bench.report.html_report import Results, html
+from lso_bench.report.paired_tables import over_tasks
 from lso_bench.report.table import text
 from lso_bench.report.tables import markdown
 from vae.zoo import Model

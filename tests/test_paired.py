@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from made import SPEC, measures, one, searched
 
-from lso_bench.compare import COLUMNS, Comparison
-from lso_bench.paired import rows
+from lso_bench.analysis.comparison import COLUMNS, Comparison
+from lso_bench.analysis.paired import rows
+from lso_bench.analysis.table import GROUP, table
 from lso_bench.record import Record
-from lso_bench.searches import GROUP, table
 from lso_bench.spec import Seeds
 from vae.zoo import Model
 

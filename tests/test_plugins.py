@@ -8,10 +8,10 @@ import torch
 from conftest import TINY, random_vae, squares
 from examples import INK, SHRINKING, SPARSE
 
-from lso_bench import example, plugins
 from lso_bench.errors import UsageError
-from lso_bench.study import named_model
-from lso_bench.testing import check_searcher
+from lso_bench.plugins import registry
+from lso_bench.study.grid import named_model
+from lso_bench.testing import check_searcher, template
 from vae import zoo
 
 ROOT = Path(__file__).parents[1]
@@ -30,29 +30,29 @@ def publish(folder, monkeypatch, code, group, entry):
 
 def test_task_comes_in_by_a_path(tmp_path):
     (tmp_path / "ink.py").write_text(INK)
-    task = plugins.build("task", f"{tmp_path}/ink.py:target=0.5")
+    task = registry.build("task", f"{tmp_path}/ink.py:target=0.5")
     assert task.score(torch.ones(1, 1, 1, 28, 28)).item() == pytest.approx(-0.5)
 
 
 def test_task_file_may_have_postponed_annotations(tmp_path):
     text = INK.replace("from dataclasses", "from __future__ import annotations\n\nfrom dataclasses")
     (tmp_path / "ink.py").write_text(text)
-    assert plugins.resolved("task", f"{tmp_path}/ink.py").endswith("ink.py:target=0.15")
+    assert registry.resolved("task", f"{tmp_path}/ink.py").endswith("ink.py:target=0.15")
 
 
 def test_records_name_every_setting():
-    assert plugins.resolved("searcher", "adam:lr=0.3") == "adam:lr=0.3,beta1=0.9,beta2=0.999"
-    assert plugins.resolved("searcher", "adam") == plugins.resolved("searcher", "adam:lr=0.1")
-    full = plugins.resolved("task", "glyphs50")
-    assert full == "glyphs50:data=glyphs,instances=50,seed=0" == plugins.resolved("task", full)
+    assert registry.resolved("searcher", "adam:lr=0.3") == "adam:lr=0.3,beta1=0.9,beta2=0.999"
+    assert registry.resolved("searcher", "adam") == registry.resolved("searcher", "adam:lr=0.1")
+    full = registry.resolved("task", "glyphs50")
+    assert full == "glyphs50:data=glyphs,instances=50,seed=0" == registry.resolved("task", full)
 
 
 def test_edited_task_file_is_another_task(tmp_path):
     path = tmp_path / "ink.py"
     path.write_text(INK)
-    before = plugins.source_hash(str(path), "adam")
+    before = registry.source_hash(str(path), "adam")
     path.write_text(INK.replace("0.15", "0.2"))
-    assert before != plugins.source_hash(str(path), "adam") and plugins.source_hash("glyphs50", "adam") == ""
+    assert before != registry.source_hash(str(path), "adam") and registry.source_hash("glyphs50", "adam") == ""
 
 
 TWICE = "\n\n@dataclass(frozen=True)\nclass Other(Task):\n    data = 'glyphs'\n    score = Ink.score\n"
@@ -77,26 +77,26 @@ TWICE = "\n\n@dataclass(frozen=True)\nclass Other(Task):\n    data = 'glyphs'\n 
 def test_faulty_file_is_named_in_one_line(tmp_path, kind, text, says):
     (tmp_path / "bad.py").write_text(text)
     with pytest.raises(UsageError, match=rf"bad\.py.*{says}"):
-        plugins.build(kind, str(tmp_path / "bad.py"))
+        registry.build(kind, str(tmp_path / "bad.py"))
 
 
 def test_files_of_one_name_in_two_folders_are_two_tasks(tmp_path):
     for folder, text in (("a", INK), ("b", INK.replace("0.15", "0.4"))):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "ink.py").write_text(text)
-    a, b = (plugins.build("task", str(tmp_path / folder / "ink.py")) for folder in "ab")
+    a, b = (registry.build("task", str(tmp_path / folder / "ink.py")) for folder in "ab")
     assert (a.target, b.target) == (0.15, 0.4)
     assert pickle.loads(pickle.dumps(a)) == a  # it is the class of its own file that pickle finds
 
 
 BUILD = {
-    "tasks": lambda name: plugins.build("task", name),
-    "searchers": lambda name: plugins.build("searcher", name),
+    "tasks": lambda name: registry.build("task", name),
+    "searchers": lambda name: registry.build("searcher", name),
     "objectives": lambda name: named_model(name, "glyphs", "small", 8, 0),
 }
 FAULTS = {
-    "tasks": lambda: plugins.faults("task"),
-    "searchers": lambda: plugins.faults("searcher"),
+    "tasks": lambda: registry.faults("task"),
+    "searchers": lambda: registry.faults("searcher"),
     "objectives": zoo.faults,
 }
 
@@ -137,30 +137,30 @@ def test_name_that_two_packages_publish_means_neither(tmp_path, monkeypatch, gro
 
 def test_unknown_name_gets_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'omniglot50'"):
-        plugins.build("task", "omniglot51")
+        registry.build("task", "omniglot51")
 
 
 @pytest.mark.parametrize("text", ["adam:lrr=1", "adam:lr=fast"])
 def test_unknown_or_wrong_setting_is_named(text):
     with pytest.raises(UsageError, match="lr"):
-        plugins.build("searcher", text)
+        registry.build("searcher", text)
 
 
 def test_missing_file_is_named():
     with pytest.raises(UsageError, match="No file"):
-        plugins.build("task", "./nowhere.py")
+        registry.build("task", "./nowhere.py")
 
 
 def test_searcher_comes_in_by_a_path(tmp_path):
     (tmp_path / "shrinking.py").write_text(SHRINKING)
     text = f"{tmp_path}/shrinking.py:sigma=0.5"
     check_searcher(text)
-    assert plugins.source_hash(text)  # an edited searcher is another one
+    assert registry.source_hash(text)  # an edited searcher is another one
 
 
 def test_searcher_comes_in_by_an_entry_point(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, SHRINKING, "searchers", "shrinking = shrinkings:Shrinking")
-    assert plugins.build("searcher", "shrinking:sigma=0.3").sigma == 0.3 and "shrinking" in plugins.names("searcher")
+    assert registry.build("searcher", "shrinking:sigma=0.3").sigma == 0.3 and "shrinking" in registry.names("searcher")
 
 
 def test_objective_comes_in_by_a_path(tmp_path):
@@ -184,7 +184,7 @@ def test_edited_objective_is_another_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", [example.TEXT.replace("Example", "MyTask").replace("example", "my_task"), SHRINKING, SPARSE]
+    "text", [template.TEXT.replace("Example", "MyTask").replace("example", "my_task"), SHRINKING, SPARSE]
 )
 def test_examples_in_the_guide_are_those_tested_here(text):
     assert text.strip() in (ROOT / "CONTRIBUTING.md").read_text()
@@ -215,4 +215,4 @@ def test_unknown_architecture_or_setting_is_named(arch, says):
 def test_class_that_cannot_be_made_is_named_in_one_line(tmp_path):
     (tmp_path / "bad.py").write_text(INK + "\n    def __post_init__(self):\n        {}['no such']\n")
     with pytest.raises(UsageError, match=r"bad\.py: KeyError: 'no such'"):
-        plugins.build("task", str(tmp_path / "bad.py"))
+        registry.build("task", str(tmp_path / "bad.py"))

@@ -18,11 +18,11 @@ import pytest
 from made import SPEC
 
 from lso_bench.errors import UnusableError
-from lso_bench.executors import Attempt, How, sockets
+from lso_bench.executors import Attempt, How, socket_names
 from lso_bench.executors.local import PRELOAD
 from lso_bench.executors.pool import Pool
 from lso_bench.spec import Seeds
-from lso_bench.study import Planned
+from lso_bench.study.grid import Planned
 
 
 def attempt(n: int) -> Attempt:
@@ -145,7 +145,7 @@ def task(attempt, slot):
     return square, [attempt.planned]
 
 def begun():
-    made = pool.Pool(How(jobs=2), task, ["lso_bench.executors.bound", "pool_tasks", "lso_bench.executors.pool"])
+    made = pool.Pool(How(jobs=2), task, ["lso_bench.executors.parent_death", "pool_tasks", "lso_bench.executors.pool"])
     made.give(Attempt(3))
     list(made.over(9))  # they are forked, and none has begun
     assert len(made._workers) == 4 and made.busy
@@ -176,7 +176,7 @@ def bind(long: Path) -> None:
     """Name a socket as multiprocessing does where temporary files lie in that folder."""
     tempfile.tempdir = str(long)
     process.current_process()._config.pop("tempdir", None)
-    with sockets.short_names():
+    with socket_names.short_names():
         name = connection.arbitrary_address("AF_UNIX")
         assert tempfile.gettempdir() == str(long) or len(str(long)) > 71
     assert tempfile.gettempdir() == str(long)
@@ -204,6 +204,6 @@ def test_without_any_short_folder_it_is_said_how_to_mend_that(tmp_path, monkeypa
     long = tmp_path / ("x" * 100)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    monkeypatch.setattr(sockets, "SHORT", tmp_path / "none")
+    monkeypatch.setattr(socket_names, "SHORT", tmp_path / "none")
     with pytest.raises(UnusableError, match=r"wanted at most \d+ bytes, got \d+ .*set a shorter TMPDIR"):
-        sockets.short_folder(32)
+        socket_names.short_folder(32)

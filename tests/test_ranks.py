@@ -5,7 +5,7 @@ import pytest
 from scikit_posthocs import posthoc_nemenyi_friedman
 from statsmodels.stats.multitest import multipletests
 
-from lso_bench import ranks
+from lso_bench.analysis import rank_tests
 
 AUC = np.array(  # Demsar 2006, table 6: C4.5, with pruning by m, by cf, by both; on 14 data sets
     [
@@ -28,68 +28,70 @@ AUC = np.array(  # Demsar 2006, table 6: C4.5, with pruning by m, by cf, by both
 
 
 def test_mean_ranks_of_demsar_s_example():
-    assert ranks.mean_ranks(-AUC) == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
+    assert rank_tests.mean_ranks(-AUC) == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
 
 
 def test_critical_difference_of_demsar_s_example():
-    assert ranks.critical_difference(4, 14) == pytest.approx(1.25, abs=5e-3)
+    assert rank_tests.critical_difference(4, 14) == pytest.approx(1.25, abs=5e-3)
 
 
 def test_friedman_finds_demsar_s_difference():
-    assert 0.01 < ranks.friedman(-AUC) < 0.05  # there chi2 = 9.28, p = 0.026, without SciPy's correction for ties
+    assert 0.01 < rank_tests.friedman(-AUC) < 0.05  # there chi2 = 9.28, p = 0.026, without SciPy's correction for ties
 
 
 def test_signed_ranks_of_demsar_s_example():
     c45, pruned = -AUC[:, :2].T
-    assert ranks.rank_biserial(c45, pruned) == pytest.approx((12 - 93) / 105)  # the sums of ranks stand there
-    assert ranks.signed_rank(c45, pruned) == pytest.approx(0.011, abs=0.001)
+    assert rank_tests.rank_biserial(c45, pruned) == pytest.approx((12 - 93) / 105)  # the sums of ranks stand there
+    assert rank_tests.signed_rank(c45, pruned) == pytest.approx(0.011, abs=0.001)
 
 
 def test_nemenyi_is_that_of_scikit_posthocs():
     theirs = posthoc_nemenyi_friedman(-AUC).to_numpy()
-    mean = ranks.mean_ranks(-AUC)
-    ours = [[ranks.nemenyi(a - b, 4, 14) for a in mean] for b in mean]
+    mean = rank_tests.mean_ranks(-AUC)
+    ours = [[rank_tests.nemenyi(a - b, 4, 14) for a in mean] for b in mean]
     assert np.array(ours) == pytest.approx(theirs, abs=1e-6)
 
 
 def test_nemenyi_s_p_is_a_twentieth_at_the_critical_difference():
-    assert ranks.nemenyi(ranks.critical_difference(5, 30), 5, 30) == pytest.approx(0.05)
+    assert rank_tests.nemenyi(rank_tests.critical_difference(5, 30), 5, 30) == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize("m", [1, 2, 7])
 def test_holm_is_that_of_statsmodels(m):
     p = np.random.default_rng(m).beta(0.3, 1, size=m)
-    assert ranks.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert rank_tests.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 def test_holm_leaves_out_what_was_not_tested():
-    assert ranks.holm(np.array([0.01, np.nan, 0.04])) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
+    assert rank_tests.holm(np.array([0.01, np.nan, 0.04])) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
 
 
 def test_infinite_is_worse_than_everything_and_no_worse_than_itself():
     a, b = np.array([np.inf, 1.0, np.inf]), np.array([9.0, np.inf, np.inf])
-    assert ranks.wins(a, b).tolist() == [0.0, 1.0, 0.5]
-    assert ranks.rank_biserial(a, b) == 0.0
-    assert np.isfinite(ranks.finite_differences(a, b)).all()
+    assert rank_tests.wins(a, b).tolist() == [0.0, 1.0, 0.5]
+    assert rank_tests.rank_biserial(a, b) == 0.0
+    assert np.isfinite(rank_tests.finite_differences(a, b)).all()
 
 
 def test_rank_biserial_is_one_where_a_is_always_better():
     a = np.arange(5.0)
-    assert (ranks.rank_biserial(a, a + 1), ranks.rank_biserial(a + 1, a)) == (1.0, -1.0)
+    assert (rank_tests.rank_biserial(a, a + 1), rank_tests.rank_biserial(a + 1, a)) == (1.0, -1.0)
 
 
 def test_few_blocks_have_no_p():
     few = np.arange(27.0).reshape(9, 3)
-    assert np.isnan([ranks.friedman(few), ranks.nemenyi(1.0, 3, 9), ranks.signed_rank(few[:, 0], few[:, 1])]).all()
-    assert np.isnan(ranks.friedman(np.zeros((50, 2))))  # two are no family
+    assert np.isnan(
+        [rank_tests.friedman(few), rank_tests.nemenyi(1.0, 3, 9), rank_tests.signed_rank(few[:, 0], few[:, 1])]
+    ).all()
+    assert np.isnan(rank_tests.friedman(np.zeros((50, 2))))  # two are no family
 
 
 def test_what_is_always_equal_has_p_one():
     same = np.ones((12, 3))
-    assert ranks.friedman(same) == ranks.signed_rank(same[:, 0], same[:, 1]) == 1.0
+    assert rank_tests.friedman(same) == rank_tests.signed_rank(same[:, 0], same[:, 1]) == 1.0
 
 
 def test_alike_are_the_largest_runs_within_the_reach():
-    assert ranks.alike(np.array([1.0, 1.5, 2.2, 4.0]), 1.0) == [(0, 1), (1, 2)]
-    assert ranks.alike(np.array([1.0, 1.2, 1.4]), 1.0) == [(0, 2)]
-    assert ranks.alike(np.array([1.0, 3.0]), 1.0) == []
+    assert rank_tests.alike(np.array([1.0, 1.5, 2.2, 4.0]), 1.0) == [(0, 1), (1, 2)]
+    assert rank_tests.alike(np.array([1.0, 1.2, 1.4]), 1.0) == [(0, 2)]
+    assert rank_tests.alike(np.array([1.0, 3.0]), 1.0) == []

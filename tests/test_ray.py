@@ -19,14 +19,14 @@ from forked import prepare, program
 from test_executors import faulty, numbers
 from test_faults import SLOW, STUDY, TASK, any_of, broken, some_run, within
 
-from lso_bench import running
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.executors import How
-from lso_bench.executors.cluster import cluster
-from lso_bench.executors.connection import SETTLED
-from lso_bench.executors.here import here
-from lso_bench.store import Store
-from lso_bench.study import Grid, Protocol, plan
+from lso_bench.executors.ray_cluster import cluster
+from lso_bench.executors.ray_connection import SETTLED
+from lso_bench.executors.serial import here
+from lso_bench.store import heartbeat
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Grid, Protocol, plan
 from vae import data
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (lso-bench[ray])")
@@ -53,7 +53,7 @@ def planned_of(*tasks: str, runs: int = 1):
 
 def works_under(raylet: int, folder: Path) -> bool:
     """Whether a process of that machine does a run at the moment."""
-    pids = [r.pid for r in running.read(folder)[0] if r.key]
+    pids = [r.pid for r in heartbeat.read(folder)[0] if r.key]
     return any(raylet in [p.pid for p in psutil.Process(pid).parents()] for pid in pids)
 
 
@@ -170,8 +170,8 @@ def test_signal_ends_the_command_and_its_workers(head, checkpoint, tmp_path):
     hangs, folder = faulty(tmp_path, "time.sleep(600)"), tmp_path / "results"
     more = ("--task", hangs, "--results", str(folder), "--executor", "ray", "--address", head.address)
     command = program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
-    assert within(SLOW, lambda: any(r.key for r in running.read(folder)[0]))
-    (worker,) = [r.pid for r in running.read(folder)[0] if r.key]
+    assert within(SLOW, lambda: any(r.key for r in heartbeat.read(folder)[0]))
+    (worker,) = [r.pid for r in heartbeat.read(folder)[0] if r.key]
     os.kill(command.pid or 0, signal.SIGINT)
     command.join()
     assert command.exitcode == 130 and not any_of(folder, "tmp/*")

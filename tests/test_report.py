@@ -12,15 +12,15 @@ import pytest
 from made import measures, searched
 from PIL import Image
 
-from lso_bench.commands.reading import drawn
+from lso_bench.commands.inputs import drawn
 from lso_bench.commands.report import report
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.evaluation import kept
+from lso_bench.models.measurements import kept
 from lso_bench.record import Record
-from lso_bench.report import answer, images, whole
-from lso_bench.report.html import html
+from lso_bench.report import findings, html_images, html_overview
+from lso_bench.report.html_report import html
 from lso_bench.report.sections import sections
-from lso_bench.store import Store
+from lso_bench.store.store import Store
 from vae.errors import UnusableError as Unwritable
 from vae.zoo import Model
 
@@ -115,9 +115,9 @@ def test_same_results_give_the_same_page(tmp_path):
 def test_first_paragraph_gives_the_lowest_model_with_n_and_the_paired_difference():
     records = runs("vae", "nevae_se")
     found = measures(*records)
-    assert answer.summary(found, records).startswith("4 runs (0 failed) with 32 searches: 2 models (nevae_se, vae;")
+    assert findings.summary(found, records).startswith("4 runs (0 failed) with 32 searches: 2 models (nevae_se, vae;")
     (section,) = sections(found)
-    (line,) = answer.lines(section, records)
+    (line,) = findings.lines(section, records)
     assert line.model == "nevae_se" and "n = 16 on 8 targets" in line.text
     assert "vae +1.00" in line.text and "not told apart" not in line.text  # 1 lower on every target
 
@@ -125,16 +125,16 @@ def test_first_paragraph_gives_the_lowest_model_with_n_and_the_paired_difference
 def test_models_that_differ_by_nothing_are_not_told_apart():
     records = [*runs("vae"), *runs("nevae_se")]
     (section,) = sections(measures(*records))
-    (line,) = answer.lines(section, records)
+    (line,) = findings.lines(section, records)
     assert "not told apart" in line.text
 
 
 def test_what_is_missing_and_what_failed_is_named_with_its_reason():
     records = [*runs("vae"), *runs("nevae_se", seeds=(0,))]
-    (line,) = whole.missing(records)
+    (line,) = html_overview.missing(records)
     assert line.startswith("nevae_se") and line.endswith("seed 1, from random")
     failed = replace(records[0], status="failed", members=[], error="ZeroDivisionError: by zero")
-    (line,) = whole.lost([failed, records[1]])
+    (line,) = html_overview.lost([failed, records[1]])
     assert "failed" in line and "ZeroDivisionError: by zero" in line
 
 
@@ -165,7 +165,7 @@ def test_walks_that_were_drawn_are_in_the_page_and_what_is_no_picture_is_named(t
     (tmp_path / "traversals").mkdir()
     Image.new("L", (60, 40)).save(tmp_path / "traversals" / "glyphs-vae-all.png")
     (tmp_path / "traversals" / "torn-all.png").write_bytes(b"\x89PNG torn")
-    (walk,), left = images.walks([tmp_path])
+    (walk,), left = html_images.walks([tmp_path])
     assert (walk.label, walk.width, walk.height) == ("glyphs-vae-all", 30, 20)
     assert walk.src.startswith("data:image/png;base64,") and left == ["torn-all.png is no picture"]
 

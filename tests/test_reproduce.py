@@ -8,22 +8,13 @@ import pytest
 import torch
 from conftest import TINY, fails, random_vae
 
-from lso_bench import training
-from lso_bench.against_paper import Order, frame, order
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.evaluation import Measured
-from lso_bench.paper import TABLE_1, TABLE_2
-from lso_bench.report import reproduction
-from lso_bench.reproduce import (
-    FIGURE_2,
-    Wanted,
-    check,
-    models_of,
-    plans,
-    reproduce,
-    train_missing,
-    untrained,
-)
+from lso_bench.models import training
+from lso_bench.models.measurements import Measured
+from lso_bench.paper.agreement import Order, frame, order
+from lso_bench.paper.published import TABLE_1, TABLE_2
+from lso_bench.paper.tables import FIGURE_2, Wanted, check, models_of, plans, reproduce, train_missing, untrained
+from lso_bench.report import paper_tables
 from vae import zoo
 from vae.checkpoint import load_model, read, save_model
 from vae.metrics import Metrics
@@ -188,13 +179,13 @@ def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, 
     found = reproduce(wanted, tmp_path)
     assert list(found.rows.paper) == [5, 8] and list(found.rows.latent) == [8, 8]
     assert (found.rows.ours - found.rows.paper == found.rows.difference).all()
-    text = reproduction.markdown(found)
+    text = paper_tables.markdown(found)
     assert "| vae | 8 | 3 | 5 |" in text and "as in a test, nevae_se" in text
     assert re.search(
         r"Measured: data sha256 \w{12}, of the test images \w{12}, torch [\w.+]+, on cpu; written by lso-bench", text
     )
     assert "aggressive (d = 64)" in text.partition("not trained")[2]
-    md, table = reproduction.write(found, "table2", tmp_path / "out")
+    md, table = paper_tables.write(found, "table2", tmp_path / "out")
     assert md.read_text() == text and pd.read_csv(table).shape == (2, 11)
 
 
@@ -219,12 +210,12 @@ def test_training_seeds_stand_in_the_table_its_notes_and_its_files_name(trained,
     another = Model("vae", "glyphs", "conv", 8, 1)
     save_model(tmp_path / "checkpoints" / another.file, random_vae(replace(TINY, latent=8), seed=7), header)
     found = reproduce(Wanted("table2", "glyphs", "conv", train_seeds=(0, 1)), tmp_path)
-    text = reproduction.markdown(found)
+    text = paper_tables.markdown(found)
     assert "means over training seeds 0, 1" in text and "one training seed" not in text
     assert re.search(r"^\| vae \| 8 \| 3 \| 2 \| 5 \| [\d.]+ \(\d \.\. \d\) \| [+-]\d\.\d \|$", text, re.M)
     assert re.search(r"^\| nevae_se \| 8 \| 3 \| 1 \| 8 \| \d \+- [\d.]+ \| [+-]\d \|$", text, re.M)  # no range of one
     assert "of seed 1" in text and "nevae_se (d = 8, seed 1)" in text.partition("not trained")[2]
-    assert reproduction.write(found, "table2", tmp_path)[0].name == "table2-glyphs-conv-s0+1.md"
+    assert paper_tables.write(found, "table2", tmp_path)[0].name == "table2-glyphs-conv-s0+1.md"
 
 
 def test_every_seed_is_planned_and_of_one_seed_the_table_says_so(trained, tmp_path):
@@ -233,11 +224,11 @@ def test_every_seed_is_planned_and_of_one_seed_the_table_says_so(trained, tmp_pa
         1,
         2,
     }
-    assert "one training seed" in reproduction.markdown(reproduce(Wanted("table2", "glyphs", "conv"), tmp_path))
+    assert "one training seed" in paper_tables.markdown(reproduce(Wanted("table2", "glyphs", "conv"), tmp_path))
 
 
 def test_count_of_active_units_has_its_error_in_the_table():
-    header, (line,) = reproduction._table(
+    header, (line,) = paper_tables._table(
         pd.DataFrame(
             [["vae", 8, 3, "AU", 6, 7, 1.5, 1, 1]],
             columns=[*ROW, "measure", "paper", "ours", "error", "difference", "seeds"],
@@ -266,7 +257,7 @@ def test_figures_are_drawn_and_their_figures_written(tmp_path):
         save_model(tmp_path / "checkpoints" / Model(name, "glyphs", "conv").file, random_vae(arch, seed=i), header)
     for what, index in (("fig1", list(range(32))), ("fig2", [1, 2, 3])):
         found = reproduce(Wanted(what, "glyphs", "conv", models=FIGURE_2), tmp_path)
-        table, png = reproduction.write(found, what, tmp_path)
+        table, png = paper_tables.write(found, what, tmp_path)
         figures = pd.read_csv(table, index_col=0)
         assert set(figures.columns) == set(FIGURE_2) and list(figures.index) == index
         assert png.read_bytes().startswith(b"\x89PNG")

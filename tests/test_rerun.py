@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from typer.main import get_command
 
-from lso_bench import training
 from lso_bench.cli import app
 from lso_bench.commands.run import _of_options
-from lso_bench.rerun import command, commands
-from lso_bench.study import Grid, Protocol, named_model, plan
+from lso_bench.models import training
+from lso_bench.study.command import command, commands
+from lso_bench.study.grid import Grid, Protocol, named_model, plan
 from vae import notation
 
 

@@ -7,16 +7,16 @@ import pytest
 import torch
 from conftest import TINY, random_vae, squares
 
-from lso_bench import starts as starts_of
-from lso_bench.drive import drive
 from lso_bench.errors import PluginError, UnusableError, UsageError
-from lso_bench.region import build
-from lso_bench.run import Place, check_fit
+from lso_bench.runner import starting_codes
+from lso_bench.runner.loop import drive
+from lso_bench.runner.run import Place, check_fit
 from lso_bench.search import Problem, Searcher
-from lso_bench.search.adam import Adam
-from lso_bench.search.cmaes import CMAES
-from lso_bench.search.sobol import Sobol
-from lso_bench.space import Space
+from lso_bench.search.region import build
+from lso_bench.search.space import Space
+from lso_bench.searchers.adam import Adam
+from lso_bench.searchers.cmaes import CMAES
+from lso_bench.searchers.sobol import Sobol
 from lso_bench.spec import Seeds, Spec
 from tasks.reconstruction import Reconstruction
 from vae.data import Dataset
@@ -42,7 +42,7 @@ def search(spec=SPEC, task=TASK, searcher=None, scale=1.0, reports=None, place=H
 
 
 def start(name, spec, task, space):
-    return starts_of.codes(name, spec.seeds.init, task, space, DATA)
+    return starting_codes.codes(name, spec.seeds.init, task, space, DATA)
 
 
 def by_hand(z, image, steps, lr=0.1):
@@ -168,7 +168,7 @@ def test_task_without_images_needs_a_decoder_that_sees_the_code_alone():
 
 
 def test_starts_are_inside_the_box(checkpoint):
-    from lso_bench.run import run
+    from lso_bench.runner.run import run
     from vae.checkpoint import sha256
 
     record = run(replace(SPEC, checkpoint=sha256(checkpoint), region="box:0.2", budget=1), checkpoint)
@@ -176,7 +176,7 @@ def test_starts_are_inside_the_box(checkpoint):
 
 
 def test_run_refuses_weights_that_changed_since_it_was_planned(checkpoint):
-    from lso_bench.run import run
+    from lso_bench.runner.run import run
 
     with pytest.raises(UnusableError, match="changed"):
         run(SPEC, checkpoint)
@@ -420,7 +420,7 @@ def test_decoding_in_chunks_changes_nothing(monkeypatch):
     z = torch.randn(6, 5, 4, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         whole = space.decode(z)
-        monkeypatch.setattr("lso_bench.space.CHUNK", 7)
+        monkeypatch.setattr("lso_bench.search.space.CHUNK", 7)
         torch.testing.assert_close(space.decode(z), whole, rtol=1e-4, atol=1e-5)
 
 

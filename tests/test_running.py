@@ -14,12 +14,13 @@ from threading import Timer
 import pytest
 from made import SPEC, searched
 
-from lso_bench import alive, running, training
-from lso_bench.alive import Process, this_process
 from lso_bench.executors import How, Queue
-from lso_bench.executors.here import here
-from lso_bench.store import Store
-from lso_bench.study import Grid, Planned, Protocol, plan
+from lso_bench.executors.serial import here
+from lso_bench.models import training
+from lso_bench.store import heartbeat, process_identity
+from lso_bench.store.process_identity import Process, this_process
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Grid, Planned, Protocol, plan
 from vae import zoo
 from vae.zoo import Model
 
@@ -45,13 +46,13 @@ def sleeper():
 
 
 def identity(pid: int) -> Process:
-    return replace(this_process(), pid=pid, started=alive._state(pid)[1])
+    return replace(this_process(), pid=pid, started=process_identity._state(pid)[1])
 
 
 def leave(folder: Path, process: Process, key: str = KEY, age: float = 0.0, **fields) -> Path:
     """A note as that process left it, `age` seconds ago."""
     path = folder / "tmp" / f"{key or 'command'}.{process.host}.{process.pid}.json"
-    path.write_text(json.dumps(asdict(running.Running("a run", key)) | asdict(process) | fields))
+    path.write_text(json.dumps(asdict(heartbeat.Running("a run", key)) | asdict(process) | fields))
     os.utime(path, (time.time() - age,) * 2)
     return path
 
@@ -121,12 +122,12 @@ def test_status_names_no_process_that_ended_before_its_end_where_another_did_its
 
 STALE = {  # notes of runs that nobody does any more, and the seconds since their last change
     "id dealt again": ({"started": 1}, 0),
-    "id dealt again after a reboot": ({"boot": "b"}, running.SILENT),
-    "id dealt again in a restarted container": ({"space": "pid:[1]"}, running.SILENT),
-    "older version": ({"started": 0, "boot": "", "space": ""}, running.SILENT),
+    "id dealt again after a reboot": ({"boot": "b"}, heartbeat.SILENT),
+    "id dealt again in a restarted container": ({"space": "pid:[1]"}, heartbeat.SILENT),
+    "older version": ({"started": 0, "boot": "", "space": ""}, heartbeat.SILENT),
     "older version, a day ago": ({"started": 0, "boot": "", "space": ""}, DAY - 60),
     "ended": ({"pid": 2**22 + 1}, 0),
-    "silent machine": ({"host": "elsewhere"}, running.SILENT),
+    "silent machine": ({"host": "elsewhere"}, heartbeat.SILENT),
 }
 
 
@@ -134,7 +135,7 @@ STALE = {  # notes of runs that nobody does any more, and the seconds since thei
 def test_a_run_that_nobody_does_any_more_is_begun_at_once(folder, kind):
     changed, age = STALE[kind]
     leave(folder, replace(this_process(), **changed), age=age)
-    assert running.read(folder)[0] == [] and len(running.read(folder)[1]) == 1
+    assert heartbeat.read(folder)[0] == [] and len(heartbeat.read(folder)[1]) == 1
     assert queue(folder).take() is not None
 
 
@@ -152,27 +153,27 @@ ALIVE = {
 def test_a_run_that_others_do_is_waited_for_until_they_are_silent_by_our_clock(folder, kind, age, monkeypatch):
     leave(folder, replace(this_process(), **ALIVE[kind]), age=age)
     waiting, now = queue(folder), time.monotonic()
-    for later in (0, running.SILENT - 1):
+    for later in (0, heartbeat.SILENT - 1):
         monkeypatch.setattr(time, "monotonic", lambda later=later: now + later)
         assert waiting.take() is None
-    monkeypatch.setattr(time, "monotonic", lambda: now + running.SILENT + 2)
+    monkeypatch.setattr(time, "monotonic", lambda: now + heartbeat.SILENT + 2)
     assert waiting.take() is not None
 
 
 def test_signs_of_life_keep_others_waiting(folder, monkeypatch):
     path, waiting, now = leave(folder, this_process()), queue(folder), time.monotonic()
     for i in range(5):
-        monkeypatch.setattr(time, "monotonic", lambda i=i: now + i * running.SILENT)
+        monkeypatch.setattr(time, "monotonic", lambda i=i: now + i * heartbeat.SILENT)
         os.utime(path, ns=(i, time.time_ns() + i))
         assert waiting.take() is None
     path.unlink()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 6 * running.SILENT)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 6 * heartbeat.SILENT)
     assert waiting.take() is not None
 
 
 def test_a_run_gives_signs_of_life_while_a_step_takes_long_and_none_afterwards(folder, monkeypatch):
-    monkeypatch.setattr(running, "BEAT", 0.01)
-    with running.noted(folder, running.Running("slow", KEY)):
+    monkeypatch.setattr(heartbeat, "BEAT", 0.01)
+    with heartbeat.noted(folder, heartbeat.Running("slow", KEY)):
         (path,) = (folder / "tmp").iterdir()
         os.utime(path, (0, 0))
         until = time.monotonic() + 20
@@ -192,7 +193,7 @@ def test_a_wait_is_said_at_once_and_then_rarely_with_its_end_and_the_way_out(fol
         waiting.wait()
         assert len(said) == (tenths >= 10) + (tenths >= 600) + (tenths >= 1200)
     assert len(set(said)) == 1
-    for text in ("vae · ink", f"process {os.getpid()}", f"{running.SILENT:.0f} s", "Ctrl-C", str(path)):
+    for text in ("vae · ink", f"process {os.getpid()}", f"{heartbeat.SILENT:.0f} s", "Ctrl-C", str(path)):
         assert text in said[0]
 
 
@@ -204,8 +205,8 @@ def test_a_wait_is_said_at_once_and_then_rarely_with_its_end_and_the_way_out(fol
 )  # fmt: skip
 def test_a_file_that_is_no_note_is_passed_over(folder, text):
     (folder / "tmp" / "x.json").write_text(text)
-    running.clear(folder)
-    assert running.read(folder) == ([], []) and queue(folder).take() is not None
+    heartbeat.clear(folder)
+    assert heartbeat.read(folder) == ([], []) and queue(folder).take() is not None
     assert (folder / "tmp" / "x.json").exists()
 
 
@@ -213,10 +214,10 @@ def test_only_notes_of_processes_that_are_gone_are_cleared(folder):
     ended = leave(folder, replace(this_process(), pid=2**22 + 1), OTHER)
     ended.with_suffix(".part").write_text("half")
     left = [leave(folder, replace(this_process(), **more), OTHER) for more in ({}, {"host": "elsewhere"})]
-    with running.noted(folder, running.Running("alive", KEY)) as note:
+    with heartbeat.noted(folder, heartbeat.Running("alive", KEY)) as note:
         note.say(3, 10)
-        running.clear(folder)
-        assert {r.key for r in running.read(folder)[0]} == {KEY, OTHER}
+        heartbeat.clear(folder)
+        assert {r.key for r in heartbeat.read(folder)[0]} == {KEY, OTHER}
     assert sorted((folder / "tmp").iterdir()) == sorted(left)
 
 
@@ -228,5 +229,5 @@ def test_a_crafted_note_deletes_no_other_file(folder, tmp_path):
     leave(folder, replace(this_process(), pid=2**22 + 1), "").write_text(
         json.dumps({"title": "x", "key": "../../victim/data", "host": this_process().host, "pid": 2**22 + 1})
     )
-    running.clear(folder)
+    heartbeat.clear(folder)
     assert (victim / name).read_text() == "precious"

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from lso_bench import index, integrity
-from lso_bench.commands.reading import read
-from lso_bench.compare import compare
+from lso_bench.analysis.comparison import compare
+from lso_bench.commands.inputs import read
+from lso_bench.doctor import results
 from lso_bench.errors import UnusableError
-from lso_bench.reading import record_from
-from lso_bench.report import frames, whole
+from lso_bench.report import frames, html_overview
 from lso_bench.spec import SCHEMA, digest
-from lso_bench.store import Store
+from lso_bench.store import index
+from lso_bench.store.schema import record_from
+from lso_bench.store.store import Store
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
@@ -44,7 +45,7 @@ def test_run_of_every_schema_is_read_whole(run):
 @pytest.mark.parametrize("version", range(1, SCHEMA + 1))
 def test_folder_of_every_schema_is_whole_and_read_through_the_index_alike(version):
     store = Store(SCHEMAS / str(version), readonly=True)
-    (finding,) = integrity.findings([store.folder])
+    (finding,) = results.findings([store.folder])
     assert finding.state == "ok"
     for _ in range(2):  # from the files, then from the index
         found, same = index.records(store), [*store]
@@ -90,7 +91,7 @@ def test_run_of_an_older_schema_that_was_run_again_counts_once(capsys):
 
 def test_page_of_an_older_run_names_the_run_that_its_command_makes():
     (store, new) = (Store(SCHEMAS / v, readonly=True) for v in "12")
-    ((_, _, needs),) = whole.again([*store])
+    ((_, _, needs),) = html_overview.again([*store])
     assert needs.endswith(next(r.spec.key for r in new if r.spec == next(iter(store)).spec))
 
 

@@ -3,8 +3,8 @@
 import pytest
 from made import measures, searched
 
+from lso_bench.analysis.fields import Condition, chosen, named, value
 from lso_bench.errors import UsageError
-from lso_bench.selection import Condition, chosen, named, value
 from vae.zoo import Model
 
 RUNS = [

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from made import SPEC, measures, one, searched
 
-from lso_bench import sensitivity
-from lso_bench.searches import table
-from lso_bench.sensitivity import pairs, together
+from lso_bench.analysis import start_sensitivity
+from lso_bench.analysis.start_sensitivity import pairs, together
+from lso_bench.analysis.table import table
 from vae.zoo import Model
 
 FLAT = [[9.0, 5.0]] * 4
@@ -104,7 +104,7 @@ def test_thresholds_of_the_spec_are_those_measured():
 @pytest.mark.parametrize(("inits", "searches", "paired"), [(15, None, 45), (5, 8, 4 * 10), (15, 3, 45)])
 def test_pairs_do_not_grow_with_the_square_of_very_many_seeds(monkeypatch, inits, searches, paired):
     """Of the lowest seeds."""
-    monkeypatch.setattr(sensitivity, "COMBINED", 100)
+    monkeypatch.setattr(start_sensitivity, "COMBINED", 100)
     seeds = [(i, i) for i in range(inits)] if searches is None else [*product(range(inits), range(searches))]
     own = table([searched({"random": [[9.0, 5.0]]}, init=i, search=s) for i, s in seeds])
     found = pairs(own)

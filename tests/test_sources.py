@@ -91,6 +91,6 @@ def test_a_module_of_a_package_counts_by_its_package(folder):
     assert [*sources.beside(plugin, plugin.read_bytes(), "pack")] == ["__init__.py", "deep.py", "helper.py"]
 
 
-@pytest.mark.parametrize("name", sorted((Path(__file__).parents[1] / "lso_bench" / "search").glob("*.py")))
+@pytest.mark.parametrize("name", sorted((Path(__file__).parents[1] / "lso_bench" / "searchers").glob("*.py")))
 def test_a_plugin_of_this_program_is_its_file(name):
-    assert sources.whole(name, name.read_bytes(), "lso_bench.search") == name.read_bytes()
+    assert sources.whole(name, name.read_bytes(), "lso_bench.searchers") == name.read_bytes()

@@ -7,14 +7,17 @@ import pytest
 from examples import INK, SPARSE
 from typer.main import get_command
 
-from lso_bench import plugins, region, starts, study_file
+from lso_bench import starts
 from lso_bench.cli import app
 from lso_bench.commands.options import names, numbers
 from lso_bench.commands.run import _of_options
 from lso_bench.errors import UsageError
-from lso_bench.rules import Rule
-from lso_bench.spelling import means
-from lso_bench.study import Grid, Protocol, named_model, plan
+from lso_bench.plugins import registry
+from lso_bench.search import region
+from lso_bench.study import file
+from lso_bench.study.grid import Grid, Protocol, named_model, plan
+from lso_bench.study.overrides import Rule
+from lso_bench.study.spelling import means
 from vae import data, networks, zoo
 from vae.notation import digits
 
@@ -71,7 +74,7 @@ def test_a_start_is_what_its_number_is(start):
 
 
 def test_tasks_of_one_class_have_the_name_of_their_variant():
-    assert plugins.resolved("task", "omniglot50:data=glyphs") == plugins.resolved("task", "glyphs50")
+    assert registry.resolved("task", "omniglot50:data=glyphs") == registry.resolved("task", "glyphs50")
 
 
 @pytest.mark.parametrize("path", sorted(zoo.SHIPPED.glob("*-s[0-9].safetensors")), ids=lambda p: p.stem)
@@ -114,7 +117,7 @@ def test_paths_have_one_spelling(tmp_path, monkeypatch):
     (tmp_path / "imgs").mkdir()
     for i in range(3):
         (tmp_path / "imgs" / f"{i}.png").touch()
-    assert {plugins.resolved("task", p) for p in ("ink.py", "./ink.py", ".//./ink.py")} == {"./ink.py:target=0.15"}
+    assert {registry.resolved("task", p) for p in ("ink.py", "./ink.py", ".//./ink.py")} == {"./ink.py:target=0.15"}
     assert {zoo.canonical(p) for p in ("sparse.py", "./sparse.py:pull=0.10")} == {"./sparse.py"}
     assert {data.canonical(p) for p in ("imgs", "./imgs/", "imgs:size=28", "./imgs:likelihood=bernoulli")} == {"./imgs"}
 
@@ -174,20 +177,20 @@ def test_options_that_take_lists_add():
 
 def test_a_setting_that_stands_twice_is_refused():
     with pytest.raises(UsageError, match=r"setting 'lr' stands twice; give it once"):
-        plugins.build("searcher", "adam:lr=0.1,lr=0.2")
+        registry.build("searcher", "adam:lr=0.1,lr=0.2")
     with pytest.raises(UsageError, match="everything once"):
-        study_file.rule("searcher=bo budget=10 budget=20", "override")
+        file.rule("searcher=bo budget=10 budget=20", "override")
 
 
 @pytest.mark.parametrize("name", ["a,b.py", "10:30.py", "two words.py", 'we"ird.py', "a=b.py", "T.PY"])
 def test_a_path_with_odd_characters_is_found_by_its_quoted_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(INK)
-    table = study_file._name({"name": f"./{name}", "target": 0.3})
+    table = file._name({"name": f"./{name}", "target": 0.3})
     (text,) = names("task", [table])
-    full = plugins.resolved("task", text)
-    assert plugins.build("task", full).target == 0.3 and plugins.resolved("task", full) == full == table
-    assert plugins.source_hash(full)
+    full = registry.resolved("task", text)
+    assert registry.build("task", full).target == 0.3 and registry.resolved("task", full) == full == table
+    assert registry.source_hash(full)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +200,7 @@ def test_a_path_with_odd_characters_is_found_by_its_quoted_name(name, tmp_path, 
 def test_a_path_that_wants_quotes_is_told_so(name, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(INK)
-    for ask in (lambda: names("task", [text]), lambda: plugins.build("task", text)):
+    for ask in (lambda: names("task", [text]), lambda: registry.build("task", text)):
         with pytest.raises(UsageError, match=rf"The path '\./{name}' stands in double quotes.*'\"\./{name}\"'"):
             ask()
 
@@ -209,9 +212,9 @@ WORDS = INK.replace("target: float = 0.15", 'words: str = "cat,dog"').replace("-
 def test_a_text_with_commas_is_a_setting(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.py").write_text(WORDS)
-    text = study_file._name({"name": "./words.py", "words": words})
-    full = plugins.resolved("task", text)
-    assert plugins.build("task", full).words == words and names("task", [f"{full},ink"]) == [full, "ink"]
+    text = file._name({"name": "./words.py", "words": words})
+    full = registry.resolved("task", text)
+    assert registry.build("task", full).words == words and names("task", [f"{full},ink"]) == [full, "ink"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from conftest import TINY, random_vae, squares
 
 from lso_bench import starts
 from lso_bench.errors import UsageError
-from lso_bench.space import Space
+from lso_bench.runner import starting_codes
+from lso_bench.search.space import Space
 from tasks.reconstruction import Reconstruction
 from vae.data import Dataset
 
@@ -20,7 +21,7 @@ def space():
 
 
 def codes(text, space, seed=0):
-    return starts.codes(text, seed, TASK, space, DATA)
+    return starting_codes.codes(text, seed, TASK, space, DATA)
 
 
 @pytest.mark.parametrize(

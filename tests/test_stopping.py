@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lso_bench.stopping import Thresholds
+from lso_bench.runner.stopping import Thresholds
 
 
 def follow(losses, thresholds, check_every=1):

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 import torch
 
-from lso_bench import integrity
-from lso_bench.commands.reading import read
+from lso_bench.commands.inputs import read
+from lso_bench.doctor import results
 from lso_bench.errors import UnusableError
 from lso_bench.record import Member, Record
 from lso_bench.spec import Seeds, Spec
-from lso_bench.store import Store, counted
+from lso_bench.store.store import Store, counted
 from lso_bench.text import NAMED
 from vae.zoo import Model
 
@@ -230,7 +230,7 @@ def test_result_that_is_huge_or_has_no_end_is_named_and_never_read(tmp_path, why
     NO_RESULTS[why](bad / "result.json")
     assert not list(store) and why.strip() in store.skipped[0]
     assert counted(store.standings()) == {"damaged": 1}
-    (fault,) = integrity.faults(store)
+    (fault,) = results.faults(store)
     assert fault.where == "abad"
 
 

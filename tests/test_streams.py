@@ -14,11 +14,11 @@ import pytest
 from conftest import SHORT, become_the_program
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
+import lso_bench.analysis.comparison
 import lso_bench.commands.run
-import lso_bench.compare
-import lso_bench.executors.here
+import lso_bench.executors.serial
+import lso_bench.report.figure_files
 import lso_bench.report.frames
-import lso_bench.report.gallery
 import lso_bench.report.tables  # noqa: F401  so that each fork has its imports behind it
 from lso_bench.progress import shown
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from conftest import fails
 
-from lso_bench import study_file
 from lso_bench.errors import UsageError
-from lso_bench.rules import Rule
-from lso_bench.study import Grid, Protocol, plan, shard
+from lso_bench.study import file as study_file
+from lso_bench.study.grid import Grid, Protocol, plan, shard
+from lso_bench.study.overrides import Rule
 
 ROOT = Path(__file__).parents[1]
 TEXT = """

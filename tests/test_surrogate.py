@@ -10,12 +10,12 @@ from botorch.models import SingleTaskGP
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.errors import NotPSDError
 
-from lso_bench import plugins, surrogate
-from lso_bench.region import build
-from lso_bench.search import Problem
-from lso_bench.search.bo import BO
-from lso_bench.search.sobol import Sobol
-from lso_bench.search.turbo import FIRST, LEAST, MOST, TrustRegions, around, highest
+from lso_bench.plugins import registry
+from lso_bench.search import Problem, gaussian_process
+from lso_bench.search.region import build
+from lso_bench.searchers.bo import BO
+from lso_bench.searchers.sobol import Sobol
+from lso_bench.searchers.turbo import FIRST, LEAST, MOST, TrustRegions, around, highest
 
 K, N, D = 4, 12, 3
 
@@ -28,7 +28,7 @@ def data(k=K, n=N, d=D, seed=0):
 
 
 def fitted(x, y, steps=60, begin=None):
-    return surrogate.fit(x, y, surrogate.unknown(len(x), x.shape[2]) if begin is None else begin, steps)
+    return gaussian_process.fit(x, y, gaussian_process.unknown(len(x), x.shape[2]) if begin is None else begin, steps)
 
 
 def alone(model, i):
@@ -43,9 +43,9 @@ def alone(model, i):
 def test_batched_fit_is_that_of_single_processes_by_botorch():
     x, y = data()
     batch = fitted(x, y)
-    ours = -surrogate._misfit(batch.model.gps)(batch.settings)[0]
+    ours = -gaussian_process._misfit(batch.model.gps)(batch.settings)[0]
     for i in range(K):
-        single = SingleTaskGP(x[i], surrogate.standardised(y)[i, :, None], outcome_transform=None)
+        single = SingleTaskGP(x[i], gaussian_process.standardised(y)[i, :, None], outcome_transform=None)
         likelihood = ExactMarginalLogLikelihood(single.likelihood, single)
         fit_gpytorch_mll(likelihood)
         single.train()
@@ -75,9 +75,9 @@ def test_posterior_goes_through_points_without_noise():
 @pytest.mark.parametrize("k", [1, 3])
 def test_best_point_is_that_of_a_fine_grid(k):
     x, y = data(k=k, n=6, d=1)
-    acquisition = surrogate.log_ei(fitted(x, y).model, 1)
+    acquisition = gaussian_process.log_ei(fitted(x, y).model, 1)
     raw = torch.linspace(0, 1, 40).double().view(-1, 1, 1, 1).expand(-1, k, -1, -1)
-    found = acquisition(surrogate.maximise(acquisition, raw, 4, 100).unsqueeze(0)).squeeze(0)
+    found = acquisition(gaussian_process.maximise(acquisition, raw, 4, 100).unsqueeze(0)).squeeze(0)
     grid = acquisition(torch.linspace(0, 1, 2001).double().view(-1, 1, 1, 1).expand(-1, k, -1, -1)).amax(0)
     assert (found >= grid - 1e-3).all()
 
@@ -88,15 +88,15 @@ def test_acquisition_is_botorchs_own():
     single = alone(model, 0)
     points = torch.rand(7, 1, D, generator=torch.Generator().manual_seed(1)).double()
     theirs = LogExpectedImprovement(single, best_f=model.gps.train_targets.max())(points)
-    torch.testing.assert_close(surrogate.log_ei(model, 1)(points[:, None])[:, 0], theirs, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(gaussian_process.log_ei(model, 1)(points[:, None])[:, 0], theirs, rtol=1e-3, atol=1e-3)
 
 
 def test_two_points_together_are_worth_more_than_either():
     x, y = data()
     model = fitted(x, y).model
     pair = torch.rand(60, K, 2, D, generator=torch.Generator().manual_seed(2)).double()
-    both = surrogate.log_ei(model, 2)(pair)
-    either = torch.maximum(*(surrogate.log_ei(model, 1)(pair[:, :, i : i + 1]) for i in range(2)))
+    both = gaussian_process.log_ei(model, 2)(pair)
+    either = torch.maximum(*(gaussian_process.log_ei(model, 1)(pair[:, :, i : i + 1]) for i in range(2)))
     likely = either > -4  # elsewhere 128 samples see no improvement
     assert likely.sum() > 10 and (both > either - 0.3)[likely].all()
 
@@ -105,24 +105,24 @@ def test_working_in_parts_changes_nothing(monkeypatch):
     x, y = data()
     whole = fitted(x, y)
     noise = torch.randn(K, 9, 2, generator=torch.Generator().manual_seed(0)).double()
-    drawn = surrogate.draws(whole.model, x[:, :9], noise)
-    monkeypatch.setattr(surrogate, "ENTRIES", 1)
+    drawn = gaussian_process.draws(whole.model, x[:, :9], noise)
+    monkeypatch.setattr(gaussian_process, "ENTRIES", 1)
     parts = fitted(x, y)
     torch.testing.assert_close(parts.settings, whole.settings, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(surrogate.draws(whole.model, x[:, :9], noise), drawn, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(gaussian_process.draws(whole.model, x[:, :9], noise), drawn, rtol=1e-4, atol=1e-4)
 
 
 def test_draws_keep_no_graph():
     x, y = data()
     noise = torch.randn(K, 9, 2, generator=torch.Generator().manual_seed(0)).double()
-    drawn = surrogate.draws(fitted(x, y, steps=2).model, x[:, :9].clone().requires_grad_(), noise)
+    drawn = gaussian_process.draws(fitted(x, y, steps=2).model, x[:, :9].clone().requires_grad_(), noise)
     assert drawn.grad_fn is None and not drawn.requires_grad
 
 
 @pytest.mark.parametrize("name", ["bo", "turbo"])
 def test_points_asked_for_carry_no_graph(name):
     problem = Problem(torch.zeros(2, 1, 2), build("box:3", 2, lambda: torch.zeros(1, 2)))
-    search = plugins.build("searcher", f"{name}:initial=2,q=1,fit_steps=2").search(problem)
+    search = registry.build("searcher", f"{name}:initial=2,q=1,fit_steps=2").search(problem)
     z = next(search)
     for _ in range(3):
         z = search.send(-z.square().sum(-1))
@@ -132,7 +132,7 @@ def test_points_asked_for_carry_no_graph(name):
 def test_draws_have_the_posteriors_mean_and_spread():
     x, y = data(k=1, n=5)
     model, points = fitted(x, y).model, torch.rand(1, 3, D, generator=torch.Generator().manual_seed(3)).double()
-    drawn = surrogate.draws(
+    drawn = gaussian_process.draws(
         model, points, torch.randn(1, 3, 20_000, generator=torch.Generator().manual_seed(0)).double()
     )
     posterior = model.posterior(points).distribution
@@ -150,7 +150,7 @@ def test_scores_that_are_all_the_same_do_no_harm(scores):
 def test_standardised_scores_of_any_size_have_mean_0_and_deviation_1():
     _, y = data()
     for scale in (1e-12, 1.0, 1e25):
-        z = surrogate.standardised(y * scale + 3 * scale)
+        z = gaussian_process.standardised(y * scale + 3 * scale)
         torch.testing.assert_close(z.mean(1), torch.zeros(K).double(), atol=1e-6, rtol=0)
         torch.testing.assert_close(z.std(1), torch.ones(K).double())
 
@@ -166,12 +166,12 @@ def test_problem_that_cannot_be_fitted_is_left_out_and_the_others_are_not():
 
 def test_step_without_a_process_asks_for_sobol_points_and_counts_them(monkeypatch):
     def hopeless(x, y, begin, steps):
-        return surrogate.Fit(None, torch.zeros(len(x), dtype=torch.bool), begin)
+        return gaussian_process.Fit(None, torch.zeros(len(x), dtype=torch.bool), begin)
 
-    monkeypatch.setattr(surrogate, "fit", hopeless)
+    monkeypatch.setattr(gaussian_process, "fit", hopeless)
     for name in ("bo", "turbo"):
         problem = Problem(torch.zeros(3, 1, 2), build("box:3", 2, lambda: torch.zeros(1, 2)))
-        search = plugins.build("searcher", f"{name}:initial=2,q=1").search(problem)
+        search = registry.build("searcher", f"{name}:initial=2,q=1").search(problem)
         z = next(search)
         for _ in range(4):
             z = search.send(-z.square().sum(-1))
@@ -179,7 +179,7 @@ def test_step_without_a_process_asks_for_sobol_points_and_counts_them(monkeypatc
 
 
 def test_trust_region_doubles_after_successes_and_halves_after_failures():
-    trust, asked = TrustRegions(surrogate.unknown(2, 3), patience=2), torch.tensor([True, True])
+    trust, asked = TrustRegions(gaussian_process.unknown(2, 3), patience=2), torch.tensor([True, True])
     y = torch.tensor([[0.0], [0.0]]).double()
     for step in range(1, 4):
         y = torch.cat([y, torch.tensor([[float(step)], [-1.0]]).double()], 1)
@@ -188,7 +188,7 @@ def test_trust_region_doubles_after_successes_and_halves_after_failures():
 
 
 def test_trust_region_that_has_shrunk_away_begins_anew():
-    trust, y = TrustRegions(surrogate.unknown(1, 3), patience=1), torch.zeros(1, 1).double()
+    trust, y = TrustRegions(gaussian_process.unknown(1, 3), patience=1), torch.zeros(1, 1).double()
     for _ in range(math.ceil(math.log2(FIRST / LEAST))):
         y = torch.cat([y, torch.full((1, 1), -1.0).double()], 1)
         trust.follow(y, 1, torch.tensor([True]))
@@ -231,7 +231,7 @@ def test_problem_whose_posterior_fails_is_left_out_and_the_others_are_as_before(
         mean = own.posterior(x[of].transpose(0, 1).unsqueeze(2)).mean.squeeze((-1, -2))  # (n, b)
         return x[of, mean.argmax(0)].unsqueeze(1)
 
-    good, points = surrogate.proposed(model, highest_point)
+    good, points = gaussian_process.proposed(model, highest_point)
     bad, kept = set(), [i for i in range(K) if i not in bad]
     assert good.tolist() == kept
     torch.testing.assert_close(points.expand(-1, 1, D), highest_point(model, torch.arange(K))[kept])

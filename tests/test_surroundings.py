@@ -15,15 +15,16 @@ import torch
 from conftest import SHORT, fails
 from examples import INK
 
-from lso_bench import pictures, process
-from lso_bench.canvas import SIZES, Drawn, drawing, save
+from lso_bench import process
 from lso_bench.cli import COMMANDS
 from lso_bench.commands.options import outside
+from lso_bench.doctor.results import findings
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.figures.activity import activity
-from lso_bench.integrity import findings
-from lso_bench.store import Store
-from lso_bench.study_file import read as read_study
+from lso_bench.plotting import images
+from lso_bench.plotting.activity import activity
+from lso_bench.plotting.style import SIZES, Drawn, drawing, save
+from lso_bench.store.store import Store
+from lso_bench.study.file import read as read_study
 from vae.errors import UnusableError as VaeUnusableError
 from vae.paths import cache_folder, data_folder, from_outside, own_folder, plugin
 
@@ -56,12 +57,12 @@ def drawn_all(folder: Path) -> dict[str, bytes]:
     """Every kind of picture, by its name."""
     image = torch.linspace(0, 1, 28 * 28).reshape(1, 28, 28)
     history = [{"epoch": e, "nelbo": 90.0 - e, "kl": 2.0, "au": 3} for e in (1, 2)]
-    lines = pictures.pd.DataFrame({"vae": [1.0, 0.5], "nevae_se": [0.9, 0.2]}, index=[1, 2])
-    pictures.found(folder / "found.png", "best", {("vae", "adam"): (image, 1234.5)})
-    pictures.sheet(folder / "sheet.png", "walk", ["0"], [image[None].repeat(3, 1, 1, 1)])
-    pictures.learning_curve(folder / "curve.png", "vae", history)
-    pictures.over_training(folder / "training.png", lines, "error")
-    pictures.activity(folder / "activity.png", [("vae", [0.5, 0.001]), ("rae", [1.0, 0.3])])
+    lines = images.pd.DataFrame({"vae": [1.0, 0.5], "nevae_se": [0.9, 0.2]}, index=[1, 2])
+    images.found(folder / "found.png", "best", {("vae", "adam"): (image, 1234.5)})
+    images.sheet(folder / "sheet.png", "walk", ["0"], [image[None].repeat(3, 1, 1, 1)])
+    images.learning_curve(folder / "curve.png", "vae", history)
+    images.over_training(folder / "training.png", lines, "error")
+    images.activity(folder / "activity.png", [("vae", [0.5, 0.001]), ("rae", [1.0, 0.3])])
     for ending in ("svg", "pdf"):
         with drawing(SIZES["column"]):
             figure = activity([("vae", [0.5, 0.001])], "Activity", SIZES["column"])

@@ -7,8 +7,10 @@ import torch
 from conftest import lines_of_code, squares
 
 import tasks
-from lso_bench import classifier, density, plugins, study
+from lso_bench import classifier, density
 from lso_bench.errors import UsageError
+from lso_bench.plugins import registry
+from lso_bench.study import grid
 from tasks.digit_score import DigitScore
 from tasks.ink import Ink
 from tasks.match_classifier import MatchClassifier
@@ -86,13 +88,13 @@ def test_density_of_noise_is_far_below_that_of_the_data(data):
 
 def test_class_that_is_not_there_is_named():
     with pytest.raises(UsageError, match="no class 'Klingon' of omniglot; there are Alphabet_of_the_Magi"):
-        plugins.build("task", "match_classifier:data=omniglot,target=Klingon")
+        registry.build("task", "match_classifier:data=omniglot,target=Klingon")
 
 
 @pytest.mark.parametrize("name", ["ink", "symmetry", "strokes"])
 @pytest.mark.parametrize("data", ["glyphs", "mnist", "omniglot"])
 def test_structure_scores_run_on_every_data_set(name, data):
-    task = plugins.build("task", f"{name}:data={data}")
+    task = registry.build("task", f"{name}:data={data}")
     assert task.data == data and task.score(squares(6)[None]).shape == (1, 6)
 
 
@@ -101,12 +103,12 @@ def test_structure_scores_run_on_every_data_set(name, data):
 )
 def test_setting_whose_optimum_no_image_reaches_is_refused(text):
     with pytest.raises(UsageError, match=r"wanted|no class 'x'"):
-        plugins.build("task", text)
+        registry.build("task", text)
 
 
 def test_data_set_that_there_is_not_is_named():
     with pytest.raises(UsageError, match=r"No data set 'mnits'.* Did you mean 'mnist'"):
-        study.plan(study.Grid(["vae"], ["ink:data=mnits"], ["sobol"], arch="conv"))
+        grid.plan(grid.Grid(["vae"], ["ink:data=mnits"], ["sobol"], arch="conv"))
 
 
 FILES = sorted(p for p in Path(tasks.__path__[0]).glob("*.py") if p.stem != "__init__")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from made import searched
 
-from lso_bench.caveats import caveats
+from lso_bench.analysis.caveats import caveats
 from vae.zoo import Model
 
 ENDS = [4.0, 3.5, 2.25, 1.125]

@@ -7,12 +7,12 @@ import torch
 from made import measures, one, searched
 from test_searchers import SLOW
 
-from lso_bench import plugins, surrogate
-from lso_bench.caveats import caveats, stood_still
-from lso_bench.example import TEXT
-from lso_bench.region import build
-from lso_bench.search import Problem
-from lso_bench.units import LARGEST, units
+from lso_bench.analysis.caveats import caveats, stood_still
+from lso_bench.plugins import registry
+from lso_bench.search import Problem, gaussian_process
+from lso_bench.search.region import build
+from lso_bench.search.score_unit import LARGEST, units
+from lso_bench.testing.template import TEXT
 
 SETTINGS = {
     "bo": "bo:initial=5,raw=16,restarts=1,fit_steps=5",
@@ -34,7 +34,7 @@ def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
     """
     starts = torch.randn(k, 1, d, generator=torch.Generator().manual_seed(0)).clamp(-2, 2)
     problem = Problem(starts, build(region, d, lambda: torch.zeros(1, d)))
-    search, points = plugins.build("searcher", SETTINGS.get(str(name), str(name))).search(problem), []
+    search, points = registry.build("searcher", SETTINGS.get(str(name), str(name))).search(problem), []
     torch.manual_seed(0)
     z = next(search)
     for _ in range(steps):
@@ -55,7 +55,7 @@ def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
 
 @pytest.mark.parametrize("power", [-100, 60])
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=SLOW.get(n, ())) for n in plugins.names("searcher") if n not in BY_GRADIENT]
+    "name", [pytest.param(n, marks=SLOW.get(n, ())) for n in registry.names("searcher") if n not in BY_GRADIENT]
 )
 def test_a_score_times_a_power_of_two_is_asked_for_the_same_points(name, power):
     steps = STEPS.get(name, 30)
@@ -89,7 +89,7 @@ def test_gradient_searches_of_two_small_units_ask_for_the_same_points(name, powe
     assert torch.equal(asked(name, 2.0**power, 30)[0], asked(name, 2.0**-20, 30)[0])
 
 
-@pytest.mark.parametrize("name", [n for n in plugins.names("searcher") if n not in SLOW])
+@pytest.mark.parametrize("name", [n for n in registry.names("searcher") if n not in SLOW])
 def test_an_offset_of_the_scores_size_changes_no_result(name, scale=1e-6):
     steps = STEPS.get(name, 60)
     usual, other = asked(name, scale, steps)[1], asked(name, scale, steps, offset=64 * scale)[1]
@@ -100,13 +100,13 @@ def test_an_offset_of_the_scores_size_changes_no_result(name, scale=1e-6):
 @pytest.mark.parametrize("power", [-120, -60, -20, 20, 60, 120])
 def test_standardised_scores_do_not_depend_on_the_unit(power):
     y = torch.randn(3, 12, generator=torch.Generator().manual_seed(0)).double()
-    assert torch.equal(surrogate.standardised(y * 2.0**power), surrogate.standardised(y))
+    assert torch.equal(gaussian_process.standardised(y * 2.0**power), gaussian_process.standardised(y))
 
 
 @pytest.mark.parametrize("score", [0.0, 1e-30, 0.1, 1e6 + 0.1, 1e30])
 def test_scores_that_differ_by_rounding_alone_are_all_the_same(score):
     y = torch.full((2, 7), score).double()
-    assert torch.equal(surrogate.standardised(y * (1 + 1e-16 * torch.arange(7))), torch.zeros(2, 7).double())
+    assert torch.equal(gaussian_process.standardised(y * (1 + 1e-16 * torch.arange(7))), torch.zeros(2, 7).double())
 
 
 @pytest.mark.parametrize("least", [2.0**-10, 2.0**-3])
@@ -125,7 +125,7 @@ def test_unit_of_a_size_that_says_nothing_is_one(size):
 
 def test_adam_takes_the_unit_from_the_first_gradient_that_is_not_zero():
     """A start on a plateau says nothing; the slope below it does."""
-    search = plugins.build("searcher", "adam").search(Problem(torch.zeros(2, 1, 3)))
+    search = registry.build("searcher", "adam").search(Problem(torch.zeros(2, 1, 3)))
     z = next(search)
     z.grad = torch.tensor([0.0, 1e-12]).view(2, 1, 1).expand(2, 1, 3).clone()
     z = search.send(torch.zeros(2, 1))

@@ -11,12 +11,12 @@ import pytest
 from made import measures, searched
 from rich.console import Console
 
-from lso_bench.canvas import SIZES
-from lso_bench.figures.variance import variance as variance_figure
-from lso_bench.intervals import WIDEST, jackknife
-from lso_bench.numbers import count, fixed, significant
-from lso_bench.report import cells, contests, export, tables
-from lso_bench.report.html import tables as tables_of
+from lso_bench.analysis.intervals import WIDEST, jackknife
+from lso_bench.plotting.numbers import count, fixed, significant
+from lso_bench.plotting.style import SIZES
+from lso_bench.report import export, html_cells, paired_tables, tables
+from lso_bench.report.figures.variance import variance as variance_figure
+from lso_bench.report.html_report import tables as tables_of
 from lso_bench.report.sections import sections
 from vae.zoo import Model
 
@@ -50,7 +50,7 @@ def read(text):
 def test_every_cell_of_every_table_of_a_page_is_sorted_by_the_number_that_is_read(scale):
     found = measures(*runs(scale))
     shown = [t for s in sections(found) for t in tables_of(s)]
-    shown += [cells.of(t) for part in contests.over_tasks(found) for t in part.tables]
+    shown += [html_cells.of(t) for part in paired_tables.over_tasks(found) for t in part.tables]
     numbers = [c for t in shown for row in t.rows for c in row[len(t.words) :]]
     assert len(shown) > 20 and any(re.search(r"\d,\d", c.text) for c in numbers)
     for text, order, _ in numbers:

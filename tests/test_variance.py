@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from made import measures, one, searched
 
-from lso_bench.variance import decomposition
+from lso_bench.analysis.variance import decomposition
 from vae.zoo import Model
 
 SIZES = {"train": 3, "instance": 30, "init": 4, "search": 3}

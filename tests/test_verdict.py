@@ -3,8 +3,8 @@
 import pytest
 from made import measures, searched
 
+from lso_bench.analysis.conditions import verdict
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.verdict import verdict
 from vae.zoo import Model
 
 BETA, OTHER = Model("beta_vae_0.9", "omniglot"), Model("nevae_se", "omniglot")

@@ -11,9 +11,9 @@ from examples import INK
 from made import SPEC, VERSIONS, searched
 from test_plugins import publish
 
-from lso_bench import plugins
-from lso_bench.caveats import caveats
-from lso_bench.study import outdated
+from lso_bench.analysis.caveats import caveats
+from lso_bench.plugins import registry
+from lso_bench.study.grid import outdated
 from vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]
@@ -29,30 +29,30 @@ def digest(text):
     [
         ("task", "ink:target=0.3", "tasks/ink.py"),
         ("task", "glyphs50", "tasks/reconstruction.py"),
-        ("searcher", "adam", "lso_bench/search/adam.py"),
+        ("searcher", "adam", "lso_bench/searchers/adam.py"),
     ],
 )
 def test_origin_is_the_file_of_the_class(kind, text, file):
-    assert plugins.origin(kind, text) == {f"{kind}_sha256": digest((ROOT / file).read_text())}
+    assert registry.origin(kind, text) == {f"{kind}_sha256": digest((ROOT / file).read_text())}
 
 
 def test_origin_of_a_file_given_by_path_is_what_it_says_now(tmp_path):
     path = tmp_path / "mine.py"
     for text in (INK, TWICE):
         path.write_text(text)
-        assert plugins.origin("task", str(path)) == {"task_sha256": digest(text)}
+        assert registry.origin("task", str(path)) == {"task_sha256": digest(text)}
 
 
 def test_origin_of_a_package_has_its_version_too(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, INK, "tasks", "mine = origins:Ink")
-    assert plugins.origin("task", "mine") == {"task_sha256": digest(INK), "task_package": "origins 1.0"}
+    assert registry.origin("task", "mine") == {"task_sha256": digest(INK), "task_package": "origins 1.0"}
 
 
 def test_class_keeps_the_origin_that_it_was_made_from(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, INK, "tasks", "mine = edited_later:Ink")
-    plugins.build("task", "mine")
+    registry.build("task", "mine")
     (tmp_path / "edited_later.py").write_text(TWICE)
-    assert plugins.origin("task", "mine")["task_sha256"] == digest(INK)
+    assert registry.origin("task", "mine")["task_sha256"] == digest(INK)
 
 
 def made_by(init=0, **versions):
@@ -90,7 +90,7 @@ def test_versions_of_a_searcher_are_told_over_tasks():
 
 
 def test_runs_of_another_version_than_is_there_are_found():
-    now = plugins.origin("task", "ink") | plugins.origin("searcher", "adam")
+    now = registry.origin("task", "ink") | registry.origin("searcher", "adam")
     ink = replace(made_by(), spec=replace(SPEC, model=Model("vae", "glyphs"), task="ink"))
     runs = [replace(ink, versions=v) for v in (now, {}, now | {"task_sha256": "aa"}, now | {"searcher_sha256": "aa"})]
     assert outdated(runs) == {"task ink": [ink.spec.key], "searcher adam": [ink.spec.key]}

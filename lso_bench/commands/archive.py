@@ -23,7 +23,7 @@ def archive(
     force: Force = False,
 ) -> None:
     """Pack a results folder into one file, hash-checked when read; what reads results takes it as it is."""
-    from lso_bench.archive import holds, pack
+    from lso_bench.store.archive import holds, pack
 
     path = output or Path(f"{os.path.basename(os.path.realpath(folder))}.tar.zst")
     check_target(path, lambda there: holds(folder, there), f"archive whose runs are all in {folder}", force)
@@ -37,8 +37,8 @@ def archive(
 
 def _tell_damages(folder: Path) -> None:
     """Name the runs that were packed as they are, though something of them is lost; status 4 if there are any."""
-    from lso_bench.integrity import LOST, MENDS, faults
-    from lso_bench.store import Store
+    from lso_bench.doctor.results import LOST, MENDS, faults
+    from lso_bench.store.store import Store
 
     damages = [fault for fault in faults(Store(folder, readonly=True)) if fault.kind in LOST]
     for line in some(

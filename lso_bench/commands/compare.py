@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.inputs import read, say_lost, spaces_of
 from lso_bench.commands.options import FLAGGED, Json, check_folder, names, outside
 from lso_bench.commands.output import out, say
-from lso_bench.commands.reading import read, say_lost, spaces_of
 from lso_bench.errors import UsageError, unknown
 
 HOLDS = 5  # exit status where a condition of --fail-if holds
@@ -51,8 +51,8 @@ def compare(
         raise UsageError("--figures draws from the traces; leave --no-traces out.")
     if figures:
         check_folder("figures", figures)
-    from lso_bench.compare import compare as comparison_of
-    from lso_bench.verdict import verdict
+    from lso_bench.analysis.comparison import compare as comparison_of
+    from lso_bench.analysis.conditions import verdict
 
     runs = read(folders)
     chosen, split = _selected(runs.records, where or [], by or [])
@@ -63,8 +63,8 @@ def compare(
     verdicts = [verdict(text, found) for text in fail_if or []]
     show(found, form, cost)
     if figures:
-        from lso_bench.descent import with_curves
-        from lso_bench.report.gallery import figures as draw
+        from lso_bench.analysis.curves import with_curves
+        from lso_bench.report.figure_files import figures as draw
 
         for path in draw(with_curves(found, chosen, runs.files), figures):
             say(f"picture: {path}")
@@ -104,8 +104,8 @@ def _form(**asked: bool) -> str:
 
 def _selected(records: list, where: list[str], by: list[str]) -> tuple[list, list[str]]:
     """The records that are meant, and the fields that split their rows beside those that always do."""
-    from lso_bench.searches import GROUP
-    from lso_bench.selection import RELATIONS, Condition, chosen, named, number
+    from lso_bench.analysis.fields import RELATIONS, Condition, chosen, named, number
+    from lso_bench.analysis.table import GROUP
 
     conditions = []
     for text in where:

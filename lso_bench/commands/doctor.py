@@ -21,7 +21,7 @@ def doctor(
     from dataclasses import asdict
     from json import dumps
 
-    from lso_bench.doctor import examine
+    from lso_bench.doctor.installation import examine
 
     found = []
     for finding in examine(results or [], data_dir):

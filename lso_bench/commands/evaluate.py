@@ -45,10 +45,10 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure latent spaces on the test set: -ELBO, NLL, KL, MI, active units, re-encoding, latent consistency."""
-    from lso_bench.evaluation import measured
-    from lso_bench.report import metrics
-    from lso_bench.store import Store
-    from lso_bench.study import named_model
+    from lso_bench.models.measurements import measured
+    from lso_bench.report import measurements
+    from lso_bench.store.store import Store
+    from lso_bench.study.grid import named_model
     from vae.evaluation import Effort
 
     models = list(dict.fromkeys(named_model(m, data, arch, latent, seed) for m in names("model", model)))
@@ -57,7 +57,7 @@ def evaluate(
     effort = Effort(images=nll_images, samples=nll_samples, codes=codes)
     Store(results)
     found = measured(models, results, data_dir, device_of(device), effort, draws, quiet)
-    print(metrics.as_json(found)) if json else out().print(metrics.terminal(found))
+    print(measurements.as_json(found)) if json else out().print(measurements.terminal(found))
     if each and not json:
-        out().print(metrics.dimensions(found))
-    say(f"picture: {metrics.picture(found, results / 'pictures')}")
+        out().print(measurements.dimensions(found))
+    say(f"picture: {measurements.picture(found, results / 'pictures')}")

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.inputs import end, read, say_lost
 from lso_bench.commands.options import Strict, outside
 from lso_bench.commands.output import say
-from lso_bench.commands.reading import end, read, say_lost
 from lso_bench.commands.target import Force, check_target
 from lso_bench.errors import UnusableError
 

@@ -22,7 +22,7 @@ def import_checkpoint(
     seed: TrainSeed = 0,
 ) -> None:
     """Bring weights that were trained elsewhere into a checkpoint; nothing in their file is executed."""
-    from lso_bench.study import check_data, named_model
+    from lso_bench.study.grid import check_data, named_model
     from vae import zoo
     from vae.importing import import_model
     from vae.networks import architecture

@@ -13,7 +13,7 @@ def list_(kind: Annotated[str, typer.Argument(help="models, data, tasks or searc
     from rich.markup import escape
     from rich.table import Table
 
-    from lso_bench.catalogue import CATALOGUES
+    from lso_bench.commands.catalogue import CATALOGUES
 
     if kind not in CATALOGUES:
         raise unknown("list", kind, list(CATALOGUES))

@@ -108,11 +108,11 @@ def numbers(option: str, texts: Sequence[str]) -> list[int]:
 
 def limits(texts: Sequence[str]) -> tuple[float, ...]:
     """The thresholds in lists with commas, the largest first."""
-    from lso_bench import study_file
+    from lso_bench.study import file
     from vae.notation import real
 
     try:
-        return study_file.limits([real(part.strip()) for text in texts for part in text.split(",")])
+        return file.limits([real(part.strip()) for text in texts for part in text.split(",")])
     except ValueError as error:
         named = ",".join(texts)
         raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {named!r}.") from error
@@ -179,8 +179,8 @@ def address_of(executor: str, address: str | None) -> str | None:
 
 def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture: bool, wanted):
     """How so many runs are carried out."""
-    from lso_bench.executors import machine
-    from lso_bench.run import Place
+    from lso_bench.executors import resources
+    from lso_bench.runner.run import Place
 
     if wanted.isolation not in (None, "run", "batch"):
         raise unknown("isolation", wanted.isolation, ["run", "batch"])
@@ -188,4 +188,4 @@ def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture
     where = device if away else device_of(device)
     check_capture(capture and where != "auto", where)
     check_compile(compile, where)
-    return machine.how(runs, Place(data_dir, where, compile, capture), wanted)
+    return resources.how(runs, Place(data_dir, where, compile, capture), wanted)

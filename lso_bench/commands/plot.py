@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.inputs import drawn, end
 from lso_bench.commands.options import Strict, check_folder, names, outside
 from lso_bench.commands.output import say
-from lso_bench.commands.reading import drawn, end
 from lso_bench.errors import unknown
 
 
@@ -26,7 +26,7 @@ def plot(
     if width not in widths:
         raise unknown("width", width, [*widths])
     check_folder("to", to)
-    from lso_bench.report.gallery import plots
+    from lso_bench.report.figure_files import plots
 
     results = drawn(folders)
     for path in plots(results.comparison, results.spaces, to, formats, width):

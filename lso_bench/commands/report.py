@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.inputs import drawn, end
 from lso_bench.commands.options import Strict, outside
 from lso_bench.commands.output import say
-from lso_bench.commands.reading import drawn, end
 from lso_bench.commands.target import Force, check_target
 
 
@@ -20,7 +20,7 @@ def report(
     strict: Strict = False,
 ) -> None:
     """Write one HTML page about what is in results folders; it needs no network and no other file."""
-    from lso_bench.report.html import html, is_report
+    from lso_bench.report.html_report import html, is_report
     from vae.durable import write_out
 
     check_target(output, is_report, "report", force)

@@ -51,8 +51,8 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained and searched.")] = False,
 ) -> None:
     """Train what is missing, measure, and show the paper's values beside ours. Interrupted, it goes on from there."""
-    from lso_bench import reproduce as again
-    from lso_bench.store import Store
+    from lso_bench.paper import tables as again
+    from lso_bench.store.store import Store
 
     on = device_of(device)
     check_capture(capture, on)
@@ -74,25 +74,26 @@ def reproduce(
     for line in failed:
         say(f"failed: {line}")
     if what == "search":
-        from lso_bench import latent_search
-        from lso_bench.executors.machine import Wanted
+        from lso_bench.executors.resources import Wanted
+        from lso_bench.paper import latent_search
 
         runs = latent_search.planned(again.trained(wanted), seeds, searcher)
         how = how_of(len(runs), device, data_dir, compile, capture, Wanted())
         _search(runs, store, None if no_train else how, json, quiet)
     else:
-        from lso_bench.report import reproduction
+        from lso_bench.report import paper_tables
 
         found, folder = again.reproduce(wanted, results, data_dir, on, quiet), results / "reproduction"
-        _reproduced(found.rows, reproduction.terminal(found), reproduction.write(found, what, folder), json)
+        _reproduced(found.rows, paper_tables.terminal(found), paper_tables.write(found, what, folder), json)
     if failed:
         raise typer.Exit(3)
 
 
 def _search(runs: list, store, how, json: bool, quiet: bool) -> None:
     """Search, and show what the searches say; `how` None: only of those that are done."""
-    from lso_bench import completeness, latent_search
-    from lso_bench.report import latent_search as report
+    from lso_bench.paper import latent_search
+    from lso_bench.report import paper_latent_search as report
+    from lso_bench.study import completeness
 
     said = carry_out(runs, store, how, quiet) if how else set()
     repeated = latent_search.repeated(runs, store)
@@ -105,9 +106,9 @@ def _search(runs: list, store, how, json: bool, quiet: bool) -> None:
 
 def _to_search(wanted, seeds: list[int], searcher: str, results: Path) -> list[str]:
     """The titles of the searches that are not done yet, of the models that are trained."""
-    from lso_bench import latent_search
-    from lso_bench import reproduce as again
-    from lso_bench.store import MARK, Store
+    from lso_bench.paper import latent_search
+    from lso_bench.paper import tables as again
+    from lso_bench.store.store import MARK, Store
 
     models = again.models_of(wanted)
     missing = again.untrained(models)
@@ -117,7 +118,7 @@ def _to_search(wanted, seeds: list[int], searcher: str, results: Path) -> list[s
 
 
 def _rows(texts: list[str]) -> list[str]:
-    from lso_bench.spelling import spelled
+    from lso_bench.study.spelling import spelled
 
     return [spelled("model", name) for name in names("models", texts)]
 
@@ -135,7 +136,7 @@ def _train_seeds(what: str, texts: list[str]) -> list[int]:
 def _check_search(what: str, data: str, searcher: str, seeds: list[int]) -> None:
     """Refuse a search that cannot be run, and options of a search where there is none."""
     if what == "search":
-        from lso_bench import latent_search
+        from lso_bench.paper import latent_search
 
         latent_search.check(data, searcher)
     elif (searcher, seeds) != ("adam", [0]):

@@ -110,12 +110,12 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
-    from lso_bench import completeness
-    from lso_bench import study as studies
-    from lso_bench.compare import compare
-    from lso_bench.executors.machine import Wanted
+    from lso_bench.analysis.comparison import compare
+    from lso_bench.executors.resources import Wanted
     from lso_bench.progress import planning
-    from lso_bench.store import Store
+    from lso_bench.store.store import Store
+    from lso_bench.study import completeness
+    from lso_bench.study import grid as studies
 
     grid, every = _of_file(study, context) if study else _of_options(**context.params)
     wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
@@ -144,16 +144,16 @@ def run(
     comparison = compare(end.records, lambda _: store)
     show(comparison, "json" if json else "table")
     if pictures:
-        from lso_bench.report import gallery  # only now: a wrong name need not wait for matplotlib
+        from lso_bench.report import figure_files  # only now: a wrong name need not wait for matplotlib
 
-        for path in gallery.pictures(store, end.records, {p.spec.key: p.checkpoint for p in planned}, comparison):
+        for path in figure_files.pictures(store, end.records, {p.spec.key: p.checkpoint for p in planned}, comparison):
             say(f"picture: {path}")
     tell_end(end.without(store.lost), said)
 
 
 def carry_out(planned: list, store, how, quiet: bool) -> set[str]:
     """Do what is not done; says what is done and what is damaged before. The keys of what is damaged."""
-    from lso_bench import completeness
+    from lso_bench.study import completeness
 
     begin = completeness.check(planned, store)
     for line in begin.damaged():
@@ -175,7 +175,7 @@ def tell_end(end, said: Collection[str] = ()) -> None:
 
 def _of_file(path: Path, context: typer.Context) -> tuple:
     """Grid and protocol of a study file, beside which the command line says only where and how to run it."""
-    from lso_bench import study_file
+    from lso_bench.study import file
 
     beside = {"study", "compile", "capture", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
     beside |= {"pictures", "jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
@@ -184,13 +184,13 @@ def _of_file(path: Path, context: typer.Context) -> tuple:
         if not path.exists():
             raise UsageError(f"No study file {str(path)!r}; if it is a name, say which: --task {path}, for one.")
         raise UsageError(f"With a study file, say {', '.join(odd)} in it.")
-    return study_file.read(path)
+    return file.read(path)
 
 
 def _of_options(model: list[str] | None, task: list[str] | None, protocol: str, **more) -> tuple:
     """Grid and protocol of the options of `run`."""
-    from lso_bench import study
-    from lso_bench.study_file import rule
+    from lso_bench.study import grid as study
+    from lso_bench.study.file import rule
 
     if not (model and task):
         raise UsageError("Wanted --model and --task, or a study file; `lso-bench list tasks` shows what there is.")
@@ -223,12 +223,12 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     """Carry out these runs, a line for each that is done."""
     from dataclasses import replace
 
-    from lso_bench.caveats import stood_still
-    from lso_bench.executors.cluster import cluster
-    from lso_bench.executors.here import here
+    from lso_bench.analysis.caveats import stood_still
     from lso_bench.executors.local import local
+    from lso_bench.executors.ray_cluster import cluster
+    from lso_bench.executors.serial import here
     from lso_bench.progress import of_study
-    from lso_bench.running import Running, clear, noted
+    from lso_bench.store.heartbeat import Running, clear, noted
 
     clear(store.folder)  # of what was killed
     if not todo:
@@ -250,7 +250,7 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
 
 def _tell_outdated(records) -> None:
     """A line for each task and searcher of which another version made some of these runs."""
-    from lso_bench.study import outdated
+    from lso_bench.study.grid import outdated
 
     for what, keys in outdated(records).items():
         named = ", ".join(f"runs/{k[:2]}/{k}" for k in keys[:FEW]) + f", {len(keys) - FEW} more" * (len(keys) > FEW)
@@ -262,9 +262,9 @@ def _tell_outdated(records) -> None:
 
 def _dry_run(planned: list, results: Path, jobs: int, json: bool) -> None:
     """The grid, what is done, and how long the rest will take, by what was measured."""
-    from lso_bench import completeness
-    from lso_bench.estimate import estimate
-    from lso_bench.store import MARK, Store
+    from lso_bench.store.store import MARK, Store
+    from lso_bench.study import completeness
+    from lso_bench.study.estimate import estimate
 
     store = Store(results, readonly=True) if (results / MARK).exists() else None
     now = completeness.check(planned, store)

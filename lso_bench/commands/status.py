@@ -18,11 +18,11 @@ def status(
     json: Json = False,
 ) -> None:
     """What is done, runs, failed and is damaged (status 4) in a results folder, how fast, and how long it will take."""
-    from lso_bench import running
-    from lso_bench.store import Store, counted
+    from lso_bench.store import heartbeat
+    from lso_bench.store.store import Store, counted
 
     store = Store(folder, readonly=True)
-    alive, over = running.read(folder)
+    alive, over = heartbeat.read(folder)
     standings = store.standings()
     counts, damages = counted(standings), [f"damaged: {s.why}" for s in standings if s.state == "damaged"]
     done = {s.record.spec.key for s in standings if s.record and s.state == "done"}

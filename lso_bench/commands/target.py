@@ -37,7 +37,7 @@ def check_outside(path: Path) -> None:
     Raises:
         UsageError: names the folder.
     """
-    from lso_bench.store import MARK, OURS
+    from lso_bench.store.store import MARK, OURS
 
     real = Path(os.path.realpath(path))
     for folder in real.parents:

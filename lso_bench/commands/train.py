@@ -45,8 +45,8 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a model; started again after an interruption, it goes on from there."""
-    from lso_bench import training
-    from lso_bench.study import named_model
+    from lso_bench.models import training
+    from lso_bench.study.grid import named_model
 
     on = device_of(device)
     check_capture(capture, on)

@@ -18,8 +18,8 @@ def train_judge(
     quiet: Quiet = False,
 ) -> None:
     """Train a model that tasks judge images by; interrupted, it begins anew. Tasks use those that ship."""
-    from lso_bench import training
-    from lso_bench.study import check_data
+    from lso_bench.models import training
+    from lso_bench.study.grid import check_data
 
     check_data(data)
     say(f"written: {training.train_judge(kind, data, epochs, seed, data_dir, quiet)}")

@@ -43,9 +43,9 @@ def traverse(
     data_dir: DataDir = None,
 ) -> None:
     """Draw walks through latent spaces: every dimension by activity, single ones, a random direction."""
-    from lso_bench import traverse as walks
-    from lso_bench.store import Store
-    from lso_bench.study import named_model
+    from lso_bench.models import traversal as walks
+    from lso_bench.store.store import Store
+    from lso_bench.study.grid import named_model
 
     of_their_own = numbers("dimensions", dimensions)
     if not all(0 <= n < latent for n in of_their_own):

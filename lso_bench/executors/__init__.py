@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from lso_bench import running
 from lso_bench.record import Record
-from lso_bench.run import Place
-from lso_bench.store import Store
-from lso_bench.study import Planned
+from lso_bench.runner.run import Place
+from lso_bench.store import heartbeat
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Planned
 
 EVERY = 1.0  # seconds at least between two looks at what runs elsewhere, a file a run
 PART = 0.05  # of the time at most that looking may take, on a slow disk with thousands of runs
@@ -66,7 +66,7 @@ class Queue:
 
     def __init__(self, planned: Iterable[Planned], store: Store, say: Callable[[str], None] = lambda line: None):
         self._waiting = deque(Attempt(p) for p in planned)
-        self._watch, self._busy, self._next = running.Watch(store.folder), dict[str, running.Seen](), 0.0
+        self._watch, self._busy, self._next = heartbeat.Watch(store.folder), dict[str, heartbeat.Seen](), 0.0
         self._say, self._idle, self._pause = say, 0.0, PATIENCE
         self.store = store
 
@@ -96,7 +96,7 @@ class Queue:
         notes = [note for a in self._waiting if (note := self._busy.get(a.planned.spec.key))]
         if notes and now - self._idle >= self._pause:
             self._pause = max(SAID, 2 * self._pause)
-            self._say(running.waiting(notes[0], len(notes)))
+            self._say(heartbeat.waiting(notes[0], len(notes)))
         time.sleep(PAUSE)
 
     def _look(self) -> None:

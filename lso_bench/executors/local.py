@@ -9,20 +9,20 @@ from typing import Any
 
 import torch
 
-from lso_bench import running
 from lso_bench.executors import Attempt, How, Lost, Queue
-from lso_bench.executors.machine import gpu_of
 from lso_bench.executors.pool import Pool, Task
-from lso_bench.executors.work import outcome, publish, work
-from lso_bench.loaded import Loaded
+from lso_bench.executors.resources import gpu_of
+from lso_bench.executors.worker import outcome, publish, work
 from lso_bench.record import Record
-from lso_bench.run import Place
-from lso_bench.store import Store
-from lso_bench.study import Planned
+from lso_bench.runner.cache import Loaded
+from lso_bench.runner.run import Place
+from lso_bench.store import heartbeat
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Planned
 
 # Of the process that runs are forked from: what nearly every run imports.
 PRELOAD = [
-    "lso_bench.executors.bound",
+    "lso_bench.executors.parent_death",
     "__main__",
     "torch._dynamo",
     "vae.datasets.glyphs",
@@ -44,7 +44,7 @@ def local(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record
     Raises:
         UnusableError: no process can be started, or a run cannot go on, nor could others.
     """
-    running.clear(store.folder)
+    heartbeat.clear(store.folder)
     _settle_environment(how.threads)
     queue, pool = Queue(planned, store, how.say), Pool(how, _task(store, how), PRELOAD)
     try:
@@ -74,7 +74,7 @@ def _settle_environment(threads: int) -> None:
 
 def _forget(store: Store, attempt: Attempt, answer: Record | Lost) -> None:
     if isinstance(answer, Lost):
-        running.forget(store.folder, attempt.planned.spec.key, socket.gethostname(), answer.pid)
+        heartbeat.forget(store.folder, attempt.planned.spec.key, socket.gethostname(), answer.pid)
 
 
 def _task(store: Store, how: How) -> Any:

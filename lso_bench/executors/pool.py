@@ -18,12 +18,12 @@ from threading import Thread
 from typing import Any
 from warnings import catch_warnings
 
-from lso_bench import alive
 from lso_bench.errors import UnusableError
 from lso_bench.executors import Attempt, How, Lost
-from lso_bench.executors.server import TERMINAL, answer, start_server
-from lso_bench.executors.work import settle
+from lso_bench.executors.fork_server import TERMINAL, answer, start_server
+from lso_bench.executors.worker import settle
 from lso_bench.limits import memory_kills
+from lso_bench.store import process_identity
 
 Task = tuple[Callable[..., Any], Sequence[Any]]  # a function of a module, and its arguments
 
@@ -38,7 +38,7 @@ class _Worker:
     """A process as the pool sees it."""
 
     process: BaseProcess
-    identity: alive.Process
+    identity: process_identity.Process
     pipe: connection.Connection
     ready: bool = False  # to do a run
     attempt: Attempt | None = None  # what it does
@@ -124,7 +124,7 @@ class Pool:
             process.start()
         theirs.close()
         assert process.pid is not None
-        return _Worker(process, alive.process(process.pid), ours)
+        return _Worker(process, process_identity.process(process.pid), ours)
 
     def _hand_out(self) -> None:
         """Give attempts to processes that are ready."""

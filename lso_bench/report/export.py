@@ -5,9 +5,9 @@ import math
 
 import pandas as pd
 
-from lso_bench.compare import Comparison
+from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.table import GROUP
 from lso_bench.report.frames import plain
-from lso_bench.searches import GROUP
 
 
 def as_json(comparison: Comparison) -> str:

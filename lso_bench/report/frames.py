@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from lso_bench.compare import compare
+from lso_bench.analysis.comparison import compare
 from lso_bench.errors import UsageError, unknown
 from lso_bench.record import Record
 from lso_bench.spec import Spec
-from lso_bench.store import Store
+from lso_bench.store.store import Store
 from lso_bench.text import neutral
 from vae.durable import write_out
 

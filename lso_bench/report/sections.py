@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pandas as pd
 
-from lso_bench.compare import Comparison
-from lso_bench.searches import TOGETHER
+from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.table import TOGETHER
 from vae.notation import read
 
 HOW = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]

@@ -7,14 +7,14 @@ from typing import Any, cast
 import pandas as pd
 from rich.console import RenderableType
 
-from lso_bench.compare import Comparison
-from lso_bench.numbers import count, fixed, significant
-from lso_bench.report import contests, markup, table
+from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.groups import PHASES, SPENT
+from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
+from lso_bench.analysis.variance import TOGETHER
+from lso_bench.plotting.numbers import count, fixed, significant
+from lso_bench.report import markdown_latex, paired_tables, table
 from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import Cell, Part, Table
-from lso_bench.sensitivity import BASIN_DISTANCE, BASIN_GAP
-from lso_bench.standing import PHASES, SPENT
-from lso_bench.variance import TOGETHER
 
 FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
 LOWEST = {"task": "that any compared search reached", "model": "that any search in the same trained model reached"}
@@ -23,19 +23,19 @@ LOWEST = {"task": "that any compared search reached", "model": "that any search 
 def terminal(comparison: Comparison, cost: str = "evaluations") -> RenderableType:
     """For each task, architecture, decoding and device the tables of all models and searchers, then the notes.
 
-    `cost`: in which of `lso_bench.convergence.COSTS` the way to a target is counted.
+    `cost`: in which of `lso_bench.analysis.convergence.COSTS` the way to a target is counted.
     """
     return table.terminal(parts(comparison, cost), comparison.notes)
 
 
 def markdown(comparison: Comparison, cost: str = "evaluations") -> str:
     """The same as Markdown."""
-    return markup.markdown(parts(comparison, cost), comparison.notes)
+    return markdown_latex.markdown(parts(comparison, cost), comparison.notes)
 
 
 def latex(comparison: Comparison, cost: str = "evaluations") -> str:
     """The same as LaTeX."""
-    return markup.latex(parts(comparison, cost), comparison.notes)
+    return markdown_latex.latex(parts(comparison, cost), comparison.notes)
 
 
 def parts(comparison: Comparison, cost: str) -> Iterator[Part]:
@@ -51,12 +51,12 @@ def parts(comparison: Comparison, cost: str) -> Iterator[Part]:
             _starts(section),
             _variance(section),
             costs(section),
-            *contests.contests(section),
+            *paired_tables.contests(section),
         )
         heading = f"{section.title} · starts {starts}" if starts else section.title
         yield Part(heading, [*dict.fromkeys(section.how.values())], [t for t in found if t.rows])
-    yield from contests.over_tasks(comparison)
-    yield from contests.collapse(comparison.collapse)
+    yield from paired_tables.over_tasks(comparison)
+    yield from paired_tables.collapse(comparison.collapse)
 
 
 def _runs(section: Section) -> Table:

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from lso_bench.clock import Clock
-from lso_bench.region import Region
+from lso_bench.search.clock import Clock
+from lso_bench.search.region import Region
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench import plugins
 from lso_bench.errors import UsageError
+from lso_bench.plugins import registry
 from lso_bench.search import Searcher
 from lso_bench.task import Task
-from lso_bench.testing import searchers, tasks
-from lso_bench.testing.case import Case
+from lso_bench.testing import searcher_promises, task_promises
 from lso_bench.testing.promise import Finding, check, look
-from lso_bench.testing.trial import STEPS, Trial
-from lso_bench.testing.watch import OFTEN, Watch
+from lso_bench.testing.searcher_case import STEPS, Trial
+from lso_bench.testing.side_effects import OFTEN, Watch
+from lso_bench.testing.task_case import Case
 from vae.discovery import built, usable
 
 
@@ -49,7 +49,7 @@ def examine(
     Arguments and errors are those of `check_task`.
     """
     watch = Watch()
-    return look(tasks.PROMISES, Case(_built("task", task, watch), samples, data_dir, watch))
+    return look(task_promises.PROMISES, Case(_built("task", task, watch), samples, data_dir, watch))
 
 
 def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> None:
@@ -69,15 +69,15 @@ def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int 
 def examine_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> Iterator[Finding]:
     """What is seen of each promise of `searcher`, in turn. Arguments and errors are those of `check_searcher`."""
     watch = Watch()
-    return look(searchers.PROMISES, Trial(_built("searcher", searcher, watch), watch, steps))
+    return look(searcher_promises.PROMISES, Trial(_built("searcher", searcher, watch), watch, steps))
 
 
 def _built(kind: str, plugin: Any, watch: Watch) -> Any:
     if isinstance(plugin, str | Path):
-        plugins.build(kind, str(plugin))  # imports what it needs, whose effects are not the plugin's own
+        registry.build(kind, str(plugin))  # imports what it needs, whose effects are not the plugin's own
         with watch.during("its import", times=OFTEN):
-            return plugins.build(kind, str(plugin))
-    base, _ = plugins.KINDS[kind]
+            return registry.build(kind, str(plugin))
+    base, _ = registry.KINDS[kind]
     try:
         if isinstance(plugin, type):
             with watch.during("__init__", times=OFTEN):

@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from lso_bench.errors import UsageError
-from lso_bench.testing.case import Case
 from lso_bench.testing.promise import BrokenPromiseError
+from lso_bench.testing.task_case import Case
 from vae.errors import UnusableError
 from vae.settings import settings_of
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.executors.server import answer, start_server
+from lso_bench.executors.fork_server import answer, start_server
 from vae.containment import contained
 from vae.discovery import is_from_a_path, module_at
 

@@ -1,0 +1,69 @@
+"""The commands for those who write a plugin: `new-task`, `check-task`, `check-searcher`."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.commands.options import DataDir, Json, outside, plugin
+from lso_bench.commands.output import say
+from lso_bench.text import printable
+from vae.bounds import WHOLE
+
+
+def new_task(
+    name: Annotated[str, typer.Argument(help="Of the task; of its file as well.")],
+    folder: Annotated[Path, typer.Option(parser=outside, metavar="PATH", help="Where to write it.")] = Path("."),
+) -> None:
+    """Write a commented example of a task, to be changed."""
+    from lso_bench.testing import template
+
+    path = template.write(name, folder)
+    print(path)
+    say(f"Change its score; then say `lso-bench check-task {shlex.quote(str(path))}`.")
+
+
+def check_task(
+    task: Annotated[
+        str, typer.Argument(parser=plugin, metavar="TASK", help="A name, with or without settings, or ./file.py.")
+    ],
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Look at everything that a task promises, and say what is missing."""
+    from lso_bench.testing import examine
+
+    _tell(f"Task {task!r}", examine(task, data_dir=data_dir), json)
+
+
+def check_searcher(
+    searcher: Annotated[
+        str, typer.Argument(parser=plugin, metavar="SEARCHER", help="A name, with or without settings, or ./file.py.")
+    ],
+    steps: Annotated[int, typer.Option(min=3, max=WHOLE, help="Of each search; fewer where they are dear.")] = 30,
+    json: Json = False,
+) -> None:
+    """Look at everything that a searcher promises, and say what is missing."""
+    from lso_bench.testing import examine_searcher
+
+    _tell(f"Searcher {searcher!r}", examine_searcher(searcher, steps), json)
+
+
+def _tell(what: str, findings: Iterator, json: bool) -> None:
+    """A line for each finding, and status 2 if a promise is broken."""
+    from dataclasses import asdict
+    from json import dumps
+
+    found = []
+    for finding in findings:
+        found.append(finding)
+        if not json:
+            print(printable(str(finding)), flush=True)
+    if json:
+        print(dumps([asdict(f) for f in found], indent=1))
+    if missing := sum(f.state == "missing" for f in found):
+        say(f"{what} breaks {missing} of its promises.")
+        raise typer.Exit(2)
+    say(f"{what} keeps all its promises.")

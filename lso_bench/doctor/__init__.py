@@ -1,0 +1,1 @@
+"""Diagnosis of an installation, its data, its checkpoints and its results."""

@@ -1,0 +1,213 @@
+"""What is wrong with this installation, its data and checkpoints, and given results; each with its mend.
+
+Everything heavy is imported within the check that needs it: a broken package must not break the others.
+"""
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+from lso_bench import limits
+from lso_bench.doctor.finding import Finding
+from vae.errors import UnusableError
+
+LITTLE = 1e9  # bytes free below which there is a warning: a study of the paper's task takes as much
+NOTHING = 50e6  # bytes free below which nothing useful can be written
+HEADER = ("arch", "command", "data_sha256", "epochs", "metrics", "versions")  # what a header of ours has
+HEADER_OF_JUDGE = ("command", "data_sha256", "epochs", "kind", "metrics", "torch")
+HEADER_OF_STATE = ("plan", "of", "history", "batches", "moments")  # of a training under way
+
+
+def examine(results: Sequence[Path] = (), data_dir: Path | None = None) -> Iterator[Finding]:
+    """All findings; whatever is broken is one of them, and nothing is raised."""
+    checks: dict[str, Callable[[], Iterator[Finding]]] = {
+        "versions": _versions,
+        "threads": _threads,
+        "gpu": _gpu,
+        "disk": lambda: _disk(results),
+        "torchvision": _torchvision,
+        "data": lambda: _data(data_dir),
+        "checkpoints": _checkpoints,
+        "results": lambda: _results(results),
+    }
+    for about, check in checks.items():
+        try:
+            yield from check()
+        except OSError as error:  # a folder or file that this check looks at
+            yield Finding(about, "unusable", _said(error), _mend(error))
+        except UnusableError as error:  # a folder that a variable names
+            yield Finding(about, "unusable", _said(error), "write that path in full")
+        except Exception as error:  # the check itself broke on something
+            yield Finding(about, "unusable", _said(error), "pip install --force-reinstall lso-bench")
+
+
+def _said(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _mend(error: OSError) -> str:
+    """What helps where a file cannot be read."""
+    named = f" {error.filename}" if error.filename else " what it names"
+    return f"look at the rights and the path of{named}: another user's, a link to itself, or a name that is too long"
+
+
+def _versions() -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+
+    there = {"python": platform.python_version()}
+    try:
+        there["lso-bench"] = version("lso-bench")
+        wanted = [Requirement(r) for r in requires("lso-bench") or []]
+    except PackageNotFoundError:
+        yield Finding("versions", "warning", "lso-bench runs without being installed", "pip install -e .")
+        wanted = []
+    for need in (r for r in wanted if r.marker is None):
+        try:
+            there[need.name] = version(need.name)
+        except PackageNotFoundError:
+            yield Finding("versions", "unusable", f"no {need.name}", f"pip install '{need}'")
+            continue
+        if not need.specifier.contains(there[need.name], prereleases=True):
+            what = f"{need.name} {there[need.name]}, wanted {need.specifier}"
+            yield Finding("versions", "warning", what, f"pip install '{need}'")
+    yield Finding("versions", "ok", ", ".join(f"{name} {v}" for name, v in there.items()))
+
+
+def _threads() -> Iterator[Finding]:
+    policy, threads = os.environ.get("OMP_WAIT_POLICY", "not set"), os.environ.get("OMP_NUM_THREADS", "not set")
+    cores = limits.cores()
+    if policy.upper() != "PASSIVE":
+        what = f"OMP_WAIT_POLICY is {policy}: on a busy machine torch's threads spin (35 to 90 times slower)"
+        yield Finding("threads", "warning", what, "export OMP_WAIT_POLICY=PASSIVE")
+    if not (threads.isdecimal() and 1 <= int(threads) <= cores):
+        what = f"OMP_NUM_THREADS is {threads}, wanted a number from 1 to {cores}"
+        yield Finding("threads", "warning", what, f"export OMP_NUM_THREADS={cores}")
+    yield Finding("threads", "ok", f"{cores} cores, OMP_NUM_THREADS {threads}, OMP_WAIT_POLICY {policy}")
+
+
+def _gpu() -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 1e9
+        more = f", {torch.cuda.device_count()} in all" * (torch.cuda.device_count() > 1)
+        yield Finding("gpu", "ok", f"{torch.cuda.get_device_name()}, {memory:.0f} GB{more}")
+    elif shutil.which("nvidia-smi"):
+        what = f"there is nvidia-smi, but torch {torch.__version__} finds no GPU"
+        yield Finding("gpu", "warning", what, "install a torch built for its driver: https://pytorch.org")
+    else:
+        yield Finding("gpu", "ok", "none; everything runs on the CPU")
+
+
+def _disk(results: Sequence[Path]) -> Iterator[Finding]:
+    from vae.cache import cache_folder
+    from vae.zoo import own_folder
+
+    named = {"cache (LSO_BENCH_CACHE)": cache_folder(), "own checkpoints (LSO_BENCH_CHECKPOINTS)": own_folder()}
+    for name, folder in (named | {f"results {r}": r for r in results if r.is_dir()}).items():
+        near = next(p for p in (folder, *folder.absolute().parents) if _is_there(p))
+        what = f"{name}: {folder}, {(free := shutil.disk_usage(near).free) / 1e9:.3g} GB free"
+        if not near.is_dir():
+            yield Finding("disk", "unusable", f"{name}: {folder}, but {near} is no folder", "name another folder")
+        elif not os.access(near, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            yield Finding("disk", "warning", f"{what}, and it cannot be written", "name another folder")
+        elif free < LITTLE:
+            yield Finding(
+                "disk", "unusable" if free < NOTHING else "warning", what, "make room, or name another folder"
+            )
+        else:
+            yield Finding("disk", "ok", what)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # nobody may look into the folder that it is in
+
+
+def _torchvision() -> Iterator[Finding]:
+    from vae.download import torchvision_datasets
+
+    try:
+        torchvision_datasets()
+    except (ImportError, RuntimeError, OSError) as error:
+        what = " ".join(f"it does not import, so nothing can be downloaded ({type(error).__name__}: {error})".split())
+        yield Finding("torchvision", "warning", what, "pip install the torchvision that belongs to this torch")
+        return
+    yield Finding("torchvision", "ok", f"{version('torchvision')}, imports")
+
+
+def _data(folder: Path | None) -> Iterator[Finding]:
+    from vae import data
+    from vae.download import offline
+    from vae.errors import MissingError, UnusableError
+
+    place = folder or data.data_folder()
+    for name in data.names():
+        try:
+            with offline():
+                found = data.load(name, place)
+        except MissingError as error:
+            yield Finding("data", "warning", str(error).rstrip("."), "nothing, where it may be downloaded at first use")
+        except (UnusableError, ValueError) as error:
+            yield Finding("data", "unusable", f"{name}: {error}", f"move it out of {place}, or say --data-dir")
+        else:
+            count = len(found.train) + len(found.valid) + len(found.test)
+            yield Finding("data", "ok", f"{name}: {count:,} images, sha256 {found.sha256[:12]}")
+    for name, why in data.faults().items():
+        yield Finding("data", "warning", f"{name}: {why}", "mend or remove the file or package that it comes from")
+
+
+def _checkpoints() -> Iterator[Finding]:
+    from vae.checkpoint import mend
+    from vae.zoo import SHIPPED, own_folder
+
+    for folder in dict.fromkeys((SHIPPED, own_folder())):
+        for path in sorted(folder.glob("*.safetensors")):
+            yield _checkpoint(path, mend(folder))
+
+
+def _checkpoint(path: Path, mend: str) -> Finding:
+    from vae import checkpoint
+    from vae.errors import UnusableError
+
+    try:
+        tensors, header = checkpoint.read(path)
+        wanted = _loaded(path, tensors, header)
+    except (UnusableError, KeyError, TypeError) as error:
+        what = str(error) if isinstance(error, UnusableError) else f"{path}: its header has no good {error}"
+        return Finding("checkpoints", "unusable", what, mend)
+    if missing := [k for k in wanted if k not in header and "imported_from" not in header]:
+        return Finding("checkpoints", "warning", f"{path}: its header lacks {', '.join(missing)}", mend)
+    return Finding("checkpoints", "ok", f"{path}, sha256 {checkpoint.sha256(path)[:12]}")
+
+
+def _loaded(path: Path, tensors: dict[str, Any], header: dict[str, Any]) -> tuple[str, ...]:
+    """What the header of such a file has, once its weights have been found to fit.
+
+    Raises:
+        vae.errors.UnusableError, KeyError, TypeError: they do not.
+    """
+    from vae import checkpoint
+    from vae.classifier import Classifier
+    from vae.density import Density
+
+    if ".state." in path.name:
+        return HEADER_OF_STATE
+    if "kind" not in header:
+        checkpoint.load_model(path)
+        return HEADER
+    judges = {"classifier": lambda: Classifier(header["classes"]), "density": Density}
+    checkpoint.fitted(path, tensors, judges[header["kind"]])
+    return HEADER_OF_JUDGE
+
+
+def _results(folders: Sequence[Path]) -> Iterator[Finding]:
+    from lso_bench.doctor.results import findings
+
+    yield from findings(folders)

@@ -1,0 +1,115 @@
+"""Runs on the machines of a Ray cluster, each worker doing one after the other."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lso_bench.executors import Attempt, How, Queue
+from lso_bench.executors.ray_connection import connected
+from lso_bench.executors.ray_workers import Crew
+from lso_bench.executors.remote_worker import Files, Job, Lacking
+from lso_bench.executors.worker import outcome, publish
+from lso_bench.limits import cores
+from lso_bench.plugins import registry
+from lso_bench.plugins.identity import changed
+from lso_bench.record import Record
+from lso_bench.runner.run import Place
+from lso_bench.store import heartbeat
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Planned
+from vae import checkpoint
+from vae.paths import data_folder
+from vae.sources import beside, read_source
+
+
+def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
+    """The record of each as it is done, on the cluster at `how.address`.
+
+    Workers publish where they see the results folder, elsewhere they send what they found; likewise weights are read
+    where they lie or sent. A run whose worker or machine is gone is tried again; one that takes too long is ended.
+
+    Raises:
+        UsageError, UnusableError: as `connected`; a worker that cannot go on.
+    """
+    heartbeat.clear(store.folder)
+    queue, sources = Queue(planned, store, how.say), _sources(planned)
+    cpus = how.jobs * how.threads or cores()
+    with connected(how.address or "local", cpus) as ray, _marked(store.folder) as mark:
+        how, sent = replace(how, place=_place(how.place, ray)), {}
+        crew = Crew(ray, how, mark)
+        try:
+            while queue or crew.busy:
+                crew.hire(len(queue))
+                while crew.idle and (attempt := queue.take()):
+                    crew.give(_job(attempt, how, sources), attempt)
+                if crew.idle and not crew.busy:
+                    queue.wait()
+                for attempt, answer, published in crew.over():
+                    if isinstance(answer, Lacking):
+                        crew.give(_job(attempt, how, sources), attempt, _weights(ray, attempt.planned, sent))
+                    elif isinstance(answer, Record) and not published:
+                        yield publish(answer, store)
+                    elif (record := outcome(answer, attempt, store, how)) is not None:
+                        yield record
+                    else:
+                        queue.again(attempt)
+        finally:
+            crew.end()
+
+
+def _job(attempt: Attempt, how: How, sources: dict[str, Files]) -> Job:
+    planned = attempt.planned
+    needed = {name: sources[name] for name in registry.files(planned.spec.task, planned.spec.searcher)}
+    planned = replace(planned, checkpoint=planned.checkpoint.absolute())
+    return Job(planned, how.place, attempt.told(how.isolation), needed)
+
+
+def _sources(planned: Sequence[Planned]) -> dict[str, Files]:
+    """The files of tasks and searchers that were given by path.
+
+    Raises:
+        UnusableError: one is not there any more.
+    """
+    names = dict.fromkeys(name for p in planned for name in registry.files(p.spec.task, p.spec.searcher))
+    return {name: _files(Path(name)) for name in names}
+
+
+def _files(path: Path) -> Files:
+    try:
+        content = read_source(path)
+        return {path.name: content} | beside(path, content)
+    except OSError as error:
+        raise changed(str(path)) from error
+
+
+def _weights(ray: Any, planned: Planned, sent: dict[str, Any]) -> Any:
+    """A reference to the bytes of the checkpoint, sent once however many workers want them."""
+    if planned.spec.checkpoint not in sent:
+        sent[planned.spec.checkpoint] = ray.put(checkpoint.content(planned.checkpoint))
+    return sent[planned.spec.checkpoint]
+
+
+def _place(place: Place, ray: Any) -> Place:
+    """On which device, if that is left to the cluster; and where data lie, if a worker sees that folder too."""
+    device = place.device
+    if device == "auto":
+        device = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
+    folder = place.data_dir or (data_folder() if os.environ.get("LSO_BENCH_DATA") else None)
+    folder = folder and folder.absolute()
+    return replace(place, device=device, capture=place.capture and device == "cuda", data_dir=folder)
+
+
+@contextmanager
+def _marked(folder: Path) -> Iterator[Path]:
+    """A folder in tmp/ whose name nobody else has, as long as the body runs; one that stays behind is swept."""
+    mark = folder.absolute() / "tmp" / f"shared.{uuid.uuid4().hex}"
+    mark.mkdir()
+    try:
+        yield mark
+    finally:
+        shutil.rmtree(mark, ignore_errors=True)

@@ -1,0 +1,197 @@
+"""The workers of a study on a Ray cluster: as many as there is room for, each with one thing to do at a time."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import lso_bench
+from lso_bench.errors import LsoBenchError, UnusableError
+from lso_bench.executors import Attempt, How, Lost
+from lso_bench.executors.remote_worker import Job, Lacking, Seen, Worker
+from lso_bench.record import Record
+from lso_bench.store import heartbeat
+from vae.errors import UnusableError as VaeUnusableError
+
+LOOK = 0.5  # seconds between two looks at the time limits, when nothing ends
+ROOM = 10.0  # seconds between two looks at how large the cluster is
+START = 600.0  # seconds in which a worker must be up
+STARTS = 3  # workers in a row that may die before they are up
+
+
+@dataclass(eq=False)
+class Hand:
+    """A worker as the crew sees it."""
+
+    actor: Any
+    seen: Seen | None = None  # None: not up yet
+    attempt: Attempt | None = None  # what it does
+    since: float = 0.0  # when it began, seconds
+
+
+class Crew:
+    """Workers on a cluster.
+
+    Args:
+        ray: the module, connected.
+        mark: a folder in tmp/ of the results, by which a worker tells whether it sees the same.
+    """
+
+    def __init__(self, ray: Any, how: How, mark: Path):
+        self._ray, self._how, self._mark = ray, how, mark
+        self.idle: list[Hand] = []
+        self._asked: dict[Future[Any], Hand] = {}  # by the answer that will come
+        self._answers: SimpleQueue[Future[Any]] = SimpleQueue()  # that have come
+        self._room, self._looked = 0, -ROOM
+        self._manned, self._died = time.monotonic(), 0  # when a worker was last up; those that died before they were
+        self._actors = ray.remote(Worker).options(
+            num_cpus=how.threads,
+            num_gpus=how.share if how.place.device == "cuda" else 0,
+            memory=how.memory,
+            max_restarts=0,
+            max_task_retries=0,
+            runtime_env={"env_vars": _environment(how.threads)},
+        )
+
+    @property
+    def busy(self) -> int:
+        """How many do a run."""
+        return sum(h.attempt is not None for h in self._asked.values())
+
+    def hire(self, waiting: int) -> None:
+        """As many workers as so many runs need and the cluster has room for; those without anything to do go."""
+        if not waiting:
+            while self.idle:
+                self._dismiss(self.idle.pop())
+        wanted = min(self._how.jobs or self._size(), waiting + self.busy)
+        for _ in range(wanted - len(self._asked) - len(self.idle)):
+            hand = Hand(self._actors.remote())
+            self._ask(hand, hand.actor.hello.remote(self._mark, self._how.threads, self._how.memory))
+        if self.idle or self.busy or not waiting:
+            self._manned = time.monotonic()
+        elif time.monotonic() - self._manned > START:
+            raise UnusableError(
+                f"No worker on Ray at {self._how.address} within {START:.0f} s; `ray status` shows what has no room."
+            )
+
+    def give(self, job: Job, attempt: Attempt, weights: Any = None) -> None:
+        """Let one that is idle do it; `weights`: a reference to the bytes of its checkpoint, if they are wanted."""
+        hand = self.idle.pop()
+        hand.attempt, hand.since = attempt, time.monotonic()
+        self._ask(hand, hand.actor.run.remote(job, weights))
+
+    def _ask(self, hand: Hand, ref: Any) -> None:
+        """Its answer will come; Ray's own waiting would turn a signal into another."""
+        future = ref.future()
+        self._asked[future] = hand
+        future.add_done_callback(self._answers.put)
+
+    def over(self) -> Iterator[tuple[Attempt, Record | Lacking | Lost, bool]]:
+        """What ended since the last look, within LOOK seconds; with a record whether it is published already.
+
+        Raises:
+            UnusableError: no worker can start, or none can go on.
+        """
+        with suppress(Empty):
+            future = self._answers.get(timeout=LOOK)
+            if (hand := self._asked.pop(future, None)) is not None:  # None: of one that was ended
+                yield from self._answered(hand, self._answer(future, hand))
+        yield from self._late()
+
+    def _answered(self, hand: Hand, answer: Any) -> Iterator[tuple[Attempt, Record | Lacking | Lost, bool]]:
+        attempt, hand.attempt = hand.attempt, None
+        if attempt is None or hand.seen is None:
+            self._up(hand, answer)
+            return
+        if isinstance(answer, Lost) or (self._how.isolation == "run" and isinstance(answer, Record)):
+            self._dismiss(hand, attempt)
+        else:
+            self.idle.append(hand)
+        yield attempt, answer, hand.seen.shared
+
+    def end(self) -> None:
+        """What runs is dropped."""
+        for hand in (*self._asked.values(), *self.idle):
+            self._dismiss(hand, hand.attempt)
+
+    def _late(self) -> Iterator[tuple[Attempt, Lost, bool]]:
+        limit, now = self._how.timeout, time.monotonic()
+        for future, hand in list(self._asked.items()):
+            if limit is not None and hand.attempt is not None and now - hand.since > limit:
+                del self._asked[future]
+                self._dismiss(hand, hand.attempt)
+                yield hand.attempt, Lost(f"no end within the time limit, {limit:g} s", late=True), False
+
+    def _answer(self, future: Future[Any], hand: Hand) -> Any:
+        errors = self._ray.exceptions
+        try:
+            return future.result()
+        except errors.RayTaskError as error:
+            if hand.seen is None:
+                raise UnusableError(f"{_fails_to_start(self._how.address)}: {_last_line(error)}") from error
+            if isinstance(error.cause, LsoBenchError | VaeUnusableError):
+                raise UnusableError(f"{error.cause} (on {hand.seen.host})") from error
+            raise
+        except errors.RayError as error:
+            if hand.seen is None and "creation task" in str(error):  # Ray's word for an import that fails
+                raise UnusableError(f"{_fails_to_start(self._how.address)}: {_last_line(error)}") from error
+            return Lost(_death(error))
+
+    def _up(self, hand: Hand, answer: Seen | Lost) -> None:
+        """A worker has said what it sees, or died before."""
+        if isinstance(answer, Lost):
+            self._died += 1
+            if self._died >= STARTS:
+                raise UnusableError(f"{_fails_to_start(self._how.address)}: {answer.why}")
+            return
+        if answer.version != lso_bench.__version__:
+            raise UnusableError(
+                f"{answer.host} has lso-bench {answer.version}, and this is {lso_bench.__version__}; install the same."
+            )
+        self._died, hand.seen = 0, answer
+        self.idle.append(hand)
+
+    def _dismiss(self, hand: Hand, attempt: Attempt | None = None) -> None:
+        """It ends at once, whatever it does."""
+        self._ray.kill(hand.actor)
+        if attempt is not None and hand.seen is not None:
+            heartbeat.forget(self._mark.parents[1], attempt.planned.spec.key, hand.seen.host, hand.seen.pid)
+
+    def _size(self) -> int:
+        """How many workers the cluster has room for; at least one, for which it may grow."""
+        if time.monotonic() - self._looked > ROOM:
+            has = self._ray.cluster_resources()
+            rooms = [has.get("CPU", 0) // self._how.threads]
+            if self._how.place.device == "cuda":
+                rooms.append(has.get("GPU", 0) * int(1 / self._how.share))
+            self._room, self._looked = max(1, int(min(rooms))), time.monotonic()
+        return self._room
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Of a worker, before it imports torch."""
+    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+
+
+def _death(error: Exception) -> str:
+    """Why a worker died, in short; Ray's own words go over many lines."""
+    text = str(error)
+    if "node has died" in text or type(error).__name__ == "NodeDiedError":
+        return "its machine left the cluster"
+    if type(error).__name__ == "OutOfMemoryError" or "memory pressure" in text:
+        return "its process was ended by Ray, out of memory"
+    if "unavailable" in text.lower():
+        return "its machine or process no longer answers"
+    return "its process died"
+
+
+def _fails_to_start(address: str | None) -> str:
+    return f"No worker can start on Ray at {address}; every machine needs this lso-bench and its packages"
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]

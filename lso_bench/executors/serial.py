@@ -1,0 +1,20 @@
+"""Runs one after the other in this process."""
+
+from collections.abc import Iterator, Sequence
+
+from lso_bench.executors import How, Queue
+from lso_bench.executors.worker import work
+from lso_bench.record import Record
+from lso_bench.runner.cache import Loaded
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Planned
+
+
+def here(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
+    """The record of each as it is done. No time limit holds, and nothing outlives the death of this process."""
+    loaded, queue = Loaded(), Queue(planned, store, how.say)
+    while queue:
+        if attempt := queue.take():
+            yield work(attempt.planned, store, how.place, loaded, attempt.told("none"))
+        else:
+            queue.wait()

@@ -1,0 +1,1 @@
+"""Named models: train, measure and traverse them."""

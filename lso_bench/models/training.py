@@ -1,0 +1,204 @@
+"""Train a named model, with progress and learning curves, to where `run` finds it."""
+
+import csv
+import hashlib
+import io
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lso_bench.errors import UsageError, unknown
+from lso_bench.plotting import images as pictures
+from lso_bench.plotting.numbers import fixed
+from lso_bench.progress import shown
+from lso_bench.store import heartbeat
+from vae import judges, training, zoo
+from vae.data import load, source
+from vae.durable import write_whole, writing
+from vae.job import Plan, command
+from vae.labels import labelled
+from vae.text import remark
+from vae.zoo import Model
+
+EPOCHS = {"paper": 100}  # by architecture; the others 30
+
+Row = dict[str, int | float]
+
+
+def plan(
+    model: Model, epochs: int | None = None, compile: bool = False, capture: bool = False, precision: str = "fp32"
+) -> Plan:
+    """The plan of a training; the weight of the rate grows in the first third of it, in 10 epochs at most.
+
+    Raises:
+        UsageError: an unknown precision.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise UsageError(f"--precision is fp32 or bf16, not {precision!r}.")
+    total = epochs or EPOCHS.get(model.arch.partition(":")[0], 30)
+    anneal = min(10.0, total / 3)
+    return Plan(model, total, anneal, compile=compile, capture=capture, precision=precision)
+
+
+def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None = None) -> Path:
+    """Train and save; the path of the checkpoint. The learning curve lies beside it as CSV and PNG.
+
+    Raises:
+        UsageError: it is there already; nothing is overwritten.
+        vae.errors.UnusableError: data missing, training diverged.
+        vae.training.Stopped: interrupted or terminated by a signal; the state is kept.
+    """
+    path = zoo.own_folder() / plan.model.file
+    if path.exists():
+        raise UsageError(f"{path} is there already; move it away to train it again, or say another --seed.")
+    with _alone(path, plan) as is_done:
+        if not is_done:
+            _train(plan, path, data_dir, device, quiet, tensorboard)
+    return path
+
+
+@contextmanager
+def _alone(path: Path, plan: Plan) -> Iterator[bool]:
+    """Its body trains what no other process trains at the moment; whether another has done it meanwhile. The wait for
+    that is said at once.
+    """
+    folder, key = path.parent, hashlib.sha256(path.name.encode()).hexdigest()[:16]
+    with writing(folder / "tmp"):
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    heartbeat.clear(folder)
+    watch, said = heartbeat.Watch(folder), False
+    while note := watch.busy().get(key):
+        if not said:
+            remark(heartbeat.waiting(note))
+        said = True
+        time.sleep(heartbeat.EVERY)
+    with heartbeat.noted(folder, heartbeat.Running(f"the training of {plan.model.name} on {plan.model.data}", key)):
+        yield path.exists()
+
+
+def _train(plan: Plan, path: Path, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None) -> None:
+    data = load(plan.model.data, data_dir)
+    with shown(quiet) as show, _curves(path, tensorboard) as draw, _stopped_by_signals() as stop:
+
+        def report(p: training.Progress) -> None:
+            last = p.history[-1] if p.history else None
+            so_far = _brief(last) if last else "first epoch"
+            state = f"epoch {min(p.epoch, plan.epochs)} of {plan.epochs}, {so_far}, {p.images_per_second:.0f} images/s"
+            show(f"{plan.model.name} on {plan.model.data}", p.done, p.total, state)
+            draw(p.history)
+
+        try:
+            training.train(plan, data, path, device, report, stop)
+        except training.Stopped:
+            told = again(plan, device, data_dir, tensorboard, quiet)
+            remark(f"Kept beside {path}. To go on: {told}")
+            raise
+
+
+def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: Path | None, quiet: bool) -> Path:
+    """Train a classifier or a density and save it beside one's own checkpoints; where.
+
+    Raises:
+        UsageError: no such kind, no labels to learn, or it is there already; nothing is overwritten.
+        vae.errors.UnusableError: data missing, training diverged.
+    """
+    if kind not in judges.EPOCHS:
+        raise unknown("judge", kind, list(judges.EPOCHS))
+    if kind == "classifier" and data not in (known := labelled()):
+        raise UsageError(f"Data set {data!r} has no labels for a classifier; there are those of {', '.join(known)}.")
+    if (images := source(data)).size != 28 or images.likelihood != "bernoulli":
+        raise UsageError(
+            f"A judge wants binary images of 28 pixels a side; {data!r} has {images.size}, {images.likelihood}."
+        )
+    judge = judges.Judge(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
+    path = zoo.own_folder() / judge.file
+    if path.exists():
+        raise UsageError(f"{path} is there already; move it away to train it again.")
+    with shown(quiet) as show:
+        found = judges.train(
+            judge, path, data_dir, lambda at, of, loss: show(f"{kind} of {data}", at, of, f"mean loss {fixed(loss, 3)}")
+        )
+    print(", ".join(f"{k} {v:.5g}" for k, v in found.items()), file=sys.stderr, flush=True)
+    return path
+
+
+def again(plan: Plan, device: str, data_dir: Path | None, tensorboard: Path | None, quiet: bool) -> str:
+    """What to type, in a shell, for a training to go on as it was asked for."""
+    folders = {"--data-dir": data_dir, "--tensorboard": tensorboard}
+    words = ["--device", device, *(str(w) for given in folders.items() if given[1] for w in given)]
+    return f"{command(plan)} {shlex.join([*words, *['--quiet'] * quiet])}"
+
+
+def _brief(row: Row) -> str:
+    names = {"nelbo": "-ELBO", "kl": "KL", "mi": "MI"} if "nelbo" in row else {"distortion": "distortion"}
+    return ", ".join(f"{label} {fixed(row[key], 2)}" for key, label in names.items())
+
+
+@contextmanager
+def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row]], None]]:
+    """What writes the learning curve after each epoch; at the end, however it comes, it is drawn."""
+    writer: Any = _tensorboard(tensorboard, path.stem) if tensorboard else None
+    written: list[Row] = []
+
+    def draw(history: list[Row]) -> None:
+        if len(history) == len(written):
+            return
+        for row in history[len(written) :]:
+            for key, value in row.items() if writer else ():
+                writer.add_scalar(key, value, row["epoch"])
+        written[:] = history
+        text = io.StringIO(newline="")
+        columns = list(dict.fromkeys(key for row in history for key in row))  # older rows have fewer
+        table = csv.DictWriter(text, columns)
+        table.writeheader()
+        table.writerows(history)
+        write_whole(path.with_suffix(".csv"), text.getvalue().encode())
+
+    try:
+        yield draw
+    finally:
+        if writer:
+            writer.close()
+        if written:
+            pictures.learning_curve(path.with_suffix(".png"), path.stem, written)
+
+
+def _tensorboard(folder: Path, name: str) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError(
+            "--tensorboard wants the package tensorboard: pip install 'lso-bench[tensorboard]'."
+        ) from error
+    return SummaryWriter(folder / name)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came: training then stops after the batch. A second one stops at once."""
+    came: list[int] = []
+    before = {int(s): signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, _) -> None:
+        if came:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
+        came.append(number)
+
+    for s in before:
+        signal.signal(s, note)
+    try:
+        yield lambda: bool(came)
+    except training.Stopped:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+        signal.raise_signal(came[0])
+        raise
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)

@@ -1,0 +1,97 @@
+"""Walks through a latent space, drawn: what each dimension, or a random direction, changes in the image."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench.plotting import images as pictures
+from lso_bench.plotting.html_page import page
+from lso_bench.study.grid import find_checkpoint
+from vae.checkpoint import load_model
+from vae.data import load
+from vae.metrics import ACTIVE, measure
+from vae.model import VAE
+from vae.traverse import along, outwards, walk
+from vae.zoo import Model
+
+ROW = 10  # images of a walk in one row of its sheet
+COLUMNS = 11  # images of each dimension in the sheet of all dimensions
+
+
+@dataclass(frozen=True)
+class Walks:
+    """What is drawn; reach and steps as in arXiv 2103.11349, section 5."""
+
+    dimensions: Sequence[int] = (0,)  # that get a sheet of their own; 0 is the most active one
+    steps: int = 100
+    reach: float = 10.0  # prior standard deviations
+    seed: int = 0  # of the random direction, and of the noise that decides what is ink
+    active: float = ACTIVE  # activity above which a dimension is held at 0 in the walk without the active ones
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Rows of images under a title."""
+
+    name: str
+    title: str
+    labels: Sequence[str]  # of the rows
+    rows: Sequence[Float[Tensor, "s 1 h w"]]
+
+
+def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = None, device: str = "cpu") -> list[Path]:
+    """PNG sheets, and last one HTML page that holds them all; where they were written."""
+    vae, header = load_model(find_checkpoint(model))
+    activity = _kept(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
+    stem, pngs = Path(model.file).stem, []
+    for sheet in sheets(vae.to(device), torch.tensor(activity), walks):
+        png = folder / f"{stem}-{sheet.name}.png"
+        pngs.append(pictures.sheet(png, f"{model.name}: {sheet.title}", sheet.labels, [r.cpu() for r in sheet.rows]))
+    title = f"Latent traversals of {model.name} ({model.data}, {model.arch}, d = {model.latent}, seed {model.seed})"
+    return [*pngs, page(folder / f"{stem}.html", title, pngs)]
+
+
+def _kept(header: dict, d: int) -> list[float] | None:
+    """The activity that the checkpoint's header gives, where it is one."""
+    metrics = header.get("metrics")
+    activity = metrics.get("activity") if isinstance(metrics, dict) else None
+    right = isinstance(activity, list) and len(activity) == d and all(isinstance(a, float) for a in activity)
+    return activity if right else None
+
+
+def sheets(vae: VAE, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sheet]:
+    """All dimensions, most active first; single dimensions; a random direction, whole and without its active part, if
+    that leaves any.
+    """
+    d, device = vae.arch.latent, next(vae.parameters()).device
+    random = torch.Generator().manual_seed(walks.seed)
+    noise = torch.rand(vae.arch.size, vae.arch.size, generator=random).to(device)
+    direction = torch.randn(d, generator=random)
+    order = activity.argsort(descending=True).tolist()
+    span = f"from -{walks.reach:g} to +{walks.reach:g}"
+
+    def images(z: Tensor) -> Tensor:
+        return walk(vae, z.to(device), noise)
+
+    every = images(torch.cat([along(d, i, walks.reach, COLUMNS) for i in order]))
+    labels = [f"{i}: {activity[i]:.3f}" for i in order]
+    yield Sheet("all", f"every dimension {span}, by activity", labels, every.split(COLUMNS))
+    for n in walks.dimensions:
+        title = f"dimension {order[n]}, activity {activity[order[n]]:.3f}, {span} in {walks.steps} steps"
+        yield _walk(f"dim{n}", title, images(along(d, order[n], walks.reach, walks.steps)))
+    title = f"from the origin to a random code at distance {walks.reach:g}"
+    path = outwards(direction, walks.reach, walks.steps)
+    yield _walk("random", title, images(path))
+    active = activity > walks.active
+    if not active.all():
+        title += f", the {int(active.sum())} active dimensions held at 0"
+        yield _walk("passive", title, images(path.where(~active, 0)))
+
+
+def _walk(name: str, title: str, images: Float[Tensor, "s 1 h w"]) -> Sheet:
+    rows = images.split(ROW)
+    return Sheet(name, title, [f"step {1 + i * ROW}" for i in range(len(rows))], rows)

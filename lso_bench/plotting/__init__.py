@@ -1,0 +1,1 @@
+"""Drawing: style, colours, sheets of images, pages. It knows nothing of comparisons."""

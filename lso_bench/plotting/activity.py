@@ -1,0 +1,52 @@
+"""How active each latent dimension is, drawn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lso_bench.plotting.colours import colour_of, marker_of
+from lso_bench.plotting.style import INK, Drawn, Size, heading, label
+
+ACTIVE = 0.01  # Burda et al. 2016
+Bars = Sequence[tuple[str, Sequence[float]]]  # models, each with the activity of its dimensions
+
+
+def activity(models: Bars, title: str, size: Size) -> Drawn:
+    """Variance of the posterior mean over the test images, a bar a dimension, most active first, a panel a model; in
+    the last panel how many dimensions are above each threshold.
+    """
+    said = [f"{name}: {_active(v)} of {len(v)}" for name, v in models]
+    titles = [heading(size, len(models) + 1, text) for text in said]
+    columns = min(size.columns, len(models) + 1)
+    rows = -(-(len(models) + 1) // columns)
+    figure = Figure(figsize=(size.width, 1.5 * size.high * rows + 0.3))
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis, (name, values), of in zip(axes.flat, models, titles, strict=False):
+        ordered = np.sort(np.asarray(values))[::-1]
+        axis.bar(range(1, len(ordered) + 1), ordered, color=colour_of(name), linewidth=0)
+        axis.axhline(ACTIVE, color=INK, linewidth=0.6, linestyle="--", alpha=0.6)
+        axis.set(yscale="log", ylim=(1e-4, 2), title=of)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("activity")
+    axes.flat[len(models) - 1].set_xlabel("latent dimension, by activity")
+    _counts(axes.flat[len(models)], models)
+    for axis in axes.flat[len(models) + 1 :]:
+        axis.set_visible(False)
+    caption = (
+        "Activity of each latent dimension, the variance of its posterior mean over the test images, most active "
+        f"first; in the titles how many are above {ACTIVE} (dashed). Last panel: how many are above each threshold."
+    )
+    return Drawn("activity", figure, title, caption, f"Active dimensions: {'; '.join(map(label, said))}.")
+
+
+def _counts(axis, models: Bars) -> None:
+    for name, values in models:
+        limits = np.geomspace(1e-4, 2, 60)
+        count = (np.asarray(values)[None] > limits[:, None]).sum(1)
+        axis.step(limits, count, color=colour_of(name), marker=marker_of(name), markevery=12)
+    axis.set(xscale="log", xlabel="threshold of activity", ylabel="dimensions above")
+
+
+def _active(values: Sequence[float]) -> int:
+    return sum(v > ACTIVE for v in values)

@@ -1,0 +1,144 @@
+"""Pictures of runs, of trainings and of latent spaces."""
+
+import io
+import textwrap
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from lso_bench.plotting.activity import Bars
+from lso_bench.plotting.activity import activity as drawn_activity
+from lso_bench.plotting.colours import colour_of
+from lso_bench.plotting.style import SIZES, drawing, plain
+from lso_bench.plotting.style import save as save_drawn
+from lso_bench.record import Record
+from lso_bench.text import printable
+from vae.durable import write_whole
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+
+LONGEST = 300  # characters of a text in a picture
+SHOWN = 12  # instances in a sheet of reconstructions
+
+
+@plain()
+def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dict[str, Tensor]]) -> Path:
+    """Targets in the first row, then a row for each model and start: the images that the search ended with."""
+    count = min(SHOWN, len(tensors[0]["targets"]))
+    rows = [("target", tensors[0]["targets"][:count])]
+    for r, t in zip(records, tensors, strict=True):
+        for start in r.spec.starts:
+            at = [i for i, m in enumerate(r.members) if m.start == start][:count]
+            rows.append((f"{r.spec.model.name}\nfrom {start}", t["decoded"][at]))
+    figure, axes = plt.subplots(len(rows), count, figsize=(count * 0.75 + 1.3, len(rows) * 0.75), squeeze=False)
+    for line, (label, images) in zip(axes, rows, strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+    return save(figure, path)
+
+
+@plain()
+def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]]) -> Path:
+    """The best image of each model (a row) and searcher (a column), under its score."""
+    models, searchers = ([*dict.fromkeys(key[i] for key in best)] for i in (0, 1))
+    size = (max(len(searchers) * 1.1 + 1.3, 4.0), len(models) * 1.3 + 0.5)
+    figure, axes = plt.subplots(len(models), len(searchers), figsize=size, squeeze=False)
+    for line, model in zip(axes, models, strict=True):
+        for axis, searcher in zip(line, searchers, strict=True):
+            axis.set(xticks=[], yticks=[])
+            if (model, searcher) not in best:
+                axis.axis("off")
+                continue
+            image, score = best[model, searcher]
+            axis.imshow(image[0].numpy(), cmap="gray_r", vmin=0, vmax=255)
+            axis.set_title(f"{searcher}\n{score:.4g}", fontsize=8)
+        line[0].set_ylabel(model, rotation=0, ha="right", va="center", fontsize=8)
+    figure.suptitle(textwrap.fill(title, int(size[0] * 16)), fontsize=8)
+    return save(figure, path)
+
+
+def activity(path: Path, models: Bars) -> Path:
+    """How active each latent dimension of each model is."""
+    with drawing(SIZES["screen"]):
+        return save_drawn(drawn_activity(models, "", SIZES["screen"]), path, headed=True)
+
+
+@plain()
+def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor]) -> Path:
+    """Rows of images, values from 0 to 1, ink black; pasted together, for there may be hundreds."""
+    columns, size = max(map(len, rows)), rows[0].shape[-1] + 2
+    canvas = np.ones((len(rows) * size, columns * size))
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row.numpy()):
+            canvas[i * size + 1 : (i + 1) * size - 1, j * size + 1 : (j + 1) * size - 1] = 1 - image[0]
+    figure, axis = plt.subplots(figsize=(columns * 0.45 + 1.2, len(rows) * 0.45 + 0.5))
+    axis.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_yticks([(i + 0.5) * size for i in range(len(rows))], labels, fontsize=7)
+    axis.set_xticks([])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_title(title, fontsize=8)
+    return save(figure, path)
+
+
+LABELS = {
+    "nelbo": "-ELBO, nats",
+    "distortion": "distortion, nats",
+    "kl": "KL, nats",
+    "mi": "MI, nats",
+    "au": "active units",
+    "reencoding_mean": "re-encoding error",
+}
+
+
+@plain()
+def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | float]]) -> Path:
+    """What the validation images measured after each epoch, a panel a figure."""
+    shown = [k for k in LABELS if k in history[0]]
+    figure, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True)
+    for axis, key in zip(axes.flat, shown, strict=False):
+        axis.plot([row["epoch"] for row in history], [row[key] for row in history], ".-", color="#0072B2")
+        axis.set_title(LABELS[key], fontsize=9)
+        axis.yaxis.set_major_locator(MaxNLocator("auto", integer=key == "au"))
+    for axis in axes.flat[len(shown) :]:
+        axis.axis("off")
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    figure.suptitle(title, fontsize=10)
+    return save(figure, path)
+
+
+@plain()
+def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
+    """A line a column of `lines`, over epochs."""
+    figure, axis = plt.subplots(figsize=(6, 4))
+    for name in lines.columns:
+        axis.plot(lines.index, lines[name], ".-", color=colour_of(str(name)), label=name)
+    axis.set(xlabel="epoch", ylabel=label)
+    axis.legend(fontsize=8)
+    return save(figure, path)
+
+
+def save(figure: plt.Figure, path: Path) -> Path:
+    """Write the picture, and close it; where it lies. Its texts are cut where they would push out the picture."""
+    for text in figure.findobj(Text):
+        shown = printable(text.get_text())
+        text.set_parse_math(False)  # a dollar sign in a name is no formula
+        text.set_text(shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}...")
+    png = io.BytesIO()
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # names too long, or of a script without font
+        figure.tight_layout()
+        figure.savefig(png, dpi=130)
+    plt.close(figure)
+    write_whole(path, png.getvalue())
+    return path

@@ -1,0 +1,62 @@
+"""Collapse against search, drawn: outcomes of searches over measures of the latent space."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lso_bench.analysis.collapse import CONTEXT, FEWEST, SPACES, correlation, outcomes_of
+from lso_bench.plotting.colours import colour_of, marker_of
+from lso_bench.plotting.style import Drawn, Size, label, legend
+
+
+def scatter(points: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+    """Outcomes of searches (rows) against measures of the latent space (columns), a point a checkpoint.
+
+    `points`: of one context, as `lso_bench.analysis.collapse.Collapse` has them. None of fewer than FEWEST.
+    """
+    spaces = [s for s in SPACES if int(points[s].notna().to_numpy().sum()) >= FEWEST]
+    outcomes = outcomes_of(points)
+    if not spaces:
+        return None
+    figure = Figure(figsize=(size.width, 1.25 * size.high * len(outcomes) + 0.9))
+    axes = figure.subplots(len(outcomes), len(spaces), sharex="col", sharey="row", squeeze=False)
+    found = {}
+    for line, outcome in zip(axes, outcomes, strict=True):
+        for axis, space in zip(line, spaces, strict=True):
+            found[space, outcome] = _points(axis, points, space, outcome)
+        line[0].set_ylabel(outcome.replace(", ", "\n"))
+    for axis, space in zip(axes[-1], spaces, strict=True):
+        axis.set_xlabel(space.replace(" ", "\n", 1))
+    legend(figure, [*axes.flat], size)
+    caption = (
+        f"Does collapse decide search? A point is one of {len(points)} trained models; over each panel Spearman's rank "
+        "correlation. Its interval, and what it can show, are in the table."
+    )
+    told = [f"{outcome} with {space} {rho:.2f}" for (space, outcome), rho in found.items() if not np.isnan(rho)]
+    return Drawn("collapse", figure, title, caption, f"Rank correlations: {'; '.join(told)}.")
+
+
+def contexts(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """A title, and the points that are compared with each other."""
+    if points.empty:
+        return
+    for _, own in points.groupby(CONTEXT, sort=False, dropna=False):
+        first = own.iloc[0]
+        yield f"{first.task} · {first.searcher} · {first.arch}, d = {first.latent}", own
+
+
+def _points(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> float:
+    """The rank correlation of what is drawn."""
+    for model, own in points.groupby("model", sort=False):
+        name = str(model)
+        axis.plot(own[space], own[outcome], marker_of(name), color=colour_of(name), label=label(name))
+    values = points[outcome].to_numpy(float)
+    if values.min() > 0 and values.max() > 20 * values.min():
+        axis.set_yscale("log")
+    rho = correlation(*points[[space, outcome]].astype(float).dropna().to_numpy().T)["estimate"]
+    axis.set_title("" if np.isnan(rho) else f"{rho:.2f}")
+    axis.margins(0.12)
+    return rho

@@ -1,0 +1,71 @@
+"""How soon searches are there, drawn: loss over steps, and the share of targets reached."""
+
+from typing import Any, cast
+
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from lso_bench.plotting.colours import colour_of, marker_of
+from lso_bench.plotting.style import INK, Drawn, Size, heading, label, legend, logarithmic, panels
+from lso_bench.report.figures.words import briefly, counted
+
+STYLES = ("-", "--", ":", "-.")  # of starts
+MARKS = 6  # markers on a line
+
+
+def curves(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+    """Loss over steps: median over the targets and its 95 % interval; a panel a searcher, a line a model and start."""
+    own = cast(pd.DataFrame, rows[rows.measure == "curve"])
+    groups = [*own.groupby("how", sort=False)]
+    if not groups:
+        return None
+    figure, axes = panels(size, len(groups))
+    styles = dict(zip(own.start.unique(), STYLES * len(own), strict=False))
+    for axis, (how, panel) in zip(axes, groups, strict=True):
+        for key, line in panel.groupby(["model", "start"], sort=False):
+            model, start = cast(tuple[str, str], key)
+            _curve(axis, model, styles[start], line)
+        axis.set_title(heading(size, len(groups), how))
+        logarithmic(axis, "step")
+    axes[0].set_ylabel("loss (minus the score)")
+    starts = {f"from {label(s)}": Line2D([], [], color=INK, linestyle=style) for s, style in styles.items()}
+    legend(figure, axes, size, starts if len(styles) > 1 else None)
+    last = own.drop_duplicates(["model", "how", "start"], keep="last")
+    caption = (
+        f"Loss over steps: median over {counted(own.n)} targets, each the median of its runs; band: its 95 % interval, "
+        f"from {own.start.iloc[0]} starts. A search that has ended keeps its last loss."
+    )
+    return Drawn("curves", figure, title, caption, briefly("Last median losses", last, "estimate", "start"))
+
+
+def _curve(axis: Any, model: str, style: str, line: pd.DataFrame) -> None:
+    colour, x = colour_of(model), line.within
+    marks: dict[str, Any] = {"marker": marker_of(model), "markevery": max(1, len(line) // MARKS)}
+    name = label(model) if style == STYLES[0] else None
+    axis.plot(x, line.estimate, style, color=colour, label=name, **marks)
+    if style == STYLES[0]:
+        axis.fill_between(x, line.low, line.high, color=colour, alpha=0.13, linewidth=0)
+
+
+def ecdf(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+    """Share of searches and targets that is reached within so many evaluations: a panel a searcher, a line a model."""
+    own = cast(pd.DataFrame, rows[rows.measure == "ecdf"])
+    groups = [*own.groupby("how", sort=False)]
+    if not groups:
+        return None
+    figure, axes = panels(size, len(groups), sharex=True)
+    for axis, (how, panel) in zip(axes, groups, strict=True):
+        for model, line in panel.groupby("model", sort=False):
+            x, y = [*line.within, own.within.max()], [*line.estimate, line.estimate.iloc[-1]]
+            marks: dict[str, Any] = {"marker": marker_of(str(model)), "markevery": max(1, len(x) // MARKS)}
+            axis.step(x, y, where="post", color=colour_of(str(model)), label=label(model), **marks)
+        axis.set(ylim=(-0.02, 1.02), title=heading(size, len(groups), how))
+        logarithmic(axis, "evaluations")
+    axes[0].set_ylabel("share of targets reached")
+    legend(figure, axes, size)
+    last = own.drop_duplicates(["model", "how"], keep="last")
+    caption = (
+        f"Share of {counted(own.n)} pairs of a search and a target loss that are reached within so many evaluations "
+        "of a problem, over all instances and starts. Beyond its budget a line is level."
+    )
+    return Drawn("ecdf", figure, title, caption, briefly("Shares reached in the end", last, "estimate"))

@@ -1,0 +1,182 @@
+"""A report: one HTML page that needs no other file and no network, and is the same for the same results."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lso_bench import __version__
+from lso_bench.analysis.collapse import CONTEXT, Collapse
+from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.table import Files
+from lso_bench.models.measurements import Measured
+from lso_bench.plotting.activity import activity
+from lso_bench.plotting.colours import colour_of, on_dark
+from lso_bench.plotting.style import SIZES, Drawn, drawing
+from lso_bench.record import Record
+from lso_bench.report import findings, html_cells, html_images, html_overview, html_tables, paired_tables
+from lso_bench.report.figure_files import bars, drawn, over_tasks
+from lso_bench.report.figures.collapse import contexts, scatter
+from lso_bench.report.html_cells import Table, names, short
+from lso_bench.report.sections import Section, sections
+from lso_bench.report.svg import svg
+from lso_bench.report.tables import costs
+from lso_bench.spec import Spec
+from lso_bench.text import one_line
+
+GENERATOR = "lso-bench report"  # by which a report is known
+SIZE = SIZES["screen"]
+PARTS = {  # figures that stand over a table
+    "Final loss": ("curves",),
+    "Evaluations to a target loss": ("ecdf",),
+    "How much depends on the start": ("distance", "spread", "basin"),
+    "Where the variance comes from": ("variance",),
+    paired_tables.title("model"): ("ranks",),
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a report is made of."""
+
+    folders: Sequence[Path]
+    records: Sequence[Record]
+    files: Callable[[Spec], Files]  # where a run has left them
+    comparison: Comparison  # of these records, with curves
+    spaces: Sequence[Measured] = ()
+    skipped: Sequence[str] = ()  # what could not be read, a line each
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure in the page."""
+
+    svg: Markup
+    title: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table under its figures."""
+
+    id: str
+    title: str
+    figures: list[Shown]
+    table: Table
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A section of the comparison."""
+
+    id: str
+    title: str  # short
+    what: str  # in full
+    how: dict[str, str]
+    answers: list[findings.Line]
+    parts: list[Part]
+
+
+def html(results: Results) -> str:
+    """The page. Names of models, tasks and so on come from files that anybody may have written: they are text here,
+    never markup (jinja2 escapes), and a policy in the page forbids every script but its own, and the network.
+    """
+    models = {r.spec.model.name for r in results.records} | {m.model.name for m in results.spaces}
+    colours = {c: on_dark(c) for c in sorted({colour_of(n).lower() for n in models})}
+    with drawing(SIZE):
+        of = [_chapter(s, i, results.records, colours) for i, s in enumerate(sections(results.comparison), 1)]
+        tasks = [*_over_tasks(results.comparison, colours)]
+        more = [*_collapse(results.comparison.collapse, colours)]
+        spaces = [activity(bars(results.spaces), "Activity", SIZE)] if results.spaces else []
+        active = [_shown(d, "activity", colours) for d in spaces]
+    sheets, unread = html_images.reconstructions(results.records, results.files)
+    walks, left = html_images.walks(results.folders)
+    return _page(
+        title=f"Latent space optimization: {names(r.spec.task.partition(':')[0] for r in results.records)}",
+        summary=findings.summary(results.comparison, results.records),
+        colours=colours,
+        chapters=of,
+        tasks=tasks,
+        more=more,
+        bars=active,
+        spaces=html_overview.spaces(results.spaces) if results.spaces else None,
+        sheets=sheets,
+        walks=walks,
+        left=[*unread, *left],
+        lost=[*html_overview.lost(results.records), *results.skipped],
+        missing=html_overview.missing(results.records),
+        notes=results.comparison.notes,
+        environment=html_overview.environment(results.records),
+        again=[*html_overview.again(results.records)],
+    )
+
+
+def is_report(path: Path) -> bool:
+    """Whether that file was made here.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(2000)
+
+
+def _chapter(section: Section, place: int, records: Sequence[Record], colours: dict[str, str]) -> Chapter:
+    figures = {d.name: _shown(d, f"s{place}{d.name}", colours) for d in drawn(section, SIZE)}
+    parts = []
+    for n, table in enumerate(tables(section)):
+        over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]
+        parts.append(Part(f"s{place}-{n}", table.title, over, table))
+    n = section.named
+    title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
+    return Chapter(f"s{place}", short(title), section.title, section.how, [*findings.lines(section, records)], parts)
+
+
+def tables(section: Section) -> list[Table]:
+    """The tables of a chapter, in their order."""
+    plain = (*paired_tables.contests(section), costs(section))
+    return [*html_tables.tables(section), *(html_cells.of(t) for t in plain if t.rows)]
+
+
+def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Part]:
+    """Its tables, the first under the figure where there are enough tasks for one."""
+    figure = over_tasks(comparison, SIZE)
+    figures = [_shown(figure, "tasks", colours)] if figure else []
+    for part in paired_tables.over_tasks(comparison):
+        for i, table in enumerate(part.tables, 1):
+            yield Part(f"tasks-{i}", table.title, figures if i == 1 else [], html_cells.of(table))
+
+
+def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
+    """Figure and table of each context with enough models."""
+    for i, (title, own) in enumerate(contexts(found.points), 1):
+        if drawing := scatter(own, title, SIZE):
+            same = (found.correlations[CONTEXT].map(str) == own[CONTEXT].map(str).iloc[0]).all(axis=1)
+            (part,) = paired_tables.collapse(Collapse(own, cast(pd.DataFrame, found.correlations[same])))
+            yield Part(f"more-{i}", title, [_shown(drawing, f"more{i}", colours)], html_cells.of(part.tables[0]))
+
+
+def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:
+    alt = one_line(" ".join(filter(None, (figure.caption, figure.seen))))
+    return Shown(Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt)  # escaped by matplotlib
+
+
+def _page(**values: Any) -> str:
+    loader = PackageLoader("lso_bench.report", "template")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["one_line"] = one_line
+    environment.globals["colour"] = lambda model: f"--c{colour_of(model)[1:].lower()}"
+    script = loader.get_source(environment, "page.js")[0].strip()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    common = {"generator": GENERATOR, "version": __version__, "script": Markup(script), "script_sha256": digest}
+    return environment.get_template("page.html").render(**common, **values)

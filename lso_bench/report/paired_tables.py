@@ -1,0 +1,163 @@
+"""The tables of models and searchers on the same instances and over tasks, and of collapse against search."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import pandas as pd
+
+from lso_bench.analysis.collapse import CONTEXT, FEWEST, SPACES, Collapse
+from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.paired import FACTORS
+from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
+from lso_bench.analysis.table import GROUP
+from lso_bench.plotting.numbers import significant
+from lso_bench.report.sections import Section, named_ways
+from lso_bench.report.table import Cell, Part, Table
+
+OUTCOMES = ("loss", "iterations")
+PER_PAIR = ("difference", "wins", "effect")
+HEADER = (
+    *("model", "searcher", "start", "of", "n", "lost", "mean rank", "Friedman, p"),
+    *("less the best, median", "wins", "effect", "Wilcoxon-Holm, p"),
+)
+CAPTION = (
+    "With the same starts and seeds, against the best mean rank. n: instances, of several seeds the median. Lost: "
+    "searches that diverged, failed or did not get there, ranked last. Wins: share of instances, ties half. In "
+    "brackets 95 % intervals. Effect: matched-pairs rank-biserial, -1 if worse in all. p: none under "
+    f"{BLOCKS} instances; Holm's over all pairs, which are in --json with Nemenyi's. All this is about these trained "
+    "models: another training is another model"
+)
+
+OVER_TASKS = ("model", "searcher", "start", "of", "tasks", "lost", "mean rank", "Friedman, p", "wins", "Nemenyi, p")
+OVER_TASKS_CAPTION = (
+    "A block is a task: of its instances, with the same starts and seeds, the median. Against the best mean rank. "
+    "Lost: searches that diverged, failed or did not get there. Wins: share of tasks, ties half (95 % interval). p: "
+    f"none under {BLOCKS} tasks and {CONTESTANTS} contestants. Scales differ between tasks: differences are not given"
+)
+
+
+def contests(section: Section) -> Iterator[Table]:
+    """A table of the models and one of the searchers, each against the best of those that it can be compared with, on
+    more than one instance.
+    """
+    caption = CAPTION
+    for factor in FACTORS:
+        if rows := [tuple(row) for row in _contests(section, factor)]:
+            yield Table(title(factor), HEADER, rows, caption)
+            caption = f"As in the table of {factor}s"
+
+
+def title(factor: str) -> str:
+    """Of the table of models, or of searchers."""
+    return f"{factor.capitalize()}s on the same instances"
+
+
+def _contests(section: Section, factor: str) -> Iterator[list[str | Cell]]:
+    context = [*(c for c in GROUP if c != factor), "start"]
+    for outcome in OUTCOMES:
+        for _, own in section.of(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
+            best = own.iloc[0]
+            if best.n < 2:
+                continue
+            for row in own.to_dict("records"):
+                against = {m: section.one(f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
+                what = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
+                head = [row["model"], row["how"], row["start"], what]
+                yield [*head, *_ranks(row), *(_against(against) if against["wins"] else (_p(row["p"]), "", "", "", ""))]
+
+
+def _ranks(row: dict[str, Any]) -> tuple[Cell, ...]:
+    """Of a contestant: n, how many are lost, and the mean rank."""
+    whole = (Cell(f"{row[k]:g}", row[k]) for k in ("n", "censored"))
+    return (*whole, Cell(f"{row['estimate']:.2f}", row["estimate"]))
+
+
+def _against(found: dict[str, dict[str, Any]]) -> tuple[str | Cell, ...]:
+    apart, won, effect = found["difference"], found["wins"], found["effect"]["estimate"]
+    more = _with(apart, _number), _with(won, "{:.0%}".format), Cell(f"{effect:.2f}", effect)
+    return "", *more, _p(apart["p"])
+
+
+def over_tasks(comparison: Comparison) -> Iterator[Part]:
+    """A part with a table of the models and one of the searchers; none where no two tasks share contestants."""
+    rows = comparison.tasks
+    if rows.empty:
+        return
+    rows = rows.assign(how=named_ways(rows, comparison.by))
+    found = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in FACTORS]
+    shown = [t for t in found if t.rows]
+    yield Part("Over tasks", [], [replace(shown[0], caption=OVER_TASKS_CAPTION), *shown[1:]])
+
+
+def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str | Cell, ...]]:
+    """A row a contestant, those of one comparison together, the best first."""
+    context = [*(c for c in GROUP if c not in (factor, "decoding")), "start"]
+    for outcome in OUTCOMES:
+        measures = [f"{factor} {m}:{outcome}" for m in ("rank", "wins", "nemenyi")]
+        for _, own in rows[rows.measure.isin(measures)].groupby(context, sort=False, dropna=False):
+            every = cast(list[dict[str, Any]], cast(pd.DataFrame, own).to_dict("records"))
+            pairs = {(r["measure"], r[factor], r["against"]): r for r in every}
+            ranked = [r for r in every if r["measure"] == measures[0]]
+            what = "loss" if outcome == "loss" else f"steps to {ranked[0]['threshold']:g}"
+            for row in ranked:
+                won, apart = (pairs.get((m, row[factor], ranked[0][factor])) for m in measures[1:])
+                said = ("", _with(won, "{:.0%}".format), _p(apart["p"])) if won and apart else (_p(row["p"]), "", "")
+                yield (row["model"], row["how"], row["start"], what, *_ranks(row), *said)
+
+
+def collapse(found: Collapse) -> Iterator[Part]:
+    """A part a context: a row an outcome, a column a measure of the latent space."""
+    if found.correlations.empty:
+        return
+    for _, own in found.correlations.groupby(CONTEXT, sort=False, dropna=False):
+        head = own.iloc[0]
+        n = {s: int(own[own.space == s].n.max()) for s in SPACES}
+        shown = [s for s in SPACES if n[s] >= FEWEST]
+        rows = []
+        for outcome, line in own.groupby("outcome", sort=False):
+            by = {r["space"]: r for r in line.to_dict("records")}
+            rows.append((str(outcome), *(_correlation(by[s], n[s]) for s in shown)))
+        of = "Spearman's rank correlation over trained models (95 % interval)"
+        columns = ("of the searches", *(f"{s}, n = {n[s]}" for s in shown))
+        table = Table(of, columns, rows, _limits(own, [s for s in SPACES if s not in shown]))
+        what = f"{head.task.partition(':')[0]}, {head.searcher}, {head.arch}, d = {head.latent}"
+        yield Part(f"Does collapse decide search? {what}", [], [table])
+
+
+def _limits(own: pd.DataFrame, missing: list[str]) -> str:
+    """What the table can and cannot show."""
+    n, tests = int(own.n.max()), int(own["of"].iloc[0])
+    least = 2 / math.factorial(n)
+    unknown = f" Measured of fewer than {FEWEST}: {', '.join(missing)} (`lso-bench evaluate`)." * bool(missing)
+    return (
+        f"-1: the more, the less. {tests} correlations; * where Holm's p over all of them is below 0.05. Of {n} models "
+        f"no p is below {least:.2g} before and {min(1, tests * least):.2g} after Holm; the smallest here is "
+        f"{own.p.min():.2g}.{unknown} The models share instances, starts and seeds, and each is one training: this "
+        "shows what goes together in them, not what another training would give, nor what causes what"
+    )
+
+
+def _correlation(row: dict[str, Any], n: int) -> str | Cell:
+    if math.isnan(row["estimate"]):
+        return "-"
+    fewer = f", n = {row['n']}" * (row["n"] < n)
+    text = f"{row['estimate']:.2f}{'*' * (row['holm'] < 0.05)}{_within(row, '{:.2f}'.format)}{fewer}"
+    return Cell(text, row["estimate"])
+
+
+def _with(row: dict[str, Any], shown: Callable[[float], str]) -> Cell:
+    return Cell(shown(row["estimate"]) + _within(row, shown), row["estimate"])
+
+
+def _within(row: dict[str, Any], shown: Callable[[float], str]) -> str:
+    return "" if math.isnan(row["low"]) else f" ({shown(row['low'])} .. {shown(row['high'])})"
+
+
+def _number(value: float) -> str:
+    return significant(value, 3, 3)
+
+
+def _p(p: float) -> str | Cell:
+    return "" if math.isnan(p) else Cell("< 0.0001" if p < 0.0001 else f"{p:.2g}", p)

@@ -1,0 +1,136 @@
+"""A reproduced table or figure: Markdown, CSV, terminal, picture."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from lso_bench import __version__
+from lso_bench.models.measurements import Measured
+from lso_bench.paper.tables import Reproduction, curves
+from lso_bench.plotting import images
+from lso_bench.plotting.numbers import fixed
+from lso_bench.report import provenance
+from lso_bench.text import printable
+from vae.durable import write_whole
+
+SHOWN = 12  # disagreements in the terminal; all are in the Markdown
+
+
+def terminal(found: Reproduction) -> RenderableType:
+    """The paper's value, ours and the difference of each model in one row, then what stands in another order."""
+    header, lines = _table(found.rows)
+    table = Table(
+        *(h.replace(" ", "\n") for h in header),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        title=f"{found.title} ({_of(found)})",
+        title_justify="left",
+        title_style="italic",
+    )
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    for line in lines:
+        table.add_row(*map(escape, line))
+    rest = [*_lines(found)]
+    more = len(rest) - SHOWN
+    parts = [Text(f"! {n}", style="yellow") for n in rest[:SHOWN]]
+    return Group(table, *parts, *([Text(f"! and {more} more, in the Markdown")] if more > 0 else []))
+
+
+def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
+    """Markdown and CSV of a table, CSV and PNG of a figure; where they were written."""
+    model = found.measured[0].model
+    arch = "".join(c if c.isalnum() else "+" for c in model.arch)
+    seeds = sorted({m.model.seed for m in found.measured})
+    more = "" if seeds == [0] else f"-s{'+'.join(map(str, seeds))}"
+    path = folder / f"{what}-{model.data}-{arch}{more}.md"
+    if what.startswith("table"):
+        write_whole(path, printable(markdown(found)).encode())
+        write_whole(path.with_suffix(".csv"), found.rows.to_csv(index=False).encode())
+        return [path, path.with_suffix(".csv")]
+    if what == "fig1":
+        bars = [(m.model.name, m.metrics.activity) for m in found.measured]
+        table = pd.DataFrame(dict(bars)).rename_axis("dimension")
+        write_whole(path.with_suffix(".csv"), table.to_csv().encode())
+        images.activity(path.with_suffix(".png"), bars)
+    else:
+        lines = curves(found.measured)
+        write_whole(path.with_suffix(".csv"), lines.to_csv().encode())
+        images.over_training(path.with_suffix(".png"), lines, "re-encoding error, mean over latents of (z - z')^2")
+    return [path.with_suffix(".csv"), path.with_suffix(".png")]
+
+
+def markdown(found: Reproduction) -> str:
+    """The table, what stands in another order, what it was measured on and by, and what made each model."""
+    header, lines = _table(found.rows)
+    table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines)]
+    notes = [f"- {n}" for n in _lines(found)]
+    made = [
+        f"- `{m.made_by['command']}`: checkpoint {m.what['checkpoint'][:12]}, {_versions(m)}" for m in found.measured
+    ]
+    measured = provenance.line({"torch": m.torch} | m.what for m in found.measured)
+    written = f"Measured: {measured}; written by lso-bench {__version__}."
+    parts = [f"# {found.title}", _of(found), "\n".join(table), "\n".join(notes), written, "Made by:", "\n".join(made)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _of(found: Reproduction) -> str:
+    m = found.measured[0]
+    return (
+        f"{m.model.data}, {m.metrics.n:,} test images, architecture {m.model.arch}; the paper's is `paper`, 100 epochs"
+    )
+
+
+def _versions(m: Measured) -> str:
+    versions = provenance.line([m.made_by["versions"] or {}]) or "versions not noted"
+    return f"{versions}, {m.made_by['epochs']} epochs"
+
+
+def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    measures = list(dict.fromkeys(rows.measure))
+    several = bool((rows.seeds > 1).any())
+    header = [
+        "model",
+        "d",
+        "epochs",
+        *["seeds"] * several,
+        *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff.")),
+    ]
+    lines = []
+    for key, own in rows.groupby(["model", "latent", "epochs"], sort=False, dropna=False):
+        name, d, epochs = cast(tuple[str, int, float], key)
+        cells = own.set_index("measure").to_dict("index")
+        line = [name, str(d), f"{epochs:.0f}", *[str(own.seeds.max())] * several]
+        for m in measures:
+            line += _cells(m, cells[m]) if m in cells else ["", "", ""]
+        lines.append(line)
+    return header, lines
+
+
+def _cells(measure: str, row: dict) -> list[str]:
+    if row["seeds"] > 1:
+        form = "{:.3g}" if measure == "AU" else "{:.2f}"
+        paper, ours, low, high = (form.format(row[k]) for k in ("paper", "ours", "low", "high"))
+        return [paper, f"{ours} ({low} .. {high})", f"{row['difference']:+.{1 if measure == 'AU' else 2}f}"]
+    if measure == "AU":
+        return [f"{row['paper']:.0f}", f"{row['ours']:.0f} +- {row['error']:.1f}", f"{row['difference']:+.0f}"]
+    return [f"{row['paper']:.2f}", f"{fixed(row['ours'], 2)} +- {fixed(row['error'], 2)}", f"{row['difference']:+.2f}"]
+
+
+def _lines(found: Reproduction) -> Iterator[str]:
+    yield from found.notes
+    seeds = ", over images and seeds" if (found.rows.seeds > 1).any() else ""
+    if total := found.order.same + found.order.undecided + len(found.order.other):
+        yield (
+            f"order: of {total} pairs, {found.order.same} stand as in the paper, {found.order.undecided} are too close "
+            f"to tell (two standard errors of the paired difference{seeds}), {len(found.order.other)} the other way "
+            "round:"
+        )
+    yield from found.order.other

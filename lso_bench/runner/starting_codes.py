@@ -1,0 +1,36 @@
+"""The codes at which the searches of a run begin."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench.runner.scores import targets_of
+from lso_bench.search.space import Space
+from lso_bench.starts import check_variance, parse
+from lso_bench.task import Task
+from vae.data import Dataset, shown
+
+
+def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:
+    """m codes for each instance of `task`; what is drawn is drawn by `seed`.
+
+    Raises:
+        UsageError: no such start, or not of this model.
+    """
+    check_variance([text], space.vae.deterministic)
+    name, m = parse(text, task.has_targets)
+    seeded, i, device = torch.Generator().manual_seed(seed), task.instances, space.device
+    if name == "random":
+        return torch.randn(i, m, space.latent, generator=seeded).to(device)
+    if name == "origin":
+        return torch.zeros(i, 1, space.latent, device=device)
+    if name == "data":
+        chosen = data.train[torch.randint(len(data.train), (i * m,), generator=seeded)]
+        return space.means(shown(chosen, data.likelihood, seeded).to(device)).unflatten(0, (i, m))
+    targets = targets_of(task)
+    assert targets is not None, "parse() refused it"
+    if name == "other":
+        return torch.stack([space.posterior(targets.roll(-j, 0)).mean for j in range(1, m + 1)], 1)
+    q = space.posterior(targets)
+    noise = torch.randn(i, m - 1, space.latent, generator=seeded).to(device)
+    return torch.cat([q.mean[:, None], q.mean[:, None] + q.stddev[:, None] * noise], 1)

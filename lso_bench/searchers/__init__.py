@@ -1,0 +1,1 @@
+"""Searchers, one search method a file."""

@@ -1,0 +1,100 @@
+"""Bayesian optimization: a Gaussian process says where an improvement is to be expected."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+from lso_bench.search import Problem, Searcher, begin
+from lso_bench.search.region import Region
+from vae.settings import at_least
+
+if TYPE_CHECKING:
+    from lso_bench.search.gaussian_process import Surrogates
+
+LEADERS = 5  # best points seen, near which the acquisition is tried too
+NEAR = 0.05  # standard deviation of the steps from the best points, of a side of the region
+MARGIN = 0.01  # of a ball's radius, from its sphere: on it a line search does not see what is inside
+
+
+@dataclass(frozen=True)
+class BO(Searcher):
+    """BoTorch's Gaussian process and log expected improvement, all problems in one batch (`search.gaussian_process`).
+
+    Begins with the starts and a scrambled Sobol sequence, the same for every problem. A problem whose process cannot be
+    fitted or searched gets a Sobol point instead in that step, counted as `fallbacks`. In a ball the first
+    points are uniform in distance from the centre, and the acquisition is that of the nearest point inside.
+    """
+
+    initial: int = 20  # evaluations before the first process, the starts among them
+    q: int = 1  # points a step; several by qLogEI
+    raw: int = 128  # points tried before the acquisition's line searches, half of them near the best seen
+    restarts: int = 4  # line searches of the acquisition, from the best of those
+    fit_steps: int = 20  # most steps of L-BFGS that fit a process anew, from where the last fit ended
+    polish_steps: int = 40  # most steps of L-BFGS on the acquisition
+
+    def __post_init__(self):
+        at_least(self, 2, "initial")
+        at_least(self, 1, "q", "restarts", most=1000)
+        at_least(self, 1, "raw", "fit_steps", "polish_steps")
+
+    def design(self, d: int) -> int:
+        return self.initial
+
+    def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
+        from lso_bench.search import gaussian_process
+
+        k, _, d = problem.starts.shape
+        engine = SobolEngine(d, scramble=True, seed=problem.seed)
+        region, even = problem.region, self.raw - self.raw // 2
+        z, y = yield from begin(problem, engine, self.initial)
+        settings, seeded = gaussian_process.unknown(k, d), torch.Generator().manual_seed(problem.seed)
+        while True:
+            u, seen = region.to_cube(z), y.cpu().double()
+            new = region.even(engine.draw(self.q).double()).expand(k, -1, -1).clone()
+            raw = raw_points(u, seen, self.raw, self.q, engine, seeded)
+            raw[:even], raw[even:] = region.even(raw[:even]), region.nearest(raw[even:], MARGIN)
+            there = seen.isfinite().all(1).nonzero()[:, 0]
+            if len(there):
+                with problem.clock("fit"):
+                    fitted = gaussian_process.fit(u[there], seen[there], settings[there], self.fit_steps)
+                settings[there], of = fitted.settings, there[fitted.fitted]
+                if fitted.model is not None:
+                    good, points = gaussian_process.proposed(fitted.model, partial(self._best, region, raw[:, of]))
+                    of = of[good]
+                    new[of] = points
+                problem.counts["fallbacks"] = problem.counts.get("fallbacks", 0) + len(there) - len(of)
+            asked = region.from_cube(new)
+            z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
+
+    def _best(
+        self, region: Region, raw: Float[Tensor, "r a q d"], model: "Surrogates", of: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b q d"]:
+        from lso_bench.search.gaussian_process import Inside, log_ei, maximise
+
+        acquisition = Inside(log_ei(model, self.q), region.nearest)
+        return region.nearest(maximise(acquisition, raw[:, of], self.restarts, self.polish_steps))
+
+
+def raw_points(
+    u: Float[Tensor, "k n d"],
+    y: Float[Tensor, "k n"],
+    count: int,
+    q: int,
+    engine: SobolEngine,
+    seeded: torch.Generator,
+) -> Float[Tensor, "r k q d"]:
+    """Of the unit cube: first half spread evenly, alike for all problems, then steps from the best points of each."""
+    k, _, d = u.shape
+    half = count // 2
+    even = engine.draw((count - half) * q).double().view(-1, 1, q, d).expand(-1, k, -1, -1)
+    best = y.nan_to_num(-torch.inf).topk(min(LEADERS, y.shape[1]), 1).indices  # (k, 5)
+    at = best.gather(1, torch.randint(best.shape[1], (k, half * q), generator=seeded))
+    centre = u.gather(1, at[..., None].expand(-1, -1, d)).unflatten(1, (half, q)).transpose(0, 1)  # (half, k, q, d)
+    noise = NEAR * torch.randn(half, k, q, d, generator=seeded).double()
+    return torch.cat([even, (centre + noise).clamp(0, 1)])

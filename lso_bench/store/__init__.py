@@ -1,0 +1,1 @@
+"""Records on disk: publish, read, index and archive them."""

@@ -1,0 +1,113 @@
+"""A record from its JSON form; whatever is not as the types of a record say is refused."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from lso_bench.record import FILES, Member, Record
+from lso_bench.spec import Seeds, Spec
+from lso_bench.store.old_schemas import present, spec_of
+from vae.bounds import is_name, is_number, is_text, is_whole
+from vae.zoo import Model
+
+PLAIN_KINDS: dict[Any, Callable[[Any], bool]] = {float: is_number, int: is_whole, str: is_text}
+IMAGE = re.compile("([0-9a-f]{1,16})?")
+PLAIN = [f.name for f in fields(Record) if f.name not in ("spec", "members", *FILES)]  # as in a result
+LONGEST = 60  # characters of a value that is named
+LATER = ("usual",)  # fields that the first results of a schema lack
+NUMBERS = [f.name for f in fields(Record) if f.type == dict[str, float]]  # of which null is not a number
+
+
+def record_from(raw: dict[str, Any]) -> Record:
+    """The record, without trace and tensors, of a result of this or an older schema.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: not that form, or of a newer schema.
+    """
+    spec, raw = spec_of(raw), present(raw)
+    members = [_member(m) for m in raw["members"]]
+    known: dict[str, Any] = {k: raw[k] for k in PLAIN if k in raw or k not in LATER}
+    known |= {k: _numbers(known[k]) for k in NUMBERS if k in known}
+    record = Record(spec, members=members, **known)
+    _check(record)
+    return record
+
+
+def unreadable(planned: Spec | Model | Seeds) -> str:
+    """The first field of a spec or model that no result can hold, with its value; empty where all can be held."""
+    for name, fits in _fields(type(planned)).items():
+        value = getattr(planned, name)
+        if isinstance(value, Model | Seeds) and (inner := unreadable(value)):
+            return f"{name} {inner}"
+        if not (fits(value) and all(map(_is_plain, value if isinstance(value, tuple) else [value]))):
+            return f"{name} {str(value)[:LONGEST]!r}"
+    return ""
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is no number without an end, and no name that a command cannot be given."""
+    return (not isinstance(value, float) or math.isfinite(value)) and (not isinstance(value, str) or is_name(value))
+
+
+def _member(raw: dict[str, Any]) -> Member:
+    values = _numbers(raw)
+    values["beside"] = _numbers(values.get("beside", {}))
+    return Member(**values)
+
+
+def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
+    return {k: math.nan if v is None else v for k, v in raw.items()}
+
+
+def _check(record: Record) -> None:
+    for name, fits in _fields(Record).items():
+        if not fits(getattr(record, name)):
+            raise ValueError(f"{name} is not as it is in a record")
+    if not all(v is None or isinstance(v, int | float) or checker(str)(v) for v in record.versions.values()):
+        raise ValueError("versions are not words and numbers")
+    spec = record.spec
+    if any(m.start not in spec.starts or len(m.met) != len(spec.thresholds) for m in record.members):
+        raise ValueError("its searches are not those of its spec")
+    if not all(IMAGE.fullmatch(m.image) for m in record.members):
+        raise ValueError("an image is not 16 hexadecimal digits")
+    if any(len(steps) != len(spec.thresholds) for steps in record.joint.values()):
+        raise ValueError("its joint stops are not those of its spec")
+
+
+@lru_cache
+def _fields(kind: type) -> dict[str, Callable[[Any], bool]]:
+    """What each field of a dataclass has to fit."""
+    return {name: checker(hint) for name, hint in get_type_hints(kind).items()}
+
+
+@lru_cache
+def checker(hint: Any) -> Callable[[Any], bool]:
+    """Whether a value is of the type that a field says."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return lambda value: isinstance(value, str) and value in arguments
+    if origin in (Union, UnionType):
+        any_of = [checker(a) for a in arguments]
+        return lambda value: any(fits(value) for fits in any_of)
+    if isinstance(origin, type) and issubclass(origin, dict):
+        key, item = map(checker, arguments)
+        return lambda value: isinstance(value, dict) and all(key(k) and item(v) for k, v in value.items())
+    if isinstance(origin, type):  # a list, tuple or sequence of one kind
+        each = checker(arguments[0])
+        return lambda value: isinstance(value, origin) and not isinstance(value, str) and all(map(each, value))
+    return _plain(hint)
+
+
+def _plain(hint: Any) -> Callable[[Any], bool]:
+    if hint is Any:
+        return lambda value: True
+    if hint in PLAIN_KINDS:
+        return PLAIN_KINDS[hint]
+    if isinstance(hint, type) and is_dataclass(hint):
+        parts = _fields(hint)
+        return lambda value: isinstance(value, hint) and all(fits(getattr(value, k)) for k, fits in parts.items())
+    return lambda value: type(value) is hint

@@ -1,0 +1,250 @@
+"""A study file: the grid of models, tasks, searchers and seeds, and how every run is done, in TOML.
+
+Some of the runs are left out by a table `[[exclude]]`, and done otherwise by `[[override]]`:
+
+    [[override]]
+    searcher = "bo"  # which runs: model, task, searcher, region, seed, search_seed, train_seed
+    budget = 100     # what is other: any setting of how a run is done
+"""
+
+import codecs
+import math
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lso_bench.errors import UsageError, unknown
+from lso_bench.study.grid import Grid, Protocol
+from lso_bench.study.overrides import NAMED, NUMBERED, Rule
+from vae import foreign
+from vae.bounds import LATENT, SEED, WHOLE, is_number, is_whole
+from vae.errors import UnusableError
+from vae.notation import words, write
+from vae.paths import plugin
+
+LARGEST_FILE = 1 << 20  # bytes of a study
+Check = Callable[[Any], Any]  # what a setting says as the grid wants it; ValueError says what was wanted
+
+
+def read(path: Path) -> tuple[Grid, Protocol]:
+    """The grid and protocol of a file whose settings are the fields of `Grid` and `Protocol`.
+
+    A model, task or searcher is a text as on the command line (`"ink:target=0.3"`) or a table: its name, and its
+    settings beside it (`{name = "ink", target = 0.3}`), where TOML's quotes are enough for any name and value.
+
+    Raises:
+        UsageError: no such file, no TOML, or a setting that there is not or that is of another kind.
+    """
+    raw = _toml(path)
+    for key in raw:
+        if key not in SETTINGS:
+            raise UsageError(f"{path}: {unknown('setting of a study', key, [*SETTINGS])}")
+    if missing := [key for key in ("models", "tasks") if key not in raw]:
+        raise UsageError(f'{path}: wanted {" and ".join(missing)}, got none; say {missing[0]} = ["name", ...].')
+    values = {key: _checked(path, key, value) for key, value in raw.items()}
+    rules = (*values.pop("exclude", ()), *values.pop("override", ()))
+    grid, protocol = ({f.name: values[f.name] for f in fields(c) if f.name in values} for c in (Grid, Protocol))
+    return Grid(**grid, rules=rules), Protocol(**protocol)
+
+
+def rule(text: str, kind: str) -> Rule:
+    """A rule as on the command line: `searcher=bo budget=100`, values as in a file, but names without quotes.
+
+    Raises:
+        UsageError: says what was wanted.
+    """
+    try:
+        pairs = [word.partition("=") for word in words(text)]
+        table = {key: value if key in NAMED else _value(value) for key, _, value in pairs}
+        if len(table) < len(pairs):
+            raise ValueError("everything once")
+        (parsed,) = SETTINGS[kind]([table])
+    except ValueError as error:
+        raise UsageError(f"--{kind} {text!r}: wanted {error}.") from error
+    return parsed
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_text(path))
+    except OSError as error:
+        raise UsageError(f"No study file {str(path)!r} ({error.strerror or error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is no TOML: {type(error).__name__}: {error}") from error
+
+
+def _text(path: Path) -> str:
+    """Its text in UTF-8, with or without a byte order mark as Windows writes one.
+
+    Raises:
+        ValueError: it is in another encoding.
+    """
+    content = foreign.content(path, LARGEST_FILE)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it is in UTF-16; save it in UTF-8")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8; save it in UTF-8") from error
+
+
+def _checked(path: Path, key: str, value: object) -> Any:
+    try:
+        return SETTINGS[key](value)
+    except ValueError as error:
+        raise UsageError(f"{path}: {key}: wanted {error}, got {value!r}.") from error
+
+
+def _excluded(value: Any) -> list[Rule]:
+    return [Rule(_where(table)) for table in _tables(value)]
+
+
+def _overridden(value: Any) -> list[Rule]:
+    return [_override(table) for table in _tables(value)]
+
+
+def _override(table: dict[str, Any]) -> Rule:
+    where = {k: v for k, v in table.items() if k in (*NAMED, *NUMBERED)}
+    instead = {k: v for k, v in table.items() if k not in where}
+    for key, value in instead.items():
+        if key not in PROTOCOL:
+            raise ValueError(f"of each override what it changes ({', '.join(PROTOCOL)}), not {key!r}")
+        try:
+            instead[key] = SETTINGS[key](value)
+        except ValueError as error:
+            raise ValueError(f"{key} to be {error}") from error
+    if not instead:
+        raise ValueError(f"of each override what it changes ({', '.join(PROTOCOL)})")
+    return Rule(_where(where), instead)
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    if not (isinstance(value, list) and value and all(isinstance(v, dict) for v in value)):
+        raise ValueError("one or more tables")
+    return value
+
+
+def _where(table: dict[str, Any]) -> dict[str, str | int]:
+    """Which runs a rule means."""
+    where = {k: _name(v) if k in NAMED else v for k, v in table.items()}
+    if not where or not where.keys() <= {*NAMED, *NUMBERED}:
+        raise ValueError(f"which runs are meant, by {', '.join((*NAMED, *NUMBERED))}")
+    for key in NUMBERED:
+        if key in where and not is_whole(where[key], 0, SEED):
+            raise ValueError(f"{key} to be a whole number from 0 to {SEED}")
+    return where
+
+
+def _names(value: Any) -> list[str]:
+    """Names with their settings, as on the command line."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("a list of names or tables")
+    return list(dict.fromkeys(map(_name, value)))
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return _at_home(value)
+    if not (isinstance(value, dict) and isinstance(value.get("name"), str) and value["name"]):
+        raise ValueError("each of them a name, or a table with a name and settings")
+    settings = {k: v for k, v in value.items() if k != "name"}
+    for k, v in settings.items():
+        if not isinstance(v, str | int | float):
+            raise ValueError(f"{k} to be a number, true, false or a text")
+    return _at_home(
+        write(value["name"], {k: str(v).lower() if isinstance(v, bool) else v for k, v in settings.items()})
+    )
+
+
+def _at_home(name: str) -> str:
+    try:
+        return plugin(name)
+    except UnusableError as error:
+        raise ValueError(f"a path without `~`: {error}") from error
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not (isinstance(value, list) and value and all(isinstance(v, str) for v in value)):
+        raise ValueError("a list of texts")
+    return tuple(dict.fromkeys(value))
+
+
+def _seeds(value: Any) -> list[int]:
+    if not (isinstance(value, list) and value and all(is_whole(v, 0, SEED) for v in value)):
+        raise ValueError(f"a list of whole numbers from 0 to {SEED}")
+    return list(dict.fromkeys(value))
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not is_whole(value, 1):
+        raise ValueError(f"a whole number from 1 to {WHOLE}")
+    return value
+
+
+def _latent(value: Any) -> int:
+    if not is_whole(value, 1, LATENT):
+        raise ValueError(f"a whole number from 1 to {LATENT}")
+    return value
+
+
+def _time(value: Any) -> float:
+    if not is_number(value) or not 0 <= value < math.inf:
+        raise ValueError("a finite number from 0 on")
+    return value + 0.0  # no minus zero
+
+
+def limits(value: Any) -> tuple[float, ...]:
+    """Thresholds, the largest first.
+
+    Raises:
+        ValueError: says what was wanted.
+    """
+    if not (isinstance(value, list) and value and all(is_number(v) and 0 <= v < math.inf for v in value)):
+        raise ValueError("a list of finite numbers from 0 on")
+    return tuple(sorted({v + 0.0 for v in value}, reverse=True))
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+SETTINGS: dict[str, Check] = {
+    "models": _names,
+    "tasks": _names,
+    "searchers": _names,
+    "seeds": _seeds,
+    "search_seeds": _seeds,
+    "train_seeds": _seeds,
+    "regions": _words,
+    "arch": _word,
+    "latent": _latent,
+    "starts": _words,
+    "decoding": _word,
+    "max_steps": _count,
+    "budget": _count,
+    "seconds": _time,
+    "patience": _count,
+    "check_every": _count,
+    "thresholds": limits,
+    "joint": _switch,
+    "exclude": _excluded,
+    "override": _overridden,
+}
+PROTOCOL = [f.name for f in fields(Protocol)]
