@@ -9,10 +9,10 @@ demo: .venv/installed
 	.venv/bin/lso-bench run --model vae,nevae_se --task glyphs50
 
 test: .venv/installed
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist worksteal
 
 faults: .venv/installed
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m faults
+	OMP_NUM_THREADS=1 .venv/bin/pytest -m faults
 
 check: .venv/installed
 	.venv/bin/ruff format --check .

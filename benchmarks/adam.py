@@ -24,8 +24,8 @@ from train import floor, timed
 
 from lso_bench.runner.cuda_graph import CapturedScores
 from lso_bench.search.space import Space
-from vae.model import VAE
-from vae.networks import ARCHITECTURES, architecture
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import ARCHITECTURES, architecture
 
 IMAGES, STARTS, OURS = 50, 2, "lockstep, frozen"
 

@@ -38,7 +38,7 @@ from lso_bench.report import tables
 from lso_bench.spec import SCHEMA, Seeds, Spec
 from lso_bench.store import index
 from lso_bench.store.store import Store
-from vae.zoo import NAMES, Model
+from lso_bench.vae.zoo import NAMES, Model
 
 TASKS = [f"{data}50:data={data},instances=50,seed=0" for data in ("omniglot", "mnist")]
 SEARCHERS = ("sobol:prior=False,batch=10", "random:prior=True,batch=10", *(f"cmaes:sigma={s}" for s in (0.1, 0.5, 1)))

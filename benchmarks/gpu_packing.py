@@ -15,16 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae import checkpoint
-from vae.data import Dataset
-from vae.durable import write_whole
-from vae.errors import UnusableError
-from vae.job import Plan
-from vae.metrics import measure
-from vae.model import VAE
-from vae.networks import architecture
-from vae.training import made_by
-from vae.zoo import Model, objective
+from lso_bench.vae import checkpoint
+from lso_bench.vae.data import Dataset
+from lso_bench.vae.durable import write_whole
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.job import Plan
+from lso_bench.vae.metrics import measure
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import architecture
+from lso_bench.vae.training import made_by
+from lso_bench.vae.zoo import Model, objective
 
 WHOLE = ("running_mean", "running_var", "num_batches_tracked", ".step")  # small, and kept as they are
 HALVES = (torch.float16, torch.bfloat16)

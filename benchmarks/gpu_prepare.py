@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae.data import data_folder, source
+from lso_bench.vae.data import data_folder, source
 
 PACKAGES = (  # typer may be there in an older version; it wants pydantic, and that all that follows it
     *("beartype", "cmaes", "platformdirs", "zstandard"),

@@ -9,8 +9,8 @@ from typing import Any
 
 from trainings import Training
 
-from vae.durable import write_whole
-from vae.zoo import Model
+from lso_bench.vae.durable import write_whole
+from lso_bench.vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]
 TINY = "small:encoder=8,hidden=16,channels=8"  # the networks of a dry run

@@ -23,8 +23,8 @@ from trainings import Training, locked
 
 from lso_bench.models.training import plan
 from lso_bench.process import settle_memory
-from vae import checkpoint, training
-from vae.data import Dataset, load
+from lso_bench.vae import checkpoint, training
+from lso_bench.vae.data import Dataset, load
 
 PACK_EVERY = 45.0  # seconds
 FEW = 100  # images of a dry run to train on, and as many to measure on

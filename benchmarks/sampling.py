@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from lso_bench.process import settle_memory
-from vae.frozen import freeze
-from vae.model import VAE
-from vae.networks import architecture
-from vae.sampling import sample
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import architecture
+from lso_bench.vae.sampling import sample
 
 
 @torch.no_grad()

@@ -31,10 +31,10 @@ from lso_bench.executors.ray_cluster import cluster
 from lso_bench.executors.serial import here
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Planned, Protocol, plan
-from vae.checkpoint import save_model
-from vae.model import VAE
-from vae.networks import architecture
-from vae.zoo import Model
+from lso_bench.vae.checkpoint import save_model
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import architecture
+from lso_bench.vae.zoo import Model
 
 ARCH, LATENT = "conv:channels=2,encoder=2", 2
 

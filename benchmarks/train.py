@@ -35,13 +35,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lso_bench.process import settle_memory
-from vae.data import binarise
-from vae.job import Job, Plan, optimizer
-from vae.model import VAE
-from vae.networks import Architecture, CausalConv2d, architecture
-from vae.objectives.elbo import ELBO
-from vae.training import advance, one_epoch
-from vae.zoo import Model
+from lso_bench.vae.data import binarise
+from lso_bench.vae.job import Job, Plan, optimizer
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import Architecture, CausalConv2d, architecture
+from lso_bench.vae.objectives.elbo import ELBO
+from lso_bench.vae.training import advance, one_epoch
+from lso_bench.vae.zoo import Model
 
 BATCH, PLAIN = 50, "plain"
 

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from lso_bench.search import Problem, Searcher
     from lso_bench.search.space import Space
     from lso_bench.task import Task
-    from vae.judges import classifier, density
+    from lso_bench.vae.judges import classifier, density
 
 __version__ = "0.1.0"
 __all__ = ["Problem", "Searcher", "Space", "Task", "classifier", "density"]
@@ -17,8 +17,8 @@ _HOMES = {
     "Searcher": "lso_bench.search",
     "Space": "lso_bench.search.space",
     "Task": "lso_bench.task",
-    "classifier": "vae.judges",
-    "density": "vae.judges",
+    "classifier": "lso_bench.vae.judges",
+    "density": "lso_bench.vae.judges",
 }
 
 
@@ -26,5 +26,4 @@ def __getattr__(name: str) -> Any:
     """The public names, imported when first used: the command line's help must not wait for torch."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module("lso_bench.process").check_packages()
     return getattr(import_module(_HOMES[name]), name)

@@ -8,24 +8,6 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from lso_bench.errors import LsoBenchError, UnusableError
-from lso_bench.limits import is_want_of_memory
-from lso_bench.process import (
-    check_packages,
-    lasting_threads,
-    settle_figures,
-    settle_memory,
-    settle_threads,
-    settle_warnings,
-)
-
-try:  # before the first import of `vae` and `tasks`, which may be another's
-    check_packages()
-except UnusableError as error:
-    if sys.stderr is not None:  # it is where the program began with standard error closed
-        print(error, file=sys.stderr)
-    sys.exit(UnusableError.status)
-
 import typer
 
 from lso_bench import streams
@@ -49,6 +31,15 @@ from lso_bench.commands import (
 )
 from lso_bench.commands.output import say
 from lso_bench.commands.parsing import Command
+from lso_bench.errors import LsoBenchError, UnusableError
+from lso_bench.limits import is_want_of_memory
+from lso_bench.process import (
+    lasting_threads,
+    settle_figures,
+    settle_memory,
+    settle_threads,
+    settle_warnings,
+)
 
 COMMANDS = {  # in the order of the help
     "run": run.run,
@@ -172,7 +163,9 @@ def _explain(error: Exception) -> int:
     say(" ".join(str(error).split()) or type(error).__name__)
     if isinstance(error, LsoBenchError):
         return error.status
-    from vae.errors import UnusableError as VaeUnusableError  # only now: another's `vae` may be what went wrong
+    from lso_bench.vae.errors import (
+        UnusableError as VaeUnusableError,  # only now: another's `vae` may be what went wrong
+    )
 
     if isinstance(error, VaeUnusableError):
         return UnusableError.status
@@ -195,6 +188,6 @@ def _stop(number: int, *_: object) -> None:
     _asked.add(number)  # no other handlers: while a plugin's code runs they would be put back
     with suppress(OSError):  # of a terminal that is gone
         say(f"{ENDS[signal.Signals(number)]}; finished runs and epochs are kept. The same command goes on from there.")
-    from vae.errors import EndedError  # only now, as above
+    from lso_bench.vae.errors import EndedError  # only now, as above
 
     raise EndedError(status)

@@ -8,13 +8,9 @@ import sys
 import tempfile
 import threading
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
 from lso_bench import limits
-from lso_bench.errors import UnusableError
-
-OURS = ("tasks", "vae")  # packages beside this one
 
 
 def settle_threads() -> None:
@@ -59,8 +55,8 @@ def settle_figures() -> None:
 
 
 def _cache_of_figures() -> Path:
-    from vae.errors import UnusableError as VaeUnusableError
-    from vae.paths import cache_folder
+    from lso_bench.vae.errors import UnusableError as VaeUnusableError
+    from lso_bench.vae.paths import cache_folder
 
     try:
         if _writable(folder := cache_folder() / "matplotlib"):
@@ -85,32 +81,3 @@ def _writable(folder: Path) -> bool:
 def lasting_threads() -> list[threading.Thread]:
     """Return the threads beside the main one that keep this program from its end."""
     return [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
-
-
-def check_packages() -> None:
-    """Refuse to start where another file or folder hides the packages beside this one.
-
-    Raises:
-        UnusableError: names it.
-    """
-    home = Path(__file__).resolve().parents[1]
-    for name in OURS:
-        place = _place(name)
-        if place is None or place.parent != home:
-            raise UnusableError(
-                f"lso-bench needs its own package {name!r} in {home}, and gets {place or 'none'}, which stands before "
-                "it on the path of Python: rename that, or leave its folder out of PYTHONPATH."
-            )
-
-
-def _place(name: str) -> Path | None:
-    """The file or folder that `import name` means, without importing it."""
-    try:
-        spec = find_spec(name)
-    except ValueError:  # a module made by hand
-        return None
-    if spec is None:
-        return None
-    file = spec.origin or next(iter(spec.submodule_search_locations or ()), "")
-    path = Path(file).resolve()
-    return path.parent if path.name == "__init__.py" else path

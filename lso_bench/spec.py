@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass, fields
 from functools import cached_property
 
-from vae.notation import name_of
-from vae.zoo import Model
+from lso_bench.vae.notation import name_of
+from lso_bench.vae.zoo import Model
 
 SCHEMA = 2  # of spec and record; part of every key
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from lso_bench.errors import UsageError
-from vae.bounds import DRAWS
-from vae.notation import whole
+from lso_bench.vae.bounds import DRAWS
+from lso_bench.vae.notation import whole
 
 STARTS = {
     "random": "draws from the prior",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vae.text import printable
+from lso_bench.vae.text import printable
 
 __all__ = ["neutral", "one_line", "printable", "some", "storable"]
 

@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from jaxtyping import config, install_import_hook
 
-install_import_hook(["lso_bench", "vae", "tasks"], "beartype.beartype")
+install_import_hook("lso_bench", "beartype.beartype")
 
 import pytest
 import torch
@@ -28,12 +28,12 @@ import torch
 from lso_bench.cli import main
 from lso_bench.executors.fork_server import start_server
 from lso_bench.executors.local import PRELOAD
-from vae.checkpoint import save_model
-from vae.data import Dataset, binarise
-from vae.errors import UnusableError
-from vae.model import VAE
-from vae.networks import Architecture
-from vae.zoo import Model
+from lso_bench.vae.checkpoint import save_model
+from lso_bench.vae.data import Dataset, binarise
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import Architecture
+from lso_bench.vae.zoo import Model
 
 torch.set_num_threads(1)
 for module in (
@@ -45,7 +45,7 @@ for module in (
 ):
     import_module(module)  # what the commands import when they begin, so that forks have it
 
-PACKAGES = {*packages_distributions(), *sys.stdlib_module_names, "lso_bench", "vae", "tasks"}  # no plugin of a test
+PACKAGES = {*packages_distributions(), *sys.stdlib_module_names, "lso_bench"}  # no plugin of a test
 PACKAGES -= {"torch", "torchvision"}  # whose operators are declared by whoever needs them
 
 REAL = Path(os.environ.get("LSO_BENCH_DATA", ""))
@@ -58,7 +58,7 @@ PROGRAM = [sys.executable, "-c", "from lso_bench.cli import main; main()"]
 SHORT = ("--task", "glyphs50", "--latent", "4", "--max-steps", "2", "--device", "cpu")  # of a run
 TINY = Architecture(latent=4, encoder=4, hidden=8, channels=4, kernels=(7, 5, 3), skips=False)
 
-NOISE = """from vae.datasets import Source
+NOISE = """from lso_bench.vae.datasets import Source
 import numpy as np
 from dataclasses import dataclass
 

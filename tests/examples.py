@@ -35,7 +35,7 @@ from dataclasses import dataclass
 
 from torch.distributions import kl_divergence
 
-from vae.objectives import Objective, Terms
+from lso_bench.vae.objectives import Objective, Terms
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from lso_bench.store.store import Store
 from lso_bench.study import file as study_file
 from lso_bench.study.grid import Grid, Protocol, named_model, plan, shard
 from lso_bench.text import file_part
-from vae.bounds import LATENT, SEED, WHOLE
-from vae.settings import with_settings
-from vae.zoo import Model
+from lso_bench.vae.bounds import LATENT, SEED, WHOLE
+from lso_bench.vae.settings import with_settings
+from lso_bench.vae.zoo import Model
 
 SANE = ["vae", "ink:target=0.3", "a b", "caf\u00e9", '"x"', "a\\b", "\x7f\u2028", "=1"]
 ODD_TEXTS = ["\ud800x", "a\0b", "\x1b[2J", "\udce9"]
@@ -379,7 +379,7 @@ def test_file_of_a_picture_has_a_name_that_every_system_takes(names):
 
 def test_model_whose_files_would_have_too_long_names_is_refused(tmp_path):
     (tmp_path / f"{'o' * 220}.py").write_text(
-        "from vae.objectives.elbo import ELBO\nfrom dataclasses import dataclass\n"
+        "from lso_bench.vae.objectives.elbo import ELBO\nfrom dataclasses import dataclass\n"
         "@dataclass(frozen=True)\nclass Mine(ELBO):\n    'Mine.'\n"
     )
     with pytest.raises(UsageError, match="bytes, wanted 200 at most"):

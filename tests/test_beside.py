@@ -19,18 +19,18 @@ from lso_bench.runner.run import run
 from lso_bench.search.space import Space
 from lso_bench.spec import Spec
 from lso_bench.store.store import Store
-from tasks.ink import Ink
-from vae.checkpoint import save_model, sha256
-from vae.data import load
-from vae.networks import Architecture
-from vae.zoo import Model
+from lso_bench.tasks.ink import Ink
+from lso_bench.vae.checkpoint import save_model, sha256
+from lso_bench.vae.data import load
+from lso_bench.vae.networks import Architecture
+from lso_bench.vae.zoo import Model
 
 PLAIN = Architecture(latent=4, encoder=2, hidden=8, channels=2, kernels=())
 DARK = '''"""Ink, with what is dark told beside."""
 
 from dataclasses import dataclass
 
-from tasks.ink import Ink
+from lso_bench.tasks.ink import Ink
 
 
 @dataclass(frozen=True)

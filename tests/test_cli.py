@@ -18,9 +18,9 @@ from conftest import PROGRAM, SHORT, TINY, fails
 
 from lso_bench.errors import UsageError
 from lso_bench.models import training
-from vae.checkpoint import load_model, read, save_model
-from vae.networks import ARCHITECTURES
-from vae.zoo import Model
+from lso_bench.vae.checkpoint import load_model, read, save_model
+from lso_bench.vae.networks import ARCHITECTURES
+from lso_bench.vae.zoo import Model
 
 
 def test_run_compare_and_run_again(call, checkpoint, tmp_path):

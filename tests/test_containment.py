@@ -22,11 +22,11 @@ from lso_bench.plugins import registry
 from lso_bench.runner.run import run
 from lso_bench.spec import Spec
 from lso_bench.testing import examine, examine_searcher
-from vae.checkpoint import sha256
-from vae.containment import ExitError, contained
-from vae.process_state import PARTS
-from vae.random_numbers import Stream
-from vae.zoo import Model
+from lso_bench.vae.checkpoint import sha256
+from lso_bench.vae.containment import ExitError, contained
+from lso_bench.vae.process_state import PARTS
+from lso_bench.vae.random_numbers import Stream
+from lso_bench.vae.zoo import Model
 
 SIDE_EFFECTS = {  # a line of a plugin, and what is said of it
     "torch.set_default_dtype(torch.float64)": "the default dtype (now torch.float64)",

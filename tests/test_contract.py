@@ -15,10 +15,10 @@ from lso_bench.errors import UsageError
 from lso_bench.plugins import registry
 from lso_bench.runner.run import run
 from lso_bench.spec import Spec
+from lso_bench.tasks.reconstruction import Reconstruction
 from lso_bench.testing import check_task, examine, template
-from tasks.reconstruction import Reconstruction
-from vae.checkpoint import sha256
-from vae.zoo import Model
+from lso_bench.vae.checkpoint import sha256
+from lso_bench.vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]
 FROM_FILES = ("omniglot", "mnist")  # data sets that not every machine has

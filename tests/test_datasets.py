@@ -20,12 +20,12 @@ from lso_bench.models import training
 from lso_bench.plugins import registry
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, named_model, plan
-from vae import data
-from vae.checkpoint import load_model
-from vae.data import source
-from vae.datasets.shapes import COLUMN, REPEATS
-from vae.errors import UnusableError
-from vae.zoo import Model
+from lso_bench.vae import data
+from lso_bench.vae.checkpoint import load_model
+from lso_bench.vae.data import source
+from lso_bench.vae.datasets.shapes import COLUMN, REPEATS
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]
 FROM_FILES = ("omniglot", "mnist")
@@ -120,7 +120,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vae.datasets import Source
+from lso_bench.vae.datasets import Source
 
 
 @dataclass(frozen=True)
@@ -326,7 +326,7 @@ def test_folder_whose_images_were_changed_is_another_data_set(folder):
 @pytest.mark.parametrize("parts", ["1 / 0", "[range(9), range(9)]", "[[0, 1], [2, 3], [4, 5000]]"])
 def test_split_that_gives_no_three_parts_is_named(tmp_path, parts):
     lines = [
-        "from vae.datasets.shapes import Shapes as Ours",
+        "from lso_bench.vae.datasets.shapes import Shapes as Ours",
         "from dataclasses import dataclass",
         "@dataclass(frozen=True)",
     ]

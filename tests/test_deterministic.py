@@ -9,13 +9,13 @@ from conftest import TINY, random_vae, squares
 
 from lso_bench.runner.run import run
 from lso_bench.study.grid import Grid, Protocol, plan
-from vae import checkpoint
-from vae.evaluation import Effort, evaluate
-from vae.frozen import freeze
-from vae.importing import import_model
-from vae.job import Plan
-from vae.training import train
-from vae.zoo import Model
+from lso_bench.vae import checkpoint
+from lso_bench.vae.evaluation import Effort, evaluate
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.importing import import_model
+from lso_bench.vae.job import Plan
+from lso_bench.vae.training import train
+from lso_bench.vae.zoo import Model
 
 RAE = Model("rae", "glyphs", "small", 4)
 

@@ -16,13 +16,13 @@ from lso_bench.errors import UnusableError as UnusableResults
 from lso_bench.report import frames
 from lso_bench.store import archive
 from lso_bench.store.store import Store
-from vae import checkpoint
-from vae.durable import write_whole
-from vae.errors import UnusableError
-from vae.job import Plan
-from vae.networks import ARCHITECTURES
-from vae.training import train
-from vae.zoo import Model
+from lso_bench.vae import checkpoint
+from lso_bench.vae.durable import write_whole
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.job import Plan
+from lso_bench.vae.networks import ARCHITECTURES
+from lso_bench.vae.training import train
+from lso_bench.vae.zoo import Model
 
 RECORD = searched({"random": [[float(i) for i in range(500)] for _ in range(20)]})  # about 200 kB on disk
 

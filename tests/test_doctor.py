@@ -12,8 +12,8 @@ from made import searched
 
 from lso_bench.doctor import installation, results
 from lso_bench.store.store import Store
-from vae.checkpoint import read, save_model, write
-from vae.zoo import SHIPPED, own_folder
+from lso_bench.vae.checkpoint import read, save_model, write
+from lso_bench.vae.zoo import SHIPPED, own_folder
 
 WAYS = {"random": [[9.0, 5.0], [8.0, 6.0]]}
 

@@ -19,12 +19,12 @@ from lso_bench.store import heartbeat
 from lso_bench.store.store import Store, counted
 from lso_bench.study.estimate import estimate
 from lso_bench.study.grid import Grid, Protocol, plan, shard
-from vae.checkpoint import save_model
-from vae.zoo import Model
+from lso_bench.vae.checkpoint import save_model
+from lso_bench.vae.zoo import Model
 
 FAULTY = """import os, signal, sys, time
 from dataclasses import dataclass
-from tasks.reconstruction import Reconstruction
+from lso_bench.tasks.reconstruction import Reconstruction
 
 @dataclass(frozen=True)
 class Faulty(Reconstruction):

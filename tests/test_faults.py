@@ -27,7 +27,7 @@ from lso_bench.executors.local import local
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, plan
-from vae import data
+from lso_bench.vae import data
 
 pytestmark = pytest.mark.faults
 KILLS, RUNS = 100, 24

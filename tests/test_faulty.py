@@ -13,16 +13,16 @@ from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import Place
 from lso_bench.spec import Spec
 from lso_bench.study.grid import Planned
-from vae.asking import terms_of
-from vae.checkpoint import read, sha256, write
-from vae.errors import UnusableError
-from vae.zoo import Model, objective
+from lso_bench.vae.asking import terms_of
+from lso_bench.vae.checkpoint import read, sha256, write
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.zoo import Model, objective
 
 ROOT = Path(__file__).parents[1]
 
 FAULTY = """from dataclasses import dataclass
 import torch
-from tasks.reconstruction import Reconstruction
+from lso_bench.tasks.reconstruction import Reconstruction
 
 CALLS = []
 
@@ -64,22 +64,22 @@ def test_task_that_goes_wrong_is_named_the_others_go_on_and_it_ends_with_status_
 
 
 def test_faulty_files_among_the_tasks_are_named_and_harm_no_other(call_fresh, checkpoint, tmp_path):
-    for package in ("lso_bench", "vae", "tasks"):  # the whole program, for its own folder of tasks is meant
-        shutil.copytree(
-            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("*.safetensors", "SHA256SUMS")
-        )
+    ours = shutil.ignore_patterns("*.safetensors", "SHA256SUMS")
+    shutil.copytree(
+        ROOT / "lso_bench", tmp_path / "lso_bench", ignore=ours
+    )  # the whole program, for its tasks are meant
     two = INK + "\n\nclass Other(Task):\n    pass\n"
     taken = INK.replace("data =", "variants = {'mnist50': {}}\n    data =")
     odd = INK.replace("data =", "variants = ['a']\n    data =")
     faulty = {"absent": "import nothing_here", "two": two, "none": "x = 1", "abstract": INK.replace("score", "scores")}
     for name, text in (faulty | {"taken": taken, "odd": odd, "fine": INK, "ends": "raise SystemExit(7)"}).items():
-        (tmp_path / "tasks" / f"{name}.py").write_text(text)
+        (tmp_path / "lso_bench" / "tasks" / f"{name}.py").write_text(text)
     listed = call_fresh("list", "tasks")
     assert listed.returncode == 0 and {"fine", "glyphs50"} <= set(listed.stdout.split()), listed.stderr
     told = dict(line.removeprefix("faulty: ").split(": ", 1) for line in listed.stderr.splitlines())
     assert told.keys() == {*faulty, "mnist50", "odd", "ends"}
     assert "ModuleNotFoundError" in told["absent"] and "got 2 (Ink, Other)" in told["two"]
-    assert "defined by both tasks.reconstruction and tasks.taken; rename one" in told["mnist50"]
+    assert "defined by both lso_bench.tasks.reconstruction and lso_bench.tasks.taken; rename one" in told["mnist50"]
     assert call_fresh("run", "--model", "vae", "--dry-run", *SHORT).stdout.count("to do") == 1
 
 

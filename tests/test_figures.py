@@ -19,7 +19,7 @@ from lso_bench.report.figures import FIGURES
 from lso_bench.report.figures.collapse import scatter
 from lso_bench.report.sections import sections
 from lso_bench.report.svg import svg
-from vae.zoo import NAMES, TABLE_1, Model
+from lso_bench.vae.zoo import NAMES, TABLE_1, Model
 
 
 def test_every_model_of_table_1_has_a_colour_of_its_own():

@@ -19,13 +19,13 @@ from lso_bench.report import html_images
 from lso_bench.store import archive, heartbeat, run_folder
 from lso_bench.store.store import MARK, Store
 from lso_bench.study import file
-from vae import checkpoint, foreign, image_folder
-from vae.datasets.mnist import MNIST
-from vae.datasets.omniglot import Omniglot
-from vae.discovery import module_at
-from vae.errors import UnusableError
-from vae.importing import import_model
-from vae.networks import ARCHITECTURES
+from lso_bench.vae import checkpoint, foreign, image_folder
+from lso_bench.vae.datasets.mnist import MNIST
+from lso_bench.vae.datasets.omniglot import Omniglot
+from lso_bench.vae.discovery import module_at
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.importing import import_model
+from lso_bench.vae.networks import ARCHITECTURES
 
 
 def device(path: Path) -> None:

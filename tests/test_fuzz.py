@@ -17,7 +17,7 @@ from lso_bench.report import export, frames, tables
 from lso_bench.store.store import Store
 from lso_bench.study import file as study_file
 from lso_bench.study.grid import plan
-from vae.errors import UnusableError as VaeUnusableError
+from lso_bench.vae.errors import UnusableError as VaeUnusableError
 
 EXAMPLES = int(os.environ.get("LSO_BENCH_FUZZ", "12"))  # inputs a test
 MANY = settings(

@@ -10,18 +10,18 @@ from torch import nn
 from lso_bench.errors import UsageError
 from lso_bench.search.space import Space
 from lso_bench.study.grid import named_model
-from vae.checkpoint import load_model, read, save_model, write
-from vae.data import Dataset, shown
-from vae.errors import UnusableError
-from vae.evaluation import Effort, evaluate
-from vae.frozen import freeze
-from vae.job import Job, Plan, optimizer
-from vae.metrics import measure
-from vae.networks import ARCHITECTURES, STEP, Architecture, architecture
-from vae.objectives.elbo import ELBO
-from vae.sampling import sample
-from vae.training import step, train
-from vae.zoo import SHIPPED, Model
+from lso_bench.vae.checkpoint import load_model, read, save_model, write
+from lso_bench.vae.data import Dataset, shown
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.evaluation import Effort, evaluate
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.job import Job, Plan, optimizer
+from lso_bench.vae.metrics import measure
+from lso_bench.vae.networks import ARCHITECTURES, STEP, Architecture, architecture
+from lso_bench.vae.objectives.elbo import ELBO
+from lso_bench.vae.sampling import sample
+from lso_bench.vae.training import step, train
+from lso_bench.vae.zoo import SHIPPED, Model
 
 ARCH = Architecture(latent=3, encoder=4, hidden=8, channels=4, kernels=(), likelihood="gaussian")
 

@@ -16,13 +16,13 @@ import torch
 from conftest import random_vae
 
 from lso_bench.store.archive import open_results
-from vae import checkpoint, training
-from vae.data import load
-from vae.errors import UnusableError
-from vae.job import Plan
-from vae.metrics import measure
-from vae.networks import ARCHITECTURES, Architecture
-from vae.zoo import Model
+from lso_bench.vae import checkpoint, training
+from lso_bench.vae.data import load
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.job import Plan
+from lso_bench.vae.metrics import measure
+from lso_bench.vae.networks import ARCHITECTURES, Architecture
+from lso_bench.vae.zoo import Model
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # they import one another, as scripts do

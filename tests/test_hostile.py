@@ -22,8 +22,8 @@ from lso_bench.report.html_report import Results, html
 from lso_bench.store.store import Store
 from lso_bench.study import file as study_file
 from lso_bench.study.grid import check_data, named_model, plan
-from vae.errors import UnusableError
-from vae.zoo import Model
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.zoo import Model
 
 HOSTILE = {
     "markup": "<script>alert(1)</script>",

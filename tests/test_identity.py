@@ -21,13 +21,13 @@ from lso_bench.plugins import registry
 from lso_bench.runner.run import Place, run
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, find_checkpoint, named_model, plan
-from vae import sources
+from lso_bench.vae import sources
 
 SHORT = Protocol(max_steps=2, budget=4)
 BLOBS = '''"""Spots."""
 from dataclasses import dataclass
 import numpy as np
-from vae.datasets import Source
+from lso_bench.vae.datasets import Source
 
 @dataclass(frozen=True)
 class Spots(Source):
@@ -213,7 +213,7 @@ def test_a_data_set_that_changes_while_it_is_read_is_refused(place):
     before = registry.build("task", "./ink.py")
     assert before.data == "./imgs"
     from lso_bench.runner.cache import Loaded
-    from vae import data, image_folder
+    from lso_bench.vae import data, image_folder
 
     def read(path, size, really=image_folder._read):
         if path.name == "99.png":

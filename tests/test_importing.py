@@ -8,9 +8,9 @@ import pytest
 import torch
 from conftest import TINY, fails, random_vae, refused_within
 
-from vae.checkpoint import load_model
-from vae.errors import UnusableError
-from vae.importing import import_model
+from lso_bench.vae.checkpoint import load_model
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.importing import import_model
 
 
 class Evil:

@@ -8,13 +8,13 @@ from conftest import REAL, needs_real, squares
 
 from lso_bench.errors import UsageError
 from lso_bench.models import training
-from vae import data, judges
-from vae.checkpoint import read, write
-from vae.datasets import omniglot
-from vae.errors import UnusableError
-from vae.judges import Judge, classifier, density
-from vae.labels import Labels, load_labels
-from vae.zoo import SHIPPED
+from lso_bench.vae import data, judges
+from lso_bench.vae.checkpoint import read, write
+from lso_bench.vae.datasets import omniglot
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.judges import Judge, classifier, density
+from lso_bench.vae.labels import Labels, load_labels
+from lso_bench.vae.zoo import SHIPPED
 
 
 @needs_real

@@ -7,10 +7,10 @@ import torch
 from conftest import TINY, random_vae
 
 from lso_bench.models import measurements
-from vae import checkpoint
-from vae.checkpoint import save_model
-from vae.errors import UnusableError
-from vae.evaluation import Effort
+from lso_bench.vae import checkpoint
+from lso_bench.vae.checkpoint import save_model
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.evaluation import Effort
 
 EFFORT = Effort(images=2, samples=2, codes=0)
 

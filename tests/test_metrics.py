@@ -12,10 +12,10 @@ from test_objectives import D, constant_encoder
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
-from vae.evaluation import Effort, evaluate, importance_gap, latent_consistency
-from vae.metrics import Metrics, aggregate_log_density, measure
-from vae.model import VAE
-from vae.networks import Architecture
+from lso_bench.vae.evaluation import Effort, evaluate, importance_gap, latent_consistency
+from lso_bench.vae.metrics import Metrics, aggregate_log_density, measure
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import Architecture
 
 
 def test_aggregate_density_equals_the_mixture():

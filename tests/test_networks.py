@@ -5,8 +5,8 @@ import torch
 from conftest import random_vae
 from torch.nn.functional import conv2d
 
-from vae.frozen import freeze
-from vae.networks import ARCHITECTURES, CausalConv2d, architecture
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.networks import ARCHITECTURES, CausalConv2d, architecture
 
 PIXELCNNS = [n for n, a in ARCHITECTURES.items() if a.kernels]
 

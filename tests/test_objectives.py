@@ -6,16 +6,16 @@ import pytest
 import torch
 from conftest import TINY, random_vae, squares
 
-from vae.objectives.aggressive import Aggressive
-from vae.objectives.cyclical import Cyclical
-from vae.objectives.elbo import ELBO
-from vae.objectives.free_bits import FreeBits
-from vae.objectives.info_vae import InfoVAE, mmd
-from vae.objectives.nevae_lp import NeighborLP
-from vae.objectives.nevae_se import NeighborSE
-from vae.objectives.rae import RAE
-from vae.reencoding import reencode
-from vae.zoo import NAMES, TABLE_1, objective
+from lso_bench.vae.objectives.aggressive import Aggressive
+from lso_bench.vae.objectives.cyclical import Cyclical
+from lso_bench.vae.objectives.elbo import ELBO
+from lso_bench.vae.objectives.free_bits import FreeBits
+from lso_bench.vae.objectives.info_vae import InfoVAE, mmd
+from lso_bench.vae.objectives.nevae_lp import NeighborLP
+from lso_bench.vae.objectives.nevae_se import NeighborSE
+from lso_bench.vae.objectives.rae import RAE
+from lso_bench.vae.reencoding import reencode
+from lso_bench.vae.zoo import NAMES, TABLE_1, objective
 
 D = TINY.latent
 

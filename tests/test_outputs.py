@@ -16,8 +16,8 @@ from lso_bench.plotting.style import save as save_drawn
 from lso_bench.report import frames
 from lso_bench.store import archive
 from lso_bench.store.store import Store
-from vae.durable import write_out, write_whole
-from vae.errors import UnusableError
+from lso_bench.vae.durable import write_out, write_whole
+from lso_bench.vae.errors import UnusableError
 
 COMMANDS = {
     "export": ("export", "r", "-o"),

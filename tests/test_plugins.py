@@ -12,7 +12,7 @@ from lso_bench.errors import UsageError
 from lso_bench.plugins import registry
 from lso_bench.study.grid import named_model
 from lso_bench.testing import check_searcher, template
-from vae import zoo
+from lso_bench.vae import zoo
 
 ROOT = Path(__file__).parents[1]
 

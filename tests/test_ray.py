@@ -27,7 +27,7 @@ from lso_bench.executors.serial import here
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, plan
-from vae import data
+from lso_bench.vae import data
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed (lso-bench[ray])")
 TOKEN = "a token of these tests"

@@ -21,8 +21,8 @@ from lso_bench.report import findings, html_images, html_overview
 from lso_bench.report.html_report import html
 from lso_bench.report.sections import sections
 from lso_bench.store.store import Store
-from vae.errors import UnusableError as Unwritable
-from vae.zoo import Model
+from lso_bench.vae.errors import UnusableError as Unwritable
+from lso_bench.vae.zoo import Model
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 HOSTILE = (

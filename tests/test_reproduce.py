@@ -15,10 +15,10 @@ from lso_bench.paper.agreement import Order, frame, order
 from lso_bench.paper.published import TABLE_1, TABLE_2
 from lso_bench.paper.tables import FIGURE_2, Wanted, check, models_of, plans, reproduce, train_missing, untrained
 from lso_bench.report import paper_tables
-from vae import zoo
-from vae.checkpoint import load_model, read, save_model
-from vae.metrics import Metrics
-from vae.zoo import Model
+from lso_bench.vae import zoo
+from lso_bench.vae.checkpoint import load_model, read, save_model
+from lso_bench.vae.metrics import Metrics
+from lso_bench.vae.zoo import Model
 
 N = 400
 ROW = ("model", "latent", "epochs")

@@ -11,7 +11,7 @@ from lso_bench.commands.run import _of_options
 from lso_bench.models import training
 from lso_bench.study.command import command, commands
 from lso_bench.study.grid import Grid, Protocol, named_model, plan
-from vae import notation
+from lso_bench.vae import notation
 
 
 def keys_of(text):

@@ -18,9 +18,9 @@ from lso_bench.searchers.adam import Adam
 from lso_bench.searchers.cmaes import CMAES
 from lso_bench.searchers.sobol import Sobol
 from lso_bench.spec import Seeds, Spec
-from tasks.reconstruction import Reconstruction
-from vae.data import Dataset
-from vae.zoo import Model
+from lso_bench.tasks.reconstruction import Reconstruction
+from lso_bench.vae.data import Dataset
+from lso_bench.vae.zoo import Model
 
 SPEC = Spec(Model("vae", "glyphs", "small", 4), "0" * 64, "glyphs50", "adam", max_steps=25, check_every=5)
 DATA = Dataset("glyphs", (squares(40, 1) * 255).to(torch.uint8), squares(2), squares(30), "")
@@ -169,7 +169,7 @@ def test_task_without_images_needs_a_decoder_that_sees_the_code_alone():
 
 def test_starts_are_inside_the_box(checkpoint):
     from lso_bench.runner.run import run
-    from vae.checkpoint import sha256
+    from lso_bench.vae.checkpoint import sha256
 
     record = run(replace(SPEC, checkpoint=sha256(checkpoint), region="box:0.2", budget=1), checkpoint)
     assert record.tensors["z"].abs().max() <= 0.2 + 1e-6

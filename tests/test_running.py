@@ -21,8 +21,8 @@ from lso_bench.store import heartbeat, process_identity
 from lso_bench.store.process_identity import Process, this_process
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Planned, Protocol, plan
-from vae import zoo
-from vae.zoo import Model
+from lso_bench.vae import zoo
+from lso_bench.vae.zoo import Model
 
 KEY, OTHER = SPEC.key, "0123456789abcdef"
 DAY = 24 * 3600

@@ -4,10 +4,10 @@ import pytest
 import torch
 from conftest import TINY, random_vae, squares
 
-from vae.frozen import freeze
-from vae.networks import ARCHITECTURES, architecture
-from vae.sampling import sample
-from vae.traverse import along, outwards, walk
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.networks import ARCHITECTURES, architecture
+from lso_bench.vae.sampling import sample
+from lso_bench.vae.traverse import along, outwards, walk
 
 PIXELCNNS = ["small", "small:gated=true", "small:skips=true,gated=true", "paper"]
 

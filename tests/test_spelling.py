@@ -18,8 +18,8 @@ from lso_bench.study import file
 from lso_bench.study.grid import Grid, Protocol, named_model, plan
 from lso_bench.study.overrides import Rule
 from lso_bench.study.spelling import means
-from vae import data, networks, zoo
-from vae.notation import digits
+from lso_bench.vae import data, networks, zoo
+from lso_bench.vae.notation import digits
 
 COMMANDS = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 SCALARS = [

@@ -8,8 +8,8 @@ from lso_bench import starts
 from lso_bench.errors import UsageError
 from lso_bench.runner import starting_codes
 from lso_bench.search.space import Space
-from tasks.reconstruction import Reconstruction
-from vae.data import Dataset
+from lso_bench.tasks.reconstruction import Reconstruction
+from lso_bench.vae.data import Dataset
 
 DATA = Dataset("glyphs", (squares(40, 1) * 255).to(torch.uint8), squares(2), squares(30), "")
 TASK = Reconstruction(data="glyphs", instances=5).bind(squares(30))

@@ -6,16 +6,15 @@ import pytest
 import torch
 from conftest import lines_of_code, squares
 
-import tasks
-from lso_bench import classifier, density
+from lso_bench import classifier, density, tasks
 from lso_bench.errors import UsageError
 from lso_bench.plugins import registry
 from lso_bench.study import grid
-from tasks.digit_score import DigitScore
-from tasks.ink import Ink
-from tasks.match_classifier import MatchClassifier
-from tasks.strokes import Strokes
-from tasks.symmetry import Symmetry
+from lso_bench.tasks.digit_score import DigitScore
+from lso_bench.tasks.ink import Ink
+from lso_bench.tasks.match_classifier import MatchClassifier
+from lso_bench.tasks.strokes import Strokes
+from lso_bench.tasks.symmetry import Symmetry
 
 
 def page(*boxes):

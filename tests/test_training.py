@@ -13,15 +13,15 @@ import torch
 from conftest import squares
 from torch.optim import Adam
 
-from vae import checkpoint, training
-from vae.data import Dataset
-from vae.errors import UnusableError
-from vae.job import Job, Plan, optimizer
-from vae.model import VAE
-from vae.networks import ARCHITECTURES
-from vae.objectives.aggressive import Aggressive
-from vae.training import train
-from vae.zoo import Model, objective
+from lso_bench.vae import checkpoint, training
+from lso_bench.vae.data import Dataset
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.job import Job, Plan, optimizer
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import ARCHITECTURES
+from lso_bench.vae.objectives.aggressive import Aggressive
+from lso_bench.vae.training import train
+from lso_bench.vae.zoo import Model, objective
 
 EPOCHS = 3
 

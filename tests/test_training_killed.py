@@ -11,11 +11,11 @@ import pytest
 import torch
 from conftest import TINY
 
-from vae import checkpoint, training
-from vae.data import Dataset
-from vae.job import Plan
-from vae.networks import ARCHITECTURES
-from vae.zoo import Model
+from lso_bench.vae import checkpoint, training
+from lso_bench.vae.data import Dataset
+from lso_bench.vae.job import Plan
+from lso_bench.vae.networks import ARCHITECTURES
+from lso_bench.vae.zoo import Model
 
 PLAN = Plan(Model("nevae_se", "omniglot", "tiny", 4), 6, anneal_epochs=2.0, threads=1)
 KILLS = 40

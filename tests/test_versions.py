@@ -14,7 +14,7 @@ from test_plugins import publish
 from lso_bench.analysis.caveats import caveats
 from lso_bench.plugins import registry
 from lso_bench.study.grid import outdated
-from vae.zoo import Model
+from lso_bench.vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]
 TWICE = INK.replace("return ", "return 2 * ")

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.containment import contained, reason
-from vae.errors import UnusableError
-from vae.model import VAE
-from vae.objectives import Objective, Terms
-from vae.random_numbers import shared
+from lso_bench.vae.containment import contained, reason
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.model import VAE
+from lso_bench.vae.objectives import Objective, Terms
+from lso_bench.vae.random_numbers import shared
 
-OURS = "vae."  # how the modules begin whose objectives are not looked after
+OURS = "lso_bench.vae."  # how the modules begin whose objectives are not looked after
 
 
 def terms_of(loss: Objective, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vae import foreign
-from vae.durable import write_whole
-from vae.errors import UnusableError
-from vae.paths import cache_folder
-from vae.text import remark
+from lso_bench.vae import foreign
+from lso_bench.vae.durable import write_whole
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.paths import cache_folder
+from lso_bench.vae.text import remark
 
 LARGEST = 1 << 30  # bytes of a kept data set; ours have 25 MiB
 SHAPE = (28, 28)  # of an image

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vae import foreign, zoo
-from vae.durable import write_whole
-from vae.errors import UnusableError
-from vae.model import VAE
-from vae.networks import Architecture
-from vae.tensors import tensors_of
+from lso_bench.vae import foreign, zoo
+from lso_bench.vae.durable import write_whole
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import Architecture
+from lso_bench.vae.tensors import tensors_of
 
 LARGEST = 256 * 2**20  # bytes; the largest of our own is 6 MB
 LARGEST_SUMS = 2**20  # bytes of SUMS

@@ -7,8 +7,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from vae.data import binarise
-from vae.networks import halving_block
+from lso_bench.vae.data import binarise
+from lso_bench.vae.networks import halving_block
 
 BATCH = 500  # images measured at once
 SHIFT = 2  # pixels that a training image is moved by at most

@@ -14,9 +14,9 @@ from typing import Any, TextIO
 
 import torch
 
-from vae.errors import EndedError
-from vae.process_state import PARTS
-from vae.random_numbers import Numbers, passing
+from lso_bench.vae.errors import EndedError
+from lso_bench.vae.process_state import PARTS
+from lso_bench.vae.random_numbers import Numbers, passing
 
 NAMED = 3  # environment variables at most that a message names
 

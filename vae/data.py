@@ -18,10 +18,10 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vae import datasets
-from vae.containment import contained, reason
-from vae.datasets import Source
-from vae.discovery import (
+from lso_bench.vae import datasets
+from lso_bench.vae.containment import contained, reason
+from lso_bench.vae.datasets import Source
+from lso_bench.vae.discovery import (
     built,
     clashes,
     first_line,
@@ -32,13 +32,13 @@ from vae.discovery import (
     only_class,
     published,
 )
-from vae.errors import UnusableError
-from vae.image_folder import ImageFolder, fingerprint
-from vae.networks import Likelihood
-from vae.notation import is_file, parse, path_text, read, write
-from vae.paths import data_folder
-from vae.settings import differing, with_settings
-from vae.sources import digest
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.image_folder import ImageFolder, fingerprint
+from lso_bench.vae.networks import Likelihood
+from lso_bench.vae.notation import is_file, parse, path_text, read, write
+from lso_bench.vae.paths import data_folder
+from lso_bench.vae.settings import differing, with_settings
+from lso_bench.vae.sources import digest
 
 GROUP = "lso_bench.datasets"
 SPLIT_SEED = 0  # of the order in which images are dealt to train, valid, test, and of the fixed binarisation

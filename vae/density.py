@@ -5,8 +5,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.distributions import Bernoulli
 
-from vae.data import binarise
-from vae.networks import Architecture, PixelCNN
+from lso_bench.vae.data import binarise
+from lso_bench.vae.networks import Architecture, PixelCNN
 
 BATCH = 500  # images measured at once
 ARCHITECTURE = Architecture(latent=1, encoder=1, hidden=1, channels=24, kernels=(7, 7, 5, 5, 3), skips=False)

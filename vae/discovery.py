@@ -16,9 +16,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
-from vae import sources
-from vae.containment import contained, reason
-from vae.errors import UnusableError
+from lso_bench.vae import sources
+from lso_bench.vae.containment import contained, reason
+from lso_bench.vae.errors import UnusableError
 
 T = TypeVar("T")
 

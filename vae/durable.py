@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from vae.errors import UnusableError
+from lso_bench.vae.errors import UnusableError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # reasons to say how much room is left
 DESCRIPTOR = re.compile("/(?:proc/self|dev)/fd/([0-9]+)")  # a file that this process holds open

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.errors import UnusableError
-from vae.frozen import freeze
-from vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, observe, summarise
-from vae.model import VAE
-from vae.sampling import sample
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, observe, summarise
+from lso_bench.vae.model import VAE
+from lso_bench.vae.sampling import sample
 
 MEANS = (*PROBABILISTIC, "distortion", "squared_error", "nll", "gap", "consistency_prior", "consistency_posterior")
 

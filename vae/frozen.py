@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from vae.model import VAE
-from vae.networks import CausalConv2d, PixelCNN
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import CausalConv2d, PixelCNN
 
 
 def freeze(vae: VAE) -> VAE:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from vae import foreign
-from vae.datasets import Source
-from vae.errors import UnusableError
-from vae.networks import Likelihood
-from vae.text import remark
+from lso_bench.vae import foreign
+from lso_bench.vae.datasets import Source
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.networks import Likelihood
+from lso_bench.vae.text import remark
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 FEWEST = 100  # images: below, a tenth to test on says nothing

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from vae import checkpoint, foreign
-from vae.errors import UnusableError
-from vae.model import VAE
-from vae.networks import Architecture
+from lso_bench.vae import checkpoint, foreign
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import Architecture
 
 UNDER = ("state_dict", "model_state_dict")  # keys of a training's checkpoint that hold the weights
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # of DistributedDataParallel, torch.compile, Lightning

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from vae import checkpoint
-from vae.capture import CapturedStep
-from vae.data import Dataset
-from vae.errors import UnusableError
-from vae.model import VAE
-from vae.networks import architecture
-from vae.objectives import Objective
-from vae.zoo import Model, objective
+from lso_bench.vae import checkpoint
+from lso_bench.vae.capture import CapturedStep
+from lso_bench.vae.data import Dataset
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import architecture
+from lso_bench.vae.objectives import Objective
+from lso_bench.vae.zoo import Model, objective
 
 NARROWEST = 8  # channels from which on layers are kept channels last: of fewer, the backward pass of torch 2.13 writes
 # outside its memory on a CPU with AVX2 alone (a 1 x 1 convolution of stride 2)

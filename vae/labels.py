@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from vae.data import SPLIT_SEED, data_folder, names, source
-from vae.datasets import Source
+from lso_bench.vae.data import SPLIT_SEED, data_folder, names, source
+from lso_bench.vae.datasets import Source
 
 
 @dataclass(frozen=True)

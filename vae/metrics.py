@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
-from vae.model import VAE
+from lso_bench.vae.model import VAE
 
 ACTIVE = 0.01  # variance of mu over the data above which a dimension counts: Burda et al. 2016, section 5.2
 BATCH = 250  # images at a time

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
-from vae.networks import Architecture, ConvDecoder, Encoder, PixelCNN
+from lso_bench.vae.networks import Architecture, ConvDecoder, Encoder, PixelCNN
 
 
 class VAE(nn.Module):

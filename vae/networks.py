@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-from vae.notation import parse, write
-from vae.settings import differing, with_settings
+from lso_bench.vae.notation import parse, write
+from lso_bench.vae.settings import differing, with_settings
 
 Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel
 STEP = 1 / 255  # between two grey levels; inferred: on data in such steps a density could grow without end below it

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import PurePath
 
-from vae.bounds import WHOLE
+from lso_bench.vae.bounds import WHOLE
 
 SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")  # how a setting begins
 QUOTED = re.compile('"((?:[^"]|"")*)"')

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
 
-from vae.errors import UnusableError
-from vae.notation import read, write
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.notation import read, write
 
 
 def from_outside(path: str | Path) -> Path:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vae.model import VAE
+from lso_bench.vae.model import VAE
 
 Statistics = Literal["shared", "data", "frozen"]
 

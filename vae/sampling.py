@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 from torch.nn.functional import elu, linear, pad
 
-from vae.frozen import freeze
-from vae.model import VAE
-from vae.networks import CausalConv2d, PixelCNN, Residual
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import CausalConv2d, PixelCNN, Residual
 
 LEAST = 2.0**-24  # of the noise of a normal pixel: torch.rand may give 0, whose quantile is infinite
 

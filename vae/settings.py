@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from vae.notation import real, whole
+from lso_bench.vae.notation import real, whole
 
 MOST = 1e5  # of a setting that says no other limit: time and memory grow with most of them
 T = TypeVar("T")  # a frozen dataclass

@@ -20,10 +20,10 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
-from vae import foreign
+from lso_bench.vae import foreign
 
 LARGEST = 4 << 20  # bytes of a file of Python
-PROGRAM = ("lso_bench", "vae")  # what has a version of its own
+PROGRAM = ("lso_bench",)  # what has a version of its own
 INSTALLED = ("site-packages", "dist-packages")  # folders in which nothing belongs together
 
 

@@ -4,7 +4,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from vae.foreign import parsed
+from lso_bench.vae.foreign import parsed
 
 LARGEST_HEADER = 16 << 20  # bytes; of our largest file 0.1 MiB
 

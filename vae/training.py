@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vae import checkpoint
-from vae.asking import rate_weight, terms_of
-from vae.capture import CapturedStep
-from vae.data import Dataset, shown
-from vae.job import Job, Plan, begin, command, diverged, keep, restore, settings
-from vae.metrics import measure
-from vae.model import VAE
-from vae.objectives.aggressive import Aggressive
+from lso_bench.vae import checkpoint
+from lso_bench.vae.asking import rate_weight, terms_of
+from lso_bench.vae.capture import CapturedStep
+from lso_bench.vae.data import Dataset, shown
+from lso_bench.vae.job import Job, Plan, begin, command, diverged, keep, restore, settings
+from lso_bench.vae.metrics import measure
+from lso_bench.vae.model import VAE
+from lso_bench.vae.objectives.aggressive import Aggressive
 
 KEEP_EVERY = 300.0  # seconds between two writings of the state within an epoch
 FAR = 10.0  # times the first epoch's loss; in none of our trainings was a later epoch's loss above the first's

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.metrics import BATCH
-from vae.model import VAE
-from vae.sampling import sample
+from lso_bench.vae.metrics import BATCH
+from lso_bench.vae.model import VAE
+from lso_bench.vae.sampling import sample
 
 
 def along(d: int, dimension: int, reach: float, steps: int) -> Float[Tensor, "s d"]:

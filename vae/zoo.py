@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from vae.data import file_name
-from vae.discovery import built, clashes, hidden, loaded, module_at, only_class, published
-from vae.errors import UnusableError
-from vae.notation import digits, is_file, parse, path_text, read, write
-from vae.objectives import Objective
-from vae.objectives.aggressive import Aggressive
-from vae.objectives.cyclical import Cyclical
-from vae.objectives.elbo import ELBO
-from vae.objectives.free_bits import FreeBits
-from vae.objectives.info_vae import InfoVAE
-from vae.objectives.nevae_lp import NeighborLP
-from vae.objectives.nevae_se import NeighborSE
-from vae.objectives.rae import RAE
-from vae.paths import own_folder
-from vae.settings import differing, with_settings
-from vae.sources import digest
+from lso_bench.vae.data import file_name
+from lso_bench.vae.discovery import built, clashes, hidden, loaded, module_at, only_class, published
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.notation import digits, is_file, parse, path_text, read, write
+from lso_bench.vae.objectives import Objective
+from lso_bench.vae.objectives.aggressive import Aggressive
+from lso_bench.vae.objectives.cyclical import Cyclical
+from lso_bench.vae.objectives.elbo import ELBO
+from lso_bench.vae.objectives.free_bits import FreeBits
+from lso_bench.vae.objectives.info_vae import InfoVAE
+from lso_bench.vae.objectives.nevae_lp import NeighborLP
+from lso_bench.vae.objectives.nevae_se import NeighborSE
+from lso_bench.vae.objectives.rae import RAE
+from lso_bench.vae.paths import own_folder
+from lso_bench.vae.settings import differing, with_settings
+from lso_bench.vae.sources import digest
 
 GROUP = "lso_bench.objectives"
 SHIPPED = Path(__file__).parent / "checkpoints"

@@ -9,7 +9,7 @@ from lso_bench.analysis.duplicates import twins
 from lso_bench.analysis.table import group, sort_key
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
-from vae.notation import name_of
+from lso_bench.vae.notation import name_of
 
 DIFFERENT: dict[str, Callable[[Record], object]] = {
     "budgets": lambda r: (r.spec.max_steps, r.spec.budget),

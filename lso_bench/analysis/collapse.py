@@ -20,7 +20,7 @@ from lso_bench.analysis.intervals import LEVEL, NONE, Interval
 from lso_bench.analysis.rank_tests import holm
 from lso_bench.analysis.table import GROUP
 from lso_bench.store import safe_read
-from vae.metrics import ESTIMATORS, Metrics
+from lso_bench.vae.metrics import ESTIMATORS, Metrics
 
 ACTIVE = (0.01, 0.1)  # activity above which a dimension counts
 SPACES = (

@@ -23,7 +23,7 @@ from lso_bench.analysis.table import GROUP, Files, by_start, sort_key, table
 from lso_bench.analysis.variance import decomposition
 from lso_bench.record import Record
 from lso_bench.spec import Spec
-from vae.metrics import Metrics
+from lso_bench.vae.metrics import Metrics
 
 COLUMNS = ("measure", "start", "threshold", "target", "within", "against", *STATISTICS, "p")
 Targets = Literal["task", "model"]

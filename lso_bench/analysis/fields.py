@@ -9,9 +9,9 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.record import Record
 from lso_bench.study.spelling import means, spelled
-from vae import zoo
-from vae.notation import read, real
-from vae.settings import settings_of
+from lso_bench.vae import zoo
+from lso_bench.vae.notation import read, real
+from lso_bench.vae.settings import settings_of
 
 FIELDS: dict[str, Callable[[Record], Any]] = {
     "key": lambda r: r.spec.key,

@@ -10,7 +10,7 @@ import typer
 from lso_bench.commands.options import DataDir, Json, outside, plugin
 from lso_bench.commands.output import say
 from lso_bench.text import printable
-from vae.bounds import WHOLE
+from lso_bench.vae.bounds import WHOLE
 
 
 def new_task(

@@ -22,7 +22,7 @@ from lso_bench.commands.options import (
 )
 from lso_bench.commands.output import out, say
 from lso_bench.errors import UsageError
-from vae.bounds import DRAWS
+from lso_bench.vae.bounds import DRAWS
 
 
 def evaluate(
@@ -49,7 +49,7 @@ def evaluate(
     from lso_bench.report import measurements
     from lso_bench.store.store import Store
     from lso_bench.study.grid import named_model
-    from vae.evaluation import Effort
+    from lso_bench.vae.evaluation import Effort
 
     models = list(dict.fromkeys(named_model(m, data, arch, latent, seed) for m in names("model", model)))
     if nll_images == 1 or codes == 1:

@@ -23,9 +23,9 @@ def import_checkpoint(
 ) -> None:
     """Bring weights that were trained elsewhere into a checkpoint; nothing in their file is executed."""
     from lso_bench.study.grid import check_data, named_model
-    from vae import zoo
-    from vae.importing import import_model
-    from vae.networks import architecture
+    from lso_bench.vae import zoo
+    from lso_bench.vae.importing import import_model
+    from lso_bench.vae.networks import architecture
 
     named, images = named_model(model, data, arch, latent, seed), check_data(data)
     path = zoo.own_folder() / named.file

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lso_bench.report.html_report import Results
     from lso_bench.spec import Spec
     from lso_bench.store.store import Store
-    from vae.metrics import Metrics
+    from lso_bench.vae.metrics import Metrics
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from lso_bench.errors import UsageError, unknown
-from vae.bounds import LATENT, SEED, WHOLE
+from lso_bench.vae.bounds import LATENT, SEED, WHOLE
 
 DEVICES = ["auto", "cpu", "cuda"]
 
 
 def outside(text: str | Path) -> Path:
     """A path as it was typed, `~` for a home folder also where the shell leaves it (`--results=~/x`)."""
-    from vae.errors import UnusableError
-    from vae.paths import from_outside
+    from lso_bench.vae.errors import UnusableError
+    from lso_bench.vae.paths import from_outside
 
     try:
         return from_outside(text)
@@ -25,8 +25,8 @@ def outside(text: str | Path) -> Path:
 
 def plugin(text: str) -> str:
     """The name of a plugin or data set, or the path of its file or folder."""
-    from vae.errors import UnusableError
-    from vae.paths import plugin as from_outside
+    from lso_bench.vae.errors import UnusableError
+    from lso_bench.vae.paths import plugin as from_outside
 
     try:
         return from_outside(text)
@@ -79,7 +79,7 @@ Gpu = Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of a GPU that
 
 def names(option: str, texts: Sequence[str]) -> list[str]:
     """The names in lists with commas, each once, with their settings (`vae.notation`)."""
-    from vae.notation import parts, unquoted_path
+    from lso_bench.vae.notation import parts, unquoted_path
 
     listed: list[str] = []
     for text in texts:
@@ -96,7 +96,7 @@ def names(option: str, texts: Sequence[str]) -> list[str]:
 
 def numbers(option: str, texts: Sequence[str]) -> list[int]:
     """The whole numbers in lists with commas, each once, none larger than a seed can be."""
-    from vae.notation import whole
+    from lso_bench.vae.notation import whole
 
     try:
         return list(dict.fromkeys(whole(part.strip(), 0, SEED) for text in texts for part in text.split(",")))
@@ -109,7 +109,7 @@ def numbers(option: str, texts: Sequence[str]) -> list[int]:
 def limits(texts: Sequence[str]) -> tuple[float, ...]:
     """The thresholds in lists with commas, the largest first."""
     from lso_bench.study import file
-    from vae.notation import real
+    from lso_bench.vae.notation import real
 
     try:
         return file.limits([real(part.strip()) for text in texts for part in text.split(",")])

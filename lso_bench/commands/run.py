@@ -35,7 +35,7 @@ from lso_bench.commands.options import (
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError, unknown
 from lso_bench.text import printable
-from vae.bounds import WHOLE
+from lso_bench.vae.bounds import WHOLE
 
 FEW = 4  # runs that a line names
 

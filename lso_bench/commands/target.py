@@ -21,7 +21,7 @@ def check_target(path: Path, is_alike: Callable[[Path], bool], kind: str, force:
         UsageError: names the way out.
         UnusableError: it cannot be looked at.
     """
-    from vae.durable import is_special, writing
+    from lso_bench.vae.durable import is_special, writing
 
     if is_special(path):
         return

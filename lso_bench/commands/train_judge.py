@@ -6,7 +6,7 @@ import typer
 
 from lso_bench.commands.options import DataDir, Quiet, TrainSeed
 from lso_bench.commands.output import say
-from vae.bounds import WHOLE
+from lso_bench.vae.bounds import WHOLE
 
 
 def train_judge(

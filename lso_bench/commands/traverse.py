@@ -20,7 +20,7 @@ from lso_bench.commands.options import (
 )
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError
-from vae.bounds import SEED
+from lso_bench.vae.bounds import SEED
 
 
 def traverse(

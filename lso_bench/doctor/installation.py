@@ -13,7 +13,7 @@ from typing import Any
 
 from lso_bench import limits
 from lso_bench.doctor.finding import Finding
-from vae.errors import UnusableError
+from lso_bench.vae.errors import UnusableError
 
 LITTLE = 1e9  # bytes free below which there is a warning: a study of the paper's task takes as much
 NOTHING = 50e6  # bytes free below which nothing useful can be written
@@ -104,8 +104,8 @@ def _gpu() -> Iterator[Finding]:
 
 
 def _disk(results: Sequence[Path]) -> Iterator[Finding]:
-    from vae.cache import cache_folder
-    from vae.zoo import own_folder
+    from lso_bench.vae.cache import cache_folder
+    from lso_bench.vae.zoo import own_folder
 
     named = {"cache (LSO_BENCH_CACHE)": cache_folder(), "own checkpoints (LSO_BENCH_CHECKPOINTS)": own_folder()}
     for name, folder in (named | {f"results {r}": r for r in results if r.is_dir()}).items():
@@ -131,7 +131,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _torchvision() -> Iterator[Finding]:
-    from vae.download import torchvision_datasets
+    from lso_bench.vae.download import torchvision_datasets
 
     try:
         torchvision_datasets()
@@ -143,9 +143,9 @@ def _torchvision() -> Iterator[Finding]:
 
 
 def _data(folder: Path | None) -> Iterator[Finding]:
-    from vae import data
-    from vae.download import offline
-    from vae.errors import MissingError, UnusableError
+    from lso_bench.vae import data
+    from lso_bench.vae.download import offline
+    from lso_bench.vae.errors import MissingError, UnusableError
 
     place = folder or data.data_folder()
     for name in data.names():
@@ -164,8 +164,8 @@ def _data(folder: Path | None) -> Iterator[Finding]:
 
 
 def _checkpoints() -> Iterator[Finding]:
-    from vae.checkpoint import mend
-    from vae.zoo import SHIPPED, own_folder
+    from lso_bench.vae.checkpoint import mend
+    from lso_bench.vae.zoo import SHIPPED, own_folder
 
     for folder in dict.fromkeys((SHIPPED, own_folder())):
         for path in sorted(folder.glob("*.safetensors")):
@@ -173,8 +173,8 @@ def _checkpoints() -> Iterator[Finding]:
 
 
 def _checkpoint(path: Path, mend: str) -> Finding:
-    from vae import checkpoint
-    from vae.errors import UnusableError
+    from lso_bench.vae import checkpoint
+    from lso_bench.vae.errors import UnusableError
 
     try:
         tensors, header = checkpoint.read(path)
@@ -193,9 +193,9 @@ def _loaded(path: Path, tensors: dict[str, Any], header: dict[str, Any]) -> tupl
     Raises:
         vae.errors.UnusableError, KeyError, TypeError: they do not.
     """
-    from vae import checkpoint
-    from vae.classifier import Classifier
-    from vae.density import Density
+    from lso_bench.vae import checkpoint
+    from lso_bench.vae.classifier import Classifier
+    from lso_bench.vae.density import Density
 
     if ".state." in path.name:
         return HEADER_OF_STATE

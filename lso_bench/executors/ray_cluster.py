@@ -22,9 +22,9 @@ from lso_bench.runner.run import Place
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Planned
-from vae import checkpoint
-from vae.paths import data_folder
-from vae.sources import beside, read_source
+from lso_bench.vae import checkpoint
+from lso_bench.vae.paths import data_folder
+from lso_bench.vae.sources import beside, read_source
 
 
 def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:

@@ -15,7 +15,7 @@ from lso_bench.executors import Attempt, How, Lost
 from lso_bench.executors.remote_worker import Job, Lacking, Seen, Worker
 from lso_bench.record import Record
 from lso_bench.store import heartbeat
-from vae.errors import UnusableError as VaeUnusableError
+from lso_bench.vae.errors import UnusableError as VaeUnusableError
 
 LOOK = 0.5  # seconds between two looks at the time limits, when nothing ends
 ROOM = 10.0  # seconds between two looks at how large the cluster is

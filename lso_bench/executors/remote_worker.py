@@ -19,8 +19,8 @@ from lso_bench.spec import Spec
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Planned
-from vae.cache import cache_folder
-from vae.notation import parse, write
+from lso_bench.vae.cache import cache_folder
+from lso_bench.vae.notation import parse, write
 
 Files = dict[str, bytes]  # of a plugin: its own, then those beside it that it imports; content by name
 

@@ -22,8 +22,8 @@ from lso_bench.runner.run import Place, run, versions_of
 from lso_bench.store.heartbeat import Note, Running, noted
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Planned
-from vae.containment import stdout_to_stderr
-from vae.errors import UnusableError
+from lso_bench.vae.containment import stdout_to_stderr
+from lso_bench.vae.errors import UnusableError
 
 
 def work(

@@ -14,14 +14,14 @@ from torch import Tensor
 from lso_bench.progress import shown
 from lso_bench.store import safe_read
 from lso_bench.study.grid import find_checkpoint
-from vae import checkpoint
-from vae.checkpoint import load_model, sha256
-from vae.data import Dataset, load
-from vae.durable import write_whole
-from vae.errors import UnusableError
-from vae.evaluation import MEANS, Effort, evaluate
-from vae.metrics import BLOCK, ESTIMATORS, Metrics
-from vae.zoo import Model
+from lso_bench.vae import checkpoint
+from lso_bench.vae.checkpoint import load_model, sha256
+from lso_bench.vae.data import Dataset, load
+from lso_bench.vae.durable import write_whole
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.evaluation import MEANS, Effort, evaluate
+from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
+from lso_bench.vae.zoo import Model
 
 MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # of a checkpoint's header
 EACH = ("nelbo", "kl", "mi", "mi_b50")  # kept of every image, so that models can be compared in pairs

@@ -17,13 +17,13 @@ from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
 from lso_bench.progress import shown
 from lso_bench.store import heartbeat
-from vae import judges, training, zoo
-from vae.data import load, source
-from vae.durable import write_whole, writing
-from vae.job import Plan, command
-from vae.labels import labelled
-from vae.text import remark
-from vae.zoo import Model
+from lso_bench.vae import judges, training, zoo
+from lso_bench.vae.data import load, source
+from lso_bench.vae.durable import write_whole, writing
+from lso_bench.vae.job import Plan, command
+from lso_bench.vae.labels import labelled
+from lso_bench.vae.text import remark
+from lso_bench.vae.zoo import Model
 
 EPOCHS = {"paper": 100}  # by architecture; the others 30
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.html_page import page
 from lso_bench.study.grid import find_checkpoint
-from vae.checkpoint import load_model
-from vae.data import load
-from vae.metrics import ACTIVE, measure
-from vae.model import VAE
-from vae.traverse import along, outwards, walk
-from vae.zoo import Model
+from lso_bench.vae.checkpoint import load_model
+from lso_bench.vae.data import load
+from lso_bench.vae.metrics import ACTIVE, measure
+from lso_bench.vae.model import VAE
+from lso_bench.vae.traverse import along, outwards, walk
+from lso_bench.vae.zoo import Model
 
 ROW = 10  # images of a walk in one row of its sheet
 COLUMNS = 11  # images of each dimension in the sheet of all dimensions

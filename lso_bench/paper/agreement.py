@@ -10,8 +10,8 @@ import torch
 
 from lso_bench.models.measurements import Measured
 from lso_bench.paper.published import TABLE_1, TABLE_2
-from vae.metrics import ACTIVE
-from vae.zoo import Model
+from lso_bench.vae.metrics import ACTIVE
+from lso_bench.vae.zoo import Model
 
 MEASURES = {"nelbo": "-ELBO", "kl": "KL", "mi": "MI", "au": "AU"}  # in Table 1
 OURS = {"mi": "mi_b50"}  # the estimator that the paper very likely used

@@ -20,7 +20,7 @@ from lso_bench.spec import Spec
 from lso_bench.store.store import Store
 from lso_bench.study.command import sped_up
 from lso_bench.study.grid import STEPS, Grid, Planned, Protocol, plan
-from vae.zoo import Model
+from lso_bench.vae.zoo import Model
 
 FIRST, LAST = 0.05, 0.0  # thresholds between which the paper watches the distance of the codes
 

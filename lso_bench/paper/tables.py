@@ -14,12 +14,12 @@ from lso_bench.models.measurements import Measured, measured
 from lso_bench.paper.agreement import MEASURES, Order, frame, order, rows_of
 from lso_bench.paper.published import SECTION_5_4, TABLE_1, TABLE_2
 from lso_bench.study.grid import find_checkpoint, named_model
-from vae import zoo
-from vae.checkpoint import read
-from vae.errors import UnusableError as VaeUnusableError
-from vae.evaluation import Effort
-from vae.job import Plan, command
-from vae.zoo import Model, objective
+from lso_bench.vae import zoo
+from lso_bench.vae.checkpoint import read
+from lso_bench.vae.errors import UnusableError as VaeUnusableError
+from lso_bench.vae.evaluation import Effort
+from lso_bench.vae.job import Plan, command
+from lso_bench.vae.zoo import Model, objective
 
 FIGURE_2 = ("vae", "beta_vae_0.9", "nevae_se")  # the paper: VAE, beta-VAE, NE-VAE; which beta is not said
 SEARCHED = (*SECTION_5_4, "nevae_lp_0.1")  # the last has no count in the paper

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from lso_bench.text import printable
-from vae.durable import write_whole
+from lso_bench.vae.durable import write_whole
 
 
 def page(path: Path, title: str, pngs: Sequence[Path]) -> Path:

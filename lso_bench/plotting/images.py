@@ -18,7 +18,7 @@ from lso_bench.plotting.style import SIZES, drawing, plain
 from lso_bench.plotting.style import save as save_drawn
 from lso_bench.record import Record
 from lso_bench.text import printable
-from vae.durable import write_whole
+from lso_bench.vae.durable import write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

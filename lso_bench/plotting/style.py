@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lso_bench.text import one_line
-from vae.durable import write_whole
+from lso_bench.vae.durable import write_whole
 
 INK = "#111111"  # of text, axes and grid
 FORMATS = ("png", "svg", "pdf")

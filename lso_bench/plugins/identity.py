@@ -9,7 +9,7 @@ from lso_bench.plugins import registry
 from lso_bench.search import Searcher
 from lso_bench.spec import Spec
 from lso_bench.task import Task
-from vae.data import file_name
+from lso_bench.vae.data import file_name
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.search import Searcher
 from lso_bench.task import Task
-from vae import sources
-from vae.bounds import is_name
-from vae.discovery import (
+from lso_bench.vae import sources
+from lso_bench.vae.bounds import is_name
+from lso_bench.vae.discovery import (
     built,
     clashes,
     first_line,
@@ -31,11 +31,11 @@ from vae.discovery import (
     usable,
     whole,
 )
-from vae.notation import is_file, name_of, parse, path_text, unquoted_path, write
-from vae.settings import settings_of, with_settings
+from lso_bench.vae.notation import is_file, name_of, parse, path_text, unquoted_path, write
+from lso_bench.vae.settings import settings_of, with_settings
 
 AGAIN = "run the command again."
-KINDS: dict[str, tuple[type, str]] = {"task": (Task, "tasks"), "searcher": (Searcher, "lso_bench.searchers")}
+KINDS: dict[str, tuple[type, str]] = {"task": (Task, "lso_bench.tasks"), "searcher": (Searcher, "lso_bench.searchers")}
 
 
 _contents: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()  # of classes, when this process loaded them

@@ -22,9 +22,9 @@ from lso_bench.report.figures.rank_tests import critical_difference
 from lso_bench.report.sections import Section, named_ways, sections
 from lso_bench.store.store import Store
 from lso_bench.text import file_part, printable
-from vae import checkpoint
-from vae.durable import write_whole
-from vae.notation import name_of
+from lso_bench.vae import checkpoint
+from lso_bench.vae.durable import write_whole
+from lso_bench.vae.notation import name_of
 
 
 def pictures(

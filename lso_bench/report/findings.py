@@ -13,7 +13,7 @@ from lso_bench.analysis.table import GROUP, table
 from lso_bench.record import Record
 from lso_bench.report.html_cells import figure, names, short
 from lso_bench.report.sections import Section
-from vae.notation import name_of
+from lso_bench.vae.notation import name_of
 
 FEWEST = 6  # targets on which a difference that is always the same is told from none: sign test, p = 2 / 2^6
 

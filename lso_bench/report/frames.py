@@ -15,7 +15,7 @@ from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.store.store import Store
 from lso_bench.text import neutral
-from vae.durable import write_out
+from lso_bench.vae.durable import write_out
 
 FORMATS = {"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}  # each with the package that it needs
 LEADING = 4  # columns by which a table is known again; later ones come and go with what was run

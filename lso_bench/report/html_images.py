@@ -17,7 +17,7 @@ from lso_bench.analysis.table import Files
 from lso_bench.record import Record
 from lso_bench.report.html_cells import figure, short
 from lso_bench.spec import Spec
-from vae import foreign
+from lso_bench.vae import foreign
 
 SHOWN = 12  # instances in a row
 LARGEST = 1_500_000  # bytes of all walks

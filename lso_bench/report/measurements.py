@@ -14,7 +14,7 @@ from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
 from lso_bench.text import file_part
-from vae.metrics import BLOCK, Metrics
+from lso_bench.vae.metrics import BLOCK, Metrics
 
 ROWS = {  # label: field
     "-ELBO, nats": "nelbo",

@@ -15,7 +15,7 @@ from lso_bench.paper.latent_search import FIRST, LAST, Repeated
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.text import printable
-from vae.durable import write_whole
+from lso_bench.vae.durable import write_whole
 
 HEADER = (
     "model",

@@ -18,7 +18,7 @@ from lso_bench.plotting import images
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.text import printable
-from vae.durable import write_whole
+from lso_bench.vae.durable import write_whole
 
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
 

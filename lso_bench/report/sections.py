@@ -10,7 +10,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import TOGETHER
-from vae.notation import read
+from lso_bench.vae.notation import read
 
 HOW = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
 

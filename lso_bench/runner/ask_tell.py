@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lso_bench.plugins.calls import named
 from lso_bench.search import Problem, Searcher, check_leaf, checked
-from vae.random_numbers import Stream
+from lso_bench.vae.random_numbers import Stream
 
 SLACK = 1e-4  # share of a coordinate by which a point may lie outside the region, for rounding
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from lso_bench.errors import UnusableError
-from vae.checkpoint import load_model, sha256
-from vae.data import Dataset, data_folder, file_name, load
-from vae.frozen import freeze
-from vae.model import VAE
+from lso_bench.vae.checkpoint import load_model, sha256
+from lso_bench.vae.data import Dataset, data_folder, file_name, load
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.model import VAE
 
 KEPT = 4  # data sets and models at most: the largest data set takes 50 MB
 

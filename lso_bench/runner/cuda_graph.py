@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from vae.capture import UncapturableError, captured
+from lso_bench.vae.capture import UncapturableError, captured
 
 Score = Callable[[Float[Tensor, "k m d"]], Float[Tensor, "a n"]]
 

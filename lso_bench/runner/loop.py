@@ -19,7 +19,7 @@ from lso_bench.search.clock import Clock
 from lso_bench.search.space import Space
 from lso_bench.spec import Spec
 from lso_bench.task import Task
-from vae.random_numbers import Stream
+from lso_bench.vae.random_numbers import Stream
 
 DENSE = 30  # steps that are all in the trace; after them 5 percent lie between one and the next
 

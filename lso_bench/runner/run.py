@@ -30,11 +30,11 @@ from lso_bench.search.clock import Clock
 from lso_bench.search.space import DECODINGS, Space
 from lso_bench.spec import Spec
 from lso_bench.task import Task
-from vae import data as datasets
-from vae.data import Dataset, shown
-from vae.model import VAE
-from vae.networks import architecture
-from vae.notation import name_of
+from lso_bench.vae import data as datasets
+from lso_bench.vae.data import Dataset, shown
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import architecture
+from lso_bench.vae.notation import name_of
 
 POSTERIOR_DRAWS = 5000  # of the aggregate posterior, for its quantiles
 

@@ -8,7 +8,7 @@ from lso_bench.runner.scores import targets_of
 from lso_bench.search.space import Space
 from lso_bench.starts import check_variance, parse
 from lso_bench.task import Task
-from vae.data import Dataset, shown
+from lso_bench.vae.data import Dataset, shown
 
 
 def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:

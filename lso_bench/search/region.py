@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
-from vae.notation import digits, real
+from lso_bench.vae.notation import digits, real
 
 KINDS = ("none", "box:3", "ball:10", "quantiles:0.01")  # as they are written, with an example of the size
 FAR_BOX = 5.0  # prior standard deviations; of the prior's mass in each direction 6e-7 lies beyond

@@ -5,10 +5,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae.frozen import freeze
-from vae.model import VAE
-from vae.networks import PixelCNN
-from vae.sampling import sample
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.model import VAE
+from lso_bench.vae.networks import PixelCNN
+from lso_bench.vae.sampling import sample
 
 DECODINGS = {
     "teacher": "the mean image, every pixel given the target's pixels before it (PixelCNN)",

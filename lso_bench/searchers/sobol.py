@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lso_bench.search import Problem, Searcher
-from vae.settings import at_least
+from lso_bench.vae.settings import at_least
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from typing import IO, Any
 
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.store.store import MARK, STALE, Store
-from vae import foreign
-from vae.cache import cache_folder
-from vae.durable import output, writing
-from vae.errors import UnusableError as NotWrittenError
+from lso_bench.vae import foreign
+from lso_bench.vae.cache import cache_folder
+from lso_bench.vae.durable import output, writing
+from lso_bench.vae.errors import UnusableError as NotWrittenError
 
 FORMAT = 1  # of the manifest
 MANIFEST = "manifest.json"

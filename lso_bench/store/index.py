@@ -25,7 +25,7 @@ from lso_bench.spec import SCHEMA, Seeds, Spec, spec_from_json
 from lso_bench.store.columns import Columns
 from lso_bench.store.schema import PLAIN
 from lso_bench.store.store import Store
-from vae.cache import cache_folder
+from lso_bench.vae.cache import cache_folder
 
 FORMAT = 4  # of the database; one of another format is another file
 WAIT = 2.0  # seconds for another process that writes it

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vae import foreign
+from lso_bench.vae import foreign
 
 LARGEST = 4 << 30  # bytes of a table or of tensors; those of 100,000 searches of 64 x 64 pixels take 1 GiB
 LARGEST_RESULT = 64 << 20  # bytes of a result.json; 100,000 searches take 40 MiB

@@ -11,8 +11,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from lso_bench.record import FILES, Member, Record
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.old_schemas import present, spec_of
-from vae.bounds import is_name, is_number, is_text, is_whole
-from vae.zoo import Model
+from lso_bench.vae.bounds import is_name, is_number, is_text, is_whole
+from lso_bench.vae.zoo import Model
 
 PLAIN_KINDS: dict[Any, Callable[[Any], bool]] = {float: is_number, int: is_whole, str: is_text}
 IMAGE = re.compile("([0-9a-f]{1,16})?")

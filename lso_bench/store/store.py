@@ -32,8 +32,8 @@ from lso_bench.store.old_schemas import costs_of
 from lso_bench.store.run_folder import AGAIN, KEY, MEND, RESULT, Standing, judge, publish, read, recover, sync
 from lso_bench.store.schema import PLAIN, record_from
 from lso_bench.text import storable
-from vae.durable import reason
-from vae.tensors import tensors_of
+from lso_bench.vae.durable import reason
+from lso_bench.vae.tensors import tensors_of
 
 MARK = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept

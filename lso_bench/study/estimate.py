@@ -7,7 +7,7 @@ from statistics import median
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.study.grid import Planned
-from vae.notation import name_of
+from lso_bench.vae.notation import name_of
 
 
 @dataclass(frozen=True)

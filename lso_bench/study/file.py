@@ -18,11 +18,11 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.study.grid import Grid, Protocol
 from lso_bench.study.overrides import NAMED, NUMBERED, Rule
-from vae import foreign
-from vae.bounds import LATENT, SEED, WHOLE, is_number, is_whole
-from vae.errors import UnusableError
-from vae.notation import words, write
-from vae.paths import plugin
+from lso_bench.vae import foreign
+from lso_bench.vae.bounds import LATENT, SEED, WHOLE, is_number, is_whole
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.notation import words, write
+from lso_bench.vae.paths import plugin
 
 LARGEST_FILE = 1 << 20  # bytes of a study
 Check = Callable[[Any], Any]  # what a setting says as the grid wants it; ValueError says what was wanted

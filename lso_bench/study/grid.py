@@ -22,14 +22,14 @@ from lso_bench.spec import THRESHOLDS, Seeds, Spec
 from lso_bench.store.schema import unreadable
 from lso_bench.study.overrides import Rule, Rules
 from lso_bench.task import Task
-from vae import data as datasets
-from vae import networks, zoo
-from vae.bounds import is_name
-from vae.checkpoint import sha256
-from vae.datasets import Source
-from vae.errors import UnusableError as VaeUnusableError
-from vae.networks import ARCHITECTURES, architecture
-from vae.notation import name_of, unquoted_path, whole
+from lso_bench.vae import data as datasets
+from lso_bench.vae import networks, zoo
+from lso_bench.vae.bounds import is_name
+from lso_bench.vae.checkpoint import sha256
+from lso_bench.vae.datasets import Source
+from lso_bench.vae.errors import UnusableError as VaeUnusableError
+from lso_bench.vae.networks import ARCHITECTURES, architecture
+from lso_bench.vae.notation import name_of, unquoted_path, whole
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,5 @@
 """The contracts of plugins, for those who write one: `from lso_bench.testing import check_task, check_searcher`."""
 
-from lso_bench.process import check_packages
-
-check_packages()  # or a `vae.py` of the user's would be imported in place of ours
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +16,7 @@ from lso_bench.testing.promise import Finding, check, look
 from lso_bench.testing.searcher_case import STEPS, Trial
 from lso_bench.testing.side_effects import OFTEN, Watch
 from lso_bench.testing.task_case import Case
-from vae.discovery import built, usable
+from lso_bench.vae.discovery import built, usable
 
 
 def check_task(

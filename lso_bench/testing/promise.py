@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from lso_bench.errors import UsageError
-from vae.containment import reason
-from vae.errors import UnusableError
+from lso_bench.vae.containment import reason
+from lso_bench.vae.errors import UnusableError
 
 
 class BrokenPromiseError(Exception):

@@ -12,8 +12,8 @@ from lso_bench.search import Problem, Searcher, check_leaf, checked
 from lso_bench.search.region import Region, build
 from lso_bench.testing.promise import BrokenPromiseError
 from lso_bench.testing.side_effects import Watch
-from vae.containment import reason
-from vae.random_numbers import Stream
+from lso_bench.vae.containment import reason
+from lso_bench.vae.random_numbers import Stream
 
 STEPS = 30
 PROBLEMS, LATENT = 3, 4

@@ -8,8 +8,8 @@ import torch
 from lso_bench.errors import UsageError
 from lso_bench.testing.promise import BrokenPromiseError
 from lso_bench.testing.task_case import Case
-from vae.errors import UnusableError
-from vae.settings import settings_of
+from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.settings import settings_of
 
 
 def check_settings(case: Case) -> None:

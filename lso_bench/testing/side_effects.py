@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from lso_bench.process import lasting_threads
 from lso_bench.testing.promise import BrokenPromiseError
-from vae.containment import contained
-from vae.random_numbers import Numbers, passing
+from lso_bench.vae.containment import contained
+from lso_bench.vae.random_numbers import Numbers, passing
 
 PRINTED = "stdout, by printing"
 THREADS = "the threads that run, by one that is no daemon and has not ended"

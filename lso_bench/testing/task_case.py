@@ -12,9 +12,9 @@ from lso_bench.runner import scores
 from lso_bench.task import Task
 from lso_bench.testing.promise import BrokenPromiseError
 from lso_bench.testing.side_effects import Watch
-from vae.containment import reason
-from vae.data import load
-from vae.random_numbers import Stream
+from lso_bench.vae.containment import reason
+from lso_bench.vae.data import load
+from lso_bench.vae.random_numbers import Stream
 
 SEED = 20_261  # of the random numbers that a task draws: one that it would hardly set itself
 SHIFT = 5  # places by which the samples of one problem are ahead of those of the one before

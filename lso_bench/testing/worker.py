@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.executors.fork_server import answer, start_server
-from vae.containment import contained
-from vae.discovery import is_from_a_path, module_at
+from lso_bench.vae.containment import contained
+from lso_bench.vae.discovery import is_from_a_path, module_at
 
 
 class LostWorkerError(Exception):

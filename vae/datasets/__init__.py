@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from vae.networks import Likelihood
+from lso_bench.vae.networks import Likelihood
 
 Split = tuple[Int[Tensor, " n"], Int[Tensor, " v"], Int[Tensor, " t"]]
 Classes = tuple[tuple[str, ...], Int[Tensor, " n"]]  # their names, and which of them each image is of

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vae.cache import cached
-from vae.datasets import Source, Split
+from lso_bench.vae.cache import cached
+from lso_bench.vae.datasets import Source, Split
 
 DRAWINGS = 20  # of each letter, as in Omniglot
 FACES = 4  # a letter counts if at least this many faces hold it

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vae.datasets import Source, Split
+from lso_bench.vae.datasets import Source, Split
 
 LARGEST = 20  # pixels a side
 COLUMN = 32  # of every square's left edge

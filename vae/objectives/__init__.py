@@ -13,7 +13,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.model import VAE
+from lso_bench.vae.model import VAE
 
 
 @dataclass(frozen=True)

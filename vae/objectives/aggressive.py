@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vae.objectives.elbo import ELBO
+from lso_bench.vae.objectives.elbo import ELBO
 
 
 @dataclass(frozen=True)

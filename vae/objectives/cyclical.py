@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.model import VAE
-from vae.objectives import Objective, Terms
-from vae.objectives.elbo import ELBO
+from lso_bench.vae.model import VAE
+from lso_bench.vae.objectives import Objective, Terms
+from lso_bench.vae.objectives.elbo import ELBO
 
 
 @dataclass(frozen=True)

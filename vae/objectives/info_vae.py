@@ -6,8 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from vae.model import VAE
-from vae.objectives import Objective, Terms
+from lso_bench.vae.model import VAE
+from lso_bench.vae.objectives import Objective, Terms
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
-from vae.model import VAE
-from vae.objectives import Objective, Terms
-from vae.reencoding import Statistics, reencode
+from lso_bench.vae.model import VAE
+from lso_bench.vae.objectives import Objective, Terms
+from lso_bench.vae.reencoding import Statistics, reencode
 
 CONSTANT = math.log(2 * math.pi) / 2  # nats: of -log of a normal density, whatever its variance
 

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from vae.model import VAE
-from vae.objectives import Objective, Terms
-from vae.reencoding import Statistics, reencode
+from lso_bench.vae.model import VAE
+from lso_bench.vae.objectives import Objective, Terms
+from lso_bench.vae.reencoding import Statistics, reencode
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.model import VAE
-from vae.objectives import Objective, Terms
+from lso_bench.vae.model import VAE
+from lso_bench.vae.objectives import Objective, Terms
 
 
 @dataclass(frozen=True)
