@@ -107,6 +107,14 @@ def beside(path: Path, content: bytes, package: str = "", read: Read = now) -> d
     return dict(sorted(contents.items()))
 
 
+def without_imports(content: bytes) -> bytes:
+    """Return a file of this program without the lines that import modules of this program, which may move."""
+    tree = ast.parse(content)
+    imports = [n for n in ast.walk(tree) if any(m.split(".")[0] in PROGRAM for m in _named(n, ""))]
+    left_out = {line for n in imports for line in range(n.lineno, (n.end_lineno or n.lineno) + 1)}
+    return b"".join(line for i, line in enumerate(content.splitlines(keepends=True), 1) if i not in left_out)
+
+
 def mistaken(path: Path, content: bytes) -> str:
     """Return why what this process imported for a plugin is not what counts, in words; empty where it is.
 

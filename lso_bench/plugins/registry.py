@@ -152,10 +152,15 @@ def _content_of(file: Path) -> bytes:
 
 
 def _content(cls: type) -> bytes:
-    """Of the files that the module of the class is, when it was first asked for; empty where none can be read."""
+    """Of the files that the module of the class is, when it was first asked for; empty where none can be read.
+
+    Of a plugin of this program the imports of its modules do not count.
+    """
     if cls not in _contents:
+        ours = cls.__module__.split(".")[0] in sources.PROGRAM
         try:
-            _contents[cls] = whole(sys.modules[cls.__module__])
+            content = whole(sys.modules[cls.__module__])
+            _contents[cls] = sources.without_imports(content) if ours else content
         except (OSError, KeyError):
             _contents[cls] = b""
     return _contents[cls]
