@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from lso_bench.errors import UsageError
-from lso_bench.vae.bounds import DRAWS
 from lso_bench.vae.notation import whole
 
+MOST = 1000  # codes of one problem to choose from, which are decoded together
 STARTS = {
     "random": "draws from the prior",
     "encoder": "the encoder's mean of the target, and further draws of q(z|target)",
@@ -23,11 +23,13 @@ def parse(text: str, has_targets: bool) -> tuple[str, int]:
     """
     name, _, count = text.partition(":")
     try:
-        n = whole(count, 1, DRAWS) if count else 1
+        n = whole(count, 1, MOST) if count else 1
     except ValueError:
         n = 0
     if name not in STARTS or n < 1 or (name == "origin" and n > 1):
-        raise UsageError(f"No start {text!r}; wanted {', '.join(STARTS)}, several codes as data:10 (not of origin).")
+        raise UsageError(
+            f"No start {text!r}; wanted {', '.join(STARTS)}, several codes as data:10 (at most {MOST:,}, no origin)."
+        )
     if name in ("encoder", "other") and not has_targets:
         raise UsageError(f"Start {text!r} wants a task with targets; there are random, origin, data.")
     return name, n

@@ -195,6 +195,8 @@ REFUSED = {
     "--seconds inf": "finite",
     f"--starts data:{'9' * 5000}": "No start",
     f"--starts data:{10**20}": "No start",
+    "--starts data:1001": "at most 1,000",
+    "--seed {0} --search-seed {0}".format(",".join(map(str, range(1500)))): "combine to 2,250,000 runs",
     f"--shard 1/{'9' * 5000}": "wants a part like",
     f"--override 'budget={2**53} model=vae'": "budget",
     f"--exclude seed={2**60}": "seed",

@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import os
+import py_compile
 import re
+import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +26,7 @@ from lso_bench.runner.run import Place, run
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, find_checkpoint, named_model, plan
 from lso_bench.vae import sources
+from lso_bench.vae.discovery import module_at
 
 SHORT = Protocol(max_steps=2, budget=4)
 BLOBS = '''"""Spots."""
@@ -242,6 +247,47 @@ def test_a_task_that_is_edited_in_mid_study_is_refused_and_no_record_contradicts
     (kept,) = Store(place / "results")
     assert kept.status == "ok" and consistent(kept)
     assert kept.spec.source == hashlib.sha256(SELF_EDITING.encode()).hexdigest()
+
+
+LATE = SELF_EDITING.replace(
+    """        with open("restless.py", "a") as file:
+            file.write("# edited\\n")
+        return""",
+    """        EDIT
+        from late_aim import AIM
+        return AIM *""",
+)
+
+
+@pytest.mark.parametrize(("edit", "refused"), [("pass", False), ("Path('late_aim.py').write_text('AIM = 2')", True)])
+def test_what_a_task_imports_while_it_scores_is_what_its_record_says(place, monkeypatch, edit, refused):
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.delitem(sys.modules, "late_aim", raising=False)
+    (place / "late_aim.py").write_text("AIM = 1")
+    (place / "late.py").write_text(LATE.replace("EDIT", edit))
+    planned = plan(Grid(["vae"], ["./late.py"], ["sobol"], arch="conv"), SHORT)
+    says = pytest.raises(UnusableError, match=r"\./late\.py.* has changed since") if refused else nullcontext()
+    with says:
+        assert [r.status for r in here(planned, Store(place / "results"), How())] == ["ok"]
+    assert len([*Store(place / "results")]) == (not refused)
+    assert 1 + refused == sys.modules.pop("late_aim").AIM
+
+
+def test_byte_code_of_an_earlier_edit_is_not_executed(place, monkeypatch):
+    monkeypatch.syspath_prepend(place)
+    (place / "package").mkdir()
+    plugin = "from stale_aim import AIM\nfrom package.stale_part import PART\n" + INK.replace("0.15", "AIM * PART")
+    (place / "stale.py").write_text(plugin)
+    for number in (1, 2):
+        for name in ("stale_aim.py", "package/stale_part.py", "package/__init__.py"):
+            file = place / name
+            file.write_text(f"AIM = PART = {number}\n")
+            os.utime(file, (1e9, 1e9))
+            if number == 1:
+                py_compile.compile(str(file))
+    module_at(place / "stale.py")
+    assert (sys.modules.pop("stale_aim").AIM, sys.modules.pop("package.stale_part").PART) == (2, 2)
+    sys.modules.pop("package")
 
 
 def test_a_study_whose_task_is_edited_ends_with_a_line(place, call):

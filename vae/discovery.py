@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from lso_bench.vae import sources
 from lso_bench.vae.containment import contained, reason
 from lso_bench.vae.errors import UnusableError
+from lso_bench.vae.source_imports import import_from_source
 
 T = TypeVar("T")
 
@@ -93,6 +94,7 @@ def module_at(path: Path) -> ModuleType:
         loader = _Content(name, path)
     except OSError as error:
         raise ValueError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
+    import_from_source(path.absolute().parent)
     spec = spec_from_file_location(name, path, loader=loader)
     assert spec is not None and spec.loader is not None, "it has a loader"
     module = module_from_spec(spec)

@@ -6,6 +6,7 @@ The one module with an effect when it is imported, for there is no other way int
 import ctypes
 import signal
 import sys
+from pickle import UnpicklingError
 from types import TracebackType
 
 PR_SET_PDEATHSIG = 1  # of Linux
@@ -13,7 +14,7 @@ PR_SET_PDEATHSIG = 1  # of Linux
 
 def say_briefly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A line for a process that cannot be forked or cannot begin; none where nobody waits for it any more."""
-    if not isinstance(error, EOFError):  # who started it is gone before it has said what to do
+    if not isinstance(error, EOFError | UnpicklingError):  # who started it is gone before it has said what to do
         print(f"A process for runs did not start: {kind.__name__}: {error}", file=sys.stderr, flush=True)
 
 

@@ -53,6 +53,16 @@ def check(spec: Spec, planned: Identity, task: object, searcher: object) -> None
             raise changed(f"The code of {kind} {text!r} is another on this machine, or")
 
 
+def check_late_imports(spec: Spec, task: object, searcher: object) -> None:
+    """Refuse a run in which a task or searcher imported, after it was built, what the run was not planned with.
+
+    Raises:
+        UnusableError: names the files.
+    """
+    if registry.source_now(task, searcher) != spec.source:
+        raise _other_files(spec)
+
+
 def contradiction(spec: Spec, versions: Mapping[str, Any]) -> str:
     """Return a line if a record says that it was made by other code than its spec has; empty if not.
 

@@ -95,6 +95,7 @@ def run(
         problem = _problem(made, data)
         torch.manual_seed(spec.seeds.search)
         found = drive(spec, made.space, made.task, made.instances.to(device), searcher, problem, report)
+    identity.check_late_imports(spec, task, searcher)
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
     code = registry.origin_of("task", spec.task, task) | registry.origin_of("searcher", spec.searcher, searcher)

@@ -76,6 +76,7 @@ class Grid:
 STEPS = {"quick": 300, "paper": 100_000}
 EVALUATIONS = 300  # a problem, where a searcher does not descend and no budget is given
 BOX = "box:3"
+MOST = 2_000_000  # runs of a study, all of which are planned at once
 VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # in the name of a checkpoint, of what is the user's own
 LONGEST_FILE = 200  # bytes of a checkpoint's name; others are made of it, and systems take 255
 HELD = "numbers below 2^53 that have an end, and names in UTF-8, of one line and without NUL"  # by a result
@@ -93,6 +94,9 @@ def plan(
         UsageError: an unknown name, or parts that do not fit together.
         UnusableError: a checkpoint that is missing; says how to train it.
     """
+    lists = grid.models, grid.tasks, grid.searchers, grid.seeds, grid.search_seeds or [0], grid.train_seeds
+    if (combined := prod(map(len, (*lists, grid.regions or [None])))) > MOST:
+        raise UsageError(f"These lists combine to {combined:,} runs; wanted {MOST:,} at most: run them in parts.")
     rules, once, planned, axes = Rules(grid.rules), _Once(grid), dict[Spec, Planned](), _axes(grid)
     total = prod(map(len, axes))
     for done, parts in enumerate(starmap(_Parts, product(*axes))):

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.executors import parent_death
 from lso_bench.executors.fork_server import answer, start_server
 from lso_bench.vae.containment import contained
 from lso_bench.vae.discovery import is_from_a_path, module_at
@@ -30,7 +31,7 @@ def scores_elsewhere(sent: bytes, module: str) -> Float[Tensor, "k n"]:
     """
     file = sys.modules[module].__file__ if is_from_a_path(module) else None
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # torch is imported once for all tasks
+    context.set_forkserver_preload([parent_death.__name__, __name__])  # torch is imported once for all tasks
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(theirs, sent, file), daemon=True)
     start_server()
