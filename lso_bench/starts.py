@@ -28,7 +28,8 @@ def parse(text: str, has_targets: bool) -> tuple[str, int]:
         n = 0
     if name not in STARTS or n < 1 or (name == "origin" and n > 1):
         raise UsageError(
-            f"No start {text!r}; wanted {', '.join(STARTS)}, several codes as data:10 (at most {MOST:,}, no origin)."
+            f"No start {text!r}; wanted {', '.join(STARTS)}, several codes as data:10 (not of origin), "
+            f"at most {MOST:,}."
         )
     if name in ("encoder", "other") and not has_targets:
         raise UsageError(f"Start {text!r} wants a task with targets; there are random, origin, data.")

@@ -59,7 +59,14 @@ def begin(of: Pool) -> None:
 def workers() -> list[psutil.Process]:
     """The processes that were forked for pools and live."""
     server = psutil.Process(forkserver._forkserver._forkserver_pid)
-    return [p for p in server.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    return [p for p in server.children(recursive=True) if is_alive(p)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def all_ended() -> bool:

@@ -184,7 +184,7 @@ def test_broken_promise_is_named_and_no_other(tmp_path, how):
 
 NEGATED = """from dataclasses import dataclass
 
-from lso_bench.search.{module} import {name}
+from lso_bench.searchers.{module} import {name}
 
 
 @dataclass(frozen=True)
