@@ -219,6 +219,7 @@ OTHERS = [
     f"evaluate --model vae --data glyphs --codes {10**15}",
     f"evaluate --model vae --data glyphs --seed {2**64}",
     f"traverse --model vae --data glyphs --draws {2**64}",
+    "traverse --model vae --data glyphs --steps 1001",
     f"reproduce table1 --train-seed {2**53}",
     f"reproduce search --seed {2**53}",
     f"import-checkpoint x.pt --model vae --data glyphs --seed {2**40}",

@@ -43,7 +43,7 @@ class Files(Protocol):
 
 
 def group(record: Record, by: Sequence[str] = ()) -> dict[str, Any]:
-    """What the measures of its searches are pooled by, and the fields of `fields` that split them."""
+    """What the measures of its searches are pooled by, and the fields (`analysis.fields`) that split them."""
     return {k: FIELDS[k](record) for k in GROUP} | {k: told(value(record, k)) for k in by}
 
 

@@ -47,7 +47,7 @@ def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
 
 @contextmanager
 def _apart_from_the_working_folder() -> Iterator[None]:
-    """Let a process that starts within import nothing from the working folder: another `vae.py` may lie there."""
+    """Let a process that starts within import nothing from the working folder: another `types.py` may lie there."""
     before = os.environ.get(SAFE)
     os.environ[SAFE] = "1"
     try:

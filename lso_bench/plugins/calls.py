@@ -9,9 +9,7 @@ from lso_bench.task import Task
 from lso_bench.vae.containment import contained, reason
 from lso_bench.vae.random_numbers import Stream, passing
 
-OURS = (
-    "lso_bench.searchers."  # how the modules begin whose code is trusted to leave the process as it is: a step is short
-)
+OURS = "lso_bench.searchers."  # whose code is trusted to leave the process as it is, for a step is short
 
 
 @contextmanager
