@@ -132,8 +132,11 @@ def _check_folder() -> None:
 
 
 def _end(status: str | int | None) -> NoReturn:
-    """End the program, also where a plugin has begun a thread that does not end."""
-    if lasting_threads():
+    """End the program: at once after a signal, and also where a plugin has begun a thread that does not end.
+
+    The interpreter's own end takes a second in which it no longer hears our handlers: another Ctrl-C would kill it.
+    """
+    if _asked or lasting_threads():
         atexit._run_exitfuncs()
         for stream in filter(None, (sys.stdout, sys.stderr)):
             with suppress(OSError, ValueError):
