@@ -1,0 +1,59 @@
+"""Check the words of the code: no pronoun or participle for a name, a verb or a noun at the head of a docstring.
+
+The folders checked are the arguments; without any, `lso_bench`, `vae` and `tasks`. Status 1 and a line each where a
+name or a docstring is refused.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+FOLDERS = ("lso_bench", "vae", "tasks")
+NAMES = frozenset("found own of there told these those same made given wanted this that more other others".split())
+FIRST_WORDS = frozenset("Of What Whether Where Which When Those That This These How Who As".split())
+DEFINITIONS = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def bound(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Names that a module binds, with their lines: variables, parameters, attributes, functions, classes, imports."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield node.lineno, name
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                yield from ((node.lineno, name.asname) for name in names if name.asname)
+
+
+def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The docstrings of a module, with their lines."""
+    for node in ast.walk(tree):
+        if isinstance(node, DEFINITIONS) and (text := ast.get_docstring(node)):
+            yield node.body[0].lineno, text
+
+
+def faults(path: Path) -> Iterator[str]:
+    """What the check refuses in a file, a line each."""
+    tree = ast.parse(path.read_text())
+    for line, name in bound(tree):
+        if name.strip("_") in NAMES:
+            yield f"{path}:{line}: the name `{name}` says nothing of its value; name the thing"
+    for line, text in docstrings(tree):
+        word = text.split()[0].strip(".,:;`*")
+        if word in FIRST_WORDS:
+            yield f"{path}:{line}: the docstring begins with {word!r}; begin with a verb or a noun"
+
+
+def main(folders: list[str]) -> int:
+    """Print every fault in the folders; the exit status."""
+    lines = [line for folder in folders for path in sorted(Path(folder).rglob("*.py")) for line in faults(path)]
+    print(*lines, sep="\n", end="\n" if lines else "")
+    return bool(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or list(FOLDERS)))
