@@ -20,6 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from jaxtyping import config, install_import_hook
 
+for module in ("beartype", "matplotlib.figure", "pandas", "scipy.ndimage", "scipy.stats", "torch._dynamo", "typer"):
+    import_module(module)  # before the hook: what is imported after it is compiled each time, not read as byte code
+
 install_import_hook("lso_bench", "beartype.beartype")
 
 import pytest

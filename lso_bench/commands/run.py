@@ -110,7 +110,6 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
-    from lso_bench.analysis.comparison import compare
     from lso_bench.executors.resources import Wanted
     from lso_bench.progress import planning
     from lso_bench.store.store import Store
@@ -141,6 +140,8 @@ def run(
     store = Store(results)
     said = carry_out(planned, store, how, quiet)
     end = completeness.check(planned, store)
+    from lso_bench.analysis.comparison import compare  # only now: neither a plan nor a worker needs SciPy's statistics
+
     comparison = compare(end.records, lambda _: store)
     show(comparison, "json" if json else "table")
     if pictures:
