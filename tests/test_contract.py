@@ -235,10 +235,12 @@ class Bright(Task):
         return x.flatten(2).mean(-1)
 
 
-@pytest.mark.parametrize("samples", [torch.rand(9, 5, generator=torch.Generator().manual_seed(0)), squares(9)])
-def test_task_may_be_a_class_or_an_instance_and_its_samples_of_any_shape(samples):
-    check_task(Bright, samples)
-    check_task(Bright(), samples)
+VECTORS = torch.rand(9, 5, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(("task", "samples"), [(Bright, VECTORS), (Bright(), squares(9))])
+def test_task_may_be_a_class_or_an_instance_and_its_samples_of_any_shape(task, samples):
+    check_task(task, samples)
 
 
 @pytest.mark.parametrize(("task", "says"), [(Task, "wanted a dataclass"), ("none", "No task 'none'")])

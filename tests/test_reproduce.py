@@ -9,7 +9,7 @@ import torch
 from conftest import TINY, fails, random_vae
 
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.models import training
+from lso_bench.models import measurements, training
 from lso_bench.models.measurements import Measured
 from lso_bench.paper.agreement import Order, frame, order
 from lso_bench.paper.published import TABLE_1, TABLE_2
@@ -17,6 +17,7 @@ from lso_bench.paper.tables import FIGURE_2, Wanted, check, models_of, plans, re
 from lso_bench.report import paper_tables
 from lso_bench.vae import zoo
 from lso_bench.vae.checkpoint import load_model, read, save_model
+from lso_bench.vae.data import load
 from lso_bench.vae.metrics import Metrics
 from lso_bench.vae.zoo import Model
 
@@ -28,6 +29,13 @@ ROW = ("model", "latent", "epochs")
 def nothing_ships(monkeypatch, tmp_path):
     """Only what a test itself leaves is trained."""
     monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "shipped")
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch):
+    """Models are measured on 300 images: what stands where does not depend on their number."""
+    glyphs = load("glyphs")
+    monkeypatch.setattr(measurements, "load", lambda *_: replace(glyphs, test=glyphs.test[:300]))
 
 
 def measured(name: str, offset: float, au: int = 6, noise: float = 1.0, seed: int = 0) -> Measured:
