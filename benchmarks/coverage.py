@@ -20,7 +20,7 @@ from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import median_interval
 from lso_bench.analysis.collapse import correlation, spearman_interval
 from lso_bench.analysis.convergence import running_time
-from lso_bench.analysis.intervals import share
+from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.variance import decomposition
 
 N = 50  # instances, as in the paper's task
@@ -150,7 +150,7 @@ def _around(values: np.ndarray, truth: float) -> tuple[float, float, float]:
 
 
 def _share(tried: np.ndarray, truth: float) -> tuple[float, float, float]:
-    row = share(tried.astype(float).ravel(), np.repeat(EACH, tried.shape[1]))
+    row = proportion_interval(tried.astype(float).ravel(), np.repeat(EACH, tried.shape[1]))
     return row["low"], truth, row["high"]
 
 

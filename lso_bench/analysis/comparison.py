@@ -18,7 +18,7 @@ from lso_bench.analysis.bootstrap import STATISTICS, order_statistics
 from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.collapse import Collapse, collapse
 from lso_bench.analysis.groups import behind, counted
-from lso_bench.analysis.intervals import share
+from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP, Files, by_start, sort_key, table
 from lso_bench.analysis.variance import decomposition
 from lso_bench.record import Record
@@ -142,4 +142,4 @@ def _noted(measure: str, there: pd.DataFrame) -> dict[str, int | float]:
     values, instances = there[measure].to_numpy(float), there.instance.to_numpy()
     if measure != "beside:valid":
         return order_statistics(values, instances)
-    return {"n": len(values), "censored": 0, "mean": values.mean()} | share(values, instances)
+    return {"n": len(values), "censored": 0, "mean": values.mean()} | proportion_interval(values, instances)

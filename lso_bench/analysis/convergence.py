@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.intervals import quotient, share
+from lso_bench.analysis.intervals import proportion_interval, quotient
 from lso_bench.analysis.table import Files, by_start, thresholds
 from lso_bench.record import Record
 from lso_bench.spec import Spec
@@ -180,5 +180,5 @@ def ecdf(at: Float[np.ndarray, "n f"], instances: np.ndarray) -> Iterator[dict]:
     else:
         within = np.unique(np.ceil(np.geomspace(max(finite.min(), 1), max(finite.max(), 1), 40)))
     for x in within:
-        found = share((at <= x).mean(axis=1), instances)
+        found = proportion_interval((at <= x).mean(axis=1), instances)
         yield {"measure": "ecdf", "within": x, "n": at.size, "censored": int((at > x).sum())} | found

@@ -15,7 +15,7 @@ Interval = tuple[float, float]
 NONE: Interval = (np.nan, np.nan)
 
 
-def share(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]) -> dict[str, int | float]:
+def proportion_interval(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]) -> dict[str, int | float]:
     """Mean of values in [0, 1], with Wilson's interval for as many independent draws as the instances are worth.
 
     That effective number is the variance of a draw over that of an instance, both after half an instance of ones and

@@ -16,7 +16,7 @@ import pandas as pd
 
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.intervals import share
+from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP, by_start, drawn, group, thresholds
 from lso_bench.record import Record
 
@@ -127,7 +127,7 @@ def _pair(a: np.ndarray, b: np.ndarray, p: float) -> dict[str, dict[str, int | f
     each = np.arange(len(a))
     return {
         "difference": order_statistics(apart, each) | {"p": float(p)},
-        "wins": share(rank_tests.wins(a, b), each),
+        "wins": proportion_interval(rank_tests.wins(a, b), each),
         "effect": {"estimate": rank_tests.rank_biserial(a, b)},
     }
 

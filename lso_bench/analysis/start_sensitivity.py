@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.intervals import share
+from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import Files, drawn, rank, thresholds
 from lso_bench.record import Record
 from lso_bench.spec import Spec
@@ -117,7 +117,7 @@ def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[s
     smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
     began = np.maximum(paired.first_loss_a.abs(), paired.first_loss_b.abs()).to_numpy()
     same = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller + BASIN_FLOOR * began)  # NaN is not the same
-    found = share(same.astype(float), paired.instance.to_numpy())
+    found = proportion_interval(same.astype(float), paired.instance.to_numpy())
     return {"n": len(same), "censored": int(np.isnan(gap).sum()), "mean": found["estimate"]} | found
 
 
