@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.intervals import proportion_interval, quotient
+from lso_bench.analysis.intervals import proportion_interval, ratio_interval
 from lso_bench.analysis.table import Files, by_start, thresholds
 from lso_bench.record import Record
 from lso_bench.spec import Spec
@@ -168,7 +168,7 @@ def to_targets(own: pd.DataFrame, found: Hits) -> Iterator[dict]:
 def running_time(at: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:
     """aRT: infinite where no search reached the target."""
     reached = np.isfinite(at)
-    found = quotient(np.where(reached, at, spent), reached.astype(float), instances)
+    found = ratio_interval(np.where(reached, at, spent), reached.astype(float), instances)
     return {"n": len(at), "censored": int((~reached).sum())} | found
 
 

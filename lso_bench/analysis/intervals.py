@@ -35,7 +35,7 @@ def proportion_interval(values: Float[np.ndarray, " n"], instances: Shaped[np.nd
     return {"estimate": estimate, "low": max(float(low), 0.0), "high": min(float(high), 1.0)}
 
 
-def quotient(
+def ratio_interval(
     over: Float[np.ndarray, " n"], under: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]
 ) -> dict[str, int | float]:
     """sum(over) / sum(under): what a success costs; infinite, and without an interval, where there was none.
