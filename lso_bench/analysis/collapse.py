@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import kendalltau, norm, permutation_test, rankdata
 
-from lso_bench.analysis.intervals import LEVEL, NONE, Interval
+from lso_bench.analysis.intervals import CONFIDENCE, NONE, Interval
 from lso_bench.analysis.rank_tests import holm
 from lso_bench.analysis.table import GROUP
 from lso_bench.store import safe_read
@@ -163,7 +163,7 @@ def spearman_interval(rho: float, n: int) -> Interval:
         return NONE
     most = 1 - 6 / (n**3 - n)
     inside = min(max(rho, -most), most)
-    reach = norm.ppf((1 + LEVEL) / 2) * np.sqrt((1 + inside**2 / 2) / (n - 3))
+    reach = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + inside**2 / 2) / (n - 3))
     low, high = np.tanh(np.arctanh(inside) + np.array([-reach, reach])).tolist()
     return (-1.0 if rho < -most else low), (1.0 if rho > most else high)
 

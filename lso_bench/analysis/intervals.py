@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy.stats import t as student
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 WIDEST = 1000.0  # factor from a figure to an end of its interval; a wider one says nothing, and stretches every axis
 
 Interval = tuple[float, float]
@@ -73,7 +73,7 @@ def jackknife(whole: float, without: Float[np.ndarray, " n"]) -> Interval:
 
 
 def _quantile(freedom: int | float) -> float:
-    return float(student.ppf((1 + LEVEL) / 2, freedom))
+    return float(student.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def _sums(instances: Shaped[np.ndarray, " n"], *values: Float[np.ndarray, " n"]) -> list[Float[np.ndarray, " i"]]:
