@@ -18,7 +18,7 @@ from scipy.stats import kendalltau, norm, permutation_test, rankdata
 
 from lso_bench.analysis.intervals import CONFIDENCE, NONE, Interval
 from lso_bench.analysis.rank_tests import holm
-from lso_bench.analysis.table import GROUP
+from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.store import safe_read
 from lso_bench.vae.metrics import ESTIMATORS, Metrics
 
@@ -31,7 +31,7 @@ SPACES = (
     "consistency prior",
     "consistency posterior",
 )
-CONTEXT = [c for c in GROUP if c != "model"]
+CONTEXT = [c for c in GROUP_KEYS if c != "model"]
 FEWEST = 3  # points of a correlation; of an interval one more
 RESAMPLES = 9999  # permutations of a p; all of them where there are no more
 
@@ -84,7 +84,7 @@ def collapse(measured: Iterable[tuple[str, list[dict]]], spaces: Mapping[str, Me
 
 
 def _point(sha: str, rows: list[dict], space: Metrics) -> dict[str, Any]:
-    head = {k: rows[0][k] for k in GROUP}
+    head = {k: rows[0][k] for k in GROUP_KEYS}
     return head | {"weights": sha} | _spaces(space) | dict(_outcomes(rows))
 
 

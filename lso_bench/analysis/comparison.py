@@ -19,7 +19,7 @@ from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.collapse import Collapse, collapse
 from lso_bench.analysis.groups import behind, counted
 from lso_bench.analysis.intervals import proportion_interval
-from lso_bench.analysis.table import GROUP, Files, by_start, sort_key, table
+from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, sort_key, table
 from lso_bench.analysis.variance import decomposition
 from lso_bench.record import Record
 from lso_bench.spec import Spec
@@ -63,7 +63,7 @@ def compare(
     ordered = sorted(records, key=lambda r: sort_key(r, by))
     usable, failed = ([r for r in ordered if bool(r.members) is there] for there in (True, False))
     searches, runs = table(usable, by), counted(ordered, by)
-    columns = [*GROUP, *by, *COLUMNS]
+    columns = [*GROUP_KEYS, *by, *COLUMNS]
     if searches.empty:
         return Comparison(pd.DataFrame(columns=columns), caveats(ordered), targets, tuple(by), runs)
     measured = _measuring(searches, usable, files, targets, by)
@@ -84,7 +84,7 @@ def _measuring(
     apart = behind(searches)
 
     def rows(own: pd.DataFrame) -> list[dict]:
-        head: dict[str, Any] = {k: own[k].iloc[0] for k in (*GROUP, *by)}
+        head: dict[str, Any] = {k: own[k].iloc[0] for k in (*GROUP_KEYS, *by)}
         runs = [by_key[k] for k in own.key.unique()]
         parts = (
             _ends(own),

@@ -16,7 +16,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.fields import RELATIONS
-from lso_bench.analysis.table import GROUP, rank
+from lso_bench.analysis.table import GROUP_KEYS, rank
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.vae.notation import name_of
 
@@ -103,7 +103,7 @@ def _estimate(side: _Side, start: str, by: tuple[str, ...]) -> float:
     """Its figure in the one row that it names; of several kinds of start, in that of `start`."""
     if (rows := side.rows) is None:
         return side.number
-    lines = cast(pd.DataFrame, rows[[*GROUP, *by, "start"]]).drop_duplicates()
+    lines = cast(pd.DataFrame, rows[[*GROUP_KEYS, *by, "start"]]).drop_duplicates()
     if len(lines) > 1:
         if not start or len(lines.drop(columns="start").drop_duplicates()) > 1:
             raise _several(side.text, lines)

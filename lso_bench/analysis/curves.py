@@ -11,7 +11,7 @@ from scipy.stats import binom
 from lso_bench.analysis.bootstrap import LEVELS
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.convergence import recorded
-from lso_bench.analysis.table import GROUP, Files, by_start, table
+from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, table
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 
@@ -45,7 +45,7 @@ def _rows(
     searches: pd.DataFrame, records: dict[str, Record], files: Callable[[Spec], Files], by: Sequence[str]
 ) -> Iterator[dict]:
     for _, own in searches.groupby("line", sort=False):
-        head = {k: own[k].iloc[0] for k in (*GROUP, *by)}
+        head = {k: own[k].iloc[0] for k in (*GROUP_KEYS, *by)}
         who = own.loc[:, ["key", "start", "instance"]].reset_index(drop=True)
         every = (_way(records[str(key)].spec, same, files) for key, same in who.groupby("key", sort=False))
         ways = [way for way in every if way]

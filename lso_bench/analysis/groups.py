@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.table import GROUP, TOGETHER, group
+from lso_bench.analysis.table import GROUP_KEYS, TOGETHER, group
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
 
@@ -27,12 +27,12 @@ def counted(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     lines: dict[tuple, list[Record]] = {}
     for r in records:
         lines.setdefault(tuple(group(r, by).values()), []).append(r)
-    at = [*GROUP].index("device")
+    at = [*GROUP_KEYS].index("device")
     known = {_without(at, key): key for key in lines if key[at] != "unknown"}
     for key in [k for k in lines if k[at] == "unknown" and _without(at, k) in known]:
         lines[known[_without(at, key)]] += lines.pop(key)
-    rows = [dict(zip((*GROUP, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
-    found = pd.DataFrame(rows, columns=[*GROUP, *by, *COUNTS, "ended", "code", *TAKEN])
+    rows = [dict(zip((*GROUP_KEYS, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
+    found = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *COUNTS, "ended", "code", *TAKEN])
     return found.astype(dict.fromkeys(("budget", "seconds", "patience"), float))
 
 

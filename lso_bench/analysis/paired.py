@@ -17,7 +17,7 @@ import pandas as pd
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
-from lso_bench.analysis.table import GROUP, by_start, drawn, group, thresholds
+from lso_bench.analysis.table import GROUP_KEYS, by_start, drawn, group, thresholds
 from lso_bench.record import Record
 
 FACTORS = ("model", "searcher")
@@ -72,7 +72,7 @@ def _contexts(
 ) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
     """What may be compared: the factor, all that must be the same, and the searches from one kind of start."""
     for factor in FACTORS:
-        same = [c for c in (*GROUP, *by) if c not in (factor, *but)]
+        same = [c for c in (*GROUP_KEYS, *by) if c not in (factor, *but)]
         for key, own in searches.groupby(same, sort=False, dropna=False):
             for start, these in by_start(own):
                 yield factor, dict(zip(same, cast(tuple, key), strict=True)) | {"start": start}, these

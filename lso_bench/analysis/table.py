@@ -13,7 +13,7 @@ from lso_bench.spec import Spec
 from lso_bench.starts import STARTS
 from lso_bench.store.columns import NUMBERS, WHOLE, Columns
 
-GROUP = (  # searches that differ in nothing of this are pooled, kind of start by kind of start
+GROUP_KEYS = (  # searches that differ in nothing of this are pooled, kind of start by kind of start
     "task",
     "searcher",
     "model",
@@ -44,13 +44,13 @@ class Files(Protocol):
 
 def group(record: Record, by: Sequence[str] = ()) -> dict[str, Any]:
     """What the measures of its searches are pooled by, and the fields (`analysis.fields`) that split them."""
-    return {k: FIELDS[k](record) for k in GROUP} | {k: told(value(record, k)) for k in by}
+    return {k: FIELDS[k](record) for k in GROUP_KEYS} | {k: told(value(record, k)) for k in by}
 
 
 def sort_key(record: Record, by: Sequence[str] = ()) -> tuple:
     """An order of records that does not depend on where they come from."""
     split = [(isinstance(v, str), v) for v in (number(told(value(record, k))) for k in by)]
-    return (*[str(FIELDS[k](record)) for k in GROUP], *split, record.spec.key)
+    return (*[str(FIELDS[k](record)) for k in GROUP_KEYS], *split, record.spec.key)
 
 
 def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
@@ -62,9 +62,9 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     """
     runs = sorted(records, key=lambda r: sort_key(r, by))
     if not runs:
-        return pd.DataFrame(columns=[*GROUP, *by, "instance"])
+        return pd.DataFrame(columns=[*GROUP_KEYS, *by, "instance"])
     heads = pd.DataFrame([_head(r, by) for r in runs]).astype(dict.fromkeys(("budget", "seconds", "patience"), float))
-    heads["line"] = heads.groupby([*GROUP, *by], sort=False, dropna=False).ngroup()
+    heads["line"] = heads.groupby([*GROUP_KEYS, *by], sort=False, dropna=False).ngroup()
     parts = [Columns.of(r.members) for r in runs]
     alike: dict[tuple, list[int]] = {}
     for i, (r, c) in enumerate(zip(runs, parts, strict=True)):

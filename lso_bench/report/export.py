@@ -6,7 +6,7 @@ import math
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import GROUP
+from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.report.frames import plain
 
 
@@ -30,7 +30,7 @@ def as_csv(comparison: Comparison) -> str:
     Beside it stand how many runs of its group failed, and `code`, the versions of lso-bench behind it. A text that a
     spreadsheet would run as a formula is given a quote first; control characters are replaced.
     """
-    same = [*GROUP, *comparison.by]
+    same = [*GROUP_KEYS, *comparison.by]
     behind = comparison.runs[[*same, "failed", "code"]].astype({"failed": "Int64"})
     return plain(comparison.measures.merge(behind, how="left", on=same)).to_csv(index=False)
 

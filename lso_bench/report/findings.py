@@ -9,7 +9,7 @@ import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import GROUP, table
+from lso_bench.analysis.table import GROUP_KEYS, table
 from lso_bench.record import Record
 from lso_bench.report.html_cells import figure, names, short
 from lso_bench.report.sections import Section
@@ -54,8 +54,8 @@ def lines(section: Section, records: Sequence[Record]) -> Iterator[Line]:
     searches from all starts, in all trained models of that name.
     """
     searches = table([r for r in records if r.members])
-    known = section.rows[[*GROUP, "how"]].drop_duplicates()
-    own = searches.merge(known, on=[*GROUP], how="inner")
+    known = section.rows[[*GROUP_KEYS, "how"]].drop_duplicates()
+    own = searches.merge(known, on=[*GROUP_KEYS], how="inner")
     for how, same in own.groupby("how", sort=False):
         by = cast(pd.DataFrame, same.groupby(["instance", "model"]).loss.median().unstack("model"))
         order = same.groupby("model").loss.median().sort_values(kind="stable")

@@ -11,7 +11,7 @@ from lso_bench.analysis.collapse import CONTEXT, FEWEST, SPACES, Collapse
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import FACTORS
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
-from lso_bench.analysis.table import GROUP
+from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.numbers import significant
 from lso_bench.report.sections import Section, named_ways
 from lso_bench.report.table import Cell, Part, Table
@@ -55,7 +55,7 @@ def title(factor: str) -> str:
 
 
 def _contests(section: Section, factor: str) -> Iterator[list[str | Cell]]:
-    context = [*(c for c in GROUP if c != factor), "start"]
+    context = [*(c for c in GROUP_KEYS if c != factor), "start"]
     for outcome in OUTCOMES:
         for _, own in section.of(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
             best = own.iloc[0]
@@ -93,7 +93,7 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
 
 def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str | Cell, ...]]:
     """A row a contestant, those of one comparison together, the best first."""
-    context = [*(c for c in GROUP if c not in (factor, "decoding")), "start"]
+    context = [*(c for c in GROUP_KEYS if c not in (factor, "decoding")), "start"]
     for outcome in OUTCOMES:
         measures = [f"{factor} {m}:{outcome}" for m in ("rank", "wins", "nemenyi")]
         for _, own in rows[rows.measure.isin(measures)].groupby(context, sort=False, dropna=False):

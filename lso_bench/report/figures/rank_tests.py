@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lso_bench.analysis import rank_tests
-from lso_bench.analysis.table import GROUP
+from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import INK, Drawn, Size, heading, label
 from lso_bench.report.figures.words import briefly, counted
@@ -39,7 +39,7 @@ def critical_difference(rows: pd.DataFrame, title: str, size: Size, blocks: str 
 def _contests(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Name and contestants, each with its `label`."""
     for factor, outcome in ((f, o) for f in ("model", "searcher") for o in NAMES):
-        context = [*(c for c in GROUP if c != factor), "start"]
+        context = [*(c for c in GROUP_KEYS if c != factor), "start"]
         ranked = rows[rows.measure == f"{factor} rank:{outcome}"]
         for _, own in ranked.groupby(context, sort=False, dropna=False):
             first = own.iloc[0]
