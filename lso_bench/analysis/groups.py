@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.table import GROUP_KEYS, TOGETHER, group
+from lso_bench.analysis.table import GROUP_KEYS, SECTION_KEYS, group
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
 
@@ -43,7 +43,7 @@ def behind(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:
     statistics. Lines are compared within TOGETHER and with the same kind of start.
     """
     found: dict[int, list[dict]] = {}
-    for _, same in searches.groupby([*TOGETHER, "start"], sort=False):
+    for _, same in searches.groupby([*SECTION_KEYS, "start"], sort=False):
         medians = same.groupby("line", sort=False).loss.median()
         each = cast(pd.DataFrame, same.groupby(["line", "instance"], sort=False).loss.median().unstack("line"))
         with np.errstate(invalid="ignore"):

@@ -31,7 +31,7 @@ GROUP_KEYS = (  # searches that differ in nothing of this are pooled, kind of st
 )
 
 
-TOGETHER = ("task", "arch", "latent", "decoding", "device")  # whose groups stand in one table
+SECTION_KEYS = ("task", "arch", "latent", "decoding", "device")  # whose groups stand in one table
 
 
 class Files(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import TOGETHER
+from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.vae.notation import read
 
 HOW = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
@@ -53,9 +53,9 @@ class Section:
 def sections(comparison: Comparison) -> Iterator[Section]:
     """One after the other."""
     columns = [*HOW, *comparison.by]
-    for key, runs in comparison.runs.groupby([*TOGETHER], dropna=False, sort=False):
-        named: dict[str, Any] = dict(zip(TOGETHER, cast(tuple, key), strict=True))
-        of = (comparison.measures[[*TOGETHER]] == pd.Series(named)).all(axis=1)
+    for key, runs in comparison.runs.groupby([*SECTION_KEYS], dropna=False, sort=False):
+        named: dict[str, Any] = dict(zip(SECTION_KEYS, cast(tuple, key), strict=True))
+        of = (comparison.measures[[*SECTION_KEYS]] == pd.Series(named)).all(axis=1)
         rows = cast(pd.DataFrame, comparison.measures[of])
         ways = {
             _text(w): w for frame in (runs, rows) for w in _ways(frame, columns)
