@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lso_bench.analysis.table import drawn, rank
+from lso_bench.analysis.table import is_random, rank
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
 
@@ -78,7 +78,7 @@ def _way(record: Record, start: str) -> _Way:
     order = there[np.argsort(loss[there], kind="stable")]
     moved = bool((loss[order] != first[order]).any())
     blind = s.seeds.search if moved and record.counts.get("gradients") == 0 else None
-    model, init = (s.model.name, s.model.seed, s.checkpoint), s.seeds.init if drawn(start) else None
+    model, init = (s.model.name, s.model.seed, s.checkpoint), s.seeds.init if is_random(start) else None
     searcher = s.searcher if moved else ""
     return _Way(model, s.task, searcher, init, blind, first[order].tobytes(), columns.images[order].tobytes())
 

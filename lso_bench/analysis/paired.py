@@ -17,7 +17,7 @@ import pandas as pd
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
-from lso_bench.analysis.table import GROUP_KEYS, by_start, drawn, group, thresholds
+from lso_bench.analysis.table import GROUP_KEYS, by_start, group, is_random, thresholds
 from lso_bench.record import Record
 
 FACTORS = ("model", "searcher")
@@ -140,7 +140,7 @@ def _failed(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str])
         seeds = {"train": spec.model.seed, "weights": spec.checkpoint, "init": spec.seeds.init}
         lost: dict[str, Any] = {f"met {t:g}": np.inf for t in spec.thresholds} | {"loss": np.inf}
         for start in spec.starts:
-            code = f"{start} {spec.seeds.init}" if drawn(start) else start
+            code = f"{start} {spec.seeds.init}" if is_random(start) else start
             where = others.loc[others.start == start, ["instance", "device"]].drop_duplicates()
             same = {k: np.nan if v is None else v for k, v in of.items() if k != "device"}
             if len(where):

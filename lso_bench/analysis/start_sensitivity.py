@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
-from lso_bench.analysis.table import Files, drawn, rank, thresholds
+from lso_bench.analysis.table import Files, is_random, rank, thresholds
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 
@@ -75,7 +75,7 @@ def spread(own: pd.DataFrame) -> Iterator[dict]:
     more than once. Undefined, and counted as censored, where one of them has no finite loss.
     """
     kinds = sorted(own.start.unique(), key=rank)
-    several = [[k] for k in kinds if drawn(k) and own[own.start == k].init.nunique() > 1]
+    several = [[k] for k in kinds if is_random(k) and own[own.start == k].init.nunique() > 1]
     for labels in ([kinds] if len(kinds) > 1 else []) + several:
         cell = ["train", "weights", "instance"] + ([] if together(own) else ["search"])
         some = once(cast(pd.DataFrame, own[own.start.isin(labels)]))
@@ -132,7 +132,7 @@ def pairs(own: pd.DataFrame) -> pd.DataFrame:
         {
             "row": np.arange(len(own)),
             "rank": own.start.map(order).to_numpy(),
-            "drawn": own.start.map(drawn).to_numpy(),
+            "drawn": own.start.map(is_random).to_numpy(),
             **{
                 c: own[c].to_numpy()
                 for c in ("train", "weights", "instance", "start", "code", "search", "init", "loss", "first_loss")

@@ -72,7 +72,7 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     found = [_joined(thresholds, [(i, parts[i]) for i in these]) for (_, thresholds), these in alike.items()]
     rows = pd.concat(found).sort_values(["run", "place"], kind="stable", ignore_index=True)
     searches = pd.concat([rows, heads.take(rows.run).reset_index(drop=True)], axis=1)
-    more = searches.init.astype(str).where(searches.start.map({s: drawn(s) for s in searches.start.unique()}), "")
+    more = searches.init.astype(str).where(searches.start.map({s: is_random(s) for s in searches.start.unique()}), "")
     return searches.assign(code=(searches.start + " " + more).str.rstrip()).drop(columns="run")
 
 
@@ -100,7 +100,7 @@ def _joined(thresholds: Sequence[float], runs: Sequence[tuple[int, Columns]]) ->
     return pd.DataFrame(named).rename(columns={"distance_to_prior": "norm"})
 
 
-def drawn(start: str) -> bool:
+def is_random(start: str) -> bool:
     """Whether another init seed makes another start of it."""
     name, _, count = start.partition(":")
     return name in ("random", "data") or (name == "encoder" and count not in ("", "1"))

@@ -24,7 +24,7 @@ from jaxtyping import Float
 
 from lso_bench.analysis.intervals import NONE, jackknife
 from lso_bench.analysis.start_sensitivity import once, together
-from lso_bench.analysis.table import drawn
+from lso_bench.analysis.table import is_random
 
 TOGETHER = "start and search seed"
 NOTHING = 0.005  # share that is shown as 0 %
@@ -39,7 +39,7 @@ def decomposition(own: pd.DataFrame) -> Iterator[dict]:
     moving = together(own)
     start = own.code
     if moving:
-        start = start + own.search.map(" {}".format).where(own.start.map(drawn), "")
+        start = start + own.search.map(" {}".format).where(own.start.map(is_random), "")
     factors = {"train seed": own.train.astype(str) + own.weights, "target": own.instance}
     factors |= {TOGETHER: start} if moving else {"start": start, "search seed": own.search}
     numbered = {f: pd.factorize(values)[0] for f, values in factors.items()}  # grouped sooner than words
