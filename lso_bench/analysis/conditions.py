@@ -16,7 +16,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.fields import RELATIONS
-from lso_bench.analysis.table import GROUP_KEYS, rank
+from lso_bench.analysis.table import GROUP_KEYS, start_order
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.vae.notation import name_of
 
@@ -48,7 +48,7 @@ def verdict(text: str, comparison: Comparison) -> Verdict:
     """Of a condition; of two that no search reached (both infinite) none is more than the other.
 
     Where the rows that a side names differ in nothing but the kind of start, they are of the first kind (in the order
-    of `lso_bench.analysis.table.rank`) that both sides have.
+    of `lso_bench.analysis.table.start_order`) that both sides have.
 
     Raises:
         UsageError: it is no such condition, names what is not there, or more than one row.
@@ -96,7 +96,7 @@ def _start(sides: Sequence[_Side]) -> str:
     there = [s.starts for s in sides if s.starts]
     if max(map(len, there), default=0) < 2:
         return ""
-    return min(set.intersection(*there), key=rank, default="")
+    return min(set.intersection(*there), key=start_order, default="")
 
 
 def _estimate(side: _Side, start: str, by: tuple[str, ...]) -> float:

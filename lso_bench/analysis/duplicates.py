@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lso_bench.analysis.table import is_random, rank
+from lso_bench.analysis.table import is_random, start_order
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
 
@@ -54,7 +54,7 @@ def twins(runs: Sequence[Record]) -> list[str]:
             told.setdefault(names, []).append(start)
     lines = [
         f"{' and '.join(names[:MOST])}{f' and {len(names) - MOST} more' * (len(names) > MOST)} have the same final "
-        f"losses to the last bit (start {', '.join(sorted(starts, key=rank))}); one may be a copy."
+        f"losses to the last bit (start {', '.join(sorted(starts, key=start_order))}); one may be a copy."
         for names, starts in sorted(told.items())
     ]
     more = f"{len(lines) - MOST} more sets of runs have the same final losses to the last bit."

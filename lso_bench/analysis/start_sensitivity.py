@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
-from lso_bench.analysis.table import Files, is_random, rank, thresholds
+from lso_bench.analysis.table import Files, is_random, start_order, thresholds
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 
@@ -74,7 +74,7 @@ def spread(own: pd.DataFrame) -> Iterator[dict]:
     """Standard deviation of the final loss over the starts of an instance; over all kinds, and over each that is drawn
     more than once. Undefined, and counted as censored, where one of them has no finite loss.
     """
-    kinds = sorted(own.start.unique(), key=rank)
+    kinds = sorted(own.start.unique(), key=start_order)
     several = [[k] for k in kinds if is_random(k) and own[own.start == k].init.nunique() > 1]
     for labels in ([kinds] if len(kinds) > 1 else []) + several:
         cell = ["train", "weights", "instance"] + ([] if together(own) else ["search"])
@@ -91,7 +91,7 @@ def between_starts(own: pd.DataFrame, found: Codes) -> Iterator[dict]:
     both met a threshold), share that ended in the same basin. Where the code of one is lost, only the gap.
     """
     paired = pairs(own)
-    kinds = sorted(paired.kind.unique(), key=lambda k: [rank(s) for s in k.split(" - ")])
+    kinds = sorted(paired.kind.unique(), key=lambda k: [start_order(s) for s in k.split(" - ")])
     for kind in kinds:
         these = cast(pd.DataFrame, paired[paired.kind == kind])
         yield {"measure": "gap", "start": kind} | order_statistics(_gap(these), these.instance.to_numpy())
@@ -127,7 +127,7 @@ def pairs(own: pd.DataFrame) -> pd.DataFrame:
     Pairs grow with the square of the init seeds, so of very many seeds the lowest are paired (`COMBINED`).
     """
     moving = together(own)
-    order = {s: i for i, s in enumerate(sorted(own.start.unique(), key=rank))}
+    order = {s: i for i, s in enumerate(sorted(own.start.unique(), key=start_order))}
     mine = pd.DataFrame(
         {
             "row": np.arange(len(own)),

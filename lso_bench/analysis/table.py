@@ -106,7 +106,7 @@ def is_random(start: str) -> bool:
     return name in ("random", "data") or (name == "encoder" and count not in ("", "1"))
 
 
-def rank(start: str) -> tuple[int, str]:
+def start_order(start: str) -> tuple[int, str]:
     """The order in which kinds of starts are named."""
     name = start.partition(":")[0]
     return list(STARTS).index(name) if name in STARTS else len(STARTS), start
@@ -114,7 +114,7 @@ def rank(start: str) -> tuple[int, str]:
 
 def by_start(searches: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each kind of start and its searches."""
-    kinds = sorted(searches.start.unique(), key=rank)
+    kinds = sorted(searches.start.unique(), key=start_order)
     for start in kinds:
         yield start, cast(pd.DataFrame, searches[searches.start == start]) if len(kinds) > 1 else searches
 
