@@ -113,7 +113,7 @@ def _by_checkpoint(
 
 def _hits(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> convergence.Hits:
     paths = convergence.paths(searches, records, files)
-    return convergence.hits(paths, convergence.targets(searches, paths, targets))
+    return convergence.first_hitting_costs(paths, convergence.targets(searches, paths, targets))
 
 
 def _ends(own: pd.DataFrame) -> Iterator[dict]:

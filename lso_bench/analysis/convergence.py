@@ -138,7 +138,7 @@ def targets(searches: pd.DataFrame, found: Paths, scope: str) -> Float[np.ndarra
     return low.to_numpy()[:, None] + np.outer((high - low).to_numpy(), FRACTIONS)
 
 
-def hits(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
+def first_hitting_costs(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
     """The first recorded step at which the lowest loss so far is at or below each target, and what it cost."""
     at = np.full((len(COSTS), *goals.shape), np.inf)
     for i, (lowest, cost, spent) in enumerate(zip(found.lowest, found.costs, found.spent, strict=True)):
