@@ -111,7 +111,7 @@ def _by_checkpoint(
             yield str(sha), rows if len(part) == len(own) else measured(part)
 
 
-def _hits(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> convergence.Hits:
+def _hits(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> convergence.HittingCosts:
     paths = convergence.paths(searches, records, files)
     return convergence.first_hitting_costs(paths, convergence.targets(searches, paths, targets))
 

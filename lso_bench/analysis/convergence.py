@@ -43,7 +43,7 @@ class Paths:
 
 
 @dataclass(frozen=True)
-class Hits:
+class HittingCosts:
     """What each of n searches had spent at each target (infinite: not reached), and at its end."""
 
     at: dict[str, Float[np.ndarray, "n f"]]
@@ -138,17 +138,17 @@ def targets(searches: pd.DataFrame, found: Paths, scope: str) -> Float[np.ndarra
     return low.to_numpy()[:, None] + np.outer((high - low).to_numpy(), FRACTIONS)
 
 
-def first_hitting_costs(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
+def first_hitting_costs(found: Paths, goals: Float[np.ndarray, "n f"]) -> HittingCosts:
     """The first recorded step at which the lowest loss so far is at or below each target, and what it cost."""
     at = np.full((len(COSTS), *goals.shape), np.inf)
     for i, (lowest, cost, spent) in enumerate(zip(found.lowest, found.costs, found.spent, strict=True)):
         first = (~(lowest[:, None] <= goals[i])).sum(axis=0)  # recorded steps before it
         reached = first < len(lowest)
         at[:, i, reached] = np.minimum(cost[:, first[reached]], spent[:, None])
-    return Hits(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)))
+    return HittingCosts(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)))
 
 
-def to_targets(own: pd.DataFrame, found: Hits) -> Iterator[dict]:
+def to_targets(own: pd.DataFrame, found: HittingCosts) -> Iterator[dict]:
     """Of the searches in `own`: steps, evaluations and seconds to each target, their aRT, and the ECDF over targets.
 
     Each of those whose cost is known; where it is not, a search is no censored one.
