@@ -112,7 +112,7 @@ def _by_checkpoint(
 
 
 def _hits(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> convergence.HittingCosts:
-    paths = convergence.paths(searches, records, files)
+    paths = convergence.loss_histories(searches, records, files)
     return convergence.first_hitting_costs(paths, convergence.targets(searches, paths, targets))
 
 

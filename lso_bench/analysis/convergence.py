@@ -84,7 +84,7 @@ def _left(record: Record) -> bool:
     return not {columns.words[i] for i in np.unique(stopped)} <= {"", "steps", "budget", "time"}
 
 
-def paths(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:
+def loss_histories(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:
     """Of all searches, in the order of their table; each run's trace is read once."""
     by_key = {r.spec.key: r for r in records}
     lowest, costs, spent = [], [], []
