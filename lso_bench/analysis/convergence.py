@@ -34,7 +34,7 @@ Way = tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray
 
 
 @dataclass(frozen=True)
-class Paths:
+class LossHistories:
     """The way of each search, as far as it was recorded; of one whose files are lost only the lowest loss."""
 
     lowest: Sequence[Float[np.ndarray, " _"]]  # loss so far at each recorded step
@@ -84,7 +84,7 @@ def _left(record: Record) -> bool:
     return not {columns.words[i] for i in np.unique(stopped)} <= {"", "steps", "budget", "time"}
 
 
-def loss_histories(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:
+def loss_histories(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> LossHistories:
     """Of all searches, in the order of their table; each run's trace is read once."""
     by_key = {r.spec.key: r for r in records}
     lowest, costs, spent = [], [], []
@@ -93,7 +93,7 @@ def loss_histories(searches: pd.DataFrame, records: Sequence[Record], files: Cal
         lowest += [*losses]
         costs += [cost] * len(own)
         spent.append(most)
-    return Paths(lowest, costs, np.concatenate(spent))
+    return LossHistories(lowest, costs, np.concatenate(spent))
 
 
 def _of_run(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way | None:
@@ -129,7 +129,7 @@ def recorded(trace: pd.DataFrame, own: pd.DataFrame) -> tuple[Int[np.ndarray, " 
     return steps, losses[:-1]
 
 
-def targets(searches: pd.DataFrame, found: Paths, scope: str) -> Float[np.ndarray, "n f"]:
+def targets(searches: pd.DataFrame, found: LossHistories, scope: str) -> Float[np.ndarray, "n f"]:
     """The target losses of each search's instance, common to all that `SAME[scope]` says."""
     lowest = np.array([p[-1] for p in found.lowest])
     kind = searches.start.str.partition(":")[0]
@@ -138,7 +138,7 @@ def targets(searches: pd.DataFrame, found: Paths, scope: str) -> Float[np.ndarra
     return low.to_numpy()[:, None] + np.outer((high - low).to_numpy(), FRACTIONS)
 
 
-def first_hitting_costs(found: Paths, goals: Float[np.ndarray, "n f"]) -> HittingCosts:
+def first_hitting_costs(found: LossHistories, goals: Float[np.ndarray, "n f"]) -> HittingCosts:
     """The first recorded step at which the lowest loss so far is at or below each target, and what it cost."""
     at = np.full((len(COSTS), *goals.shape), np.inf)
     for i, (lowest, cost, spent) in enumerate(zip(found.lowest, found.costs, found.spent, strict=True)):
