@@ -91,7 +91,7 @@ def _measuring(
             apart[own.line.iloc[0]],
             _beside(own, runs[0].usual),
             convergence.by_threshold(own),
-            convergence.jointly(runs),
+            convergence.mean_loss_steps(runs),
             convergence.to_targets(own, hits) if hits else (),
             start_sensitivity.spread(own),
             start_sensitivity.between_starts(own, start_sensitivity.codes(own, by_key, files)) if files else (),

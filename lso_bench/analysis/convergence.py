@@ -59,7 +59,7 @@ def by_threshold(own: pd.DataFrame) -> Iterator[dict]:
             yield {"measure": "iterations", "start": start, "threshold": t} | found
 
 
-def jointly(runs: Sequence[Record]) -> Iterator[dict]:
+def mean_loss_steps(runs: Sequence[Record]) -> Iterator[dict]:
     """Steps until the mean loss over a start's problems met each threshold; n counts the runs of which that is known.
 
     Where problems leave one by one, the mean is followed until the first does.
