@@ -30,7 +30,9 @@ SAME = {  # searches that share targets
 }
 
 
-Way = tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]]  # of a run: see `_of_run`
+RunHistory = tuple[
+    Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]
+]  # of a run: see `_of_run`
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def loss_histories(searches: pd.DataFrame, records: Sequence[Record], files: Cal
     return LossHistories(lowest, costs, np.concatenate(spent))
 
 
-def _of_run(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way | None:
+def _of_run(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -> RunHistory | None:
     """The lowest loss so far, with the best of all at the end; COSTS of the run; what each search spent.
 
     None: its files are lost.
@@ -114,7 +116,7 @@ def _of_run(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -
     return np.minimum.accumulate(losses, axis=1), cost, np.minimum(cost[:, -1], most)
 
 
-def _lost(own: pd.DataFrame) -> Way:
+def _lost(own: pd.DataFrame) -> RunHistory:
     """What is known without a run's files: its lowest losses, so that the targets of the others stay what they are."""
     return own.best.to_numpy(float)[:, None], np.full((len(COSTS), 1), np.nan), np.full((len(own), len(COSTS)), np.nan)
 
