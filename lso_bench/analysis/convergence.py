@@ -24,7 +24,7 @@ from lso_bench.store.columns import Columns
 OF_PATH = ["start", "instance", "best", "steps", "evaluations"]  # columns that the way of a search takes
 FRACTIONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # of the way from the lowest loss to that of a random start
 COSTS = ("steps", "evaluations", "seconds")  # seconds are those of all problems of a run side by side
-SAME = {  # searches that share targets
+TARGETS_SHARED_BY = {  # searches that share targets
     "task": ["task", "source", "decoding", "instance"],
     "model": ["task", "source", "decoding", "instance", "model", "arch", "latent", "train", "weights"],
 }
@@ -135,7 +135,9 @@ def targets(searches: pd.DataFrame, found: LossHistories, scope: str) -> Float[n
     """The target losses of each search's instance, common to all that `SAME[scope]` says."""
     lowest = np.array([p[-1] for p in found.lowest])
     kind = searches.start.str.partition(":")[0]
-    of = searches.assign(low=lowest, at_random=searches.first_loss.where(kind == "random")).groupby(SAME[scope])
+    of = searches.assign(low=lowest, at_random=searches.first_loss.where(kind == "random")).groupby(
+        TARGETS_SHARED_BY[scope]
+    )
     low, high = of.low.transform("min"), of.at_random.transform("median").fillna(of.first_loss.transform("median"))
     return low.to_numpy()[:, None] + np.outer((high - low).to_numpy(), FRACTIONS)
 
