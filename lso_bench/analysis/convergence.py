@@ -21,7 +21,7 @@ from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.store.columns import Columns
 
-OF_PATH = ["start", "instance", "best", "steps", "evaluations"]  # columns that the way of a search takes
+HISTORY_COLUMNS = ["start", "instance", "best", "steps", "evaluations"]  # columns that the way of a search takes
 FRACTIONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # of the way from the lowest loss to that of a random start
 COSTS = ("steps", "evaluations", "seconds")  # seconds are those of all problems of a run side by side
 TARGETS_SHARED_BY = {  # searches that share targets
@@ -90,7 +90,7 @@ def loss_histories(searches: pd.DataFrame, records: Sequence[Record], files: Cal
     """Of all searches, in the order of their table; each run's trace is read once."""
     by_key = {r.spec.key: r for r in records}
     lowest, costs, spent = [], [], []
-    for key, own in searches.loc[:, ["key", *OF_PATH]].groupby("key", sort=False):
+    for key, own in searches.loc[:, ["key", *HISTORY_COLUMNS]].groupby("key", sort=False):
         losses, cost, most = _of_run(by_key[str(key)], own, files) or _lost(own)
         lowest += [*losses]
         costs += [cost] * len(own)
