@@ -56,7 +56,7 @@ def codes(own: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], 
     return Codes(end, at, known)
 
 
-def together(own: pd.DataFrame) -> bool:
+def search_seed_follows_init(own: pd.DataFrame) -> bool:
     """Whether the search seed moves with the init seed, so that no two random starts share one."""
     return own.init.nunique() > 1 and bool((own.groupby("search").init.nunique() == 1).all())
 
@@ -67,7 +67,7 @@ def once(own: pd.DataFrame) -> pd.DataFrame:
     """
     same = ["train", "weights", "instance", "code"]
     ordered = cast(pd.DataFrame, own[[*same, "search", "loss"]]).sort_values("search", kind="stable")
-    return ordered.drop_duplicates(same if together(own) else [*same, "search"])
+    return ordered.drop_duplicates(same if search_seed_follows_init(own) else [*same, "search"])
 
 
 def spread(own: pd.DataFrame) -> Iterator[dict]:
@@ -77,7 +77,7 @@ def spread(own: pd.DataFrame) -> Iterator[dict]:
     kinds = sorted(own.start.unique(), key=start_order)
     several = [[k] for k in kinds if is_random(k) and own[own.start == k].init.nunique() > 1]
     for labels in ([kinds] if len(kinds) > 1 else []) + several:
-        cell = ["train", "weights", "instance"] + ([] if together(own) else ["search"])
+        cell = ["train", "weights", "instance"] + ([] if search_seed_follows_init(own) else ["search"])
         some = once(cast(pd.DataFrame, own[own.start.isin(labels)]))
         lost = np.isinf(some.loss).groupby([some[c] for c in cell]).any()
         deviations = some.replace({"loss": {np.inf: np.nan}}).groupby(cell).loss.std(ddof=1).mask(lost)
@@ -126,7 +126,7 @@ def pairs(own: pd.DataFrame) -> pd.DataFrame:
 
     Pairs grow with the square of the init seeds, so of very many seeds the lowest are paired (`COMBINED`).
     """
-    moving = together(own)
+    moving = search_seed_follows_init(own)
     order = {s: i for i, s in enumerate(sorted(own.start.unique(), key=start_order))}
     mine = pd.DataFrame(
         {

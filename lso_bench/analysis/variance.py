@@ -23,7 +23,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from lso_bench.analysis.intervals import NONE, jackknife
-from lso_bench.analysis.start_sensitivity import once, together
+from lso_bench.analysis.start_sensitivity import once, search_seed_follows_init
 from lso_bench.analysis.table import is_random
 
 TOGETHER = "start and search seed"
@@ -36,7 +36,7 @@ def decomposition(own: pd.DataFrame) -> Iterator[dict]:
     A factor of one level has no number. Where the search seed moves with the init seed the two are one factor. Of the
     total, n are searches with a finite loss, and `censored` the others.
     """
-    moving = together(own)
+    moving = search_seed_follows_init(own)
     start = own.code
     if moving:
         start = start + own.search.map(" {}".format).where(own.start.map(is_random), "")
