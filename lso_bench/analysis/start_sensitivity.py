@@ -61,7 +61,7 @@ def search_seed_follows_init(own: pd.DataFrame) -> bool:
     return own.init.nunique() > 1 and bool((own.groupby("search").init.nunique() == 1).all())
 
 
-def once(own: pd.DataFrame) -> pd.DataFrame:
+def unique_starts(own: pd.DataFrame) -> pd.DataFrame:
     """Each start of an instance once, with its loss: one that is not drawn (the encoder's) is the same start for every
     init seed.
     """
@@ -78,7 +78,7 @@ def spread(own: pd.DataFrame) -> Iterator[dict]:
     several = [[k] for k in kinds if is_random(k) and own[own.start == k].init.nunique() > 1]
     for labels in ([kinds] if len(kinds) > 1 else []) + several:
         cell = ["train", "weights", "instance"] + ([] if search_seed_follows_init(own) else ["search"])
-        some = once(cast(pd.DataFrame, own[own.start.isin(labels)]))
+        some = unique_starts(cast(pd.DataFrame, own[own.start.isin(labels)]))
         lost = np.isinf(some.loss).groupby([some[c] for c in cell]).any()
         deviations = some.replace({"loss": {np.inf: np.nan}}).groupby(cell).loss.std(ddof=1).mask(lost)
         instances = deviations.index.get_level_values("instance").to_numpy()

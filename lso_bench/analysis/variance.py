@@ -23,7 +23,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from lso_bench.analysis.intervals import NONE, jackknife
-from lso_bench.analysis.start_sensitivity import once, search_seed_follows_init
+from lso_bench.analysis.start_sensitivity import search_seed_follows_init, unique_starts
 from lso_bench.analysis.table import is_random
 
 TOGETHER = "start and search seed"
@@ -43,7 +43,7 @@ def decomposition(own: pd.DataFrame) -> Iterator[dict]:
     factors = {"train seed": own.train.astype(str) + own.weights, "target": own.instance}
     factors |= {TOGETHER: start} if moving else {"start": start, "search seed": own.search}
     numbered = {f: pd.factorize(values)[0] for f, values in factors.items()}  # grouped sooner than words
-    design = own[["instance", "loss"]].assign(**numbered).loc[once(own).index]
+    design = own[["instance", "loss"]].assign(**numbered).loc[unique_starts(own).index]
     every, design = len(design), design[np.isfinite(design.loss)]
     levels = {f: int(design[f].nunique()) for f in factors}
     varied = [f for f in factors if levels[f] > 1]
