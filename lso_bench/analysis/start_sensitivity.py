@@ -37,7 +37,7 @@ class Codes:
     known: Bool[np.ndarray, " n"]  # false: the file with it is lost
 
 
-def codes(own: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> Codes:
+def final_latents(own: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> Codes:
     """The codes of these searches, from disk."""
     known, parts = np.zeros(len(own), bool), []
     for key, rows in own.groupby("key", sort=False).indices.items():
