@@ -29,7 +29,7 @@ BASIN_FLOOR = 1e-6  # of the loss at the start: where the optimum is 0, losses b
 
 
 @dataclass(frozen=True)
-class Codes:
+class FinalLatents:
     """Of each search of a group, in the order of their table."""
 
     end: Float[np.ndarray, "n d"]
@@ -37,7 +37,7 @@ class Codes:
     known: Bool[np.ndarray, " n"]  # false: the file with it is lost
 
 
-def final_latents(own: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> Codes:
+def final_latents(own: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> FinalLatents:
     """The codes of these searches, from disk."""
     known, parts = np.zeros(len(own), bool), []
     for key, rows in own.groupby("key", sort=False).indices.items():
@@ -53,7 +53,7 @@ def final_latents(own: pd.DataFrame, by_key: dict[str, Record], files: Callable[
         end[rows] = z
         for t in at.keys() & met.keys():
             at[t][rows] = met[t]
-    return Codes(end, at, known)
+    return FinalLatents(end, at, known)
 
 
 def search_seed_follows_init(own: pd.DataFrame) -> bool:
@@ -86,7 +86,7 @@ def spread(own: pd.DataFrame) -> Iterator[dict]:
         yield {"measure": "spread", "start": ", ".join(labels)} | found
 
 
-def between_starts(own: pd.DataFrame, found: Codes) -> Iterator[dict]:
+def between_starts(own: pd.DataFrame, found: FinalLatents) -> Iterator[dict]:
     """Of pairs of starts, kind by kind: gap of the final losses, squared distance of the codes (at the end, and where
     both met a threshold), share that ended in the same basin. Where the code of one is lost, only the gap.
     """
