@@ -94,7 +94,9 @@ def _measuring(
             convergence.mean_loss_steps(runs),
             convergence.to_targets(own, hits) if hits else (),
             start_sensitivity.spread(own),
-            start_sensitivity.between_starts(own, start_sensitivity.final_latents(own, by_key, files)) if files else (),
+            start_sensitivity.pair_statistics(own, start_sensitivity.final_latents(own, by_key, files))
+            if files
+            else (),
             decomposition(own),
         )
         return [head | row for part in parts for row in part]

@@ -86,7 +86,7 @@ def spread(own: pd.DataFrame) -> Iterator[dict]:
         yield {"measure": "spread", "start": ", ".join(labels)} | found
 
 
-def between_starts(own: pd.DataFrame, found: FinalLatents) -> Iterator[dict]:
+def pair_statistics(own: pd.DataFrame, found: FinalLatents) -> Iterator[dict]:
     """Of pairs of starts, kind by kind: gap of the final losses, squared distance of the codes (at the end, and where
     both met a threshold), share that ended in the same basin. Where the code of one is lost, only the gap.
     """
