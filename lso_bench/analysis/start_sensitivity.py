@@ -100,7 +100,7 @@ def pair_statistics(own: pd.DataFrame, found: FinalLatents) -> Iterator[dict]:
             continue
         a, b, instances = these.a.to_numpy(), these.b.to_numpy(), these.instance.to_numpy()
         distance = np.square(found.end[a] - found.end[b]).sum(1)
-        yield {"measure": "basin", "start": kind} | basin(these, _gap(these), distance / found.end.shape[1])
+        yield {"measure": "basin", "start": kind} | same_basin_rate(these, _gap(these), distance / found.end.shape[1])
         yield {"measure": "distance", "start": kind} | order_statistics(distance, instances)
         for t, met in found.met.items():
             apart = np.square(met[a] - met[b]).sum(1)
@@ -112,7 +112,7 @@ def _gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
     return (paired.loss_a - paired.loss_b).abs().replace(np.inf, np.nan).to_numpy()
 
 
-def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
+def same_basin_rate(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
     """The share of pairs with the same code (BASIN_DISTANCE a dimension) and the same loss (BASIN_GAP, BASIN_FLOOR)."""
     smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
     began = np.maximum(paired.first_loss_a.abs(), paired.first_loss_b.abs()).to_numpy()
