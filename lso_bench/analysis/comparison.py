@@ -17,7 +17,7 @@ from lso_bench.analysis import convergence, paired, start_sensitivity
 from lso_bench.analysis.bootstrap import STATISTICS, order_statistics
 from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.collapse import Collapse, collapse
-from lso_bench.analysis.groups import behind, counted
+from lso_bench.analysis.groups import behind, group_summary
 from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, sort_key, table
 from lso_bench.analysis.variance import decomposition
@@ -62,7 +62,7 @@ def compare(
     """
     ordered = sorted(records, key=lambda r: sort_key(r, by))
     usable, failed = ([r for r in ordered if bool(r.members) is there] for there in (True, False))
-    searches, runs = table(usable, by), counted(ordered, by)
+    searches, runs = table(usable, by), group_summary(ordered, by)
     columns = [*GROUP_KEYS, *by, *COLUMNS]
     if searches.empty:
         return Comparison(pd.DataFrame(columns=columns), caveats(ordered), targets, tuple(by), runs)

@@ -18,7 +18,7 @@ COUNTS = ("runs", "failed", "diverged", "searches", "censored")
 TAKEN = [f"spent {k}" for k in (*SPENT, *PHASES)]
 
 
-def counted(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
+def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     """A row a group: COUNTS (censored: searches that ended without a finite loss), `ended` (why searches ended, and how
     many did), `code` (versions of lso-bench), `spent evaluations` and so on (medians of runs; SPENT and PHASES).
 
