@@ -17,7 +17,7 @@ from lso_bench.analysis import convergence, paired, start_sensitivity
 from lso_bench.analysis.bootstrap import STATISTICS, order_statistics
 from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.collapse import Collapse, collapse
-from lso_bench.analysis.groups import behind, group_summary
+from lso_bench.analysis.groups import gap_to_best, group_summary
 from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, sort_key, table
 from lso_bench.analysis.variance import decomposition
@@ -81,7 +81,7 @@ def _measuring(
     """What gives the rows of any of the searches that share a group."""
     by_key = {r.spec.key: r for r in records}
     hits = _hits(searches, records, files, targets) if files else None
-    apart = behind(searches)
+    apart = gap_to_best(searches)
 
     def rows(own: pd.DataFrame) -> list[dict]:
         head: dict[str, Any] = {k: own[k].iloc[0] for k in (*GROUP_KEYS, *by)}

@@ -36,7 +36,7 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     return found.astype(dict.fromkeys(("budget", "seconds", "patience"), float))
 
 
-def behind(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:
+def gap_to_best(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:
     """By line, a row a kind of start: how much more its final loss is than that of the line with the lowest median.
 
     Paired: of each instance the median of its searches, less that of the best line; of these differences the order
