@@ -15,7 +15,7 @@ from lso_bench.store.columns import Columns
 SPENT = ("evaluations", "gradients", "decodes")  # by all searches of a run
 PHASES = ("fit", "propose", "decode", "score", "total")  # seconds
 COUNTS = ("runs", "failed", "diverged", "searches", "censored")
-TAKEN = [f"spent {k}" for k in (*SPENT, *PHASES)]
+COST_COLUMNS = [f"spent {k}" for k in (*SPENT, *PHASES)]
 
 
 def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     for key in [k for k in lines if k[at] == "unknown" and _without(at, k) in known]:
         lines[known[_without(at, key)]] += lines.pop(key)
     rows = [dict(zip((*GROUP_KEYS, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
-    found = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *COUNTS, "ended", "code", *TAKEN])
+    found = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *COUNTS, "ended", "code", *COST_COLUMNS])
     return found.astype(dict.fromkeys(("budget", "seconds", "patience"), float))
 
 
