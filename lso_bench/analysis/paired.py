@@ -20,7 +20,7 @@ from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP_KEYS, by_start, group, is_random, thresholds
 from lso_bench.record import Record
 
-FACTORS = ("model", "searcher")
+COMPARED = ("model", "searcher")
 CELL = ["train", "instance", "code", "search"]
 TASK = ["task", "decoding"]  # what may differ between the blocks of a comparison over tasks
 
@@ -71,7 +71,7 @@ def _contexts(
     searches: pd.DataFrame, by: Sequence[str], but: Sequence[str] = ()
 ) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
     """What may be compared: the factor, all that must be the same, and the searches from one kind of start."""
-    for factor in FACTORS:
+    for factor in COMPARED:
         same = [c for c in (*GROUP_KEYS, *by) if c not in (factor, *but)]
         for key, own in searches.groupby(same, sort=False, dropna=False):
             for start, these in by_start(own):

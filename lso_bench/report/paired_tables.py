@@ -9,7 +9,7 @@ import pandas as pd
 
 from lso_bench.analysis.collapse import CONTEXT, FEWEST, SPACES, Collapse
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.paired import FACTORS
+from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.numbers import significant
@@ -43,7 +43,7 @@ def contests(section: Section) -> Iterator[Table]:
     more than one instance.
     """
     caption = CAPTION
-    for factor in FACTORS:
+    for factor in COMPARED:
         if rows := [tuple(row) for row in _contests(section, factor)]:
             yield Table(title(factor), HEADER, rows, caption)
             caption = f"As in the table of {factor}s"
@@ -86,7 +86,7 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
     if rows.empty:
         return
     rows = rows.assign(how=named_ways(rows, comparison.by))
-    found = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in FACTORS]
+    found = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in COMPARED]
     shown = [t for t in found if t.rows]
     yield Part("Over tasks", [], [replace(shown[0], caption=OVER_TASKS_CAPTION), *shown[1:]])
 
