@@ -21,7 +21,7 @@ from lso_bench.analysis.table import GROUP_KEYS, by_start, group, is_random, thr
 from lso_bench.record import Record
 
 COMPARED = ("model", "searcher")
-CELL = ["train", "instance", "code", "search"]
+MATCHED_ON = ["train", "instance", "code", "search"]
 TASK = ["task", "decoding"]  # what may differ between the blocks of a comparison over tasks
 
 
@@ -80,7 +80,9 @@ def _contexts(
 
 def blocks(own: pd.DataFrame, factor: str, column: str, over: Sequence[str] = ()) -> Blocks | None:
     """Of instances, or of what `over` names; None where no two have a search of the same instance, start and seeds."""
-    cells = own.pivot_table(index=[*over, *CELL], columns=factor, values=column, aggfunc="median", sort=False).dropna()
+    cells = own.pivot_table(
+        index=[*over, *MATCHED_ON], columns=factor, values=column, aggfunc="median", sort=False
+    ).dropna()
     if cells.shape[1] < 2 or cells.empty:
         return None
     each = cells.groupby([*over, "instance"]).median()
