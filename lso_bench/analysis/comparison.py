@@ -39,7 +39,7 @@ class Comparison:
     targets: Targets = "task"
     by: tuple[str, ...] = ()  # the fields, beside GROUP, that split the groups
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row a group: see `lso_bench.analysis.groups`
-    tasks: pd.DataFrame = field(default_factory=pd.DataFrame)  # measures over several: see `paired.over_tasks`
+    tasks: pd.DataFrame = field(default_factory=pd.DataFrame)  # measures over several: see `paired.across_tasks`
     collapse: Collapse = field(default_factory=Collapse)
 
 
@@ -70,7 +70,7 @@ def compare(
     groups = [(own, measured(own)) for _, own in searches.groupby("line", sort=False)]
     rows = [*(row for _, of in groups for row in of), *paired.rows(searches, failed, by)]
     alone = [pair for own, of in groups for pair in _by_checkpoint(own, of, measured, spaces or {})]
-    tasks = pd.DataFrame(paired.over_tasks(searches, failed, by), columns=columns)
+    tasks = pd.DataFrame(paired.across_tasks(searches, failed, by), columns=columns)
     found = collapse(alone, spaces or {})
     return Comparison(pd.DataFrame(rows, columns=columns), caveats(ordered), targets, tuple(by), runs, tasks, found)
 

@@ -53,7 +53,7 @@ def rows(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = (
                 yield from (where | {"threshold": limit} | row for row in _measures(found, factor, outcome))
 
 
-def over_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
+def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
     """The same measures with tasks for blocks, of those that two or more tasks share; `task` names them.
 
     Tasks have scales of their own, so that there are ranks, wins and Nemenyi's test only: no difference, no effect.
