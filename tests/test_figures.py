@@ -10,7 +10,7 @@ import pytest
 from made import Disk, measures, searched
 from PIL import Image
 
-from lso_bench.analysis.collapse import SPACES
+from lso_bench.analysis.collapse import LATENT_METRICS
 from lso_bench.analysis.curves import medians, with_curves
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, marker_of, on_dark
 from lso_bench.plotting.style import SIZES, drawing, label, save
@@ -157,7 +157,9 @@ def test_ranks_are_drawn_of_three_models_and_ten_instances(tmp_path):
 
 def test_collapse_is_drawn_where_three_models_differ(tmp_path):
     names = ("vae", "nevae_se", "rae")
-    points = pd.DataFrame({"model": names, **dict.fromkeys(SPACES, np.nan), "final loss, random": [1.0, 2.0, np.inf]})
+    points = pd.DataFrame(
+        {"model": names, **dict.fromkeys(LATENT_METRICS, np.nan), "final loss, random": [1.0, 2.0, np.inf]}
+    )
     with drawing(SIZES["screen"]):
         assert not scatter(points, "title", SIZES["screen"])
         found = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])

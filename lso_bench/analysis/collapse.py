@@ -23,7 +23,7 @@ from lso_bench.store import safe_read
 from lso_bench.vae.metrics import ESTIMATORS, Metrics
 
 ACTIVE = (0.01, 0.1)  # activity above which a dimension counts
-SPACES = (
+LATENT_METRICS = (
     *(f"AU {a:g}" for a in ACTIVE),
     "MI",
     "KL",
@@ -91,7 +91,7 @@ def _point(sha: str, rows: list[dict], space: Metrics) -> dict[str, Any]:
 def _spaces(space: Metrics) -> dict[str, int | float | None]:
     au = [sum(x > a for x in space.activity) for a in ACTIVE]
     others = space.mi, space.kl, space.reencoding_mean, space.consistency_prior, space.consistency_posterior
-    return dict(zip(SPACES, (*au, *others), strict=True))
+    return dict(zip(LATENT_METRICS, (*au, *others), strict=True))
 
 
 def _outcomes(rows: list[dict]) -> Iterator[tuple[str, float]]:
@@ -123,7 +123,7 @@ def correlations(points: pd.DataFrame) -> Iterator[dict]:
     head = {k: points[k].iloc[0] for k in CONTEXT}
     found = []
     for outcome in outcomes_of(points):
-        for space in SPACES:
+        for space in LATENT_METRICS:
             there = points[[space, outcome]].astype(float).dropna().to_numpy()
             found.append({"outcome": outcome, "space": space, "n": len(there)} | correlation(*there.T))
     adjusted = holm(np.array([row["p"] for row in found]))
@@ -134,7 +134,7 @@ def correlations(points: pd.DataFrame) -> Iterator[dict]:
 
 def outcomes_of(points: pd.DataFrame) -> list[str]:
     """The columns that say how searches went, which stand last, where these have them."""
-    after = list(points.columns).index(SPACES[-1]) + 1
+    after = list(points.columns).index(LATENT_METRICS[-1]) + 1
     return [c for c in points.columns[after:] if bool(points[c].notna().any())]
 
 

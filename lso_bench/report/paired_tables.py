@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from lso_bench.analysis.collapse import CONTEXT, FEWEST, SPACES, Collapse
+from lso_bench.analysis.collapse import CONTEXT, FEWEST, LATENT_METRICS, Collapse
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
@@ -113,15 +113,15 @@ def collapse(found: Collapse) -> Iterator[Part]:
         return
     for _, own in found.correlations.groupby(CONTEXT, sort=False, dropna=False):
         head = own.iloc[0]
-        n = {s: int(own[own.space == s].n.max()) for s in SPACES}
-        shown = [s for s in SPACES if n[s] >= FEWEST]
+        n = {s: int(own[own.space == s].n.max()) for s in LATENT_METRICS}
+        shown = [s for s in LATENT_METRICS if n[s] >= FEWEST]
         rows = []
         for outcome, line in own.groupby("outcome", sort=False):
             by = {r["space"]: r for r in line.to_dict("records")}
             rows.append((str(outcome), *(_correlation(by[s], n[s]) for s in shown)))
         of = "Spearman's rank correlation over trained models (95 % interval)"
         columns = ("of the searches", *(f"{s}, n = {n[s]}" for s in shown))
-        table = Table(of, columns, rows, _limits(own, [s for s in SPACES if s not in shown]))
+        table = Table(of, columns, rows, _limits(own, [s for s in LATENT_METRICS if s not in shown]))
         what = f"{head.task.partition(':')[0]}, {head.searcher}, {head.arch}, d = {head.latent}"
         yield Part(f"Does collapse decide search? {what}", [], [table])
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lso_bench.analysis.collapse import CONTEXT, FEWEST, SPACES, correlation, outcomes_of
+from lso_bench.analysis.collapse import CONTEXT, FEWEST, LATENT_METRICS, correlation, outcomes_of
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import Drawn, Size, label, legend
 
@@ -17,7 +17,7 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> Drawn | None:
 
     `points`: of one context, as `lso_bench.analysis.collapse.Collapse` has them. None of fewer than FEWEST.
     """
-    spaces = [s for s in SPACES if int(points[s].notna().to_numpy().sum()) >= FEWEST]
+    spaces = [s for s in LATENT_METRICS if int(points[s].notna().to_numpy().sum()) >= FEWEST]
     outcomes = outcomes_of(points)
     if not spaces:
         return None
