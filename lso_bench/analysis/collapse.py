@@ -31,7 +31,7 @@ LATENT_METRICS = (
     "consistency prior",
     "consistency posterior",
 )
-CONTEXT = [c for c in GROUP_KEYS if c != "model"]
+COMPARED_WITHIN = [c for c in GROUP_KEYS if c != "model"]
 FEWEST = 3  # points of a correlation; of an interval one more
 RESAMPLES = 9999  # permutations of a p; all of them where there are no more
 
@@ -79,7 +79,7 @@ def collapse(measured: Iterable[tuple[str, list[dict]]], spaces: Mapping[str, Me
     points = pd.DataFrame([_point(sha, rows, spaces[sha]) for sha, rows in measured if sha in spaces])
     if points.empty:
         return Collapse()
-    contexts = [own for _, own in points.groupby(CONTEXT, sort=False, dropna=False) if len(own) >= FEWEST]
+    contexts = [own for _, own in points.groupby(COMPARED_WITHIN, sort=False, dropna=False) if len(own) >= FEWEST]
     return Collapse(points, pd.DataFrame([row for own in contexts for row in correlations(own)]))
 
 
@@ -120,7 +120,7 @@ def correlations(points: pd.DataFrame) -> Iterator[dict]:
     """Of every measure of the space with every outcome, in one context: Spearman's with its 95 % interval, Kendall's, p
     by permutation, and p by Holm over all of this context.
     """
-    head = {k: points[k].iloc[0] for k in CONTEXT}
+    head = {k: points[k].iloc[0] for k in COMPARED_WITHIN}
     found = []
     for outcome in outcomes_of(points):
         for space in LATENT_METRICS:

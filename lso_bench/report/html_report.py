@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lso_bench import __version__
-from lso_bench.analysis.collapse import CONTEXT, Collapse
+from lso_bench.analysis.collapse import COMPARED_WITHIN, Collapse
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import Files
 from lso_bench.models.measurements import Measured
@@ -159,7 +159,7 @@ def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
     """Figure and table of each context with enough models."""
     for i, (title, own) in enumerate(contexts(found.points), 1):
         if drawing := scatter(own, title, SIZE):
-            same = (found.correlations[CONTEXT].map(str) == own[CONTEXT].map(str).iloc[0]).all(axis=1)
+            same = (found.correlations[COMPARED_WITHIN].map(str) == own[COMPARED_WITHIN].map(str).iloc[0]).all(axis=1)
             (part,) = paired_tables.collapse(Collapse(own, cast(pd.DataFrame, found.correlations[same])))
             yield Part(f"more-{i}", title, [_shown(drawing, f"more{i}", colours)], html_cells.of(part.tables[0]))
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from lso_bench.analysis.collapse import CONTEXT, FEWEST, LATENT_METRICS, Collapse
+from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, LATENT_METRICS, Collapse
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
@@ -111,7 +111,7 @@ def collapse(found: Collapse) -> Iterator[Part]:
     """A part a context: a row an outcome, a column a measure of the latent space."""
     if found.correlations.empty:
         return
-    for _, own in found.correlations.groupby(CONTEXT, sort=False, dropna=False):
+    for _, own in found.correlations.groupby(COMPARED_WITHIN, sort=False, dropna=False):
         head = own.iloc[0]
         n = {s: int(own[own.space == s].n.max()) for s in LATENT_METRICS}
         shown = [s for s in LATENT_METRICS if n[s] >= FEWEST]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lso_bench.analysis.collapse import CONTEXT, FEWEST, LATENT_METRICS, correlation, outcomes_of
+from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, LATENT_METRICS, correlation, outcomes_of
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import Drawn, Size, label, legend
 
@@ -43,7 +43,7 @@ def contexts(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """A title, and the points that are compared with each other."""
     if points.empty:
         return
-    for _, own in points.groupby(CONTEXT, sort=False, dropna=False):
+    for _, own in points.groupby(COMPARED_WITHIN, sort=False, dropna=False):
         first = own.iloc[0]
         yield f"{first.task} · {first.searcher} · {first.arch}, d = {first.latent}", own
 
