@@ -27,7 +27,7 @@ from lso_bench.vae.metrics import Metrics
 
 COLUMNS = ("measure", "start", "threshold", "target", "within", "against", *STATISTICS, "p")
 Targets = Literal["task", "model"]
-Rows = Callable[[pd.DataFrame], list[dict]]  # searches to their measures
+GroupStatistics = Callable[[pd.DataFrame], list[dict]]  # searches to their measures
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def compare(
 
 def _measuring(
     searches: pd.DataFrame, records: list[Record], files: Callable | None, targets: Targets, by: Sequence[str]
-) -> Rows:
+) -> GroupStatistics:
     """What gives the rows of any of the searches that share a group."""
     by_key = {r.spec.key: r for r in records}
     hits = _hits(searches, records, files, targets) if files else None
@@ -105,7 +105,7 @@ def _measuring(
 
 
 def _by_checkpoint(
-    own: pd.DataFrame, rows: list[dict], measured: Rows, spaces: Mapping[str, Metrics]
+    own: pd.DataFrame, rows: list[dict], measured: GroupStatistics, spaces: Mapping[str, Metrics]
 ) -> Iterator[tuple[str, list[dict]]]:
     """Of a group, whose rows these are, those of each checkpoint whose latent space was measured."""
     for sha, part in own.groupby("weights", sort=False):
