@@ -116,7 +116,7 @@ def chosen(records: Sequence[Record], conditions: Iterable[Condition]) -> list[R
     for c in conditions:
         there, left = left, [r for r in left if c.holds(r)]
         if not left:
-            found = sorted({repr(told(value(r, c.field))[:60]) for r in there})
+            found = sorted({repr(field_text(value(r, c.field))[:60]) for r in there})
             more = f" and {len(found) - 6} more" if len(found) > 6 else ""
             wanted = f"{c.field}{c.relation}{','.join(c.values)}"
             raise UsageError(f"No run has {wanted}; there {c.field} is {', '.join(found[:6])}{more}.")
@@ -131,7 +131,7 @@ def settings(kind: str, text: str) -> dict[str, Any]:
     return usual | {k: _setting(v) for k, v in values.items()}
 
 
-def told(found: Any) -> str:
+def field_text(found: Any) -> str:
     """A field's value as text; of what a run does not have, none."""
     if isinstance(found, bool):
         return str(found).lower()
@@ -156,7 +156,7 @@ def _of_model(name: str) -> dict[str, Any]:
 
 def _is(found: Any, wanted: str, field: str) -> bool:
     if isinstance(found, bool):
-        return wanted.lower() == told(found)
+        return wanted.lower() == field_text(found)
     if isinstance(found, int | float):
         return found == number(wanted)
     if found is None:

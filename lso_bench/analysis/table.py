@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from lso_bench.analysis.fields import FIELDS, number, told, value
+from lso_bench.analysis.fields import FIELDS, field_text, number, value
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.starts import STARTS
@@ -44,12 +44,12 @@ class Files(Protocol):
 
 def group(record: Record, by: Sequence[str] = ()) -> dict[str, Any]:
     """What the measures of its searches are pooled by, and the fields (`analysis.fields`) that split them."""
-    return {k: FIELDS[k](record) for k in GROUP_KEYS} | {k: told(value(record, k)) for k in by}
+    return {k: FIELDS[k](record) for k in GROUP_KEYS} | {k: field_text(value(record, k)) for k in by}
 
 
 def sort_key(record: Record, by: Sequence[str] = ()) -> tuple:
     """An order of records that does not depend on where they come from."""
-    split = [(isinstance(v, str), v) for v in (number(told(value(record, k))) for k in by)]
+    split = [(isinstance(v, str), v) for v in (number(field_text(value(record, k))) for k in by)]
     return (*[str(FIELDS[k](record)) for k in GROUP_KEYS], *split, record.spec.key)
 
 
