@@ -26,7 +26,7 @@ from lso_bench.analysis.intervals import NONE, jackknife
 from lso_bench.analysis.start_sensitivity import search_seed_follows_init, unique_starts
 from lso_bench.analysis.table import is_random
 
-TOGETHER = "start and search seed"
+START_AND_SEARCH_SEED = "start and search seed"
 NOTHING = 0.005  # share that is shown as 0 %
 
 
@@ -41,7 +41,7 @@ def decomposition(own: pd.DataFrame) -> Iterator[dict]:
     if moving:
         start = start + own.search.map(" {}".format).where(own.start.map(is_random), "")
     factors = {"train seed": own.train.astype(str) + own.weights, "target": own.instance}
-    factors |= {TOGETHER: start} if moving else {"start": start, "search seed": own.search}
+    factors |= {START_AND_SEARCH_SEED: start} if moving else {"start": start, "search seed": own.search}
     numbered = {f: pd.factorize(values)[0] for f, values in factors.items()}  # grouped sooner than words
     design = own[["instance", "loss"]].assign(**numbered).loc[unique_starts(own).index]
     every, design = len(design), design[np.isfinite(design.loss)]

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
-from lso_bench.analysis.variance import TOGETHER
+from lso_bench.analysis.variance import START_AND_SEARCH_SEED
 from lso_bench.report.html_cells import Cell, Table, figure, interval, model, number, share, word
 from lso_bench.report.sections import Section, not_met
 
-FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
+FACTORS = ("train seed", "target", "start", "search seed", START_AND_SEARCH_SEED)
 WHO = ("model", "searcher", "start")
 
 

@@ -10,13 +10,13 @@ from rich.console import RenderableType
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.groups import PHASES, SPENT
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
-from lso_bench.analysis.variance import TOGETHER
+from lso_bench.analysis.variance import START_AND_SEARCH_SEED
 from lso_bench.plotting.numbers import count, fixed, significant
 from lso_bench.report import markdown_latex, paired_tables, table
 from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import Cell, Part, Table
 
-FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
+FACTORS = ("train seed", "target", "start", "search seed", START_AND_SEARCH_SEED)
 LOWEST = {"task": "that any compared search reached", "model": "that any search in the same trained model reached"}
 
 

@@ -5,13 +5,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from lso_bench.analysis.variance import TOGETHER
+from lso_bench.analysis.variance import START_AND_SEARCH_SEED
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import Drawn, Size, heading, label, legend, panels
 from lso_bench.report.figures.start_sensitivity import beside
 from lso_bench.report.figures.words import briefly
 
-FACTORS = ("train seed", "target", "start", "search seed", TOGETHER)
+FACTORS = ("train seed", "target", "start", "search seed", START_AND_SEARCH_SEED)
 
 
 def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
