@@ -5,7 +5,7 @@ from itertools import groupby, product
 
 import numpy as np
 
-from lso_bench.analysis.duplicates import twins
+from lso_bench.analysis.duplicates import duplicate_warnings
 from lso_bench.analysis.table import group, sort_key
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
@@ -48,7 +48,7 @@ def caveats(records: Sequence[Record]) -> list[str]:
     by_searcher = sorted((r for r in ordered if r.members), key=_searcher)
     for name, same in groupby(by_searcher, key=_searcher):
         lines += [f"{name}: {line}" for line in _versions([*same], "searcher")]
-    return lines + twins(ordered)
+    return lines + duplicate_warnings(ordered)
 
 
 def _searcher(record: Record) -> str:

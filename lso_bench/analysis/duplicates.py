@@ -41,7 +41,7 @@ class _Way(NamedTuple):
         return self.init == other.init or (self.blind is not None and self.blind == other.blind)
 
 
-def twins(runs: Sequence[Record]) -> list[str]:
+def duplicate_warnings(runs: Sequence[Record]) -> list[str]:
     """A line for each set of runs that have the same final losses from the same kind of start, in whatever order."""
     found: dict[tuple[str, bytes], list[Record]] = {}
     for r in runs:
