@@ -19,7 +19,7 @@ POINTS = 60  # of a curve, at most
 
 
 @dataclass(frozen=True)
-class Way:
+class LossCurves:
     """Of a run's n searches the last loss until each recorded step; infinite before the first that is known."""
 
     rows: Int[np.ndarray, " n"]  # where they stand among all
@@ -64,7 +64,7 @@ def _rows(
                 yield head | {"measure": "curve", "start": start, "within": float(step)} | values
 
 
-def _losses(ways: Sequence[Way], steps: Int[np.ndarray, " s"], n: int) -> Float[np.ndarray, "n s"]:
+def _losses(ways: Sequence[LossCurves], steps: Int[np.ndarray, " s"], n: int) -> Float[np.ndarray, "n s"]:
     """Of each of n searches at each of these steps; NaN where the way is lost."""
     found = np.full((n, len(steps)), np.nan)
     for way in ways:
@@ -72,7 +72,7 @@ def _losses(ways: Sequence[Way], steps: Int[np.ndarray, " s"], n: int) -> Float[
     return found
 
 
-def _way(spec: Spec, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way | None:
+def _way(spec: Spec, own: pd.DataFrame, files: Callable[[Spec], Files]) -> LossCurves | None:
     """Of all searches of a run; None: its trace is lost."""
     trace = files(spec).trace(spec)
     if trace is None:
@@ -80,7 +80,7 @@ def _way(spec: Spec, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way |
     steps, losses = recorded(trace, own)
     last = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(len(steps))), axis=1)
     losses = np.take_along_axis(losses, last, axis=1)
-    return Way(own.index.to_numpy(), steps, np.where(np.isnan(losses), np.inf, losses))
+    return LossCurves(own.index.to_numpy(), steps, np.where(np.isnan(losses), np.inf, losses))
 
 
 def medians(values: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "3 s"]:
