@@ -24,7 +24,7 @@ PATTERN = re.compile(r"(?P<left>.+?)\s*(?P<relation><=|>=|<|>)\s*(?P<right>.+)")
 SIDE = re.compile(
     r"(?P<model>[^/@]+)(?:/(?P<searcher>[^@]+))?(?:@(?P<start>.+))?\.(?P<measure>[^.\[\]]+)(?:\[(?P<at>[^\]]+)\])?"
 )
-WANTED = "wanted '<model>[/<searcher>][@<start>].<measure> > <the same, or a number>'"
+SYNTAX = "wanted '<model>[/<searcher>][@<start>].<measure> > <the same, or a number>'"
 AT = ("threshold", "target", "within")
 
 
@@ -56,7 +56,7 @@ def verdict(text: str, comparison: Comparison) -> Verdict:
     """
     parts = PATTERN.fullmatch(text.strip())
     if not parts:
-        raise UsageError(f"No condition {text!r}; {WANTED}.")
+        raise UsageError(f"No condition {text!r}; {SYNTAX}.")
     sides = [_side(parts[k], text, comparison.measures) for k in ("left", "right")]
     start = _start(sides)
     left, right = (_estimate(s, start, comparison.by) for s in sides)
@@ -84,7 +84,7 @@ def _side(side: str, text: str, rows: pd.DataFrame) -> _Side:
         pass
     parts = SIDE.fullmatch(side)
     if not parts:
-        raise UsageError(f"No side {side!r} in {text!r}; {WANTED}.")
+        raise UsageError(f"No side {side!r} in {text!r}; {SYNTAX}.")
     for what in ("model", "searcher", "measure", "start"):
         if parts[what]:
             rows = _named(rows, what, parts[what])
