@@ -92,6 +92,6 @@ def test_what_is_always_equal_has_p_one():
 
 
 def test_alike_are_the_largest_runs_within_the_reach():
-    assert rank_tests.alike(np.array([1.0, 1.5, 2.2, 4.0]), 1.0) == [(0, 1), (1, 2)]
-    assert rank_tests.alike(np.array([1.0, 1.2, 1.4]), 1.0) == [(0, 2)]
-    assert rank_tests.alike(np.array([1.0, 3.0]), 1.0) == []
+    assert rank_tests.nonsignificant_groups(np.array([1.0, 1.5, 2.2, 4.0]), 1.0) == [(0, 1), (1, 2)]
+    assert rank_tests.nonsignificant_groups(np.array([1.0, 1.2, 1.4]), 1.0) == [(0, 2)]
+    assert rank_tests.nonsignificant_groups(np.array([1.0, 3.0]), 1.0) == []

@@ -34,7 +34,7 @@ def critical_difference(k: int, n: int) -> float:
     return float(studentized_range.ppf(1 - LEVEL, k, np.inf)) / np.sqrt(2) * _error(k, n)
 
 
-def alike(mean: Float[np.ndarray, " k"], reach: float) -> list[tuple[int, int]]:
+def nonsignificant_groups(mean: Float[np.ndarray, " k"], reach: float) -> list[tuple[int, int]]:
     """First and last of each largest run of the ascending mean ranks that spans less than `reach`; two or more."""
     last = [int((mean < at + reach).sum()) - 1 for at in mean]
     return [(i, j) for i, j in enumerate(last) if j > i and (i == 0 or last[i - 1] < j)]

@@ -55,7 +55,7 @@ def _ranks(axis: Any, own: pd.DataFrame) -> None:
     reach = rank_tests.critical_difference(k, int(own.n.iloc[0]))
     for i, (mean, model) in enumerate(zip(own.estimate, own.model, strict=True)):
         axis.plot(mean, i, marker_of(model), color=colour_of(model), markersize=5)
-    bars = rank_tests.alike(own.estimate.to_numpy(), reach)
+    bars = rank_tests.nonsignificant_groups(own.estimate.to_numpy(), reach)
     for place, (first, last) in enumerate(bars):
         x = k + 0.25 + 0.15 * place
         axis.plot([x, x], [first - 0.2, last + 0.2], color=INK, linewidth=3, alpha=0.6, solid_capstyle="butt")
