@@ -13,7 +13,7 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
 BLOCKS = 10  # fewer have no p: the tests are approximations, whose size is measured from there on
 CONTESTANTS = 3  # of Friedman's test and Nemenyi's; two are compared by Wilcoxon's alone
-LEVEL = 0.05
+ALPHA = 0.05
 
 
 def mean_ranks(values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
@@ -31,7 +31,7 @@ def friedman(values: Float[np.ndarray, "n k"]) -> float:
 
 def critical_difference(k: int, n: int) -> float:
     """Of mean ranks: by chance, of k that are alike, the largest difference exceeds it in 5 % (Nemenyi 1963)."""
-    return float(studentized_range.ppf(1 - LEVEL, k, np.inf)) / np.sqrt(2) * _error(k, n)
+    return float(studentized_range.ppf(1 - ALPHA, k, np.inf)) / np.sqrt(2) * _error(k, n)
 
 
 def nonsignificant_groups(mean: Float[np.ndarray, " k"], reach: float) -> list[tuple[int, int]]:
