@@ -108,7 +108,7 @@ def alike(k: int, n: int, step: float, rng: np.random.Generator) -> Iterator[tup
     yield "Nemenyi, any pair", min(rank_tests.nemenyi(mean[i] - mean[j], k, n) for i, j in pairs)
     yield (
         "Wilcoxon-Holm, any pair",
-        rank_tests.holm(np.array([rank_tests.signed_rank(values[:, i], values[:, j]) for i, j in pairs])).min(),
+        rank_tests.holm(np.array([rank_tests.wilcoxon(values[:, i], values[:, j]) for i, j in pairs])).min(),
     )
 
 

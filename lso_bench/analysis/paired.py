@@ -118,7 +118,7 @@ def _measures(comparison: Blocks, factor: str, outcome: str, scaled: bool = True
         statistics = {"n": n, "censored": int(comparison.lost[i]), "estimate": float(mean[i]), "p": p}
         yield {factor: comparison.names[i], "measure": f"{factor} rank:{outcome}"} | statistics
     pairs = [(worse, better) for better, worse in combinations(comparison.order(), 2)]
-    adjusted = rank_tests.holm(np.array([rank_tests.signed_rank(*comparison.values[:, [*pair]].T) for pair in pairs]))
+    adjusted = rank_tests.holm(np.array([rank_tests.wilcoxon(*comparison.values[:, [*pair]].T) for pair in pairs]))
     for (i, j), holm in zip(pairs, adjusted, strict=True):
         head = {
             factor: comparison.names[i],
