@@ -60,7 +60,8 @@ def duplicate_warnings(runs: Sequence[Record]) -> list[str]:
             starts_by_names.setdefault(names, []).append(start)
     lines = [
         f"{' and '.join(names[:MAX_LISTED])}{f' and {len(names) - MAX_LISTED} more' * (len(names) > MAX_LISTED)} "
-        f"have the same final losses to the last bit (start {', '.join(sorted(starts, key=start_order))}); one may be a copy."
+        f"have the same final losses to the last bit (start {', '.join(sorted(starts, key=start_order))}); "
+        "one may be a copy."
         for names, starts in sorted(starts_by_names.items())
     ]
     summary = f"{len(lines) - MAX_LISTED} more sets of runs have the same final losses to the last bit."

@@ -51,7 +51,7 @@ def nonsignificant_groups(mean: Float[np.ndarray, " k"], reach: float) -> list[t
 
 
 def nemenyi(difference: float, k: int, n: int) -> float:
-    """Compute p of a difference of two mean ranks, among all pairs of k contestants on n blocks; NaN as in `friedman`."""
+    """Compute p of a difference of two mean ranks, among all pairs of k contestants on n blocks; NaN as `friedman`."""
     if n < BLOCKS or k < CONTESTANTS:
         return np.nan
     return float(studentized_range.sf(np.sqrt(2) * abs(difference) / _standard_error(k, n), k, np.inf))
