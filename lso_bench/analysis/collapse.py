@@ -45,7 +45,7 @@ class Collapse:
     `correlations` has a row per context, outcome and metric.
     """
 
-    points: pd.DataFrame = field(default_factory=pd.DataFrame)
+    checkpoint_table: pd.DataFrame = field(default_factory=pd.DataFrame)
     correlations: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 

@@ -17,7 +17,7 @@ def as_json(comparison: Comparison) -> str:
         "measures": _rows(comparison.measures),
         "tasks": _rows(comparison.tasks),
         "runs": _rows(comparison.runs),
-        "collapse": {"points": _rows(found.points), "correlations": _rows(found.correlations)},
+        "collapse": {"points": _rows(found.checkpoint_table), "correlations": _rows(found.correlations)},
         "targets": comparison.targets,
         "notes": comparison.notes,
     }

@@ -111,7 +111,7 @@ def beyond(comparison: Comparison, size: Size) -> Iterator[tuple[str, Drawn]]:
     """Ranks over tasks, and collapse against search, a figure a context, with their files' names; within `drawing`."""
     if found := over_tasks(comparison, size):
         yield f"ranks-tasks-{_digest([*comparison.runs.task.unique()])}", found
-    for title, points in contexts(comparison.collapse.points):
+    for title, points in contexts(comparison.collapse.checkpoint_table):
         if found := scatter(points, title, size):
             yield f"collapse-{_task(points.task.iloc[0])}-{_digest([title, *points.weights])}", found
 

@@ -157,7 +157,7 @@ def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Par
 
 def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
     """Figure and table of each context with enough models."""
-    for i, (title, own) in enumerate(contexts(found.points), 1):
+    for i, (title, own) in enumerate(contexts(found.checkpoint_table), 1):
         if drawing := scatter(own, title, SIZE):
             same = (found.correlations[COMPARED_WITHIN].map(str) == own[COMPARED_WITHIN].map(str).iloc[0]).all(axis=1)
             (part,) = paired_tables.collapse(Collapse(own, cast(pd.DataFrame, found.correlations[same])))
