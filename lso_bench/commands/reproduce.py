@@ -58,7 +58,7 @@ def reproduce(
     check_capture(capture, on)
     check_compile(compile, on)
     rows, arch = _rows(models or []), arch or ("paper" if on == "cuda" else "small")
-    wanted = again.Wanted(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
+    wanted = again.Request(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
     again.check(wanted)
     seeds = numbers("seed", seed)
     _check_search(what, data, searcher, seeds)

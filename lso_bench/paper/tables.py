@@ -34,7 +34,7 @@ CURVE = "reencoding_mean"  # of figure 2
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Request:
     """What is to be reproduced, and how far."""
 
     what: str
@@ -59,7 +59,7 @@ class Reproduction:
     notes: list[str]  # what a reader of the table has to know, a line each
 
 
-def models_of(wanted: Wanted) -> list[Model]:
+def models_of(wanted: Request) -> list[Model]:
     """The models that a table or figure needs.
 
     Raises:
@@ -82,7 +82,7 @@ def untrained(models: Iterable[Model]) -> list[Model]:
     return [m for m in models if not _is_trained(m)]
 
 
-def trained(wanted: Wanted) -> list[Model]:
+def trained(wanted: Request) -> list[Model]:
     """Those with one.
 
     Raises:
@@ -94,7 +94,7 @@ def trained(wanted: Wanted) -> list[Model]:
     raise UnusableError(f"None of the models of {wanted.what} is trained; leave --no-train out to train them.")
 
 
-def train_missing(wanted: Wanted, data_dir: Path | None, device: str, quiet: bool) -> list[str]:
+def train_missing(wanted: Request, data_dir: Path | None, device: str, quiet: bool) -> list[str]:
     """Train what is missing, one after the other; each resumes where it was interrupted. Those that failed, a line
     each: they do not keep the others waiting.
     """
@@ -107,7 +107,7 @@ def train_missing(wanted: Wanted, data_dir: Path | None, device: str, quiet: boo
     return failed
 
 
-def plans(wanted: Wanted) -> list[Plan]:
+def plans(wanted: Request) -> list[Plan]:
     """The trainings of what is missing.
 
     Raises:
@@ -116,7 +116,7 @@ def plans(wanted: Wanted) -> list[Plan]:
     return [_plan(m, wanted) for m in untrained(models_of(wanted))]
 
 
-def check(wanted: Wanted) -> None:
+def check(wanted: Request) -> None:
     """Refuse what could only fail after hours of training.
 
     Raises:
@@ -134,7 +134,7 @@ def check(wanted: Wanted) -> None:
 
 
 def reproduce(
-    wanted: Wanted, results: Path, data_dir: Path | None = None, device: str = "cpu", quiet: bool = True
+    wanted: Request, results: Path, data_dir: Path | None = None, device: str = "cpu", quiet: bool = True
 ) -> Reproduction:
     """The table or figure from the models that are trained.
 
@@ -160,7 +160,7 @@ def curves(found: Sequence[Measured]) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("epoch")
 
 
-def _check_epochs(model: Model, given: int | None, wanted: Wanted) -> None:
+def _check_epochs(model: Model, given: int | None, wanted: Request) -> None:
     """A checkpoint's name says nothing of its epochs, so one of any number would be taken."""
     if not wanted.epochs or given == wanted.epochs:
         return
@@ -175,7 +175,7 @@ def _check_epochs(model: Model, given: int | None, wanted: Wanted) -> None:
     )
 
 
-def _plan(model: Model, wanted: Wanted) -> Plan:
+def _plan(model: Model, wanted: Request) -> Plan:
     return training.plan(model, wanted.epochs, wanted.compiled, wanted.captured, wanted.precision)
 
 

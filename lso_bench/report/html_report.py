@@ -158,10 +158,10 @@ def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Par
 def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
     """Figure and table of each context with enough models."""
     for i, (title, own) in enumerate(contexts(found.checkpoint_table), 1):
-        if drawing := scatter(own, title, SIZE):
+        if scatter_plot := scatter(own, title, SIZE):
             same = (found.correlations[COMPARED_WITHIN].map(str) == own[COMPARED_WITHIN].map(str).iloc[0]).all(axis=1)
             (part,) = paired_tables.collapse(Collapse(own, cast(pd.DataFrame, found.correlations[same])))
-            yield Part(f"more-{i}", title, [_shown(drawing, f"more{i}", colours)], html_cells.of(part.tables[0]))
+            yield Part(f"more-{i}", title, [_shown(scatter_plot, f"more{i}", colours)], html_cells.of(part.tables[0]))
 
 
 def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:
