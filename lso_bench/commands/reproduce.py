@@ -77,7 +77,7 @@ def reproduce(
         from lso_bench.executors.resources import Wanted
         from lso_bench.paper import latent_search
 
-        runs = latent_search.planned(again.trained(wanted), seeds, searcher)
+        runs = latent_search.planned(again.trained_models(wanted), seeds, searcher)
         how = how_of(len(runs), device, data_dir, compile, capture, Wanted())
         _search(runs, store, None if no_train else how, json, quiet)
     else:

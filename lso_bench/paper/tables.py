@@ -82,7 +82,7 @@ def untrained(models: Iterable[Model]) -> list[Model]:
     return [m for m in models if not _is_trained(m)]
 
 
-def trained(wanted: Request) -> list[Model]:
+def trained_models(wanted: Request) -> list[Model]:
     """Those with one.
 
     Raises:
@@ -141,7 +141,7 @@ def reproduce(
     Raises:
         UnusableError: none is.
     """
-    there, missing = trained(wanted), untrained(models_of(wanted))
+    there, missing = trained_models(wanted), untrained(models_of(wanted))
     found = measured(there, results, data_dir, device, Effort(images=0, codes=0), quiet=quiet)
     odd = {(m.model.name, m.model.latent) for m in found if _other_formula(m)}
     same_formula = [m for m in found if (m.model.name, m.model.latent) not in odd]
