@@ -26,7 +26,7 @@ FIRST, LAST = 0.05, 0.0  # thresholds between which the paper watches the distan
 
 
 @dataclass(frozen=True)
-class Repeated:
+class LatentSearchResult:
     """The runs of section 5.4, beside the paper's counts."""
 
     title: str
@@ -67,7 +67,7 @@ def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam
     return runs
 
 
-def repeated(runs: Sequence[Planned], store: Store) -> Repeated:
+def repeated(runs: Sequence[Planned], store: Store) -> LatentSearchResult:
     """What the runs in the store say.
 
     Raises:
@@ -82,7 +82,7 @@ def repeated(runs: Sequence[Planned], store: Store) -> Repeated:
     names = [n for n in SEARCHED if n in {r.spec.model.name for r in records}]
     rows = pd.DataFrame([_row(n, [r for r in records if r.spec.model.name == n], lambda _: store) for n in names])
     name = "-".join([first.model.data, first.model.arch, *first.searcher.split(",")[0].split(":")])
-    return Repeated(
+    return LatentSearchResult(
         title,
         "".join(c if c.isalnum() or c in ".-=" else "+" for c in name),
         rows,

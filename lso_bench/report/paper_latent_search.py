@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lso_bench.paper.latent_search import FIRST, LAST, Repeated
+from lso_bench.paper.latent_search import FIRST, LAST, LatentSearchResult
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.text import printable
@@ -36,7 +36,7 @@ LEGEND = (
 )
 
 
-def terminal(found: Repeated) -> RenderableType:
+def terminal(found: LatentSearchResult) -> RenderableType:
     """The paper's count and ours of each model in one row, then how each pair of models stands."""
     table = Table(
         *(h.replace(", ", ",\n") for h in HEADER),
@@ -55,7 +55,7 @@ def terminal(found: Repeated) -> RenderableType:
     return Group(table, *(Text(line) for line in found.order), *(Text(f"! {n}", style="yellow") for n in found.notes))
 
 
-def write(found: Repeated, what: str, folder: Path) -> list[Path]:
+def write(found: LatentSearchResult, what: str, folder: Path) -> list[Path]:
     """Markdown and CSV; where they were written."""
     path = folder / f"{what}-{found.name}.md"
     write_whole(path, printable(markdown(found)).encode())
@@ -63,7 +63,7 @@ def write(found: Repeated, what: str, folder: Path) -> list[Path]:
     return [path, path.with_suffix(".csv")]
 
 
-def markdown(found: Repeated) -> str:
+def markdown(found: LatentSearchResult) -> str:
     """The table, how each pair of models stands, the command that made the runs, and what they were made of and by."""
     header = [h.replace("|", "\\|") for h in HEADER]
     table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(HEADER), *_lines(found.rows))]
