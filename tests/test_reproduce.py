@@ -75,8 +75,8 @@ def test_pairs_in_the_other_order_are_pointed_out():
         measured("vae_noanneal", 5.0, au=9, seed=1),
     )  # in the paper the former has more
     found = order([vae, plain])
-    assert [line.partition(":")[0] for line in found.other] == ["-ELBO", "KL", "MI", "AU"]
-    assert "in the paper vae 6 > vae_noanneal 2; here 6 < 9" in found.other[3]
+    assert [line.partition(":")[0] for line in found.reversed_pairs] == ["-ELBO", "KL", "MI", "AU"]
+    assert "in the paper vae 6 > vae_noanneal 2; here 6 < 9" in found.reversed_pairs[3]
 
 
 @pytest.mark.parametrize(("offset", "told"), [(0.05, "undecided"), (0.5, "other")])
@@ -84,26 +84,26 @@ def test_errors_are_those_of_paired_differences(offset, told):
     vae, plain = measured("vae", 0.0, noise=0.5), measured("vae_noanneal", offset, noise=0.5, seed=1)
     assert vae.metrics.se["mi"] > 0.1  # unpaired, a difference of 0.5 would be three errors, of 0.3 not two
     found = order([vae, plain])
-    assert ("MI" in [line[:2] for line in found.other]) == (told == "other")
+    assert ("MI" in [line[:2] for line in found.reversed_pairs]) == (told == "other")
 
 
 def test_small_differences_are_seen_in_pairs():
     found = order([measured("vae", 0.0, noise=0.1), measured("vae_noanneal", 0.1, noise=0.1, seed=1)])
-    assert "MI" in [line[:2] for line in found.other]  # a seventh of the unpaired error
+    assert "MI" in [line[:2] for line in found.reversed_pairs]  # a seventh of the unpaired error
 
 
 def test_figures_of_the_paper_that_are_tied_give_no_order():
     found = order(
         [measured("beta_vae_0.8", 0.0, au=32), measured("beta_vae_0.7", -9.0, au=32, seed=1)]
     )  # MI 3.86, 3.87
-    assert found.same + found.undecided + len(found.other) == 2  # -ELBO and KL
+    assert found.agreeing + found.undecided + len(found.reversed_pairs) == 2  # -ELBO and KL
 
 
 def test_units_at_the_threshold_decide_nothing():
     vae, plain = measured("vae", 0.0, au=6), measured("vae_noanneal", 0.0, au=7, seed=1)
     doubtful = replace(plain, metrics=replace(plain.metrics, activity=[1.0] * 6 + [0.0101] * 2 + [0.0] * 24))
-    assert not [line for line in order([vae, doubtful]).other if line.startswith("AU")]
-    assert [line for line in order([vae, plain]).other if line.startswith("AU")]
+    assert not [line for line in order([vae, doubtful]).reversed_pairs if line.startswith("AU")]
+    assert [line for line in order([vae, plain]).reversed_pairs if line.startswith("AU")]
 
 
 def test_model_trained_by_another_formula_is_named_and_not_ordered(trained, tmp_path):
@@ -201,7 +201,7 @@ def test_several_trainings_are_one_row_of_their_mean_least_and_most():
 def test_order_of_trainings_that_differ_more_than_the_models_is_undecided():
     plain = measured("vae_noanneal", 3.0, noise=0.1, seed=1)
     alike, apart = ([trained_by(s, measured("vae", x, noise=0.1)) for s, x in enumerate(of)] for of in A_MEAN_OF_2)
-    assert "MI" in [line[:2] for line in order([*alike, plain], ["mi"]).other]
+    assert "MI" in [line[:2] for line in order([*alike, plain], ["mi"]).reversed_pairs]
     assert order([*apart, plain], ["mi"]) == Order(0, 1, [])
 
 

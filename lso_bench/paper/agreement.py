@@ -22,9 +22,9 @@ TIE = 0.02  # nats: closer figures of the paper give no order (MI stops at 3.86 
 class Order:
     """Pairs of models and measures whose order the paper gives, and whether ours have the same."""
 
-    same: int
+    agreeing: int
     undecided: int  # ours within two standard errors of their difference
-    other: list[str]  # a line each
+    reversed_pairs: list[str]  # a line each
 
 
 @dataclass(frozen=True)

@@ -127,10 +127,10 @@ def _cells(measure: str, row: dict) -> list[str]:
 def _lines(found: Reproduction) -> Iterator[str]:
     yield from found.notes
     seeds = ", over images and seeds" if (found.rows.seeds > 1).any() else ""
-    if total := found.order.same + found.order.undecided + len(found.order.other):
+    if total := found.order.agreeing + found.order.undecided + len(found.order.reversed_pairs):
         yield (
-            f"order: of {total} pairs, {found.order.same} stand as in the paper, {found.order.undecided} are too close "
-            f"to tell (two standard errors of the paired difference{seeds}), {len(found.order.other)} the other way "
+            f"order: of {total} pairs, {found.order.agreeing} stand as in the paper, {found.order.undecided} are too close "
+            f"to tell (two standard errors of the paired difference{seeds}), {len(found.order.reversed_pairs)} the other way "
             "round:"
         )
-    yield from found.order.other
+    yield from found.order.reversed_pairs
