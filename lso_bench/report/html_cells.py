@@ -34,7 +34,7 @@ class Table:
     caption: str = ""
 
 
-def of(table: Plain) -> Table:
+def html_table(table: Plain) -> Table:
     """The table as the terminal has it, of which a column of numbers is sorted by what its cells count."""
     count = next((i for i, name in enumerate(table.columns) if name not in WORDS), len(table.columns))
     rows = [[*map(word, map(plain, row[:count])), *map(_counted, row[count:])] for row in table.rows]

@@ -143,7 +143,7 @@ def _chapter(section: Section, place: int, records: Sequence[Record], colours: d
 def tables(section: Section) -> list[Table]:
     """The tables of a chapter, in their order."""
     plain = (*paired_tables.contests(section), costs(section))
-    return [*html_tables.tables(section), *(html_cells.of(t) for t in plain if t.rows)]
+    return [*html_tables.tables(section), *(html_cells.html_table(t) for t in plain if t.rows)]
 
 
 def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Part]:
@@ -152,7 +152,7 @@ def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Par
     figures = [_shown(figure, "tasks", colours)] if figure else []
     for part in paired_tables.over_tasks(comparison):
         for i, table in enumerate(part.tables, 1):
-            yield Part(f"tasks-{i}", table.title, figures if i == 1 else [], html_cells.of(table))
+            yield Part(f"tasks-{i}", table.title, figures if i == 1 else [], html_cells.html_table(table))
 
 
 def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
@@ -161,7 +161,9 @@ def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
         if scatter_plot := scatter(own, title, SIZE):
             same = (found.correlations[COMPARED_WITHIN].map(str) == own[COMPARED_WITHIN].map(str).iloc[0]).all(axis=1)
             (part,) = paired_tables.collapse(Collapse(own, cast(pd.DataFrame, found.correlations[same])))
-            yield Part(f"more-{i}", title, [_shown(scatter_plot, f"more{i}", colours)], html_cells.of(part.tables[0]))
+            yield Part(
+                f"more-{i}", title, [_shown(scatter_plot, f"more{i}", colours)], html_cells.html_table(part.tables[0])
+            )
 
 
 def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:
