@@ -6,13 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, Drawn, Size, heading, label
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label
 
 ACTIVE = 0.01  # Burda et al. 2016
 Bars = Sequence[tuple[str, Sequence[float]]]  # models, each with the activity of its dimensions
 
 
-def activity(models: Bars, title: str, size: Size) -> Drawn:
+def activity(models: Bars, title: str, size: Size) -> CaptionedFigure:
     """Variance of the posterior mean over the test images, a bar a dimension, most active first, a panel a model; in
     the last panel how many dimensions are above each threshold.
     """
@@ -37,7 +37,7 @@ def activity(models: Bars, title: str, size: Size) -> Drawn:
         "Activity of each latent dimension, the variance of its posterior mean over the test images, most active "
         f"first; in the titles how many are above {ACTIVE} (dashed). Last panel: how many are above each threshold."
     )
-    return Drawn("activity", figure, title, caption, f"Active dimensions: {'; '.join(map(label, said))}.")
+    return CaptionedFigure("activity", figure, title, caption, f"Active dimensions: {'; '.join(map(label, said))}.")
 
 
 def _counts(axis, models: Bars) -> None:

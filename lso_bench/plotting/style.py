@@ -39,7 +39,7 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class Drawn:
+class CaptionedFigure:
     """A figure, and in words what it shows."""
 
     name: str
@@ -146,7 +146,7 @@ def label(name: object) -> str:
     return one_line(str(name), LONGEST).replace("$", r"\$")
 
 
-def save(drawn: Drawn, path: Path, headed: bool = False) -> Path:
+def save(drawn: CaptionedFigure, path: Path, headed: bool = False) -> Path:
     """As the ending of `path` says, the same bytes every time; within `drawing`.
 
     Args:
@@ -164,7 +164,7 @@ def save(drawn: Drawn, path: Path, headed: bool = False) -> Path:
     return path
 
 
-def _head(drawn: Drawn) -> None:
+def _head(drawn: CaptionedFigure) -> None:
     """Title and caption over the panels, for which the figure grows."""
     (width, height), font = drawn.figure.get_size_inches(), matplotlib.rcParams["font.size"]
     texts = [

@@ -14,7 +14,7 @@ from lso_bench.analysis.curves import with_curves
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as draw
 from lso_bench.plotting.activity import activity
-from lso_bench.plotting.style import SIZES, Drawn, Size, drawing, save
+from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, drawing, save
 from lso_bench.record import Record
 from lso_bench.report.figures import FIGURES
 from lso_bench.report.figures.collapse import contexts, scatter
@@ -100,14 +100,14 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
         return [save(d, folder / f"{name}.png", headed=True) for name, d in each]
 
 
-def drawn(section: Section, size: Size) -> Iterator[Drawn]:
+def drawn(section: Section, size: Size) -> Iterator[CaptionedFigure]:
     """Every figure that a section gives, within `drawing`."""
     for figure in FIGURES.values():
         if found := figure(section.rows, section.title, size):
             yield found
 
 
-def beyond(comparison: Comparison, size: Size) -> Iterator[tuple[str, Drawn]]:
+def beyond(comparison: Comparison, size: Size) -> Iterator[tuple[str, CaptionedFigure]]:
     """Ranks over tasks, and collapse against search, a figure a context, with their files' names; within `drawing`."""
     if found := over_tasks(comparison, size):
         yield f"ranks-tasks-{_digest([*comparison.runs.task.unique()])}", found
@@ -116,7 +116,7 @@ def beyond(comparison: Comparison, size: Size) -> Iterator[tuple[str, Drawn]]:
             yield f"collapse-{_task(points.task.iloc[0])}-{_digest([title, *points.weights])}", found
 
 
-def over_tasks(comparison: Comparison, size: Size) -> Drawn | None:
+def over_tasks(comparison: Comparison, size: Size) -> CaptionedFigure | None:
     """Mean ranks whose blocks are tasks."""
     rows = comparison.tasks
     if rows.empty:
@@ -150,7 +150,7 @@ def bars(spaces: Sequence[Measured]) -> list[tuple[str, list[float]]]:
     return [(m.model.name, m.metrics.activity) for m in spaces]
 
 
-def named(section: Section, figure: Drawn) -> str:
+def named(section: Section, figure: CaptionedFigure) -> str:
     """A file without its ending; no two sets of models and searchers share one."""
     what = [section.title, *map(" ".join, section.lines()), *section.how.values()]
     return f"{figure.name}-{_task(section.named['task'])}-{_digest(what)}"

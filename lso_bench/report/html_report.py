@@ -18,7 +18,7 @@ from lso_bench.analysis.table import Files
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import colour_of, on_dark
-from lso_bench.plotting.style import SIZES, Drawn, drawing
+from lso_bench.plotting.style import SIZES, CaptionedFigure, drawing
 from lso_bench.record import Record
 from lso_bench.report import findings, html_cells, html_images, html_overview, html_tables, paired_tables
 from lso_bench.report.figure_files import bars, drawn, over_tasks
@@ -166,7 +166,7 @@ def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
             )
 
 
-def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:
+def _shown(figure: CaptionedFigure, name: str, colours: dict[str, str]) -> Shown:
     alt = one_line(" ".join(filter(None, (figure.caption, figure.seen))))
     return Shown(Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt)  # escaped by matplotlib
 

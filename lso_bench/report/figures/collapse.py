@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, LATENT_METRICS, correlation, outcomes_of
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import Drawn, Size, label, legend
+from lso_bench.plotting.style import CaptionedFigure, Size, label, legend
 
 
-def scatter(points: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Outcomes of searches (rows) against measures of the latent space (columns), a point a checkpoint.
 
     `points`: of one context, as `lso_bench.analysis.collapse.Collapse` has them. None of fewer than FEWEST.
@@ -36,7 +36,7 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         "correlation. Its interval, and what it can show, are in the table."
     )
     told = [f"{outcome} with {space} {rho:.2f}" for (space, outcome), rho in found.items() if not np.isnan(rho)]
-    return Drawn("collapse", figure, title, caption, f"Rank correlations: {'; '.join(told)}.")
+    return CaptionedFigure("collapse", figure, title, caption, f"Rank correlations: {'; '.join(told)}.")
 
 
 def contexts(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -6,14 +6,14 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, Drawn, Size, heading, label, legend, logarithmic, panels
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label, legend, logarithmic, panels
 from lso_bench.report.figures.words import briefly, counted
 
 STYLES = ("-", "--", ":", "-.")  # of starts
 MARKS = 6  # markers on a line
 
 
-def curves(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+def curves(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Loss over steps: median over the targets and its 95 % interval; a panel a searcher, a line a model and start."""
     own = cast(pd.DataFrame, rows[rows.measure == "curve"])
     groups = [*own.groupby("how", sort=False)]
@@ -35,7 +35,7 @@ def curves(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         f"Loss over steps: median over {counted(own.n)} targets, each the median of its runs; band: its 95 % interval, "
         f"from {own.start.iloc[0]} starts. A search that has ended keeps its last loss."
     )
-    return Drawn("curves", figure, title, caption, briefly("Last median losses", last, "estimate", "start"))
+    return CaptionedFigure("curves", figure, title, caption, briefly("Last median losses", last, "estimate", "start"))
 
 
 def _curve(axis: Any, model: str, style: str, line: pd.DataFrame) -> None:
@@ -47,7 +47,7 @@ def _curve(axis: Any, model: str, style: str, line: pd.DataFrame) -> None:
         axis.fill_between(x, line.low, line.high, color=colour, alpha=0.13, linewidth=0)
 
 
-def ecdf(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Share of searches and targets that is reached within so many evaluations: a panel a searcher, a line a model."""
     own = cast(pd.DataFrame, rows[rows.measure == "ecdf"])
     groups = [*own.groupby("how", sort=False)]
@@ -68,4 +68,4 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         f"Share of {counted(own.n)} pairs of a search and a target loss that are reached within so many evaluations "
         "of a problem, over all instances and starts. Beyond its budget a line is level."
     )
-    return Drawn("ecdf", figure, title, caption, briefly("Shares reached in the end", last, "estimate"))
+    return CaptionedFigure("ecdf", figure, title, caption, briefly("Shares reached in the end", last, "estimate"))

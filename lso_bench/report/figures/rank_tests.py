@@ -9,13 +9,15 @@ from matplotlib.figure import Figure
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, Drawn, Size, heading, label
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label
 from lso_bench.report.figures.words import briefly, counted
 
 NAMES = {"loss": "final loss", "iterations": "steps to"}
 
 
-def critical_difference(rows: pd.DataFrame, title: str, size: Size, blocks: str = "instances") -> Drawn | None:
+def critical_difference(
+    rows: pd.DataFrame, title: str, size: Size, blocks: str = "instances"
+) -> CaptionedFigure | None:
     """Mean ranks of models (given a searcher) and of searchers (given a model), a panel a comparison; a bar joins those
     that lie within Nemenyi's critical difference (Demsar 2006, section 3.2.2 and figure 1, here from top to bottom).
 
@@ -33,7 +35,7 @@ def critical_difference(rows: pd.DataFrame, title: str, size: Size, blocks: str 
     everyone = pd.concat([own for _, own in contests])
     of = f"Mean rank over {counted(everyone.n)} {blocks}, 1 is best."
     caption = f"{of} A bar joins what cannot be told apart (Nemenyi, 5 %)."
-    return Drawn("ranks", figure, title, caption, briefly("Mean ranks", everyone, "estimate", "start"))
+    return CaptionedFigure("ranks", figure, title, caption, briefly("Mean ranks", everyone, "estimate", "start"))
 
 
 def _contests(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

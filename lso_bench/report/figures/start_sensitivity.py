@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import Drawn, Size, heading, label, legend, logarithmic, panels
+from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, logarithmic, panels
 from lso_bench.report.figures.words import briefly, counted
 
 SMALLEST = 1e-9  # squared distance; two codes that are the same are drawn there
 
 
-def distance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Squared distance of the codes of two starts against the stopping threshold: a line a model, a panel a searcher
     and kind of pair. None where no threshold was met.
     """
@@ -38,7 +38,7 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         f"Squared distance of the codes that two starts of an instance lead to, over the stopping threshold: median "
         f"and quartiles of the pairs that met it; end: of all {counted(ends.n)} pairs."
     )
-    return Drawn("distance", figure, title, caption, briefly("Medians at the end", ends, "median", "start"))
+    return CaptionedFigure("distance", figure, title, caption, briefly("Medians at the end", ends, "median", "start"))
 
 
 def _distances(axis: Any, model: str, line: pd.DataFrame, limits: list[float]) -> None:
@@ -53,7 +53,7 @@ def _distances(axis: Any, model: str, line: pd.DataFrame, limits: list[float]) -
         axis.errorbar(len(limits), median, reach, fmt=marker, capsize=2, color=colour, elinewidth=0.8)
 
 
-def spread(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+def spread(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Standard deviation of the final loss over the starts of an instance: median and quartiles over instances."""
     own = cast(pd.DataFrame, rows[(rows.measure == "spread") & rows["median"].notna()])
     own = own.drop_duplicates(["model", "how"])
@@ -67,10 +67,10 @@ def spread(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         f"Standard deviation of the final loss over the starts of an instance ({starts}): median and quartiles over "
         f"{counted(own.n)} instances and trained models."
     )
-    return Drawn("spread", figure, title, caption, briefly("Medians", own, "median"))
+    return CaptionedFigure("spread", figure, title, caption, briefly("Medians", own, "median"))
 
 
-def basin(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+def basin(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Share of pairs of starts whose searches end in the same basin, with its 95 % interval over instances."""
     own = cast(pd.DataFrame, rows[(rows.measure == "basin") & rows.estimate.notna()])
     if own.empty:
@@ -84,7 +84,7 @@ def basin(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         f"basin: squared distance of the codes at most {BASIN_DISTANCE:g} d, losses within {BASIN_GAP:.0%}. 95 % "
         "intervals over instances."
     )
-    return Drawn("basin", figure, title, caption, briefly("Shares", own, "estimate", "start"))
+    return CaptionedFigure("basin", figure, title, caption, briefly("Shares", own, "estimate", "start"))
 
 
 def _ranges(rows: pd.DataFrame, size: Size) -> tuple[Figure, Any]:

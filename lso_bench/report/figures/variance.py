@@ -7,14 +7,14 @@ import pandas as pd
 
 from lso_bench.analysis.variance import START_AND_SEARCH_SEED
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import Drawn, Size, heading, label, legend, panels
+from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, panels
 from lso_bench.report.figures.start_sensitivity import beside
 from lso_bench.report.figures.words import briefly
 
 FACTORS = ("train seed", "target", "start", "search seed", START_AND_SEARCH_SEED)
 
 
-def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
+def variance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Where the variance of the final loss comes from: the roots of its parts, with 95 % intervals; a panel a searcher
     that has two factors or more, if any has.
 
@@ -49,7 +49,7 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         "loss. A factor of one level has no point, training seeds no interval."
     )
     roots = own.assign(root=np.sqrt(own.estimate), factor=own.measure.str.partition(":")[2])
-    return Drawn("variance", figure, title, caption, briefly("Roots", roots, "root", "factor"))
+    return CaptionedFigure("variance", figure, title, caption, briefly("Roots", roots, "root", "factor"))
 
 
 def _roots(axis: Any, model: str, mine: pd.DataFrame, y: list[float]) -> None:
