@@ -22,7 +22,7 @@ from lso_bench.doctor.results import findings
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.plotting import images
 from lso_bench.plotting.activity import activity
-from lso_bench.plotting.style import SIZES, CaptionedFigure, drawing, save
+from lso_bench.plotting.style import SIZES, CaptionedFigure, save, style_context
 from lso_bench.store.store import Store
 from lso_bench.study.file import read as read_study
 from lso_bench.vae.errors import UnusableError as VaeUnusableError
@@ -64,7 +64,7 @@ def drawn_all(folder: Path) -> dict[str, bytes]:
     images.over_training(folder / "training.png", lines, "error")
     images.activity(folder / "activity.png", [("vae", [0.5, 0.001]), ("rae", [1.0, 0.3])])
     for ending in ("svg", "pdf"):
-        with drawing(SIZES["column"]):
+        with style_context(SIZES["column"]):
             figure = activity([("vae", [0.5, 0.001])], "Activity", SIZES["column"])
             save(CaptionedFigure("a", figure.figure, "t", "c"), folder / f"a.{ending}")
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}

@@ -14,7 +14,7 @@ from torch import Tensor
 from lso_bench.plotting.activity import Bars
 from lso_bench.plotting.activity import activity as drawn_activity
 from lso_bench.plotting.colours import colour_of
-from lso_bench.plotting.style import SIZES, drawing, plain
+from lso_bench.plotting.style import SIZES, plain, style_context
 from lso_bench.plotting.style import save as save_drawn
 from lso_bench.record import Record
 from lso_bench.text import printable
@@ -69,7 +69,7 @@ def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, f
 
 def activity(path: Path, models: Bars) -> Path:
     """How active each latent dimension of each model is."""
-    with drawing(SIZES["screen"]):
+    with style_context(SIZES["screen"]):
         return save_drawn(drawn_activity(models, "", SIZES["screen"]), path, headed=True)
 
 

@@ -61,7 +61,7 @@ def plain(settings: Any = None) -> Iterator[None]:
 
 
 @contextmanager
-def drawing(size: Size) -> Iterator[None]:
+def style_context(size: Size) -> Iterator[None]:
     """Fonts and lines as they are wanted at that size; figures are drawn and saved within."""
     font = size.font
     settings: Any = {

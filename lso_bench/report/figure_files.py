@@ -14,7 +14,7 @@ from lso_bench.analysis.curves import with_curves
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as draw
 from lso_bench.plotting.activity import activity
-from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, drawing, save
+from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, save, style_context
 from lso_bench.record import Record
 from lso_bench.report.figures import FIGURES
 from lso_bench.report.figures.collapse import contexts, scatter
@@ -94,7 +94,7 @@ def _short(text: str) -> str:
 
 def figures(comparison: Comparison, folder: Path) -> list[Path]:
     """What a comparison says of convergence and of the starts, a set for each of its sections; where they are."""
-    with drawing(SIZES["screen"]):
+    with style_context(SIZES["screen"]):
         each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, SIZES["screen"])]
         each += [*beyond(comparison, SIZES["screen"])]
         return [save(d, folder / f"{name}.png", headed=True) for name, d in each]
@@ -133,7 +133,7 @@ def plots(
         vae.errors.UnusableError: they cannot be written.
     """
     captions, size = [], SIZES[width]
-    with drawing(size):
+    with style_context(size):
         each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, size)]
         each += [*beyond(comparison, size)]
         if spaces:

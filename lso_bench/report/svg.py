@@ -17,7 +17,7 @@ NUMBER = re.compile(r"-?\d+\.\d{2,}")
 
 
 def svg(figure: Figure, name: str, colours: Collection[str]) -> str:
-    """The element alone; the same bytes every time, within `lso_bench.plotting.style.drawing`.
+    """The element alone; the same bytes every time, within `lso_bench.plotting.style.style_context`.
 
     Its text is text. Ink takes the page's colour, and each of `colours` (#rrggbb) the page's variable of that name.
     Every id in it begins with `name`, so that no two figures of a page share one.
