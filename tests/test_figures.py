@@ -12,7 +12,7 @@ from PIL import Image
 
 from lso_bench.analysis.collapse import LATENT_METRICS
 from lso_bench.analysis.curves import medians, with_curves
-from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, marker_of, on_dark
+from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
 from lso_bench.plotting.style import SIZES, label, save, style_context
 from lso_bench.report.figure_files import figures, plots
 from lso_bench.report.figures import FIGURES
@@ -47,8 +47,8 @@ def test_models_of_one_colour_scheme_differ_in_their_markers_where_lightness_alo
 
 def test_every_colour_is_seen_on_a_dark_page():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert all(contrast(on_dark(colour_of(m)), DARK) >= 3 for m in (*NAMES, "mine", "vae:anneal=false"))
-    assert on_dark("#e69f00") == "#e69f00"  # what is light enough stays
+    assert all(contrast(for_dark_mode(colour_of(m)), DARK) >= 3 for m in (*NAMES, "mine", "vae:anneal=false"))
+    assert for_dark_mode("#e69f00") == "#e69f00"  # what is light enough stays
 
 
 def test_interval_of_a_curve_is_exact_for_few_targets_and_none_for_fewer():

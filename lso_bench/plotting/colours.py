@@ -50,7 +50,7 @@ def marker_of(model: str) -> str:
     return MARKERS[at % len(MARKERS)]
 
 
-def on_dark(colour: str) -> str:
+def for_dark_mode(colour: str) -> str:
     """The same hue, as light as it takes to be seen on a dark page."""
     for share in np.linspace(0, 1, 21).tolist():
         if contrast(lighter := _towards_white(colour, share), DARK) >= APART:

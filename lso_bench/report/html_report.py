@@ -17,7 +17,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import Files
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting.activity import activity
-from lso_bench.plotting.colours import colour_of, on_dark
+from lso_bench.plotting.colours import colour_of, for_dark_mode
 from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
 from lso_bench.report import findings, html_cells, html_images, html_overview, html_tables, paired_tables
@@ -90,7 +90,7 @@ def html(results: Results) -> str:
     never markup (jinja2 escapes), and a policy in the page forbids every script but its own, and the network.
     """
     models = {r.spec.model.name for r in results.records} | {m.model.name for m in results.spaces}
-    colours = {c: on_dark(c) for c in sorted({colour_of(n).lower() for n in models})}
+    colours = {c: for_dark_mode(c) for c in sorted({colour_of(n).lower() for n in models})}
     with style_context(SIZE):
         of = [_chapter(s, i, results.records, colours) for i, s in enumerate(sections(results.comparison), 1)]
         tasks = [*_over_tasks(results.comparison, colours)]
