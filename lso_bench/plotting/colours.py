@@ -24,7 +24,7 @@ FAMILIES = {
 }
 OTHERS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of the user's own
 MARKERS = "os^Dv<>Pp*Xh"
-PALEST = 0.6  # of the way to white
+MAX_LIGHTENING = 0.6  # of the way to white
 DARK = "#15181c"  # the page at night
 APART = 4.0  # contrast of a line with the page at night, at least; WCAG 2.1 wants 3
 SCALES = {"beta_vae": (0.4, 0.9), "nevae_lp": (-5.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 3.0, 5.0)}
@@ -37,7 +37,7 @@ def colour_of(model: str) -> str:
     base = FAMILIES.get(family) or OTHERS[_hash(model) % len(OTHERS)]
     if settings:
         return _towards_white(base, 0.3 + _hash(settings) % 4 / 10)
-    return base if number is None else _towards_white(base, PALEST * _place(SCALES[family], number))
+    return base if number is None else _towards_white(base, MAX_LIGHTENING * _place(SCALES[family], number))
 
 
 def marker_of(model: str) -> str:
