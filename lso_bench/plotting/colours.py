@@ -26,7 +26,7 @@ OTHERS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of th
 MARKERS = "os^Dv<>Pp*Xh"
 MAX_LIGHTENING = 0.6  # of the way to white
 DARK = "#15181c"  # the page at night
-APART = 4.0  # contrast of a line with the page at night, at least; WCAG 2.1 wants 3
+MIN_CONTRAST = 4.0  # contrast of a line with the page at night, at least; WCAG 2.1 wants 3
 SCALES = {"beta_vae": (0.4, 0.9), "nevae_lp": (-5.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 3.0, 5.0)}
 
 
@@ -53,7 +53,7 @@ def marker_of(model: str) -> str:
 def for_dark_mode(colour: str) -> str:
     """The same hue, as light as it takes to be seen on a dark page."""
     for share in np.linspace(0, 1, 21).tolist():
-        if contrast(lighter := _towards_white(colour, share), DARK) >= APART:
+        if contrast(lighter := _towards_white(colour, share), DARK) >= MIN_CONTRAST:
             return lighter
     return "#ffffff"
 
