@@ -22,7 +22,7 @@ FAMILIES = {
     "info_vae": "#882255",  # wine
     "rae": "#999933",  # olive
 }
-OTHERS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of the user's own
+OTHER_COLOURS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of the user's own
 MARKERS = "os^Dv<>Pp*Xh"
 MAX_LIGHTENING = 0.6  # of the way to white
 DARK = "#15181c"  # the page at night
@@ -34,7 +34,7 @@ def colour_of(model: str) -> str:
     """#rrggbb, by the name alone."""
     name, _, settings = model.partition(":")
     family, number = _split(name)
-    base = FAMILIES.get(family) or OTHERS[_hash(model) % len(OTHERS)]
+    base = FAMILIES.get(family) or OTHER_COLOURS[_hash(model) % len(OTHER_COLOURS)]
     if settings:
         return _towards_white(base, 0.3 + _hash(settings) % 4 / 10)
     return base if number is None else _towards_white(base, MAX_LIGHTENING * _place(SCALES[family], number))
