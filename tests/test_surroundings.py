@@ -58,7 +58,7 @@ def drawn_all(folder: Path) -> dict[str, bytes]:
     image = torch.linspace(0, 1, 28 * 28).reshape(1, 28, 28)
     history = [{"epoch": e, "nelbo": 90.0 - e, "kl": 2.0, "au": 3} for e in (1, 2)]
     lines = images.pd.DataFrame({"vae": [1.0, 0.5], "nevae_se": [0.9, 0.2]}, index=[1, 2])
-    images.found(folder / "found.png", "best", {("vae", "adam"): (image, 1234.5)})
+    images.best_images(folder / "found.png", "best", {("vae", "adam"): (image, 1234.5)})
     images.sheet(folder / "sheet.png", "walk", ["0"], [image[None].repeat(3, 1, 1, 1)])
     images.learning_curve(folder / "curve.png", "vae", history)
     images.over_training(folder / "training.png", lines, "error")

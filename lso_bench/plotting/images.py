@@ -48,7 +48,7 @@ def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dic
 
 
 @plain()
-def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]]) -> Path:
+def best_images(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]]) -> Path:
     """The best image of each model (a row) and searcher (a column), under its score."""
     models, searchers = ([*dict.fromkeys(key[i] for key in best)] for i in (0, 1))
     size = (max(len(searchers) * 1.1 + 1.3, 4.0), len(models) * 1.3 + 0.5)

@@ -60,7 +60,7 @@ def _found(store: Store, records: Sequence[Record]) -> Iterator[Path]:
             path = store.folder / "pictures" / f"found-{_named(names, runs)}"
             names_of = _briefly([searcher for _, searcher in best])
             shown = {(model, names_of[searcher]): found for (model, searcher), found in best.items()}
-            yield draw.found(path, f"{task}: the best of each searcher and its score", shown)
+            yield draw.best_images(path, f"{task}: the best of each searcher and its score", shown)
 
 
 def _best(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[Tensor, float]]:
