@@ -12,7 +12,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.vae.notation import read
 
-HOW = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
+SEARCHER_KEYS = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Section:
 
 def sections(comparison: Comparison) -> Iterator[Section]:
     """One after the other."""
-    columns = [*HOW, *comparison.by]
+    columns = [*SEARCHER_KEYS, *comparison.by]
     for key, runs in comparison.runs.groupby([*SECTION_KEYS], dropna=False, sort=False):
         named: dict[str, Any] = dict(zip(SECTION_KEYS, cast(tuple, key), strict=True))
         of = (comparison.measures[[*SECTION_KEYS]] == pd.Series(named)).all(axis=1)
@@ -68,7 +68,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
 
 def named_ways(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
     """Of each row the short name of its searcher and limits, as in a section of these rows alone."""
-    each = [(_text(way), way) for way in _ways(rows, [*HOW, *by])]
+    each = [(_text(way), way) for way in _ways(rows, [*SEARCHER_KEYS, *by])]
     short = _named(dict(each))
     return [short[text] for text, _ in each]
 
@@ -116,7 +116,7 @@ def _parts(way: dict[str, Any]) -> dict[str, str]:
 
 
 def _words(way: dict[str, Any]) -> dict[str, str]:
-    split = {k: f"{k}={v}" if v else "" for k, v in way.items() if k not in HOW}
+    split = {k: f"{k}={v}" if v else "" for k, v in way.items() if k not in SEARCHER_KEYS}
     return split | {
         "region": "" if way["region"] == "none" else f"in {way['region']}",
         "max_steps": "" if way["budget"] <= way["max_steps"] else f"{way['max_steps']} steps",
