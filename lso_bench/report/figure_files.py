@@ -19,7 +19,7 @@ from lso_bench.record import Record
 from lso_bench.report.figures import FIGURES
 from lso_bench.report.figures.collapse import contexts, scatter
 from lso_bench.report.figures.rank_tests import critical_difference
-from lso_bench.report.sections import Section, named_ways, sections
+from lso_bench.report.sections import Section, searcher_labels, sections
 from lso_bench.store.store import Store
 from lso_bench.text import file_part, printable
 from lso_bench.vae import checkpoint
@@ -121,7 +121,7 @@ def over_tasks(comparison: Comparison, size: Size) -> CaptionedFigure | None:
     rows = comparison.tasks
     if rows.empty:
         return None
-    return critical_difference(rows.assign(how=named_ways(rows, comparison.by)), "Over tasks", size, "tasks")
+    return critical_difference(rows.assign(how=searcher_labels(rows, comparison.by)), "Over tasks", size, "tasks")
 
 
 def plots(

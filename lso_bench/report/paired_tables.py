@@ -13,7 +13,7 @@ from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.numbers import significant
-from lso_bench.report.sections import Section, named_ways
+from lso_bench.report.sections import Section, searcher_labels
 from lso_bench.report.table import Cell, Part, Table
 
 OUTCOMES = ("loss", "iterations")
@@ -85,7 +85,7 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
     rows = comparison.tasks
     if rows.empty:
         return
-    rows = rows.assign(how=named_ways(rows, comparison.by))
+    rows = rows.assign(how=searcher_labels(rows, comparison.by))
     found = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in COMPARED]
     shown = [t for t in found if t.rows]
     yield Part("Over tasks", [], [replace(shown[0], caption=OVER_TASKS_CAPTION), *shown[1:]])

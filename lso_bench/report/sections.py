@@ -66,7 +66,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         yield Section(named, rows.assign(how=of_rows), runs.assign(how=of_runs), spelled)
 
 
-def named_ways(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
+def searcher_labels(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
     """Of each row the short name of its searcher and limits, as in a section of these rows alone."""
     each = [(_text(way), way) for way in _ways(rows, [*SEARCHER_KEYS, *by])]
     short = _named(dict(each))
