@@ -95,12 +95,12 @@ def _short(text: str) -> str:
 def figures(comparison: Comparison, folder: Path) -> list[Path]:
     """What a comparison says of convergence and of the starts, a set for each of its sections; where they are."""
     with style_context(SIZES["screen"]):
-        each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, SIZES["screen"])]
+        each = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, SIZES["screen"])]
         each += [*beyond(comparison, SIZES["screen"])]
         return [save(d, folder / f"{name}.png", headed=True) for name, d in each]
 
 
-def drawn(section: Section, size: Size) -> Iterator[CaptionedFigure]:
+def section_figures(section: Section, size: Size) -> Iterator[CaptionedFigure]:
     """Every figure that a section gives, within `drawing`."""
     for figure in FIGURES.values():
         if found := figure(section.rows, section.title, size):
@@ -134,7 +134,7 @@ def plots(
     """
     captions, size = [], SIZES[width]
     with style_context(size):
-        each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, size)]
+        each = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, size)]
         each += [*beyond(comparison, size)]
         if spaces:
             each.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))

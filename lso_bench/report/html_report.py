@@ -21,7 +21,7 @@ from lso_bench.plotting.colours import colour_of, for_dark_mode
 from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
 from lso_bench.report import findings, html_cells, html_images, html_overview, html_tables, paired_tables
-from lso_bench.report.figure_files import bars, drawn, over_tasks
+from lso_bench.report.figure_files import bars, over_tasks, section_figures
 from lso_bench.report.figures.collapse import contexts, scatter
 from lso_bench.report.html_cells import Table, names, short
 from lso_bench.report.sections import Section, sections
@@ -130,7 +130,7 @@ def is_report(path: Path) -> bool:
 
 
 def _chapter(section: Section, place: int, records: Sequence[Record], colours: dict[str, str]) -> Chapter:
-    figures = {d.name: _shown(d, f"s{place}{d.name}", colours) for d in drawn(section, SIZE)}
+    figures = {d.name: _shown(d, f"s{place}{d.name}", colours) for d in section_figures(section, SIZE)}
     parts = []
     for n, table in enumerate(tables(section)):
         over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]
