@@ -96,7 +96,7 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
     """What a comparison says of convergence and of the starts, a set for each of its sections; where they are."""
     with style_context(SIZES["screen"]):
         each = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, SIZES["screen"])]
-        each += [*beyond(comparison, SIZES["screen"])]
+        each += [*comparison_figures(comparison, SIZES["screen"])]
         return [save(d, folder / f"{name}.png", headed=True) for name, d in each]
 
 
@@ -107,7 +107,7 @@ def section_figures(section: Section, size: Size) -> Iterator[CaptionedFigure]:
             yield found
 
 
-def beyond(comparison: Comparison, size: Size) -> Iterator[tuple[str, CaptionedFigure]]:
+def comparison_figures(comparison: Comparison, size: Size) -> Iterator[tuple[str, CaptionedFigure]]:
     """Ranks over tasks, and collapse against search, a figure a context, with their files' names; within `drawing`."""
     if found := over_tasks(comparison, size):
         yield f"ranks-tasks-{_digest([*comparison.runs.task.unique()])}", found
@@ -135,7 +135,7 @@ def plots(
     captions, size = [], SIZES[width]
     with style_context(size):
         each = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, size)]
-        each += [*beyond(comparison, size)]
+        each += [*comparison_figures(comparison, size)]
         if spaces:
             each.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
         for name, d in each:
