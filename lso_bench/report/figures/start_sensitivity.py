@@ -93,7 +93,7 @@ def _ranges(rows: pd.DataFrame, size: Size) -> tuple[Figure, Any]:
     figure, (axis,) = panels(size, 1, height=0.7 + 0.16 * len(rows) + 0.1 * len(ways))
     for i, model in enumerate(models):
         mine = cast(pd.DataFrame, rows[rows.model == model])
-        y = np.array([ways.index(w) for w in mine.way]) + beside(i, len(models))
+        y = np.array([ways.index(w) for w in mine.way]) + dodge_offset(i, len(models))
         at, low, high = (mine[c].to_numpy(float) for c in ("at", "low", "high"))
         marks: dict[str, Any] = {"fmt": marker_of(model), "capsize": 2, "color": colour_of(model), "elinewidth": 0.8}
         axis.errorbar(at, y, xerr=[at - low, high - at], label=label(model), **marks)
@@ -104,6 +104,6 @@ def _ranges(rows: pd.DataFrame, size: Size) -> tuple[Figure, Any]:
     return figure, axis
 
 
-def beside(i: int, n: int) -> float:
+def dodge_offset(i: int, n: int) -> float:
     """Where the i-th of n stands in a row of width 1."""
     return (i - (n - 1) / 2) * 0.7 / n

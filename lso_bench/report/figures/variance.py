@@ -8,7 +8,7 @@ import pandas as pd
 from lso_bench.analysis.variance import START_AND_SEARCH_SEED
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, panels
-from lso_bench.report.figures.start_sensitivity import beside
+from lso_bench.report.figures.start_sensitivity import dodge_offset
 from lso_bench.report.figures.words import briefly
 
 FACTORS = ("train seed", "target", "start", "search seed", START_AND_SEARCH_SEED)
@@ -32,7 +32,10 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
         for i, model in enumerate(models):
             mine = cast(pd.DataFrame, panel[panel.model == model])
             _roots(
-                axis, model, mine, [factors.index(m.partition(":")[2]) + beside(i, len(models)) for m in mine.measure]
+                axis,
+                model,
+                mine,
+                [factors.index(m.partition(":")[2]) + dodge_offset(i, len(models)) for m in mine.measure],
             )
         axis.set(
             xscale="log",
