@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label, legend, logarithmic, panels
-from lso_bench.report.figures.words import briefly, counted
+from lso_bench.report.figures.words import counted, values_in_words
 
 STYLES = ("-", "--", ":", "-.")  # of starts
 MARKS = 6  # markers on a line
@@ -35,7 +35,9 @@ def curves(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None
         f"Loss over steps: median over {counted(own.n)} targets, each the median of its runs; band: its 95 % interval, "
         f"from {own.start.iloc[0]} starts. A search that has ended keeps its last loss."
     )
-    return CaptionedFigure("curves", figure, title, caption, briefly("Last median losses", last, "estimate", "start"))
+    return CaptionedFigure(
+        "curves", figure, title, caption, values_in_words("Last median losses", last, "estimate", "start")
+    )
 
 
 def _curve(axis: Any, model: str, style: str, line: pd.DataFrame) -> None:
@@ -68,4 +70,6 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
         f"Share of {counted(own.n)} pairs of a search and a target loss that are reached within so many evaluations "
         "of a problem, over all instances and starts. Beyond its budget a line is level."
     )
-    return CaptionedFigure("ecdf", figure, title, caption, briefly("Shares reached in the end", last, "estimate"))
+    return CaptionedFigure(
+        "ecdf", figure, title, caption, values_in_words("Shares reached in the end", last, "estimate")
+    )

@@ -10,7 +10,7 @@ from lso_bench.analysis import rank_tests
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label
-from lso_bench.report.figures.words import briefly, counted
+from lso_bench.report.figures.words import counted, values_in_words
 
 NAMES = {"loss": "final loss", "iterations": "steps to"}
 
@@ -35,7 +35,9 @@ def critical_difference(
     everyone = pd.concat([own for _, own in contests])
     of = f"Mean rank over {counted(everyone.n)} {blocks}, 1 is best."
     caption = f"{of} A bar joins what cannot be told apart (Nemenyi, 5 %)."
-    return CaptionedFigure("ranks", figure, title, caption, briefly("Mean ranks", everyone, "estimate", "start"))
+    return CaptionedFigure(
+        "ranks", figure, title, caption, values_in_words("Mean ranks", everyone, "estimate", "start")
+    )
 
 
 def _contests(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

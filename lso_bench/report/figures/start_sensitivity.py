@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, logarithmic, panels
-from lso_bench.report.figures.words import briefly, counted
+from lso_bench.report.figures.words import counted, values_in_words
 
 SMALLEST = 1e-9  # squared distance; two codes that are the same are drawn there
 
@@ -38,7 +38,9 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
         f"Squared distance of the codes that two starts of an instance lead to, over the stopping threshold: median "
         f"and quartiles of the pairs that met it; end: of all {counted(ends.n)} pairs."
     )
-    return CaptionedFigure("distance", figure, title, caption, briefly("Medians at the end", ends, "median", "start"))
+    return CaptionedFigure(
+        "distance", figure, title, caption, values_in_words("Medians at the end", ends, "median", "start")
+    )
 
 
 def _distances(axis: Any, model: str, line: pd.DataFrame, limits: list[float]) -> None:
@@ -67,7 +69,7 @@ def spread(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None
         f"Standard deviation of the final loss over the starts of an instance ({starts}): median and quartiles over "
         f"{counted(own.n)} instances and trained models."
     )
-    return CaptionedFigure("spread", figure, title, caption, briefly("Medians", own, "median"))
+    return CaptionedFigure("spread", figure, title, caption, values_in_words("Medians", own, "median"))
 
 
 def basin(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
@@ -84,7 +86,7 @@ def basin(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
         f"basin: squared distance of the codes at most {BASIN_DISTANCE:g} d, losses within {BASIN_GAP:.0%}. 95 % "
         "intervals over instances."
     )
-    return CaptionedFigure("basin", figure, title, caption, briefly("Shares", own, "estimate", "start"))
+    return CaptionedFigure("basin", figure, title, caption, values_in_words("Shares", own, "estimate", "start"))
 
 
 def _ranges(rows: pd.DataFrame, size: Size) -> tuple[Figure, Any]:

@@ -9,7 +9,7 @@ from lso_bench.analysis.variance import START_AND_SEARCH_SEED
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, panels
 from lso_bench.report.figures.start_sensitivity import dodge_offset
-from lso_bench.report.figures.words import briefly
+from lso_bench.report.figures.words import values_in_words
 
 FACTORS = ("train seed", "target", "start", "search seed", START_AND_SEARCH_SEED)
 
@@ -52,7 +52,7 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
         "loss. A factor of one level has no point, training seeds no interval."
     )
     roots = own.assign(root=np.sqrt(own.estimate), factor=own.measure.str.partition(":")[2])
-    return CaptionedFigure("variance", figure, title, caption, briefly("Roots", roots, "root", "factor"))
+    return CaptionedFigure("variance", figure, title, caption, values_in_words("Roots", roots, "root", "factor"))
 
 
 def _roots(axis: Any, model: str, mine: pd.DataFrame, y: list[float]) -> None:

@@ -7,7 +7,7 @@ from lso_bench.plotting.style import label
 MOST = 24  # figures that are read out
 
 
-def briefly(what: str, rows: pd.DataFrame, column: str, *more: str) -> str:
+def values_in_words(what: str, rows: pd.DataFrame, column: str, *more: str) -> str:
     """The value of each row, by searcher and model."""
     named = rows[["how", "model", *more]].astype(str).map(label).agg(", ".join, axis=1)
     said = [f"{name} {value:.3g}" for name, value in zip(named, rows[column], strict=True)]
