@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label, legend, logarithmic, panels
-from lso_bench.report.figures.words import counted, values_in_words
+from lso_bench.report.figures.words import count_range, values_in_words
 
 STYLES = ("-", "--", ":", "-.")  # of starts
 MARKS = 6  # markers on a line
@@ -32,7 +32,7 @@ def curves(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None
     legend(figure, axes, size, starts if len(styles) > 1 else None)
     last = own.drop_duplicates(["model", "how", "start"], keep="last")
     caption = (
-        f"Loss over steps: median over {counted(own.n)} targets, each the median of its runs; band: its 95 % interval, "
+        f"Loss over steps: median over {count_range(own.n)} targets, each the median of its runs; band: its 95 % interval, "
         f"from {own.start.iloc[0]} starts. A search that has ended keeps its last loss."
     )
     return CaptionedFigure(
@@ -67,7 +67,7 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     legend(figure, axes, size)
     last = own.drop_duplicates(["model", "how"], keep="last")
     caption = (
-        f"Share of {counted(own.n)} pairs of a search and a target loss that are reached within so many evaluations "
+        f"Share of {count_range(own.n)} pairs of a search and a target loss that are reached within so many evaluations "
         "of a problem, over all instances and starts. Beyond its budget a line is level."
     )
     return CaptionedFigure(

@@ -10,7 +10,7 @@ from lso_bench.analysis import rank_tests
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label
-from lso_bench.report.figures.words import counted, values_in_words
+from lso_bench.report.figures.words import count_range, values_in_words
 
 NAMES = {"loss": "final loss", "iterations": "steps to"}
 
@@ -33,7 +33,7 @@ def critical_difference(
         _ranks(axis, own)
         axis.set_title(heading(size, 1, name))
     everyone = pd.concat([own for _, own in contests])
-    of = f"Mean rank over {counted(everyone.n)} {blocks}, 1 is best."
+    of = f"Mean rank over {count_range(everyone.n)} {blocks}, 1 is best."
     caption = f"{of} A bar joins what cannot be told apart (Nemenyi, 5 %)."
     return CaptionedFigure(
         "ranks", figure, title, caption, values_in_words("Mean ranks", everyone, "estimate", "start")

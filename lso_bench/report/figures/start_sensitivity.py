@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, logarithmic, panels
-from lso_bench.report.figures.words import counted, values_in_words
+from lso_bench.report.figures.words import count_range, values_in_words
 
 SMALLEST = 1e-9  # squared distance; two codes that are the same are drawn there
 
@@ -36,7 +36,7 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
     ends = cast(pd.DataFrame, met[met.threshold.isna()])
     caption = (
         f"Squared distance of the codes that two starts of an instance lead to, over the stopping threshold: median "
-        f"and quartiles of the pairs that met it; end: of all {counted(ends.n)} pairs."
+        f"and quartiles of the pairs that met it; end: of all {count_range(ends.n)} pairs."
     )
     return CaptionedFigure(
         "distance", figure, title, caption, values_in_words("Medians at the end", ends, "median", "start")
@@ -67,7 +67,7 @@ def spread(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None
     starts = ", ".join(dict.fromkeys(", ".join(own.start).split(", ")))
     caption = (
         f"Standard deviation of the final loss over the starts of an instance ({starts}): median and quartiles over "
-        f"{counted(own.n)} instances and trained models."
+        f"{count_range(own.n)} instances and trained models."
     )
     return CaptionedFigure("spread", figure, title, caption, values_in_words("Medians", own, "median"))
 
@@ -82,7 +82,7 @@ def basin(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     figure, axis = _ranges(own.assign(way=way, at=100 * own.estimate, low=low, high=high), size)
     axis.set(xlim=(-2, 102), xlabel="pairs of starts in the same basin, %")
     caption = (
-        f"Share of {counted(own.n)} pairs of starts ({', '.join(dict.fromkeys(own.start))}) that end in the same "
+        f"Share of {count_range(own.n)} pairs of starts ({', '.join(dict.fromkeys(own.start))}) that end in the same "
         f"basin: squared distance of the codes at most {BASIN_DISTANCE:g} d, losses within {BASIN_GAP:.0%}. 95 % "
         "intervals over instances."
     )

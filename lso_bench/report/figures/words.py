@@ -15,7 +15,7 @@ def values_in_words(what: str, rows: pd.DataFrame, column: str, *more: str) -> s
     return f"{what}: {'; '.join(said[:MOST])}{rest}."
 
 
-def counted(n: pd.Series) -> str:
+def count_range(n: pd.Series) -> str:
     """50, or 50 to 200."""
     low, high = int(n.min()), int(n.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
