@@ -54,7 +54,7 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Shown:
+class PageFigure:
     """A figure in the page."""
 
     svg: Markup
@@ -69,7 +69,7 @@ class Part:
 
     id: str
     title: str
-    figures: list[Shown]
+    figures: list[PageFigure]
     table: Table
 
 
@@ -166,9 +166,11 @@ def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
             )
 
 
-def _shown(figure: CaptionedFigure, name: str, colours: dict[str, str]) -> Shown:
+def _shown(figure: CaptionedFigure, name: str, colours: dict[str, str]) -> PageFigure:
     alt = one_line(" ".join(filter(None, (figure.caption, figure.seen))))
-    return Shown(Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt)  # escaped by matplotlib
+    return PageFigure(
+        Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt
+    )  # escaped by matplotlib
 
 
 def _page(**values: Any) -> str:
