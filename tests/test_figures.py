@@ -164,6 +164,6 @@ def test_collapse_is_drawn_where_three_models_differ(tmp_path):
         assert not scatter(points, "title", SIZES["screen"])
         found = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])
         assert found
-        save(found, tmp_path / "some.png", headed=True)
+        save(found, tmp_path / "some.png", with_title=True)
     with Image.open(tmp_path / "some.png") as image:
         assert min(image.size) > 200

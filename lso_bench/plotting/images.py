@@ -70,7 +70,7 @@ def best_images(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Ten
 def activity(path: Path, models: Bars) -> Path:
     """How active each latent dimension of each model is."""
     with style_context(SIZES["screen"]):
-        return save_drawn(drawn_activity(models, "", SIZES["screen"]), path, headed=True)
+        return save_drawn(drawn_activity(models, "", SIZES["screen"]), path, with_title=True)
 
 
 @plain()

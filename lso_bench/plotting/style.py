@@ -46,7 +46,7 @@ class CaptionedFigure:
     figure: Figure
     title: str
     caption: str  # what is seen, of how many
-    seen: str = ""  # the main figures in words, for who cannot see it
+    alt_text: str = ""  # the main figures in words, for who cannot see it
 
 
 @contextmanager
@@ -146,20 +146,20 @@ def label(name: object) -> str:
     return one_line(str(name), LONGEST).replace("$", r"\$")
 
 
-def save(drawn: CaptionedFigure, path: Path, headed: bool = False) -> Path:
+def save(drawn: CaptionedFigure, path: Path, with_title: bool = False) -> Path:
     """As the ending of `path` says, the same bytes every time; within `drawing`.
 
     Args:
-        headed: title and caption stand in the picture, over the panels.
+        with_title: title and caption stand in the picture, over the panels.
 
     Raises:
         vae.errors.UnusableError: it cannot be written.
     """
-    if headed:
+    if with_title:
         _head(drawn)
     picture, dates = io.BytesIO(), {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     form, metadata = path.suffix.removeprefix("."), dates.get(path.suffix)
-    drawn.figure.savefig(picture, format=form, dpi=160 if headed else 300, metadata=metadata)
+    drawn.figure.savefig(picture, format=form, dpi=160 if with_title else 300, metadata=metadata)
     write_whole(path, picture.getvalue())
     return path
 

@@ -97,7 +97,7 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
     with style_context(SIZES["screen"]):
         each = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, SIZES["screen"])]
         each += [*comparison_figures(comparison, SIZES["screen"])]
-        return [save(d, folder / f"{name}.png", headed=True) for name, d in each]
+        return [save(d, folder / f"{name}.png", with_title=True) for name, d in each]
 
 
 def section_figures(section: Section, size: Size) -> Iterator[CaptionedFigure]:
@@ -139,7 +139,7 @@ def plots(
         if spaces:
             each.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
         for name, d in each:
-            captions.append(f"{name}\n{d.title}. {d.caption}\n{d.seen}\n")
+            captions.append(f"{name}\n{d.title}. {d.caption}\n{d.alt_text}\n")
             yield from (save(d, folder / f"{name}.{f}") for f in formats)
     write_whole(folder / "captions.txt", "\n".join(map(printable, captions)).encode(errors="replace"))
     yield folder / "captions.txt"

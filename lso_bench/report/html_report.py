@@ -167,7 +167,7 @@ def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
 
 
 def _shown(figure: CaptionedFigure, name: str, colours: dict[str, str]) -> PageFigure:
-    alt = one_line(" ".join(filter(None, (figure.caption, figure.seen))))
+    alt = one_line(" ".join(filter(None, (figure.caption, figure.alt_text))))
     return PageFigure(
         Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt
     )  # escaped by matplotlib
