@@ -94,7 +94,7 @@ def curves_of(records, size="screen"):
     by_key = {r.spec.key: r for r in records}
     found = with_curves(measures(*records), records, lambda s: Disk(by_key[s.key]))
     (section,) = sections(found)
-    return FIGURES["curves"](section.rows, section.title, SIZES[size])
+    return FIGURES["curves"](section.measures, section.title, SIZES[size])
 
 
 def test_svg_of_a_page_is_the_same_each_time_and_shares_no_id_with_another(two_models):
@@ -131,7 +131,7 @@ def test_figure_for_a_paper_has_its_width_embeds_its_fonts_and_is_the_same_each_
     (section,) = sections(measures(*two_models))
     for path in (tmp_path / "a.pdf", tmp_path / "b.pdf"):
         with style_context(SIZES["column"]):
-            save(FIGURES["spread"](section.rows, section.title, SIZES["column"]), path)
+            save(FIGURES["spread"](section.measures, section.title, SIZES["column"]), path)
     pdf = (tmp_path / "a.pdf").read_bytes()
     box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", pdf)
     assert box and float(box[1]) == pytest.approx(3.3 * 72, abs=1)

@@ -103,7 +103,7 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
 def section_figures(section: Section, size: Size) -> Iterator[CaptionedFigure]:
     """Every figure that a section gives, within `drawing`."""
     for figure in FIGURES.values():
-        if found := figure(section.rows, section.title, size):
+        if found := figure(section.measures, section.title, size):
             yield found
 
 
@@ -121,7 +121,9 @@ def over_tasks(comparison: Comparison, size: Size) -> CaptionedFigure | None:
     rows = comparison.tasks
     if rows.empty:
         return None
-    return critical_difference(rows.assign(how=searcher_labels(rows, comparison.by)), "Over tasks", size, "tasks")
+    return critical_difference(
+        rows.assign(searcher_label=searcher_labels(rows, comparison.by)), "Over tasks", size, "tasks"
+    )
 
 
 def plots(
@@ -152,8 +154,8 @@ def bars(spaces: Sequence[Measured]) -> list[tuple[str, list[float]]]:
 
 def named(section: Section, figure: CaptionedFigure) -> str:
     """A file without its ending; no two sets of models and searchers share one."""
-    what = [section.title, *map(" ".join, section.lines()), *section.how.values()]
-    return f"{figure.name}-{_task(section.named['task'])}-{_digest(what)}"
+    what = [section.title, *map(" ".join, section.lines()), *section.searcher_descriptions.values()]
+    return f"{figure.name}-{_task(section.context['task'])}-{_digest(what)}"
 
 
 def _task(text: str) -> str:

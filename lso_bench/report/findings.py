@@ -22,7 +22,7 @@ FEWEST = 6  # targets on which a difference that is always the same is told from
 class Line:
     """One searcher's models in order."""
 
-    how: str
+    searcher_label: str
     model: str  # with the lowest median final loss
     text: str
 
@@ -54,13 +54,13 @@ def lines(section: Section, records: Sequence[Record]) -> Iterator[Line]:
     searches from all starts, in all trained models of that name.
     """
     searches = table([r for r in records if r.members])
-    known = section.rows[[*GROUP_KEYS, "how"]].drop_duplicates()
+    known = section.measures[[*GROUP_KEYS, "searcher_label"]].drop_duplicates()
     own = searches.merge(known, on=[*GROUP_KEYS], how="inner")
-    for how, same in own.groupby("how", sort=False):
+    for how, same in own.groupby("searcher_label", sort=False):
         by = cast(pd.DataFrame, same.groupby(["instance", "model"]).loss.median().unstack("model"))
         order = same.groupby("model").loss.median().sort_values(kind="stable")
         line = _line(str(how), order, by, cast(pd.DataFrame, same))
-        yield replace(line, text=line.text + _soonest(section, line.how))
+        yield replace(line, text=line.text + _soonest(section, line.searcher_label))
 
 
 def _line(how: str, order: pd.Series, by: pd.DataFrame, same: pd.DataFrame) -> Line:
@@ -77,8 +77,8 @@ def _line(how: str, order: pd.Series, by: pd.DataFrame, same: pd.DataFrame) -> L
 
 def _soonest(section: Section, how: str) -> str:
     """The steps to the smallest threshold, of each model; nothing where the searcher has none."""
-    met = section.of("iterations")
-    met = cast(pd.DataFrame, met[(met.how == how) & (met.threshold == met.threshold.min())])
+    met = section.rows("iterations")
+    met = cast(pd.DataFrame, met[(met.searcher_label == how) & (met.threshold == met.threshold.min())])
     if met.empty:
         return ""
     start = met.start.iloc[0]

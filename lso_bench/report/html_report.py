@@ -80,7 +80,7 @@ class Chapter:
     id: str
     title: str  # short
     what: str  # in full
-    how: dict[str, str]
+    searcher_descriptions: dict[str, str]
     answers: list[findings.Line]
     parts: list[Part]
 
@@ -135,9 +135,16 @@ def _chapter(section: Section, place: int, records: Sequence[Record], colours: d
     for n, table in enumerate(tables(section)):
         over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]
         parts.append(Part(f"s{place}-{n}", table.title, over, table))
-    n = section.named
+    n = section.context
     title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
-    return Chapter(f"s{place}", short(title), section.title, section.how, [*findings.lines(section, records)], parts)
+    return Chapter(
+        f"s{place}",
+        short(title),
+        section.title,
+        section.searcher_descriptions,
+        [*findings.lines(section, records)],
+        parts,
+    )
 
 
 def tables(section: Section) -> list[Table]:

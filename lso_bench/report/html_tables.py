@@ -24,8 +24,8 @@ def tables(section: Section) -> list[Table]:
 def losses(section: Section) -> Table:
     """Where searches ended."""
     rows = []
-    for r in _rows(section.of("loss")):
-        best, norm = (section.one(m, r).get("median", math.nan) for m in ("best", "norm"))
+    for r in _rows(section.rows("loss")):
+        best, norm = (section.row(m, r).get("median", math.nan) for m in ("best", "norm"))
         lost = number(r["censored"], "{:.0f}".format)
         ends = [number(r["n"], "{:,.0f}".format), lost, number(r["median"]), interval(r)]
         rows.append([*_who(r), *ends, *map(number, (r["q25"], r["q75"], best, norm))])
@@ -39,17 +39,19 @@ def losses(section: Section) -> Table:
 
 def beside(section: Section) -> Table:
     """What the loss does not say of the points that were found."""
-    told = [m for m in section.rows.measure.unique() if m.startswith("beside:")]
+    told = [m for m in section.measures.measure.unique() if m.startswith("beside:")]
     rows = []
-    for r in _rows(section.of("distinct")):
-        norm, off = (section.one(m, r).get("median", math.nan) for m in ("norm", "consistency"))
-        more = (_reported(name, section.one(name, r).get("estimate", math.nan)) for name in told)
+    for r in _rows(section.rows("distinct")):
+        norm, off = (section.row(m, r).get("median", math.nan) for m in ("norm", "consistency"))
+        more = (_reported(name, section.row(name, r).get("estimate", math.nan)) for name in told)
         seen = [number(r["n"], "{:,.0f}".format), number(norm), number(off), number(r["estimate"], share)]
         rows.append([*_who(r), *seen, *more])
-    tests = {r["measure"]: r["estimate"] for r in _rows(section.rows[section.rows.measure.str.startswith("usual:")])}
+    tests = {
+        r["measure"]: r["estimate"] for r in _rows(section.measures[section.measures.measure.str.startswith("usual:")])
+    }
     usual = [f"{m.partition(':')[2]} {figure(v)}" for m, v in tests.items()]
     caption = (
-        f"Medians. The prior's mass is at |z| = {section.named['latent'] ** 0.5:.2g}. x: the decoded image, binarised "
+        f"Medians. The prior's mass is at |z| = {section.context['latent'] ** 0.5:.2g}. x: the decoded image, binarised "
         f"at 0.5; distinct: share of these images that differ.{' Test images: ' * bool(usual)}{', '.join(usual)}"
     )
     numbers = ("n", "|z|", "|mu(x) \N{MINUS SIGN} z|", "distinct", *(m.partition(":")[2] for m in told))
@@ -58,10 +60,10 @@ def beside(section: Section) -> Table:
 
 def thresholds(section: Section) -> Table:
     """Of each search alone, and of the mean of its start's searches."""
-    found = section.rows[section.rows.measure.isin(["iterations", "joint"])]
+    found = section.measures[section.measures.measure.isin(["iterations", "joint"])]
     limits = sorted(found.threshold.unique(), reverse=True)
     rows = []
-    for _, line in found.groupby(["model", "how", "start", "measure"], sort=False):
+    for _, line in found.groupby(["model", "searcher_label", "start", "measure"], sort=False):
         by = {r["threshold"]: r for r in _rows(line)}
         r = next(iter(by.values()))
         stop = word("single" if r["measure"] == "iterations" else "joint")
@@ -76,10 +78,10 @@ def thresholds(section: Section) -> Table:
 
 def targets(section: Section) -> Table:
     """Expected running time to each target, in evaluations."""
-    fractions = sorted(section.of("evaluations").target.unique(), reverse=True)
-    tried = dict(iter(section.of("evaluations").groupby(["model", "how", "start"], sort=False)))
+    fractions = sorted(section.rows("evaluations").target.unique(), reverse=True)
+    tried = dict(iter(section.rows("evaluations").groupby(["model", "searcher_label", "start"], sort=False)))
     rows = []
-    for key, line in section.of("aRT:evaluations").groupby(["model", "how", "start"], sort=False):
+    for key, line in section.rows("aRT:evaluations").groupby(["model", "searcher_label", "start"], sort=False):
         by = {r["target"]: r for r in _rows(line)}
         r = next(iter(by.values()))
         reached = 1 - tried[key].censored.sum() / tried[key].n.sum()
@@ -96,15 +98,23 @@ def targets(section: Section) -> Table:
 
 def starts(section: Section) -> Table:
     """A row a model, searcher and kind of pair."""
-    found = section.of("distance")
+    found = section.rows("distance")
     limits = sorted(found.threshold.dropna().unique(), reverse=True)
-    spreads = section.of("spread").drop_duplicates(["model", "how"]).set_index(["model", "how"])["median"]
+    spreads = (
+        section.rows("spread")
+        .drop_duplicates(["model", "searcher_label"])
+        .set_index(["model", "searcher_label"])["median"]
+    )
     rows = []
-    for _, line in found.groupby(["model", "how", "start"], sort=False):
+    for _, line in found.groupby(["model", "searcher_label", "start"], sort=False):
         by = {"end" if pd.isna(r["threshold"]) else r["threshold"]: r for r in _rows(line)}
         end = by["end"]
-        gap, basin = (section.one(m, end) for m in ("gap", "basin"))
-        numbers = [number(end["n"], "{:,.0f}".format), number(spreads[end["model"], end["how"]]), number(gap["median"])]
+        gap, basin = (section.row(m, end) for m in ("gap", "basin"))
+        numbers = [
+            number(end["n"], "{:,.0f}".format),
+            number(spreads[end["model"], end["searcher_label"]]),
+            number(gap["median"]),
+        ]
         numbers += [number(basin["estimate"], share), interval(basin, share)]
         each = [number(by[t]["median"]) if t in by else Cell("", math.nan) for t in (*limits, "end")]
         rows.append([*_who(end), *numbers, *each])
@@ -119,13 +129,13 @@ def starts(section: Section) -> Table:
 
 def variance(section: Section) -> Table:
     """Of each factor the standard deviation that it makes alone, and its share of the total."""
-    shown = [f for f in FACTORS if section.of(f"variance:{f}").estimate.notna().any()]
+    shown = [f for f in FACTORS if section.rows(f"variance:{f}").estimate.notna().any()]
     rows = []
-    for r in _rows(section.of("variance:total")):
+    for r in _rows(section.rows("variance:total")):
         if not math.isnan(r["estimate"]):
             cells = [number(math.sqrt(max(r["estimate"], 0)))]
             for f in shown:
-                own, part = (section.one(f"{m}:{f}", r) for m in ("variance", "variance share"))
+                own, part = (section.row(f"{m}:{f}", r) for m in ("variance", "variance share"))
                 root = math.sqrt(max(own.get("estimate", math.nan), 0)) if own else math.nan
                 cells += [number(root), number(part.get("estimate", math.nan), _percent), interval(part, _percent)]
             rows.append([*_who(r)[:2], *cells])
@@ -160,4 +170,4 @@ def _rows(rows: Any) -> Iterator[dict[str, Any]]:
 
 
 def _who(row: dict[str, Any]) -> list[Cell]:
-    return [model(row["model"]), word(row["how"]), word(row["start"])]
+    return [model(row["model"]), word(row["searcher_label"]), word(row["start"])]

@@ -57,14 +57,14 @@ def title(factor: str) -> str:
 def _contests(section: Section, factor: str) -> Iterator[list[str | Cell]]:
     context = [*(c for c in GROUP_KEYS if c != factor), "start"]
     for outcome in OUTCOMES:
-        for _, own in section.of(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
+        for _, own in section.rows(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
             best = own.iloc[0]
             if best.n < 2:
                 continue
             for row in own.to_dict("records"):
-                against = {m: section.one(f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
+                against = {m: section.row(f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
                 what = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
-                head = [row["model"], row["how"], row["start"], what]
+                head = [row["model"], row["searcher_label"], row["start"], what]
                 yield [*head, *_ranks(row), *(_against(against) if against["wins"] else (_p(row["p"]), "", "", "", ""))]
 
 
@@ -85,7 +85,7 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
     rows = comparison.tasks
     if rows.empty:
         return
-    rows = rows.assign(how=searcher_labels(rows, comparison.by))
+    rows = rows.assign(searcher_label=searcher_labels(rows, comparison.by))
     found = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in COMPARED]
     shown = [t for t in found if t.rows]
     yield Part("Over tasks", [], [replace(shown[0], caption=OVER_TASKS_CAPTION), *shown[1:]])
@@ -104,7 +104,7 @@ def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str | Cell, .
             for row in ranked:
                 won, apart = (pairs.get((m, row[factor], ranked[0][factor])) for m in measures[1:])
                 said = ("", _with(won, "{:.0%}".format), _p(apart["p"])) if won and apart else (_p(row["p"]), "", "")
-                yield (row["model"], row["how"], row["start"], what, *_ranks(row), *said)
+                yield (row["model"], row["searcher_label"], row["start"], what, *_ranks(row), *said)
 
 
 def collapse(found: Collapse) -> Iterator[Part]:

@@ -19,35 +19,35 @@ SEARCHER_KEYS = ["searcher", "region", "max_steps", "budget", "seconds", "patien
 class Section:
     """What belongs to one task, architecture, decoding and device; `how` is a short name of searcher and limits."""
 
-    named: dict[str, Any]
-    rows: pd.DataFrame  # measures
+    context: dict[str, Any]
+    measures: pd.DataFrame  # long table
     runs: pd.DataFrame
-    how: dict[str, str]  # short name: the searcher with its settings, where it looks and how long
+    searcher_descriptions: dict[str, str]  # short name: the searcher with its settings, where it looks and how long
 
     @property
     def title(self) -> str:
-        n = self.named
+        n = self.context
         return f"{n['task']} · {n['arch']}, d = {n['latent']} · decoding {n['decoding']} · {n['device']}"
 
-    def of(self, measure: str) -> pd.DataFrame:
-        return self._of[measure] if measure in self._of else self.rows.iloc[:0]
+    def rows(self, measure: str) -> pd.DataFrame:
+        return self._by_measure[measure] if measure in self._by_measure else self.measures.iloc[:0]
 
-    def one(self, measure: str, like: Mapping[str, Any], against: str = "") -> dict[str, Any]:
+    def row(self, measure: str, like: Mapping[str, Any], against: str = "") -> dict[str, Any]:
         """The row of the same model, searcher and start as `like`; empty if there is none."""
-        return self._each.get(_key({**like, "measure": measure, "against": against}), {})
+        return self._by_key.get(_key({**like, "measure": measure, "against": against}), {})
 
     @cached_property
-    def _of(self) -> dict[str, pd.DataFrame]:
-        return {str(measure): own for measure, own in self.rows.groupby("measure", sort=False)}
+    def _by_measure(self) -> dict[str, pd.DataFrame]:
+        return {str(measure): own for measure, own in self.measures.groupby("measure", sort=False)}
 
     @cached_property
-    def _each(self) -> dict[tuple[str, ...], dict[str, Any]]:
+    def _by_key(self) -> dict[tuple[str, ...], dict[str, Any]]:
         """Rows by what tells them apart; where thresholds or the like do, too, the last."""
-        return {_key(row): row for row in cast(list[dict[str, Any]], self.rows.to_dict("records"))}
+        return {_key(row): row for row in cast(list[dict[str, Any]], self.measures.to_dict("records"))}
 
     def lines(self) -> list[tuple[str, str]]:
         """Models, each with its searchers, in their order."""
-        return [(str(m), str(h)) for m, h in self.rows[["model", "how"]].drop_duplicates().to_numpy()]
+        return [(str(m), str(h)) for m, h in self.measures[["model", "searcher_label"]].drop_duplicates().to_numpy()]
 
 
 def sections(comparison: Comparison) -> Iterator[Section]:
@@ -63,7 +63,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         how = _named(ways)
         spelled = {how[text]: _limits(way) for text, way in ways.items()}
         of_runs, of_rows = ([how[_text(w)] for w in _ways(frame, columns)] for frame in (runs, rows))
-        yield Section(named, rows.assign(how=of_rows), runs.assign(how=of_runs), spelled)
+        yield Section(named, rows.assign(searcher_label=of_rows), runs.assign(searcher_label=of_runs), spelled)
 
 
 def searcher_labels(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
@@ -79,7 +79,9 @@ def _named(ways: Mapping[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(row[k] if isinstance(row[k], str) else "" for k in ("measure", "model", "how", "start", "against"))
+    return tuple(
+        row[k] if isinstance(row[k], str) else "" for k in ("measure", "model", "searcher_label", "start", "against")
+    )
 
 
 def _ways(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:

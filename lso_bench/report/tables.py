@@ -41,7 +41,7 @@ def latex(comparison: Comparison, cost: str = "evaluations") -> str:
 def parts(comparison: Comparison, cost: str) -> Iterator[Part]:
     """A part a section; tables that would be empty are left out."""
     for section in sections(comparison):
-        starts = ", ".join(section.of("loss").start.unique())
+        starts = ", ".join(section.rows("loss").start.unique())
         found = (
             _runs(section),
             _losses(section),
@@ -54,7 +54,7 @@ def parts(comparison: Comparison, cost: str) -> Iterator[Part]:
             *paired_tables.contests(section),
         )
         heading = f"{section.title} · starts {starts}" if starts else section.title
-        yield Part(heading, [*dict.fromkeys(section.how.values())], [t for t in found if t.rows])
+        yield Part(heading, [*dict.fromkeys(section.searcher_descriptions.values())], [t for t in found if t.rows])
     yield from paired_tables.over_tasks(comparison)
     yield from paired_tables.collapse(comparison.collapse)
 
@@ -67,7 +67,9 @@ def _runs(section: Section) -> Table:
     for r in _rows(section.runs):
         counts = (str(r[k]) for k in ("runs", "failed", "diverged", "searches", "censored"))
         budget = "-" if math.isnan(r["budget"]) else f"{r['budget']:g}"
-        found.rows.append((r["model"], r["how"], *counts, r["ended"], str(r["max_steps"]), budget, r["code"]))
+        found.rows.append(
+            (r["model"], r["searcher_label"], *counts, r["ended"], str(r["max_steps"]), budget, r["code"])
+        )
     return found
 
 
@@ -83,7 +85,7 @@ def costs(section: Section) -> Table:
         if not math.isnan(r["spent total"]):
             spent = (_cell(r[f"spent {k}"], count) for k in SPENT)
             seconds = (_cell(r[f"spent {k}"]) for k in PHASES)
-            found.rows.append((r["model"], r["how"], *spent, *seconds))
+            found.rows.append((r["model"], r["searcher_label"], *spent, *seconds))
     return found
 
 
@@ -94,11 +96,11 @@ def _losses(section: Section) -> Table:
         "instances, its median, has 0 in its 95 % interval"
     )
     found = _table("Final loss (minus the score)", *header, caption=caption)
-    for r in _rows(section.of("loss")):
-        best, norm = (section.one(m, r)["median"] for m in ("best", "norm"))
+    for r in _rows(section.rows("loss")):
+        best, norm = (section.row(m, r)["median"] for m in ("best", "norm"))
         mean = "" if math.isnan(r["mean"]) else _number(r["mean"])  # none where a search was lost
         quartiles = f"{r['q25']:.3g} .. {r['q75']:.3g}"
-        if _first(section.one("behind", r)):
+        if _first(section.row("behind", r)):
             found.best.add((len(found.rows), found.columns.index("median")))
         figures = _number(r["median"]), _interval(r), quartiles, mean, _number(best), fixed(norm, 1)
         found.rows.append((*_who(r), str(r["n"]), *figures))
@@ -112,10 +114,12 @@ def _first(behind: dict[str, Any]) -> bool:
 
 def _beside(section: Section) -> Table:
     """What the loss does not say of the points that were found; a row where it was noted."""
-    told = [m.partition(":")[2] for m in section.rows.measure.unique() if m.startswith("beside:")]
-    tests = {r["measure"]: r["estimate"] for r in _rows(section.rows[section.rows.measure.str.startswith("usual:")])}
+    told = [m.partition(":")[2] for m in section.measures.measure.unique() if m.startswith("beside:")]
+    tests = {
+        r["measure"]: r["estimate"] for r in _rows(section.measures[section.measures.measure.str.startswith("usual:")])
+    }
     heads = [f"{name} (test {_reported(name, tests.get(f'usual:{name}', math.nan))})" for name in told]
-    shell = f"|z| (shell {section.named['latent'] ** 0.5:.2g})"
+    shell = f"|z| (shell {section.context['latent'] ** 0.5:.2g})"
     caption = (
         "Shell: sqrt(d), where the prior's mass is. x: the decoded image, Bernoulli pixels binarised at 0.5. "
         "Distinct: share of images x that differ"
@@ -124,9 +128,9 @@ def _beside(section: Section) -> Table:
     )
     title = "Beside the objective, medians"
     found = _table(title, "start", "n", shell, "|mu(x) - z|", "distinct", *heads, caption=caption)
-    for r in _rows(section.of("distinct")):
-        norm, off = (_number(section.one(m, r).get("median", math.nan)) for m in ("norm", "consistency"))
-        more = (_reported(name, section.one(f"beside:{name}", r).get("estimate", math.nan)) for name in told)
+    for r in _rows(section.rows("distinct")):
+        norm, off = (_number(section.row(m, r).get("median", math.nan)) for m in ("norm", "consistency"))
+        more = (_reported(name, section.row(f"beside:{name}", r).get("estimate", math.nan)) for name in told)
         found.rows.append((*_who(r), str(r["n"]), norm, off, f"{r['estimate']:.0%}", *more))
     return found
 
@@ -137,14 +141,14 @@ def _reported(name: str, value: float) -> str:
 
 def _thresholds(section: Section) -> Table:
     """Of each search alone, and of the mean of its start's searches."""
-    rows = section.rows[section.rows.measure.isin(["iterations", "joint"])]
+    rows = section.measures[section.measures.measure.isin(["iterations", "joint"])]
     limits = sorted(rows.threshold.unique(), reverse=True)
     title = "Steps until the loss falls by no more than the threshold: median (met by, of n searches or joint stops)"
     caption = (
         "∞: most did not, within a budget or a time limit; empty: not known, for problems left before the mean met it"
     )
     found = _table(title, "start", "stop", *(f"{t:g}" for t in limits), caption=caption)
-    for key, line in rows.groupby(["model", "how", "start", "measure"], sort=False):
+    for key, line in rows.groupby(["model", "searcher_label", "start", "measure"], sort=False):
         *of, measure = cast(tuple[str, ...], key)
         by = {r["threshold"]: r for r in _rows(line)}
         each = (_met(by[t]) if t in by else "" for t in limits)
@@ -153,7 +157,7 @@ def _thresholds(section: Section) -> Table:
 
 
 def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
-    rows, times = section.of(cost), section.of(f"aRT:{cost}")
+    rows, times = section.rows(cost), section.rows(f"aRT:{cost}")
     fractions = sorted(rows.target.unique(), reverse=True)
     expected = {(*_who(r), r["target"]): r["estimate"] for r in _rows(times)}
     counted = f"{cost.capitalize()}{' (of all problems of a run side by side)' * (cost == 'seconds')}"
@@ -163,7 +167,7 @@ def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
         "Reached: share of searches and targets; ∞: most did not reach it; - : none did"
     )
     found = _table(title, "start", *(f"{f:g}" for f in fractions), "reached", caption=caption)
-    for key, line in rows.groupby(["model", "how", "start"], sort=False):
+    for key, line in rows.groupby(["model", "searcher_label", "start"], sort=False):
         by = {r["target"]: r for r in _rows(line)}
         cells = (f"{_at_most(by[f])} / {_number(expected[*cast(tuple, key), f])}" for f in fractions)
         reached = 1 - sum(r["censored"] for r in by.values()) / sum(r["n"] for r in by.values())
@@ -173,7 +177,7 @@ def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
 
 def _starts(section: Section) -> Table:
     """A row a model, searcher and kind of pair."""
-    rows = section.of("distance")
+    rows = section.rows("distance")
     limits = sorted(rows.threshold.dropna().unique(), reverse=True)
     title = (
         "Between two starts of an instance, medians: gap of the final losses, squared distance of the codes at each "
@@ -186,15 +190,25 @@ def _starts(section: Section) -> Table:
     )
     columns = "starts", "pairs", "spread", "gap", "same basin", *(f"{t:g}" for t in limits), "end"
     found = _table(title, *columns, caption=caption)
-    spreads = section.of("spread").drop_duplicates(["model", "how"]).set_index(["model", "how"])["median"]
-    for _, line in rows.groupby(["model", "how", "start"], sort=False):
+    spreads = (
+        section.rows("spread")
+        .drop_duplicates(["model", "searcher_label"])
+        .set_index(["model", "searcher_label"])["median"]
+    )
+    for _, line in rows.groupby(["model", "searcher_label", "start"], sort=False):
         by = {"end" if pd.isna(r["threshold"]) else r["threshold"]: r for r in _rows(line)}
         end = by["end"]
-        gap, basin = (section.one(m, end) for m in ("gap", "basin"))
+        gap, basin = (section.row(m, end) for m in ("gap", "basin"))
         within = "" if math.isnan(basin["low"]) else f" ({100 * basin['low']:.0f}..{100 * basin['high']:.0f})"
         share = f"{basin['estimate']:.0%}{within}"
         each = (_distance(by[t]) if t in by else "" for t in limits)
-        figures = str(end["n"]), _number(spreads[end["model"], end["how"]]), _number(gap["median"]), share, *each
+        figures = (
+            str(end["n"]),
+            _number(spreads[end["model"], end["searcher_label"]]),
+            _number(gap["median"]),
+            share,
+            *each,
+        )
         found.rows.append((*_who(end), *figures, _number(end["median"])))
     return found
 
@@ -205,18 +219,18 @@ def _variance(section: Section) -> Table:
         "Of training seed, start and search seed what each changes alone, so that interactions count several times and "
         "shares may add up to more than 100 %; of the target what its searches have in common. - : cannot be told"
     )
-    shown = [f for f in FACTORS if len(section.of(f"variance:{f}"))]
+    shown = [f for f in FACTORS if len(section.rows(f"variance:{f}"))]
     title = "Where the variance of the final loss comes from: share of the total (95 % interval); its root"
     found = _table(title, "total, root", *shown, caption=caption)
-    for r in _rows(section.of("variance:total")):
+    for r in _rows(section.rows("variance:total")):
         if not math.isnan(r["estimate"]):
             cells = (_factor(section, f, r) for f in shown)
-            found.rows.append((r["model"], r["how"], _number(math.sqrt(max(r["estimate"], 0))), *cells))
+            found.rows.append((r["model"], r["searcher_label"], _number(math.sqrt(max(r["estimate"], 0))), *cells))
     return found
 
 
 def _factor(section: Section, factor: str, like: dict[str, Any]) -> str:
-    found, share = (section.one(f"{m}:{factor}", like) for m in ("variance", "variance share"))
+    found, share = (section.row(f"{m}:{factor}", like) for m in ("variance", "variance share"))
     if not found:
         return "-"
     if math.isnan(found["estimate"]):
@@ -236,7 +250,7 @@ def _rows(rows: Any) -> Iterator[dict[str, Any]]:
 
 
 def _who(row: dict[str, Any]) -> tuple[str, str, str]:
-    return row["model"], row["how"], row["start"]
+    return row["model"], row["searcher_label"], row["start"]
 
 
 def _interval(row: dict, form: str = ".3g") -> str:

@@ -16,7 +16,7 @@ MARKS = 6  # markers on a line
 def curves(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Loss over steps: median over the targets and its 95 % interval; a panel a searcher, a line a model and start."""
     own = cast(pd.DataFrame, rows[rows.measure == "curve"])
-    groups = [*own.groupby("how", sort=False)]
+    groups = [*own.groupby("searcher_label", sort=False)]
     if not groups:
         return None
     figure, axes = panels(size, len(groups))
@@ -30,7 +30,7 @@ def curves(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None
     axes[0].set_ylabel("loss (minus the score)")
     starts = {f"from {label(s)}": Line2D([], [], color=INK, linestyle=style) for s, style in styles.items()}
     legend(figure, axes, size, starts if len(styles) > 1 else None)
-    last = own.drop_duplicates(["model", "how", "start"], keep="last")
+    last = own.drop_duplicates(["model", "searcher_label", "start"], keep="last")
     caption = (
         f"Loss over steps: median over {count_range(own.n)} targets, each the median of its runs; band: its 95 % interval, "
         f"from {own.start.iloc[0]} starts. A search that has ended keeps its last loss."
@@ -52,7 +52,7 @@ def _curve(axis: Any, model: str, style: str, line: pd.DataFrame) -> None:
 def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Share of searches and targets that is reached within so many evaluations: a panel a searcher, a line a model."""
     own = cast(pd.DataFrame, rows[rows.measure == "ecdf"])
-    groups = [*own.groupby("how", sort=False)]
+    groups = [*own.groupby("searcher_label", sort=False)]
     if not groups:
         return None
     figure, axes = panels(size, len(groups), sharex=True)
@@ -65,7 +65,7 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
         logarithmic(axis, "evaluations")
     axes[0].set_ylabel("share of targets reached")
     legend(figure, axes, size)
-    last = own.drop_duplicates(["model", "how"], keep="last")
+    last = own.drop_duplicates(["model", "searcher_label"], keep="last")
     caption = (
         f"Share of {count_range(own.n)} pairs of a search and a target loss that are reached within so many evaluations "
         "of a problem, over all instances and starts. Beyond its budget a line is level."

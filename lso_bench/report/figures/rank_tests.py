@@ -49,7 +49,9 @@ def _contests(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             first = own.iloc[0]
             if len(own) >= rank_tests.CONTESTANTS and first.n >= rank_tests.BLOCKS:
                 what = NAMES[outcome] + (f" {first.threshold:g}" if outcome == "iterations" else "")
-                given, names = (first.how, own.model) if factor == "model" else (first.model, own.how)
+                given, names = (
+                    (first.searcher_label, own.model) if factor == "model" else (first.model, own.searcher_label)
+                )
                 yield f"{what}; {given}; from {first.start}; n = {first.n:g}", own.assign(label=names)
 
 

@@ -19,7 +19,7 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
     and kind of pair. None where no threshold was met.
     """
     met = cast(pd.DataFrame, rows[(rows.measure == "distance") & (rows["median"].notna() | rows.threshold.isna())])
-    groups = [(k, g) for k, g in met.groupby(["how", "start"], sort=False) if g.threshold.notna().any()]
+    groups = [(k, g) for k, g in met.groupby(["searcher_label", "start"], sort=False) if g.threshold.notna().any()]
     if not groups:
         return None
     limits = [*sorted(met.threshold.dropna().unique(), reverse=True)]
@@ -58,11 +58,11 @@ def _distances(axis: Any, model: str, line: pd.DataFrame, limits: list[float]) -
 def spread(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Standard deviation of the final loss over the starts of an instance: median and quartiles over instances."""
     own = cast(pd.DataFrame, rows[(rows.measure == "spread") & rows["median"].notna()])
-    own = own.drop_duplicates(["model", "how"])
+    own = own.drop_duplicates(["model", "searcher_label"])
     if own.empty:
         return None
     shown = own[["median", "q25", "q75"]].clip(lower=SMALLEST).set_axis(["at", "low", "high"], axis=1)
-    figure, axis = _ranges(own[["model"]].join(shown).assign(way=own.how), size)
+    figure, axis = _ranges(own[["model"]].join(shown).assign(way=own.searcher_label), size)
     logarithmic(axis, "standard deviation of the final loss over starts")
     starts = ", ".join(dict.fromkeys(", ".join(own.start).split(", ")))
     caption = (
@@ -77,7 +77,7 @@ def basin(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     own = cast(pd.DataFrame, rows[(rows.measure == "basin") & rows.estimate.notna()])
     if own.empty:
         return None
-    way = own.how + ", " + own.start if own.start.nunique() > 1 else own.how
+    way = own.searcher_label + ", " + own.start if own.start.nunique() > 1 else own.searcher_label
     low, high = (100 * own[c].fillna(own.estimate) for c in ("low", "high"))
     figure, axis = _ranges(own.assign(way=way, at=100 * own.estimate, low=low, high=high), size)
     axis.set(xlim=(-2, 102), xlabel="pairs of starts in the same basin, %")

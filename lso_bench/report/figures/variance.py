@@ -24,9 +24,9 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
     own = cast(pd.DataFrame, rows[rows.measure.isin([f"variance:{f}" for f in factors]) & (rows.estimate > 0)])
     if own.empty:
         return None
-    telling = own[own.groupby("how").measure.transform("nunique") > 1]
+    telling = own[own.groupby("searcher_label").measure.transform("nunique") > 1]
     own = cast(pd.DataFrame, own if telling.empty else telling)
-    groups, models = [*own.groupby("how", sort=False)], [*own.model.unique()]
+    groups, models = [*own.groupby("searcher_label", sort=False)], [*own.model.unique()]
     figure, axes = panels(size, len(groups), height=0.7 + 0.1 * len(factors) * (2 + len(models)), sharex=True)
     for axis, (how, panel) in zip(axes, groups, strict=True):
         for i, model in enumerate(models):
