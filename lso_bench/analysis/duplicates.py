@@ -31,7 +31,7 @@ class _SearchSetup(NamedTuple):
     def identity(self) -> tuple:
         return self[:-2]
 
-    def may_equal(self, second: "_Way") -> bool:
+    def may_equal(self, second: "_SearchSetup") -> bool:
         """Return whether equal final losses are expected.
 
         They are for the same latents, the same points of a seed, or a repeated search. They are also expected where

@@ -39,9 +39,8 @@ def pictures(
         comparison: the comparison of `records`.
     """
     written = []
-    usable = sorted(
-        (r for r in records if any(m.steps for m in r.members)), key=_task_and_searcher
-    )  # some runs fail at once
+    started = (r for r in records if any(m.steps for m in r.members))  # some runs fail at once
+    usable = sorted(started, key=_task_and_searcher)
     for (task, searcher), searcher_runs in groupby(usable, key=_task_and_searcher):
         first_runs = {r.spec.model: r for r in sorted(searcher_runs, key=lambda r: r.spec.seeds.init, reverse=True)}
         runs = sorted(first_runs.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
@@ -117,11 +116,11 @@ def section_figures(section: Section, size: Size) -> Iterator[CaptionedFigure]:
 
 def comparison_figures(comparison: Comparison, size: Size) -> Iterator[tuple[str, CaptionedFigure]]:
     """Yield mean ranks over tasks, and collapse against search per context, with file names; within `style_context`."""
-    if captioned := over_tasks(comparison, size):
-        yield f"ranks-tasks-{_short_hash([*comparison.runs.task.unique()])}", captioned
+    if figure := over_tasks(comparison, size):
+        yield f"ranks-tasks-{_short_hash([*comparison.runs.task.unique()])}", figure
     for title, points in contexts(comparison.collapse.checkpoint_table):
-        if captioned := scatter(points, title, size):
-            yield f"collapse-{_task(points.task.iloc[0])}-{_short_hash([title, *points.weights])}", captioned
+        if figure := scatter(points, title, size):
+            yield f"collapse-{_task(points.task.iloc[0])}-{_short_hash([title, *points.weights])}", figure
 
 
 def over_tasks(comparison: Comparison, size: Size) -> CaptionedFigure | None:

@@ -78,22 +78,18 @@ def _finding(searcher_label: str, order: pd.Series, losses: pd.DataFrame, search
 
 def _median_steps_text(section: Section, searcher_label: str) -> str:
     """Describe each model's steps to the smallest threshold; empty if the searcher has none."""
-    iterations = section.rows("iterations")
-    iterations = cast(
+    rows = section.rows("iterations")
+    rows = cast(
         pd.DataFrame,
-        iterations[
-            (iterations.searcher_label == searcher_label) & (iterations.threshold == iterations.threshold.min())
-        ],
+        rows[(rows.searcher_label == searcher_label) & (rows.threshold == rows.threshold.min())],
     )
-    if iterations.empty:
+    if rows.empty:
         return ""
-    start = iterations.start.iloc[0]
-    from_start = cast(pd.DataFrame, iterations[iterations.start == start])
+    start = rows.start.iloc[0]
+    from_start = cast(pd.DataFrame, rows[rows.start == start])
     ordered = from_start.sort_values("median", kind="stable").to_dict("records")
     texts = [f"{short(r['model'])} {_median_steps(r)}" for r in ordered[:6]]
-    return (
-        f" Median steps to threshold {iterations.threshold.iloc[0]:g} from {short(start)} starts: {', '.join(texts)}."
-    )
+    return f" Median steps to threshold {rows.threshold.iloc[0]:g} from {short(start)} starts: {', '.join(texts)}."
 
 
 def _median_steps(row: Mapping[str, Any]) -> str:
