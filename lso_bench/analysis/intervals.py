@@ -27,7 +27,7 @@ def proportion_interval(values: Float[np.ndarray, " n"], instances: Shaped[np.nd
     n, estimate = len(a), float(a.sum() / b.sum())
     if n < 2:
         return {"estimate": estimate, "low": np.nan, "high": np.nan}
-    size = b.mean()  # searches an instance
+    size = b.mean()  # searches per instance
     p = (a.sum() / size + 0.5) / (n + 1)
     instance_variance = (np.square((a - p * b) / size).sum() + 0.5 * (1 - p) ** 2 + 0.5 * p**2) / n
     z2 = _quantile(n - 1) ** 2 * instance_variance / (n * p * (1 - p))
@@ -55,23 +55,23 @@ def ratio_interval(
     return {"estimate": estimate, "low": low, "high": high}
 
 
-def jackknife(whole: float, without: Float[np.ndarray, " n"]) -> Interval:
-    """Compute the interval of a positive statistic from its value and its values without each instance.
+def jackknife(estimate: float, leave_one_out: Float[np.ndarray, " n"]) -> Interval:
+    """Compute the interval of a positive statistic from its estimate and its leave-one-instance-out values.
 
     The interval is Student's on the logarithm. If few instances decide the statistic, the standard error is itself
     uncertain. The degrees of freedom are therefore 2 n / (kurtosis - 1) of the jackknife's terms, at most n - 1: those
     of a mean of squares as uneven (Satterthwaite 1946; its use here is our choice). NaN if a value is undefined or not
-    positive, or if the interval is wider than WIDEST. Source: Efron & Tibshirani 1993, chapter 11.
+    positive, or if an end is a factor of WIDEST or more away. Source: Efron & Tibshirani 1993, chapter 11.
     """
-    n, values = len(without), np.append(without, whole)
+    n, values = len(leave_one_out), np.append(leave_one_out, estimate)
     if n < 2 or not (np.isfinite(values) & (values > 0)).all():
         return NONE
-    terms = np.square(np.log(without) - np.log(without).mean())
+    terms = np.square(np.log(leave_one_out) - np.log(leave_one_out).mean())
     variance = np.square(terms).mean() - np.square(terms.mean())
     degrees = min(n - 1, 2 * n * np.square(terms.mean()) / variance) if variance > 0 else n - 1
     with np.errstate(over="ignore"):
         factor = np.exp(_quantile(degrees) * np.sqrt((n - 1) * terms.mean()))
-    return (float(whole / factor), float(whole * factor)) if factor < WIDEST else NONE
+    return (float(estimate / factor), float(estimate * factor)) if factor < WIDEST else NONE
 
 
 def _quantile(degrees: int | float) -> float:

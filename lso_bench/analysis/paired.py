@@ -48,11 +48,11 @@ def rows(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = (
     - `wins`: fraction of blocks in which the worse one has the lower value. - `effect`: rank-biserial correlation. -
     `nemenyi`: difference of the mean ranks, with Nemenyi's p.
     """
-    everything = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
-    for factor, where, compared in _contexts(everything, by):
+    all_searches = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
+    for factor, labels, compared in _contexts(all_searches, by):
         for outcome, limit, column in _outcomes(compared, factor):
             if (comparison := blocks(compared, factor, column)) is not None:
-                yield from (where | {"threshold": limit} | row for row in _measures(comparison, factor, outcome))
+                yield from (labels | {"threshold": limit} | row for row in _measures(comparison, factor, outcome))
 
 
 def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
@@ -60,12 +60,12 @@ def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[
 
     `task` holds their number. Tasks differ in scale, so there are only ranks, wins and Nemenyi's test.
     """
-    everything = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
-    for factor, where, compared in _contexts(everything, by, except_keys=TASK_COLUMNS):
+    all_searches = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
+    for factor, labels, compared in _contexts(all_searches, by, except_keys=TASK_COLUMNS):
         for outcome, limit, column in _outcomes(compared, factor):
             comparison = blocks(compared, factor, column, TASK_COLUMNS)
             if comparison is not None and len(comparison.values) > 1:
-                head = where | {"task": f"{len(comparison.values)} tasks", "threshold": limit}
+                head = labels | {"task": f"{len(comparison.values)} tasks", "threshold": limit}
                 yield from (head | row for row in _measures(comparison, factor, outcome, scaled=False))
 
 

@@ -128,9 +128,8 @@ def same_basin_rate(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray)
     """
     smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
     first_loss = np.maximum(paired.first_loss_a.abs(), paired.first_loss_b.abs()).to_numpy()
-    same_basin = (distance <= BASIN_DISTANCE) & (
-        gap <= BASIN_GAP * smaller + BASIN_FLOOR * first_loss
-    )  # NaN is not the same basin
+    # NaN is not the same basin
+    same_basin = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller + BASIN_FLOOR * first_loss)
     rate = proportion_interval(same_basin.astype(float), paired.instance.to_numpy())
     return {"n": len(same_basin), "censored": int(np.isnan(gap).sum()), "mean": rate["estimate"]} | rate
 

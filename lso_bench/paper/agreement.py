@@ -31,11 +31,11 @@ class Order:
 class Row:
     """One model, trained with one or several training seeds and measured on the same images."""
 
-    each: Sequence[Measured]  # one per training
+    trainings: Sequence[Measured]
 
     @property
     def model(self) -> Model:
-        return self.each[0].model
+        return self.trainings[0].model
 
     @property
     def label(self) -> str:
@@ -44,7 +44,7 @@ class Row:
     @property
     def epochs(self) -> int | None:
         """Epochs of every training; None if they differ or are unknown."""
-        first, *differing = {m.made_by["epochs"] for m in self.each}
+        first, *differing = {m.made_by["epochs"] for m in self.trainings}
         return None if differing else first
 
     def paper(self, key: str) -> int | float | None:
@@ -55,7 +55,7 @@ class Row:
 
     def ours(self, key: str) -> list[int | float]:
         """Return our value for each training."""
-        return [getattr(m.metrics, ESTIMATORS.get(key, key)) for m in self.each]
+        return [getattr(m.metrics, ESTIMATORS.get(key, key)) for m in self.trainings]
 
     def mean(self, key: str) -> int | float:
         values = self.ours(key)
@@ -73,10 +73,10 @@ class Row:
         number of units within two such errors of the threshold, averaged over the trainings.
         """
         if key == "au":
-            return fmean(_doubtful_units(m) for m in self.each)
+            return fmean(_doubtful_units(m) for m in self.trainings)
         return (
-            self.each[0].metrics.se[ESTIMATORS.get(key, key)]
-            if len(self.each) == 1
+            self.trainings[0].metrics.se[ESTIMATORS.get(key, key)]
+            if len(self.trainings) == 1
             else _standard_error(_image_values(self, key))
         )
 
@@ -86,7 +86,7 @@ def rows_of(measured: Sequence[Measured]) -> list[Row]:
     by_model: dict[tuple[str, int], list[Measured]] = {}
     for m in measured:
         by_model.setdefault((m.model.name, m.model.latent), []).append(m)
-    return [Row(each) for each in by_model.values()]
+    return [Row(measurements) for measurements in by_model.values()]
 
 
 def frame(measured: Sequence[Measured], keys: Sequence[str]) -> pd.DataFrame:
@@ -139,7 +139,7 @@ def _difference(a: Row, b: Row, key: str) -> tuple[int | float, float]:
 
 def _image_values(row: Row, key: str) -> torch.Tensor:
     """Return each test image's value, averaged over the trainings, (n,)."""
-    return torch.stack([m.each[ESTIMATORS.get(key, key)].double() for m in row.each]).mean(dim=0)
+    return torch.stack([m.each[ESTIMATORS.get(key, key)].double() for m in row.trainings]).mean(dim=0)
 
 
 def _standard_error(values: torch.Tensor) -> float:

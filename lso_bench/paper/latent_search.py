@@ -137,11 +137,11 @@ def _order(records: Sequence[Record]) -> Iterator[str]:
     steps = searches[searches.start == "random"].set_index(["model", "instance", "init"])[f"met {LAST:g}"]
     for a, b in pairs:
         yield f"{_pair(a, b)}: {_per_image_difference(cast(pd.Series, steps[a] - steps[b]).dropna())}"
-    for start, where in (("random", "random starts"), ("encoder", "from the encoder")):
+    for start, start_text in (("random", "random starts"), ("encoder", "from the encoder")):
         steps_by_model = {n: _joint_steps([r for r in records if r.spec.model.name == n], start) for n in names}
         for a, b in pairs:
             if len(differences := (steps_by_model[a] - steps_by_model[b]).dropna()):
-                yield f"{_pair(a, b)}: {_joint_difference(differences, where)}"
+                yield f"{_pair(a, b)}: {_joint_difference(differences, start_text)}"
 
 
 def _pair(a: str, b: str) -> str:
@@ -160,7 +160,7 @@ def _per_image_difference(differences: pd.Series) -> str:
     )
 
 
-def _joint_difference(differences: pd.Series, where: str) -> str:
+def _joint_difference(differences: pd.Series, start_text: str) -> str:
     """Describe the median difference of the joint stop from the same starts.
 
     Its range over the few seeds is no interval.
@@ -169,7 +169,8 @@ def _joint_difference(differences: pd.Series, where: str) -> str:
     spread = (
         f"range over seeds {low:,.0f} .. {high:,.0f}, n = {len(differences)}" if len(differences) > 1 else "one run"
     )
-    return f"{_verdict(low, high)}; together, {where}: median difference {differences.median():+,.0f} steps ({spread})"
+    middle = f"median difference {differences.median():+,.0f} steps"
+    return f"{_verdict(low, high)}; together, {start_text}: {middle} ({spread})"
 
 
 def _verdict(low: float, high: float) -> str:

@@ -192,8 +192,8 @@ def _curve(model: Model, history: Any, measure: str) -> pd.Series:
 
 def _notes(measurements: Sequence[Measured]) -> Iterator[str]:
     error = "+- is the standard error over the test images and says nothing about another training"
-    if several := [r for r in rows_of(measurements) if len(r.each) > 1]:
-        seeds = ", ".join(map(str, sorted({m.model.seed for r in several for m in r.each})))
+    if several := [r for r in rows_of(measurements) if len(r.trainings) > 1]:
+        seeds = ", ".join(map(str, sorted({m.model.seed for r in several for m in r.trainings})))
         yield f"means over training seeds {seeds}, in brackets the least and the most; of one training, {error}"
     else:
         yield f"one training seed; {error}"

@@ -22,7 +22,7 @@ def activity(models: Bars, title: str, size: Size) -> CaptionedFigure:
     panel_titles = [heading(size, len(models) + 1, text) for text in summaries]
     columns = min(size.columns, len(models) + 1)
     rows = -(-(len(models) + 1) // columns)
-    figure = Figure(figsize=(size.width, 1.5 * size.high * rows + 0.3))
+    figure = Figure(figsize=(size.width, 1.5 * size.height_factor * rows + 0.3))
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, (name, values), panel_title in zip(axes.flat, models, panel_titles, strict=False):
         ordered = np.sort(np.asarray(values))[::-1]

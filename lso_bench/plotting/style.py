@@ -28,7 +28,7 @@ class Size:
     width: float  # inches
     font: float  # points
     columns: int  # panels in a row, at most
-    high: float  # factor on the height of a panel
+    height_factor: float  # factor on the height of a panel
 
 
 SIZES = {
@@ -106,7 +106,7 @@ def panels(size: Size, count: int, height: float = 2.2, sharex: bool = False) ->
     """Create a figure of `count` panels that share their y axis, each `height` inches high on a screen."""
     columns = min(count, size.columns)
     rows = -(-count // columns)
-    figure = Figure(figsize=(size.width, height * size.high * rows + 0.55))
+    figure = Figure(figsize=(size.width, height * size.height_factor * rows + 0.55))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=True)
     for axis in axes.flat[count:]:
         axis.set_visible(False)

@@ -16,7 +16,7 @@ def as_json(comparison: Comparison) -> str:
     Infinite values (most searches censored) and undefined values are null.
     """
     collapse = comparison.collapse
-    everything = {
+    content = {
         "measures": _rows(comparison.measures),
         "tasks": _rows(comparison.tasks),
         "runs": _rows(comparison.runs),
@@ -24,7 +24,7 @@ def as_json(comparison: Comparison) -> str:
         "targets": comparison.targets,
         "notes": comparison.notes,
     }
-    return json.dumps(everything, indent=1, allow_nan=False)
+    return json.dumps(content, indent=1, allow_nan=False)
 
 
 def as_csv(comparison: Comparison) -> str:

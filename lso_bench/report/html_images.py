@@ -50,7 +50,7 @@ def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -
 
     A sheet has the targets, if any, then the final images of each model; of several seeds the first is shown.
     """
-    sheets, lost = [], []
+    sheets, unreadable = [], []
     usable = sorted((r for r in records if r.members), key=_task_and_searcher)
     for (task, searcher), searcher_runs in groupby(usable, key=_task_and_searcher):
         first_runs = {r.spec.model: r for r in sorted(searcher_runs, key=lambda r: r.spec.seeds.init, reverse=True)}
@@ -59,7 +59,7 @@ def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -
         for r in runs:
             tensors = files(r.spec).tensors(r.spec)
             if tensors is None:
-                lost.append(f"images of {r.spec.title}, whose file is damaged")
+                unreadable.append(f"images of {r.spec.title}, whose file is damaged")
                 continue
             if "targets" in tensors and not strips:
                 images = tensors["targets"][:SHOWN]
@@ -68,7 +68,7 @@ def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -
         if strips:
             caption = f"What searches ended with, by model and start, of the first {SHOWN} instances; their mean loss."
             sheets.append(Sheet(short(f"{task.partition(':')[0]}, {searcher}"), caption, strips))
-    return sheets, lost
+    return sheets, unreadable
 
 
 def _run_strips(record: Record, tensors: dict[str, Tensor]) -> Iterator[Strip]:

@@ -79,7 +79,7 @@ class Chapter:
 
     id: str
     title: str  # short
-    what: str  # in full
+    full_title: str
     searcher_descriptions: dict[str, str]
     answers: list[findings.Line]
     parts: list[Part]
@@ -181,9 +181,8 @@ def _collapse(result: Collapse, colours: dict[str, str]) -> Iterator[Part]:
 
 def _page_figure(figure: CaptionedFigure, name: str, colours: dict[str, str]) -> PageFigure:
     alt = one_line(" ".join(filter(None, (figure.caption, figure.alt_text))))
-    return PageFigure(
-        Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt
-    )  # escaped by matplotlib
+    markup = Markup(svg(figure.figure, name, colours))  # escaped by matplotlib
+    return PageFigure(markup, figure.title, figure.caption, alt)
 
 
 def _render(**values: Any) -> str:

@@ -63,14 +63,14 @@ def _runs(section: Section) -> Table:
     """Return the table of runs that the rows of other tables are based on."""
     header = "runs", "failed", "diverged", "searches", "censored", "ended by", "steps", "evaluations", "code"
     caption = "Censored: searches that ended without a finite loss. Steps, evaluations: the budget of a problem"
-    table = _table("Runs", *header, caption=caption)
+    section_table = _table("Runs", *header, caption=caption)
     for r in _rows(section.runs):
         counts = (str(r[k]) for k in ("runs", "failed", "diverged", "searches", "censored"))
         budget = "-" if math.isnan(r["budget"]) else f"{r['budget']:g}"
-        table.rows.append(
+        section_table.rows.append(
             (r["model"], r["searcher_label"], *counts, r["ended"], str(r["max_steps"]), budget, r["code"])
         )
-    return table
+    return section_table
 
 
 def costs(section: Section) -> Table:
@@ -80,13 +80,13 @@ def costs(section: Section) -> Table:
         "Medians of runs, all problems of a run side by side. Seconds are those of the machine that did it; fit: of a "
         "surrogate, propose: all else that the searcher does"
     )
-    table = _table("What a run took", *header, caption=caption)
+    section_table = _table("What a run took", *header, caption=caption)
     for r in _rows(section.runs):
         if not math.isnan(r["spent total"]):
             spent = (_cell(r[f"spent {k}"], count) for k in SPENT)
             seconds = (_cell(r[f"spent {k}"]) for k in PHASES)
-            table.rows.append((r["model"], r["searcher_label"], *spent, *seconds))
-    return table
+            section_table.rows.append((r["model"], r["searcher_label"], *spent, *seconds))
+    return section_table
 
 
 def _losses(section: Section) -> Table:
@@ -95,21 +95,21 @@ def _losses(section: Section) -> Table:
         "Bold: the lowest median of a kind of start, and those that are not told from it: the paired difference over "
         "instances, its median, has 0 in its 95 % interval"
     )
-    table = _table("Final loss (minus the score)", *header, caption=caption)
+    section_table = _table("Final loss (minus the score)", *header, caption=caption)
     for r in _rows(section.rows("loss")):
         best, norm = (section.row(m, r)["median"] for m in ("best", "norm"))
         mean = "" if math.isnan(r["mean"]) else _number(r["mean"])  # undefined if a search was lost
         quartiles = f"{r['q25']:.3g} .. {r['q75']:.3g}"
         if _is_tied_with_best(section.row("behind", r)):
-            table.best.add((len(table.rows), table.columns.index("median")))
+            section_table.best.add((len(section_table.rows), section_table.columns.index("median")))
         figures = _number(r["median"]), _interval(r), quartiles, mean, _number(best), fixed(norm, 1)
-        table.rows.append((*_row_key(r), str(r["n"]), *figures))
-    return table
+        section_table.rows.append((*_row_key(r), str(r["n"]), *figures))
+    return section_table
 
 
-def _is_tied_with_best(behind: dict[str, Any]) -> bool:
+def _is_tied_with_best(gap: dict[str, Any]) -> bool:
     """Return whether no row is significantly better."""
-    return behind["estimate"] == 0 or behind["low"] <= 0 <= behind["high"]
+    return gap["estimate"] == 0 or gap["low"] <= 0 <= gap["high"]
 
 
 def _auxiliary(section: Section) -> Table:
@@ -127,14 +127,14 @@ def _auxiliary(section: Section) -> Table:
         + "; valid: share" * ("valid" in auxiliary)
     )
     title = "Beside the objective, medians"
-    table = _table(title, "start", "n", shell, "|mu(x) - z|", "distinct", *columns, caption=caption)
+    section_table = _table(title, "start", "n", shell, "|mu(x) - z|", "distinct", *columns, caption=caption)
     for r in _rows(section.rows("distinct")):
         norm, consistency = (_number(section.row(m, r).get("median", math.nan)) for m in ("norm", "consistency"))
         values = (
             _format_auxiliary(name, section.row(f"beside:{name}", r).get("estimate", math.nan)) for name in auxiliary
         )
-        table.rows.append((*_row_key(r), str(r["n"]), norm, consistency, f"{r['estimate']:.0%}", *values))
-    return table
+        section_table.rows.append((*_row_key(r), str(r["n"]), norm, consistency, f"{r['estimate']:.0%}", *values))
+    return section_table
 
 
 def _format_auxiliary(name: str, value: float) -> str:
@@ -149,13 +149,13 @@ def _thresholds(section: Section) -> Table:
     caption = (
         "∞: most did not, within a budget or a time limit; empty: not known, for problems left before the mean met it"
     )
-    table = _table(title, "start", "stop", *(f"{t:g}" for t in limits), caption=caption)
+    section_table = _table(title, "start", "stop", *(f"{t:g}" for t in limits), caption=caption)
     for key, line in rows.groupby(["model", "searcher_label", "start", "measure"], sort=False):
         *row_key, measure = cast(tuple[str, ...], key)
         by_threshold = {r["threshold"]: r for r in _rows(line)}
         cells = (_steps_text(by_threshold[t]) if t in by_threshold else "" for t in limits)
-        table.rows.append((*row_key, "single" if measure == "iterations" else "joint", *cells))
-    return table
+        section_table.rows.append((*row_key, "single" if measure == "iterations" else "joint", *cells))
+    return section_table
 
 
 def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
@@ -168,13 +168,13 @@ def _targets(section: Section, comparison: Comparison, cost: str) -> Table:
         f"Targets: 0 is the lowest loss {LOWEST_LOSS[comparison.targets]}, 1 that of random starts; for each instance. "
         "Reached: share of searches and targets; ∞: most did not reach it; - : none did"
     )
-    table = _table(title, "start", *(f"{f:g}" for f in fractions), "reached", caption=caption)
+    section_table = _table(title, "start", *(f"{f:g}" for f in fractions), "reached", caption=caption)
     for key, line in rows.groupby(["model", "searcher_label", "start"], sort=False):
         by_target = {r["target"]: r for r in _rows(line)}
         cells = (f"{_finite_or_infinity(by_target[f])} / {_number(expected[*cast(tuple, key), f])}" for f in fractions)
         reached = 1 - sum(r["censored"] for r in by_target.values()) / sum(r["n"] for r in by_target.values())
-        table.rows.append((*cast(tuple[str, ...], key), *cells, f"{reached:.0%}"))
-    return table
+        section_table.rows.append((*cast(tuple[str, ...], key), *cells, f"{reached:.0%}"))
+    return section_table
 
 
 def _starts(section: Section) -> Table:
@@ -191,7 +191,7 @@ def _starts(section: Section) -> Table:
         "In brackets at a threshold: how many pairs met it, if not all"
     )
     columns = "starts", "pairs", "spread", "gap", "same basin", *(f"{t:g}" for t in limits), "end"
-    table = _table(title, *columns, caption=caption)
+    section_table = _table(title, *columns, caption=caption)
     spreads = (
         section.rows("spread")
         .drop_duplicates(["model", "searcher_label"])
@@ -211,8 +211,8 @@ def _starts(section: Section) -> Table:
             share,
             *cells,
         )
-        table.rows.append((*_row_key(end), *figures, _number(end["median"])))
-    return table
+        section_table.rows.append((*_row_key(end), *figures, _number(end["median"])))
+    return section_table
 
 
 def _variance(section: Section) -> Table:
@@ -223,12 +223,14 @@ def _variance(section: Section) -> Table:
     )
     shown = [f for f in FACTORS if len(section.rows(f"variance:{f}"))]
     title = "Where the variance of the final loss comes from: share of the total (95 % interval); its root"
-    table = _table(title, "total, root", *shown, caption=caption)
+    section_table = _table(title, "total, root", *shown, caption=caption)
     for r in _rows(section.rows("variance:total")):
         if not math.isnan(r["estimate"]):
             cells = (_factor(section, f, r) for f in shown)
-            table.rows.append((r["model"], r["searcher_label"], _number(math.sqrt(max(r["estimate"], 0))), *cells))
-    return table
+            section_table.rows.append(
+                (r["model"], r["searcher_label"], _number(math.sqrt(max(r["estimate"], 0))), *cells)
+            )
+    return section_table
 
 
 def _factor(section: Section, factor: str, like: dict[str, Any]) -> str:

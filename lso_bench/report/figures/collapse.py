@@ -24,7 +24,7 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | N
     outcomes = outcomes_of(points)
     if not spaces:
         return None
-    figure = Figure(figsize=(size.width, 1.25 * size.high * len(outcomes) + 0.9))
+    figure = Figure(figsize=(size.width, 1.25 * size.height_factor * len(outcomes) + 0.9))
     axes = figure.subplots(len(outcomes), len(spaces), sharex="col", sharey="row", squeeze=False)
     correlations = {}
     for line, outcome in zip(axes, outcomes, strict=True):

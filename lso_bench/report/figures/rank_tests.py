@@ -32,11 +32,11 @@ def critical_difference(
     for axis, (name, ranked) in zip(axes.flat, contests, strict=True):
         _draw_ranks(axis, ranked)
         axis.set_title(heading(size, 1, name))
-    everyone = pd.concat([ranked for _, ranked in contests])
-    range_text = f"Mean rank over {count_range(everyone.n)} {blocks}, 1 is best."
+    all_contestants = pd.concat([ranked for _, ranked in contests])
+    range_text = f"Mean rank over {count_range(all_contestants.n)} {blocks}, 1 is best."
     caption = f"{range_text} A bar joins what cannot be told apart (Nemenyi, 5 %)."
     return CaptionedFigure(
-        "ranks", figure, title, caption, values_in_words("Mean ranks", everyone, "estimate", "start")
+        "ranks", figure, title, caption, values_in_words("Mean ranks", all_contestants, "estimate", "start")
     )
 
 
