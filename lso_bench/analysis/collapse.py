@@ -178,8 +178,8 @@ def correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> dict[
 def spearman_interval(rho: float, n: int) -> Interval:
     """Compute the 95 % interval of Spearman's rho by Fisher's z; NaN for n <= 3.
 
-    The variance is (1 + rho^2 / 2) / (n - 3), Bonett & Wright 2000. A rho of 1 or -1 is moved half a step towards 0
-    (the smallest step of rho is 12 / (n^3 - n)), and the interval ends at 1 or -1 there.
+    The variance is (1 + rho^2 / 2) / (n - 3), Bonett & Wright 2000. A rho of 1 or -1 is moved towards 0 by half of its
+    smallest step, 12 / (n^3 - n). Its interval then ends at 1 or -1.
     """
     if n <= FEWEST:
         return NONE

@@ -49,8 +49,8 @@ class Verdict:
 def verdict(text: str, comparison: Comparison) -> Verdict:
     """Evaluate a condition on a comparison.
 
-    Two infinite values (no search reached either) are equal. If the rows of a side differ in nothing but the kind of
-    start, the first kind is taken (in the order of `lso_bench.analysis.table.start_order`) that both sides have.
+    Two infinite values (no search reached either) are equal. The rows of a side may differ in the kind of start alone.
+    Then the first kind that both sides have is taken, in the order of `lso_bench.analysis.table.start_order`.
 
     Raises:
         UsageError: the text is no condition, names what does not exist, or matches more than one row.

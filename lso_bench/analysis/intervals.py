@@ -39,7 +39,7 @@ def proportion_interval(values: Float[np.ndarray, " n"], instances: Shaped[np.nd
 def ratio_interval(
     numerator: Float[np.ndarray, " n"], denominator: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]
 ) -> dict[str, int | float]:
-    """Compute sum(numerator) / sum(denominator), such as the cost of a success.
+    """Compute sum(numerator) / sum(denominator), for example the cost of a success.
 
     Without a success it is infinite and has no interval. The interval is Student's on the logarithm, with the variance
     of the linear terms (delta method).

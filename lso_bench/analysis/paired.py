@@ -45,8 +45,9 @@ def rows(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = (
     with the higher (worse) mean rank, with `against` naming the better one:
 
     - `difference`: median of worse less better, with Wilcoxon's p, corrected by Holm over all pairs of this comparison.
-    - `wins`: fraction of blocks in which the worse one has the lower value. - `effect`: rank-biserial correlation. -
-    `nemenyi`: difference of the mean ranks, with Nemenyi's p.
+    - `wins`: fraction of blocks in which the worse one has the lower value; ties count half.
+    - `effect`: rank-biserial correlation.
+    - `nemenyi`: difference of the mean ranks, with Nemenyi's p.
     """
     all_searches = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
     for factor, labels, compared in _contexts(all_searches, by):

@@ -92,9 +92,11 @@ def spread(group: pd.DataFrame) -> Iterator[dict]:
 def pair_statistics(group: pd.DataFrame, latents: FinalLatents) -> Iterator[dict]:
     """Yield statistics of pairs of starts, by kind of pair.
 
-    They are the gap of the final losses, the squared distance of the latents (at the end, and where both searches met a
-    threshold), and the fraction of pairs in the same basin. If the latents of one search are lost, only the gap is
-    given.
+    - gap: difference of the final losses.
+    - distance: squared distance of the latents, at the end and where both searches met a threshold.
+    - basin: fraction of pairs that end in the same basin.
+
+    If the latents of one search are lost, only the gap is given.
     """
     paired = pairs(group)
     kinds = sorted(paired.kind.unique(), key=lambda k: [start_order(s) for s in k.split(" - ")])

@@ -69,8 +69,8 @@ class Row:
     def over_images(self, key: str) -> float:
         """Return the standard error of the mean over test images.
 
-        A variance has a relative standard error of sqrt(2 / n). The error of the active units is therefore half the
-        number of units within two such errors of the threshold, averaged over the trainings.
+        A variance has a relative standard error of sqrt(2 / n). Units within two of these errors of the threshold are
+        doubtful. The error of the active units is half the number of doubtful units, averaged over the trainings.
         """
         if key == "au":
             return fmean(_doubtful_units(m) for m in self.trainings)

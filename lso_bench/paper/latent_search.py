@@ -97,9 +97,9 @@ def repeated(runs: Sequence[Planned], store: Store) -> LatentSearchResult:
 def _row(name: str, records: Sequence[Record], files: Callable[[Spec], Files]) -> dict[str, object]:
     """Return the values of one model.
 
-    They are the steps to threshold 0 of the mean over the images ("together", with minimum and maximum of the runs) and
-    of single images, the squared distance of the latents from two random starts (with one seed: from the random start
-    and the encoder's), and |z|.
+    Steps to threshold 0 are those of the mean over the images ("together", with minimum and maximum of the runs) and of
+    single images. The squared distance is between the latents from two random starts; with one seed, between those from
+    the random start and the encoder's.
     """
     measures = compare(records, files).measures
     pair = "random - random" if (measures.start == "random - random").any() else "random - encoder"
