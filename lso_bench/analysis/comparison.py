@@ -69,7 +69,7 @@ def compare(
     if searches.empty:
         return Comparison(pd.DataFrame(columns=columns), caveats(ordered), targets, tuple(by), runs)
     statistics = _group_statistics(searches, usable, files, targets, by)
-    groups = [(group, statistics(group)) for _, group in searches.groupby("line", sort=False)]
+    groups = [(group, statistics(group)) for _, group in searches.groupby("group_id", sort=False)]
     rows = [*(row for _, group_rows in groups for row in group_rows), *paired.rows(searches, failed, by)]
     checkpoint_rows = [
         pair for group, group_rows in groups for pair in _by_checkpoint(group, group_rows, statistics, spaces or {})
@@ -94,7 +94,7 @@ def _group_statistics(
         runs = [by_key[k] for k in group.key.unique()]
         parts = (
             _final_losses(group),
-            gaps[group.line.iloc[0]],
+            gaps[group.group_id.iloc[0]],
             _auxiliary(group, runs[0].usual),
             convergence.by_threshold(group),
             convergence.mean_loss_steps(runs),

@@ -46,7 +46,7 @@ def with_curves(comparison: Comparison, records: Iterable[Record], files: Callab
 def _rows(
     searches: pd.DataFrame, records: dict[str, Record], files: Callable[[Spec], Files], by: Sequence[str]
 ) -> Iterator[dict]:
-    for _, group in searches.groupby("line", sort=False):
+    for _, group in searches.groupby("group_id", sort=False):
         head = {k: group[k].iloc[0] for k in (*GROUP_KEYS, *by)}
         members = group.loc[:, ["key", "start", "instance"]].reset_index(drop=True)
         all_curves = (

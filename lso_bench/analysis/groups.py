@@ -38,24 +38,25 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
 
 
 def gap_to_best(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:
-    """Return, by line, one row per kind of start: the gap of its final loss to the line with the lowest median.
+    """Return, by group number, one row per kind of start: the gap of its final loss to the best group's.
 
-    The gap is paired: for each instance, the median loss of the line less that of the best line. The row has the order
-    statistics of these differences. Lines are compared within SECTION_KEYS and from the same kind of start.
+    The best group has the lowest median. The gap is paired: for each instance, the median loss of the group less that
+    of the best group. The row has the order statistics of these differences. Groups are compared within SECTION_KEYS
+    and from the same kind of start.
     """
-    rows_by_line: dict[int, list[dict]] = {}
+    rows_by_group: dict[int, list[dict]] = {}
     for _, section in searches.groupby([*SECTION_KEYS, "start"], sort=False):
-        medians = section.groupby("line", sort=False).loss.median()
+        medians = section.groupby("group_id", sort=False).loss.median()
         by_instance = cast(
-            pd.DataFrame, section.groupby(["line", "instance"], sort=False).loss.median().unstack("line")
+            pd.DataFrame, section.groupby(["group_id", "instance"], sort=False).loss.median().unstack("group_id")
         )
         with np.errstate(invalid="ignore"):
             gaps = by_instance.sub(by_instance[medians.idxmin()], axis=0)
-        for line in medians.index:
-            line_gaps = gaps[line].dropna()
-            row = order_statistics(line_gaps.to_numpy(), line_gaps.index.to_numpy())
-            rows_by_line.setdefault(line, []).append({"measure": "behind", "start": section.start.iloc[0]} | row)
-    return rows_by_line
+        for group_id in medians.index:
+            group_gaps = gaps[group_id].dropna()
+            row = order_statistics(group_gaps.to_numpy(), group_gaps.index.to_numpy())
+            rows_by_group.setdefault(group_id, []).append({"measure": "behind", "start": section.start.iloc[0]} | row)
+    return rows_by_group
 
 
 def _without_item(at: int, key: tuple) -> tuple:

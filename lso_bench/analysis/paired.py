@@ -21,7 +21,7 @@ from lso_bench.analysis.table import GROUP_KEYS, by_start, group, is_random, thr
 from lso_bench.record import Record
 
 COMPARED = ("model", "searcher")
-MATCHED_ON = ["train", "instance", "code", "search"]
+MATCHED_ON = ["train", "instance", "start_id", "search"]
 TASK_COLUMNS = ["task", "decoding"]  # columns that may differ between the blocks of a comparison across tasks
 
 
@@ -153,8 +153,10 @@ def _failed(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str])
         seeds = {"train": spec.model.seed, "weights": spec.checkpoint, "init": spec.seeds.init}
         lost: dict[str, Any] = {f"met {t:g}": np.inf for t in spec.thresholds} | {"loss": np.inf}
         for start in spec.starts:
-            code = f"{start} {spec.seeds.init}" if is_random(start) else start
+            start_id = f"{start} {spec.seeds.init}" if is_random(start) else start
             instances = task_searches.loc[task_searches.start == start, ["instance", "device"]].drop_duplicates()
             shared = {k: np.nan if v is None else v for k, v in keys.items() if k != "device"}
             if len(instances):
-                yield instances.assign(**shared, **seeds, search=spec.seeds.search, start=start, code=code, **lost)
+                yield instances.assign(
+                    **shared, **seeds, search=spec.seeds.search, start=start, start_id=start_id, **lost
+                )

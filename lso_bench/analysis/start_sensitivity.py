@@ -66,7 +66,7 @@ def unique_starts(group: pd.DataFrame) -> pd.DataFrame:
 
     A start that is not random (the encoder's) is the same start for every init seed.
     """
-    columns = ["train", "weights", "instance", "code"]
+    columns = ["train", "weights", "instance", "start_id"]
     ordered = cast(pd.DataFrame, group[[*columns, "search", "loss"]]).sort_values("search", kind="stable")
     return ordered.drop_duplicates(columns if search_seed_follows_init(group) else [*columns, "search"])
 
@@ -151,7 +151,7 @@ def pairs(searches: pd.DataFrame) -> pd.DataFrame:
             "drawn": searches.start.map(is_random).to_numpy(),
             **{
                 c: searches[c].to_numpy()
-                for c in ("train", "weights", "instance", "start", "code", "search", "init", "loss", "first_loss")
+                for c in ("train", "weights", "instance", "start", "start_id", "search", "init", "loss", "first_loss")
             },
         }
     )
@@ -160,10 +160,10 @@ def pairs(searches: pd.DataFrame) -> pd.DataFrame:
     joined = candidates.merge(candidates, on=cell, suffixes=("_a", "_b"))
     is_ordered = (joined.rank_a < joined.rank_b) | ((joined.rank_a == joined.rank_b) & (joined.init_a < joined.init_b))
     comparable = (joined.search_a == joined.search_b) | (joined.drawn_a & joined.drawn_b) if seeds_linked else True
-    unique_by = [*cell, "code_a", "code_b", *(["search_a", "search_b"] if seeds_linked else [])]
-    selected = cast(pd.DataFrame, joined[is_ordered & comparable & (joined.code_a != joined.code_b)]).drop_duplicates(
-        unique_by
-    )
+    unique_by = [*cell, "start_id_a", "start_id_b", *(["search_a", "search_b"] if seeds_linked else [])]
+    selected = cast(
+        pd.DataFrame, joined[is_ordered & comparable & (joined.start_id_a != joined.start_id_b)]
+    ).drop_duplicates(unique_by)
     selected = selected.assign(kind=selected.start_a + " - " + selected.start_b).rename(
         columns={"row_a": "a", "row_b": "b"}
     )

@@ -56,10 +56,10 @@ def sort_key(record: Record, by: Sequence[str] = ()) -> tuple:
 def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per search, in the order of records and members.
 
-    Columns: the group and its number (`line`), key, place in the record, seeds (train, init, search), weights, start,
-    instance, losses and costs. `code` identifies the start: its label, and the init seed if it is random. Steps to a
-    threshold are in `met 0.05` and so on, infinite if not met. Auxiliary measures are in `beside:log_density` and so
-    on.
+    Columns: the group and its number (`group_id`), key, place in the record, seeds (train, init, search), weights,
+    start, instance, losses and costs. `start_id` identifies the start: its label, and the init seed if it is random.
+    Steps to a threshold are in `met 0.05` and so on, infinite if not met. Auxiliary measures are in
+    `beside:log_density` and so on.
     """
     runs = sorted(records, key=lambda r: sort_key(r, by))
     if not runs:
@@ -67,7 +67,7 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     run_columns = pd.DataFrame([_run_columns(r, by) for r in runs]).astype(
         dict.fromkeys(("budget", "seconds", "patience"), float)
     )
-    run_columns["line"] = run_columns.groupby([*GROUP_KEYS, *by], sort=False, dropna=False).ngroup()
+    run_columns["group_id"] = run_columns.groupby([*GROUP_KEYS, *by], sort=False, dropna=False).ngroup()
     columns = [Columns.of(r.members) for r in runs]
     runs_by_columns: dict[tuple, list[int]] = {}
     for i, (r, c) in enumerate(zip(runs, columns, strict=True)):
@@ -81,7 +81,7 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     seed_text = searches.init.astype(str).where(
         searches.start.map({s: is_random(s) for s in searches.start.unique()}), ""
     )
-    return searches.assign(code=(searches.start + " " + seed_text).str.rstrip()).drop(columns="run")
+    return searches.assign(start_id=(searches.start + " " + seed_text).str.rstrip()).drop(columns="run")
 
 
 def _run_columns(record: Record, by: Sequence[str]) -> dict[str, object]:

@@ -38,7 +38,7 @@ def decomposition(group: pd.DataFrame) -> Iterator[dict]:
     n counts searches with a finite loss, and `censored` the others.
     """
     seeds_linked = search_seed_follows_init(group)
-    start = group.code
+    start = group.start_id
     if seeds_linked:
         start = start + group.search.map(" {}".format).where(group.start.map(is_random), "")
     factors = {"train seed": group.train.astype(str) + group.weights, "target": group.instance}
