@@ -101,7 +101,7 @@ def test_an_interval_too_wide_to_say_anything_is_none():
 
 def test_figure_of_variances_is_drawn_for_scores_of_any_size():
     found = measures(*runs(1e37, tasks=1))
-    rows = found.measures.assign(how="adam")
+    rows = found.measures.assign(searcher_label="adam")
     assert variance_figure(rows, "variance", SIZES["screen"]) is not None
 
 
