@@ -20,7 +20,7 @@ from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import median_interval
 from lso_bench.analysis.collapse import correlation, spearman_interval
 from lso_bench.analysis.convergence import running_time
-from lso_bench.analysis.intervals import share
+from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.variance import decomposition
 
 N = 50  # instances, as in the paper's task
@@ -108,7 +108,7 @@ def alike(k: int, n: int, step: float, rng: np.random.Generator) -> Iterator[tup
     yield "Nemenyi, any pair", min(rank_tests.nemenyi(mean[i] - mean[j], k, n) for i, j in pairs)
     yield (
         "Wilcoxon-Holm, any pair",
-        rank_tests.holm(np.array([rank_tests.signed_rank(values[:, i], values[:, j]) for i, j in pairs])).min(),
+        rank_tests.holm(np.array([rank_tests.wilcoxon(values[:, i], values[:, j]) for i, j in pairs])).min(),
     )
 
 
@@ -150,7 +150,7 @@ def _around(values: np.ndarray, truth: float) -> tuple[float, float, float]:
 
 
 def _share(tried: np.ndarray, truth: float) -> tuple[float, float, float]:
-    row = share(tried.astype(float).ravel(), np.repeat(EACH, tried.shape[1]))
+    row = proportion_interval(tried.astype(float).ravel(), np.repeat(EACH, tried.shape[1]))
     return row["low"], truth, row["high"]
 
 

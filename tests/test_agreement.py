@@ -15,7 +15,7 @@ from test_fuzz import MANY
 from lso_bench.commands.options import numbers
 from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.record import FILES, Member, Record
-from lso_bench.report.figure_files import _named
+from lso_bench.report.figure_files import _file_name
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store import archive, index, run_folder
 from lso_bench.store.schema import unreadable
@@ -376,7 +376,7 @@ def test_archive_that_nobody_could_read_is_not_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("names", [["漢" * 70] * 3, ["vae"] * 60, ["x" * 300], ["é/ü" * 50]])
 def test_file_of_a_picture_has_a_name_that_every_system_takes(names):
-    assert len(f"activity-{_named(names, [])}".encode()) <= 100
+    assert len(f"activity-{_file_name(names, [])}".encode()) <= 100
     assert len(file_part("".join(names)).encode()) <= 60
 
 

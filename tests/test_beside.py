@@ -166,9 +166,9 @@ def test_table_has_the_shell_and_the_test_images_beside():
 def test_best_of_each_searcher_is_drawn(record, tmp_path):
     store = Store(tmp_path / "r")
     store.add(record)
-    (path,) = figure_files._found(store, [record])
+    (path,) = figure_files._best_image_files(store, [record])
     assert path.name.startswith("found-dark.py-vae") and path.read_bytes().startswith(b"\x89PNG")
-    image, score = figure_files._best(store, [record])["vae", "sobol"]
+    image, score = figure_files._best_by_searcher(store, [record])["vae", "sobol"]
     best = max(record.members, key=lambda m: -m.loss)
     assert score == pytest.approx(-best.loss)
     assert torch.equal(image, record.tensors["decoded"][record.members.index(best)])

@@ -60,14 +60,14 @@ def test_a_measure_that_never_changes_has_no_correlation():
 def test_models_that_were_not_measured_are_no_points():
     three = {sha: SPACES[sha] for sha in SHAS[:3]}
     found = measures(*runs(), spaces=three)
-    assert [*found.collapse.points.model] == sorted(NAMES[:3])
+    assert [*found.collapse.checkpoint_table.model] == sorted(NAMES[:3])
     assert row(found, "KL").n == 3 and math.isnan(row(found, "KL").low)
 
 
 def test_two_trainings_of_a_model_are_two_points():
     two = runs(("vae", "vae"), SHAS[:2])
     two[1] = replace(two[1], spec=replace(two[1].spec, model=Model("vae", "omniglot", seed=1)))
-    points = measures(*two, spaces=SPACES).collapse.points
+    points = measures(*two, spaces=SPACES).collapse.checkpoint_table
     assert [*points.KL] == [1.0, 2.0] and [*points["final loss, random"]] == [50.0, 49.0]
 
 

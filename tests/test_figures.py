@@ -10,10 +10,10 @@ import pytest
 from made import Disk, measures, searched
 from PIL import Image
 
-from lso_bench.analysis.collapse import SPACES
+from lso_bench.analysis.collapse import LATENT_METRICS
 from lso_bench.analysis.curves import medians, with_curves
-from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, marker_of, on_dark
-from lso_bench.plotting.style import SIZES, drawing, label, save
+from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
+from lso_bench.plotting.style import SIZES, label, save, style_context
 from lso_bench.report.figure_files import figures, plots
 from lso_bench.report.figures import FIGURES
 from lso_bench.report.figures.collapse import scatter
@@ -47,8 +47,8 @@ def test_models_of_one_colour_scheme_differ_in_their_markers_where_lightness_alo
 
 def test_every_colour_is_seen_on_a_dark_page():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert all(contrast(on_dark(colour_of(m)), DARK) >= 3 for m in (*NAMES, "mine", "vae:anneal=false"))
-    assert on_dark("#e69f00") == "#e69f00"  # what is light enough stays
+    assert all(contrast(for_dark_mode(colour_of(m)), DARK) >= 3 for m in (*NAMES, "mine", "vae:anneal=false"))
+    assert for_dark_mode("#e69f00") == "#e69f00"  # what is light enough stays
 
 
 def test_interval_of_a_curve_is_exact_for_few_targets_and_none_for_fewer():
@@ -94,12 +94,12 @@ def curves_of(records, size="screen"):
     by_key = {r.spec.key: r for r in records}
     found = with_curves(measures(*records), records, lambda s: Disk(by_key[s.key]))
     (section,) = sections(found)
-    return FIGURES["curves"](section.rows, section.title, SIZES[size])
+    return FIGURES["curves"](section.measures, section.title, SIZES[size])
 
 
 def test_svg_of_a_page_is_the_same_each_time_and_shares_no_id_with_another(two_models):
     colours = [colour_of(m).lower() for m in ("vae", "nevae_se")]
-    with drawing(SIZES["screen"]):
+    with style_context(SIZES["screen"]):
         first, second, other = (svg(curves_of(two_models).figure, name, colours) for name in ("a", "a", "b"))
     assert first == second
     ids = [{*re.findall(r' id="([^"]+)"', text)} for text in (first, other)]
@@ -111,7 +111,7 @@ def test_svg_of_a_page_is_the_same_each_time_and_shares_no_id_with_another(two_m
 def test_svg_of_a_page_takes_its_colours_from_the_page_and_keeps_numbers_in_names(two_models):
     named = [replace(r, spec=replace(r.spec, searcher="adam:lr=0.0312")) for r in two_models[:2]]
     named += [replace(r, spec=replace(r.spec, searcher="adam:lr=0.1")) for r in two_models[2:]]
-    with drawing(SIZES["screen"]):
+    with style_context(SIZES["screen"]):
         text = svg(curves_of(named).figure, "a", [colour_of(m).lower() for m in ("vae", "nevae_se")])
     assert "var(--c0072b2)" in text and "#0072b2" not in text and "currentColor" in text
     assert "lr=0.0312" in text and "<script" not in text and "http" not in text.replace("http://www.w3.org/", "")
@@ -120,7 +120,7 @@ def test_svg_of_a_page_takes_its_colours_from_the_page_and_keeps_numbers_in_name
 def test_no_name_is_a_formula_or_markup_in_a_figure():
     names = ("$\\frac$", "a$b$c", "x" * 10_000, "\x00\x1b[31m\u202e", "<script>alert(1)</script>", "字")
     ways = {"random": [[9.0, 5.0 + i] for i in range(3)]}
-    with drawing(SIZES["column"]):
+    with style_context(SIZES["column"]):
         text = svg(curves_of([searched(ways, model=Model(n, "omniglot")) for n in names], "column").figure, "a", [])
     assert "<script" not in text and len(text) < 100_000 and not {"\x00", "\x1b", "\u202e"} & {*text}
     for shown in ("$\\frac$", "a$b$c", "&lt;script&gt;", "字", label("x" * 10_000)):
@@ -130,8 +130,8 @@ def test_no_name_is_a_formula_or_markup_in_a_figure():
 def test_figure_for_a_paper_has_its_width_embeds_its_fonts_and_is_the_same_each_time(two_models, tmp_path):
     (section,) = sections(measures(*two_models))
     for path in (tmp_path / "a.pdf", tmp_path / "b.pdf"):
-        with drawing(SIZES["column"]):
-            save(FIGURES["spread"](section.rows, section.title, SIZES["column"]), path)
+        with style_context(SIZES["column"]):
+            save(FIGURES["spread"](section.measures, section.title, SIZES["column"]), path)
     pdf = (tmp_path / "a.pdf").read_bytes()
     box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", pdf)
     assert box and float(box[1]) == pytest.approx(3.3 * 72, abs=1)
@@ -157,11 +157,13 @@ def test_ranks_are_drawn_of_three_models_and_ten_instances(tmp_path):
 
 def test_collapse_is_drawn_where_three_models_differ(tmp_path):
     names = ("vae", "nevae_se", "rae")
-    points = pd.DataFrame({"model": names, **dict.fromkeys(SPACES, np.nan), "final loss, random": [1.0, 2.0, np.inf]})
-    with drawing(SIZES["screen"]):
+    points = pd.DataFrame(
+        {"model": names, **dict.fromkeys(LATENT_METRICS, np.nan), "final loss, random": [1.0, 2.0, np.inf]}
+    )
+    with style_context(SIZES["screen"]):
         assert not scatter(points, "title", SIZES["screen"])
         found = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])
         assert found
-        save(found, tmp_path / "some.png", headed=True)
+        save(found, tmp_path / "some.png", with_title=True)
     with Image.open(tmp_path / "some.png") as image:
         assert min(image.size) > 200

@@ -11,7 +11,7 @@ from made import searched
 
 from lso_bench.plotting import html_page
 from lso_bench.plotting.images import over_training
-from lso_bench.plotting.style import SIZES, Drawn, drawing
+from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.plotting.style import save as save_drawn
 from lso_bench.report import frames
 from lso_bench.store import archive
@@ -157,8 +157,8 @@ def frame():
 def drawn(path):
     from matplotlib.figure import Figure
 
-    with drawing(SIZES["column"]):
-        save_drawn(Drawn("name", Figure(), "title", "caption"), path)
+    with style_context(SIZES["column"]):
+        save_drawn(CaptionedFigure("name", Figure(), "title", "caption"), path)
 
 
 @pytest.mark.parametrize("draw", DRAWERS.values(), ids=DRAWERS)

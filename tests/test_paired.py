@@ -9,7 +9,7 @@ from made import SPEC, measures, one, searched
 
 from lso_bench.analysis.comparison import COLUMNS, Comparison
 from lso_bench.analysis.paired import rows
-from lso_bench.analysis.table import GROUP, table
+from lso_bench.analysis.table import GROUP_KEYS, table
 from lso_bench.record import Record
 from lso_bench.spec import Seeds
 from lso_bench.vae.zoo import Model
@@ -26,7 +26,7 @@ def run(more=0.0, init=0, model=SPEC.model, **spec):
 def compared(*runs):
     failed = [r for r in runs if not r.members]
     found = rows(table([r for r in runs if r.members]), failed)
-    return Comparison(pd.DataFrame(found, columns=[*GROUP, *COLUMNS]), [])
+    return Comparison(pd.DataFrame(found, columns=[*GROUP_KEYS, *COLUMNS]), [])
 
 
 def pair(*runs, what="loss", factor="model"):

@@ -42,7 +42,7 @@ def test_friedman_finds_demsar_s_difference():
 def test_signed_ranks_of_demsar_s_example():
     c45, pruned = -AUC[:, :2].T
     assert rank_tests.rank_biserial(c45, pruned) == pytest.approx((12 - 93) / 105)  # the sums of ranks stand there
-    assert rank_tests.signed_rank(c45, pruned) == pytest.approx(0.011, abs=0.001)
+    assert rank_tests.wilcoxon(c45, pruned) == pytest.approx(0.011, abs=0.001)
 
 
 def test_nemenyi_is_that_of_scikit_posthocs():
@@ -81,17 +81,17 @@ def test_rank_biserial_is_one_where_a_is_always_better():
 def test_few_blocks_have_no_p():
     few = np.arange(27.0).reshape(9, 3)
     assert np.isnan(
-        [rank_tests.friedman(few), rank_tests.nemenyi(1.0, 3, 9), rank_tests.signed_rank(few[:, 0], few[:, 1])]
+        [rank_tests.friedman(few), rank_tests.nemenyi(1.0, 3, 9), rank_tests.wilcoxon(few[:, 0], few[:, 1])]
     ).all()
     assert np.isnan(rank_tests.friedman(np.zeros((50, 2))))  # two are no family
 
 
 def test_what_is_always_equal_has_p_one():
     same = np.ones((12, 3))
-    assert rank_tests.friedman(same) == rank_tests.signed_rank(same[:, 0], same[:, 1]) == 1.0
+    assert rank_tests.friedman(same) == rank_tests.wilcoxon(same[:, 0], same[:, 1]) == 1.0
 
 
 def test_alike_are_the_largest_runs_within_the_reach():
-    assert rank_tests.alike(np.array([1.0, 1.5, 2.2, 4.0]), 1.0) == [(0, 1), (1, 2)]
-    assert rank_tests.alike(np.array([1.0, 1.2, 1.4]), 1.0) == [(0, 2)]
-    assert rank_tests.alike(np.array([1.0, 3.0]), 1.0) == []
+    assert rank_tests.nonsignificant_groups(np.array([1.0, 1.5, 2.2, 4.0]), 1.0) == [(0, 1), (1, 2)]
+    assert rank_tests.nonsignificant_groups(np.array([1.0, 1.2, 1.4]), 1.0) == [(0, 2)]
+    assert rank_tests.nonsignificant_groups(np.array([1.0, 3.0]), 1.0) == []

@@ -13,7 +13,7 @@ from lso_bench.models import measurements, training
 from lso_bench.models.measurements import Measured
 from lso_bench.paper.agreement import Order, frame, order
 from lso_bench.paper.published import TABLE_1, TABLE_2
-from lso_bench.paper.tables import FIGURE_2, Wanted, check, models_of, plans, reproduce, train_missing, untrained
+from lso_bench.paper.tables import FIGURE_2, Request, check, models_of, plans, reproduce, train_missing, untrained
 from lso_bench.report import paper_tables
 from lso_bench.vae import zoo
 from lso_bench.vae.checkpoint import load_model, read, save_model
@@ -83,8 +83,8 @@ def test_pairs_in_the_other_order_are_pointed_out():
         measured("vae_noanneal", 5.0, au=9, seed=1),
     )  # in the paper the former has more
     found = order([vae, plain])
-    assert [line.partition(":")[0] for line in found.other] == ["-ELBO", "KL", "MI", "AU"]
-    assert "in the paper vae 6 > vae_noanneal 2; here 6 < 9" in found.other[3]
+    assert [line.partition(":")[0] for line in found.reversed_pairs] == ["-ELBO", "KL", "MI", "AU"]
+    assert "in the paper vae 6 > vae_noanneal 2; here 6 < 9" in found.reversed_pairs[3]
 
 
 @pytest.mark.parametrize(("offset", "told"), [(0.05, "undecided"), (0.5, "other")])
@@ -92,33 +92,33 @@ def test_errors_are_those_of_paired_differences(offset, told):
     vae, plain = measured("vae", 0.0, noise=0.5), measured("vae_noanneal", offset, noise=0.5, seed=1)
     assert vae.metrics.se["mi"] > 0.1  # unpaired, a difference of 0.5 would be three errors, of 0.3 not two
     found = order([vae, plain])
-    assert ("MI" in [line[:2] for line in found.other]) == (told == "other")
+    assert ("MI" in [line[:2] for line in found.reversed_pairs]) == (told == "other")
 
 
 def test_small_differences_are_seen_in_pairs():
     found = order([measured("vae", 0.0, noise=0.1), measured("vae_noanneal", 0.1, noise=0.1, seed=1)])
-    assert "MI" in [line[:2] for line in found.other]  # a seventh of the unpaired error
+    assert "MI" in [line[:2] for line in found.reversed_pairs]  # a seventh of the unpaired error
 
 
 def test_figures_of_the_paper_that_are_tied_give_no_order():
     found = order(
         [measured("beta_vae_0.8", 0.0, au=32), measured("beta_vae_0.7", -9.0, au=32, seed=1)]
     )  # MI 3.86, 3.87
-    assert found.same + found.undecided + len(found.other) == 2  # -ELBO and KL
+    assert found.agreeing + found.undecided + len(found.reversed_pairs) == 2  # -ELBO and KL
 
 
 def test_units_at_the_threshold_decide_nothing():
     vae, plain = measured("vae", 0.0, au=6), measured("vae_noanneal", 0.0, au=7, seed=1)
     doubtful = replace(plain, metrics=replace(plain.metrics, activity=[1.0] * 6 + [0.0101] * 2 + [0.0] * 24))
-    assert not [line for line in order([vae, doubtful]).other if line.startswith("AU")]
-    assert [line for line in order([vae, plain]).other if line.startswith("AU")]
+    assert not [line for line in order([vae, doubtful]).reversed_pairs if line.startswith("AU")]
+    assert [line for line in order([vae, plain]).reversed_pairs if line.startswith("AU")]
 
 
 def test_model_trained_by_another_formula_is_named_and_not_ordered(trained, tmp_path):
     path = tmp_path / "checkpoints" / Model("vae", "glyphs", "conv", 8).file
     vae, header = load_model(path)
     save_model(path, vae, header | {"objective": {"beta": 0.3, "anneal": True}})
-    found = reproduce(Wanted("table2", "glyphs", "conv"), tmp_path)
+    found = reproduce(Request("table2", "glyphs", "conv"), tmp_path)
     assert [n for n in found.notes if "vae (d = 8)" in n and "beta=0.3" in n] and found.order == Order(0, 0, [])
 
 
@@ -127,20 +127,20 @@ def test_figure_without_a_curve_is_refused_before_anything_is_trained(tmp_path):
         tmp_path / "checkpoints" / Model("vae", "glyphs", "conv").file, random_vae(TINY), {"history": [{"epoch": 1}]}
     )
     with pytest.raises(UsageError, match="no learning curve"):
-        check(Wanted("fig2", "glyphs", "conv"))
+        check(Request("fig2", "glyphs", "conv"))
 
 
 def test_checkpoint_of_other_epochs_is_refused_with_its_number_and_what_to_do(trained):
-    check(Wanted("table2", "glyphs", "conv", epochs=3))
-    check(Wanted("table2", "glyphs", "conv"))
+    check(Request("table2", "glyphs", "conv", epochs=3))
+    check(Request("table2", "glyphs", "conv"))
     with pytest.raises(UnusableError, match=r"-d8-vae-s0.safetensors has 3 epochs, and --epochs 5 .*LSO_BENCH_CHECK"):
-        check(Wanted("table2", "glyphs", "conv", epochs=5))
+        check(Request("table2", "glyphs", "conv", epochs=5))
 
 
 def test_shipped_checkpoint_of_other_epochs_says_how_to_train_ones_own():
     save_model(zoo.SHIPPED / Model("vae", "glyphs", "conv").file, random_vae(TINY), {"epochs": 30})
     with pytest.raises(UnusableError, match=r"30 epochs.* train --model vae .*--epochs 5 --precision bf16"):
-        check(Wanted("table1", "glyphs", "conv", epochs=5, precision="bf16"))
+        check(Request("table1", "glyphs", "conv", epochs=5, precision="bf16"))
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--no-train",)])
@@ -152,22 +152,22 @@ def test_other_epochs_end_the_command_before_anything_is_trained(trained, call, 
 
 
 def test_precision_and_graph_reach_every_training(trained):
-    found = plans(Wanted("table2", "glyphs", "conv", captured=True, precision="bf16"))
+    found = plans(Request("table2", "glyphs", "conv", captured=True, precision="bf16"))
     assert len(found) == 12 - 2 and all(p.capture and p.precision == "bf16" for p in found)
 
 
 def test_precision_stands_in_the_header_of_what_was_trained(square_data, monkeypatch, tmp_path):
     monkeypatch.setattr(training, "load", lambda *_: square_data)
-    wanted = Wanted("table1", "omniglot", "conv:channels=2,encoder=2", ["vae"], epochs=1, precision="bf16")
+    wanted = Request("table1", "omniglot", "conv:channels=2,encoder=2", ["vae"], epochs=1, precision="bf16")
     assert train_missing(wanted, None, "cpu", quiet=True) == []
     header = read(next(tmp_path.glob("checkpoints/*.safetensors")))[1]
     assert (header["epochs"], header["precision"]) == (1, "bf16") and "--precision bf16" in header["command"]
 
 
 def test_table_2_has_every_size_and_figure_2_its_models():
-    assert {m.latent for m in models_of(Wanted("table2"))} == {8, 16, 32, 64}
-    assert tuple(m.name for m in models_of(Wanted("fig2"))) == FIGURE_2
-    assert [m.name for m in models_of(Wanted("table1", models=["vae", "nevae_se"]))] == ["vae", "nevae_se"]
+    assert {m.latent for m in models_of(Request("table2"))} == {8, 16, 32, 64}
+    assert tuple(m.name for m in models_of(Request("fig2"))) == FIGURE_2
+    assert [m.name for m in models_of(Request("table1", models=["vae", "nevae_se"]))] == ["vae", "nevae_se"]
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def trained(tmp_path):
 
 
 def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, tmp_path):
-    wanted = Wanted("table2", "glyphs", "conv")
+    wanted = Request("table2", "glyphs", "conv")
     assert len(untrained(models_of(wanted))) == 12 - 2
     found = reproduce(wanted, tmp_path)
     assert list(found.rows.paper) == [5, 8] and list(found.rows.latent) == [8, 8]
@@ -209,7 +209,7 @@ def test_several_trainings_are_one_row_of_their_mean_least_and_most():
 def test_order_of_trainings_that_differ_more_than_the_models_is_undecided():
     plain = measured("vae_noanneal", 3.0, noise=0.1, seed=1)
     alike, apart = ([trained_by(s, measured("vae", x, noise=0.1)) for s, x in enumerate(of)] for of in A_MEAN_OF_2)
-    assert "MI" in [line[:2] for line in order([*alike, plain], ["mi"]).other]
+    assert "MI" in [line[:2] for line in order([*alike, plain], ["mi"]).reversed_pairs]
     assert order([*apart, plain], ["mi"]) == Order(0, 1, [])
 
 
@@ -217,7 +217,7 @@ def test_training_seeds_stand_in_the_table_its_notes_and_its_files_name(trained,
     header = {"command": "of seed 1", "epochs": 3, "objective": asdict(zoo.objective("vae"))}
     another = Model("vae", "glyphs", "conv", 8, 1)
     save_model(tmp_path / "checkpoints" / another.file, random_vae(replace(TINY, latent=8), seed=7), header)
-    found = reproduce(Wanted("table2", "glyphs", "conv", train_seeds=(0, 1)), tmp_path)
+    found = reproduce(Request("table2", "glyphs", "conv", train_seeds=(0, 1)), tmp_path)
     text = paper_tables.markdown(found)
     assert "means over training seeds 0, 1" in text and "one training seed" not in text
     assert re.search(r"^\| vae \| 8 \| 3 \| 2 \| 5 \| [\d.]+ \(\d \.\. \d\) \| [+-]\d\.\d \|$", text, re.M)
@@ -227,12 +227,12 @@ def test_training_seeds_stand_in_the_table_its_notes_and_its_files_name(trained,
 
 
 def test_every_seed_is_planned_and_of_one_seed_the_table_says_so(trained, tmp_path):
-    assert {p.model.seed for p in plans(Wanted("table1", "glyphs", "conv", ["vae"], train_seeds=(0, 1, 2)))} == {
+    assert {p.model.seed for p in plans(Request("table1", "glyphs", "conv", ["vae"], train_seeds=(0, 1, 2)))} == {
         0,
         1,
         2,
     }
-    assert "one training seed" in paper_tables.markdown(reproduce(Wanted("table2", "glyphs", "conv"), tmp_path))
+    assert "one training seed" in paper_tables.markdown(reproduce(Request("table2", "glyphs", "conv"), tmp_path))
 
 
 def test_count_of_active_units_has_its_error_in_the_table():
@@ -249,12 +249,12 @@ def test_table_2_is_of_active_units_alone_at_every_size(tmp_path):
     header = {"epochs": 3, "objective": asdict(zoo.objective("vae"))}
     path = tmp_path / "checkpoints" / Model("vae", "glyphs", "conv").file
     save_model(path, random_vae(replace(TINY, latent=32)), header)
-    assert list(reproduce(Wanted("table2", "glyphs", "conv"), tmp_path).rows.measure) == ["AU"]
+    assert list(reproduce(Request("table2", "glyphs", "conv"), tmp_path).rows.measure) == ["AU"]
 
 
 def test_nothing_trained_is_one_line(tmp_path):
     with pytest.raises(UnusableError, match="None of the models of table2"):
-        reproduce(Wanted("table2", "mnist", "conv"), tmp_path)
+        reproduce(Request("table2", "mnist", "conv"), tmp_path)
 
 
 def test_figures_are_drawn_and_their_figures_written(tmp_path):
@@ -264,7 +264,7 @@ def test_figures_are_drawn_and_their_figures_written(tmp_path):
         arch = replace(TINY, latent=32)
         save_model(tmp_path / "checkpoints" / Model(name, "glyphs", "conv").file, random_vae(arch, seed=i), header)
     for what, index in (("fig1", list(range(32))), ("fig2", [1, 2, 3])):
-        found = reproduce(Wanted(what, "glyphs", "conv", models=FIGURE_2), tmp_path)
+        found = reproduce(Request(what, "glyphs", "conv", models=FIGURE_2), tmp_path)
         table, png = paper_tables.write(found, what, tmp_path)
         figures = pd.read_csv(table, index_col=0)
         assert set(figures.columns) == set(FIGURE_2) and list(figures.index) == index

@@ -8,7 +8,7 @@ import pytest
 from made import SPEC, measures, one, searched
 
 from lso_bench.analysis import start_sensitivity
-from lso_bench.analysis.start_sensitivity import pairs, together
+from lso_bench.analysis.start_sensitivity import pairs, search_seed_follows_init
 from lso_bench.analysis.table import table
 from lso_bench.vae.zoo import Model
 
@@ -42,12 +42,15 @@ def test_a_start_that_is_not_drawn_is_never_a_pair_with_itself():
 
 def test_pairs_share_the_search_seed_where_it_can_be_held():
     runs = [searched({"random": FLAT}, init=i, search=s) for i in (0, 1) for s in (0, 1)]
-    assert not together(table(runs)) and kinds(*runs) == {"random - random": 4 * 2}
+    assert not search_seed_follows_init(table(runs)) and kinds(*runs) == {"random - random": 4 * 2}
 
 
 def test_where_the_search_seed_moves_with_the_start_random_starts_are_paired_across():
     runs = [searched({"random": FLAT, "encoder": FLAT}, init=i) for i in range(3)]
-    assert together(table(runs)) and kinds(*runs) == {"random - random": 4 * 3, "random - encoder": 4 * 3}
+    assert search_seed_follows_init(table(runs)) and kinds(*runs) == {
+        "random - random": 4 * 3,
+        "random - encoder": 4 * 3,
+    }
 
 
 @pytest.mark.parametrize(

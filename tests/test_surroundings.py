@@ -22,7 +22,7 @@ from lso_bench.doctor.results import findings
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.plotting import images
 from lso_bench.plotting.activity import activity
-from lso_bench.plotting.style import SIZES, Drawn, drawing, save
+from lso_bench.plotting.style import SIZES, CaptionedFigure, save, style_context
 from lso_bench.store.store import Store
 from lso_bench.study.file import read as read_study
 from lso_bench.vae.errors import UnusableError as VaeUnusableError
@@ -58,15 +58,15 @@ def drawn_all(folder: Path) -> dict[str, bytes]:
     image = torch.linspace(0, 1, 28 * 28).reshape(1, 28, 28)
     history = [{"epoch": e, "nelbo": 90.0 - e, "kl": 2.0, "au": 3} for e in (1, 2)]
     lines = images.pd.DataFrame({"vae": [1.0, 0.5], "nevae_se": [0.9, 0.2]}, index=[1, 2])
-    images.found(folder / "found.png", "best", {("vae", "adam"): (image, 1234.5)})
+    images.best_images(folder / "found.png", "best", {("vae", "adam"): (image, 1234.5)})
     images.sheet(folder / "sheet.png", "walk", ["0"], [image[None].repeat(3, 1, 1, 1)])
     images.learning_curve(folder / "curve.png", "vae", history)
     images.over_training(folder / "training.png", lines, "error")
     images.activity(folder / "activity.png", [("vae", [0.5, 0.001]), ("rae", [1.0, 0.3])])
     for ending in ("svg", "pdf"):
-        with drawing(SIZES["column"]):
+        with style_context(SIZES["column"]):
             figure = activity([("vae", [0.5, 0.001])], "Activity", SIZES["column"])
-            save(Drawn("a", figure.figure, "t", "c"), folder / f"a.{ending}")
+            save(CaptionedFigure("a", figure.figure, "t", "c"), folder / f"a.{ending}")
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 

@@ -50,7 +50,7 @@ def read(text):
 def test_every_cell_of_every_table_of_a_page_is_sorted_by_the_number_that_is_read(scale):
     found = measures(*runs(scale))
     shown = [t for s in sections(found) for t in tables_of(s)]
-    shown += [html_cells.of(t) for part in paired_tables.over_tasks(found) for t in part.tables]
+    shown += [html_cells.html_table(t) for part in paired_tables.over_tasks(found) for t in part.tables]
     numbers = [c for t in shown for row in t.rows for c in row[len(t.words) :]]
     assert len(shown) > 20 and any(re.search(r"\d,\d", c.text) for c in numbers)
     for text, order, _ in numbers:
@@ -101,7 +101,7 @@ def test_an_interval_too_wide_to_say_anything_is_none():
 
 def test_figure_of_variances_is_drawn_for_scores_of_any_size():
     found = measures(*runs(1e37, tasks=1))
-    rows = found.measures.assign(how="adam")
+    rows = found.measures.assign(searcher_label="adam")
     assert variance_figure(rows, "variance", SIZES["screen"]) is not None
 
 

@@ -26,7 +26,7 @@ def design(rng, sizes=SIZES, target=2.0, train=0.0, start=0.5, search=0.3):
     own = pd.DataFrame(
         dict(zip(SIZES, index, strict=True)) | {"loss": loss.flatten(), "weights": "", "start": "random"}
     )
-    return own.assign(code=own.init.map("random {}".format))
+    return own.assign(start_id=own.init.map("random {}".format))
 
 
 def found(own):

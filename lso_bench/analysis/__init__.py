@@ -1,1 +1,1 @@
-"""Records to statistics: how low, how soon, how much by the start, and which differences are significant."""
+"""Statistics of records: final losses, convergence, dependence on the start, and significance tests."""

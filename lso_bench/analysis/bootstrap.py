@@ -1,8 +1,8 @@
-"""Order statistics of searches, with a 95 % interval of the median by resampling instances.
+"""Order statistics of searches, with a 95 % interval of the median from resampled instances.
 
-Several searches of one instance are not independent: instances are drawn with replacement, each with all that belongs
-to it (percentile bootstrap, fixed draws). SciPy's interpolates between percentiles, which infinite values (censored
-searches) do not survive; where all are finite the two agree (tested).
+Searches of one instance are not independent. Instances are drawn with replacement, each with all its searches
+(percentile bootstrap, fixed seed). SciPy's bootstrap interpolates between percentiles, which fails for infinite values
+(censored searches). Where all values are finite, the two agree (tested).
 """
 
 import math
@@ -21,12 +21,15 @@ STATISTICS = ("n", "censored", "estimate", "low", "high", "median", "q25", "q75"
 
 @lru_cache(maxsize=32)
 def draws(n: int) -> Float[np.ndarray, "r n"]:
-    """How often each of n instances is in each resample."""
+    """Return how often each of n instances occurs in each of RESAMPLES resamples; the seed is fixed."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float, order="F")
 
 
 def interval(resampled: Float[np.ndarray, " r"]) -> Interval:
-    """From the statistic of each resample; those in which it is undefined do not count."""
+    """Return the 95 % percentile interval of a statistic, from its value in each resample.
+
+    Resamples in which the statistic is undefined (NaN) are left out.
+    """
     defined = resampled[~np.isnan(resampled)]
     if not len(defined):
         return NONE
@@ -35,54 +38,66 @@ def interval(resampled: Float[np.ndarray, " r"]) -> Interval:
 
 
 def order_statistics(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]) -> dict[str, int | float]:
-    """n; how many have no finite value (censored); median and its interval, quartiles, mean of all but the undefined.
+    """Return n, the number of censored values, the median with its interval, the quartiles and the mean.
 
-    A censored search is infinite: longer than any that ended. Then there is no mean.
+    NaN is undefined and enters n and `censored` alone. A censored search is infinite: longer than any search that
+    ended. With an infinite value there is no mean.
     """
-    there = ~np.isnan(values)
-    flat, lost = values[there], int((~np.isfinite(values)).sum())
-    if not len(flat):
-        return dict.fromkeys(STATISTICS, np.nan) | {"n": len(values), "censored": lost}
-    q25, q75 = np.quantile(flat, [0.25, 0.75], method="inverted_cdf").tolist()
-    mean = float(flat.mean()) if np.isfinite(flat).all() else np.nan
-    low, high = median_interval(flat, instances[there])
-    median = float(np.median(flat))
-    return dict(zip(STATISTICS, (len(values), lost, median, low, high, median, q25, q75, mean), strict=True))
+    is_defined = ~np.isnan(values)
+    defined, censored = values[is_defined], int((~np.isfinite(values)).sum())
+    if not len(defined):
+        return dict.fromkeys(STATISTICS, np.nan) | {"n": len(values), "censored": censored}
+    q25, q75 = np.quantile(defined, [0.25, 0.75], method="inverted_cdf").tolist()
+    mean = float(defined.mean()) if np.isfinite(defined).all() else np.nan
+    low, high = median_interval(defined, instances[is_defined])
+    median = float(np.median(defined))
+    return dict(zip(STATISTICS, (len(values), censored, median, low, high, median, q25, q75, mean), strict=True))
 
 
 def median_interval(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]) -> Interval:
-    """Of the median of `values`; none for a single instance, or where all values are the same."""
-    unique, of = np.unique(instances, return_inverse=True)
+    """Return the interval of the median; NaN for a single instance, or where all values are equal."""
+    unique, instance_index = np.unique(instances, return_inverse=True)
     if len(unique) < 2 or values.min() == values.max():
         return NONE
     order = np.argsort(values, kind="stable")
-    ordered, of = values[order], of[order]
-    return interval(_medians(ordered, of, draws(len(unique))))
+    ordered, instance_index = values[order], instance_index[order]
+    return interval(_medians(ordered, instance_index, draws(len(unique))))
 
 
 def _medians(
-    ordered: Float[np.ndarray, " n"], of: Int[np.ndarray, " n"], times: Float[np.ndarray, "r m"]
+    ordered: Float[np.ndarray, " n"], instance_index: Int[np.ndarray, " n"], counts: Float[np.ndarray, "r m"]
 ) -> Float[np.ndarray, " r"]:
-    """Of each resample, in which each of m instances stands so many times; `of`: that of each of the ordered values."""
-    size = math.isqrt(len(of))
-    padded = np.append(of, np.full(-len(of) % size, of[-1])).reshape(-1, size)  # (blocks, size)
-    blocks, m = len(padded), times.shape[1]
-    within = np.bincount(np.arange(len(of)) // size * m + of, minlength=blocks * m).reshape(blocks, m)
-    upto = within.cumsum(axis=0) @ times.T  # (blocks, r): values up to the end of each
-    half = upto[-1] / 2  # of the values lie below the median, half above
-    below, above = (_reaching(padded, times, upto, limit) for limit in (half, half + 0.25))  # counts are whole
+    """Return the median of each resample, in which each of m instances occurs `counts` times.
+
+    `ordered` is ascending; `instance_index` names the instance of each value.
+    """
+    size = math.isqrt(len(instance_index))
+    padding = np.full(-len(instance_index) % size, instance_index[-1])
+    padded = np.append(instance_index, padding).reshape(-1, size)  # (blocks, size)
+    blocks, m = len(padded), counts.shape[1]
+    block_counts = np.bincount(
+        np.arange(len(instance_index)) // size * m + instance_index, minlength=blocks * m
+    ).reshape(blocks, m)
+    cumulative = block_counts.cumsum(axis=0) @ counts.T  # (blocks, r): number of values up to the end of each block
+    half = cumulative[-1] / 2  # of the values lie below the median, half above
+    limits = (half, half + 0.25)  # counts are whole numbers
+    below, above = (_first_reaching(padded, counts, cumulative, limit) for limit in limits)
     return (ordered[below] + ordered[np.minimum(above, len(ordered) - 1)]) / 2
 
 
-def _reaching(
+def _first_reaching(
     padded: Int[np.ndarray, "b size"],
-    times: Float[np.ndarray, "r m"],
-    upto: Float[np.ndarray, "b r"],
+    counts: Float[np.ndarray, "r m"],
+    cumulative: Float[np.ndarray, "b r"],
     limit: Float[np.ndarray, " r"],
 ) -> Int[np.ndarray, " r"]:
-    """Of each resample, the first value up to which it has `limit` values or more: the block, then in it."""
-    each = np.arange(len(limit))
-    block = np.minimum(np.count_nonzero(upto < limit, axis=0), len(padded) - 1)
-    before = np.where(block > 0, upto[block - 1, each], 0)
-    inside = accumulate(times.T[padded[block].T, each])  # cumsum over the first axis takes ten times as long
-    return block * padded.shape[1] + sum(so_far < limit - before for so_far in inside)
+    """Return, for each resample, the index of the first value at which the cumulative count reaches `limit`.
+
+    The block is found first, then the place within it.
+    """
+    resample = np.arange(len(limit))
+    block = np.minimum(np.count_nonzero(cumulative < limit, axis=0), len(padded) - 1)
+    before = np.where(block > 0, cumulative[block - 1, resample], 0)
+    # cumsum over the first axis takes ten times as long
+    partial_counts = accumulate(counts.T[padded[block].T, resample])
+    return block * padded.shape[1] + sum(so_far < limit - before for so_far in partial_counts)

@@ -1,10 +1,12 @@
-"""Records to measures: final losses, how soon searches are there, and how much depends on the start.
+"""Measures of a comparison, from records: final losses, convergence, dependence on the start, ranks.
 
-A measure is a row of a long table, from which tables, JSON, CSV and figures are made: what is pooled (GROUP), measure,
-start, threshold or target, n, an estimate with a 95 % interval (instances resampled, so that several seeds of one do
-not count as independent), quartiles and mean. Of loss, best, norm, consistency, beside, iterations, joint, steps,
-evaluations, seconds, spread, gap and distance the estimate is the median; of distinct, beside:valid, basin and ecdf a
-share; of usual, aRT and variance the figure itself. Rows of contestants, with `against` and p: `paired`.
+A measure is a row of a long table, from which tables, JSON, CSV and figures are made. Its columns are GROUP_KEYS,
+measure, start, threshold or target, n, an estimate with a 95 % interval, quartiles and mean. Intervals come from
+resampled instances, so that several seeds of an instance do not count as independent.
+
+The estimate is the median of loss, best, norm, consistency, beside, iterations, joint, steps, evaluations, seconds,
+spread, gap and distance. It is a fraction for distinct, beside:valid, basin and ecdf, and the value itself for usual,
+aRT (expected running time) and variance. Rows with `against` and p compare models or searchers: see `paired`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,9 +19,9 @@ from lso_bench.analysis import convergence, paired, start_sensitivity
 from lso_bench.analysis.bootstrap import STATISTICS, order_statistics
 from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.collapse import Collapse, collapse
-from lso_bench.analysis.groups import behind, counted
-from lso_bench.analysis.intervals import share
-from lso_bench.analysis.table import GROUP, Files, by_start, sort_key, table
+from lso_bench.analysis.groups import gap_to_best, group_summary
+from lso_bench.analysis.intervals import proportion_interval
+from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, sort_key, table
 from lso_bench.analysis.variance import decomposition
 from lso_bench.record import Record
 from lso_bench.spec import Spec
@@ -27,19 +29,19 @@ from lso_bench.vae.metrics import Metrics
 
 COLUMNS = ("measure", "start", "threshold", "target", "within", "against", *STATISTICS, "p")
 Targets = Literal["task", "model"]
-Rows = Callable[[pd.DataFrame], list[dict]]  # searches to their measures
+GroupStatistics = Callable[[pd.DataFrame], list[dict]]  # from the searches of a group to its measures
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The measures of all groups, and what a reader must know beside them."""
+    """The measures of all groups, and the notes that a reader needs."""
 
     measures: pd.DataFrame
     notes: list[str]
     targets: Targets = "task"
-    by: tuple[str, ...] = ()  # the fields, beside GROUP, that split the groups
-    runs: pd.DataFrame = field(default_factory=pd.DataFrame)  # a row a group: see `lso_bench.analysis.groups`
-    tasks: pd.DataFrame = field(default_factory=pd.DataFrame)  # measures over several: see `paired.over_tasks`
+    by: tuple[str, ...] = ()  # fields that split the groups beyond GROUP_KEYS
+    runs: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per group: see `lso_bench.analysis.groups`
+    tasks: pd.DataFrame = field(default_factory=pd.DataFrame)  # measures across tasks: see `paired.across_tasks`
     collapse: Collapse = field(default_factory=Collapse)
 
 
@@ -50,52 +52,58 @@ def compare(
     by: Sequence[str] = (),
     spaces: Mapping[str, Metrics] | None = None,
 ) -> Comparison:
-    """The measures of `records`.
+    """Compute the measures of `records`.
 
     Args:
-        files: where a run's trace, costs and codes lie; None: without what only they tell, the way to target losses
-            and the distance of codes.
-        targets: whether the lowest loss that targets go down to is that of all models ("task": models are compared)
-            or of each trained model ("model": searchers are compared).
+        files: returns the store of a run's trace, costs and latents. With None, measures that need them are left out:
+            costs of target losses, and distances of latents.
+        targets: the searches that set the lowest target loss: those of all models ("task", to compare models) or of
+            each trained model ("model", to compare searchers).
         by: fields of `lso_bench.analysis.fields` that split the groups further.
         spaces: measured latent spaces, by the sha256 of the checkpoint.
     """
     ordered = sorted(records, key=lambda r: sort_key(r, by))
-    usable, failed = ([r for r in ordered if bool(r.members) is there] for there in (True, False))
-    searches, runs = table(usable, by), counted(ordered, by)
-    columns = [*GROUP, *by, *COLUMNS]
+    usable, failed = ([r for r in ordered if bool(r.members) is has_members] for has_members in (True, False))
+    searches, runs = table(usable, by), group_summary(ordered, by)
+    columns = [*GROUP_KEYS, *by, *COLUMNS]
     if searches.empty:
         return Comparison(pd.DataFrame(columns=columns), caveats(ordered), targets, tuple(by), runs)
-    measured = _measuring(searches, usable, files, targets, by)
-    groups = [(own, measured(own)) for _, own in searches.groupby("line", sort=False)]
-    rows = [*(row for _, of in groups for row in of), *paired.rows(searches, failed, by)]
-    alone = [pair for own, of in groups for pair in _by_checkpoint(own, of, measured, spaces or {})]
-    tasks = pd.DataFrame(paired.over_tasks(searches, failed, by), columns=columns)
-    found = collapse(alone, spaces or {})
-    return Comparison(pd.DataFrame(rows, columns=columns), caveats(ordered), targets, tuple(by), runs, tasks, found)
+    statistics = _group_statistics(searches, usable, files, targets, by)
+    groups = [(group, statistics(group)) for _, group in searches.groupby("group_id", sort=False)]
+    rows = [*(row for _, group_rows in groups for row in group_rows), *paired.rows(searches, failed, by)]
+    checkpoint_rows = [
+        pair for group, group_rows in groups for pair in _by_checkpoint(group, group_rows, statistics, spaces or {})
+    ]
+    tasks = pd.DataFrame(paired.across_tasks(searches, failed, by), columns=columns)
+    collapse_result = collapse(checkpoint_rows, spaces or {})
+    return Comparison(
+        pd.DataFrame(rows, columns=columns), caveats(ordered), targets, tuple(by), runs, tasks, collapse_result
+    )
 
 
-def _measuring(
+def _group_statistics(
     searches: pd.DataFrame, records: list[Record], files: Callable | None, targets: Targets, by: Sequence[str]
-) -> Rows:
-    """What gives the rows of any of the searches that share a group."""
+) -> GroupStatistics:
+    """Return the function that computes the rows of a group, or of a part of one."""
     by_key = {r.spec.key: r for r in records}
-    hits = _hits(searches, records, files, targets) if files else None
-    apart = behind(searches)
+    target_costs = _target_costs(searches, records, files, targets) if files else None
+    gaps = gap_to_best(searches)
 
-    def rows(own: pd.DataFrame) -> list[dict]:
-        head: dict[str, Any] = {k: own[k].iloc[0] for k in (*GROUP, *by)}
-        runs = [by_key[k] for k in own.key.unique()]
+    def rows(group: pd.DataFrame) -> list[dict]:
+        head: dict[str, Any] = {k: group[k].iloc[0] for k in (*GROUP_KEYS, *by)}
+        runs = [by_key[k] for k in group.key.unique()]
         parts = (
-            _ends(own),
-            apart[own.line.iloc[0]],
-            _beside(own, runs[0].usual),
-            convergence.by_threshold(own),
-            convergence.jointly(runs),
-            convergence.to_targets(own, hits) if hits else (),
-            start_sensitivity.spread(own),
-            start_sensitivity.between_starts(own, start_sensitivity.codes(own, by_key, files)) if files else (),
-            decomposition(own),
+            _final_losses(group),
+            gaps[group.group_id.iloc[0]],
+            _auxiliary(group, runs[0].usual),
+            convergence.by_threshold(group),
+            convergence.mean_loss_steps(runs),
+            convergence.to_targets(group, target_costs) if target_costs else (),
+            start_sensitivity.spread(group),
+            start_sensitivity.pair_statistics(group, start_sensitivity.final_latents(group, by_key, files))
+            if files
+            else (),
+            decomposition(group),
         )
         return [head | row for part in parts for row in part]
 
@@ -103,43 +111,45 @@ def _measuring(
 
 
 def _by_checkpoint(
-    own: pd.DataFrame, rows: list[dict], measured: Rows, spaces: Mapping[str, Metrics]
+    group: pd.DataFrame, rows: list[dict], statistics: GroupStatistics, spaces: Mapping[str, Metrics]
 ) -> Iterator[tuple[str, list[dict]]]:
-    """Of a group, whose rows these are, those of each checkpoint whose latent space was measured."""
-    for sha, part in own.groupby("weights", sort=False):
+    """Yield the rows of each checkpoint of a group whose latent space was measured."""
+    for sha, part in group.groupby("weights", sort=False):
         if sha in spaces:
-            yield str(sha), rows if len(part) == len(own) else measured(part)
+            yield str(sha), rows if len(part) == len(group) else statistics(part)
 
 
-def _hits(searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets) -> convergence.Hits:
-    paths = convergence.paths(searches, records, files)
-    return convergence.hits(paths, convergence.targets(searches, paths, targets))
+def _target_costs(
+    searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets
+) -> convergence.HittingCosts:
+    histories = convergence.loss_histories(searches, records, files)
+    return convergence.first_hitting_costs(histories, convergence.targets(searches, histories, targets))
 
 
-def _ends(own: pd.DataFrame) -> Iterator[dict]:
-    """Where searches ended: loss, lowest loss seen, distance to the mean of the prior."""
-    for start, these in by_start(own):
+def _final_losses(group: pd.DataFrame) -> Iterator[dict]:
+    """Yield the final loss, the lowest loss seen, and the distance to the prior's mean."""
+    for start, searches in by_start(group):
         for measure in ("loss", "best", "norm"):
-            found = order_statistics(these[measure].to_numpy(float), these.instance.to_numpy())
-            yield {"measure": measure, "start": start} | found
+            statistics = order_statistics(searches[measure].to_numpy(float), searches.instance.to_numpy())
+            yield {"measure": measure, "start": start} | statistics
 
 
-def _beside(own: pd.DataFrame, usual: dict[str, float]) -> Iterator[dict]:
-    """Where it was noted: latent consistency, the share of images that differ, and what the task reports beside."""
-    for start, these in by_start(own):
-        for measure in own.columns[own.columns.str.match("consistency|beside:")]:
-            there = these.dropna(subset=[measure])
-            if len(there):
-                yield {"measure": measure, "start": start} | _noted(measure, there)
-        if len(images := these.dropna(subset=["image"])):
-            differ = len(images.drop_duplicates(["weights", "image"])) / len(images)  # of all runs in a trained model
-            yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": differ}
-    for name, value in usual.items():
+def _auxiliary(group: pd.DataFrame, baseline: dict[str, float]) -> Iterator[dict]:
+    """Yield latent consistency, the fraction of distinct images, and the task's auxiliary measures, where recorded."""
+    for start, searches in by_start(group):
+        for measure in group.columns[group.columns.str.match("consistency|beside:")]:
+            recorded = searches.dropna(subset=[measure])
+            if len(recorded):
+                yield {"measure": measure, "start": start} | _auxiliary_statistics(measure, recorded)
+        if len(images := searches.dropna(subset=["image"])):
+            distinct = len(images.drop_duplicates(["weights", "image"])) / len(images)  # of all runs in a trained model
+            yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": distinct}
+    for name, value in baseline.items():
         yield {"measure": f"usual:{name}", "n": 1, "censored": 0, "estimate": value}
 
 
-def _noted(measure: str, there: pd.DataFrame) -> dict[str, int | float]:
-    values, instances = there[measure].to_numpy(float), there.instance.to_numpy()
+def _auxiliary_statistics(measure: str, recorded: pd.DataFrame) -> dict[str, int | float]:
+    values, instances = recorded[measure].to_numpy(float), recorded.instance.to_numpy()
     if measure != "beside:valid":
         return order_statistics(values, instances)
-    return {"n": len(values), "censored": 0, "mean": values.mean()} | share(values, instances)
+    return {"n": len(values), "censored": 0, "mean": values.mean()} | proportion_interval(values, instances)

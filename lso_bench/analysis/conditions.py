@@ -1,9 +1,9 @@
 """Conditions on the measures of a comparison, for continuous integration: `nevae_se.iterations > vae.iterations`.
 
-A side is a number, or `<model>[/<searcher>][@<start>].<measure>[at]`: the measure's estimate in the one row that this
-names. `at` is the threshold of iterations, joint and distance, the target of steps, evaluations, seconds and aRT, or
-the evaluations of an ecdf; left out, it is the lowest threshold, the end of a distance, the nearest target. Nothing is
-evaluated but these two sides and their relation.
+A side is a number, or `<model>[/<searcher>][@<start>].<measure>[at]`: the estimate of that measure in the one row that
+matches. `at` is the threshold of iterations, joint and distance, the target of steps, evaluations, seconds and aRT, or
+the evaluations of an ecdf. Without it, the lowest threshold, the end of a distance or the nearest target is taken.
+Nothing but the two sides and their relation is evaluated.
 """
 
 import math
@@ -16,7 +16,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.fields import RELATIONS
-from lso_bench.analysis.table import GROUP, rank
+from lso_bench.analysis.table import GROUP_KEYS, start_order
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.vae.notation import name_of
 
@@ -24,39 +24,41 @@ PATTERN = re.compile(r"(?P<left>.+?)\s*(?P<relation><=|>=|<|>)\s*(?P<right>.+)")
 SIDE = re.compile(
     r"(?P<model>[^/@]+)(?:/(?P<searcher>[^@]+))?(?:@(?P<start>.+))?\.(?P<measure>[^.\[\]]+)(?:\[(?P<at>[^\]]+)\])?"
 )
-WANTED = "wanted '<model>[/<searcher>][@<start>].<measure> > <the same, or a number>'"
+SYNTAX = "wanted '<model>[/<searcher>][@<start>].<measure> > <the same, or a number>'"
 AT = ("threshold", "target", "within")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a condition holds, and of which figures."""
+    """The result of a condition, with the two values that were compared."""
 
     condition: str
     left: float
     right: float
     holds: bool
-    start: str = ""  # the kind of start that was taken, where the condition names none and there are several
+    start: str = ""  # kind of start that was taken, if the condition names none and there are several
 
     def __str__(self) -> str:
-        told = "holds" if self.holds else "does not hold"
-        taken = f"; of several kinds of start {self.start} was taken (say @<start> for another)" if self.start else ""
-        return f"{self.condition}: {told} ({self.left:g}, {self.right:g}){taken}"
+        outcome = "holds" if self.holds else "does not hold"
+        start_note = (
+            f"; of several kinds of start {self.start} was taken (say @<start> for another)" if self.start else ""
+        )
+        return f"{self.condition}: {outcome} ({self.left:g}, {self.right:g}){start_note}"
 
 
 def verdict(text: str, comparison: Comparison) -> Verdict:
-    """Of a condition; of two that no search reached (both infinite) none is more than the other.
+    """Evaluate a condition on a comparison.
 
-    Where the rows that a side names differ in nothing but the kind of start, they are of the first kind (in the order
-    of `lso_bench.analysis.table.rank`) that both sides have.
+    Two infinite values (no search reached either) are equal. The rows of a side may differ in the kind of start alone.
+    Then the first kind that both sides have is taken, in the order of `lso_bench.analysis.table.start_order`.
 
     Raises:
-        UsageError: it is no such condition, names what is not there, or more than one row.
+        UsageError: the text is no condition, names what does not exist, or matches more than one row.
         UnusableError: a side has no estimate.
     """
     parts = PATTERN.fullmatch(text.strip())
     if not parts:
-        raise UsageError(f"No condition {text!r}; {WANTED}.")
+        raise UsageError(f"No condition {text!r}; {SYNTAX}.")
     sides = [_side(parts[k], text, comparison.measures) for k in ("left", "right")]
     start = _start(sides)
     left, right = (_estimate(s, start, comparison.by) for s in sides)
@@ -65,7 +67,7 @@ def verdict(text: str, comparison: Comparison) -> Verdict:
 
 @dataclass(frozen=True)
 class _Side:
-    """A number, or the rows that are named, and at which threshold, target or number of evaluations."""
+    """A number, or the matching rows with a threshold, target or number of evaluations."""
 
     text: str
     number: float = math.nan
@@ -84,48 +86,48 @@ def _side(side: str, text: str, rows: pd.DataFrame) -> _Side:
         pass
     parts = SIDE.fullmatch(side)
     if not parts:
-        raise UsageError(f"No side {side!r} in {text!r}; {WANTED}.")
-    for what in ("model", "searcher", "measure", "start"):
-        if parts[what]:
-            rows = _named(rows, what, parts[what])
+        raise UsageError(f"No side {side!r} in {text!r}; {SYNTAX}.")
+    for column in ("model", "searcher", "measure", "start"):
+        if parts[column]:
+            rows = _rows_named(rows, column, parts[column])
     return _Side(side, rows=rows, at=parts["at"])
 
 
 def _start(sides: Sequence[_Side]) -> str:
-    """The first kind of start that all sides with rows have, if any of them has several; empty: there is none."""
-    there = [s.starts for s in sides if s.starts]
-    if max(map(len, there), default=0) < 2:
+    """Return the first kind of start that all sides with rows have, if any has several; empty otherwise."""
+    starts = [s.starts for s in sides if s.starts]
+    if max(map(len, starts), default=0) < 2:
         return ""
-    return min(set.intersection(*there), key=rank, default="")
+    return min(set.intersection(*starts), key=start_order, default="")
 
 
 def _estimate(side: _Side, start: str, by: tuple[str, ...]) -> float:
-    """Its figure in the one row that it names; of several kinds of start, in that of `start`."""
+    """Return the estimate of a side's only row; among several kinds of start, that of `start`."""
     if (rows := side.rows) is None:
         return side.number
-    lines = cast(pd.DataFrame, rows[[*GROUP, *by, "start"]]).drop_duplicates()
+    lines = cast(pd.DataFrame, rows[[*GROUP_KEYS, *by, "start"]]).drop_duplicates()
     if len(lines) > 1:
         if not start or len(lines.drop(columns="start").drop_duplicates()) > 1:
-            raise _several(side.text, lines)
+            raise _ambiguous(side.text, lines)
         rows = cast(pd.DataFrame, rows[rows.start == start])
-    estimate = float(_at(rows, side.text, side.at).estimate.iloc[0])
+    estimate = float(_row_at(rows, side.text, side.at).estimate.iloc[0])
     if math.isnan(estimate):
         raise UnusableError(f"{side.text} has no estimate in these runs.")
     return estimate
 
 
-def _named(rows: pd.DataFrame, what: str, name: str) -> pd.DataFrame:
-    """Those of that name; of searchers also those that have it before their settings, if none has it in full."""
-    full = rows[what].fillna("").astype(str)
-    short = full.map(name_of) if what == "searcher" else full
-    for texts in (full, short):
-        if bool((texts == name).any()):
-            return cast(pd.DataFrame, rows[texts == name])
-    raise unknown(what, name, sorted({*full, *short} - {""}))
+def _rows_named(rows: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
+    """Return the rows of a name; a searcher may be named without its settings, if no full name matches."""
+    full_names = rows[column].fillna("").astype(str)
+    short_names = full_names.map(name_of) if column == "searcher" else full_names
+    for names in (full_names, short_names):
+        if bool((names == name).any()):
+            return cast(pd.DataFrame, rows[names == name])
+    raise unknown(column, name, sorted({*full_names, *short_names} - {""}))
 
 
-def _at(rows: pd.DataFrame, side: str, at: str | None) -> pd.DataFrame:
-    """The row of a line at a threshold, target or number of evaluations."""
+def _row_at(rows: pd.DataFrame, side: str, at: str | None) -> pd.DataFrame:
+    """Return the row at a threshold, target or number of evaluations."""
     column = next((c for c in AT if bool(rows[c].notna().any())), None)
     if at is None and (column is None or bool(rows[column].isna().any())):
         return rows if column is None else cast(pd.DataFrame, rows[rows[column].isna()])
@@ -133,17 +135,17 @@ def _at(rows: pd.DataFrame, side: str, at: str | None) -> pd.DataFrame:
         raise UsageError(f"{side}: that measure is not taken at several thresholds or targets; leave [{at}] out.")
     if at is None:
         return cast(pd.DataFrame, rows[rows[column] == rows[column].min()])
-    there = [f"{x:g}" for x in sorted(rows[column].dropna().unique())]
-    if at not in there:
-        raise unknown(column, at, there)
+    available = [f"{x:g}" for x in sorted(rows[column].dropna().unique())]
+    if at not in available:
+        raise unknown(column, at, available)
     return cast(pd.DataFrame, rows[rows[column] == float(at)])
 
 
-def _several(side: str, lines: pd.DataFrame) -> UsageError:
-    """Says in what they differ, and how to name one."""
-    told = []
+def _ambiguous(side: str, lines: pd.DataFrame) -> UsageError:
+    """Return an error that says in what the rows differ, and how to choose one."""
+    differences = []
     for c in lines.columns:
         if len(values := sorted({repr(str(v)[:40]) for v in lines[c]})) > 1:
-            how = {"searcher": "/<searcher>", "start": "@<start>"}.get(c, f"--where {c}=...")
-            told.append(f"{c} ({', '.join(values[:4])}; say {how})")
-    return UsageError(f"{side} names {len(lines)} rows, which differ in {'; '.join(told)}.")
+            option = {"searcher": "/<searcher>", "start": "@<start>"}.get(c, f"--where {c}=...")
+            differences.append(f"{c} ({', '.join(values[:4])}; say {option})")
+    return UsageError(f"{side} names {len(lines)} rows, which differ in {'; '.join(differences)}.")

@@ -1,9 +1,10 @@
-"""How soon searches are there: at each stopping threshold, and at target losses that all searches share.
+"""Convergence of searches: steps to each stopping threshold, and costs to target losses that searches share.
 
-A target is low + f (high - low): `high` is the median loss at the random starts of an instance (where there are none,
-at all starts), `low` the lowest that any of the compared searches reached there. A search that did not reach it is
-**censored**: it counts as longer than all that did, never as absent. The expected running time (aRT) is what all
-searches spent, until success or their end, over the number of successes: Hansen et al. 2021, "COCO", section 5 (ERT).
+A target is low + f (high - low). `high` is the median loss at the random starts of an instance, or at all starts if
+none is random. `low` is the lowest loss that any compared search reached on the instance. A search that did not reach a
+target is **censored**: it counts as longer than all that did, and is never left out. The expected running time (aRT) is
+the cost of all searches, until success or their end, over the number of successes (ERT in Hansen et al. 2021, "COCO",
+section 5).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,170 +16,186 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.intervals import quotient, share
+from lso_bench.analysis.intervals import proportion_interval, ratio_interval
 from lso_bench.analysis.table import Files, by_start, thresholds
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.store.columns import Columns
 
-OF_PATH = ["start", "instance", "best", "steps", "evaluations"]  # columns that the way of a search takes
-FRACTIONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # of the way from the lowest loss to that of a random start
+HISTORY_COLUMNS = ["start", "instance", "best", "steps", "evaluations"]  # columns that a loss history needs
+FRACTIONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # from the lowest loss (0) to that of a random start (1)
 COSTS = ("steps", "evaluations", "seconds")  # seconds are those of all problems of a run side by side
-SAME = {  # searches that share targets
+TARGETS_SHARED_BY = {  # searches that are equal in these columns share targets
     "task": ["task", "source", "decoding", "instance"],
     "model": ["task", "source", "decoding", "instance", "model", "arch", "latent", "train", "weights"],
 }
 
 
-Way = tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]]  # of a run: see `_of_run`
+RunHistory = tuple[Float[np.ndarray, "n s"], Float[np.ndarray, "c s"], Float[np.ndarray, "n c"]]  # see `_run_history`
 
 
 @dataclass(frozen=True)
-class Paths:
-    """The way of each search, as far as it was recorded; of one whose files are lost only the lowest loss."""
+class LossHistories:
+    """Loss histories of searches as far as recorded; if files are lost, only the lowest loss."""
 
     lowest: Sequence[Float[np.ndarray, " _"]]  # loss so far at each recorded step
     costs: Sequence[Float[np.ndarray, "c _"]]  # COSTS of its run up to there
-    spent: Float[np.ndarray, "n c"]  # by the whole search; NaN: not known, for its files are lost or older
+    spent: Float[np.ndarray, "n c"]  # by the whole search; NaN: not known (files lost or of an older version)
 
 
 @dataclass(frozen=True)
-class Hits:
-    """What each of n searches had spent at each target (infinite: not reached), and at its end."""
+class HittingCosts:
+    """Costs of n searches at each of f targets (infinite: not reached), and at their end."""
 
     at: dict[str, Float[np.ndarray, "n f"]]
     spent: dict[str, Float[np.ndarray, " n"]]
 
 
-def by_threshold(own: pd.DataFrame) -> Iterator[dict]:
-    """Steps until each threshold is met, of each search alone."""
-    for start, these in by_start(own):
-        for t in thresholds(own):
-            steps = these[f"met {t:g}"].dropna()
-            found = order_statistics(steps.to_numpy(float), these.instance[steps.index].to_numpy())
-            yield {"measure": "iterations", "start": start, "threshold": t} | found
+def by_threshold(group: pd.DataFrame) -> Iterator[dict]:
+    """Yield the steps of each single search until it met each threshold."""
+    for start, searches in by_start(group):
+        for t in thresholds(group):
+            steps = searches[f"met {t:g}"].dropna()
+            statistics = order_statistics(steps.to_numpy(float), searches.instance[steps.index].to_numpy())
+            yield {"measure": "iterations", "start": start, "threshold": t} | statistics
 
 
-def jointly(runs: Sequence[Record]) -> Iterator[dict]:
-    """Steps until the mean loss over a start's problems met each threshold; n counts the runs of which that is known.
+def mean_loss_steps(runs: Sequence[Record]) -> Iterator[dict]:
+    """Yield the steps until the mean loss over a start's problems met each threshold; n counts runs.
 
-    Where problems leave one by one, the mean is followed until the first does.
+    Where problems stop one by one, the mean is known only until the first stops; runs without a value are left out.
     """
-    met = [
-        {"start": start, "threshold": t, "steps": np.inf if at is None else float(at)}
+    stops = [
+        {"start": start, "threshold": t, "steps": np.inf if step is None else float(step)}
         for r in runs
         for start, steps in r.joint.items()
-        for t, at in zip(r.spec.thresholds, steps, strict=True)
-        if at is not None or r.spec.joint or not _left(r)
+        for t, step in zip(r.spec.thresholds, steps, strict=True)
+        if step is not None or r.spec.joint or not _stopped_early(r)
     ]
-    for start, these in by_start(pd.DataFrame(met, columns=["start", "threshold", "steps"])):
-        for t, same in these.groupby("threshold"):
-            found = order_statistics(same.steps.to_numpy(), np.zeros(len(same)))
-            yield {"measure": "joint", "start": start, "threshold": t} | found
+    for start, rows in by_start(pd.DataFrame(stops, columns=["start", "threshold", "steps"])):
+        for t, matching in rows.groupby("threshold"):
+            statistics = order_statistics(matching.steps.to_numpy(), np.zeros(len(matching)))
+            yield {"measure": "joint", "start": start, "threshold": t} | statistics
 
 
-def _left(record: Record) -> bool:
-    """Whether a problem left before the run came to its end."""
+def _stopped_early(record: Record) -> bool:
+    """Return whether a problem stopped before the run reached its limit."""
     columns = Columns.of(record.members)
     stopped = columns.rows[:, columns.names.index("stopped")].astype(int)
     return not {columns.words[i] for i in np.unique(stopped)} <= {"", "steps", "budget", "time"}
 
 
-def paths(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> Paths:
-    """Of all searches, in the order of their table; each run's trace is read once."""
+def loss_histories(searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files]) -> LossHistories:
+    """Read the loss histories of all searches, in the order of their table; each trace is read once."""
     by_key = {r.spec.key: r for r in records}
     lowest, costs, spent = [], [], []
-    for key, own in searches.loc[:, ["key", *OF_PATH]].groupby("key", sort=False):
-        losses, cost, most = _of_run(by_key[str(key)], own, files) or _lost(own)
+    for key, run_searches in searches.loc[:, ["key", *HISTORY_COLUMNS]].groupby("key", sort=False):
+        losses, cost, total = _run_history(by_key[str(key)], run_searches, files) or _history_without_files(
+            run_searches
+        )
         lowest += [*losses]
-        costs += [cost] * len(own)
-        spent.append(most)
-    return Paths(lowest, costs, np.concatenate(spent))
+        costs += [cost] * len(run_searches)
+        spent.append(total)
+    return LossHistories(lowest, costs, np.concatenate(spent))
 
 
-def _of_run(record: Record, own: pd.DataFrame, files: Callable[[Spec], Files]) -> Way | None:
-    """The lowest loss so far, with the best of all at the end; COSTS of the run; what each search spent.
+def _run_history(record: Record, run_searches: pd.DataFrame, files: Callable[[Spec], Files]) -> RunHistory | None:
+    """Return the lowest loss so far (at the end: the best), the run's COSTS, and the total costs of each search.
 
-    None: its files are lost.
+    None if its files are lost.
     """
     trace, costs = files(record.spec).trace(record.spec), files(record.spec).costs(record.spec)
     if trace is None or costs is None:
         return None
-    steps, losses = recorded(trace, own)
-    losses[:, -1] = np.fmin(losses[:, -1], own.best)
+    steps, losses = recorded(trace, run_searches)
+    losses[:, -1] = np.fmin(losses[:, -1], run_searches.best)
     losses[np.isnan(losses)] = np.inf
-    spent = costs.set_index("step").reindex(steps)[["evaluations", "seconds"]]
-    cost = np.stack([steps, *spent.to_numpy(float).T])
-    at = np.minimum(steps.searchsorted(own.steps), len(steps) - 1)
-    most = np.stack([own.steps, own.evaluations, cost[2, at]], axis=1)
-    return np.minimum.accumulate(losses, axis=1), cost, np.minimum(cost[:, -1], most)
+    trace_costs = costs.set_index("step").reindex(steps)[["evaluations", "seconds"]]
+    cost = np.stack([steps, *trace_costs.to_numpy(float).T])
+    last_step = np.minimum(steps.searchsorted(run_searches.steps), len(steps) - 1)
+    total = np.stack([run_searches.steps, run_searches.evaluations, cost[2, last_step]], axis=1)
+    return np.minimum.accumulate(losses, axis=1), cost, np.minimum(cost[:, -1], total)
 
 
-def _lost(own: pd.DataFrame) -> Way:
-    """What is known without a run's files: its lowest losses, so that the targets of the others stay what they are."""
-    return own.best.to_numpy(float)[:, None], np.full((len(COSTS), 1), np.nan), np.full((len(own), len(COSTS)), np.nan)
+def _history_without_files(run_searches: pd.DataFrame) -> RunHistory:
+    """Return what the record knows: the lowest losses, so that the targets of other runs do not change."""
+    return (
+        run_searches.best.to_numpy(float)[:, None],
+        np.full((len(COSTS), 1), np.nan),
+        np.full((len(run_searches), len(COSTS)), np.nan),
+    )
 
 
-def recorded(trace: pd.DataFrame, own: pd.DataFrame) -> tuple[Int[np.ndarray, " s"], Float[np.ndarray, "n s"]]:
-    """The steps of a run's trace, and the loss of each of its searches there; NaN where none was recorded."""
-    steps, at = np.unique(trace.step, return_inverse=True)
-    starts = pd.Index(own.start.unique()).union(trace.start.unique())
-    of, which = (starts.get_indexer(t.start) + len(starts) * t.instance.to_numpy() for t in (trace, own))
-    losses = np.full((len(own) + 1, len(steps)), np.nan)  # the last row takes what is of none of them
-    losses[pd.Index(which).get_indexer(of), at] = trace.loss
+def recorded(trace: pd.DataFrame, searches: pd.DataFrame) -> tuple[Int[np.ndarray, " s"], Float[np.ndarray, "n s"]]:
+    """Return the steps of a run's trace, and the loss of each search at them; NaN where none was recorded."""
+    steps, step_index = np.unique(trace.step, return_inverse=True)
+    starts = pd.Index(searches.start.unique()).union(trace.start.unique())
+    trace_row, search_row = (
+        starts.get_indexer(t.start) + len(starts) * t.instance.to_numpy() for t in (trace, searches)
+    )
+    losses = np.full((len(searches) + 1, len(steps)), np.nan)  # the last row collects traces of no listed search
+    losses[pd.Index(search_row).get_indexer(trace_row), step_index] = trace.loss
     return steps, losses[:-1]
 
 
-def targets(searches: pd.DataFrame, found: Paths, scope: str) -> Float[np.ndarray, "n f"]:
-    """The target losses of each search's instance, common to all that `SAME[scope]` says."""
-    lowest = np.array([p[-1] for p in found.lowest])
+def targets(searches: pd.DataFrame, histories: LossHistories, scope: str) -> Float[np.ndarray, "n f"]:
+    """Return the target losses of each search's instance; searches equal in `TARGETS_SHARED_BY[scope]` share them."""
+    lowest = np.array([p[-1] for p in histories.lowest])
     kind = searches.start.str.partition(":")[0]
-    of = searches.assign(low=lowest, at_random=searches.first_loss.where(kind == "random")).groupby(SAME[scope])
-    low, high = of.low.transform("min"), of.at_random.transform("median").fillna(of.first_loss.transform("median"))
+    grouped = searches.assign(low=lowest, at_random=searches.first_loss.where(kind == "random")).groupby(
+        TARGETS_SHARED_BY[scope]
+    )
+    low, high = (
+        grouped.low.transform("min"),
+        grouped.at_random.transform("median").fillna(grouped.first_loss.transform("median")),
+    )
     return low.to_numpy()[:, None] + np.outer((high - low).to_numpy(), FRACTIONS)
 
 
-def hits(found: Paths, goals: Float[np.ndarray, "n f"]) -> Hits:
-    """The first recorded step at which the lowest loss so far is at or below each target, and what it cost."""
-    at = np.full((len(COSTS), *goals.shape), np.inf)
-    for i, (lowest, cost, spent) in enumerate(zip(found.lowest, found.costs, found.spent, strict=True)):
-        first = (~(lowest[:, None] <= goals[i])).sum(axis=0)  # recorded steps before it
+def first_hitting_costs(histories: LossHistories, target_losses: Float[np.ndarray, "n f"]) -> HittingCosts:
+    """Return the costs of the first recorded step at which the lowest loss so far is at or below each target."""
+    costs = np.full((len(COSTS), *target_losses.shape), np.inf)
+    for i, (lowest, cost, spent) in enumerate(zip(histories.lowest, histories.costs, histories.spent, strict=True)):
+        first = (~(lowest[:, None] <= target_losses[i])).sum(axis=0)  # recorded steps before it
         reached = first < len(lowest)
-        at[:, i, reached] = np.minimum(cost[:, first[reached]], spent[:, None])
-    return Hits(dict(zip(COSTS, at, strict=True)), dict(zip(COSTS, found.spent.T, strict=True)))
+        costs[:, i, reached] = np.minimum(cost[:, first[reached]], spent[:, None])
+    return HittingCosts(dict(zip(COSTS, costs, strict=True)), dict(zip(COSTS, histories.spent.T, strict=True)))
 
 
-def to_targets(own: pd.DataFrame, found: Hits) -> Iterator[dict]:
-    """Of the searches in `own`: steps, evaluations and seconds to each target, their aRT, and the ECDF over targets.
+def to_targets(group: pd.DataFrame, hitting: HittingCosts) -> Iterator[dict]:
+    """Yield steps, evaluations and seconds to each target, their expected running time, and the ECDF over targets.
 
-    Each of those whose cost is known; where it is not, a search is no censored one.
+    Searches whose cost is not known are left out; they are not censored.
     """
-    of = {cost: cast(pd.DataFrame, own[~np.isnan(found.spent[cost][own.index])]) for cost in COSTS}
-    for cost, known in of.items():
-        for start, these in by_start(known):
-            spent, instances = found.spent[cost][these.index], these.instance.to_numpy()
+    known_searches = {cost: cast(pd.DataFrame, group[~np.isnan(hitting.spent[cost][group.index])]) for cost in COSTS}
+    for cost, known in known_searches.items():
+        for start, searches in by_start(known):
+            spent, instances = hitting.spent[cost][searches.index], searches.instance.to_numpy()
             for i, fraction in enumerate(FRACTIONS):
-                at, where = found.at[cost][these.index, i], {"start": start, "target": fraction}
-                yield {"measure": cost, **where} | order_statistics(at, instances)
-                yield {"measure": f"aRT:{cost}", **where} | running_time(at, spent, instances)
-    if len(known := of["evaluations"]):
-        yield from ecdf(found.at["evaluations"][known.index], known.instance.to_numpy())
+                costs, labels = hitting.at[cost][searches.index, i], {"start": start, "target": fraction}
+                yield {"measure": cost, **labels} | order_statistics(costs, instances)
+                yield {"measure": f"aRT:{cost}", **labels} | running_time(costs, spent, instances)
+    if len(known := known_searches["evaluations"]):
+        yield from ecdf(hitting.at["evaluations"][known.index], known.instance.to_numpy())
 
 
-def running_time(at: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:
-    """aRT: infinite where no search reached the target."""
-    reached = np.isfinite(at)
-    found = quotient(np.where(reached, at, spent), reached.astype(float), instances)
-    return {"n": len(at), "censored": int((~reached).sum())} | found
+def running_time(costs: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:
+    """Return the expected running time (aRT); infinite if no search reached the target."""
+    reached = np.isfinite(costs)
+    ratio = ratio_interval(np.where(reached, costs, spent), reached.astype(float), instances)
+    return {"n": len(costs), "censored": int((~reached).sum())} | ratio
 
 
-def ecdf(at: Float[np.ndarray, "n f"], instances: np.ndarray) -> Iterator[dict]:
-    """Share of (search, target) that is reached within so many evaluations; the last is the share reached at all."""
-    finite = at[np.isfinite(at)]
+def ecdf(costs: Float[np.ndarray, "n f"], instances: np.ndarray) -> Iterator[dict]:
+    """Yield the fraction of (search, target) pairs reached within a number of evaluations.
+
+    The last row is the fraction reached at all.
+    """
+    finite = costs[np.isfinite(costs)]
     if not len(finite):
         within = np.ones(1)
     else:
         within = np.unique(np.ceil(np.geomspace(max(finite.min(), 1), max(finite.max(), 1), 40)))
     for x in within:
-        found = share((at <= x).mean(axis=1), instances)
-        yield {"measure": "ecdf", "within": x, "n": at.size, "censored": int((at > x).sum())} | found
+        fraction = proportion_interval((costs <= x).mean(axis=1), instances)
+        yield {"measure": "ecdf", "within": x, "n": costs.size, "censored": int((costs > x).sum())} | fraction

@@ -1,4 +1,4 @@
-"""The fields of runs by name: to choose runs by what they are, and to split rows."""
+"""Fields of runs by name, to select runs and to split rows."""
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -45,7 +45,7 @@ FIELDS: dict[str, Callable[[Record], Any]] = {
     "task_sha256": lambda r: r.versions.get("task_sha256"),
     "searcher_sha256": lambda r: r.versions.get("searcher_sha256"),
 }
-ALSO = {  # as the record says it
+ALIASES = {  # names of the record
     "model.name": "model",
     "model.data": "data",
     "model.arch": "arch",
@@ -55,7 +55,7 @@ ALSO = {  # as the record says it
     "seeds.search": "seed.search",
 }
 SEEDS = ("seed.train", "seed.init", "seed.search")
-KINDS = ("searcher", "task", "model")  # what has settings
+KINDS = ("searcher", "task", "model")  # kinds with settings
 RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
@@ -66,21 +66,21 @@ RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """That a field is one of `values` (=), none of them (!=), or less or more than the one that is given."""
+    """A condition on a field: equal to one of `values` (=), to none (!=), or less or more than the only one."""
 
-    field: str  # as `named` gives it
+    field: str  # as `named` returns it
     relation: str
     values: tuple[str, ...]
 
     def holds(self, record: Record) -> bool:
-        found = value(record, self.field)
+        actual = value(record, self.field)
         if self.relation in RELATIONS:
-            return isinstance(found, int | float) and RELATIONS[self.relation](found, float(self.values[0]))
-        return any(_is(found, v, self.field) for v in self.values) == (self.relation == "=")
+            return isinstance(actual, int | float) and RELATIONS[self.relation](actual, float(self.values[0]))
+        return any(_matches(actual, v, self.field) for v in self.values) == (self.relation == "=")
 
 
 def value(record: Record, field: str) -> Any:
-    """A field of a run, or a setting of its searcher, task or model (`searcher.lr`); None: it has no such."""
+    """Return a field of a run, or a setting of its searcher, task or model (`searcher.lr`); None if it has none."""
     if field in FIELDS:
         return FIELDS[field](record)
     kind, _, setting = field.partition(".")
@@ -88,58 +88,61 @@ def value(record: Record, field: str) -> Any:
 
 
 def named(field: str, records: Iterable[Record]) -> str:
-    """The field that is meant.
+    """Return the full name of a field, from a full or short name.
 
     Raises:
-        UsageError: there is none of that name, or several.
+        UsageError: no field has that name, or several have.
     """
-    field = ALSO.get(field, field)
+    field = ALIASES.get(field, field)
     if field in FIELDS:
         return field
     texts = {(k, FIELDS[k](r)) for r in records for k in KINDS}
-    there = {f"{k}.{setting}" for k, text in texts for setting in settings(k, text)} | {f for f in FIELDS if "." in f}
-    meant = sorted(t for t in there if field in (t, t.partition(".")[2]) or (field == "seed" and t in SEEDS))
-    if len(meant) > 1:
-        raise UsageError(f"{field!r} may be several fields; say {' or '.join(meant)}.")
-    if not meant:
-        raise unknown("field", field, [*{*FIELDS, *(t.partition(".")[2] for t in there)}])
-    return meant[0]
+    known = {f"{k}.{setting}" for k, text in texts for setting in settings(k, text)} | {f for f in FIELDS if "." in f}
+    matches = sorted(t for t in known if field in (t, t.partition(".")[2]) or (field == "seed" and t in SEEDS))
+    if len(matches) > 1:
+        raise UsageError(f"{field!r} may be several fields; say {' or '.join(matches)}.")
+    if not matches:
+        raise unknown("field", field, [*{*FIELDS, *(t.partition(".")[2] for t in known)}])
+    return matches[0]
 
 
 def chosen(records: Sequence[Record], conditions: Iterable[Condition]) -> list[Record]:
-    """Those for which all conditions hold.
+    """Return the runs that satisfy all conditions.
 
     Raises:
-        UsageError: there are none; says which condition leaves none, and what there is.
+        UsageError: no run does; the message names the condition that leaves none, and the existing values.
     """
     left = [*records]
     for c in conditions:
-        there, left = left, [r for r in left if c.holds(r)]
+        before, left = left, [r for r in left if c.holds(r)]
         if not left:
-            found = sorted({repr(told(value(r, c.field))[:60]) for r in there})
-            more = f" and {len(found) - 6} more" if len(found) > 6 else ""
-            wanted = f"{c.field}{c.relation}{','.join(c.values)}"
-            raise UsageError(f"No run has {wanted}; there {c.field} is {', '.join(found[:6])}{more}.")
+            values = sorted({repr(field_text(value(r, c.field))[:60]) for r in before})
+            suffix = f" and {len(values) - 6} more" if len(values) > 6 else ""
+            condition = f"{c.field}{c.relation}{','.join(c.values)}"
+            raise UsageError(f"No run has {condition}; there {c.field} is {', '.join(values[:6])}{suffix}.")
     return left
 
 
 @lru_cache(maxsize=4096)
 def settings(kind: str, text: str) -> dict[str, Any]:
-    """Those of a searcher, task or model; of our own models also those that the name stands for (`beta_vae_0.9`)."""
+    """Return the settings of a searcher, task or model.
+
+    A model of this package also has the settings that its name stands for (`beta_vae_0.9`).
+    """
     name, values = read(text)
-    usual = _of_model(name) if kind == "model" else {}
-    return usual | {k: _setting(v) for k, v in values.items()}
+    defaults = _model_settings(name) if kind == "model" else {}
+    return defaults | {k: _setting(v) for k, v in values.items()}
 
 
-def told(found: Any) -> str:
-    """A field's value as text; of what a run does not have, none."""
-    if isinstance(found, bool):
-        return str(found).lower()
-    return "" if found is None else f"{found:g}" if isinstance(found, float) else str(found)
+def field_text(raw: Any) -> str:
+    """Return a field's value as text; empty for None."""
+    if isinstance(raw, bool):
+        return str(raw).lower()
+    return "" if raw is None else f"{raw:g}" if isinstance(raw, float) else str(raw)
 
 
 def number(text: str) -> float | str:
-    """A number if it is one."""
+    """Return a number if the text is one, the text otherwise."""
     try:
         return real(text)
     except ValueError:
@@ -150,17 +153,17 @@ def _setting(text: str) -> bool | float | str:
     return text.lower() == "true" if text.lower() in ("true", "false") else number(text)
 
 
-def _of_model(name: str) -> dict[str, Any]:
-    return settings_of(zoo.objective(name)) if zoo.is_ours(name) else {}  # no file that a result names is run
+def _model_settings(name: str) -> dict[str, Any]:
+    return settings_of(zoo.objective(name)) if zoo.is_ours(name) else {}  # never run a file that a result names
 
 
-def _is(found: Any, wanted: str, field: str) -> bool:
-    if isinstance(found, bool):
-        return wanted.lower() == told(found)
-    if isinstance(found, int | float):
-        return found == number(wanted)
-    if found is None:
-        return wanted == "none"
+def _matches(actual: Any, requested: str, field: str) -> bool:
+    if isinstance(actual, bool):
+        return requested.lower() == field_text(actual)
+    if isinstance(actual, int | float):
+        return actual == number(requested)
+    if actual is None:
+        return requested == "none"
     if field in ("task", "searcher"):
-        return means(field, wanted, found)
-    return spelled(field, wanted) == spelled(field, found)
+        return means(field, requested, actual)
+    return spelled(field, requested) == spelled(field, actual)

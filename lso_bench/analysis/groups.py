@@ -1,4 +1,4 @@
-"""What stands behind each line of a comparison: how many runs, of what code, and how far it is from the best line."""
+"""Groups of a comparison: number of runs, versions of the code, and the gap to the best group."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,79 +8,83 @@ import numpy as np
 import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.table import GROUP, TOGETHER, group
+from lso_bench.analysis.table import GROUP_KEYS, SECTION_KEYS, group
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
 
 SPENT = ("evaluations", "gradients", "decodes")  # by all searches of a run
 PHASES = ("fit", "propose", "decode", "score", "total")  # seconds
 COUNTS = ("runs", "failed", "diverged", "searches", "censored")
-TAKEN = [f"spent {k}" for k in (*SPENT, *PHASES)]
+COST_COLUMNS = [f"spent {k}" for k in (*SPENT, *PHASES)]
 
 
-def counted(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
-    """A row a group: COUNTS (censored: searches that ended without a finite loss), `ended` (why searches ended, and how
-    many did), `code` (versions of lso-bench), `spent evaluations` and so on (medians of runs; SPENT and PHASES).
+def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return one row per group: COUNTS, `ended`, `code` and COST_COLUMNS.
 
-    A run whose process died does not say its device; it is counted where the rest of its group is.
+    `censored` counts searches without a finite final loss. `ended` lists the reasons why searches ended, with their
+    numbers. `code` lists versions of lso-bench. COST_COLUMNS (`spent evaluations` and so on) are medians of runs. A run
+    whose process died has no device; it is counted in the group that is equal otherwise.
     """
     lines: dict[tuple, list[Record]] = {}
     for r in records:
         lines.setdefault(tuple(group(r, by).values()), []).append(r)
-    at = [*GROUP].index("device")
-    known = {_without(at, key): key for key in lines if key[at] != "unknown"}
-    for key in [k for k in lines if k[at] == "unknown" and _without(at, k) in known]:
-        lines[known[_without(at, key)]] += lines.pop(key)
-    rows = [dict(zip((*GROUP, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
-    found = pd.DataFrame(rows, columns=[*GROUP, *by, *COUNTS, "ended", "code", *TAKEN])
-    return found.astype(dict.fromkeys(("budget", "seconds", "patience"), float))
+    at = [*GROUP_KEYS].index("device")
+    known = {_without_item(at, key): key for key in lines if key[at] != "unknown"}
+    for key in [k for k in lines if k[at] == "unknown" and _without_item(at, k) in known]:
+        lines[known[_without_item(at, key)]] += lines.pop(key)
+    rows = [dict(zip((*GROUP_KEYS, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
+    table = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *COUNTS, "ended", "code", *COST_COLUMNS])
+    return table.astype(dict.fromkeys(("budget", "seconds", "patience"), float))
 
 
-def behind(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:
-    """By line, a row a kind of start: how much more its final loss is than that of the line with the lowest median.
+def gap_to_best(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:
+    """Return, by group number, one row per kind of start: the gap of its final loss to the best group's.
 
-    Paired: of each instance the median of its searches, less that of the best line; of these differences the order
-    statistics. Lines are compared within TOGETHER and with the same kind of start.
+    The best group has the lowest median. The gap is paired: for each instance, the median loss of the group less that
+    of the best group. The row has the order statistics of these differences. Groups are compared within SECTION_KEYS
+    and from the same kind of start.
     """
-    found: dict[int, list[dict]] = {}
-    for _, same in searches.groupby([*TOGETHER, "start"], sort=False):
-        medians = same.groupby("line", sort=False).loss.median()
-        each = cast(pd.DataFrame, same.groupby(["line", "instance"], sort=False).loss.median().unstack("line"))
+    rows_by_group: dict[int, list[dict]] = {}
+    for _, section in searches.groupby([*SECTION_KEYS, "start"], sort=False):
+        medians = section.groupby("group_id", sort=False).loss.median()
+        by_instance = cast(
+            pd.DataFrame, section.groupby(["group_id", "instance"], sort=False).loss.median().unstack("group_id")
+        )
         with np.errstate(invalid="ignore"):
-            apart = each.sub(each[medians.idxmin()], axis=0)
-        for line in medians.index:
-            there = apart[line].dropna()
-            row = order_statistics(there.to_numpy(), there.index.to_numpy())
-            found.setdefault(line, []).append({"measure": "behind", "start": same.start.iloc[0]} | row)
-    return found
+            gaps = by_instance.sub(by_instance[medians.idxmin()], axis=0)
+        for group_id in medians.index:
+            group_gaps = gaps[group_id].dropna()
+            row = order_statistics(group_gaps.to_numpy(), group_gaps.index.to_numpy())
+            rows_by_group.setdefault(group_id, []).append({"measure": "behind", "start": section.start.iloc[0]} | row)
+    return rows_by_group
 
 
-def _without(at: int, key: tuple) -> tuple:
+def _without_item(at: int, key: tuple) -> tuple:
     return (*key[:at], *key[at + 1 :])
 
 
 def _count(runs: list[Record]) -> dict[str, Any]:
     ended: Counter[str] = Counter()
-    lost = 0
+    censored = 0
     for r in runs:
         members = Columns.of(r.members)
         rows = dict(zip(members.names, members.rows.T, strict=True))
-        lost += int((~np.isfinite(rows["loss"])).sum())
-        for place, n in zip(*np.unique(rows["stopped"], return_counts=True), strict=True):
-            ended[members.words[int(place)]] += int(n)
+        censored += int((~np.isfinite(rows["loss"])).sum())
+        for index, n in zip(*np.unique(rows["stopped"], return_counts=True), strict=True):
+            ended[members.words[int(index)]] += int(n)
     return {
         "runs": len(runs),
         "failed": sum(not r.members for r in runs),
         "diverged": sum(r.status == "diverged" for r in runs),
         "searches": sum(len(r.members) for r in runs),
-        "censored": lost,
-        "ended": ", ".join(f"{n} {why}" for why, n in ended.most_common()),
+        "censored": censored,
+        "ended": ", ".join(f"{n} {reason}" for reason, n in ended.most_common()),
         "code": ", ".join(sorted({str(r.versions["lso_bench"]) for r in runs if "lso_bench" in r.versions})),
     } | _spent([r for r in runs if r.members])
 
 
 def _spent(runs: list[Record]) -> dict[str, float]:
-    """Medians of runs; NaN where none says it."""
-    noted = {k: [r.counts[k] for r in runs if k in r.counts] for k in SPENT}
-    noted |= {k: [r.seconds[k] for r in runs if k in r.seconds] for k in PHASES}
-    return {f"spent {k}": float(np.median(v)) if v else np.nan for k, v in noted.items()}
+    """Return the medians of runs; NaN where no run recorded a value."""
+    recorded = {k: [r.counts[k] for r in runs if k in r.counts] for k in SPENT}
+    recorded |= {k: [r.seconds[k] for r in runs if k in r.seconds] for k in PHASES}
+    return {f"spent {k}": float(np.median(v)) if v else np.nan for k, v in recorded.items()}

@@ -1,9 +1,9 @@
-"""Models, and searchers, compared on the same instances, starts and seeds.
+"""Paired comparison of models, and of searchers, on the same instances, starts and seeds.
 
-Models are compared where task, searcher and limits are the same, searchers where model and limits are. A block is an
-instance: of its searches from one kind of start the median, over those seeds that all contestants ran. Over several
-tasks a block is a task, of its instances the median. A search that diverged, or a run that failed, is infinitely bad;
-it is counted, never left out.
+Models are compared where task, searcher and limits are equal; searchers where model and limits are. A block is an
+instance: the median of its searches from one kind of start, over the seeds that all contestants ran. Across tasks a
+block is a task: the median of its instances. A search that diverged, or a run that failed, is infinitely bad; it counts
+and is never left out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,71 +16,79 @@ import pandas as pd
 
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.intervals import share
-from lso_bench.analysis.table import GROUP, by_start, drawn, group, thresholds
+from lso_bench.analysis.intervals import proportion_interval
+from lso_bench.analysis.table import GROUP_KEYS, by_start, group, is_random, thresholds
 from lso_bench.record import Record
 
-FACTORS = ("model", "searcher")
-CELL = ["train", "instance", "code", "search"]
-TASK = ["task", "decoding"]  # what may differ between the blocks of a comparison over tasks
+COMPARED = ("model", "searcher")
+MATCHED_ON = ["train", "instance", "start_id", "search"]
+TASK_COLUMNS = ["task", "decoding"]  # columns that may differ between the blocks of a comparison across tasks
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """What k contestants reached on n instances, or in n tasks."""
+    """Values of k contestants on n blocks (instances or tasks)."""
 
     names: list[str]
-    values: np.ndarray  # (n, k); lower is better; over tasks each row on a scale of its own
+    values: np.ndarray  # (n, k); lower is better; across tasks each row has a scale of its own
     lost: np.ndarray  # (k,): searches without a finite value
 
     def order(self) -> list[int]:
-        """Contestants, the best mean rank first."""
+        """Return the contestants, the best mean rank first."""
         return [int(i) for i in np.argsort(rank_tests.mean_ranks(self.values), kind="stable")]
 
 
 def rows(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
-    """Measures "model rank:loss", "searcher wins:iterations" and so on.
+    """Yield the measures "model rank:loss", "searcher wins:iterations" and so on.
 
-    Of each contestant: `rank`, the mean rank, with Friedman's p. Of each pair, in the row of the one with the higher
-    mean rank, `against` the other: `difference` (median of own - other; p: Wilcoxon's, by Holm over all pairs of this
-    comparison), `wins` (share of blocks in which it is better), `effect` (rank-biserial), `nemenyi` (difference of
-    the mean ranks; p).
+    Each contestant has `rank`: its mean rank, with Friedman's p. Each pair has measures in the row of the contestant
+    with the higher (worse) mean rank, with `against` naming the better one:
+
+    - `difference`: median of worse less better, with Wilcoxon's p, corrected by Holm over all pairs of this comparison.
+    - `wins`: fraction of blocks in which the worse one has the lower value; ties count half.
+    - `effect`: rank-biserial correlation.
+    - `nemenyi`: difference of the mean ranks, with Nemenyi's p.
     """
-    everything = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
-    for factor, where, own in _contexts(everything, by):
-        for outcome, limit, column in _outcomes(own, factor):
-            if (found := blocks(own, factor, column)) is not None:
-                yield from (where | {"threshold": limit} | row for row in _measures(found, factor, outcome))
+    all_searches = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
+    for factor, labels, compared in _contexts(all_searches, by):
+        for outcome, limit, column in _outcomes(compared, factor):
+            if (comparison := blocks(compared, factor, column)) is not None:
+                yield from (labels | {"threshold": limit} | row for row in _measures(comparison, factor, outcome))
 
 
-def over_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
-    """The same measures with tasks for blocks, of those that two or more tasks share; `task` names them.
+def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
+    """Yield the same measures with tasks as blocks, for contestants that share at least two tasks.
 
-    Tasks have scales of their own, so that there are ranks, wins and Nemenyi's test only: no difference, no effect.
+    `task` holds their number. Tasks differ in scale, so there are only ranks, wins and Nemenyi's test.
     """
-    everything = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
-    for factor, where, own in _contexts(everything, by, but=TASK):
-        for outcome, limit, column in _outcomes(own, factor):
-            found = blocks(own, factor, column, TASK)
-            if found is not None and len(found.values) > 1:
-                head = where | {"task": f"{len(found.values)} tasks", "threshold": limit}
-                yield from (head | row for row in _measures(found, factor, outcome, scaled=False))
+    all_searches = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
+    for factor, labels, compared in _contexts(all_searches, by, except_keys=TASK_COLUMNS):
+        for outcome, limit, column in _outcomes(compared, factor):
+            comparison = blocks(compared, factor, column, TASK_COLUMNS)
+            if comparison is not None and len(comparison.values) > 1:
+                head = labels | {"task": f"{len(comparison.values)} tasks", "threshold": limit}
+                yield from (head | row for row in _measures(comparison, factor, outcome, scaled=False))
 
 
 def _contexts(
-    searches: pd.DataFrame, by: Sequence[str], but: Sequence[str] = ()
+    searches: pd.DataFrame, by: Sequence[str], except_keys: Sequence[str] = ()
 ) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
-    """What may be compared: the factor, all that must be the same, and the searches from one kind of start."""
-    for factor in FACTORS:
-        same = [c for c in (*GROUP, *by) if c not in (factor, *but)]
-        for key, own in searches.groupby(same, sort=False, dropna=False):
-            for start, these in by_start(own):
-                yield factor, dict(zip(same, cast(tuple, key), strict=True)) | {"start": start}, these
+    """Yield each comparison: the factor, all that must be equal, and the searches from one kind of start."""
+    for factor in COMPARED:
+        shared = [c for c in (*GROUP_KEYS, *by) if c not in (factor, *except_keys)]
+        for key, matching in searches.groupby(shared, sort=False, dropna=False):
+            for start, from_start in by_start(matching):
+                yield factor, dict(zip(shared, cast(tuple, key), strict=True)) | {"start": start}, from_start
 
 
-def blocks(own: pd.DataFrame, factor: str, column: str, over: Sequence[str] = ()) -> Blocks | None:
-    """Of instances, or of what `over` names; None where no two have a search of the same instance, start and seeds."""
-    cells = own.pivot_table(index=[*over, *CELL], columns=factor, values=column, aggfunc="median", sort=False).dropna()
+def blocks(searches: pd.DataFrame, factor: str, column: str, over: Sequence[str] = ()) -> Blocks | None:
+    """Return the blocks of a comparison; None if no two contestants share an instance, start and seeds.
+
+    Blocks are instances, or the values of the columns `over`.
+    """
+    cells = searches.pivot_table(
+        index=[*over, *MATCHED_ON], columns=factor, values=column, aggfunc="median", sort=False
+    ).dropna()
     if cells.shape[1] < 2 or cells.empty:
         return None
     each = cells.groupby([*over, "instance"]).median()
@@ -89,59 +97,66 @@ def blocks(own: pd.DataFrame, factor: str, column: str, over: Sequence[str] = ()
 
 
 def _rounded(values: pd.DataFrame) -> np.ndarray:
-    """To 6 digits: losses are sums in float32, and what they differ in beyond is a tie."""
+    """Round to 6 significant digits: losses are sums in float32, and smaller differences are ties."""
     return np.array([float(f"{x:.6g}") for x in values.to_numpy(float).flat]).reshape(values.shape)
 
 
-def _outcomes(own: pd.DataFrame, factor: str) -> Iterator[tuple[str, float | None, str]]:
-    """Name, threshold and column: the final loss, and the steps to the smallest threshold that all were asked for."""
+def _outcomes(searches: pd.DataFrame, factor: str) -> Iterator[tuple[str, float | None, str]]:
+    """Yield name, threshold and column: the final loss, and steps to the smallest threshold that all requested."""
     yield "loss", None, "loss"
-    for t in reversed(thresholds(own)):
-        asked = own[f"met {t:g}"].notna().groupby(own[factor]).any()
-        if bool(asked.all()):
+    for t in reversed(thresholds(searches)):
+        requested = searches[f"met {t:g}"].notna().groupby(searches[factor]).any()
+        if bool(requested.all()):
             yield "iterations", t, f"met {t:g}"
             return
 
 
-def _measures(found: Blocks, factor: str, outcome: str, scaled: bool = True) -> Iterator[dict]:
-    """`scaled`: whether values of two blocks are on one scale."""
-    n, k = found.values.shape
-    mean, p = rank_tests.mean_ranks(found.values), rank_tests.friedman(found.values)
-    for i in found.order():
-        of_one = {"n": n, "censored": int(found.lost[i]), "estimate": float(mean[i]), "p": p}
-        yield {factor: found.names[i], "measure": f"{factor} rank:{outcome}"} | of_one
-    pairs = [(worse, better) for better, worse in combinations(found.order(), 2)]
-    adjusted = rank_tests.holm(np.array([rank_tests.signed_rank(*found.values[:, [*pair]].T) for pair in pairs]))
+def _measures(comparison: Blocks, factor: str, outcome: str, scaled: bool = True) -> Iterator[dict]:
+    """Yield the measures of a comparison; `scaled` if values of different blocks share a scale."""
+    n, k = comparison.values.shape
+    mean, p = rank_tests.mean_ranks(comparison.values), rank_tests.friedman(comparison.values)
+    for i in comparison.order():
+        statistics = {"n": n, "censored": int(comparison.lost[i]), "estimate": float(mean[i]), "p": p}
+        yield {factor: comparison.names[i], "measure": f"{factor} rank:{outcome}"} | statistics
+    pairs = [(worse, better) for better, worse in combinations(comparison.order(), 2)]
+    adjusted = rank_tests.holm(np.array([rank_tests.wilcoxon(*comparison.values[:, [*pair]].T) for pair in pairs]))
     for (i, j), holm in zip(pairs, adjusted, strict=True):
-        head = {factor: found.names[i], "against": found.names[j], "n": n, "censored": int(found.lost[i])}
-        by_ranks = {"estimate": float(mean[i] - mean[j]), "p": rank_tests.nemenyi(mean[i] - mean[j], k, n)}
-        pair = _pair(found.values[:, i], found.values[:, j], holm)
-        said = pair if scaled else {"wins": pair["wins"]}
-        for name, values in (said | {"nemenyi": by_ranks}).items():
+        head = {
+            factor: comparison.names[i],
+            "against": comparison.names[j],
+            "n": n,
+            "censored": int(comparison.lost[i]),
+        }
+        rank_difference = {"estimate": float(mean[i] - mean[j]), "p": rank_tests.nemenyi(mean[i] - mean[j], k, n)}
+        pair = _pair(comparison.values[:, i], comparison.values[:, j], holm)
+        measures = pair if scaled else {"wins": pair["wins"]}
+        for name, values in (measures | {"nemenyi": rank_difference}).items():
             yield head | {"measure": f"{factor} {name}:{outcome}"} | values
 
 
 def _pair(a: np.ndarray, b: np.ndarray, p: float) -> dict[str, dict[str, int | float]]:
     with np.errstate(invalid="ignore"):
-        apart = np.where(a == b, 0.0, a - b)  # both infinite: the same
-    each = np.arange(len(a))
+        differences = np.where(a == b, 0.0, a - b)  # two infinite values are equal
+    block_index = np.arange(len(a))
     return {
-        "difference": order_statistics(apart, each) | {"p": float(p)},
-        "wins": share(rank_tests.wins(a, b), each),
+        "difference": order_statistics(differences, block_index) | {"p": float(p)},
+        "wins": proportion_interval(rank_tests.wins(a, b), block_index),
         "effect": {"estimate": rank_tests.rank_biserial(a, b)},
     }
 
 
 def _failed(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """A row for each search of a run that failed as a whole, on the instances and devices of the others of its task."""
+    """Yield a row for each search of a failed run, on the instances and devices of other runs of its task."""
     for record in failed:
-        of, spec = group(record, by), record.spec
-        others = searches[searches.task == of["task"]]
+        keys, spec = group(record, by), record.spec
+        task_searches = searches[searches.task == keys["task"]]
         seeds = {"train": spec.model.seed, "weights": spec.checkpoint, "init": spec.seeds.init}
         lost: dict[str, Any] = {f"met {t:g}": np.inf for t in spec.thresholds} | {"loss": np.inf}
         for start in spec.starts:
-            code = f"{start} {spec.seeds.init}" if drawn(start) else start
-            where = others.loc[others.start == start, ["instance", "device"]].drop_duplicates()
-            same = {k: np.nan if v is None else v for k, v in of.items() if k != "device"}
-            if len(where):
-                yield where.assign(**same, **seeds, search=spec.seeds.search, start=start, code=code, **lost)
+            start_id = f"{start} {spec.seeds.init}" if is_random(start) else start
+            instances = task_searches.loc[task_searches.start == start, ["instance", "device"]].drop_duplicates()
+            shared = {k: np.nan if v is None else v for k, v in keys.items() if k != "device"}
+            if len(instances):
+                yield instances.assign(
+                    **shared, **seeds, search=spec.seeds.search, start=start, start_id=start_id, **lost
+                )

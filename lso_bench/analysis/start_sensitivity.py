@@ -1,9 +1,9 @@
-"""How much the outcome of a search depends on where it starts.
+"""Dependence of a search's outcome on its start.
 
-A start is a label and, where that draws (`random`), an init seed. Two searches are a pair if they differ in nothing but
-the start: same instance, same trained model, same settings, same search seed. Where the search seed moves with the init
-seed (the default), random starts differ in it too, and what is said of them includes the chance of the searcher; Adam
-and L-BFGS have none.
+A start is a label and, if it is random (`random`), an init seed. Two searches are a pair if they differ in nothing but
+the start: same instance, trained model, settings and search seed. If the search seed follows the init seed (the
+default), random starts differ in it too, and the statistics include the randomness of the searcher. Adam and L-BFGS
+have none.
 """
 
 import math
@@ -17,142 +17,162 @@ import torch
 from jaxtyping import Bool, Float
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.intervals import share
-from lso_bench.analysis.table import Files, drawn, rank, thresholds
+from lso_bench.analysis.intervals import proportion_interval
+from lso_bench.analysis.table import Files, is_random, start_order, thresholds
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 
-BASIN_DISTANCE = 0.01  # squared, a latent dimension: a tenth of the prior's standard deviation (root mean square)
-BASIN_GAP = 0.01  # of the smaller loss: less is within what stopping early leaves open
-COMBINED = 40_000  # times that two searches of a target and kind of start are combined, at most: 200 seeds
-BASIN_FLOOR = 1e-6  # of the loss at the start: where the optimum is 0, losses beside it differ by rounding alone
+BASIN_DISTANCE = 0.01  # squared, per latent dimension: a tenth of the prior's standard deviation (root mean square)
+BASIN_GAP = 0.01  # relative to the smaller loss: stopping early leaves a difference as large
+COMBINED = 40_000  # pairs per instance and kind of start, at most: 200 seeds
+BASIN_FLOOR = 1e-6  # relative to the loss at the start: near an optimum of 0, losses differ by rounding alone
 
 
 @dataclass(frozen=True)
-class Codes:
-    """Of each search of a group, in the order of their table."""
+class FinalLatents:
+    """Latents of a group of searches, in the order of their table."""
 
     end: Float[np.ndarray, "n d"]
     met: dict[float, Float[np.ndarray, "n d"]]  # by threshold; NaN: not met
-    known: Bool[np.ndarray, " n"]  # false: the file with it is lost
+    known: Bool[np.ndarray, " n"]  # false: the file is lost
 
 
-def codes(own: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> Codes:
-    """The codes of these searches, from disk."""
-    known, parts = np.zeros(len(own), bool), []
-    for key, rows in own.groupby("key", sort=False).indices.items():
+def final_latents(group: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> FinalLatents:
+    """Read the final latents of a group of searches from disk."""
+    known, loaded = np.zeros(len(group), bool), []
+    for key, rows in group.groupby("key", sort=False).indices.items():
         spec = by_key[str(key)].spec
         if (tensors := files(spec).tensors(spec)) is not None:
-            place = torch.tensor(own.place.to_numpy()[rows])
-            met = {t: tensors["z_met"][place, i].double().numpy() for i, t in enumerate(spec.thresholds)}
-            parts.append((rows, tensors["z"][place].double().numpy(), met))
+            members = torch.tensor(group.place.to_numpy()[rows])
+            z_met = {t: tensors["z_met"][members, i].double().numpy() for i, t in enumerate(spec.thresholds)}
+            loaded.append((rows, tensors["z"][members].double().numpy(), z_met))
             known[rows] = True
-    shape = len(own), parts[0][1].shape[1] if parts else 0
-    end, at = np.full(shape, np.nan), {t: np.full(shape, np.nan) for t in thresholds(own)}
-    for rows, z, met in parts:
+    shape = len(group), loaded[0][1].shape[1] if loaded else 0
+    end, by_threshold = np.full(shape, np.nan), {t: np.full(shape, np.nan) for t in thresholds(group)}
+    for rows, z, z_met in loaded:
         end[rows] = z
-        for t in at.keys() & met.keys():
-            at[t][rows] = met[t]
-    return Codes(end, at, known)
+        for t in by_threshold.keys() & z_met.keys():
+            by_threshold[t][rows] = z_met[t]
+    return FinalLatents(end, by_threshold, known)
 
 
-def together(own: pd.DataFrame) -> bool:
-    """Whether the search seed moves with the init seed, so that no two random starts share one."""
-    return own.init.nunique() > 1 and bool((own.groupby("search").init.nunique() == 1).all())
+def search_seed_follows_init(group: pd.DataFrame) -> bool:
+    """Return whether each init seed has its own search seed, so that no two random starts share one."""
+    return group.init.nunique() > 1 and bool((group.groupby("search").init.nunique() == 1).all())
 
 
-def once(own: pd.DataFrame) -> pd.DataFrame:
-    """Each start of an instance once, with its loss: one that is not drawn (the encoder's) is the same start for every
-    init seed.
+def unique_starts(group: pd.DataFrame) -> pd.DataFrame:
+    """Return each start of an instance once, with its loss.
+
+    A start that is not random (the encoder's) is the same start for every init seed.
     """
-    same = ["train", "weights", "instance", "code"]
-    ordered = cast(pd.DataFrame, own[[*same, "search", "loss"]]).sort_values("search", kind="stable")
-    return ordered.drop_duplicates(same if together(own) else [*same, "search"])
+    columns = ["train", "weights", "instance", "start_id"]
+    ordered = cast(pd.DataFrame, group[[*columns, "search", "loss"]]).sort_values("search", kind="stable")
+    return ordered.drop_duplicates(columns if search_seed_follows_init(group) else [*columns, "search"])
 
 
-def spread(own: pd.DataFrame) -> Iterator[dict]:
-    """Standard deviation of the final loss over the starts of an instance; over all kinds, and over each that is drawn
-    more than once. Undefined, and counted as censored, where one of them has no finite loss.
+def spread(group: pd.DataFrame) -> Iterator[dict]:
+    """Yield the standard deviation of the final loss over the starts of an instance.
+
+    It is computed over all kinds of start, and over each random kind with several init seeds. It is undefined, and
+    counted as censored, if one of the searches has no finite loss.
     """
-    kinds = sorted(own.start.unique(), key=rank)
-    several = [[k] for k in kinds if drawn(k) and own[own.start == k].init.nunique() > 1]
-    for labels in ([kinds] if len(kinds) > 1 else []) + several:
-        cell = ["train", "weights", "instance"] + ([] if together(own) else ["search"])
-        some = once(cast(pd.DataFrame, own[own.start.isin(labels)]))
-        lost = np.isinf(some.loss).groupby([some[c] for c in cell]).any()
-        deviations = some.replace({"loss": {np.inf: np.nan}}).groupby(cell).loss.std(ddof=1).mask(lost)
+    kinds = sorted(group.start.unique(), key=start_order)
+    random_kinds = [[k] for k in kinds if is_random(k) and group[group.start == k].init.nunique() > 1]
+    for labels in ([kinds] if len(kinds) > 1 else []) + random_kinds:
+        cell = ["train", "weights", "instance"] + ([] if search_seed_follows_init(group) else ["search"])
+        starts = unique_starts(cast(pd.DataFrame, group[group.start.isin(labels)]))
+        has_lost = np.isinf(starts.loss).groupby([starts[c] for c in cell]).any()
+        deviations = starts.replace({"loss": {np.inf: np.nan}}).groupby(cell).loss.std(ddof=1).mask(has_lost)
         instances = deviations.index.get_level_values("instance").to_numpy()
-        found = order_statistics(deviations.to_numpy(), instances)
-        yield {"measure": "spread", "start": ", ".join(labels)} | found
+        statistics = order_statistics(deviations.to_numpy(), instances)
+        yield {"measure": "spread", "start": ", ".join(labels)} | statistics
 
 
-def between_starts(own: pd.DataFrame, found: Codes) -> Iterator[dict]:
-    """Of pairs of starts, kind by kind: gap of the final losses, squared distance of the codes (at the end, and where
-    both met a threshold), share that ended in the same basin. Where the code of one is lost, only the gap.
+def pair_statistics(group: pd.DataFrame, latents: FinalLatents) -> Iterator[dict]:
+    """Yield statistics of pairs of starts, by kind of pair.
+
+    - gap: difference of the final losses.
+    - distance: squared distance of the latents, at the end and where both searches met a threshold.
+    - basin: fraction of pairs that end in the same basin.
+
+    If the latents of one search are lost, only the gap is given.
     """
-    paired = pairs(own)
-    kinds = sorted(paired.kind.unique(), key=lambda k: [rank(s) for s in k.split(" - ")])
+    paired = pairs(group)
+    kinds = sorted(paired.kind.unique(), key=lambda k: [start_order(s) for s in k.split(" - ")])
     for kind in kinds:
-        these = cast(pd.DataFrame, paired[paired.kind == kind])
-        yield {"measure": "gap", "start": kind} | order_statistics(_gap(these), these.instance.to_numpy())
-        these = cast(pd.DataFrame, these[found.known[these.a] & found.known[these.b]])
-        if these.empty:
+        selected = cast(pd.DataFrame, paired[paired.kind == kind])
+        yield {"measure": "gap", "start": kind} | order_statistics(_gap(selected), selected.instance.to_numpy())
+        selected = cast(pd.DataFrame, selected[latents.known[selected.a] & latents.known[selected.b]])
+        if selected.empty:
             continue
-        a, b, instances = these.a.to_numpy(), these.b.to_numpy(), these.instance.to_numpy()
-        distance = np.square(found.end[a] - found.end[b]).sum(1)
-        yield {"measure": "basin", "start": kind} | basin(these, _gap(these), distance / found.end.shape[1])
+        a, b, instances = selected.a.to_numpy(), selected.b.to_numpy(), selected.instance.to_numpy()
+        distance = np.square(latents.end[a] - latents.end[b]).sum(1)
+        yield {"measure": "basin", "start": kind} | same_basin_rate(
+            selected, _gap(selected), distance / latents.end.shape[1]
+        )
         yield {"measure": "distance", "start": kind} | order_statistics(distance, instances)
-        for t, met in found.met.items():
-            apart = np.square(met[a] - met[b]).sum(1)
-            yield {"measure": "distance", "start": kind, "threshold": t} | order_statistics(apart, instances)
+        for t, z_met in latents.met.items():
+            met_distance = np.square(z_met[a] - z_met[b]).sum(1)
+            yield {"measure": "distance", "start": kind, "threshold": t} | order_statistics(met_distance, instances)
 
 
 def _gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
-    """Of the final losses; NaN where one diverged."""
+    """Return the absolute difference of the final losses; NaN where one search diverged."""
     return (paired.loss_a - paired.loss_b).abs().replace(np.inf, np.nan).to_numpy()
 
 
-def basin(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
-    """The share of pairs with the same code (BASIN_DISTANCE a dimension) and the same loss (BASIN_GAP, BASIN_FLOOR)."""
-    smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
-    began = np.maximum(paired.first_loss_a.abs(), paired.first_loss_b.abs()).to_numpy()
-    same = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller + BASIN_FLOOR * began)  # NaN is not the same
-    found = share(same.astype(float), paired.instance.to_numpy())
-    return {"n": len(same), "censored": int(np.isnan(gap).sum()), "mean": found["estimate"]} | found
+def same_basin_rate(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
+    """Compute the fraction of pairs that end in the same basin.
 
-
-def pairs(own: pd.DataFrame) -> pd.DataFrame:
-    """Rows a, b of `own` (from 0), kind ("random - encoder"), instance, losses; see the head of this module.
-
-    Pairs grow with the square of the init seeds, so of very many seeds the lowest are paired (`COMBINED`).
+    Their squared distance is at most BASIN_DISTANCE per dimension, and their losses are equal within BASIN_GAP and
+    BASIN_FLOOR.
     """
-    moving = together(own)
-    order = {s: i for i, s in enumerate(sorted(own.start.unique(), key=rank))}
-    mine = pd.DataFrame(
+    smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()
+    first_loss = np.maximum(paired.first_loss_a.abs(), paired.first_loss_b.abs()).to_numpy()
+    # NaN is not the same basin
+    same_basin = (distance <= BASIN_DISTANCE) & (gap <= BASIN_GAP * smaller + BASIN_FLOOR * first_loss)
+    rate = proportion_interval(same_basin.astype(float), paired.instance.to_numpy())
+    return {"n": len(same_basin), "censored": int(np.isnan(gap).sum()), "mean": rate["estimate"]} | rate
+
+
+def pairs(searches: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of pairs: rows a and b of `searches` (from 0), kind ("random - encoder"), instance and losses.
+
+    See the top of this module for what a pair is. The number of pairs grows with the square of the init seeds, so only
+    the lowest seeds are paired (COMBINED).
+    """
+    seeds_linked = search_seed_follows_init(searches)
+    order = {s: i for i, s in enumerate(sorted(searches.start.unique(), key=start_order))}
+    candidates = pd.DataFrame(
         {
-            "row": np.arange(len(own)),
-            "rank": own.start.map(order).to_numpy(),
-            "drawn": own.start.map(drawn).to_numpy(),
+            "row": np.arange(len(searches)),
+            "rank": searches.start.map(order).to_numpy(),
+            "drawn": searches.start.map(is_random).to_numpy(),
             **{
-                c: own[c].to_numpy()
-                for c in ("train", "weights", "instance", "start", "code", "search", "init", "loss", "first_loss")
+                c: searches[c].to_numpy()
+                for c in ("train", "weights", "instance", "start", "start_id", "search", "init", "loss", "first_loss")
             },
         }
     )
-    mine = cast(pd.DataFrame, mine[_lowest(own, moving)])
-    cell = ["train", "weights", "instance"] + ([] if moving else ["search"])
-    both = mine.merge(mine, on=cell, suffixes=("_a", "_b"))
-    first = (both.rank_a < both.rank_b) | ((both.rank_a == both.rank_b) & (both.init_a < both.init_b))
-    alike = (both.search_a == both.search_b) | (both.drawn_a & both.drawn_b) if moving else True
-    same = [*cell, "code_a", "code_b", *(["search_a", "search_b"] if moving else [])]
-    kept = cast(pd.DataFrame, both[first & alike & (both.code_a != both.code_b)]).drop_duplicates(same)
-    kept = kept.assign(kind=kept.start_a + " - " + kept.start_b).rename(columns={"row_a": "a", "row_b": "b"})
-    return kept.loc[:, ["a", "b", "kind", "instance", "loss_a", "loss_b", "first_loss_a", "first_loss_b"]]
+    candidates = cast(pd.DataFrame, candidates[_has_lowest_seeds(searches, seeds_linked)])
+    cell = ["train", "weights", "instance"] + ([] if seeds_linked else ["search"])
+    joined = candidates.merge(candidates, on=cell, suffixes=("_a", "_b"))
+    is_ordered = (joined.rank_a < joined.rank_b) | ((joined.rank_a == joined.rank_b) & (joined.init_a < joined.init_b))
+    comparable = (joined.search_a == joined.search_b) | (joined.drawn_a & joined.drawn_b) if seeds_linked else True
+    unique_by = [*cell, "start_id_a", "start_id_b", *(["search_a", "search_b"] if seeds_linked else [])]
+    selected = cast(
+        pd.DataFrame, joined[is_ordered & comparable & (joined.start_id_a != joined.start_id_b)]
+    ).drop_duplicates(unique_by)
+    selected = selected.assign(kind=selected.start_a + " - " + selected.start_b).rename(
+        columns={"row_a": "a", "row_b": "b"}
+    )
+    return selected.loc[:, ["a", "b", "kind", "instance", "loss_a", "loss_b", "first_loss_a", "first_loss_b"]]
 
 
-def _lowest(own: pd.DataFrame, moving: bool) -> Bool[np.ndarray, " n"]:
-    """Return whether the seeds of each search are among the lowest, so many that COMBINED holds."""
-    init, search = np.unique(own.init), np.unique(own.search)
-    inits = min(len(init), math.isqrt(COMBINED))
-    searches = len(search) if moving else max(1, COMBINED // inits**2)
-    return (own.init.isin(init[:inits]) & own.search.isin(search[:searches])).to_numpy()
+def _has_lowest_seeds(searches: pd.DataFrame, seeds_linked: bool) -> Bool[np.ndarray, " n"]:
+    """Return whether the seeds of each search are among the lowest that COMBINED allows."""
+    init, search = np.unique(searches.init), np.unique(searches.search)
+    n_init = min(len(init), math.isqrt(COMBINED))
+    n_search = len(search) if seeds_linked else max(1, COMBINED // n_init**2)
+    return (searches.init.isin(init[:n_init]) & searches.search.isin(search[:n_search])).to_numpy()

@@ -1,4 +1,4 @@
-"""Records as one table: a row a search, with all that tells it from the others."""
+"""Table of searches: one row per search of the records, with all that identifies it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, cast
@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from lso_bench.analysis.fields import FIELDS, number, told, value
+from lso_bench.analysis.fields import FIELDS, field_text, number, value
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.starts import STARTS
 from lso_bench.store.columns import NUMBERS, WHOLE, Columns
 
-GROUP = (  # searches that differ in nothing of this are pooled, kind of start by kind of start
+GROUP_KEYS = (  # searches that are equal in these are pooled, separately for each kind of start
     "task",
     "searcher",
     "model",
@@ -31,11 +31,11 @@ GROUP = (  # searches that differ in nothing of this are pooled, kind of start b
 )
 
 
-TOGETHER = ("task", "arch", "latent", "decoding", "device")  # whose groups stand in one table
+SECTION_KEYS = ("task", "arch", "latent", "decoding", "device")  # groups that are equal in these share a table
 
 
 class Files(Protocol):
-    """What a record leaves on disk; a Store has it. None: not whole, and left out of what needs it."""
+    """Files of a record on disk, as a Store has them. None: a file is damaged, and what needs it is left out."""
 
     def trace(self, spec: Spec) -> pd.DataFrame | None: ...
     def costs(self, spec: Spec) -> pd.DataFrame | None: ...
@@ -43,83 +43,91 @@ class Files(Protocol):
 
 
 def group(record: Record, by: Sequence[str] = ()) -> dict[str, Any]:
-    """What the measures of its searches are pooled by, and the fields (`analysis.fields`) that split them."""
-    return {k: FIELDS[k](record) for k in GROUP} | {k: told(value(record, k)) for k in by}
+    """Return the values that a record's searches are pooled by: GROUP_KEYS, and the fields in `by`."""
+    return {k: FIELDS[k](record) for k in GROUP_KEYS} | {k: field_text(value(record, k)) for k in by}
 
 
 def sort_key(record: Record, by: Sequence[str] = ()) -> tuple:
-    """An order of records that does not depend on where they come from."""
-    split = [(isinstance(v, str), v) for v in (number(told(value(record, k))) for k in by)]
-    return (*[str(FIELDS[k](record)) for k in GROUP], *split, record.spec.key)
+    """Return a sort key of a record that does not depend on where it is stored."""
+    split = [(isinstance(v, str), v) for v in (number(field_text(value(record, k))) for k in by)]
+    return (*[str(FIELDS[k](record)) for k in GROUP_KEYS], *split, record.spec.key)
 
 
 def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
-    """A row a search, in the order of records and members; thresholds not met are infinite, `met 0.05` and so on.
+    """Return one row per search, in the order of records and members.
 
-    Beside the group and `line`, its number: key, place (in its record), seeds (train, init, search), weights, start,
-    the start's `code` (what starts it: the label, and the init seed where that draws), instance, losses, what it
-    spent, what was noted beside (`beside:log_density` and so on).
+    Columns: the group and its number (`group_id`), key, place in the record, seeds (train, init, search), weights,
+    start, instance, losses and costs. `start_id` identifies the start: its label, and the init seed if it is random.
+    Steps to a threshold are in `met 0.05` and so on, infinite if not met. Auxiliary measures are in
+    `beside:log_density` and so on.
     """
     runs = sorted(records, key=lambda r: sort_key(r, by))
     if not runs:
-        return pd.DataFrame(columns=[*GROUP, *by, "instance"])
-    heads = pd.DataFrame([_head(r, by) for r in runs]).astype(dict.fromkeys(("budget", "seconds", "patience"), float))
-    heads["line"] = heads.groupby([*GROUP, *by], sort=False, dropna=False).ngroup()
-    parts = [Columns.of(r.members) for r in runs]
-    alike: dict[tuple, list[int]] = {}
-    for i, (r, c) in enumerate(zip(runs, parts, strict=True)):
-        alike.setdefault((c.names, r.spec.thresholds), []).append(i)
-    found = [_joined(thresholds, [(i, parts[i]) for i in these]) for (_, thresholds), these in alike.items()]
-    rows = pd.concat(found).sort_values(["run", "place"], kind="stable", ignore_index=True)
-    searches = pd.concat([rows, heads.take(rows.run).reset_index(drop=True)], axis=1)
-    more = searches.init.astype(str).where(searches.start.map({s: drawn(s) for s in searches.start.unique()}), "")
-    return searches.assign(code=(searches.start + " " + more).str.rstrip()).drop(columns="run")
+        return pd.DataFrame(columns=[*GROUP_KEYS, *by, "instance"])
+    run_columns = pd.DataFrame([_run_columns(r, by) for r in runs]).astype(
+        dict.fromkeys(("budget", "seconds", "patience"), float)
+    )
+    run_columns["group_id"] = run_columns.groupby([*GROUP_KEYS, *by], sort=False, dropna=False).ngroup()
+    columns = [Columns.of(r.members) for r in runs]
+    runs_by_columns: dict[tuple, list[int]] = {}
+    for i, (r, c) in enumerate(zip(runs, columns, strict=True)):
+        runs_by_columns.setdefault((c.names, r.spec.thresholds), []).append(i)
+    tables = [
+        _join_searches(thresholds, [(i, columns[i]) for i in indices])
+        for (_, thresholds), indices in runs_by_columns.items()
+    ]
+    rows = pd.concat(tables).sort_values(["run", "place"], kind="stable", ignore_index=True)
+    searches = pd.concat([rows, run_columns.take(rows.run).reset_index(drop=True)], axis=1)
+    seed_text = searches.init.astype(str).where(
+        searches.start.map({s: is_random(s) for s in searches.start.unique()}), ""
+    )
+    return searches.assign(start_id=(searches.start + " " + seed_text).str.rstrip()).drop(columns="run")
 
 
-def _head(record: Record, by: Sequence[str]) -> dict[str, object]:
-    """What all searches of a run share."""
+def _run_columns(record: Record, by: Sequence[str]) -> dict[str, object]:
+    """Return the columns that all searches of a run share."""
     s = record.spec
     seeds = {"train": s.model.seed, "weights": s.checkpoint, "init": s.seeds.init, "search": s.seeds.search}
     return group(record, by) | {"key": s.key, "source": s.source} | seeds
 
 
-def _joined(thresholds: Sequence[float], runs: Sequence[tuple[int, Columns]]) -> pd.DataFrame:
-    """The searches of runs, given with their numbers, that have the same columns."""
-    parts = [c for _, c in runs]
-    sizes, words = [len(c) for c in parts], [len(c.words) for c in parts]
-    by_name = dict(zip(parts[0].names, np.concatenate([c.rows for c in parts]).T, strict=True))
-    first = np.repeat(np.cumsum([0, *words[:-1]]), sizes)  # of a run's words among all
-    start = np.array([w for c in parts for w in c.words], object)[by_name["start"].astype(int) + first]
+def _join_searches(thresholds: Sequence[float], runs: Sequence[tuple[int, Columns]]) -> pd.DataFrame:
+    """Join the searches of numbered runs that have the same columns."""
+    members = [c for _, c in runs]
+    sizes, word_counts = [len(c) for c in members], [len(c.words) for c in members]
+    by_name = dict(zip(members[0].names, np.concatenate([c.rows for c in members]).T, strict=True))
+    first_word = np.repeat(np.cumsum([0, *word_counts[:-1]]), sizes)  # index of a run's first word among all
+    start = np.array([w for c in members for w in c.words], object)[by_name["start"].astype(int) + first_word]
     numbers = {k: by_name[k].astype(int) if k in WHOLE else by_name[k] for k in NUMBERS}
-    lost = {k: np.where(np.isnan(by_name[k]), np.inf, by_name[k]) for k in ("loss", "best")}
-    images = np.concatenate([c.images for c in parts]).astype(str).astype(object)
-    named = {"run": np.repeat([i for i, _ in runs], sizes), "place": np.concatenate([np.arange(n) for n in sizes])}
-    named |= {"start": start} | numbers | lost | {"image": [image or None for image in images]}
-    named |= {k: v for k, v in by_name.items() if k.startswith("beside:")}
-    named |= {f"met {t:g}": by_name[f"met {i}"] for i, t in enumerate(thresholds)}
-    return pd.DataFrame(named).rename(columns={"distance_to_prior": "norm"})
+    losses = {k: np.where(np.isnan(by_name[k]), np.inf, by_name[k]) for k in ("loss", "best")}
+    images = np.concatenate([c.images for c in members]).astype(str).astype(object)
+    columns = {"run": np.repeat([i for i, _ in runs], sizes), "place": np.concatenate([np.arange(n) for n in sizes])}
+    columns |= {"start": start} | numbers | losses | {"image": [image or None for image in images]}
+    columns |= {k: v for k, v in by_name.items() if k.startswith("beside:")}
+    columns |= {f"met {t:g}": by_name[f"met {i}"] for i, t in enumerate(thresholds)}
+    return pd.DataFrame(columns).rename(columns={"distance_to_prior": "norm"})
 
 
-def drawn(start: str) -> bool:
-    """Whether another init seed makes another start of it."""
+def is_random(start: str) -> bool:
+    """Return whether a start depends on the init seed."""
     name, _, count = start.partition(":")
     return name in ("random", "data") or (name == "encoder" and count not in ("", "1"))
 
 
-def rank(start: str) -> tuple[int, str]:
-    """The order in which kinds of starts are named."""
+def start_order(start: str) -> tuple[int, str]:
+    """Return a sort key of kinds of start, in the order of STARTS."""
     name = start.partition(":")[0]
     return list(STARTS).index(name) if name in STARTS else len(STARTS), start
 
 
 def by_start(searches: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each kind of start and its searches."""
-    kinds = sorted(searches.start.unique(), key=rank)
+    """Yield each kind of start with its searches."""
+    kinds = sorted(searches.start.unique(), key=start_order)
     for start in kinds:
         yield start, cast(pd.DataFrame, searches[searches.start == start]) if len(kinds) > 1 else searches
 
 
 def thresholds(searches: pd.DataFrame) -> list[float]:
-    """That any of these searches looked for, largest first."""
-    asked = searches.filter(like="met ").dropna(axis=1, how="all").columns
-    return sorted((float(c.removeprefix("met ")) for c in asked), reverse=True)
+    """Return the thresholds that any search had, largest first."""
+    requested = searches.filter(like="met ").dropna(axis=1, how="all").columns
+    return sorted((float(c.removeprefix("met ")) for c in requested), reverse=True)

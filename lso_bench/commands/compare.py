@@ -105,7 +105,7 @@ def _form(**asked: bool) -> str:
 def _selected(records: list, where: list[str], by: list[str]) -> tuple[list, list[str]]:
     """The records that are meant, and the fields that split their rows beside those that always do."""
     from lso_bench.analysis.fields import RELATIONS, Condition, chosen, named, number
-    from lso_bench.analysis.table import GROUP
+    from lso_bench.analysis.table import GROUP_KEYS
 
     conditions = []
     for text in where:
@@ -117,4 +117,4 @@ def _selected(records: list, where: list[str], by: list[str]) -> tuple[list, lis
             raise UsageError(f"--where {field}{relation} wants a number, not {values!r}.")
         conditions.append(Condition(named(field, records), relation, tuple(names("where", [values]))))
     fields = dict.fromkeys(named(f, records) for f in names("by", by))
-    return chosen(records, conditions), [f for f in fields if f not in GROUP]
+    return chosen(records, conditions), [f for f in fields if f not in GROUP_KEYS]

@@ -58,7 +58,7 @@ def reproduce(
     check_capture(capture, on)
     check_compile(compile, on)
     rows, arch = _rows(models or []), arch or ("paper" if on == "cuda" else "small")
-    wanted = again.Wanted(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
+    wanted = again.Request(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
     again.check(wanted)
     seeds = numbers("seed", seed)
     _check_search(what, data, searcher, seeds)
@@ -77,7 +77,7 @@ def reproduce(
         from lso_bench.executors.resources import Wanted
         from lso_bench.paper import latent_search
 
-        runs = latent_search.planned(again.trained(wanted), seeds, searcher)
+        runs = latent_search.planned(again.trained_models(wanted), seeds, searcher)
         how = how_of(len(runs), device, data_dir, compile, capture, Wanted())
         _search(runs, store, None if no_train else how, json, quiet)
     else:

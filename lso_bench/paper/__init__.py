@@ -1,1 +1,1 @@
-"""The tables and figures of arXiv 2103.11349, and ours beside them."""
+"""Tables and figures of arXiv 2103.11349, reproduced and compared with the paper."""

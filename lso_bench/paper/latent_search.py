@@ -1,4 +1,4 @@
-"""The paper's latent search (section 5.4) again: ours beside the paper's."""
+"""Latent search of the paper's section 5.4, repeated and compared with the paper."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,28 +22,28 @@ from lso_bench.study.command import sped_up
 from lso_bench.study.grid import STEPS, Grid, Planned, Protocol, plan
 from lso_bench.vae.zoo import Model
 
-FIRST, LAST = 0.05, 0.0  # thresholds between which the paper watches the distance of the codes
+FIRST, LAST = 0.05, 0.0  # thresholds between which the paper reports the distance of the latents
 
 
 @dataclass(frozen=True)
-class Repeated:
-    """The runs of section 5.4, beside the paper's counts."""
+class LatentSearchResult:
+    """Results of section 5.4, with the paper's step counts."""
 
     title: str
-    name: str  # of its files
-    rows: pd.DataFrame  # a row a model: see `_row`
-    order: list[str]  # of the models by steps to threshold 0, pair by pair: a line each
+    name: str  # of the written files
+    rows: pd.DataFrame  # one row per model: see `_row`
+    order: list[str]  # of pairs of models by steps to threshold 0, one line per pair
     notes: list[str]
-    command: str  # that makes the runs
+    command: str  # reproduces the runs
     weights: dict[str, str]  # by model: sha256 of the checkpoint
     versions: list[dict[str, Any]]  # of each run
 
 
 def check(data: str, searcher: str) -> None:
-    """Refuse what could only fail after hours of training.
+    """Refuse settings that could only fail after hours of training.
 
     Raises:
-        UsageError: no such task or searcher, or one that does not descend: its steps are no count of the paper's.
+        UsageError: no such task or searcher, or a searcher that does not descend: the paper counts steps of a descent.
     """
     build("task", f"{data}50")
     if not build("searcher", searcher).descends:
@@ -51,7 +51,7 @@ def check(data: str, searcher: str) -> None:
 
 
 def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam") -> list[Planned]:
-    """Down to threshold 0 from a random start and the encoder's, and for further `seeds` from other random starts.
+    """Plan the runs: to threshold 0 from a random start and the encoder's start; further `seeds` from random starts.
 
     Raises:
         UsageError: no such searcher.
@@ -59,19 +59,19 @@ def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam
     """
     runs = []
     for m in models:
-        for starts, of in ((None, seeds[:1]), (("random",), seeds[1:])):
-            if not of:
+        for starts, init_seeds in ((None, seeds[:1]), (("random",), seeds[1:])):
+            if not init_seeds:
                 continue  # one seed: there are no further starts
-            grid = Grid([m.name], [f"{m.data}50"], [searcher], of, arch=m.arch, latent=m.latent)
+            grid = Grid([m.name], [f"{m.data}50"], [searcher], init_seeds, arch=m.arch, latent=m.latent)
             runs += plan(grid, Protocol(starts=starts, max_steps=STEPS["paper"], joint=True))
     return runs
 
 
-def repeated(runs: Sequence[Planned], store: Store) -> Repeated:
-    """What the runs in the store say.
+def repeated(runs: Sequence[Planned], store: Store) -> LatentSearchResult:
+    """Summarise the runs of section 5.4 that are in the store.
 
     Raises:
-        UnusableError: none is there.
+        UnusableError: the store has none of them.
     """
     keys = {p.spec.key for p in runs}
     records = [r for r in store if r.spec.key in keys and r.members]
@@ -82,12 +82,12 @@ def repeated(runs: Sequence[Planned], store: Store) -> Repeated:
     names = [n for n in SEARCHED if n in {r.spec.model.name for r in records}]
     rows = pd.DataFrame([_row(n, [r for r in records if r.spec.model.name == n], lambda _: store) for n in names])
     name = "-".join([first.model.data, first.model.arch, *first.searcher.split(",")[0].split(":")])
-    return Repeated(
+    return LatentSearchResult(
         title,
         "".join(c if c.isalnum() or c in ".-=" else "+" for c in name),
         rows,
         [*_order(records)],
-        [*_notes(records, keys)],
+        [*_result_notes(records, keys)],
         _command(runs, records),
         {n: next(r.spec.checkpoint for r in records if r.spec.model.name == n) for n in names},
         [r.versions for r in records],
@@ -95,86 +95,97 @@ def repeated(runs: Sequence[Planned], store: Store) -> Repeated:
 
 
 def _row(name: str, records: Sequence[Record], files: Callable[[Spec], Files]) -> dict[str, object]:
-    """A model's figures: steps to threshold 0 of the mean over the images ("together"; the least and the most of the
-    runs are its low and high) and of single images, squared distance of the codes from two random starts (with one
-    seed: from the random one and the encoder's), |z|.
+    """Return the values of one model.
+
+    Steps to threshold 0 are those of the mean over the images ("together", with minimum and maximum of the runs) and of
+    single images. The squared distance is between the latents from two random starts; with one seed, between those from
+    the random start and the encoder's.
     """
-    found = compare(records, files).measures
-    pair = "random - random" if (found.start == "random - random").any() else "random - encoder"
+    measures = compare(records, files).measures
+    pair = "random - random" if (measures.start == "random - random").any() else "random - encoder"
 
-    def of(measure: str, start: str, threshold: float | None = None) -> pd.Series:
-        at = found.threshold.isna() if threshold is None else found.threshold == threshold
-        rows = found[(found.measure == measure) & (found.start == start) & at]
-        return rows.iloc[0] if len(rows) else pd.Series(dict.fromkeys(found.columns, math.nan))
+    def statistics(measure: str, start: str, threshold: float | None = None) -> pd.Series:
+        at = measures.threshold.isna() if threshold is None else measures.threshold == threshold
+        rows = measures[(measures.measure == measure) & (measures.start == start) & at]
+        return rows.iloc[0] if len(rows) else pd.Series(dict.fromkeys(measures.columns, math.nan))
 
-    together = _joint(records, "random")
-    single, basin = of("iterations", "random", LAST), of("basin", pair)
+    joint = _joint_steps(records, "random")
+    single, basin = statistics("iterations", "random", LAST), statistics("basin", pair)
     return {
         "model": name,
         "paper": SECTION_5_4.get(name),
-        "random": of("joint", "random", LAST)["median"],
-        "random low": together.min(),
-        "random high": together.max(),
-        "runs": of("joint", "random", LAST)["n"],
-        "encoder": of("joint", "encoder", LAST)["median"],
+        "random": statistics("joint", "random", LAST)["median"],
+        "random low": joint.min(),
+        "random high": joint.max(),
+        "runs": statistics("joint", "random", LAST)["n"],
+        "encoder": statistics("joint", "encoder", LAST)["median"],
         **{f"single {k}": single[k] for k in ("median", "low", "high", "n", "censored")},
         "pair": pair,
-        f"distance {FIRST:g}": of("distance", pair, FIRST)["median"],
-        f"distance {LAST:g}": of("distance", pair, LAST)["median"],
-        "distance end mean": of("distance", pair)["mean"],
+        f"distance {FIRST:g}": statistics("distance", pair, FIRST)["median"],
+        f"distance {LAST:g}": statistics("distance", pair, LAST)["median"],
+        "distance end mean": statistics("distance", pair)["mean"],
         **{f"basin {k}": basin[k] for k in ("estimate", "low", "high")},
-        "norm": of("norm", "random")["median"],
+        "norm": statistics("norm", "random")["median"],
     }
 
 
 def _order(records: Sequence[Record]) -> Iterator[str]:
-    """Each pair of models whose order the paper gives: how many steps more the one takes, first single images, then
-    all together.
-    """
+    """Yield the difference in steps of each pair of models that the paper orders: single images, then together."""
     names = {r.spec.model.name for r in records}
     pairs = [*combinations(sorted(SECTION_5_4.keys() & names, key=lambda n: -SECTION_5_4[n]), 2)]
     searches = table(records)
     steps = searches[searches.start == "random"].set_index(["model", "instance", "init"])[f"met {LAST:g}"]
     for a, b in pairs:
-        yield f"{_pair(a, b)}: {_single(cast(pd.Series, steps[a] - steps[b]).dropna())}"
-    for start, where in (("random", "random starts"), ("encoder", "from the encoder")):
-        of = {n: _joint([r for r in records if r.spec.model.name == n], start) for n in names}
+        yield f"{_pair(a, b)}: {_per_image_difference(cast(pd.Series, steps[a] - steps[b]).dropna())}"
+    for start, start_text in (("random", "random starts"), ("encoder", "from the encoder")):
+        steps_by_model = {n: _joint_steps([r for r in records if r.spec.model.name == n], start) for n in names}
         for a, b in pairs:
-            if len(more := (of[a] - of[b]).dropna()):
-                yield f"{_pair(a, b)}: {_together(more, where)}"
+            if len(differences := (steps_by_model[a] - steps_by_model[b]).dropna()):
+                yield f"{_pair(a, b)}: {_joint_difference(differences, start_text)}"
 
 
 def _pair(a: str, b: str) -> str:
     return f"{a} (paper {SECTION_5_4[a]:,}) > {b} ({SECTION_5_4[b]:,})"
 
 
-def _single(more: pd.Series) -> str:
-    """The median difference on the same image from the same random start, with its interval over images."""
-    found = order_statistics(more.to_numpy(float), more.index.get_level_values("instance").to_numpy())
+def _per_image_difference(differences: pd.Series) -> str:
+    """Describe the median difference on the same image from the same random start, with its interval over images."""
+    statistics = order_statistics(
+        differences.to_numpy(float), differences.index.get_level_values("instance").to_numpy()
+    )
     return (
-        f"{_told(found['low'], found['high'])}; single images, random starts: median difference "
-        f"{found['median']:+,.0f} steps (95 % interval {found['low']:,.0f} .. {found['high']:,.0f}, n = {found['n']})"
+        f"{_verdict(statistics['low'], statistics['high'])}; single images, random starts: median difference "
+        f"{statistics['median']:+,.0f} steps (95 % interval "
+        f"{statistics['low']:,.0f} .. {statistics['high']:,.0f}, n = {statistics['n']})"
     )
 
 
-def _together(more: pd.Series, where: str) -> str:
-    """The median difference of the joint stop from the same starts. The range over so few seeds is no interval."""
-    low, high = more.min(), more.max()
-    spread = f"range over seeds {low:,.0f} .. {high:,.0f}, n = {len(more)}" if len(more) > 1 else "one run"
-    return f"{_told(low, high)}; together, {where}: median difference {more.median():+,.0f} steps ({spread})"
+def _joint_difference(differences: pd.Series, start_text: str) -> str:
+    """Describe the median difference of the joint stop from the same starts.
+
+    Its range over the few seeds is no interval.
+    """
+    low, high = differences.min(), differences.max()
+    spread = (
+        f"range over seeds {low:,.0f} .. {high:,.0f}, n = {len(differences)}" if len(differences) > 1 else "one run"
+    )
+    middle = f"median difference {differences.median():+,.0f} steps"
+    return f"{_verdict(low, high)}; together, {start_text}: {middle} ({spread})"
 
 
-def _told(low: float, high: float) -> str:
+def _verdict(low: float, high: float) -> str:
     return "as in the paper" if low > 0 else "THE OTHER WAY ROUND" if high < 0 else "undecided"
 
 
-def _joint(records: Iterable[Record], start: str) -> pd.Series:
-    """Steps until the mean loss over that start's images met the last threshold, by seed; not met: infinite."""
+def _joint_steps(records: Iterable[Record], start: str) -> pd.Series:
+    """Return the steps until the mean loss over a start's images met the last threshold, by init seed; infinite if not
+    met.
+    """
     met = {r.spec.seeds.init: r.joint[start][r.spec.thresholds.index(LAST)] for r in records if start in r.joint}
-    return pd.Series({seed: math.inf if at is None else at for seed, at in met.items()}, dtype=float)
+    return pd.Series({seed: math.inf if step is None else step for seed, step in met.items()}, dtype=float)
 
 
-def _notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
+def _result_notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
     yield "the paper gives neither its learning rate nor whether the images stop together; steps depend on both"
     yield "one training seed: the intervals are over images, and say nothing about another training"
     if missing := len(keys - {r.spec.key for r in records}):
@@ -188,6 +199,6 @@ def _notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
 def _command(runs: Sequence[Planned], records: Sequence[Record]) -> str:
     models = ",".join(dict.fromkeys(p.spec.model.name for p in runs))
     seeds = ",".join(dict.fromkeys(str(p.spec.seeds.init) for p in runs))
-    of = runs[0].spec
-    rest = f"--data {of.model.data} --arch {of.model.arch} --searcher {of.searcher} --seed {seeds}"
-    return f"lso-bench reproduce search --models {models} {rest}" + sped_up(records)
+    spec = runs[0].spec
+    options = f"--data {spec.model.data} --arch {spec.model.arch} --searcher {spec.searcher} --seed {seeds}"
+    return f"lso-bench reproduce search --models {models} {options}" + sped_up(records)

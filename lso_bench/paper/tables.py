@@ -1,4 +1,4 @@
-"""The paper's tables and figures again: what is missing is trained, and ours stands beside the paper's."""
+"""Reproduction of the paper's tables and figures: missing models are trained and measured."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +21,8 @@ from lso_bench.vae.evaluation import Effort
 from lso_bench.vae.job import Plan, command
 from lso_bench.vae.zoo import Model, objective
 
-FIGURE_2 = ("vae", "beta_vae_0.9", "nevae_se")  # the paper: VAE, beta-VAE, NE-VAE; which beta is not said
-SEARCHED = (*SECTION_5_4, "nevae_lp_0.1")  # the last has no count in the paper
+FIGURE_2 = ("vae", "beta_vae_0.9", "nevae_se")  # the paper: VAE, beta-VAE, NE-VAE; it does not give beta
+SEARCHED = (*SECTION_5_4, "nevae_lp_0.1")  # the paper gives no count for the last
 TITLES = {
     "table1": "Table 1: every model, 32 latent dimensions",
     "table2": "Table 2: active units by latent dimensions",
@@ -34,15 +34,15 @@ CURVE = "reencoding_mean"  # of figure 2
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be reproduced, and how far."""
+class Request:
+    """A table or figure to reproduce, with the models and their training settings."""
 
     what: str
     data: str = "omniglot"
     arch: str = "small"
-    models: Sequence[str] = ()  # these rows only; all where there are none
+    models: Sequence[str] = ()  # empty: all rows
     epochs: int | None = None
-    compiled: bool = False  # this and the next two as in `lso_bench.models.training.plan`
+    compiled: bool = False  # compiled, captured and precision as in `lso_bench.models.training.plan`
     captured: bool = False
     precision: str = "fp32"
     train_seeds: Sequence[int] = (0,)
@@ -50,133 +50,134 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A table or figure of the paper, beside ours."""
+    """A table or figure of the paper with our measurements."""
 
     title: str
     measured: list[Measured]
-    rows: pd.DataFrame  # as `lso_bench.paper.agreement.frame` has it
+    rows: pd.DataFrame  # as `lso_bench.paper.agreement.frame` returns them
     order: Order
-    notes: list[str]  # what a reader of the table has to know, a line each
+    notes: list[str]  # caveats for the reader, one line each
 
 
-def models_of(wanted: Wanted) -> list[Model]:
-    """The models that a table or figure needs.
+def models_of(request: Request) -> list[Model]:
+    """Return the models that a table or figure needs.
 
     Raises:
-        UsageError: an unknown table, or a model that has no part in it.
+        UsageError: an unknown table, or a model that is not part of it.
     """
-    if wanted.what not in TITLES:
-        raise unknown("table or figure", wanted.what, list(TITLES))
-    rows = {"table2": TABLE_2, "fig2": FIGURE_2, "search": SEARCHED}.get(wanted.what, TABLE_1)
-    for name in wanted.models:
+    if request.what not in TITLES:
+        raise unknown("table or figure", request.what, list(TITLES))
+    rows = {"table2": TABLE_2, "fig2": FIGURE_2, "search": SEARCHED}.get(request.what, TABLE_1)
+    for name in request.models:
         if name not in rows:
-            raise unknown(f"model of {wanted.what}", name, list(rows))
-    names = [n for n in rows if not wanted.models or n in wanted.models]
-    sizes = (8, 16, 32, 64) if wanted.what == "table2" else (32,)
-    of = product(names, sizes, wanted.train_seeds)
-    return [named_model(n, wanted.data, wanted.arch, d, s) for n, d, s in of]
+            raise unknown(f"model of {request.what}", name, list(rows))
+    names = [n for n in rows if not request.models or n in request.models]
+    sizes = (8, 16, 32, 64) if request.what == "table2" else (32,)
+    grid = product(names, sizes, request.train_seeds)
+    return [named_model(n, request.data, request.arch, d, s) for n, d, s in grid]
 
 
 def untrained(models: Iterable[Model]) -> list[Model]:
-    """Those without a checkpoint."""
+    """Return the models without a checkpoint."""
     return [m for m in models if not _is_trained(m)]
 
 
-def trained(wanted: Wanted) -> list[Model]:
-    """Those with one.
+def trained_models(request: Request) -> list[Model]:
+    """Return the models with a checkpoint.
 
     Raises:
-        UnusableError: none has.
+        UnusableError: no model has one.
     """
-    models = models_of(wanted)
-    if there := [m for m in models if _is_trained(m)]:
-        return there
-    raise UnusableError(f"None of the models of {wanted.what} is trained; leave --no-train out to train them.")
+    models = models_of(request)
+    if existing := [m for m in models if _is_trained(m)]:
+        return existing
+    raise UnusableError(f"None of the models of {request.what} is trained; leave --no-train out to train them.")
 
 
-def train_missing(wanted: Wanted, data_dir: Path | None, device: str, quiet: bool) -> list[str]:
-    """Train what is missing, one after the other; each resumes where it was interrupted. Those that failed, a line
-    each: they do not keep the others waiting.
+def train_missing(request: Request, data_dir: Path | None, device: str, quiet: bool) -> list[str]:
+    """Train the missing models one after the other, and return a line for each that failed.
+
+    Each training resumes where it was interrupted. A failure does not stop the others.
     """
     failed = []
-    for plan in plans(wanted):
+    for plan in plans(request):
         try:
             training.train(plan, data_dir, device, quiet)
         except VaeUnusableError as error:
-            failed.append(f"{_label(plan.model)}: {error}")
+            failed.append(f"{_model_label(plan.model)}: {error}")
     return failed
 
 
-def plans(wanted: Wanted) -> list[Plan]:
-    """The trainings of what is missing.
+def plans(request: Request) -> list[Plan]:
+    """Return the trainings of the missing models.
 
     Raises:
         UsageError: an unknown name or precision.
     """
-    return [_plan(m, wanted) for m in untrained(models_of(wanted))]
+    return [_plan(m, request) for m in untrained(models_of(request))]
 
 
-def check(wanted: Wanted) -> None:
-    """Refuse what could only fail after hours of training.
+def check(request: Request) -> None:
+    """Refuse a request that could only fail after hours of training.
 
     Raises:
-        UsageError: an unknown name or precision, or a model that was trained without what the figure shows.
-        lso_bench.errors.UnusableError: a model that was trained for another number of epochs than was asked for.
-        vae.errors.UnusableError: a checkpoint that is damaged.
+        UsageError: an unknown name or precision, or a model trained without the data of the figure.
+        lso_bench.errors.UnusableError: a model trained for another number of epochs than requested.
+        vae.errors.UnusableError: a damaged checkpoint.
     """
-    for m in models_of(wanted):
-        _plan(m, wanted)  # refuses an unknown precision, whether or not it is to be trained
-        if (wanted.epochs or wanted.what == "fig2") and _is_trained(m):
+    for m in models_of(request):
+        _plan(m, request)  # refuses an unknown precision even if nothing is to be trained
+        if (request.epochs or request.what == "fig2") and _is_trained(m):
             header = read(find_checkpoint(m))[1]
-            _check_epochs(m, header.get("epochs"), wanted)
-            if wanted.what == "fig2":
+            _check_epochs(m, header.get("epochs"), request)
+            if request.what == "fig2":
                 _curve(m, header.get("history"), CURVE)
 
 
 def reproduce(
-    wanted: Wanted, results: Path, data_dir: Path | None = None, device: str = "cpu", quiet: bool = True
+    request: Request, results: Path, data_dir: Path | None = None, device: str = "cpu", quiet: bool = True
 ) -> Reproduction:
-    """The table or figure from the models that are trained.
+    """Measure the trained models of a table or figure, and compare them with the paper.
 
     Raises:
-        UnusableError: none is.
+        UnusableError: no model is trained.
     """
-    there, missing = trained(wanted), untrained(models_of(wanted))
-    found = measured(there, results, data_dir, device, Effort(images=0, codes=0), quiet=quiet)
-    odd = {(m.model.name, m.model.latent) for m in found if _other_formula(m)}
-    same_formula = [m for m in found if (m.model.name, m.model.latent) not in odd]
-    notes = [*_notes(found), *([f"not trained: {', '.join(map(_label, missing))}"] if missing else [])]
-    keys = ["au"] if wanted.what == "table2" else list(MEASURES)
-    return Reproduction(TITLES[wanted.what], found, frame(found, keys), order(same_formula, keys), notes)
+    models, missing = trained_models(request), untrained(models_of(request))
+    measurements = measured(models, results, data_dir, device, Effort(images=0, codes=0), quiet=quiet)
+    changed = {(m.model.name, m.model.latent) for m in measurements if _has_other_settings(m)}
+    comparable = [m for m in measurements if (m.model.name, m.model.latent) not in changed]
+    notes = [*_notes(measurements), *([f"not trained: {', '.join(map(_model_label, missing))}"] if missing else [])]
+    keys = ["au"] if request.what == "table2" else list(MEASURES)
+    return Reproduction(TITLES[request.what], measurements, frame(measurements, keys), order(comparable, keys), notes)
 
 
-def curves(found: Sequence[Measured]) -> pd.DataFrame:
-    """Re-encoding error of the validation images after each epoch, a column a model.
+def curves(measurements: Sequence[Measured]) -> pd.DataFrame:
+    """Return the re-encoding error of the validation images after each epoch, one column per model.
 
     Raises:
         UsageError: a checkpoint without it.
     """
-    columns = {m.model.name: _curve(m.model, m.made_by["history"], CURVE) for m in found}
+    columns = {m.model.name: _curve(m.model, m.made_by["history"], CURVE) for m in measurements}
     return pd.DataFrame(columns).rename_axis("epoch")
 
 
-def _check_epochs(model: Model, given: int | None, wanted: Wanted) -> None:
-    """A checkpoint's name says nothing of its epochs, so one of any number would be taken."""
-    if not wanted.epochs or given == wanted.epochs:
+def _check_epochs(model: Model, epochs: int | None, request: Request) -> None:
+    """Refuse a checkpoint with another number of epochs than requested; its name does not contain the number."""
+    if not request.epochs or epochs == request.epochs:
         return
     path = find_checkpoint(model)
     if path.parent == zoo.SHIPPED:
-        other = f"or train your own, which goes before it: {command(_plan(model, wanted))}"
+        remedy = f"or train your own, which goes before it: {command(_plan(model, request))}"
     else:
-        other = "or give another folder in LSO_BENCH_CHECKPOINTS to train it there"
+        remedy = "or give another folder in LSO_BENCH_CHECKPOINTS to train it there"
     raise UnusableError(
-        f"{path} has {given or 'an unknown number of'} epochs, and --epochs {wanted.epochs} was asked for; "
-        f"leave --epochs out to take it as it is, {other}."
+        f"{path} has {epochs or 'an unknown number of'} epochs, and --epochs {request.epochs} was asked for; "
+        f"leave --epochs out to take it as it is, {remedy}."
     )
 
 
-def _plan(model: Model, wanted: Wanted) -> Plan:
-    return training.plan(model, wanted.epochs, wanted.compiled, wanted.captured, wanted.precision)
+def _plan(model: Model, request: Request) -> Plan:
+    return training.plan(model, request.epochs, request.compiled, request.captured, request.precision)
 
 
 def _curve(model: Model, history: Any, measure: str) -> pd.Series:
@@ -184,33 +185,34 @@ def _curve(model: Model, history: Any, measure: str) -> pd.Series:
         return pd.Series({row["epoch"]: row[measure] for row in history})
     except (TypeError, KeyError) as error:
         raise UsageError(
-            f"The checkpoint of {_label(model)} has no learning curve of {measure}; train it again, under another "
-            "LSO_BENCH_CHECKPOINTS if it is there already."
+            f"The checkpoint of {_model_label(model)} has no learning curve of {measure}; train it again, under "
+            "another LSO_BENCH_CHECKPOINTS if it is there already."
         ) from error
 
 
-def _notes(found: Sequence[Measured]) -> Iterator[str]:
+def _notes(measurements: Sequence[Measured]) -> Iterator[str]:
     error = "+- is the standard error over the test images and says nothing about another training"
-    if several := [r for r in rows_of(found) if len(r.each) > 1]:
-        seeds = ", ".join(map(str, sorted({m.model.seed for r in several for m in r.each})))
+    if several := [r for r in rows_of(measurements) if len(r.trainings) > 1]:
+        seeds = ", ".join(map(str, sorted({m.model.seed for r in several for m in r.trainings})))
         yield f"means over training seeds {seeds}, in brackets the least and the most; of one training, {error}"
     else:
         yield f"one training seed; {error}"
     yield "MI in batches of 50, the paper's likely estimator: it cannot exceed log 50 = 3.91"
-    if (data := found[0].model.data) != "omniglot":
+    if (data := measurements[0].model.data) != "omniglot":
         yield f"the paper's figures are of Omniglot, ours of {data}: no difference here says anything about the paper"
-    if len({m.made_by["epochs"] for m in found}) > 1:
+    if len({m.made_by["epochs"] for m in measurements}) > 1:
         yield "not all of these were trained for the same number of epochs"
-    for m in found:
-        if _other_formula(m):
-            yield f"{_label(m.model)} was trained by other settings than it has now, so not ordered: {_given(m)}"
+    for m in measurements:
+        if _has_other_settings(m):
+            label, settings = _model_label(m.model), _settings_text(m)
+            yield f"{label} was trained by other settings than it has now, so not ordered: {settings}"
 
 
-def _other_formula(m: Measured) -> bool:
+def _has_other_settings(m: Measured) -> bool:
     return m.made_by["objective"] != asdict(objective(m.model.name))  # pyright: ignore[reportArgumentType]
 
 
-def _given(m: Measured) -> str:
+def _settings_text(m: Measured) -> str:
     return ", ".join(f"{k}={v}" for k, v in (m.made_by["objective"] or {}).items())
 
 
@@ -221,6 +223,6 @@ def _is_trained(model: Model) -> bool:
         return False
 
 
-def _label(model: Model) -> str:
-    more = [f"d = {model.latent}"] * (model.latent != 32) + [f"seed {model.seed}"] * (model.seed != 0)
-    return model.name + f" ({', '.join(more)})" * bool(more)
+def _model_label(model: Model) -> str:
+    details = [f"d = {model.latent}"] * (model.latent != 32) + [f"seed {model.seed}"] * (model.seed != 0)
+    return model.name + f" ({', '.join(details)})" * bool(details)

@@ -1,1 +1,1 @@
-"""Drawing: style, colours, sheets of images, pages. It knows nothing of comparisons."""
+"""Plotting: style, colours, image sheets and pages; independent of comparisons."""

@@ -1,4 +1,4 @@
-"""How active each latent dimension is, drawn."""
+"""Figure of the activity of each latent dimension."""
 
 from collections.abc import Sequence
 
@@ -6,27 +6,29 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, Drawn, Size, heading, label
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label
 
 ACTIVE = 0.01  # Burda et al. 2016
-Bars = Sequence[tuple[str, Sequence[float]]]  # models, each with the activity of its dimensions
+Bars = Sequence[tuple[str, Sequence[float]]]  # model names, each with the activity of its dimensions
 
 
-def activity(models: Bars, title: str, size: Size) -> Drawn:
-    """Variance of the posterior mean over the test images, a bar a dimension, most active first, a panel a model; in
-    the last panel how many dimensions are above each threshold.
+def activity(models: Bars, title: str, size: Size) -> CaptionedFigure:
+    """Draw the activity of each latent dimension, most active first, one panel per model.
+
+    Activity is the variance of the posterior mean over the test images. The last panel shows how many dimensions are
+    above each threshold.
     """
-    said = [f"{name}: {_active(v)} of {len(v)}" for name, v in models]
-    titles = [heading(size, len(models) + 1, text) for text in said]
+    summaries = [f"{name}: {_active(v)} of {len(v)}" for name, v in models]
+    panel_titles = [heading(size, len(models) + 1, text) for text in summaries]
     columns = min(size.columns, len(models) + 1)
     rows = -(-(len(models) + 1) // columns)
-    figure = Figure(figsize=(size.width, 1.5 * size.high * rows + 0.3))
+    figure = Figure(figsize=(size.width, 1.5 * size.height_factor * rows + 0.3))
     axes = figure.subplots(rows, columns, squeeze=False)
-    for axis, (name, values), of in zip(axes.flat, models, titles, strict=False):
+    for axis, (name, values), panel_title in zip(axes.flat, models, panel_titles, strict=False):
         ordered = np.sort(np.asarray(values))[::-1]
         axis.bar(range(1, len(ordered) + 1), ordered, color=colour_of(name), linewidth=0)
         axis.axhline(ACTIVE, color=INK, linewidth=0.6, linestyle="--", alpha=0.6)
-        axis.set(yscale="log", ylim=(1e-4, 2), title=of)
+        axis.set(yscale="log", ylim=(1e-4, 2), title=panel_title)
     for axis in axes[:, 0]:
         axis.set_ylabel("activity")
     axes.flat[len(models) - 1].set_xlabel("latent dimension, by activity")
@@ -37,7 +39,9 @@ def activity(models: Bars, title: str, size: Size) -> Drawn:
         "Activity of each latent dimension, the variance of its posterior mean over the test images, most active "
         f"first; in the titles how many are above {ACTIVE} (dashed). Last panel: how many are above each threshold."
     )
-    return Drawn("activity", figure, title, caption, f"Active dimensions: {'; '.join(map(label, said))}.")
+    return CaptionedFigure(
+        "activity", figure, title, caption, f"Active dimensions: {'; '.join(map(label, summaries))}."
+    )
 
 
 def _counts(axis, models: Bars) -> None:

@@ -1,7 +1,8 @@
-"""The colour and the marker of a model, by its name alone: the same in every picture, table and folder.
+"""Colour and marker of a model, by its name alone: the same in every figure, table and folder.
 
-Families have the colours of Okabe & Ito 2008 and of Tol's muted scheme, made for colour-blind eyes; the members of a
-family (beta, c, settings) differ in lightness, and all in their markers, for who sees no colours or too many of them.
+Families have the colours of Okabe & Ito 2008 and of Tol's muted scheme, made for colour-blind readers. Members of a
+family (beta, c, settings) differ in lightness. All models differ in their markers, for readers who see no colours or
+too many.
 """
 
 import hashlib
@@ -22,64 +23,67 @@ FAMILIES = {
     "info_vae": "#882255",  # wine
     "rae": "#999933",  # olive
 }
-OTHERS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of the user's own
+OTHER_COLOURS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of the user's own
 MARKERS = "os^Dv<>Pp*Xh"
-PALEST = 0.6  # of the way to white
-DARK = "#15181c"  # the page at night
-APART = 4.0  # contrast of a line with the page at night, at least; WCAG 2.1 wants 3
+MAX_LIGHTENING = 0.6  # fraction of the way to white
+DARK = "#15181c"  # background of the page in dark mode
+MIN_CONTRAST = 4.0  # contrast of a line with the dark page; WCAG 2.1 requires 3
 SCALES = {"beta_vae": (0.4, 0.9), "nevae_lp": (-5.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 3.0, 5.0)}
 
 
 def colour_of(model: str) -> str:
-    """#rrggbb, by the name alone."""
+    """Return the colour of a model as #rrggbb, by its name alone."""
     name, _, settings = model.partition(":")
     family, number = _split(name)
-    base = FAMILIES.get(family) or OTHERS[_hash(model) % len(OTHERS)]
+    base = FAMILIES.get(family) or OTHER_COLOURS[_hash(model) % len(OTHER_COLOURS)]
     if settings:
         return _towards_white(base, 0.3 + _hash(settings) % 4 / 10)
-    return base if number is None else _towards_white(base, PALEST * _place(SCALES[family], number))
+    return base if number is None else _towards_white(base, MAX_LIGHTENING * _position_on_scale(SCALES[family], number))
 
 
 def marker_of(model: str) -> str:
-    """Of matplotlib's; by the name alone. Members of a family have different ones."""
+    """Return the matplotlib marker of a model, by its name alone; members of a family have different markers."""
     family, number = _split(model.partition(":")[0])
     if number is not None:
-        return MARKERS[round(11 * _place(SCALES[family], number))]
-    known = [*FAMILIES]
-    at = known.index(family) if model in known else _hash(model)
+        return MARKERS[round(11 * _position_on_scale(SCALES[family], number))]
+    names = [*FAMILIES]
+    at = names.index(family) if model in names else _hash(model)
     return MARKERS[at % len(MARKERS)]
 
 
-def on_dark(colour: str) -> str:
-    """The same hue, as light as it takes to be seen on a dark page."""
+def for_dark_mode(colour: str) -> str:
+    """Return the colour with the same hue, lightened until it is visible on a dark page."""
     for share in np.linspace(0, 1, 21).tolist():
-        if contrast(lighter := _towards_white(colour, share), DARK) >= APART:
+        if contrast(lighter := _towards_white(colour, share), DARK) >= MIN_CONTRAST:
             return lighter
     return "#ffffff"
 
 
 def contrast(a: str, b: str) -> float:
-    """From 1 (the same) to 21 (black on white). Source: WCAG 2.1, "contrast ratio"."""
+    """Compute the contrast ratio of two colours, from 1 (equal) to 21 (black on white).
+
+    Source: WCAG 2.1, "contrast ratio".
+    """
     low, high = sorted((_luminance(a), _luminance(b)))
     return (high + 0.05) / (low + 0.05)
 
 
 def _luminance(colour: str) -> float:
-    """Relative luminance of sRGB, from 0 to 1. Source: WCAG 2.1."""
+    """Compute the relative luminance of sRGB, from 0 to 1. Source: WCAG 2.1."""
     parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
-def _place(scale: tuple[float, ...], number: float) -> float:
-    """0 at the end of the scale, 1 at its beginning."""
+def _position_on_scale(scale: tuple[float, ...], number: float) -> float:
+    """Return 1 at the start of the scale, 0 at its end."""
     return float(np.interp(number, scale, np.linspace(1, 0, len(scale))))
 
 
 def _split(name: str) -> tuple[str, float | None]:
-    """`beta_vae_0.9` is of the family `beta_vae`, with 0.9."""
-    found = re.fullmatch(r"(beta_vae|nevae_lp)_(-?\d+(?:\.\d+)?)", name)
-    return (found[1], float(found[2])) if found else (name, None)
+    """Split a name into family and number: `beta_vae_0.9` is `beta_vae` and 0.9."""
+    match = re.fullmatch(r"(beta_vae|nevae_lp)_(-?\d+(?:\.\d+)?)", name)
+    return (match[1], float(match[2])) if match else (name, None)
 
 
 def _hash(text: str) -> int:

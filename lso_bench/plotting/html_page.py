@@ -1,4 +1,4 @@
-"""One HTML page that needs no other file."""
+"""HTML page of figures that needs no other file."""
 
 import base64
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from lso_bench.vae.durable import write_whole
 
 
 def page(path: Path, title: str, pngs: Sequence[Path]) -> Path:
-    """A page of pictures, each within the page itself."""
-    figures = [f'<img alt="{escape(p.stem)}" src="data:image/png;base64,{_text(p)}">' for p in pngs]
+    """Write a page with the pictures embedded, and return its path."""
+    figures = [f'<img alt="{escape(p.stem)}" src="data:image/png;base64,{_base64(p)}">' for p in pngs]
     style = "body{font-family:sans-serif;max-width:60em;margin:2em auto}img{max-width:100%;display:block;margin:2em 0}"
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{style}</style>'
     body = "\n".join([f"<h1>{escape(title)}</h1>", *figures])
@@ -20,5 +20,5 @@ def page(path: Path, title: str, pngs: Sequence[Path]) -> Path:
     return path
 
 
-def _text(png: Path) -> str:
+def _base64(png: Path) -> str:
     return base64.b64encode(png.read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""Pictures of runs, of trainings and of latent spaces."""
+"""Pictures of runs, trainings and latent spaces."""
 
 import io
 import textwrap
@@ -14,7 +14,7 @@ from torch import Tensor
 from lso_bench.plotting.activity import Bars
 from lso_bench.plotting.activity import activity as drawn_activity
 from lso_bench.plotting.colours import colour_of
-from lso_bench.plotting.style import SIZES, drawing, plain
+from lso_bench.plotting.style import SIZES, plain, style_context
 from lso_bench.plotting.style import save as save_drawn
 from lso_bench.record import Record
 from lso_bench.text import printable
@@ -31,13 +31,13 @@ SHOWN = 12  # instances in a sheet of reconstructions
 
 @plain()
 def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dict[str, Tensor]]) -> Path:
-    """Targets in the first row, then a row for each model and start: the images that the search ended with."""
+    """Draw the targets in the first row, then one row per model and start: the images that the searches ended with."""
     count = min(SHOWN, len(tensors[0]["targets"]))
     rows = [("target", tensors[0]["targets"][:count])]
     for r, t in zip(records, tensors, strict=True):
         for start in r.spec.starts:
-            at = [i for i, m in enumerate(r.members) if m.start == start][:count]
-            rows.append((f"{r.spec.model.name}\nfrom {start}", t["decoded"][at]))
+            indices = [i for i, m in enumerate(r.members) if m.start == start][:count]
+            rows.append((f"{r.spec.model.name}\nfrom {start}", t["decoded"][indices]))
     figure, axes = plt.subplots(len(rows), count, figsize=(count * 0.75 + 1.3, len(rows) * 0.75), squeeze=False)
     for line, (label, images) in zip(axes, rows, strict=True):
         for axis, image in zip(line, images, strict=True):
@@ -48,8 +48,8 @@ def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dic
 
 
 @plain()
-def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]]) -> Path:
-    """The best image of each model (a row) and searcher (a column), under its score."""
+def best_images(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]]) -> Path:
+    """Draw the best image of each model (row) and searcher (column), under its score."""
     models, searchers = ([*dict.fromkeys(key[i] for key in best)] for i in (0, 1))
     size = (max(len(searchers) * 1.1 + 1.3, 4.0), len(models) * 1.3 + 0.5)
     figure, axes = plt.subplots(len(models), len(searchers), figsize=size, squeeze=False)
@@ -68,14 +68,17 @@ def found(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, f
 
 
 def activity(path: Path, models: Bars) -> Path:
-    """How active each latent dimension of each model is."""
-    with drawing(SIZES["screen"]):
-        return save_drawn(drawn_activity(models, "", SIZES["screen"]), path, headed=True)
+    """Draw the activity of each latent dimension of each model."""
+    with style_context(SIZES["screen"]):
+        return save_drawn(drawn_activity(models, "", SIZES["screen"]), path, with_title=True)
 
 
 @plain()
 def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor]) -> Path:
-    """Rows of images, values from 0 to 1, ink black; pasted together, for there may be hundreds."""
+    """Draw rows of images, values from 0 to 1, with black ink.
+
+    The images are pasted together, because there may be hundreds.
+    """
     columns, size = max(map(len, rows)), rows[0].shape[-1] + 2
     canvas = np.ones((len(rows) * size, columns * size))
     for i, row in enumerate(rows):
@@ -103,14 +106,14 @@ LABELS = {
 
 @plain()
 def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | float]]) -> Path:
-    """What the validation images measured after each epoch, a panel a figure."""
-    shown = [k for k in LABELS if k in history[0]]
+    """Draw the measurements of the validation images after each epoch, one panel per measure."""
+    keys = [k for k in LABELS if k in history[0]]
     figure, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True)
-    for axis, key in zip(axes.flat, shown, strict=False):
+    for axis, key in zip(axes.flat, keys, strict=False):
         axis.plot([row["epoch"] for row in history], [row[key] for row in history], ".-", color="#0072B2")
         axis.set_title(LABELS[key], fontsize=9)
         axis.yaxis.set_major_locator(MaxNLocator("auto", integer=key == "au"))
-    for axis in axes.flat[len(shown) :]:
+    for axis in axes.flat[len(keys) :]:
         axis.axis("off")
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
@@ -120,7 +123,7 @@ def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | 
 
 @plain()
 def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
-    """A line a column of `lines`, over epochs."""
+    """Draw one line per column of `lines`, over epochs."""
     figure, axis = plt.subplots(figsize=(6, 4))
     for name in lines.columns:
         axis.plot(lines.index, lines[name], ".-", color=colour_of(str(name)), label=name)
@@ -130,11 +133,11 @@ def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
 
 
 def save(figure: plt.Figure, path: Path) -> Path:
-    """Write the picture, and close it; where it lies. Its texts are cut where they would push out the picture."""
+    """Write the picture, close the figure, and return the path; long texts are cut."""
     for text in figure.findobj(Text):
-        shown = printable(text.get_text())
-        text.set_parse_math(False)  # a dollar sign in a name is no formula
-        text.set_text(shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}...")
+        printed = printable(text.get_text())
+        text.set_parse_math(False)  # a dollar sign in a name starts no formula
+        text.set_text(printed if len(printed) <= LONGEST else f"{printed[:LONGEST]}...")
     png = io.BytesIO()
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # names too long, or of a script without font
         figure.tight_layout()

@@ -1,4 +1,4 @@
-"""What figures are drawn on: sizes, fonts and ink; and a figure with what is said of it."""
+"""Style of figures: sizes, fonts, colours and captions."""
 
 import io
 import textwrap
@@ -16,53 +16,53 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from lso_bench.text import one_line
 from lso_bench.vae.durable import write_whole
 
-INK = "#111111"  # of text, axes and grid
+INK = "#111111"  # text, axes and grid
 FORMATS = ("png", "svg", "pdf")
-LONGEST = 48  # letters of a name in a figure
+LONGEST = 48  # characters of a name in a figure
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of a figure."""
+    """Size of a figure and its text."""
 
     width: float  # inches
     font: float  # points
     columns: int  # panels in a row, at most
-    high: float  # how high a panel is, of what it asks for
+    height_factor: float  # factor on the height of a panel
 
 
 SIZES = {
     "screen": Size(8.2, 8.5, 3, 1.0),
-    "column": Size(3.3, 7.0, 2, 0.7),  # of a paper of two columns
-    "page": Size(6.9, 7.5, 3, 0.8),  # both of them
+    "column": Size(3.3, 7.0, 2, 0.7),  # one column of a two-column paper
+    "page": Size(6.9, 7.5, 3, 0.8),  # both columns
 }
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure, and in words what it shows."""
+class CaptionedFigure:
+    """A figure with title, caption and alternative text."""
 
     name: str
     figure: Figure
     title: str
-    caption: str  # what is seen, of how many
-    seen: str = ""  # the main figures in words, for who cannot see it
+    caption: str  # content, and the number of values
+    alt_text: str = ""  # main values in words
 
 
 @contextmanager
 def plain(settings: Any = None) -> Iterator[None]:
-    """Draw and save with these settings of matplotlib and its defaults, whatever a matplotlibrc of the user says."""
-    usual: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    """Draw and save with matplotlib's defaults and these settings, whatever the user's matplotlibrc says."""
+    defaults: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)  # of defaults
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name in another script
-        with matplotlib.rc_context(usual | (settings or {})):
+        with matplotlib.rc_context(defaults | (settings or {})):
             yield
 
 
 @contextmanager
-def drawing(size: Size) -> Iterator[None]:
-    """Fonts and lines as they are wanted at that size; figures are drawn and saved within."""
+def style_context(size: Size) -> Iterator[None]:
+    """Set fonts and lines for a size; figures are drawn and saved within this context."""
     font = size.font
     settings: Any = {
         "font.family": "sans-serif",
@@ -88,7 +88,7 @@ def drawing(size: Size) -> Iterator[None]:
         "lines.markersize": 3.5,
         "legend.frameon": False,
         "legend.handlelength": 2.2,
-        "text.parse_math": True,  # of the ticks of logarithmic axes; names come through `label`
+        "text.parse_math": True,  # for ticks of logarithmic axes; names are escaped by `label`
         "text.color": INK,
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
@@ -103,10 +103,10 @@ def drawing(size: Size) -> Iterator[None]:
 
 
 def panels(size: Size, count: int, height: float = 2.2, sharex: bool = False) -> tuple[Figure, list[Any]]:
-    """A figure of `count` panels that share their y axis, each `height` inches on a screen."""
+    """Create a figure of `count` panels that share their y axis, each `height` inches high on a screen."""
     columns = min(count, size.columns)
     rows = -(-count // columns)
-    figure = Figure(figsize=(size.width, height * size.high * rows + 0.55))
+    figure = Figure(figsize=(size.width, height * size.height_factor * rows + 0.55))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=True)
     for axis in axes.flat[count:]:
         axis.set_visible(False)
@@ -116,13 +116,13 @@ def panels(size: Size, count: int, height: float = 2.2, sharex: bool = False) ->
 
 
 def heading(size: Size, count: int, *names: object) -> str:
-    """Of one of `count` panels: a name a line, broken where the panel ends."""
-    wide = int(size.width / min(count, size.columns) * 72 / (0.6 * size.font)) - 6  # letters
-    return "\n".join(textwrap.fill(label(name), max(wide, 8)) for name in names)
+    """Return the heading of one of `count` panels: one name per line, wrapped at the panel's width."""
+    line_length = int(size.width / min(count, size.columns) * 72 / (0.6 * size.font)) - 6  # letters
+    return "\n".join(textwrap.fill(label(name), max(line_length, 8)) for name in names)
 
 
 def logarithmic(axis: Any, label: str) -> None:
-    """The x axis of what is drawn already; ticks are plain numbers, few enough not to meet."""
+    """Make the x axis of a finished plot logarithmic, with few and plain ticks."""
     axis.set(xscale="log", xlabel=label)
     low, high = axis.get_xlim()
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=7))
@@ -130,46 +130,52 @@ def logarithmic(axis: Any, label: str) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-def legend(figure: Figure, axes: list[Any], size: Size, more: dict[str, Any] | None = None) -> None:
-    """Under the panels, once, what stands in any of them; `more`: handles by label."""
-    named = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
-    named |= more or {}
-    if not named:
+def legend(figure: Figure, axes: list[Any], size: Size, extra_handles: dict[str, Any] | None = None) -> None:
+    """Add one legend below the panels, for the labels of all of them.
+
+    Args:
+        extra_handles: further handles by label.
+    """
+    handles = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    handles |= extra_handles or {}
+    if not handles:
         return
-    letters = max(map(len, named)) + 6
-    columns = max(1, min(len(named), int(size.width * 72 / (0.6 * size.font) / letters)))
-    figure.legend([*named.values()], [*named], loc="outside lower left", ncols=columns, borderaxespad=0.2)
+    letters = max(map(len, handles)) + 6
+    columns = max(1, min(len(handles), int(size.width * 72 / (0.6 * size.font) / letters)))
+    figure.legend([*handles.values()], [*handles], loc="outside lower left", ncols=columns, borderaxespad=0.2)
 
 
 def label(name: object) -> str:
-    """A name as it may stand in a figure: short, in one line, and never a formula."""
+    """Return a name for a figure: short, on one line, without formulas."""
     return one_line(str(name), LONGEST).replace("$", r"\$")
 
 
-def save(drawn: Drawn, path: Path, headed: bool = False) -> Path:
-    """As the ending of `path` says, the same bytes every time; within `drawing`.
+def save(captioned: CaptionedFigure, path: Path, with_title: bool = False) -> Path:
+    """Write the figure in the format of the suffix of `path`, with the same bytes every time; within `style_context`.
 
     Args:
-        headed: title and caption stand in the picture, over the panels.
+        with_title: draw title and caption above the panels.
 
     Raises:
-        vae.errors.UnusableError: it cannot be written.
+        vae.errors.UnusableError: the file cannot be written.
     """
-    if headed:
-        _head(drawn)
+    if with_title:
+        _add_heading(captioned)
     picture, dates = io.BytesIO(), {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     form, metadata = path.suffix.removeprefix("."), dates.get(path.suffix)
-    drawn.figure.savefig(picture, format=form, dpi=160 if headed else 300, metadata=metadata)
+    captioned.figure.savefig(picture, format=form, dpi=160 if with_title else 300, metadata=metadata)
     write_whole(path, picture.getvalue())
     return path
 
 
-def _head(drawn: Drawn) -> None:
-    """Title and caption over the panels, for which the figure grows."""
-    (width, height), font = drawn.figure.get_size_inches(), matplotlib.rcParams["font.size"]
-    texts = [
-        textwrap.fill(one_line(text), int(width * 72 / (0.56 * font))) for text in (drawn.title, drawn.caption) if text
+def _add_heading(captioned: CaptionedFigure) -> None:
+    """Add title and caption above the panels, and enlarge the figure for them."""
+    (width, height), font = captioned.figure.get_size_inches(), matplotlib.rcParams["font.size"]
+    lines = [
+        textwrap.fill(one_line(text), int(width * 72 / (0.56 * font)))
+        for text in (captioned.title, captioned.caption)
+        if text
     ]
-    head = "\n".join(texts).replace("$", r"\$")
-    drawn.figure.set_size_inches(width, height + (head.count("\n") + 1) * 1.3 * font / 72)
-    drawn.figure.suptitle(head, x=0.01, ha="left", fontsize=font)
+    head = "\n".join(lines).replace("$", r"\$")
+    captioned.figure.set_size_inches(width, height + (head.count("\n") + 1) * 1.3 * font / 72)
+    captioned.figure.suptitle(head, x=0.01, ha="left", fontsize=font)

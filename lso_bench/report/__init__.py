@@ -1,1 +1,1 @@
-"""Comparisons and metrics for people to read: terminal tables, JSON and CSV, pictures."""
+"""Reports of comparisons and metrics: terminal tables, JSON, CSV, HTML and figures."""

@@ -1,4 +1,4 @@
-"""A comparison as JSON and as CSV: all of its measures."""
+"""Export of a comparison as JSON and CSV, with all of its measures."""
 
 import json
 import math
@@ -6,33 +6,36 @@ import math
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import GROUP
+from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.report.frames import plain
 
 
 def as_json(comparison: Comparison) -> str:
-    """All measures, runs and notes; an infinite value (most searches censored) or an undefined one is null."""
-    found = comparison.collapse
-    everything = {
+    """Return all measures, runs and notes as JSON.
+
+    Infinite values (most searches censored) and undefined values are null.
+    """
+    collapse = comparison.collapse
+    content = {
         "measures": _rows(comparison.measures),
         "tasks": _rows(comparison.tasks),
         "runs": _rows(comparison.runs),
-        "collapse": {"points": _rows(found.points), "correlations": _rows(found.correlations)},
+        "collapse": {"points": _rows(collapse.checkpoint_table), "correlations": _rows(collapse.correlations)},
         "targets": comparison.targets,
         "notes": comparison.notes,
     }
-    return json.dumps(everything, indent=1, allow_nan=False)
+    return json.dumps(content, indent=1, allow_nan=False)
 
 
 def as_csv(comparison: Comparison) -> str:
-    """One row a measure; an empty cell is an undefined value, inf one that most searches did not reach.
+    """Return one row per measure as CSV; an empty cell is undefined, inf was not reached by most searches.
 
-    Beside it stand how many runs of its group failed, and `code`, the versions of lso-bench behind it. A text that a
-    spreadsheet would run as a formula is given a quote first; control characters are replaced.
+    Each row also has the number of failed runs of its group, and `code`, the versions of lso-bench. Text that a
+    spreadsheet would run as a formula is prefixed with a quote. Control characters are replaced.
     """
-    same = [*GROUP, *comparison.by]
-    behind = comparison.runs[[*same, "failed", "code"]].astype({"failed": "Int64"})
-    return plain(comparison.measures.merge(behind, how="left", on=same)).to_csv(index=False)
+    group_columns = [*GROUP_KEYS, *comparison.by]
+    run_columns = comparison.runs[[*group_columns, "failed", "code"]].astype({"failed": "Int64"})
+    return plain(comparison.measures.merge(run_columns, how="left", on=group_columns)).to_csv(index=False)
 
 
 def _rows(table: pd.DataFrame) -> list[dict]:

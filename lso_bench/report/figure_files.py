@@ -1,4 +1,4 @@
-"""Every picture of a set of runs."""
+"""Figure files of a set of runs."""
 
 import hashlib
 from collections import Counter
@@ -14,12 +14,12 @@ from lso_bench.analysis.curves import with_curves
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as draw
 from lso_bench.plotting.activity import activity
-from lso_bench.plotting.style import SIZES, Drawn, Size, drawing, save
+from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, save, style_context
 from lso_bench.record import Record
 from lso_bench.report.figures import FIGURES
 from lso_bench.report.figures.collapse import contexts, scatter
 from lso_bench.report.figures.rank_tests import critical_difference
-from lso_bench.report.sections import Section, named_ways, sections
+from lso_bench.report.sections import Section, searcher_labels, sections
 from lso_bench.store.store import Store
 from lso_bench.text import file_part, printable
 from lso_bench.vae import checkpoint
@@ -30,151 +30,160 @@ from lso_bench.vae.notation import name_of
 def pictures(
     store: Store, records: Sequence[Record], checkpoints: dict[str, Path], comparison: Comparison
 ) -> list[Path]:
-    """Reconstructions and activity for each task and searcher, what was found, and figures of all; where they are.
+    """Write all pictures of runs: reconstructions, activity, best images, and figures; return their paths.
 
-    Of several seeds the first is drawn. `checkpoints`: the weights of each run, by key; `comparison`: of these records.
+    Reconstructions and activity are drawn for each task and searcher, from the first of several seeds.
+
+    Args:
+        checkpoints: weights of each run, by the run's key.
+        comparison: the comparison of `records`.
     """
     written = []
-    usable = sorted((r for r in records if any(m.steps for m in r.members)), key=_of)  # some go wrong at once
-    for (task, searcher), same in groupby(usable, key=_of):
-        first = {r.spec.model: r for r in sorted(same, key=lambda r: r.spec.seeds.init, reverse=True)}
-        runs = sorted(first.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
-        names = [_short(task), name_of(searcher), *dict.fromkeys(r.spec.model.name for r in runs)]
-        file = _named(names, runs)
-        whole = [(r, tensors) for r in runs if (tensors := store.tensors(r.spec)) is not None]
-        if whole and "targets" in whole[0][1]:
-            path = store.folder / "pictures" / f"images-{file}"
-            written.append(draw.reconstructions(path, [r for r, _ in whole], [tensors for _, tensors in whole]))
-        if bars := _activity(runs, checkpoints):
-            written.append(draw.activity(store.folder / "pictures" / f"activity-{file}", bars))
-    all_of_them = with_curves(comparison, records, lambda _: store)
-    return [*written, *_found(store, usable), *figures(all_of_them, store.folder / "pictures")]
+    started = (r for r in records if any(m.steps for m in r.members))  # some runs fail at once
+    usable = sorted(started, key=_task_and_searcher)
+    for (task, searcher), searcher_runs in groupby(usable, key=_task_and_searcher):
+        first_runs = {r.spec.model: r for r in sorted(searcher_runs, key=lambda r: r.spec.seeds.init, reverse=True)}
+        runs = sorted(first_runs.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
+        name_parts = [_short(task), name_of(searcher), *dict.fromkeys(r.spec.model.name for r in runs)]
+        file_name = _file_name(name_parts, runs)
+        readable = [(r, tensors) for r in runs if (tensors := store.tensors(r.spec)) is not None]
+        if readable and "targets" in readable[0][1]:
+            path = store.folder / "pictures" / f"images-{file_name}"
+            written.append(draw.reconstructions(path, [r for r, _ in readable], [tensors for _, tensors in readable]))
+        if bars := _stored_activity(runs, checkpoints):
+            written.append(draw.activity(store.folder / "pictures" / f"activity-{file_name}", bars))
+    with_loss_curves = with_curves(comparison, records, lambda _: store)
+    return [*written, *_best_image_files(store, usable), *figures(with_loss_curves, store.folder / "pictures")]
 
 
-def _found(store: Store, records: Sequence[Record]) -> Iterator[Path]:
-    """For each task that is not about given images: the best that each searcher found in each model, of all runs."""
-    for task, same in groupby(records, key=lambda r: r.spec.task):
-        runs = list(same)
-        if best := _best(store, runs):
-            names = [_short(task), *dict.fromkeys(r.spec.model.name for r in runs)]
-            path = store.folder / "pictures" / f"found-{_named(names, runs)}"
-            names_of = _briefly([searcher for _, searcher in best])
-            shown = {(model, names_of[searcher]): found for (model, searcher), found in best.items()}
-            yield draw.found(path, f"{task}: the best of each searcher and its score", shown)
+def _best_image_files(store: Store, records: Sequence[Record]) -> Iterator[Path]:
+    """Draw, for each task without target images, the best image of each searcher in each model over all runs."""
+    for task, task_runs in groupby(records, key=lambda r: r.spec.task):
+        runs = list(task_runs)
+        if best := _best_by_searcher(store, runs):
+            name_parts = [_short(task), *dict.fromkeys(r.spec.model.name for r in runs)]
+            path = store.folder / "pictures" / f"found-{_file_name(name_parts, runs)}"
+            short_names = _short_names([searcher for _, searcher in best])
+            images = {
+                (model, short_names[searcher]): image_and_score for (model, searcher), image_and_score in best.items()
+            }
+            yield draw.best_images(path, f"{task}: the best of each searcher and its score", images)
 
 
-def _best(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[Tensor, float]]:
-    """Image and score, by model and searcher; none where runs are about given images."""
+def _best_by_searcher(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[Tensor, float]]:
+    """Return image and score by model and searcher; empty if the runs have target images."""
     best: dict[tuple[str, str], tuple[Tensor, float]] = {}
     for r in runs:
-        tensors, of = store.tensors(r.spec), (r.spec.model.name, r.spec.searcher)
+        tensors, key = store.tensors(r.spec), (r.spec.model.name, r.spec.searcher)
         scores = 0 - torch.tensor([m.loss for m in r.members]).nan_to_num(torch.inf)  # 0 - 0 is no -0
-        at = int(scores.argmax())
-        if tensors is not None and "targets" not in tensors and (of not in best or scores[at] > best[of][1]):
-            best[of] = tensors["decoded"][at], scores[at].item()
+        index = int(scores.argmax())
+        if tensors is not None and "targets" not in tensors and (key not in best or scores[index] > best[key][1]):
+            best[key] = tensors["decoded"][index], scores[index].item()
     return best
 
 
-def _named(names: Sequence[str], runs: Sequence[Record]) -> str:
-    """A file for these; no two sets of runs share one."""
+def _file_name(names: Sequence[str], runs: Sequence[Record]) -> str:
+    """Return a file name that no other set of runs has."""
     keys = hashlib.sha256("".join(r.spec.key for r in runs).encode()).hexdigest()[:6]
     return f"{file_part('-'.join(names))}-{keys}.png"
 
 
-def _briefly(searchers: Sequence[str]) -> dict[str, str]:
-    """The short name of each; those that share one have their settings, too."""
+def _short_names(searchers: Sequence[str]) -> dict[str, str]:
+    """Return the short name of each searcher, with settings if another one shares it."""
     shared = Counter(map(_short, dict.fromkeys(searchers)))
     return {s: _short(s) if shared[_short(s)] == 1 else s.split("/")[-1].replace(":", "\n") for s in searchers}
 
 
 def _short(text: str) -> str:
-    """The name of a task or searcher, without its settings or folder."""
+    """Return the name of a task or searcher without settings and folder."""
     return name_of(text).split("/")[-1]
 
 
 def figures(comparison: Comparison, folder: Path) -> list[Path]:
-    """What a comparison says of convergence and of the starts, a set for each of its sections; where they are."""
-    with drawing(SIZES["screen"]):
-        each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, SIZES["screen"])]
-        each += [*beyond(comparison, SIZES["screen"])]
-        return [save(d, folder / f"{name}.png", headed=True) for name, d in each]
+    """Write the figures of a comparison, a set per section, and return their paths."""
+    with style_context(SIZES["screen"]):
+        named_figures = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, SIZES["screen"])]
+        named_figures += [*comparison_figures(comparison, SIZES["screen"])]
+        return [save(d, folder / f"{name}.png", with_title=True) for name, d in named_figures]
 
 
-def drawn(section: Section, size: Size) -> Iterator[Drawn]:
-    """Every figure that a section gives, within `drawing`."""
+def section_figures(section: Section, size: Size) -> Iterator[CaptionedFigure]:
+    """Yield every figure of a section, within `style_context`."""
     for figure in FIGURES.values():
-        if found := figure(section.rows, section.title, size):
-            yield found
+        if captioned := figure(section.measures, section.title, size):
+            yield captioned
 
 
-def beyond(comparison: Comparison, size: Size) -> Iterator[tuple[str, Drawn]]:
-    """Ranks over tasks, and collapse against search, a figure a context, with their files' names; within `drawing`."""
-    if found := over_tasks(comparison, size):
-        yield f"ranks-tasks-{_digest([*comparison.runs.task.unique()])}", found
-    for title, points in contexts(comparison.collapse.points):
-        if found := scatter(points, title, size):
-            yield f"collapse-{_task(points.task.iloc[0])}-{_digest([title, *points.weights])}", found
+def comparison_figures(comparison: Comparison, size: Size) -> Iterator[tuple[str, CaptionedFigure]]:
+    """Yield mean ranks over tasks, and collapse against search per context, with file names; within `style_context`."""
+    if figure := over_tasks(comparison, size):
+        yield f"ranks-tasks-{_short_hash([*comparison.runs.task.unique()])}", figure
+    for title, points in contexts(comparison.collapse.checkpoint_table):
+        if figure := scatter(points, title, size):
+            yield f"collapse-{_task(points.task.iloc[0])}-{_short_hash([title, *points.weights])}", figure
 
 
-def over_tasks(comparison: Comparison, size: Size) -> Drawn | None:
-    """Mean ranks whose blocks are tasks."""
+def over_tasks(comparison: Comparison, size: Size) -> CaptionedFigure | None:
+    """Draw mean ranks with tasks as blocks."""
     rows = comparison.tasks
     if rows.empty:
         return None
-    return critical_difference(rows.assign(how=named_ways(rows, comparison.by)), "Over tasks", size, "tasks")
+    return critical_difference(
+        rows.assign(searcher_label=searcher_labels(rows, comparison.by)), "Over tasks", size, "tasks"
+    )
 
 
 def plots(
     comparison: Comparison, spaces: Sequence[Measured], folder: Path, formats: Sequence[str], width: str
 ) -> Iterator[Path]:
-    """The same figures for a paper, each in every format, and their captions; where they are.
+    """Write the same figures for a paper, in every format, and a file of captions; yield their paths.
 
     Raises:
-        vae.errors.UnusableError: they cannot be written.
+        vae.errors.UnusableError: a file cannot be written.
     """
     captions, size = [], SIZES[width]
-    with drawing(size):
-        each = [(named(s, d), d) for s in sections(comparison) for d in drawn(s, size)]
-        each += [*beyond(comparison, size)]
+    with style_context(size):
+        named_figures = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, size)]
+        named_figures += [*comparison_figures(comparison, size)]
         if spaces:
-            each.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
-        for name, d in each:
-            captions.append(f"{name}\n{d.title}. {d.caption}\n{d.seen}\n")
+            named_figures.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
+        for name, d in named_figures:
+            captions.append(f"{name}\n{d.title}. {d.caption}\n{d.alt_text}\n")
             yield from (save(d, folder / f"{name}.{f}") for f in formats)
     write_whole(folder / "captions.txt", "\n".join(map(printable, captions)).encode(errors="replace"))
     yield folder / "captions.txt"
 
 
 def bars(spaces: Sequence[Measured]) -> list[tuple[str, list[float]]]:
-    """Each model's activity."""
+    """Return each model's activity."""
     return [(m.model.name, m.metrics.activity) for m in spaces]
 
 
-def named(section: Section, figure: Drawn) -> str:
-    """A file without its ending; no two sets of models and searchers share one."""
-    what = [section.title, *map(" ".join, section.lines()), *section.how.values()]
-    return f"{figure.name}-{_task(section.named['task'])}-{_digest(what)}"
+def named(section: Section, figure: CaptionedFigure) -> str:
+    """Return a file name without suffix that no other section's figure has."""
+    content = [section.title, *map(" ".join, section.lines()), *section.searcher_descriptions.values()]
+    return f"{figure.name}-{_task(section.context['task'])}-{_short_hash(content)}"
 
 
 def _task(text: str) -> str:
     return file_part(_short(text))
 
 
-def _digest(what: list) -> str:
+def _short_hash(what: list) -> str:
     return hashlib.sha256(repr(what).encode()).hexdigest()[:6]
 
 
-def _of(record: Record) -> tuple[str, str]:
+def _task_and_searcher(record: Record) -> tuple[str, str]:
     return record.spec.task, record.spec.searcher
 
 
-def _activity(runs: Sequence[Record], checkpoints: dict[str, Path]) -> list[tuple[str, list[float]]]:
-    """What the checkpoints' headers say of each model's activity."""
+def _stored_activity(runs: Sequence[Record], checkpoints: dict[str, Path]) -> list[tuple[str, list[float]]]:
+    """Return each model's activity from the headers of the checkpoints."""
     headers = [(r.spec.model.name, checkpoint.read(checkpoints[r.spec.key])[1]) for r in runs]
     measured = [(name, h["metrics"]) for name, h in headers if isinstance(h.get("metrics"), dict)]
     return [(name, m["activity"]) for name, m in measured if _are_numbers(m.get("activity"))]
 
 
 def _are_numbers(values: object) -> bool:
-    """Whether a header says as much of its activity as can be drawn; anyone may have written it."""
+    """Return whether a header holds activity that can be drawn; anyone may have written it."""
     return isinstance(values, list) and bool(values) and all(type(v) is float for v in values)

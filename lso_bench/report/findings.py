@@ -1,4 +1,4 @@
-"""What runs say, in sentences: which model has the lowest loss under each searcher, and how sure that is."""
+"""Findings of runs in sentences: the model with the lowest loss for each searcher, and its significance."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,83 +9,87 @@ import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import GROUP, table
+from lso_bench.analysis.table import GROUP_KEYS, table
 from lso_bench.record import Record
 from lso_bench.report.html_cells import figure, names, short
 from lso_bench.report.sections import Section
 from lso_bench.vae.notation import name_of
 
-FEWEST = 6  # targets on which a difference that is always the same is told from none: sign test, p = 2 / 2^6
+FEWEST = 6  # targets at which a constant difference is significant: sign test, p = 2 / 2^6
 
 
 @dataclass(frozen=True)
 class Line:
-    """One searcher's models in order."""
+    """Finding for one searcher: its models in order."""
 
-    how: str
-    model: str  # with the lowest median final loss
+    searcher_label: str
+    model: str  # model with the lowest median final loss
     text: str
 
 
 def summary(comparison: Comparison, records: Sequence[Record]) -> str:
-    """What was run."""
+    """Describe the runs: numbers of runs, models, searchers and tasks."""
     failed, searches = [r for r in records if not r.members], sum(len(r.members) for r in records)
-    of = {k: [*dict.fromkeys(name_of(getattr(r.spec, k)) for r in records)] for k in ("task", "searcher")}
+    names_by_kind = {k: [*dict.fromkeys(name_of(getattr(r.spec, k)) for r in records)] for k in ("task", "searcher")}
     models = sorted({r.spec.model.name for r in records})
     trained = len({(r.spec.model, r.spec.checkpoint) for r in records})
     seeds = "one training seed each" if trained == len(models) else f"{trained} trained models"
     parts = [
         f"{_count(len(records), 'run')} ({len(failed)} failed) with {searches:,} searches:",
         f"{_count(len(models), 'model')} ({names(models)}; {seeds}),",
-        f"{_count(len(of['searcher']), 'searcher')} ({names(of['searcher'])})",
-        f"on {_count(len(of['task']), 'task')} ({names(of['task'])}).",
+        f"{_count(len(names_by_kind['searcher']), 'searcher')} ({names(names_by_kind['searcher'])})",
+        f"on {_count(len(names_by_kind['task']), 'task')} ({names(names_by_kind['task'])}).",
     ]
-    flags = len(comparison.notes)
-    if flags:
-        parts.append(f"{_count(flags, 'flag')} below {'say' if flags > 1 else 'says'} what may not be compared.")
+    n_notes = len(comparison.notes)
+    if n_notes:
+        parts.append(f"{_count(n_notes, 'flag')} below {'say' if n_notes > 1 else 'says'} what may not be compared.")
     return " ".join(parts)
 
 
 def lines(section: Section, records: Sequence[Record]) -> Iterator[Line]:
-    """One searcher after the other: the model of the lowest median final loss, and the others' distance from it in
-    pairs on the same targets.
+    """Yield a finding per searcher: the model with the lowest median final loss, and paired differences to it.
 
-    Only what has the same searcher, limits and region is compared; a target counts once, with the median of its
-    searches from all starts, in all trained models of that name.
+    Models are compared only with equal searcher, limits and region. Each target counts once, with the median of its
+    searches from all starts and all trained models of that name.
     """
     searches = table([r for r in records if r.members])
-    known = section.rows[[*GROUP, "how"]].drop_duplicates()
-    own = searches.merge(known, on=[*GROUP], how="inner")
-    for how, same in own.groupby("how", sort=False):
-        by = cast(pd.DataFrame, same.groupby(["instance", "model"]).loss.median().unstack("model"))
-        order = same.groupby("model").loss.median().sort_values(kind="stable")
-        line = _line(str(how), order, by, cast(pd.DataFrame, same))
-        yield replace(line, text=line.text + _soonest(section, line.how))
+    labels = section.measures[[*GROUP_KEYS, "searcher_label"]].drop_duplicates()
+    labelled = searches.merge(labels, on=[*GROUP_KEYS], how="inner")
+    for label, searcher_rows in labelled.groupby("searcher_label", sort=False):
+        losses = cast(pd.DataFrame, searcher_rows.groupby(["instance", "model"]).loss.median().unstack("model"))
+        order = searcher_rows.groupby("model").loss.median().sort_values(kind="stable")
+        line = _finding(str(label), order, losses, cast(pd.DataFrame, searcher_rows))
+        yield replace(line, text=line.text + _median_steps_text(section, line.searcher_label))
 
 
-def _line(how: str, order: pd.Series, by: pd.DataFrame, same: pd.DataFrame) -> Line:
+def _finding(searcher_label: str, order: pd.Series, losses: pd.DataFrame, searches: pd.DataFrame) -> Line:
     first = str(order.index[0])
-    best = same[same.model == first]
-    found = order_statistics(best.loss.to_numpy(float), best.instance.to_numpy())
+    best = searches[searches.model == first]
+    statistics = order_statistics(best.loss.to_numpy(float), best.instance.to_numpy())
     n = f"n = {len(best):,} on {_count(best.instance.nunique(), 'target')}"
-    text = f"median final loss {figure(found['estimate'])}{_within(found, figure, '95 % interval ')}, {n}"
+    text = f"median final loss {figure(statistics['estimate'])}{_within(statistics, figure, '95 % interval ')}, {n}"
     if len(order) == 1:
-        return Line(how, first, f"{text}; no other model was run so.")
-    worse = [_difference(str(m), cast(pd.Series, by[m] - by[first])) for m in order.index[1:]]
-    return Line(how, first, f"{text}. On the same targets: {'; '.join(worse[:6])}{'; ...' * (len(worse) > 6)}.")
+        return Line(searcher_label, first, f"{text}; no other model was run so.")
+    worse = [_difference(str(m), cast(pd.Series, losses[m] - losses[first])) for m in order.index[1:]]
+    return Line(
+        searcher_label, first, f"{text}. On the same targets: {'; '.join(worse[:6])}{'; ...' * (len(worse) > 6)}."
+    )
 
 
-def _soonest(section: Section, how: str) -> str:
-    """The steps to the smallest threshold, of each model; nothing where the searcher has none."""
-    met = section.of("iterations")
-    met = cast(pd.DataFrame, met[(met.how == how) & (met.threshold == met.threshold.min())])
-    if met.empty:
+def _median_steps_text(section: Section, searcher_label: str) -> str:
+    """Describe each model's steps to the smallest threshold; empty if the searcher has none."""
+    rows = section.rows("iterations")
+    rows = cast(
+        pd.DataFrame,
+        rows[(rows.searcher_label == searcher_label) & (rows.threshold == rows.threshold.min())],
+    )
+    if rows.empty:
         return ""
-    start = met.start.iloc[0]
-    first = cast(pd.DataFrame, met[met.start == start])
-    ordered = first.sort_values("median", kind="stable").to_dict("records")
-    said = [f"{short(r['model'])} {_median_steps(r)}" for r in ordered[:6]]
-    return f" Median steps to threshold {met.threshold.iloc[0]:g} from {short(start)} starts: {', '.join(said)}."
+    start = rows.start.iloc[0]
+    from_start = cast(pd.DataFrame, rows[rows.start == start])
+    ordered = from_start.sort_values("median", kind="stable").to_dict("records")
+    texts = [f"{short(r['model'])} {_median_steps(r)}" for r in ordered[:6]]
+    return f" Median steps to threshold {rows.threshold.iloc[0]:g} from {short(start)} starts: {', '.join(texts)}."
 
 
 def _median_steps(row: Mapping[str, Any]) -> str:
@@ -94,23 +98,26 @@ def _median_steps(row: Mapping[str, Any]) -> str:
     return f"{row['median']:,.0f}{_within(row, lambda v: 'more' if math.isinf(v) else f'{v:,.0f}')}"
 
 
-def _within(row: Mapping[str, Any], form: Callable[[float], str], what: str = "") -> str:
-    """Its interval, in brackets; nothing where it has none."""
-    return "" if math.isnan(row["low"]) else f" ({what}{form(row['low'])} to {form(row['high'])})"
+def _within(row: Mapping[str, Any], form: Callable[[float], str], prefix: str = "") -> str:
+    """Return the interval in brackets; empty if it is undefined."""
+    return "" if math.isnan(row["low"]) else f" ({prefix}{form(row['low'])} to {form(row['high'])})"
 
 
-def _difference(model: str, more: pd.Series) -> str:
-    """Of paired losses; a pair with a lost search counts as infinitely far apart, one with two as none."""
-    there = more.dropna()
-    if there.empty:
+def _difference(model: str, differences: pd.Series) -> str:
+    """Describe paired differences of a model to the best one.
+
+    A pair with one lost search is infinitely far apart; a pair of two lost searches has no difference.
+    """
+    defined = differences.dropna()
+    if defined.empty:
         return f"{short(model)} shares no target"
-    found = order_statistics(there.to_numpy(float), there.index.to_numpy())
-    constant = math.isnan(found["low"]) and found["estimate"] != 0 and len(there) >= FEWEST
-    apart = found["low"] > 0 or found["high"] < 0 or constant
-    sign = "+" * (found["estimate"] >= 0)
-    within = f"{_within(found, figure)}{'' if apart else ', not told apart'}"
-    return f"{short(model)} {sign}{figure(found['estimate'])}{within}"
+    statistics = order_statistics(defined.to_numpy(float), defined.index.to_numpy())
+    constant = math.isnan(statistics["low"]) and statistics["estimate"] != 0 and len(defined) >= FEWEST
+    significant = statistics["low"] > 0 or statistics["high"] < 0 or constant
+    sign = "+" * (statistics["estimate"] >= 0)
+    interval_text = f"{_within(statistics, figure)}{'' if significant else ', not told apart'}"
+    return f"{short(model)} {sign}{figure(statistics['estimate'])}{interval_text}"
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' * (n != 1)}"
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"

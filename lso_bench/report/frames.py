@@ -17,10 +17,10 @@ from lso_bench.store.store import Store
 from lso_bench.text import neutral
 from lso_bench.vae.durable import write_out
 
-FORMATS = {"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}  # each with the package that it needs
-LEADING = 4  # columns by which a table is known again; later ones come and go with what was run
-MOST_ROWS = 2**20 - 1  # of a sheet of Excel, below its header
-Home = Callable[[Spec], Store]  # where a run's files lie
+FORMATS = {"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}  # format: required package
+LEADING_COLUMNS = 4  # columns that identify a table; later columns depend on the runs
+MOST_ROWS = 2**20 - 1  # rows of an Excel sheet, below its header
+Home = Callable[[Spec], Store]  # finds the store of a run
 
 
 def export(
@@ -31,15 +31,16 @@ def export(
     path: Path,
     before: Callable[[list[str]], None] = lambda columns: None,
 ) -> int:
-    """Write the table `what` (of TABLES) of these runs as `kind` (of FORMATS) to `path`; how many rows, and nothing
-    where there are none.
+    """Write a table of the runs to `path`, and return its number of rows; an empty table is not written.
 
     Args:
-        before: is told the columns before anything is written.
+        what: name of the table, one of TABLES.
+        kind: file format, one of FORMATS.
+        before: called with the columns before anything is written.
 
     Raises:
         UsageError: no such table or format, a package that is not installed, or more rows than the format holds.
-        vae.errors.UnusableError: it cannot be written.
+        vae.errors.UnusableError: the file cannot be written.
     """
     check(what, kind)
     table = plain(TABLES[what](records, home))
@@ -47,33 +48,33 @@ def export(
         raise UsageError(f"A sheet of Excel holds {MOST_ROWS:,} rows, and these are {len(table):,}; say --format csv.")
     if len(table):
         before([*table.columns])
-        write_out(path, _written(table, kind))
+        write_out(path, _serialise(table, kind))
     return len(table)
 
 
 def begins_so(path: Path, kind: str, columns: Sequence[str]) -> bool:
-    """Whether the table in a file begins with these columns, as one does that `export` wrote before."""
+    """Return whether the table in a file has the leading columns of a table that `export` wrote."""
     try:
-        return [*READERS[kind](path)][:LEADING] == [*columns][:LEADING]
-    except Exception:  # whatever a reader says of a file that is no such table
+        return [*READERS[kind](path)][:LEADING_COLUMNS] == [*columns][:LEADING_COLUMNS]
+    except Exception:  # readers raise many kinds of errors
         return False
 
 
-def _of_parquet(path: Path) -> list[str]:
+def _parquet_columns(path: Path) -> list[str]:
     from pyarrow.parquet import read_schema
 
     return read_schema(path).names
 
 
-READERS: dict[str, Callable[[Path], Iterable[str]]] = {  # of the names of columns
+READERS: dict[str, Callable[[Path], Iterable[str]]] = {  # readers of column names
     "csv": lambda path: pd.read_csv(path, nrows=0).columns,
-    "parquet": _of_parquet,
+    "parquet": _parquet_columns,
     "xlsx": lambda path: pd.read_excel(path, nrows=0).columns,
 }
 
 
 def check(what: str, kind: str) -> None:
-    """Refuse a table or format that there is not.
+    """Refuse an unknown table or format.
 
     Raises:
         UsageError: no such table or format, or its package is not installed.
@@ -87,7 +88,7 @@ def check(what: str, kind: str) -> None:
 
 
 def plain(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table with texts that no spreadsheet runs and no terminal obeys; numbers stay numbers."""
+    """Return the table with text that is safe in spreadsheets and terminals; numbers stay numbers."""
     table = table.rename(columns=lambda c: neutral(str(c)))
     for name in table.columns[[not pd.api.types.is_numeric_dtype(t) for t in table.dtypes]]:
         cells = [neutral(v) if isinstance(v, str) else v for v in table[name]]
@@ -101,30 +102,30 @@ def _measures(records: Sequence[Record], home: Home) -> pd.DataFrame:
 
 
 def _runs(records: Sequence[Record], home: Home) -> pd.DataFrame:
-    """A row a run: what it was, how it ended, what it took."""
+    """Return one row per run: setup, end and costs."""
     parts = "status", "error", "counts", "seconds", "versions"
-    rows = [_what(r) | {k: getattr(r, k) for k in parts} | {"folder": str(home(r.spec).folder)} for r in records]
+    rows = [_run_columns(r) | {k: getattr(r, k) for k in parts} | {"folder": str(home(r.spec).folder)} for r in records]
     return pd.json_normalize(rows)
 
 
 def _members(records: Sequence[Record], home: Home) -> pd.DataFrame:
-    """A row a search: run, instance and start, where it ended, and at which step each threshold was met."""
+    """Return one row per search: run, instance, start, end, and the steps at which thresholds were met."""
     rows = []
     for r in records:
         for m in r.members:
             met = dict(zip(map(str, r.spec.thresholds), m.met, strict=False))
-            rows.append(_what(r) | asdict(m) | {"met": met})
+            rows.append(_run_columns(r) | asdict(m) | {"met": met})
     return pd.json_normalize(rows)
 
 
 def _traces(records: Sequence[Record], home: Home) -> pd.DataFrame:
-    """A row a recorded step and search: run, step, start, instance, loss; without runs whose trace is lost."""
-    found = ((r.spec.key, home(r.spec).trace(r.spec)) for r in records if r.members)
-    parts = [trace.assign(key=key) for key, trace in found if trace is not None]
+    """Return one row per recorded step and search: run, step, start, instance, loss; lost traces are left out."""
+    traces = ((r.spec.key, home(r.spec).trace(r.spec)) for r in records if r.members)
+    parts = [trace.assign(key=key) for key, trace in traces if trace is not None]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _what(record: Record) -> dict[str, Any]:
+def _run_columns(record: Record) -> dict[str, Any]:
     lists = {k: ",".join(map(str, getattr(record.spec, k))) for k in ("starts", "thresholds")}
     return {"key": record.spec.key, "spec": asdict(record.spec) | lists}
 
@@ -137,7 +138,7 @@ TABLES: dict[str, Callable[[Sequence[Record], Home], pd.DataFrame]] = {
 }
 
 
-def _written(table: pd.DataFrame, kind: str) -> bytes:
+def _serialise(table: pd.DataFrame, kind: str) -> bytes:
     if kind == "csv":
         return table.to_csv(index=False).encode()
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Tables of a page: cells, each with what it says and what it is sorted by."""
+"""Tables of the HTML page: cells with a text and a value to sort by."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 
 from lso_bench.plotting.numbers import LARGE, power
 from lso_bench.report.table import WORDS
-from lso_bench.report.table import Cell as Counted
-from lso_bench.report.table import Table as Plain
+from lso_bench.report.table import Cell as NumberCell
+from lso_bench.report.table import Table as PlainTable
 from lso_bench.report.table import text as plain
 from lso_bench.text import one_line
 
-LONGEST = 80  # letters of a name in a table
+LONGEST = 80  # characters of a name in a table
 
 
 class Cell(NamedTuple):
-    """`order`: the number that it is sorted by; None: by its text. `model`: of which it bears the colour."""
+    """A cell: its text, `order` to sort by (None: by text), and the `model` whose colour it has."""
 
     text: str
     order: float | None = None
@@ -25,7 +25,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of words, then columns of numbers."""
+    """A table: columns of words, then columns of numbers."""
 
     title: str
     words: tuple[str, ...]
@@ -34,18 +34,18 @@ class Table:
     caption: str = ""
 
 
-def of(table: Plain) -> Table:
-    """The table as the terminal has it, of which a column of numbers is sorted by what its cells count."""
-    count = next((i for i, name in enumerate(table.columns) if name not in WORDS), len(table.columns))
-    rows = [[*map(word, map(plain, row[:count])), *map(_counted, row[count:])] for row in table.rows]
+def html_table(table: PlainTable) -> Table:
+    """Convert a terminal table; columns of numbers are sorted by the numbers of their cells."""
+    n_words = next((i for i, name in enumerate(table.columns) if name not in WORDS), len(table.columns))
+    rows = [[*map(word, map(plain, row[:n_words])), *map(_number_cell, row[n_words:])] for row in table.rows]
     for row, cells in zip(table.rows, rows, strict=True):
         if table.columns[0] == "model":
             cells[0] = model(plain(row[0]))
-    return Table(table.title, table.columns[:count], table.columns[count:], rows, table.caption)
+    return Table(table.title, table.columns[:n_words], table.columns[n_words:], rows, table.caption)
 
 
-def _counted(cell: str | Counted) -> Cell:
-    """One that counts nothing is sorted last."""
+def _number_cell(cell: str | NumberCell) -> Cell:
+    """Convert a cell of a number column; a cell without a number is sorted last."""
     if isinstance(cell, str):
         return Cell(cell, math.nan)
     return Cell(cell.text.replace("-", "\N{MINUS SIGN}"), cell.order)
@@ -60,14 +60,14 @@ def model(name: object) -> Cell:
 
 
 def number(value: Any, form: Callable[[float], str] | None = None) -> Cell:
-    """Empty where there is none; an infinite one is more than any other."""
+    """Format a number; empty if it is undefined. Infinity is sorted last."""
     if value is None or math.isnan(value):
         return Cell("", math.nan)
     return Cell((form or figure)(value), float(value))
 
 
 def interval(row: dict[str, Any], form: Callable[[float], str] | None = None) -> Cell:
-    """From low to high; sorted by its middle."""
+    """Format an interval, sorted by its middle."""
     low, high = row.get("low", math.nan), row.get("high", math.nan)
     if math.isnan(low) or math.isnan(high):
         return Cell("", math.nan)
@@ -75,7 +75,7 @@ def interval(row: dict[str, Any], form: Callable[[float], str] | None = None) ->
 
 
 def figure(value: float) -> str:
-    """Three or four digits that count."""
+    """Format with three or four significant digits."""
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     if value != 0 and abs(value) < 0.001:
@@ -96,7 +96,7 @@ def short(text: object) -> str:
 
 
 def names(texts: Iterable[object], most: int = 8) -> str:
-    """Some of them, in words."""
-    found = [short(t) for t in dict.fromkeys(texts)]
-    rest = f" and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(found[:most]) + rest
+    """List names, at most `most` of them."""
+    shortened = [short(t) for t in dict.fromkeys(texts)]
+    suffix = f" and {len(shortened) - most} more" if len(shortened) > most else ""
+    return ", ".join(shortened[:most]) + suffix

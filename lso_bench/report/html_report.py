@@ -1,4 +1,4 @@
-"""A report: one HTML page that needs no other file and no network, and is the same for the same results."""
+"""HTML report: one page that needs no other file and no network, and is equal for equal results."""
 
 import base64
 import hashlib
@@ -12,16 +12,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lso_bench import __version__
-from lso_bench.analysis.collapse import CONTEXT, Collapse
+from lso_bench.analysis.collapse import COMPARED_WITHIN, Collapse
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import Files
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting.activity import activity
-from lso_bench.plotting.colours import colour_of, on_dark
-from lso_bench.plotting.style import SIZES, Drawn, drawing
+from lso_bench.plotting.colours import colour_of, for_dark_mode
+from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
 from lso_bench.report import findings, html_cells, html_images, html_overview, html_tables, paired_tables
-from lso_bench.report.figure_files import bars, drawn, over_tasks
+from lso_bench.report.figure_files import bars, over_tasks, section_figures
 from lso_bench.report.figures.collapse import contexts, scatter
 from lso_bench.report.html_cells import Table, names, short
 from lso_bench.report.sections import Section, sections
@@ -30,9 +30,9 @@ from lso_bench.report.tables import costs
 from lso_bench.spec import Spec
 from lso_bench.text import one_line
 
-GENERATOR = "lso-bench report"  # by which a report is known
+GENERATOR = "lso-bench report"  # identifies a report
 SIZE = SIZES["screen"]
-PARTS = {  # figures that stand over a table
+PARTS = {  # figures above a table, by the table's title
     "Final loss": ("curves",),
     "Evaluations to a target loss": ("ecdf",),
     "How much depends on the start": ("distance", "spread", "basin"),
@@ -43,18 +43,18 @@ PARTS = {  # figures that stand over a table
 
 @dataclass(frozen=True)
 class Results:
-    """What a report is made of."""
+    """Input of a report."""
 
     folders: Sequence[Path]
     records: Sequence[Record]
-    files: Callable[[Spec], Files]  # where a run has left them
-    comparison: Comparison  # of these records, with curves
+    files: Callable[[Spec], Files]  # finds the files of a run
+    comparison: Comparison  # comparison of these records, with curves
     spaces: Sequence[Measured] = ()
-    skipped: Sequence[str] = ()  # what could not be read, a line each
+    skipped: Sequence[str] = ()  # unreadable files, one line each
 
 
 @dataclass(frozen=True)
-class Shown:
+class PageFigure:
     """A figure in the page."""
 
     svg: Markup
@@ -65,11 +65,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Part:
-    """A table under its figures."""
+    """A table below its figures."""
 
     id: str
     title: str
-    figures: list[Shown]
+    figures: list[PageFigure]
     table: Table
 
 
@@ -79,33 +79,35 @@ class Chapter:
 
     id: str
     title: str  # short
-    what: str  # in full
-    how: dict[str, str]
+    full_title: str
+    searcher_descriptions: dict[str, str]
     answers: list[findings.Line]
     parts: list[Part]
 
 
 def html(results: Results) -> str:
-    """The page. Names of models, tasks and so on come from files that anybody may have written: they are text here,
-    never markup (jinja2 escapes), and a policy in the page forbids every script but its own, and the network.
+    """Render the page.
+
+    Names of models, tasks and so on come from files that anybody may have written. They are escaped by jinja2, and a
+    policy in the page forbids the network and every script but its own.
     """
     models = {r.spec.model.name for r in results.records} | {m.model.name for m in results.spaces}
-    colours = {c: on_dark(c) for c in sorted({colour_of(n).lower() for n in models})}
-    with drawing(SIZE):
-        of = [_chapter(s, i, results.records, colours) for i, s in enumerate(sections(results.comparison), 1)]
+    colours = {c: for_dark_mode(c) for c in sorted({colour_of(n).lower() for n in models})}
+    with style_context(SIZE):
+        chapters = [_chapter(s, i, results.records, colours) for i, s in enumerate(sections(results.comparison), 1)]
         tasks = [*_over_tasks(results.comparison, colours)]
-        more = [*_collapse(results.comparison.collapse, colours)]
+        collapse_parts = [*_collapse(results.comparison.collapse, colours)]
         spaces = [activity(bars(results.spaces), "Activity", SIZE)] if results.spaces else []
-        active = [_shown(d, "activity", colours) for d in spaces]
+        active = [_page_figure(d, "activity", colours) for d in spaces]
     sheets, unread = html_images.reconstructions(results.records, results.files)
     walks, left = html_images.walks(results.folders)
-    return _page(
+    return _render(
         title=f"Latent space optimization: {names(r.spec.task.partition(':')[0] for r in results.records)}",
         summary=findings.summary(results.comparison, results.records),
         colours=colours,
-        chapters=of,
+        chapters=chapters,
         tasks=tasks,
-        more=more,
+        more=collapse_parts,
         bars=active,
         spaces=html_overview.spaces(results.spaces) if results.spaces else None,
         sheets=sheets,
@@ -120,56 +122,70 @@ def html(results: Results) -> str:
 
 
 def is_report(path: Path) -> bool:
-    """Whether that file was made here.
+    """Return whether a file is a report of this program.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         return GENERATOR.encode() in file.read(2000)
 
 
 def _chapter(section: Section, place: int, records: Sequence[Record], colours: dict[str, str]) -> Chapter:
-    figures = {d.name: _shown(d, f"s{place}{d.name}", colours) for d in drawn(section, SIZE)}
+    figures = {d.name: _page_figure(d, f"s{place}{d.name}", colours) for d in section_figures(section, SIZE)}
     parts = []
     for n, table in enumerate(tables(section)):
         over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]
         parts.append(Part(f"s{place}-{n}", table.title, over, table))
-    n = section.named
+    n = section.context
     title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
-    return Chapter(f"s{place}", short(title), section.title, section.how, [*findings.lines(section, records)], parts)
+    return Chapter(
+        f"s{place}",
+        short(title),
+        section.title,
+        section.searcher_descriptions,
+        [*findings.lines(section, records)],
+        parts,
+    )
 
 
 def tables(section: Section) -> list[Table]:
-    """The tables of a chapter, in their order."""
+    """Return the tables of a chapter, in order."""
     plain = (*paired_tables.contests(section), costs(section))
-    return [*html_tables.tables(section), *(html_cells.of(t) for t in plain if t.rows)]
+    return [*html_tables.tables(section), *(html_cells.html_table(t) for t in plain if t.rows)]
 
 
 def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Part]:
-    """Its tables, the first under the figure where there are enough tasks for one."""
+    """Yield the tables over tasks; the first has the figure, if there are enough tasks."""
     figure = over_tasks(comparison, SIZE)
-    figures = [_shown(figure, "tasks", colours)] if figure else []
+    figures = [_page_figure(figure, "tasks", colours)] if figure else []
     for part in paired_tables.over_tasks(comparison):
         for i, table in enumerate(part.tables, 1):
-            yield Part(f"tasks-{i}", table.title, figures if i == 1 else [], html_cells.of(table))
+            yield Part(f"tasks-{i}", table.title, figures if i == 1 else [], html_cells.html_table(table))
 
 
-def _collapse(found: Collapse, colours: dict[str, str]) -> Iterator[Part]:
-    """Figure and table of each context with enough models."""
-    for i, (title, own) in enumerate(contexts(found.points), 1):
-        if drawing := scatter(own, title, SIZE):
-            same = (found.correlations[CONTEXT].map(str) == own[CONTEXT].map(str).iloc[0]).all(axis=1)
-            (part,) = paired_tables.collapse(Collapse(own, cast(pd.DataFrame, found.correlations[same])))
-            yield Part(f"more-{i}", title, [_shown(drawing, f"more{i}", colours)], html_cells.of(part.tables[0]))
+def _collapse(result: Collapse, colours: dict[str, str]) -> Iterator[Part]:
+    """Yield figure and table of each context with enough models."""
+    for i, (title, group) in enumerate(contexts(result.checkpoint_table), 1):
+        if scatter_plot := scatter(group, title, SIZE):
+            context = group[COMPARED_WITHIN].map(str).iloc[0]
+            in_context = (result.correlations[COMPARED_WITHIN].map(str) == context).all(axis=1)
+            (part,) = paired_tables.collapse(Collapse(group, cast(pd.DataFrame, result.correlations[in_context])))
+            yield Part(
+                f"more-{i}",
+                title,
+                [_page_figure(scatter_plot, f"more{i}", colours)],
+                html_cells.html_table(part.tables[0]),
+            )
 
 
-def _shown(figure: Drawn, name: str, colours: dict[str, str]) -> Shown:
-    alt = one_line(" ".join(filter(None, (figure.caption, figure.seen))))
-    return Shown(Markup(svg(figure.figure, name, colours)), figure.title, figure.caption, alt)  # escaped by matplotlib
+def _page_figure(figure: CaptionedFigure, name: str, colours: dict[str, str]) -> PageFigure:
+    alt = one_line(" ".join(filter(None, (figure.caption, figure.alt_text))))
+    markup = Markup(svg(figure.figure, name, colours))  # escaped by matplotlib
+    return PageFigure(markup, figure.title, figure.caption, alt)
 
 
-def _page(**values: Any) -> str:
+def _render(**values: Any) -> str:
     loader = PackageLoader("lso_bench.report", "template")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

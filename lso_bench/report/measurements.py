@@ -1,4 +1,4 @@
-"""Latent spaces measured, as a table, as JSON and as pictures."""
+"""Measured latent spaces as a table, as JSON and as pictures."""
 
 import hashlib
 import json
@@ -31,11 +31,11 @@ ROWS = {  # label: field
     "|mu(x') - z|, z from the prior": "consistency_prior",
     "|mu(x') - z|, z from q(z|x)": "consistency_posterior",
 }
-LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of activity
+LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # thresholds of activity
 
 
 def terminal(measured: Sequence[Measured]) -> Table:
-    """A column a model; each mean with its standard error."""
+    """Return a table with one column per model; each mean has its standard error."""
     model, n = measured[0].model, measured[0].metrics.n
     title = f"{model.data} test set, {n:,} images; {model.arch}, d = {model.latent}; mean +- standard error"
     table = Table(title=title, title_justify="left", title_style="italic")
@@ -50,7 +50,7 @@ def terminal(measured: Sequence[Measured]) -> Table:
     e = measured[0].effort
     images, codes = min(e.images, n), min(e.codes, n)
     table.caption = (
-        f"MI cannot exceed log n = {log(n):.2f}; {_blocks(n)}. NLL: the gap to -ELBO over "
+        f"MI cannot exceed log n = {log(n):.2f}; {_batch_note(n)}. NLL: the gap to -ELBO over "
         f"{images} images, {e.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is sqrt(d) = "
         f"{model.latent**0.5:.1f} away. Seed of the draws: {measured[0].what['seed']}."
     )
@@ -58,29 +58,29 @@ def terminal(measured: Sequence[Measured]) -> Table:
 
 
 def dimensions(measured: Sequence[Measured]) -> Table:
-    """A row a dimension, each model's own most active first: its number, activity and KL in nats."""
+    """Return a table with one row per dimension, sorted by activity for each model: number, activity, KL in nats."""
     table = Table(title="Each latent dimension, by activity: number, activity, KL in nats", title_justify="left")
     for m in measured:
         for column in (escape(m.model.name), "activity", "KL"):
             table.add_column(column, justify="right")
     for i in range(measured[0].model.latent):
-        table.add_row(*(cell for m in measured for cell in _dimension(m.metrics, i)))
+        table.add_row(*(cell for m in measured for cell in _dimension_cells(m.metrics, i)))
     return table
 
 
 def active_units(measured: Measured, limit: float) -> int:
-    """Dimensions whose posterior mean varies by more than `limit` over the test images."""
+    """Count dimensions whose posterior mean has a variance above `limit` over the test images."""
     return sum(a > limit for a in measured.metrics.activity)
 
 
 def as_json(measured: Sequence[Measured]) -> str:
-    """Everything measured, and of what."""
+    """Return all measurements and their settings as JSON."""
     rows = [{k: v for k, v in asdict(m).items() if k != "each"} for m in measured]
     return json.dumps(rows, indent=1, allow_nan=False)
 
 
 def picture(measured: Sequence[Measured], folder: Path) -> Path:
-    """The activity of each latent dimension, a panel a model, and the number of active units at every threshold."""
+    """Draw the activity of each latent dimension, one panel per model, and the active units at every threshold."""
     first = measured[0].model
     names = "-".join(m.model.name for m in measured)
     if len(names.encode()) > 80:
@@ -89,14 +89,14 @@ def picture(measured: Sequence[Measured], folder: Path) -> Path:
     return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
 
 
-def _blocks(n: int) -> str:
+def _batch_note(n: int) -> str:
     if n < BLOCK:
         return f"{n} images make no batch of {BLOCK}"
     return f"in batches of {BLOCK}, log {BLOCK} = {log(BLOCK):.2f}"
 
 
-def _dimension(metrics: Metrics, place: int) -> tuple[str, str, str]:
-    n = sorted(range(len(metrics.activity)), key=lambda i: -metrics.activity[i])[place]
+def _dimension_cells(metrics: Metrics, rank: int) -> tuple[str, str, str]:
+    n = sorted(range(len(metrics.activity)), key=lambda i: -metrics.activity[i])[rank]
     return str(n), fixed(metrics.activity[n], 4), fixed(metrics.kl_each[n], 4) if metrics.kl_each else "-"
 
 

@@ -1,4 +1,4 @@
-"""The tables of models and searchers on the same instances and over tasks, and of collapse against search."""
+"""Tables of paired comparisons, over instances and over tasks, and of collapse against search."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pandas as pd
 
-from lso_bench.analysis.collapse import CONTEXT, FEWEST, SPACES, Collapse
+from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, LATENT_METRICS, Collapse
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.paired import FACTORS
+from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
-from lso_bench.analysis.table import GROUP
+from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.numbers import significant
-from lso_bench.report.sections import Section, named_ways
+from lso_bench.report.sections import Section, searcher_labels
 from lso_bench.report.table import Cell, Part, Table
 
 OUTCOMES = ("loss", "iterations")
@@ -39,102 +39,108 @@ OVER_TASKS_CAPTION = (
 
 
 def contests(section: Section) -> Iterator[Table]:
-    """A table of the models and one of the searchers, each against the best of those that it can be compared with, on
-    more than one instance.
-    """
+    """Yield a table of models and one of searchers, each against the best mean rank, on more than one instance."""
     caption = CAPTION
-    for factor in FACTORS:
+    for factor in COMPARED:
         if rows := [tuple(row) for row in _contests(section, factor)]:
             yield Table(title(factor), HEADER, rows, caption)
             caption = f"As in the table of {factor}s"
 
 
 def title(factor: str) -> str:
-    """Of the table of models, or of searchers."""
+    """Return the title of the table of models or of searchers."""
     return f"{factor.capitalize()}s on the same instances"
 
 
 def _contests(section: Section, factor: str) -> Iterator[list[str | Cell]]:
-    context = [*(c for c in GROUP if c != factor), "start"]
+    context = [*(c for c in GROUP_KEYS if c != factor), "start"]
     for outcome in OUTCOMES:
-        for _, own in section.of(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
-            best = own.iloc[0]
+        for _, ranked in section.rows(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
+            best = ranked.iloc[0]
             if best.n < 2:
                 continue
-            for row in own.to_dict("records"):
-                against = {m: section.one(f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
-                what = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
-                head = [row["model"], row["how"], row["start"], what]
-                yield [*head, *_ranks(row), *(_against(against) if against["wins"] else (_p(row["p"]), "", "", "", ""))]
+            for row in ranked.to_dict("records"):
+                pair_measures = {m: section.row(f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
+                outcome_label = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
+                head = [row["model"], row["searcher_label"], row["start"], outcome_label]
+                yield [
+                    *head,
+                    *_rank_cells(row),
+                    *(_pair_cells(pair_measures) if pair_measures["wins"] else (_p(row["p"]), "", "", "", "")),
+                ]
 
 
-def _ranks(row: dict[str, Any]) -> tuple[Cell, ...]:
-    """Of a contestant: n, how many are lost, and the mean rank."""
-    whole = (Cell(f"{row[k]:g}", row[k]) for k in ("n", "censored"))
-    return (*whole, Cell(f"{row['estimate']:.2f}", row["estimate"]))
+def _rank_cells(row: dict[str, Any]) -> tuple[Cell, ...]:
+    """Return n, the number of lost searches, and the mean rank of a contestant."""
+    counts = (Cell(f"{row[k]:g}", row[k]) for k in ("n", "censored"))
+    return (*counts, Cell(f"{row['estimate']:.2f}", row["estimate"]))
 
 
-def _against(found: dict[str, dict[str, Any]]) -> tuple[str | Cell, ...]:
-    apart, won, effect = found["difference"], found["wins"], found["effect"]["estimate"]
-    more = _with(apart, _number), _with(won, "{:.0%}".format), Cell(f"{effect:.2f}", effect)
-    return "", *more, _p(apart["p"])
+def _pair_cells(measures: dict[str, dict[str, Any]]) -> tuple[str | Cell, ...]:
+    difference, won, effect = measures["difference"], measures["wins"], measures["effect"]["estimate"]
+    cells = _with_interval(difference, _number), _with_interval(won, "{:.0%}".format), Cell(f"{effect:.2f}", effect)
+    return "", *cells, _p(difference["p"])
 
 
 def over_tasks(comparison: Comparison) -> Iterator[Part]:
-    """A part with a table of the models and one of the searchers; none where no two tasks share contestants."""
+    """Yield a part with a table of models and one of searchers, if two tasks share contestants."""
     rows = comparison.tasks
     if rows.empty:
         return
-    rows = rows.assign(how=named_ways(rows, comparison.by))
-    found = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in FACTORS]
-    shown = [t for t in found if t.rows]
-    yield Part("Over tasks", [], [replace(shown[0], caption=OVER_TASKS_CAPTION), *shown[1:]])
+    rows = rows.assign(searcher_label=searcher_labels(rows, comparison.by))
+    tables = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in COMPARED]
+    filled = [t for t in tables if t.rows]
+    yield Part("Over tasks", [], [replace(filled[0], caption=OVER_TASKS_CAPTION), *filled[1:]])
 
 
 def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str | Cell, ...]]:
-    """A row a contestant, those of one comparison together, the best first."""
-    context = [*(c for c in GROUP if c not in (factor, "decoding")), "start"]
+    """Yield one row per contestant, grouped by comparison, the best first."""
+    context = [*(c for c in GROUP_KEYS if c not in (factor, "decoding")), "start"]
     for outcome in OUTCOMES:
         measures = [f"{factor} {m}:{outcome}" for m in ("rank", "wins", "nemenyi")]
-        for _, own in rows[rows.measure.isin(measures)].groupby(context, sort=False, dropna=False):
-            every = cast(list[dict[str, Any]], cast(pd.DataFrame, own).to_dict("records"))
-            pairs = {(r["measure"], r[factor], r["against"]): r for r in every}
-            ranked = [r for r in every if r["measure"] == measures[0]]
-            what = "loss" if outcome == "loss" else f"steps to {ranked[0]['threshold']:g}"
+        for _, compared in rows[rows.measure.isin(measures)].groupby(context, sort=False, dropna=False):
+            records = cast(list[dict[str, Any]], cast(pd.DataFrame, compared).to_dict("records"))
+            pairs = {(r["measure"], r[factor], r["against"]): r for r in records}
+            ranked = [r for r in records if r["measure"] == measures[0]]
+            outcome_label = "loss" if outcome == "loss" else f"steps to {ranked[0]['threshold']:g}"
             for row in ranked:
-                won, apart = (pairs.get((m, row[factor], ranked[0][factor])) for m in measures[1:])
-                said = ("", _with(won, "{:.0%}".format), _p(apart["p"])) if won and apart else (_p(row["p"]), "", "")
-                yield (row["model"], row["how"], row["start"], what, *_ranks(row), *said)
+                won, nemenyi = (pairs.get((m, row[factor], ranked[0][factor])) for m in measures[1:])
+                cells = (
+                    ("", _with_interval(won, "{:.0%}".format), _p(nemenyi["p"]))
+                    if won and nemenyi
+                    else (_p(row["p"]), "", "")
+                )
+                yield (row["model"], row["searcher_label"], row["start"], outcome_label, *_rank_cells(row), *cells)
 
 
-def collapse(found: Collapse) -> Iterator[Part]:
-    """A part a context: a row an outcome, a column a measure of the latent space."""
-    if found.correlations.empty:
+def collapse(result: Collapse) -> Iterator[Part]:
+    """Yield a part per context: one row per outcome, one column per latent-space metric."""
+    if result.correlations.empty:
         return
-    for _, own in found.correlations.groupby(CONTEXT, sort=False, dropna=False):
-        head = own.iloc[0]
-        n = {s: int(own[own.space == s].n.max()) for s in SPACES}
-        shown = [s for s in SPACES if n[s] >= FEWEST]
+    for _, context in result.correlations.groupby(COMPARED_WITHIN, sort=False, dropna=False):
+        head = context.iloc[0]
+        n = {s: int(context[context.space == s].n.max()) for s in LATENT_METRICS}
+        metrics = [s for s in LATENT_METRICS if n[s] >= FEWEST]
         rows = []
-        for outcome, line in own.groupby("outcome", sort=False):
-            by = {r["space"]: r for r in line.to_dict("records")}
-            rows.append((str(outcome), *(_correlation(by[s], n[s]) for s in shown)))
-        of = "Spearman's rank correlation over trained models (95 % interval)"
-        columns = ("of the searches", *(f"{s}, n = {n[s]}" for s in shown))
-        table = Table(of, columns, rows, _limits(own, [s for s in SPACES if s not in shown]))
-        what = f"{head.task.partition(':')[0]}, {head.searcher}, {head.arch}, d = {head.latent}"
-        yield Part(f"Does collapse decide search? {what}", [], [table])
+        for outcome, line in context.groupby("outcome", sort=False):
+            by_metric = {r["space"]: r for r in line.to_dict("records")}
+            rows.append((str(outcome), *(_correlation(by_metric[s], n[s]) for s in metrics)))
+        heading = "Spearman's rank correlation over trained models (95 % interval)"
+        columns = ("of the searches", *(f"{s}, n = {n[s]}" for s in metrics))
+        table = Table(heading, columns, rows, _limits(context, [s for s in LATENT_METRICS if s not in metrics]))
+        setup = f"{head.task.partition(':')[0]}, {head.searcher}, {head.arch}, d = {head.latent}"
+        yield Part(f"Does collapse decide search? {setup}", [], [table])
 
 
-def _limits(own: pd.DataFrame, missing: list[str]) -> str:
-    """What the table can and cannot show."""
-    n, tests = int(own.n.max()), int(own["of"].iloc[0])
+def _limits(context: pd.DataFrame, missing: list[str]) -> str:
+    """Return a caption that says what the table can and cannot show."""
+    n, tests = int(context.n.max()), int(context["of"].iloc[0])
     least = 2 / math.factorial(n)
     unknown = f" Measured of fewer than {FEWEST}: {', '.join(missing)} (`lso-bench evaluate`)." * bool(missing)
     return (
         f"-1: the more, the less. {tests} correlations; * where Holm's p over all of them is below 0.05. Of {n} models "
         f"no p is below {least:.2g} before and {min(1, tests * least):.2g} after Holm; the smallest here is "
-        f"{own.p.min():.2g}.{unknown} The models share instances, starts and seeds, and each is one training: this "
+        f"{context.p.min():.2g}.{unknown} The models share instances, starts and seeds, and each is one training: this "
         "shows what goes together in them, not what another training would give, nor what causes what"
     )
 
@@ -147,12 +153,12 @@ def _correlation(row: dict[str, Any], n: int) -> str | Cell:
     return Cell(text, row["estimate"])
 
 
-def _with(row: dict[str, Any], shown: Callable[[float], str]) -> Cell:
-    return Cell(shown(row["estimate"]) + _within(row, shown), row["estimate"])
+def _with_interval(row: dict[str, Any], form: Callable[[float], str]) -> Cell:
+    return Cell(form(row["estimate"]) + _within(row, form), row["estimate"])
 
 
-def _within(row: dict[str, Any], shown: Callable[[float], str]) -> str:
-    return "" if math.isnan(row["low"]) else f" ({shown(row['low'])} .. {shown(row['high'])})"
+def _within(row: dict[str, Any], form: Callable[[float], str]) -> str:
+    return "" if math.isnan(row["low"]) else f" ({form(row['low'])} .. {form(row['high'])})"
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Section 5.4 repeated: terminal, Markdown, CSV."""
+"""Section 5.4 as terminal table, Markdown and CSV."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from lso_bench.paper.latent_search import FIRST, LAST, Repeated
+from lso_bench.paper.latent_search import FIRST, LAST, LatentSearchResult
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.text import printable
@@ -36,13 +36,13 @@ LEGEND = (
 )
 
 
-def terminal(found: Repeated) -> RenderableType:
-    """The paper's count and ours of each model in one row, then how each pair of models stands."""
+def terminal(result: LatentSearchResult) -> RenderableType:
+    """Return the paper's and our step counts, one row per model, then the order of each pair of models."""
     table = Table(
         *(h.replace(", ", ",\n") for h in HEADER),
         box=box.SIMPLE_HEAD,
         padding=(0, 0, 0, 1),
-        title=found.title,
+        title=result.title,
         title_justify="left",
         title_style="italic",
         caption=LEGEND,
@@ -50,43 +50,46 @@ def terminal(found: Repeated) -> RenderableType:
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for line in _lines(found.rows):
+    for line in _lines(result.rows):
         table.add_row(*map(escape, line))
-    return Group(table, *(Text(line) for line in found.order), *(Text(f"! {n}", style="yellow") for n in found.notes))
+    return Group(table, *(Text(line) for line in result.order), *(Text(f"! {n}", style="yellow") for n in result.notes))
 
 
-def write(found: Repeated, what: str, folder: Path) -> list[Path]:
-    """Markdown and CSV; where they were written."""
-    path = folder / f"{what}-{found.name}.md"
-    write_whole(path, printable(markdown(found)).encode())
-    write_whole(path.with_suffix(".csv"), found.rows.to_csv(index=False).encode())
+def write(result: LatentSearchResult, what: str, folder: Path) -> list[Path]:
+    """Write Markdown and CSV, and return their paths."""
+    path = folder / f"{what}-{result.name}.md"
+    write_whole(path, printable(markdown(result)).encode())
+    write_whole(path.with_suffix(".csv"), result.rows.to_csv(index=False).encode())
     return [path, path.with_suffix(".csv")]
 
 
-def markdown(found: Repeated) -> str:
-    """The table, how each pair of models stands, the command that made the runs, and what they were made of and by."""
+def markdown(result: LatentSearchResult) -> str:
+    """Return the table, the order of each pair of models, the command, and the provenance of the runs."""
     header = [h.replace("|", "\\|") for h in HEADER]
-    table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(HEADER), *_lines(found.rows))]
-    notes = [f"- {line}" for line in (*found.order, *found.notes)]
-    weights = ", ".join(f"{n} {sha[:12]}" for n, sha in found.weights.items())
-    made = [f"Made by `{found.command}`", f"Runs: {provenance.line(found.versions)}. Checkpoints: {weights}."]
-    parts = [f"# {found.title}", "\n".join(table), LEGEND + ".", "\n".join(notes), *made]
+    table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(HEADER), *_lines(result.rows))]
+    notes = [f"- {line}" for line in (*result.order, *result.notes)]
+    weights = ", ".join(f"{n} {sha[:12]}" for n, sha in result.weights.items())
+    provenance_lines = [
+        f"Made by `{result.command}`",
+        f"Runs: {provenance.line(result.versions)}. Checkpoints: {weights}.",
+    ]
+    parts = [f"# {result.title}", "\n".join(table), LEGEND + ".", "\n".join(notes), *provenance_lines]
     return "\n\n".join(parts) + "\n"
 
 
 def _lines(rows: pd.DataFrame) -> Iterator[list[str]]:
-    for r in rows.to_dict("records"):
-        spread = f" ({_count(r['random low'])} .. {_count(r['random high'])}, n = {r['runs']:.0f})"
-        basin = f"{r['basin estimate']:.0%}{_within(100 * r['basin low'], 100 * r['basin high'])}"
+    for row in rows.to_dict("records"):
+        seed_range = f" ({_count(row['random low'])} .. {_count(row['random high'])}, n = {row['runs']:.0f})"
+        basin = f"{row['basin estimate']:.0%}{_within(100 * row['basin low'], 100 * row['basin high'])}"
         yield [
-            r["model"],
-            _count(r["paper"]),
-            _count(r["random"]) + spread * (r["runs"] > 1),
-            _count(r["encoder"]),
-            _count(r["single median"]) + _within(r["single low"], r["single high"]),
-            *(_number(r[k]) for k in (f"distance {FIRST:g}", f"distance {LAST:g}", "distance end mean")),
+            row["model"],
+            _count(row["paper"]),
+            _count(row["random"]) + seed_range * (row["runs"] > 1),
+            _count(row["encoder"]),
+            _count(row["single median"]) + _within(row["single low"], row["single high"]),
+            *(_number(row[k]) for k in (f"distance {FIRST:g}", f"distance {LAST:g}", "distance end mean")),
             basin,
-            fixed(r["norm"], 1),
+            fixed(row["norm"], 1),
         ]
 
 

@@ -1,4 +1,4 @@
-"""A reproduced table or figure: Markdown, CSV, terminal, picture."""
+"""Reproduced tables and figures of the paper as Markdown, CSV, terminal table and picture."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +23,14 @@ from lso_bench.vae.durable import write_whole
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
 
 
-def terminal(found: Reproduction) -> RenderableType:
-    """The paper's value, ours and the difference of each model in one row, then what stands in another order."""
-    header, lines = _table(found.rows)
+def terminal(reproduction: Reproduction) -> RenderableType:
+    """Return the paper's value, ours and the difference, one row per model, then disagreements in the order."""
+    header, lines = _table(reproduction.rows)
     table = Table(
         *(h.replace(" ", "\n") for h in header),
         box=box.SIMPLE_HEAD,
         padding=(0, 0, 0, 1),
-        title=f"{found.title} ({_of(found)})",
+        title=f"{reproduction.title} ({_subtitle(reproduction)})",
         title_justify="left",
         title_style="italic",
     )
@@ -38,51 +38,60 @@ def terminal(found: Reproduction) -> RenderableType:
         column.justify, column.no_wrap = "right", True
     for line in lines:
         table.add_row(*map(escape, line))
-    rest = [*_lines(found)]
-    more = len(rest) - SHOWN
-    parts = [Text(f"! {n}", style="yellow") for n in rest[:SHOWN]]
-    return Group(table, *parts, *([Text(f"! and {more} more, in the Markdown")] if more > 0 else []))
+    messages = [*_lines(reproduction)]
+    n_hidden = len(messages) - SHOWN
+    parts = [Text(f"! {n}", style="yellow") for n in messages[:SHOWN]]
+    return Group(table, *parts, *([Text(f"! and {n_hidden} more, in the Markdown")] if n_hidden > 0 else []))
 
 
-def write(found: Reproduction, what: str, folder: Path) -> list[Path]:
-    """Markdown and CSV of a table, CSV and PNG of a figure; where they were written."""
-    model = found.measured[0].model
+def write(reproduction: Reproduction, what: str, folder: Path) -> list[Path]:
+    """Write Markdown and CSV of a table, or CSV and PNG of a figure, and return their paths."""
+    model = reproduction.measured[0].model
     arch = "".join(c if c.isalnum() else "+" for c in model.arch)
-    seeds = sorted({m.model.seed for m in found.measured})
-    more = "" if seeds == [0] else f"-s{'+'.join(map(str, seeds))}"
-    path = folder / f"{what}-{model.data}-{arch}{more}.md"
+    seeds = sorted({m.model.seed for m in reproduction.measured})
+    suffix = "" if seeds == [0] else f"-s{'+'.join(map(str, seeds))}"
+    path = folder / f"{what}-{model.data}-{arch}{suffix}.md"
     if what.startswith("table"):
-        write_whole(path, printable(markdown(found)).encode())
-        write_whole(path.with_suffix(".csv"), found.rows.to_csv(index=False).encode())
+        write_whole(path, printable(markdown(reproduction)).encode())
+        write_whole(path.with_suffix(".csv"), reproduction.rows.to_csv(index=False).encode())
         return [path, path.with_suffix(".csv")]
     if what == "fig1":
-        bars = [(m.model.name, m.metrics.activity) for m in found.measured]
+        bars = [(m.model.name, m.metrics.activity) for m in reproduction.measured]
         table = pd.DataFrame(dict(bars)).rename_axis("dimension")
         write_whole(path.with_suffix(".csv"), table.to_csv().encode())
         images.activity(path.with_suffix(".png"), bars)
     else:
-        lines = curves(found.measured)
+        lines = curves(reproduction.measured)
         write_whole(path.with_suffix(".csv"), lines.to_csv().encode())
         images.over_training(path.with_suffix(".png"), lines, "re-encoding error, mean over latents of (z - z')^2")
     return [path.with_suffix(".csv"), path.with_suffix(".png")]
 
 
-def markdown(found: Reproduction) -> str:
-    """The table, what stands in another order, what it was measured on and by, and what made each model."""
-    header, lines = _table(found.rows)
+def markdown(reproduction: Reproduction) -> str:
+    """Return the table, disagreements in the order, the measurement's provenance, and each model's command."""
+    header, lines = _table(reproduction.rows)
     table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines)]
-    notes = [f"- {n}" for n in _lines(found)]
-    made = [
-        f"- `{m.made_by['command']}`: checkpoint {m.what['checkpoint'][:12]}, {_versions(m)}" for m in found.measured
+    notes = [f"- {n}" for n in _lines(reproduction)]
+    commands = [
+        f"- `{m.made_by['command']}`: checkpoint {m.what['checkpoint'][:12]}, {_versions(m)}"
+        for m in reproduction.measured
     ]
-    measured = provenance.line({"torch": m.torch} | m.what for m in found.measured)
+    measured = provenance.line({"torch": m.torch} | m.what for m in reproduction.measured)
     written = f"Measured: {measured}; written by lso-bench {__version__}."
-    parts = [f"# {found.title}", _of(found), "\n".join(table), "\n".join(notes), written, "Made by:", "\n".join(made)]
+    parts = [
+        f"# {reproduction.title}",
+        _subtitle(reproduction),
+        "\n".join(table),
+        "\n".join(notes),
+        written,
+        "Made by:",
+        "\n".join(commands),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
-def _of(found: Reproduction) -> str:
-    m = found.measured[0]
+def _subtitle(reproduction: Reproduction) -> str:
+    m = reproduction.measured[0]
     return (
         f"{m.model.data}, {m.metrics.n:,} test images, architecture {m.model.arch}; the paper's is `paper`, 100 epochs"
     )
@@ -104,10 +113,10 @@ def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff.")),
     ]
     lines = []
-    for key, own in rows.groupby(["model", "latent", "epochs"], sort=False, dropna=False):
+    for key, model_rows in rows.groupby(["model", "latent", "epochs"], sort=False, dropna=False):
         name, d, epochs = cast(tuple[str, int, float], key)
-        cells = own.set_index("measure").to_dict("index")
-        line = [name, str(d), f"{epochs:.0f}", *[str(own.seeds.max())] * several]
+        cells = model_rows.set_index("measure").to_dict("index")
+        line = [name, str(d), f"{epochs:.0f}", *[str(model_rows.seeds.max())] * several]
         for m in measures:
             line += _cells(m, cells[m]) if m in cells else ["", "", ""]
         lines.append(line)
@@ -124,13 +133,14 @@ def _cells(measure: str, row: dict) -> list[str]:
     return [f"{row['paper']:.2f}", f"{fixed(row['ours'], 2)} +- {fixed(row['error'], 2)}", f"{row['difference']:+.2f}"]
 
 
-def _lines(found: Reproduction) -> Iterator[str]:
-    yield from found.notes
-    seeds = ", over images and seeds" if (found.rows.seeds > 1).any() else ""
-    if total := found.order.same + found.order.undecided + len(found.order.other):
+def _lines(reproduction: Reproduction) -> Iterator[str]:
+    yield from reproduction.notes
+    order = reproduction.order
+    seeds = ", over images and seeds" if (reproduction.rows.seeds > 1).any() else ""
+    if total := order.agreeing + order.undecided + len(order.reversed_pairs):
         yield (
-            f"order: of {total} pairs, {found.order.same} stand as in the paper, {found.order.undecided} are too close "
-            f"to tell (two standard errors of the paired difference{seeds}), {len(found.order.other)} the other way "
+            f"order: of {total} pairs, {order.agreeing} stand as in the paper, {order.undecided} are too close "
+            f"to tell (two standard errors of the paired difference{seeds}), {len(order.reversed_pairs)} the other way "
             "round:"
         )
-    yield from found.order.other
+    yield from order.reversed_pairs

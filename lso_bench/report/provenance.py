@@ -1,4 +1,4 @@
-"""What figures were made of and by, as one line: data, versions, device."""
+"""Provenance of figures as one line: data, versions, device."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,16 +11,16 @@ LABELS = {
 }
 
 
-def line(noted: Iterable[Mapping[str, object]]) -> str:
-    """Of several, every value that was noted; of a sha256 the first 12 digits."""
-    all_noted = [*noted]
+def line(sources: Iterable[Mapping[str, object]]) -> str:
+    """Join every value that the sources recorded; a sha256 is cut to 12 digits."""
+    all_sources = [*sources]
     parts = []
     for key, label in LABELS.items():
-        values = dict.fromkeys(_told(key, of[key]) for of in all_noted if of.get(key) is not None)
+        values = dict.fromkeys(_format(key, source[key]) for source in all_sources if source.get(key) is not None)
         if values:
             parts.append(f"{label} {' and '.join(sorted(values))}")
     return ", ".join(parts)
 
 
-def _told(key: str, value: object) -> str:
+def _format(key: str, value: object) -> str:
     return str(value)[:12] if key.endswith("sha256") else str(value)

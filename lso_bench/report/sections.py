@@ -1,4 +1,4 @@
-"""What of a comparison stands together: models and searchers on one task, with names for the searchers."""
+"""Sections of a comparison: models and searchers on one task, with labels for the searchers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,128 +9,137 @@ from typing import Any, cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import TOGETHER
+from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.vae.notation import read
 
-HOW = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
+SEARCHER_KEYS = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
 
 
 @dataclass(frozen=True)
 class Section:
-    """What belongs to one task, architecture, decoding and device; `how` is a short name of searcher and limits."""
+    """Runs of one task, architecture, latent dimension, decoding and device.
 
-    named: dict[str, Any]
-    rows: pd.DataFrame  # measures
+    The column `searcher_label` of `measures` and `runs` is a short name of searcher and limits.
+    """
+
+    context: dict[str, Any]
+    measures: pd.DataFrame  # long table
     runs: pd.DataFrame
-    how: dict[str, str]  # short name: the searcher with its settings, where it looks and how long
+    searcher_descriptions: dict[str, str]  # by label: searcher with settings, region and limits
 
     @property
     def title(self) -> str:
-        n = self.named
+        n = self.context
         return f"{n['task']} · {n['arch']}, d = {n['latent']} · decoding {n['decoding']} · {n['device']}"
 
-    def of(self, measure: str) -> pd.DataFrame:
-        return self._of[measure] if measure in self._of else self.rows.iloc[:0]
+    def rows(self, measure: str) -> pd.DataFrame:
+        """Return the rows of a measure."""
+        return self._by_measure[measure] if measure in self._by_measure else self.measures.iloc[:0]
 
-    def one(self, measure: str, like: Mapping[str, Any], against: str = "") -> dict[str, Any]:
-        """The row of the same model, searcher and start as `like`; empty if there is none."""
-        return self._each.get(_key({**like, "measure": measure, "against": against}), {})
-
-    @cached_property
-    def _of(self) -> dict[str, pd.DataFrame]:
-        return {str(measure): own for measure, own in self.rows.groupby("measure", sort=False)}
+    def row(self, measure: str, like: Mapping[str, Any], against: str = "") -> dict[str, Any]:
+        """Return the row of a measure with the model, searcher and start of `like`; empty if there is none."""
+        return self._by_key.get(_key({**like, "measure": measure, "against": against}), {})
 
     @cached_property
-    def _each(self) -> dict[tuple[str, ...], dict[str, Any]]:
-        """Rows by what tells them apart; where thresholds or the like do, too, the last."""
-        return {_key(row): row for row in cast(list[dict[str, Any]], self.rows.to_dict("records"))}
+    def _by_measure(self) -> dict[str, pd.DataFrame]:
+        return {str(measure): rows for measure, rows in self.measures.groupby("measure", sort=False)}
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, ...], dict[str, Any]]:
+        """Rows by key; of several thresholds or targets, the last."""
+        return {_key(row): row for row in cast(list[dict[str, Any]], self.measures.to_dict("records"))}
 
     def lines(self) -> list[tuple[str, str]]:
-        """Models, each with its searchers, in their order."""
-        return [(str(m), str(h)) for m, h in self.rows[["model", "how"]].drop_duplicates().to_numpy()]
+        """Return each model with each of its searchers, in order."""
+        return [(str(m), str(h)) for m, h in self.measures[["model", "searcher_label"]].drop_duplicates().to_numpy()]
 
 
 def sections(comparison: Comparison) -> Iterator[Section]:
-    """One after the other."""
-    columns = [*HOW, *comparison.by]
-    for key, runs in comparison.runs.groupby([*TOGETHER], dropna=False, sort=False):
-        named: dict[str, Any] = dict(zip(TOGETHER, cast(tuple, key), strict=True))
-        of = (comparison.measures[[*TOGETHER]] == pd.Series(named)).all(axis=1)
-        rows = cast(pd.DataFrame, comparison.measures[of])
-        ways = {
-            _text(w): w for frame in (runs, rows) for w in _ways(frame, columns)
-        }  # a run that was lost says no device
-        how = _named(ways)
-        spelled = {how[text]: _limits(way) for text, way in ways.items()}
-        of_runs, of_rows = ([how[_text(w)] for w in _ways(frame, columns)] for frame in (runs, rows))
-        yield Section(named, rows.assign(how=of_rows), runs.assign(how=of_runs), spelled)
+    """Yield the sections of a comparison."""
+    columns = [*SEARCHER_KEYS, *comparison.by]
+    for key, runs in comparison.runs.groupby([*SECTION_KEYS], dropna=False, sort=False):
+        context: dict[str, Any] = dict(zip(SECTION_KEYS, cast(tuple, key), strict=True))
+        in_section = (comparison.measures[[*SECTION_KEYS]] == pd.Series(context)).all(axis=1)
+        rows = cast(pd.DataFrame, comparison.measures[in_section])
+        # a lost run has no device
+        setups = {_setup_key(setup): setup for frame in (runs, rows) for setup in _searcher_setups(frame, columns)}
+        labels = _labels_by_key(setups)
+        descriptions = {labels[text]: _description(setup) for text, setup in setups.items()}
+        run_labels, row_labels = (
+            [labels[_setup_key(setup)] for setup in _searcher_setups(frame, columns)] for frame in (runs, rows)
+        )
+        yield Section(
+            context, rows.assign(searcher_label=row_labels), runs.assign(searcher_label=run_labels), descriptions
+        )
 
 
-def named_ways(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
-    """Of each row the short name of its searcher and limits, as in a section of these rows alone."""
-    each = [(_text(way), way) for way in _ways(rows, [*HOW, *by])]
-    short = _named(dict(each))
-    return [short[text] for text, _ in each]
+def searcher_labels(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
+    """Return the short name of searcher and limits of each row, as in a section of these rows."""
+    setups = [(_setup_key(setup), setup) for setup in _searcher_setups(rows, [*SEARCHER_KEYS, *by])]
+    labels = _labels_by_key(dict(setups))
+    return [labels[text] for text, _ in setups]
 
 
-def _named(ways: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """The short name of each, by its text."""
-    return dict(zip(ways, _short([*ways.values()]), strict=True))
+def _labels_by_key(setups: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the short label of each setup, by its key."""
+    return dict(zip(setups, _short_labels([*setups.values()]), strict=True))
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(row[k] if isinstance(row[k], str) else "" for k in ("measure", "model", "how", "start", "against"))
+    return tuple(
+        row[k] if isinstance(row[k], str) else "" for k in ("measure", "model", "searcher_label", "start", "against")
+    )
 
 
-def _ways(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+def _searcher_setups(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows[columns].itertuples(index=False)]
 
 
-def not_met(way: dict[str, Any]) -> str:
-    """More than the steps that there were; a budget or a time limit does not say how many that is."""
-    limited = not (pd.isna(way["budget"]) and pd.isna(way["seconds"]))
-    return "∞" if limited else f"> {float(way['max_steps']):,.0f}"
+def not_met(setup: dict[str, Any]) -> str:
+    """Return text for a threshold that was not met: above the steps, or ∞ under a budget or time limit."""
+    limited = not (pd.isna(setup["budget"]) and pd.isna(setup["seconds"]))
+    return "∞" if limited else f"> {float(setup['max_steps']):,.0f}"
 
 
-def _text(way: dict[str, Any]) -> str:
-    """Return a text that is the same for equal ways, whatever the types of the columns that they come from."""
-    return str([str(float(v)) if isinstance(v, Real) and not isinstance(v, bool) else str(v) for v in way.values()])
+def _setup_key(setup: dict[str, Any]) -> str:
+    """Return a text that is equal for equal setups, whatever the types of their columns."""
+    return str([str(float(v)) if isinstance(v, Real) and not isinstance(v, bool) else str(v) for v in setup.values()])
 
 
-def _short(ways: list[dict[str, Any]]) -> list[str]:
-    """The searcher's name; of several ways that share it, with what they differ in."""
-    parts = [_parts(w) for w in ways]
-    found = []
-    for own in parts:
-        same = [p for p in parts if p["name"] == own["name"]]
-        differ = [k for k in own if len({p.get(k) for p in same}) > 1]
-        found.append(" ".join([own["name"], *(own[k] for k in differ if own.get(k))]))
-    return [f"{s} ({i})" if found.count(s) > 1 else s for i, s in enumerate(found, 1)]
+def _short_labels(setups: list[dict[str, Any]]) -> list[str]:
+    """Return the searcher's name, with the settings that differ if several setups share it."""
+    parts = [_label_parts(w) for w in setups]
+    labels = []
+    for setting_labels in parts:
+        namesakes = [p for p in parts if p["name"] == setting_labels["name"]]
+        differ = [k for k in setting_labels if len({p.get(k) for p in namesakes}) > 1]
+        labels.append(" ".join([setting_labels["name"], *(setting_labels[k] for k in differ if setting_labels.get(k))]))
+    return [f"{s} ({i})" if labels.count(s) > 1 else s for i, s in enumerate(labels, 1)]
 
 
-def _parts(way: dict[str, Any]) -> dict[str, str]:
-    """A searcher's name, its settings and limits, each as a word."""
-    name, settings = read(way["searcher"])
-    each = {k: f"{k}={v}" for k, v in settings.items()}
-    return {"name": name.split("/")[-1].removesuffix(".py"), **each, **_words(way)}
+def _label_parts(setup: dict[str, Any]) -> dict[str, str]:
+    """Return a searcher's name, its settings and its limits, each as a short text."""
+    name, settings = read(setup["searcher"])
+    setting_texts = {k: f"{k}={v}" for k, v in settings.items()}
+    return {"name": name.split("/")[-1].removesuffix(".py"), **setting_texts, **_setting_labels(setup)}
 
 
-def _words(way: dict[str, Any]) -> dict[str, str]:
-    split = {k: f"{k}={v}" if v else "" for k, v in way.items() if k not in HOW}
-    return split | {
-        "region": "" if way["region"] == "none" else f"in {way['region']}",
-        "max_steps": "" if way["budget"] <= way["max_steps"] else f"{way['max_steps']} steps",
-        "budget": "" if pd.isna(way["budget"]) else f"{way['budget']:g} ev.",
-        "seconds": "" if pd.isna(way["seconds"]) else f"{way['seconds']:g} s",
-        "patience": "" if pd.isna(way["patience"]) else f"patience {way['patience']:g}",
-        "check_every": f"checks every {way['check_every']}",
-        "joint": "joint" if way["joint"] else "",
+def _setting_labels(setup: dict[str, Any]) -> dict[str, str]:
+    field_labels = {k: f"{k}={v}" if v else "" for k, v in setup.items() if k not in SEARCHER_KEYS}
+    return field_labels | {
+        "region": "" if setup["region"] == "none" else f"in {setup['region']}",
+        "max_steps": "" if setup["budget"] <= setup["max_steps"] else f"{setup['max_steps']} steps",
+        "budget": "" if pd.isna(setup["budget"]) else f"{setup['budget']:g} ev.",
+        "seconds": "" if pd.isna(setup["seconds"]) else f"{setup['seconds']:g} s",
+        "patience": "" if pd.isna(setup["patience"]) else f"patience {setup['patience']:g}",
+        "check_every": f"checks every {setup['check_every']}",
+        "joint": "joint" if setup["joint"] else "",
     }
 
 
-def _limits(way: dict[str, Any]) -> str:
-    """In full, for the head of a section."""
-    budget = "" if pd.isna(way["budget"]) else f", {way['budget']:g} evaluations a problem"
-    rest = [w for k, w in _words(way).items() if w and k in ("seconds", "patience", "joint")]
-    region = "no region" if way["region"] == "none" else f"region {way['region']}"
-    return f"{way['searcher']}: at most {way['max_steps']} steps{budget}, {', '.join([region, *rest])}"
+def _description(setup: dict[str, Any]) -> str:
+    """Return the full description, for the top of a section."""
+    budget = "" if pd.isna(setup["budget"]) else f", {setup['budget']:g} evaluations a problem"
+    limits = [w for k, w in _setting_labels(setup).items() if w and k in ("seconds", "patience", "joint")]
+    region = "no region" if setup["region"] == "none" else f"region {setup['region']}"
+    return f"{setup['searcher']}: at most {setup['max_steps']} steps{budget}, {', '.join([region, *limits])}"

@@ -1,4 +1,4 @@
-"""Collapse against search, drawn: outcomes of searches over measures of the latent space."""
+"""Figure of collapse against search: outcomes of searches over latent-space metrics."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,26 +7,29 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lso_bench.analysis.collapse import CONTEXT, FEWEST, SPACES, correlation, outcomes_of
+from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, LATENT_METRICS, correlation, outcomes_of
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import Drawn, Size, label, legend
+from lso_bench.plotting.style import CaptionedFigure, Size, label, legend
 
 
-def scatter(points: pd.DataFrame, title: str, size: Size) -> Drawn | None:
-    """Outcomes of searches (rows) against measures of the latent space (columns), a point a checkpoint.
+def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
+    """Draw outcomes of searches (rows) against latent-space metrics (columns), a point per checkpoint.
 
-    `points`: of one context, as `lso_bench.analysis.collapse.Collapse` has them. None of fewer than FEWEST.
+    None if no metric has FEWEST points.
+
+    Args:
+        points: rows of one context, of `lso_bench.analysis.collapse.Collapse.checkpoint_table`.
     """
-    spaces = [s for s in SPACES if int(points[s].notna().to_numpy().sum()) >= FEWEST]
+    spaces = [s for s in LATENT_METRICS if int(points[s].notna().to_numpy().sum()) >= FEWEST]
     outcomes = outcomes_of(points)
     if not spaces:
         return None
-    figure = Figure(figsize=(size.width, 1.25 * size.high * len(outcomes) + 0.9))
+    figure = Figure(figsize=(size.width, 1.25 * size.height_factor * len(outcomes) + 0.9))
     axes = figure.subplots(len(outcomes), len(spaces), sharex="col", sharey="row", squeeze=False)
-    found = {}
+    correlations = {}
     for line, outcome in zip(axes, outcomes, strict=True):
         for axis, space in zip(line, spaces, strict=True):
-            found[space, outcome] = _points(axis, points, space, outcome)
+            correlations[space, outcome] = _draw_panel(axis, points, space, outcome)
         line[0].set_ylabel(outcome.replace(", ", "\n"))
     for axis, space in zip(axes[-1], spaces, strict=True):
         axis.set_xlabel(space.replace(" ", "\n", 1))
@@ -35,24 +38,26 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> Drawn | None:
         f"Does collapse decide search? A point is one of {len(points)} trained models; over each panel Spearman's rank "
         "correlation. Its interval, and what it can show, are in the table."
     )
-    told = [f"{outcome} with {space} {rho:.2f}" for (space, outcome), rho in found.items() if not np.isnan(rho)]
-    return Drawn("collapse", figure, title, caption, f"Rank correlations: {'; '.join(told)}.")
+    descriptions = [
+        f"{outcome} with {space} {rho:.2f}" for (space, outcome), rho in correlations.items() if not np.isnan(rho)
+    ]
+    return CaptionedFigure("collapse", figure, title, caption, f"Rank correlations: {'; '.join(descriptions)}.")
 
 
 def contexts(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """A title, and the points that are compared with each other."""
+    """Yield a title and the checkpoints of each context."""
     if points.empty:
         return
-    for _, own in points.groupby(CONTEXT, sort=False, dropna=False):
-        first = own.iloc[0]
-        yield f"{first.task} · {first.searcher} · {first.arch}, d = {first.latent}", own
+    for _, group in points.groupby(COMPARED_WITHIN, sort=False, dropna=False):
+        first = group.iloc[0]
+        yield f"{first.task} · {first.searcher} · {first.arch}, d = {first.latent}", group
 
 
-def _points(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> float:
-    """The rank correlation of what is drawn."""
-    for model, own in points.groupby("model", sort=False):
+def _draw_panel(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> float:
+    """Draw the points of a panel, and return their rank correlation."""
+    for model, model_points in points.groupby("model", sort=False):
         name = str(model)
-        axis.plot(own[space], own[outcome], marker_of(name), color=colour_of(name), label=label(name))
+        axis.plot(model_points[space], model_points[outcome], marker_of(name), color=colour_of(name), label=label(name))
     values = points[outcome].to_numpy(float)
     if values.min() > 0 and values.max() > 20 * values.min():
         axis.set_yscale("log")

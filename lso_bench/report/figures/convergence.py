@@ -1,4 +1,4 @@
-"""How soon searches are there, drawn: loss over steps, and the share of targets reached."""
+"""Figures of convergence: loss over steps, and fraction of targets reached."""
 
 from typing import Any, cast
 
@@ -6,36 +6,38 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, Drawn, Size, heading, label, legend, logarithmic, panels
-from lso_bench.report.figures.words import briefly, counted
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label, legend, logarithmic, panels
+from lso_bench.report.figures.words import count_range, values_in_words
 
-STYLES = ("-", "--", ":", "-.")  # of starts
+STYLES = ("-", "--", ":", "-.")  # line styles of starts
 MARKS = 6  # markers on a line
 
 
-def curves(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
-    """Loss over steps: median over the targets and its 95 % interval; a panel a searcher, a line a model and start."""
-    own = cast(pd.DataFrame, rows[rows.measure == "curve"])
-    groups = [*own.groupby("how", sort=False)]
+def curves(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
+    """Draw the median loss over steps with its 95 % interval: a panel per searcher, a line per model and start."""
+    curve_rows = cast(pd.DataFrame, rows[rows.measure == "curve"])
+    groups = [*curve_rows.groupby("searcher_label", sort=False)]
     if not groups:
         return None
     figure, axes = panels(size, len(groups))
-    styles = dict(zip(own.start.unique(), STYLES * len(own), strict=False))
-    for axis, (how, panel) in zip(axes, groups, strict=True):
+    styles = dict(zip(curve_rows.start.unique(), STYLES * len(curve_rows), strict=False))
+    for axis, (searcher, panel) in zip(axes, groups, strict=True):
         for key, line in panel.groupby(["model", "start"], sort=False):
             model, start = cast(tuple[str, str], key)
             _curve(axis, model, styles[start], line)
-        axis.set_title(heading(size, len(groups), how))
+        axis.set_title(heading(size, len(groups), searcher))
         logarithmic(axis, "step")
     axes[0].set_ylabel("loss (minus the score)")
     starts = {f"from {label(s)}": Line2D([], [], color=INK, linestyle=style) for s, style in styles.items()}
     legend(figure, axes, size, starts if len(styles) > 1 else None)
-    last = own.drop_duplicates(["model", "how", "start"], keep="last")
+    last = curve_rows.drop_duplicates(["model", "searcher_label", "start"], keep="last")
     caption = (
-        f"Loss over steps: median over {counted(own.n)} targets, each the median of its runs; band: its 95 % interval, "
-        f"from {own.start.iloc[0]} starts. A search that has ended keeps its last loss."
+        f"Loss over steps: median over {count_range(curve_rows.n)} targets, each the median of its runs; band: its 95 "
+        f"% interval, from {curve_rows.start.iloc[0]} starts. A search that has ended keeps its last loss."
     )
-    return Drawn("curves", figure, title, caption, briefly("Last median losses", last, "estimate", "start"))
+    return CaptionedFigure(
+        "curves", figure, title, caption, values_in_words("Last median losses", last, "estimate", "start")
+    )
 
 
 def _curve(axis: Any, model: str, style: str, line: pd.DataFrame) -> None:
@@ -47,25 +49,30 @@ def _curve(axis: Any, model: str, style: str, line: pd.DataFrame) -> None:
         axis.fill_between(x, line.low, line.high, color=colour, alpha=0.13, linewidth=0)
 
 
-def ecdf(rows: pd.DataFrame, title: str, size: Size) -> Drawn | None:
-    """Share of searches and targets that is reached within so many evaluations: a panel a searcher, a line a model."""
-    own = cast(pd.DataFrame, rows[rows.measure == "ecdf"])
-    groups = [*own.groupby("how", sort=False)]
+def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
+    """Draw the fraction of (search, target) pairs reached within a number of evaluations.
+
+    A panel per searcher, a line per model.
+    """
+    ecdf_rows = cast(pd.DataFrame, rows[rows.measure == "ecdf"])
+    groups = [*ecdf_rows.groupby("searcher_label", sort=False)]
     if not groups:
         return None
     figure, axes = panels(size, len(groups), sharex=True)
-    for axis, (how, panel) in zip(axes, groups, strict=True):
+    for axis, (searcher, panel) in zip(axes, groups, strict=True):
         for model, line in panel.groupby("model", sort=False):
-            x, y = [*line.within, own.within.max()], [*line.estimate, line.estimate.iloc[-1]]
+            x, y = [*line.within, ecdf_rows.within.max()], [*line.estimate, line.estimate.iloc[-1]]
             marks: dict[str, Any] = {"marker": marker_of(str(model)), "markevery": max(1, len(x) // MARKS)}
             axis.step(x, y, where="post", color=colour_of(str(model)), label=label(model), **marks)
-        axis.set(ylim=(-0.02, 1.02), title=heading(size, len(groups), how))
+        axis.set(ylim=(-0.02, 1.02), title=heading(size, len(groups), searcher))
         logarithmic(axis, "evaluations")
     axes[0].set_ylabel("share of targets reached")
     legend(figure, axes, size)
-    last = own.drop_duplicates(["model", "how"], keep="last")
+    last = ecdf_rows.drop_duplicates(["model", "searcher_label"], keep="last")
     caption = (
-        f"Share of {counted(own.n)} pairs of a search and a target loss that are reached within so many evaluations "
-        "of a problem, over all instances and starts. Beyond its budget a line is level."
+        f"Share of {count_range(ecdf_rows.n)} pairs of a search and a target loss that are reached within so many "
+        "evaluations of a problem, over all instances and starts. Beyond its budget a line is level."
     )
-    return Drawn("ecdf", figure, title, caption, briefly("Shares reached in the end", last, "estimate"))
+    return CaptionedFigure(
+        "ecdf", figure, title, caption, values_in_words("Shares reached in the end", last, "estimate")
+    )
