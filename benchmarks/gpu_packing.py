@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lso_bench.vae import checkpoint
 from lso_bench.vae.data import Dataset
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.job import Plan
 from lso_bench.vae.metrics import measure
@@ -104,7 +104,7 @@ def unpack(path: Path, settled: Path, state: Path | None = None) -> dict[str, An
         content = _content(header["checkpoint"]["head"], doubles)
         if hashlib.sha256(content).hexdigest() != header["checkpoint"]["sha256"]:
             raise UnusableError(f"{path} does not give its checkpoint back.")
-        write_whole(settled, content)
+        write_atomic(settled, content)
     if state and "state" in header:
         checkpoint.write(state, doubles, header["state"])
     return header

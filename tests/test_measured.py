@@ -10,9 +10,9 @@ from lso_bench.models import measurements
 from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.errors import UnusableError
-from lso_bench.vae.evaluation import Effort
+from lso_bench.vae.evaluation import SampleSizes
 
-EFFORT = Effort(images=2, samples=2, codes=0)
+EFFORT = SampleSizes(images=2, samples=2, codes=0)
 
 
 def measure(model, tmp_path):

@@ -22,22 +22,22 @@ from lso_bench.vae import datasets
 from lso_bench.vae.containment import contained, reason
 from lso_bench.vae.datasets import Source
 from lso_bench.vae.discovery import (
-    built,
-    clashes,
+    ambiguous_names,
     first_line,
-    hidden,
-    loaded,
+    instantiate,
+    load_entry_point,
     module_at,
     module_named,
-    only_class,
-    published,
+    plugin_entry_points,
+    shadowed_names,
+    single_subclass,
 )
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.image_folder import ImageFolder, fingerprint
 from lso_bench.vae.networks import Likelihood
 from lso_bench.vae.notation import is_file, parse, path_text, read, write
 from lso_bench.vae.paths import data_folder
-from lso_bench.vae.settings import differing, with_settings
+from lso_bench.vae.settings import apply_settings, differing
 from lso_bench.vae.sources import digest
 
 GROUP = "lso_bench.datasets"
@@ -73,7 +73,7 @@ def load(name: str, folder: Path | None = None) -> Dataset:
         )
     grey, dealt = torch.from_numpy(images).unsqueeze(1), torch.Generator().manual_seed(SPLIT_SEED)
     train, valid, test = _dealt(found, name, grey, dealt)
-    fixed_valid, fixed_test = (shown(part, found.likelihood, dealt) for part in (valid, test))
+    fixed_valid, fixed_test = (as_model_input(part, found.likelihood, dealt) for part in (valid, test))
     return Dataset(name, train, fixed_valid, fixed_test, digest, found.likelihood)
 
 
@@ -114,7 +114,7 @@ def source(text: str) -> Source:
         ValueError: no such name, file, folder or setting; or one that says a size or likelihood that there is not.
     """
     name, settings = parse(text)
-    found = with_settings(_made(name), settings)
+    found = apply_settings(_made(name), settings)
     if found.size % 4 or found.size < 4:
         raise ValueError(f"{name}: wanted a size of 4, 8, 12, ... pixels a side, got {found.size}.")
     if found.likelihood not in get_args(Likelihood):
@@ -146,19 +146,19 @@ def canonical(text: str) -> str:
 
 def _is_folder(name: str) -> bool:
     """Whether it is a folder of images."""
-    return os.path.isdir(name) and name not in (*_own(), *published(GROUP))
+    return os.path.isdir(name) and name not in (*_own(), *plugin_entry_points(GROUP))
 
 
 def names() -> dict[str, str]:
     """Every data set by name, each with the first line of its docstring."""
     faulty = faults()
     listed = {n: first_line(type(_made(n))) for n in _own() if n not in faulty}
-    return listed | {n: f"from {e.value}" for n, e in published(GROUP).items() if n not in (*listed, *faulty)}
+    return listed | {n: f"from {e.value}" for n, e in plugin_entry_points(GROUP).items() if n not in (*listed, *faulty)}
 
 
 def faults() -> dict[str, str]:
     """What cannot be used, by name, and why: of the folder what is faulty, of entry points whose name is taken."""
-    found = hidden(GROUP, _own().__contains__) | clashes(GROUP)
+    found = shadowed_names(GROUP, _own().__contains__) | ambiguous_names(GROUP)
     for name in _own():
         try:
             _made(name)
@@ -173,19 +173,19 @@ def _own() -> list[str]:
 
 def _made(name: str) -> Source:
     if is_file(name):
-        return built(Source, only_class(Source, module_at(Path(name))), name)
+        return instantiate(Source, single_subclass(Source, module_at(Path(name))), name)
     if name in _own():
-        return built(Source, only_class(Source, module_named(f"{datasets.__name__}.{name}")), name)
-    if name in (offered := published(GROUP)):
-        return built(Source, loaded(offered[name]), offered[name].value)
+        return instantiate(Source, single_subclass(Source, module_named(f"{datasets.__name__}.{name}")), name)
+    if name in (offered := plugin_entry_points(GROUP)):
+        return instantiate(Source, load_entry_point(offered[name]), offered[name].value)
     if os.path.isdir(name):  # unlike Path.is_dir it takes any text
         return ImageFolder(Path(name))
     if "/" in name:
         raise ValueError(f"No file or folder {name!r}.")
-    raise ValueError(clashes(GROUP).get(name, f"No data set {name!r}."))
+    raise ValueError(ambiguous_names(GROUP).get(name, f"No data set {name!r}."))
 
 
-def shown(
+def as_model_input(
     grey: UInt8[Tensor, "n 1 h w"], likelihood: Likelihood, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n 1 h w"]:
     """What a model is shown of grey images: binarised anew where its pixels are Bernoulli, else the grey levels in

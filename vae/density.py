@@ -37,7 +37,7 @@ class Density(nn.Module):
             return -self.log_prob(binarise(grey)).mean()
 
     @torch.no_grad()
-    def measured(self, x: Float[Tensor, "n 1 h w"]) -> dict[str, float]:
+    def test_metrics(self, x: Float[Tensor, "n 1 h w"]) -> dict[str, float]:
         """Mean of -log p in nats with its standard error; the 1 % quantile of log p; how many images."""
         found = torch.cat([self.log_prob(part) for part in x.split(BATCH)]).double()
         error = (found.std() / len(found) ** 0.5).item()

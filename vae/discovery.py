@@ -26,12 +26,12 @@ T = TypeVar("T")
 FROM_A_PATH = "plugin_file_"  # how the names of such modules begin
 
 
-def published(group: str) -> dict[str, EntryPoint]:
+def plugin_entry_points(group: str) -> dict[str, EntryPoint]:
     """What installed packages offer under an entry-point group, by name; nothing is imported."""
     return {name: offers[0] for name, offers in _offers(group).items() if len({e.value for e in offers}) == 1}
 
 
-def clashes(group: str) -> dict[str, str]:
+def ambiguous_names(group: str) -> dict[str, str]:
     """The names that several packages publish under a group, which therefore mean none of them; each with a line."""
     several = {name: sorted({e.value for e in offers}) for name, offers in _offers(group).items()}
     return {
@@ -48,7 +48,7 @@ def _offers(group: str) -> dict[str, list[EntryPoint]]:
     return found
 
 
-def loaded(entry: EntryPoint) -> object:
+def load_entry_point(entry: EntryPoint) -> object:
     """What an entry point names.
 
     Raises:
@@ -143,7 +143,7 @@ def _importing(what: str) -> Iterator[None]:
         raise ValueError(f"{what} does not import: {reason(error)}") from error
 
 
-def only_class(base: type, module: ModuleType) -> type:
+def single_subclass(base: type, module: ModuleType) -> type:
     """The one subclass of `base` that a module defines; classes that others of it derive from do not count.
 
     Raises:
@@ -158,16 +158,16 @@ def only_class(base: type, module: ModuleType) -> type:
     return last[0]
 
 
-def built(base: type, cls: object, where: str) -> Any:
+def instantiate(base: type, cls: object, where: str) -> Any:
     """An instance of a class that another wrote, with its defaults.
 
     Raises:
         ValueError: as `usable`; or what the class itself refuses.
     """
-    return made(usable(base, cls, where), where)
+    return call_user_code(require_plugin_class(base, cls, where), where)
 
 
-def made(make: Callable[[], T], where: str) -> T:
+def call_user_code(make: Callable[[], T], where: str) -> T:
     """What `make`, the code of another, gives.
 
     Raises:
@@ -182,9 +182,9 @@ def made(make: Callable[[], T], where: str) -> T:
         raise ValueError(f"{where}: {reason(error)}") from error
 
 
-def hidden(group: str, ours: Callable[[str], bool]) -> dict[str, str]:
+def shadowed_names(group: str, ours: Callable[[str], bool]) -> dict[str, str]:
     """The entry points that cannot be used because their name is ours, each with a line."""
-    return {name: f"{e.value} is hidden by ours" for name, e in published(group).items() if ours(name)}
+    return {name: f"{e.value} is hidden by ours" for name, e in plugin_entry_points(group).items() if ours(name)}
 
 
 def first_line(cls: type) -> str:
@@ -192,7 +192,7 @@ def first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().split("\n")[0]
 
 
-def usable(base: type, cls: object, where: str) -> type:
+def require_plugin_class(base: type, cls: object, where: str) -> type:
     """`cls`, if it can be built.
 
     Raises:

@@ -17,13 +17,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # reasons to say how much room
 DESCRIPTOR = re.compile("/(?:proc/self|dev)/fd/([0-9]+)")  # a file that this process holds open
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` to `path`, with its folder where that is missing; whatever stood there is replaced, a link, too.
 
     Raises:
         UnusableError: as `writing`; what stood at `path` still does.
     """
-    with writing(path):
+    with reporting_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _replacing(path) as file:
             file.write(content)
@@ -47,7 +47,7 @@ def output(path: Path) -> Iterator[BinaryIO]:
     Raises:
         UnusableError: as `writing`; a file that stood at `path` still does.
     """
-    with writing(path), _through(path) if is_special(path) else _replacing(_made_ready(path)) as file:
+    with reporting_disk_errors(path), _through(path) if is_special(path) else _replacing(_made_ready(path)) as file:
         yield file
 
 
@@ -110,7 +110,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def reporting_disk_errors(path: Path) -> Iterator[None]:
     """Its body writes to `path`.
 
     Raises:
@@ -119,16 +119,16 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnusableError(f"Cannot write {path}: {reason(error, path)}.") from error
+        raise UnusableError(f"Cannot write {path}: {disk_error_reason(error, path)}.") from error
 
 
-def reason(error: OSError, path: Path) -> str:
+def disk_error_reason(error: OSError, path: Path) -> str:
     """Why `path` could not be written; on a full disk also the room that is left."""
     why = error.strerror or str(error)
-    return f"{why}, {room(path)}" if error.errno in FULL else why
+    return f"{why}, {free_space(path)}" if error.errno in FULL else why
 
 
-def room(path: Path) -> str:
+def free_space(path: Path) -> str:
     """How much is free on the disk of `path`, which need not be there."""
     there = next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
     return f"{shutil.disk_usage(there).free / 1e9:.3g} GB free there"

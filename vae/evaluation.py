@@ -17,7 +17,7 @@ MEANS = (*PROBABILISTIC, "distortion", "squared_error", "nll", "gap", "consisten
 
 
 @dataclass(frozen=True)
-class Effort:
+class SampleSizes:
     """How much of the test set the dear estimators see."""
 
     samples: int = 500  # codes an image, of the importance-weighted NLL: Burda et al. 2016, section 5
@@ -32,7 +32,7 @@ class Effort:
 def evaluate(
     vae: VAE,
     x: Float[Tensor, "n 1 h w"],
-    effort: Effort | None = None,
+    effort: SampleSizes | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> tuple[Metrics, Observed]:
@@ -41,7 +41,7 @@ def evaluate(
     Raises:
         UnusableError: a measure is not finite.
     """
-    effort = effort or Effort()
+    effort = effort or SampleSizes()
     observed = observe(vae, x, seed, device)
     found = _finite(summarise(observed))
     with torch.random.fork_rng():

@@ -64,7 +64,7 @@ def command(plan: Plan) -> str:
     return shlex.join(["lso-bench", "train", *map(str, words)])
 
 
-def begin(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
+def start_or_resume(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
     """A fresh model, or the one that an interrupted training left, with the number of threads that it had."""
     if plan.capture and device != "cuda":
         raise UnusableError(f"capture wants a CUDA device, not {device!r}.")
@@ -115,7 +115,7 @@ def _moments(tensors: dict[str, Tensor], i: int, parameter: Tensor) -> dict[str,
     return {k: t if k == "step" else torch.empty_like(parameter).copy_(t) for k, t in given.items()}
 
 
-def restore(generators: list[Tensor]) -> None:
+def restore_rng(generators: list[Tensor]) -> None:
     """The states of torch's generators in the middle of an epoch; none at its beginning."""
     if generators:
         torch.random.set_rng_state(generators.pop(0))
@@ -123,7 +123,7 @@ def restore(generators: list[Tensor]) -> None:
         torch.cuda.set_rng_state(generators.pop(0))
 
 
-def keep(job: Job, state: Path) -> None:
+def save_state(job: Job, state: Path) -> None:
     """All that the next batch needs; what diverged within an epoch does not replace what was good before it."""
     if not all(p.isfinite().all() for p in job.vae.parameters()):
         raise diverged(job, state)

@@ -25,7 +25,7 @@ EPOCHS = {"classifier": 12, "density": 4}
 
 
 @dataclass(frozen=True)
-class Judge:
+class ReferenceModel:
     """What identifies a judge, and how long it is trained."""
 
     kind: Literal["classifier", "density"]
@@ -53,7 +53,10 @@ class _Lesson:
 
 
 def train(
-    judge: Judge, path: Path, folder: Path | None = None, report: Callable[[int, int, float], None] = lambda *_: None
+    judge: ReferenceModel,
+    path: Path,
+    folder: Path | None = None,
+    report: Callable[[int, int, float], None] = lambda *_: None,
 ) -> dict[str, float]:
     """Train on the CPU, save to `path` with what made it; what it measures on the test images.
 
@@ -85,13 +88,13 @@ def _of_classifier(images: Dataset, folder: Path | None) -> _Lesson:
     return _Lesson(
         pupil,
         lambda i: pupil.loss(images.train[i], labels.train[i]),
-        lambda: pupil.measured(images.test, labels.test),
+        lambda: pupil.test_metrics(images.test, labels.test),
     )
 
 
 def _of_density(images: Dataset, folder: Path | None) -> _Lesson:
     pupil = Density()
-    return _Lesson(pupil, lambda i: pupil.loss(images.train[i]), lambda: pupil.measured(images.test))
+    return _Lesson(pupil, lambda i: pupil.loss(images.train[i]), lambda: pupil.test_metrics(images.test))
 
 
 LESSONS: dict[str, Callable[[Dataset, Path | None], _Lesson]] = {

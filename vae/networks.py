@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from lso_bench.vae.notation import parse, write
-from lso_bench.vae.settings import differing, with_settings
+from lso_bench.vae.settings import apply_settings, differing
 
 Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel
 STEP = 1 / 255  # between two grey levels; inferred: on data in such steps a density could grow without end below it
@@ -64,7 +64,7 @@ def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood 
     if name not in ARCHITECTURES:
         raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
     plain = ARCHITECTURES[name]
-    arch = with_settings(plain, settings)
+    arch = apply_settings(plain, settings)
     if (arch.size, arch.latent, arch.likelihood) != (plain.size, plain.latent, plain.likelihood):
         raise ValueError(
             "size and likelihood are those of the data, and the number of latent dimensions has an option of its own."
@@ -83,7 +83,7 @@ def canonical(text: str) -> str:
     name, settings = parse(text)
     if name not in ARCHITECTURES:
         raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
-    return write(name, differing(with_settings(ARCHITECTURES[name], settings), ARCHITECTURES[name]))
+    return write(name, differing(apply_settings(ARCHITECTURES[name], settings), ARCHITECTURES[name]))
 
 
 class CausalConv2d(nn.Module):

@@ -14,7 +14,7 @@ T = TypeVar("T")  # a frozen dataclass
 READ = {int: whole, float: lambda text: real(text) + 0.0, str: str}  # a setting, by its type; no minus zero
 
 
-def with_settings(made: T, settings: Mapping[str, str]) -> T:
+def apply_settings(made: T, settings: Mapping[str, str]) -> T:
     """`made` with these settings, given as texts; a setting's type is that of its default.
 
     Raises:

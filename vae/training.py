@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from lso_bench.vae import checkpoint
 from lso_bench.vae.asking import rate_weight, terms_of
 from lso_bench.vae.capture import CapturedStep
-from lso_bench.vae.data import Dataset, shown
-from lso_bench.vae.job import Job, Plan, begin, command, diverged, keep, restore, settings
+from lso_bench.vae.data import Dataset, as_model_input
+from lso_bench.vae.job import Job, Plan, command, diverged, restore_rng, save_state, settings, start_or_resume
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives.aggressive import Aggressive
@@ -64,7 +64,7 @@ def train(
     """
     state = path.with_suffix(".state.safetensors")
     with torch.random.fork_rng():
-        job = begin(plan, data, state, device)
+        job = start_or_resume(plan, data, state, device)
         plan = job.plan
         images = data.train.to(device)
         if plan.compile:
@@ -75,12 +75,12 @@ def train(
             row = {"epoch": epoch + 1, "seconds": job.seconds, **validate(job.vae, data.valid, device)}
             if not all(math.isfinite(v) for v in row.values()):
                 raise diverged(job, state)
-            if odd := far_off(job.history, row):
+            if odd := has_diverged(job.history, row):
                 raise diverged(job, state, odd)
             speed = len(images) / job.seconds
             job.history.append(row)
             job.batches, job.seconds = 0, 0.0
-            keep(job, state)
+            save_state(job, state)
             report(_progress(job, len(images), speed))
     vae = job.vae.eval()
     with torch.compiler.set_stance("force_eager"):
@@ -97,7 +97,7 @@ def one_epoch(
     plan, loss = job.plan, job.loss
     torch.manual_seed(1_000_003 * (plan.model.seed + 1) + epoch)
     order = _batches(torch.randperm(len(images)).to(images.device), plan.batch)
-    restore(job.generators)
+    restore_rng(job.generators)
     leads = isinstance(loss, Aggressive) and loss.leads([row["mi"] for row in job.history])
     before, first, kept = job.seconds, job.batches, time.perf_counter()
     start = kept
@@ -106,8 +106,8 @@ def one_epoch(
         if leads:
             _lead(job, images, weight)
         with _only(job.vae.encoder, not leads):
-            x = shown(images[order[i]], job.vae.arch.likelihood)
-            advance(job, x, weight, plan.capture and not leads)
+            x = as_model_input(images[order[i]], job.vae.arch.likelihood)
+            optimizer_step(job, x, weight, plan.capture and not leads)
         now = time.perf_counter()
         job.batches, job.seconds = i + 1, before + now - start
         if stop():
@@ -122,12 +122,12 @@ def one_epoch(
 
 def _keep_within(job: Job, x: Float[Tensor, "b 1 h w"], state: Path) -> None:
     """Keep what stands within an epoch, unless the loss of its last images is far off: then the epoch before stays."""
-    if job.history and (odd := far_off(job.history, validate(job.vae, x, str(x.device)))):
+    if job.history and (odd := has_diverged(job.history, validate(job.vae, x, str(x.device)))):
         raise diverged(job, state, odd)
-    keep(job, state)
+    save_state(job, state)
 
 
-def far_off(history: list[dict[str, int | float]], row: dict[str, int | float]) -> str | None:
+def has_diverged(history: list[dict[str, int | float]], row: dict[str, int | float]) -> str | None:
     """What is odd about -ELBO (distortion, where there is none): it is worse than after the first epoch by ten times
     its size. Steps that are too large end so, often in numbers that are finite; annealing and a KL that is large at
     first do not come near.
@@ -147,7 +147,7 @@ def _batches(order: Int[Tensor, " n"], size: int) -> tuple[Int[Tensor, " b"], ..
     return (*parts[:-2], torch.cat(parts[-2:])) if len(parts[-1]) == 1 else parts
 
 
-def advance(job: Job, x: Tensor, weight: float, capture: bool) -> Tensor:
+def optimizer_step(job: Job, x: Tensor, weight: float, capture: bool) -> Tensor:
     """One step, as a graph where that is wanted and `x` is a whole batch; the loss before it."""
     if not capture or len(x) != job.plan.batch:
         return step(job, x, weight)
@@ -182,7 +182,7 @@ def _lead(job: Job, images: Tensor, weight: float) -> None:
     with _only(job.vae.decoder, False):
         for i in range(1, loss.inner + 1):
             fresh = torch.randperm(len(images))[: job.plan.batch]
-            total += step(job, shown(images[fresh.to(images.device)], job.vae.arch.likelihood), weight)
+            total += step(job, as_model_input(images[fresh.to(images.device)], job.vae.arch.likelihood), weight)
             if i % loss.look == 0:
                 mean = total.item() / loss.look
                 if mean > best:

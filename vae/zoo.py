@@ -11,7 +11,15 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from lso_bench.vae.data import file_name
-from lso_bench.vae.discovery import built, clashes, hidden, loaded, module_at, only_class, published
+from lso_bench.vae.discovery import (
+    ambiguous_names,
+    instantiate,
+    load_entry_point,
+    module_at,
+    plugin_entry_points,
+    shadowed_names,
+    single_subclass,
+)
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.notation import digits, is_file, parse, path_text, read, write
 from lso_bench.vae.objectives import Objective
@@ -24,7 +32,7 @@ from lso_bench.vae.objectives.nevae_lp import NeighborLP
 from lso_bench.vae.objectives.nevae_se import NeighborSE
 from lso_bench.vae.objectives.rae import RAE
 from lso_bench.vae.paths import own_folder
-from lso_bench.vae.settings import differing, with_settings
+from lso_bench.vae.settings import apply_settings, differing
 from lso_bench.vae.sources import digest
 
 GROUP = "lso_bench.objectives"
@@ -83,7 +91,7 @@ def objective(name: str) -> Objective:
         ValueError: no such name, or a setting that its objective does not have, or a file without an objective.
     """
     family, settings = parse(name)
-    return with_settings(_make(family), settings)
+    return apply_settings(_make(family), settings)
 
 
 def canonical(name: str) -> str:
@@ -94,7 +102,7 @@ def canonical(name: str) -> str:
     """
     family, settings = parse(name)
     plain = _make(family)
-    wanted = with_settings(plain, settings)
+    wanted = apply_settings(plain, settings)
     if not is_ours(family):
         return write(path_text(family) if is_file(family) else family, differing(wanted, plain))
     names = [n for n in _spellings(wanted) if is_ours(n) and type(_make(n)) is type(wanted)]
@@ -115,12 +123,12 @@ def names() -> list[str]:
 
 def offered() -> dict[str, EntryPoint]:
     """The objectives that packages publish, by name, but for those whose name is ours."""
-    return {n: e for n, e in published(GROUP).items() if not is_ours(n)}
+    return {n: e for n, e in plugin_entry_points(GROUP).items() if not is_ours(n)}
 
 
 def faults() -> dict[str, str]:
     """The entry points that cannot be used, by name, and why: their name is ours, or several packages publish it."""
-    return hidden(GROUP, is_ours) | clashes(GROUP)
+    return shadowed_names(GROUP, is_ours) | ambiguous_names(GROUP)
 
 
 def is_ours(name: str) -> bool:
@@ -133,9 +141,9 @@ def _make(family: str) -> Objective:
         if match := re.fullmatch(pattern, family):
             return make(*match.groups())
     if is_file(family):
-        return built(Objective, only_class(Objective, module_at(Path(family))), family)
+        return instantiate(Objective, single_subclass(Objective, module_at(Path(family))), family)
     if family in (others := offered()):
-        return built(Objective, loaded(others[family]), others[family].value)
+        return instantiate(Objective, load_entry_point(others[family]), others[family].value)
     raise ValueError(faults().get(family, f"No model {family!r}."))
 
 

@@ -17,9 +17,9 @@ from lso_bench.study.grid import find_checkpoint
 from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import load_model, sha256
 from lso_bench.vae.data import Dataset, load
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.errors import UnusableError
-from lso_bench.vae.evaluation import MEANS, Effort, evaluate
+from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
 from lso_bench.vae.zoo import Model
 
@@ -39,8 +39,8 @@ class Measured:
     each: dict[str, Float[Tensor, " n"]]  # of every test image
 
     @property
-    def effort(self) -> Effort:
-        return Effort(**self.what["effort"])
+    def effort(self) -> SampleSizes:
+        return SampleSizes(**self.what["effort"])
 
 
 def measured(
@@ -48,7 +48,7 @@ def measured(
     results: Path,
     data_dir: Path | None = None,
     device: str = "cpu",
-    effort: Effort | None = None,
+    effort: SampleSizes | None = None,
     seed: int = 0,
     quiet: bool = True,
 ) -> list[Measured]:
@@ -58,7 +58,7 @@ def measured(
         lso_bench.errors.UnusableError: a checkpoint that is missing.
         UnusableError: one that is damaged, data that is not there, or results that cannot be written.
     """
-    paths, effort = [find_checkpoint(m) for m in models], effort or Effort()
+    paths, effort = [find_checkpoint(m) for m in models], effort or SampleSizes()
     data: dict[str, Dataset] = {}
     found = []
     with shown(quiet) as show:
@@ -90,7 +90,7 @@ def _sound(measured: Measured) -> bool:
     figures = [v for k, v in asdict(m).items() if k not in ("activity", "kl_each", "se")]
     numbers = [*m.activity, *(v for v in figures if v is not None)] if isinstance(m.activity, list) else [None]
     texts = (measured.model.name, measured.model.data, measured.model.arch, measured.what.get("checkpoint"))
-    sizes = effort.values() if isinstance(effort, dict) and effort.keys() == asdict(Effort()).keys() else [None]
+    sizes = effort.values() if isinstance(effort, dict) and effort.keys() == asdict(SampleSizes()).keys() else [None]
     return (
         all(isinstance(t, str) for t in texts)
         and all(isinstance(n, int | float) for n in (*numbers, *sizes, measured.model.latent))
@@ -101,7 +101,9 @@ def _sound(measured: Measured) -> bool:
     )
 
 
-def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, effort: Effort, seed: int) -> Measured:
+def _one(
+    model: Model, path: Path, data: Dataset, results: Path, device: str, effort: SampleSizes, seed: int
+) -> Measured:
     vae, header = load_model(path)
     test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
     what = {
@@ -128,7 +130,7 @@ def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, ef
     now = Measured(model, what, made_by, str(torch.__version__), metrics, each)
     checkpoint.write(kept.with_suffix(".safetensors"), each, {"of": key})
     text = {k: v for k, v in asdict(now).items() if k != "each"}
-    write_whole(kept, json.dumps(text, indent=1, allow_nan=False).encode())
+    write_atomic(kept, json.dumps(text, indent=1, allow_nan=False).encode())
     return now
 
 

@@ -19,7 +19,7 @@ from lso_bench.progress import shown
 from lso_bench.store import heartbeat
 from lso_bench.vae import judges, training, zoo
 from lso_bench.vae.data import load, source
-from lso_bench.vae.durable import write_whole, writing
+from lso_bench.vae.durable import reporting_disk_errors, write_atomic
 from lso_bench.vae.job import Plan, command
 from lso_bench.vae.labels import labelled
 from lso_bench.vae.text import remark
@@ -68,7 +68,7 @@ def _alone(path: Path, plan: Plan) -> Iterator[bool]:
     that is said at once.
     """
     folder, key = path.parent, hashlib.sha256(path.name.encode()).hexdigest()[:16]
-    with writing(folder / "tmp"):
+    with reporting_disk_errors(folder / "tmp"):
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
     heartbeat.clear(folder)
     watch, said = heartbeat.Watch(folder), False
@@ -115,7 +115,7 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
         raise UsageError(
             f"A judge wants binary images of 28 pixels a side; {data!r} has {images.size}, {images.likelihood}."
         )
-    judge = judges.Judge(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
+    judge = judges.ReferenceModel(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
     path = zoo.own_folder() / judge.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away to train it again.")
@@ -157,7 +157,7 @@ def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row
         table = csv.DictWriter(text, columns)
         table.writeheader()
         table.writerows(history)
-        write_whole(path.with_suffix(".csv"), text.getvalue().encode())
+        write_atomic(path.with_suffix(".csv"), text.getvalue().encode())
 
     try:
         yield draw

@@ -17,7 +17,7 @@ from lso_bench.study.grid import find_checkpoint, named_model
 from lso_bench.vae import zoo
 from lso_bench.vae.checkpoint import read
 from lso_bench.vae.errors import UnusableError as VaeUnusableError
-from lso_bench.vae.evaluation import Effort
+from lso_bench.vae.evaluation import SampleSizes
 from lso_bench.vae.job import Plan, command
 from lso_bench.vae.zoo import Model, objective
 
@@ -142,7 +142,7 @@ def reproduce(
         UnusableError: none is.
     """
     there, missing = trained(wanted), untrained(models_of(wanted))
-    found = measured(there, results, data_dir, device, Effort(images=0, codes=0), quiet=quiet)
+    found = measured(there, results, data_dir, device, SampleSizes(images=0, codes=0), quiet=quiet)
     odd = {(m.model.name, m.model.latent) for m in found if _other_formula(m)}
     same_formula = [m for m in found if (m.model.name, m.model.latent) not in odd]
     notes = [*_notes(found), *([f"not trained: {', '.join(map(_label, missing))}"] if missing else [])]

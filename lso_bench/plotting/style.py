@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lso_bench.text import one_line
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 
 INK = "#111111"  # of text, axes and grid
 FORMATS = ("png", "svg", "pdf")
@@ -160,7 +160,7 @@ def save(drawn: Drawn, path: Path, headed: bool = False) -> Path:
     picture, dates = io.BytesIO(), {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     form, metadata = path.suffix.removeprefix("."), dates.get(path.suffix)
     drawn.figure.savefig(picture, format=form, dpi=160 if headed else 300, metadata=metadata)
-    write_whole(path, picture.getvalue())
+    write_atomic(path, picture.getvalue())
     return path
 
 

@@ -17,22 +17,22 @@ from lso_bench.task import Task
 from lso_bench.vae import sources
 from lso_bench.vae.bounds import is_name
 from lso_bench.vae.discovery import (
-    built,
-    clashes,
+    ambiguous_names,
+    call_user_code,
     first_line,
-    hidden,
+    instantiate,
     is_from_a_path,
-    loaded,
-    made,
+    load_entry_point,
     module_at,
     module_named,
-    only_class,
-    published,
-    usable,
+    plugin_entry_points,
+    require_plugin_class,
+    shadowed_names,
+    single_subclass,
     whole,
 )
 from lso_bench.vae.notation import is_file, name_of, parse, path_text, unquoted_path, write
-from lso_bench.vae.settings import settings_of, with_settings
+from lso_bench.vae.settings import apply_settings, settings_of
 
 AGAIN = "run the command again."
 KINDS: dict[str, tuple[type, str]] = {"task": (Task, "lso_bench.tasks"), "searcher": (Searcher, "lso_bench.searchers")}
@@ -53,13 +53,13 @@ def names(kind: str) -> dict[str, str]:
     """Every "task" or "searcher" by name, each with the first line of its docstring and its settings."""
     listed = {n: first_line(p.cls) + _settings(p) for n, p in _in_folder(kind)[0].items()}
     faulty = faults(kind)
-    return listed | {n: f"from {e.value}" for n, e in published(_group(kind)).items() if n not in faulty}
+    return listed | {n: f"from {e.value}" for n, e in plugin_entry_points(_group(kind)).items() if n not in faulty}
 
 
 def faults(kind: str) -> dict[str, str]:
     """What cannot be used, by name, and why: of the folder what is faulty, of entry points whose name is taken."""
     plugins, faulty = _in_folder(kind)
-    return hidden(_group(kind), plugins.__contains__) | clashes(_group(kind)) | faulty
+    return shadowed_names(_group(kind), plugins.__contains__) | ambiguous_names(_group(kind)) | faulty
 
 
 def build(kind: str, text: str) -> Any:
@@ -75,7 +75,7 @@ def build(kind: str, text: str) -> Any:
         )
     try:
         name, settings = parse(text)
-        plugin = made(lambda: with_settings(_made(kind, name), settings), name)
+        plugin = call_user_code(lambda: apply_settings(_made(kind, name), settings), name)
     except (ValueError, TypeError) as error:
         ours = isinstance(error.__cause__, UsageError)  # says all by itself
         says = str(error.__cause__) if ours else f"{kind.capitalize()} {text!r}: {error}"
@@ -143,7 +143,7 @@ def origin(kind: str, text: str) -> dict[str, str]:
 def origin_of(kind: str, text: str, plugin: object) -> dict[str, str]:
     """As `origin`, of a plugin that is built already."""
     name = name_of(text)
-    entry = None if is_file(name) or name in _in_folder(kind)[0] else published(_group(kind)).get(name)
+    entry = None if is_file(name) or name in _in_folder(kind)[0] else plugin_entry_points(_group(kind)).get(name)
     package = f"{entry.dist.name} {entry.dist.version}" if entry and entry.dist else ""
     values = {f"{kind}_sha256": _sha256([_content(type(plugin))])[:16], f"{kind}_package": package}
     return {k: v for k, v in values.items() if v}
@@ -181,15 +181,15 @@ def _made(kind: str, name: str) -> Any:
     """With its defaults."""
     base, _ = KINDS[kind]
     if is_file(name):
-        return built(base, only_class(base, module_at(Path(name))), name)
+        return instantiate(base, single_subclass(base, module_at(Path(name))), name)
     plugins, _ = _in_folder(kind)
     if name in plugins:
         return plugins[name].cls(**plugins[name].preset)
-    offered, faulty = published(_group(kind)), faults(kind)
+    offered, faulty = plugin_entry_points(_group(kind)), faults(kind)
     if name in faulty:
         raise ValueError(faulty[name])
     if name in offered:
-        return built(base, loaded(offered[name]), offered[name].value)
+        return instantiate(base, load_entry_point(offered[name]), offered[name].value)
     left_out = f" Faulty, and left out: {', '.join(faulty)}." if faulty else ""
     raise UsageError(f"{unknown(kind, name, [*plugins, *offered])}{left_out}")
 
@@ -218,7 +218,7 @@ def _variants(kind: str, module: str) -> dict[str, _Plugin]:
     Raises:
         ValueError: it does not import, or holds no such class or several, or one that cannot be built.
     """
-    cls = usable(KINDS[kind][0], only_class(KINDS[kind][0], module_named(module)), module)
+    cls = require_plugin_class(KINDS[kind][0], single_subclass(KINDS[kind][0], module_named(module)), module)
     _content(cls)  # now, as in `build`
     variants, known = getattr(cls, "variants", {}) or {module.rpartition(".")[2]: {}}, {f.name for f in fields(cls)}
     if not (isinstance(variants, dict) and all(isinstance(p, dict) and p.keys() <= known for p in variants.values())):

@@ -15,7 +15,7 @@ from lso_bench.paper.latent_search import FIRST, LAST, Repeated
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.text import printable
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 
 HEADER = (
     "model",
@@ -58,8 +58,8 @@ def terminal(found: Repeated) -> RenderableType:
 def write(found: Repeated, what: str, folder: Path) -> list[Path]:
     """Markdown and CSV; where they were written."""
     path = folder / f"{what}-{found.name}.md"
-    write_whole(path, printable(markdown(found)).encode())
-    write_whole(path.with_suffix(".csv"), found.rows.to_csv(index=False).encode())
+    write_atomic(path, printable(markdown(found)).encode())
+    write_atomic(path.with_suffix(".csv"), found.rows.to_csv(index=False).encode())
     return [path, path.with_suffix(".csv")]
 
 

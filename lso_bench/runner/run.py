@@ -31,7 +31,7 @@ from lso_bench.search.space import DECODINGS, Space
 from lso_bench.spec import Spec
 from lso_bench.task import Task
 from lso_bench.vae import data as datasets
-from lso_bench.vae.data import Dataset, shown
+from lso_bench.vae.data import Dataset, as_model_input
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import architecture
 from lso_bench.vae.notation import name_of
@@ -124,7 +124,7 @@ def _problem(made: _Made, data: Dataset) -> Problem:
     def posterior() -> Tensor:
         seeded = torch.Generator().manual_seed(0)
         chosen = torch.randperm(len(data.train), generator=seeded)[:POSTERIOR_DRAWS]
-        q = space.posterior(shown(data.train[chosen], data.likelihood, seeded).to(device))
+        q = space.posterior(as_model_input(data.train[chosen], data.likelihood, seeded).to(device))
         return q.mean + q.stddev * torch.randn(q.mean.shape, generator=seeded).to(device)
 
     where = region.build(spec.region, space.latent, posterior, device)

@@ -8,7 +8,7 @@ from lso_bench.runner.scores import targets_of
 from lso_bench.search.space import Space
 from lso_bench.starts import check_variance, parse
 from lso_bench.task import Task
-from lso_bench.vae.data import Dataset, shown
+from lso_bench.vae.data import Dataset, as_model_input
 
 
 def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:
@@ -26,7 +26,7 @@ def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Floa
         return torch.zeros(i, 1, space.latent, device=device)
     if name == "data":
         chosen = data.train[torch.randint(len(data.train), (i * m,), generator=seeded)]
-        return space.means(shown(chosen, data.likelihood, seeded).to(device)).unflatten(0, (i, m))
+        return space.means(as_model_input(chosen, data.likelihood, seeded).to(device)).unflatten(0, (i, m))
     targets = targets_of(task)
     assert targets is not None, "parse() refused it"
     if name == "other":
