@@ -23,7 +23,7 @@ from lso_bench.vae.job import Plan
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import architecture
-from lso_bench.vae.training import made_by
+from lso_bench.vae.training import checkpoint_header
 from lso_bench.vae.zoo import Model, objective
 
 WHOLE = ("running_mean", "running_var", "num_batches_tracked", ".step")  # small, and kept as they are
@@ -61,7 +61,7 @@ def settle(path: Path, source: Path, data: Dataset, device: str) -> None:
         tensors = {k[4:]: t for k, t in tensors.items() if k.startswith("vae.")}
         plan, history = _plan(header["plan"]), header["history"]
         begun: dict[str, Any] = {"of_epochs": plan.epochs, "batches": header["batches"]}
-        header = made_by(replace(plan, epochs=len(history)), data, history) | begun
+        header = checkpoint_header(replace(plan, epochs=len(history)), data, history) | begun
     else:
         header |= {"of_epochs": header["epochs"], "batches": 0}
     model = Model(**header["model"])

@@ -46,4 +46,9 @@ class Density(nn.Module):
         """
         log_probs = torch.cat([self.log_prob(part) for part in x.split(BATCH)]).double()
         error = (log_probs.std() / len(log_probs) ** 0.5).item()
-        return {"nll": -log_probs.mean().item(), "se": error, "q01": log_probs.quantile(0.01).item(), "images": len(log_probs)}
+        return {
+            "nll": -log_probs.mean().item(),
+            "se": error,
+            "q01": log_probs.quantile(0.01).item(),
+            "images": len(log_probs),
+        }

@@ -202,6 +202,8 @@ def require_plugin_class(base: type, cls: object, where: str) -> type:
         raise ValueError(f"{where}: wanted a dataclass that is a subclass of {base.__name__}, got {cls!r}.")
     if abstract := sorted(getattr(cls, "__abstractmethods__", ())):
         raise ValueError(f"{where}: {cls.__name__} is abstract; write its {', '.join(abstract)}.")
-    if without_default := [f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING]:
+    if without_default := [
+        f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING
+    ]:
         raise ValueError(f"{where}: {cls.__name__} wants a default for its setting {', '.join(without_default)}.")
     return cls

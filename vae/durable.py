@@ -48,7 +48,10 @@ def output(path: Path) -> Iterator[BinaryIO]:
     Raises:
         UnusableError: as `reporting_disk_errors`; the old file at `path` is unchanged.
     """
-    with reporting_disk_errors(path), _writing_through(path) if is_special(path) else _replacing(_resolve_target(path)) as file:
+    with (
+        reporting_disk_errors(path),
+        _writing_through(path) if is_special(path) else _replacing(_resolve_target(path)) as file,
+    ):
         yield file
 
 

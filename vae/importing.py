@@ -39,7 +39,9 @@ def import_model(source: Path, path: Path, arch: Architecture, deterministic: bo
 def _weights(source: Path) -> dict[str, Tensor]:
     content = _load_safely(source)
     weights = next((content[k] for k in UNDER if k in content), content) if isinstance(content, dict) else content
-    if not (isinstance(weights, dict) and all(isinstance(k, str) and isinstance(t, Tensor) for k, t in weights.items())):
+    if not (
+        isinstance(weights, dict) and all(isinstance(k, str) and isinstance(t, Tensor) for k, t in weights.items())
+    ):
         raise UnusableError(
             f"{source}: wanted a dict of tensors by name, by itself or under {' or '.join(map(repr, UNDER))}, got "
             f"{type(weights).__name__}; {ANEW}."

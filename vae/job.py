@@ -19,7 +19,9 @@ from lso_bench.vae.networks import architecture
 from lso_bench.vae.objectives import Objective
 from lso_bench.vae.zoo import Model, objective
 
-NARROWEST = 8  # fewest channels for the channels-last layout: with fewer, the backward pass of torch 2.13 writes outside its
+NARROWEST = (
+    8  # fewest channels for the channels-last layout: with fewer, the backward pass of torch 2.13 writes outside its
+)
 # memory on a CPU with AVX2 alone (a 1 x 1 convolution of stride 2)
 
 
@@ -134,7 +136,9 @@ def save_state(job: Job, state: Path) -> None:
     if next(job.vae.parameters()).is_cuda:
         tensors["generator.1"] = torch.cuda.get_rng_state()
     progress = {"history": job.history, "batches": job.batches, "seconds": job.seconds}
-    checkpoint.write(state, tensors, {"plan": settings(job.plan), "of": job.provenance, "moments": list(moments), **progress})
+    checkpoint.write(
+        state, tensors, {"plan": settings(job.plan), "of": job.provenance, "moments": list(moments), **progress}
+    )
 
 
 def settings(plan: Plan) -> Mapping[str, Any]:
