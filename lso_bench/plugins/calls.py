@@ -13,7 +13,7 @@ OURS = "lso_bench.searchers."  # whose code is trusted to leave the process as i
 
 
 @contextmanager
-def named(kind: str, plugin: Task | Searcher, stream: Stream | None = None) -> Iterator[None]:
+def plugin_errors(kind: str, plugin: Task | Searcher, stream: Stream | None = None) -> Iterator[None]:
     """Within, the plugin's code runs.
 
     Args:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lso_bench.plugins.calls import named
+from lso_bench.plugins.calls import plugin_errors
 from lso_bench.search import Problem, Searcher, check_leaf, checked
 from lso_bench.vae.random_numbers import Stream
 
@@ -16,7 +16,7 @@ class Turns:
 
     def __init__(self, searcher: Searcher, problem: Problem):
         self._searcher, self._problem, self._draws = searcher, problem, Stream(problem.seed)
-        with named("searcher", searcher, self._draws):
+        with plugin_errors("searcher", searcher, self._draws):
             self._generator = searcher.search(problem)
 
     def ask(self, y: Float[Tensor, "k m"] | None, there: Int[Tensor, " a"]) -> Float[Tensor, "k n d"]:
@@ -29,7 +29,7 @@ class Turns:
         Raises:
             PluginError: it raises, or its points are not of the shape and dtype of the starts, or outside the region.
         """
-        with named("searcher", self._searcher, self._draws):
+        with plugin_errors("searcher", self._searcher, self._draws):
             try:
                 z: object = next(self._generator) if y is None else self._generator.send(y)
             except StopIteration:
@@ -42,7 +42,7 @@ class Turns:
         Raises:
             PluginError: it raises at its end.
         """
-        with named("searcher", self._searcher, self._draws):
+        with plugin_errors("searcher", self._searcher, self._draws):
             self._generator.close()
 
     def _taken(self, z: Float[Tensor, "k n d"], there: Int[Tensor, " a"]) -> Float[Tensor, "k n d"]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.plugins.calls import named
+from lso_bench.plugins.calls import plugin_errors
 from lso_bench.runner.scores import reported
 from lso_bench.search.space import Space
 from lso_bench.task import Task
@@ -39,14 +39,14 @@ def _reported(task: Task, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Ten
     Raises:
         PluginError: it reports something else than a number of each sample, or raises.
     """
-    with named("task", task):
+    with plugin_errors("task", task):
         return reported(task.beside(x.clone()), x)
 
 
 @torch.no_grad()
 def usual(task: Task, test: Float[Tensor, "t *shape"]) -> dict[str, float]:
     """What a task reports beside the objective, of test images: the median, of `valid` the share."""
-    with named("task", task):
+    with plugin_errors("task", task):
         first = task.at(torch.zeros(1, dtype=torch.long, device=test.device))
     found = _reported(first, test[None, :USUAL])
     return {name: (v.mean() if name == "valid" else v.median()).item() for name, v in found.items()}

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.plugins.calls import named
+from lso_bench.plugins.calls import plugin_errors
 from lso_bench.search.space import Space
 from lso_bench.task import Task
 
@@ -22,7 +22,7 @@ def cause(space: Space, task: Task, z: Float[Tensor, "k d"], lost: Tensor, model
         x = space.decode(z.unsqueeze(1))
     if not x[lost].isfinite().all():
         return f"model {model}: the decoded sample of {count} is not finite; look at its weights, or train it again"
-    with named("task", task), torch.no_grad():
+    with plugin_errors("task", task), torch.no_grad():
         y = task.score(x.clone())
     if not y[lost].isfinite().all():
         return f"task {kind}: the score of {count} is not finite"

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lso_bench.plugins.calls import named
+from lso_bench.plugins.calls import plugin_errors
 from lso_bench.runner import scores as answers
 from lso_bench.runner.ask_tell import Turns
 from lso_bench.runner.cuda_graph import CapturedScores, Score
@@ -116,7 +116,7 @@ class _There:
             self._asked, self._graph = (), None
 
     def _at(self, instances: Int[Tensor, " b"]) -> Task:
-        with named("task", self._whole):
+        with plugin_errors("task", self._whole):
             return self._whole.at(instances)
 
     def graph(self, score: Score, z: Float[Tensor, "k m d"], n: int, gradient: bool) -> CapturedScores | None:
@@ -125,7 +125,7 @@ class _There:
         if asked != self._asked:
             self._asked, self._graph = asked, None
         elif self._graph is None:
-            with named("task", self.task):
+            with plugin_errors("task", self.task):
                 self._graph = CapturedScores(score, z, gradient)
         return self._graph
 
@@ -160,7 +160,7 @@ def evaluate(
     with torch.set_grad_enabled(gradient):
         with clock("decode"):
             x = space.decode(z[there.problems, :n], there.problems)
-        with clock("score"), named("task", there.task, there.draws):
+        with clock("score"), plugin_errors("task", there.task, there.draws):
             y = _with_gradient(answers.scores(there.task.score(x), x), x, gradient)
         if gradient:
             with clock("decode"):

@@ -15,7 +15,7 @@ import lso_bench
 from lso_bench import starts as starts_of
 from lso_bench.errors import PluginError, UsageError, unknown
 from lso_bench.plugins import identity, registry
-from lso_bench.plugins.calls import named
+from lso_bench.plugins.calls import plugin_errors
 from lso_bench.plugins.identity import UNKNOWN, Identity
 from lso_bench.record import Member, Record
 from lso_bench.runner.cache import Loaded
@@ -61,7 +61,7 @@ class _Made:
 
     @property
     def task_of_all(self) -> Task:
-        with named("task", self.task):
+        with plugin_errors("task", self.task):
             return self.task.at(self.instances.to(self.device))
 
 
@@ -105,7 +105,7 @@ def run(
 
 
 def _made(spec: Spec, task: Task, vae: VAE, data: Dataset, place: Place) -> _Made:
-    with named("task", task):
+    with plugin_errors("task", task):
         task = task.bind(data.test.to(place.device))
         instances = torch.arange(task.instances).repeat(len(spec.starts))
         of_all = task.at(instances.to(place.device))
@@ -153,7 +153,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
         raise UsageError(f"Searcher {name!r} needs gradients, and {flat} gives none; choose cmaes, bo, turbo or sobol.")
     if searcher.bounded and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
-    with named("searcher", searcher):
+    with plugin_errors("searcher", searcher):
         first = searcher.design(spec.model.latent)
     design = max(first, starts_of.parse(spec.starts[0], task.has_targets)[1])
     if spec.budget is not None and spec.budget < design:

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.plugins.calls import named
+from lso_bench.plugins.calls import plugin_errors
 from lso_bench.task import Task
 
 
@@ -59,6 +59,6 @@ def targets_of(task: Task) -> Float[Tensor, "k *shape"] | None:
     Raises:
         PluginError: they are no floating-point tensor, or it raises.
     """
-    with named("task", task):
+    with plugin_errors("task", task):
         images = task.targets()
         return None if images is None and not task.has_targets else targets(images)
