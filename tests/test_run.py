@@ -10,7 +10,7 @@ from conftest import TINY, random_vae, squares
 from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.runner import starting_codes
 from lso_bench.runner.loop import drive
-from lso_bench.runner.run import Place, check_fit
+from lso_bench.runner.run import Placement, check_fit
 from lso_bench.search import Problem, Searcher
 from lso_bench.search.region import build
 from lso_bench.search.space import Space
@@ -24,7 +24,7 @@ from lso_bench.vae.zoo import Model
 
 SPEC = Spec(Model("vae", "glyphs", "small", 4), "0" * 64, "glyphs50", "adam", max_steps=25, check_every=5)
 DATA = Dataset("glyphs", (squares(40, 1) * 255).to(torch.uint8), squares(2), squares(30), "")
-HERE = Place()
+HERE = Placement()
 TASK = Reconstruction(data="glyphs", instances=6).bind(squares(30))
 
 
@@ -430,8 +430,8 @@ def test_decoding_in_chunks_changes_nothing(monkeypatch):
 @pytest.mark.parametrize("compile", [False, True])
 def test_captured_search_goes_the_way_of_the_plain_one_while_problems_leave(searcher, compile):
     spec = replace(SPEC, thresholds=(0.5,), region="box:3")
-    plain = search(spec, searcher=searcher, place=Place(device="cuda"))
-    captured = search(spec, searcher=searcher, place=Place(device="cuda", compile=compile, capture=True))
+    plain = search(spec, searcher=searcher, place=Placement(device="cuda"))
+    captured = search(spec, searcher=searcher, place=Placement(device="cuda", compile=compile, capture=True))
     assert not searcher.descends or 0 < (plain.steps < SPEC.max_steps).sum() < 12
     torch.testing.assert_close(captured.loss, plain.loss, rtol=1e-3, atol=1e-2)
     assert captured.evaluations.tolist() == plain.evaluations.tolist()
@@ -447,4 +447,4 @@ def test_score_that_reads_a_value_on_the_host_says_that_it_cannot_be_captured():
 
     task = Reads(data="glyphs", instances=6).bind(squares(30).cuda())
     with pytest.raises(UnusableError, match="leave --capture out"):
-        search(task=task, place=Place(device="cuda", capture=True))
+        search(task=task, place=Placement(device="cuda", capture=True))

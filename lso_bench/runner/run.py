@@ -40,7 +40,7 @@ POSTERIOR_DRAWS = 5000  # of the aggregate posterior, for its quantiles
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where and how a run is done; no part of what it is."""
 
     data_dir: Path | None = None  # None: as `vae.data.data_folder` says
@@ -68,7 +68,7 @@ class _Made:
 def run(
     spec: Spec,
     checkpoint: Path,
-    place: Place = Place(),
+    place: Placement = Placement(),
     report: Callable[[Progress], None] = lambda _: None,
     loaded: Loaded | None = None,
     planned: Identity = UNKNOWN,
@@ -104,7 +104,7 @@ def run(
     return replace(record, usual=usual(made.task, data.test.to(device)))
 
 
-def _made(spec: Spec, task: Task, vae: VAE, data: Dataset, place: Place) -> _Made:
+def _made(spec: Spec, task: Task, vae: VAE, data: Dataset, place: Placement) -> _Made:
     with plugin_errors("task", task):
         task = task.bind(data.test.to(place.device))
         instances = torch.arange(task.instances).repeat(len(spec.starts))
@@ -230,7 +230,7 @@ def _met(thresholds: Thresholds) -> list[list[int | None]]:
     return [[step if step >= 0 else None for step in row] for row in thresholds.met.tolist()]
 
 
-def versions_of(place: Place) -> dict[str, Any]:
+def versions_of(place: Placement) -> dict[str, Any]:
     """Return what a record says of the code and the machine that make it."""
     return {
         "lso_bench": lso_bench.__version__,
