@@ -44,7 +44,7 @@ def _reported(task: Task, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Ten
 
 
 @torch.no_grad()
-def usual(task: Task, test: Float[Tensor, "t *shape"]) -> dict[str, float]:
+def test_set_baseline(task: Task, test: Float[Tensor, "t *shape"]) -> dict[str, float]:
     """What a task reports beside the objective, of test images: the median, of `valid` the share."""
     with plugin_errors("task", task):
         first = task.at(torch.zeros(1, dtype=torch.long, device=test.device))

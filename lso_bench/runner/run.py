@@ -19,7 +19,7 @@ from lso_bench.plugins.calls import plugin_errors
 from lso_bench.plugins.identity import UNKNOWN, Identity
 from lso_bench.record import Member, Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.diagnostics import noted, usual
+from lso_bench.runner.diagnostics import noted, test_set_baseline
 from lso_bench.runner.divergence import cause
 from lso_bench.runner.loop import Progress, Search, drive
 from lso_bench.runner.scores import targets_of
@@ -101,7 +101,7 @@ def run(
     code = registry.origin_of("task", spec.task, task) | registry.origin_of("searcher", spec.searcher, searcher)
     versions = hashes | code | versions_of(place)
     record = _record(made, found, problem.counts, seconds, versions)
-    return replace(record, usual=usual(made.task, data.test.to(device)))
+    return replace(record, usual=test_set_baseline(made.task, data.test.to(device)))
 
 
 def _made(spec: Spec, task: Task, vae: VAE, data: Dataset, place: Placement) -> _Made:
