@@ -19,7 +19,7 @@ from lso_bench.plugins.calls import plugin_errors
 from lso_bench.plugins.identity import UNKNOWN, Identity
 from lso_bench.record import Member, Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.diagnostics import noted, test_set_baseline
+from lso_bench.runner.diagnostics import diagnose, test_set_baseline
 from lso_bench.runner.divergence import cause
 from lso_bench.runner.loop import Progress, Search, drive
 from lso_bench.runner.scores import targets_of
@@ -187,7 +187,7 @@ def _record(
     tensors = {"z": found.z, "z_met": found.thresholds.codes}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         x = space.decode(z.unsqueeze(1)).squeeze(1)
-        beside = noted(space, task, z, x)
+        beside = diagnose(space, task, z, x)
     tensors["decoded"] = _bytes(x)
     if (targets := targets_of(made.task)) is not None:
         tensors["targets"] = _bytes(targets)
