@@ -42,7 +42,7 @@ def search(spec=SPEC, task=TASK, searcher=None, scale=1.0, reports=None, place=H
 
 
 def start(name, spec, task, space):
-    return starting_codes.codes(name, spec.seeds.init, task, space, DATA)
+    return starting_codes.starting_latents(name, spec.seeds.init, task, space, DATA)
 
 
 def by_hand(z, image, steps, lr=0.1):

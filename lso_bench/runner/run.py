@@ -23,7 +23,7 @@ from lso_bench.runner.diagnostics import diagnose, test_set_baseline
 from lso_bench.runner.divergence import cause
 from lso_bench.runner.loop import Progress, Search, drive
 from lso_bench.runner.scores import targets_of
-from lso_bench.runner.starting_codes import codes
+from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.stopping import Thresholds
 from lso_bench.search import Problem, Searcher, region
 from lso_bench.search.clock import Clock
@@ -117,7 +117,7 @@ def _made(spec: Spec, task: Task, vae: VAE, data: Dataset, place: Placement) -> 
 def _problem(made: _Made, data: Dataset) -> Problem:
     """What the searcher is told; starts outside the region are brought inside."""
     spec, task, space, device = made.spec, made.task, made.space, made.device
-    starts = torch.cat([codes(s, spec.seeds.init, task, space, data) for s in spec.starts])
+    starts = torch.cat([starting_latents(s, spec.seeds.init, task, space, data) for s in spec.starts])
     if not starts.isfinite().all():
         raise PluginError(f"model {spec.model.name}: its encoder gives starts that are not finite; look at its weights")
 

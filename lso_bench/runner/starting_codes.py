@@ -11,7 +11,7 @@ from lso_bench.task import Task
 from lso_bench.vae.data import Dataset, as_model_input
 
 
-def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:
+def starting_latents(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:
     """m codes for each instance of `task`; what is drawn is drawn by `seed`.
 
     Raises:
