@@ -128,7 +128,7 @@ def _sha256(contents: Iterable[bytes]) -> str:
     return hashlib.sha256(content).hexdigest() if content else ""
 
 
-def origin(kind: str, text: str) -> dict[str, str]:
+def code_version(kind: str, text: str) -> dict[str, str]:
     """Which version of a task or searcher this process has, for a record's versions.
 
     `task_sha256`: of the files that it is (`vae.sources`), 16 hexadecimal digits. Of one that a package publishes also

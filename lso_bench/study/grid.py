@@ -224,7 +224,7 @@ def outdated(records: Iterable[Record]) -> dict[str, list[str]]:
 
     Of runs that do not say their version nothing is known.
     """
-    now = cache(registry.origin)
+    now = cache(registry.code_version)
     found: dict[str, list[str]] = {}
     for r in records:
         for kind, text in (("task", r.spec.task), ("searcher", r.spec.searcher)):
