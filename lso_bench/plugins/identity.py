@@ -86,4 +86,4 @@ def _other_files(spec: Spec) -> UnusableError:
 
 
 def _version(kind: str, text: str, plugin: object) -> str:
-    return " ".join(registry.origin_of(kind, text, plugin).values())
+    return " ".join(registry.code_version_of(kind, text, plugin).values())

@@ -137,10 +137,10 @@ def code_version(kind: str, text: str) -> dict[str, str]:
     Raises:
         UsageError: as `build`.
     """
-    return origin_of(kind, text, build(kind, text))
+    return code_version_of(kind, text, build(kind, text))
 
 
-def origin_of(kind: str, text: str, plugin: object) -> dict[str, str]:
+def code_version_of(kind: str, text: str, plugin: object) -> dict[str, str]:
     """As `origin`, of a plugin that is built already."""
     name = name_of(text)
     entry = None if is_file(name) or name in _in_folder(kind)[0] else plugin_entry_points(_group(kind)).get(name)
