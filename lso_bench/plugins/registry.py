@@ -86,7 +86,7 @@ def build(kind: str, text: str) -> Any:
     return plugin
 
 
-def resolved(kind: str, text: str) -> str:
+def with_defaults_spelled_out(kind: str, text: str) -> str:
     """The one text of a plugin, for a record: with every setting, so that it does not depend on today's defaults.
 
     Raises:

@@ -113,8 +113,8 @@ def plan(
 
 def _axes(grid: Grid) -> list[dict[Any, None]]:
     """What is combined, every name in its one spelling."""
-    tasks = [registry.resolved("task", name) for name in grid.tasks]
-    searchers = [registry.resolved("searcher", name) for name in grid.searchers]
+    tasks = [registry.with_defaults_spelled_out("task", name) for name in grid.tasks]
+    searchers = [registry.with_defaults_spelled_out("searcher", name) for name in grid.searchers]
     within = [regions.canonical(r) for r in grid.regions or ()] or [None]
     seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
     axes = tasks, searchers, within, map(canonical_model, grid.models), grid.train_seeds, seeds
