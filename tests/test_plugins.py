@@ -95,8 +95,8 @@ BUILD = {
     "objectives": lambda name: named_model(name, "glyphs", "small", 8, 0),
 }
 FAULTS = {
-    "tasks": lambda: registry.faults("task"),
-    "searchers": lambda: registry.faults("searcher"),
+    "tasks": lambda: registry.broken_plugins("task"),
+    "searchers": lambda: registry.broken_plugins("searcher"),
     "objectives": zoo.faults,
 }
 

@@ -52,11 +52,11 @@ class _Plugin(NamedTuple):
 def names(kind: str) -> dict[str, str]:
     """Every "task" or "searcher" by name, each with the first line of its docstring and its settings."""
     listed = {n: first_line(p.cls) + _settings(p) for n, p in _in_folder(kind)[0].items()}
-    faulty = faults(kind)
+    faulty = broken_plugins(kind)
     return listed | {n: f"from {e.value}" for n, e in plugin_entry_points(_group(kind)).items() if n not in faulty}
 
 
-def faults(kind: str) -> dict[str, str]:
+def broken_plugins(kind: str) -> dict[str, str]:
     """What cannot be used, by name, and why: of the folder what is faulty, of entry points whose name is taken."""
     plugins, faulty = _in_folder(kind)
     return shadowed_names(_group(kind), plugins.__contains__) | ambiguous_names(_group(kind)) | faulty
@@ -185,7 +185,7 @@ def _made(kind: str, name: str) -> Any:
     plugins, _ = _in_folder(kind)
     if name in plugins:
         return plugins[name].cls(**plugins[name].preset)
-    offered, faulty = plugin_entry_points(_group(kind)), faults(kind)
+    offered, faulty = plugin_entry_points(_group(kind)), broken_plugins(kind)
     if name in faulty:
         raise ValueError(faulty[name])
     if name in offered:
