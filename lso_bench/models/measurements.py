@@ -69,7 +69,7 @@ def measured(
     return found
 
 
-def kept(results: Path) -> list[Measured]:
+def load_all(results: Path) -> list[Measured]:
     """What was measured of each latent space in a results folder, by model; of several efforts the greatest."""
     found: dict[tuple[Model, str], Measured] = {}
     for path in sorted(results.glob("metrics/*.json")):
