@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lso_bench.plugins.calls import plugin_errors
-from lso_bench.search import Problem, Searcher, check_leaf, checked
+from lso_bench.search import Problem, Searcher, check_leaf, check_points
 from lso_bench.vae.random_numbers import Stream
 
 SLACK = 1e-4  # share of a coordinate by which a point may lie outside the region, for rounding
@@ -34,7 +34,7 @@ class Turns:
                 z: object = next(self._generator) if y is None else self._generator.send(y)
             except StopIteration:
                 return torch.full_like(self._problem.starts, torch.nan)
-            return self._taken(checked(z, self._problem.starts), there)
+            return self._taken(check_points(z, self._problem.starts), there)
 
     def close(self) -> None:
         """End the search.

@@ -29,7 +29,7 @@ class Problem:
     counts: dict[str, int] = field(default_factory=dict)  # what the searcher wants noted in the record, by name
 
 
-def checked(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k n d"]:
+def check_points(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k n d"]:
     """`z`, if it is points of each problem, as these starts are.
 
     Raises:
