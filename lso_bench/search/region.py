@@ -148,7 +148,7 @@ def build(text: str, d: int, posterior: Callable[[], Float[Tensor, "n d"]], devi
     return Region(-high, high, size if kind == "ball" else None)
 
 
-def far(text: str, d: int) -> str:
+def beyond_prior_warning(text: str, d: int) -> str:
     """What to warn of: a region that leaves the prior far behind. Empty where there is nothing."""
     kind, size = parse(text)
     if kind == "box" and size > FAR_BOX:

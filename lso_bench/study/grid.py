@@ -211,7 +211,7 @@ def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> Planned:
 def warnings(planned: Sequence[Planned], descents: Sequence[str] = ()) -> list[str]:
     """What a user should know before the runs, a line each; `descents`: given options that only descents heed."""
     within = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
-    lines = [w for w in dict.fromkeys(regions.far(*pair) for pair in within) if w]
+    lines = [w for w in dict.fromkeys(regions.beyond_prior_warning(*pair) for pair in within) if w]
     names = dict.fromkeys(p.spec.searcher for p in planned)
     deaf = [name_of(n) for n in names if not registry.build("searcher", n).descends]
     if deaf and descents:
