@@ -87,7 +87,7 @@ def test_converged_members_cost_no_more_evaluations():
 
 def test_spends_exactly_its_budget():
     found = search(replace(SPEC, budget=7, thresholds=(-1e9,)))
-    assert found.evaluations.tolist() == [7] * 12 and set(found.stopped) == {"budget"}
+    assert found.evaluations.tolist() == [7] * 12 and set(found.stop_reason) == {"budget"}
 
 
 def test_max_steps_bounds_the_run():
@@ -232,13 +232,13 @@ def test_budget_cuts_the_last_batch():
     found = search(replace(SPEC, budget=3, thresholds=()), searcher=Scripted([0.5, 1.0, 9.0]))
     seen = torch.cat([found.trace[0][1][:, None], losses_at(0.5, 1.0)], 1)
     torch.testing.assert_close(found.loss, seen.amin(1), rtol=1e-4, atol=1e-3)
-    assert found.evaluations.tolist() == [3] * 12 and set(found.stopped) == {"budget"}
+    assert found.evaluations.tolist() == [3] * 12 and set(found.stop_reason) == {"budget"}
 
 
 def test_searcher_that_is_finished_ends_its_problem_and_meets_the_thresholds():
     found = search(replace(SPEC, max_steps=20), searcher=Scripted([0.5], [1.0], [torch.nan]))
-    assert set(found.stopped) == {"finished"} and found.evaluations.tolist() == [3] * 12
-    assert (found.thresholds.met == 5).all()  # the next look after step 3
+    assert set(found.stop_reason) == {"finished"} and found.evaluations.tolist() == [3] * 12
+    assert (found.thresholds.step_at_threshold == 5).all()  # the next look after step 3
 
 
 class Short(Scripted):
@@ -252,7 +252,7 @@ class Short(Scripted):
 
 def test_searcher_that_returns_is_finished():
     found = search(searcher=Short())
-    assert set(found.stopped) == {"finished"} and found.evaluations.tolist() == [1] * 12
+    assert set(found.stop_reason) == {"finished"} and found.evaluations.tolist() == [1] * 12
 
 
 def test_searcher_that_yields_another_shape_is_told_what_was_wanted():
@@ -286,13 +286,13 @@ def test_searcher_that_yields_what_cannot_be_scored_is_named(what, says):
 
 def test_patience_ends_what_does_not_improve():
     found = search(replace(SPEC, max_steps=20, thresholds=(), patience=4), searcher=Scripted())
-    assert set(found.stopped) == {"patience"}
+    assert set(found.stop_reason) == {"patience"}
     assert set(found.steps.tolist()) <= {4, 5}  # the origin is better than the start, or not
 
 
 def test_time_ends_a_run_after_the_step_that_used_it_up():
     found = search(replace(SPEC, seconds=1e-9))
-    assert set(found.stopped) == {"time"} and found.evaluations.tolist() == [1] * 12
+    assert set(found.stop_reason) == {"time"} and found.evaluations.tolist() == [1] * 12
 
 
 def test_joint_stop_is_the_stop_of_the_mean():
@@ -303,8 +303,8 @@ def test_joint_stop_is_the_stop_of_the_mean():
     looked = [s for s in range(0, int(found.steps.max()) + 1, 5) if s in curves]
     for start in range(2):
         for t, threshold in enumerate(spec.thresholds):
-            met = int(found.joint.met[start, t])
-            assert met > 0 and set(found.stopped) == {"converged"}
+            met = int(found.mean_convergence.step_at_threshold[start, t])
+            assert met > 0 and set(found.stop_reason) == {"converged"}
             if met in curves and met - 5 in curves:
                 assert curves[met - 5][start] - curves[met][start] <= threshold + 1e-3
             for a, b in pairwise(looked):
@@ -324,7 +324,7 @@ class Strays(Scripted):
 def test_what_is_yielded_for_a_problem_that_left_is_not_looked_at():
     poisoned = PoisonedTask("glyphs", 6, 0, TASK.targets())
     found = search(replace(SPEC, region="box:0.5", max_steps=4, thresholds=()), task=poisoned, searcher=Strays())
-    assert found.stopped.count("diverged") == 2 and found.stopped.count("steps") == 10
+    assert found.stop_reason.count("diverged") == 2 and found.stop_reason.count("steps") == 10
 
 
 class Late(Reconstruction):
@@ -342,8 +342,8 @@ def test_joint_stop_is_that_of_the_problems_that_are_left():
     spec = replace(SPEC, joint=True, max_steps=400, thresholds=(0.05, 0.01), starts=("encoder", "origin"))
     found = search(spec, task=Late("glyphs", 6, 0, TASK.targets()))
     alone = search(spec, task=Reconstruction("glyphs", 5, 0, TASK.targets()[[0, 1, 3, 4, 5]]))
-    assert found.stopped.count("diverged") == 2 and (alone.joint.met >= 5).all() and alone.joint.met.max() > 10
-    assert torch.equal(found.joint.met, alone.joint.met)
+    assert found.stop_reason.count("diverged") == 2 and (alone.mean_convergence.step_at_threshold >= 5).all() and alone.mean_convergence.step_at_threshold.max() > 10
+    assert torch.equal(found.mean_convergence.step_at_threshold, alone.mean_convergence.step_at_threshold)
 
 
 class Steep(Reconstruction):
@@ -358,8 +358,8 @@ class Steep(Reconstruction):
 
 def test_member_whose_gradient_is_nan_has_diverged_and_not_converged():
     found, clean = search(task=Steep("glyphs", 6, 0, TASK.targets())), search()
-    assert [found.stopped[i] for i in (2, 8)] == ["diverged"] * 2 and found.loss[[2, 8]].isnan().all()
-    assert (found.thresholds.met[[2, 8]] == -1).all()
+    assert [found.stop_reason[i] for i in (2, 8)] == ["diverged"] * 2 and found.loss[[2, 8]].isnan().all()
+    assert (found.thresholds.step_at_threshold[[2, 8]] == -1).all()
     others = [i for i in range(12) if i not in (2, 8)]
     torch.testing.assert_close(found.loss[others], clean.loss[others], rtol=1e-4, atol=1e-4)
 
@@ -368,13 +368,13 @@ def test_joint_keeps_every_problem_until_the_mean_has_converged():
     found = search(replace(SPEC, joint=True, max_steps=400, thresholds=(5.0,)))
     for start in range(2):
         own = found.steps[6 * start : 6 * start + 6]
-        assert (own >= found.joint.met[start, 0]).all()
+        assert (own >= found.mean_convergence.step_at_threshold[start, 0]).all()
 
 
 def test_without_joint_the_mean_is_followed_only_while_all_are_there():
     found = search(replace(SPEC, max_steps=400, thresholds=(5.0, 0.5)))
     first_to_leave = int(found.steps.min())
-    assert (found.joint.met <= first_to_leave).all()
+    assert (found.mean_convergence.step_at_threshold <= first_to_leave).all()
 
 
 def test_several_starts_of_a_problem_count_each_and_the_best_is_kept():

@@ -40,15 +40,15 @@ class Search:
     """What `drive` gives: k searches side by side, and what they cost. Losses are minus the score."""
 
     thresholds: Thresholds
-    joint: Thresholds  # on the mean over the problems of each start
+    mean_convergence: Thresholds  # on the mean over the problems of each start
     z: Float[Tensor, "k d"]  # where each ended
     loss: Float[Tensor, " k"]  # there
     best: Float[Tensor, " k"]  # the lowest of all
     best_step: Int[Tensor, " k"]  # and when it was found
     steps: Int[Tensor, " k"]  # taken by each
     evaluations: Int[Tensor, " k"]  # of each
-    stopped: list[str]  # why each ended
-    looked: Float[Tensor, " k"]  # the losses at the last look at their change
+    stop_reason: list[str]  # why each ended
+    loss_at_last_check: Float[Tensor, " k"]  # the losses at the last look at their change
     gradients: int = 0
     trace: list[tuple[int, Float[Tensor, " k"]]] = field(default_factory=list)
     costs: list[tuple[int, int, float]] = field(default_factory=list)  # a row a step in the trace: the evaluations
@@ -142,7 +142,7 @@ def _leave_finished(found: Search, there: _There, z: Float[Tensor, "k n d"], ste
     done = z[there.problems].isnan().flatten(1).any(1)
     if done.any():
         _end(found, there.problems[done].cpu(), "finished")
-        found.thresholds.rest(there.problems[done].cpu(), step, found.z)
+        found.thresholds.mark_finished(there.problems[done].cpu(), step, found.z)
         there.keep(there.problems[~done])
 
 
@@ -183,15 +183,15 @@ def _nothing_yet(spec: Spec, starts: Float[Tensor, "k m d"]) -> Search:
     k, _, d = starts.shape
     return Search(
         thresholds=Thresholds(spec.thresholds, spec.check_every, k, d),
-        joint=Thresholds(spec.thresholds, spec.check_every, len(spec.starts), 0),
+        mean_convergence=Thresholds(spec.thresholds, spec.check_every, len(spec.starts), 0),
         z=torch.full((k, d), torch.nan),
         loss=torch.full((k,), torch.inf),
         best=torch.full((k,), torch.inf),
         best_step=torch.zeros(k, dtype=torch.long),
         steps=torch.zeros(k, dtype=torch.long),
         evaluations=torch.zeros(k, dtype=torch.long),
-        stopped=[""] * k,
-        looked=torch.full((k,), torch.inf),
+        stop_reason=[""] * k,
+        loss_at_last_check=torch.full((k,), torch.inf),
     )
 
 
@@ -221,13 +221,13 @@ def _see(spec: Spec, found: Search, step: int, there: Int[Tensor, " a"]) -> None
     """Look at the change of the losses: of each problem that has not left, and of the means."""
     moving = torch.full_like(found.loss, torch.nan)
     moving[there] = found.loss[there]
-    found.thresholds.see(step, moving, found.z)
-    if spec.joint or not any(found.stopped):  # a mean in which some stand still is another curve
-        before = found.looked.masked_fill(found.loss.isnan(), torch.nan)  # of those that have not diverged since
+    found.thresholds.update(step, moving, found.z)
+    if spec.joint or not any(found.stop_reason):  # a mean in which some stand still is another curve
+        before = found.loss_at_last_check.masked_fill(found.loss.isnan(), torch.nan)  # of those that have not diverged since
         mean, last = (x.unflatten(0, (len(spec.starts), -1)).nanmean(1) for x in (found.loss, before))
-        found.joint.see(step, mean, mean.new_empty(len(mean), 0), last)
+        found.mean_convergence.update(step, mean, mean.new_empty(len(mean), 0), last)
     if step % spec.check_every == 0:
-        found.looked = found.loss.clone()
+        found.loss_at_last_check = found.loss.clone()
 
 
 def _in_trace(step: int) -> bool:
@@ -243,7 +243,7 @@ def _stay(spec: Spec, found: Search, there: Int[Tensor, " a"], step: int) -> Int
         "patience": step - found.best_step >= (spec.patience or sys.maxsize),
     }
     if spec.joint:
-        ends["converged"] &= found.joint.converged.repeat_interleave(len(found.loss) // len(spec.starts))
+        ends["converged"] &= found.mean_convergence.converged.repeat_interleave(len(found.loss) // len(spec.starts))
     for why, which in ends.items():
         _end(found, there[which[there]], why)
     return there[torch.stack([~which[there] for which in ends.values()]).all(0)]
@@ -252,7 +252,7 @@ def _stay(spec: Spec, found: Search, there: Int[Tensor, " a"], step: int) -> Int
 def _end(found: Search, problems: Int[Tensor, " b"], why: str) -> None:
     """These problems have left."""
     for i in problems.tolist():
-        found.stopped[i] = found.stopped[i] or why
+        found.stop_reason[i] = found.stop_reason[i] or why
 
 
 def _over(spec: Spec, step: int, spent: int, seconds: float) -> str:

@@ -184,7 +184,7 @@ def _record(
     starts = [s for s in spec.starts for _ in range(made.task.instances)]
     keys = pd.DataFrame({"start": starts, "instance": made.instances.tolist()})
     trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in found.trace)
-    tensors = {"z": found.z, "z_met": found.thresholds.codes}
+    tensors = {"z": found.z, "z_met": found.thresholds.z_at_threshold}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         x = space.decode(z.unsqueeze(1)).squeeze(1)
         beside = diagnose(space, task, z, x)
@@ -202,7 +202,7 @@ def _record(
         seconds,
         versions,
         why,
-        joint=dict(zip(spec.starts, _met(found.joint), strict=True)),
+        joint=dict(zip(spec.starts, _met(found.mean_convergence), strict=True)),
         trace=trace.reindex(columns=["step", "start", "instance", "loss"]),
         costs=pd.DataFrame(found.costs, columns=["step", "evaluations", "seconds"]),
         tensors=tensors,
@@ -220,14 +220,14 @@ def _members(starts: list[str], instances: Tensor, found: Search, beside: list[d
         "distance_to_prior": found.z.norm(dim=-1).tolist(),
         "best": found.best.tolist(),
         "evaluations": found.evaluations.tolist(),
-        "stopped": found.stopped,
+        "stopped": found.stop_reason,
     }
     rows = zip(zip(*columns.values(), strict=True), beside, strict=True)
     return [Member(**dict(zip(columns, row, strict=True)), **more) for row, more in rows]
 
 
 def _met(thresholds: Thresholds) -> list[list[int | None]]:
-    return [[step if step >= 0 else None for step in row] for row in thresholds.met.tolist()]
+    return [[step if step >= 0 else None for step in row] for row in thresholds.step_at_threshold.tolist()]
 
 
 def versions_of(place: Placement) -> dict[str, Any]:

@@ -18,11 +18,11 @@ class Thresholds:
 
     def __init__(self, thresholds: Sequence[float], check_every: int, k: int, d: int):
         self.thresholds, self.check_every = tuple(thresholds), check_every
-        self.met: Int[Tensor, "k t"] = torch.full((k, len(self.thresholds)), -1)  # the step; -1: not yet
-        self.codes: Float[Tensor, "k t d"] = torch.full((k, len(self.thresholds), d), torch.nan)
+        self.step_at_threshold: Int[Tensor, "k t"] = torch.full((k, len(self.thresholds)), -1)  # the step; -1: not yet
+        self.z_at_threshold: Float[Tensor, "k t d"] = torch.full((k, len(self.thresholds), d), torch.nan)
         self._last: Float[Tensor, " k"] = torch.full((k,), torch.inf)
 
-    def see(
+    def update(
         self,
         step: int,
         loss: Float[Tensor, " k"],
@@ -40,19 +40,19 @@ class Thresholds:
         if step == 0:
             return
         limits = torch.tensor(self.thresholds)
-        new = (self.met < 0) & (fell.unsqueeze(1) <= limits) & loss.isfinite().unsqueeze(1)
-        self.met[new] = step
-        self.codes = torch.where(new.unsqueeze(2), z.unsqueeze(1), self.codes)
+        new = (self.step_at_threshold < 0) & (fell.unsqueeze(1) <= limits) & loss.isfinite().unsqueeze(1)
+        self.step_at_threshold[new] = step
+        self.z_at_threshold = torch.where(new.unsqueeze(2), z.unsqueeze(1), self.z_at_threshold)
 
-    def rest(self, which: Int[Tensor, " b"], step: int, z: Float[Tensor, "k d"]) -> None:
+    def mark_finished(self, which: Int[Tensor, " b"], step: int, z: Float[Tensor, "k d"]) -> None:
         """These searches have come to an end of their own: they meet, at the next look, what they have not met."""
-        chosen = torch.zeros(len(self.met), 1, dtype=torch.bool)
+        chosen = torch.zeros(len(self.step_at_threshold), 1, dtype=torch.bool)
         chosen[which] = True
-        new = (self.met < 0) & chosen
-        self.met[new] = -(-step // self.check_every) * self.check_every
-        self.codes = torch.where(new.unsqueeze(2), z.unsqueeze(1), self.codes)
+        new = (self.step_at_threshold < 0) & chosen
+        self.step_at_threshold[new] = -(-step // self.check_every) * self.check_every
+        self.z_at_threshold = torch.where(new.unsqueeze(2), z.unsqueeze(1), self.z_at_threshold)
 
     @property
     def converged(self) -> Bool[Tensor, " k"]:
         """Which searches have met every threshold; none where there is none to meet."""
-        return (self.met >= 0).all(dim=1) if self.thresholds else torch.zeros(len(self.met), dtype=torch.bool)
+        return (self.step_at_threshold >= 0).all(dim=1) if self.thresholds else torch.zeros(len(self.step_at_threshold), dtype=torch.bool)
