@@ -42,7 +42,9 @@ def test_task_file_may_have_postponed_annotations(tmp_path):
 
 def test_records_name_every_setting():
     assert registry.with_defaults_spelled_out("searcher", "adam:lr=0.3") == "adam:lr=0.3,beta1=0.9,beta2=0.999"
-    assert registry.with_defaults_spelled_out("searcher", "adam") == registry.with_defaults_spelled_out("searcher", "adam:lr=0.1")
+    assert registry.with_defaults_spelled_out("searcher", "adam") == registry.with_defaults_spelled_out(
+        "searcher", "adam:lr=0.1"
+    )
     full = registry.with_defaults_spelled_out("task", "glyphs50")
     assert full == "glyphs50:data=glyphs,instances=50,seed=0" == registry.with_defaults_spelled_out("task", full)
 

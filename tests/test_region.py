@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lso_bench.errors import UsageError
-from lso_bench.search.region import build, beyond_prior_warning, parse
+from lso_bench.search.region import beyond_prior_warning, build, parse
 
 DRAWS = torch.linspace(0, 100, 101)[:, None] * torch.tensor([1.0, -2.0])  # quantiles are known
 

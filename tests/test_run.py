@@ -342,7 +342,11 @@ def test_joint_stop_is_that_of_the_problems_that_are_left():
     spec = replace(SPEC, joint=True, max_steps=400, thresholds=(0.05, 0.01), starts=("encoder", "origin"))
     found = search(spec, task=Late("glyphs", 6, 0, TASK.targets()))
     alone = search(spec, task=Reconstruction("glyphs", 5, 0, TASK.targets()[[0, 1, 3, 4, 5]]))
-    assert found.stop_reason.count("diverged") == 2 and (alone.mean_convergence.step_at_threshold >= 5).all() and alone.mean_convergence.step_at_threshold.max() > 10
+    assert (
+        found.stop_reason.count("diverged") == 2
+        and (alone.mean_convergence.step_at_threshold >= 5).all()
+        and alone.mean_convergence.step_at_threshold.max() > 10
+    )
     assert torch.equal(found.mean_convergence.step_at_threshold, alone.mean_convergence.step_at_threshold)
 
 

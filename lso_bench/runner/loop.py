@@ -223,7 +223,9 @@ def _see(spec: Spec, found: Search, step: int, there: Int[Tensor, " a"]) -> None
     moving[there] = found.loss[there]
     found.thresholds.update(step, moving, found.z)
     if spec.joint or not any(found.stop_reason):  # a mean in which some stand still is another curve
-        before = found.loss_at_last_check.masked_fill(found.loss.isnan(), torch.nan)  # of those that have not diverged since
+        before = found.loss_at_last_check.masked_fill(
+            found.loss.isnan(), torch.nan
+        )  # of those that have not diverged since
         mean, last = (x.unflatten(0, (len(spec.starts), -1)).nanmean(1) for x in (found.loss, before))
         found.mean_convergence.update(step, mean, mean.new_empty(len(mean), 0), last)
     if step % spec.check_every == 0:

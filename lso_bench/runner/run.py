@@ -98,7 +98,9 @@ def run(
     identity.check_late_imports(spec, task, searcher)
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
-    code = registry.code_version_of("task", spec.task, task) | registry.code_version_of("searcher", spec.searcher, searcher)
+    code = registry.code_version_of("task", spec.task, task) | registry.code_version_of(
+        "searcher", spec.searcher, searcher
+    )
     versions = hashes | code | versions_of(place)
     record = _record(made, found, problem.counts, seconds, versions)
     return replace(record, usual=test_set_baseline(made.task, data.test.to(device)))

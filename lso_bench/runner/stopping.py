@@ -55,4 +55,8 @@ class Thresholds:
     @property
     def converged(self) -> Bool[Tensor, " k"]:
         """Which searches have met every threshold; none where there is none to meet."""
-        return (self.step_at_threshold >= 0).all(dim=1) if self.thresholds else torch.zeros(len(self.step_at_threshold), dtype=torch.bool)
+        return (
+            (self.step_at_threshold >= 0).all(dim=1)
+            if self.thresholds
+            else torch.zeros(len(self.step_at_threshold), dtype=torch.bool)
+        )
