@@ -79,7 +79,7 @@ def drive(
         y = torch.full(z.shape[:2], torch.nan, device=z.device)
         if len(active.problems):
             scores = evaluate(space, active, z, n, searcher.needs_gradient, clock)
-            if searcher.needs_gradient and z.grad is not None:  # no step can be made where it is not finite
+            if searcher.needs_gradient and z.grad is not None:  # a gradient that is not finite allows no step
                 scores = scores.masked_fill(~z.grad[active.problems, :n].isfinite().all(-1), torch.nan)
             y[active.problems, :n] = scores
             spent += n
