@@ -31,8 +31,8 @@ def cached(name: str, make: Callable[[], NDArray[np.uint8]], sha256: str = "") -
     except (FileNotFoundError, NotADirectoryError):
         pass  # not in the cache yet
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        remark(f"{path} cannot be used ({why}) and is made anew.")
+        reason = error.strerror if isinstance(error, OSError) else error
+        remark(f"{path} cannot be used ({reason}) and is made anew.")
     images = make()
     content = _header(images.shape) + images.tobytes()
     try:

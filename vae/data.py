@@ -83,7 +83,7 @@ def _split(origin: Source, name: str, grey: UInt8[Tensor, "n 1 h w"], generator:
         with contained():
             train, valid, test = origin.split(len(grey), generator)
         parts = [grey[train], grey[valid], grey[test]]
-    except Exception as error:  # whatever a user's file raises
+    except Exception as error:  # user code may raise anything
         raise UnusableError(
             f"Data set {name!r}: wanted image numbers for three parts from `split`, got {reason(error)}"
         ) from error
@@ -99,7 +99,7 @@ def _images(origin: Source, name: str, folder: Path) -> NDArray[np.uint8]:
         actual = f"{images.dtype} {images.shape[1:]}"
     except UnusableError:
         raise
-    except Exception as error:  # whatever a user's file raises
+    except Exception as error:  # user code may raise anything
         raise UnusableError(f"Data set {name!r}: {reason(error)}") from error
     if actual != (expected := f"uint8 {origin.shape[1:]}"):
         raise UnusableError(f"Data set {name!r}: wanted images of {expected}, got {actual}.")
@@ -154,8 +154,10 @@ def _is_folder(name: str) -> bool:
 def names() -> dict[str, str]:
     """Return all data sets by name, each with the first line of its docstring."""
     faulty = faults()
-    listed = {n: first_line(type(_build(n))) for n in _built_in() if n not in faulty}
-    return listed | {n: f"from {e.value}" for n, e in plugin_entry_points(GROUP).items() if n not in (*listed, *faulty)}
+    descriptions = {n: first_line(type(_build(n))) for n in _built_in() if n not in faulty}
+    return descriptions | {
+        n: f"from {e.value}" for n, e in plugin_entry_points(GROUP).items() if n not in (*descriptions, *faulty)
+    }
 
 
 def faults() -> dict[str, str]:

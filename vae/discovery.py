@@ -33,10 +33,10 @@ def plugin_entry_points(group: str) -> dict[str, EntryPoint]:
 
 def ambiguous_names(group: str) -> dict[str, str]:
     """Return the names that several packages publish in a group, each with a message; such a name selects no plugin."""
-    several = {name: sorted({e.value for e in entries}) for name, entries in _candidates(group).items()}
+    values_of = {name: sorted({e.value for e in entries}) for name, entries in _candidates(group).items()}
     return {
         name: f"published by several packages, as {' and '.join(values)}; uninstall all but one"
-        for name, values in several.items()
+        for name, values in values_of.items()
         if len(values) > 1
     }
 
@@ -86,8 +86,8 @@ def module_at(path: Path) -> ModuleType:
         ValueError: the file does not exist, or does not import.
     """
     real = os.fsencode(os.path.realpath(path))  # two folders may hold files of one name
-    place = hashlib.sha256(real).hexdigest()[:8]
-    name = f"{FROM_A_PATH}{path.stem}_{place}"
+    path_hash = hashlib.sha256(real).hexdigest()[:8]
+    name = f"{FROM_A_PATH}{path.stem}_{path_hash}"
     if not os.path.exists(path):
         raise ValueError(f"No file {str(path)!r}.")
     try:
@@ -101,8 +101,8 @@ def module_at(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
     with _importing(str(path)):
         _execute(loader, module, path)
-    if why := sources.mistaken(path, loader.content):
-        raise ValueError(f"{path}: {why}.")
+    if conflict := sources.mistaken(path, loader.content):
+        raise ValueError(f"{path}: {conflict}.")
     return module
 
 
@@ -134,13 +134,13 @@ def is_from_a_path(module: str) -> bool:
 
 
 @contextmanager
-def _importing(what: str) -> Iterator[None]:
+def _importing(label: str) -> Iterator[None]:
     """Turn any error of code that is being imported into one ValueError."""
     try:
         with contained():
             yield
     except Exception as error:
-        raise ValueError(f"{what} does not import: {reason(error)}") from error
+        raise ValueError(f"{label} does not import: {reason(error)}") from error
 
 
 def single_subclass(base: type, module: ModuleType) -> type:
@@ -151,23 +151,23 @@ def single_subclass(base: type, module: ModuleType) -> type:
     """
     defined = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
     classes = [c for c in dict.fromkeys(defined) if issubclass(c, base)]
-    last = [c for c in classes if not any(issubclass(derived, c) for derived in classes if derived is not c)]
-    if len(last) != 1:
-        names = f" ({', '.join(c.__name__ for c in last)})" if last else ""
-        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(last)}{names}.")
-    return last[0]
+    leaves = [c for c in classes if not any(issubclass(derived, c) for derived in classes if derived is not c)]
+    if len(leaves) != 1:
+        names = f" ({', '.join(c.__name__ for c in leaves)})" if leaves else ""
+        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(leaves)}{names}.")
+    return leaves[0]
 
 
-def instantiate(base: type, cls: object, where: str) -> Any:
+def instantiate(base: type, cls: object, label: str) -> Any:
     """Return an instance of a plugin class, with its defaults.
 
     Raises:
         ValueError: as `require_plugin_class`; or the class refuses its defaults.
     """
-    return call_user_code(require_plugin_class(base, cls, where), where)
+    return call_user_code(require_plugin_class(base, cls, label), label)
 
 
-def call_user_code(make: Callable[[], T], where: str) -> T:
+def call_user_code(make: Callable[[], T], label: str) -> T:
     """Return the result of `make`, which is user code.
 
     Raises:
@@ -179,7 +179,7 @@ def call_user_code(make: Callable[[], T], where: str) -> T:
     except (ValueError, TypeError, UnusableError):
         raise
     except Exception as error:
-        raise ValueError(f"{where}: {reason(error)}") from error
+        raise ValueError(f"{label}: {reason(error)}") from error
 
 
 def shadowed_names(group: str, is_built_in: Callable[[str], bool]) -> dict[str, str]:
@@ -192,18 +192,18 @@ def first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().split("\n")[0]
 
 
-def require_plugin_class(base: type, cls: object, where: str) -> type:
+def require_plugin_class(base: type, cls: object, label: str) -> type:
     """Return `cls`, if it can be instantiated.
 
     Raises:
         ValueError: it is not a dataclass that is a `base`, or is abstract, or has a setting without a default.
     """
     if not (isinstance(cls, type) and issubclass(cls, base) and is_dataclass(cls)):
-        raise ValueError(f"{where}: wanted a dataclass that is a subclass of {base.__name__}, got {cls!r}.")
+        raise ValueError(f"{label}: wanted a dataclass that is a subclass of {base.__name__}, got {cls!r}.")
     if abstract := sorted(getattr(cls, "__abstractmethods__", ())):
-        raise ValueError(f"{where}: {cls.__name__} is abstract; write its {', '.join(abstract)}.")
+        raise ValueError(f"{label}: {cls.__name__} is abstract; write its {', '.join(abstract)}.")
     if without_default := [
         f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING
     ]:
-        raise ValueError(f"{where}: {cls.__name__} wants a default for its setting {', '.join(without_default)}.")
+        raise ValueError(f"{label}: {cls.__name__} wants a default for its setting {', '.join(without_default)}.")
     return cls

@@ -25,9 +25,9 @@ def download(name: str, folder: Path, files: str, fetch: Callable[[ModuleType], 
         folder.mkdir(parents=True, exist_ok=True)
         fetch(datasets)
     except (OSError, RuntimeError, ImportError) as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UnusableError(
-            f"No {name} in {folder}, and downloading it failed ({why}). Put {files} there, "
+            f"No {name} in {folder}, and downloading it failed ({reason}). Put {files} there, "
             "or say --data-dir; the task glyphs50 needs no download."
         ) from error
 

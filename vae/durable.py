@@ -128,8 +128,8 @@ def reporting_disk_errors(path: Path) -> Iterator[None]:
 
 def disk_error_reason(error: OSError, path: Path) -> str:
     """Return the reason why `path` could not be written; on a full disk with the free space."""
-    why = error.strerror or str(error)
-    return f"{why}, {free_space(path)}" if error.errno in FULL else why
+    reason = error.strerror or str(error)
+    return f"{reason}, {free_space(path)}" if error.errno in FULL else reason
 
 
 def free_space(path: Path) -> str:

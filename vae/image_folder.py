@@ -37,15 +37,20 @@ class ImageFolder(Source):
             raise ValueError(f"size is 28 or 64, not {self.size}.")
 
     def images(self, folder: Path) -> NDArray[np.uint8]:
-        files, read, bad = image_files(self.path), [], []
+        files, read, unreadable = image_files(self.path), [], []
         for file in files:
             try:
                 read.append(_read(file, self.size))
-            except Exception as error:  # whatever a decoder raises at a damaged file
-                bad.append(f"{file.relative_to(self.path)} ({' '.join(str(error).split()) or type(error).__name__})")
-        if bad:
-            ellipsis = ", ..." * (len(bad) > NAMED)
-            remark(f"{len(bad)} of {len(files)} images in {self.path} are left out: {', '.join(bad[:NAMED])}{ellipsis}")
+            except Exception as error:  # decoders of damaged files may raise anything
+                unreadable.append(
+                    f"{file.relative_to(self.path)} ({' '.join(str(error).split()) or type(error).__name__})"
+                )
+        if unreadable:
+            ellipsis = ", ..." * (len(unreadable) > NAMED)
+            remark(
+                f"{len(unreadable)} of {len(files)} images in {self.path} are left out: "
+                f"{', '.join(unreadable[:NAMED])}{ellipsis}"
+            )
         if len(read) < FEWEST:
             raise UnusableError(f"{self.path}: wanted at least {FEWEST} readable images, got {len(read)}.")
         return np.stack(read)
@@ -56,7 +61,11 @@ def image_files(folder: Path) -> list[Path]:
     count.
     """
     unlisted: list[OSError] = []
-    names = [Path(at, n) for at, folders, files in os.walk(folder, onerror=unlisted.append) for n in (*folders, *files)]
+    names = [
+        Path(parent, n)
+        for parent, folders, files in os.walk(folder, onerror=unlisted.append)
+        for n in (*folders, *files)
+    ]
     images = {f for f in names if f.suffix.lower() in ENDINGS and not f.name.startswith(".")}
     return sorted(images | {Path(e.filename) for e in unlisted}, key=lambda f: os.fsencode(f.relative_to(folder)))
 

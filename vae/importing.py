@@ -59,12 +59,12 @@ def _load_safely(source: Path) -> Any:
             file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        why = f"beside tensors and plain values it holds objects, which would be executed; {ANEW}"
-        raise UnusableError(f"{source} holds no weights that can be read safely ({why}).") from error
+        reason = f"beside tensors and plain values it holds objects, which would be executed; {ANEW}"
+        raise UnusableError(f"{source} holds no weights that can be read safely ({reason}).") from error
     except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        ours = error.strerror if isinstance(error, OSError) else str(error) if type(error) is ValueError else ""
-        why = ours or "torch cannot read it: is the file whole?"
-        raise UnusableError(f"{source} holds no weights that can be read safely ({why}).") from error
+        explanation = error.strerror if isinstance(error, OSError) else str(error) if type(error) is ValueError else ""
+        reason = explanation or "torch cannot read it: is the file whole?"
+        raise UnusableError(f"{source} holds no weights that can be read safely ({reason}).") from error
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

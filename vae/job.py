@@ -146,5 +146,5 @@ def settings(plan: Plan) -> Mapping[str, Any]:
 
 
 def diverged(job: Job, state: Path, reason: str = "a value is not finite") -> UnusableError:
-    where = f"the state before is kept in {state}" if state.exists() else "nothing was kept yet"
-    return UnusableError(f"Training diverged in epoch {len(job.history) + 1} ({reason}); {where}.")
+    saved_state = f"the state before is kept in {state}" if state.exists() else "nothing was kept yet"
+    return UnusableError(f"Training diverged in epoch {len(job.history) + 1} ({reason}); {saved_state}.")

@@ -29,9 +29,9 @@ def load_labels(name: str, folder: Path | None = None) -> Labels:
         UnusableError: files are missing or damaged.
     """
     origin = source(name)
-    if (known := origin.classes(folder or data_folder())) is None:
+    if (labelling := origin.classes(folder or data_folder())) is None:
         raise ValueError(f"Data set {name!r} has no labels; there are those of {', '.join(labelled())}.")
-    classes, labels = known
+    classes, labels = labelling
     parts = origin.split(len(labels), torch.Generator().manual_seed(SPLIT_SEED))
     return Labels(classes, *(labels[part] for part in parts))
 

@@ -76,34 +76,34 @@ def observe(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int, device: str) -> Ob
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         rows = [_row(vae, batch.to(device)) for batch in x.split(BATCH)]
-    each = {k: torch.cat([r[k] for r in rows]).cpu().double() for k in rows[0]}
-    z, mean, std, kl_each = (each.pop(k) for k in ("z", "mean", "std", "kl_each"))
-    posterior, prior = each.pop("own"), each.pop("prior")  # log q(z|x); log p(z)
+    values = {k: torch.cat([r[k] for r in rows]).cpu().double() for k in rows[0]}
+    z, mean, std, kl_each = (values.pop(k) for k in ("z", "mean", "std", "kl_each"))
+    posterior, prior = values.pop("own"), values.pop("prior")  # log q(z|x); log p(z)
     if not vae.deterministic:
         aggregate = aggregate_log_density(z, mean, std)
-        each["kl"] = kl_each.sum(-1)
-        each["nelbo"] = each["distortion"] + each["kl"]
-        each["mi"] = posterior - aggregate
-        each["divergence"] = aggregate - prior
+        values["kl"] = kl_each.sum(-1)
+        values["nelbo"] = values["distortion"] + values["kl"]
+        values["mi"] = posterior - aggregate
+        values["divergence"] = aggregate - prior
         blocks = _blocks(len(x), seed)
-        each |= {"mi_b50": torch.full_like(posterior, math.nan)} if blocks else {}
+        values |= {"mi_b50": torch.full_like(posterior, math.nan)} if blocks else {}
         for b in blocks:
-            each["mi_b50"][b] = posterior[b] - aggregate_log_density(z[b], mean[b], std[b])
-    return Observed(each, mean.var(dim=0).tolist(), None if vae.deterministic else kl_each.mean(0).tolist())
+            values["mi_b50"][b] = posterior[b] - aggregate_log_density(z[b], mean[b], std[b])
+    return Observed(values, mean.var(dim=0).tolist(), None if vae.deterministic else kl_each.mean(0).tolist())
 
 
 def summarise(observed: Observed) -> Metrics:
     """Average the values, with standard errors."""
-    each = dict(observed.each)
-    if "mi_b50" in each:  # images outside the blocks have no value
-        each["mi_b50"] = each["mi_b50"][~each["mi_b50"].isnan()]
-    means = dict.fromkeys(PROBABILISTIC) | {k: v.mean().item() for k, v in each.items()}
+    values = dict(observed.each)
+    if "mi_b50" in values:  # images outside the blocks have no value
+        values["mi_b50"] = values["mi_b50"][~values["mi_b50"].isnan()]
+    means = dict.fromkeys(PROBABILISTIC) | {k: v.mean().item() for k, v in values.items()}
     return Metrics(
         n=len(observed.each["distortion"]),
         au=sum(a > ACTIVE for a in observed.activity),
         activity=observed.activity,
         kl_each=observed.kl_each,
-        se={k: _standard_error(v) for k, v in each.items()},
+        se={k: _standard_error(v) for k, v in values.items()},
         **means,  # pyright: ignore[reportArgumentType]
     )
 

@@ -16,9 +16,7 @@ from lso_bench.vae.notation import parse, write
 from lso_bench.vae.settings import apply_settings, differing
 
 Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel
-STEP = (
-    1 / 255
-)  # between two grey levels, the smallest sigma; inferred: below it the density of such data could grow without bound
+STEP = 1 / 255  # between two grey levels; inferred: a sigma without this bound lets the density diverge
 START = 0.25  # initial sigma; inferred: about that of a decoder that predicts the mean image
 
 

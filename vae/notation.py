@@ -54,13 +54,13 @@ def parts(text: str) -> list[str]:
     Raises:
         ValueError: a double quote is not closed.
     """
-    listed: list[str] = []
+    names: list[str] = []
     for part in _split(text, ","):
-        if listed and SETTING.match(part) and len(_split(listed[-1], ":", most=1)) > 1:
-            listed[-1] += f",{part.rstrip()}"
+        if names and SETTING.match(part) and len(_split(names[-1], ":", most=1)) > 1:
+            names[-1] += f",{part.rstrip()}"
         else:
-            listed.append(part.strip())
-    return listed
+            names.append(part.strip())
+    return names
 
 
 def joined(texts: Iterable[str]) -> str:
@@ -146,11 +146,11 @@ def _split(text: str, separators: str, most: int = -1) -> list[str]:
 
 def _positions_outside_quotes(text: str, separators: str) -> Iterator[int]:
     quoted = False
-    for place, character in enumerate(text):
+    for position, character in enumerate(text):
         if character == '"':
             quoted = not quoted
         elif character in separators and not quoted:
-            yield place
+            yield position
     if quoted:
         raise ValueError(f'a double quote is not closed in {text!r}; one inside quotes is written "".')
 

@@ -19,9 +19,9 @@ def from_outside(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         start = Path(path).parts[0]
-        known = f"no user {start[1:]!r} is known here" if start != "~" else "no home folder is known here"
+        problem = f"no user {start[1:]!r} is known here" if start != "~" else "no home folder is known here"
         raise UnusableError(
-            f"{str(path)!r} begins with a home folder, and {known}; write the path in full, or ./{path}."
+            f"{str(path)!r} begins with a home folder, and {problem}; write the path in full, or ./{path}."
         ) from error
 
 

@@ -87,14 +87,14 @@ class _CausalBlock:
 
     def __init__(self, block: nn.Module, b: int, h: int, w: int):
         assert isinstance(block, Residual) and isinstance(block.main, nn.Sequential)
-        self.into, _, _, masked, _, self.bend, self.back, _ = block.main
+        self.narrow, _, _, masked, _, self.activation, self.widen, _ = block.main
         assert isinstance(masked, CausalConv2d)
         self.window = _CausalWindow(masked, b, h, w)
 
     def __call__(self, u: Float[Tensor, "b c"], i: int, j: int) -> Float[Tensor, "b c"]:
-        self.window.store(elu(_at_one_pixel(self.into, u)), i, j)
-        v = self.bend(self.window.at_pixel(i, j))
-        return elu(_at_one_pixel(self.back, v) + u)
+        self.window.store(elu(_at_one_pixel(self.narrow, u)), i, j)
+        v = self.activation(self.window.at_pixel(i, j))
+        return elu(_at_one_pixel(self.widen, v) + u)
 
 
 def _at_one_pixel(conv: nn.Module, u: Float[Tensor, "b c"]) -> Float[Tensor, "b o"]:

@@ -174,8 +174,8 @@ def _file_of_module(module: str, folder: Path, package: str) -> Path | None:
         names = module.removeprefix(package).split(".")[1:]
     else:
         inside, names = _is_imported_from(folder, top), [top, *names]
-    place = folder.joinpath(*names)
-    candidates = (place / "__init__.py", place.with_name(f"{place.name}.py"))
+    stem = folder.joinpath(*names)
+    candidates = (stem / "__init__.py", stem.with_name(f"{stem.name}.py"))
     return next((f for f in candidates if f.is_file()), None) if inside else None
 
 

@@ -155,7 +155,7 @@ def checkpoint(model: Model, folder: Path | None = None) -> Path:
     Raises:
         UnusableError: it is in neither.
     """
-    for place in (folder or own_folder(), SHIPPED):
-        if os.path.isfile(place / model.file):  # unlike Path.is_file it takes a name of any length
-            return place / model.file
+    for directory in (folder or own_folder(), SHIPPED):
+        if os.path.isfile(directory / model.file):  # unlike Path.is_file it takes a name of any length
+            return directory / model.file
     raise UnusableError(f"No checkpoint {model.file} in {folder or own_folder()} or among those shipped.")

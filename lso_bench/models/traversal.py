@@ -78,9 +78,9 @@ def sheets(vae: VAE, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sh
     def images(z: Tensor) -> Tensor:
         return walk(vae, z.to(device), noise)
 
-    every = images(torch.cat([along(d, i, walks.reach, COLUMNS) for i in order]))
+    all_dimensions = images(torch.cat([along(d, i, walks.reach, COLUMNS) for i in order]))
     labels = [f"{i}: {activity[i]:.3f}" for i in order]
-    yield Sheet("all", f"every dimension {span}, by activity", labels, every.split(COLUMNS))
+    yield Sheet("all", f"every dimension {span}, by activity", labels, all_dimensions.split(COLUMNS))
     for n in walks.dimensions:
         title = f"dimension {order[n]}, activity {activity[order[n]]:.3f}, {span} in {walks.steps} steps"
         yield _walk(f"dim{n}", title, images(along(d, order[n], walks.reach, walks.steps)))

@@ -113,17 +113,17 @@ class _ActiveProblems:
         self._full_task, self._instances = task, instances
         self.draws = Stream(seed)  # random numbers of the task
         self.problems: Int[Tensor, " a"] = torch.arange(len(instances), device=instances.device)
-        self.task = self._at(instances)
+        self.task = self._restrict(instances)
         self._last_shape: tuple[int, ...] = ()
         self._graph: CapturedScores | None = None
 
     def retain(self, problems: Int[Tensor, " b"]) -> None:
         if len(problems) < len(self.problems):
             self.problems = problems.to(self._instances.device)
-            self.task = self._at(self._instances[self.problems])
+            self.task = self._restrict(self._instances[self.problems])
             self._last_shape, self._graph = (), None
 
-    def _at(self, instances: Int[Tensor, " b"]) -> Task:
+    def _restrict(self, instances: Int[Tensor, " b"]) -> Task:
         with plugin_errors("task", self._full_task):
             return self._full_task.at(instances)
 
@@ -212,8 +212,8 @@ def _record_scores(
     searcher: Searcher,
 ) -> None:
     """Update the state by the scores of a step. A score that is not finite makes the loss of its problem NaN."""
-    loss, at = (-y).masked_fill(~y.isfinite(), torch.nan).min(1)  # NaN if one is not finite, and its index
-    latent = z.gather(1, at[:, None, None].expand(-1, 1, z.shape[2])).squeeze(1)
+    loss, index = (-y).masked_fill(~y.isfinite(), torch.nan).min(1)  # NaN if one is not finite, and its index
+    latent = z.gather(1, index[:, None, None].expand(-1, 1, z.shape[2])).squeeze(1)
     better = ~(loss >= search.best[active])  # NaN counts as better, for it ends the problem
     search.best[active] = torch.where(better, loss, search.best[active])
     search.best_step[active[better]] = step

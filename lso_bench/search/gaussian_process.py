@@ -238,14 +238,14 @@ def _fit_part(
         optimum = _minimise(_negative_log_posterior(gps), first, _bounds(gps), steps)
         _set_hyperparameters(gps, optimum)
         Surrogates(gps)
-        good = optimum.isfinite().all(1)
-        return torch.where(good[:, None], optimum, _hyperparameters(_processes(x, y))), good
+        succeeded = optimum.isfinite().all(1)
+        return torch.where(succeeded[:, None], optimum, _hyperparameters(_processes(x, y))), succeeded
     except FAILURES:
         if len(x) == 1:
             return _hyperparameters(_processes(x, y)), torch.zeros(1, dtype=torch.bool)
         fits = [_fit_part(x[i : i + 1], y[i : i + 1], first[i : i + 1], steps) for i in range(len(x))]
-        settings, good = zip(*fits, strict=True)
-        return torch.cat(settings), torch.cat(good)
+        settings, succeeded = zip(*fits, strict=True)
+        return torch.cat(settings), torch.cat(succeeded)
 
 
 def _processes(x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"]) -> SingleTaskGP:

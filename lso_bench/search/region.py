@@ -60,8 +60,8 @@ class Region:
         """
         if self.radius is None:
             return u
-        off, radius = u - 0.5, 0.5 * (1 - margin)  # in the cube the ball has centre 0.5 and radius 0.5
-        return 0.5 + off * (radius / off.norm(dim=-1, keepdim=True).clamp_min(radius))
+        offset, radius = u - 0.5, 0.5 * (1 - margin)  # in the cube the ball has centre 0.5 and radius 0.5
+        return 0.5 + offset * (radius / offset.norm(dim=-1, keepdim=True).clamp_min(radius))
 
     def drawn_back(
         self, u: Float[Tensor, "... d"], inside: Float[Tensor, "... d"], share: Float[Tensor, "... 1"]
@@ -69,12 +69,14 @@ class Region:
         """Move points of the cube that lie outside, to `share` of the way from `inside` to the region's boundary."""
         if self.radius is None:
             return u
-        off, way = inside - 0.5, u - inside
-        length, slope = way.square().sum(-1, keepdim=True), (off * way).sum(-1, keepdim=True)
-        room = (0.25 - off.square().sum(-1, keepdim=True)).clamp_min(0)
-        end = ((slope.square() + length * room).sqrt() - slope) / length.clamp_min(1e-30)  # |off + end * way| = 0.5
+        offset, direction = inside - 0.5, u - inside
+        length, slope = direction.square().sum(-1, keepdim=True), (offset * direction).sum(-1, keepdim=True)
+        gap = (0.25 - offset.square().sum(-1, keepdim=True)).clamp_min(0)
+        end = ((slope.square() + length * gap).sqrt() - slope) / length.clamp_min(
+            1e-30
+        )  # |offset + end * direction| = 0.5
         outside = (u - 0.5).norm(dim=-1, keepdim=True) > 0.5
-        return torch.where(outside, inside + share * end * way, u)
+        return torch.where(outside, inside + share * end * direction, u)
 
     def even(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         """Map uniform points of the cube to uniform points of the region, in cube coordinates."""

@@ -54,8 +54,8 @@ class Space:
         self._rest = decoder.rest if isinstance(decoder, PixelCNN) else decoder
         if compile:
             self._rest = torch.compile(self._rest, dynamic=True)  # batches shrink as problems end
-        size, seeded = vae.arch.size, torch.Generator().manual_seed(seed)
-        drawn = torch.rand(size, size, generator=seeded) if decoding == "sample" else torch.full((size, size), 0.5)
+        size, generator = vae.arch.size, torch.Generator().manual_seed(seed)
+        drawn = torch.rand(size, size, generator=generator) if decoding == "sample" else torch.full((size, size), 0.5)
         self._ink = drawn.to(self.device)
 
     @property

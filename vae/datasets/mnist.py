@@ -57,7 +57,7 @@ def _values(file: Path, header: int, count: int) -> NDArray[np.uint8]:
     try:
         return np.frombuffer(foreign.content(file, header + count), np.uint8)[header:]
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UnusableError(
-            f"No {file.name} of MNIST in {file.parent} ({why}); delete it to download it again."
+            f"No {file.name} of MNIST in {file.parent} ({reason}); delete it to download it again."
         ) from error

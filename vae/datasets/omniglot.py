@@ -84,8 +84,8 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise UnusableError(f"{path} is damaged ({why}); delete it to download it again.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnusableError(f"{path} is damaged ({reason}); delete it to download it again.") from error
 
 
 def _names(folder: Path, half: str) -> list[str]:
@@ -122,5 +122,7 @@ _AREA = _area()
 
 def _download(folder: Path) -> None:
     files = "omniglot-py/images_background.zip and images_evaluation.zip"
-    both = (True, False)
-    download("omniglot", folder, files, lambda d: [d.Omniglot(str(folder), background=b, download=True) for b in both])
+    backgrounds = (True, False)
+    download(
+        "omniglot", folder, files, lambda d: [d.Omniglot(str(folder), background=b, download=True) for b in backgrounds]
+    )
