@@ -14,7 +14,7 @@ from rich.console import Console
 from lso_bench.errors import PluginError
 from lso_bench.plugins.registry import source_hash
 from lso_bench.report import export, figure_files, tables
-from lso_bench.runner.diagnostics import diagnose, test_set_baseline
+from lso_bench.runner.diagnostics import diagnose, baseline_on_test_set
 from lso_bench.runner.run import run
 from lso_bench.search.space import Space
 from lso_bench.spec import Spec
@@ -82,7 +82,7 @@ def test_images_count_as_equal_where_their_ink_is():
 
 def test_task_that_reports_nothing_has_nothing_beside():
     found = diagnose(Space(random_vae(PLAIN), "mean"), Ink(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
-    assert [n["beside"] for n in found] == [{}, {}] and test_set_baseline(Ink(), torch.rand(3, 1, 28, 28)) == {}
+    assert [n["beside"] for n in found] == [{}, {}] and baseline_on_test_set(Ink(), torch.rand(3, 1, 28, 28)) == {}
 
 
 class Flat(Ink):

@@ -20,9 +20,9 @@ from lso_bench.vae.objectives import Objective
 from lso_bench.vae.zoo import Model, objective
 
 NARROWEST = (
-    8  # fewest channels for the channels-last layout: with fewer, the backward pass of torch 2.13 writes outside its
+    8  # fewest channels for the channels-last layout: with fewer, the backward pass of torch 2.13 writes outside
 )
-# memory on a CPU with AVX2 alone (a 1 x 1 convolution of stride 2)
+# its memory on a CPU with AVX2 alone (a 1 x 1 convolution of stride 2)
 
 
 @dataclass(frozen=True)

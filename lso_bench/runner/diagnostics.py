@@ -45,7 +45,7 @@ def _auxiliary(task: Task, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Te
 
 
 @torch.no_grad()
-def test_set_baseline(task: Task, test: Float[Tensor, "t *shape"]) -> dict[str, float]:
+def baseline_on_test_set(task: Task, test: Float[Tensor, "t *shape"]) -> dict[str, float]:
     """Return a task's auxiliary values of test images: medians; of `valid` the share."""
     with plugin_errors("task", task):
         first = task.at(torch.zeros(1, dtype=torch.long, device=test.device))

@@ -19,7 +19,7 @@ from lso_bench.plugins.calls import plugin_errors
 from lso_bench.plugins.identity import UNKNOWN, Identity
 from lso_bench.record import Member, Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.diagnostics import diagnose, test_set_baseline
+from lso_bench.runner.diagnostics import diagnose, baseline_on_test_set
 from lso_bench.runner.divergence import cause
 from lso_bench.runner.loop import Progress, Search, drive
 from lso_bench.runner.scores import targets_of
@@ -105,7 +105,7 @@ def run(
     )
     versions = hashes | code | versions_of(placement)
     record = _record(context, search, problem.counts, seconds, versions)
-    return replace(record, usual=test_set_baseline(context.task, data.test.to(device)))
+    return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device)))
 
 
 def _build_context(spec: Spec, task: Task, vae: VAE, data: Dataset, placement: Placement) -> _RunContext:
