@@ -14,7 +14,7 @@ from rich.console import Console
 from lso_bench.errors import PluginError
 from lso_bench.plugins.registry import source_hash
 from lso_bench.report import export, figure_files, tables
-from lso_bench.runner.diagnostics import diagnose, baseline_on_test_set
+from lso_bench.runner.diagnostics import baseline_on_test_set, diagnose
 from lso_bench.runner.run import run
 from lso_bench.search.space import Space
 from lso_bench.spec import Spec

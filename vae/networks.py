@@ -29,21 +29,7 @@ class Architecture:
     encoder: int = 64  # channels of the residual blocks
     hidden: int = 512  # channels between the blocks and the latent
     channels: int = 64  # channels of the decoder
-    kernels: tuple[int, ...] = (
-        7,
-        7,
-        7,
-        7,
-        7,
-        5,
-        5,
-        5,
-        5,
-        3,
-        3,
-        3,
-        3,
-    )  # one per PixelCNN layer; empty: not autoregressive
+    kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5, 5, 5, 3, 3, 3, 3)  # per PixelCNN layer; (): not autoregressive
     skips: bool = True  # residual blocks across every three PixelCNN layers
     gated: bool = False  # tanh times sigmoid after each masked convolution, instead of an ELU
     likelihood: Likelihood = "bernoulli"

@@ -24,16 +24,7 @@ from lso_bench.vae.objectives.aggressive import Aggressive
 KEEP_EVERY = 300.0  # seconds between two savings of the state within an epoch
 FAR = 10.0  # allowed increase, in units of the first epoch's loss; in our trainings no later loss exceeded the first
 LEAST = 100.0  # nats; lower bound of the unit: with grey images the first epoch's loss may be near 0
-CURVES = (
-    "nelbo",
-    "distortion",
-    "kl",
-    "mi",
-    "mi_b50",
-    "au",
-    "reencoding_mean",
-    "reencoding_logp",
-)  # columns, a row an epoch
+CURVES = ("nelbo", "distortion", "kl", "mi", "mi_b50", "au", "reencoding_mean", "reencoding_logp")  # a row an epoch
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,7 @@ from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
 from lso_bench.vae.zoo import Model
 
-MADE_BY = (
-    "command",
-    "epochs",
-    "anneal_epochs",
-    "objective",
-    "versions",
-    "history",
-)  # keys of a checkpoint's header that are stored
+MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # keys of the header, stored
 EACH = ("nelbo", "kl", "mi", "mi_b50")  # stored for every image, for paired comparison of models
 
 

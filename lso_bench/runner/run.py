@@ -19,7 +19,7 @@ from lso_bench.plugins.calls import plugin_errors
 from lso_bench.plugins.identity import UNKNOWN, Identity
 from lso_bench.record import Member, Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.diagnostics import diagnose, baseline_on_test_set
+from lso_bench.runner.diagnostics import baseline_on_test_set, diagnose
 from lso_bench.runner.divergence import cause
 from lso_bench.runner.loop import Progress, Search, drive
 from lso_bench.runner.scores import targets_of
