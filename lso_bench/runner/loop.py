@@ -231,9 +231,8 @@ def _check_convergence(spec: Spec, search: Search, step: int, active: Int[Tensor
     moving[active] = search.loss[active]
     search.thresholds.update(step, moving, search.z)
     if spec.joint or not any(search.stop_reason):  # a mean over problems of which some are over is another curve
-        before = search.loss_at_last_check.masked_fill(
-            search.loss.isnan(), torch.nan
-        )  # without problems that diverged since
+        # without problems that diverged since the check before
+        before = search.loss_at_last_check.masked_fill(search.loss.isnan(), torch.nan)
         mean, last = (x.unflatten(0, (len(spec.starts), -1)).nanmean(1) for x in (search.loss, before))
         search.mean_convergence.update(step, mean, mean.new_empty(len(mean), 0), last)
     if step % spec.check_every == 0:

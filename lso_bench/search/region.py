@@ -72,9 +72,8 @@ class Region:
         offset, direction = inside - 0.5, u - inside
         length, slope = direction.square().sum(-1, keepdim=True), (offset * direction).sum(-1, keepdim=True)
         gap = (0.25 - offset.square().sum(-1, keepdim=True)).clamp_min(0)
-        end = ((slope.square() + length * gap).sqrt() - slope) / length.clamp_min(
-            1e-30
-        )  # |offset + end * direction| = 0.5
+        # |offset + end * direction| = 0.5
+        end = ((slope.square() + length * gap).sqrt() - slope) / length.clamp_min(1e-30)
         outside = (u - 0.5).norm(dim=-1, keepdim=True) > 0.5
         return torch.where(outside, inside + share * end * direction, u)
 
