@@ -11,11 +11,7 @@ MOST = 1e5  # default upper limit of a setting: time and memory grow with most o
 T = TypeVar("T")  # a frozen dataclass
 
 
-READ = {
-    int: whole,
-    float: lambda text: real(text) + 0.0,
-    str: str,
-}  # parser by the type of a setting; minus zero becomes zero
+READ = {int: whole, float: lambda text: real(text) + 0.0, str: str}  # parsers by type; minus zero becomes zero
 
 
 def apply_settings(configured: T, settings: Mapping[str, str]) -> T:
