@@ -184,7 +184,7 @@ def _tensorboard(folder: Path, name: str) -> Any:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGINT or SIGTERM came, to stop after the batch; a second one stops at once."""
+    """Yield a function that tells whether SIGINT or SIGTERM came, to stop after the batch; a second stops at once."""
     received: list[int] = []
     before = {int(s): signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
