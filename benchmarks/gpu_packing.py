@@ -17,13 +17,13 @@ from torch import Tensor
 
 from lso_bench.vae import checkpoint
 from lso_bench.vae.data import Dataset
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.job import Plan
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import architecture
-from lso_bench.vae.training import made_by
+from lso_bench.vae.training import checkpoint_header
 from lso_bench.vae.zoo import Model, objective
 
 WHOLE = ("running_mean", "running_var", "num_batches_tracked", ".step")  # small, and kept as they are
@@ -61,7 +61,7 @@ def settle(path: Path, source: Path, data: Dataset, device: str) -> None:
         tensors = {k[4:]: t for k, t in tensors.items() if k.startswith("vae.")}
         plan, history = _plan(header["plan"]), header["history"]
         begun: dict[str, Any] = {"of_epochs": plan.epochs, "batches": header["batches"]}
-        header = made_by(replace(plan, epochs=len(history)), data, history) | begun
+        header = checkpoint_header(replace(plan, epochs=len(history)), data, history) | begun
     else:
         header |= {"of_epochs": header["epochs"], "batches": 0}
     model = Model(**header["model"])
@@ -104,7 +104,7 @@ def unpack(path: Path, settled: Path, state: Path | None = None) -> dict[str, An
         content = _content(header["checkpoint"]["head"], doubles)
         if hashlib.sha256(content).hexdigest() != header["checkpoint"]["sha256"]:
             raise UnusableError(f"{path} does not give its checkpoint back.")
-        write_whole(settled, content)
+        write_atomic(settled, content)
     if state and "state" in header:
         checkpoint.write(state, doubles, header["state"])
     return header

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainings import Training
 
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ def note(places: Places, part: str, entries: Mapping[str, Any]) -> None:
     """Add entries to a part of the report. Parts follow one another, so that nobody else writes at the same time."""
     report = read(places)
     report[part] = report.get(part, {}) | dict(entries)
-    write_whole(places.report, json.dumps(report, indent=1).encode())
+    write_atomic(places.report, json.dumps(report, indent=1).encode())
 
 
 def begin(places: Places, setting: Setting) -> None:

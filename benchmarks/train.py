@@ -40,7 +40,7 @@ from lso_bench.vae.job import Job, Plan, optimizer
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import Architecture, CausalConv2d, architecture
 from lso_bench.vae.objectives.elbo import ELBO
-from lso_bench.vae.training import advance, one_epoch
+from lso_bench.vae.training import one_epoch, optimizer_step
 from lso_bench.vae.zoo import Model
 
 BATCH, PLAIN = 50, "plain"
@@ -116,7 +116,7 @@ class Row:
 def measured(vae: VAE, x: Tensor, name: str, settings: Mapping[str, Any], steps: int) -> Row:
     """Time one way of a step of `vae` on `x`, by turns with the plain step."""
     jobs = {PLAIN: job(plain(vae)), name: prepared(vae, name, settings)}
-    calls = {n: lambda j=j: advance(j, x, 1.0, j.plan.capture) for n, j in jobs.items()}
+    calls = {n: lambda j=j: optimizer_step(j, x, 1.0, j.plan.capture) for n, j in jobs.items()}
     seconds = timed(calls, steps, x.device.type)
     return Row(name, jobs[name].plan.precision, seconds[name], seconds[PLAIN])
 

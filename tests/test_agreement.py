@@ -24,7 +24,7 @@ from lso_bench.study import file as study_file
 from lso_bench.study.grid import Grid, Protocol, named_model, plan, shard
 from lso_bench.text import file_part
 from lso_bench.vae.bounds import LATENT, SEED, WHOLE
-from lso_bench.vae.settings import with_settings
+from lso_bench.vae.settings import apply_settings
 from lso_bench.vae.zoo import Model
 
 SANE = ["vae", "ink:target=0.3", "a b", "caf\u00e9", '"x"', "a\\b", "\x7f\u2028", "=1"]
@@ -309,8 +309,8 @@ def test_setting_of_a_plugin_out_of_bounds_is_refused(text):
 
 def test_whole_number_of_a_setting_has_the_same_bound():
     with pytest.raises(ValueError, match="latent: wanted a whole number from"):
-        with_settings(Model("vae", "glyphs"), {"latent": f"{2**53}"})
-    assert with_settings(Model("vae", "glyphs"), {"latent": f"{WHOLE}"}).latent == WHOLE
+        apply_settings(Model("vae", "glyphs"), {"latent": f"{2**53}"})
+    assert apply_settings(Model("vae", "glyphs"), {"latent": f"{WHOLE}"}).latent == WHOLE
 
 
 def test_threshold_below_the_smallest_number_is_zero_and_never_minus_zero():

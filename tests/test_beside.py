@@ -14,7 +14,7 @@ from rich.console import Console
 from lso_bench.errors import PluginError
 from lso_bench.plugins.registry import source_hash
 from lso_bench.report import export, figure_files, tables
-from lso_bench.runner.diagnostics import noted, usual
+from lso_bench.runner.diagnostics import baseline_on_test_set, diagnose
 from lso_bench.runner.run import run
 from lso_bench.search.space import Space
 from lso_bench.spec import Spec
@@ -76,13 +76,13 @@ def test_run_takes_the_same_of_test_images(record):
 def test_images_count_as_equal_where_their_ink_is():
     x = torch.tensor([0.1, 0.4, 0.6, 0.9]).view(4, 1, 1, 1).expand(-1, 1, 28, 28)
     space = Space(random_vae(PLAIN), "mean")
-    a, b, c, d = (n["image"] for n in noted(space, Ink(), torch.zeros(4, 4), x))
+    a, b, c, d = (n["image"] for n in diagnose(space, Ink(), torch.zeros(4, 4), x))
     assert a == b != c == d and len(a) == 16
 
 
 def test_task_that_reports_nothing_has_nothing_beside():
-    found = noted(Space(random_vae(PLAIN), "mean"), Ink(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
-    assert [n["beside"] for n in found] == [{}, {}] and usual(Ink(), torch.rand(3, 1, 28, 28)) == {}
+    found = diagnose(Space(random_vae(PLAIN), "mean"), Ink(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
+    assert [n["beside"] for n in found] == [{}, {}] and baseline_on_test_set(Ink(), torch.rand(3, 1, 28, 28)) == {}
 
 
 class Flat(Ink):
@@ -94,7 +94,7 @@ class Flat(Ink):
 
 def test_report_in_another_shape_is_told_what_was_wanted():
     with pytest.raises(PluginError, match=r"wanted 'share' of each sample, a tensor of shape \(2, 1\), got .* \(1,\)"):
-        noted(Space(random_vae(PLAIN), "mean"), Flat(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
+        diagnose(Space(random_vae(PLAIN), "mean"), Flat(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
 
 
 def test_what_was_noted_is_kept(record, tmp_path):

@@ -298,8 +298,8 @@ def test_run_with_plugins_that_change_everything_finds_what_it_finds_without(tmp
         spec = replace(
             SPEC,
             checkpoint=sha256(checkpoint),
-            task=registry.resolved("task", task),
-            searcher=registry.resolved("searcher", searcher),
+            task=registry.with_defaults_spelled_out("task", task),
+            searcher=registry.with_defaults_spelled_out("searcher", searcher),
             source=registry.source_hash(task, searcher),
             decoding="sample",
             region="box:3",

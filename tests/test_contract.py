@@ -283,7 +283,9 @@ def test_scores_of_any_floating_point_dtype_are_taken_by_the_kit_and_by_a_run(tm
     path = str(tmp_path / "wide.py")
     missing = {f.promise for f in examine(path, squares(40)) if f.state == "missing"}
     assert missing <= ({"batch independence", "many calls"} if dtype == "bfloat16" else set())
-    spec = Spec(Model("vae", "glyphs", "small", 4), sha256(checkpoint), registry.resolved("task", path), "adam")
+    spec = Spec(
+        Model("vae", "glyphs", "small", 4), sha256(checkpoint), registry.with_defaults_spelled_out("task", path), "adam"
+    )
     spec = replace(spec, decoding="sample", searcher="sobol", region="box:3", budget=3, max_steps=3, starts=("random",))
     record = run(replace(spec, thresholds=(), source=registry.source_hash(path)), checkpoint)
     assert record.status == "ok" and 0 <= record.members[0].beside["ink"] <= 1

@@ -10,7 +10,7 @@ from conftest import TINY, random_vae, squares
 from lso_bench.runner.run import run
 from lso_bench.study.grid import Grid, Protocol, plan
 from lso_bench.vae import checkpoint
-from lso_bench.vae.evaluation import Effort, evaluate
+from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.importing import import_model
 from lso_bench.vae.job import Plan
@@ -48,7 +48,7 @@ def test_a_variance_that_nothing_trained_changes_no_search(tmp_path, monkeypatch
 
 
 def test_a_variance_that_nothing_trained_changes_no_measure():
-    effort = Effort(samples=5, images=10, codes=10)
+    effort = SampleSizes(samples=5, images=10, codes=10)
     one, other = (evaluate(autoencoder(v), squares(60), effort)[0] for v in (-8.0, 4.0))
     assert one == other
 

@@ -17,7 +17,7 @@ from lso_bench.report import frames
 from lso_bench.store import archive
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.job import Plan
 from lso_bench.vae.networks import ARCHITECTURES
@@ -94,7 +94,7 @@ def test_failed_run_stays_where_the_disk_has_no_room_for_a_good_one(disk):
 
 
 WRITERS = {
-    "file": lambda p: write_whole(p, bytes(10**6)),
+    "file": lambda p: write_atomic(p, bytes(10**6)),
     "checkpoint": lambda p: checkpoint.write(p, {"a": torch.zeros(10**6)}, {}),
     "model": lambda p: checkpoint.save_model(p, random_vae(TINY), {}),
 }
@@ -140,7 +140,7 @@ def test_disk_that_cannot_be_written_is_named(disk):
     with pytest.raises(UnusableResults, match=r"Cannot write to .*/r: Permission denied"):
         Store(disk / "r")
     with pytest.raises(UnusableError, match=r"Cannot write .*/a: Read-only file system"):
-        write_whole(disk / "a", b"x")
+        write_atomic(disk / "a", b"x")
     assert len([*Store(disk / "r", readonly=True)]) == 1
 
 

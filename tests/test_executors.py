@@ -14,7 +14,7 @@ from lso_bench.executors.local import local
 from lso_bench.executors.serial import here
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.run import Place
+from lso_bench.runner.run import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store, counted
 from lso_bench.study.estimate import estimate
@@ -160,10 +160,10 @@ def test_gpus_are_dealt_in_turn():
 def test_jobs_and_threads_share_the_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", str(resources.cores()))
     for jobs in (1, 2, 4):
-        how = resources.how(1000, Place(), resources.Wanted(jobs=jobs))
+        how = resources.how(1000, Placement(), resources.Wanted(jobs=jobs))
         assert how.jobs == jobs and how.threads == max(1, resources.cores() // jobs)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert resources.how(1, Place(), resources.Wanted()).threads == 1  # what the user says holds
+    assert resources.how(1, Placement(), resources.Wanted()).threads == 1  # what the user says holds
 
 
 def test_what_is_loaded_is_read_again_when_its_file_changes(checkpoint):

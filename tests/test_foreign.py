@@ -91,7 +91,7 @@ READERS = {
     MARK: (refuses, lambda p: Store(p.parent, readonly=True)),
     "tmp/note.json": (passes_over, lambda p: any(heartbeat.read(p.parent.parent))),
     "metrics/a.json": (passes_over, lambda p: collapse.read([p.parent.parent])[0]),
-    "metrics/b.json": (passes_over, lambda p: measurements.kept(p.parent.parent)),
+    "metrics/b.json": (passes_over, lambda p: measurements.load_all(p.parent.parent)),
     "m.safetensors": (refuses, checkpoint.load_model),
     "m.state.safetensors": (refuses, checkpoint.read),
     "weights.pt": (refuses, lambda p: import_model(p, p.with_suffix(".out"), ARCH)),

@@ -11,9 +11,9 @@ from lso_bench.errors import UsageError
 from lso_bench.search.space import Space
 from lso_bench.study.grid import named_model
 from lso_bench.vae.checkpoint import load_model, read, save_model, write
-from lso_bench.vae.data import Dataset, shown
+from lso_bench.vae.data import Dataset, as_model_input
 from lso_bench.vae.errors import UnusableError
-from lso_bench.vae.evaluation import Effort, evaluate
+from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.job import Job, Plan, optimizer
 from lso_bench.vae.metrics import measure
@@ -55,7 +55,7 @@ def test_distortion_is_the_normal_density_summed_over_pixels():
 
 def test_elbo_of_a_model_that_knows_nothing_is_the_entropy_of_its_pixels():
     noise = torch.randn(400, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    found, _ = evaluate(constant(0.5, 0.1), 0.5 + 0.1 * noise, Effort(samples=5, images=50, codes=0))
+    found, _ = evaluate(constant(0.5, 0.1), 0.5 + 0.1 * noise, SampleSizes(samples=5, images=50, codes=0))
     entropy = 784 * 0.5 * math.log(2 * math.pi * math.e * 0.1**2)  # negative: a density may exceed 1
     assert found.nelbo is not None and found.nll is not None
     assert abs(found.nelbo - entropy) < 4 * found.se["nelbo"] and found.nelbo < 0
@@ -106,7 +106,7 @@ def test_drawn_images_follow_the_distribution_and_stay_images_in_a_search():
 
 def test_images_are_shown_grey_and_not_drawn():
     levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    assert torch.equal(shown(levels, "gaussian"), levels / 255)
+    assert torch.equal(as_model_input(levels, "gaussian"), levels / 255)
 
 
 def test_pixelcnn_is_refused(tmp_path):

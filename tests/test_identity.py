@@ -22,7 +22,7 @@ from lso_bench.executors.ray_cluster import _sources
 from lso_bench.executors.remote_worker import Job, Worker
 from lso_bench.executors.serial import here
 from lso_bench.plugins import registry
-from lso_bench.runner.run import Place, run
+from lso_bench.runner.run import Placement, run
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, find_checkpoint, named_model, plan
 from lso_bench.vae import sources
@@ -299,7 +299,7 @@ def test_a_study_whose_task_is_edited_ends_with_a_line(place, call):
 
 
 def job_of(planned):
-    return Job(planned, Place(), {}, _sources([planned]))
+    return Job(planned, Placement(), {}, _sources([planned]))
 
 
 def test_a_worker_elsewhere_has_the_files_and_what_they_import(place, monkeypatch):

@@ -13,7 +13,7 @@ from lso_bench.vae import data, judges
 from lso_bench.vae.checkpoint import read, write
 from lso_bench.vae.datasets import omniglot
 from lso_bench.vae.errors import UnusableError
-from lso_bench.vae.judges import Judge, classifier, density
+from lso_bench.vae.judges import ReferenceModel, classifier, density
 from lso_bench.vae.labels import Labels, load_labels
 from lso_bench.vae.zoo import SHIPPED
 
@@ -62,7 +62,7 @@ def test_damaged_labels_of_mnist_are_named(tmp_path):
 def test_shipped_classifier_is_as_accurate_as_its_header_says(name):
     images, labels = data.load(name, REAL), load_labels(name, REAL)
     header = read(SHIPPED / f"{name}-classifier.safetensors")[1]
-    found = classifier(name).measured(images.test[:2000], labels.test[:2000])["accuracy"]
+    found = classifier(name).test_metrics(images.test[:2000], labels.test[:2000])["accuracy"]
     error = (header["metrics"]["accuracy"] * (1 - header["metrics"]["accuracy"]) / 2000) ** 0.5
     assert header["data_sha256"] == images.sha256 and abs(found - header["metrics"]["accuracy"]) < 4 * error
     assert name != "mnist" or header["metrics"]["accuracy"] > 0.985
@@ -107,7 +107,7 @@ def test_damaged_judge_is_named(classes, says, tmp_path, monkeypatch):
 
 def test_density_learns_and_is_kept_with_what_made_it(square_data, tmp_path, monkeypatch):
     monkeypatch.setattr(judges, "load", lambda *_: replace(square_data, train=square_data.train[:40]))
-    told, judge = [], Judge("density", "omniglot", 8)
+    told, judge = [], ReferenceModel("density", "omniglot", 8)
     found = judges.train(judge, tmp_path / judge.file, None, lambda *p: told.append(p))
     assert [(at, of) for at, of, _ in told] == [(i, 8) for i in range(1, 9)] and told[-1][2] < 0.8 * told[0][2]
     header = read(tmp_path / "omniglot-density.safetensors")[1]
@@ -120,7 +120,7 @@ def test_same_seed_same_classifier(square_data, tmp_path, monkeypatch):
     monkeypatch.setattr(judges, "load", lambda *_: square_data)
     monkeypatch.setattr(judges, "load_labels", lambda *_: Labels(("a", "b", "c"), *labels))
     for file in ("a", "b"):
-        judges.train(Judge("classifier", "omniglot", 1), tmp_path / file)
+        judges.train(ReferenceModel("classifier", "omniglot", 1), tmp_path / file)
     a, b = (read(tmp_path / file)[0] for file in ("a", "b"))
     assert all(torch.equal(a[k], b[k]) for k in a)
 

@@ -10,9 +10,9 @@ from lso_bench.models import measurements
 from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.errors import UnusableError
-from lso_bench.vae.evaluation import Effort
+from lso_bench.vae.evaluation import SampleSizes
 
-EFFORT = Effort(images=2, samples=2, codes=0)
+EFFORT = SampleSizes(images=2, samples=2, codes=0)
 
 
 def measure(model, tmp_path):
@@ -67,6 +67,6 @@ def test_kept_measures_of_another_form_are_measured_again(model_of_noise, tmp_pa
     else:
         raw = json.loads(path.read_text())
         path.write_text(json.dumps(raw | {"metrics": raw["metrics"] | wrong}))
-    assert measurements.kept(tmp_path / "r") == []
+    assert measurements.load_all(tmp_path / "r") == []
     again = measure(model_of_noise, tmp_path)
-    assert again.metrics == first.metrics and len(measurements.kept(tmp_path / "r")) == 1
+    assert again.metrics == first.metrics and len(measurements.load_all(tmp_path / "r")) == 1

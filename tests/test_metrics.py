@@ -12,7 +12,7 @@ from test_objectives import D, constant_encoder
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
-from lso_bench.vae.evaluation import Effort, evaluate, importance_gap, latent_consistency
+from lso_bench.vae.evaluation import SampleSizes, evaluate, importance_gap, latent_consistency
 from lso_bench.vae.metrics import Metrics, aggregate_log_density, measure
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import Architecture
@@ -103,7 +103,7 @@ class LinearGaussian(VAE):
 @cache
 def measured_linear_gaussian(n: int) -> Metrics:
     vae = LinearGaussian()
-    return evaluate(vae, vae.images(n), Effort(samples=50, images=100, codes=0))[0]
+    return evaluate(vae, vae.images(n), SampleSizes(samples=50, images=100, codes=0))[0]
 
 
 class TestLinearGaussian:
@@ -140,7 +140,7 @@ class TestLinearGaussian:
     def test_importance_weights_close_the_gap_of_a_wrong_posterior(self):
         vae = LinearGaussian(widen=1.4)
         x = vae.images(self.N)
-        found = evaluate(vae, x, Effort(samples=500, images=400, codes=0))[0]
+        found = evaluate(vae, x, SampleSizes(samples=500, images=400, codes=0))[0]
         truth = vae.nll(x).item()
         assert found.nelbo - truth > 0.2  # 2 * (0.5 * (1.4**2 - 1) - log 1.4) = 0.29 nats
         assert found.nll == pytest.approx(truth, abs=4 * found.se["nll"])
@@ -163,7 +163,7 @@ def test_consistency_of_a_constant_encoder_is_the_distance_of_its_codes(source):
 def test_deterministic_model_has_no_measure_that_needs_a_distribution():
     vae = random_vae(TINY)
     vae.deterministic = True
-    found = evaluate(vae, squares(60), Effort(samples=5, images=10, codes=10))[0]
+    found = evaluate(vae, squares(60), SampleSizes(samples=5, images=10, codes=10))[0]
     assert found.nelbo is found.kl is found.mi is found.divergence is found.nll is found.kl_each is None
     assert found.distortion > 0 and found.squared_error > 0 and found.consistency_prior > 0
 
@@ -183,6 +183,6 @@ def test_measures_of_fewer_than_two_images_are_refused(n):
 
 
 def test_every_mean_has_its_standard_error():
-    found = evaluate(random_vae(TINY), squares(60), Effort(samples=5, images=10, codes=10))[0]
+    found = evaluate(random_vae(TINY), squares(60), SampleSizes(samples=5, images=10, codes=10))[0]
     means = {k for k, v in vars(found).items() if isinstance(v, float)}
     assert means == set(found.se) and all(e > 0 for e in found.se.values())

@@ -171,8 +171,8 @@ def test_autoencoder_has_no_noise_and_pays_for_size():
     ],
 )
 def test_encoder_leads_until_five_epochs_did_not_raise_the_information(mi, never_reset, reset):
-    assert Aggressive().leads(mi) is never_reset
-    assert Aggressive(reset=True).leads(mi) is reset
+    assert Aggressive().is_aggressive_epoch(mi) is never_reset
+    assert Aggressive(reset=True).is_aggressive_epoch(mi) is reset
 
 
 @pytest.mark.parametrize(("norm", "moves"), [("shared", True), ("data", False), ("frozen", False)])

@@ -16,7 +16,7 @@ from lso_bench.plotting.style import save as save_drawn
 from lso_bench.report import frames
 from lso_bench.store import archive
 from lso_bench.store.store import Store
-from lso_bench.vae.durable import write_out, write_whole
+from lso_bench.vae.durable import write_atomic, write_out
 from lso_bench.vae.errors import UnusableError
 
 COMMANDS = {
@@ -141,7 +141,7 @@ def test_closed_descriptor_is_named():
 
 
 DRAWERS = {
-    "file": lambda path: write_whole(path, b"new"),
+    "file": lambda path: write_atomic(path, b"new"),
     "page": lambda path: html_page.page(path, "title", []),
     "picture": lambda path: over_training(path, frame(), "label"),
     "figure": lambda path: drawn(path),

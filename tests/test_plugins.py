@@ -37,14 +37,16 @@ def test_task_comes_in_by_a_path(tmp_path):
 def test_task_file_may_have_postponed_annotations(tmp_path):
     text = INK.replace("from dataclasses", "from __future__ import annotations\n\nfrom dataclasses")
     (tmp_path / "ink.py").write_text(text)
-    assert registry.resolved("task", f"{tmp_path}/ink.py").endswith("ink.py:target=0.15")
+    assert registry.with_defaults_spelled_out("task", f"{tmp_path}/ink.py").endswith("ink.py:target=0.15")
 
 
 def test_records_name_every_setting():
-    assert registry.resolved("searcher", "adam:lr=0.3") == "adam:lr=0.3,beta1=0.9,beta2=0.999"
-    assert registry.resolved("searcher", "adam") == registry.resolved("searcher", "adam:lr=0.1")
-    full = registry.resolved("task", "glyphs50")
-    assert full == "glyphs50:data=glyphs,instances=50,seed=0" == registry.resolved("task", full)
+    assert registry.with_defaults_spelled_out("searcher", "adam:lr=0.3") == "adam:lr=0.3,beta1=0.9,beta2=0.999"
+    assert registry.with_defaults_spelled_out("searcher", "adam") == registry.with_defaults_spelled_out(
+        "searcher", "adam:lr=0.1"
+    )
+    full = registry.with_defaults_spelled_out("task", "glyphs50")
+    assert full == "glyphs50:data=glyphs,instances=50,seed=0" == registry.with_defaults_spelled_out("task", full)
 
 
 def test_edited_task_file_is_another_task(tmp_path):
@@ -95,8 +97,8 @@ BUILD = {
     "objectives": lambda name: named_model(name, "glyphs", "small", 8, 0),
 }
 FAULTS = {
-    "tasks": lambda: registry.faults("task"),
-    "searchers": lambda: registry.faults("searcher"),
+    "tasks": lambda: registry.broken_plugins("task"),
+    "searchers": lambda: registry.broken_plugins("searcher"),
     "objectives": zoo.faults,
 }
 

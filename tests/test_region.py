@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lso_bench.errors import UsageError
-from lso_bench.search.region import build, far, parse
+from lso_bench.search.region import beyond_prior_warning, build, parse
 
 DRAWS = torch.linspace(0, 100, 101)[:, None] * torch.tensor([1.0, -2.0])  # quantiles are known
 
@@ -71,8 +71,8 @@ def test_anything_else_is_refused_and_told_what_is_wanted(text):
 
 
 def test_region_that_leaves_the_prior_behind_is_warned_of():
-    assert "far behind" in far("box:10", 32) and "5.7" in far("ball:20", 32)
-    assert not any(far(t, 32) for t in ("box:3", "ball:10", "none", "quantiles:0.01"))
+    assert "far behind" in beyond_prior_warning("box:10", 32) and "5.7" in beyond_prior_warning("ball:20", 32)
+    assert not any(beyond_prior_warning(t, 32) for t in ("box:3", "ball:10", "none", "quantiles:0.01"))
     assert math.isnan(parse("none")[1])
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from lso_bench.commands.inputs import drawn
 from lso_bench.commands.report import report
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.models.measurements import kept
+from lso_bench.models.measurements import load_all
 from lso_bench.record import Record
 from lso_bench.report import findings, html_images, html_overview
 from lso_bench.report.html_report import html
@@ -154,7 +154,7 @@ def test_spaces_that_were_measured_are_in_the_page_and_damaged_files_are_left_ou
         damaged["model"]["name"] = "damaged"
         (folder / "metrics" / f"damaged{i}.json").write_text(json.dumps(damaged))
         shutil.copy(first.with_suffix(".safetensors"), folder / "metrics" / f"damaged{i}.safetensors")
-    spaces = kept(folder)
+    spaces = load_all(folder)
     assert {m.model.name for m in spaces} >= {"vae", "nevae_se"} and "damaged" not in {m.model.name for m in spaces}
     assert next(m for m in spaces if m.model.name == "vae").metrics.nll is not None  # of the greater effort
     text = Elements(html(drawn([folder]))).text

@@ -10,7 +10,7 @@ from conftest import TINY, random_vae, squares
 from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.runner import starting_codes
 from lso_bench.runner.loop import drive
-from lso_bench.runner.run import Place, check_fit
+from lso_bench.runner.run import Placement, check_fit
 from lso_bench.search import Problem, Searcher
 from lso_bench.search.region import build
 from lso_bench.search.space import Space
@@ -24,7 +24,7 @@ from lso_bench.vae.zoo import Model
 
 SPEC = Spec(Model("vae", "glyphs", "small", 4), "0" * 64, "glyphs50", "adam", max_steps=25, check_every=5)
 DATA = Dataset("glyphs", (squares(40, 1) * 255).to(torch.uint8), squares(2), squares(30), "")
-HERE = Place()
+HERE = Placement()
 TASK = Reconstruction(data="glyphs", instances=6).bind(squares(30))
 
 
@@ -42,7 +42,7 @@ def search(spec=SPEC, task=TASK, searcher=None, scale=1.0, reports=None, place=H
 
 
 def start(name, spec, task, space):
-    return starting_codes.codes(name, spec.seeds.init, task, space, DATA)
+    return starting_codes.starting_latents(name, spec.seeds.init, task, space, DATA)
 
 
 def by_hand(z, image, steps, lr=0.1):
@@ -87,7 +87,7 @@ def test_converged_members_cost_no_more_evaluations():
 
 def test_spends_exactly_its_budget():
     found = search(replace(SPEC, budget=7, thresholds=(-1e9,)))
-    assert found.evaluations.tolist() == [7] * 12 and set(found.stopped) == {"budget"}
+    assert found.evaluations.tolist() == [7] * 12 and set(found.stop_reason) == {"budget"}
 
 
 def test_max_steps_bounds_the_run():
@@ -232,13 +232,13 @@ def test_budget_cuts_the_last_batch():
     found = search(replace(SPEC, budget=3, thresholds=()), searcher=Scripted([0.5, 1.0, 9.0]))
     seen = torch.cat([found.trace[0][1][:, None], losses_at(0.5, 1.0)], 1)
     torch.testing.assert_close(found.loss, seen.amin(1), rtol=1e-4, atol=1e-3)
-    assert found.evaluations.tolist() == [3] * 12 and set(found.stopped) == {"budget"}
+    assert found.evaluations.tolist() == [3] * 12 and set(found.stop_reason) == {"budget"}
 
 
 def test_searcher_that_is_finished_ends_its_problem_and_meets_the_thresholds():
     found = search(replace(SPEC, max_steps=20), searcher=Scripted([0.5], [1.0], [torch.nan]))
-    assert set(found.stopped) == {"finished"} and found.evaluations.tolist() == [3] * 12
-    assert (found.thresholds.met == 5).all()  # the next look after step 3
+    assert set(found.stop_reason) == {"finished"} and found.evaluations.tolist() == [3] * 12
+    assert (found.thresholds.step_at_threshold == 5).all()  # the next look after step 3
 
 
 class Short(Scripted):
@@ -252,7 +252,7 @@ class Short(Scripted):
 
 def test_searcher_that_returns_is_finished():
     found = search(searcher=Short())
-    assert set(found.stopped) == {"finished"} and found.evaluations.tolist() == [1] * 12
+    assert set(found.stop_reason) == {"finished"} and found.evaluations.tolist() == [1] * 12
 
 
 def test_searcher_that_yields_another_shape_is_told_what_was_wanted():
@@ -286,13 +286,13 @@ def test_searcher_that_yields_what_cannot_be_scored_is_named(what, says):
 
 def test_patience_ends_what_does_not_improve():
     found = search(replace(SPEC, max_steps=20, thresholds=(), patience=4), searcher=Scripted())
-    assert set(found.stopped) == {"patience"}
+    assert set(found.stop_reason) == {"patience"}
     assert set(found.steps.tolist()) <= {4, 5}  # the origin is better than the start, or not
 
 
 def test_time_ends_a_run_after_the_step_that_used_it_up():
     found = search(replace(SPEC, seconds=1e-9))
-    assert set(found.stopped) == {"time"} and found.evaluations.tolist() == [1] * 12
+    assert set(found.stop_reason) == {"time"} and found.evaluations.tolist() == [1] * 12
 
 
 def test_joint_stop_is_the_stop_of_the_mean():
@@ -303,8 +303,8 @@ def test_joint_stop_is_the_stop_of_the_mean():
     looked = [s for s in range(0, int(found.steps.max()) + 1, 5) if s in curves]
     for start in range(2):
         for t, threshold in enumerate(spec.thresholds):
-            met = int(found.joint.met[start, t])
-            assert met > 0 and set(found.stopped) == {"converged"}
+            met = int(found.mean_convergence.step_at_threshold[start, t])
+            assert met > 0 and set(found.stop_reason) == {"converged"}
             if met in curves and met - 5 in curves:
                 assert curves[met - 5][start] - curves[met][start] <= threshold + 1e-3
             for a, b in pairwise(looked):
@@ -324,7 +324,7 @@ class Strays(Scripted):
 def test_what_is_yielded_for_a_problem_that_left_is_not_looked_at():
     poisoned = PoisonedTask("glyphs", 6, 0, TASK.targets())
     found = search(replace(SPEC, region="box:0.5", max_steps=4, thresholds=()), task=poisoned, searcher=Strays())
-    assert found.stopped.count("diverged") == 2 and found.stopped.count("steps") == 10
+    assert found.stop_reason.count("diverged") == 2 and found.stop_reason.count("steps") == 10
 
 
 class Late(Reconstruction):
@@ -342,8 +342,12 @@ def test_joint_stop_is_that_of_the_problems_that_are_left():
     spec = replace(SPEC, joint=True, max_steps=400, thresholds=(0.05, 0.01), starts=("encoder", "origin"))
     found = search(spec, task=Late("glyphs", 6, 0, TASK.targets()))
     alone = search(spec, task=Reconstruction("glyphs", 5, 0, TASK.targets()[[0, 1, 3, 4, 5]]))
-    assert found.stopped.count("diverged") == 2 and (alone.joint.met >= 5).all() and alone.joint.met.max() > 10
-    assert torch.equal(found.joint.met, alone.joint.met)
+    assert (
+        found.stop_reason.count("diverged") == 2
+        and (alone.mean_convergence.step_at_threshold >= 5).all()
+        and alone.mean_convergence.step_at_threshold.max() > 10
+    )
+    assert torch.equal(found.mean_convergence.step_at_threshold, alone.mean_convergence.step_at_threshold)
 
 
 class Steep(Reconstruction):
@@ -358,8 +362,8 @@ class Steep(Reconstruction):
 
 def test_member_whose_gradient_is_nan_has_diverged_and_not_converged():
     found, clean = search(task=Steep("glyphs", 6, 0, TASK.targets())), search()
-    assert [found.stopped[i] for i in (2, 8)] == ["diverged"] * 2 and found.loss[[2, 8]].isnan().all()
-    assert (found.thresholds.met[[2, 8]] == -1).all()
+    assert [found.stop_reason[i] for i in (2, 8)] == ["diverged"] * 2 and found.loss[[2, 8]].isnan().all()
+    assert (found.thresholds.step_at_threshold[[2, 8]] == -1).all()
     others = [i for i in range(12) if i not in (2, 8)]
     torch.testing.assert_close(found.loss[others], clean.loss[others], rtol=1e-4, atol=1e-4)
 
@@ -368,13 +372,13 @@ def test_joint_keeps_every_problem_until_the_mean_has_converged():
     found = search(replace(SPEC, joint=True, max_steps=400, thresholds=(5.0,)))
     for start in range(2):
         own = found.steps[6 * start : 6 * start + 6]
-        assert (own >= found.joint.met[start, 0]).all()
+        assert (own >= found.mean_convergence.step_at_threshold[start, 0]).all()
 
 
 def test_without_joint_the_mean_is_followed_only_while_all_are_there():
     found = search(replace(SPEC, max_steps=400, thresholds=(5.0, 0.5)))
     first_to_leave = int(found.steps.min())
-    assert (found.joint.met <= first_to_leave).all()
+    assert (found.mean_convergence.step_at_threshold <= first_to_leave).all()
 
 
 def test_several_starts_of_a_problem_count_each_and_the_best_is_kept():
@@ -430,8 +434,8 @@ def test_decoding_in_chunks_changes_nothing(monkeypatch):
 @pytest.mark.parametrize("compile", [False, True])
 def test_captured_search_goes_the_way_of_the_plain_one_while_problems_leave(searcher, compile):
     spec = replace(SPEC, thresholds=(0.5,), region="box:3")
-    plain = search(spec, searcher=searcher, place=Place(device="cuda"))
-    captured = search(spec, searcher=searcher, place=Place(device="cuda", compile=compile, capture=True))
+    plain = search(spec, searcher=searcher, place=Placement(device="cuda"))
+    captured = search(spec, searcher=searcher, place=Placement(device="cuda", compile=compile, capture=True))
     assert not searcher.descends or 0 < (plain.steps < SPEC.max_steps).sum() < 12
     torch.testing.assert_close(captured.loss, plain.loss, rtol=1e-3, atol=1e-2)
     assert captured.evaluations.tolist() == plain.evaluations.tolist()
@@ -447,4 +451,4 @@ def test_score_that_reads_a_value_on_the_host_says_that_it_cannot_be_captured():
 
     task = Reads(data="glyphs", instances=6).bind(squares(30).cuda())
     with pytest.raises(UnusableError, match="leave --capture out"):
-        search(task=task, place=Place(device="cuda", capture=True))
+        search(task=task, place=Placement(device="cuda", capture=True))

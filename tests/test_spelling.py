@@ -74,7 +74,9 @@ def test_a_start_is_what_its_number_is(start):
 
 
 def test_tasks_of_one_class_have_the_name_of_their_variant():
-    assert registry.resolved("task", "omniglot50:data=glyphs") == registry.resolved("task", "glyphs50")
+    assert registry.with_defaults_spelled_out("task", "omniglot50:data=glyphs") == registry.with_defaults_spelled_out(
+        "task", "glyphs50"
+    )
 
 
 @pytest.mark.parametrize("path", sorted(zoo.SHIPPED.glob("*-s[0-9].safetensors")), ids=lambda p: p.stem)
@@ -117,7 +119,9 @@ def test_paths_have_one_spelling(tmp_path, monkeypatch):
     (tmp_path / "imgs").mkdir()
     for i in range(3):
         (tmp_path / "imgs" / f"{i}.png").touch()
-    assert {registry.resolved("task", p) for p in ("ink.py", "./ink.py", ".//./ink.py")} == {"./ink.py:target=0.15"}
+    assert {registry.with_defaults_spelled_out("task", p) for p in ("ink.py", "./ink.py", ".//./ink.py")} == {
+        "./ink.py:target=0.15"
+    }
     assert {zoo.canonical(p) for p in ("sparse.py", "./sparse.py:pull=0.10")} == {"./sparse.py"}
     assert {data.canonical(p) for p in ("imgs", "./imgs/", "imgs:size=28", "./imgs:likelihood=bernoulli")} == {"./imgs"}
 
@@ -188,8 +192,10 @@ def test_a_path_with_odd_characters_is_found_by_its_quoted_name(name, tmp_path, 
     (tmp_path / name).write_text(INK)
     table = file._name({"name": f"./{name}", "target": 0.3})
     (text,) = names("task", [table])
-    full = registry.resolved("task", text)
-    assert registry.build("task", full).target == 0.3 and registry.resolved("task", full) == full == table
+    full = registry.with_defaults_spelled_out("task", text)
+    assert (
+        registry.build("task", full).target == 0.3 and registry.with_defaults_spelled_out("task", full) == full == table
+    )
     assert registry.source_hash(full)
 
 
@@ -213,7 +219,7 @@ def test_a_text_with_commas_is_a_setting(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.py").write_text(WORDS)
     text = file._name({"name": "./words.py", "words": words})
-    full = registry.resolved("task", text)
+    full = registry.with_defaults_spelled_out("task", text)
     assert registry.build("task", full).words == words and names("task", [f"{full},ink"]) == [full, "ink"]
 
 

@@ -21,7 +21,7 @@ def space():
 
 
 def codes(text, space, seed=0):
-    return starting_codes.codes(text, seed, TASK, space, DATA)
+    return starting_codes.starting_latents(text, seed, TASK, space, DATA)
 
 
 @pytest.mark.parametrize(

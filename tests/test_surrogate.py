@@ -43,7 +43,7 @@ def alone(model, i):
 def test_batched_fit_is_that_of_single_processes_by_botorch():
     x, y = data()
     batch = fitted(x, y)
-    ours = -gaussian_process._misfit(batch.model.gps)(batch.settings)[0]
+    ours = -gaussian_process._negative_log_posterior(batch.model.gps)(batch.settings)[0]
     for i in range(K):
         single = SingleTaskGP(x[i], gaussian_process.standardised(y)[i, :, None], outcome_transform=None)
         likelihood = ExactMarginalLogLikelihood(single.likelihood, single)

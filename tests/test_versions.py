@@ -36,7 +36,7 @@ def digest(text):
 def test_origin_is_the_file_of_the_class_without_imports_of_this_program(kind, text, file):
     lines = (ROOT / file).read_text().splitlines(keepends=True)
     code = [line for line in lines if not line.startswith("from lso_bench")]
-    assert len(code) < len(lines) and registry.origin(kind, text) == {f"{kind}_sha256": digest("".join(code))}
+    assert len(code) < len(lines) and registry.code_version(kind, text) == {f"{kind}_sha256": digest("".join(code))}
 
 
 def test_module_that_moves_makes_no_other_version_of_a_plugin_of_this_program():
@@ -50,19 +50,19 @@ def test_origin_of_a_file_given_by_path_is_what_it_says_now(tmp_path):
     path = tmp_path / "mine.py"
     for text in (INK, TWICE):
         path.write_text(text)
-        assert registry.origin("task", str(path)) == {"task_sha256": digest(text)}
+        assert registry.code_version("task", str(path)) == {"task_sha256": digest(text)}
 
 
 def test_origin_of_a_package_has_its_version_too(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, INK, "tasks", "mine = origins:Ink")
-    assert registry.origin("task", "mine") == {"task_sha256": digest(INK), "task_package": "origins 1.0"}
+    assert registry.code_version("task", "mine") == {"task_sha256": digest(INK), "task_package": "origins 1.0"}
 
 
 def test_class_keeps_the_origin_that_it_was_made_from(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, INK, "tasks", "mine = edited_later:Ink")
     registry.build("task", "mine")
     (tmp_path / "edited_later.py").write_text(TWICE)
-    assert registry.origin("task", "mine")["task_sha256"] == digest(INK)
+    assert registry.code_version("task", "mine")["task_sha256"] == digest(INK)
 
 
 def made_by(init=0, **versions):
@@ -100,7 +100,7 @@ def test_versions_of_a_searcher_are_told_over_tasks():
 
 
 def test_runs_of_another_version_than_is_there_are_found():
-    now = registry.origin("task", "ink") | registry.origin("searcher", "adam")
+    now = registry.code_version("task", "ink") | registry.code_version("searcher", "adam")
     ink = replace(made_by(), spec=replace(SPEC, model=Model("vae", "glyphs"), task="ink"))
     runs = [replace(ink, versions=v) for v in (now, {}, now | {"task_sha256": "aa"}, now | {"searcher_sha256": "aa"})]
     assert outdated(runs) == {"task ink": [ink.spec.key], "searcher adam": [ink.spec.key]}

@@ -1,4 +1,4 @@
-"""Ask an objective for its terms; one that others wrote is checked, and named where it goes wrong."""
+"""Calls of an objective. The terms of a user's objective are checked, and errors name the objective."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,18 +12,18 @@ from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives import Objective, Terms
 from lso_bench.vae.random_numbers import shared
 
-OURS = "lso_bench.vae."  # how the modules begin whose objectives are not looked after
+OURS = "lso_bench.vae."  # prefix of the modules whose objectives are not checked
 
 
 def terms_of(loss: Objective, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
     """Return the terms of the loss for the images `x`.
 
     Raises:
-        UnusableError: an objective of another raises, or gives something else.
+        UnusableError: a user's objective raises, or returns something else.
     """
     if type(loss).__module__.startswith(OURS):
         return loss(vae, x)
-    with _named(loss):
+    with _objective_errors(loss):
         terms: object = loss(vae, x)
         if not isinstance(terms, Terms):
             raise TypeError(f"wanted Terms, got {terms!r}")
@@ -35,19 +35,19 @@ def terms_of(loss: Objective, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
 
 
 def rate_weight(loss: Objective, epoch: float, epochs: int, anneal_epochs: float) -> float:
-    """Return the weight of the rate, as `Objective.rate_weight` says.
+    """Return the weight of the rate, as `Objective.rate_weight` defines it.
 
     Raises:
-        UnusableError: an objective of another raises, or gives something else.
+        UnusableError: a user's objective raises, or returns something else.
     """
     if type(loss).__module__.startswith(OURS):
         return loss.rate_weight(epoch, epochs, anneal_epochs)
-    with _named(loss):
+    with _objective_errors(loss):
         return float(loss.rate_weight(epoch, epochs, anneal_epochs))
 
 
 @contextmanager
-def _named(loss: Objective) -> Iterator[None]:
+def _objective_errors(loss: Objective) -> Iterator[None]:
     try:
         with contained(shared):
             yield

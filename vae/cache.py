@@ -1,4 +1,4 @@
-"""Images that were dear to make, kept in the user's cache."""
+"""Images that are expensive to make, kept in the user's cache."""
 
 import hashlib
 import io
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lso_bench.vae import foreign
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.paths import cache_folder
 from lso_bench.vae.text import remark
@@ -20,32 +20,34 @@ SHAPE = (28, 28)  # of an image
 
 
 def cached(name: str, make: Callable[[], NDArray[np.uint8]], sha256: str = "") -> NDArray[np.uint8]:
-    """The images (n, 28, 28) that `make` gives, kept as an array with its hash. A copy that is not as it was written is
-    made again, and that is said; so is one of other images than those whose bytes have the hash `sha256`.
+    """Return the images (n, 28, 28) that `make` makes, from the cache where it has them.
+
+    The array is kept beside its hash. A damaged copy is made again, with a line on stderr. So is a copy of images
+    whose bytes do not have the hash `sha256`.
     """
     path = cache_folder() / f"{name}.npy"
     try:
-        return _kept(path, sha256)
+        return _read_cached(path, sha256)
     except (FileNotFoundError, NotADirectoryError):
-        pass  # not there yet
+        pass  # not in the cache yet
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        remark(f"{path} cannot be used ({why}) and is made anew.")
+        reason = error.strerror if isinstance(error, OSError) else error
+        remark(f"{path} cannot be used ({reason}) and is made anew.")
     images = make()
     content = _header(images.shape) + images.tobytes()
     try:
-        write_whole(path, content)
-        write_whole(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest().encode())
+        write_atomic(path, content)
+        write_atomic(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest().encode())
     except UnusableError:
         pass  # a cache that cannot be written costs time, nothing else
     return images
 
 
-def _kept(path: Path, sha256: str) -> NDArray[np.uint8]:
-    """The array in a file, of which no header is parsed: it has to be the one that an array of its size has.
+def _read_cached(path: Path, sha256: str) -> NDArray[np.uint8]:
+    """Read the array in a file. Its header is not parsed: it must equal the header of an array of that size.
 
     Raises:
-        OSError, ValueError: there is none, or it is not as it was written.
+        OSError, ValueError: the file is missing or damaged.
     """
     content = foreign.content(path, LARGEST)
     if hashlib.sha256(content).hexdigest() != foreign.text(path.with_suffix(".sha256"), 64):
@@ -61,7 +63,7 @@ def _kept(path: Path, sha256: str) -> NDArray[np.uint8]:
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    """The beginning of the .npy file of such an array of bytes."""
+    """Return the first bytes of the .npy file of an array of bytes of this shape."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return header.getvalue()

@@ -1,4 +1,4 @@
-"""Steps captured once as a CUDA graph and replayed: the host launches one graph instead of every kernel."""
+"""Optimizer steps captured once as a CUDA graph and replayed: the host launches one graph instead of every kernel."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,46 +10,46 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 T = TypeVar("T")
-WARM_UP = 3  # steps before the capture, taken back afterwards
+WARM_UP = 3  # steps before the capture, undone afterwards
 
 
 class UncapturableError(RuntimeError):
-    """No graph can hold what was to be captured."""
+    """A step that no CUDA graph can hold."""
 
 
 def captured(step: Callable[[], T], restore: Callable[[], None] = lambda: None) -> tuple[torch.cuda.CUDAGraph, T]:
-    """`step` as a graph, and what it gives: the memory that each replay overwrites.
+    """Return `step` as a graph, and its result: the memory that each replay overwrites.
 
-    It is run `WARM_UP` times before, aside, and what that changed is `restore`d. Source: PyTorch's notes on CUDA
-    graphs.
+    Before, `step` runs `WARM_UP` times on another stream, and `restore` undoes what that changed. Source: PyTorch's
+    notes on CUDA graphs.
 
     Raises:
-        UncapturableError: `step` reads a value on the host, or does what else no graph can hold.
+        UncapturableError: `step` reads a value on the host, or does something else that no graph can hold.
     """
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
         for _ in range(WARM_UP):
             step()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(stream)
     restore()
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
-            found = step()
+            result = step()
     except RuntimeError as error:
         raise UncapturableError(str(error).partition("\n")[0]) from error
-    return graph, found
+    return graph, result
 
 
 Step = Callable[[Tensor, Tensor], Tensor]  # batch and rate's weight, both on the device, to the loss; no host reads
 
 
 class CapturedStep:
-    """A step of training as a graph for batches of one shape.
+    """A training step as a graph, for batches of one shape.
 
-    Weights, running statistics, Adam's moments and the generator are, after the capture, what they were before. The
-    optimizer has to be `capturable`.
+    The capture leaves weights, running statistics, Adam's moments and the generator unchanged. The optimizer must
+    be `capturable`.
     """
 
     def __init__(self, step: Step, vae: Module, optimizer: Optimizer, x: Tensor):
@@ -60,17 +60,17 @@ class CapturedStep:
 
         def restore() -> None:
             vae.load_state_dict(weights)
-            for t in _moments(optimizer):  # those that the warm-up made begin at zero
+            for t in _moments(optimizer):  # moments that the warm-up created begin at zero
                 t.copy_(moments.get(id(t), torch.zeros_like(t)))
             torch.cuda.set_rng_state(generator)
-            optimizer.zero_grad(set_to_none=True)  # the graph makes gradients in memory of its own
+            optimizer.zero_grad(set_to_none=True)  # the graph allocates gradients in its private memory
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that a capturable Adam steps outside a graph
+            warnings.simplefilter("ignore", UserWarning)  # "a capturable Adam steps outside a graph"
             self.graph, self.loss = captured(lambda: step(self.x, self.weight), restore)
 
     def __call__(self, x: Tensor, weight: float) -> Tensor:
-        """One step on the batch `x`; the loss, overwritten by the next."""
+        """Take one step on the batch `x` and return the loss, which the next step overwrites."""
         self.x.copy_(x)
         self.weight.fill_(weight)
         self.graph.replay()

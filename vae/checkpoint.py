@@ -1,4 +1,4 @@
-"""Trained weights and what made them, to and from safetensors. Nothing in such a file is ever executed."""
+"""Trained weights with their header, to and from safetensors. Nothing in a checkpoint is ever executed."""
 
 import hashlib
 import json
@@ -13,17 +13,17 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from lso_bench.vae import foreign, zoo
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import Architecture
 from lso_bench.vae.tensors import tensors_of
 
-LARGEST = 256 * 2**20  # bytes; the largest of our own is 6 MB
+LARGEST = 256 * 2**20  # bytes; the largest that ships has 6 MB
 LARGEST_SUMS = 2**20  # bytes of SUMS
 KEY = "lso-bench"  # of our JSON in the safetensors metadata
-DETERMINISTIC = "deterministic"  # in a model's header: whether q(z|x) has no variance
-DIGEST = "sha256"  # there, of JSON and tensors; files from before it have theirs in SUMS
+DETERMINISTIC = "deterministic"  # key of a model's header: whether q(z|x) has no variance
+DIGEST = "sha256"  # key of the metadata: hash of JSON and tensors; older files have theirs in SUMS
 SUMS = "SHA256SUMS"  # beside the files that ship, as sha256sum writes it
 M = TypeVar("M", bound=nn.Module)
 
@@ -36,14 +36,14 @@ def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) 
     """
     whole = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
     text = json.dumps(header)
-    write_whole(path, save(whole, {KEY: text, DIGEST: _digest(text, whole)}))
+    write_atomic(path, save(whole, {KEY: text, DIGEST: _digest(text, whole)}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of a file made by `write`.
+    """Return the tensors and the header of a file that `write` wrote.
 
     Raises:
-        UnusableError: missing, too large, damaged or not ours.
+        UnusableError: the file is missing, too large, damaged or not a checkpoint.
     """
     whole = content(path)
     try:
@@ -54,17 +54,17 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UnusableError(f"{path} is damaged or no safetensors file ({error}).") from error
     if not isinstance(header, dict):
         raise UnusableError(f"{path} is a safetensors file without the header {KEY!r}; was it made by this program?")
-    same = metadata[DIGEST] == _digest(text, tensors) if DIGEST in metadata else _as_shipped(path, whole)
-    if not same or metadata.keys() - {KEY, DIGEST}:  # a digest by another name is none
+    matches = metadata[DIGEST] == _digest(text, tensors) if DIGEST in metadata else _matches_shipped(path, whole)
+    if not matches or metadata.keys() - {KEY, DIGEST}:  # a digest under another key does not count
         raise UnusableError(f"{path} is damaged: its content does not match its sha256.")
     return tensors, header
 
 
 def content(path: Path) -> bytes:
-    """All bytes of a file that is as large as a checkpoint may be.
+    """Return all bytes of a file that is not larger than a checkpoint may be.
 
     Raises:
-        UnusableError: missing, no plain file, or too large.
+        UnusableError: the file is missing, not a regular file, or too large.
     """
     with _reading(path):
         return foreign.content(path, LARGEST)
@@ -72,7 +72,7 @@ def content(path: Path) -> bytes:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns whatever hinders the reading of `path` into one error that names it."""
+    """Turn any error of reading `path` into one UnusableError that names it."""
     try:
         yield
     except OSError as error:
@@ -82,7 +82,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
-    """sha256 of a header and of tensors: names, types, shapes and values."""
+    """Compute the sha256 of a header and of tensors: names, types, shapes and values."""
     digest = hashlib.sha256(text.encode())
     for key, tensor in sorted(tensors.items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -90,11 +90,11 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _as_shipped(path: Path, content: bytes) -> bool:
-    """Whether a file is the one that ships, or there is none of its name.
+def _matches_shipped(path: Path, content: bytes) -> bool:
+    """Return whether a file equals the shipped one of its name; true if none of its name ships.
 
     Raises:
-        UnusableError: the list of those that ship cannot be read.
+        UnusableError: the list of shipped files cannot be read.
     """
     sums = path.with_name(SUMS)
     try:
@@ -108,15 +108,15 @@ def _as_shipped(path: Path, content: bytes) -> bool:
 
 
 def save_model(path: Path, vae: VAE, header: Mapping[str, Any]) -> None:
-    """The weights of `vae`, its architecture, and `header`: whatever says how it was made."""
+    """Write the weights of `vae`, its architecture, and `header`, which says how it was trained."""
     write(path, vae.state_dict(), {**header, "arch": asdict(vae.arch), DETERMINISTIC: vae.deterministic})
 
 
 def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
-    """A model in evaluation mode and its header.
+    """Return a model in evaluation mode, and its header.
 
     Raises:
-        UnusableError: as `read`, or the weights do not fit the architecture or are not finite.
+        UnusableError: as `read`; or the weights do not fit the architecture, or are not finite.
     """
     try:
         tensors, header = read(path)
@@ -129,48 +129,48 @@ def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
 
 
 def mend(folder: Path) -> str:
-    """What to do where a checkpoint there is damaged."""
+    """Return the advice for a damaged checkpoint in a folder."""
     if folder == zoo.SHIPPED:
         return "pip install --force-reinstall lso-bench"
     return "move it away; lso-bench train makes it again"
 
 
 def fitted(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], M]) -> M:
-    """What `make` gives, with the weights that were read from `path`, in evaluation mode.
+    """Return the module that `make` makes, with the weights read from `path`, in evaluation mode.
 
     Raises:
-        UnusableError: they do not fit, or are not finite.
+        UnusableError: the weights do not fit, or are not finite.
     """
     with torch.device("meta"):  # takes no memory, however large the header says the model is
-        wanted = make().state_dict()
-    if tensors.keys() != wanted.keys():
-        odd = sorted(tensors.keys() ^ wanted.keys())
-        raise UnusableError(f"{path} does not fit its architecture: missing or left over: {', '.join(odd[:3])}.")
+        expected = make().state_dict()
+    if tensors.keys() != expected.keys():
+        unmatched = sorted(tensors.keys() ^ expected.keys())
+        raise UnusableError(f"{path} does not fit its architecture: missing or left over: {', '.join(unmatched[:3])}.")
     for key, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
             raise UnusableError(f"{path}: wanted {key} to be a dense tensor with values, got another kind.")
-        kind, given = ((tuple(t.shape), str(t.dtype)) for t in (wanted[key], tensor))
-        if kind != given:
-            raise UnusableError(f"{path}: wanted {key} to be {kind}, got {given}.")
+        kind, actual = ((tuple(t.shape), str(t.dtype)) for t in (expected[key], tensor))
+        if kind != actual:
+            raise UnusableError(f"{path}: wanted {key} to be {kind}, got {actual}.")
         if not torch.isfinite(tensor).all():
             raise UnusableError(f"{path}: {key} holds values that are not finite.")
-    made = make()
-    made.load_state_dict(tensors)
-    return made.eval()
+    module = make()
+    module.load_state_dict(tensors)
+    return module.eval()
 
 
 def sha256(path: Path) -> str:
-    """Of the file's content.
+    """Compute the sha256 of a file's content.
 
     Raises:
-        UnusableError: missing, no plain file, or larger than a checkpoint may be.
+        UnusableError: the file is missing, not a regular file, or larger than a checkpoint may be.
     """
     with _reading(path):
         return foreign.sha256(path, LARGEST)
 
 
 def _is_deterministic(header: Mapping[str, Any]) -> bool:
-    """Whether a header says that the model is an autoencoder; files from before it said so tell by metrics or name."""
+    """Return whether a header describes an autoencoder; in older files the metrics or the name tell it."""
     if DETERMINISTIC in header:
         return header[DETERMINISTIC] is True
     metrics, model = (part if isinstance(part := header.get(k), dict) else {} for k in ("metrics", "model"))

@@ -11,11 +11,11 @@ from lso_bench.vae.data import binarise
 from lso_bench.vae.networks import halving_block
 
 BATCH = 500  # images measured at once
-SHIFT = 2  # pixels that a training image is moved by at most
+SHIFT = 2  # largest shift of a training image, in pixels
 
 
 class Classifier(nn.Module):
-    """Images to the logits of their classes: three residual blocks that halve the image, then one linear layer."""
+    """Classifier from images to logits: three residual blocks that halve the image, then one linear layer."""
 
     def __init__(self, classes: Sequence[str], size: int = 28):
         super().__init__()
@@ -34,9 +34,9 @@ class Classifier(nn.Module):
         return self.main(x.reshape(-1, *x.shape[-3:])).reshape(*x.shape[:-3], -1)
 
     def loss(self, grey: UInt8[Tensor, "b 1 h w"], label: Int[Tensor, " b"]) -> Float[Tensor, ""]:
-        """Cross entropy in nats, averaged over a training batch.
+        """Compute the cross entropy in nats, averaged over a training batch.
 
-        Every image is seen as a decoder may give it: by even chance as its grey levels or as a binary draw of them.
+        Each image is seen as a decoder may give it: its grey levels or a binary draw of them, with even chance.
         """
         draw = torch.rand(len(grey), 1, 1, 1, device=grey.device) < 0.5
         shift = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         return cross_entropy(self(x), label)
 
     @torch.no_grad()
-    def measured(self, x: Float[Tensor, "n 1 h w"], label: Int[Tensor, " n"]) -> dict[str, float]:
-        """The share of `x` whose likeliest class is its own, and how many there are."""
-        found = torch.cat([self(part).argmax(-1) for part in x.split(BATCH)])
-        return {"accuracy": (found == label).double().mean().item(), "images": len(x)}
+    def test_metrics(self, x: Float[Tensor, "n 1 h w"], label: Int[Tensor, " n"]) -> dict[str, float]:
+        """Return the accuracy of the likeliest class on `x`, in [0, 1], and the number of images."""
+        predicted = torch.cat([self(part).argmax(-1) for part in x.split(BATCH)])
+        return {"accuracy": (predicted == label).double().mean().item(), "images": len(x)}

@@ -1,4 +1,4 @@
-"""Run the code of a plugin so that what it changes in this process ends with it."""
+"""Run plugin code so that its changes to this process are undone when it ends."""
 
 import ctypes
 import io
@@ -18,24 +18,24 @@ from lso_bench.vae.errors import EndedError
 from lso_bench.vae.process_state import PARTS
 from lso_bench.vae.random_numbers import Numbers, passing
 
-NAMED = 3  # environment variables at most that a message names
+NAMED = 3  # most environment variables that a message names
 
 
 class ExitError(Exception):
-    """Plugin code that raised what ends a program: SystemExit, KeyboardInterrupt or the like."""
+    """Exit of plugin code: it raised SystemExit, KeyboardInterrupt or another exception that ends a program."""
 
 
 def reason(error: Exception) -> str:
-    """Return what a message says of an error that plugin code raised."""
+    """Return the text of a message about an error that plugin code raised."""
     return str(error) if isinstance(error, ExitError) else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of plugin code that has not ended."""
+    """A running call of plugin code."""
 
     changed: list[str]
-    watched: bool  # whether changes of random numbers are looked for, which takes half a millisecond
+    watched: bool  # whether to detect changes of random numbers, which takes half a millisecond
 
 
 _call: ContextVar[_Call | None] = ContextVar("call", default=None)
@@ -43,26 +43,26 @@ _call: ContextVar[_Call | None] = ContextVar("call", default=None)
 
 @contextmanager
 def contained(numbers: Numbers = passing, out: TextIO | None = None) -> Iterator[list[str]]:
-    """Within, a plugin's code runs: what it prints goes to stderr, what it changes of `PARTS` is put back at the end.
+    """Run plugin code: its output goes to stderr, and its changes of `PARTS` are undone at the end.
 
     Args:
         numbers: the global random numbers that it draws.
-        out: a file that what it prints goes to instead.
+        out: a file for its output, instead of stderr.
 
     Yields:
-        What it changed, in words; filled at the end.
+        The names of what it changed; filled at the end.
 
     Raises:
-        ExitError: it raised what ends a program, and nobody had asked this program to end.
+        ExitError: it raised an exception that ends a program, without Ctrl-C or a signal to this program.
     """
-    changed, around = list[str](), _call.get()
-    watched = out is not None or (around is not None and around.watched)
+    changed, outer = list[str](), _call.get()
+    watched = out is not None or (outer is not None and outer.watched)
     token = _call.set(_Call(changed, watched))
     with ExitStack() as stack:
-        stack.callback(lambda: around.changed.extend(changed) if around is not None else None)
+        stack.callback(lambda: outer.changed.extend(changed) if outer is not None else None)
         stack.callback(_call.reset, token)
-        if out or around is None:
-            stack.enter_context(_aside(out))
+        if out or outer is None:
+            stack.enter_context(_redirect_stdout(out))
         stack.enter_context(numbers(changed, watched))
         stack.callback(_restore, [part.read() for part in PARTS], changed)
         try:
@@ -70,13 +70,13 @@ def contained(numbers: Numbers = passing, out: TextIO | None = None) -> Iterator
         except (Exception, GeneratorExit):
             raise
         except BaseException as error:
-            if _is_for_all(error):
+            if _ends_this_program(error):
                 raise
             raise ExitError(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
 
 
-def _is_for_all(error: BaseException) -> bool:
-    """Whether it is Ctrl-C or a signal that ends this program, and no plugin's doing."""
+def _ends_this_program(error: BaseException) -> bool:
+    """Return whether an exception is Ctrl-C or a signal that ends this program, not raised by a plugin."""
     if isinstance(error, KeyboardInterrupt):
         return signal.getsignal(signal.SIGINT) is signal.default_int_handler
     return isinstance(error, EndedError)
@@ -85,11 +85,11 @@ def _is_for_all(error: BaseException) -> bool:
 def _restore(before: Sequence[Any], changed: list[str]) -> None:
     for part, state in zip(PARTS, before, strict=True):
         if (after := part.read()) != state:
-            changed.append(_said(part.name, state, after))
+            changed.append(_describe_change(part.name, state, after))
             part.write(state)
 
 
-def _said(name: str, before: Any, after: Any) -> str:
+def _describe_change(name: str, before: Any, after: Any) -> str:
     if isinstance(before, dict):
         keys = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
         return f"{name} {', '.join(os.fsdecode(k) for k in keys[:NAMED])}{' ...' * (len(keys) > NAMED)}"
@@ -99,46 +99,46 @@ def _said(name: str, before: Any, after: Any) -> str:
 
 
 @contextmanager
-def _aside(out: TextIO | None) -> Iterator[None]:
-    """What is printed, in Python or in C, goes to `out`, else to stderr."""
-    shown = out or sys.stderr or io.StringIO()
+def _redirect_stdout(out: TextIO | None) -> Iterator[None]:
+    """Redirect what Python or C prints to `out`, else to stderr."""
+    sink = out or sys.stderr or io.StringIO()
     if sys.stdout:
         sys.stdout.flush()
-    was = _copy(1)
-    _point(1, out.fileno() if out else 2)
+    saved = _duplicate(1)
+    _redirect(1, out.fileno() if out else 2)
     try:
-        with redirect_stdout(shown):
+        with redirect_stdout(sink):
             yield
     finally:
-        shown.flush()
+        sink.flush()
         _libc().fflush(None)
-        if was is None:
+        if saved is None:
             os.close(1)
         else:
-            os.dup2(was, 1)
-            os.close(was)
+            os.dup2(saved, 1)
+            os.close(saved)
 
 
-def _copy(stream: int) -> int | None:
+def _duplicate(stream: int) -> int | None:
     try:
         return os.dup(stream)
     except OSError:
-        return None  # it is closed
+        return None  # closed
 
 
-def _point(stream: int, target: int) -> None:
-    """Let `stream` write where `target` does; nowhere, if that is closed."""
+def _redirect(stream: int, target: int) -> None:
+    """Redirect the descriptor `stream` to `target`; to the null device, if `target` is closed."""
     try:
         os.dup2(target, stream)
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream)
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream)
+        os.close(null)
 
 
 def stdout_to_stderr() -> None:
-    """Let the whole process write to stderr what it writes to stdout, to its end."""
-    _point(1, 2)
+    """Redirect stdout to stderr for the rest of this process."""
+    _redirect(1, 2)
 
 
 @cache

@@ -1,7 +1,7 @@
 """Data sets as tensors: find one by its name, split it, binarise it.
 
-Where a data set needs files, they are looked for in the data folder (first given: argument, `LSO_BENCH_DATA`, the
-user's cache) and used without the network; otherwise they are downloaded.
+The files of a data set are read from the data folder, without the network. That folder is the first given of: argument,
+`LSO_BENCH_DATA`, the user's cache. Missing files are downloaded.
 """
 
 import hashlib
@@ -22,68 +22,68 @@ from lso_bench.vae import datasets
 from lso_bench.vae.containment import contained, reason
 from lso_bench.vae.datasets import Source
 from lso_bench.vae.discovery import (
-    built,
-    clashes,
+    ambiguous_names,
     first_line,
-    hidden,
-    loaded,
+    instantiate,
+    load_entry_point,
     module_at,
     module_named,
-    only_class,
-    published,
+    plugin_entry_points,
+    shadowed_names,
+    single_subclass,
 )
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.image_folder import ImageFolder, fingerprint
 from lso_bench.vae.networks import Likelihood
 from lso_bench.vae.notation import is_file, parse, path_text, read, write
 from lso_bench.vae.paths import data_folder
-from lso_bench.vae.settings import differing, with_settings
+from lso_bench.vae.settings import apply_settings, differing
 from lso_bench.vae.sources import digest
 
 GROUP = "lso_bench.datasets"
-SPLIT_SEED = 0  # of the order in which images are dealt to train, valid, test, and of the fixed binarisation
+SPLIT_SEED = 0  # seed of the split into train, valid and test, and of the fixed binarisation
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Grey images to train on, and images as a model is shown them to measure on."""
+    """Training images in grey, and validation and test images as the input of a model."""
 
     name: str
-    train: UInt8[Tensor, "n 1 h w"]  # grey, 0..255; see `shown`
-    valid: Float[Tensor, "v 1 h w"]  # of Bernoulli data 0 or 1, a draw of each grey level, fixed
+    train: UInt8[Tensor, "n 1 h w"]  # grey, 0..255; see `as_model_input`
+    valid: Float[Tensor, "v 1 h w"]  # Bernoulli data: 0 or 1, a fixed draw of each grey level
     test: Float[Tensor, "t 1 h w"]  # likewise
-    sha256: str  # of all grey images in their order before the split
+    sha256: str  # hash of all grey images in their order before the split
     likelihood: Likelihood = "bernoulli"
 
 
 def load(name: str, folder: Path | None = None) -> Dataset:
-    """The data set `name`, as `source` reads it, from `folder` where it needs files; split by a seeded shuffle.
+    """Return the data set `name`, split by a seeded shuffle; `folder` holds its files, where it needs files.
 
     Raises:
         ValueError: as `source`.
-        UnusableError: files missing and not to be downloaded, or damaged; or no images of the size that it says.
+        UnusableError: files are missing and cannot be downloaded, or are damaged; or the images have another size.
     """
-    found = source(name)
-    images = _images(found, name, folder or data_folder())
+    origin = source(name)
+    images = _images(origin, name, folder or data_folder())
     digest = hashlib.sha256(images.tobytes()).hexdigest()
-    if found.published and digest != found.published:
+    if origin.published and digest != origin.published:
         raise UnusableError(
-            f"The {name} images are not the published ones: wanted sha256 {found.published[:12]}, got {digest[:12]}; "
+            f"The {name} images are not the published ones: wanted sha256 {origin.published[:12]}, got {digest[:12]}; "
             "delete the copy in the data folder to download it again."
         )
-    grey, dealt = torch.from_numpy(images).unsqueeze(1), torch.Generator().manual_seed(SPLIT_SEED)
-    train, valid, test = _dealt(found, name, grey, dealt)
-    fixed_valid, fixed_test = (shown(part, found.likelihood, dealt) for part in (valid, test))
-    return Dataset(name, train, fixed_valid, fixed_test, digest, found.likelihood)
+    grey, generator = torch.from_numpy(images).unsqueeze(1), torch.Generator().manual_seed(SPLIT_SEED)
+    train, valid, test = _split(origin, name, grey, generator)
+    fixed_valid, fixed_test = (as_model_input(part, origin.likelihood, generator) for part in (valid, test))
+    return Dataset(name, train, fixed_valid, fixed_test, digest, origin.likelihood)
 
 
-def _dealt(found: Source, name: str, grey: UInt8[Tensor, "n 1 h w"], dealt: torch.Generator) -> list[Tensor]:
-    """The images to train, validate and test on."""
+def _split(origin: Source, name: str, grey: UInt8[Tensor, "n 1 h w"], generator: torch.Generator) -> list[Tensor]:
+    """Return the images of the training, validation and test part."""
     try:
         with contained():
-            train, valid, test = found.split(len(grey), dealt)
+            train, valid, test = origin.split(len(grey), generator)
         parts = [grey[train], grey[valid], grey[test]]
-    except Exception as error:  # whatever a user's file raises
+    except Exception as error:  # user code may raise anything
         raise UnusableError(
             f"Data set {name!r}: wanted image numbers for three parts from `split`, got {reason(error)}"
         ) from error
@@ -92,38 +92,40 @@ def _dealt(found: Source, name: str, grey: UInt8[Tensor, "n 1 h w"], dealt: torc
     return parts
 
 
-def _images(found: Source, name: str, folder: Path) -> NDArray[np.uint8]:
+def _images(origin: Source, name: str, folder: Path) -> NDArray[np.uint8]:
     try:
         with contained():
-            images = found.images(folder)
-        given = f"{images.dtype} {images.shape[1:]}"
+            images = origin.images(folder)
+        actual = f"{images.dtype} {images.shape[1:]}"
     except UnusableError:
         raise
-    except Exception as error:  # whatever a user's file raises
+    except Exception as error:  # user code may raise anything
         raise UnusableError(f"Data set {name!r}: {reason(error)}") from error
-    if given != (wanted := f"uint8 {found.shape[1:]}"):
-        raise UnusableError(f"Data set {name!r}: wanted images of {wanted}, got {given}.")
+    if actual != (expected := f"uint8 {origin.shape[1:]}"):
+        raise UnusableError(f"Data set {name!r}: wanted images of {expected}, got {actual}.")
     return images
 
 
 def source(text: str) -> Source:
-    """Where the images of `name` or `name:setting=value,...` come from: a data set of ours, one that a package
-    publishes under the entry-point group `lso_bench.datasets`, the one in a file (`./mine.py`), or a folder of images.
+    """Return the source of the images of `name` or `name:setting=value,...`.
+
+    It is a built-in data set, one that a package publishes under the entry-point group `lso_bench.datasets`, one in
+    a file (`./mine.py`), or a folder of images.
 
     Raises:
-        ValueError: no such name, file, folder or setting; or one that says a size or likelihood that there is not.
+        ValueError: the name, file, folder or setting does not exist; or its size or likelihood is not supported.
     """
     name, settings = parse(text)
-    found = with_settings(_made(name), settings)
-    if found.size % 4 or found.size < 4:
-        raise ValueError(f"{name}: wanted a size of 4, 8, 12, ... pixels a side, got {found.size}.")
-    if found.likelihood not in get_args(Likelihood):
-        raise ValueError(f"{name}: wanted a likelihood of {get_args(Likelihood)}, got {found.likelihood!r}.")
-    return found
+    origin = apply_settings(_build(name), settings)
+    if origin.size % 4 or origin.size < 4:
+        raise ValueError(f"{name}: wanted a size of 4, 8, 12, ... pixels a side, got {origin.size}.")
+    if origin.likelihood not in get_args(Likelihood):
+        raise ValueError(f"{name}: wanted a likelihood of {get_args(Likelihood)}, got {origin.likelihood!r}.")
+    return origin
 
 
 def file_name(text: str) -> str:
-    """What stands for a data set in the name of a file; one of the user's own counts by its content."""
+    """Return the text for a data set in a file name; a user's file or folder adds a hash of its content."""
     name, settings = read(text)
     path = Path(name)
     if is_file(name) and os.path.isfile(path):
@@ -134,66 +136,66 @@ def file_name(text: str) -> str:
 
 
 def canonical(text: str) -> str:
-    """The one text of a data set: of its settings those that are not its defaults, and the one spelling of a path.
+    """Return the canonical text of a data set: only settings that differ from the defaults, one spelling of a path.
 
     Raises:
         ValueError: as `source`.
     """
-    wanted, (name, _) = source(text), parse(text)
+    configured, (name, _) = source(text), parse(text)
     spelled = path_text(name) if is_file(name) or _is_folder(name) else name
-    return write(spelled, differing(wanted, _made(name)))
+    return write(spelled, differing(configured, _build(name)))
 
 
 def _is_folder(name: str) -> bool:
-    """Whether it is a folder of images."""
-    return os.path.isdir(name) and name not in (*_own(), *published(GROUP))
+    """Return whether a name is a folder of images."""
+    return os.path.isdir(name) and name not in (*_built_in(), *plugin_entry_points(GROUP))
 
 
 def names() -> dict[str, str]:
-    """Every data set by name, each with the first line of its docstring."""
+    """Return all data sets by name, each with the first line of its docstring."""
     faulty = faults()
-    listed = {n: first_line(type(_made(n))) for n in _own() if n not in faulty}
-    return listed | {n: f"from {e.value}" for n, e in published(GROUP).items() if n not in (*listed, *faulty)}
+    descriptions = {n: first_line(type(_build(n))) for n in _built_in() if n not in faulty}
+    return descriptions | {
+        n: f"from {e.value}" for n, e in plugin_entry_points(GROUP).items() if n not in (*descriptions, *faulty)
+    }
 
 
 def faults() -> dict[str, str]:
-    """What cannot be used, by name, and why: of the folder what is faulty, of entry points whose name is taken."""
-    found = hidden(GROUP, _own().__contains__) | clashes(GROUP)
-    for name in _own():
+    """Return the names that cannot be used, with the reason: broken files, and entry points whose name is taken."""
+    reasons = shadowed_names(GROUP, _built_in().__contains__) | ambiguous_names(GROUP)
+    for name in _built_in():
         try:
-            _made(name)
+            _build(name)
         except ValueError as error:
-            found[name] = str(error)
-    return found
+            reasons[name] = str(error)
+    return reasons
 
 
-def _own() -> list[str]:
+def _built_in() -> list[str]:
     return [m.name for m in pkgutil.iter_modules(datasets.__path__)]
 
 
-def _made(name: str) -> Source:
+def _build(name: str) -> Source:
     if is_file(name):
-        return built(Source, only_class(Source, module_at(Path(name))), name)
-    if name in _own():
-        return built(Source, only_class(Source, module_named(f"{datasets.__name__}.{name}")), name)
-    if name in (offered := published(GROUP)):
-        return built(Source, loaded(offered[name]), offered[name].value)
+        return instantiate(Source, single_subclass(Source, module_at(Path(name))), name)
+    if name in _built_in():
+        return instantiate(Source, single_subclass(Source, module_named(f"{datasets.__name__}.{name}")), name)
+    if name in (offered := plugin_entry_points(GROUP)):
+        return instantiate(Source, load_entry_point(offered[name]), offered[name].value)
     if os.path.isdir(name):  # unlike Path.is_dir it takes any text
         return ImageFolder(Path(name))
     if "/" in name:
         raise ValueError(f"No file or folder {name!r}.")
-    raise ValueError(clashes(GROUP).get(name, f"No data set {name!r}."))
+    raise ValueError(ambiguous_names(GROUP).get(name, f"No data set {name!r}."))
 
 
-def shown(
+def as_model_input(
     grey: UInt8[Tensor, "n 1 h w"], likelihood: Likelihood, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n 1 h w"]:
-    """What a model is shown of grey images: binarised anew where its pixels are Bernoulli, else the grey levels in
-    [0, 1].
-    """
+    """Return grey images as a model takes them: Bernoulli data newly binarised, others as grey levels in [0, 1]."""
     return binarise(grey, generator) if likelihood == "bernoulli" else grey.float() / 255
 
 
 def binarise(grey: UInt8[Tensor, "n 1 h w"], generator: torch.Generator | None = None) -> Float[Tensor, "n 1 h w"]:
-    """A Bernoulli draw of every pixel, its grey level the probability of ink (Salakhutdinov & Murray 2008)."""
+    """Draw every pixel from a Bernoulli; its grey level is the probability of ink (Salakhutdinov & Murray 2008)."""
     return torch.bernoulli(grey.float() / 255, generator=generator)

@@ -1,4 +1,4 @@
-"""Find classes that others wrote: in a file given by its path, or published by a package as an entry point."""
+"""Discovery of plugin classes: in a file given by its path, or under an entry point of a package."""
 
 import hashlib
 import inspect
@@ -23,33 +23,33 @@ from lso_bench.vae.source_imports import import_from_source
 
 T = TypeVar("T")
 
-FROM_A_PATH = "plugin_file_"  # how the names of such modules begin
+FROM_A_PATH = "plugin_file_"  # prefix of the names of modules from a path
 
 
-def published(group: str) -> dict[str, EntryPoint]:
-    """What installed packages offer under an entry-point group, by name; nothing is imported."""
-    return {name: offers[0] for name, offers in _offers(group).items() if len({e.value for e in offers}) == 1}
+def plugin_entry_points(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of installed packages in a group, by name; nothing is imported."""
+    return {name: entries[0] for name, entries in _candidates(group).items() if len({e.value for e in entries}) == 1}
 
 
-def clashes(group: str) -> dict[str, str]:
-    """The names that several packages publish under a group, which therefore mean none of them; each with a line."""
-    several = {name: sorted({e.value for e in offers}) for name, offers in _offers(group).items()}
+def ambiguous_names(group: str) -> dict[str, str]:
+    """Return the names that several packages publish in a group, each with a message; such a name selects no plugin."""
+    values_of = {name: sorted({e.value for e in entries}) for name, entries in _candidates(group).items()}
     return {
         name: f"published by several packages, as {' and '.join(values)}; uninstall all but one"
-        for name, values in several.items()
+        for name, values in values_of.items()
         if len(values) > 1
     }
 
 
-def _offers(group: str) -> dict[str, list[EntryPoint]]:
-    found: dict[str, list[EntryPoint]] = {}
+def _candidates(group: str) -> dict[str, list[EntryPoint]]:
+    candidates: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=group):
-        found.setdefault(entry.name, []).append(entry)
-    return found
+        candidates.setdefault(entry.name, []).append(entry)
+    return candidates
 
 
-def loaded(entry: EntryPoint) -> object:
-    """What an entry point names.
+def load_entry_point(entry: EntryPoint) -> object:
+    """Return the object that an entry point names.
 
     Raises:
         ValueError: its package does not import.
@@ -59,7 +59,7 @@ def loaded(entry: EntryPoint) -> object:
 
 
 def module_named(name: str) -> ModuleType:
-    """The module of an installed package.
+    """Return the module of an installed package.
 
     Raises:
         ValueError: it does not import.
@@ -68,8 +68,8 @@ def module_named(name: str) -> ModuleType:
         return import_module(name)
 
 
-class _Content(SourceFileLoader):
-    """Executes the very bytes that its file had when it was made: no later edit, and no bytecode of an earlier one."""
+class _ContentLoader(SourceFileLoader):
+    """Loader that executes the bytes read when it was created, not a later edit and not bytecode."""
 
     def __init__(self, name: str, path: Path):
         super().__init__(name, str(path))
@@ -80,18 +80,18 @@ class _Content(SourceFileLoader):
 
 
 def module_at(path: Path) -> ModuleType:
-    """The module of a file, executed anew.
+    """Execute a file anew and return its module.
 
     Raises:
-        ValueError: no such file, or it does not import.
+        ValueError: the file does not exist, or does not import.
     """
     real = os.fsencode(os.path.realpath(path))  # two folders may hold files of one name
-    place = hashlib.sha256(real).hexdigest()[:8]
-    name = f"{FROM_A_PATH}{path.stem}_{place}"
+    path_hash = hashlib.sha256(real).hexdigest()[:8]
+    name = f"{FROM_A_PATH}{path.stem}_{path_hash}"
     if not os.path.exists(path):
         raise ValueError(f"No file {str(path)!r}.")
     try:
-        loader = _Content(name, path)
+        loader = _ContentLoader(name, path)
     except OSError as error:
         raise ValueError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
     import_from_source(path.absolute().parent)
@@ -101,12 +101,12 @@ def module_at(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
     with _importing(str(path)):
         _execute(loader, module, path)
-    if why := sources.mistaken(path, loader.content):
-        raise ValueError(f"{path}: {why}.")
+    if conflict := sources.mistaken(path, loader.content):
+        raise ValueError(f"{path}: {conflict}.")
     return module
 
 
-def _execute(loader: _Content, module: ModuleType, path: Path) -> None:
+def _execute(loader: _ContentLoader, module: ModuleType, path: Path) -> None:
     try:
         loader.exec_module(module)
     except ModuleNotFoundError as error:
@@ -117,61 +117,61 @@ def _execute(loader: _Content, module: ModuleType, path: Path) -> None:
 
 
 def whole(module: ModuleType) -> bytes:
-    """The content of the files that a module is, as `vae.sources.whole` has it, when this process loaded them.
+    """Return the content of a module's files when this process loaded them, as `lso_bench.vae.sources.whole` does.
 
     Raises:
-        OSError: they cannot be read.
+        OSError: a file cannot be read.
     """
     path, loader = Path(str(module.__file__)), module.__spec__ and module.__spec__.loader
-    if isinstance(loader, _Content):
+    if isinstance(loader, _ContentLoader):
         return sources.whole(path, loader.content, read=sources.as_loaded)
     return sources.whole(path, sources.read_source(path), module.__package__ or module.__name__, sources.as_loaded)
 
 
 def is_from_a_path(module: str) -> bool:
-    """Whether a module of that name came from `module_at`: no other process can import it by its name."""
+    """Return whether a module of that name came from `module_at`; no other process can import it by name."""
     return module.startswith(FROM_A_PATH)
 
 
 @contextmanager
-def _importing(what: str) -> Iterator[None]:
-    """Turns whatever the code of another raises while it is imported into one ValueError."""
+def _importing(label: str) -> Iterator[None]:
+    """Turn any error of code that is being imported into one ValueError."""
     try:
         with contained():
             yield
     except Exception as error:
-        raise ValueError(f"{what} does not import: {reason(error)}") from error
+        raise ValueError(f"{label} does not import: {reason(error)}") from error
 
 
-def only_class(base: type, module: ModuleType) -> type:
-    """The one subclass of `base` that a module defines; classes that others of it derive from do not count.
+def single_subclass(base: type, module: ModuleType) -> type:
+    """Return the one subclass of `base` that a module defines; its base classes in the module do not count.
 
     Raises:
-        ValueError: it defines none, or several.
+        ValueError: the module defines none, or several.
     """
     defined = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
     classes = [c for c in dict.fromkeys(defined) if issubclass(c, base)]
-    last = [c for c in classes if not any(issubclass(other, c) for other in classes if other is not c)]
-    if len(last) != 1:
-        names = f" ({', '.join(c.__name__ for c in last)})" if last else ""
-        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(last)}{names}.")
-    return last[0]
+    leaves = [c for c in classes if not any(issubclass(derived, c) for derived in classes if derived is not c)]
+    if len(leaves) != 1:
+        names = f" ({', '.join(c.__name__ for c in leaves)})" if leaves else ""
+        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(leaves)}{names}.")
+    return leaves[0]
 
 
-def built(base: type, cls: object, where: str) -> Any:
-    """An instance of a class that another wrote, with its defaults.
+def instantiate(base: type, cls: object, label: str) -> Any:
+    """Return an instance of a plugin class, with its defaults.
 
     Raises:
-        ValueError: as `usable`; or what the class itself refuses.
+        ValueError: as `require_plugin_class`; or the class refuses its defaults.
     """
-    return made(usable(base, cls, where), where)
+    return call_user_code(require_plugin_class(base, cls, label), label)
 
 
-def made(make: Callable[[], T], where: str) -> T:
-    """What `make`, the code of another, gives.
+def call_user_code(make: Callable[[], T], label: str) -> T:
+    """Return the result of `make`, which is user code.
 
     Raises:
-        ValueError: whatever it raises, if it is no ValueError, TypeError or UnusableError of its own.
+        ValueError: `make` raised; its ValueError, TypeError and UnusableError pass unchanged.
     """
     try:
         with contained():
@@ -179,29 +179,31 @@ def made(make: Callable[[], T], where: str) -> T:
     except (ValueError, TypeError, UnusableError):
         raise
     except Exception as error:
-        raise ValueError(f"{where}: {reason(error)}") from error
+        raise ValueError(f"{label}: {reason(error)}") from error
 
 
-def hidden(group: str, ours: Callable[[str], bool]) -> dict[str, str]:
-    """The entry points that cannot be used because their name is ours, each with a line."""
-    return {name: f"{e.value} is hidden by ours" for name, e in published(group).items() if ours(name)}
+def shadowed_names(group: str, is_built_in: Callable[[str], bool]) -> dict[str, str]:
+    """Return the entry points that are hidden by a built-in name, each with a message."""
+    return {name: f"{e.value} is hidden by ours" for name, e in plugin_entry_points(group).items() if is_built_in(name)}
 
 
 def first_line(cls: type) -> str:
-    """Of its docstring."""
+    """Return the first line of the docstring of a class."""
     return (cls.__doc__ or "").strip().split("\n")[0]
 
 
-def usable(base: type, cls: object, where: str) -> type:
-    """`cls`, if it can be built.
+def require_plugin_class(base: type, cls: object, label: str) -> type:
+    """Return `cls`, if it can be instantiated.
 
     Raises:
         ValueError: it is not a dataclass that is a `base`, or is abstract, or has a setting without a default.
     """
     if not (isinstance(cls, type) and issubclass(cls, base) and is_dataclass(cls)):
-        raise ValueError(f"{where}: wanted a dataclass that is a subclass of {base.__name__}, got {cls!r}.")
-    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
-        raise ValueError(f"{where}: {cls.__name__} is abstract; write its {', '.join(missing)}.")
-    if bare := [f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING]:
-        raise ValueError(f"{where}: {cls.__name__} wants a default for its setting {', '.join(bare)}.")
+        raise ValueError(f"{label}: wanted a dataclass that is a subclass of {base.__name__}, got {cls!r}.")
+    if abstract := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise ValueError(f"{label}: {cls.__name__} is abstract; write its {', '.join(abstract)}.")
+    if without_default := [
+        f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING
+    ]:
+        raise ValueError(f"{label}: {cls.__name__} wants a default for its setting {', '.join(without_default)}.")
     return cls

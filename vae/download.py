@@ -1,4 +1,4 @@
-"""Downloads by torchvision, imported so that it also works beside a CPU build of torch."""
+"""Downloads by torchvision, also beside a CPU build of torch."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from lso_bench.vae.errors import MissingError, UnusableError
 
 
 def download(name: str, folder: Path, files: str, fetch: Callable[[ModuleType], object]) -> None:
-    """Fetch `name` into `folder` by `fetch`, which is given torchvision.datasets: with its progress bar and md5 check.
+    """Download `name` into `folder` by `fetch(torchvision.datasets)`, with a progress bar and md5 check.
 
     Raises:
-        UnusableError: no network, or not what was expected; says which `files` to put there by hand.
+        UnusableError: the download failed; the message says which `files` to put there by hand.
         MissingError: within `offline`.
     """
     if _offline.get():
@@ -25,16 +25,16 @@ def download(name: str, folder: Path, files: str, fetch: Callable[[ModuleType], 
         folder.mkdir(parents=True, exist_ok=True)
         fetch(datasets)
     except (OSError, RuntimeError, ImportError) as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UnusableError(
-            f"No {name} in {folder}, and downloading it failed ({why}). Put {files} there, "
+            f"No {name} in {folder}, and downloading it failed ({reason}). Put {files} there, "
             "or say --data-dir; the task glyphs50 needs no download."
         ) from error
 
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Within, nothing is downloaded."""
+    """Forbid downloads within the context."""
     token = _offline.set(True)
     try:
         yield
@@ -43,17 +43,20 @@ def offline() -> Iterator[None]:
 
 
 def torchvision_datasets() -> ModuleType:
-    """torchvision.datasets; the index's build expects CUDA's operators, so they are declared where torch has none."""
+    """Return torchvision.datasets.
+
+    The build of the package index expects CUDA operators, so they are declared where torch has none.
+    """
     try:
         from torchvision import datasets
     except RuntimeError:
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _kept.append(library)  # a Library undoes its definitions when it is collected
+        _libraries.append(library)  # a Library undoes its definitions when it is collected
         from torchvision import datasets
     return datasets
 
 
 _offline: ContextVar[bool] = ContextVar("offline", default=False)
-_kept: list[torch.library.Library] = []
+_libraries: list[torch.library.Library] = []

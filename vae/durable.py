@@ -1,4 +1,4 @@
-"""Files that are, at every moment, absent, the old one or the whole new one; and what is said where a disk fails."""
+"""Atomic writes: a file is at every moment absent, the old one or the complete new one. Messages of disk errors."""
 
 import errno
 import os
@@ -13,27 +13,27 @@ from typing import BinaryIO
 
 from lso_bench.vae.errors import UnusableError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # reasons to say how much room is left
-DESCRIPTOR = re.compile("/(?:proc/self|dev)/fd/([0-9]+)")  # a file that this process holds open
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors whose message states the free space
+DESCRIPTOR = re.compile("/(?:proc/self|dev)/fd/([0-9]+)")  # path of an open file of this process
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, with its folder where that is missing; whatever stood there is replaced, a link, too.
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, making its folder; an existing file or link is replaced.
 
     Raises:
-        UnusableError: as `writing`; what stood at `path` still does.
+        UnusableError: as `reporting_disk_errors`; the old file at `path` is unchanged.
     """
-    with writing(path):
+    with reporting_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _replacing(path) as file:
             file.write(content)
 
 
 def write_out(path: Path, content: bytes) -> None:
-    """Write `content` to where a user said, as `output` does.
+    """Write `content` to a path that the user chose, as `output` does.
 
     Raises:
-        UnusableError: as `writing`.
+        UnusableError: as `reporting_disk_errors`.
     """
     with output(path) as file:
         file.write(content)
@@ -41,18 +41,22 @@ def write_out(path: Path, content: bytes) -> None:
 
 @contextmanager
 def output(path: Path) -> Iterator[BinaryIO]:
-    """The file that a user named for output, open for writing. A pipe or device is written to and stays what it is; of
-    a link the file that it leads to is replaced, and the link stays.
+    """Open for writing a file that the user named for output.
+
+    A pipe or device is written to and not replaced. A link stays, and the file that it leads to is replaced.
 
     Raises:
-        UnusableError: as `writing`; a file that stood at `path` still does.
+        UnusableError: as `reporting_disk_errors`; the old file at `path` is unchanged.
     """
-    with writing(path), _through(path) if is_special(path) else _replacing(_made_ready(path)) as file:
+    with (
+        reporting_disk_errors(path),
+        _writing_through(path) if is_special(path) else _replacing(_resolve_target(path)) as file,
+    ):
         yield file
 
 
-def _made_ready(path: Path) -> Path:
-    """The file that `path` leads to, with its folder."""
+def _resolve_target(path: Path) -> Path:
+    """Return the file that `path` leads to, and make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     target = os.path.realpath(path)
     if os.path.islink(target):
@@ -61,7 +65,7 @@ def _made_ready(path: Path) -> Path:
 
 
 def is_special(path: Path) -> bool:
-    """Whether something other than a plain file or a folder stands there."""
+    """Return whether a path is something other than a regular file or a folder."""
     if _descriptor(path) is not None:
         return True
     try:
@@ -72,7 +76,7 @@ def is_special(path: Path) -> bool:
 
 
 def _descriptor(path: Path) -> int | None:
-    """Which open file of this process a path such as /dev/stdout means, by way of links."""
+    """Return the descriptor that a path such as /dev/stdout means, also through links."""
     for _ in range(8):
         name = os.path.join(os.path.realpath(path.parent), path.name)
         if match := DESCRIPTOR.fullmatch(name.replace(f"/proc/{os.getpid()}/", "/proc/self/")):
@@ -84,7 +88,7 @@ def _descriptor(path: Path) -> int | None:
 
 
 @contextmanager
-def _through(path: Path) -> Iterator[BinaryIO]:
+def _writing_through(path: Path) -> Iterator[BinaryIO]:
     descriptor = _descriptor(path)
     opened = os.open(path, os.O_WRONLY | os.O_NOCTTY) if descriptor is None else os.dup(descriptor)
     with open(opened, "wb") as file:
@@ -93,7 +97,7 @@ def _through(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside `path`, which takes its place when the body has ended well."""
+    """Open a new file beside `path`; it replaces `path` when the body ends without an error."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     part = path.with_name(f".{uuid.uuid4().hex}.{os.getpid()}")
@@ -110,25 +114,25 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Its body writes to `path`.
+def reporting_disk_errors(path: Path) -> Iterator[None]:
+    """Report disk errors of the body, which writes to `path`.
 
     Raises:
-        UnusableError: it could not: names `path`, the reason and, on a full disk, the room that is left.
+        UnusableError: the write failed; names `path`, the reason and, on a full disk, the free space.
     """
     try:
         yield
     except OSError as error:
-        raise UnusableError(f"Cannot write {path}: {reason(error, path)}.") from error
+        raise UnusableError(f"Cannot write {path}: {disk_error_reason(error, path)}.") from error
 
 
-def reason(error: OSError, path: Path) -> str:
-    """Why `path` could not be written; on a full disk also the room that is left."""
-    why = error.strerror or str(error)
-    return f"{why}, {room(path)}" if error.errno in FULL else why
+def disk_error_reason(error: OSError, path: Path) -> str:
+    """Return the reason why `path` could not be written; on a full disk with the free space."""
+    reason = error.strerror or str(error)
+    return f"{reason}, {free_space(path)}" if error.errno in FULL else reason
 
 
-def room(path: Path) -> str:
-    """How much is free on the disk of `path`, which need not be there."""
-    there = next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
-    return f"{shutil.disk_usage(there).free / 1e9:.3g} GB free there"
+def free_space(path: Path) -> str:
+    """Return the free space on the disk of `path`, as text; `path` need not exist."""
+    existing = next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
+    return f"{shutil.disk_usage(existing).free / 1e9:.3g} GB free there"

@@ -1,13 +1,13 @@
-"""The errors that this package raises on purpose."""
+"""Errors that this package raises on purpose."""
 
 
 class UnusableError(Exception):
-    """A data set or checkpoint that is missing, damaged or not what was asked for."""
+    """Missing, damaged or unexpected data set or checkpoint."""
 
 
 class MissingError(UnusableError):
-    """Files of a data set that are not there, and may be downloaded."""
+    """Missing files of a data set, which may be downloaded."""
 
 
 class EndedError(SystemExit):
-    """This program was asked to end, by Ctrl-C or a signal; no code of a plugin raises it."""
+    """Request to end this program, by Ctrl-C or a signal; plugin code does not raise it."""

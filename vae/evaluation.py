@@ -1,4 +1,4 @@
-"""All that `lso-bench evaluate` measures: `vae.metrics` and what takes many passes over the images."""
+"""Evaluation of a model, as `lso-bench evaluate` does: `lso_bench.vae.metrics` and estimators of many passes."""
 
 import math
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ MEANS = (*PROBABILISTIC, "distortion", "squared_error", "nll", "gap", "consisten
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How much of the test set the dear estimators see."""
+class SampleSizes:
+    """Sample sizes of the expensive estimators."""
 
-    samples: int = 500  # codes an image, of the importance-weighted NLL: Burda et al. 2016, section 5
-    images: int = 100  # over which it is averaged; 0 leaves it out
-    codes: int = 500  # from which images are drawn, for the latent consistency; 0 leaves it out
+    samples: int = 500  # latents an image for the importance-weighted NLL: Burda et al. 2016, section 5
+    images: int = 100  # images over which the NLL is averaged; 0 leaves it out
+    codes: int = 500  # latents from which images are drawn for the latent consistency; 0 leaves it out
 
     def __post_init__(self):
         if self.images == 1 or self.codes == 1:
@@ -32,39 +32,39 @@ class Effort:
 def evaluate(
     vae: VAE,
     x: Float[Tensor, "n 1 h w"],
-    effort: Effort | None = None,
+    sizes: SampleSizes | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> tuple[Metrics, Observed]:
-    """Return the metrics of `vae` on images, those included that take many passes; and what one pass gave.
+    """Return the metrics of `vae` on images, the expensive ones included, and the values of the first pass.
 
     Raises:
-        UnusableError: a measure is not finite.
+        UnusableError: a metric is not finite.
     """
-    effort = effort or Effort()
+    sizes = sizes or SampleSizes()
     observed = observe(vae, x, seed, device)
-    found = _finite(summarise(observed))
+    metrics = _finite(summarise(observed))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        some = x[torch.randperm(len(x))]
-        if effort.images and not vae.deterministic:
-            found = _with_nll(found, *importance_gap(vae, some[: effort.images].to(device), effort.samples))
-        if effort.codes:
+        shuffled = x[torch.randperm(len(x))]
+        if sizes.images and not vae.deterministic:
+            metrics = _with_nll(metrics, *importance_gap(vae, shuffled[: sizes.images].to(device), sizes.samples))
+        if sizes.codes:
             for source in ("prior", "posterior"):
-                errors = latent_consistency(vae, some[: effort.codes].to(device), source)
-                found = _with(found, f"consistency_{source}", *_mean(errors))
-    return _finite(found), observed
+                errors = latent_consistency(vae, shuffled[: sizes.codes].to(device), source)
+                metrics = _with_metric(metrics, f"consistency_{source}", *_mean_and_error(errors))
+    return _finite(metrics), observed
 
 
 def _finite(metrics: Metrics) -> Metrics:
-    if endless := [k for k in MEANS if not math.isfinite(getattr(metrics, k) or 0)]:
-        raise UnusableError(f"its latent space has no finite {', '.join(endless)} on these images")
+    if infinite := [k for k in MEANS if not math.isfinite(getattr(metrics, k) or 0)]:
+        raise UnusableError(f"its latent space has no finite {', '.join(infinite)} on these images")
     return metrics
 
 
 @torch.no_grad()
 def importance_gap(vae: VAE, x: Float[Tensor, "m 1 h w"], samples: int) -> tuple[float, float]:
-    """Mean and standard error of -ELBO minus the importance-weighted NLL, over the images `x`, in nats.
+    """Compute mean and standard error of -ELBO minus the importance-weighted NLL over the images `x`, in nats.
 
     NLL = -log 1/S sum exp(log p(x|z) + log p(z) - log q(z|x)), S = `samples`: an upper bound on -log p(x) that
     grows tighter with S. Source: Burda et al. 2016, equation 8.
@@ -79,34 +79,38 @@ def importance_gap(vae: VAE, x: Float[Tensor, "m 1 h w"], samples: int) -> tuple
         )
         weight = (likelihood + prior.log_prob(z) - q.log_prob(z[:, None])[:, 0]).double()  # (S,)
         gaps.append(torch.logsumexp(weight, 0) - math.log(samples) - weight.mean())
-    return _mean(torch.stack(gaps))
+    return _mean_and_error(torch.stack(gaps))
 
 
 @torch.no_grad()
 def latent_consistency(vae: VAE, x: Float[Tensor, "m 1 h w"], source: str) -> Float[Tensor, " m"]:
-    """|mu(x') - z| with x' ~ p(x|z), for as many codes z as images, from the "prior" or from q(z|x): "posterior".
+    """Compute |mu(x') - z| with x' ~ p(x|z), for as many latents z as images, with z from `source`.
 
-    Euclidean, in prior standard deviations. x' is drawn from the model itself, without a teacher, so that an
-    autoregressive decoder sees no more of z's image than it drew.
+    `source` is "prior" for z ~ p(z), or "posterior" for z ~ q(z|x). The distance is Euclidean, in prior standard
+    deviations. x' is drawn from the model without a teacher, so an autoregressive decoder sees no pixel of z's
+    image that it did not draw.
     """
     q = vae.encode(x)
-    own = q.mean if vae.deterministic else q.sample()
-    z = vae.prior(x).sample((len(x),)) if source == "prior" else own
+    posterior = q.mean if vae.deterministic else q.sample()
+    z = vae.prior(x).sample((len(x),)) if source == "prior" else posterior
     drawn = torch.cat([sample(vae, part)[0] for part in z.split(BATCH)])
     return (vae.encode(drawn).mean - z).square().sum(-1).sqrt()
 
 
-def _with_nll(found: Metrics, gap: float, error: float) -> Metrics:
-    """The NLL of all images: their -ELBO, less the gap of some. That varies less than the NLL of some alone."""
-    assert found.nelbo is not None
-    both = math.hypot(found.se["nelbo"], error)
-    return _with(_with(found, "gap", gap, error), "nll", found.nelbo - gap, both)
+def _with_nll(metrics: Metrics, gap: float, error: float) -> Metrics:
+    """Return metrics with the NLL of all images: their -ELBO minus the mean gap of a subset.
+
+    The gap varies less than the NLL of the subset alone.
+    """
+    assert metrics.nelbo is not None
+    total_error = math.hypot(metrics.se["nelbo"], error)
+    return _with_metric(_with_metric(metrics, "gap", gap, error), "nll", metrics.nelbo - gap, total_error)
 
 
-def _with(found: Metrics, key: str, value: float, error: float) -> Metrics:
-    return replace(found, **{key: value}, se=found.se | {key: error})
+def _with_metric(metrics: Metrics, key: str, value: float, error: float) -> Metrics:
+    return replace(metrics, **{key: value}, se=metrics.se | {key: error})
 
 
-def _mean(values: Float[Tensor, " m"]) -> tuple[float, float]:
-    """Mean and its standard error."""
+def _mean_and_error(values: Float[Tensor, " m"]) -> tuple[float, float]:
+    """Return the mean and its standard error."""
     return values.double().mean().item(), values.double().std().item() / math.sqrt(len(values))

@@ -1,4 +1,4 @@
-"""Files that anybody may have written: opened only if they are plain, and read only up to a size."""
+"""Files of unknown origin: only regular files are opened, and only up to a size read."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-DEEPEST = 32  # levels of lists and objects in JSON; our own have 5
+DEEPEST = 32  # levels of lists and objects in JSON; ours have 5
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -19,17 +19,18 @@ KINDS = {
 
 
 def opened(path: Path, most: int) -> BufferedReader:
-    """A plain file of at most `most` bytes, open for reading. Nothing else is opened, for a device may have no end, a
-    pipe no writer, and opening some devices does something.
+    """Open a regular file of at most `most` bytes for reading.
+
+    Nothing else is opened: a device may have no end, a pipe no writer, and opening some devices has effects.
 
     Raises:
-        OSError: no such file, or no right to read it.
-        ValueError: no plain file, or a larger one.
+        OSError: the file does not exist, or may not be read.
+        ValueError: it is not a regular file, or is larger.
     """
     check(path, os.stat(path), most)
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115, the caller closes it
+    file = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115, the caller closes it
     try:
-        check(path, os.fstat(file.fileno()), most)  # another may stand there by now
+        check(path, os.fstat(file.fileno()), most)  # it may have been replaced since
     except ValueError:
         file.close()
         raise
@@ -37,7 +38,7 @@ def opened(path: Path, most: int) -> BufferedReader:
 
 
 def content(path: Path, most: int) -> bytes:
-    """All bytes of a file.
+    """Return all bytes of a file.
 
     Raises:
         OSError, ValueError: as `opened`.
@@ -47,7 +48,7 @@ def content(path: Path, most: int) -> bytes:
 
 
 def text(path: Path, most: int) -> str:
-    """All of a file in UTF-8.
+    """Return the content of a file in UTF-8.
 
     Raises:
         OSError, ValueError: as `opened`; or it is not UTF-8.
@@ -56,7 +57,7 @@ def text(path: Path, most: int) -> str:
 
 
 def sha256(path: Path, most: int) -> str:
-    """Hash of the bytes of a file, which are never all in memory.
+    """Compute the hash of a file, hexadecimal, without all of it in memory.
 
     Raises:
         OSError, ValueError: as `opened`.
@@ -66,7 +67,7 @@ def sha256(path: Path, most: int) -> str:
 
 
 def read_json(path: Path, most: int) -> Any:
-    """The value in a JSON file.
+    """Return the value in a JSON file.
 
     Raises:
         OSError, ValueError: as `text` and `parsed`.
@@ -75,10 +76,10 @@ def read_json(path: Path, most: int) -> Any:
 
 
 def parsed(written: str | bytes, constant: Any = float) -> Any:
-    """The value of a JSON text. `constant`: called with each `NaN` and `Infinity`, which are no JSON.
+    """Return the value of a JSON text; `constant` is called with each `NaN` and `Infinity`, which are not JSON.
 
     Raises:
-        ValueError: no JSON, or nested more than `DEEPEST` levels.
+        ValueError: not JSON, or nested more than `DEEPEST` levels.
     """
     deep = ValueError(f"nested more than {DEEPEST} levels")
     try:
@@ -94,7 +95,7 @@ def parsed(written: str | bytes, constant: Any = float) -> Any:
 
 
 def check(path: Path, status: os.stat_result, most: int) -> None:
-    """Refuse what is no plain file, or a larger one.
+    """Refuse anything but a regular file of at most `most` bytes.
 
     Raises:
         ValueError: says what it is.
@@ -110,10 +111,10 @@ def _size(count: int) -> str:
     return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
 
-def _without_waiting(name: str, flags: int) -> int:
+def _open_nonblocking(name: str, flags: int) -> int:
     return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def refused(word: str) -> None:
-    """Raise ValueError: `NaN` and `Infinity` are no JSON."""
+    """Raise ValueError: `NaN` and `Infinity` are not JSON."""
     raise ValueError(f"{word} is no JSON")

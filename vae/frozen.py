@@ -1,4 +1,4 @@
-"""A trained model made ready for search: the same outputs with less work."""
+"""Trained models frozen for search: the same outputs with less work."""
 
 from copy import deepcopy
 
@@ -11,10 +11,10 @@ from lso_bench.vae.networks import CausalConv2d, PixelCNN
 
 
 def freeze(vae: VAE) -> VAE:
-    """A copy in evaluation mode without weight gradients, batch norm folded into the convolutions before it, and
-    the PixelCNN's path from the code to its first layer multiplied out into one linear map.
+    """Return a copy in evaluation mode without weight gradients.
 
-    What is frozen already is given back.
+    Batch norm is folded into the convolutions before it. The PixelCNN's path from the latent to its first layer
+    becomes one linear map. A frozen model is returned as it is.
     """
     if vae.frozen:
         return vae
@@ -29,7 +29,7 @@ def freeze(vae: VAE) -> VAE:
 
 
 def _fold(layers: nn.Sequential) -> None:
-    """Each pair of convolution and batch norm, into the convolution alone."""
+    """Fold each pair of convolution and batch norm into the convolution."""
     for i in range(len(layers) - 1):
         conv, norm = layers[i], layers[i + 1]
         if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d | CausalConv2d | nn.ConvTranspose2d):
@@ -46,18 +46,18 @@ def _fold_pair(conv: nn.Conv2d | CausalConv2d | nn.ConvTranspose2d, norm: nn.Bat
 
 
 def _multiply_out(decoder: PixelCNN) -> None:
-    """of_code as one Linear, with the batch norm after the sum of both parts folded into both of them."""
+    """Turn `of_code` into one Linear; the batch norm after the sum of both parts is folded into both."""
     linear, shape, conv = decoder.of_code
     norm = decoder.entry[0]
     assert isinstance(linear, nn.Linear) and isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    _fold_pair(conv, norm, transposed=False)  # takes the shift of the norm; the image part takes its scale alone
+    _fold_pair(conv, norm, transposed=False)  # takes the norm's shift; the image part takes only its scale
     assert norm.running_var is not None
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     decoder.of_image.weight.mul_(scale[:, None, None, None])
     decoder.entry[0] = nn.Identity()
     offset = conv(shape(linear.bias[None]))  # (1, c, h, w)
     columns = conv(shape(linear.weight.T)) - conv(torch.zeros_like(shape(linear.bias[None])))  # (d, c, h, w)
-    whole = nn.Linear(linear.in_features, offset.numel()).requires_grad_(False)
-    whole.weight.copy_(columns.flatten(1).T)
-    whole.bias.copy_(offset.flatten())
-    decoder.of_code = nn.Sequential(whole, nn.Unflatten(1, offset.shape[1:])).to(offset.device)
+    product = nn.Linear(linear.in_features, offset.numel()).requires_grad_(False)
+    product.weight.copy_(columns.flatten(1).T)
+    product.bias.copy_(offset.flatten())
+    decoder.of_code = nn.Sequential(product, nn.Unflatten(1, offset.shape[1:])).to(offset.device)

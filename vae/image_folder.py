@@ -1,4 +1,4 @@
-"""A folder of a user's own images as a data set."""
+"""Data set of a user's folder of images."""
 
 import hashlib
 import os
@@ -16,9 +16,9 @@ from lso_bench.vae.networks import Likelihood
 from lso_bench.vae.text import remark
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
-FEWEST = 100  # images: below, a tenth to test on says nothing
+FEWEST = 100  # images; of fewer, a tenth is too small a test set
 LARGEST = 256 << 20  # bytes of an image file
-NAMED = 5  # of the files left out
+NAMED = 5  # most left-out files that a message names
 
 
 @dataclass(frozen=True)
@@ -37,32 +37,43 @@ class ImageFolder(Source):
             raise ValueError(f"size is 28 or 64, not {self.size}.")
 
     def images(self, folder: Path) -> NDArray[np.uint8]:
-        files, read, bad = image_files(self.path), [], []
+        files, read, unreadable = image_files(self.path), [], []
         for file in files:
             try:
                 read.append(_read(file, self.size))
-            except Exception as error:  # whatever a decoder raises at a damaged file
-                bad.append(f"{file.relative_to(self.path)} ({' '.join(str(error).split()) or type(error).__name__})")
-        if bad:
-            more = ", ..." * (len(bad) > NAMED)
-            remark(f"{len(bad)} of {len(files)} images in {self.path} are left out: {', '.join(bad[:NAMED])}{more}")
+            except Exception as error:  # decoders of damaged files may raise anything
+                unreadable.append(
+                    f"{file.relative_to(self.path)} ({' '.join(str(error).split()) or type(error).__name__})"
+                )
+        if unreadable:
+            ellipsis = ", ..." * (len(unreadable) > NAMED)
+            remark(
+                f"{len(unreadable)} of {len(files)} images in {self.path} are left out: "
+                f"{', '.join(unreadable[:NAMED])}{ellipsis}"
+            )
         if len(read) < FEWEST:
             raise UnusableError(f"{self.path}: wanted at least {FEWEST} readable images, got {len(read)}.")
         return np.stack(read)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All that are images by their names, whatever they are, in the order of those, and folders that cannot be listed;
-    hidden ones do not count.
+    """Return the paths of images by their endings, and of folders that cannot be listed, sorted; hidden ones do not
+    count.
     """
-    closed: list[OSError] = []
-    names = [Path(at, n) for at, folders, files in os.walk(folder, onerror=closed.append) for n in (*folders, *files)]
+    unlisted: list[OSError] = []
+    names = [
+        Path(parent, n)
+        for parent, folders, files in os.walk(folder, onerror=unlisted.append)
+        for n in (*folders, *files)
+    ]
     images = {f for f in names if f.suffix.lower() in ENDINGS and not f.name.startswith(".")}
-    return sorted(images | {Path(e.filename) for e in closed}, key=lambda f: os.fsencode(f.relative_to(folder)))
+    return sorted(images | {Path(e.filename) for e in unlisted}, key=lambda f: os.fsencode(f.relative_to(folder)))
 
 
 def fingerprint(folder: Path) -> str:
-    """Eight digits that change with the names and the content of the images, wherever the folder lies."""
+    """Return eight hexadecimal digits that change with the names and contents of the images, not with the folder's
+    path.
+    """
     digest = hashlib.sha256()
     for file in image_files(folder):
         digest.update(os.fsencode(file.relative_to(folder)) + b"\n" + _digest(file))
@@ -70,7 +81,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def _digest(file: Path) -> bytes:
-    """Of its content; nothing where it cannot be read, for then it is left out of the data set."""
+    """Return the sha256 of a file's content; empty for an unreadable file, which the data set leaves out."""
     try:
         return bytes.fromhex(foreign.sha256(file, LARGEST))
     except (OSError, ValueError):
@@ -79,7 +90,7 @@ def _digest(file: Path) -> bytes:
 
 def _read(file: Path, size: int) -> NDArray[np.uint8]:
     if file.is_dir():
-        os.scandir(file).close()  # which says why it cannot be listed
+        os.scandir(file).close()  # raises the reason why it cannot be listed
     with foreign.opened(file, LARGEST) as content, Image.open(content) as opened:
         image = ImageOps.exif_transpose(opened)
     if image.mode.startswith(("I", "F")):

@@ -1,4 +1,4 @@
-"""A training under way, and its whole state on disk, from which it goes on."""
+"""State of a training in progress, saved to disk so that an interrupted training resumes."""
 
 import shlex
 from collections.abc import Mapping
@@ -19,44 +19,46 @@ from lso_bench.vae.networks import architecture
 from lso_bench.vae.objectives import Objective
 from lso_bench.vae.zoo import Model, objective
 
-NARROWEST = 8  # channels from which on layers are kept channels last: of fewer, the backward pass of torch 2.13 writes
-# outside its memory on a CPU with AVX2 alone (a 1 x 1 convolution of stride 2)
+NARROWEST = (
+    8  # fewest channels for the channels-last layout: with fewer, the backward pass of torch 2.13 writes outside
+)
+# its memory on a CPU with AVX2 alone (a 1 x 1 convolution of stride 2)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained, and how. Defaults: arXiv 2103.11349, section 5 (there: 100 epochs, the first 10 annealed)."""
+    """Settings of a training. Defaults: arXiv 2103.11349, section 5 (but there 100 epochs, the first 10 annealed)."""
 
     model: Model
     epochs: int = 30
-    anneal_epochs: float = 10.0  # in which the rate's weight grows from 0.1 to 1
+    anneal_epochs: float = 10.0  # epochs in which the rate's weight grows from 0.1 to 1
     batch: int = 50  # images
-    lr: float = 1e-3  # of Adam
+    lr: float = 1e-3  # learning rate of Adam
     clip: float = 5.0  # largest norm of the gradient
-    threads: int = field(default_factory=torch.get_num_threads)  # the sums of a CPU depend on it
-    compile: bool = False  # by torch.compile: needs a C++ compiler
-    capture: bool = False  # the step as a CUDA graph; on a GPU only
+    threads: int = field(default_factory=torch.get_num_threads)  # sums on a CPU depend on it
+    compile: bool = False  # use torch.compile, which needs a C++ compiler
+    capture: bool = False  # run the step as a CUDA graph; GPU only
     precision: Literal["fp32", "bf16"] = "fp32"  # of the networks; losses and weights are always fp32
 
 
 @dataclass
 class Job:
-    """A training under way."""
+    """Training in progress."""
 
     plan: Plan
     vae: VAE
     optimizer: Adam
     loss: Objective
-    of: dict[str, str] = field(default_factory=dict)  # sha256 of the data, device
+    provenance: dict[str, str] = field(default_factory=dict)  # sha256 of the data, device
     history: list[dict[str, int | float]] = field(default_factory=list)
-    batches: int = 0  # done in the present epoch
-    seconds: float = 0.0  # spent in it
+    batches: int = 0  # finished in the current epoch
+    seconds: float = 0.0  # spent in the current epoch
     generators: list[Tensor] = field(default_factory=list)  # states after those batches: CPU, then CUDA
     captured: CapturedStep | None = None
 
 
 def command(plan: Plan) -> str:
-    """What to type to train the same again."""
+    """Return the command line that repeats the training."""
     m = plan.model
     words = ["--model", m.name, "--data", m.data, "--arch", m.arch, "--latent", m.latent, "--seed", m.seed]
     words += ["--epochs", plan.epochs, *["--compile"] * plan.compile, *["--capture"] * plan.capture]
@@ -64,8 +66,8 @@ def command(plan: Plan) -> str:
     return shlex.join(["lso-bench", "train", *map(str, words)])
 
 
-def begin(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
-    """A fresh model, or the one that an interrupted training left, with the number of threads that it had."""
+def start_or_resume(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
+    """Return a new job, or the saved job of an interrupted training, with its number of threads."""
     if plan.capture and device != "cuda":
         raise UnusableError(f"capture wants a CUDA device, not {device!r}.")
     torch.manual_seed(plan.model.seed)
@@ -89,10 +91,10 @@ def _resume(job: Job, state: Path) -> Job:
     tensors, header = checkpoint.read(state)
     plan, vae = replace(job.plan, threads=header["plan"]["threads"]), job.vae
     torch.set_num_threads(plan.threads)
-    wanted, given = {**settings(plan), **job.of}, {**header["plan"], **header["of"]}
-    if odd := [k for k in wanted if wanted[k] != given.get(k)]:
-        how = ", ".join(f"{k}: wanted {wanted[k]!r}, got {given.get(k)!r}" for k in odd)
-        raise UnusableError(f"{state} is of another training ({how}); move it away.")
+    expected, saved = {**settings(plan), **job.provenance}, {**header["plan"], **header["of"]}
+    if differing := [k for k in expected if expected[k] != saved.get(k)]:
+        differences = ", ".join(f"{k}: wanted {expected[k]!r}, got {saved.get(k)!r}" for k in differing)
+        raise UnusableError(f"{state} is of another training ({differences}); move it away.")
     vae.load_state_dict({k[4:]: t for k, t in tensors.items() if k.startswith("vae.")})
     job.optimizer.load_state_dict(
         {
@@ -100,31 +102,31 @@ def _resume(job: Job, state: Path) -> Job:
             "param_groups": job.optimizer.state_dict()["param_groups"],
         }
     )
-    kept = [tensors[k] for k in sorted(tensors) if k.startswith("generator.")] if header["batches"] else []
-    return replace(job, plan=plan, generators=kept, **{k: header[k] for k in ("history", "batches", "seconds")})
+    generators = [tensors[k] for k in sorted(tensors) if k.startswith("generator.")] if header["batches"] else []
+    return replace(job, plan=plan, generators=generators, **{k: header[k] for k in ("history", "batches", "seconds")})
 
 
 def optimizer(vae: VAE, plan: Plan) -> Adam:
-    """Adam, in one kernel for all parameters."""
+    """Return Adam, in one kernel for all parameters."""
     return Adam(vae.parameters(), lr=plan.lr, fused=True, capturable=plan.capture)
 
 
 def _moments(tensors: dict[str, Tensor], i: int, parameter: Tensor) -> dict[str, Tensor]:
-    """Adam's state of parameter `i`, laid out in memory like the parameter: its fused kernel supposes so."""
-    given = {k: tensors[f"adam.{i}.{k}"] for k in ("step", "exp_avg", "exp_avg_sq")}
-    return {k: t if k == "step" else torch.empty_like(parameter).copy_(t) for k, t in given.items()}
+    """Return Adam's state of parameter `i`, laid out in memory like the parameter, as the fused kernel requires."""
+    moments = {k: tensors[f"adam.{i}.{k}"] for k in ("step", "exp_avg", "exp_avg_sq")}
+    return {k: t if k == "step" else torch.empty_like(parameter).copy_(t) for k, t in moments.items()}
 
 
-def restore(generators: list[Tensor]) -> None:
-    """The states of torch's generators in the middle of an epoch; none at its beginning."""
+def restore_rng(generators: list[Tensor]) -> None:
+    """Restore torch's generators to their states in the middle of an epoch; no states: the epoch begins."""
     if generators:
         torch.random.set_rng_state(generators.pop(0))
     if generators:
         torch.cuda.set_rng_state(generators.pop(0))
 
 
-def keep(job: Job, state: Path) -> None:
-    """All that the next batch needs; what diverged within an epoch does not replace what was good before it."""
+def save_state(job: Job, state: Path) -> None:
+    """Save all that the next batch needs, unless a weight is not finite: then the last good state stays."""
     if not all(p.isfinite().all() for p in job.vae.parameters()):
         raise diverged(job, state)
     moments = job.optimizer.state_dict()["state"]
@@ -133,14 +135,16 @@ def keep(job: Job, state: Path) -> None:
     tensors["generator.0"] = torch.random.get_rng_state()
     if next(job.vae.parameters()).is_cuda:
         tensors["generator.1"] = torch.cuda.get_rng_state()
-    kept = {"history": job.history, "batches": job.batches, "seconds": job.seconds}
-    checkpoint.write(state, tensors, {"plan": settings(job.plan), "of": job.of, "moments": list(moments), **kept})
+    progress = {"history": job.history, "batches": job.batches, "seconds": job.seconds}
+    checkpoint.write(
+        state, tensors, {"plan": settings(job.plan), "of": job.provenance, "moments": list(moments), **progress}
+    )
 
 
 def settings(plan: Plan) -> Mapping[str, Any]:
     return asdict(plan) | {"objective": asdict(objective(plan.model.name))}  # pyright: ignore[reportArgumentType]
 
 
-def diverged(job: Job, state: Path, odd: str = "a value is not finite") -> UnusableError:
-    where = f"the state before is kept in {state}" if state.exists() else "nothing was kept yet"
-    return UnusableError(f"Training diverged in epoch {len(job.history) + 1} ({odd}); {where}.")
+def diverged(job: Job, state: Path, reason: str = "a value is not finite") -> UnusableError:
+    saved_state = f"the state before is kept in {state}" if state.exists() else "nothing was kept yet"
+    return UnusableError(f"Training diverged in epoch {len(job.history) + 1} ({reason}); {saved_state}.")

@@ -1,4 +1,4 @@
-"""Models that judge what a search found and are never searched: how they are trained, kept and found."""
+"""Reference models, which judge the results of searches and are never searched: train, save and load them."""
 
 import math
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from lso_bench.vae.density import Density
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.labels import load_labels
 
-BATCH = 100  # images of a step
-LR = 3e-3  # of Adam, at its highest
+BATCH = 100  # images a step
+LR = 3e-3  # highest learning rate of Adam
 EPOCHS = {"classifier": 12, "density": 4}
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What identifies a judge, and how long it is trained."""
+class ReferenceModel:
+    """Identity of a reference model, and the length of its training."""
 
     kind: Literal["classifier", "density"]
     data: str
@@ -39,95 +39,100 @@ class Judge:
 
     @property
     def command(self) -> str:
-        """What to type to train the same again."""
+        """Return the command line that repeats the training."""
         return f"lso-bench train-judge {self.kind} --data {self.data} --epochs {self.epochs} --seed {self.seed}"
 
 
 @dataclass(frozen=True)
-class _Lesson:
-    """A fresh judge, its loss for training images by their number, and what it measures on the test images."""
+class _TrainingSetup:
+    """Untrained model, its loss for training images by their indices, and its metrics on the test images."""
 
-    pupil: Classifier | Density
+    model: Classifier | Density
     loss: Callable[[Int[Tensor, " b"]], Float[Tensor, ""]]
     measure: Callable[[], dict[str, float]]
 
 
 def train(
-    judge: Judge, path: Path, folder: Path | None = None, report: Callable[[int, int, float], None] = lambda *_: None
+    reference: ReferenceModel,
+    path: Path,
+    folder: Path | None = None,
+    report: Callable[[int, int, float], None] = lambda *_: None,
 ) -> dict[str, float]:
-    """Train on the CPU, save to `path` with what made it; what it measures on the test images.
+    """Train on the CPU, save to `path` with a header, and return the metrics on the test images.
 
     Args:
         folder: of the data.
-        report: told step, steps and the mean loss of the epoch so far, at the end of every epoch.
+        report: called at the end of every epoch with step, number of steps and the mean loss of the epoch so far.
 
     Raises:
-        ValueError: no labels for a classifier to learn.
-        UnusableError: data missing or damaged, or a loss that is not finite.
+        ValueError: the data set has no labels for a classifier.
+        UnusableError: data are missing or damaged, or a loss is not finite.
     """
-    images = load(judge.data, folder)
+    images = load(reference.data, folder)
     with torch.random.fork_rng():
-        torch.manual_seed(judge.seed)
-        lesson = LESSONS[judge.kind](images, folder)
-        _descend(lesson, len(images.train), judge.epochs, report)
-        lesson.pupil.eval()
-        metrics = lesson.measure()
-    classes = {"classes": lesson.pupil.classes} if isinstance(lesson.pupil, Classifier) else {}
-    made_by = {"command": judge.command, "data_sha256": images.sha256, "torch": str(torch.__version__)}
-    header = {**asdict(judge), **classes, **made_by, "threads": torch.get_num_threads(), "metrics": metrics}
-    checkpoint.write(path, lesson.pupil.state_dict(), header)
+        torch.manual_seed(reference.seed)
+        setup = SETUPS[reference.kind](images, folder)
+        _optimize(setup, len(images.train), reference.epochs, report)
+        setup.model.eval()
+        metrics = setup.measure()
+    classes = {"classes": setup.model.classes} if isinstance(setup.model, Classifier) else {}
+    provenance = {"command": reference.command, "data_sha256": images.sha256, "torch": str(torch.__version__)}
+    header = {**asdict(reference), **classes, **provenance, "threads": torch.get_num_threads(), "metrics": metrics}
+    checkpoint.write(path, setup.model.state_dict(), header)
     return metrics
 
 
-def _of_classifier(images: Dataset, folder: Path | None) -> _Lesson:
+def _classifier_setup(images: Dataset, folder: Path | None) -> _TrainingSetup:
     labels = load_labels(images.name, folder)
-    pupil = Classifier(labels.classes)
-    return _Lesson(
-        pupil,
-        lambda i: pupil.loss(images.train[i], labels.train[i]),
-        lambda: pupil.measured(images.test, labels.test),
+    model = Classifier(labels.classes)
+    return _TrainingSetup(
+        model,
+        lambda i: model.loss(images.train[i], labels.train[i]),
+        lambda: model.test_metrics(images.test, labels.test),
     )
 
 
-def _of_density(images: Dataset, folder: Path | None) -> _Lesson:
-    pupil = Density()
-    return _Lesson(pupil, lambda i: pupil.loss(images.train[i]), lambda: pupil.measured(images.test))
+def _density_setup(images: Dataset, folder: Path | None) -> _TrainingSetup:
+    model = Density()
+    return _TrainingSetup(model, lambda i: model.loss(images.train[i]), lambda: model.test_metrics(images.test))
 
 
-LESSONS: dict[str, Callable[[Dataset, Path | None], _Lesson]] = {
-    "classifier": _of_classifier,
-    "density": _of_density,
+SETUPS: dict[str, Callable[[Dataset, Path | None], _TrainingSetup]] = {
+    "classifier": _classifier_setup,
+    "density": _density_setup,
 }
 
 
-def _descend(lesson: _Lesson, n: int, epochs: int, report: Callable[[int, int, float], None]) -> None:
-    """Adam over shuffled batches, its step rising to `LR` and falling to nothing (Smith & Topin 2018)."""
-    each = math.ceil(n / BATCH)
-    lesson.pupil.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    adam = torch.optim.Adam(lesson.pupil.parameters(), fused=True)
-    schedule = OneCycleLR(adam, LR, total_steps=epochs * each)
+def _optimize(setup: _TrainingSetup, n: int, epochs: int, report: Callable[[int, int, float], None]) -> None:
+    """Minimise by Adam over shuffled batches; its step rises to `LR` and falls to 0 (Smith & Topin 2018)."""
+    steps = math.ceil(n / BATCH)
+    setup.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    adam = torch.optim.Adam(setup.model.parameters(), fused=True)
+    schedule = OneCycleLR(adam, LR, total_steps=epochs * steps)
     for epoch in range(epochs):
         total = 0.0
         for i in torch.randperm(n).split(BATCH):
             adam.zero_grad(set_to_none=True)
-            loss = lesson.loss(i)
+            loss = setup.loss(i)
             loss.backward()
             adam.step()
             schedule.step()
             total += loss.item()
         if not math.isfinite(total):
             raise UnusableError(f"Training diverged in epoch {epoch + 1}; give another --seed.")
-        report((epoch + 1) * each, epochs * each, total / each)
+        report((epoch + 1) * steps, epochs * steps, total / steps)
 
 
 @cache
 def classifier(data: str, device: str | torch.device = "cpu") -> Classifier:
-    """The shipped classifier of a data set: `classifier("mnist")(x)` are the logits of its `.classes`, of any batch.
+    """Return the shipped classifier of a data set: `classifier("mnist")(x)` are logits of its `.classes`.
+
+    `x` may have any batch shape.
 
     Raises:
         UnusableError: none ships for `data`, or its file is damaged.
     """
-    path, tensors, header = _shipped("classifier", data)
+    path, tensors, header = _read_shipped("classifier", data)
     classes = header.get("classes")
     if not (isinstance(classes, list) and 1 < len(classes) < 1000 and all(isinstance(c, str) for c in classes)):
         raise UnusableError(f"{path}: its header names no classes.")
@@ -136,21 +141,23 @@ def classifier(data: str, device: str | torch.device = "cpu") -> Classifier:
 
 @cache
 def density(data: str, device: str | torch.device = "cpu") -> Density:
-    """The shipped density of a data set: `density("mnist").log_prob(x)` in nats, of any batch of binary images.
+    """Return the shipped density of a data set: `density("mnist").log_prob(x)` is in nats.
+
+    `x` are binary images of any batch shape.
 
     Raises:
         UnusableError: none ships for `data`, or its file is damaged.
     """
-    path, tensors, header = _shipped("density", data)
-    made = checkpoint.fitted(path, tensors, Density).requires_grad_(False).to(device)
-    made.ordinary = header["metrics"]["q01"]
-    return made
+    path, tensors, header = _read_shipped("density", data)
+    model = checkpoint.fitted(path, tensors, Density).requires_grad_(False).to(device)
+    model.ordinary = header["metrics"]["q01"]
+    return model
 
 
-def _shipped(kind: str, data: str) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
-    """One's own would judge otherwise than everyone else's, so only what ships is used."""
-    there = sorted(p.name.removesuffix(f"-{kind}.safetensors") for p in zoo.SHIPPED.glob(f"*-{kind}.safetensors"))
-    if data not in there:
-        raise UnusableError(f"No {kind} of {data!r} ships; there are those of {', '.join(there)}.")
+def _read_shipped(kind: str, data: str) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
+    """Read a shipped model. Only shipped models are used, so that scores are comparable between users."""
+    shipped = sorted(p.name.removesuffix(f"-{kind}.safetensors") for p in zoo.SHIPPED.glob(f"*-{kind}.safetensors"))
+    if data not in shipped:
+        raise UnusableError(f"No {kind} of {data!r} ships; there are those of {', '.join(shipped)}.")
     path = zoo.SHIPPED / f"{data}-{kind}.safetensors"
     return path, *checkpoint.read(path)

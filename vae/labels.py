@@ -1,4 +1,4 @@
-"""What the images of a data set are of, dealt to the splits as the images are."""
+"""Class labels of the images of a data set, split as the images are."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from lso_bench.vae.datasets import Source
 
 @dataclass(frozen=True)
 class Labels:
-    """The class of each image of a data set, in the order of `vae.data.load`."""
+    """Class of each image of a data set, in the order of `lso_bench.vae.data.load`."""
 
     classes: tuple[str, ...]
     train: Int[Tensor, " n"]
@@ -22,20 +22,20 @@ class Labels:
 
 
 def load_labels(name: str, folder: Path | None = None) -> Labels:
-    """The labels of the data set `name`; load its images first, which may have to be downloaded.
+    """Return the labels of the data set `name`. Load its images first: they may have to be downloaded.
 
     Raises:
-        ValueError: no such data set, or one without labels.
-        UnusableError: files missing or damaged.
+        ValueError: the data set does not exist, or has no labels.
+        UnusableError: files are missing or damaged.
     """
-    found = source(name)
-    if (known := found.classes(folder or data_folder())) is None:
+    origin = source(name)
+    if (labelling := origin.classes(folder or data_folder())) is None:
         raise ValueError(f"Data set {name!r} has no labels; there are those of {', '.join(labelled())}.")
-    classes, labels = known
-    parts = found.split(len(labels), torch.Generator().manual_seed(SPLIT_SEED))
+    classes, labels = labelling
+    parts = origin.split(len(labels), torch.Generator().manual_seed(SPLIT_SEED))
     return Labels(classes, *(labels[part] for part in parts))
 
 
 def labelled() -> list[str]:
-    """The data sets of ours and of installed packages that have labels."""
+    """Return the names of built-in and installed data sets that have labels."""
     return [n for n in names() if type(source(n)).classes is not Source.classes]

@@ -1,4 +1,4 @@
-"""What a latent space is like, from one pass over the images: -ELBO, KL, mutual information, activity, re-encoding."""
+"""Metrics of a latent space, from one pass over the images: -ELBO, KL, mutual information, activity, re-encoding."""
 
 import math
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from torch.distributions import Independent, kl_divergence
 
 from lso_bench.vae.model import VAE
 
-ACTIVE = 0.01  # variance of mu over the data above which a dimension counts: Burda et al. 2016, section 5.2
-BATCH = 250  # images at a time
+ACTIVE = 0.01  # smallest variance of mu over the data of an active dimension: Burda et al. 2016, section 5.2
+BATCH = 250  # images a batch
 BLOCK = 50  # images of `mi_b50`
 
 
@@ -19,7 +19,7 @@ BLOCK = 50  # images of `mi_b50`
 class Metrics:
     """Means over the `n` test images; `se` holds the Monte-Carlo standard error of each mean.
 
-    What supposes a distribution of codes is None for a deterministic autoencoder.
+    Metrics that need a distribution of latents are None for a deterministic autoencoder.
     """
 
     n: int
@@ -40,30 +40,30 @@ class Metrics:
     nll: float | None = None  # nats: importance-weighted, an upper bound on -log p(x); vae.evaluation has these four
     gap: float | None = None  # nats: -ELBO - NLL
     consistency_prior: float | None = None  # |mu(x') - z|, x' ~ p(x|z), z ~ p(z), in prior standard deviations
-    consistency_posterior: float | None = None  # the same with z ~ q(z|x)
+    consistency_posterior: float | None = None  # likewise, with z ~ q(z|x)
 
 
 PROBABILISTIC = ("nelbo", "kl", "mi", "mi_b50", "divergence", "reencoding_mean", "reencoding_logp")
-ESTIMATORS = 1  # the version of how all this is measured; a higher one makes what was kept unusable
+ESTIMATORS = 1  # version of the estimators; stored metrics of a lower version are not used
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What one pass over n images gives."""
+    """Values of one pass over n images."""
 
-    each: dict[str, Float[Tensor, " n"]]  # of every image, by the names of `Metrics`; NaN where it has no value
+    each: dict[str, Float[Tensor, " n"]]  # values of every image, by the names of `Metrics`; NaN: no value
     activity: list[float]
     kl_each: list[float] | None
 
 
 def measure(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu") -> Metrics:
-    """The metrics of `vae`, in evaluation mode, on images; one code is drawn for each image."""
+    """Compute the metrics of `vae`, in evaluation mode, on images; one latent is drawn for each image."""
     return summarise(observe(vae, x, seed, device))
 
 
 @torch.no_grad()
 def observe(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int, device: str) -> Observed:
-    """What `measure` averages. Of two models with the same seed the values of an image are a pair.
+    """Compute the values that `measure` averages. Two models with the same seed have paired values of an image.
 
     MI is E log q(z|x) - log q(z), which equals E KL(q(z|x), p(z)) - KL(q(z), p(z)) (Hoffman & Johnson 2016, equation
     6) and, with the same z in both terms, varies less and never exceeds log n.
@@ -76,45 +76,45 @@ def observe(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int, device: str) -> Ob
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         rows = [_row(vae, batch.to(device)) for batch in x.split(BATCH)]
-    each = {k: torch.cat([r[k] for r in rows]).cpu().double() for k in rows[0]}
-    z, mean, std, kl_each = (each.pop(k) for k in ("z", "mean", "std", "kl_each"))
-    own, prior = each.pop("own"), each.pop("prior")  # log q(z|x) of each image's own posterior; log p(z)
+    values = {k: torch.cat([r[k] for r in rows]).cpu().double() for k in rows[0]}
+    z, mean, std, kl_each = (values.pop(k) for k in ("z", "mean", "std", "kl_each"))
+    posterior, prior = values.pop("own"), values.pop("prior")  # log q(z|x); log p(z)
     if not vae.deterministic:
         aggregate = aggregate_log_density(z, mean, std)
-        each["kl"] = kl_each.sum(-1)
-        each["nelbo"] = each["distortion"] + each["kl"]
-        each["mi"] = own - aggregate
-        each["divergence"] = aggregate - prior
+        values["kl"] = kl_each.sum(-1)
+        values["nelbo"] = values["distortion"] + values["kl"]
+        values["mi"] = posterior - aggregate
+        values["divergence"] = aggregate - prior
         blocks = _blocks(len(x), seed)
-        each |= {"mi_b50": torch.full_like(own, math.nan)} if blocks else {}
+        values |= {"mi_b50": torch.full_like(posterior, math.nan)} if blocks else {}
         for b in blocks:
-            each["mi_b50"][b] = own[b] - aggregate_log_density(z[b], mean[b], std[b])
-    return Observed(each, mean.var(dim=0).tolist(), None if vae.deterministic else kl_each.mean(0).tolist())
+            values["mi_b50"][b] = posterior[b] - aggregate_log_density(z[b], mean[b], std[b])
+    return Observed(values, mean.var(dim=0).tolist(), None if vae.deterministic else kl_each.mean(0).tolist())
 
 
 def summarise(observed: Observed) -> Metrics:
-    """Means and their standard errors."""
-    each = dict(observed.each)
-    if "mi_b50" in each:  # what was left over from the blocks has none
-        each["mi_b50"] = each["mi_b50"][~each["mi_b50"].isnan()]
-    means = dict.fromkeys(PROBABILISTIC) | {k: v.mean().item() for k, v in each.items()}
+    """Average the values, with standard errors."""
+    values = dict(observed.each)
+    if "mi_b50" in values:  # images outside the blocks have no value
+        values["mi_b50"] = values["mi_b50"][~values["mi_b50"].isnan()]
+    means = dict.fromkeys(PROBABILISTIC) | {k: v.mean().item() for k, v in values.items()}
     return Metrics(
         n=len(observed.each["distortion"]),
         au=sum(a > ACTIVE for a in observed.activity),
         activity=observed.activity,
         kl_each=observed.kl_each,
-        se={k: _standard_error(v) for k, v in each.items()},
+        se={k: _standard_error(v) for k, v in values.items()},
         **means,  # pyright: ignore[reportArgumentType]
     )
 
 
 def _standard_error(values: Float[Tensor, " n"]) -> float:
-    """Return the standard error of the mean of values; NaN of a single one."""
+    """Return the standard error of the mean of values; NaN for a single value."""
     return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def _blocks(n: int, seed: int) -> list[Tensor]:
-    """Whole blocks of n images in random order, the same for every model; none of fewer than BLOCK."""
+    """Return whole blocks of n images in random order, equal for every model; a shorter last block is dropped."""
     shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     return [b for b in shuffled.split(BLOCK) if len(b) == BLOCK]
 
@@ -122,7 +122,10 @@ def _blocks(n: int, seed: int) -> list[Tensor]:
 def aggregate_log_density(
     z: Float[Tensor, "m d"], mean: Float[Tensor, "n d"], std: Float[Tensor, "n d"]
 ) -> Float[Tensor, " m"]:
-    """log q(z), q the mixture of the n posteriors with equal weights. Source: Hoffman & Johnson 2016, section 2."""
+    """Compute log q(z), with q the mixture of the n posteriors with equal weights.
+
+    Source: Hoffman & Johnson 2016, section 2.
+    """
     precision = std.pow(-2)  # (n, d)
     constant = (
         -0.5 * (mean.square() * precision).sum(-1) - std.log().sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
@@ -137,7 +140,7 @@ def aggregate_log_density(
 def _row(vae: VAE, x: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:
     q, prior = vae.encode(x), vae.prior(x)
     assert isinstance(q, Independent) and isinstance(prior, Independent)
-    z = q.rsample()  # takes what is not finite, too
+    z = q.rsample()  # unlike sample, accepts values that are not finite
     p = vae.decode(z, x)
     row = {
         "z": z,
@@ -151,8 +154,8 @@ def _row(vae: VAE, x: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:
     }
     if vae.deterministic:
         return row
-    again = vae.encode(p.mean)
+    reencoded = vae.encode(p.mean)
     return row | {
-        "reencoding_mean": (z - again.rsample()).square().mean(-1),
-        "reencoding_logp": -again.log_prob(z),
+        "reencoding_mean": (z - reencoded.rsample()).square().mean(-1),
+        "reencoding_logp": -reencoded.log_prob(z),
     }

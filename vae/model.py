@@ -9,9 +9,10 @@ from lso_bench.vae.networks import Architecture, ConvDecoder, Encoder, PixelCNN
 
 
 class VAE(nn.Module):
-    """q(z|x), a diagonal normal, and p(x|z), a Bernoulli or a normal a pixel. Source: Kingma & Welling 2014.
+    """Variational autoencoder: q(z|x), a diagonal normal, and p(x|z), a Bernoulli or a normal for each pixel.
 
-    Where `deterministic`, nothing trained the variance of q(z|x), and it is 0: every code of x is the mean.
+    Source: Kingma & Welling 2014. If `deterministic`, the variance of q(z|x) was not trained and is 0: the latent
+    of x is the mean.
     """
 
     deterministic = False
@@ -25,29 +26,29 @@ class VAE(nn.Module):
         self.decoder = PixelCNN(arch) if arch.kernels else ConvDecoder(arch)
 
     def encode(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
-        """q(z|x): batch (b,), event (d,)."""
-        mean, log_variance = _full(self.encoder(x)).chunk(2, dim=-1)  # (b, d) each
+        """Return q(z|x): batch (b,), event (d,)."""
+        mean, log_variance = _single_precision(self.encoder(x)).chunk(2, dim=-1)  # (b, d) each
         std = torch.zeros_like(mean) if self.deterministic else (log_variance / 2).exp()
         return Independent(Normal(mean, std, validate_args=False), 1)
 
     def decode(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b 1 h w"] | None = None) -> Distribution:
-        """p(x|z): batch (b,), event (1, h, w).
+        """Return p(x|z): batch (b,), event (1, h, w).
 
-        `teacher` is the image that an autoregressive decoder is conditioned on: each pixel of the result depends
-        on z and on the teacher's pixels above it and to its left. A ConvDecoder does not look at it.
+        `teacher` is the image that an autoregressive decoder is conditioned on: each pixel of the result
+        depends on z and on the teacher's pixels above it and to its left. A ConvDecoder ignores it.
         """
-        logits = _full(self.decoder(z, teacher))
+        logits = _single_precision(self.decoder(z, teacher))
         if self.arch.likelihood == "gaussian":
             assert isinstance(self.decoder, ConvDecoder)
             return Independent(Normal(logits.sigmoid(), self.decoder.sigma, validate_args=False), 3)
         return Independent(Bernoulli(logits=logits, validate_args=False), 3)
 
     def prior(self, like: Tensor) -> Distribution:
-        """p(z) = N(0, I): batch (), event (d,), on the device of `like`."""
+        """Return p(z) = N(0, I): batch (), event (d,), on the device of `like`."""
         zero = torch.zeros(self.arch.latent, device=like.device, dtype=like.dtype)
         return Independent(Normal(zero, torch.ones_like(zero), validate_args=False), 1)
 
 
-def _full(output: Tensor) -> Tensor:
-    """What a network gave under autocast, in single precision again: sums over all pixels need it."""
+def _single_precision(output: Tensor) -> Tensor:
+    """Return the output of a network in single precision, also under autocast: sums over all pixels need it."""
     return output.float() if output.dtype is torch.bfloat16 else output

@@ -13,23 +13,23 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from lso_bench.vae.notation import parse, write
-from lso_bench.vae.settings import differing, with_settings
+from lso_bench.vae.settings import apply_settings, differing
 
 Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel
-STEP = 1 / 255  # between two grey levels; inferred: on data in such steps a density could grow without end below it
-START = 0.25  # of sigma; inferred: about what a decoder needs that knows nothing but the mean
+STEP = 1 / 255  # between two grey levels; inferred: a sigma without this bound lets the density diverge
+START = 0.25  # initial sigma; inferred: about that of a decoder that predicts the mean image
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of one encoder and decoder for square grey images, and what a pixel of them is."""
+    """Sizes of an encoder and a decoder for square grey images, and the likelihood of a pixel."""
 
     size: int = 28  # pixels a side
     latent: int = 32  # latent dimensions, d
     encoder: int = 64  # channels of the residual blocks
-    hidden: int = 512  # channels between the blocks and the code
+    hidden: int = 512  # channels between the blocks and the latent
     channels: int = 64  # channels of the decoder
-    kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5, 5, 5, 3, 3, 3, 3)  # one a PixelCNN layer; none: not autoregressive
+    kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5, 5, 5, 3, 3, 3, 3)  # per PixelCNN layer; (): not autoregressive
     skips: bool = True  # residual blocks across every three PixelCNN layers
     gated: bool = False  # tanh times sigmoid after each masked convolution, instead of an ELU
     likelihood: Likelihood = "bernoulli"
@@ -54,17 +54,17 @@ ARCHITECTURES = {
 
 
 def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood = "bernoulli") -> Architecture:
-    """The architecture that `name` or `name:setting=value,...` stands for, with `latent` dimensions, for images of
-    `size` pixels a side.
+    """Return the architecture of `name` or `name:setting=value,...`, for `latent` dimensions and images of `size`
+    pixels a side.
 
     Raises:
-        ValueError: no such name or setting, or one that does not fit the images.
+        ValueError: the name or setting does not exist, or does not fit the images.
     """
     name, settings = parse(text)
     if name not in ARCHITECTURES:
         raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
     plain = ARCHITECTURES[name]
-    arch = with_settings(plain, settings)
+    arch = apply_settings(plain, settings)
     if (arch.size, arch.latent, arch.likelihood) != (plain.size, plain.latent, plain.likelihood):
         raise ValueError(
             "size and likelihood are those of the data, and the number of latent dimensions has an option of its own."
@@ -75,7 +75,7 @@ def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood 
 
 
 def canonical(text: str) -> str:
-    """The one text of an architecture: of its settings those that are not the name's.
+    """Return the canonical text of an architecture: only settings that differ from the defaults of its name.
 
     Raises:
         ValueError: as `architecture`.
@@ -83,11 +83,11 @@ def canonical(text: str) -> str:
     name, settings = parse(text)
     if name not in ARCHITECTURES:
         raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
-    return write(name, differing(with_settings(ARCHITECTURES[name], settings), ARCHITECTURES[name]))
+    return write(name, differing(apply_settings(ARCHITECTURES[name], settings), ARCHITECTURES[name]))
 
 
 class CausalConv2d(nn.Module):
-    """A masked convolution that multiplies only the rows of its kernel that the mask leaves.
+    """Masked convolution that multiplies only the rows of its kernel that the mask leaves.
 
     Mask "A" hides the centre pixel, "B" shows it. Source: van den Oord et al. 2016, "Pixel Recurrent Neural
     Networks", section 3.4. A full k x k masked kernel gives the same output with 2k / (k + 1) times the work.
@@ -106,13 +106,13 @@ class CausalConv2d(nn.Module):
         self.register_buffer("mask", visible, persistent=False)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b o h w"]:
-        # The top is padded by itself: padding both ends and cutting the bottom off again took twice the time backwards.
+        # Only the top is padded: padding both ends and cropping the bottom takes twice the time in the backward pass.
         above = pad(x, (0, 0, self.pad, 0))
         return conv2d(above, self.weight * self.mask, self.bias, padding=(0, self.pad))
 
 
 class Residual(nn.Module):
-    """elu(main(x) + shortcut(x)), in place: on a CPU a fifth of a search step went into fresh memory."""
+    """Residual block elu(main(x) + shortcut(x)), in place: new memory took a fifth of a search step on a CPU."""
 
     def __init__(self, main: nn.Module, shortcut: nn.Module):
         super().__init__()
@@ -123,7 +123,7 @@ class Residual(nn.Module):
 
 
 def halving_block(inputs: int, outputs: int) -> Residual:
-    """Two 3 x 3 convolutions, the first of stride 2, around a 1 x 1 shortcut of stride 2."""
+    """Build two 3 x 3 convolutions, the first of stride 2, with a 1 x 1 shortcut of stride 2."""
     main = nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -135,10 +135,11 @@ def halving_block(inputs: int, outputs: int) -> Residual:
 
 
 class Gate(nn.Module):
-    """tanh of one half of the channels times sigmoid of the other.
+    """Product of tanh of one half of the channels and sigmoid of the other half.
 
-    Source: van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", equation 2. One stack of
-    masked convolutions, as in He et al., not that paper's vertical and horizontal ones: its blind spot stays.
+    Source: van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", equation 2. As in He et
+    al. there is one stack of masked convolutions, not that paper's vertical and horizontal stacks: its blind spot
+    stays.
     """
 
     def forward(self, x: Float[Tensor, "b c *pixels"]) -> Float[Tensor, "b o *pixels"]:
@@ -147,7 +148,7 @@ class Gate(nn.Module):
 
 
 def causal_block(channels: int, kernel: int, gated: bool) -> Residual:
-    """A bottleneck around a masked convolution: 1 x 1 to half the channels, k x k of mask B, 1 x 1 back."""
+    """Build a bottleneck around a masked convolution: 1 x 1 to half the channels, k x k of mask B, 1 x 1 back."""
     half = channels // 2
     inner = half * (1 + gated)
     main = nn.Sequential(
@@ -164,7 +165,7 @@ def causal_block(channels: int, kernel: int, gated: bool) -> Residual:
 
 
 class Encoder(nn.Module):
-    """Images to 2d numbers each: the mean and the log variance of q(z|x)."""
+    """Encoder of images to 2d numbers each: the mean and the log variance of q(z|x)."""
 
     def __init__(self, arch: Architecture):
         super().__init__()
@@ -185,15 +186,15 @@ class Encoder(nn.Module):
 
 
 class PixelCNN(nn.Module):
-    """Codes and the image that came before each pixel, to the logits of that pixel.
+    """Decoder of latents and the pixels before each pixel to the logits of that pixel.
 
-    The first layer is linear in image and code, so it is the sum of a part of each: `of_image` (mask A) and
-    `of_code` (not masked: every pixel sees the whole code).
+    The first layer is linear in image and latent. It is the sum of two parts: `of_image` (mask A) and `of_code`
+    (not masked: every pixel sees the whole latent).
     """
 
     def __init__(self, arch: Architecture):
         super().__init__()
-        maps, c, (first, *rest) = 4, arch.channels, arch.kernels  # 4 maps of the code: He et al. 2019
+        maps, c, (first, *rest) = 4, arch.channels, arch.kernels  # 4 maps of the latent: He et al. 2019
         self.of_image = CausalConv2d(1, c, first, "A")
         self.of_code = nn.Sequential(
             nn.Linear(arch.latent, maps * arch.size**2),
@@ -211,7 +212,7 @@ class PixelCNN(nn.Module):
         return self.rest(self.of_image(teacher) + self.of_code(z))
 
     def rest(self, first: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
-        """The logits, from the sum of the two parts of the first layer."""
+        """Compute the logits from the sum of the two parts of the first layer."""
         outputs = [self.entry(first)]
         for i, layer in enumerate(self.layers):
             x = outputs[-1]
@@ -222,17 +223,17 @@ class PixelCNN(nn.Module):
 
 
 def doubling(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    """Maps of twice the side."""
+    """Build a block that doubles the side of its maps."""
     conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
     return conv, nn.BatchNorm2d(outputs), nn.ELU(inplace=True)
 
 
 class ConvDecoder(nn.Module):
-    """Codes to logits by transposed convolutions; every pixel depends on the code alone.
+    """Decoder of latents to logits by transposed convolutions; every pixel depends on the latent alone.
 
-    Under a Gaussian likelihood the sigmoid of a logit is a pixel's mean, and all pixels share one standard deviation,
-    which is learned: a fixed one would be another weight of the rate, to be tuned for every data set. Source: Rybkin
-    et al. 2021, "Simple and Effective VAE Training with Calibrated Decoders" (arXiv 2006.13202), the sigma-VAE.
+    Under a Gaussian likelihood the sigmoid of a logit is a pixel's mean. All pixels share one learned standard
+    deviation: a fixed one would be another weight of the rate, to be tuned for every data set. Source: Rybkin et
+    al. 2021, "Simple and Effective VAE Training with Calibrated Decoders" (arXiv 2006.13202), the sigma-VAE.
     """
 
     def __init__(self, arch: Architecture):
@@ -257,7 +258,7 @@ class ConvDecoder(nn.Module):
 
     @property
     def sigma(self) -> Float[Tensor, ""]:
-        """The standard deviation of a pixel, above one grey level."""
+        """Standard deviation of a pixel, above one grey level."""
         assert self.log_sigma is not None, "a Bernoulli has none"
         return STEP + self.log_sigma.exp()
 

@@ -1,7 +1,7 @@
-"""The notation of names, settings and lists of them: `name:key=value,key=value`, several with commas.
+"""Notation of names with settings, `name:key=value,key=value`, and of lists of them, separated by commas.
 
-One rule for what would be taken for something else: a name or a value that holds a comma, a double quote or outer
-spaces, and a name that holds a colon, stands in double quotes; a double quote inside them is doubled.
+A name or value stands in double quotes if it holds a comma, a double quote or outer spaces; a name also if it holds a
+colon. A double quote inside the quotes is doubled.
 
     "./a,b.py":label="x, y",target=0.3
 """
@@ -16,21 +16,21 @@ from pathlib import PurePath
 
 from lso_bench.vae.bounds import WHOLE
 
-SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")  # how a setting begins
+SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")  # start of a setting
 QUOTED = re.compile('"((?:[^"]|"")*)"')
 DIGITS = re.compile(r"[+-]?[0-9]{1,40}")
 REAL = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE)
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:
-    """The name and the settings of `name:key=value,...`.
+    """Return the name and the settings of `name:key=value,...`.
 
     Raises:
-        ValueError: a double quote that is not closed, a setting without a value, or one that stands twice.
+        ValueError: a double quote is not closed, or a setting has no value or stands twice.
     """
-    name, *more = _split(text, ":", most=1)
+    name, *setting_lists = _split(text, ":", most=1)
     settings: dict[str, str] = {}
-    for item in _split(more[0], ",") if more and more[0].strip() else []:
+    for item in _split(setting_lists[0], ",") if setting_lists and setting_lists[0].strip() else []:
         key, *value = _split(item, "=", most=1)
         if not value:
             raise ValueError(f"wanted settings as key=value, separated by commas, got {item.strip()!r}.")
@@ -41,50 +41,50 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 
 
 def write(name: str, settings: Mapping[str, object] | None = None) -> str:
-    """The text that `parse` reads as this name and these settings."""
+    """Return the text that `parse` reads as this name and these settings."""
     values = ",".join(f"{key}={_quoted(str(value), ',')}" for key, value in (settings or {}).items())
     return _quoted(name, ",:=" if SETTING.match(name) else ",:") + (f":{values}" if values else "")
 
 
 def parts(text: str) -> list[str]:
-    """The names of a list with commas, each with its settings as it stands there.
+    """Return the names in a list with commas, each with its settings as they stand there.
 
     A setting belongs to the name before it: `a:x=1,y=2,b` are `a:x=1,y=2` and `b`.
 
     Raises:
-        ValueError: a double quote that is not closed.
+        ValueError: a double quote is not closed.
     """
-    listed: list[str] = []
+    names: list[str] = []
     for part in _split(text, ","):
-        if listed and SETTING.match(part) and len(_split(listed[-1], ":", most=1)) > 1:
-            listed[-1] += f",{part.rstrip()}"
+        if names and SETTING.match(part) and len(_split(names[-1], ":", most=1)) > 1:
+            names[-1] += f",{part.rstrip()}"
         else:
-            listed.append(part.strip())
-    return listed
+            names.append(part.strip())
+    return names
 
 
 def joined(texts: Iterable[str]) -> str:
-    """The list that `parts` reads as these names with their settings."""
+    """Return the list that `parts` reads as these names with their settings."""
     return ",".join(texts)
 
 
 def words(text: str) -> list[str]:
-    """The words between the spaces of a text; spaces in double quotes do not count.
+    """Return the words of a text, separated by spaces outside of double quotes.
 
     Raises:
-        ValueError: a double quote that is not closed.
+        ValueError: a double quote is not closed.
     """
     return [word for word in _split(text, " \t\n") if word]
 
 
-@lru_cache(maxsize=4096)  # asked for each of the runs of a study, of which few differ in it
+@lru_cache(maxsize=4096)  # the runs of a study have few different texts
 def name_of(text: str) -> str:
-    """The name without its settings, of any text."""
+    """Return the name without its settings, of any text."""
     return read(text)[0]
 
 
 def read(text: str) -> tuple[str, dict[str, str]]:
-    """As `parse`, of any text: one that is not in this notation is a name as a whole."""
+    """Return what `parse` returns; a text that is not in this notation is a name without settings."""
     try:
         return parse(text)
     except ValueError:
@@ -92,18 +92,18 @@ def read(text: str) -> tuple[str, dict[str, str]]:
 
 
 def is_file(name: str) -> bool:
-    """Whether a name is the path of a file with code."""
+    """Return whether a name is the path of a Python file."""
     return name.lower().endswith(".py")
 
 
 def path_text(name: str) -> str:
-    """The one spelling of a path: relative ones begin with `./` or `../`, and nothing in it is superfluous."""
+    """Return the canonical spelling of a path: normalised, a relative one with `./` or `../` before it."""
     plain = str(PurePath(name))
     return plain if os.path.isabs(plain) or plain.startswith(os.pardir) else os.path.join(os.curdir, plain)
 
 
 def unquoted_path(text: str) -> str:
-    """A line for a text that begins with an existing path which wants double quotes; empty for any other."""
+    """Return advice for a text that begins with an existing path that needs double quotes; empty for others."""
     for end in (m.start() for m in re.finditer("[,:]|$", text)):
         path = text[:end]
         if re.search('[,:"]', path) and os.path.lexists(path):
@@ -112,10 +112,10 @@ def unquoted_path(text: str) -> str:
 
 
 def whole(text: str, least: int = -WHOLE, most: int = WHOLE) -> int:
-    """A whole number in plain digits.
+    """Parse an integer in plain digits.
 
     Raises:
-        ValueError: something else, `1_0` too, or one out of these bounds.
+        ValueError: it is something else, such as `1_0`, or outside these bounds.
     """
     if not (DIGITS.fullmatch(text) and least <= int(text) <= most):
         raise ValueError(f"wanted a whole number from {least} to {most} in plain digits, got {text!r}")
@@ -123,10 +123,10 @@ def whole(text: str, least: int = -WHOLE, most: int = WHOLE) -> int:
 
 
 def real(text: str) -> float:
-    """A number in plain digits.
+    """Parse a number in plain digits.
 
     Raises:
-        ValueError: something else, `1_0` too.
+        ValueError: it is something else, such as `1_0`.
     """
     if not REAL.fullmatch(text):
         raise ValueError(f"wanted a number in plain digits, got {text!r}")
@@ -134,34 +134,34 @@ def real(text: str) -> float:
 
 
 def digits(number: float) -> str:
-    """A number in as few plain digits as give it back, without an exponent: `3` for 3.0."""
+    """Return a number in the fewest plain digits that parse to it, without an exponent: `3` for 3.0."""
     return format(Decimal(repr(number)), "f").removesuffix(".0") if math.isfinite(number) else str(number)
 
 
 def _split(text: str, separators: str, most: int = -1) -> list[str]:
-    """The pieces of a text between separators outside of double quotes, quotes and all."""
-    cuts = [*_outside(text, separators)][: most if most >= 0 else None]
+    """Split a text at separators outside of double quotes; the pieces keep their quotes."""
+    cuts = [*_positions_outside_quotes(text, separators)][: most if most >= 0 else None]
     return [text[start + 1 : end] for start, end in zip([-1, *cuts], [*cuts, len(text)], strict=True)]
 
 
-def _outside(text: str, separators: str) -> Iterator[int]:
+def _positions_outside_quotes(text: str, separators: str) -> Iterator[int]:
     quoted = False
-    for place, character in enumerate(text):
+    for position, character in enumerate(text):
         if character == '"':
             quoted = not quoted
         elif character in separators and not quoted:
-            yield place
+            yield position
     if quoted:
         raise ValueError(f'a double quote is not closed in {text!r}; one inside quotes is written "".')
 
 
 def _plain(piece: str) -> str:
-    """A piece without its outer spaces and its quotes."""
+    """Return a piece without its outer spaces and its quotes."""
     return QUOTED.sub(lambda quote: quote[1].replace('""', '"'), piece.strip())
 
 
 def _quoted(piece: str, special: str) -> str:
-    """A piece in quotes, if it needs them."""
+    """Return a piece, in quotes if it needs them."""
     if piece == piece.strip() and not any(c in piece for c in ('"', *special)):
         return piece
     return '"' + piece.replace('"', '""') + '"'

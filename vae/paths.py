@@ -1,4 +1,4 @@
-"""Paths from outside (options, environment variables, study files), in which `~` and `~name` are home folders."""
+"""Paths given by users (options, environment variables, study files), with `~` and `~name` for home folders."""
 
 import os
 from pathlib import Path
@@ -10,23 +10,23 @@ from lso_bench.vae.notation import read, write
 
 
 def from_outside(path: str | Path) -> Path:
-    """The path that a user wrote.
+    """Return the path that a user wrote, with its home folder in full.
 
     Raises:
-        UnusableError: no home folder is known for its `~`.
+        UnusableError: the home folder of its `~` is not known.
     """
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
         start = Path(path).parts[0]
-        known = f"no user {start[1:]!r} is known here" if start != "~" else "no home folder is known here"
+        problem = f"no user {start[1:]!r} is known here" if start != "~" else "no home folder is known here"
         raise UnusableError(
-            f"{str(path)!r} begins with a home folder, and {known}; write the path in full, or ./{path}."
+            f"{str(path)!r} begins with a home folder, and {problem}; write the path in full, or ./{path}."
         ) from error
 
 
 def plugin(text: str) -> str:
-    """The name of a plugin or data set, with its settings, whose file or folder may begin with `~`.
+    """Return the name of a plugin or data set with its settings, where the path may begin with `~`.
 
     Raises:
         UnusableError: as `from_outside`.
@@ -36,15 +36,15 @@ def plugin(text: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: `LSO_BENCH_CACHE`, else the user's cache."""
+    """Return the folder of files that can be made again: `LSO_BENCH_CACHE`, else the user's cache."""
     return from_outside(os.environ.get("LSO_BENCH_CACHE") or user_cache_path("lso-bench"))
 
 
 def data_folder() -> Path:
-    """Where data sets lie unless said otherwise: `LSO_BENCH_DATA`, else a folder in the user's cache."""
+    """Return the default folder of data sets: `LSO_BENCH_DATA`, else a folder in the user's cache."""
     return from_outside(os.environ.get("LSO_BENCH_DATA") or cache_folder() / "data")
 
 
 def own_folder() -> Path:
-    """Where checkpoints that the user trained lie: `LSO_BENCH_CHECKPOINTS`, else a folder of the user's data."""
+    """Return the folder of the user's checkpoints: `LSO_BENCH_CHECKPOINTS`, else a folder of the user's data."""
     return from_outside(os.environ.get("LSO_BENCH_CHECKPOINTS") or user_data_path("lso-bench") / "checkpoints")

@@ -1,4 +1,4 @@
-"""The parts of a process's state that all code in it shares, each with how it is read and set."""
+"""Parts of a process's state that all code in it shares, each with a function to read and one to set it."""
 
 import locale
 import logging
@@ -19,7 +19,7 @@ TINY = 5e-324  # the smallest double: a product of it is 0 where denormal number
 
 
 class Part(NamedTuple):
-    """A part of the state of this process that every code in it shares."""
+    """Part of the state of this process that all code in it shares."""
 
     name: str
     read: Callable[[], Any]
@@ -34,11 +34,11 @@ def _folder() -> str | None:
 
 
 def _default_device(device: torch.device) -> None:
-    torch.set_default_device(None if device.type == "cpu" else device)  # a set one slows every call down
+    torch.set_default_device(None if device.type == "cpu" else device)  # a default device slows every call down
 
 
 def _environment(before: dict[Any, Any]) -> None:
-    """Set the environment variables that differ. Copies of `os.environ` itself take a hundred times as long."""
+    """Set the environment variables that differ. Copies of `os.environ` take a hundred times as long."""
     for key in _variables().keys() - before.keys():
         del os.environb[key]
     for key, value in before.items() - _variables().items():
@@ -55,7 +55,7 @@ def _filters() -> tuple[Any, list[Any]]:
 
 def _set_filters(before: tuple[Any, list[Any]]) -> None:
     with warnings.catch_warnings():
-        pass  # leaving it makes Python forget what it decided by the filters
+        pass  # leaving the context clears Python's cache of filter decisions
     warnings.filters, warnings.filters[:] = before  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -70,13 +70,13 @@ def _set_handlers(before: list[Any]) -> None:
 
 
 def _locale() -> list[str]:
-    return locale.setlocale(locale.LC_ALL).split(";")  # a part each, or one for all
+    return locale.setlocale(locale.LC_ALL).split(";")  # one text a category, or one for all
 
 
 def _backend() -> str:
-    """Matplotlib's backend; empty for the one that draws files, and where none is chosen."""
+    """Return matplotlib's backend; empty for the one that draws files, or if none is chosen."""
     rc = getattr(sys.modules.get("matplotlib"), "rcParams", {})
-    chosen = dict.get(rc, "backend")  # the mapping itself looks for a backend
+    chosen = dict.get(rc, "backend")  # rcParams' own lookup would choose a backend
     return chosen.lower() if isinstance(chosen, str) and chosen.lower() != "agg" else ""
 
 
@@ -85,13 +85,13 @@ def _set_backend(before: str) -> None:
 
 
 def _cudnn() -> tuple[bool, ...]:
-    at = torch.backends.cudnn
-    return at.enabled, at.benchmark, at.deterministic, at.allow_tf32
+    cudnn = torch.backends.cudnn
+    return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
 
 
 def _set_cudnn(before: tuple[bool, ...]) -> None:
-    at = torch.backends.cudnn
-    at.enabled, at.benchmark, at.deterministic, at.allow_tf32 = before  # pyright: ignore[reportAttributeAccessIssue]
+    cudnn = torch.backends.cudnn
+    cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = before  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _log() -> tuple[int, list[Any]]:
@@ -116,27 +116,27 @@ def _temporary() -> str | None:
     try:
         return tempfile.gettempdir()
     except OSError:
-        return None  # none can be written
+        return None  # no folder can be written
 
 
 def _autocast() -> tuple[int, bool, list[tuple[bool, torch.dtype]]]:
-    """Return how many autocasts are entered, whether they keep the weights that they cast, and what each device has."""
+    """Return the number of entered autocasts, whether they cache cast weights, and the settings of each device."""
     entered = torch.autocast_increment_nesting() - 1
     torch.autocast_decrement_nesting()
-    each = [(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in AUTOCAST]
-    return entered, torch.is_autocast_cache_enabled(), each
+    devices = [(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in AUTOCAST]
+    return entered, torch.is_autocast_cache_enabled(), devices
 
 
 def _set_autocast(before: tuple[int, bool, list[tuple[bool, torch.dtype]]]) -> None:
-    """Put it back; weights that were cast are forgotten, as where the outermost autocast ends."""
-    entered, kept, each = before
+    """Restore the state; the cache of cast weights is cleared, as at the end of the outermost autocast."""
+    entered, cached, devices = before
     for _ in range(_autocast()[0] - entered):
         torch.autocast_decrement_nesting()
     for _ in range(entered - _autocast()[0]):
         torch.autocast_increment_nesting()
     torch.clear_autocast_cache()
-    torch.set_autocast_cache_enabled(kept)
-    for device, (enabled, dtype) in zip(AUTOCAST, each, strict=True):
+    torch.set_autocast_cache_enabled(cached)
+    for device, (enabled, dtype) in zip(AUTOCAST, devices, strict=True):
         torch.set_autocast_enabled(device, enabled)
         torch.set_autocast_dtype(device, dtype)
 

@@ -1,4 +1,4 @@
-"""Global random numbers of torch, NumPy and Python that one piece of code alone draws."""
+"""Global random numbers of torch, NumPy and Python for one piece of code alone."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -11,16 +11,16 @@ import torch
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import Tensor
 
-# Within, code draws global random numbers; see `passing` for the arguments.
+# Context in which code draws global random numbers; `passing` explains the arguments.
 Numbers = Callable[[list[str], bool], AbstractContextManager[None]]
 
 
 class Stream:
-    """Global random numbers that one plugin alone draws: those of torch, NumPy and Python.
+    """Global random numbers of torch, NumPy and Python for one plugin alone.
 
     Args:
         seed: of all of them.
-        free: whether it may seed them, and draw from NumPy's.
+        free: whether the plugin may seed them, and draw from NumPy's.
     """
 
     def __init__(self, seed: int, free: bool = False):
@@ -31,30 +31,30 @@ class Stream:
 
     @contextmanager
     def drawn(self, changed: list[str], watched: bool = False) -> Iterator[None]:
-        """Within, whoever draws global random numbers draws from this stream; as `passing`."""
+        """Let global random numbers come from this stream within the context; arguments as in `passing`."""
         watched &= not self._free
-        with _kept():
+        with _restored_generators():
             self._begin()
-            before, numbers = torch.initial_seed(), watched and _numbers()
+            before, numbers = torch.initial_seed(), watched and _numpy_state()
             try:
                 yield
             finally:
                 self._torch, self._python = torch.get_rng_state(), random.getstate()
                 self._cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
                 changed += ["torch's seed"] * (not self._free and torch.initial_seed() != before)
-                changed += ["NumPy's global random numbers"] * (watched and _numbers() != numbers)
+                changed += ["NumPy's global random numbers"] * (watched and _numpy_state() != numbers)
 
     def _begin(self) -> None:
         torch.set_rng_state(self._torch)
         random.setstate(self._python)
-        set_bit_generator(self._numpy)  # a copy of its state takes ten times as long
+        set_bit_generator(self._numpy)  # copying its state takes ten times as long
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed(self.seed) if self._cuda is None else torch.cuda.set_rng_state(self._cuda)
 
 
 @contextmanager
-def _kept() -> Iterator[None]:
-    """The global random generators of torch, NumPy and Python stand afterwards where they stood."""
+def _restored_generators() -> Iterator[None]:
+    """Restore the global random generators of torch, NumPy and Python at the end of the context."""
     cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
     cpu, python, numpy = torch.get_rng_state(), random.getstate(), get_bit_generator()
     try:
@@ -69,35 +69,35 @@ def _kept() -> Iterator[None]:
 
 @contextmanager
 def passing(changed: list[str], watched: bool) -> Iterator[None]:
-    """Draws from torch's and Python's generators go on from where these stand, and leave them there.
+    """Let draws from torch's and Python's generators continue from their states, and restore these at the end.
 
     Args:
-        changed: takes the names of those that were seeded.
-        watched: whether it also takes NumPy's, if they were drawn from; this takes a while.
+        changed: receives the names of generators that were seeded.
+        watched: whether it also receives NumPy's if it was drawn from; this takes a while.
     """
-    with _kept():
-        set_bit_generator(_spare())
-        seed, numbers = torch.initial_seed(), watched and _numbers()
+    with _restored_generators():
+        set_bit_generator(_spare_generator())
+        seed, numbers = torch.initial_seed(), watched and _numpy_state()
         try:
             yield
         finally:
             changed += ["torch's seed"] * (torch.initial_seed() != seed)
-            changed += ["NumPy's global random numbers"] * (watched and _numbers() != numbers)
+            changed += ["NumPy's global random numbers"] * (watched and _numpy_state() != numbers)
 
 
 @contextmanager
 def shared(changed: list[str], watched: bool) -> Iterator[None]:
-    """Draws are those of the whole process."""
+    """Let draws change the generators of the whole process."""
     yield
 
 
 @cache
-def _spare() -> np.random.MT19937:
-    """NumPy's numbers for whoever has no stream."""
+def _spare_generator() -> np.random.MT19937:
+    """Return NumPy's generator for code without a stream."""
     return np.random.MT19937(0)
 
 
-def _numbers() -> tuple[int, bytes]:
-    """The state of NumPy's global generator. (Python's is not looked at: libraries draw from it for themselves.)"""
+def _numpy_state() -> tuple[int, bytes]:
+    """Return the state of NumPy's global generator. (Python's is not compared: libraries draw from it.)"""
     state: Any = get_bit_generator().state
     return state["state"]["pos"], state["state"]["key"].tobytes()

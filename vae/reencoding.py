@@ -1,4 +1,4 @@
-"""Encode a model's own image, with a choice of what batch norm makes of it."""
+"""Re-encoding of a model's reconstruction, with a choice of batch-norm statistics."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +14,10 @@ Statistics = Literal["shared", "data", "frozen"]
 
 
 def reencode(vae: VAE, image: Float[Tensor, "b 1 h w"], norm: Statistics) -> Distribution:
-    """q(z|image), where in training batch norm normalises by the statistics of `image` and counts them into its
-    running ones ("shared", what calling the encoder twice does), does not count them ("data"), or normalises by the
-    running ones ("frozen").
+    """Return q(z|image), with a choice of statistics for batch norm in training.
+
+    `norm` is "shared" (normalise by the statistics of `image` and update the running ones, as a second call of the
+    encoder does), "data" (normalise by them without the update), or "frozen" (normalise by the running ones).
     """
     if norm == "shared" or not vae.training:
         return vae.encode(image)

@@ -1,4 +1,4 @@
-"""Draw images from p(x|z); from a PixelCNN pixel by pixel, each step computing one new column of activations."""
+"""Samples from p(x|z). A PixelCNN is sampled pixel by pixel; each step computes one new column of activations."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,19 +10,19 @@ from lso_bench.vae.frozen import freeze
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import CausalConv2d, PixelCNN, Residual
 
-LEAST = 2.0**-24  # of the noise of a normal pixel: torch.rand may give 0, whose quantile is infinite
+LEAST = 2.0**-24  # smallest noise of a normal pixel: torch.rand may return 0, whose quantile is infinite
 
 
 @torch.no_grad()
 def sample(
     vae: VAE, z: Float[Tensor, "b d"], noise: Float[Tensor, "b h w"] | None = None
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """Images x ~ p(x|z), and the mean of each pixel (of a Bernoulli: its probability of ink), given z and the pixels
-    drawn before it.
+    """Draw images x ~ p(x|z), and return them with the mean of each pixel given z and the pixels drawn before it.
 
-    A pixel is ink where its probability exceeds `noise` (uniform in [0, 1); default: drawn): the same noise for two
-    codes shows what the codes change; noise of 0.5 takes the likelier value of each pixel in turn. A normal pixel is
-    its quantile at `noise`, so that 0.5 takes the mean.
+    The mean of a Bernoulli pixel is its probability of ink. A Bernoulli pixel is ink where this exceeds `noise`
+    (uniform in [0, 1); default: drawn). With the same noise, images of two latents differ only by the latents.
+    Noise of 0.5 takes the likelier value of each pixel in turn. A normal pixel is its quantile at `noise`, so that
+    0.5 takes the mean.
     """
     size = vae.arch.size
     if noise is None:
@@ -39,17 +39,17 @@ def sample(
 def _by_pixels(
     decoder: nn.Module, z: Float[Tensor, "b d"], noise: Float[Tensor, "b h w"]
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """As `sample`, from a frozen PixelCNN. Every layer remembers what it was given for the pixels before."""
+    """Sample from a frozen PixelCNN. Every layer stores its inputs at the pixels before."""
     assert isinstance(decoder, PixelCNN)
-    of_code = decoder.of_code(z)  # (b, c, h, w)
-    b, _, h, w = of_code.shape
-    first = _Memory(decoder.of_image, b, h, w)
-    layers = [_Column(m, b, h, w) for m in decoder.layers]
-    skips = [_Column(m, b, h, w) for m in decoder.skips] if decoder.skips else None
+    latent_part = decoder.of_code(z)  # (b, c, h, w)
+    b, _, h, w = latent_part.shape
+    first = _CausalWindow(decoder.of_image, b, h, w)
+    layers = [_CausalBlock(m, b, h, w) for m in decoder.layers]
+    skips = [_CausalBlock(m, b, h, w) for m in decoder.skips] if decoder.skips else None
     x, mean = torch.zeros(b, 1, h, w, device=z.device), torch.zeros(b, 1, h, w, device=z.device)
     for i in range(h):
         for j in range(w):
-            outputs = [elu(first.look(i, j) + of_code[:, :, i, j])]
+            outputs = [elu(first.at_pixel(i, j) + latent_part[:, :, i, j])]
             for n, layer in enumerate(layers):
                 u = outputs[-1]
                 if skips and n >= 2:
@@ -58,46 +58,46 @@ def _by_pixels(
             last = outputs[-1] + skips[-1](outputs[-3], i, j) if skips else outputs[-1]
             mean[:, 0, i, j] = decoder.exit(last[:, :, None, None])[:, 0, 0, 0].sigmoid()
             x[:, 0, i, j] = (mean[:, 0, i, j] > noise[:, i, j]).float()
-            first.take(x[:, :, i, j], i, j)
+            first.store(x[:, :, i, j], i, j)
     return x, mean
 
 
-class _Memory:
-    """A masked convolution, one pixel at a time: the inputs that it was given so far, where its window finds them."""
+class _CausalWindow:
+    """Masked convolution, one pixel at a time, with its past inputs laid out for its window."""
 
     def __init__(self, conv: CausalConv2d, b: int, h: int, w: int):
         self.pad, (_, inputs, rows, columns) = conv.pad, conv.weight.shape
         self.rows, self.columns = rows, columns
         visible: Bool[Tensor, " t"] = conv.mask.flatten().bool()
         self.weight = (conv.weight * conv.mask).permute(0, 2, 3, 1).flatten(1)  # (o, rows * columns * c)
-        self.weight = self.weight[:, : int(visible.sum()) * inputs]  # the window ends at the last pixel that it sees
+        self.weight = self.weight[:, : int(visible.sum()) * inputs]  # the window ends at the last visible pixel
         self.bias = conv.bias
-        self.given = pad(torch.zeros(b, h, w, inputs, device=conv.weight.device), (0, 0, *[self.pad] * 2, self.pad, 0))
+        self.inputs = pad(torch.zeros(b, h, w, inputs, device=conv.weight.device), (0, 0, *[self.pad] * 2, self.pad, 0))
 
-    def take(self, a: Float[Tensor, "b c"], i: int, j: int) -> None:
-        self.given[:, i + self.pad, j + self.pad] = a
+    def store(self, values: Float[Tensor, "b c"], i: int, j: int) -> None:
+        self.inputs[:, i + self.pad, j + self.pad] = values
 
-    def look(self, i: int, j: int) -> Float[Tensor, "b o"]:
-        window = self.given[:, i : i + self.rows, j : j + self.columns].flatten(1)
+    def at_pixel(self, i: int, j: int) -> Float[Tensor, "b o"]:
+        window = self.inputs[:, i : i + self.rows, j : j + self.columns].flatten(1)
         return linear(window[:, : self.weight.shape[1]], self.weight, self.bias)
 
 
-class _Column:
-    """A frozen causal block, one pixel at a time."""
+class _CausalBlock:
+    """Frozen causal block, one pixel at a time."""
 
     def __init__(self, block: nn.Module, b: int, h: int, w: int):
         assert isinstance(block, Residual) and isinstance(block.main, nn.Sequential)
-        self.into, _, _, masked, _, self.bend, self.back, _ = block.main
+        self.narrow, _, _, masked, _, self.activation, self.widen, _ = block.main
         assert isinstance(masked, CausalConv2d)
-        self.memory = _Memory(masked, b, h, w)
+        self.window = _CausalWindow(masked, b, h, w)
 
     def __call__(self, u: Float[Tensor, "b c"], i: int, j: int) -> Float[Tensor, "b c"]:
-        self.memory.take(elu(_at_one_pixel(self.into, u)), i, j)
-        v = self.bend(self.memory.look(i, j))
-        return elu(_at_one_pixel(self.back, v) + u)
+        self.window.store(elu(_at_one_pixel(self.narrow, u)), i, j)
+        v = self.activation(self.window.at_pixel(i, j))
+        return elu(_at_one_pixel(self.widen, v) + u)
 
 
 def _at_one_pixel(conv: nn.Module, u: Float[Tensor, "b c"]) -> Float[Tensor, "b o"]:
-    """A 1 x 1 convolution of one pixel."""
+    """Apply a 1 x 1 convolution to one pixel."""
     assert isinstance(conv, nn.Conv2d)
     return linear(u, conv.weight[:, :, 0, 0], conv.bias)

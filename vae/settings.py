@@ -1,4 +1,4 @@
-"""Settings of a frozen dataclass from texts by name, and to them."""
+"""Settings of a frozen dataclass, from texts by name and back."""
 
 import math
 from collections.abc import Mapping
@@ -7,70 +7,70 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from lso_bench.vae.notation import real, whole
 
-MOST = 1e5  # of a setting that says no other limit: time and memory grow with most of them
+MOST = 1e5  # default upper limit of a setting: time and memory grow with most of them
 T = TypeVar("T")  # a frozen dataclass
 
 
-READ = {int: whole, float: lambda text: real(text) + 0.0, str: str}  # a setting, by its type; no minus zero
+READ = {int: whole, float: lambda text: real(text) + 0.0, str: str}  # parsers by type; minus zero becomes zero
 
 
-def with_settings(made: T, settings: Mapping[str, str]) -> T:
-    """`made` with these settings, given as texts; a setting's type is that of its default.
+def apply_settings(configured: T, settings: Mapping[str, str]) -> T:
+    """Return a copy of `configured` with these settings, given as texts; a setting has the type of its default.
 
     Raises:
-        ValueError: a setting that it does not have, or a value of another type.
+        ValueError: a setting does not exist, or its value has another type.
     """
-    hints = get_type_hints(type(made))
-    known = settings_of(made)
+    hints = get_type_hints(type(configured))
+    known = settings_of(configured)
     values: dict[str, Any] = {}
     for key, value in settings.items():
         if key not in known:
-            there = f"there are {', '.join(known)}" if known else "it has none"
-            raise ValueError(f"{type(made).__name__} has no setting {key!r}; {there}.")
-        values[key] = _value(key, value, getattr(made, key), hints[key])
-    return replace(made, **values)  # pyright: ignore[reportArgumentType]
+            available = f"there are {', '.join(known)}" if known else "it has none"
+            raise ValueError(f"{type(configured).__name__} has no setting {key!r}; {available}.")
+        values[key] = _value(key, value, getattr(configured, key), hints[key])
+    return replace(configured, **values)  # pyright: ignore[reportArgumentType]
 
 
-def settings_of(made: object) -> dict[str, bool | int | float | str]:
-    """The settings of a dataclass that text can give, and their values; of a class, their defaults."""
-    given: dict[str, Any] = {f.name: getattr(made, f.name, None) for f in fields(made)}  # pyright: ignore[reportArgumentType]
-    return {k: v for k, v in given.items() if type(v) in (bool, int, float, str)}
+def settings_of(configured: object) -> dict[str, bool | int | float | str]:
+    """Return the settings of a dataclass that text can express, with their values; of a class, their defaults."""
+    values: dict[str, Any] = {f.name: getattr(configured, f.name, None) for f in fields(configured)}  # pyright: ignore[reportArgumentType]
+    return {k: v for k, v in values.items() if type(v) in (bool, int, float, str)}
 
 
-def differing(made: object, plain: object) -> dict[str, str]:
-    """The settings of `made` that are not as in `plain`, as texts that `with_settings` reads."""
-    usual = settings_of(plain)
-    values = {k: v for k, v in settings_of(made).items() if v != usual.get(k)}
+def differing(configured: object, plain: object) -> dict[str, str]:
+    """Return the settings of `configured` that differ from `plain`, as texts that `apply_settings` reads."""
+    defaults = settings_of(plain)
+    values = {k: v for k, v in settings_of(configured).items() if v != defaults.get(k)}
     return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in values.items()}
 
 
-def at_least(made: object, least: int | float, *settings: str, most: int | float = MOST) -> None:
-    """Refuse values of these settings below `least` or above `most`, and such as are no numbers.
+def at_least(configured: object, least: int | float, *settings: str, most: int | float = MOST) -> None:
+    """Require numbers from `least` to `most` for these settings.
 
     Raises:
-        ValueError: names the setting, and what came.
+        ValueError: names the setting and its value.
     """
     for key in settings:
-        if not least <= getattr(made, key) < math.inf:
-            raise ValueError(f"{key}: wanted {least:g} or more, got {getattr(made, key)}")
-        _check_most(made, key, most)
+        if not least <= getattr(configured, key) < math.inf:
+            raise ValueError(f"{key}: wanted {least:g} or more, got {getattr(configured, key)}")
+        _check_most(configured, key, most)
 
 
-def above(made: object, limit: int | float, *settings: str, most: int | float = MOST) -> None:
-    """Refuse values of these settings that are not above `limit` or are above `most`, and such as are no numbers.
+def above(configured: object, limit: int | float, *settings: str, most: int | float = MOST) -> None:
+    """Require numbers above `limit` and not above `most` for these settings.
 
     Raises:
-        ValueError: names the setting, and what came.
+        ValueError: names the setting and its value.
     """
     for key in settings:
-        if not limit < getattr(made, key) < math.inf:
-            raise ValueError(f"{key}: wanted more than {limit:g}, got {getattr(made, key)}")
-        _check_most(made, key, most)
+        if not limit < getattr(configured, key) < math.inf:
+            raise ValueError(f"{key}: wanted more than {limit:g}, got {getattr(configured, key)}")
+        _check_most(configured, key, most)
 
 
-def _check_most(made: object, key: str, most: int | float) -> None:
-    if getattr(made, key) > most:
-        raise ValueError(f"{key}: wanted {most:g} or less, got {getattr(made, key)}")
+def _check_most(configured: object, key: str, most: int | float) -> None:
+    if getattr(configured, key) > most:
+        raise ValueError(f"{key}: wanted {most:g} or less, got {getattr(configured, key)}")
 
 
 def _value(key: str, text: str, default: object, hint: object) -> object:

@@ -1,7 +1,7 @@
-"""Imports from a plugin's folder that read the source and no byte code, which may be of an earlier edit.
+"""Imports from a plugin's folder that read the source and not byte code, which may be of an earlier edit.
 
-Python takes byte code for that of a file of the same size and the same second, which a fast edit or a tool that sets
-times gives to another file, too.
+Python accepts byte code if the file's size and its modification time in seconds match. A fast edit, or a tool that sets
+times, can give another file the same size and time.
 """
 
 import os
@@ -15,8 +15,8 @@ from lso_bench.vae.sources import INSTALLED, PROGRAM
 _folders: set[str] = set()  # of plugins
 
 
-class _FromSource(SourceFileLoader):
-    """Compiles a module from its file, whatever byte code lies beside it."""
+class _SourceLoader(SourceFileLoader):
+    """Loader that compiles a module from its file and ignores byte code."""
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
@@ -24,26 +24,26 @@ class _FromSource(SourceFileLoader):
 
 
 def import_from_source(folder: Path) -> None:
-    """Let this process import from `folder`, and from the packages in it, by their sources alone."""
+    """Let this process import modules in `folder`, and in packages there, from their sources alone."""
     real = os.path.realpath(folder)
     if real in _folders:
         return
     _folders.add(real)
-    if _hook not in sys.path_hooks:
-        sys.path_hooks.insert(0, _hook)
-    for entry in [e for e in sys.path_importer_cache if _belongs(e)]:
-        del sys.path_importer_cache[entry]  # a finder of byte code, from before
+    if _path_hook not in sys.path_hooks:
+        sys.path_hooks.insert(0, _path_hook)
+    for entry in [e for e in sys.path_importer_cache if _is_plugin_folder(e)]:
+        del sys.path_importer_cache[entry]  # an earlier finder, which reads byte code
 
 
-def _hook(entry: str) -> FileFinder:
-    if not _belongs(entry):
+def _path_hook(entry: str) -> FileFinder:
+    if not _is_plugin_folder(entry):
         raise ImportError(f"no folder of a plugin: {entry}")
-    loaders = (ExtensionFileLoader, EXTENSION_SUFFIXES), (_FromSource, SOURCE_SUFFIXES)
+    loaders = (ExtensionFileLoader, EXTENSION_SUFFIXES), (_SourceLoader, SOURCE_SUFFIXES)
     return FileFinder(entry, *loaders)
 
 
-def _belongs(entry: str) -> bool:
-    """Return whether it is a folder of a plugin, or of a package there."""
+def _is_plugin_folder(entry: str) -> bool:
+    """Return whether a path is a folder of a plugin, or of a package in one."""
     real = Path(os.path.realpath(entry or os.curdir))
     if {*INSTALLED, *PROGRAM} & {*real.parts}:
         return str(real) in _folders

@@ -1,4 +1,4 @@
-"""Tensors from the bytes of a safetensors file, which anybody may have written."""
+"""Tensors from the bytes of a safetensors file of unknown origin."""
 
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -6,14 +6,14 @@ from torch import Tensor
 
 from lso_bench.vae.foreign import parsed
 
-LARGEST_HEADER = 16 << 20  # bytes; of our largest file 0.1 MiB
+LARGEST_HEADER = 16 << 20  # bytes; our largest file has 0.1 MiB
 
 
 def tensors_of(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors by name, and the metadata.
+    """Return the tensors by name, and the metadata.
 
     Raises:
-        ValueError: no safetensors file, or one that says what torch cannot have.
+        ValueError: the content is no safetensors file, or describes a tensor that torch cannot have.
     """
     size = int.from_bytes(content[:8], "little")
     if 8 + size <= len(content) and size > LARGEST_HEADER:

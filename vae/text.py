@@ -1,12 +1,13 @@
-"""Texts of others, made harmless before they are shown."""
+"""Texts of unknown origin, made harmless before they are shown."""
 
 import sys
 from contextlib import suppress
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal obeys or nobody sees (control characters, turns of the direction of writing):
-    each such character, but for the end of a line, is replaced by U+FFFD.
+    """Return the text with each control or invisible character replaced by U+FFFD, except line ends.
+
+    Such characters can control a terminal or change the direction of writing.
     """
     if text.isprintable():
         return text
@@ -14,6 +15,6 @@ def printable(text: str) -> str:
 
 
 def remark(line: str) -> None:
-    """Print a line on stderr, where there is one."""
-    with suppress(OSError, ValueError, AttributeError):  # closed, full or a broken pipe: nothing depends on a remark
+    """Print a line on stderr, if there is one."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, full or a broken pipe: a remark is not essential
         print(printable(line), file=sys.stderr, flush=True)

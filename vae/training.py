@@ -1,4 +1,4 @@
-"""The training loop."""
+"""Training of a model."""
 
 import math
 import time
@@ -15,21 +15,21 @@ from torch import Tensor, nn
 from lso_bench.vae import checkpoint
 from lso_bench.vae.asking import rate_weight, terms_of
 from lso_bench.vae.capture import CapturedStep
-from lso_bench.vae.data import Dataset, shown
-from lso_bench.vae.job import Job, Plan, begin, command, diverged, keep, restore, settings
+from lso_bench.vae.data import Dataset, as_model_input
+from lso_bench.vae.job import Job, Plan, command, diverged, restore_rng, save_state, settings, start_or_resume
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives.aggressive import Aggressive
 
-KEEP_EVERY = 300.0  # seconds between two writings of the state within an epoch
-FAR = 10.0  # times the first epoch's loss; in none of our trainings was a later epoch's loss above the first's
-LEAST = 100.0  # nats that the first epoch's loss counts as at least: with shades of grey it may be near 0
+KEEP_EVERY = 300.0  # seconds between two savings of the state within an epoch
+FAR = 10.0  # allowed increase, in units of the first epoch's loss; in our trainings no later loss exceeded the first
+LEAST = 100.0  # nats; lower bound of the unit: with grey images the first epoch's loss may be near 0
 CURVES = ("nelbo", "distortion", "kl", "mi", "mi_b50", "au", "reencoding_mean", "reencoding_logp")  # a row an epoch
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is, told every few batches and after every epoch."""
+    """Progress of a training, reported every few batches and after every epoch."""
 
     epoch: int  # 1 is the first
     done: int  # batches of all epochs
@@ -39,7 +39,7 @@ class Progress:
 
 
 class Stopped(Exception):  # noqa: N818, no error, as StopIteration is none
-    """Training was asked to stop; its state is kept."""
+    """Request to stop the training; its state is saved."""
 
 
 def train(
@@ -50,21 +50,21 @@ def train(
     report: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> VAE:
-    """The model that `plan` trains on `data`, saved to `path` with what made it.
+    """Train a model on `data` as `plan` says, save it to `path` with a header, and return it.
 
-    The whole state is kept beside `path` after every epoch, every few minutes, and when `stop` says so; a training
-    that was interrupted goes on from there, to the same weights (on the CPU of the same machine; the number of
-    threads is the first session's). Everything random in an epoch is drawn from torch's generators, seeded by the
+    The state is saved beside `path` after every epoch, every few minutes, and when `stop` returns true. An
+    interrupted training resumes there and reaches the same weights (on the CPU of the same machine, with the number
+    of threads of the first session). All random numbers of an epoch come from torch's generators, seeded by the
     training seed and the epoch.
 
     Raises:
-        UnusableError: a loss that is not finite, or that is far above the first epoch's (`far_off`); what was kept last
-            and is good stays. Or a kept state that is damaged or of another plan, other data or another device.
-        Stopped: `stop` said so, looked at after every batch; in aggressive training a batch has a hundred steps.
+        UnusableError: a loss is not finite, or far above the first epoch's (`has_diverged`); the last good state stays.
+            Or the saved state is damaged, or of another plan, other data or another device.
+        Stopped: `stop` returned true; it is called after every batch, which in aggressive training has a hundred steps.
     """
     state = path.with_suffix(".state.safetensors")
     with torch.random.fork_rng():
-        job = begin(plan, data, state, device)
+        job = start_or_resume(plan, data, state, device)
         plan = job.plan
         images = data.train.to(device)
         if plan.compile:
@@ -75,17 +75,17 @@ def train(
             row = {"epoch": epoch + 1, "seconds": job.seconds, **validate(job.vae, data.valid, device)}
             if not all(math.isfinite(v) for v in row.values()):
                 raise diverged(job, state)
-            if odd := far_off(job.history, row):
-                raise diverged(job, state, odd)
+            if problem := has_diverged(job.history, row):
+                raise diverged(job, state, problem)
             speed = len(images) / job.seconds
             job.history.append(row)
             job.batches, job.seconds = 0, 0.0
-            keep(job, state)
+            save_state(job, state)
             report(_progress(job, len(images), speed))
     vae = job.vae.eval()
     with torch.compiler.set_stance("force_eager"):
         metrics = measure(vae, data.test, device=device)
-    checkpoint.save_model(path, vae, made_by(plan, data, job.history) | {"metrics": asdict(metrics)})
+    checkpoint.save_model(path, vae, checkpoint_header(plan, data, job.history) | {"metrics": asdict(metrics)})
     state.unlink(missing_ok=True)
     return vae
 
@@ -93,44 +93,45 @@ def train(
 def one_epoch(
     job: Job, epoch: int, images: Tensor, state: Path, report: Callable[[Progress], None], stop: Callable[[], bool]
 ) -> None:
-    """Every training image once, in a fresh order, from where `job` stands."""
+    """Train on every image once, in a new order, from the state of `job`."""
     plan, loss = job.plan, job.loss
     torch.manual_seed(1_000_003 * (plan.model.seed + 1) + epoch)
     order = _batches(torch.randperm(len(images)).to(images.device), plan.batch)
-    restore(job.generators)
-    leads = isinstance(loss, Aggressive) and loss.leads([row["mi"] for row in job.history])
-    before, first, kept = job.seconds, job.batches, time.perf_counter()
-    start = kept
+    restore_rng(job.generators)
+    aggressive = isinstance(loss, Aggressive) and loss.is_aggressive_epoch([row["mi"] for row in job.history])
+    before, first, saved_at = job.seconds, job.batches, time.perf_counter()
+    start = saved_at
     for i in range(first, len(order)):
         weight = rate_weight(loss, epoch + i / len(order), plan.epochs, plan.anneal_epochs)
-        if leads:
-            _lead(job, images, weight)
-        with _only(job.vae.encoder, not leads):
-            x = shown(images[order[i]], job.vae.arch.likelihood)
-            advance(job, x, weight, plan.capture and not leads)
+        if aggressive:
+            _aggressive_encoder_steps(job, images, weight)
+        with _trainable(job.vae.encoder, not aggressive):
+            x = as_model_input(images[order[i]], job.vae.arch.likelihood)
+            optimizer_step(job, x, weight, plan.capture and not aggressive)
         now = time.perf_counter()
         job.batches, job.seconds = i + 1, before + now - start
         if stop():
-            _keep_within(job, x, state)
+            _save_within_epoch(job, x, state)
             raise Stopped
-        if now - kept > KEEP_EVERY:
-            _keep_within(job, x, state)
-            kept = now
+        if now - saved_at > KEEP_EVERY:
+            _save_within_epoch(job, x, state)
+            saved_at = now
         if i % 10 == 9:
             report(_progress(job, len(images), (i + 1 - first) * plan.batch / (now - start)))
 
 
-def _keep_within(job: Job, x: Float[Tensor, "b 1 h w"], state: Path) -> None:
-    """Keep what stands within an epoch, unless the loss of its last images is far off: then the epoch before stays."""
-    if job.history and (odd := far_off(job.history, validate(job.vae, x, str(x.device)))):
-        raise diverged(job, state, odd)
-    keep(job, state)
+def _save_within_epoch(job: Job, x: Float[Tensor, "b 1 h w"], state: Path) -> None:
+    """Save the state within an epoch, unless the loss of its last images diverged: then the last epoch's stays."""
+    if job.history and (problem := has_diverged(job.history, validate(job.vae, x, str(x.device)))):
+        raise diverged(job, state, problem)
+    save_state(job, state)
 
 
-def far_off(history: list[dict[str, int | float]], row: dict[str, int | float]) -> str | None:
-    """What is odd about -ELBO (distortion, where there is none): it is worse than after the first epoch by ten times
-    its size. Steps that are too large end so, often in numbers that are finite; annealing and a KL that is large at
-    first do not come near.
+def has_diverged(history: list[dict[str, int | float]], row: dict[str, int | float]) -> str | None:
+    """Describe a divergence: -ELBO (else distortion) exceeds the first epoch's by more than 10 times its size.
+
+    The result is None without one. Steps that are too large end in divergence, often with finite numbers. Annealing
+    and a KL that is large at first do not reach the limit.
     """
     if not history:
         return None
@@ -142,13 +143,13 @@ def far_off(history: list[dict[str, int | float]], row: dict[str, int | float]) 
 
 
 def _batches(order: Int[Tensor, " n"], size: int) -> tuple[Int[Tensor, " b"], ...]:
-    """In turn; an image left over goes into the last batch, for batch norm wants two."""
+    """Split the images into batches in order; a single remaining image joins the last batch: batch norm needs two."""
     parts = order.split(size)
     return (*parts[:-2], torch.cat(parts[-2:])) if len(parts[-1]) == 1 else parts
 
 
-def advance(job: Job, x: Tensor, weight: float, capture: bool) -> Tensor:
-    """One step, as a graph where that is wanted and `x` is a whole batch; the loss before it."""
+def optimizer_step(job: Job, x: Tensor, weight: float, capture: bool) -> Tensor:
+    """Take one step, as a CUDA graph if `capture` and `x` is a full batch; return the loss before it."""
     if not capture or len(x) != job.plan.batch:
         return step(job, x, weight)
     if job.captured is None:
@@ -157,7 +158,7 @@ def advance(job: Job, x: Tensor, weight: float, capture: bool) -> Tensor:
 
 
 def step(job: Job, x: Tensor, weight: float | Tensor) -> Tensor:
-    """One step of Adam on the images `x`; the loss before it."""
+    """Take one step of Adam on the images `x`; return the loss before it."""
     job.optimizer.zero_grad(set_to_none=True)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=job.plan.precision == "bf16", cache_enabled=False):
         loss = terms_of(job.loss, job.vae, x).loss(weight)
@@ -168,21 +169,21 @@ def step(job: Job, x: Tensor, weight: float | Tensor) -> Tensor:
 
 
 def _clip(vae: VAE, largest: float) -> None:
-    """Scale the gradient down to the norm `largest`. (On a CPU nothing is multiplied where it is smaller already.)"""
+    """Scale the gradient down to the norm `largest`. (On a CPU a smaller gradient is not multiplied.)"""
     norm = nn.utils.get_total_norm([p.grad for p in vae.parameters() if p.grad is not None])
     if norm.is_cuda or norm > largest:
         nn.utils.clip_grads_with_norm_(vae.parameters(), largest, norm)
 
 
-def _lead(job: Job, images: Tensor, weight: float) -> None:
-    """Steps of the encoder alone, on fresh images, until the loss no longer falls (He et al. 2019, algorithm 1)."""
+def _aggressive_encoder_steps(job: Job, images: Tensor, weight: float) -> None:
+    """Train the encoder alone on new images until the loss stops falling (He et al. 2019, algorithm 1)."""
     loss = job.loss
     assert isinstance(loss, Aggressive)
     best, total = math.inf, torch.zeros((), device=images.device)
-    with _only(job.vae.decoder, False):
+    with _trainable(job.vae.decoder, False):
         for i in range(1, loss.inner + 1):
             fresh = torch.randperm(len(images))[: job.plan.batch]
-            total += step(job, shown(images[fresh.to(images.device)], job.vae.arch.likelihood), weight)
+            total += step(job, as_model_input(images[fresh.to(images.device)], job.vae.arch.likelihood), weight)
             if i % loss.look == 0:
                 mean = total.item() / loss.look
                 if mean > best:
@@ -191,9 +192,9 @@ def _lead(job: Job, images: Tensor, weight: float) -> None:
 
 
 @contextmanager
-def _only(part: nn.Module, learns: bool) -> Iterator[None]:
-    """Within, `part` learns or does not."""
-    if learns:
+def _trainable(part: nn.Module, trainable: bool) -> Iterator[None]:
+    """Freeze the weights of `part` within the context, unless `trainable`."""
+    if trainable:
         yield
         return
     part.requires_grad_(False)
@@ -204,8 +205,9 @@ def _only(part: nn.Module, learns: bool) -> Iterator[None]:
 
 
 def validate(vae: VAE, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, int | float]:
-    """The metrics of `x` that a learning curve shows, one code drawn for each image; after them the standard errors of
-    those that are means (`nelbo_se`), where there are images enough for one.
+    """Compute the metrics of `x` that a learning curve shows, with one latent drawn for each image.
+
+    Standard errors of the means follow (`nelbo_se`), if there are enough images.
     """
     vae.eval()
     with torch.compiler.set_stance("force_eager"):
@@ -215,8 +217,8 @@ def validate(vae: VAE, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, in
     return {k: metrics[k] for k in CURVES if metrics[k] is not None} | errors
 
 
-def made_by(plan: Plan, data: Dataset, history: list[dict[str, int | float]]) -> dict[str, Any]:
-    """The header of a checkpoint: what made it."""
+def checkpoint_header(plan: Plan, data: Dataset, history: list[dict[str, int | float]]) -> dict[str, Any]:
+    """Return the header of a checkpoint: plan, command, data, versions and history."""
     versions = {"torch": str(torch.__version__)}
     return {
         **settings(plan),

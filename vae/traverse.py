@@ -1,4 +1,4 @@
-"""Latent traversals: paths of codes, and the images along them."""
+"""Latent traversals: paths of latents, and the images along them."""
 
 import torch
 from jaxtyping import Float
@@ -10,17 +10,20 @@ from lso_bench.vae.sampling import sample
 
 
 def along(d: int, dimension: int, reach: float, steps: int) -> Float[Tensor, "s d"]:
-    """Codes from -reach to +reach in one dimension, 0 in the others. Source: arXiv 2103.11349, section 5."""
+    """Return latents from -reach to +reach in one dimension, 0 in the others.
+
+    Source: arXiv 2103.11349, section 5.
+    """
     z = torch.zeros(steps, d)
     z[:, dimension] = torch.linspace(-reach, reach, steps)
     return z
 
 
 def outwards(direction: Float[Tensor, " d"], reach: float, steps: int) -> Float[Tensor, "s d"]:
-    """Codes from the origin to the point at distance `reach` in a direction."""
+    """Return latents from the origin to the point at distance `reach` in a direction."""
     return torch.linspace(0, reach, steps)[:, None] * direction / direction.norm()
 
 
 def walk(vae: VAE, z: Float[Tensor, "s d"], noise: Float[Tensor, "h w"]) -> Float[Tensor, "s 1 h w"]:
-    """The probability of ink in every pixel of the image of each code, every image drawn with the same noise."""
+    """Compute the probability of ink in every pixel of the image of each latent; all images have the same noise."""
     return torch.cat([sample(vae, part, noise.expand(len(part), -1, -1))[1] for part in z.split(BATCH)])

@@ -1,4 +1,4 @@
-"""The models by name, and where their checkpoints lie.
+"""Registry of models by name, and the paths of their checkpoints.
 
 A name may be followed by settings of its objective: `nevae_se:reduction=sum,sample=false`.
 """
@@ -11,7 +11,15 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from lso_bench.vae.data import file_name
-from lso_bench.vae.discovery import built, clashes, hidden, loaded, module_at, only_class, published
+from lso_bench.vae.discovery import (
+    ambiguous_names,
+    instantiate,
+    load_entry_point,
+    module_at,
+    plugin_entry_points,
+    shadowed_names,
+    single_subclass,
+)
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.notation import digits, is_file, parse, path_text, read, write
 from lso_bench.vae.objectives import Objective
@@ -24,7 +32,7 @@ from lso_bench.vae.objectives.nevae_lp import NeighborLP
 from lso_bench.vae.objectives.nevae_se import NeighborSE
 from lso_bench.vae.objectives.rae import RAE
 from lso_bench.vae.paths import own_folder
-from lso_bench.vae.settings import differing, with_settings
+from lso_bench.vae.settings import apply_settings, differing
 from lso_bench.vae.sources import digest
 
 GROUP = "lso_bench.objectives"
@@ -57,17 +65,17 @@ _FAMILIES: dict[str, Callable[..., Objective]] = {
 
 @dataclass(frozen=True)
 class Model:
-    """What identifies one trained model."""
+    """Identity of one trained model."""
 
-    name: str  # of the objective, with its settings
+    name: str  # objective, with its settings
     data: str  # with its settings
     arch: str = "small"  # with its settings
     latent: int = 32
-    seed: int = 0  # of the training
+    seed: int = 0  # training seed
 
     @property
     def file(self) -> str:
-        """The name of its checkpoint file; data and an objective of the user's own count by their content."""
+        """Name of the checkpoint file; the user's own data and objectives add a hash of their content."""
         family, settings = read(self.name)
         if is_file(family) and os.path.isfile(family):
             family = f"{Path(family).stem}+{digest(Path(family))[:8]}"
@@ -76,55 +84,57 @@ class Model:
 
 
 def objective(name: str) -> Objective:
-    """The objective that a model name stands for: one of ours, one that a package publishes under the entry-point
-    group `lso_bench.objectives`, or the one in a file (`./mine.py`); with settings after a colon.
+    """Return the objective of a model name, with settings after a colon.
+
+    It is a built-in objective, one that a package publishes under the entry-point group `lso_bench.objectives`, or
+    the one in a file (`./mine.py`).
 
     Raises:
-        ValueError: no such name, or a setting that its objective does not have, or a file without an objective.
+        ValueError: the name or setting does not exist, or the file has no objective.
     """
     family, settings = parse(name)
-    return with_settings(_make(family), settings)
+    return apply_settings(_make(family), settings)
 
 
 def canonical(name: str) -> str:
-    """The one name of a model, whatever way its objective was said: with as few settings as any name has.
+    """Return the canonical name of a model for any spelling of its objective: the one with the fewest settings.
 
     Raises:
         ValueError: as `objective`.
     """
     family, settings = parse(name)
     plain = _make(family)
-    wanted = with_settings(plain, settings)
+    configured = apply_settings(plain, settings)
     if not is_ours(family):
-        return write(path_text(family) if is_file(family) else family, differing(wanted, plain))
-    names = [n for n in _spellings(wanted) if is_ours(n) and type(_make(n)) is type(wanted)]
-    return min((write(n, differing(wanted, _make(n))) for n in names), key=lambda text: len(parse(text)[1]))
+        return write(path_text(family) if is_file(family) else family, differing(configured, plain))
+    names = [n for n in _spellings(configured) if is_ours(n) and type(_make(n)) is type(configured)]
+    return min((write(n, differing(configured, _make(n))) for n in names), key=lambda text: len(parse(text)[1]))
 
 
-def _spellings(wanted: Objective) -> list[str]:
-    """The names of ours that may stand for an objective, the preferred first."""
-    c = digits(getattr(wanted, "c", 0.0))
-    numbered = [f"beta_vae_{digits(wanted.beta)}", f"nevae_lp_{c if '.' in c else f'{c}.0'}"]  # as Table 1 has them
+def _spellings(configured: Objective) -> list[str]:
+    """Return the built-in names that may stand for an objective, the preferred ones first."""
+    c = digits(getattr(configured, "c", 0.0))
+    numbered = [f"beta_vae_{digits(configured.beta)}", f"nevae_lp_{c if '.' in c else f'{c}.0'}"]  # as Table 1 has them
     return ["vae", *numbered, *(n for n in NAMES if n not in TABLE_1), *TABLE_1]
 
 
 def names() -> list[str]:
-    """Every model by name, ours first."""
+    """Return all model names, the built-in ones first."""
     return [*NAMES, *offered()]
 
 
 def offered() -> dict[str, EntryPoint]:
-    """The objectives that packages publish, by name, but for those whose name is ours."""
-    return {n: e for n, e in published(GROUP).items() if not is_ours(n)}
+    """Return the objectives that packages publish, by name, except those with a built-in name."""
+    return {n: e for n, e in plugin_entry_points(GROUP).items() if not is_ours(n)}
 
 
 def faults() -> dict[str, str]:
-    """The entry points that cannot be used, by name, and why: their name is ours, or several packages publish it."""
-    return hidden(GROUP, is_ours) | clashes(GROUP)
+    """Return the entry points that cannot be used, with the reason: a built-in name, or several packages publish it."""
+    return shadowed_names(GROUP, is_ours) | ambiguous_names(GROUP)
 
 
 def is_ours(name: str) -> bool:
-    """Whether it names an objective of this package, which is made without running any other code."""
+    """Return whether a name stands for a built-in objective, which is made without running any other code."""
     return any(re.fullmatch(pattern, name) for pattern in _FAMILIES)
 
 
@@ -133,19 +143,19 @@ def _make(family: str) -> Objective:
         if match := re.fullmatch(pattern, family):
             return make(*match.groups())
     if is_file(family):
-        return built(Objective, only_class(Objective, module_at(Path(family))), family)
-    if family in (others := offered()):
-        return built(Objective, loaded(others[family]), others[family].value)
+        return instantiate(Objective, single_subclass(Objective, module_at(Path(family))), family)
+    if family in (published := offered()):
+        return instantiate(Objective, load_entry_point(published[family]), published[family].value)
     raise ValueError(faults().get(family, f"No model {family!r}."))
 
 
 def checkpoint(model: Model, folder: Path | None = None) -> Path:
-    """The checkpoint of `model`: in `folder` (default `own_folder()`), else among those that ship.
+    """Return the path of a model's checkpoint, in `folder` (default `own_folder()`) or among the shipped ones.
 
     Raises:
-        UnusableError: in neither.
+        UnusableError: it is in neither.
     """
-    for place in (folder or own_folder(), SHIPPED):
-        if os.path.isfile(place / model.file):  # unlike Path.is_file it takes a name of any length
-            return place / model.file
+    for directory in (folder or own_folder(), SHIPPED):
+        if os.path.isfile(directory / model.file):  # unlike Path.is_file it takes a name of any length
+            return directory / model.file
     raise UnusableError(f"No checkpoint {model.file} in {folder or own_folder()} or among those shipped.")

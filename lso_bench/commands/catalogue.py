@@ -37,6 +37,6 @@ class Catalogue:
 CATALOGUES = {
     "models": Catalogue(models, zoo.faults),
     "data": Catalogue(data.names, data.faults),
-    "tasks": Catalogue(lambda: registry.names("task"), lambda: registry.faults("task")),
-    "searchers": Catalogue(lambda: registry.names("searcher"), lambda: registry.faults("searcher")),
+    "tasks": Catalogue(lambda: registry.names("task"), lambda: registry.broken_plugins("task")),
+    "searchers": Catalogue(lambda: registry.names("searcher"), lambda: registry.broken_plugins("searcher")),
 }

@@ -49,12 +49,12 @@ def evaluate(
     from lso_bench.report import measurements
     from lso_bench.store.store import Store
     from lso_bench.study.grid import named_model
-    from lso_bench.vae.evaluation import Effort
+    from lso_bench.vae.evaluation import SampleSizes
 
     models = list(dict.fromkeys(named_model(m, data, arch, latent, seed) for m in names("model", model)))
     if nll_images == 1 or codes == 1:
         raise UsageError("--nll-images and --codes want 2 or more, for a standard error; 0 leaves the measure out.")
-    effort = Effort(images=nll_images, samples=nll_samples, codes=codes)
+    effort = SampleSizes(images=nll_images, samples=nll_samples, codes=codes)
     Store(results)
     found = measured(models, results, data_dir, device_of(device), effort, draws, quiet)
     print(measurements.as_json(found)) if json else out().print(measurements.terminal(found))

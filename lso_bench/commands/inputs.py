@@ -123,7 +123,7 @@ def drawn(paths: Sequence[Path]) -> "Results":
     """
     from lso_bench.analysis.comparison import compare
     from lso_bench.analysis.curves import with_curves
-    from lso_bench.models.measurements import kept
+    from lso_bench.models.measurements import load_all
     from lso_bench.report.html_report import Results
 
     runs = read(paths)
@@ -131,5 +131,5 @@ def drawn(paths: Sequence[Path]) -> "Results":
     found = with_curves(compared, runs.records, runs.files)
     found.notes.extend(runs.unfinished)
     say_lost(runs.stores)
-    spaces = [m for s in runs.stores for m in kept(s.folder)]
+    spaces = [m for s in runs.stores for m in load_all(s.folder)]
     return Results([s.folder for s in runs.stores], runs.records, runs.files, found, spaces, runs.skipped)

@@ -21,12 +21,12 @@ def check_target(path: Path, is_alike: Callable[[Path], bool], kind: str, force:
         UsageError: names the way out.
         UnusableError: it cannot be looked at.
     """
-    from lso_bench.vae.durable import is_special, writing
+    from lso_bench.vae.durable import is_special, reporting_disk_errors
 
     if is_special(path):
         return
     check_outside(path)
-    with writing(path):
+    with reporting_disk_errors(path):
         if path.is_file() and path.stat().st_size and not force and not is_alike(path):
             raise UsageError(f"{path} is there and is no {kind}; give another --output, or --force.")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lso_bench.record import Record
-from lso_bench.runner.run import Place
+from lso_bench.runner.run import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Planned
@@ -22,7 +22,7 @@ SAID = 60.0  # seconds until it is said again; each time twice as many
 class How:
     """How runs are carried out. None of it changes what they find, but for the last digits that `threads` may."""
 
-    place: Place = field(default_factory=Place)
+    place: Placement = field(default_factory=Placement)
     jobs: int = 1  # runs at the same time; 0: as many as the cluster has room for
     threads: int = 1  # of each
     timeout: float | None = None  # seconds of a run; None: no limit

@@ -15,7 +15,7 @@ from lso_bench.executors.resources import gpu_of
 from lso_bench.executors.worker import outcome, publish, work
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.run import Place
+from lso_bench.runner.run import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Planned
@@ -87,7 +87,7 @@ def _task(store: Store, how: How) -> Any:
     return task
 
 
-def _carry_out(planned: Planned, folder: Path, place: Place, beside: dict[str, Any]) -> Record:
+def _carry_out(planned: Planned, folder: Path, place: Placement, beside: dict[str, Any]) -> Record:
     """In a worker process: one run."""
     if place.device.startswith("cuda:"):
         torch.cuda.set_device(place.device)

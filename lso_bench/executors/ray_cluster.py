@@ -18,7 +18,7 @@ from lso_bench.limits import cores
 from lso_bench.plugins import registry
 from lso_bench.plugins.identity import changed
 from lso_bench.record import Record
-from lso_bench.runner.run import Place
+from lso_bench.runner.run import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Planned
@@ -94,7 +94,7 @@ def _weights(ray: Any, planned: Planned, sent: dict[str, Any]) -> Any:
     return sent[planned.spec.checkpoint]
 
 
-def _place(place: Place, ray: Any) -> Place:
+def _place(place: Placement, ray: Any) -> Placement:
     """On which device, if that is left to the cluster; and where data lie, if a worker sees that folder too."""
     device = place.device
     if device == "auto":

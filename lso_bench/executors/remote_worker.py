@@ -14,7 +14,7 @@ from lso_bench.errors import UnusableError
 from lso_bench.executors.worker import attempt, settle, work
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.run import Place
+from lso_bench.runner.run import Placement
 from lso_bench.spec import Spec
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
@@ -30,7 +30,7 @@ class Job:
     """A run, and what it needs besides."""
 
     planned: Planned
-    place: Place
+    place: Placement
     beside: dict[str, Any]  # among the versions of its record
     sources: dict[str, Files]  # of task and searcher that were given by path, by that path
 

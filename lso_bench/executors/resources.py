@@ -8,7 +8,7 @@ import torch
 from lso_bench.errors import UsageError
 from lso_bench.executors import How
 from lso_bench.limits import cores, memory, threads
-from lso_bench.runner.run import Place
+from lso_bench.runner.run import Placement
 
 NEEDED = 2 * 2**30  # bytes that a run is reckoned to need
 LEAST = 6 * 2**30 // 10  # bytes without which no run can do anything: the smallest takes 0.55 GB, 0.35 of it torch
@@ -43,7 +43,7 @@ def gpu_of(slot: int, gpus: int) -> int:
     return slot % gpus
 
 
-def how(runs: int, place: Place, wanted: Wanted) -> How:
+def how(runs: int, place: Placement, wanted: Wanted) -> How:
     """How to carry out `runs`, as far as it is not `wanted` otherwise; no more at a time than there are.
 
     One that nothing is `wanted` of stays in this process, which has no limit of memory.
@@ -95,7 +95,7 @@ def _share(at_once: int) -> int:
     return usable // at_once
 
 
-def _on_cluster(place: Place, wanted: Wanted, memory: int | None) -> How:
+def _on_cluster(place: Placement, wanted: Wanted, memory: int | None) -> How:
     """A thread a run, as many runs as there is room for, and processes that do many: a start of torch takes seconds."""
     return How(
         place,

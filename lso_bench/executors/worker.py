@@ -18,7 +18,7 @@ from lso_bench.process import settle_memory
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.loop import Progress
-from lso_bench.runner.run import Place, run, versions_of
+from lso_bench.runner.run import Placement, run, versions_of
 from lso_bench.store.heartbeat import Note, Running, noted
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Planned
@@ -29,7 +29,7 @@ from lso_bench.vae.errors import UnusableError
 def work(
     planned: Planned,
     store: Store,
-    place: Place,
+    place: Placement,
     loaded: Loaded,
     beside: dict[str, Any],
     at_home: Planned | None = None,
@@ -61,7 +61,7 @@ def _report(note: Note, p: Progress) -> None:
     note.say(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {fixed(p.mean_loss, 2)}")
 
 
-def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Record:
+def attempt(planned: Planned, place: Placement, loaded: Loaded, report: Any) -> Record:
     """The record of a run, whatever it raises but for an error of ours that ends everything."""
     try:
         return run(planned.spec, planned.checkpoint, place, report, loaded, planned.identity)

@@ -1,1 +1,1 @@
-"""Named models: train, measure and traverse them."""
+"""Training, measurement and traversal of named models."""

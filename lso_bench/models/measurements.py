@@ -1,4 +1,4 @@
-"""Latent spaces measured, each once: what was measured is kept in the results folder."""
+"""Measurements of latent spaces, each made once and stored in the results folder."""
 
 import hashlib
 import json
@@ -17,30 +17,30 @@ from lso_bench.study.grid import find_checkpoint
 from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import load_model, sha256
 from lso_bench.vae.data import Dataset, load
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.errors import UnusableError
-from lso_bench.vae.evaluation import MEANS, Effort, evaluate
+from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
 from lso_bench.vae.zoo import Model
 
-MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # of a checkpoint's header
-EACH = ("nelbo", "kl", "mi", "mi_b50")  # kept of every image, so that models can be compared in pairs
+MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # keys of the header, stored
+EACH = ("nelbo", "kl", "mi", "mi_b50")  # stored for every image, for paired comparison of models
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One latent space: the weights, what made them, and what was measured."""
+    """Measurement of one latent space: model, provenance and metrics."""
 
     model: Model
-    what: dict[str, Any]  # decides the figures: checkpoint, data, effort, seed, device, version of the estimators
+    what: dict[str, Any]  # inputs of the metrics: checkpoint, data, effort, seed, device, version of the estimators
     made_by: dict[str, Any]
-    torch: str  # version that measured
+    torch: str  # version of torch in the measurement
     metrics: Metrics
-    each: dict[str, Float[Tensor, " n"]]  # of every test image
+    each: dict[str, Float[Tensor, " n"]]  # values of every test image
 
     @property
-    def effort(self) -> Effort:
-        return Effort(**self.what["effort"])
+    def effort(self) -> SampleSizes:
+        return SampleSizes(**self.what["effort"])
 
 
 def measured(
@@ -48,49 +48,49 @@ def measured(
     results: Path,
     data_dir: Path | None = None,
     device: str = "cpu",
-    effort: Effort | None = None,
+    effort: SampleSizes | None = None,
     seed: int = 0,
     quiet: bool = True,
 ) -> list[Measured]:
-    """Each model's latent space, on the test set of its data; measured now unless `results` has it.
+    """Return the measurement of each model on the test set of its data, from `results` if it is there.
 
     Raises:
-        lso_bench.errors.UnusableError: a checkpoint that is missing.
-        UnusableError: one that is damaged, data that is not there, or results that cannot be written.
+        lso_bench.errors.UnusableError: a checkpoint is missing.
+        UnusableError: a checkpoint is damaged, data are missing, or results cannot be written.
     """
-    paths, effort = [find_checkpoint(m) for m in models], effort or Effort()
+    paths, effort = [find_checkpoint(m) for m in models], effort or SampleSizes()
     data: dict[str, Dataset] = {}
-    found = []
+    measurements = []
     with shown(quiet) as show:
         for i, (model, path) in enumerate(zip(models, paths, strict=True)):
             show("measuring", i, len(models), model.name)
             data[model.data] = data.get(model.data) or load(model.data, data_dir)
-            found.append(_one(model, path, data[model.data], results, device, effort, seed))
-    return found
+            measurements.append(_measure_or_load(model, path, data[model.data], results, device, effort, seed))
+    return measurements
 
 
-def kept(results: Path) -> list[Measured]:
-    """What was measured of each latent space in a results folder, by model; of several efforts the greatest."""
-    found: dict[tuple[Model, str], Measured] = {}
+def load_all(results: Path) -> list[Measured]:
+    """Return the stored measurements of a results folder, by model; of each latent space the one of most effort."""
+    measurements: dict[tuple[Model, str], Measured] = {}
     for path in sorted(results.glob("metrics/*.json")):
-        if (one := _read(path)) is not None:
-            of = one.model, one.what["checkpoint"]
-            if of not in found or _size(one) > _size(found[of]):
-                found[of] = one
-    return [*found.values()]
+        if (measurement := _read(path)) is not None:
+            key = measurement.model, measurement.what["checkpoint"]
+            if key not in measurements or _size(measurement) > _size(measurements[key]):
+                measurements[key] = measurement
+    return [*measurements.values()]
 
 
 def _size(measured: Measured) -> tuple[int, int]:
     return measured.effort.images, measured.effort.codes
 
 
-def _sound(measured: Measured) -> bool:
-    """Whether names are texts and figures numbers; anybody may have written the file."""
+def _is_valid(measured: Measured) -> bool:
+    """Return whether names are texts and metrics numbers; the file may come from anyone."""
     m, effort = measured.metrics, measured.what.get("effort")
     figures = [v for k, v in asdict(m).items() if k not in ("activity", "kl_each", "se")]
     numbers = [*m.activity, *(v for v in figures if v is not None)] if isinstance(m.activity, list) else [None]
     texts = (measured.model.name, measured.model.data, measured.model.arch, measured.what.get("checkpoint"))
-    sizes = effort.values() if isinstance(effort, dict) and effort.keys() == asdict(Effort()).keys() else [None]
+    sizes = effort.values() if isinstance(effort, dict) and effort.keys() == asdict(SampleSizes()).keys() else [None]
     return (
         all(isinstance(t, str) for t in texts)
         and all(isinstance(n, int | float) for n in (*numbers, *sizes, measured.model.latent))
@@ -101,7 +101,9 @@ def _sound(measured: Measured) -> bool:
     )
 
 
-def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, effort: Effort, seed: int) -> Measured:
+def _measure_or_load(
+    model: Model, path: Path, data: Dataset, results: Path, device: str, effort: SampleSizes, seed: int
+) -> Measured:
     vae, header = load_model(path)
     test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
     what = {
@@ -115,9 +117,9 @@ def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, ef
         "seed": seed,
     }
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
-    kept = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
-    if (before := _read(kept, what)) is not None:
-        return before
+    file = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
+    if (stored := _read(file, what)) is not None:
+        return stored
     try:
         metrics, observed = evaluate(vae.to(device), data.test, effort, seed, device)
     except UnusableError as error:
@@ -125,24 +127,24 @@ def _one(model: Model, path: Path, data: Dataset, results: Path, device: str, ef
         raise UnusableError(f"{path}: {error}: {mend}") from error
     made_by = {k: header.get(k) for k in MADE_BY}
     each = {k: observed.each[k].float() for k in EACH if k in observed.each}
-    now = Measured(model, what, made_by, str(torch.__version__), metrics, each)
-    checkpoint.write(kept.with_suffix(".safetensors"), each, {"of": key})
-    text = {k: v for k, v in asdict(now).items() if k != "each"}
-    write_whole(kept, json.dumps(text, indent=1, allow_nan=False).encode())
-    return now
+    measurement = Measured(model, what, made_by, str(torch.__version__), metrics, each)
+    checkpoint.write(file.with_suffix(".safetensors"), each, {"of": key})
+    text = {k: v for k, v in asdict(measurement).items() if k != "each"}
+    write_atomic(file, json.dumps(text, indent=1, allow_nan=False).encode())
+    return measurement
 
 
 def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:
-    """What stands there, if it is of `what`; None where nothing does that can be used."""
+    """Return the measurement in a file, if its inputs are `what`; None if it cannot be used."""
     try:
         raw = safe_read.metrics(path)
         if what is not None and raw["what"] != what:
             return None
         each, _ = checkpoint.read(path.with_suffix(".safetensors"))
         metrics = Metrics(**raw["metrics"])
-        if metrics.n < BLOCK:  # once measured in one batch of all
+        if metrics.n < BLOCK:  # older versions measured it in one batch
             metrics = replace(metrics, mi_b50=None)
         measured = Measured(**{**raw, "model": Model(**raw["model"]), "metrics": metrics, "each": each})
-        return measured if _sound(measured) else None
+        return measured if _is_valid(measured) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UnusableError):
         return None

@@ -1,4 +1,4 @@
-"""Train a named model, with progress and learning curves, to where `run` finds it."""
+"""Training of a named model, with progress and learning curves, to the folder that `run` reads."""
 
 import csv
 import hashlib
@@ -19,13 +19,13 @@ from lso_bench.progress import shown
 from lso_bench.store import heartbeat
 from lso_bench.vae import judges, training, zoo
 from lso_bench.vae.data import load, source
-from lso_bench.vae.durable import write_whole, writing
+from lso_bench.vae.durable import reporting_disk_errors, write_atomic
 from lso_bench.vae.job import Plan, command
 from lso_bench.vae.labels import labelled
 from lso_bench.vae.text import remark
 from lso_bench.vae.zoo import Model
 
-EPOCHS = {"paper": 100}  # by architecture; the others 30
+EPOCHS = {"paper": 100}  # epochs by architecture; otherwise 30
 
 Row = dict[str, int | float]
 
@@ -33,10 +33,10 @@ Row = dict[str, int | float]
 def plan(
     model: Model, epochs: int | None = None, compile: bool = False, capture: bool = False, precision: str = "fp32"
 ) -> Plan:
-    """The plan of a training; the weight of the rate grows in the first third of it, in 10 epochs at most.
+    """Return the plan of a training; the rate's weight grows in the first third of it, for at most 10 epochs.
 
     Raises:
-        UsageError: an unknown precision.
+        UsageError: the precision is unknown.
     """
     if precision not in ("fp32", "bf16"):
         raise UsageError(f"--precision is fp32 or bf16, not {precision!r}.")
@@ -46,36 +46,37 @@ def plan(
 
 
 def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None = None) -> Path:
-    """Train and save; the path of the checkpoint. The learning curve lies beside it as CSV and PNG.
+    """Train a model, save it with its learning curve as CSV and PNG, and return the path of the checkpoint.
 
     Raises:
-        UsageError: it is there already; nothing is overwritten.
-        vae.errors.UnusableError: data missing, training diverged.
-        vae.training.Stopped: interrupted or terminated by a signal; the state is kept.
+        UsageError: the checkpoint exists already; it is not overwritten.
+        vae.errors.UnusableError: data are missing, or the training diverged.
+        vae.training.Stopped: interrupted or terminated by a signal; the state is saved.
     """
     path = zoo.own_folder() / plan.model.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away to train it again, or say another --seed.")
-    with _alone(path, plan) as is_done:
+    with _exclusively(path, plan) as is_done:
         if not is_done:
             _train(plan, path, data_dir, device, quiet, tensorboard)
     return path
 
 
 @contextmanager
-def _alone(path: Path, plan: Plan) -> Iterator[bool]:
-    """Its body trains what no other process trains at the moment; whether another has done it meanwhile. The wait for
-    that is said at once.
+def _exclusively(path: Path, plan: Plan) -> Iterator[bool]:
+    """Wait until no other process trains this model, with a line about the wait, and lock it for the body.
+
+    Yields whether another process finished the training meanwhile.
     """
     folder, key = path.parent, hashlib.sha256(path.name.encode()).hexdigest()[:16]
-    with writing(folder / "tmp"):
+    with reporting_disk_errors(folder / "tmp"):
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
     heartbeat.clear(folder)
-    watch, said = heartbeat.Watch(folder), False
+    watch, announced = heartbeat.Watch(folder), False
     while note := watch.busy().get(key):
-        if not said:
+        if not announced:
             remark(heartbeat.waiting(note))
-        said = True
+        announced = True
         time.sleep(heartbeat.EVERY)
     with heartbeat.noted(folder, heartbeat.Running(f"the training of {plan.model.name} on {plan.model.data}", key)):
         yield path.exists()
@@ -95,17 +96,17 @@ def _train(plan: Plan, path: Path, data_dir: Path | None, device: str, quiet: bo
         try:
             training.train(plan, data, path, device, report, stop)
         except training.Stopped:
-            told = again(plan, device, data_dir, tensorboard, quiet)
-            remark(f"Kept beside {path}. To go on: {told}")
+            command_line = again(plan, device, data_dir, tensorboard, quiet)
+            remark(f"Kept beside {path}. To go on: {command_line}")
             raise
 
 
 def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: Path | None, quiet: bool) -> Path:
-    """Train a classifier or a density and save it beside one's own checkpoints; where.
+    """Train a reference model, save it to the folder of the user's checkpoints, and return the path.
 
     Raises:
-        UsageError: no such kind, no labels to learn, or it is there already; nothing is overwritten.
-        vae.errors.UnusableError: data missing, training diverged.
+        UsageError: the kind does not exist, the data have no labels, or the file exists already; it is not overwritten.
+        vae.errors.UnusableError: data are missing, or the training diverged.
     """
     if kind not in judges.EPOCHS:
         raise unknown("judge", kind, list(judges.EPOCHS))
@@ -115,22 +116,25 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
         raise UsageError(
             f"A judge wants binary images of 28 pixels a side; {data!r} has {images.size}, {images.likelihood}."
         )
-    judge = judges.Judge(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
-    path = zoo.own_folder() / judge.file
+    reference = judges.ReferenceModel(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
+    path = zoo.own_folder() / reference.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away to train it again.")
     with shown(quiet) as show:
-        found = judges.train(
-            judge, path, data_dir, lambda at, of, loss: show(f"{kind} of {data}", at, of, f"mean loss {fixed(loss, 3)}")
+        metrics = judges.train(
+            reference,
+            path,
+            data_dir,
+            lambda step, steps, loss: show(f"{kind} of {data}", step, steps, f"mean loss {fixed(loss, 3)}"),
         )
-    print(", ".join(f"{k} {v:.5g}" for k, v in found.items()), file=sys.stderr, flush=True)
+    print(", ".join(f"{k} {v:.5g}" for k, v in metrics.items()), file=sys.stderr, flush=True)
     return path
 
 
 def again(plan: Plan, device: str, data_dir: Path | None, tensorboard: Path | None, quiet: bool) -> str:
-    """What to type, in a shell, for a training to go on as it was asked for."""
+    """Return the command line, for a shell, that resumes a training with the same options."""
     folders = {"--data-dir": data_dir, "--tensorboard": tensorboard}
-    words = ["--device", device, *(str(w) for given in folders.items() if given[1] for w in given)]
+    words = ["--device", device, *(str(w) for option in folders.items() if option[1] for w in option)]
     return f"{command(plan)} {shlex.join([*words, *['--quiet'] * quiet])}"
 
 
@@ -141,7 +145,7 @@ def _brief(row: Row) -> str:
 
 @contextmanager
 def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row]], None]]:
-    """What writes the learning curve after each epoch; at the end, however it comes, it is drawn."""
+    """Yield a function that writes the learning curve after each epoch; at the end, even by an error, plot it."""
     writer: Any = _tensorboard(tensorboard, path.stem) if tensorboard else None
     written: list[Row] = []
 
@@ -157,7 +161,7 @@ def _curves(path: Path, tensorboard: Path | None) -> Iterator[Callable[[list[Row
         table = csv.DictWriter(text, columns)
         table.writeheader()
         table.writerows(history)
-        write_whole(path.with_suffix(".csv"), text.getvalue().encode())
+        write_atomic(path.with_suffix(".csv"), text.getvalue().encode())
 
     try:
         yield draw
@@ -180,24 +184,24 @@ def _tensorboard(folder: Path, name: str) -> Any:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM came: training then stops after the batch. A second one stops at once."""
-    came: list[int] = []
+    """Yield a function that tells whether SIGINT or SIGTERM came, to stop after the batch; a second stops at once."""
+    received: list[int] = []
     before = {int(s): signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, _) -> None:
-        if came:
+        if received:
             signal.signal(number, before[number])
             signal.raise_signal(number)
-        came.append(number)
+        received.append(number)
 
     for s in before:
         signal.signal(s, note)
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     except training.Stopped:
         for s, handler in before.items():
             signal.signal(s, handler)
-        signal.raise_signal(came[0])
+        signal.raise_signal(received[0])
         raise
     finally:
         for s, handler in before.items():

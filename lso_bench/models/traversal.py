@@ -1,4 +1,4 @@
-"""Walks through a latent space, drawn: what each dimension, or a random direction, changes in the image."""
+"""Plots of latent traversals: the changes of the image along a dimension or a random direction."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from lso_bench.vae.model import VAE
 from lso_bench.vae.traverse import along, outwards, walk
 from lso_bench.vae.zoo import Model
 
-ROW = 10  # images of a walk in one row of its sheet
+ROW = 10  # images in one row of the sheet of a walk
 COLUMNS = 11  # images of each dimension in the sheet of all dimensions
 
 
 @dataclass(frozen=True)
 class Walks:
-    """What is drawn; reach and steps as in arXiv 2103.11349, section 5."""
+    """Settings of the walks; reach and steps as in arXiv 2103.11349, section 5."""
 
-    dimensions: Sequence[int] = (0,)  # that get a sheet of their own; 0 is the most active one
+    dimensions: Sequence[int] = (0,)  # ranks of dimensions with a separate sheet; 0 is the most active one
     steps: int = 100
     reach: float = 10.0  # prior standard deviations
-    seed: int = 0  # of the random direction, and of the noise that decides what is ink
-    active: float = ACTIVE  # activity above which a dimension is held at 0 in the walk without the active ones
+    seed: int = 0  # of the random direction, and of the noise that decides which pixels are ink
+    active: float = ACTIVE  # activity threshold; the walk without active dimensions holds the dimensions above it at 0
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Sheet:
 
 
 def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = None, device: str = "cpu") -> list[Path]:
-    """PNG sheets, and last one HTML page that holds them all; where they were written."""
+    """Write PNG sheets and an HTML page of all sheets; return the paths, the page last."""
     vae, header = load_model(find_checkpoint(model))
-    activity = _kept(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
+    activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
     stem, pngs = Path(model.file).stem, []
     for sheet in sheets(vae.to(device), torch.tensor(activity), walks):
         png = folder / f"{stem}-{sheet.name}.png"
@@ -55,17 +55,18 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
     return [*pngs, page(folder / f"{stem}.html", title, pngs)]
 
 
-def _kept(header: dict, d: int) -> list[float] | None:
-    """The activity that the checkpoint's header gives, where it is one."""
+def _stored_activity(header: dict, d: int) -> list[float] | None:
+    """Return the activity in the checkpoint's header, if it is valid."""
     metrics = header.get("metrics")
     activity = metrics.get("activity") if isinstance(metrics, dict) else None
-    right = isinstance(activity, list) and len(activity) == d and all(isinstance(a, float) for a in activity)
-    return activity if right else None
+    valid = isinstance(activity, list) and len(activity) == d and all(isinstance(a, float) for a in activity)
+    return activity if valid else None
 
 
 def sheets(vae: VAE, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sheet]:
-    """All dimensions, most active first; single dimensions; a random direction, whole and without its active part, if
-    that leaves any.
+    """Yield the sheet of all dimensions, most active first, those of single dimensions, and a random direction.
+
+    The random direction comes once complete and once without its active dimensions, if inactive ones exist.
     """
     d, device = vae.arch.latent, next(vae.parameters()).device
     random = torch.Generator().manual_seed(walks.seed)
@@ -77,9 +78,9 @@ def sheets(vae: VAE, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sh
     def images(z: Tensor) -> Tensor:
         return walk(vae, z.to(device), noise)
 
-    every = images(torch.cat([along(d, i, walks.reach, COLUMNS) for i in order]))
+    all_dimensions = images(torch.cat([along(d, i, walks.reach, COLUMNS) for i in order]))
     labels = [f"{i}: {activity[i]:.3f}" for i in order]
-    yield Sheet("all", f"every dimension {span}, by activity", labels, every.split(COLUMNS))
+    yield Sheet("all", f"every dimension {span}, by activity", labels, all_dimensions.split(COLUMNS))
     for n in walks.dimensions:
         title = f"dimension {order[n]}, activity {activity[order[n]]:.3f}, {span} in {walks.steps} steps"
         yield _walk(f"dim{n}", title, images(along(d, order[n], walks.reach, walks.steps)))

@@ -17,7 +17,7 @@ from lso_bench.study.grid import find_checkpoint, named_model
 from lso_bench.vae import zoo
 from lso_bench.vae.checkpoint import read
 from lso_bench.vae.errors import UnusableError as VaeUnusableError
-from lso_bench.vae.evaluation import Effort
+from lso_bench.vae.evaluation import SampleSizes
 from lso_bench.vae.job import Plan, command
 from lso_bench.vae.zoo import Model, objective
 
@@ -143,7 +143,7 @@ def reproduce(
         UnusableError: no model is trained.
     """
     models, missing = trained_models(request), untrained(models_of(request))
-    measurements = measured(models, results, data_dir, device, Effort(images=0, codes=0), quiet=quiet)
+    measurements = measured(models, results, data_dir, device, SampleSizes(images=0, codes=0), quiet=quiet)
     changed = {(m.model.name, m.model.latent) for m in measurements if _has_other_settings(m)}
     comparable = [m for m in measurements if (m.model.name, m.model.latent) not in changed]
     notes = [*_notes(measurements), *([f"not trained: {', '.join(map(_model_label, missing))}"] if missing else [])]

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from lso_bench.text import printable
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 
 
 def page(path: Path, title: str, pngs: Sequence[Path]) -> Path:
@@ -16,7 +16,7 @@ def page(path: Path, title: str, pngs: Sequence[Path]) -> Path:
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{style}</style>'
     body = "\n".join([f"<h1>{escape(title)}</h1>", *figures])
     text = f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
-    write_whole(path, printable(text).encode())
+    write_atomic(path, printable(text).encode())
     return path
 
 

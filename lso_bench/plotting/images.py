@@ -18,7 +18,7 @@ from lso_bench.plotting.style import SIZES, plain, style_context
 from lso_bench.plotting.style import save as save_drawn
 from lso_bench.record import Record
 from lso_bench.text import printable
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -143,5 +143,5 @@ def save(figure: plt.Figure, path: Path) -> Path:
         figure.tight_layout()
         figure.savefig(png, dpi=130)
     plt.close(figure)
-    write_whole(path, png.getvalue())
+    write_atomic(path, png.getvalue())
     return path

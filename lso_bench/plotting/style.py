@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lso_bench.text import one_line
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 
 INK = "#111111"  # text, axes and grid
 FORMATS = ("png", "svg", "pdf")
@@ -164,7 +164,7 @@ def save(captioned: CaptionedFigure, path: Path, with_title: bool = False) -> Pa
     picture, dates = io.BytesIO(), {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     form, metadata = path.suffix.removeprefix("."), dates.get(path.suffix)
     captioned.figure.savefig(picture, format=form, dpi=160 if with_title else 300, metadata=metadata)
-    write_whole(path, picture.getvalue())
+    write_atomic(path, picture.getvalue())
     return path
 
 

@@ -1,1 +1,1 @@
-"""Tasks and searchers that others write: find, build, call and identify them."""
+"""Task and searcher plugins: find, build, call and identify them."""

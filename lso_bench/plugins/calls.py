@@ -1,4 +1,4 @@
-"""Call a plugin: what it raises is said under its name, what it changes in this process is put back."""
+"""Calls of a plugin: errors get the plugin's name, and its changes to this process are undone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -9,24 +9,24 @@ from lso_bench.task import Task
 from lso_bench.vae.containment import contained, reason
 from lso_bench.vae.random_numbers import Stream, passing
 
-OURS = "lso_bench.searchers."  # whose code is trusted to leave the process as it is, for a step is short
+BUILT_IN = "lso_bench.searchers."  # modules that are trusted not to change the process, because a step is short
 
 
 @contextmanager
-def named(kind: str, plugin: Task | Searcher, stream: Stream | None = None) -> Iterator[None]:
-    """Within, the plugin's code runs.
+def plugin_errors(kind: str, plugin: Task | Searcher, stream: Stream | None = None) -> Iterator[None]:
+    """Run the plugin's code in this context.
 
     Args:
         kind: "task" or "searcher".
-        stream: the global random numbers that it draws; those of the process if left out.
+        stream: the global random numbers that the plugin draws; default: those of the process.
 
     Raises:
-        PluginError: whatever it raises, but for an error of this program.
+        PluginError: the plugin raised an error that is not one of this program.
     """
     try:
         with (
             nullcontext()
-            if type(plugin).__module__.startswith(OURS)
+            if type(plugin).__module__.startswith(BUILT_IN)
             else contained(stream.drawn if stream else passing)
         ):
             yield

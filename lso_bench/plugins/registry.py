@@ -1,4 +1,4 @@
-"""Find a task or a searcher by name: a file in its folder, an entry point, or a path given by the user."""
+"""Tasks and searchers by name: a file in the built-in folder, an entry point, or a path given by the user."""
 
 import hashlib
 import pkgutil
@@ -17,32 +17,32 @@ from lso_bench.task import Task
 from lso_bench.vae import sources
 from lso_bench.vae.bounds import is_name
 from lso_bench.vae.discovery import (
-    built,
-    clashes,
+    ambiguous_names,
+    call_user_code,
     first_line,
-    hidden,
+    instantiate,
     is_from_a_path,
-    loaded,
-    made,
+    load_entry_point,
     module_at,
     module_named,
-    only_class,
-    published,
-    usable,
+    plugin_entry_points,
+    require_plugin_class,
+    shadowed_names,
+    single_subclass,
     whole,
 )
 from lso_bench.vae.notation import is_file, name_of, parse, path_text, unquoted_path, write
-from lso_bench.vae.settings import settings_of, with_settings
+from lso_bench.vae.settings import apply_settings, settings_of
 
 AGAIN = "run the command again."
 KINDS: dict[str, tuple[type, str]] = {"task": (Task, "lso_bench.tasks"), "searcher": (Searcher, "lso_bench.searchers")}
 
 
-_contents: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()  # of classes, when this process loaded them
+_contents: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()  # source of classes, when this process loaded them
 
 
 class _Plugin(NamedTuple):
-    """A class of a folder under one of its names."""
+    """Class of the built-in folder under one of its names."""
 
     cls: type
     preset: dict[str, Any]  # the settings that the name stands for
@@ -50,24 +50,26 @@ class _Plugin(NamedTuple):
 
 
 def names(kind: str) -> dict[str, str]:
-    """Every "task" or "searcher" by name, each with the first line of its docstring and its settings."""
-    listed = {n: first_line(p.cls) + _settings(p) for n, p in _in_folder(kind)[0].items()}
-    faulty = faults(kind)
-    return listed | {n: f"from {e.value}" for n, e in published(_group(kind)).items() if n not in faulty}
+    """Return every task or searcher by name, with the first line of its docstring and its settings."""
+    descriptions = {n: first_line(p.cls) + _settings(p) for n, p in _in_folder(kind)[0].items()}
+    faulty = broken_plugins(kind)
+    return descriptions | {
+        n: f"from {e.value}" for n, e in plugin_entry_points(_group(kind)).items() if n not in faulty
+    }
 
 
-def faults(kind: str) -> dict[str, str]:
-    """What cannot be used, by name, and why: of the folder what is faulty, of entry points whose name is taken."""
+def broken_plugins(kind: str) -> dict[str, str]:
+    """Return the names that cannot be used, with the reason: faulty files, and entry points whose name is taken."""
     plugins, faulty = _in_folder(kind)
-    return hidden(_group(kind), plugins.__contains__) | clashes(_group(kind)) | faulty
+    return shadowed_names(_group(kind), plugins.__contains__) | ambiguous_names(_group(kind)) | faulty
 
 
 def build(kind: str, text: str) -> Any:
-    """The task or searcher that `name` or `name:setting=value,...` or `./file.py` stands for.
+    """Return the task or searcher of `name`, `name:setting=value,...` or `./file.py`.
 
     Raises:
-        UsageError: no such name or setting, or a file or entry point that holds no such plugin.
-        UnusableError: a module beside the file has changed since this process imported it.
+        UsageError: the name or setting does not exist, or the file or entry point has no plugin of this kind.
+        UnusableError: the file, or a module that it imports, changed since this process imported it.
     """
     if not is_name(text):
         raise UsageError(
@@ -75,19 +77,19 @@ def build(kind: str, text: str) -> Any:
         )
     try:
         name, settings = parse(text)
-        plugin = made(lambda: with_settings(_made(kind, name), settings), name)
+        plugin = call_user_code(lambda: apply_settings(_instantiate(kind, name), settings), name)
     except (ValueError, TypeError) as error:
-        ours = isinstance(error.__cause__, UsageError)  # says all by itself
-        says = str(error.__cause__) if ours else f"{kind.capitalize()} {text!r}: {error}"
-        raise UsageError(f"{says} {unquoted_path(text)}".rstrip()) from error
-    executed = _content(type(plugin))  # now: the file may be edited while its class is at work
+        is_complete = isinstance(error.__cause__, UsageError)  # its message is complete
+        message = str(error.__cause__) if is_complete else f"{kind.capitalize()} {text!r}: {error}"
+        raise UsageError(f"{message} {unquoted_path(text)}".rstrip()) from error
+    executed = _content(type(plugin))  # read now: the file may be edited later
     if is_file(name) and executed != _content_of(Path(name)):
         raise UnusableError(f"{name}, or a module that it imports from beside it, changed while it was loaded; {AGAIN}")
     return plugin
 
 
-def resolved(kind: str, text: str) -> str:
-    """The one text of a plugin, for a record: with every setting, so that it does not depend on today's defaults.
+def with_defaults_spelled_out(kind: str, text: str) -> str:
+    """Return the canonical text of a plugin, for a record, with every setting: later defaults do not change it.
 
     Raises:
         UsageError: as `build`.
@@ -96,29 +98,29 @@ def resolved(kind: str, text: str) -> str:
     settings = settings_of(plugin)
     if is_file(name):
         return write(path_text(name), settings)
-    alike = {n: p.preset for n, p in _in_folder(kind)[0].items() if p.cls is type(plugin)}
-    if not _is_so(settings, alike.get(name, {})):  # it says itself that it is another variant
-        name = next((n for n, preset in alike.items() if _is_so(settings, preset)), name)
+    presets = {n: p.preset for n, p in _in_folder(kind)[0].items() if p.cls is type(plugin)}
+    if not _matches_preset(settings, presets.get(name, {})):  # its settings are those of another variant
+        name = next((n for n, preset in presets.items() if _matches_preset(settings, preset)), name)
     return write(name, settings)
 
 
 def source_hash(*texts: str) -> str:
-    """sha256 of those of these plugins that are given by path, as they are now; empty where there are none."""
+    """Return the sha256 of the present content of those plugins that are given by path; empty if there are none."""
     return _sha256(_content_of(Path(name)) for name in files(*texts))
 
 
 def files(*texts: str) -> list[str]:
-    """The paths of those of these plugins that are given by path."""
+    """Return the paths of those plugins that are given by path."""
     return [name for name in map(name_of, texts) if is_file(name)]
 
 
 def source_of(*built: object) -> str:
-    """As `source_hash`, of plugins that are built: of what was executed."""
+    """Return the sha256 of the executed content of built plugins that are given by path; empty if there are none."""
     return _sha256(_content(type(plugin)) for plugin in built if is_from_a_path(type(plugin).__module__))
 
 
 def source_now(*built: object) -> str:
-    """As `source_of`, with what these plugins have imported since."""
+    """Return the sha256 as `source_of` does, including modules that these plugins imported since."""
     modules = (type(plugin).__module__ for plugin in built)
     return _sha256(whole(sys.modules[module]) for module in modules if is_from_a_path(module))
 
@@ -128,29 +130,29 @@ def _sha256(contents: Iterable[bytes]) -> str:
     return hashlib.sha256(content).hexdigest() if content else ""
 
 
-def origin(kind: str, text: str) -> dict[str, str]:
-    """Which version of a task or searcher this process has, for a record's versions.
+def code_version(kind: str, text: str) -> dict[str, str]:
+    """Return the version of a task or searcher that this process uses, for a record's versions.
 
-    `task_sha256`: of the files that it is (`vae.sources`), 16 hexadecimal digits. Of one that a package publishes also
-    `task_package`: the package's name and version.
+    `task_sha256` is the hash of its files (`lso_bench.vae.sources`), 16 hexadecimal digits. A plugin of a package
+    also has `task_package`: the package's name and version.
 
     Raises:
         UsageError: as `build`.
     """
-    return origin_of(kind, text, build(kind, text))
+    return code_version_of(kind, text, build(kind, text))
 
 
-def origin_of(kind: str, text: str, plugin: object) -> dict[str, str]:
-    """As `origin`, of a plugin that is built already."""
+def code_version_of(kind: str, text: str, plugin: object) -> dict[str, str]:
+    """Return the version as `code_version` does, of a built plugin."""
     name = name_of(text)
-    entry = None if is_file(name) or name in _in_folder(kind)[0] else published(_group(kind)).get(name)
+    entry = None if is_file(name) or name in _in_folder(kind)[0] else plugin_entry_points(_group(kind)).get(name)
     package = f"{entry.dist.name} {entry.dist.version}" if entry and entry.dist else ""
     values = {f"{kind}_sha256": _sha256([_content(type(plugin))])[:16], f"{kind}_package": package}
     return {k: v for k, v in values.items() if v}
 
 
 def _content_of(file: Path) -> bytes:
-    """Of the files that a plugin given by its path is, now; empty where they cannot be read."""
+    """Return the present content of the files of a plugin given by its path; empty if they cannot be read."""
     try:
         return sources.whole(file, sources.read_source(file)) if file.is_file() else b""
     except OSError:
@@ -158,70 +160,75 @@ def _content_of(file: Path) -> bytes:
 
 
 def _content(cls: type) -> bytes:
-    """Of the files that the module of the class is, when it was first asked for; empty where none can be read.
+    """Return the content of the files of a class's module when first asked for; empty if they cannot be read.
 
-    Of a plugin of this program the imports of its modules do not count.
+    For a built-in plugin, imports of modules of this program are left out.
     """
     if cls not in _contents:
-        ours = cls.__module__.split(".")[0] in sources.PROGRAM
+        is_built_in = cls.__module__.split(".")[0] in sources.PROGRAM
         try:
             content = whole(sys.modules[cls.__module__])
-            _contents[cls] = sources.without_imports(content) if ours else content
+            _contents[cls] = sources.without_imports(content) if is_built_in else content
         except (OSError, KeyError):
             _contents[cls] = b""
     return _contents[cls]
 
 
-def _is_so(settings: dict[str, Any], preset: dict[str, Any]) -> bool:
-    """Whether these settings are those that a name stands for."""
+def _matches_preset(settings: dict[str, Any], preset: dict[str, Any]) -> bool:
+    """Return whether settings match those that a name stands for."""
     return all(settings.get(k) == v for k, v in preset.items())
 
 
-def _made(kind: str, name: str) -> Any:
-    """With its defaults."""
+def _instantiate(kind: str, name: str) -> Any:
+    """Return the plugin of a name or path, with its defaults."""
     base, _ = KINDS[kind]
     if is_file(name):
-        return built(base, only_class(base, module_at(Path(name))), name)
+        return instantiate(base, single_subclass(base, module_at(Path(name))), name)
     plugins, _ = _in_folder(kind)
     if name in plugins:
         return plugins[name].cls(**plugins[name].preset)
-    offered, faulty = published(_group(kind)), faults(kind)
+    offered, faulty = plugin_entry_points(_group(kind)), broken_plugins(kind)
     if name in faulty:
         raise ValueError(faulty[name])
     if name in offered:
-        return built(base, loaded(offered[name]), offered[name].value)
+        return instantiate(base, load_entry_point(offered[name]), offered[name].value)
     left_out = f" Faulty, and left out: {', '.join(faulty)}." if faulty else ""
     raise UsageError(f"{unknown(kind, name, [*plugins, *offered])}{left_out}")
 
 
 @cache
 def _in_folder(kind: str) -> tuple[dict[str, _Plugin], dict[str, str]]:
-    """What the files of the folder define, by name; and what of them is faulty, with a line each."""
+    """Return the plugins in the files of the built-in folder by name, and a reason for each that is faulty."""
     package = import_module(KINDS[kind][1])
-    found: dict[str, list[_Plugin]] = {}
+    plugins: dict[str, list[_Plugin]] = {}
     faulty: dict[str, str] = {}
     for file in pkgutil.iter_modules(package.__path__):
         try:
             for name, plugin in _variants(kind, f"{package.__name__}.{file.name}").items():
-                found.setdefault(name, []).append(plugin)
+                plugins.setdefault(name, []).append(plugin)
         except ValueError as error:
             faulty[file.name] = " ".join(str(error).split())
-    for name, several in found.items():
-        if len(several) > 1:
-            faulty[name] = f"defined by both {' and '.join(p.module for p in several)}; rename one"
-    return {name: p for name, (p, *more) in found.items() if not more}, faulty
+    for name, definitions in plugins.items():
+        if len(definitions) > 1:
+            faulty[name] = f"defined by both {' and '.join(p.module for p in definitions)}; rename one"
+    return {name: p for name, (p, *duplicates) in plugins.items() if not duplicates}, faulty
 
 
 def _variants(kind: str, module: str) -> dict[str, _Plugin]:
-    """The plugins of one file by name.
+    """Return the plugins of one file by name.
 
     Raises:
-        ValueError: it does not import, or holds no such class or several, or one that cannot be built.
+        ValueError: the file does not import, has no plugin class or several, or one that cannot be built.
     """
-    cls = usable(KINDS[kind][0], only_class(KINDS[kind][0], module_named(module)), module)
-    _content(cls)  # now, as in `build`
-    variants, known = getattr(cls, "variants", {}) or {module.rpartition(".")[2]: {}}, {f.name for f in fields(cls)}
-    if not (isinstance(variants, dict) and all(isinstance(p, dict) and p.keys() <= known for p in variants.values())):
+    cls = require_plugin_class(KINDS[kind][0], single_subclass(KINDS[kind][0], module_named(module)), module)
+    _content(cls)  # read now, as in `build`
+    variants, setting_names = (
+        getattr(cls, "variants", {}) or {module.rpartition(".")[2]: {}},
+        {f.name for f in fields(cls)},
+    )
+    if not (
+        isinstance(variants, dict) and all(isinstance(p, dict) and p.keys() <= setting_names for p in variants.values())
+    ):
         raise ValueError(f"{module}: `variants` wants names, each with a dict of settings, got {variants!r}.")
     return {name: _Plugin(cls, preset, module) for name, preset in variants.items()}
 

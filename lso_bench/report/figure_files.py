@@ -23,7 +23,7 @@ from lso_bench.report.sections import Section, searcher_labels, sections
 from lso_bench.store.store import Store
 from lso_bench.text import file_part, printable
 from lso_bench.vae import checkpoint
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.notation import name_of
 
 
@@ -150,7 +150,7 @@ def plots(
         for name, d in named_figures:
             captions.append(f"{name}\n{d.title}. {d.caption}\n{d.alt_text}\n")
             yield from (save(d, folder / f"{name}.{f}") for f in formats)
-    write_whole(folder / "captions.txt", "\n".join(map(printable, captions)).encode(errors="replace"))
+    write_atomic(folder / "captions.txt", "\n".join(map(printable, captions)).encode(errors="replace"))
     yield folder / "captions.txt"
 
 

@@ -15,7 +15,7 @@ from lso_bench.paper.latent_search import FIRST, LAST, LatentSearchResult
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.text import printable
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 
 HEADER = (
     "model",
@@ -58,8 +58,8 @@ def terminal(result: LatentSearchResult) -> RenderableType:
 def write(result: LatentSearchResult, what: str, folder: Path) -> list[Path]:
     """Write Markdown and CSV, and return their paths."""
     path = folder / f"{what}-{result.name}.md"
-    write_whole(path, printable(markdown(result)).encode())
-    write_whole(path.with_suffix(".csv"), result.rows.to_csv(index=False).encode())
+    write_atomic(path, printable(markdown(result)).encode())
+    write_atomic(path.with_suffix(".csv"), result.rows.to_csv(index=False).encode())
     return [path, path.with_suffix(".csv")]
 
 

@@ -18,7 +18,7 @@ from lso_bench.plotting import images
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.text import printable
-from lso_bench.vae.durable import write_whole
+from lso_bench.vae.durable import write_atomic
 
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
 
@@ -52,17 +52,17 @@ def write(reproduction: Reproduction, what: str, folder: Path) -> list[Path]:
     suffix = "" if seeds == [0] else f"-s{'+'.join(map(str, seeds))}"
     path = folder / f"{what}-{model.data}-{arch}{suffix}.md"
     if what.startswith("table"):
-        write_whole(path, printable(markdown(reproduction)).encode())
-        write_whole(path.with_suffix(".csv"), reproduction.rows.to_csv(index=False).encode())
+        write_atomic(path, printable(markdown(reproduction)).encode())
+        write_atomic(path.with_suffix(".csv"), reproduction.rows.to_csv(index=False).encode())
         return [path, path.with_suffix(".csv")]
     if what == "fig1":
         bars = [(m.model.name, m.metrics.activity) for m in reproduction.measured]
         table = pd.DataFrame(dict(bars)).rename_axis("dimension")
-        write_whole(path.with_suffix(".csv"), table.to_csv().encode())
+        write_atomic(path.with_suffix(".csv"), table.to_csv().encode())
         images.activity(path.with_suffix(".png"), bars)
     else:
         lines = curves(reproduction.measured)
-        write_whole(path.with_suffix(".csv"), lines.to_csv().encode())
+        write_atomic(path.with_suffix(".csv"), lines.to_csv().encode())
         images.over_training(path.with_suffix(".png"), lines, "re-encoding error, mean over latents of (z - z')^2")
     return [path.with_suffix(".csv"), path.with_suffix(".png")]
 

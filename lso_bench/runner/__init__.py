@@ -1,1 +1,1 @@
-"""One run: a searcher in the latent space of a frozen model, on a task, and its record."""
+"""Execution of one run: a searcher in the latent space of a frozen model, on a task, and its record."""

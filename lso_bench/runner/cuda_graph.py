@@ -1,4 +1,4 @@
-"""The scores of codes and their gradient, captured once as a CUDA graph and replayed."""
+"""Scores of latents and their gradient, captured once as a CUDA graph and replayed."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,10 @@ Score = Callable[[Float[Tensor, "k m d"]], Float[Tensor, "a n"]]
 
 
 class CapturedScores:
-    """`score` for codes of one shape as a graph; where `gradient`, with the gradient of minus the scores' sum.
+    """`score` as a graph for latents of one shape; if `gradient`, with the gradient of minus the scores' sum.
 
     Raises:
-        UnusableError: what the task does with the images cannot be captured.
+        UnusableError: the task's operations on the images cannot be captured.
     """
 
     def __init__(self, score: Score, z: Float[Tensor, "k m d"], gradient: bool):
@@ -35,7 +35,7 @@ class CapturedScores:
             ) from error
 
     def __call__(self, z: Float[Tensor, "k m d"]) -> Float[Tensor, "a n"]:
-        """The scores; the gradient goes into `z.grad`."""
+        """Compute the scores, and write the gradient to `z.grad`."""
         self.z.detach().copy_(z.detach())
         self.graph.replay()
         z.grad = None if self.slope is None else self.slope.clone()

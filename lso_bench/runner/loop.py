@@ -1,4 +1,4 @@
-"""The one search loop: propose, decode, score, take note, stop."""
+"""Search loop: propose, decode, score, record, stop."""
 
 import math
 import sys
@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lso_bench.plugins.calls import named
-from lso_bench.runner import scores as answers
+from lso_bench.plugins.calls import plugin_errors
+from lso_bench.runner import scores as task_scores
 from lso_bench.runner.ask_tell import Turns
 from lso_bench.runner.cuda_graph import CapturedScores, Score
 from lso_bench.runner.stopping import Thresholds
@@ -21,38 +21,38 @@ from lso_bench.spec import Spec
 from lso_bench.task import Task
 from lso_bench.vae.random_numbers import Stream
 
-DENSE = 30  # steps that are all in the trace; after them 5 percent lie between one and the next
+DENSE = 30  # first steps, all in the trace; later ones are 5 percent apart
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, told every few steps."""
+    """Progress of a run, reported every few steps."""
 
     step: int
-    steps: int  # at most
-    left: int  # problems that have left: converged, finished or diverged
+    steps: int  # maximum
+    left: int  # problems that are over: converged, finished or diverged
     members: int
     mean_loss: float
 
 
 @dataclass
 class Search:
-    """What `drive` gives: k searches side by side, and what they cost. Losses are minus the score."""
+    """State and result of k searches side by side, with their costs. Losses are minus the score."""
 
     thresholds: Thresholds
-    joint: Thresholds  # on the mean over the problems of each start
-    z: Float[Tensor, "k d"]  # where each ended
-    loss: Float[Tensor, " k"]  # there
-    best: Float[Tensor, " k"]  # the lowest of all
-    best_step: Int[Tensor, " k"]  # and when it was found
-    steps: Int[Tensor, " k"]  # taken by each
-    evaluations: Int[Tensor, " k"]  # of each
-    stopped: list[str]  # why each ended
-    looked: Float[Tensor, " k"]  # the losses at the last look at their change
+    mean_convergence: Thresholds  # of the mean loss over the problems of each start
+    z: Float[Tensor, "k d"]  # last latent of each
+    loss: Float[Tensor, " k"]  # at z
+    best: Float[Tensor, " k"]  # lowest loss
+    best_step: Int[Tensor, " k"]  # step of the lowest loss
+    steps: Int[Tensor, " k"]  # steps of each
+    evaluations: Int[Tensor, " k"]  # evaluations of each
+    stop_reason: list[str]  # reason why each ended; empty: not over
+    loss_at_last_check: Float[Tensor, " k"]  # loss at the last convergence check
     gradients: int = 0
     trace: list[tuple[int, Float[Tensor, " k"]]] = field(default_factory=list)
-    costs: list[tuple[int, int, float]] = field(default_factory=list)  # a row a step in the trace: the evaluations
-    # of each problem that has not left, and the seconds of all together, up to then
+    costs: list[tuple[int, int, float]] = field(default_factory=list)  # a row a step in the trace: step,
+    # evaluations of each active problem, and seconds of all problems, up to the step
 
 
 def drive(
@@ -64,113 +64,121 @@ def drive(
     problem: Problem,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Search:
-    """Search until every problem has left, or steps, evaluations or seconds are spent. Those that left cost nothing."""
-    clock, there = problem.clock, _There(task, instances, problem.seed)
-    found = _nothing_yet(spec, problem.starts)
+    """Search until every problem is over, or steps, evaluations or seconds are spent.
+
+    Problems that are over cost nothing.
+    """
+    clock, active = problem.clock, _ActiveProblems(task, instances, problem.seed)
+    search = _initial_search(spec, problem.starts)
     turns, y, spent = Turns(searcher, problem), None, 0
     for step in range(spec.max_steps + 1):
         with clock("propose"):
-            z = turns.ask(y, there.problems)
+            z = turns.ask(y, active.problems)
         n = _affordable(spec, z.shape[1], spent)
-        _leave_finished(found, there, z, step)
+        _end_finished(search, active, z, step)
         y = torch.full(z.shape[:2], torch.nan, device=z.device)
-        if len(there.problems):
-            scores = evaluate(space, there, z, n, searcher.needs_gradient, clock)
-            if searcher.needs_gradient and z.grad is not None:  # no step can be made where it is not finite
-                scores = scores.masked_fill(~z.grad[there.problems, :n].isfinite().all(-1), torch.nan)
-            y[there.problems, :n] = scores
+        if len(active.problems):
+            scores = evaluate(space, active, z, n, searcher.needs_gradient, clock)
+            if searcher.needs_gradient and z.grad is not None:  # a gradient that is not finite allows no step
+                scores = scores.masked_fill(~z.grad[active.problems, :n].isfinite().all(-1), torch.nan)
+            y[active.problems, :n] = scores
             spent += n
-            _note(found, step, z.detach()[there.problems, :n].cpu(), scores.cpu(), there.problems.cpu(), searcher)
-            _see(spec, found, step, there.problems.cpu())
-        stay, why = _stay(spec, found, there.problems.cpu(), step), _over(spec, step, spent, clock.total)
-        _end(found, stay, why)
-        last = bool(why) or not len(stay)
+            _record_scores(
+                search, step, z.detach()[active.problems, :n].cpu(), scores.cpu(), active.problems.cpu(), searcher
+            )
+            _check_convergence(spec, search, step, active.problems.cpu())
+        remaining, reason = (
+            _still_active(spec, search, active.problems.cpu(), step),
+            _stop_reason(spec, step, spent, clock.total),
+        )
+        _stop(search, remaining, reason)
+        last = bool(reason) or not len(remaining)
         if last or _in_trace(step):
-            found.trace.append((step, found.loss.clone()))
-            found.costs.append((step, spent, clock.total))
+            search.trace.append((step, search.loss.clone()))
+            search.costs.append((step, spent, clock.total))
         if last or step % 10 == 0:
-            gone = len(found.loss) - len(stay)
-            report(Progress(step, spec.max_steps, gone, len(found.loss), found.loss.nanmean().item()))
+            ended = len(search.loss) - len(remaining)
+            report(Progress(step, spec.max_steps, ended, len(search.loss), search.loss.nanmean().item()))
         if last:
             break
-        there.keep(stay)
+        active.retain(remaining)
     turns.close()
-    return found
+    return search
 
 
-class _There:
-    """The problems that have not left, and the task as it is for them."""
+class _ActiveProblems:
+    """Problems that are not over, and the task restricted to them."""
 
     def __init__(self, task: Task, instances: Int[Tensor, " k"], seed: int):
-        self._whole, self._instances = task, instances
-        self.draws = Stream(seed)  # of the task
+        self._full_task, self._instances = task, instances
+        self.draws = Stream(seed)  # random numbers of the task
         self.problems: Int[Tensor, " a"] = torch.arange(len(instances), device=instances.device)
-        self.task = self._at(instances)
-        self._asked: tuple[int, ...] = ()
+        self.task = self._restrict(instances)
+        self._last_shape: tuple[int, ...] = ()
         self._graph: CapturedScores | None = None
 
-    def keep(self, problems: Int[Tensor, " b"]) -> None:
+    def retain(self, problems: Int[Tensor, " b"]) -> None:
         if len(problems) < len(self.problems):
             self.problems = problems.to(self._instances.device)
-            self.task = self._at(self._instances[self.problems])
-            self._asked, self._graph = (), None
+            self.task = self._restrict(self._instances[self.problems])
+            self._last_shape, self._graph = (), None
 
-    def _at(self, instances: Int[Tensor, " b"]) -> Task:
-        with named("task", self._whole):
-            return self._whole.at(instances)
+    def _restrict(self, instances: Int[Tensor, " b"]) -> Task:
+        with plugin_errors("task", self._full_task):
+            return self._full_task.at(instances)
 
     def graph(self, score: Score, z: Float[Tensor, "k m d"], n: int, gradient: bool) -> CapturedScores | None:
-        """Of `score`, from the second step in a row on that asks for as many points of the same problems."""
-        asked = (*z.shape, n)
-        if asked != self._asked:
-            self._asked, self._graph = asked, None
+        """Return the graph of `score`, from the second step in a row with as many points of the same problems."""
+        shape = (*z.shape, n)
+        if shape != self._last_shape:
+            self._last_shape, self._graph = shape, None
         elif self._graph is None:
-            with named("task", self.task):
+            with plugin_errors("task", self.task):
                 self._graph = CapturedScores(score, z, gradient)
         return self._graph
 
 
 def _affordable(spec: Spec, asked: int, spent: int) -> int:
-    """How many of the points that the searcher asks for each problem its budget allows."""
+    """Return the number of points of each problem that the budget allows."""
     if spec.budget is None:
         return asked
     return min(asked, spec.budget - spent)
 
 
-def _leave_finished(found: Search, there: _There, z: Float[Tensor, "k n d"], step: int) -> None:
-    """Those for which the searcher has no more to ask."""
-    done = z[there.problems].isnan().flatten(1).any(1)
+def _end_finished(search: Search, active: _ActiveProblems, z: Float[Tensor, "k n d"], step: int) -> None:
+    """End the problems for which the searcher has no further points."""
+    done = z[active.problems].isnan().flatten(1).any(1)
     if done.any():
-        _end(found, there.problems[done].cpu(), "finished")
-        found.thresholds.rest(there.problems[done].cpu(), step, found.z)
-        there.keep(there.problems[~done])
+        _stop(search, active.problems[done].cpu(), "finished")
+        search.thresholds.mark_finished(active.problems[done].cpu(), step, search.z)
+        active.retain(active.problems[~done])
 
 
 def evaluate(
-    space: Space, there: _There, z: Float[Tensor, "k m d"], n: int, gradient: bool, clock: Clock
+    space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int, gradient: bool, clock: Clock
 ) -> Float[Tensor, "a n"]:
-    """The scores of each problem's first `n` points; where `gradient`, that of minus the score goes into `z.grad`."""
+    """Score each problem's first `n` points; if `gradient`, write the gradient of minus the score to `z.grad`."""
     z.grad = None
     if space.capture:
-        decoded = space.decodes + len(there.problems) * n
+        decoded = space.decodes + len(active.problems) * n
         with clock("decode"):
-            if graph := there.graph(lambda z: _scores(space, there, z, n), z, n, gradient):
-                space.decodes = decoded  # whatever it took to capture
+            if graph := active.graph(lambda z: _scores(space, active, z, n), z, n, gradient):
+                space.decodes = decoded  # decodes of the capture do not count
                 return graph(z)
     with torch.set_grad_enabled(gradient):
         with clock("decode"):
-            x = space.decode(z[there.problems, :n], there.problems)
-        with clock("score"), named("task", there.task, there.draws):
-            y = _with_gradient(answers.scores(there.task.score(x), x), x, gradient)
+            x = space.decode(z[active.problems, :n], active.problems)
+        with clock("score"), plugin_errors("task", active.task, active.draws):
+            y = _with_gradient(task_scores.scores(active.task.score(x), x), x, gradient)
         if gradient:
             with clock("decode"):
                 (-y.sum()).backward()
     return y.detach()
 
 
-def _scores(space: Space, there: _There, z: Float[Tensor, "k m d"], n: int) -> Float[Tensor, "a n"]:
-    x = space.decode(z[there.problems, :n], there.problems)
-    return answers.scores(there.task.score(x), x)
+def _scores(space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int) -> Float[Tensor, "a n"]:
+    x = space.decode(z[active.problems, :n], active.problems)
+    return task_scores.scores(active.task.score(x), x)
 
 
 def _with_gradient(y: Float[Tensor, "a n"], x: Float[Tensor, "a n *shape"], gradient: bool) -> Float[Tensor, "a n"]:
@@ -179,84 +187,85 @@ def _with_gradient(y: Float[Tensor, "a n"], x: Float[Tensor, "a n *shape"], grad
     return y
 
 
-def _nothing_yet(spec: Spec, starts: Float[Tensor, "k m d"]) -> Search:
+def _initial_search(spec: Spec, starts: Float[Tensor, "k m d"]) -> Search:
     k, _, d = starts.shape
     return Search(
         thresholds=Thresholds(spec.thresholds, spec.check_every, k, d),
-        joint=Thresholds(spec.thresholds, spec.check_every, len(spec.starts), 0),
+        mean_convergence=Thresholds(spec.thresholds, spec.check_every, len(spec.starts), 0),
         z=torch.full((k, d), torch.nan),
         loss=torch.full((k,), torch.inf),
         best=torch.full((k,), torch.inf),
         best_step=torch.zeros(k, dtype=torch.long),
         steps=torch.zeros(k, dtype=torch.long),
         evaluations=torch.zeros(k, dtype=torch.long),
-        stopped=[""] * k,
-        looked=torch.full((k,), torch.inf),
+        stop_reason=[""] * k,
+        loss_at_last_check=torch.full((k,), torch.inf),
     )
 
 
-def _note(
-    found: Search,
+def _record_scores(
+    search: Search,
     step: int,
     z: Float[Tensor, "a n d"],
     y: Float[Tensor, "a n"],
-    there: Int[Tensor, " a"],
+    active: Int[Tensor, " a"],
     searcher: Searcher,
 ) -> None:
-    """Take the step's scores into the state. One that is not finite makes the loss of its problem NaN."""
-    loss, at = (-y).masked_fill(~y.isfinite(), torch.nan).min(1)  # NaN where one is not finite, and its place
-    code = z.gather(1, at[:, None, None].expand(-1, 1, z.shape[2])).squeeze(1)
-    better = ~(loss >= found.best[there])  # NaN counts, for it ends the problem
-    found.best[there] = torch.where(better, loss, found.best[there])
-    found.best_step[there[better]] = step
+    """Update the state by the scores of a step. A score that is not finite makes the loss of its problem NaN."""
+    loss, index = (-y).masked_fill(~y.isfinite(), torch.nan).min(1)  # NaN if one is not finite, and its index
+    latent = z.gather(1, index[:, None, None].expand(-1, 1, z.shape[2])).squeeze(1)
+    better = ~(loss >= search.best[active])  # NaN counts as better, for it ends the problem
+    search.best[active] = torch.where(better, loss, search.best[active])
+    search.best_step[active[better]] = step
     moves = torch.ones_like(better) if searcher.descends else better
-    found.loss[there[moves]], found.z[there[moves]] = loss[moves], code[moves]
-    found.steps[there] = step
-    found.evaluations[there] += y.shape[1]
+    search.loss[active[moves]], search.z[active[moves]] = loss[moves], latent[moves]
+    search.steps[active] = step
+    search.evaluations[active] += y.shape[1]
     if searcher.needs_gradient:
-        found.gradients += y.numel()
+        search.gradients += y.numel()
 
 
-def _see(spec: Spec, found: Search, step: int, there: Int[Tensor, " a"]) -> None:
-    """Look at the change of the losses: of each problem that has not left, and of the means."""
-    moving = torch.full_like(found.loss, torch.nan)
-    moving[there] = found.loss[there]
-    found.thresholds.see(step, moving, found.z)
-    if spec.joint or not any(found.stopped):  # a mean in which some stand still is another curve
-        before = found.looked.masked_fill(found.loss.isnan(), torch.nan)  # of those that have not diverged since
-        mean, last = (x.unflatten(0, (len(spec.starts), -1)).nanmean(1) for x in (found.loss, before))
-        found.joint.see(step, mean, mean.new_empty(len(mean), 0), last)
+def _check_convergence(spec: Spec, search: Search, step: int, active: Int[Tensor, " a"]) -> None:
+    """Compare the losses of each active problem, and the mean losses, with the check before."""
+    moving = torch.full_like(search.loss, torch.nan)
+    moving[active] = search.loss[active]
+    search.thresholds.update(step, moving, search.z)
+    if spec.joint or not any(search.stop_reason):  # a mean over problems of which some are over is another curve
+        # without problems that diverged since the check before
+        before = search.loss_at_last_check.masked_fill(search.loss.isnan(), torch.nan)
+        mean, last = (x.unflatten(0, (len(spec.starts), -1)).nanmean(1) for x in (search.loss, before))
+        search.mean_convergence.update(step, mean, mean.new_empty(len(mean), 0), last)
     if step % spec.check_every == 0:
-        found.looked = found.loss.clone()
+        search.loss_at_last_check = search.loss.clone()
 
 
 def _in_trace(step: int) -> bool:
-    """Every one of the first steps, then those that first pass a power of 1.05."""
+    """Return whether a step is in the trace: one of the first, or the first beyond a power of 1.05."""
     return step <= DENSE or math.floor(math.log(step, 1.05)) > math.floor(math.log(step - 1, 1.05))
 
 
-def _stay(spec: Spec, found: Search, there: Int[Tensor, " a"], step: int) -> Int[Tensor, " b"]:
-    """Which of these problems do not leave after this step."""
+def _still_active(spec: Spec, search: Search, active: Int[Tensor, " a"], step: int) -> Int[Tensor, " b"]:
+    """End problems that diverged, converged or lost patience; return the others."""
     ends = {
-        "diverged": found.loss.isnan(),
-        "converged": found.thresholds.converged,
-        "patience": step - found.best_step >= (spec.patience or sys.maxsize),
+        "diverged": search.loss.isnan(),
+        "converged": search.thresholds.converged,
+        "patience": step - search.best_step >= (spec.patience or sys.maxsize),
     }
     if spec.joint:
-        ends["converged"] &= found.joint.converged.repeat_interleave(len(found.loss) // len(spec.starts))
-    for why, which in ends.items():
-        _end(found, there[which[there]], why)
-    return there[torch.stack([~which[there] for which in ends.values()]).all(0)]
+        ends["converged"] &= search.mean_convergence.converged.repeat_interleave(len(search.loss) // len(spec.starts))
+    for reason, ended in ends.items():
+        _stop(search, active[ended[active]], reason)
+    return active[torch.stack([~ended[active] for ended in ends.values()]).all(0)]
 
 
-def _end(found: Search, problems: Int[Tensor, " b"], why: str) -> None:
-    """These problems have left."""
+def _stop(search: Search, problems: Int[Tensor, " b"], reason: str) -> None:
+    """Set the reason why problems ended, unless they have one."""
     for i in problems.tolist():
-        found.stopped[i] = found.stopped[i] or why
+        search.stop_reason[i] = search.stop_reason[i] or reason
 
 
-def _over(spec: Spec, step: int, spent: int, seconds: float) -> str:
-    """Why all problems end after this step; empty if they do not."""
+def _stop_reason(spec: Spec, step: int, spent: int, seconds: float) -> str:
+    """Return the reason why all problems end after this step; empty if they do not."""
     if spec.budget is not None and spent >= spec.budget:
         return "budget"
     if spec.seconds is not None and seconds >= spec.seconds:

@@ -1,17 +1,17 @@
-"""Which answers of a task are taken: one rule for runs and for `check-task`."""
+"""Validation of a task's results, the same for runs and for `check-task`."""
 
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.plugins.calls import named
+from lso_bench.plugins.calls import plugin_errors
 from lso_bench.task import Task
 
 
 def scores(y: object, x: Float[Tensor, "k n *shape"]) -> Float[Tensor, "k n"]:
-    """Return the scores that a task gave for `x`, of any floating-point dtype and device, as those of `x`.
+    """Return the scores that a task gave for `x`, of any floating-point dtype and device, with those of `x`.
 
     Raises:
-        TypeError: they are no tensor.
+        TypeError: they are not a tensor.
         ValueError: they are not one floating-point number a sample.
     """
     shape = tuple(x.shape[:2])
@@ -23,10 +23,10 @@ def scores(y: object, x: Float[Tensor, "k n *shape"]) -> Float[Tensor, "k n"]:
 
 
 def reported(values: object, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Tensor, "k n"]]:
-    """Return what `beside` gave for `x`, in double precision.
+    """Return the auxiliary values that `beside` gave for `x`, in double precision.
 
     Raises:
-        ValueError: it is not a dict of names, each with one real number a sample.
+        ValueError: they are not a dict from names to one real number a sample.
     """
     shape = tuple(x.shape[:2])
     if not isinstance(values, dict):
@@ -44,7 +44,7 @@ def targets(images: object) -> Float[Tensor, "k *shape"]:
     """Return the targets of a task, of any floating-point dtype, in single precision.
 
     Raises:
-        ValueError: they are no floating-point tensor.
+        ValueError: they are not a floating-point tensor.
     """
     if not isinstance(images, Tensor):
         raise ValueError(f"wanted a tensor of targets, got {images!r}; give it, or say has_targets = False")
@@ -54,11 +54,11 @@ def targets(images: object) -> Float[Tensor, "k *shape"]:
 
 
 def targets_of(task: Task) -> Float[Tensor, "k *shape"] | None:
-    """Return the targets of a task that has any.
+    """Return the targets of a task; None if it has none.
 
     Raises:
-        PluginError: they are no floating-point tensor, or it raises.
+        PluginError: they are not a floating-point tensor, or the task raises.
     """
-    with named("task", task):
+    with plugin_errors("task", task):
         images = task.targets()
         return None if images is None and not task.has_targets else targets(images)

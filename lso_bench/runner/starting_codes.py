@@ -1,4 +1,4 @@
-"""The codes at which the searches of a run begin."""
+"""Starting latents of the searches of a run."""
 
 import torch
 from jaxtyping import Float
@@ -8,29 +8,29 @@ from lso_bench.runner.scores import targets_of
 from lso_bench.search.space import Space
 from lso_bench.starts import check_variance, parse
 from lso_bench.task import Task
-from lso_bench.vae.data import Dataset, shown
+from lso_bench.vae.data import Dataset, as_model_input
 
 
-def codes(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:
-    """m codes for each instance of `task`; what is drawn is drawn by `seed`.
+def starting_latents(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:
+    """Return m latents for each instance of `task`; random ones are drawn with `seed`.
 
     Raises:
-        UsageError: no such start, or not of this model.
+        UsageError: the start does not exist, or does not fit the model.
     """
     check_variance([text], space.vae.deterministic)
     name, m = parse(text, task.has_targets)
-    seeded, i, device = torch.Generator().manual_seed(seed), task.instances, space.device
+    generator, i, device = torch.Generator().manual_seed(seed), task.instances, space.device
     if name == "random":
-        return torch.randn(i, m, space.latent, generator=seeded).to(device)
+        return torch.randn(i, m, space.latent, generator=generator).to(device)
     if name == "origin":
         return torch.zeros(i, 1, space.latent, device=device)
     if name == "data":
-        chosen = data.train[torch.randint(len(data.train), (i * m,), generator=seeded)]
-        return space.means(shown(chosen, data.likelihood, seeded).to(device)).unflatten(0, (i, m))
+        chosen = data.train[torch.randint(len(data.train), (i * m,), generator=generator)]
+        return space.means(as_model_input(chosen, data.likelihood, generator).to(device)).unflatten(0, (i, m))
     targets = targets_of(task)
     assert targets is not None, "parse() refused it"
     if name == "other":
         return torch.stack([space.posterior(targets.roll(-j, 0)).mean for j in range(1, m + 1)], 1)
     q = space.posterior(targets)
-    noise = torch.randn(i, m - 1, space.latent, generator=seeded).to(device)
+    noise = torch.randn(i, m - 1, space.latent, generator=generator).to(device)
     return torch.cat([q.mean[:, None], q.mean[:, None] + q.stddev[:, None] * noise], 1)

@@ -1,4 +1,4 @@
-"""Where the time goes."""
+"""Time of a search by phase."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,30 +6,30 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Seconds by phase. A phase within another pauses it, so that they add up."""
+    """Seconds by phase. A phase inside another pauses it, so the phases sum to the total."""
 
     def __init__(self, settle: Callable[[], None] = lambda: None):
         self.seconds: dict[str, float] = {}
-        self._settle = settle  # waits for what was started on a device
+        self._settle = settle  # waits for pending work on a device
         self._running: list[str] = []
         self._since = 0.0
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
-        """Its body counts for `phase`."""
-        self._turn()
+        """Count the time of the body for `phase`."""
+        self._add_elapsed()
         self._running.append(phase)
         try:
             yield
         finally:
-            self._turn()
+            self._add_elapsed()
             self._running.pop()
 
     @property
     def total(self) -> float:
         return sum(self.seconds.values())
 
-    def _turn(self) -> None:
+    def _add_elapsed(self) -> None:
         self._settle()
         now = time.perf_counter()
         if self._running:

@@ -1,8 +1,8 @@
 """Gaussian processes of many independent problems, fitted and searched as one batch.
 
-Each problem has its own lengthscales, noise and mean, its own line search while they are fitted, and its own while its
-acquisition is maximised; only the arithmetic is shared. Nothing is copied over restarts, so that 50 problems of 500
-points take no more memory than their kernel matrices.
+Each problem has separate lengthscales, noise and mean, and separate line searches in the fit and in the maximisation of
+its acquisition. Only the arithmetic is shared. Nothing is copied over restarts: 50 problems of 500 points need no more
+memory than their kernel matrices.
 """
 
 from collections.abc import Callable
@@ -25,15 +25,15 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 from linear_operator.utils.errors import NanError, NotPSDError
 from torch import Tensor
 
-ENTRIES = 4_000_000  # of kernel matrices that are worked on together, 32 MB each; what does not fit is done in parts
-FLAT = 1e-12  # share of the largest score's size; scores that are spread by less are all the same but for rounding
-JITTER = 1e-6  # added to the diagonal where a joint posterior is drawn from
-SAMPLES = 128  # of the outcomes of several points, for qLogEI
+ENTRIES = 4_000_000  # most entries of kernel matrices in one batch, 32 MB each; larger batches are split
+FLAT = 1e-12  # share of the largest absolute score; a smaller spread of scores is rounding error
+JITTER = 1e-6  # added to the diagonal of a joint posterior before sampling
+SAMPLES = 128  # samples of the outcomes of several points, for qLogEI
 FAILURES = (NanError, NotPSDError, torch.linalg.LinAlgError)
 
 
 class Surrogates(Model):
-    """The posteriors of a fitted processes, as one BoTorch model of batch shape (a)."""
+    """Posteriors of a fitted processes, as one BoTorch model of batch shape (a)."""
 
     def __init__(self, gps: SingleTaskGP):
         super().__init__()
@@ -42,8 +42,8 @@ class Surrogates(Model):
         with torch.no_grad():
             noise = self.gps.likelihood.noise.unsqueeze(-1) * torch.eye(self.x.shape[1]).to(self.x)
             self.root = torch.linalg.cholesky(self.gps.covar_module(self.x).to_dense() + noise)  # (a, n, n)
-            rest = self.gps.train_targets - self.gps.mean_module(self.x)
-            self.weights = torch.cholesky_solve(rest.unsqueeze(-1), self.root)
+            residual = self.gps.train_targets - self.gps.mean_module(self.x)
+            self.weights = torch.cholesky_solve(residual.unsqueeze(-1), self.root)
 
     @property
     def num_outputs(self) -> int:
@@ -54,22 +54,25 @@ class Surrogates(Model):
         return self.x.shape[:1]
 
     def posterior(self, X: Float[Tensor, "*r a q d"], *_, **__) -> GPyTorchPosterior:  # noqa: N803, BoTorch's name
-        """Of q points jointly. Source: Rasmussen & Williams 2006, algorithm 2.1."""
+        """Compute the joint posterior of q points.
+
+        Source: Rasmussen & Williams 2006, algorithm 2.1.
+        """
         *r, a, q, d = X.shape
         points = X.reshape(-1, a, q, d).transpose(0, 1).flatten(1, 2)  # (a, r q, d)
         cross = self.gps.covar_module(self.x, points).to_dense()  # (a, n, r q)
         mean = self.gps.mean_module(points) + (cross.transpose(1, 2) @ self.weights).squeeze(-1)
         half = torch.linalg.solve_triangular(self.root, cross, upper=False).unflatten(2, (-1, q)).transpose(1, 2)
-        inside = points.unflatten(1, (-1, q))  # (a, r, q, d)
-        covariance = self._kernel(inside) - half.transpose(-1, -2) @ half  # (a, r, q, q)
+        groups = points.unflatten(1, (-1, q))  # (a, r, q, d)
+        covariance = self._kernel(groups) - half.transpose(-1, -2) @ half  # (a, r, q, q)
         mean = mean.unflatten(1, (-1, q)).transpose(0, 1).reshape(*r, a, q)
         covariance = covariance.transpose(0, 1).reshape(*r, a, q, q)
         return GPyTorchPosterior(MultivariateNormal(mean, covariance + JITTER * torch.eye(q).to(X)))
 
-    def part(self, problems: Int[Tensor, " b"]) -> "Surrogates":
-        """Those of these problems."""
+    def subset(self, problems: Int[Tensor, " b"]) -> "Surrogates":
+        """Return the processes of some of the problems."""
         gps = _processes(self.x[problems], self.gps.train_targets[problems])
-        _set(gps, _get(self.gps)[problems])
+        _set_hyperparameters(gps, _hyperparameters(self.gps)[problems])
         return Surrogates(gps)
 
     @property
@@ -77,80 +80,80 @@ class Surrogates(Model):
         return self.gps.covar_module.lengthscale.detach().squeeze(-2)
 
     def _kernel(self, points: Float[Tensor, "a r q d"]) -> Float[Tensor, "a r q q"]:
-        """Of the points of each group among themselves."""
-        if points.shape[2] == 1:  # stationary, and its diagonal need not be computed
+        """Compute the kernel among the points of each group."""
+        if points.shape[2] == 1:  # the kernel is stationary: its diagonal is a constant
             return (
                 self.gps.covar_module(points[:, 0], diag=True)
                 .unsqueeze(-1)
                 .unsqueeze(-1)
                 .expand(-1, points.shape[1], 1, 1)
             )
-        whole = [self.gps.covar_module(points[:, i]).to_dense() for i in range(points.shape[1])]
-        return torch.stack(whole, 1)
+        matrices = [self.gps.covar_module(points[:, i]).to_dense() for i in range(points.shape[1])]
+        return torch.stack(matrices, 1)
 
 
 def unknown(k: int, d: int) -> Float[Tensor, "k p"]:
-    """Settings of k processes of which nothing is known: noise, mean and d lengthscales."""
+    """Return the hyperparameters of k unfitted processes, all NaN: noise, mean and d lengthscales."""
     return torch.full((k, 2 + d), torch.nan).double()
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fitted processes, of the problems that could be fitted."""
+    """Fitted processes of the problems whose fit succeeded."""
 
-    model: Surrogates | None  # of those in `fitted`; None where there is none
+    model: Surrogates | None  # of the problems in `fitted`; None if there are none
     fitted: Bool[Tensor, " a"]
-    settings: Float[Tensor, "a p"]  # of all: where the next fit begins
+    settings: Float[Tensor, "a p"]  # hyperparameters of all problems, the start of the next fit
 
 
 def fit(x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], begin: Float[Tensor, "a p"], steps: int) -> Fit:
-    """The most likely processes (MAP) for points in the unit cube, one a problem; scores are standardised first.
+    """Fit the most likely process (MAP) of each problem to its points in the unit cube and its scores, standardised.
 
     Kernel and priors are BoTorch's defaults: squared exponential, a lengthscale a dimension with a log-normal prior
-    that grows as sqrt(d) (Hvarfner, Hellsten & Nardi 2024, arXiv 2402.02229). Each problem takes at most `steps` steps
-    of L-BFGS from `begin`; where that is NaN five times as many, from where BoTorch begins. One that cannot be fitted,
-    alone and with jitter, is left out.
+    that grows as sqrt(d) (Hvarfner, Hellsten & Nardi 2024, arXiv 2402.02229). Each problem takes at most `steps`
+    steps of L-BFGS from the hyperparameters `begin`. If these are NaN, it takes five times as many from BoTorch's
+    initial values. A problem whose fit fails alone and with jitter is left out.
     """
     x, y = x.double(), standardised(y.double())
     size = max(1, ENTRIES // x.shape[1] ** 2)
-    of = list(torch.arange(len(x)).split(size))
-    parts = [_fit_part(x[i], y[i], begin[i], steps * (5 if begin[i].isnan().any() else 1)) for i in of]
+    batches = list(torch.arange(len(x)).split(size))
+    parts = [_fit_part(x[i], y[i], begin[i], steps * (5 if begin[i].isnan().any() else 1)) for i in batches]
     settings, fitted = (torch.cat(p) for p in zip(*parts, strict=True))
     if not fitted.any():
         return Fit(None, fitted, settings)
     gps = _processes(x[fitted], y[fitted])
-    _set(gps, settings[fitted])
+    _set_hyperparameters(gps, settings[fitted])
     return Fit(Surrogates(gps), fitted, settings)
 
 
 def standardised(y: Float[Tensor, "a n"]) -> Float[Tensor, "a n"]:
-    """Mean 0 and standard deviation 1, whatever the unit of the scores; all the same become 0."""
+    """Scale scores to mean 0 and standard deviation 1, for any unit; equal scores become 0."""
     spread = y.std(1, keepdim=True)
-    flat = spread <= FLAT * y.abs().amax(1, keepdim=True)  # false of NaN, which stays
+    flat = spread <= FLAT * y.abs().amax(1, keepdim=True)  # false for NaN, which stays
     return ((y - y.mean(1, keepdim=True)) / spread).masked_fill(flat, 0.0)
 
 
 def proposed(
     model: Surrogates, propose: Callable[[Surrogates, Int[Tensor, " b"]], Float[Tensor, "b q d"]]
 ) -> tuple[Int[Tensor, " c"], Float[Tensor, "c q d"]]:
-    """What `propose` gives for the problems of `model`, and for which of them.
+    """Return the problems of `model` for which `propose` succeeded, and the proposed points.
 
-    Where its arithmetic fails (a posterior that is not positive definite), they are done one after the other, without
-    those that fail alone.
+    If the batch fails (a posterior that is not positive definite), the problems are done one by one, without those
+    that fail alone.
     """
-    everyone, none = torch.arange(len(model.x)), model.x[:0, :1]
+    problems, no_points = torch.arange(len(model.x)), model.x[:0, :1]
     try:
-        return everyone, propose(model, everyone)
+        return problems, propose(model, problems)
     except FAILURES:
-        if len(everyone) == 1:
-            return everyone[:0], none
-    found = [proposed(model.part(i), lambda own, _, i=i: propose(own, i)) for i in everyone.split(1)]
-    done = [(i, points) for i, (_, points) in zip(everyone.split(1), found, strict=True) if len(points)]
-    return torch.cat([everyone[:0], *(i for i, _ in done)]), torch.cat([p for _, p in done]) if done else none
+        if len(problems) == 1:
+            return problems[:0], no_points
+    proposals = [proposed(model.subset(i), lambda surrogate, _, i=i: propose(surrogate, i)) for i in problems.split(1)]
+    done = [(i, points) for i, (_, points) in zip(problems.split(1), proposals, strict=True) if len(points)]
+    return torch.cat([problems[:0], *(i for i, _ in done)]), torch.cat([p for _, p in done]) if done else no_points
 
 
 def log_ei(model: Surrogates, q: int) -> AcquisitionFunction:
-    """Log expected improvement over the best of each problem (Ament et al. 2023, arXiv 2310.20708)."""
+    """Return log expected improvement over the best score of each problem (Ament et al. 2023, arXiv 2310.20708)."""
     best = model.gps.train_targets.amax(1)
     if q == 1:
         return LogExpectedImprovement(model, best_f=best.unsqueeze(-1))
@@ -158,7 +161,7 @@ def log_ei(model: Surrogates, q: int) -> AcquisitionFunction:
 
 
 class Inside(AcquisitionFunction):
-    """Of points of the unit cube the acquisition at those that `inside` gives for them, which may be asked for."""
+    """Acquisition at the points that `inside` maps points of the unit cube to, which lie in the region."""
 
     def __init__(self, acquisition: AcquisitionFunction, inside: Callable[[Tensor], Tensor]):
         super().__init__(acquisition.model)
@@ -170,21 +173,21 @@ class Inside(AcquisitionFunction):
 
 @torch.no_grad()  # a graph would keep the matrices of every part
 def draws(model: Surrogates, u: Float[Tensor, "a c d"], noise: Float[Tensor, "a c q"]) -> Float[Tensor, "a c q"]:
-    """q functions of each posterior, at c points: the standard normal `noise` given their joint distribution."""
-    found = []
+    """Draw q functions of each posterior at c points, from the standard normal `noise` and their joint distribution."""
+    samples = []
     for i in torch.arange(len(u)).split(max(1, ENTRIES // u.shape[1] ** 2)):
-        joint = model.part(i).posterior(u[i]).distribution
+        joint = model.subset(i).posterior(u[i]).distribution
         root = psd_safe_cholesky(joint.covariance_matrix)
-        found.append(joint.mean.unsqueeze(-1) + root @ noise[i])
-    return torch.cat(found)
+        samples.append(joint.mean.unsqueeze(-1) + root @ noise[i])
+    return torch.cat(samples)
 
 
 def maximise(
     acquisition: AcquisitionFunction, raw: Float[Tensor, "r a q d"], restarts: int, steps: int
 ) -> Float[Tensor, "a q d"]:
-    """For each problem the best points in the unit cube: L-BFGS from the best `restarts` of its `raw` ones."""
+    """Return the best points of each problem in the unit cube: L-BFGS from the best `restarts` of its `raw` points."""
     with torch.no_grad():
-        size = max(1, 10 * ENTRIES // (raw.shape[1] * raw.shape[2] * _points(acquisition)))
+        size = max(1, 10 * ENTRIES // (raw.shape[1] * raw.shape[2] * _count_points(acquisition)))
         values = torch.cat([acquisition(part) for part in raw.split(size)])  # (r, a)
     chosen = values.topk(min(restarts, len(raw)), 0).indices  # (s, a)
     begin = raw.gather(0, chosen[..., None, None].expand(-1, -1, *raw.shape[2:]))  # (s, a, q, d)
@@ -195,13 +198,13 @@ def maximise(
         return values.detach(), torch.autograd.grad(values.sum(), z)[0]
 
     flat = begin.flatten(0, 1).flatten(1)
-    ends = _minimised(loss, flat, [(0.0, 1.0)] * flat.shape[1], steps).view_as(begin)
+    ends = _minimise(loss, flat, [(0.0, 1.0)] * flat.shape[1], steps).view_as(begin)
     with torch.no_grad():
         best = acquisition(ends).argmax(0)  # (a)
     return ends[best, torch.arange(len(best))]
 
 
-def _points(acquisition: AcquisitionFunction) -> int:
+def _count_points(acquisition: AcquisitionFunction) -> int:
     model = acquisition.model
     assert isinstance(model, Surrogates)
     return model.x.shape[1]
@@ -210,53 +213,53 @@ def _points(acquisition: AcquisitionFunction) -> int:
 Slopes = Callable[[Tensor], tuple[Tensor, Tensor]]  # b points of p variables to b values and their gradients
 
 
-def _minimised(loss: Slopes, begin: Float[Tensor, "b p"], bounds: list[tuple], steps: int) -> Float[Tensor, "b p"]:
-    """Of b independent functions, given together, each where its own L-BFGS-B ends."""
+def _minimise(loss: Slopes, begin: Float[Tensor, "b p"], bounds: list[tuple], steps: int) -> Float[Tensor, "b p"]:
+    """Minimise b independent functions, evaluated together, each with its own L-BFGS-B."""
     last = begin.clone()
 
-    def asked(x: np.ndarray, batch_indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(x: np.ndarray, batch_indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
         last[batch_indices] = torch.from_numpy(x).to(last)
         values, slopes = loss(last)
         return values[batch_indices].cpu().numpy(), slopes[batch_indices].cpu().numpy()
 
-    found, _, _ = fmin_l_bfgs_b_batched(asked, begin.cpu().numpy(), bounds, maxiter=steps, pass_batch_indices=True)
-    return torch.from_numpy(found).to(begin)
+    minima, _, _ = fmin_l_bfgs_b_batched(evaluate, begin.cpu().numpy(), bounds, maxiter=steps, pass_batch_indices=True)
+    return torch.from_numpy(minima).to(begin)
 
 
 def _fit_part(
     x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], begin: Float[Tensor, "a p"], steps: int
 ) -> tuple[Float[Tensor, "a p"], Bool[Tensor, " a"]]:
-    """Settings, and which of them are good; where the batch fails, one problem after the other."""
+    """Return the hyperparameters, and whether each fit succeeded; if the batch fails, fit the problems one by one."""
     gps = _processes(x, y)
-    first = torch.where(begin.isnan(), _get(gps), begin)
+    first = torch.where(begin.isnan(), _hyperparameters(gps), begin)
     try:
         if not (x.isfinite().all() and y.isfinite().all()):
             raise NanError
-        found = _minimised(_misfit(gps), first, _bounds(gps), steps)
-        _set(gps, found)
+        optimum = _minimise(_negative_log_posterior(gps), first, _bounds(gps), steps)
+        _set_hyperparameters(gps, optimum)
         Surrogates(gps)
-        good = found.isfinite().all(1)
-        return torch.where(good[:, None], found, _get(_processes(x, y))), good
+        succeeded = optimum.isfinite().all(1)
+        return torch.where(succeeded[:, None], optimum, _hyperparameters(_processes(x, y))), succeeded
     except FAILURES:
         if len(x) == 1:
-            return _get(_processes(x, y)), torch.zeros(1, dtype=torch.bool)
-        each = [_fit_part(x[i : i + 1], y[i : i + 1], first[i : i + 1], steps) for i in range(len(x))]
-        settings, good = zip(*each, strict=True)
-        return torch.cat(settings), torch.cat(good)
+            return _hyperparameters(_processes(x, y)), torch.zeros(1, dtype=torch.bool)
+        fits = [_fit_part(x[i : i + 1], y[i : i + 1], first[i : i + 1], steps) for i in range(len(x))]
+        settings, succeeded = zip(*fits, strict=True)
+        return torch.cat(settings), torch.cat(succeeded)
 
 
 def _processes(x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"]) -> SingleTaskGP:
-    with validate_input_scaling(False):  # scores that are all the same cannot be standardised
+    with validate_input_scaling(False):  # equal scores cannot be standardised
         return SingleTaskGP(x, y.unsqueeze(-1), outcome_transform=None).to(x)
 
 
-def _misfit(gps: Any) -> Slopes:
-    """Minus the log posterior density of each problem's settings, divided by its points; and its gradient."""
+def _negative_log_posterior(gps: Any) -> Slopes:
+    """Return the loss of a fit, with its gradient: minus log posterior density of the hyperparameters, per point."""
     likelihood: Any = ExactMarginalLogLikelihood(gps.likelihood, gps)
     gps.train()
 
     def loss(settings: Tensor) -> tuple[Tensor, Tensor]:
-        _set(gps, settings)
+        _set_hyperparameters(gps, settings)
         gps.zero_grad()
         values = -likelihood(gps(*gps.train_inputs), gps.train_targets)
         values.sum().backward()
@@ -266,17 +269,17 @@ def _misfit(gps: Any) -> Slopes:
     return loss
 
 
-def _get(gps: SingleTaskGP) -> Float[Tensor, "a p"]:
+def _hyperparameters(gps: SingleTaskGP) -> Float[Tensor, "a p"]:
     return torch.cat([p.detach().reshape(gps.batch_shape[0], -1) for p in gps.parameters()], 1)
 
 
-def _set(gps: SingleTaskGP, settings: Float[Tensor, "a p"]) -> None:
+def _set_hyperparameters(gps: SingleTaskGP, settings: Float[Tensor, "a p"]) -> None:
     sizes = [p[0].numel() for p in gps.parameters()]
     for p, values in zip(gps.parameters(), settings.split(sizes, 1), strict=True):
         p.data = values.reshape(p.shape).clone()
 
 
 def _bounds(gps: SingleTaskGP) -> list[tuple[float | None, float | None]]:
-    """Of each setting, from the model's own constraints."""
+    """Return the bounds of each hyperparameter, from the model's constraints."""
     limits = {name.removesuffix("_constraint"): c.lower_bound.item() for name, c in gps.named_constraints()}
     return [(limits.get(name), None) for name, p in gps.named_parameters() for _ in range(p[0].numel())]

@@ -1,4 +1,4 @@
-"""Where a search may look: everywhere, a box, a ball, or where the encoder puts the training data."""
+"""Region of a search: unbounded, a box, a ball, or quantiles of the encoded training data."""
 
 import math
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from torch import Tensor
 from lso_bench.errors import UsageError
 from lso_bench.vae.notation import digits, real
 
-KINDS = ("none", "box:3", "ball:10", "quantiles:0.01")  # as they are written, with an example of the size
-FAR_BOX = 5.0  # prior standard deviations; of the prior's mass in each direction 6e-7 lies beyond
-FAR_BALL = 2.0  # times sqrt(d), where the prior's shell is
+KINDS = ("none", "box:3", "ball:10", "quantiles:0.01")  # notations, with an example of the size
+FAR_BOX = 5.0  # prior standard deviations; 6e-7 of the prior's mass in each direction lies beyond
+FAR_BALL = 2.0  # times sqrt(d), the radius of the prior's shell
 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of a latent space; `low` and `high` bound it in each dimension, `radius` as a ball besides."""
+    """Part of a latent space; `low` and `high` bound each dimension, `radius` also bounds a ball."""
 
     low: Float[Tensor, " d"] | None = None
     high: Float[Tensor, " d"] | None = None
@@ -26,17 +26,17 @@ class Region:
 
     @property
     def bounds(self) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
-        """Its bounding box.
+        """Bounding box.
 
         Raises:
-            ValueError: it has none.
+            ValueError: the region is unbounded.
         """
         if self.low is None or self.high is None:
             raise ValueError("wanted a bounded region, got none; say --region box:3")
         return self.low, self.high
 
     def clip(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """The nearest codes inside."""
+        """Return the nearest latents inside the region."""
         if self.radius is not None:
             return z * (self.radius / z.norm(dim=-1, keepdim=True).clamp_min(1e-30)).clamp_max(1.0)
         if self.low is None or self.high is None:
@@ -44,44 +44,45 @@ class Region:
         return z.clamp(self.low, self.high)
 
     def to_cube(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """The bounding box as the unit cube, in double precision on the CPU, where surrogates are fitted."""
+        """Map the bounding box to the unit cube, in double precision on the CPU, where surrogates are fitted."""
         low, high = self.bounds
         return ((z - low) / (high - low)).cpu().double()
 
     def from_cube(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """The codes inside that are nearest to points of that cube."""
+        """Return the latents in the region nearest to points of the unit cube."""
         low, high = self.bounds
         return self.clip(low + u.to(low) * (high - low))
 
     def nearest(self, u: Float[Tensor, "... d"], margin: float = 0.0) -> Float[Tensor, "... d"]:
-        """The inside points nearest to points of that cube, in its coordinates, with a gradient; a box is all of it.
+        """Return the points of the region nearest to points of the unit cube, in cube coordinates, with a gradient.
 
-        In a ball they keep `margin`, a share of its radius, from the sphere.
+        A box fills the cube. In a ball they keep `margin`, a share of its radius, from the sphere.
         """
         if self.radius is None:
             return u
-        off, radius = u - 0.5, 0.5 * (1 - margin)  # the ball's centre is 0.5 and its radius 0.5 there
-        return 0.5 + off * (radius / off.norm(dim=-1, keepdim=True).clamp_min(radius))
+        offset, radius = u - 0.5, 0.5 * (1 - margin)  # in the cube the ball has centre 0.5 and radius 0.5
+        return 0.5 + offset * (radius / offset.norm(dim=-1, keepdim=True).clamp_min(radius))
 
     def drawn_back(
         self, u: Float[Tensor, "... d"], inside: Float[Tensor, "... d"], share: Float[Tensor, "... 1"]
     ) -> Float[Tensor, "... d"]:
-        """Points of that cube; those outside at `share` of the way from `inside` to where the region ends."""
+        """Move points of the cube that lie outside, to `share` of the way from `inside` to the region's boundary."""
         if self.radius is None:
             return u
-        off, way = inside - 0.5, u - inside
-        length, slope = way.square().sum(-1, keepdim=True), (off * way).sum(-1, keepdim=True)
-        room = (0.25 - off.square().sum(-1, keepdim=True)).clamp_min(0)
-        end = ((slope.square() + length * room).sqrt() - slope) / length.clamp_min(1e-30)  # |off + end * way| = 0.5
+        offset, direction = inside - 0.5, u - inside
+        length, slope = direction.square().sum(-1, keepdim=True), (offset * direction).sum(-1, keepdim=True)
+        gap = (0.25 - offset.square().sum(-1, keepdim=True)).clamp_min(0)
+        # |offset + end * direction| = 0.5
+        end = ((slope.square() + length * gap).sqrt() - slope) / length.clamp_min(1e-30)
         outside = (u - 0.5).norm(dim=-1, keepdim=True) > 0.5
-        return torch.where(outside, inside + share * end * way, u)
+        return torch.where(outside, inside + share * end * direction, u)
 
     def even(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """Uniform points of that cube as uniform points inside, in its coordinates."""
+        """Map uniform points of the cube to uniform points of the region, in cube coordinates."""
         return u if self.radius is None else 0.5 + self.spread(u) / (2 * self.radius)
 
     def spread(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """Points of the unit cube mapped onto the region, so that uniform ones become uniform."""
+        """Map points of the unit cube onto the region; uniform points stay uniform."""
         low, high = self.bounds
         if self.radius is None:
             return low + u * (high - low)
@@ -92,19 +93,20 @@ class Region:
         return (self.radius * share * normal / square.sqrt()).to(u.dtype)
 
     def throughout(self, u: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        """Points of the unit cube mapped onto the region; in a ball uniform in direction and distance from its centre.
+        """Map points of the unit cube onto the region; in a ball uniform in direction and in distance from its centre.
 
-        In many dimensions nearly all of a ball's volume is at its sphere, where no process sees what is inside.
+        In many dimensions nearly all of a ball's volume is near its sphere, where a process cannot learn the
+        interior.
         """
         z = self.spread(u)
         return z if self.radius is None else z * (z.norm(dim=-1, keepdim=True) / self.radius) ** (z.shape[-1] - 1)
 
 
 def parse(text: str) -> tuple[str, float]:
-    """Kind and size of `none`, `box:3`, `ball:10` or `quantiles:0.01`.
+    """Return kind and size of `none`, `box:3`, `ball:10` or `quantiles:0.01`.
 
     Raises:
-        UsageError: says what is wanted.
+        UsageError: the text is none of these.
     """
     kind, _, size = text.partition(":")
     try:
@@ -123,7 +125,7 @@ def parse(text: str) -> tuple[str, float]:
 
 
 def canonical(text: str) -> str:
-    """The one text of a region.
+    """Return the canonical text of a region.
 
     Raises:
         UsageError: as `parse`.
@@ -133,10 +135,10 @@ def canonical(text: str) -> str:
 
 
 def build(text: str, d: int, posterior: Callable[[], Float[Tensor, "n d"]], device: str = "cpu") -> Region:
-    """The region that `text` names; `posterior` gives draws from the aggregate posterior q(z).
+    """Return the region that `text` describes; `posterior` draws from the aggregate posterior q(z).
 
     Raises:
-        UsageError: no such region.
+        UsageError: the region does not exist.
     """
     kind, size = parse(text)
     if kind == "none":
@@ -148,8 +150,8 @@ def build(text: str, d: int, posterior: Callable[[], Float[Tensor, "n d"]], devi
     return Region(-high, high, size if kind == "ball" else None)
 
 
-def far(text: str, d: int) -> str:
-    """What to warn of: a region that leaves the prior far behind. Empty where there is nothing."""
+def beyond_prior_warning(text: str, d: int) -> str:
+    """Return a warning if a region extends far beyond the prior's mass; empty if not."""
     kind, size = parse(text)
     if kind == "box" and size > FAR_BOX:
         return f"Region {text} leaves the prior far behind; its mass lies within 5 in every direction."

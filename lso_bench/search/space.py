@@ -1,4 +1,4 @@
-"""A frozen model as a searcher's runner sees it."""
+"""Frozen model as the runner of a search uses it."""
 
 import torch
 from jaxtyping import Float, Int
@@ -16,19 +16,19 @@ DECODINGS = {
     "sample": "an image drawn pixel by pixel; the same chance for every code of a run, and no gradient",
     "greedy": "the likelier value of each pixel in turn; no gradient",
 }
-ENCODED = 5000  # images encoded at once
-CHUNK = 512  # images decoded at once where no gradient is kept, so that memory is bounded
+ENCODED = 5000  # most images encoded at once
+CHUNK = 512  # most images decoded at once without a gradient, to bound memory
 
 
 class Space:
-    """The latent space of a frozen model for k problems side by side.
+    """Latent space of a frozen model, for k problems at once.
 
     Args:
         decoding: one of `DECODINGS`.
-        teacher: the image of each problem that `teacher` is given. Its part of the first layer does not depend on z
-            and is computed once.
-        seed: of the chance in `sample`.
-        compile: the decoder by torch.compile; worth it for long searches.
+        teacher: the teacher image of each problem, for decoding "teacher". Its part of the first layer does not depend
+            on z and is computed once.
+        seed: of the random numbers of decoding "sample".
+        compile: compile the decoder by torch.compile; worth it for long searches.
         capture: whether a search may replay decoding and scoring as a CUDA graph.
     """
 
@@ -45,17 +45,17 @@ class Space:
         self.latent = vae.arch.latent
         self.decoding = decoding
         self.capture = capture
-        self.decodes = 0  # images so far
+        self.decodes = 0  # images decoded so far
         decoder = self.vae.decoder
         if decoding == "teacher":
             if teacher is None or not isinstance(decoder, PixelCNN):
                 raise ValueError("wanted a PixelCNN and a teacher image for each problem")
-            self._given: Tensor = decoder.of_image(teacher)  # (k, c, h, w)
+            self._teacher_part: Tensor = decoder.of_image(teacher)  # (k, c, h, w)
         self._rest = decoder.rest if isinstance(decoder, PixelCNN) else decoder
         if compile:
-            self._rest = torch.compile(self._rest, dynamic=True)  # problems leave: many sizes of batch
-        size, seeded = vae.arch.size, torch.Generator().manual_seed(seed)
-        drawn = torch.rand(size, size, generator=seeded) if decoding == "sample" else torch.full((size, size), 0.5)
+            self._rest = torch.compile(self._rest, dynamic=True)  # batches shrink as problems end
+        size, generator = vae.arch.size, torch.Generator().manual_seed(seed)
+        drawn = torch.rand(size, size, generator=generator) if decoding == "sample" else torch.full((size, size), 0.5)
         self._ink = drawn.to(self.device)
 
     @property
@@ -65,30 +65,30 @@ class Space:
     def decode(
         self, z: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | None = None
     ) -> Float[Tensor, "k n 1 h w"]:
-        """The images for the codes of these problems (default: of all)."""
+        """Decode the latents of these problems (default: of all)."""
         k, n, _ = z.shape
         self.decodes += k * n
         flat = z.flatten(0, 1)
-        whose = torch.arange(k, device=z.device) if problems is None else problems
-        whose = whose.repeat_interleave(n)
+        indices = torch.arange(k, device=z.device) if problems is None else problems
+        indices = indices.repeat_interleave(n)
         if torch.is_grad_enabled() or len(flat) <= CHUNK:
-            return self._images(flat, whose).unflatten(0, (k, n))
-        parts = zip(flat.split(CHUNK), whose.split(CHUNK), strict=True)
+            return self._images(flat, indices).unflatten(0, (k, n))
+        parts = zip(flat.split(CHUNK), indices.split(CHUNK), strict=True)
         return torch.cat([self._images(*part) for part in parts]).unflatten(0, (k, n))
 
-    def _images(self, z: Float[Tensor, "b d"], whose: Int[Tensor, " b"]) -> Float[Tensor, "b 1 h w"]:
+    def _images(self, z: Float[Tensor, "b d"], problems: Int[Tensor, " b"]) -> Float[Tensor, "b 1 h w"]:
         decoder = self.vae.decoder
         if self.decoding == "teacher":
             assert isinstance(decoder, PixelCNN)
-            return self._rest(decoder.of_code(z) + self._given[whose]).sigmoid()
+            return self._rest(decoder.of_code(z) + self._teacher_part[problems]).sigmoid()
         if self.decoding == "mean":
             return self._rest(z).sigmoid()
         return sample(self.vae, z, self._ink.expand(len(z), -1, -1))[0].clamp(0, 1)  # a normal pixel may lie outside
 
     def means(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d"]:
-        """Return the means of q(z|x), of so many images at a time that memory is bounded."""
+        """Return the means of q(z|x), encoding in batches that bound memory."""
         return torch.cat([self.posterior(part).mean for part in x.split(ENCODED)])
 
     def posterior(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
-        """q(z|x)."""
+        """Return q(z|x): batch (b,), event (d,)."""
         return self.vae.encode(x)

@@ -23,7 +23,7 @@ from lso_bench.errors import UnusableError, UsageError
 from lso_bench.store.store import MARK, STALE, Store
 from lso_bench.vae import foreign
 from lso_bench.vae.cache import cache_folder
-from lso_bench.vae.durable import output, writing
+from lso_bench.vae.durable import output, reporting_disk_errors
 from lso_bench.vae.errors import UnusableError as NotWrittenError
 
 FORMAT = 1  # of the manifest
@@ -133,7 +133,7 @@ def _keeping(place: Path) -> Iterator[None]:
         UnusableError: it could not; says the mend.
     """
     try:
-        with writing(place):
+        with reporting_disk_errors(place):
             yield
     except NotWrittenError as error:
         raise UnusableError(
@@ -338,7 +338,7 @@ def _read_files(source: _Bounded, folder: Path) -> None:
         if size != member.size:
             raise ValueError(f"{member.name!r} is not in its manifest, or of another size")
         target = folder / member.name
-        with writing(target):
+        with reporting_disk_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy(source, target, member.size, digest)
         source.read(len(_filling(member.size)))

@@ -32,7 +32,7 @@ from lso_bench.store.old_schemas import costs_of
 from lso_bench.store.run_folder import AGAIN, KEY, MEND, RESULT, Standing, judge, publish, read, recover, sync
 from lso_bench.store.schema import PLAIN, record_from
 from lso_bench.text import storable
-from lso_bench.vae.durable import reason
+from lso_bench.vae.durable import disk_error_reason
 from lso_bench.vae.tensors import tensors_of
 
 MARK = "lso-bench.json"  # makes a folder a results folder
@@ -138,7 +138,7 @@ class Store:
             raise DamagedError(f"{error}{self._waits(work, record)}") from error
         except OSError as error:
             raise UnusableError(
-                f"Cannot write to {self.folder}: {reason(error, self.folder)}; nothing was lost."
+                f"Cannot write to {self.folder}: {disk_error_reason(error, self.folder)}; nothing was lost."
             ) from error
         finally:
             for rest in (work, *work.parent.glob(f"{name}.*")):
@@ -230,7 +230,8 @@ class Store:
                 raise PermissionError(13, "Permission denied")
         except OSError as error:
             raise UnusableError(
-                f"Cannot write to {self.folder}: {reason(error, self.folder)}; give another folder with --results."
+                f"Cannot write to {self.folder}: {disk_error_reason(error, self.folder)}; "
+                "give another folder with --results."
             ) from error
         self._check()
         self._sweep()

@@ -113,8 +113,8 @@ def plan(
 
 def _axes(grid: Grid) -> list[dict[Any, None]]:
     """What is combined, every name in its one spelling."""
-    tasks = [registry.resolved("task", name) for name in grid.tasks]
-    searchers = [registry.resolved("searcher", name) for name in grid.searchers]
+    tasks = [registry.with_defaults_spelled_out("task", name) for name in grid.tasks]
+    searchers = [registry.with_defaults_spelled_out("searcher", name) for name in grid.searchers]
     within = [regions.canonical(r) for r in grid.regions or ()] or [None]
     seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
     axes = tasks, searchers, within, map(canonical_model, grid.models), grid.train_seeds, seeds
@@ -211,7 +211,7 @@ def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> Planned:
 def warnings(planned: Sequence[Planned], descents: Sequence[str] = ()) -> list[str]:
     """What a user should know before the runs, a line each; `descents`: given options that only descents heed."""
     within = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
-    lines = [w for w in dict.fromkeys(regions.far(*pair) for pair in within) if w]
+    lines = [w for w in dict.fromkeys(regions.beyond_prior_warning(*pair) for pair in within) if w]
     names = dict.fromkeys(p.spec.searcher for p in planned)
     deaf = [name_of(n) for n in names if not registry.build("searcher", n).descends]
     if deaf and descents:
@@ -224,7 +224,7 @@ def outdated(records: Iterable[Record]) -> dict[str, list[str]]:
 
     Of runs that do not say their version nothing is known.
     """
-    now = cache(registry.origin)
+    now = cache(registry.code_version)
     found: dict[str, list[str]] = {}
     for r in records:
         for kind, text in (("task", r.spec.task), ("searcher", r.spec.searcher)):

@@ -16,7 +16,7 @@ from lso_bench.testing.promise import Finding, check, look
 from lso_bench.testing.searcher_case import STEPS, Trial
 from lso_bench.testing.side_effects import OFTEN, Watch
 from lso_bench.testing.task_case import Case
-from lso_bench.vae.discovery import built, usable
+from lso_bench.vae.discovery import instantiate, require_plugin_class
 
 
 def check_task(
@@ -77,8 +77,8 @@ def _built(kind: str, plugin: Any, watch: Watch) -> Any:
     try:
         if isinstance(plugin, type):
             with watch.during("__init__", times=OFTEN):
-                return built(base, plugin, plugin.__name__)
-        usable(base, type(plugin), type(plugin).__name__)
+                return instantiate(base, plugin, plugin.__name__)
+        require_plugin_class(base, type(plugin), type(plugin).__name__)
         return plugin
     except ValueError as error:
         raise UsageError(str(error)) from error

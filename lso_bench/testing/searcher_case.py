@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import LsoBenchError
-from lso_bench.search import Problem, Searcher, check_leaf, checked
+from lso_bench.search import Problem, Searcher, check_leaf, check_points
 from lso_bench.search.region import Region, build
 from lso_bench.testing.promise import BrokenPromiseError
 from lso_bench.testing.side_effects import Watch
@@ -139,7 +139,7 @@ class _Turns:
             got = " ".join(reason(error).split())
             raise BrokenPromiseError(f"wanted points whenever asked, got {got} in step {step}") from error
         try:
-            return self._points(checked(z, self._starts))
+            return self._points(check_points(z, self._starts))
         except ValueError as error:
             raise BrokenPromiseError(
                 f"{error} in step {step}; where a problem has no more to ask yield NaN for it"

@@ -21,39 +21,39 @@ from torch import Tensor
 from lso_bench.vae.networks import Likelihood
 
 Split = tuple[Int[Tensor, " n"], Int[Tensor, " v"], Int[Tensor, " t"]]
-Classes = tuple[tuple[str, ...], Int[Tensor, " n"]]  # their names, and which of them each image is of
+Classes = tuple[tuple[str, ...], Int[Tensor, " n"]]  # names of the classes, and the class of each image
 
 
 class Source(ABC):
-    """Where the images of a data set come from; a frozen dataclass whose fields are its settings."""
+    """Source of the images of a data set; a frozen dataclass whose fields are its settings."""
 
     size: int = 28  # pixels a side; a multiple of 4
-    likelihood: Likelihood = "bernoulli"  # of a pixel; Bernoulli: images are binarised, Gaussian: they stay grey
-    published: ClassVar[str] = ""  # sha256 of the pixels of all images, where others have the very same
+    likelihood: Likelihood = "bernoulli"  # of a pixel; Bernoulli: images are binarised; Gaussian: they stay grey
+    published: ClassVar[str] = ""  # expected sha256 of the pixels of all images, if they are published data
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
+        """Shape of one sample."""
         return 1, self.size, self.size
 
     @abstractmethod
     def images(self, folder: Path) -> UInt8[np.ndarray, "n h w"]:
-        """All images, grey, 0..255, ink = 255; `folder` is where data sets lie, for one that needs files.
+        """Return all images, grey, 0..255, ink = 255; `folder` holds data sets that need files.
 
         Raises:
-            UnusableError: files missing and not to be downloaded, or damaged.
+            UnusableError: files are missing and cannot be downloaded, or are damaged.
         """
 
     def split(self, count: int, dealt: torch.Generator) -> Split:
-        """Which of `count` images are to train, validate and test on (default: 80, 10 and 10 percent, shuffled)."""
+        """Split `count` images into train, validation and test (default: 80, 10, 10 percent, shuffled by `dealt`)."""
         tenth = count // 10
         train, valid, test = torch.randperm(count, generator=dealt).split([count - 2 * tenth, tenth, tenth])
         return train, valid, test
 
     def classes(self, folder: Path) -> Classes | None:
-        """What the images are of, in their order; None where nobody says (the default).
+        """Return the names of the classes and the class of each image, in order; None (the default) if unknown.
 
         Raises:
-            UnusableError: files missing or damaged.
+            UnusableError: files are missing or damaged.
         """
         return None

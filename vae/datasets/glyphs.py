@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from lso_bench.vae.cache import cached
 from lso_bench.vae.datasets import Source, Split
 
-DRAWINGS = 20  # of each letter, as in Omniglot
-FACES = 4  # a letter counts if at least this many faces hold it
+DRAWINGS = 20  # drawings of each letter, as in Omniglot
+FACES = 4  # fewest faces with a letter
 BIG = 112  # pixels a side before the area average to 28
 
 
@@ -23,7 +23,8 @@ BIG = 112  # pixels a side before the area average to 28
 class Glyphs(Source):
     """Letters of a dozen scripts in typeset drawings, made at first use without a download.
 
-    About as many as Omniglot has, with its split: 23,000 / 1,345 / rest. Pixels vary with the version of FreeType.
+    Their number and split are about those of Omniglot: 23,000 / 1,345 / rest. Pixels vary with the version of
+    FreeType.
     """
 
     def images(self, folder: Path) -> NDArray[np.uint8]:
@@ -35,7 +36,7 @@ class Glyphs(Source):
 
 
 def render() -> NDArray[np.uint8]:
-    """Every letter drawn 20 times, 28 x 28, ink = 255; face, size, slant, rotation and place are seeded draws."""
+    """Draw every letter 20 times, 28 x 28, ink = 255; face, size, slant, rotation and place are seeded draws."""
     fonts = sorted(Path(matplotlib.get_data_path(), "fonts/ttf").glob("DejaVuS*.ttf"))
     fonts = [f for f in fonts if "Display" not in f.name]
     faces = [(ImageFont.truetype(str(f), 72), _letters(f)) for f in fonts]
@@ -45,7 +46,7 @@ def render() -> NDArray[np.uint8]:
 
 
 def _letters(font: Path) -> set[str]:
-    """The letters that a font really contains: Unicode category Lu, Ll or Lo, without a decomposition."""
+    """Return the letters that a font contains: Unicode category Lu, Ll or Lo, without a decomposition."""
     from fontTools.ttLib import TTFont
 
     codes = TTFont(font).getBestCmap() or {}
@@ -57,19 +58,19 @@ def _composed(c: str) -> bool:
 
 
 def _draw(letter: str, faces: list[ImageFont.FreeTypeFont], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One drawing: the letter's box centred, then slant, rotation and scale about the centre."""
+    """Draw a letter once: its box centred, then slant, rotation and scale about the centre."""
     big, extent = _centred(letter, faces[rng.integers(len(faces))])
     angle, slant, scale = rng.normal(0, 0.1), rng.normal(0, 0.15), rng.uniform(0.85, 1.15)
     scale *= max(1.0, extent / 92)  # wide letters must fit
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    inverse = scale * turn @ np.array([[1, slant], [0, 1]])  # from the page to the letter
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    inverse = scale * rotation @ np.array([[1, slant], [0, 1]])  # from the page to the letter
     shift = BIG / 2 - inverse @ np.full(2, BIG / 2) + rng.normal(0, 3, 2)
     affine = (*inverse[0], shift[0], *inverse[1], shift[1])
     page = big.transform((BIG, BIG), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
     return np.asarray(page.reduce(BIG // 28))
 
 
-@lru_cache(maxsize=64)  # more faces than there are
+@lru_cache(maxsize=64)  # more than the number of faces
 def _centred(letter: str, font: ImageFont.FreeTypeFont) -> tuple[Image.Image, int]:
     """Return a page with the letter's box in its middle, and the longer side of that box in pixels."""
     left, top, right, bottom = font.getbbox(letter)

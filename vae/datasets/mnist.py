@@ -15,7 +15,7 @@ from lso_bench.vae.errors import UnusableError
 
 @dataclass(frozen=True)
 class MNIST(Source):
-    """70,000 handwritten digits, the 60,000 training images first.
+    """Handwritten digits: 70,000, the 60,000 training images first.
 
     Source: LeCun, Cortes & Burges. Split 55,000 / 5,000 of the training images, and the 10,000 test images.
     """
@@ -26,8 +26,8 @@ class MNIST(Source):
         raw = folder / "MNIST" / "raw"
         files = [raw / f"{part}-images-idx3-ubyte" for part in ("train", "t10k")]
         if not all(f.exists() for f in files):
-            wanted = "MNIST/raw/train-images-idx3-ubyte and t10k-images-idx3-ubyte"
-            download("mnist", folder, wanted, lambda d: d.MNIST(str(folder), download=True))
+            names = "MNIST/raw/train-images-idx3-ubyte and t10k-images-idx3-ubyte"
+            download("mnist", folder, names, lambda d: d.MNIST(str(folder), download=True))
         sizes = [60_000 * 784, 10_000 * 784]
         pixels = [_values(f, 16, size) for f, size in zip(files, sizes, strict=True)]
         if [p.size for p in pixels] != sizes:
@@ -39,7 +39,7 @@ class MNIST(Source):
         return order[:55_000], order[55_000:], torch.arange(60_000, count)
 
     def classes(self, folder: Path) -> Classes:
-        """The digits."""
+        """Return the digits."""
         raw = folder / "MNIST" / "raw"
         files, sizes = [raw / f"{part}-labels-idx1-ubyte" for part in ("train", "t10k")], [60_000, 10_000]
         parts = [_values(f, 8, size) for f, size in zip(files, sizes, strict=True)]
@@ -49,15 +49,15 @@ class MNIST(Source):
 
 
 def _values(file: Path, header: int, count: int) -> NDArray[np.uint8]:
-    """The bytes of a file behind its header of so many bytes; `count` are wanted.
+    """Return the bytes of a file after its header of `header` bytes, at most `count`.
 
     Raises:
-        UnusableError: it cannot be read, or is no plain file of that size.
+        UnusableError: it cannot be read, is not a regular file, or is larger.
     """
     try:
         return np.frombuffer(foreign.content(file, header + count), np.uint8)[header:]
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UnusableError(
-            f"No {file.name} of MNIST in {file.parent} ({why}); delete it to download it again."
+            f"No {file.name} of MNIST in {file.parent} ({reason}); delete it to download it again."
         ) from error

@@ -26,7 +26,7 @@ LARGEST_DRAWING = 64 << 10  # bytes of a drawing; they have less than 1 KiB
 
 @dataclass(frozen=True)
 class Omniglot(Source):
-    """32,460 handwritten characters, by alphabet, character and drawer, background set first.
+    """Handwritten characters: 32,460, by alphabet, character and drawer, background set first.
 
     Source: Lake, Salakhutdinov & Tenenbaum 2015. Split 23,000 / 1,345 / 8,115, the first two as in this literature.
     """
@@ -41,13 +41,17 @@ class Omniglot(Source):
         return train, valid, test
 
     def classes(self, folder: Path) -> Classes:
-        """The 50 alphabets, in the order of the archives' folders."""
-        of = [(*Path(name).parts[-3:], "")[0] for half in HALVES for name in _names(folder / "omniglot-py", half)]
-        names = tuple(dict.fromkeys(of))
-        if (len(of), len(names)) != (32_460, 50):
-            raise UnusableError(f"Omniglot in {folder} is incomplete: {len(of):,} drawings of {len(names)} alphabets.")
-        number = {alphabet: i for i, alphabet in enumerate(names)}
-        return names, torch.tensor([number[alphabet] for alphabet in of])
+        """Return the 50 alphabets, in the order of the archives' folders."""
+        alphabets = [
+            (*Path(name).parts[-3:], "")[0] for half in HALVES for name in _names(folder / "omniglot-py", half)
+        ]
+        names = tuple(dict.fromkeys(alphabets))
+        if (len(alphabets), len(names)) != (32_460, 50):
+            raise UnusableError(
+                f"Omniglot in {folder} is incomplete: {len(alphabets):,} drawings of {len(names)} alphabets."
+            )
+        index = {alphabet: i for i, alphabet in enumerate(names)}
+        return names, torch.tensor([index[alphabet] for alphabet in alphabets])
 
 
 def _read(folder: Path) -> NDArray[np.uint8]:
@@ -60,7 +64,7 @@ def _read(folder: Path) -> NDArray[np.uint8]:
 
 
 def _drawings(folder: Path, half: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each PNG of one half, from its folder or else its archive."""
+    """Yield name and content of each PNG of one half, from its folder or else its archive."""
     if (folder / half).is_dir():
         for name in _names(folder, half):
             with _reading(folder / name):
@@ -76,16 +80,16 @@ def _drawings(folder: Path, half: str) -> Iterator[tuple[str, bytes]]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns whatever hinders the reading of `path` into one error that names it."""
+    """Turn any error of reading `path` into one UnusableError that names it."""
     try:
         yield
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise UnusableError(f"{path} is damaged ({why}); delete it to download it again.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnusableError(f"{path} is damaged ({reason}); delete it to download it again.") from error
 
 
 def _names(folder: Path, half: str) -> list[str]:
-    """The paths of the PNGs of one half, in their order."""
+    """Return the paths of the PNGs of one half, sorted."""
     if (folder / half).is_dir():
         return sorted(p.relative_to(folder).as_posix() for p in (folder / half).rglob("*.png"))
     archive = folder / f"{half}.zip"
@@ -94,7 +98,7 @@ def _names(folder: Path, half: str) -> list[str]:
 
 
 def _shrink(path: str, png: bytes) -> NDArray[np.uint8]:
-    """Ink = 255, averaged by area to 28 x 28, in whole numbers so that every machine gives the same bytes."""
+    """Average ink = 255 by area to 28 x 28, in integers so that every machine gives the same bytes."""
     try:
         paper = np.asarray(Image.open(io.BytesIO(png)).convert("1"))
     except (UnidentifiedImageError, OSError) as error:
@@ -106,7 +110,7 @@ def _shrink(path: str, png: bytes) -> NDArray[np.uint8]:
 
 
 def _area() -> NDArray[np.int64]:
-    """(28, 105): how many quarters of each of 105 pixels fall into each of 28, every row 15 in all."""
+    """Compute (28, 105) weights: the quarters of each of 105 pixels in each of 28, every row 15 in all."""
     quarters = np.arange(105 * 4)
     weights = np.zeros((28, 105), np.int64)
     np.add.at(weights, (quarters // 15, quarters // 4), 1)
@@ -118,5 +122,7 @@ _AREA = _area()
 
 def _download(folder: Path) -> None:
     files = "omniglot-py/images_background.zip and images_evaluation.zip"
-    both = (True, False)
-    download("omniglot", folder, files, lambda d: [d.Omniglot(str(folder), background=b, download=True) for b in both])
+    backgrounds = (True, False)
+    download(
+        "omniglot", folder, files, lambda d: [d.Omniglot(str(folder), background=b, download=True) for b in backgrounds]
+    )

@@ -20,7 +20,7 @@ class Shapes(Source):
 
     Source: Tripp, Daxberger & Hernández-Lobato 2020, "Sample-Efficient Optimization in the Latent Space of Deep
     Generative Models via Weighted Retraining" (arXiv 2006.09191), shapes task. Sides, page, column and the ten copies
-    of each image are those of their public data. Ours is the split of the distinct images before they are copied: in
+    of each image are those of their public data. Here the distinct images are split before they are copied: in
     their 10,900 nearly every validation image is a copy of a training image.
     """
 

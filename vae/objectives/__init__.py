@@ -1,9 +1,9 @@
-"""What a VAE is trained to minimise, one formula a file.
+"""Training objectives of a VAE, one formula a file.
 
-An objective is a frozen dataclass with a `__call__` that gives the terms of each image; training minimises
-mean(distortion + w(t) * rate + penalty), with w annealed towards `beta`. All terms are in nats, **summed** over
-pixels and latent dimensions, then averaged over the batch. (Other libraries average the rate over latents or
-the distortion over pixels; their beta is then a different one.)
+An objective is a frozen dataclass with a `__call__` that returns the terms of each image. Training minimises
+mean(distortion + w(t) * rate + penalty), with w annealed towards `beta`. All terms are in nats, **summed** over pixels
+and latent dimensions, then averaged over the batch. (Other libraries average the rate over latents or the distortion
+over pixels; their beta differs.)
 """
 
 from abc import ABC, abstractmethod
@@ -18,31 +18,33 @@ from lso_bench.vae.model import VAE
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of a loss, for each image of a batch."""
+    """Terms of a loss, for each image of a batch."""
 
     distortion: Float[Tensor, " b"]  # -log p(x|z), nats, summed over pixels
     rate: Float[Tensor, " b"]  # KL(q(z|x), p(z)), nats, summed over latents
-    penalty: Float[Tensor, " b"]  # what the objective adds; zero for a plain VAE
+    penalty: Float[Tensor, " b"]  # further term of the objective; zero for a plain VAE
 
     def loss(self, weight: float | Float[Tensor, ""] = 1.0) -> Float[Tensor, ""]:
-        """mean over the batch of distortion + weight * rate + penalty."""
+        """Compute the mean over the batch of distortion + weight * rate + penalty."""
         return (self.distortion + weight * self.rate + self.penalty).mean()
 
 
 class Objective(ABC):
-    """One training objective; a frozen dataclass whose fields are its settings."""
+    """Training objective; a frozen dataclass whose fields are its settings."""
 
-    beta: float = 1.0  # weight of the rate when annealing is over
+    beta: float = 1.0  # weight of the rate after annealing
     anneal: bool = True  # whether that weight starts at 0.1 and grows
-    deterministic: ClassVar[bool] = False  # an autoencoder: its code is the encoder's mean, and it has no ELBO
+    deterministic: ClassVar[bool] = False  # an autoencoder: its latent is the encoder's mean, and it has no ELBO
 
     @abstractmethod
     def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
-        """The terms of the loss for the images `x`, as a model is shown them."""
+        """Compute the terms of the loss for the images `x`, which are inputs of the model."""
 
     def rate_weight(self, epoch: float, epochs: int, anneal_epochs: float) -> float:
-        """The weight of the rate `epoch` epochs after the start of a training of `epochs`: from 0.1 on the slope that
-        reaches 1 in `anneal_epochs`, as far as `beta`. Source: arXiv 2103.11349, section 5.
+        """Return the weight of the rate `epoch` epochs after the start of a training of `epochs`.
+
+        It starts at 0.1, grows with the slope that reaches 1 in `anneal_epochs`, and stops at `beta`. Source:
+        arXiv 2103.11349, section 5.
         """
         if not self.anneal or anneal_epochs <= 0:
             return self.beta

@@ -17,7 +17,7 @@ class FreeBits(Objective):
 
     Dimensions below the floor add a constant and no gradient: the first nats of each are free. Source: Kingma et al.
     2016, "Improved Variational Inference with Inverse Autoregressive Flow", equation 15, with a group a dimension.
-    The rate here is what is charged: the KL, or the floor.
+    The rate here is the KL, or the floor if that is larger.
     """
 
     floor: float = 0.1  # nats a dimension; lambda in the paper
@@ -26,8 +26,8 @@ class FreeBits(Objective):
     def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
         q, p = vae.encode(x), vae.prior(x)
         assert isinstance(q, Independent) and isinstance(p, Independent)
-        each = kl_divergence(q.base_dist, p.base_dist)  # (b, d)
+        kl = kl_divergence(q.base_dist, p.base_dist)  # (b, d)
         distortion = -vae.decode(q.rsample(), x).log_prob(x)
-        free = each.mean(dim=0) < self.floor  # (d,)
-        charged = torch.where(free, torch.full_like(each, self.floor), each).sum(dim=-1)
+        free = kl.mean(dim=0) < self.floor  # (d,)
+        charged = torch.where(free, torch.full_like(kl, self.floor), kl).sum(dim=-1)
         return Terms(distortion, charged, torch.zeros_like(distortion))

@@ -14,7 +14,7 @@ from lso_bench.vae.objectives import Objective, Terms
 class InfoVAE(Objective):
     """Distortion + (1 - alpha) * rate + (alpha + scale - 1) * MMD^2(q(z), p(z)).
 
-    Source: Zhao et al. 2017, "InfoVAE" (arXiv 1706.02262), equation 6 and section 3.2. MMD^2 between the codes of the
+    Source: Zhao et al. 2017, "InfoVAE" (arXiv 1706.02262), equation 6 and section 3.2. MMD^2 between the latents of the
     batch and as many draws from the prior, unbiased, with a Gaussian kernel. Inferred: alpha, scale, and the
     kernel's variance d, at which two draws from the prior have a kernel of about 1/e.
     """
@@ -35,7 +35,7 @@ class InfoVAE(Objective):
 
 
 def mmd(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
-    """The unbiased estimate of MMD^2 between two samples, kernel exp(-|a - b|^2 / 2d). May be below zero.
+    """Compute the unbiased estimate of MMD^2 between two samples, kernel exp(-|a - b|^2 / 2d). May be negative.
 
     Source: Gretton et al. 2012, "A Kernel Two-Sample Test", equation 3.
     """
@@ -45,6 +45,6 @@ def mmd(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
         return (-squared / (2 * u.shape[-1])).exp()
 
     def within(u: Tensor) -> Tensor:
-        return (kernel(u, u).sum() - len(u)) / max(1, len(u) * (len(u) - 1))  # without each with itself
+        return (kernel(u, u).sum() - len(u)) / max(1, len(u) * (len(u) - 1))  # without pairs of a point with itself
 
     return within(a) + within(b) - 2 * kernel(a, b).mean()

@@ -1,4 +1,4 @@
-"""NE-VAE with the log-probability of a code under the posterior of its own reconstruction."""
+"""NE-VAE with the log-probability of a latent under the posterior of its reconstruction."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives import Objective, Terms
 from lso_bench.vae.reencoding import Statistics, reencode
 
-CONSTANT = math.log(2 * math.pi) / 2  # nats: of -log of a normal density, whatever its variance
+CONSTANT = math.log(2 * math.pi) / 2  # nats: constant term of -log of a normal density
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class NeighborLP(Objective):
         q = vae.encode(x)
         z = q.rsample()
         p = vae.decode(z, x)
-        again = reencode(vae, p.mean, self.norm)
-        assert isinstance(again, Independent)
-        surprise = -again.base_dist.log_prob(z) - (0.0 if self.constant else CONSTANT)  # (b, d)
-        surprise = surprise.clamp(min=self.c)
-        penalty = surprise.mean(dim=-1) if self.reduction == "mean" else surprise.sum(dim=-1)
+        reencoded = reencode(vae, p.mean, self.norm)
+        assert isinstance(reencoded, Independent)
+        negative_log_prob = -reencoded.base_dist.log_prob(z) - (0.0 if self.constant else CONSTANT)  # (b, d)
+        negative_log_prob = negative_log_prob.clamp(min=self.c)
+        penalty = negative_log_prob.mean(dim=-1) if self.reduction == "mean" else negative_log_prob.sum(dim=-1)
         return Terms(-p.log_prob(x), kl_divergence(q, vae.prior(x)), penalty)

@@ -1,4 +1,4 @@
-"""NE-VAE with the squared error between a code and its re-encoding."""
+"""NE-VAE with the squared error between a latent and its re-encoding."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ from lso_bench.vae.reencoding import Statistics, reencode
 
 @dataclass(frozen=True)
 class NeighborSE(Objective):
-    """Distortion + rate + weight * mean over latents of (z - z')^2, z' a code of the decoder's mean image x^.
+    """Distortion + rate + weight * mean over latents of (z - z')^2, z' a latent of the decoder's mean image x^.
 
     x^ = E[p(x|z)], teacher-forced where the decoder is autoregressive, so that gradients reach the decoder.
     Source: Tu et al. 2021 (arXiv 2103.11349), section 4, NE-VAE with squared error. Inferred, not printed there:
@@ -36,7 +36,7 @@ class NeighborSE(Objective):
         q = vae.encode(x)
         z = q.rsample()
         p = vae.decode(z, x)
-        again = reencode(vae, p.mean, self.norm)
-        error = (z - (again.rsample() if self.sample else again.mean)).square()  # (b, d)
+        reencoded = reencode(vae, p.mean, self.norm)
+        error = (z - (reencoded.rsample() if self.sample else reencoded.mean)).square()  # (b, d)
         error = error.mean(dim=-1) if self.reduction == "mean" else error.sum(dim=-1)
         return Terms(-p.log_prob(x), kl_divergence(q, vae.prior(x)), self.weight * error)

@@ -1,4 +1,4 @@
-"""A regularised autoencoder: no noise on the code."""
+"""A regularised autoencoder: no noise on the latent."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,8 +15,8 @@ class RAE(Objective):
     """Distortion + beta * |z|^2 / 2 + decay * |decoder's weights|^2, z the encoder's mean.
 
     Source: Ghosh et al. 2020, "From Variational to Deterministic Autoencoders" (arXiv 1903.12436), equation 11, with
-    the L2 regularisation of the decoder ("RAE-L2"). Inferred: beta and decay. The variance that the encoder gives is
-    not trained, so such a model has no ELBO, KL or MI.
+    the L2 regularisation of the decoder ("RAE-L2"). Inferred: beta and decay. The encoder's variance is
+    not trained, so this model has no ELBO, KL or MI.
     """
 
     beta: float = 0.1
