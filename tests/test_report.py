@@ -213,4 +213,4 @@ def test_sections_hold_runs_of_which_some_failed(budgets, failed):
         runs[i] = Record(runs[i].spec, "failed", error="as written")
     found = [*sections(measures(*runs))]
     assert sum(len(s.runs) for s in found) == 2
-    assert {*pd.concat([s.rows for s in found]).searcher} >= {r.spec.searcher for r in runs if r.status == "ok"}
+    assert {*pd.concat([s.measures for s in found]).searcher} >= {r.spec.searcher for r in runs if r.status == "ok"}
