@@ -15,7 +15,7 @@ from lso_bench import progress
 from lso_bench.store import heartbeat
 from lso_bench.store.heartbeat import Running
 from lso_bench.store.process_identity import this_process
-from lso_bench.store.store import MARK, Store
+from lso_bench.store.store import MARKER_FILE, Store
 
 KEY, GONE = "0123456789abcdef", 2**22 + 1
 HERE = asdict(this_process())
@@ -78,7 +78,7 @@ def test_work_in_progress_is_never_swept_through_a_link(tmp_path):
     (folder / "tmp").rmdir()
     (folder / "tmp").symlink_to(tmp_path / "home")
     Store(folder)
-    assert (tmp_path / "home" / "thesis.tex").exists() and (folder / MARK).exists()
+    assert (tmp_path / "home" / "thesis.tex").exists() and (folder / MARKER_FILE).exists()
 
 
 WRONG = {

@@ -98,9 +98,9 @@ def _say_skipped(lines: Sequence[str]) -> None:
 
 
 def _places(path: Path) -> Sequence[Path]:
-    from lso_bench.store.store import MARK
+    from lso_bench.store.store import MARKER_FILE
 
-    below = [] if (path / MARK).exists() else sorted(mark.parent for mark in path.glob(f"*/{MARK}"))
+    below = [] if (path / MARKER_FILE).exists() else sorted(mark.parent for mark in path.glob(f"*/{MARKER_FILE}"))
     if below:
         say(f"{path} has no runs of its own; reading {', '.join(map(str, below))}.")
     return below or [path]

@@ -108,12 +108,12 @@ def _to_search(wanted, seeds: list[int], searcher: str, results: Path) -> list[s
     """The titles of the searches that are not done yet, of the models that are trained."""
     from lso_bench.paper import latent_search
     from lso_bench.paper import tables as again
-    from lso_bench.store.store import MARK, Store
+    from lso_bench.store.store import MARKER_FILE, Store
 
     models = again.models_of(wanted)
     missing = again.untrained(models)
     runs = latent_search.planned([m for m in models if m not in missing], seeds, searcher)
-    store = Store(results, readonly=True) if (results / MARK).exists() else None
+    store = Store(results, readonly=True) if (results / MARKER_FILE).exists() else None
     return [p.spec.title for p in runs if store is None or p.spec not in store]
 
 

@@ -262,11 +262,11 @@ def _tell_outdated(records) -> None:
 
 def _dry_run(planned: list, results: Path, jobs: int, json: bool) -> None:
     """The grid, what is done, and how long the rest will take, by what was measured."""
-    from lso_bench.store.store import MARK, Store
+    from lso_bench.store.store import MARKER_FILE, Store
     from lso_bench.study import completeness
     from lso_bench.study.estimate import estimate
 
-    store = Store(results, readonly=True) if (results / MARK).exists() else None
+    store = Store(results, readonly=True) if (results / MARKER_FILE).exists() else None
     now = completeness.check(planned, store)
     words = {"done": "done", "damaged": "damaged"}
     rows = [(p, words.get(now.states[p.spec.key], "to do")) for p in planned]

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.store.store import MARK, STALE, Store
+from lso_bench.store.store import MARKER_FILE, STALE, Store
 from lso_bench.vae import foreign
 from lso_bench.vae.cache import cache_folder
 from lso_bench.vae.durable import output, writing
@@ -180,7 +180,7 @@ def _names(folder: Path) -> Iterator[str]:
     """The files of a results folder, without work in progress and without results folders inside it."""
     for here, folders, files in os.walk(folder):
         at = Path(here)
-        inner = [f for f in folders if (at / f / MARK).is_file()] + (["tmp"] if at == folder else [])
+        inner = [f for f in folders if (at / f / MARKER_FILE).is_file()] + (["tmp"] if at == folder else [])
         folders[:] = [f for f in folders if f not in inner]
         for path in (at / name for name in folders + files):
             if path.is_symlink() or not (path.is_file() or path.is_dir()):

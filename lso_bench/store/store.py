@@ -35,7 +35,7 @@ from lso_bench.text import storable
 from lso_bench.vae.durable import reason
 from lso_bench.vae.tensors import tensors_of
 
-MARK = "lso-bench.json"  # makes a folder a results folder
+MARKER_FILE = "lso-bench.json"  # makes a folder a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
 WAITS = "waits"  # part of the name of a folder in tmp/ that holds a good run, whose place was not free
 
@@ -126,7 +126,7 @@ class Store:
         name = f"{key}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
         work, place = self.folder / "tmp" / name, self._at(key)
         try:
-            if not (self.folder / MARK).exists():
+            if not (self.folder / MARKER_FILE).exists():
                 self._make()  # moved or deleted since
             work.mkdir(parents=True)
             _write(work, files)
@@ -201,30 +201,30 @@ class Store:
 
     def _check(self) -> None:
         try:
-            version = safe_read.note(self.folder / MARK)["format"]
+            version = safe_read.note(self.folder / MARKER_FILE)["format"]
             if type(version) is not int:
                 raise ValueError(f"its format is {version!r}, no whole number")
         except FileNotFoundError as error:
             raise UnusableError(
-                f"{self.folder} is no results folder (no {MARK} in it); `lso-bench run` makes one."
+                f"{self.folder} is no results folder (no {MARKER_FILE} in it); `lso-bench run` makes one."
             ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UnusableError(f"{self.folder / MARK} cannot be read ({error}).") from error
+            raise UnusableError(f"{self.folder / MARKER_FILE} cannot be read ({error}).") from error
         if version > SCHEMA:
             raise UnusableError(f"{self.folder} has format {version}, newer than {SCHEMA}; update lso-bench.")
 
     def _make(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder / MARK).exists():
+            if not (self.folder / MARKER_FILE).exists():
                 if foreign := sorted(p.name for p in self.folder.iterdir() if _is_foreign(p.name)):
                     raise UnusableError(
                         f"{self.folder} is no results folder and not empty ({foreign[0]}); give another --results."
                     )
-                mark = self.folder / f"{MARK}.{uuid.uuid4().hex[:8]}"
+                mark = self.folder / f"{MARKER_FILE}.{uuid.uuid4().hex[:8]}"
                 mark.write_text(json.dumps({"format": SCHEMA}))
                 sync(mark)
-                mark.replace(self.folder / MARK)
+                mark.replace(self.folder / MARKER_FILE)
             (self.folder / "tmp").mkdir(exist_ok=True)
             if not os.access(self.folder / "tmp", os.W_OK):
                 raise PermissionError(13, "Permission denied")
@@ -258,7 +258,7 @@ def counted(standings: Iterable[Standing]) -> dict[str, int]:
 
 
 OURS = {
-    MARK,
+    MARKER_FILE,
     "runs",
     "tmp",
     "metrics",
@@ -274,7 +274,7 @@ OURS = {
 
 def _is_foreign(name: str) -> bool:
     """Whether a file of this name says that the folder is meant for something else; hidden ones are the system's."""
-    return not (name in OURS or name.startswith((MARK, ".")))
+    return not (name in OURS or name.startswith((MARKER_FILE, ".")))
 
 
 def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:
