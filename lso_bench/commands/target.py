@@ -37,9 +37,9 @@ def check_outside(path: Path) -> None:
     Raises:
         UsageError: names the folder.
     """
-    from lso_bench.store.store import MARKER_FILE, OURS
+    from lso_bench.store.store import EXPECTED_NAMES, MARKER_FILE
 
     real = Path(os.path.realpath(path))
     for folder in real.parents:
-        if real.relative_to(folder).parts[0] in OURS and (folder / MARKER_FILE).is_file():
+        if real.relative_to(folder).parts[0] in EXPECTED_NAMES and (folder / MARKER_FILE).is_file():
             raise UsageError(f"{path} lies among the results in {folder}; give a place outside of it.")

@@ -19,10 +19,10 @@ from lso_bench.spec import SCHEMA
 from lso_bench.store import safe_read
 from lso_bench.store.archive import open_results
 from lso_bench.store.old_schemas import spec_of
-from lso_bench.store.store import OURS, STALE, Store
+from lso_bench.store.store import EXPECTED_NAMES, STALE, Store
 from lso_bench.vae.errors import UnusableError as VaeUnusableError
 
-OUTPUTS = OURS | {"figures"}  # what may stand in a results folder
+OUTPUTS = EXPECTED_NAMES | {"figures"}  # what may stand in a results folder
 NAMED = 3  # runs of one fault; the others are counted
 
 CLOSED = "closed to this user"

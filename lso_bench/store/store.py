@@ -257,7 +257,7 @@ def counted(standings: Iterable[Standing]) -> dict[str, int]:
     return dict(sorted(Counter(words).items()))
 
 
-OURS = {
+EXPECTED_NAMES = {
     MARKER_FILE,
     "runs",
     "tmp",
@@ -274,7 +274,7 @@ OURS = {
 
 def _is_foreign(name: str) -> bool:
     """Whether a file of this name says that the folder is meant for something else; hidden ones are the system's."""
-    return not (name in OURS or name.startswith((MARKER_FILE, ".")))
+    return not (name in EXPECTED_NAMES or name.startswith((MARKER_FILE, ".")))
 
 
 def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:
