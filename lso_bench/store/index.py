@@ -146,7 +146,7 @@ def _through(path: Path, store: Store) -> list[Record]:
     with closing(sqlite3.connect(path, timeout=WAIT)) as database:
         for table in TABLES:
             database.execute(table)
-        there = store.stamps()
+        there = store.fingerprints()
         known = dict(database.execute("SELECT name, stamp FROM runs"))
         if known != there:
             _update(database, store, known, there)

@@ -75,13 +75,13 @@ class Store:
     def __iter__(self) -> Iterator[Record]:
         """Every run, without trace and tensors; what is not readable is named in `skipped`."""
         self.skipped = []
-        for name in sorted(self.stamps()):
+        for name in sorted(self.fingerprints()):
             try:
                 yield self.read(name)
             except ValueError as error:
                 self.skipped.append(str(error))
 
-    def stamps(self) -> dict[str, str]:
+    def fingerprints(self) -> dict[str, str]:
         """Of everything that stands among the runs (`ab/abcdef0123456789`), what changes whenever its result does."""
         runs = self.folder / "runs"
         found = [e.path for two in _inside(runs) for e in _runs_in(two)]
@@ -156,7 +156,7 @@ class Store:
 
     def standings(self) -> list[Standing]:
         """The state of everything that stands among the runs."""
-        found = (judge(self.folder / "runs" / name) for name in sorted(self.stamps()))
+        found = (judge(self.folder / "runs" / name) for name in sorted(self.fingerprints()))
         return [standing for standing in found if standing.state != "absent"]
 
     def trace(self, spec: Spec) -> pd.DataFrame | None:
