@@ -53,7 +53,7 @@ def test_run_counts_in_all_but_what_needs_its_lost_file(folder, name, how):
     kept = [rows(whole, RUNS, every - needing), rows(whole, RUNS[1:], needing)]
     torn = Store(tear(folder, name, how))
     assert [rows(torn, RUNS, every - needing), rows(torn, RUNS, needing)] == kept
-    (line,) = torn.lost.values()
+    (line,) = torn.damaged_files.values()
     assert TORN in line and name in line and "damaged" in line
 
 
@@ -65,7 +65,7 @@ def test_trace_of_other_starts_than_those_of_its_run_is_left_out_and_named(folde
     trace.write_bytes(content)
     store = Store(folder)
     assert store.trace(RUNS[0].spec) is None
-    (line,) = store.lost.values()
+    (line,) = store.damaged_files.values()
     assert "from start '../../x' is none of the run's" in line and "delete its folder and run again" in line
 
 
@@ -113,7 +113,7 @@ def test_file_of_another_form_with_the_right_hash_is_left_out_and_named(folder, 
     store = Store(folder)
     for read in (store.trace, store.costs, store.tensors):
         read(RUNS[0].spec)
-    (line,) = store.lost.values()
+    (line,) = store.damaged_files.values()
     assert name in line and re.search(says, line) and "delete its folder and run again" in line
 
 
@@ -135,7 +135,7 @@ def test_all_files_lost_leave_the_final_losses(folder):
     store = Store(folder)
     found = compare(RUNS, lambda _: store).measures
     assert not {*found.measure} & (OF_WAY | OF_CODES) and np.isfinite(found[found.measure == "loss"].estimate).all()
-    assert len(store.lost) == 9
+    assert len(store.damaged_files) == 9
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -86,7 +86,7 @@ def test_damaged_trace_is_named(tmp_path, text):
     store.add(record(1))
     next((tmp_path / "r").glob("runs/*/*/trace.csv")).write_text(text)
     assert store.trace(record(1).spec) is None and store.trace(record(1).spec) is None
-    (line,) = store.lost.values()
+    (line,) = store.damaged_files.values()
     assert "trace.csv is damaged" in line and store.tensors(record(1).spec) is not None
 
 

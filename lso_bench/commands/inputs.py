@@ -32,7 +32,7 @@ class Runs:
     @property
     def skipped(self) -> list[str]:
         """What could not be read so far, a line each: results, and files of runs that were asked for since."""
-        return [line for s in self.stores for line in (*s.skipped, *s.lost.values())]
+        return [line for s in self.stores for line in (*s.skipped, *s.damaged_files.values())]
 
     @property
     def unfinished(self) -> list[str]:
@@ -83,7 +83,7 @@ def _again(records: "Iterable[Record]") -> list[str]:
 
 def say_lost(stores: "Iterable[Store]") -> None:
     """Say which files of runs were asked for and are not whole; once all is read."""
-    _say_skipped([line for store in stores for line in store.lost.values()])
+    _say_skipped([line for store in stores for line in store.damaged_files.values()])
 
 
 def end(skipped: Sequence[str], strict: bool) -> None:

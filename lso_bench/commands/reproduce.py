@@ -99,7 +99,7 @@ def _search(runs: list, store, how, json: bool, quiet: bool) -> None:
     repeated = latent_search.repeated(runs, store)
     written = report.write(repeated, "search", store.folder / "reproduction")
     _reproduced(repeated.rows, report.terminal(repeated), written, json)
-    end = completeness.check(runs, store).without(store.lost)
+    end = completeness.check(runs, store).without(store.damaged_files)
     if how or end.damages:
         tell_end(end, said)
 

@@ -148,7 +148,7 @@ def run(
 
         for path in figure_files.pictures(store, end.records, {p.spec.key: p.checkpoint for p in planned}, comparison):
             say(f"picture: {path}")
-    tell_end(end.without(store.lost), said)
+    tell_end(end.without(store.damaged_files), said)
 
 
 def carry_out(planned: list, store, how, quiet: bool) -> set[str]:

@@ -54,7 +54,7 @@ class Store:
         self.folder = folder
         self.skipped: list[str] = []  # what the last reading could not use, a line each
         self.remarks: list[str] = []  # what was made anew to read it, a line each
-        self.lost: dict[str, str] = {}  # files of runs that were asked for and are not whole, with a line each
+        self.damaged_files: dict[str, str] = {}  # files of runs that were asked for and are not whole, with a line each
         if readonly:
             self._check()
         else:
@@ -111,7 +111,7 @@ class Store:
         standing = self.judge(spec)
         if standing.record is None:
             raise DamagedError(standing.why or f"{self.place(spec)} is gone; run again.")
-        return standing.record  # though a file may be lost, which `lost` says once it is asked for
+        return standing.record  # though a file may be lost, which `damaged_files` says once it is asked for
 
     def add(self, record: Record) -> bool:
         """Publish a record, in place of one that failed; False if another writer was first.
@@ -160,14 +160,14 @@ class Store:
         return [standing for standing in found if standing.state != "absent"]
 
     def trace(self, spec: Spec) -> pd.DataFrame | None:
-        """A row a recorded step and member: step, start, instance, loss. None: damaged or missing, see `lost`."""
+        """A row a recorded step and member: step, start, instance, loss. None: damaged or missing, see `damaged_files`."""
         columns = {"step": int, "start": str, "instance": int, "loss": float}
         return self._whole(spec, "trace.csv", lambda content, run: _of_searches(_table(content, columns), run))
 
     def costs(self, spec: Spec) -> pd.DataFrame | None:
         """A row a recorded step: step, evaluations of a problem and seconds of the search up to then.
 
-        None: damaged or missing, see `lost`. Of a run of an older schema, by its trace.
+        None: damaged or missing, see `damaged_files`. Of a run of an older schema, by its trace.
         """
         if spec.key != digest(SCHEMA, asdict(spec)):
             return None if (trace := self.trace(spec)) is None else costs_of(trace)
@@ -177,12 +177,12 @@ class Store:
     def tensors(self, spec: Spec) -> dict[str, Tensor] | None:
         """Final codes `z`, those at each threshold `z_met`, final images `decoded`, `targets` where there are some.
 
-        None: damaged or missing, see `lost`.
+        None: damaged or missing, see `damaged_files`.
         """
         return self._whole(spec, "latents.safetensors", lambda content, run: _fitting(tensors_of(content)[0], run))
 
     def _whole(self, spec: Spec, name: str, parse: Callable[[bytes, Record], T]) -> T | None:
-        """What a file of a run says; where it is not what the run's result names, None, and a line in `lost`."""
+        """What a file of a run says; where it is not what the run's result names, None, and a line in `damaged_files`."""
         path = self.place(spec) / name
         try:
             content = safe_read.content(path)
@@ -193,7 +193,7 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             done = f"its run is left out of what needs it; {MEND}"
-            self.lost[str(path)] = f"{path} is damaged ({why}), {done}"
+            self.damaged_files[str(path)] = f"{path} is damaged ({why}), {done}"
             return None
 
     def _at(self, key: str) -> Path:

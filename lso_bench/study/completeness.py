@@ -26,7 +26,7 @@ class Completeness:
         return [run for key, run in self.runs.items() if self.states[key] in states]
 
     def without(self, lost: Mapping[str, str]) -> "Completeness":
-        """The same once files of runs were asked for that are not whole: as `Store.lost`, a line by its path."""
+        """The same once files of runs were asked for that are not whole: as `Store.damaged_files`, a line by its path."""
         damages = {Path(path).parent.name: line for path, line in lost.items()}
         more = {key: line for key, line in damages.items() if key in self.runs and key not in self.damages}
         damaged: State = "damaged"
