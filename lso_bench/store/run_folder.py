@@ -21,7 +21,7 @@ from lso_bench.store import safe_read
 from lso_bench.store.schema import record_from
 
 RESULT = "result.json"
-AGAIN = ("failed", "timeout")  # status of a run that gives way to another try
+RETRYABLE = ("failed", "timeout")  # status of a run that gives way to another try
 MEND = "delete its folder and run again"  # of a run that is damaged
 KEY = re.compile("[0-9a-f]{16}")
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)  # why a folder is not renamed onto another
@@ -83,7 +83,7 @@ def _readable(place: Path) -> Standing:
     names = raw.get("sha256")
     if lost := _lost(place, names if isinstance(names, dict) else {}):
         return Standing("damaged", record, f"{lost}; {MEND}.")
-    return Standing("again" if record.status in AGAIN else "done", record)
+    return Standing("again" if record.status in RETRYABLE else "done", record)
 
 
 def _lost(place: Path, names: Iterable[str]) -> str:
@@ -131,7 +131,7 @@ def recover(work: Path, place: Path) -> None:
     stood in its way.
     """
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        if _is_free(place) and _is_whole(work) and status(work) not in AGAIN:
+        if _is_free(place) and _is_whole(work) and status(work) not in RETRYABLE:
             os.rename(work, place)
 
 
@@ -192,7 +192,7 @@ def _failed(place: Path) -> Iterator[int | None]:
 
 def _replace(work: Path, place: Path, aside: Path) -> bool:
     """Put `work` in the place of a failed run, whose files go to `aside`; False where another writer was faster."""
-    failed_too = status(work) in AGAIN
+    failed_too = status(work) in RETRYABLE
     with _failed(place) as folder:
         if folder is None:
             return False

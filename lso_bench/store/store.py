@@ -29,7 +29,7 @@ from lso_bench.record import Record
 from lso_bench.spec import SCHEMA, Spec, digest
 from lso_bench.store import safe_read
 from lso_bench.store.old_schemas import costs_of
-from lso_bench.store.run_folder import AGAIN, KEY, MEND, RESULT, Standing, judge, publish, read, recover, sync
+from lso_bench.store.run_folder import KEY, MEND, RESULT, RETRYABLE, Standing, judge, publish, read, recover, sync
 from lso_bench.store.schema import PLAIN, record_from
 from lso_bench.text import storable
 from lso_bench.vae.durable import reason
@@ -146,7 +146,7 @@ class Store:
 
     def _waits(self, work: Path, record: Record) -> str:
         """Keep a good run for the next command; says so."""
-        if record.status in AGAIN:
+        if record.status in RETRYABLE:
             return ""
         kept = work.with_name(f"{record.spec.key}.{WAITS}.{uuid.uuid4().hex[:8]}")
         with suppress(OSError):
@@ -361,7 +361,7 @@ def _files(record: Record) -> dict[str, bytes]:
         PluginError: no reader would take the result.
     """
     files: dict[str, bytes] = {}
-    if record.status not in AGAIN:
+    if record.status not in RETRYABLE:
         for name, table in {"trace.csv": record.trace, "costs.csv": record.costs}.items():
             if table is not None:
                 files[name] = table.to_csv(index=False, float_format="%.9g").encode()
