@@ -10,29 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDERS = ("lso_bench", "vae", "tasks")
-NAMES = frozenset(
-    [
-        "found",
-        "own",
-        "of",
-        "there",
-        "told",
-        "these",
-        "those",
-        "same",
-        "made",
-        "given",
-        "wanted",
-        "this",
-        "that",
-        "more",
-        "other",
-        "others",
-    ]
-)
-FIRST_WORDS = frozenset(
-    ["Of", "What", "Whether", "Where", "Which", "When", "Those", "That", "This", "These", "How", "Who", "As"]
-)
+NAMES = frozenset("found own of there told these those same made given wanted this that more other others".split())
+FIRST_WORDS = frozenset("Of What Whether Where Which When Those That This These How Who As".split())
 DEFINITIONS = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
