@@ -77,13 +77,13 @@ def planning(quiet: bool) -> Callable[[int, int], None]:
     return report
 
 
-def _look(over: Event, folder: Path, keys: set[str], show: Callable[[list[heartbeat.Running]], None]) -> None:
+def _look(over: Event, folder: Path, keys: set[str], show: Callable[[list[heartbeat.Heartbeat]], None]) -> None:
     while not over.wait(LOOK):
         show([r for r in heartbeat.read(folder)[0] if r.key in keys])
 
 
-def _each(show: Show) -> Callable[[list[heartbeat.Running]], None]:
-    def each(runs: list[heartbeat.Running]) -> None:
+def _each(show: Show) -> Callable[[list[heartbeat.Heartbeat]], None]:
+    def each(runs: list[heartbeat.Heartbeat]) -> None:
         for r in runs:
             if r.total:
                 show(r.title, r.done, r.total, r.state)
@@ -101,7 +101,7 @@ class _Runs:
     def count(self, done: int, failed: int) -> None:
         self._bar.update(self._all, completed=done, state=f"{failed} failed" if failed else "")
 
-    def show(self, runs: list[heartbeat.Running]) -> None:
+    def show(self, runs: list[heartbeat.Heartbeat]) -> None:
         for key in self._tasks.keys() - {r.key for r in runs}:
             self._bar.remove_task(self._tasks.pop(key))
         for r in runs:

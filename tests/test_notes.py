@@ -13,13 +13,13 @@ from test_hostile import HOSTILE, OBEYED
 
 from lso_bench import progress
 from lso_bench.store import heartbeat
-from lso_bench.store.heartbeat import Running
+from lso_bench.store.heartbeat import Heartbeat
 from lso_bench.store.process_identity import this_process
 from lso_bench.store.store import MARKER_FILE, Store
 
 KEY, GONE = "0123456789abcdef", 2**22 + 1
 HERE = asdict(this_process())
-DEAD = Running("ended", KEY, 1, 2, **HERE | {"pid": GONE})
+DEAD = Heartbeat("ended", KEY, 1, 2, **HERE | {"pid": GONE})
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_note_that_nobody_may_remove_hinders_nothing(folder, monkeypatch):
     gone = note(folder, f"{KEY}.{DEAD.host}.{GONE}.json")
     monkeypatch.setattr(os, "unlink", refused)
     heartbeat.clear(folder)
-    with heartbeat.noted(folder, Running("runs")):
+    with heartbeat.noted(folder, Heartbeat("runs")):
         assert len([r for r in heartbeat.read(folder)[0] if r.title == "runs"]) == 1
     assert gone.exists()
 

@@ -228,7 +228,7 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     from lso_bench.executors.ray_cluster import cluster
     from lso_bench.executors.serial import here
     from lso_bench.progress import of_study
-    from lso_bench.store.heartbeat import Running, clear, noted
+    from lso_bench.store.heartbeat import Heartbeat, clear, noted
 
     clear(store.folder)  # of what was killed
     if not todo:
@@ -236,7 +236,7 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     failed, keys = 0, {p.spec.key for p in todo}
     carry_out = here if how.isolation == "none" else cluster if how.address else local
     with (
-        noted(store.folder, Running(f"{len(todo)} runs", total=len(todo))) as note,
+        noted(store.folder, Heartbeat(f"{len(todo)} runs", total=len(todo))) as note,
         of_study(quiet, store.folder, keys) as count,
     ):
         for done, record in enumerate(carry_out(todo, store, replace(how, say=say)), 1):

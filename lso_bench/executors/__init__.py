@@ -66,7 +66,7 @@ class Queue:
 
     def __init__(self, planned: Iterable[Planned], store: Store, say: Callable[[str], None] = lambda line: None):
         self._waiting = deque(Attempt(p) for p in planned)
-        self._watch, self._busy, self._next = heartbeat.Watch(store.folder), dict[str, heartbeat.Seen](), 0.0
+        self._watch, self._busy, self._next = heartbeat.Watch(store.folder), dict[str, heartbeat.StoredHeartbeat](), 0.0
         self._say, self._idle, self._pause = say, 0.0, PATIENCE
         self.store = store
 

@@ -24,7 +24,7 @@ KEY = re.compile("([0-9a-f]{16})?")
 
 
 @dataclass(frozen=True)
-class Running:
+class Heartbeat:
     """A run, or a command (which has no key): who does it, since when, and how far it is."""
 
     title: str
@@ -46,10 +46,10 @@ class Running:
         return Process(self.host, self.pid, self.started, self.boot, self.space)
 
 
-class Note:
+class HeartbeatFile:
     """The file that says what this process does; written anew at most every second, and gone at the end."""
 
-    def __init__(self, folder: Path, running: Running):
+    def __init__(self, folder: Path, running: Heartbeat):
         here = this_process()
         self.running = replace(running, since=time.time(), **asdict(here))
         self._path = _path(folder, running.key, here.host, here.pid)
@@ -79,11 +79,11 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Seen:
+class StoredHeartbeat:
     """A note as it lies in a folder."""
 
     path: Path
-    running: Running
+    running: Heartbeat
     touched: int  # time of its last change by the clock of the disk, nanoseconds
 
     @property
@@ -105,7 +105,7 @@ class Watch:
         self._folder = folder
         self._since: dict[tuple[Path, int], float] = {}  # when a note was first seen with that change; our own clock
 
-    def busy(self) -> dict[str, Seen]:
+    def busy(self) -> dict[str, StoredHeartbeat]:
         """The notes of runs that are being done, by the key of the run."""
         seen, now = list(_notes(self._folder)), time.monotonic()
         self._since = {(n.path, n.touched): self._since.get((n.path, n.touched), now) for n in seen}
@@ -113,7 +113,7 @@ class Watch:
         return {n.running.key: n for n in seen if n.running.key and not (n.path in still or n.silent or n.over)}
 
 
-def waiting(note: Seen, count: int = 1) -> str:
+def waiting(note: StoredHeartbeat, count: int = 1) -> str:
     """What a command waits for, how long at most, and what to do if that is too long."""
     others = f", and {count - 1} more" if count > 1 else ""
     return (
@@ -124,9 +124,9 @@ def waiting(note: Seen, count: int = 1) -> str:
 
 
 @contextmanager
-def noted(folder: Path, running: Running) -> Iterator[Note]:
+def noted(folder: Path, running: Heartbeat) -> Iterator[HeartbeatFile]:
     """The file is there while the body runs."""
-    note, over = Note(folder, running), Event()
+    note, over = HeartbeatFile(folder, running), Event()
     try:
         note._write()
         Thread(target=note._beat, args=[over], daemon=True).start()
@@ -136,7 +136,7 @@ def noted(folder: Path, running: Running) -> Iterator[Note]:
         note._end()
 
 
-def read(folder: Path) -> tuple[list[Running], list[Running]]:
+def read(folder: Path) -> tuple[list[Heartbeat], list[Heartbeat]]:
     """What runs, and what is said to run and is over: its process is gone, or its machine silent."""
     seen = [(n.over, n.running) for n in _notes(folder)]
     return [r for over, r in seen if not over], [r for over, r in seen if over]
@@ -169,22 +169,22 @@ def _remove(path: Path) -> None:
             file.unlink()
 
 
-def _notes(folder: Path) -> Iterator[Seen]:
+def _notes(folder: Path) -> Iterator[StoredHeartbeat]:
     """The notes in a folder; a file that is none is passed over, and so is one that has just gone."""
     for path in sorted((folder / "tmp").glob("*.json")):
         with suppress(OSError, ValueError, TypeError):
-            running = Running(**safe_read.note(path))
+            running = Heartbeat(**safe_read.note(path))
             _check(running)
-            yield Seen(path, running, path.stat().st_mtime_ns)
+            yield StoredHeartbeat(path, running, path.stat().st_mtime_ns)
 
 
-def _check(running: Running) -> None:
+def _check(running: Heartbeat) -> None:
     """Refuse what no note says.
 
     Raises:
         ValueError: a value of another type, a number below 0 or without end, or a key that is none.
     """
-    for name, default in asdict(Running("")).items():
+    for name, default in asdict(Heartbeat("")).items():
         value = getattr(running, name)
         if type(value) is not type(default) and not (isinstance(default, float) and type(value) is int):
             raise ValueError(f"{name} is {value!r}")
