@@ -127,7 +127,7 @@ def test_what_runs_elsewhere_comes_last_and_what_is_done_elsewhere_is_not_done_a
     store = Store(tmp_path / "results")
     first, *others = planned
     queue = Queue(planned, store)
-    with heartbeat.noted(store.folder, heartbeat.Heartbeat("elsewhere", first.spec.key)):
+    with heartbeat.heartbeat(store.folder, heartbeat.Heartbeat("elsewhere", first.spec.key)):
         taken = [queue.take() for _ in planned]
         assert [a and a.planned for a in taken] == [*others, None]
     attempt = queue.take()

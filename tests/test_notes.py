@@ -65,7 +65,7 @@ def test_note_that_nobody_may_remove_hinders_nothing(folder, monkeypatch):
     gone = note(folder, f"{KEY}.{DEAD.host}.{GONE}.json")
     monkeypatch.setattr(os, "unlink", refused)
     heartbeat.clear(folder)
-    with heartbeat.noted(folder, Heartbeat("runs")):
+    with heartbeat.heartbeat(folder, Heartbeat("runs")):
         assert len([r for r in heartbeat.read(folder)[0] if r.title == "runs"]) == 1
     assert gone.exists()
 

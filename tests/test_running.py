@@ -173,7 +173,7 @@ def test_signs_of_life_keep_others_waiting(folder, monkeypatch):
 
 def test_a_run_gives_signs_of_life_while_a_step_takes_long_and_none_afterwards(folder, monkeypatch):
     monkeypatch.setattr(heartbeat, "BEAT", 0.01)
-    with heartbeat.noted(folder, heartbeat.Heartbeat("slow", KEY)):
+    with heartbeat.heartbeat(folder, heartbeat.Heartbeat("slow", KEY)):
         (path,) = (folder / "tmp").iterdir()
         os.utime(path, (0, 0))
         until = time.monotonic() + 20
@@ -214,8 +214,8 @@ def test_only_notes_of_processes_that_are_gone_are_cleared(folder):
     ended = leave(folder, replace(this_process(), pid=2**22 + 1), OTHER)
     ended.with_suffix(".part").write_text("half")
     left = [leave(folder, replace(this_process(), **more), OTHER) for more in ({}, {"host": "elsewhere"})]
-    with heartbeat.noted(folder, heartbeat.Heartbeat("alive", KEY)) as note:
-        note.say(3, 10)
+    with heartbeat.heartbeat(folder, heartbeat.Heartbeat("alive", KEY)) as note:
+        note.update(3, 10)
         heartbeat.clear(folder)
         assert {r.key for r in heartbeat.read(folder)[0]} == {KEY, OTHER}
     assert sorted((folder / "tmp").iterdir()) == sorted(left)

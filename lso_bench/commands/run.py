@@ -228,7 +228,7 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     from lso_bench.executors.ray_cluster import cluster
     from lso_bench.executors.serial import here
     from lso_bench.progress import of_study
-    from lso_bench.store.heartbeat import Heartbeat, clear, noted
+    from lso_bench.store.heartbeat import Heartbeat, clear, heartbeat
 
     clear(store.folder)  # of what was killed
     if not todo:
@@ -236,12 +236,12 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     failed, keys = 0, {p.spec.key for p in todo}
     carry_out = here if how.isolation == "none" else cluster if how.address else local
     with (
-        noted(store.folder, Heartbeat(f"{len(todo)} runs", total=len(todo))) as note,
+        heartbeat(store.folder, Heartbeat(f"{len(todo)} runs", total=len(todo))) as note,
         of_study(quiet, store.folder, keys) as count,
     ):
         for done, record in enumerate(carry_out(todo, store, replace(how, say=say)), 1):
             failed += record.status != "ok"
-            note.say(done, len(todo), failed=failed)
+            note.update(done, len(todo), failed=failed)
             count(done, failed)
             took = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
             still = stood_still(record)

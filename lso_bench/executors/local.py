@@ -74,7 +74,7 @@ def _settle_environment(threads: int) -> None:
 
 def _forget(store: Store, attempt: Attempt, answer: Record | Lost) -> None:
     if isinstance(answer, Lost):
-        heartbeat.forget(store.folder, attempt.planned.spec.key, socket.gethostname(), answer.pid)
+        heartbeat.remove(store.folder, attempt.planned.spec.key, socket.gethostname(), answer.pid)
 
 
 def _task(store: Store, how: How) -> Any:

@@ -159,7 +159,7 @@ class Crew:
         """It ends at once, whatever it does."""
         self._ray.kill(hand.actor)
         if attempt is not None and hand.seen is not None:
-            heartbeat.forget(self._mark.parents[1], attempt.planned.spec.key, hand.seen.host, hand.seen.pid)
+            heartbeat.remove(self._mark.parents[1], attempt.planned.spec.key, hand.seen.host, hand.seen.pid)
 
     def _size(self) -> int:
         """How many workers the cluster has room for; at least one, for which it may grow."""

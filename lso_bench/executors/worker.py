@@ -19,7 +19,7 @@ from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.loop import Progress
 from lso_bench.runner.run import Place, run, versions_of
-from lso_bench.store.heartbeat import HeartbeatFile, Heartbeat, noted
+from lso_bench.store.heartbeat import HeartbeatFile, Heartbeat, heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Planned
 from lso_bench.vae.containment import stdout_to_stderr
@@ -48,7 +48,7 @@ def work(
     if standing.state == "damaged":  # what was computed could not be put there
         return Record(spec, "failed", error=standing.why)
     try:
-        with noted(store.folder, Heartbeat(spec.title, spec.key)) as note:
+        with heartbeat(store.folder, Heartbeat(spec.title, spec.key)) as note:
             record = attempt(at_home or planned, place, loaded, partial(_report, note))
             return publish(replace(record, spec=spec, versions=record.versions | beside), store)
     except Exception as error:  # beside the run itself, as a thread or a file that no memory is left for
@@ -58,7 +58,7 @@ def work(
 
 
 def _report(note: HeartbeatFile, p: Progress) -> None:
-    note.say(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {fixed(p.mean_loss, 2)}")
+    note.update(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {fixed(p.mean_loss, 2)}")
 
 
 def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Record:

@@ -77,7 +77,9 @@ def _alone(path: Path, plan: Plan) -> Iterator[bool]:
             remark(heartbeat.waiting(note))
         said = True
         time.sleep(heartbeat.EVERY)
-    with heartbeat.noted(folder, heartbeat.Heartbeat(f"the training of {plan.model.name} on {plan.model.data}", key)):
+    with heartbeat.heartbeat(
+        folder, heartbeat.Heartbeat(f"the training of {plan.model.name} on {plan.model.data}", key)
+    ):
         yield path.exists()
 
 

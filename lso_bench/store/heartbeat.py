@@ -55,7 +55,7 @@ class HeartbeatFile:
         self._path = _path(folder, running.key, here.host, here.pid)
         self._written = -EVERY
 
-    def say(self, done: int, total: int, state: str = "", failed: int = 0) -> None:
+    def update(self, done: int, total: int, state: str = "", failed: int = 0) -> None:
         """How far it is."""
         self.running = replace(self.running, done=done, total=total, state=state, failed=failed)
         if time.monotonic() - self._written >= EVERY:
@@ -75,7 +75,7 @@ class HeartbeatFile:
                 os.utime(self._path)
 
     def _end(self) -> None:
-        _remove(self._path)
+        _delete_files(self._path)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def waiting(note: StoredHeartbeat, count: int = 1) -> str:
 
 
 @contextmanager
-def noted(folder: Path, running: Heartbeat) -> Iterator[HeartbeatFile]:
+def heartbeat(folder: Path, running: Heartbeat) -> Iterator[HeartbeatFile]:
     """The file is there while the body runs."""
     note, over = HeartbeatFile(folder, running), Event()
     try:
@@ -146,12 +146,12 @@ def clear(folder: Path) -> None:
     """Remove what processes of this machine left that are gone."""
     for note in _notes(folder):
         if note.running.process.gone:
-            _remove(note.path)
+            _delete_files(note.path)
 
 
-def forget(folder: Path, key: str, host: str, pid: int) -> None:
+def remove(folder: Path, key: str, host: str, pid: int) -> None:
     """That process is known to be gone."""
-    _remove(_path(folder, key, host, pid))
+    _delete_files(_path(folder, key, host, pid))
 
 
 def _path(folder: Path, key: str, host: str, pid: int) -> Path:
@@ -163,7 +163,7 @@ def _part(path: Path) -> Path:
     return path.with_suffix(".part")
 
 
-def _remove(path: Path) -> None:
+def _delete_files(path: Path) -> None:
     for file in (path, _part(path)):
         with suppress(OSError):  # gone already, or a folder that cannot be written: a note hinders nobody for long
             file.unlink()
