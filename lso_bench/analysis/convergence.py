@@ -79,7 +79,7 @@ def jointly(runs: Sequence[Record]) -> Iterator[dict]:
 
 def _left(record: Record) -> bool:
     """Whether a problem left before the run came to its end."""
-    columns = Columns.of(record.members)
+    columns = Columns.from_members(record.members)
     stopped = columns.rows[:, columns.names.index("stopped")].astype(int)
     return not {columns.words[i] for i in np.unique(stopped)} <= {"", "steps", "budget", "time"}
 

@@ -63,7 +63,7 @@ def twins(runs: Sequence[Record]) -> list[str]:
 
 def _ends(record: Record) -> Iterator[tuple[str, np.ndarray]]:
     """Of each kind of start the finite final losses, sorted."""
-    columns = Columns.of(record.members)
+    columns = Columns.from_members(record.members)
     start, loss = (columns.rows[:, columns.names.index(k)] for k in ("start", "loss"))
     for place in {*start.tolist()}:
         losses = loss[(start == place) & np.isfinite(loss)]
@@ -72,7 +72,7 @@ def _ends(record: Record) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _way(record: Record, start: str) -> _Way:
-    s, columns = record.spec, Columns.of(record.members)
+    s, columns = record.spec, Columns.from_members(record.members)
     kind, loss, first = (columns.rows[:, columns.names.index(k)] for k in ("start", "loss", "first_loss"))
     there = np.flatnonzero((kind == columns.words.index(start)) & np.isfinite(loss))
     order = there[np.argsort(loss[there], kind="stable")]

@@ -65,7 +65,7 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
         return pd.DataFrame(columns=[*GROUP, *by, "instance"])
     heads = pd.DataFrame([_head(r, by) for r in runs]).astype(dict.fromkeys(("budget", "seconds", "patience"), float))
     heads["line"] = heads.groupby([*GROUP, *by], sort=False, dropna=False).ngroup()
-    parts = [Columns.of(r.members) for r in runs]
+    parts = [Columns.from_members(r.members) for r in runs]
     alike: dict[tuple, list[int]] = {}
     for i, (r, c) in enumerate(zip(runs, parts, strict=True)):
         alike.setdefault((c.names, r.spec.thresholds), []).append(i)

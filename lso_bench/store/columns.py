@@ -28,7 +28,7 @@ class Columns(Sequence[Member]):
     images: Shaped[np.ndarray, " n"]  # as bytes
 
     @classmethod
-    def of(cls, members: Sequence[Member]) -> "Columns":
+    def from_members(cls, members: Sequence[Member]) -> "Columns":
         if isinstance(members, Columns):
             return members
         beside = [*dict.fromkeys(name for m in members for name in m.beside)]

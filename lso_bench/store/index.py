@@ -179,7 +179,7 @@ def _read(store: Store, name: str) -> tuple[str, str, bytes, bytes]:
     except ValueError as error:
         at = store.folder / "runs" / name  # which may be called otherwise the next time
         return "", str(error).removeprefix(str(at)), b"", b""
-    members = Columns.of(record.members)
+    members = Columns.from_members(record.members)
     spec, shared, own = asdict(record.spec), *({k: getattr(record, k) for k in of} for of in (SHARED, OWN))
     own["seeds"], spec["seeds"] = spec["seeds"], {}
     head = json.dumps([spec, shared, members.names, members.words])
