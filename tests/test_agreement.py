@@ -366,7 +366,7 @@ def test_long_names_go_into_an_archive_that_any_tar_reads(tmp_path, name):
 
 def test_archive_that_nobody_could_read_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "SMALL", 2**16)
-    monkeypatch.setattr(archive, "SWELL", 2)
+    monkeypatch.setattr(archive, "MAX_EXPANSION", 2)
     Store(tmp_path / "r")
     (tmp_path / "r" / "zeros").write_bytes(bytes(2**20))
     with pytest.raises(UnusableError, match="may hold"):

@@ -31,14 +31,14 @@ MANIFEST = "manifest.json"
 LEVEL = 10  # of Zstandard; of results/reference, 0.4 s for 10 MB; 15 takes 6 times as long and saves 2 %
 LARGEST = 16 * 2**30  # bytes of all files together
 LARGEST_MANIFEST = 128 * 2**20  # bytes; about half a million files
-SWELL = 200  # times the size of the archive that its files may take; those of results/reference take 2.7
+MAX_EXPANSION = 200  # times the size of the archive that its files may take; those of results/reference take 2.7
 SMALL = 64 * 2**20  # bytes that any archive may swell to
 WINDOW = 2**26  # bytes that Zstandard may keep
 LEFT = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{8}")  # name of a folder that an archive is being unpacked into
 BLOCK = tarfile.BLOCKSIZE
 LONGEST = 4096  # bytes of a name, and 255 of each of its parts, as Linux takes them
 LONGEST_PART = 255
-PIECE = 2**20  # bytes read at once
+CHUNK = 2**20  # bytes read at once
 
 
 def open_results(path: Path) -> Store:
@@ -202,7 +202,7 @@ def _is_inside(name: str) -> bool:
 
 def _most(size: int) -> int:
     """Bytes that an archive of so many bytes may swell to."""
-    return min(LARGEST, max(SMALL, SWELL * size))
+    return min(LARGEST, max(SMALL, MAX_EXPANSION * size))
 
 
 def _check_swelling(total: int, packed: int, folder: Path) -> None:
@@ -243,7 +243,7 @@ def _write(f: IO[bytes], files: Mapping[str, Path]) -> tuple[int, int]:
 def _copied(content: IO[bytes], out: Any, known: Mapping[str, Any]) -> None:
     """Copy a file, which must be as it was."""
     sha, left = hashlib.sha256(), known["size"]
-    while piece := content.read(min(PIECE, left)):
+    while piece := content.read(min(CHUNK, left)):
         sha.update(piece)
         out.write(piece)
         left -= len(piece)
@@ -383,8 +383,8 @@ def _manifest(text: bytes) -> dict[str, tuple[int, str]]:
 def _copy(source: _Bounded, target: Path, size: int, digest: str) -> None:
     sha = hashlib.sha256()
     with target.open("xb") as f:
-        for at in range(0, size, PIECE):
-            piece = source.read(min(PIECE, size - at))
+        for at in range(0, size, CHUNK):
+            piece = source.read(min(CHUNK, size - at))
             sha.update(piece)
             f.write(piece)
     if sha.hexdigest() != digest:
