@@ -20,12 +20,12 @@ from lso_bench.paper.latent_search import planned
 from lso_bench.process import settle_memory
 from lso_bench.runner.run import Place
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 
 FEW = 5  # steps of a dry run
 
 
-def runs(setting: Setting, name: str) -> list[Planned]:
+def runs(setting: Setting, name: str) -> list[PlannedRun]:
     """50 images from a random start and the encoder's, in the settled checkpoint of a model."""
     every = planned([setting.training(name).model], [0])
     if not setting.tiny:

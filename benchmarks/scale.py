@@ -30,7 +30,7 @@ from lso_bench.executors.local import local
 from lso_bench.executors.ray_cluster import cluster
 from lso_bench.executors.serial import here
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Grid, Planned, Protocol, plan
+from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import architecture
@@ -39,7 +39,7 @@ from lso_bench.vae.zoo import Model
 ARCH, LATENT = "conv:channels=2,encoder=2", 2
 
 
-def trivial(runs: int) -> list[Planned]:
+def trivial(runs: int) -> list[PlannedRun]:
     """So many runs, which differ in their seed."""
     grid = Grid(["vae"], ["ink"], ["random"], range(runs), arch=ARCH, latent=LATENT)
     return plan(grid, Protocol(budget=1))
@@ -51,14 +51,14 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def consistent(store: Store, planned: Sequence[Planned]) -> bool:
+def consistent(store: Store, planned: Sequence[PlannedRun]) -> bool:
     """Whether the folder holds each run once, whole as `lso-bench doctor` looks at it, and nothing half done."""
     once = sorted(f.name for f in store.folder.glob("runs/*/*")) == sorted(p.spec.key for p in planned)
     return once and not faults(store) and not list((store.folder / "tmp").iterdir())
 
 
 def measure(
-    name: str, executor: Executor, planned: Sequence[Planned], how: How, warm: float, alone: float = 0
+    name: str, executor: Executor, planned: Sequence[PlannedRun], how: How, warm: float, alone: float = 0
 ) -> float:
     """A line on stdout; the overhead of a run in milliseconds. `alone`: that of `here`."""
     with tempfile.TemporaryDirectory() as folder:

@@ -22,12 +22,12 @@ from lso_bench.executors import Attempt, How, socket_names
 from lso_bench.executors.local import PRELOAD
 from lso_bench.executors.pool import Pool
 from lso_bench.spec import Seeds
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 
 
 def attempt(n: int) -> Attempt:
     """One that stands for a number."""
-    return Attempt(Planned(replace(SPEC, seeds=Seeds(n)), Path("none")))
+    return Attempt(PlannedRun(replace(SPEC, seeds=Seeds(n)), Path("none")))
 
 
 def number(attempt: Attempt) -> int:

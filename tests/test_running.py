@@ -20,7 +20,7 @@ from lso_bench.models import training
 from lso_bench.store import heartbeat, process_identity
 from lso_bench.store.process_identity import Process, this_process
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Grid, Planned, Protocol, plan
+from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.vae import zoo
 from lso_bench.vae.zoo import Model
 
@@ -58,7 +58,7 @@ def leave(folder: Path, process: Process, key: str = KEY, age: float = 0.0, **fi
 
 
 def queue(folder: Path, say=lambda line: None) -> Queue:
-    return Queue([Planned(SPEC, Path("none"))], Store(folder), say)
+    return Queue([PlannedRun(SPEC, Path("none"))], Store(folder), say)
 
 
 def test_a_process_is_itself_until_it_ends(sleeper):

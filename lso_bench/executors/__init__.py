@@ -9,7 +9,7 @@ from lso_bench.record import Record
 from lso_bench.runner.run import Place
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 
 EVERY = 1.0  # seconds at least between two looks at what runs elsewhere, a file a run
 PART = 0.05  # of the time at most that looking may take, on a slow disk with thousands of runs
@@ -37,14 +37,14 @@ class How:
 
 # The record of each run as it is done, published already and without trace and tensors. What went wrong with one run
 # is its record too; an UnusableError ends everything, for no other run would fare better.
-Executor = Callable[[Sequence[Planned], Store, How], Iterator[Record]]
+Executor = Callable[[Sequence[PlannedRun], Store, How], Iterator[Record]]
 
 
 @dataclass
 class Attempt:
     """A run to be done, and why it was not done before."""
 
-    planned: Planned
+    planned: PlannedRun
     deaths: list[str] = field(default_factory=list)  # of the processes that tried it
 
     def told(self, isolation: str) -> dict[str, str]:
@@ -64,7 +64,7 @@ class Lost:
 class Queue:
     """Runs that wait. What another command on the same folder is busy with comes last."""
 
-    def __init__(self, planned: Iterable[Planned], store: Store, say: Callable[[str], None] = lambda line: None):
+    def __init__(self, planned: Iterable[PlannedRun], store: Store, say: Callable[[str], None] = lambda line: None):
         self._waiting = deque(Attempt(p) for p in planned)
         self._watch, self._busy, self._next = heartbeat.Watch(store.folder), dict[str, heartbeat.StoredHeartbeat](), 0.0
         self._say, self._idle, self._pause = say, 0.0, PATIENCE

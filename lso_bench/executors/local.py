@@ -18,7 +18,7 @@ from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import Place
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 
 # Of the process that runs are forked from: what nearly every run imports.
 PRELOAD = [
@@ -35,7 +35,7 @@ PRELOAD = [
 _loaded = Loaded()  # in a worker process: what its runs have read so far
 
 
-def local(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
+def local(planned: Sequence[PlannedRun], store: Store, how: How) -> Iterator[Record]:
     """The record of each as it is done, by `how.jobs` processes at a time.
 
     A process that dies is replaced, and its run tried again; one that takes too long is ended, and its run recorded
@@ -87,7 +87,7 @@ def _task(store: Store, how: How) -> Any:
     return task
 
 
-def _carry_out(planned: Planned, folder: Path, place: Place, beside: dict[str, Any]) -> Record:
+def _carry_out(planned: PlannedRun, folder: Path, place: Place, beside: dict[str, Any]) -> Record:
     """In a worker process: one run."""
     if place.device.startswith("cuda:"):
         torch.cuda.set_device(place.device)

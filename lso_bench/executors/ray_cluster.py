@@ -21,13 +21,13 @@ from lso_bench.record import Record
 from lso_bench.runner.run import Place
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.vae import checkpoint
 from lso_bench.vae.paths import data_folder
 from lso_bench.vae.sources import beside, read_source
 
 
-def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
+def cluster(planned: Sequence[PlannedRun], store: Store, how: How) -> Iterator[Record]:
     """The record of each as it is done, on the cluster at `how.address`.
 
     Workers publish where they see the results folder, elsewhere they send what they found; likewise weights are read
@@ -69,7 +69,7 @@ def _job(attempt: Attempt, how: How, sources: dict[str, Files]) -> Job:
     return Job(planned, how.place, attempt.told(how.isolation), needed)
 
 
-def _sources(planned: Sequence[Planned]) -> dict[str, Files]:
+def _sources(planned: Sequence[PlannedRun]) -> dict[str, Files]:
     """The files of tasks and searchers that were given by path.
 
     Raises:
@@ -87,7 +87,7 @@ def _files(path: Path) -> Files:
         raise changed(str(path)) from error
 
 
-def _weights(ray: Any, planned: Planned, sent: dict[str, Any]) -> Any:
+def _weights(ray: Any, planned: PlannedRun, sent: dict[str, Any]) -> Any:
     """A reference to the bytes of the checkpoint, sent once however many workers want them."""
     if planned.spec.checkpoint not in sent:
         sent[planned.spec.checkpoint] = ray.put(checkpoint.content(planned.checkpoint))

@@ -18,7 +18,7 @@ from lso_bench.runner.run import Place
 from lso_bench.spec import Spec
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.cache import cache_folder
 from lso_bench.vae.notation import parse, write
 
@@ -29,7 +29,7 @@ Files = dict[str, bytes]  # of a plugin: its own, then those beside it that it i
 class Job:
     """A run, and what it needs besides."""
 
-    planned: Planned
+    planned: PlannedRun
     place: Place
     beside: dict[str, Any]  # among the versions of its record
     sources: dict[str, Files]  # of task and searcher that were given by path, by that path
@@ -88,7 +88,7 @@ class Worker:
             record = Record(spec, "failed", error=f"SystemExit: {error}")
         return replace(record, spec=spec, versions=record.versions | job.beside)
 
-    def _checkpoint(self, planned: Planned, weights: bytes | None) -> Path | None:
+    def _checkpoint(self, planned: PlannedRun, weights: bytes | None) -> Path | None:
         """Where the weights lie on this machine."""
         wanted = planned.spec.checkpoint
         sent = cache_folder() / "sent" / f"{wanted}.safetensors"

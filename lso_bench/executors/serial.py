@@ -7,10 +7,10 @@ from lso_bench.executors.worker import work
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 
 
-def here(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
+def here(planned: Sequence[PlannedRun], store: Store, how: How) -> Iterator[Record]:
     """The record of each as it is done. No time limit holds, and nothing outlives the death of this process."""
     loaded, queue = Loaded(), Queue(planned, store, how.say)
     while queue:

@@ -21,18 +21,18 @@ from lso_bench.runner.loop import Progress
 from lso_bench.runner.run import Place, run, versions_of
 from lso_bench.store.heartbeat import HeartbeatFile, Heartbeat, heartbeat
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.containment import stdout_to_stderr
 from lso_bench.vae.errors import UnusableError
 
 
 def work(
-    planned: Planned,
+    planned: PlannedRun,
     store: Store,
     place: Place,
     loaded: Loaded,
     beside: dict[str, Any],
-    at_home: Planned | None = None,
+    at_home: PlannedRun | None = None,
 ) -> Record:
     """Its record, published with `beside` among its versions, without trace and tensors; done already, that of then.
 
@@ -61,7 +61,7 @@ def _report(note: HeartbeatFile, p: Progress) -> None:
     note.update(p.step, p.steps, f"{p.left} of {p.members} at their end, mean loss {fixed(p.mean_loss, 2)}")
 
 
-def attempt(planned: Planned, place: Place, loaded: Loaded, report: Any) -> Record:
+def attempt(planned: PlannedRun, place: Place, loaded: Loaded, report: Any) -> Record:
     """The record of a run, whatever it raises but for an error of ours that ends everything."""
     try:
         return run(planned.spec, planned.checkpoint, place, report, loaded, planned.identity)

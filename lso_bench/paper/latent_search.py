@@ -19,7 +19,7 @@ from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.store.store import Store
 from lso_bench.study.command import sped_up
-from lso_bench.study.grid import STEPS, Grid, Planned, Protocol, plan
+from lso_bench.study.grid import STEPS, Grid, PlannedRun, Protocol, plan
 from lso_bench.vae.zoo import Model
 
 FIRST, LAST = 0.05, 0.0  # thresholds between which the paper watches the distance of the codes
@@ -50,7 +50,7 @@ def check(data: str, searcher: str) -> None:
         raise UsageError(f"Section 5.4 counts the steps of a descent; wanted adam or its like, got {searcher!r}.")
 
 
-def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam") -> list[Planned]:
+def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam") -> list[PlannedRun]:
     """Down to threshold 0 from a random start and the encoder's, and for further `seeds` from other random starts.
 
     Raises:
@@ -67,7 +67,7 @@ def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam
     return runs
 
 
-def repeated(runs: Sequence[Planned], store: Store) -> Repeated:
+def repeated(runs: Sequence[PlannedRun], store: Store) -> Repeated:
     """What the runs in the store say.
 
     Raises:
@@ -185,7 +185,7 @@ def _notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
         yield "not all runs were compiled; the command compiles all"
 
 
-def _command(runs: Sequence[Planned], records: Sequence[Record]) -> str:
+def _command(runs: Sequence[PlannedRun], records: Sequence[Record]) -> str:
     models = ",".join(dict.fromkeys(p.spec.model.name for p in runs))
     seeds = ",".join(dict.fromkeys(str(p.spec.seeds.init) for p in runs))
     of = runs[0].spec

@@ -7,7 +7,7 @@ from pathlib import Path
 from lso_bench.record import Record
 from lso_bench.store.run_folder import Standing, State
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.text import some
 
 
@@ -16,12 +16,12 @@ class Completeness:
     """How the runs that were planned stand in a store."""
 
     folder: Path | None  # of the results
-    runs: dict[str, Planned]  # by key
+    runs: dict[str, PlannedRun]  # by key
     states: dict[str, State]  # by key
     records: list[Record]  # of those that can be read, by key
     damages: dict[str, str]  # by key: the reason, and the mend
 
-    def are(self, *states: State) -> list[Planned]:
+    def are(self, *states: State) -> list[PlannedRun]:
         """The runs in one of these states."""
         return [run for key, run in self.runs.items() if self.states[key] in states]
 
@@ -58,7 +58,7 @@ class Completeness:
         ]
 
 
-def check(planned: Sequence[Planned], store: Store | None) -> Completeness:
+def check(planned: Sequence[PlannedRun], store: Store | None) -> Completeness:
     """How the planned runs stand in the store, each counted once; None: nothing is there yet."""
     runs = {run.spec.key: run for run in planned}
     standings = {key: store.judge(run.spec) if store else Standing("absent") for key, run in runs.items()}

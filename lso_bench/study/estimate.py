@@ -6,7 +6,7 @@ from statistics import median
 
 from lso_bench.record import Record
 from lso_bench.spec import Spec
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.notation import name_of
 
 
@@ -19,7 +19,7 @@ class Estimate:
     unknown: list[str]  # titles
 
 
-def estimate(planned: Sequence[Planned], records: Iterable[Record]) -> Estimate:
+def estimate(planned: Sequence[PlannedRun], records: Iterable[Record]) -> Estimate:
     """By the median of what runs of the same architecture, task and searcher took, a step or evaluation.
 
     Those that descend are reckoned to take all their steps.

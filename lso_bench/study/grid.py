@@ -33,7 +33,7 @@ from lso_bench.vae.notation import name_of, unquoted_path, whole
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run to be done, and the weights that it needs."""
 
     spec: Spec
@@ -84,7 +84,7 @@ HELD = "numbers below 2^53 that have an end, and names in UTF-8, of one line and
 
 def plan(
     grid: Grid, protocol: Protocol = Protocol(), report: Callable[[int, int], None] = lambda done, total: None
-) -> list[Planned]:
+) -> list[PlannedRun]:
     """The runs of a grid, in its order; of those that mean the same, the first.
 
     Args:
@@ -97,7 +97,7 @@ def plan(
     lists = grid.models, grid.tasks, grid.searchers, grid.seeds, grid.search_seeds or [0], grid.train_seeds
     if (combined := prod(map(len, (*lists, grid.regions or [None])))) > MOST:
         raise UsageError(f"These lists combine to {combined:,} runs; wanted {MOST:,} at most: run them in parts.")
-    rules, once, planned, axes = Rules(grid.rules), _Once(grid), dict[Spec, Planned](), _axes(grid)
+    rules, once, planned, axes = Rules(grid.rules), _Once(grid), dict[Spec, PlannedRun](), _axes(grid)
     total = prod(map(len, axes))
     for done, parts in enumerate(starmap(_Parts, product(*axes))):
         if (changed := rules.settings(parts.named)) is not None:
@@ -121,7 +121,7 @@ def _axes(grid: Grid) -> list[dict[Any, None]]:
     return [dict.fromkeys(axis) for axis in axes]
 
 
-def shard(planned: Sequence[Planned], text: str) -> list[Planned]:
+def shard(planned: Sequence[PlannedRun], text: str) -> list[PlannedRun]:
     """The i-th of n parts of the runs, for `i/n`: disjoint, together all, and the same wherever they are asked for.
 
     Raises:
@@ -183,7 +183,7 @@ class _Once:
         return identity(task, self.plugin("task", task), searcher, self.plugin("searcher", searcher))
 
 
-def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> Planned:
+def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> PlannedRun:
     named = parts.task, parts.searcher
     task, searcher = once.plugin("task", parts.task), once.plugin("searcher", parts.searcher)
     usual = ("random", "encoder") if task.has_targets else ("random",)
@@ -205,10 +205,10 @@ def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> Planned:
     if odd := unreadable(spec):
         raise UsageError(f"No result can hold the {odd}; wanted {HELD}.")
     check_fit(spec, task, searcher)
-    return Planned(spec, path, once.identity(*named))
+    return PlannedRun(spec, path, once.identity(*named))
 
 
-def warnings(planned: Sequence[Planned], descents: Sequence[str] = ()) -> list[str]:
+def warnings(planned: Sequence[PlannedRun], descents: Sequence[str] = ()) -> list[str]:
     """What a user should know before the runs, a line each; `descents`: given options that only descents heed."""
     within = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
     lines = [w for w in dict.fromkeys(regions.far(*pair) for pair in within) if w]
