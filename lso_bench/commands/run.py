@@ -131,7 +131,7 @@ def run(
         "--check-every": every.check_every != usual.check_every,
     }
     descents = [option for option, given in told.items() if given]
-    for line in studies.warnings(planned, descents):
+    for line in studies.plan_warnings(planned, descents):
         say(line)
     how = how_of(len(planned), device, data_dir, compile, capture, wanted)
     planned = studies.shard(planned, shard) if shard else planned
@@ -160,7 +160,7 @@ def carry_out(planned: list, store, how, quiet: bool) -> set[str]:
         say(line)
     if done := begin.are("done"):
         say(f"{len(done)} of {len(begin.runs)} runs are done already, in {store.folder}.")
-        _tell_outdated(r for r in begin.records if begin.states[r.spec.key] == "done")
+        _print_other_versions(r for r in begin.records if begin.states[r.spec.key] == "done")
     _carry_out(begin.are("absent", "again"), store, how, quiet)
     return {*begin.damages}
 
@@ -248,11 +248,11 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
             say(f"{record.spec.title}: {record.status}, {took}{f'; {still}' if still else ''}")
 
 
-def _tell_outdated(records) -> None:
+def _print_other_versions(records) -> None:
     """A line for each task and searcher of which another version made some of these runs."""
-    from lso_bench.study.grid import outdated
+    from lso_bench.study.grid import runs_of_other_versions
 
-    for what, keys in outdated(records).items():
+    for what, keys in runs_of_other_versions(records).items():
         named = ", ".join(f"runs/{k[:2]}/{k}" for k in keys[:FEW]) + f", {len(keys) - FEW} more" * (len(keys) > FEW)
         say(
             f"{len(keys)} of them were made by another version of {what}, and are not run again: give another "

@@ -208,7 +208,7 @@ def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> PlannedRun:
     return PlannedRun(spec, path, once.identity(*named))
 
 
-def warnings(planned: Sequence[PlannedRun], descents: Sequence[str] = ()) -> list[str]:
+def plan_warnings(planned: Sequence[PlannedRun], descents: Sequence[str] = ()) -> list[str]:
     """What a user should know before the runs, a line each; `descents`: given options that only descents heed."""
     within = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
     lines = [w for w in dict.fromkeys(regions.far(*pair) for pair in within) if w]
@@ -219,7 +219,7 @@ def warnings(planned: Sequence[PlannedRun], descents: Sequence[str] = ()) -> lis
     return lines
 
 
-def outdated(records: Iterable[Record]) -> dict[str, list[str]]:
+def runs_of_other_versions(records: Iterable[Record]) -> dict[str, list[str]]:
     """Keys of the runs that another version of their task or searcher made than is there now, by its name.
 
     Of runs that do not say their version nothing is known.
