@@ -114,17 +114,17 @@ def _overridden(value: Any) -> list[Rule]:
 
 def _override(table: dict[str, Any]) -> Rule:
     where = {k: v for k, v in table.items() if k in (*NAMED, *NUMBERED)}
-    instead = {k: v for k, v in table.items() if k not in where}
-    for key, value in instead.items():
+    overrides = {k: v for k, v in table.items() if k not in where}
+    for key, value in overrides.items():
         if key not in PROTOCOL:
             raise ValueError(f"of each override what it changes ({', '.join(PROTOCOL)}), not {key!r}")
         try:
-            instead[key] = SETTINGS[key](value)
+            overrides[key] = SETTINGS[key](value)
         except ValueError as error:
             raise ValueError(f"{key} to be {error}") from error
-    if not instead:
+    if not overrides:
         raise ValueError(f"of each override what it changes ({', '.join(PROTOCOL)})")
-    return Rule(_where(where), instead)
+    return Rule(_where(where), overrides)
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:

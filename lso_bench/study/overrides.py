@@ -19,14 +19,14 @@ class Rule:
     """
 
     where: Mapping[str, str | int]
-    instead: Mapping[str, Any] | None = None
+    overrides: Mapping[str, Any] | None = None
 
-    def covers(self, run: Mapping[str, str | int | None]) -> bool:
+    def matches(self, run: Mapping[str, str | int | None]) -> bool:
         return all(_is(k, run[k], wanted) for k, wanted in self.where.items())
 
     def __str__(self) -> str:
-        what = " ".join(f"{k}={v}" for k, v in (*self.where.items(), *(self.instead or {}).items()))
-        return f"{'exclude' if self.instead is None else 'override'} {what}"
+        what = " ".join(f"{k}={v}" for k, v in (*self.where.items(), *(self.overrides or {}).items()))
+        return f"{'exclude' if self.overrides is None else 'override'} {what}"
 
 
 @dataclass
@@ -39,12 +39,12 @@ class Rules:
     def settings(self, run: Mapping[str, str | int | None]) -> dict[str, Any] | None:
         """What they change of the run's protocol; later rules win. None: it is left out."""
         changed: dict[str, Any] = {}
-        there = [(i, rule) for i, rule in enumerate(self.rules) if rule.covers(run)]
+        there = [(i, rule) for i, rule in enumerate(self.rules) if rule.matches(run)]
         self.used |= {i for i, _ in there}
         for _, rule in there:
-            if rule.instead is None:
+            if rule.overrides is None:
                 return None
-            changed |= rule.instead
+            changed |= rule.overrides
         return changed
 
     def check(self) -> None:
@@ -64,7 +64,7 @@ class Rules:
 
 def _contradicted(rule: Rule, other: Rule) -> str | None:
     """Return a setting that both give, each another value; None where there is none."""
-    one, two = rule.instead or {}, other.instead or {}
+    one, two = rule.overrides or {}, other.overrides or {}
     return next((key for key in one.keys() & two.keys() if one[key] != two[key]), None)
 
 
