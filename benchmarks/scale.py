@@ -25,7 +25,7 @@ from statistics import median
 import torch
 
 from lso_bench.doctor.results import faults
-from lso_bench.executors import Executor, How
+from lso_bench.executors import Executor, ExecutionOptions
 from lso_bench.executors.local import local
 from lso_bench.executors.ray_cluster import cluster
 from lso_bench.executors.serial import here
@@ -58,7 +58,7 @@ def consistent(store: Store, planned: Sequence[PlannedRun]) -> bool:
 
 
 def measure(
-    name: str, executor: Executor, planned: Sequence[PlannedRun], how: How, warm: float, alone: float = 0
+    name: str, executor: Executor, planned: Sequence[PlannedRun], how: ExecutionOptions, warm: float, alone: float = 0
 ) -> float:
     """A line on stdout; the overhead of a run in milliseconds. `alone`: that of `here`."""
     with tempfile.TemporaryDirectory() as folder:
@@ -102,12 +102,12 @@ def main() -> None:
         planned = trivial(max(given.runs, given.batched, given.ray))
         print(f"planned {len(planned)} runs in {time.perf_counter() - begun:.1f} s", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            records = list(here(planned[:50], Store(Path(folder) / "results"), How()))
+            records = list(here(planned[:50], Store(Path(folder) / "results"), ExecutionOptions()))
         warm = median(r.seconds["total"] for r in records)
         print(f"a run itself: {1000 * warm:.1f} ms", flush=True)
-        alone = measure("here", here, planned[: given.runs], How(), warm)
-        measure("local, a process a run", local, planned[: given.runs], How(jobs=given.jobs), warm, alone)
-        batch = How(jobs=given.jobs, isolation="batch")
+        alone = measure("here", here, planned[: given.runs], ExecutionOptions(), warm)
+        measure("local, a process a run", local, planned[: given.runs], ExecutionOptions(jobs=given.jobs), warm, alone)
+        batch = ExecutionOptions(jobs=given.jobs, isolation="batch")
         measure("local, batch", local, planned[: given.batched], batch, warm, alone)
         if given.ray:
             measure("ray", cluster, planned[: given.ray], replace(batch, address="local"), warm, alone)

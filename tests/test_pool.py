@@ -18,7 +18,7 @@ import pytest
 from made import SPEC
 
 from lso_bench.errors import UnusableError
-from lso_bench.executors import Attempt, How, socket_names
+from lso_bench.executors import Attempt, ExecutionOptions, socket_names
 from lso_bench.executors.local import PRELOAD
 from lso_bench.executors.pool import Pool
 from lso_bench.spec import Seeds
@@ -36,7 +36,7 @@ def number(attempt: Attempt) -> int:
 
 def pool(name: str, *arguments: str, **how: Any) -> Pool:
     function = getattr(pool_tasks, name)
-    return Pool(How(**how), lambda attempt, slot: (function, [number(attempt), *arguments]), PRELOAD)
+    return Pool(ExecutionOptions(**how), lambda attempt, slot: (function, [number(attempt), *arguments]), PRELOAD)
 
 
 def answers(of: Pool, *numbers: int) -> dict[int, Any]:

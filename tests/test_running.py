@@ -14,7 +14,7 @@ from threading import Timer
 import pytest
 from made import SPEC, searched
 
-from lso_bench.executors import How, Queue
+from lso_bench.executors import ExecutionOptions, Queue
 from lso_bench.executors.serial import here
 from lso_bench.models import training
 from lso_bench.store import heartbeat, process_identity
@@ -92,7 +92,7 @@ def test_the_only_run_of_a_command_is_waited_for_while_another_does_it(tmp_path,
         lines.append(line)
         note.unlink()
 
-    (record,) = here(planned, store, How(say=say))
+    (record,) = here(planned, store, ExecutionOptions(say=say))
     assert record.status == "ok" and len(lines) == 1 and lines[0].startswith("Waiting for a run: process ")
 
 

@@ -177,7 +177,7 @@ def address_of(executor: str, address: str | None) -> str | None:
     return (address or "local") if executor == "ray" else None
 
 
-def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture: bool, wanted):
+def execution_options(runs: int, device: str, data_dir: Path | None, compile: bool, capture: bool, wanted):
     """How so many runs are carried out."""
     from lso_bench.executors import resources
     from lso_bench.runner.run import Place
@@ -188,4 +188,4 @@ def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture
     where = device if away else device_of(device)
     check_capture(capture and where != "auto", where)
     check_compile(compile, where)
-    return resources.how(runs, Place(data_dir, where, compile, capture), wanted)
+    return resources.resolve(runs, Place(data_dir, where, compile, capture), wanted)

@@ -19,7 +19,7 @@ from lso_bench.commands.options import (
     check_capture,
     check_compile,
     device_of,
-    how_of,
+    execution_options,
     names,
     numbers,
 )
@@ -74,11 +74,11 @@ def reproduce(
     for line in failed:
         say(f"failed: {line}")
     if what == "search":
-        from lso_bench.executors.resources import Wanted
+        from lso_bench.executors.resources import RequestedResources
         from lso_bench.paper import latent_search
 
         runs = latent_search.planned(again.trained(wanted), seeds, searcher)
-        how = how_of(len(runs), device, data_dir, compile, capture, Wanted())
+        how = execution_options(len(runs), device, data_dir, compile, capture, RequestedResources())
         _search(runs, store, None if no_train else how, json, quiet)
     else:
         from lso_bench.report import paper_tables

@@ -26,7 +26,7 @@ from lso_bench.commands.options import (
     Retries,
     Timeout,
     address_of,
-    how_of,
+    execution_options,
     limits,
     names,
     numbers,
@@ -111,15 +111,17 @@ def run(
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
     from lso_bench.analysis.comparison import compare
-    from lso_bench.executors.resources import Wanted
+    from lso_bench.executors.resources import RequestedResources
     from lso_bench.progress import planning
     from lso_bench.store.store import Store
     from lso_bench.study import completeness
     from lso_bench.study import grid as studies
 
     grid, every = _of_file(study, context) if study else _of_options(**context.params)
-    wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
-    how_of(1, device, data_dir, compile, capture, wanted)  # what is wrong is said before a plan that takes long
+    wanted = RequestedResources(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
+    execution_options(
+        1, device, data_dir, compile, capture, wanted
+    )  # what is wrong is said before a plan that takes long
     if shard:
         studies.shard([], shard)
     planned = studies.plan(grid, every, planning(quiet))
@@ -133,7 +135,7 @@ def run(
     descents = [option for option, given in told.items() if given]
     for line in studies.plan_warnings(planned, descents):
         say(line)
-    how = how_of(len(planned), device, data_dir, compile, capture, wanted)
+    how = execution_options(len(planned), device, data_dir, compile, capture, wanted)
     planned = studies.shard(planned, shard) if shard else planned
     if dry_run:
         _dry_run(planned, results, how.jobs or 1, json)

@@ -19,7 +19,7 @@ SAID = 60.0  # seconds until it is said again; each time twice as many
 
 
 @dataclass(frozen=True)
-class How:
+class ExecutionOptions:
     """How runs are carried out. None of it changes what they find, but for the last digits that `threads` may."""
 
     place: Place = field(default_factory=Place)
@@ -37,7 +37,7 @@ class How:
 
 # The record of each run as it is done, published already and without trace and tensors. What went wrong with one run
 # is its record too; an UnusableError ends everything, for no other run would fare better.
-Executor = Callable[[Sequence[PlannedRun], Store, How], Iterator[Record]]
+Executor = Callable[[Sequence[PlannedRun], Store, ExecutionOptions], Iterator[Record]]
 
 
 @dataclass

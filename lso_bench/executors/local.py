@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lso_bench.executors import Attempt, How, Lost, Queue
+from lso_bench.executors import Attempt, ExecutionOptions, Lost, Queue
 from lso_bench.executors.pool import Pool, Task
 from lso_bench.executors.resources import gpu_of
 from lso_bench.executors.worker import outcome, publish, work
@@ -35,7 +35,7 @@ PRELOAD = [
 _loaded = Loaded()  # in a worker process: what its runs have read so far
 
 
-def local(planned: Sequence[PlannedRun], store: Store, how: How) -> Iterator[Record]:
+def local(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
     """The record of each as it is done, by `how.jobs` processes at a time.
 
     A process that dies is replaced, and its run tried again; one that takes too long is ended, and its run recorded
@@ -45,18 +45,18 @@ def local(planned: Sequence[PlannedRun], store: Store, how: How) -> Iterator[Rec
         UnusableError: no process can be started, or a run cannot go on, nor could others.
     """
     heartbeat.clear(store.folder)
-    _settle_environment(how.threads)
-    queue, pool = Queue(planned, store, how.say), Pool(how, _task(store, how), PRELOAD)
+    _settle_environment(options.threads)
+    queue, pool = Queue(planned, store, options.say), Pool(options, _task(store, options), PRELOAD)
     try:
         while queue or pool.busy:
-            while pool.busy < how.jobs and (attempt := queue.take()):
+            while pool.busy < options.jobs and (attempt := queue.take()):
                 pool.give(attempt)
             if not pool.busy:
                 queue.wait()
                 continue
             for attempt, answer in pool.over(len(queue)):
                 _forget(store, attempt, answer)
-                if (record := outcome(answer, attempt, store, how)) is not None:
+                if (record := outcome(answer, attempt, store, options)) is not None:
                     yield record
                 else:
                     queue.again(attempt)
@@ -77,12 +77,12 @@ def _forget(store: Store, attempt: Attempt, answer: Record | Lost) -> None:
         heartbeat.remove(store.folder, attempt.planned.spec.key, socket.gethostname(), answer.pid)
 
 
-def _task(store: Store, how: How) -> Any:
+def _task(store: Store, options: ExecutionOptions) -> Any:
     """What a process is to do of an attempt, by its slot."""
 
     def task(attempt: Attempt, slot: int) -> Task:
-        place = replace(how.place, device=f"cuda:{gpu_of(slot, how.gpus)}") if how.gpus else how.place
-        return _carry_out, (attempt.planned, store.folder, place, attempt.told(how.isolation))
+        place = replace(options.place, device=f"cuda:{gpu_of(slot, options.gpus)}") if options.gpus else options.place
+        return _carry_out, (attempt.planned, store.folder, place, attempt.told(options.isolation))
 
     return task
 

@@ -19,7 +19,7 @@ from typing import Any
 from warnings import catch_warnings
 
 from lso_bench.errors import UnusableError
-from lso_bench.executors import Attempt, How, Lost
+from lso_bench.executors import Attempt, ExecutionOptions, Lost
 from lso_bench.executors.fork_server import TERMINAL, answer, start_server
 from lso_bench.executors.worker import settle
 from lso_bench.limits import memory_kills
@@ -55,11 +55,11 @@ class Pool:
         preload: modules that the process imports which all are forked from.
     """
 
-    def __init__(self, how: How, task: Callable[[Attempt, int], Task], preload: list[str]):
-        self._how, self._task = how, task
+    def __init__(self, options: ExecutionOptions, task: Callable[[Attempt, int], Task], preload: list[str]):
+        self._options, self._task = options, task
         self._workers: list[_Worker] = []
         self._given = deque[Attempt]()  # what no process has begun yet
-        self._most, self._failed = how.jobs + (SPARE if how.isolation == "run" else 0), 0
+        self._most, self._failed = options.jobs + (SPARE if options.isolation == "run" else 0), 0
         self._kills = memory_kills()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(preload)
@@ -117,7 +117,7 @@ class Pool:
 
     def _started(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        arguments = theirs, self._how.threads, self._how.memory, self._how.isolation == "run"
+        arguments = theirs, self._options.threads, self._options.memory, self._options.isolation == "run"
         process = self._context.Process(target=_serve, args=arguments, name=__name__)
         with catch_warnings(action="ignore"):  # of a resource tracker that was killed, and is started anew
             start_server()
@@ -130,11 +130,11 @@ class Pool:
         """Give attempts to processes that are ready."""
         taken = {w.slot for w in self._workers if w.attempt is not None}
         for worker in self._workers:
-            if worker.ready and self._given and len(taken) < self._how.jobs:
-                worker.slot = next(i for i in range(self._how.jobs) if i not in taken)
+            if worker.ready and self._given and len(taken) < self._options.jobs:
+                worker.slot = next(i for i in range(self._options.jobs) if i not in taken)
                 taken.add(worker.slot)
                 worker.attempt, worker.ready = self._given.popleft(), False
-                worker.until = self._how.timeout and time.monotonic() + self._how.timeout
+                worker.until = self._options.timeout and time.monotonic() + self._options.timeout
                 with suppress(OSError):  # it has died; what it says last is heard later
                     worker.pipe.send(self._task(worker.attempt, worker.slot))
 
@@ -150,7 +150,7 @@ class Pool:
             worker.ready, self._failed = True, 0
             return
         worker.attempt, worker.until = None, None
-        if self._how.isolation == "run":
+        if self._options.isolation == "run":
             worker.until = time.monotonic() + GRACE
         else:
             worker.ready = True
@@ -176,7 +176,7 @@ class Pool:
         self._workers.remove(worker)
         _stop([worker])
         if worker.attempt is not None:
-            limit = f"no end within the time limit, {self._how.timeout:g} s"
+            limit = f"no end within the time limit, {self._options.timeout:g} s"
             yield worker.attempt, Lost(limit, late=True, pid=worker.identity.pid)
 
 

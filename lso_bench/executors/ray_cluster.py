@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lso_bench.executors import Attempt, How, Queue
+from lso_bench.executors import Attempt, ExecutionOptions, Queue
 from lso_bench.executors.ray_connection import connected
 from lso_bench.executors.ray_workers import Crew
 from lso_bench.executors.remote_worker import Files, Job, Lacking
@@ -27,7 +27,7 @@ from lso_bench.vae.paths import data_folder
 from lso_bench.vae.sources import beside, read_source
 
 
-def cluster(planned: Sequence[PlannedRun], store: Store, how: How) -> Iterator[Record]:
+def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
     """The record of each as it is done, on the cluster at `how.address`.
 
     Workers publish where they see the results folder, elsewhere they send what they found; likewise weights are read
@@ -37,24 +37,24 @@ def cluster(planned: Sequence[PlannedRun], store: Store, how: How) -> Iterator[R
         UsageError, UnusableError: as `connected`; a worker that cannot go on.
     """
     heartbeat.clear(store.folder)
-    queue, sources = Queue(planned, store, how.say), _sources(planned)
-    cpus = how.jobs * how.threads or cores()
-    with connected(how.address or "local", cpus) as ray, _marked(store.folder) as mark:
-        how, sent = replace(how, place=_place(how.place, ray)), {}
-        crew = Crew(ray, how, mark)
+    queue, sources = Queue(planned, store, options.say), _sources(planned)
+    cpus = options.jobs * options.threads or cores()
+    with connected(options.address or "local", cpus) as ray, _marked(store.folder) as mark:
+        options, sent = replace(options, place=_place(options.place, ray)), {}
+        crew = Crew(ray, options, mark)
         try:
             while queue or crew.busy:
                 crew.hire(len(queue))
                 while crew.idle and (attempt := queue.take()):
-                    crew.give(_job(attempt, how, sources), attempt)
+                    crew.give(_job(attempt, options, sources), attempt)
                 if crew.idle and not crew.busy:
                     queue.wait()
                 for attempt, answer, published in crew.over():
                     if isinstance(answer, Lacking):
-                        crew.give(_job(attempt, how, sources), attempt, _weights(ray, attempt.planned, sent))
+                        crew.give(_job(attempt, options, sources), attempt, _weights(ray, attempt.planned, sent))
                     elif isinstance(answer, Record) and not published:
                         yield publish(answer, store)
-                    elif (record := outcome(answer, attempt, store, how)) is not None:
+                    elif (record := outcome(answer, attempt, store, options)) is not None:
                         yield record
                     else:
                         queue.again(attempt)
@@ -62,11 +62,11 @@ def cluster(planned: Sequence[PlannedRun], store: Store, how: How) -> Iterator[R
             crew.end()
 
 
-def _job(attempt: Attempt, how: How, sources: dict[str, Files]) -> Job:
+def _job(attempt: Attempt, options: ExecutionOptions, sources: dict[str, Files]) -> Job:
     planned = attempt.planned
     needed = {name: sources[name] for name in registry.files(planned.spec.task, planned.spec.searcher)}
     planned = replace(planned, checkpoint=planned.checkpoint.absolute())
-    return Job(planned, how.place, attempt.told(how.isolation), needed)
+    return Job(planned, options.place, attempt.told(options.isolation), needed)
 
 
 def _sources(planned: Sequence[PlannedRun]) -> dict[str, Files]:

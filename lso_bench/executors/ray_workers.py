@@ -11,7 +11,7 @@ from typing import Any
 
 import lso_bench
 from lso_bench.errors import LsoBenchError, UnusableError
-from lso_bench.executors import Attempt, How, Lost
+from lso_bench.executors import Attempt, ExecutionOptions, Lost
 from lso_bench.executors.remote_worker import Job, Lacking, Seen, Worker
 from lso_bench.record import Record
 from lso_bench.store import heartbeat
@@ -41,20 +41,20 @@ class Crew:
         mark: a folder in tmp/ of the results, by which a worker tells whether it sees the same.
     """
 
-    def __init__(self, ray: Any, how: How, mark: Path):
-        self._ray, self._how, self._mark = ray, how, mark
+    def __init__(self, ray: Any, options: ExecutionOptions, mark: Path):
+        self._ray, self._options, self._mark = ray, options, mark
         self.idle: list[Hand] = []
         self._asked: dict[Future[Any], Hand] = {}  # by the answer that will come
         self._answers: SimpleQueue[Future[Any]] = SimpleQueue()  # that have come
         self._room, self._looked = 0, -ROOM
         self._manned, self._died = time.monotonic(), 0  # when a worker was last up; those that died before they were
         self._actors = ray.remote(Worker).options(
-            num_cpus=how.threads,
-            num_gpus=how.share if how.place.device == "cuda" else 0,
-            memory=how.memory,
+            num_cpus=options.threads,
+            num_gpus=options.share if options.place.device == "cuda" else 0,
+            memory=options.memory,
             max_restarts=0,
             max_task_retries=0,
-            runtime_env={"env_vars": _environment(how.threads)},
+            runtime_env={"env_vars": _environment(options.threads)},
         )
 
     @property
@@ -67,15 +67,15 @@ class Crew:
         if not waiting:
             while self.idle:
                 self._dismiss(self.idle.pop())
-        wanted = min(self._how.jobs or self._size(), waiting + self.busy)
+        wanted = min(self._options.jobs or self._size(), waiting + self.busy)
         for _ in range(wanted - len(self._asked) - len(self.idle)):
             hand = Hand(self._actors.remote())
-            self._ask(hand, hand.actor.hello.remote(self._mark, self._how.threads, self._how.memory))
+            self._ask(hand, hand.actor.hello.remote(self._mark, self._options.threads, self._options.memory))
         if self.idle or self.busy or not waiting:
             self._manned = time.monotonic()
         elif time.monotonic() - self._manned > START:
             raise UnusableError(
-                f"No worker on Ray at {self._how.address} within {START:.0f} s; `ray status` shows what has no room."
+                f"No worker on Ray at {self._options.address} within {START:.0f} s; `ray status` shows what has no room."
             )
 
     def give(self, job: Job, attempt: Attempt, weights: Any = None) -> None:
@@ -107,7 +107,7 @@ class Crew:
         if attempt is None or hand.seen is None:
             self._up(hand, answer)
             return
-        if isinstance(answer, Lost) or (self._how.isolation == "run" and isinstance(answer, Record)):
+        if isinstance(answer, Lost) or (self._options.isolation == "run" and isinstance(answer, Record)):
             self._dismiss(hand, attempt)
         else:
             self.idle.append(hand)
@@ -119,7 +119,7 @@ class Crew:
             self._dismiss(hand, hand.attempt)
 
     def _late(self) -> Iterator[tuple[Attempt, Lost, bool]]:
-        limit, now = self._how.timeout, time.monotonic()
+        limit, now = self._options.timeout, time.monotonic()
         for future, hand in list(self._asked.items()):
             if limit is not None and hand.attempt is not None and now - hand.since > limit:
                 del self._asked[future]
@@ -132,13 +132,13 @@ class Crew:
             return future.result()
         except errors.RayTaskError as error:
             if hand.seen is None:
-                raise UnusableError(f"{_fails_to_start(self._how.address)}: {_last_line(error)}") from error
+                raise UnusableError(f"{_fails_to_start(self._options.address)}: {_last_line(error)}") from error
             if isinstance(error.cause, LsoBenchError | VaeUnusableError):
                 raise UnusableError(f"{error.cause} (on {hand.seen.host})") from error
             raise
         except errors.RayError as error:
             if hand.seen is None and "creation task" in str(error):  # Ray's word for an import that fails
-                raise UnusableError(f"{_fails_to_start(self._how.address)}: {_last_line(error)}") from error
+                raise UnusableError(f"{_fails_to_start(self._options.address)}: {_last_line(error)}") from error
             return Lost(_death(error))
 
     def _up(self, hand: Hand, answer: Seen | Lost) -> None:
@@ -146,7 +146,7 @@ class Crew:
         if isinstance(answer, Lost):
             self._died += 1
             if self._died >= STARTS:
-                raise UnusableError(f"{_fails_to_start(self._how.address)}: {answer.why}")
+                raise UnusableError(f"{_fails_to_start(self._options.address)}: {answer.why}")
             return
         if answer.version != lso_bench.__version__:
             raise UnusableError(
@@ -165,9 +165,9 @@ class Crew:
         """How many workers the cluster has room for; at least one, for which it may grow."""
         if time.monotonic() - self._looked > ROOM:
             has = self._ray.cluster_resources()
-            rooms = [has.get("CPU", 0) // self._how.threads]
-            if self._how.place.device == "cuda":
-                rooms.append(has.get("GPU", 0) * int(1 / self._how.share))
+            rooms = [has.get("CPU", 0) // self._options.threads]
+            if self._options.place.device == "cuda":
+                rooms.append(has.get("GPU", 0) * int(1 / self._options.share))
             self._room, self._looked = max(1, int(min(rooms))), time.monotonic()
         return self._room
 

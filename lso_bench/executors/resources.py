@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from lso_bench.errors import UsageError
-from lso_bench.executors import How
+from lso_bench.executors import ExecutionOptions
 from lso_bench.limits import cores, memory, threads
 from lso_bench.runner.run import Place
 
@@ -17,7 +17,7 @@ LARGEST = 2**62  # bytes that a limit may be
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedResources:
     """What a user says of how runs are carried out; None: as the machine allows."""
 
     jobs: int | None = None
@@ -43,7 +43,7 @@ def gpu_of(slot: int, gpus: int) -> int:
     return slot % gpus
 
 
-def how(runs: int, place: Place, wanted: Wanted) -> How:
+def resolve(runs: int, place: Place, wanted: RequestedResources) -> ExecutionOptions:
     """How to carry out `runs`, as far as it is not `wanted` otherwise; no more at a time than there are.
 
     One that nothing is `wanted` of stays in this process, which has no limit of memory.
@@ -56,8 +56,8 @@ def how(runs: int, place: Place, wanted: Wanted) -> How:
         return _on_cluster(place, wanted, limit)
     gpus = torch.cuda.device_count() if place.device == "cuda" else 0
     at_once = min(wanted.jobs or jobs(runs, cores(), memory(), gpus, wanted.share), max(1, runs))
-    alone = runs == 1 and wanted == Wanted(retries=wanted.retries, share=wanted.share)
-    return How(
+    alone = runs == 1 and wanted == RequestedResources(retries=wanted.retries, share=wanted.share)
+    return ExecutionOptions(
         place,
         jobs=at_once,
         threads=max(1, min(cores() // at_once, threads())),
@@ -95,9 +95,9 @@ def _share(at_once: int) -> int:
     return usable // at_once
 
 
-def _on_cluster(place: Place, wanted: Wanted, memory: int | None) -> How:
+def _on_cluster(place: Place, wanted: RequestedResources, memory: int | None) -> ExecutionOptions:
     """A thread a run, as many runs as there is room for, and processes that do many: a start of torch takes seconds."""
-    return How(
+    return ExecutionOptions(
         place,
         jobs=wanted.jobs or 0,
         timeout=wanted.timeout,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lso_bench.executors import How, Queue
+from lso_bench.executors import ExecutionOptions, Queue
 from lso_bench.executors.worker import work
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
@@ -10,11 +10,11 @@ from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 
 
-def here(planned: Sequence[PlannedRun], store: Store, how: How) -> Iterator[Record]:
+def here(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
     """The record of each as it is done. No time limit holds, and nothing outlives the death of this process."""
-    loaded, queue = Loaded(), Queue(planned, store, how.say)
+    loaded, queue = Loaded(), Queue(planned, store, options.say)
     while queue:
         if attempt := queue.take():
-            yield work(attempt.planned, store, how.place, loaded, attempt.told("none"))
+            yield work(attempt.planned, store, options.place, loaded, attempt.told("none"))
         else:
             queue.wait()

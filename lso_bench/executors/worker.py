@@ -11,7 +11,7 @@ import torch
 
 from lso_bench import streams
 from lso_bench.errors import DamagedError, LsoBenchError, PluginError
-from lso_bench.executors import Attempt, How, Lost
+from lso_bench.executors import Attempt, ExecutionOptions, Lost
 from lso_bench.limits import is_want_of_memory
 from lso_bench.plotting.numbers import fixed
 from lso_bench.process import settle_memory
@@ -93,16 +93,16 @@ def publish(record: Record, store: Store) -> Record:
         return Record(record.spec, "failed", error=str(error))
 
 
-def outcome(answer: Record | Lost, attempt: Attempt, store: Store, how: How) -> Record | None:
+def outcome(answer: Record | Lost, attempt: Attempt, store: Store, options: ExecutionOptions) -> Record | None:
     """The published record of an attempt that is over; None where its process died and it is to be tried again."""
     if isinstance(answer, Record):
         return answer
     if not answer.late:
         attempt.deaths.append(answer.why)
-        if len(attempt.deaths) <= how.retries:
+        if len(attempt.deaths) <= options.retries:
             return None
     why = answer.why if answer.late else f"{answer.why}; tries: {len(attempt.deaths)}"
-    status, beside = "timeout" if answer.late else "failed", attempt.told(how.isolation)
+    status, beside = "timeout" if answer.late else "failed", attempt.told(options.isolation)
     return publish(Record(attempt.planned.spec, status, versions=beside, error=why), store)
 
 
