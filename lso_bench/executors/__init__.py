@@ -47,7 +47,7 @@ class Attempt:
     planned: PlannedRun
     deaths: list[str] = field(default_factory=list)  # of the processes that tried it
 
-    def told(self, isolation: str) -> dict[str, str]:
+    def provenance(self, isolation: str) -> dict[str, str]:
         """What a record's versions say of how it was carried out."""
         return {"isolation": isolation} | ({"deaths": "; ".join(self.deaths)} if self.deaths else {})
 
@@ -85,7 +85,7 @@ class Queue:
             self._idle, self._pause = 0.0, PATIENCE
         return attempt
 
-    def again(self, attempt: Attempt) -> None:
+    def requeue(self, attempt: Attempt) -> None:
         """It waits once more."""
         self._waiting.append(attempt)
 

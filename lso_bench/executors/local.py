@@ -59,7 +59,7 @@ def local(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions
                 if (record := outcome(answer, attempt, store, options)) is not None:
                     yield record
                 else:
-                    queue.again(attempt)
+                    queue.requeue(attempt)
     finally:
         for attempt, answer in pool.end():
             _forget(store, attempt, answer)
@@ -82,7 +82,7 @@ def _task(store: Store, options: ExecutionOptions) -> Any:
 
     def task(attempt: Attempt, slot: int) -> Task:
         place = replace(options.place, device=f"cuda:{gpu_of(slot, options.gpus)}") if options.gpus else options.place
-        return _carry_out, (attempt.planned, store.folder, place, attempt.told(options.isolation))
+        return _carry_out, (attempt.planned, store.folder, place, attempt.provenance(options.isolation))
 
     return task
 

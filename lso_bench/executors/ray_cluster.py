@@ -57,7 +57,7 @@ def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptio
                     elif (record := outcome(answer, attempt, store, options)) is not None:
                         yield record
                     else:
-                        queue.again(attempt)
+                        queue.requeue(attempt)
         finally:
             crew.end()
 
@@ -66,7 +66,7 @@ def _job(attempt: Attempt, options: ExecutionOptions, sources: dict[str, Files])
     planned = attempt.planned
     needed = {name: sources[name] for name in registry.files(planned.spec.task, planned.spec.searcher)}
     planned = replace(planned, checkpoint=planned.checkpoint.absolute())
-    return Job(planned, options.place, attempt.told(options.isolation), needed)
+    return Job(planned, options.place, attempt.provenance(options.isolation), needed)
 
 
 def _sources(planned: Sequence[PlannedRun]) -> dict[str, Files]:

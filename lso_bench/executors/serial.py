@@ -15,6 +15,6 @@ def here(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions)
     loaded, queue = Loaded(), Queue(planned, store, options.say)
     while queue:
         if attempt := queue.take():
-            yield work(attempt.planned, store, options.place, loaded, attempt.told("none"))
+            yield work(attempt.planned, store, options.place, loaded, attempt.provenance("none"))
         else:
             queue.wait()

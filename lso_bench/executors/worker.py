@@ -102,7 +102,7 @@ def outcome(answer: Record | Lost, attempt: Attempt, store: Store, options: Exec
         if len(attempt.deaths) <= options.retries:
             return None
     why = answer.why if answer.late else f"{answer.why}; tries: {len(attempt.deaths)}"
-    status, beside = "timeout" if answer.late else "failed", attempt.told(options.isolation)
+    status, beside = "timeout" if answer.late else "failed", attempt.provenance(options.isolation)
     return publish(Record(attempt.planned.spec, status, versions=beside, error=why), store)
 
 
