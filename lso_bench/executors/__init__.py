@@ -53,7 +53,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostRun:
     """A run that has no record: its process died, or it took too long and was ended."""
 
     why: str

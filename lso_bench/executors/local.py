@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lso_bench.executors import Attempt, ExecutionOptions, Lost, Queue
+from lso_bench.executors import Attempt, ExecutionOptions, LostRun, Queue
 from lso_bench.executors.pool import Pool, Task
 from lso_bench.executors.resources import gpu_of
 from lso_bench.executors.worker import outcome, publish, work
@@ -72,8 +72,8 @@ def _settle_environment(threads: int) -> None:
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no processes beside ours
 
 
-def _forget(store: Store, attempt: Attempt, answer: Record | Lost) -> None:
-    if isinstance(answer, Lost):
+def _forget(store: Store, attempt: Attempt, answer: Record | LostRun) -> None:
+    if isinstance(answer, LostRun):
         heartbeat.remove(store.folder, attempt.planned.spec.key, socket.gethostname(), answer.pid)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from warnings import catch_warnings
 
 from lso_bench.errors import UnusableError
-from lso_bench.executors import Attempt, ExecutionOptions, Lost
+from lso_bench.executors import Attempt, ExecutionOptions, LostRun
 from lso_bench.executors.fork_server import TERMINAL, answer, start_server
 from lso_bench.executors.worker import settle
 from lso_bench.limits import memory_kills
@@ -94,9 +94,9 @@ class Pool:
             elif worker.until is not None and time.monotonic() > worker.until:
                 yield from self._late(worker)
 
-    def end(self) -> list[tuple[Attempt, Lost]]:
+    def end(self) -> list[tuple[Attempt, LostRun]]:
         """End all processes; what they were doing."""
-        lost = [(w.attempt, Lost("ended", pid=w.identity.pid)) for w in self._workers if w.attempt is not None]
+        lost = [(w.attempt, LostRun("ended", pid=w.identity.pid)) for w in self._workers if w.attempt is not None]
         _stop(self._workers)
         self._workers.clear()
         self._given.clear()
@@ -162,7 +162,7 @@ class Pool:
         why = _death(worker.process.exitcode, self._kills)
         _stop([worker])  # where it has closed its pipe and goes on
         if worker.attempt is not None:
-            yield worker.attempt, Lost(why, pid=worker.identity.pid)
+            yield worker.attempt, LostRun(why, pid=worker.identity.pid)
         elif not (worker.ready or _leaves(worker)):
             self._fail(why)
 
@@ -177,7 +177,7 @@ class Pool:
         _stop([worker])
         if worker.attempt is not None:
             limit = f"no end within the time limit, {self._options.timeout:g} s"
-            yield worker.attempt, Lost(limit, late=True, pid=worker.identity.pid)
+            yield worker.attempt, LostRun(limit, late=True, pid=worker.identity.pid)
 
 
 def _leaves(worker: _Worker) -> bool:

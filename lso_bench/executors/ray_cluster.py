@@ -11,8 +11,8 @@ from typing import Any
 
 from lso_bench.executors import Attempt, ExecutionOptions, Queue
 from lso_bench.executors.ray_connection import connected
-from lso_bench.executors.ray_workers import Crew
-from lso_bench.executors.remote_worker import Files, Job, Lacking
+from lso_bench.executors.ray_workers import RayPool
+from lso_bench.executors.remote_worker import Files, Job, MissingWeights
 from lso_bench.executors.worker import outcome, publish
 from lso_bench.limits import cores
 from lso_bench.plugins import registry
@@ -41,17 +41,17 @@ def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptio
     cpus = options.jobs * options.threads or cores()
     with connected(options.address or "local", cpus) as ray, _marked(store.folder) as mark:
         options, sent = replace(options, place=_place(options.place, ray)), {}
-        crew = Crew(ray, options, mark)
+        pool = RayPool(ray, options, mark)
         try:
-            while queue or crew.busy:
-                crew.hire(len(queue))
-                while crew.idle and (attempt := queue.take()):
-                    crew.give(_job(attempt, options, sources), attempt)
-                if crew.idle and not crew.busy:
+            while queue or pool.busy:
+                pool.hire(len(queue))
+                while pool.idle and (attempt := queue.take()):
+                    pool.give(_job(attempt, options, sources), attempt)
+                if pool.idle and not pool.busy:
                     queue.wait()
-                for attempt, answer, published in crew.over():
-                    if isinstance(answer, Lacking):
-                        crew.give(_job(attempt, options, sources), attempt, _weights(ray, attempt.planned, sent))
+                for attempt, answer, published in pool.over():
+                    if isinstance(answer, MissingWeights):
+                        pool.give(_job(attempt, options, sources), attempt, _weights(ray, attempt.planned, sent))
                     elif isinstance(answer, Record) and not published:
                         yield publish(answer, store)
                     elif (record := outcome(answer, attempt, store, options)) is not None:
@@ -59,7 +59,7 @@ def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptio
                     else:
                         queue.requeue(attempt)
         finally:
-            crew.end()
+            pool.end()
 
 
 def _job(attempt: Attempt, options: ExecutionOptions, sources: dict[str, Files]) -> Job:

@@ -11,8 +11,8 @@ from typing import Any
 
 import lso_bench
 from lso_bench.errors import LsoBenchError, UnusableError
-from lso_bench.executors import Attempt, ExecutionOptions, Lost
-from lso_bench.executors.remote_worker import Job, Lacking, Seen, Worker
+from lso_bench.executors import Attempt, ExecutionOptions, LostRun
+from lso_bench.executors.remote_worker import Job, MissingWeights, WorkerInfo, Worker
 from lso_bench.record import Record
 from lso_bench.store import heartbeat
 from lso_bench.vae.errors import UnusableError as VaeUnusableError
@@ -24,16 +24,16 @@ STARTS = 3  # workers in a row that may die before they are up
 
 
 @dataclass(eq=False)
-class Hand:
+class RayWorker:
     """A worker as the crew sees it."""
 
     actor: Any
-    seen: Seen | None = None  # None: not up yet
+    info: WorkerInfo | None = None  # None: not up yet
     attempt: Attempt | None = None  # what it does
     since: float = 0.0  # when it began, seconds
 
 
-class Crew:
+class RayPool:
     """Workers on a cluster.
 
     Args:
@@ -43,8 +43,8 @@ class Crew:
 
     def __init__(self, ray: Any, options: ExecutionOptions, mark: Path):
         self._ray, self._options, self._mark = ray, options, mark
-        self.idle: list[Hand] = []
-        self._asked: dict[Future[Any], Hand] = {}  # by the answer that will come
+        self.idle: list[RayWorker] = []
+        self._asked: dict[Future[Any], RayWorker] = {}  # by the answer that will come
         self._answers: SimpleQueue[Future[Any]] = SimpleQueue()  # that have come
         self._room, self._looked = 0, -ROOM
         self._manned, self._died = time.monotonic(), 0  # when a worker was last up; those that died before they were
@@ -69,8 +69,8 @@ class Crew:
                 self._dismiss(self.idle.pop())
         wanted = min(self._options.jobs or self._size(), waiting + self.busy)
         for _ in range(wanted - len(self._asked) - len(self.idle)):
-            hand = Hand(self._actors.remote())
-            self._ask(hand, hand.actor.hello.remote(self._mark, self._options.threads, self._options.memory))
+            worker = RayWorker(self._actors.remote())
+            self._ask(worker, worker.actor.handshake.remote(self._mark, self._options.threads, self._options.memory))
         if self.idle or self.busy or not waiting:
             self._manned = time.monotonic()
         elif time.monotonic() - self._manned > START:
@@ -80,17 +80,17 @@ class Crew:
 
     def give(self, job: Job, attempt: Attempt, weights: Any = None) -> None:
         """Let one that is idle do it; `weights`: a reference to the bytes of its checkpoint, if they are wanted."""
-        hand = self.idle.pop()
-        hand.attempt, hand.since = attempt, time.monotonic()
-        self._ask(hand, hand.actor.run.remote(job, weights))
+        worker = self.idle.pop()
+        worker.attempt, worker.since = attempt, time.monotonic()
+        self._ask(worker, worker.actor.run.remote(job, weights))
 
-    def _ask(self, hand: Hand, ref: Any) -> None:
+    def _ask(self, worker: RayWorker, ref: Any) -> None:
         """Its answer will come; Ray's own waiting would turn a signal into another."""
         future = ref.future()
-        self._asked[future] = hand
+        self._asked[future] = worker
         future.add_done_callback(self._answers.put)
 
-    def over(self) -> Iterator[tuple[Attempt, Record | Lacking | Lost, bool]]:
+    def over(self) -> Iterator[tuple[Attempt, Record | MissingWeights | LostRun, bool]]:
         """What ended since the last look, within LOOK seconds; with a record whether it is published already.
 
         Raises:
@@ -98,52 +98,54 @@ class Crew:
         """
         with suppress(Empty):
             future = self._answers.get(timeout=LOOK)
-            if (hand := self._asked.pop(future, None)) is not None:  # None: of one that was ended
-                yield from self._answered(hand, self._answer(future, hand))
+            if (worker := self._asked.pop(future, None)) is not None:  # None: of one that was ended
+                yield from self._answered(worker, self._answer(future, worker))
         yield from self._late()
 
-    def _answered(self, hand: Hand, answer: Any) -> Iterator[tuple[Attempt, Record | Lacking | Lost, bool]]:
-        attempt, hand.attempt = hand.attempt, None
-        if attempt is None or hand.seen is None:
-            self._up(hand, answer)
+    def _answered(
+        self, worker: RayWorker, answer: Any
+    ) -> Iterator[tuple[Attempt, Record | MissingWeights | LostRun, bool]]:
+        attempt, worker.attempt = worker.attempt, None
+        if attempt is None or worker.info is None:
+            self._up(worker, answer)
             return
-        if isinstance(answer, Lost) or (self._options.isolation == "run" and isinstance(answer, Record)):
-            self._dismiss(hand, attempt)
+        if isinstance(answer, LostRun) or (self._options.isolation == "run" and isinstance(answer, Record)):
+            self._dismiss(worker, attempt)
         else:
-            self.idle.append(hand)
-        yield attempt, answer, hand.seen.shared
+            self.idle.append(worker)
+        yield attempt, answer, worker.info.shared
 
     def end(self) -> None:
         """What runs is dropped."""
-        for hand in (*self._asked.values(), *self.idle):
-            self._dismiss(hand, hand.attempt)
+        for worker in (*self._asked.values(), *self.idle):
+            self._dismiss(worker, worker.attempt)
 
-    def _late(self) -> Iterator[tuple[Attempt, Lost, bool]]:
+    def _late(self) -> Iterator[tuple[Attempt, LostRun, bool]]:
         limit, now = self._options.timeout, time.monotonic()
-        for future, hand in list(self._asked.items()):
-            if limit is not None and hand.attempt is not None and now - hand.since > limit:
+        for future, worker in list(self._asked.items()):
+            if limit is not None and worker.attempt is not None and now - worker.since > limit:
                 del self._asked[future]
-                self._dismiss(hand, hand.attempt)
-                yield hand.attempt, Lost(f"no end within the time limit, {limit:g} s", late=True), False
+                self._dismiss(worker, worker.attempt)
+                yield worker.attempt, LostRun(f"no end within the time limit, {limit:g} s", late=True), False
 
-    def _answer(self, future: Future[Any], hand: Hand) -> Any:
+    def _answer(self, future: Future[Any], worker: RayWorker) -> Any:
         errors = self._ray.exceptions
         try:
             return future.result()
         except errors.RayTaskError as error:
-            if hand.seen is None:
+            if worker.info is None:
                 raise UnusableError(f"{_fails_to_start(self._options.address)}: {_last_line(error)}") from error
             if isinstance(error.cause, LsoBenchError | VaeUnusableError):
-                raise UnusableError(f"{error.cause} (on {hand.seen.host})") from error
+                raise UnusableError(f"{error.cause} (on {worker.info.host})") from error
             raise
         except errors.RayError as error:
-            if hand.seen is None and "creation task" in str(error):  # Ray's word for an import that fails
+            if worker.info is None and "creation task" in str(error):  # Ray's word for an import that fails
                 raise UnusableError(f"{_fails_to_start(self._options.address)}: {_last_line(error)}") from error
-            return Lost(_death(error))
+            return LostRun(_death(error))
 
-    def _up(self, hand: Hand, answer: Seen | Lost) -> None:
+    def _up(self, worker: RayWorker, answer: WorkerInfo | LostRun) -> None:
         """A worker has said what it sees, or died before."""
-        if isinstance(answer, Lost):
+        if isinstance(answer, LostRun):
             self._died += 1
             if self._died >= STARTS:
                 raise UnusableError(f"{_fails_to_start(self._options.address)}: {answer.why}")
@@ -152,14 +154,14 @@ class Crew:
             raise UnusableError(
                 f"{answer.host} has lso-bench {answer.version}, and this is {lso_bench.__version__}; install the same."
             )
-        self._died, hand.seen = 0, answer
-        self.idle.append(hand)
+        self._died, worker.info = 0, answer
+        self.idle.append(worker)
 
-    def _dismiss(self, hand: Hand, attempt: Attempt | None = None) -> None:
+    def _dismiss(self, worker: RayWorker, attempt: Attempt | None = None) -> None:
         """It ends at once, whatever it does."""
-        self._ray.kill(hand.actor)
-        if attempt is not None and hand.seen is not None:
-            heartbeat.remove(self._mark.parents[1], attempt.planned.spec.key, hand.seen.host, hand.seen.pid)
+        self._ray.kill(worker.actor)
+        if attempt is not None and worker.info is not None:
+            heartbeat.remove(self._mark.parents[1], attempt.planned.spec.key, worker.info.host, worker.info.pid)
 
     def _size(self) -> int:
         """How many workers the cluster has room for; at least one, for which it may grow."""

@@ -36,7 +36,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Seen:
+class WorkerInfo:
     """What a worker finds where it is."""
 
     host: str
@@ -46,7 +46,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Lacking:
+class MissingWeights:
     """The weights are not here: send them."""
 
 
@@ -57,7 +57,7 @@ class Worker:
         self._loaded = Loaded()
         self._store: Store | None = None
 
-    def hello(self, mark: Path, threads: int, memory: int | None) -> Seen:
+    def handshake(self, mark: Path, threads: int, memory: int | None) -> WorkerInfo:
         """What it finds. `mark`: a folder in tmp/ of the results, which only the same file system has."""
         settle(threads, memory)
         if mark.is_dir():
@@ -66,9 +66,9 @@ class Worker:
                 heartbeat.clear(self._store.folder)  # what died on this machine before
             except UnusableError:
                 pass  # to be seen, not to be written: as if it were not here
-        return Seen(socket.gethostname(), os.getpid(), lso_bench.__version__, self._store is not None)
+        return WorkerInfo(socket.gethostname(), os.getpid(), lso_bench.__version__, self._store is not None)
 
-    def run(self, job: Job, weights: bytes | None = None) -> Record | Lacking:
+    def run(self, job: Job, weights: bytes | None = None) -> Record | MissingWeights:
         """The record, published without trace and tensors where the folder is shared, else whole.
 
         Raises:
@@ -76,14 +76,14 @@ class Worker:
         """
         spec, place = job.planned.spec, job.place
         if (checkpoint := self._checkpoint(job.planned, weights)) is None:
-            return Lacking()
+            return MissingWeights()
         if place.data_dir and not place.data_dir.is_dir():
             place = replace(place, data_dir=None)  # the data folder of this machine
-        at_home = replace(job.planned, spec=_with_files(spec, job.sources), checkpoint=checkpoint)
+        local_copy = replace(job.planned, spec=_with_files(spec, job.sources), checkpoint=checkpoint)
         try:
             if self._store is not None:
-                return work(job.planned, self._store, place, self._loaded, job.beside, at_home)
-            record = attempt(at_home, place, self._loaded, lambda _: None)
+                return work(job.planned, self._store, place, self._loaded, job.beside, local_copy)
+            record = attempt(local_copy, place, self._loaded, lambda _: None)
         except SystemExit as error:  # raised by a plugin
             record = Record(spec, "failed", error=f"SystemExit: {error}")
         return replace(record, spec=spec, versions=record.versions | job.beside)

@@ -11,7 +11,7 @@ import torch
 
 from lso_bench import streams
 from lso_bench.errors import DamagedError, LsoBenchError, PluginError
-from lso_bench.executors import Attempt, ExecutionOptions, Lost
+from lso_bench.executors import Attempt, ExecutionOptions, LostRun
 from lso_bench.limits import is_want_of_memory
 from lso_bench.plotting.numbers import fixed
 from lso_bench.process import settle_memory
@@ -32,7 +32,7 @@ def work(
     place: Place,
     loaded: Loaded,
     beside: dict[str, Any],
-    at_home: PlannedRun | None = None,
+    local_copy: PlannedRun | None = None,
 ) -> Record:
     """Its record, published with `beside` among its versions, without trace and tensors; done already, that of then.
 
@@ -49,7 +49,7 @@ def work(
         return Record(spec, "failed", error=standing.why)
     try:
         with heartbeat(store.folder, Heartbeat(spec.title, spec.key)) as note:
-            record = attempt(at_home or planned, place, loaded, partial(_report, note))
+            record = attempt(local_copy or planned, place, loaded, partial(_report, note))
             return publish(replace(record, spec=spec, versions=record.versions | beside), store)
     except Exception as error:  # beside the run itself, as a thread or a file that no memory is left for
         if not (short := short_of_memory(error)):
@@ -93,7 +93,7 @@ def publish(record: Record, store: Store) -> Record:
         return Record(record.spec, "failed", error=str(error))
 
 
-def outcome(answer: Record | Lost, attempt: Attempt, store: Store, options: ExecutionOptions) -> Record | None:
+def outcome(answer: Record | LostRun, attempt: Attempt, store: Store, options: ExecutionOptions) -> Record | None:
     """The published record of an attempt that is over; None where its process died and it is to be tried again."""
     if isinstance(answer, Record):
         return answer
