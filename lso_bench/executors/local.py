@@ -50,18 +50,18 @@ def local(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions
     try:
         while queue or pool.busy:
             while pool.busy < options.jobs and (attempt := queue.take()):
-                pool.give(attempt)
+                pool.submit(attempt)
             if not pool.busy:
                 queue.wait()
                 continue
-            for attempt, answer in pool.over(len(queue)):
+            for attempt, answer in pool.finished(len(queue)):
                 _forget(store, attempt, answer)
                 if (record := outcome(answer, attempt, store, options)) is not None:
                     yield record
                 else:
                     queue.requeue(attempt)
     finally:
-        for attempt, answer in pool.end():
+        for attempt, answer in pool.stop():
             _forget(store, attempt, answer)
 
 

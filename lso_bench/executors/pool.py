@@ -69,11 +69,11 @@ class Pool:
         """How many attempts were given and are not over."""
         return len(self._given) + sum(w.attempt is not None for w in self._workers)
 
-    def give(self, attempt: Attempt) -> None:
+    def submit(self, attempt: Attempt) -> None:
         """Let it be done as soon as a process is ready."""
         self._given.append(attempt)
 
-    def over(self, waiting: int) -> Iterator[tuple[Attempt, Any]]:
+    def finished(self, waiting: int) -> Iterator[tuple[Attempt, Any]]:
         """Attempts that ended since the last look, each with its record or `Lost`; waits LOOK seconds for one.
 
         Args:
@@ -94,7 +94,7 @@ class Pool:
             elif worker.until is not None and time.monotonic() > worker.until:
                 yield from self._late(worker)
 
-    def end(self) -> list[tuple[Attempt, LostRun]]:
+    def stop(self) -> list[tuple[Attempt, LostRun]]:
         """End all processes; what they were doing."""
         lost = [(w.attempt, LostRun("ended", pid=w.identity.pid)) for w in self._workers if w.attempt is not None]
         _stop(self._workers)

@@ -44,14 +44,14 @@ def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptio
         pool = RayPool(ray, options, mark)
         try:
             while queue or pool.busy:
-                pool.hire(len(queue))
+                pool.scale(len(queue))
                 while pool.idle and (attempt := queue.take()):
-                    pool.give(_job(attempt, options, sources), attempt)
+                    pool.submit(_job(attempt, options, sources), attempt)
                 if pool.idle and not pool.busy:
                     queue.wait()
-                for attempt, answer, published in pool.over():
+                for attempt, answer, published in pool.finished():
                     if isinstance(answer, MissingWeights):
-                        pool.give(_job(attempt, options, sources), attempt, _weights(ray, attempt.planned, sent))
+                        pool.submit(_job(attempt, options, sources), attempt, _weights(ray, attempt.planned, sent))
                     elif isinstance(answer, Record) and not published:
                         yield publish(answer, store)
                     elif (record := outcome(answer, attempt, store, options)) is not None:
@@ -59,7 +59,7 @@ def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptio
                     else:
                         queue.requeue(attempt)
         finally:
-            pool.end()
+            pool.stop()
 
 
 def _job(attempt: Attempt, options: ExecutionOptions, sources: dict[str, Files]) -> Job:

@@ -62,7 +62,7 @@ class RayPool:
         """How many do a run."""
         return sum(h.attempt is not None for h in self._asked.values())
 
-    def hire(self, waiting: int) -> None:
+    def scale(self, waiting: int) -> None:
         """As many workers as so many runs need and the cluster has room for; those without anything to do go."""
         if not waiting:
             while self.idle:
@@ -78,7 +78,7 @@ class RayPool:
                 f"No worker on Ray at {self._options.address} within {START:.0f} s; `ray status` shows what has no room."
             )
 
-    def give(self, job: Job, attempt: Attempt, weights: Any = None) -> None:
+    def submit(self, job: Job, attempt: Attempt, weights: Any = None) -> None:
         """Let one that is idle do it; `weights`: a reference to the bytes of its checkpoint, if they are wanted."""
         worker = self.idle.pop()
         worker.attempt, worker.since = attempt, time.monotonic()
@@ -90,7 +90,7 @@ class RayPool:
         self._asked[future] = worker
         future.add_done_callback(self._answers.put)
 
-    def over(self) -> Iterator[tuple[Attempt, Record | MissingWeights | LostRun, bool]]:
+    def finished(self) -> Iterator[tuple[Attempt, Record | MissingWeights | LostRun, bool]]:
         """What ended since the last look, within LOOK seconds; with a record whether it is published already.
 
         Raises:
@@ -115,7 +115,7 @@ class RayPool:
             self.idle.append(worker)
         yield attempt, answer, worker.info.shared
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """What runs is dropped."""
         for worker in (*self._asked.values(), *self.idle):
             self._dismiss(worker, worker.attempt)
