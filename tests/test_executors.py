@@ -11,7 +11,7 @@ from conftest import NOISE, TINY, random_vae
 
 from lso_bench.executors import ExecutionOptions, Queue, resources
 from lso_bench.executors.local import local
-from lso_bench.executors.serial import here
+from lso_bench.executors.serial import serial
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import Place
@@ -62,7 +62,7 @@ def faulty(folder, does: str) -> str:
 
 def test_all_executors_give_the_same_records(planned, tmp_path):
     stores = {n: Store(tmp_path / n) for n in ("none", "run", "batch", "one", "two")}
-    given = list(here(planned, stores["none"], ExecutionOptions()))
+    given = list(serial(planned, stores["none"], ExecutionOptions()))
     for isolation in ("run", "batch"):
         given += local(planned, stores[isolation], ExecutionOptions(jobs=2, isolation=isolation))
     for part, name in (("1/2", "one"), ("2/2", "two")):
@@ -81,7 +81,7 @@ def test_parts_copied_into_one_folder_are_the_whole_study(planned, tmp_path):
     both = Store(tmp_path / "both")
     for part in ("1/3", "2/3", "3/3"):
         store = Store(tmp_path / part[0])
-        list(here(shard(planned, part), store, ExecutionOptions()))
+        list(serial(shard(planned, part), store, ExecutionOptions()))
         for run in store.folder.glob("runs/*/*"):
             run.rename(_made(both.folder / run.relative_to(store.folder)))
     assert all(p.spec in both for p in planned) and len(list(both)) == 4
@@ -97,7 +97,7 @@ def test_run_that_hangs_is_a_timeout_and_its_slot_is_used_again(checkpoint, tmp_
     hangs, leaves = faulty(tmp_path, "time.sleep(600)"), faulty(tmp_path, "sys.exit(0)")
     planned = plan(Grid(["vae"], [hangs, leaves, "glyphs50:instances=2"], latent=4), Protocol(max_steps=2))
     list(
-        here(planned[2:], Store(tmp_path / "before"), ExecutionOptions())
+        serial(planned[2:], Store(tmp_path / "before"), ExecutionOptions())
     )  # glyphs are rendered once, which takes a while
     store = Store(tmp_path / "results")
     records = list(local(planned, store, ExecutionOptions(timeout=8.0)))
@@ -134,8 +134,8 @@ def test_what_runs_elsewhere_comes_last_and_what_is_done_elsewhere_is_not_done_a
         assert [a and a.planned for a in taken] == [*others, None]
     attempt = queue.take()
     assert attempt is not None and attempt.planned == first and not queue
-    (once,) = here([first], store, ExecutionOptions())
-    (again,) = here([first], store, ExecutionOptions())
+    (once,) = serial([first], store, ExecutionOptions())
+    (again,) = serial([first], store, ExecutionOptions())
     assert again == once
 
 
@@ -181,8 +181,8 @@ def test_task_that_writes_into_its_images_spoils_no_later_run_of_its_process(pla
     path.write_text(path.read_text() + "\n    def bind(self, test):\n        return super().bind(test.zero_())\n")
     (writes,) = plan(Grid(["vae"], [str(path)], latent=4), Protocol(max_steps=2))
     alone, after = Store(tmp_path / "alone"), Store(tmp_path / "after")
-    list(here(planned[:1], alone, ExecutionOptions()))
-    (zeros, _) = here([writes, planned[0]], after, ExecutionOptions())
+    list(serial(planned[:1], alone, ExecutionOptions()))
+    (zeros, _) = serial([writes, planned[0]], after, ExecutionOptions())
     key = planned[0].spec.key
     assert zeros.status == "ok" and numbers(after)[key] == numbers(alone)[key]
 
@@ -211,14 +211,14 @@ WANTS = {
 @pytest.mark.parametrize("says", WANTS)
 def test_want_of_memory_is_named_with_its_mend_whoever_says_it(checkpoint, tmp_path, says):
     study = plan(Grid(["vae"], [faulty(tmp_path, WANTS[says])], latent=4), Protocol(max_steps=3))
-    (record,) = here(study, Store(tmp_path / "r"), ExecutionOptions())
+    (record,) = serial(study, Store(tmp_path / "r"), ExecutionOptions())
     assert record.status == "failed" and str(record.error).startswith("out of memory: ")
     assert str(record.error).endswith("; give it more by --memory or fewer --jobs")
 
 
 def test_a_shape_that_a_library_cannot_do_is_no_want_of_memory(checkpoint, tmp_path):
     does = "raise RuntimeError('could not create a primitive descriptor for a convolution')"
-    (record,) = here(
+    (record,) = serial(
         plan(Grid(["vae"], [faulty(tmp_path, does)], latent=4), Protocol(max_steps=3)),
         Store(tmp_path / "r"),
         ExecutionOptions(),
@@ -232,7 +232,7 @@ def test_a_process_without_room_for_a_thread_fails_its_run_with_the_limit_and_le
         try:
             resource.setrlimit(resource.RLIMIT_DATA, (2**30, -1))
             threading.stack_size(2**30)
-            os._exit([r.status for r in here(planned[:1], Store(tmp_path / "r"), ExecutionOptions())] != ["failed"])
+            os._exit([r.status for r in serial(planned[:1], Store(tmp_path / "r"), ExecutionOptions())] != ["failed"])
         finally:
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
@@ -246,5 +246,5 @@ def test_a_data_set_that_wants_more_memory_fails_its_run_and_is_not_blamed(tmp_p
     Path("noise.py").write_text(NOISE.replace("return ", "raise MemoryError\n        return "))
     save_model(tmp_path / "checkpoints" / Model("vae", "noise.py", "small", 4).file, random_vae(TINY), {})
     study = plan(Grid(["vae"], ["ink:data=noise.py"], latent=4, searchers=["random"]), Protocol(budget=4))
-    (record,) = here(study, Store(tmp_path / "r"), ExecutionOptions())
+    (record,) = serial(study, Store(tmp_path / "r"), ExecutionOptions())
     assert record.status == "failed" and str(record.error).startswith("out of memory: ")

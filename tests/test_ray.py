@@ -23,7 +23,7 @@ from lso_bench.errors import UnusableError, UsageError
 from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.ray_cluster import cluster
 from lso_bench.executors.ray_connection import SETTLED
-from lso_bench.executors.serial import here
+from lso_bench.executors.serial import serial
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, plan
@@ -83,7 +83,7 @@ def test_cluster_of_our_own_gives_the_same_records_and_ends(head, checkpoint, tm
         Store(tmp_path / "here"),
         Store(tmp_path / "r"),
     )
-    list(here(planned, expected, ExecutionOptions()))
+    list(serial(planned, expected, ExecutionOptions()))
     before, folders = {p.pid for p in psutil.process_iter()}, sessions()
     records = list(cluster(planned, store, ExecutionOptions(address="local", jobs=1, isolation="batch")))
     assert [r.status for r in records] == ["ok"] * 4 and {r.versions["isolation"] for r in records} == {"batch"}
@@ -136,7 +136,7 @@ def test_worker_that_sees_no_file_of_ours_gives_the_same_records(head, checkpoin
     monkeypatch.setenv("LSO_BENCH_CHECKPOINTS", "/proc/self/cwd/checkpoints")
     expected, store = Store(tmp_path / "here"), Store(Path("/proc/self/cwd/there"))
     planned = planned_of(f"./{task}", runs=2)
-    list(here(planned, expected, ExecutionOptions()))
+    list(serial(planned, expected, ExecutionOptions()))
     records = list(cluster(planned, store, ExecutionOptions(address=head.address, isolation="batch")))
     assert [r.status for r in records] == ["ok"] * 2
     assert numbers(store) == numbers(expected) and not broken(store.folder)

@@ -15,7 +15,7 @@ import pytest
 from made import SPEC, searched
 
 from lso_bench.executors import ExecutionOptions, Queue
-from lso_bench.executors.serial import here
+from lso_bench.executors.serial import serial
 from lso_bench.models import training
 from lso_bench.store import heartbeat, process_identity
 from lso_bench.store.process_identity import Process, this_process
@@ -92,7 +92,7 @@ def test_the_only_run_of_a_command_is_waited_for_while_another_does_it(tmp_path,
         lines.append(line)
         note.unlink()
 
-    (record,) = here(planned, store, ExecutionOptions(say=say))
+    (record,) = serial(planned, store, ExecutionOptions(say=say))
     assert record.status == "ok" and len(lines) == 1 and lines[0].startswith("Waiting for a run: process ")
 
 

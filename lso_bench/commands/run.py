@@ -228,7 +228,7 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     from lso_bench.analysis.caveats import stood_still
     from lso_bench.executors.local import local
     from lso_bench.executors.ray_cluster import cluster
-    from lso_bench.executors.serial import here
+    from lso_bench.executors.serial import serial
     from lso_bench.progress import of_study
     from lso_bench.store.heartbeat import Heartbeat, clear, heartbeat
 
@@ -236,7 +236,7 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     if not todo:
         return
     failed, keys = 0, {p.spec.key for p in todo}
-    carry_out = here if how.isolation == "none" else cluster if how.address else local
+    carry_out = serial if how.isolation == "none" else cluster if how.address else local
     with (
         heartbeat(store.folder, Heartbeat(f"{len(todo)} runs", total=len(todo))) as note,
         of_study(quiet, store.folder, keys) as count,

@@ -10,7 +10,7 @@ from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 
 
-def here(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
+def serial(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
     """The record of each as it is done. No time limit holds, and nothing outlives the death of this process."""
     loaded, queue = Loaded(), Queue(planned, store, options.say)
     while queue:
