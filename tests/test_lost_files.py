@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 
 from lso_bench.analysis.comparison import compare
 from lso_bench.analysis.convergence import COSTS
-from lso_bench.commands.inputs import drawn
+from lso_bench.commands.inputs import load_report
 from lso_bench.report.html_report import html
 from lso_bench.store.store import Store
 
@@ -109,7 +109,7 @@ def test_file_of_another_form_with_the_right_hash_is_left_out_and_named(folder, 
     path.write_bytes(change(before))
     digests = (sha256(content).hexdigest() for content in (before, path.read_bytes()))
     result.write_text(result.read_text().replace(*digests))
-    assert html(drawn([folder])).startswith("<!")
+    assert html(load_report([folder])).startswith("<!")
     store = Store(folder)
     for read in (store.trace, store.costs, store.tensors):
         read(RUNS[0].spec)
@@ -152,7 +152,7 @@ def test_compare_shows_its_table_and_names_the_file_once(call, folder, name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_page_is_made_and_lists_the_file_as_lost(folder, name, capsys):
-    page = html(drawn([tear(folder, name)]))
+    page = html(load_report([tear(folder, name)]))
     lost = page[page.index('id="lost"') :]
     assert f"{TORN}/{name} is damaged" in lost and f"{TORN}/{name} is damaged" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.inputs import read, say_lost, spaces_of
+from lso_bench.commands.inputs import read, print_damaged, spaces_of
 from lso_bench.commands.options import FLAGGED, Json, check_folder, names, outside
 from lso_bench.commands.output import out, say
 from lso_bench.errors import UsageError, unknown
@@ -59,7 +59,7 @@ def compare(
     files = None if no_traces else runs.files
     found = comparison_of(chosen, files, "model" if targets == "model" else "task", split, spaces_of(runs))
     found.notes.extend(runs.unfinished)
-    say_lost(runs.stores)
+    print_damaged(runs.stores)
     verdicts = [verdict(text, found) for text in fail_if or []]
     show(found, form, cost)
     if figures:

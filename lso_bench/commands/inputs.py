@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Runs:
+class LoadedRuns:
     """The runs of several places, each once."""
 
     stores: "Sequence[Store]"
@@ -45,7 +45,7 @@ class Runs:
         return self.home[spec.key]
 
 
-def read(paths: Sequence[Path]) -> Runs:
+def read(paths: Sequence[Path]) -> LoadedRuns:
     """The runs there, or in the results folders right below one that is none; says what could not be read.
 
     Raises:
@@ -62,10 +62,10 @@ def read(paths: Sequence[Path]) -> Runs:
                 records[r.spec.key], home[r.spec.key] = r, store
     for line in (line for s in stores for line in s.remarks):
         say(line)
-    for key in _again(records.values()):
+    for key in _superseded(records.values()):
         say(f"left out: run {key}, of an older schema, which is there again in the present one")
         del records[key]
-    runs = Runs(stores, [*records.values()], home)
+    runs = LoadedRuns(stores, [*records.values()], home)
     _say_skipped(runs.skipped)
     if runs.skipped:
         say(f"What helps: lso-bench doctor {' '.join(shlex.quote(str(p)) for p in paths)}")
@@ -74,14 +74,14 @@ def read(paths: Sequence[Path]) -> Runs:
     return runs
 
 
-def _again(records: "Iterable[Record]") -> list[str]:
+def _superseded(records: "Iterable[Record]") -> list[str]:
     """Keys of the runs of an older schema that have been run again since."""
     older = [r.spec for r in records if "schema" in r.versions]
     present = {r.spec for r in records if "schema" not in r.versions} if older else set()
     return [spec.key for spec in older if spec in present]
 
 
-def say_lost(stores: "Iterable[Store]") -> None:
+def print_damaged(stores: "Iterable[Store]") -> None:
     """Say which files of runs were asked for and are not whole; once all is read."""
     _say_skipped([line for store in stores for line in store.damaged_files.values()])
 
@@ -106,7 +106,7 @@ def _places(path: Path) -> Sequence[Path]:
     return below or [path]
 
 
-def spaces_of(runs: Runs) -> "dict[str, Metrics]":
+def spaces_of(runs: LoadedRuns) -> "dict[str, Metrics]":
     """What was measured beside them, by the sha256 of the checkpoint; says what of it is unusable."""
     from lso_bench.analysis import collapse
 
@@ -115,7 +115,7 @@ def spaces_of(runs: Runs) -> "dict[str, Metrics]":
     return spaces
 
 
-def drawn(paths: Sequence[Path]) -> "Results":
+def load_report(paths: Sequence[Path]) -> "Results":
     """What a report is made of; says which files of runs are not whole.
 
     Raises:
@@ -130,6 +130,6 @@ def drawn(paths: Sequence[Path]) -> "Results":
     compared = compare(runs.records, runs.files, spaces=spaces_of(runs))
     found = with_curves(compared, runs.records, runs.files)
     found.notes.extend(runs.unfinished)
-    say_lost(runs.stores)
+    print_damaged(runs.stores)
     spaces = [m for s in runs.stores for m in kept(s.folder)]
     return Results([s.folder for s in runs.stores], runs.records, runs.files, found, spaces, runs.skipped)
