@@ -43,7 +43,7 @@ def shown(quiet: bool) -> Iterator[Show]:
 
 
 @contextmanager
-def of_study(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callable[[int, int], None]]:
+def study_progress(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callable[[int, int], None]]:
     """While the body runs, how far the runs with these keys are; the body says how many are done, and failed.
 
     Where there is no terminal only a run on its own is told of; of several the caller says a line each.

@@ -134,7 +134,7 @@ def test_bars_show_a_hostile_note_and_obey_nothing(folder, monkeypatch, name):
 
     monkeypatch.setattr(progress, "_Runs", Bar)
     monkeypatch.setattr(progress, "LOOK", 0.01)
-    with progress.of_study(False, folder, {KEY}):
+    with progress.study_progress(False, folder, {KEY}):
         assert shown.wait(20)
     obeyed_by_nobody(stream.getvalue(), name)
 

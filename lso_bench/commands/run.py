@@ -229,7 +229,7 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     from lso_bench.executors.local import local
     from lso_bench.executors.ray_cluster import cluster
     from lso_bench.executors.serial import serial
-    from lso_bench.progress import of_study
+    from lso_bench.progress import study_progress
     from lso_bench.store.heartbeat import Heartbeat, clear, heartbeat
 
     clear(store.folder)  # of what was killed
@@ -239,7 +239,7 @@ def _carry_out(todo: list, store, how, quiet: bool) -> None:
     carry_out = serial if how.isolation == "none" else cluster if how.address else local
     with (
         heartbeat(store.folder, Heartbeat(f"{len(todo)} runs", total=len(todo))) as note,
-        of_study(quiet, store.folder, keys) as count,
+        study_progress(quiet, store.folder, keys) as count,
     ):
         for done, record in enumerate(carry_out(todo, store, replace(how, say=say)), 1):
             failed += record.status != "ok"
