@@ -12,10 +12,10 @@ from lso_bench.plugins import registry
 from lso_bench.search import Searcher
 from lso_bench.task import Task
 from lso_bench.testing import searcher_promises, task_promises
-from lso_bench.testing.promise import Finding, check, look
-from lso_bench.testing.searcher_case import STEPS, Trial
+from lso_bench.testing.promise import Finding, check, run_checks
+from lso_bench.testing.searcher_case import STEPS, SearcherCase
 from lso_bench.testing.side_effects import OFTEN, Watch
-from lso_bench.testing.task_case import Case
+from lso_bench.testing.task_case import TaskCase
 from lso_bench.vae.discovery import built, usable
 
 
@@ -45,7 +45,7 @@ def examine(
     Arguments and errors are those of `check_task`.
     """
     watch = Watch()
-    return look(task_promises.PROMISES, Case(_built("task", task, watch), samples, data_dir, watch))
+    return run_checks(task_promises.REQUIREMENTS, TaskCase(_built("task", task, watch), samples, data_dir, watch))
 
 
 def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> None:
@@ -65,7 +65,7 @@ def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int 
 def examine_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> Iterator[Finding]:
     """What is seen of each promise of `searcher`, in turn. Arguments and errors are those of `check_searcher`."""
     watch = Watch()
-    return look(searcher_promises.PROMISES, Trial(_built("searcher", searcher, watch), watch, steps))
+    return run_checks(searcher_promises.REQUIREMENTS, SearcherCase(_built("searcher", searcher, watch), watch, steps))
 
 
 def _built(kind: str, plugin: Any, watch: Watch) -> Any:

@@ -9,11 +9,11 @@ from lso_bench.vae.containment import reason
 from lso_bench.vae.errors import UnusableError
 
 
-class BrokenPromiseError(Exception):
+class UnmetRequirementError(Exception):
     """Says what was wanted, what came and what to do."""
 
 
-class Promise(NamedTuple):
+class Requirement(NamedTuple):
     name: str
     says: str
     check: Callable[[Any], str | None]  # of the case under test; says what was seen instead of `says`, where it can
@@ -35,7 +35,7 @@ class Finding:
         return f"{self.state:8}  {self.promise}: {self.missing or self.says}"
 
 
-def look(promises: Sequence[Promise], case: Any) -> Iterator[Finding]:
+def run_checks(promises: Sequence[Requirement], case: Any) -> Iterator[Finding]:
     """What is seen of each, in turn; ends at one without which the others cannot be looked at."""
     for promise in promises:
         finding = _finding(promise, case)
@@ -55,13 +55,13 @@ def check(findings: Iterator[Finding], what: object) -> None:
         raise AssertionError("\n- ".join([f"{len(broken)} broken promises of {what!r}:", *broken]))
 
 
-def _finding(promise: Promise, case: Any) -> Finding:
+def _finding(promise: Requirement, case: Any) -> Finding:
     name, says = promise.name, promise.says
-    if not promise.made(case.bare):
+    if not promise.applies(case.plugin):
         return Finding(name, says, "not made")
     try:
         seen = promise.check(case)
-    except (BrokenPromiseError, UsageError) as error:
+    except (UnmetRequirementError, UsageError) as error:
         return Finding(name, says, "missing", " ".join(str(error).split()))
     except UnusableError:
         raise
@@ -73,8 +73,8 @@ def _finding(promise: Promise, case: Any) -> Finding:
 
 def describe(case: Any, remedy: str) -> None:
     """A class has a docstring of its own."""
-    cls = type(case.bare)
+    cls = type(case.plugin)
     if not cls.__doc__ or cls.__doc__.startswith(f"{cls.__name__}("):  # what dataclass writes
-        raise BrokenPromiseError(
+        raise UnmetRequirementError(
             f"wanted a docstring of the class that says {remedy}, got none; `lso-bench list` shows it"
         )

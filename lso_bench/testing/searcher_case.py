@@ -10,7 +10,7 @@ from torch import Tensor
 from lso_bench.errors import LsoBenchError
 from lso_bench.search import Problem, Searcher, check_leaf, checked
 from lso_bench.search.region import Region, build
-from lso_bench.testing.promise import BrokenPromiseError
+from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.side_effects import Watch
 from lso_bench.vae.containment import reason
 from lso_bench.vae.random_numbers import Stream
@@ -22,27 +22,27 @@ LEAVES = 3  # the step whose score is the first that is not finite, where there 
 
 NOTHING = nullcontext()
 
-Way = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # a step each: what it asked for and was told
+Trajectory = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # a step each: what it asked for and was told
 
 
-class Trial:
+class SearcherCase:
     """A searcher on three valleys of four dimensions, whose lowest points lie within half of the origin."""
 
     def __init__(self, bare: Searcher, watch: Watch, steps: int = STEPS):
-        self.bare, self.watch, self.steps = bare, watch, steps
+        self.plugin, self.watch, self.steps = bare, watch, steps
         self.leaves = min(LEAVES, steps - 2)
 
     @cached_property
-    def way(self) -> Way:
+    def trajectory(self) -> Trajectory:
         """Of the searcher as it is, in a box."""
         return self.search()
 
     @cached_property
-    def flat(self) -> Way:
+    def flat(self) -> Trajectory:
         """The same where all scores are the same."""
         return self.search(times=0)
 
-    def turned(self, seed: int = 0) -> Way:
+    def turned(self, seed: int = 0) -> Trajectory:
         """The same where scores are turned round: what was best is worst."""
         return self.search(times=-1, seed=seed)
 
@@ -57,7 +57,7 @@ class Trial:
         times: int = 1,
         seed: int = 0,
         notice: AbstractContextManager = NOTHING,
-    ) -> Way:
+    ) -> Trajectory:
         """Return what it asks for and is told until it has no more to ask.
 
         Args:
@@ -69,7 +69,7 @@ class Trial:
             BrokenPromiseError: it raises, or asks for what is not a code of every problem.
         """
         problem, seen, y = Problem(begin(region, starts), place(region), seed), [], None
-        turns = _Turns(searcher or self.bare, problem, self.watch, notice)
+        turns = _Turns(searcher or self.plugin, problem, self.watch, notice)
         for step in range(steps or self.steps):
             if (z := turns.ask(y, step)) is None:
                 break
@@ -82,8 +82,8 @@ class Trial:
 
     def _scores(self, z: Float[Tensor, "k n d"], times: int) -> Float[Tensor, "k n"]:
         """Of codes; the gradient of minus them goes into `z.grad`."""
-        loss = valleys(z) * times
-        if self.bare.needs_gradient and not z.isnan().all():
+        loss = test_functions(z) * times
+        if self.plugin.needs_gradient and not z.isnan().all():
             z.grad = None
             loss.nansum().backward()
         return -loss.detach()
@@ -101,7 +101,7 @@ def place(region: str) -> Region:
     return build(region, LATENT, lambda: 0.1 * torch.randn(200, LATENT, generator=torch.Generator().manual_seed(0)))
 
 
-def valleys(z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
+def test_functions(z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
     """The losses: bent valleys of the fourth degree, each problem's with a lowest point of its own."""
     off = z - _peaks()
     steep = torch.linspace(0.5, 3, LATENT) * off.square()
@@ -137,11 +137,11 @@ class _Turns:
             raise
         except Exception as error:  # whatever a searcher raises
             got = " ".join(reason(error).split())
-            raise BrokenPromiseError(f"wanted points whenever asked, got {got} in step {step}") from error
+            raise UnmetRequirementError(f"wanted points whenever asked, got {got} in step {step}") from error
         try:
             return self._points(checked(z, self._starts))
         except ValueError as error:
-            raise BrokenPromiseError(
+            raise UnmetRequirementError(
                 f"{error} in step {step}; where a problem has no more to ask yield NaN for it"
             ) from error
 
@@ -149,7 +149,7 @@ class _Turns:
         if self._gradient and not z.isnan().all():
             check_leaf(z)
         if z.requires_grad and not self._gradient:
-            raise BrokenPromiseError(
+            raise UnmetRequirementError(
                 "wanted points without a graph, which would grow from step to step, got ones that require a gradient; "
                 "yield z.detach(), or say needs_gradient = True"
             )

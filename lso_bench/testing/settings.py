@@ -6,17 +6,17 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from lso_bench.errors import UsageError
-from lso_bench.testing.promise import BrokenPromiseError
-from lso_bench.testing.task_case import Case
+from lso_bench.testing.promise import UnmetRequirementError
+from lso_bench.testing.task_case import TaskCase
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.settings import settings_of
 
 
-def check_settings(case: Case) -> None:
+def check_settings(case: TaskCase) -> None:
     """Every field of a task is a setting that a record can hold, and changes something."""
-    for name in kept(case.bare):
-        if not any(_matters(case, name, value) for value in alternatives(case.bare, name)):
-            raise BrokenPromiseError(
+    for name in kept(case.plugin):
+        if not any(_matters(case, name, value) for value in alternatives(case.plugin, name)):
+            raise UnmetRequirementError(
                 f"wanted a setting that changes something, got {name}; use it in `score`, or leave it out"
             )
 
@@ -29,37 +29,37 @@ def kept(made: Any) -> dict[str, Any]:
     """
     frozen = type(made).__dataclass_params__.frozen
     if not frozen:
-        raise BrokenPromiseError(
+        raise UnmetRequirementError(
             "wanted a frozen dataclass, got another; write @dataclass(frozen=True) above the class"
         )
     values = settings_of(made)
     for name in (f.name for f in fields(made) if f.name not in values):
         if (value := getattr(made, name)) is not None:
-            raise BrokenPromiseError(
+            raise UnmetRequirementError(
                 f"wanted settings that are text, numbers, true or false, got {name} = {value!r}; "
                 "make it one, or a ClassVar, or fill it in `bind` and let None be its default"
             )
     if comma := [name for name, value in values.items() if "," in str(value)]:
-        raise BrokenPromiseError(f"wanted settings that can be written after the name, got a comma in {comma[0]}")
+        raise UnmetRequirementError(f"wanted settings that can be written after the name, got a comma in {comma[0]}")
     return values
 
 
-def _matters(case: Case, name: str, value: object) -> bool:
+def _matters(case: TaskCase, name: str, value: object) -> bool:
     """Whether that value changes a score, the data set, the instances or the targets, or is refused."""
     try:
-        other = replace(case.bare, **{name: value})  # pyright: ignore[reportArgumentType]
-        if (other.data, other.instances) != (case.bare.data, case.bare.instances):
+        other = replace(case.plugin, **{name: value})  # pyright: ignore[reportArgumentType]
+        if (other.data, other.instances) != (case.plugin.data, case.plugin.instances):
             return True
-        other = case.at(case.rows, case.bound(other, case.test.clone()))
+        other = case.at(case.instances, case.bound(other, case.test.clone()))
     except (ValueError, UsageError, UnusableError):
         return True
-    a, b = case.answered(case.few), case.answered(other)
+    a, b = case.answered(case.task_for_problems), case.answered(other)
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and not torch.equal(a, b):
         return True
     try:
         return not torch.equal(case.score(other, case.x).nan_to_num(), case.y.nan_to_num())
-    except BrokenPromiseError as error:
-        raise BrokenPromiseError(f"with {name} = {value!r}: {error}") from error
+    except UnmetRequirementError as error:
+        raise UnmetRequirementError(f"with {name} = {value!r}: {error}") from error
 
 
 def alternatives(made: object, setting: str) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lso_bench.process import lasting_threads
-from lso_bench.testing.promise import BrokenPromiseError
+from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.vae.containment import contained
 from lso_bench.vae.random_numbers import Numbers, passing
 
@@ -56,7 +56,7 @@ class Watch:
         """
         often = {m: [k for k, n in names.items() if n >= OFTEN] for m, names in self._changes.items()}
         if changes := [f"{method} changes {', '.join(names)}" for method, names in often.items() if names]:
-            raise BrokenPromiseError(
+            raise UnmetRequirementError(
                 f"wanted the rest of the program left as it is, got code where {'; '.join(changes)}; put back what you "
                 "change (a run does so for you), and print to stderr"
             )

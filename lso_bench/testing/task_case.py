@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lso_bench.runner import scores
 from lso_bench.task import Task
-from lso_bench.testing.promise import BrokenPromiseError
+from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.side_effects import Watch
 from lso_bench.vae.containment import reason
 from lso_bench.vae.data import load
@@ -20,11 +20,11 @@ SEED = 20_261  # of the random numbers that a task draws: one that it would hard
 SHIFT = 5  # places by which the samples of one problem are ahead of those of the one before
 
 
-class Case:
+class TaskCase:
     """A task for four problems, one of its instances twice, each with the same samples in another order."""
 
     def __init__(self, bare: Task, samples: Float[Tensor, "t *shape"] | None, data_dir: Path | None, watch: Watch):
-        self.bare, self.watch = bare, watch
+        self.plugin, self.watch = bare, watch
         self.calls = 0  # of `score`, so far
         self._draws = Stream(SEED)
         self._samples, self._data_dir = samples, data_dir
@@ -32,7 +32,7 @@ class Case:
     @cached_property
     def test(self) -> Float[Tensor, "t *shape"]:
         """The samples that the task is bound to: the given ones, else the test set of its data."""
-        return load(self.bare.data, self._data_dir).test if self._samples is None else self._samples
+        return load(self.plugin.data, self._data_dir).test if self._samples is None else self._samples
 
     @cached_property
     def _images(self) -> dict[str, Float[Tensor, "_ *shape"]]:
@@ -46,7 +46,7 @@ class Case:
     @cached_property
     def task(self) -> Task:
         """Bound to the test set."""
-        return self.bound(self.bare, self.shown)
+        return self.bound(self.plugin, self.shown)
 
     def bound(self, bare: Task, test: Float[Tensor, "t *shape"]) -> Task:
         """A task bound to these samples."""
@@ -71,7 +71,7 @@ class Case:
         try:
             return scores.targets(images)
         except ValueError as error:
-            raise BrokenPromiseError(str(error)) from error
+            raise UnmetRequirementError(str(error)) from error
 
     def answered(self, task: Task) -> object:
         """What `targets` gives, whatever it is."""
@@ -89,28 +89,28 @@ class Case:
         try:
             return scores.reported(values, x)
         except ValueError as error:
-            raise BrokenPromiseError(str(error)) from error
+            raise UnmetRequirementError(str(error)) from error
 
     @cached_property
-    def rows(self) -> Int[Tensor, " k"]:
+    def instances(self) -> Int[Tensor, " k"]:
         """The instance that each problem is about."""
         last = self.task.instances - 1
         return torch.tensor([0, last, last // 2, 0])
 
     @cached_property
-    def few(self) -> Task:
+    def task_for_problems(self) -> Task:
         """The task as it is for these problems."""
-        return self.at(self.rows)
+        return self.at(self.instances)
 
     @cached_property
     def x(self) -> Float[Tensor, "k n *shape"]:
         pool = torch.cat(list(self._images.values()))
-        return torch.stack([pool.roll(-SHIFT * row, 0) for row in range(len(self.rows))])
+        return torch.stack([pool.roll(-SHIFT * row, 0) for row in range(len(self.instances))])
 
     @cached_property
     def y(self) -> Float[Tensor, "k n"]:
         """The scores of `x`."""
-        return self.score(self.few, self.x)
+        return self.score(self.task_for_problems, self.x)
 
     def score(self, task: Task, x: Float[Tensor, "k n *shape"], gradient: bool = False) -> Float[Tensor, "k n"]:
         """What a task gives for a copy of `x`.
@@ -123,13 +123,13 @@ class Case:
             with torch.set_grad_enabled(gradient), self.watch.during("score", self._draws.drawn):
                 y: object = task.score(x if gradient else x.clone())
         except Exception as error:  # whatever a task raises
-            raise BrokenPromiseError(
+            raise UnmetRequirementError(
                 f"wanted scores whenever asked, got {reason(error)} from `score` on call {self.calls}"
             ) from error
         try:
             return scores.scores(y, x)
         except (TypeError, ValueError) as error:
-            raise BrokenPromiseError(
+            raise UnmetRequirementError(
                 f"{error}; reduce over the dimensions of a sample and no others, as in x.flatten(2).mean(-1)"
             ) from error
 
@@ -151,7 +151,7 @@ def near(y: Float[Tensor, "k n"], other: Float[Tensor, "k n"]) -> Bool[Tensor, "
     return torch.isclose(y.double(), other.double(), rtol=1e-4, atol=1e-5 * size, equal_nan=True)
 
 
-def pair(y: Float[Tensor, "k n"], other: Float[Tensor, "k n"]) -> str:
+def worst_mismatch(y: Float[Tensor, "k n"], other: Float[Tensor, "k n"]) -> str:
     """Two scores that should have been the same; the pair furthest apart."""
     gap = (y.double() - other.double()).abs().nan_to_num(math.inf)
     gap[(y == other) | (y.isnan() & other.isnan())] = 0
@@ -161,7 +161,7 @@ def pair(y: Float[Tensor, "k n"], other: Float[Tensor, "k n"]) -> str:
 
 def _task(given: object, method: str) -> Task:
     if not isinstance(given, Task):
-        raise BrokenPromiseError(f"wanted a task from `{method}`, got {given!r}; return self, or replace(self, ...)")
+        raise UnmetRequirementError(f"wanted a task from `{method}`, got {given!r}; return self, or replace(self, ...)")
     return given
 
 
