@@ -15,7 +15,7 @@ from pathlib import Path
 from gpu_report import Places, Setting, setting_of
 
 from lso_bench.executors import ExecutionOptions
-from lso_bench.executors.serial import here
+from lso_bench.executors.serial import serial
 from lso_bench.paper.latent_search import planned
 from lso_bench.process import settle_memory
 from lso_bench.runner.run import Place
@@ -47,7 +47,7 @@ def main() -> None:
     places.settle()
     settle_memory()
     todo = [p for p in runs(setting, name) if p.spec not in store]
-    for record in here(todo, store, ExecutionOptions(Place(device=setting.device, capture=setting.capture))):
+    for record in serial(todo, store, ExecutionOptions(Place(device=setting.device, capture=setting.capture))):
         print(record.spec.title, record.status, record.error or "", record.joint, flush=True)
 
 

@@ -146,13 +146,14 @@ QUIET = """
 import os, signal, sys
 from multiprocessing import forkserver, resource_tracker
 from pool_tasks import *
-from lso_bench.executors import Attempt, How, pool
+from lso_bench.executors import Attempt, ExecutionOptions, pool
 
 def task(attempt, slot):
     return square, [attempt.planned]
 
 def begun():
-    made = pool.Pool(How(jobs=2), task, ["lso_bench.executors.parent_death", "pool_tasks", "lso_bench.executors.pool"])
+    preload = ["lso_bench.executors.parent_death", "pool_tasks", "lso_bench.executors.pool"]
+    made = pool.Pool(ExecutionOptions(jobs=2), task, preload)
     made.submit(Attempt(3))
     list(made.finished(9))  # they are forked, and none has begun
     assert len(made._workers) == 4 and made.busy

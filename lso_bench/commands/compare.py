@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.inputs import read, print_damaged, spaces_of
+from lso_bench.commands.inputs import print_damaged, read, spaces_of
 from lso_bench.commands.options import FLAGGED, Json, check_folder, names, outside
 from lso_bench.commands.output import out, say
 from lso_bench.errors import UsageError, unknown

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.inputs import end, read, print_damaged
+from lso_bench.commands.inputs import end, print_damaged, read
 from lso_bench.commands.options import Strict, outside
 from lso_bench.commands.output import say
 from lso_bench.commands.target import Force, check_target

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.inputs import load_report, end
+from lso_bench.commands.inputs import end, load_report
 from lso_bench.commands.options import Strict, outside
 from lso_bench.commands.output import say
 from lso_bench.commands.target import Force, check_target

@@ -12,7 +12,7 @@ from typing import Any
 import lso_bench
 from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.executors import Attempt, ExecutionOptions, LostRun
-from lso_bench.executors.remote_worker import Job, MissingWeights, WorkerInfo, Worker
+from lso_bench.executors.remote_worker import Job, MissingWeights, Worker, WorkerInfo
 from lso_bench.record import Record
 from lso_bench.store import heartbeat
 from lso_bench.vae.errors import UnusableError as VaeUnusableError

@@ -19,7 +19,7 @@ from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.loop import Progress
 from lso_bench.runner.run import Place, run, versions_of
-from lso_bench.store.heartbeat import HeartbeatFile, Heartbeat, heartbeat
+from lso_bench.store.heartbeat import Heartbeat, HeartbeatFile, heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.containment import stdout_to_stderr

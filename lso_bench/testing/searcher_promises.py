@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
-from lso_bench.testing.promise import UnmetRequirementError, Requirement, describe
+from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.random_draws import Draws
 from lso_bench.testing.searcher_case import BOX, SearcherCase, Trajectory, begin, place, test_functions
 from lso_bench.testing.settings import alternatives, kept

@@ -12,7 +12,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from lso_bench.study.grid import check_data
 from lso_bench.task import Task
-from lso_bench.testing.promise import UnmetRequirementError, Requirement, describe
+from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.settings import check_settings
 from lso_bench.testing.task_case import TaskCase, near, worst_mismatch
 from lso_bench.testing.worker import LostWorkerError, scores_elsewhere
@@ -99,8 +99,8 @@ def _instances(case: TaskCase) -> None:
     some = case.score(case.at(chosen), x[chosen])
     if not near(whole[chosen], some).all():
         raise UnmetRequirementError(
-            f"wanted the same score for the same instance, got {worst_mismatch(whole[chosen], some)} where `at` gave it another "
-            "place; index by `instances` what differs between them"
+            f"wanted the same score for the same instance, got {worst_mismatch(whole[chosen], some)} where `at` "
+            "gave it another place; index by `instances` what differs between them"
         )
 
 
