@@ -18,7 +18,7 @@ class Requirement(NamedTuple):
     says: str
     check: Callable[[Any], str | None]  # of the case under test; says what was seen instead of `says`, where it can
     # be told more exactly; raises BrokenPromiseError
-    made: Callable[[Any], bool] = lambda _: True  # whether this plugin makes it
+    applies: Callable[[Any], bool] = lambda _: True  # whether this plugin makes it
     first: bool = False  # whether the later ones cannot be looked at without it
 
 
