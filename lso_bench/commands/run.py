@@ -169,7 +169,7 @@ def carry_out(planned: list, store, how, quiet: bool) -> set[str]:
 
 def tell_end(end, said: Collection[str] = ()) -> None:
     """Say what is not there as it was planned, and end with the status that this has; `said`: keys named before."""
-    for line in (*end.damaged(but=said), *end.incomplete()):
+    for line in (*end.damaged(except_keys=said), *end.incomplete()):
         say(line)
     if end.status:
         raise typer.Exit(end.status)
