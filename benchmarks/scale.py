@@ -2,11 +2,11 @@
 
     python benchmarks/scale.py [--runs 300] [--batched 10000] [--ray 1000] [--jobs 2] [--folder DISK]
 
-A run is one evaluation of one code of a tiny network. Prints for each executor the seconds of its start, the overhead
-a run (wall time times jobs, less the seconds that the same run takes in a process that has all it needs), what of it is
+A run is one evaluation of one code of a tiny network. Prints for each executor the seconds of its start, the overhead a
+run (wall time times jobs, less the seconds that the same run takes in a process that has all it needs), what of it is
 beyond `serial`, which publishes too but hands nothing out, what is computing in this process, the memory of this
-process after a tenth of the runs and at the end, and whether the folder holds each planned run once, its files by their hashes,
-and nothing else.
+process after a tenth of the runs and at the end, and whether the folder holds each planned run once, its files by their
+hashes, and nothing else.
 """
 
 import os

@@ -89,7 +89,7 @@ def test_there_are_no_more_processes_than_runs_and_a_few_that_stand_ready(runs, 
         tried.submit(attempt(n))
     while tried.busy:
         list(tried.finished(0))
-        counts.add(sum(w.until is None or w.attempt is not None for w in tried._workers))
+        counts.add(sum(w.deadline is None or w.attempt is not None for w in tried._workers))
         assert len(workers()) <= most + runs  # with those that have done theirs and are about to be gone
     tried.stop()
     assert least <= max(counts) <= most and all_ended()

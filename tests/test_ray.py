@@ -22,7 +22,7 @@ from test_faults import SLOW, STUDY, TASK, any_of, broken, some_run, within
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.ray_cluster import cluster
-from lso_bench.executors.ray_connection import SETTLED
+from lso_bench.executors.ray_connection import ENVIRONMENT
 from lso_bench.executors.serial import serial
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
@@ -39,7 +39,7 @@ SOON = {"health_check_period_ms": 500, "health_check_failure_threshold": 20, "he
 @pytest.fixture(scope="module")
 def head():
     """A cluster of one machine with one core, and a token."""
-    os.environ |= SETTLED | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    os.environ |= ENVIRONMENT | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args=SMALL | {"include_dashboard": False, "_system_config": SOON})

@@ -1,4 +1,4 @@
-"""Runs in processes of this machine, a process a run or a process for many."""
+"""Runs in processes of this machine, one process a run or one process for many runs."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 
-# Of the process that runs are forked from: what nearly every run imports.
+# Modules that the fork server imports, because nearly every run needs them.
 PRELOAD = [
     "lso_bench.executors.parent_death",
     "__main__",
@@ -32,21 +32,21 @@ PRELOAD = [
     "pyarrow.pandas_compat",
     __name__,
 ]
-_loaded = Loaded()  # in a worker process: what its runs have read so far
+_loaded = Loaded()  # in a worker process: cache of what its runs have read
 
 
 def local(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
-    """The record of each as it is done, by `how.jobs` processes at a time.
+    """Yield the record of each finished run, with `options.jobs` processes at a time.
 
-    A process that dies is replaced, and its run tried again; one that takes too long is ended, and its run recorded
-    as `timeout`.
+    A process that dies is replaced, and its run tried again. A process that exceeds the time limit is killed, and its
+    run recorded as `timeout`.
 
     Raises:
-        UnusableError: no process can be started, or a run cannot go on, nor could others.
+        UnusableError: no process can be started, or a run cannot go on and others could not either.
     """
     heartbeat.clear(store.folder)
-    _settle_environment(options.threads)
-    queue, pool = Queue(planned, store, options.say), Pool(options, _task(store, options), PRELOAD)
+    _set_environment(options.threads)
+    queue, pool = Queue(planned, store, options.say), Pool(options, _task_factory(store, options), PRELOAD)
     try:
         while queue or pool.busy:
             while pool.busy < options.jobs and (attempt := queue.take()):
@@ -55,30 +55,30 @@ def local(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions
                 queue.wait()
                 continue
             for attempt, answer in pool.finished(len(queue)):
-                _forget(store, attempt, answer)
+                _remove_heartbeat(store, attempt, answer)
                 if (record := outcome(answer, attempt, store, options)) is not None:
                     yield record
                 else:
                     queue.requeue(attempt)
     finally:
         for attempt, answer in pool.stop():
-            _forget(store, attempt, answer)
+            _remove_heartbeat(store, attempt, answer)
 
 
-def _settle_environment(threads: int) -> None:
-    """What the processes inherit before they import torch."""
+def _set_environment(threads: int) -> None:
+    """Set the environment variables that processes inherit before they import torch."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no processes beside ours
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no extra processes
 
 
-def _forget(store: Store, attempt: Attempt, answer: Record | LostRun) -> None:
+def _remove_heartbeat(store: Store, attempt: Attempt, answer: Record | LostRun) -> None:
     if isinstance(answer, LostRun):
         heartbeat.remove(store.folder, attempt.planned.spec.key, socket.gethostname(), answer.pid)
 
 
-def _task(store: Store, options: ExecutionOptions) -> Any:
-    """What a process is to do of an attempt, by its slot."""
+def _task_factory(store: Store, options: ExecutionOptions) -> Any:
+    """Return a function from an attempt and a slot to the task of a process."""
 
     def task(attempt: Attempt, slot: int) -> Task:
         place = replace(options.place, device=f"cuda:{gpu_of(slot, options.gpus)}") if options.gpus else options.place
@@ -87,12 +87,12 @@ def _task(store: Store, options: ExecutionOptions) -> Any:
     return task
 
 
-def _carry_out(planned: PlannedRun, folder: Path, place: Place, beside: dict[str, Any]) -> Record:
-    """In a worker process: one run."""
+def _carry_out(planned: PlannedRun, folder: Path, place: Place, provenance: dict[str, Any]) -> Record:
+    """Carry out one run in a worker process."""
     if place.device.startswith("cuda:"):
         torch.cuda.set_device(place.device)
     store = Store(folder)
     try:
-        return work(planned, store, place, _loaded, beside)
-    except SystemExit as error:  # raised by a plugin: no signal ends this process in order
-        return publish(Record(planned.spec, "failed", versions=beside, error=f"SystemExit: {error}"), store)
+        return work(planned, store, place, _loaded, provenance)
+    except SystemExit as error:  # raised by a plugin: signals do not raise SystemExit in this process
+        return publish(Record(planned.spec, "failed", versions=provenance, error=f"SystemExit: {error}"), store)

@@ -1,4 +1,4 @@
-"""The workers of a study on a Ray cluster: as many as there is room for, each with one thing to do at a time."""
+"""Workers of a study on a Ray cluster: as many as there is room for, each with one run at a time."""
 
 import time
 from collections.abc import Iterator
@@ -17,20 +17,20 @@ from lso_bench.record import Record
 from lso_bench.store import heartbeat
 from lso_bench.vae.errors import UnusableError as VaeUnusableError
 
-LOOK = 0.5  # seconds between two looks at the time limits, when nothing ends
-ROOM = 10.0  # seconds between two looks at how large the cluster is
-START = 600.0  # seconds in which a worker must be up
-STARTS = 3  # workers in a row that may die before they are up
+LOOK = 0.5  # seconds between two checks of the time limits, if no run finishes
+CAPACITY_INTERVAL = 10.0  # seconds between two readings of the cluster's size
+START = 600.0  # seconds within which a worker must start
+STARTS = 3  # consecutive workers that may die before they are up
 
 
 @dataclass(eq=False)
 class RayWorker:
-    """A worker as the crew sees it."""
+    """State of a worker of the pool."""
 
     actor: Any
     info: WorkerInfo | None = None  # None: not up yet
-    attempt: Attempt | None = None  # what it does
-    since: float = 0.0  # when it began, seconds
+    attempt: Attempt | None = None  # current run
+    since: float = 0.0  # start of the run, monotonic seconds
 
 
 class RayPool:
@@ -38,16 +38,19 @@ class RayPool:
 
     Args:
         ray: the module, connected.
-        mark: a folder in tmp/ of the results, by which a worker tells whether it sees the same.
+        marker: a folder in tmp/ of the results, by which a worker recognises the same file system.
     """
 
-    def __init__(self, ray: Any, options: ExecutionOptions, mark: Path):
-        self._ray, self._options, self._mark = ray, options, mark
+    def __init__(self, ray: Any, options: ExecutionOptions, marker: Path):
+        self._ray, self._options, self._marker = ray, options, marker
         self.idle: list[RayWorker] = []
-        self._asked: dict[Future[Any], RayWorker] = {}  # by the answer that will come
-        self._answers: SimpleQueue[Future[Any]] = SimpleQueue()  # that have come
-        self._room, self._looked = 0, -ROOM
-        self._manned, self._died = time.monotonic(), 0  # when a worker was last up; those that died before they were
+        self._futures: dict[Future[Any], RayWorker] = {}  # by the future of their answer
+        self._answers: SimpleQueue[Future[Any]] = SimpleQueue()  # futures that are done
+        self._capacity, self._capacity_read = 0, -CAPACITY_INTERVAL
+        self._last_manned, self._failed_starts = (
+            time.monotonic(),
+            0,
+        )  # time of the last worker that was up; consecutive failed starts
         self._actors = ray.remote(Worker).options(
             num_cpus=options.threads,
             num_gpus=options.share if options.place.device == "cuda" else 0,
@@ -59,55 +62,64 @@ class RayPool:
 
     @property
     def busy(self) -> int:
-        """How many do a run."""
-        return sum(h.attempt is not None for h in self._asked.values())
+        """Number of workers that do a run."""
+        return sum(w.attempt is not None for w in self._futures.values())
 
     def scale(self, waiting: int) -> None:
-        """As many workers as so many runs need and the cluster has room for; those without anything to do go."""
+        """Start as many workers as the runs need and the cluster has room for; dismiss idle workers if no run waits.
+
+        Raises:
+            UnusableError: no worker has started for START seconds.
+        """
         if not waiting:
             while self.idle:
                 self._dismiss(self.idle.pop())
-        wanted = min(self._options.jobs or self._size(), waiting + self.busy)
-        for _ in range(wanted - len(self._asked) - len(self.idle)):
+        target = min(self._options.jobs or self._cluster_capacity(), waiting + self.busy)
+        for _ in range(target - len(self._futures) - len(self.idle)):
             worker = RayWorker(self._actors.remote())
-            self._ask(worker, worker.actor.handshake.remote(self._mark, self._options.threads, self._options.memory))
+            handshake = worker.actor.handshake.remote(self._marker, self._options.threads, self._options.memory)
+            self._await(worker, handshake)
         if self.idle or self.busy or not waiting:
-            self._manned = time.monotonic()
-        elif time.monotonic() - self._manned > START:
+            self._last_manned = time.monotonic()
+        elif time.monotonic() - self._last_manned > START:
             raise UnusableError(
-                f"No worker on Ray at {self._options.address} within {START:.0f} s; `ray status` shows what has no room."
+                f"No worker on Ray at {self._options.address} within {START:.0f} s; "
+                "`ray status` shows what has no room."
             )
 
     def submit(self, job: Job, attempt: Attempt, weights: Any = None) -> None:
-        """Let one that is idle do it; `weights`: a reference to the bytes of its checkpoint, if they are wanted."""
+        """Give a job to an idle worker; `weights` is a reference to the bytes of its checkpoint, if the worker lacks
+        them.
+        """
         worker = self.idle.pop()
         worker.attempt, worker.since = attempt, time.monotonic()
-        self._ask(worker, worker.actor.run.remote(job, weights))
+        self._await(worker, worker.actor.run.remote(job, weights))
 
-    def _ask(self, worker: RayWorker, ref: Any) -> None:
-        """Its answer will come; Ray's own waiting would turn a signal into another."""
+    def _await(self, worker: RayWorker, ref: Any) -> None:
+        """Register the answer as a future; Ray's own waiting would replace the exception of a signal."""
         future = ref.future()
-        self._asked[future] = worker
+        self._futures[future] = worker
         future.add_done_callback(self._answers.put)
 
     def finished(self) -> Iterator[tuple[Attempt, Record | MissingWeights | LostRun, bool]]:
-        """What ended since the last look, within LOOK seconds; with a record whether it is published already.
+        """Yield attempts that finished since the last call, within LOOK seconds; the flag says whether a record is
+        published.
 
         Raises:
             UnusableError: no worker can start, or none can go on.
         """
         with suppress(Empty):
             future = self._answers.get(timeout=LOOK)
-            if (worker := self._asked.pop(future, None)) is not None:  # None: of one that was ended
-                yield from self._answered(worker, self._answer(future, worker))
-        yield from self._late()
+            if (worker := self._futures.pop(future, None)) is not None:  # None: the worker was dismissed
+                yield from self._handle_answer(worker, self._answer(future, worker))
+        yield from self._handle_timeouts()
 
-    def _answered(
+    def _handle_answer(
         self, worker: RayWorker, answer: Any
     ) -> Iterator[tuple[Attempt, Record | MissingWeights | LostRun, bool]]:
         attempt, worker.attempt = worker.attempt, None
         if attempt is None or worker.info is None:
-            self._up(worker, answer)
+            self._handle_start(worker, answer)
             return
         if isinstance(answer, LostRun) or (self._options.isolation == "run" and isinstance(answer, Record)):
             self._dismiss(worker, attempt)
@@ -116,15 +128,15 @@ class RayPool:
         yield attempt, answer, worker.info.shared
 
     def stop(self) -> None:
-        """What runs is dropped."""
-        for worker in (*self._asked.values(), *self.idle):
+        """Dismiss all workers, and drop their runs."""
+        for worker in (*self._futures.values(), *self.idle):
             self._dismiss(worker, worker.attempt)
 
-    def _late(self) -> Iterator[tuple[Attempt, LostRun, bool]]:
+    def _handle_timeouts(self) -> Iterator[tuple[Attempt, LostRun, bool]]:
         limit, now = self._options.timeout, time.monotonic()
-        for future, worker in list(self._asked.items()):
+        for future, worker in list(self._futures.items()):
             if limit is not None and worker.attempt is not None and now - worker.since > limit:
-                del self._asked[future]
+                del self._futures[future]
                 self._dismiss(worker, worker.attempt)
                 yield worker.attempt, LostRun(f"no end within the time limit, {limit:g} s", late=True), False
 
@@ -139,48 +151,48 @@ class RayPool:
                 raise UnusableError(f"{error.cause} (on {worker.info.host})") from error
             raise
         except errors.RayError as error:
-            if worker.info is None and "creation task" in str(error):  # Ray's word for an import that fails
+            if worker.info is None and "creation task" in str(error):  # Ray's text for a failing import
                 raise UnusableError(f"{_fails_to_start(self._options.address)}: {_last_line(error)}") from error
-            return LostRun(_death(error))
+            return LostRun(_death_reason(error))
 
-    def _up(self, worker: RayWorker, answer: WorkerInfo | LostRun) -> None:
-        """A worker has said what it sees, or died before."""
+    def _handle_start(self, worker: RayWorker, answer: WorkerInfo | LostRun) -> None:
+        """Process the first answer of a worker: its information, or its death."""
         if isinstance(answer, LostRun):
-            self._died += 1
-            if self._died >= STARTS:
+            self._failed_starts += 1
+            if self._failed_starts >= STARTS:
                 raise UnusableError(f"{_fails_to_start(self._options.address)}: {answer.why}")
             return
         if answer.version != lso_bench.__version__:
             raise UnusableError(
                 f"{answer.host} has lso-bench {answer.version}, and this is {lso_bench.__version__}; install the same."
             )
-        self._died, worker.info = 0, answer
+        self._failed_starts, worker.info = 0, answer
         self.idle.append(worker)
 
     def _dismiss(self, worker: RayWorker, attempt: Attempt | None = None) -> None:
-        """It ends at once, whatever it does."""
+        """Kill a worker at once."""
         self._ray.kill(worker.actor)
         if attempt is not None and worker.info is not None:
-            heartbeat.remove(self._mark.parents[1], attempt.planned.spec.key, worker.info.host, worker.info.pid)
+            heartbeat.remove(self._marker.parents[1], attempt.planned.spec.key, worker.info.host, worker.info.pid)
 
-    def _size(self) -> int:
-        """How many workers the cluster has room for; at least one, for which it may grow."""
-        if time.monotonic() - self._looked > ROOM:
-            has = self._ray.cluster_resources()
-            rooms = [has.get("CPU", 0) // self._options.threads]
+    def _cluster_capacity(self) -> int:
+        """Return the number of workers that the cluster has room for; at least one, because a cluster may grow."""
+        if time.monotonic() - self._capacity_read > CAPACITY_INTERVAL:
+            resources = self._ray.cluster_resources()
+            capacities = [resources.get("CPU", 0) // self._options.threads]
             if self._options.place.device == "cuda":
-                rooms.append(has.get("GPU", 0) * int(1 / self._options.share))
-            self._room, self._looked = max(1, int(min(rooms))), time.monotonic()
-        return self._room
+                capacities.append(resources.get("GPU", 0) * int(1 / self._options.share))
+            self._capacity, self._capacity_read = max(1, int(min(capacities))), time.monotonic()
+        return self._capacity
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Of a worker, before it imports torch."""
+    """Return the environment variables of a worker, set before it imports torch."""
     return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 
 
-def _death(error: Exception) -> str:
-    """Why a worker died, in short; Ray's own words go over many lines."""
+def _death_reason(error: Exception) -> str:
+    """Describe why a worker died, in short; Ray's own message has many lines."""
     text = str(error)
     if "node has died" in text or type(error).__name__ == "NodeDiedError":
         return "its machine left the cluster"

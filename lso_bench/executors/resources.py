@@ -1,4 +1,4 @@
-"""How what this machine has is shared out among runs."""
+"""Divide the resources of this machine among runs."""
 
 import math
 from dataclasses import dataclass
@@ -10,67 +10,67 @@ from lso_bench.executors import ExecutionOptions
 from lso_bench.limits import cores, memory, threads
 from lso_bench.runner.run import Place
 
-NEEDED = 2 * 2**30  # bytes that a run is reckoned to need
-LEAST = 6 * 2**30 // 10  # bytes without which no run can do anything: the smallest takes 0.55 GB, 0.35 of it torch
-USABLE = 0.9  # of the memory; the rest is the system's
-LARGEST = 2**62  # bytes that a limit may be
+NEEDED = 2 * 2**30  # bytes, estimated need of a run
+LEAST = 6 * 2**30 // 10  # bytes, least that a run needs: the smallest takes 0.55 GB, 0.35 of it torch
+USABLE = 0.9  # share of the memory for runs; the rest is for the system
+LARGEST = 2**62  # bytes, largest limit
 
 
 @dataclass(frozen=True)
 class RequestedResources:
-    """What a user says of how runs are carried out; None: as the machine allows."""
+    """Resources that a user asks for; None: chosen by the machine."""
 
     jobs: int | None = None
     timeout: float | None = None  # seconds
     retries: int = 1
     isolation: str | None = None
-    memory: float | None = None  # GB a run
-    share: float = 1.0  # of a GPU a run
-    address: str | None = None  # of a cluster, instead of this machine
+    memory: float | None = None  # GB for each run
+    share: float = 1.0  # share of a GPU for each run
+    address: str | None = None  # address of a cluster; None: this machine
 
 
 def jobs(runs: int, cores: int, memory: int, gpus: int = 0, share: float = 1.0) -> int:
-    """How many of `runs` to do at the same time: one a core as long as the memory suffices; on GPUs as many as fit.
+    """Return how many of `runs` to do at a time: one a core as long as the memory suffices; on GPUs as many as fit.
 
-    It counts the whole memory, not what is free, so that the same command has the same threads the next time.
+    The total memory counts, not the free memory, so that the same command has the same threads the next time.
     """
-    fit = gpus * int(1 / share) if gpus else min(cores, int(USABLE * memory) // NEEDED)
-    return max(1, min(runs, fit))
+    capacity = gpus * int(1 / share) if gpus else min(cores, int(USABLE * memory) // NEEDED)
+    return max(1, min(runs, capacity))
 
 
 def gpu_of(slot: int, gpus: int) -> int:
-    """The GPU of the run in a slot (0, 1, ...): dealt in turn, so that a GPU is shared only when all are taken."""
+    """Return the GPU of a slot (0, 1, ...): assigned in turn, so a GPU is shared only if all are used."""
     return slot % gpus
 
 
-def resolve(runs: int, place: Place, wanted: RequestedResources) -> ExecutionOptions:
-    """How to carry out `runs`, as far as it is not `wanted` otherwise; no more at a time than there are.
+def resolve(runs: int, place: Place, requested: RequestedResources) -> ExecutionOptions:
+    """Return the options to carry out `runs` runs; what is not requested is chosen by the machine.
 
-    One that nothing is `wanted` of stays in this process, which has no limit of memory.
+    A single run without requests stays in this process, which has no memory limit.
 
     Raises:
-        UsageError: a limit that is no number or that no run can keep to, or so many at a time that none has its memory.
+        UsageError: a limit is no number or too small for any run, or too many jobs leave too little memory for each.
     """
-    limit = _bytes(wanted.memory) if wanted.memory is not None else None
-    if wanted.address:
-        return _on_cluster(place, wanted, limit)
+    limit = _bytes(requested.memory) if requested.memory is not None else None
+    if requested.address:
+        return _on_cluster(place, requested, limit)
     gpus = torch.cuda.device_count() if place.device == "cuda" else 0
-    at_once = min(wanted.jobs or jobs(runs, cores(), memory(), gpus, wanted.share), max(1, runs))
-    alone = runs == 1 and wanted == RequestedResources(retries=wanted.retries, share=wanted.share)
+    at_once = min(requested.jobs or jobs(runs, cores(), memory(), gpus, requested.share), max(1, runs))
+    is_plain_run = runs == 1 and requested == RequestedResources(retries=requested.retries, share=requested.share)
     return ExecutionOptions(
         place,
         jobs=at_once,
         threads=max(1, min(cores() // at_once, threads())),
-        timeout=wanted.timeout,
-        retries=wanted.retries,
-        isolation="none" if alone else wanted.isolation or "run",
-        memory=limit if limit or gpus or alone else _share(at_once),
+        timeout=requested.timeout,
+        retries=requested.retries,
+        isolation="none" if is_plain_run else requested.isolation or "run",
+        memory=limit if limit or gpus or is_plain_run else _memory_per_run(at_once),
         gpus=gpus,
     )
 
 
 def _bytes(gigabytes: float) -> int:
-    """A limit of memory; one beyond all memory is none."""
+    """Convert a memory limit to bytes; a limit beyond all memory means no limit."""
     if math.isnan(gigabytes):
         raise UsageError("--memory wants a number of GB, got nan.")
     limit = int(min(gigabytes * 2**30, LARGEST))
@@ -79,8 +79,8 @@ def _bytes(gigabytes: float) -> int:
     return limit
 
 
-def _share(at_once: int) -> int:
-    """Bytes for each of so many runs at a time."""
+def _memory_per_run(at_once: int) -> int:
+    """Return the bytes for each of `at_once` concurrent runs."""
     usable = int(USABLE * memory())
     if usable < LEAST:
         raise UsageError(
@@ -95,15 +95,17 @@ def _share(at_once: int) -> int:
     return usable // at_once
 
 
-def _on_cluster(place: Place, wanted: RequestedResources, memory: int | None) -> ExecutionOptions:
-    """A thread a run, as many runs as there is room for, and processes that do many: a start of torch takes seconds."""
+def _on_cluster(place: Place, requested: RequestedResources, memory: int | None) -> ExecutionOptions:
+    """Return the options for a cluster: one thread a run, as many runs as fit, and batch processes, as torch starts
+    slowly.
+    """
     return ExecutionOptions(
         place,
-        jobs=wanted.jobs or 0,
-        timeout=wanted.timeout,
-        retries=wanted.retries,
-        isolation=wanted.isolation or "batch",
+        jobs=requested.jobs or 0,
+        timeout=requested.timeout,
+        retries=requested.retries,
+        isolation=requested.isolation or "batch",
         memory=memory,
-        address=wanted.address,
-        share=wanted.share,
+        address=requested.address,
+        share=requested.share,
     )

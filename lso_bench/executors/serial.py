@@ -11,7 +11,7 @@ from lso_bench.study.grid import PlannedRun
 
 
 def serial(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
-    """The record of each as it is done. No time limit holds, and nothing outlives the death of this process."""
+    """Yield the record of each finished run. There is no time limit, and no restart if this process dies."""
     loaded, queue = Loaded(), Queue(planned, store, options.say)
     while queue:
         if attempt := queue.take():
