@@ -125,7 +125,7 @@ def main() -> None:
             for spec in islice(specs(given.runs), given.runs):
                 ways = rng.lognormal(3, 0.3, (given.instances, given.steps + 1))
                 write(folder, spec, np.minimum.accumulate(ways, axis=1))
-        print(f"{f'{len(store.stamps())} runs of {given.instances} searches':48s}  seconds  of them busy")
+        print(f"{f'{len(store.fingerprints())} runs of {given.instances} searches':48s}  seconds  of them busy")
         measure(folder, given.all)
 
 
