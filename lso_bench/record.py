@@ -1,4 +1,4 @@
-"""What one run gave."""
+"""Record of one run."""
 
 import math
 from collections.abc import Sequence

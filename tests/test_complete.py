@@ -11,7 +11,7 @@ from made import searched
 from test_executors import faulty
 from test_first_writer import DAMAGES
 
-from lso_bench.commands.run import carry_out, tell_end
+from lso_bench.commands.run import carry_out, print_end
 from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.worker import publish
 from lso_bench.record import Record
@@ -34,7 +34,7 @@ def study(planned, store):
     """The exit status of what `run` does with these runs."""
     said = carry_out(planned, store, ExecutionOptions(isolation="none"), quiet=True)
     try:
-        tell_end(completeness.check(planned, store), said)
+        print_end(completeness.check(planned, store), said)
     except typer.Exit as end:
         return end.exit_code
     return 0

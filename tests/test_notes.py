@@ -132,7 +132,7 @@ def test_bars_show_a_hostile_note_and_obey_nothing(folder, monkeypatch, name):
             super().show(runs)
             shown.set()
 
-    monkeypatch.setattr(progress, "_Runs", Bar)
+    monkeypatch.setattr(progress, "_RunBars", Bar)
     monkeypatch.setattr(progress, "LOOK", 0.01)
     with progress.study_progress(False, folder, {KEY}):
         assert shown.wait(20)
@@ -142,7 +142,7 @@ def test_bars_show_a_hostile_note_and_obey_nothing(folder, monkeypatch, name):
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_bar_of_one_piece_of_work_shows_a_hostile_name_and_obeys_nothing(monkeypatch, name):
     stream = terminal(monkeypatch)
-    with progress.shown(False) as show:
+    with progress.progress_display(False) as show:
         show(name, 1, 2, name)
     obeyed_by_nobody(stream.getvalue(), name)
 
@@ -160,6 +160,6 @@ def test_lines_of_progress_obey_nothing(monkeypatch, name):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(progress, "EVERY", -1.0)
-    with progress.shown(False) as show:
+    with progress.progress_display(False) as show:
         show(name, 1, 2, name)
     assert stream.getvalue().count("\n") == 1 and not OBEYED & set(stream.getvalue())

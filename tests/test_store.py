@@ -20,7 +20,7 @@ from lso_bench.errors import UnusableError
 from lso_bench.record import Member, Record
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.store import Store, counted
-from lso_bench.text import NAMED
+from lso_bench.text import SHOWN
 from lso_bench.vae.zoo import Model
 
 SPEC = Spec(Model("vae", "omniglot"), "0" * 64, "omniglot50", "adam", max_steps=200)
@@ -255,7 +255,7 @@ def test_of_many_stray_files_a_few_are_named_and_the_others_counted(tmp_path, ca
         (store.folder / "runs" / f"stray{i}").touch()
     assert len(read([store.folder]).records) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == NAMED + 2 and "... and 290 like these" in lines[-2]
+    assert len(lines) == SHOWN + 2 and "... and 290 like these" in lines[-2]
     assert lines[-1].startswith("What helps: lso-bench doctor ")
 
 
