@@ -127,7 +127,7 @@ def test_bars_show_a_hostile_note_and_obey_nothing(folder, monkeypatch, name):
     shown, stream = Event(), terminal(monkeypatch)
     note(folder, f"{KEY}.{DEAD.host}.{os.getpid()}.json", **HERE, title=name, state=name)
 
-    class Bar(progress._Runs):
+    class Bar(progress._RunBars):
         def show(self, runs):
             super().show(runs)
             shown.set()
