@@ -40,9 +40,7 @@ class Record:
     spec: Spec
     status: Literal["ok", "diverged", "failed", "timeout"]
     members: Sequence[Member] = ()
-    counts: dict[str, int] = field(
-        default_factory=dict
-    )  # steps, evaluations, gradients, decodes, and counts of the searcher
+    counts: dict[str, int] = field(default_factory=dict)  # steps, evaluations, gradients, decodes; the searcher's own
     seconds: dict[str, float] = field(default_factory=dict)  # seconds by phase: propose, fit, decode, score, total
     versions: dict[str, Any] = field(default_factory=dict)  # versions of code, torch and data; device, threads
     error: str | None = None
