@@ -12,7 +12,7 @@ from lso_bench.spec import Spec
 
 
 @dataclass(frozen=True)
-class Member:
+class SearchResult:
     """Result of one search of a run: one instance from one start. Losses are minus the score."""
 
     start: str  # start as in the spec: "random", "data:10"
@@ -39,7 +39,7 @@ class Record:
 
     spec: Spec
     status: Literal["ok", "diverged", "failed", "timeout"]
-    members: Sequence[Member] = ()
+    members: Sequence[SearchResult] = ()
     counts: dict[str, int] = field(default_factory=dict)  # steps, evaluations, gradients, decodes; the searcher's own
     seconds: dict[str, float] = field(default_factory=dict)  # seconds by phase: propose, fit, decode, score, total
     versions: dict[str, Any] = field(default_factory=dict)  # versions of code, torch and data; device, threads

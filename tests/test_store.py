@@ -17,7 +17,7 @@ import torch
 from lso_bench.commands.inputs import read
 from lso_bench.doctor import results
 from lso_bench.errors import UnusableError
-from lso_bench.record import Member, Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.store import Store, counted
 from lso_bench.text import SHOWN
@@ -27,7 +27,7 @@ SPEC = Spec(Model("vae", "omniglot"), "0" * 64, "omniglot50", "adam", max_steps=
 
 
 def record(seed=0, loss=1.5):
-    member = Member("random", 0, 9.0, loss, 200, [100, None, None, None, None, None], 5.0, loss, 201, "steps")
+    member = SearchResult("random", 0, 9.0, loss, 200, [100, None, None, None, None, None], 5.0, loss, 201, "steps")
     trace = pd.DataFrame({"step": [0, 100], "start": "random", "instance": 0, "loss": [9.0, loss]})
     tensors = {"z": torch.ones(1, 2) * seed, "z_met": torch.zeros(1, 6, 2)}
     return Record(replace(SPEC, seeds=Seeds(init=seed)), "ok", [member], {"steps": 200}, trace=trace, tensors=tensors)

@@ -17,7 +17,7 @@ from lso_bench.errors import PluginError, UsageError, unknown
 from lso_bench.plugins import identity, registry
 from lso_bench.plugins.calls import named
 from lso_bench.plugins.identity import UNKNOWN, Identity
-from lso_bench.record import Member, Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.diagnostics import noted, usual
 from lso_bench.runner.divergence import cause
@@ -209,7 +209,7 @@ def _record(
     )
 
 
-def _members(starts: list[str], instances: Tensor, found: Search, beside: list[dict[str, Any]]) -> list[Member]:
+def _members(starts: list[str], instances: Tensor, found: Search, beside: list[dict[str, Any]]) -> list[SearchResult]:
     columns = {
         "start": starts,
         "instance": instances.tolist(),
@@ -223,7 +223,7 @@ def _members(starts: list[str], instances: Tensor, found: Search, beside: list[d
         "stopped": found.stopped,
     }
     rows = zip(zip(*columns.values(), strict=True), beside, strict=True)
-    return [Member(**dict(zip(columns, row, strict=True)), **more) for row, more in rows]
+    return [SearchResult(**dict(zip(columns, row, strict=True)), **more) for row, more in rows]
 
 
 def _met(thresholds: Thresholds) -> list[list[int | None]]:

@@ -8,18 +8,20 @@ from typing import Any, overload
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from lso_bench.record import Member
+from lso_bench.record import SearchResult
 
-NUMBERS = tuple(f.name for f in fields(Member) if f.type in (int, float))
-WHOLE = tuple(f.name for f in fields(Member) if f.type is int)
-WORDS = tuple(f.name for f in fields(Member) if f.type is str and f.name != "image")  # as indices into `Columns.words`
+NUMBERS = tuple(f.name for f in fields(SearchResult) if f.type in (int, float))
+WHOLE = tuple(f.name for f in fields(SearchResult) if f.type is int)
+WORDS = tuple(
+    f.name for f in fields(SearchResult) if f.type is str and f.name != "image"
+)  # as indices into `Columns.words`
 SPECIAL = ("met", "image", "beside")  # each stored in a format of its own
-if unlisted := {f.name for f in fields(Member)} - {*NUMBERS, *WORDS, *SPECIAL}:
+if unlisted := {f.name for f in fields(SearchResult)} - {*NUMBERS, *WORDS, *SPECIAL}:
     raise TypeError(f"Member's {', '.join(unlisted)}: wanted a number or a text, which a matrix can hold.")
 
 
 @dataclass(frozen=True, eq=False)
-class Columns(Sequence[Member]):
+class Columns(Sequence[SearchResult]):
     """Sequence of members that stores them as one matrix."""
 
     names: tuple[str, ...]  # columns: NUMBERS, WORDS, "met 0", "met 1", ..., "beside:density", ...
@@ -28,7 +30,7 @@ class Columns(Sequence[Member]):
     images: Shaped[np.ndarray, " n"]  # as bytes
 
     @classmethod
-    def from_members(cls, members: Sequence[Member]) -> "Columns":
+    def from_members(cls, members: Sequence[SearchResult]) -> "Columns":
         """Build the matrix of a sequence of members."""
         if isinstance(members, Columns):
             return members
@@ -53,10 +55,10 @@ class Columns(Sequence[Member]):
         return len(self.rows)
 
     @overload
-    def __getitem__(self, index: int) -> Member: ...
+    def __getitem__(self, index: int) -> SearchResult: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Member]: ...
-    def __getitem__(self, index: int | slice) -> Member | list[Member]:
+    def __getitem__(self, index: slice) -> list[SearchResult]: ...
+    def __getitem__(self, index: int | slice) -> SearchResult | list[SearchResult]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         row = dict(zip(self.names, self.rows[index].tolist(), strict=True))
@@ -64,4 +66,4 @@ class Columns(Sequence[Member]):
         met = [None if math.isinf(v) else int(v) for k, v in row.items() if k.startswith("met ")]
         beside = {k.removeprefix("beside:"): v for k, v in row.items() if k.startswith("beside:") and not math.isnan(v)}
         words: dict[str, Any] = {k: self.words[int(row[k])] for k in WORDS}
-        return Member(**numbers, **words, met=met, beside=beside, image=bytes(self.images[index]).decode())
+        return SearchResult(**numbers, **words, met=met, beside=beside, image=bytes(self.images[index]).decode())

@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from lso_bench.record import FILES, Member, Record
+from lso_bench.record import FILES, Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.old_schemas import present, spec_of
 from lso_bench.vae.bounds import is_name, is_number, is_text, is_whole
@@ -55,10 +55,10 @@ def _is_plain(value: Any) -> bool:
     return (not isinstance(value, float) or math.isfinite(value)) and (not isinstance(value, str) or is_name(value))
 
 
-def _member(raw: dict[str, Any]) -> Member:
+def _member(raw: dict[str, Any]) -> SearchResult:
     values = _numbers(raw)
     values["beside"] = _numbers(values.get("beside", {}))
-    return Member(**values)
+    return SearchResult(**values)
 
 
 def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
