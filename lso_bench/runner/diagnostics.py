@@ -17,7 +17,7 @@ USUAL = 500  # test images on which what a task reports is taken, too
 
 @torch.no_grad()
 def noted(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor, "k *shape"]) -> list[dict[str, Any]]:
-    """`consistency`, `image` and `beside` of `lso_bench.record.SearchResult`, for the codes z and their decoded images x.
+    """`consistency`, `image` and `beside` of `SearchResult`, for the codes z and their decoded images x.
 
     An encoder that was trained on binary images is shown the image binarised at 0.5: a draw would add its chance.
 

@@ -12,9 +12,8 @@ from lso_bench.record import SearchResult
 
 NUMBERS = tuple(f.name for f in fields(SearchResult) if f.type in (int, float))
 WHOLE = tuple(f.name for f in fields(SearchResult) if f.type is int)
-WORDS = tuple(
-    f.name for f in fields(SearchResult) if f.type is str and f.name != "image"
-)  # as indices into `Columns.words`
+# Stored as indices into `Columns.words`.
+WORDS = tuple(f.name for f in fields(SearchResult) if f.type is str and f.name != "image")
 SPECIAL = ("met", "image", "beside")  # each stored in a format of its own
 if unlisted := {f.name for f in fields(SearchResult)} - {*NUMBERS, *WORDS, *SPECIAL}:
     raise TypeError(f"Member's {', '.join(unlisted)}: wanted a number or a text, which a matrix can hold.")
