@@ -84,12 +84,12 @@ def _poll(ended: Event, folder: Path, keys: set[str], show: Callable[[list[heart
 
 
 def _show_each(show: Show) -> Callable[[list[heartbeat.Heartbeat]], None]:
-    def each(runs: list[heartbeat.Heartbeat]) -> None:
+    def show_all(runs: list[heartbeat.Heartbeat]) -> None:
         for r in runs:
             if r.total:
                 show(r.title, r.done, r.total, r.state)
 
-    return each
+    return show_all
 
 
 class _RunBars:
@@ -126,8 +126,8 @@ class _SafeColumn(ProgressColumn):
 
 
 def _bar() -> Progress:
-    what, state = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[state]}"))
-    columns = what, BarColumn(), MofNCompleteColumn(), state, TimeRemainingColumn()
+    description, state = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[state]}"))
+    columns = description, BarColumn(), MofNCompleteColumn(), state, TimeRemainingColumn()
     return Progress(*map(_SafeColumn, columns), console=Console(stderr=True), transient=True)
 
 
@@ -139,10 +139,10 @@ def _short(text: str) -> str:
 def _show_on_bar(bar: Progress) -> Show:
     tasks = {}
 
-    def show(what: str, done: int, total: int, state: str) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(_short(what), total=total, state="")
-        bar.update(tasks[what], completed=done, state=_short(state))
+    def show(activity: str, done: int, total: int, state: str) -> None:
+        if activity not in tasks:
+            tasks[activity] = bar.add_task(_short(activity), total=total, state="")
+        bar.update(tasks[activity], completed=done, state=_short(state))
 
     return show
 
@@ -151,13 +151,13 @@ def _lines() -> Show:
     beginnings: dict[str, tuple[float, int]] = {}  # time and step of the first call, by activity
     last_printed = 0.0
 
-    def show(what: str, done: int, total: int, state: str) -> None:
+    def show(activity: str, done: int, total: int, state: str) -> None:
         nonlocal last_printed
         now = time.monotonic()
-        start, first = beginnings.setdefault(what, (now, done))
+        start, first = beginnings.setdefault(activity, (now, done))
         if now - last_printed >= EVERY:
             remaining = f", about {(now - start) / (done - first) * (total - done):.0f} s left" if done > first else ""
-            print(f"{_short(what)}: {done}/{total}, {_short(state)}{remaining}", file=sys.stderr, flush=True)
+            print(f"{_short(activity)}: {done}/{total}, {_short(state)}{remaining}", file=sys.stderr, flush=True)
             last_printed = now
 
     return show

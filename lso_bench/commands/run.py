@@ -254,11 +254,11 @@ def _print_other_versions(records) -> None:
     """Print a line for each task and searcher of which another version made some of these runs."""
     from lso_bench.study.grid import runs_of_other_versions
 
-    for what, keys in runs_of_other_versions(records).items():
+    for plugin_name, keys in runs_of_other_versions(records).items():
         suffix = f", {len(keys) - SHOWN} more" * (len(keys) > SHOWN)
         examples = ", ".join(f"runs/{k[:2]}/{k}" for k in keys[:SHOWN]) + suffix
         say(
-            f"{len(keys)} of them were made by another version of {what}, and are not run again: give another "
+            f"{len(keys)} of them were made by another version of {plugin_name}, and are not run again: give another "
             f"--results, or move them away ({examples})."
         )
 
@@ -275,8 +275,8 @@ def _dry_run(planned: list, results: Path, jobs: int, json: bool) -> None:
     rows = [(p, labels.get(state.states[p.spec.key], "to do")) for p in planned]
     if json:
         print(_as_json(rows))
-    for p, word in () if json else rows:
-        print(printable(f"{p.spec.key}  {word:5}  {p.spec.title}  ({p.checkpoint.name})"))
+    for p, label in () if json else rows:
+        print(printable(f"{p.spec.key}  {label:5}  {p.spec.title}  ({p.checkpoint.name})"))
     for line in state.damaged():
         say(line)
     todo, damaged = state.are("absent", "again"), f", {len(state.damages)} damaged" * bool(state.damages)
@@ -295,5 +295,5 @@ def _as_json(rows: list) -> str:
     """Return a JSON list with an object per run; `state`: to do, done or damaged."""
     from json import dumps
 
-    fields = [(p.spec.key, word, p.spec.title, str(p.checkpoint)) for p, word in rows]
+    fields = [(p.spec.key, label, p.spec.title, str(p.checkpoint)) for p, label in rows]
     return dumps([dict(zip(("key", "state", "title", "checkpoint"), f, strict=True)) for f in fields], indent=1)

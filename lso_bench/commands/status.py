@@ -43,7 +43,7 @@ def status(
 def _show(folder: Path, counts: dict[str, int], alive: list, stale: list) -> None:
     from rich.text import Text
 
-    lines = [f"{folder}: " + (", ".join(f"{n} {what}" for what, n in counts.items()) or "no runs yet")]
+    lines = [f"{folder}: " + (", ".join(f"{n} {status_name}" for status_name, n in counts.items()) or "no runs yet")]
     lines += [f"{'runs' if r.key else 'command'}  {_line(r)}" for r in alive]
     lines += [f"ended before its end  {r.title}, on {r.host}, process {r.pid}" for r in stale]
     out().print(Text("\n".join(lines)))

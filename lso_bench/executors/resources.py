@@ -11,7 +11,7 @@ from lso_bench.limits import cores, memory, threads
 from lso_bench.runner.run import Place
 
 NEEDED = 2 * 2**30  # bytes, estimated need of a run
-LEAST = 6 * 2**30 // 10  # bytes, least that a run needs: the smallest takes 0.55 GB, 0.35 of it torch
+MINIMUM = 6 * 2**30 // 10  # bytes, least that a run needs: the smallest takes 0.55 GB, 0.35 of it torch
 USABLE = 0.9  # share of the memory for runs; the rest is for the system
 LARGEST = 2**62  # bytes, largest limit
 
@@ -74,23 +74,23 @@ def _bytes(gigabytes: float) -> int:
     if math.isnan(gigabytes):
         raise UsageError("--memory wants a number of GB, got nan.")
     limit = int(min(gigabytes * 2**30, LARGEST))
-    if limit < LEAST:
-        raise UsageError(f"--memory {gigabytes:g} is too little: the smallest run takes {LEAST / 2**30:.2g} GB.")
+    if limit < MINIMUM:
+        raise UsageError(f"--memory {gigabytes:g} is too little: the smallest run takes {MINIMUM / 2**30:.2g} GB.")
     return limit
 
 
 def _memory_per_run(at_once: int) -> int:
     """Return the bytes for each of `at_once` concurrent runs."""
     usable = int(USABLE * memory())
-    if usable < LEAST:
+    if usable < MINIMUM:
         raise UsageError(
             f"Processes for runs may take {memory() / 2**30:.2g} GB of memory here, by the machine, its control groups "
-            f"and its batch job (SLURM_MEM_*), and the smallest run takes {LEAST / USABLE / 2**30:.2g}; ask for more."
+            f"and its batch job (SLURM_MEM_*), and the smallest run takes {MINIMUM / USABLE / 2**30:.2g}; ask for more."
         )
-    if usable // at_once < LEAST:
+    if usable // at_once < MINIMUM:
         raise UsageError(
-            f"--jobs {at_once} leaves {usable // at_once >> 20} MB of memory for each run, wanted {LEAST >> 20}; say "
-            f"--jobs {usable // LEAST} or less, or how much by --memory."
+            f"--jobs {at_once} leaves {usable // at_once >> 20} MB of memory for each run, wanted {MINIMUM >> 20}; say "
+            f"--jobs {usable // MINIMUM} or less, or how much by --memory."
         )
     return usable // at_once
 

@@ -87,7 +87,7 @@ class StoredHeartbeat:
     touched: int  # time of the last change by the clock of the disk, nanoseconds
 
     @property
-    def over(self) -> bool:
+    def ended(self) -> bool:
         """True if its process has ended, or, where that is unknown, has been silent for too long."""
         gone = self.heartbeat.process.gone
         return self.silent if gone is None else gone
@@ -111,7 +111,7 @@ class Watch:
         self._since = {(n.path, n.touched): self._since.get((n.path, n.touched), now) for n in beats}
         silent_paths = {path for (path, _), since in self._since.items() if now - since >= SILENT}
         return {
-            n.heartbeat.key: n for n in beats if n.heartbeat.key and not (n.path in silent_paths or n.silent or n.over)
+            n.heartbeat.key: n for n in beats if n.heartbeat.key and not (n.path in silent_paths or n.silent or n.ended)
         }
 
 
@@ -140,7 +140,7 @@ def heartbeat(folder: Path, beat: Heartbeat) -> Iterator[HeartbeatFile]:
 
 def read(folder: Path) -> tuple[list[Heartbeat], list[Heartbeat]]:
     """Return the heartbeats of current work, and those left by processes that are gone or silent."""
-    beats = [(n.over, n.heartbeat) for n in _stored(folder)]
+    beats = [(n.ended, n.heartbeat) for n in _stored(folder)]
     return [r for ended, r in beats if not ended], [r for ended, r in beats if ended]
 
 

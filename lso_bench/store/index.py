@@ -149,9 +149,9 @@ def _read_database(path: Path, store: Store) -> list[Record]:
         for table in TABLES:
             database.execute(table)
         fingerprints = store.fingerprints()
-        known = dict(database.execute("SELECT name, stamp FROM runs"))
-        if known != fingerprints:
-            _update(database, store, known, fingerprints)
+        stored = dict(database.execute("SELECT name, stamp FROM runs"))
+        if stored != fingerprints:
+            _update(database, store, stored, fingerprints)
         database.execute("BEGIN")  # read both tables in one transaction
         heads = {digest: _parse_shared(digest, text) for digest, text in database.execute("SELECT * FROM heads")}
         rows = database.execute("SELECT * FROM runs ORDER BY name")
@@ -161,11 +161,11 @@ def _read_database(path: Path, store: Store) -> list[Record]:
     return restored
 
 
-def _update(database: sqlite3.Connection, store: Store, known: dict[str, str], fingerprints: dict[str, str]) -> None:
+def _update(database: sqlite3.Connection, store: Store, stored: dict[str, str], fingerprints: dict[str, str]) -> None:
     """Make the rows of the database match the current runs."""
     with database:
-        database.executemany("DELETE FROM runs WHERE name = ?", [(n,) for n in known.keys() - fingerprints.keys()])
-        for name in sorted(n for n, stamp in fingerprints.items() if known.get(n) != stamp):
+        database.executemany("DELETE FROM runs WHERE name = ?", [(n,) for n in stored.keys() - fingerprints.keys()])
+        for name in sorted(n for n, stamp in fingerprints.items() if stored.get(n) != stamp):
             text, run_json, numbers, images = _read(store, name)
             digest = _digest(text)
             crc = _checksum(digest, run_json, numbers, images)

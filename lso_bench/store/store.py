@@ -132,10 +132,10 @@ class Store:
                 self._make()  # moved or deleted since
             work.mkdir(parents=True)
             _write(work, files)
-            if first := publish(work, place):
+            if is_first := publish(work, place):
                 with suppress(OSError):  # the run is published: no error may undo that
                     sync(place.parent)
-            return first
+            return is_first
         except DamagedError as error:
             raise DamagedError(f"{error}{self._keep_waiting(work, record)}") from error
         except OSError as error:
@@ -150,10 +150,10 @@ class Store:
         """Keep a good run for the next command; return a message about it."""
         if record.status in RETRYABLE:
             return ""
-        kept = work.with_name(f"{record.spec.key}.{WAITING}.{uuid.uuid4().hex[:8]}")
+        waiting = work.with_name(f"{record.spec.key}.{WAITING}.{uuid.uuid4().hex[:8]}")
         with suppress(OSError):
-            work.rename(kept)
-            return f" What was just computed is kept in {kept}, and is put there then."
+            work.rename(waiting)
+            return f" What was just computed is kept in {waiting}, and is put there then."
         return ""
 
     def standings(self) -> list[Standing]:
@@ -342,8 +342,8 @@ def _check_trace(rows: pd.DataFrame, run: Record) -> pd.DataFrame:
     traced, searches = {*zip(rows.start, rows.instance, strict=True)}, {(m.start, m.instance) for m in run.members}
     if differing := traced ^ searches:
         start, instance = min(differing)
-        word = "is none of the run's" if (start, instance) in traced else "has no rows"
-        raise ValueError(f"the search of instance {instance} from start {start!r} {word}")
+        reason = "is none of the run's" if (start, instance) in traced else "has no rows"
+        raise ValueError(f"the search of instance {instance} from start {start!r} {reason}")
     return rows
 
 

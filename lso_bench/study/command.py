@@ -20,7 +20,7 @@ def commands(specs: Sequence[Spec]) -> list[tuple[str, list[Spec]]]:
 
 def sped_up(records: Iterable[Record]) -> str:
     """Return the options that made any of these runs faster, to append to their command."""
-    accelerations = {word for r in records for word in ("compiled", "captured") if r.versions.get(word)}
+    accelerations = {option for r in records for option in ("compiled", "captured") if r.versions.get(option)}
     return " --compile" * ("compiled" in accelerations) + " --capture" * ("captured" in accelerations)
 
 

@@ -76,7 +76,7 @@ class Grid:
 STEPS = {"quick": 300, "paper": 100_000}
 EVALUATIONS = 300  # per problem, if a searcher does not descend and no budget is set
 DEFAULT_BOX = "box:3"
-MOST = 2_000_000  # runs of a study, which are all planned at once
+MAX_RUNS = 2_000_000  # runs of a study, which are all planned at once
 VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # version of a user's data or objective in a checkpoint's name
 LONGEST_FILE = 200  # bytes of a checkpoint's name; other names extend it, and file systems allow 255
 # Values that a result can store, for messages.
@@ -96,8 +96,10 @@ def plan(
         UnusableError: a checkpoint is missing; the message says how to train it.
     """
     lists = grid.models, grid.tasks, grid.searchers, grid.seeds, grid.search_seeds or [0], grid.train_seeds
-    if (combinations := prod(map(len, (*lists, grid.regions or [None])))) > MOST:
-        raise UsageError(f"These lists combine to {combinations:,} runs; wanted {MOST:,} at most: run them in parts.")
+    if (combinations := prod(map(len, (*lists, grid.regions or [None])))) > MAX_RUNS:
+        raise UsageError(
+            f"These lists combine to {combinations:,} runs; wanted {MAX_RUNS:,} at most: run them in parts."
+        )
     rules, lookups, planned, axes = Rules(grid.rules), _Lookups(grid), dict[Spec, PlannedRun](), _axes(grid)
     total = prod(map(len, axes))
     for done, point in enumerate(starmap(_GridPoint, product(*axes))):

@@ -24,16 +24,16 @@ class Draws(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.drawn = False
-        self._before = [getattr(module, name) for module, name in SOURCES]
+        self._originals = [getattr(module, name) for module, name in SOURCES]
 
     def __enter__(self) -> "Draws":
-        for (module, name), original in zip(SOURCES, self._before, strict=True):
+        for (module, name), original in zip(SOURCES, self._originals, strict=True):
             setattr(module, name, _SeedingNotice(original, self))
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        for (module, name), original in zip(SOURCES, self._before, strict=True):
+        for (module, name), original in zip(SOURCES, self._originals, strict=True):
             setattr(module, name, original)
 
     def __torch_dispatch__(

@@ -18,7 +18,7 @@ from lso_bench.testing.task_case import TaskCase, near, worst_mismatch
 from lso_bench.testing.worker import LostWorkerError, scores_elsewhere
 
 CALLS = 60  # consecutive calls, to find a task that fails only later
-KEPT = 8  # calls; a task may keep the samples of some of them, but not of all
+REPEATS = 8  # calls; a task may keep the samples of some of them, but not of all
 STEPS = 20  # gradient ascent steps, to find samples that beat a stated optimum
 
 
@@ -136,7 +136,7 @@ def _check_input_unchanged(case: TaskCase) -> None:
 def _check_memory(case: TaskCase) -> None:
     """Check that no scored sample stays in memory after many calls."""
     storages = []
-    for _ in range(KEPT):
+    for _ in range(REPEATS):
         x = case.x[:, :2].clone().requires_grad_(case.plugin.differentiable)
         case.score(case.task_for_problems, x, gradient=True)
         storages.append(StorageWeakRef(x.untyped_storage()))
@@ -144,7 +144,7 @@ def _check_memory(case: TaskCase) -> None:
     gc.collect()
     if not any(storage.expired() for storage in storages):
         raise UnmetRequirementError(
-            f"wanted what was scored forgotten, got the samples of {KEPT} calls in memory still; keep neither them "
+            f"wanted what was scored forgotten, got the samples of {REPEATS} calls in memory still; keep neither them "
             "nor scores with their graph, or detach these"
         )
 
