@@ -46,9 +46,7 @@ def threads() -> int:
 
 
 def memory_kills() -> int:
-    """Return the number of processes that the system has killed so far for lack of memory, as far as it reports
-    them.
-    """
+    """Return the number of processes that the system has killed for lack of memory, as far as it reports them."""
     sources = [g / name for g in _groups("memory") for name in ("memory.events", "memory.oom_control")]
     lines = [line.split() for path in [*sources, ROOT / "proc/vmstat"] for line in (_text(path) or "").splitlines()]
     return sum(_number(words[1]) or 0 for words in lines if words[:1] == ["oom_kill"] and len(words) == 2)

@@ -14,8 +14,9 @@ from lso_bench import limits
 
 
 def settle_threads() -> None:
-    """Set the threads before torch is imported: they must not spin at barriers (35 to 90 times slower on a busy
-    machine).
+    """Set the threads before torch is imported.
+
+    They must not spin at barriers, which is 35 to 90 times slower on a busy machine.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not os.environ.get("OMP_NUM_THREADS"):
@@ -23,9 +24,7 @@ def settle_threads() -> None:
 
 
 def settle_warnings() -> None:
-    """Prevent warnings of libraries from becoming errors, here and in child processes, as under
-    `PYTHONWARNINGS=error`.
-    """
+    """Prevent `PYTHONWARNINGS=error` from turning warnings of libraries into errors, here and in child processes."""
     if options := os.environ.get("PYTHONWARNINGS"):
         os.environ["PYTHONWARNINGS"] = ",".join(o for o in options.split(",") if not _makes_errors(o))
     sys.warnoptions[:] = [o for o in sys.warnoptions if not _makes_errors(o)]
@@ -35,8 +34,9 @@ def settle_warnings() -> None:
 
 
 def _makes_errors(option: str) -> bool:
-    """Return whether an option of `python -W` turns warnings into errors; its action may be abbreviated, as in
-    "e::DeprecationWarning".
+    """Return whether an option of `python -W` turns warnings into errors.
+
+    Its action may be abbreviated, as in "e::DeprecationWarning".
     """
     action = option.strip().partition(":")[0].strip().lower()
     return bool(action) and "error".startswith(action)

@@ -44,8 +44,9 @@ class Spec:
 
     @cached_property
     def key(self) -> str:
-        """Key of the run: 16 hexadecimal digits that differ between any two specs; older results keep their stored
-        key.
+        """Key of the run: 16 hexadecimal digits that differ between any two specs.
+
+        A spec of an older result has the key under which it was stored.
         """
         nested = {"model": _field_values(self.model), "seeds": _field_values(self.seeds)}
         return digest(SCHEMA, _field_values(self) | nested)

@@ -54,11 +54,10 @@ class Stream(io.RawIOBase):
 
 
 def settle() -> None:
-    """Make standard output and error of this process write through `Stream`, and escape characters that the encoding
-    lacks.
+    """Make standard output and error of this process write through `Stream`.
 
-    A closed descriptor is opened on /dev/null; otherwise the next opened file would take its number, and receive the
-    text.
+    Characters that the encoding lacks are escaped. A closed descriptor is opened on /dev/null; otherwise the next
+    opened file would take its number, and receive the text.
     """
     _open_missing_descriptors()
     for variable in ("COLUMNS", "LINES"):

@@ -30,8 +30,8 @@ class Task(ABC):
         return self
 
     def targets(self) -> Float[Tensor, "k *shape"] | None:
-        """Return the target of each instance: the teacher of an autoregressive decoder, and the input of the encoder
-        start.
+        """Return the target of each instance, which a decoder's teacher forcing and the encoder start use; None
+        without targets.
         """
         return None
 

@@ -48,8 +48,9 @@ class LoadedRuns:
 
 
 def read(paths: Sequence[Path]) -> LoadedRuns:
-    """Read the runs of these folders or archives, or of the results folders right below a path; print what is
-    unreadable.
+    """Read the runs of these folders or archives, and print which results are unreadable.
+
+    A path without runs of its own stands for the results folders right below it.
 
     Raises:
         UnusableError: a path is no results folder or archive, or there are no runs.

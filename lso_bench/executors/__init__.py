@@ -20,8 +20,9 @@ SECOND_MESSAGE = 60.0  # seconds until the next message; doubles each time
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """Options of the execution of runs. They do not change results, except that `threads` may change the last
-    digits.
+    """Options of the execution of runs.
+
+    They do not change results, except that `threads` may change the last digits.
     """
 
     place: Place = field(default_factory=Place)

@@ -1,8 +1,8 @@
-"""Pool of processes of this machine that do runs: forked from one that has imported torch, each with one run at a
-time.
+"""Pool of processes of this machine, each with one run at a time.
 
-Each process has a pipe of its own to the pool. Nothing is shared between processes: no lock, no semaphore, no thread.
-So a process can be killed at any moment without harm to the others.
+The processes are forked from one that has imported torch. Each has a pipe of its own to the pool. Nothing is shared
+between processes: no lock, no semaphore, no thread. So a process can be killed at any moment without harm to the
+others.
 """
 
 import multiprocessing
@@ -75,8 +75,9 @@ class Pool:
         self._pending.append(attempt)
 
     def finished(self, waiting: int) -> Iterator[tuple[Attempt, Any]]:
-        """Yield attempts that finished since the last call, each with its record or `LostRun`; wait up to LOOK
-        seconds for one.
+        """Yield attempts that finished since the last call, each with its record or `LostRun`.
+
+        The method waits up to LOOK seconds for one.
 
         Args:
             waiting: number of attempts that will be submitted later.

@@ -88,9 +88,7 @@ class RayPool:
             )
 
     def submit(self, job: Job, attempt: Attempt, weights: Any = None) -> None:
-        """Give a job to an idle worker; `weights` is a reference to the bytes of its checkpoint, if the worker lacks
-        them.
-        """
+        """Give a job to an idle worker; `weights` is a reference to the bytes of a checkpoint that it lacks."""
         worker = self.idle.pop()
         worker.attempt, worker.since = attempt, time.monotonic()
         self._await(worker, worker.actor.run.remote(job, weights))
@@ -102,8 +100,9 @@ class RayPool:
         future.add_done_callback(self._answers.put)
 
     def finished(self) -> Iterator[tuple[Attempt, Record | MissingWeights | LostRun, bool]]:
-        """Yield attempts that finished since the last call, within LOOK seconds; the flag says whether a record is
-        published.
+        """Yield attempts that finished since the last call; the flag says whether a record is published.
+
+        The method waits up to LOOK seconds for one.
 
         Raises:
             UnusableError: no worker can start, or none can go on.

@@ -96,8 +96,9 @@ def _memory_per_run(at_once: int) -> int:
 
 
 def _on_cluster(place: Place, requested: RequestedResources, memory: int | None) -> ExecutionOptions:
-    """Return the options for a cluster: one thread a run, as many runs as fit, and batch processes, as torch starts
-    slowly.
+    """Return the options for a cluster: one thread a run, and as many runs as fit.
+
+    The isolation is "batch" by default, because torch starts slowly.
     """
     return ExecutionOptions(
         place,

@@ -56,8 +56,7 @@ def open_results(path: Path) -> Store:
 
 
 def pack(folder: Path, path: Path) -> int:
-    """Write all files of a results folder, except work in progress, into the archive `path`; return the number of
-    files.
+    """Write a results folder, except work in progress, into the archive `path`; return the number of files.
 
     Raises:
         UsageError: `path` lies in the folder itself.

@@ -82,9 +82,7 @@ class Store:
                 self.skipped.append(str(error))
 
     def fingerprints(self) -> dict[str, str]:
-        """Return, for each entry among the runs (`ab/abcdef0123456789`), a text that changes whenever its result
-        does.
-        """
+        """Return, for each entry `ab/abcdef0123456789` among the runs, a text that changes with its result."""
         runs = self.folder / "runs"
         paths = [e.path for prefix in _entries(runs) for e in _run_entries(prefix)]
         return {path[len(f"{runs}/") :]: _fingerprint(path) for path in paths}
@@ -180,10 +178,10 @@ class Store:
         return self._read_verified(spec, "costs.csv", lambda content, _: _check_costs(_table(content, columns)))
 
     def tensors(self, spec: Spec) -> dict[str, Tensor] | None:
-        """Return final latents `z`, latents at each threshold `z_met`, final images `decoded`, and `targets` if
-        there are any.
+        """Return the tensors of a run by name.
 
-        None if the file is damaged or missing; see `damaged_files`.
+        They are final latents `z`, latents at each threshold `z_met`, final images `decoded`, and `targets` if there
+        are any. None if the file is damaged or missing; see `damaged_files`.
         """
         return self._read_verified(
             spec, "latents.safetensors", lambda content, run: _check_tensors(tensors_of(content)[0], run)

@@ -20,10 +20,10 @@ class Estimate:
 
 
 def estimate(planned: Sequence[PlannedRun], records: Iterable[Record]) -> Estimate:
-    """Estimate seconds from the median time per step or evaluation of runs with the same architecture, task and
-    searcher.
+    """Estimate the seconds of runs from measured runs with the same architecture, task and searcher.
 
-    Searchers that descend are assumed to take all their steps.
+    The estimate uses their median time per step or evaluation. Searchers that descend are assumed to take all their
+    steps.
     """
     rates: dict[tuple[str, ...], list[float]] = {}
     for r in records:

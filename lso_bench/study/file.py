@@ -50,8 +50,9 @@ def read(path: Path) -> tuple[Grid, Protocol]:
 
 
 def rule(text: str, kind: str) -> Rule:
-    """Parse a rule from the command line: `searcher=bo budget=100`, with values as in a file, but names without
-    quotes.
+    """Parse a rule from the command line, such as `searcher=bo budget=100`.
+
+    Values are written as in a file, but names without quotes.
 
     Raises:
         UsageError: the message says what was expected.

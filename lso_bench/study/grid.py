@@ -126,8 +126,9 @@ def _axes(grid: Grid) -> list[dict[Any, None]]:
 
 
 def shard(planned: Sequence[PlannedRun], text: str) -> list[PlannedRun]:
-    """Return the i-th of n parts of the runs, for `i/n`; the parts are disjoint, complete and the same on every
-    machine.
+    """Return the i-th of n parts of the runs, for `i/n`.
+
+    The parts are disjoint, complete and the same on every machine.
 
     Raises:
         UsageError: there is no such part.
@@ -246,8 +247,9 @@ def _decoding(model: zoo.Model, task: Task) -> str:
 
 
 def _stopping_rule(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
-    """Return the settings that end a run. The change of the loss counts for searchers that descend; others spend a
-    budget.
+    """Return the settings that end a run.
+
+    The change of the loss counts for searchers that descend; the others spend a budget.
     """
     shared = {k: getattr(protocol, k) for k in ("seconds", "patience", "check_every", "thresholds", "joint")}
     if searcher.descends:

@@ -63,8 +63,9 @@ def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int 
 
 
 def examine_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> Iterator[Finding]:
-    """Yield a finding for each requirement of `searcher`, in turn. Arguments and errors are those of
-    `check_searcher`.
+    """Yield a finding for each requirement of `searcher`, in turn.
+
+    Arguments and errors are those of `check_searcher`.
     """
     watch = Watch()
     case = SearcherCase(_instantiate("searcher", searcher, watch), watch, steps)

@@ -41,8 +41,10 @@ def _check_starts(case: SearcherCase) -> None:
 
 
 def _check_endless(case: SearcherCase) -> None:
-    """Check that a search never ends by itself: not after a count of steps, nor after a problem left, nor (without
-    gradients) if all scores are equal.
+    """Check that a search never ends by itself.
+
+    It may end neither after a count of steps, nor after a problem left. Without gradients, equal scores may not end it
+    either.
     """
     steps = {len(trajectory) for trajectory in (case.trajectory, case.flat_trajectory, case.negated_trajectory())}
     if steps != {case.steps} and len(steps) == 1:

@@ -147,8 +147,9 @@ class TaskCase:
 
 
 def near(y: Float[Tensor, "k n"], second: Float[Tensor, "k n"]) -> Bool[Tensor, "k n"]:
-    """Compare scores up to the rounding of batched sums; scores near 0 are compared relative to the largest, in any
-    unit.
+    """Compare scores up to the rounding of batched sums.
+
+    Scores near 0 are compared relative to the largest one, because their unit is unknown.
     """
     size = torch.cat([y, second]).double().nan_to_num(0.0, 0.0, 0.0).abs().max().clamp(max=1.0).item()
     return torch.isclose(y.double(), second.double(), rtol=1e-4, atol=1e-5 * size, equal_nan=True)
