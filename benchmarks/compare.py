@@ -121,11 +121,11 @@ def main() -> None:
         os.environ["LSO_BENCH_CACHE"] = temporary
         folder = given.folder or Path(temporary) / "results"
         store, rng = Store(folder), np.random.default_rng(0)
-        if not store.stamps():
+        if not store.fingerprints():
             for spec in islice(specs(given.runs), given.runs):
                 ways = rng.lognormal(3, 0.3, (given.instances, given.steps + 1))
                 write(folder, spec, np.minimum.accumulate(ways, axis=1))
-        print(f"{f'{len(store.stamps())} runs of {given.instances} searches':48s}  seconds  of them busy")
+        print(f"{f'{len(store.fingerprints())} runs of {given.instances} searches':48s}  seconds  of them busy")
         measure(folder, given.all)
 
 

@@ -14,18 +14,18 @@ from pathlib import Path
 
 from gpu_report import Places, Setting, setting_of
 
-from lso_bench.executors import How
-from lso_bench.executors.serial import here
+from lso_bench.executors import ExecutionOptions
+from lso_bench.executors.serial import serial
 from lso_bench.paper.latent_search import planned
 from lso_bench.process import settle_memory
 from lso_bench.runner.run import Placement
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 
 FEW = 5  # steps of a dry run
 
 
-def runs(setting: Setting, name: str) -> list[Planned]:
+def runs(setting: Setting, name: str) -> list[PlannedRun]:
     """50 images from a random start and the encoder's, in the settled checkpoint of a model."""
     every = planned([setting.training(name).model], [0])
     if not setting.tiny:
@@ -47,7 +47,7 @@ def main() -> None:
     places.settle()
     settle_memory()
     todo = [p for p in runs(setting, name) if p.spec not in store]
-    for record in here(todo, store, How(Placement(device=setting.device, capture=setting.capture))):
+    for record in serial(todo, store, ExecutionOptions(Placement(device=setting.device, capture=setting.capture))):
         print(record.spec.title, record.status, record.error or "", record.joint, flush=True)
 
 

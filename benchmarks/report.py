@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lso_bench.record import Member, Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.store import Store
 from lso_bench.vae.zoo import Model
@@ -44,7 +44,7 @@ def made(model: str, searcher: str, seed: int) -> Record:
         losses = floor[instance] + 10 * rng.random() * np.exp(-RECORDED / (30 * (1 + rng.random()))) + rng.random() / 50
         met: list[int | None] = [100 * (1 + i + int(rng.integers(3))) for i in range(len(spec.thresholds))]
         first, last = float(losses[0]), float(losses[-1])
-        members.append(Member(start, instance, first, last, STEPS, met, 6.0, last, STEPS + 1, "steps"))
+        members.append(SearchResult(start, instance, first, last, STEPS, met, 6.0, last, STEPS + 1, "steps"))
         rows.append(pd.DataFrame({"step": RECORDED, "start": start, "instance": instance, "loss": losses}))
     n = len(members)
     z = torch.from_numpy(rng.standard_normal((n, DIMENSIONS))).float()

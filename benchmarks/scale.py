@@ -2,11 +2,11 @@
 
     python benchmarks/scale.py [--runs 300] [--batched 10000] [--ray 1000] [--jobs 2] [--folder DISK]
 
-A run is one evaluation of one code of a tiny network. Prints for each executor the seconds of its start, the overhead
-a run (wall time times jobs, less the seconds that the same run takes in a process that has all it needs), what of it is
-beyond `here`, which publishes too but hands nothing out, what is computing in this process, the memory of this process
-after a tenth of the runs and at the end, and whether the folder holds each planned run once, its files by their hashes,
-and nothing else.
+A run is one evaluation of one code of a tiny network. Prints for each executor the seconds of its start, the overhead a
+run (wall time times jobs, less the seconds that the same run takes in a process that has all it needs), what of it is
+beyond `serial`, which publishes too but hands nothing out, what is computing in this process, the memory of this
+process after a tenth of the runs and at the end, and whether the folder holds each planned run once, its files by their
+hashes, and nothing else.
 """
 
 import os
@@ -25,12 +25,12 @@ from statistics import median
 import torch
 
 from lso_bench.doctor.results import faults
-from lso_bench.executors import Executor, How
+from lso_bench.executors import ExecutionOptions, Executor
 from lso_bench.executors.local import local
 from lso_bench.executors.ray_cluster import cluster
-from lso_bench.executors.serial import here
+from lso_bench.executors.serial import serial
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Grid, Planned, Protocol, plan
+from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import architecture
@@ -39,7 +39,7 @@ from lso_bench.vae.zoo import Model
 ARCH, LATENT = "conv:channels=2,encoder=2", 2
 
 
-def trivial(runs: int) -> list[Planned]:
+def trivial(runs: int) -> list[PlannedRun]:
     """So many runs, which differ in their seed."""
     grid = Grid(["vae"], ["ink"], ["random"], range(runs), arch=ARCH, latent=LATENT)
     return plan(grid, Protocol(budget=1))
@@ -51,16 +51,16 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def consistent(store: Store, planned: Sequence[Planned]) -> bool:
+def consistent(store: Store, planned: Sequence[PlannedRun]) -> bool:
     """Whether the folder holds each run once, whole as `lso-bench doctor` looks at it, and nothing half done."""
     once = sorted(f.name for f in store.folder.glob("runs/*/*")) == sorted(p.spec.key for p in planned)
     return once and not faults(store) and not list((store.folder / "tmp").iterdir())
 
 
 def measure(
-    name: str, executor: Executor, planned: Sequence[Planned], how: How, warm: float, alone: float = 0
+    name: str, executor: Executor, planned: Sequence[PlannedRun], how: ExecutionOptions, warm: float, alone: float = 0
 ) -> float:
-    """A line on stdout; the overhead of a run in milliseconds. `alone`: that of `here`."""
+    """A line on stdout; the overhead of a run in milliseconds. `alone`: that of `serial`."""
     with tempfile.TemporaryDirectory() as folder:
         store, begun, early = Store(Path(folder) / "results"), time.perf_counter(), 0.0
         first = computed = 0.0
@@ -102,12 +102,12 @@ def main() -> None:
         planned = trivial(max(given.runs, given.batched, given.ray))
         print(f"planned {len(planned)} runs in {time.perf_counter() - begun:.1f} s", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            records = list(here(planned[:50], Store(Path(folder) / "results"), How()))
+            records = list(serial(planned[:50], Store(Path(folder) / "results"), ExecutionOptions()))
         warm = median(r.seconds["total"] for r in records)
         print(f"a run itself: {1000 * warm:.1f} ms", flush=True)
-        alone = measure("here", here, planned[: given.runs], How(), warm)
-        measure("local, a process a run", local, planned[: given.runs], How(jobs=given.jobs), warm, alone)
-        batch = How(jobs=given.jobs, isolation="batch")
+        alone = measure("here", serial, planned[: given.runs], ExecutionOptions(), warm)
+        measure("local, a process a run", local, planned[: given.runs], ExecutionOptions(jobs=given.jobs), warm, alone)
+        batch = ExecutionOptions(jobs=given.jobs, isolation="batch")
         measure("local, batch", local, planned[: given.batched], batch, warm, alone)
         if given.ray:
             measure("ray", cluster, planned[: given.ray], replace(batch, address="local"), warm, alone)

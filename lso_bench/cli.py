@@ -1,4 +1,4 @@
-"""The command line: the program and its commands. Nothing heavy is imported before a command runs."""
+"""Command line: the program and its commands. Nothing heavy is imported before a command runs."""
 
 import atexit
 import errno
@@ -61,7 +61,7 @@ COMMANDS = {  # in the order of the help
     "check-task": contracts.check_task,
     "check-searcher": contracts.check_searcher,
 }
-DISK = {  # what a disk or its rights refuse
+DISK_ERRORS = {  # errors of a disk or its permissions
     errno.EACCES,
     errno.EDQUOT,
     errno.EFBIG,
@@ -71,25 +71,25 @@ DISK = {  # what a disk or its rights refuse
     errno.EPERM,
     errno.EROFS,
 }
-ENDS = {  # signals that ask for the end, and the word for it
+END_SIGNALS = {  # signals that ask for the end, and their text
     signal.SIGTERM: "Terminated",
     signal.SIGINT: "Interrupted",
     signal.SIGHUP: "Hung up",
     signal.SIGQUIT: "Quit",
     signal.SIGXCPU: "Out of processor time (SIGXCPU)",
-    signal.SIGUSR1: "Ended by SIGUSR1",  # as batch systems send it before the time of a job is over
+    signal.SIGUSR1: "Ended by SIGUSR1",  # sent by batch systems before the time limit of a job
     signal.SIGUSR2: "Ended by SIGUSR2",
 }
 NOTATION = (
     "A name or value with a comma or a double quote stands in double quotes, and so does a name with a colon: "
     """--task '"./a,b.py":target=0.3'. Notation of names, settings and lists: docs/names.md."""
 )
-_asked = set()  # the first signal that asked for the end
+_end_requested = set()  # the first signal that asked for the end
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # it takes `[default: 30]` in a help text for markup
+    rich_markup_mode=None,  # it would interpret `[default: 30]` in a help text as markup
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=NOTATION,
     help="Benchmarks of latent space optimization: train VAEs, search their latent spaces, compare.",
@@ -99,31 +99,31 @@ for name, command in COMMANDS.items():
 
 
 def main() -> None:
-    """The program: settles threads and memory, runs a command, turns our errors into one line and an exit status."""
+    """Run the program: set up threads and memory, run a command, turn our errors into one line and an exit status."""
     streams.settle()
     settle_threads()
     settle_memory()
     settle_warnings()
-    _listen()
+    _install_handlers()
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
         _check_folder()
         settle_figures()
         app(arguments)
-    except SystemExit as end:  # as every command ends
-        _end(_written(end.code))
-    except Exception as error:  # the last place where anything can be said in one line
+    except SystemExit as end:  # raised at the end of every command
+        _end(_status_after_output(end.code))
+    except Exception as error:  # the last place to report an error in one line
         if debug:
             raise
         _end(_explain(error))
 
 
 def _check_folder() -> None:
-    """Refuse a working folder that was deleted, where libraries cannot start.
+    """Refuse a deleted working folder, where libraries cannot start.
 
     Raises:
-        UnusableError: says so.
+        UnusableError: the folder was deleted.
     """
     try:
         os.getcwd()
@@ -132,11 +132,11 @@ def _check_folder() -> None:
 
 
 def _end(status: str | int | None) -> NoReturn:
-    """End the program: at once after a signal, and also where a plugin has begun a thread that does not end.
+    """End the program; at once after a signal, or if a plugin has left a thread that does not end.
 
-    The interpreter's own end takes a second in which it no longer hears our handlers: another Ctrl-C would kill it.
+    The normal exit of the interpreter takes a second in which it ignores our handlers: another Ctrl-C would kill it.
     """
-    if _asked or lasting_threads():
+    if _end_requested or lasting_threads():
         atexit._run_exitfuncs()
         for stream in filter(None, (sys.stdout, sys.stderr)):
             with suppress(OSError, ValueError):
@@ -145,8 +145,8 @@ def _end(status: str | int | None) -> NoReturn:
     sys.exit(status)
 
 
-def _written(status: str | int | None) -> str | int | None:
-    """The exit status of a command, once standard output has all that it wrote; else a line and a status of its own."""
+def _status_after_output(status: str | int | None) -> str | int | None:
+    """Return the exit status of a command, or an error status if standard output lost text."""
     if (error := streams.refusal()) is None:
         return status
     say(f"Cannot write to standard output: {error.strerror}; what was finished is kept, the text is lost.")
@@ -154,14 +154,14 @@ def _written(status: str | int | None) -> str | int | None:
 
 
 def _explain(error: Exception) -> int:
-    """Say what went wrong in one line; the exit status."""
-    if isinstance(error, OSError) and error.errno in DISK:
+    """Print in one line what went wrong; return the exit status."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         say(f"Cannot write or read {error.filename or 'a file'}: {error.strerror}; what was finished is kept.")
         return UnusableError.status
     if is_want_of_memory(error):
-        said = " ".join(str(error).split()).rstrip(":") or type(error).__name__
-        mend = "do less at a time, or raise the limit (--memory, `ulimit -v`)"
-        say(f"Out of memory ({said}): {mend}; what was finished is kept.")
+        text = " ".join(str(error).split()).rstrip(":") or type(error).__name__
+        remedy = "do less at a time, or raise the limit (--memory, `ulimit -v`)"
+        say(f"Out of memory ({text}): {remedy}; what was finished is kept.")
         return UnusableError.status
     say(" ".join(str(error).split()) or type(error).__name__)
     if isinstance(error, LsoBenchError):
@@ -176,21 +176,22 @@ def _explain(error: Exception) -> int:
     return 1
 
 
-def _listen() -> None:
-    """Let signals that ask for the end end it in order; what `nohup` and the like have switched off stays so."""
-    for number in ENDS:
+def _install_handlers() -> None:
+    """Handle signals that ask for the end; signals ignored by `nohup` and the like stay ignored."""
+    for number in END_SIGNALS:
         if number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
+            signal.signal(number, _on_signal)
 
 
-def _stop(number: int, *_: object) -> None:
-    """End in order; at the second signal at once. Processes of runs end by themselves when this one is gone."""
+def _on_signal(number: int, *_: object) -> None:
+    """End in order at the first signal, at once at the second. Processes of runs end by themselves with this one."""
     status = 128 + number
-    if _asked:
+    if _end_requested:
         os._exit(status)
-    _asked.add(number)  # no other handlers: while a plugin's code runs they would be put back
-    with suppress(OSError):  # of a terminal that is gone
-        say(f"{ENDS[signal.Signals(number)]}; finished runs and epochs are kept. The same command goes on from there.")
-    from lso_bench.vae.errors import EndedError  # only now, as above
+    _end_requested.add(number)  # handlers stay: they would be reset while a plugin's code runs
+    with suppress(OSError):  # the terminal may be gone
+        text = END_SIGNALS[signal.Signals(number)]
+        say(f"{text}; finished runs and epochs are kept. The same command goes on from there.")
+    from lso_bench.vae.errors import EndedError  # imported late, as above
 
     raise EndedError(status)

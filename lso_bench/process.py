@@ -1,4 +1,4 @@
-"""What is settled for the whole process before anything heavy is imported."""
+"""Settings of the whole process, made before anything heavy is imported."""
 
 import atexit
 import ctypes
@@ -14,47 +14,53 @@ from lso_bench import limits
 
 
 def settle_threads() -> None:
-    """Before torch is imported: its threads must not spin at barriers (35 to 90 times slower on a busy machine)."""
+    """Set the threads before torch is imported.
+
+    They must not spin at barriers, which is 35 to 90 times slower on a busy machine.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not os.environ.get("OMP_NUM_THREADS"):
         os.environ["OMP_NUM_THREADS"] = str(limits.cores())
 
 
 def settle_warnings() -> None:
-    """Let no warning of a library be an error, here and in processes to come, as `PYTHONWARNINGS=error` asks for."""
+    """Prevent `PYTHONWARNINGS=error` from turning warnings of libraries into errors, here and in child processes."""
     if options := os.environ.get("PYTHONWARNINGS"):
-        os.environ["PYTHONWARNINGS"] = ",".join(o for o in options.split(",") if not _asks_for_errors(o))
-    sys.warnoptions[:] = [o for o in sys.warnoptions if not _asks_for_errors(o)]
+        os.environ["PYTHONWARNINGS"] = ",".join(o for o in options.split(",") if not _makes_errors(o))
+    sys.warnoptions[:] = [o for o in sys.warnoptions if not _makes_errors(o)]
     warnings.filters[:] = [f for f in warnings.filters if f[0] != "error"]  # pyright: ignore[reportIndexIssue]
     with warnings.catch_warnings():
-        pass  # leaving it makes Python forget what it decided by the filters
+        pass  # leaving the context clears Python's cache of decisions by the filters
 
 
-def _asks_for_errors(option: str) -> bool:
-    """Return whether an option of `python -W` does, whose action may be cut short: "e::DeprecationWarning"."""
+def _makes_errors(option: str) -> bool:
+    """Return whether an option of `python -W` turns warnings into errors.
+
+    Its action may be abbreviated, as in "e::DeprecationWarning".
+    """
     action = option.strip().partition(":")[0].strip().lower()
     return bool(action) and "error".startswith(action)
 
 
 def settle_memory() -> None:
-    """Freed memory stays with the process: fetching the pages of every activation anew took a tenth of a step."""
+    """Keep freed memory in the process: fetching the pages of every activation again took a tenth of a step."""
     try:
         libc = ctypes.CDLL(None)
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own for anything
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
     except (OSError, AttributeError):
         pass  # another C library
 
 
 def settle_figures() -> None:
-    """Before matplotlib is imported: files and no windows, and a folder for its caches where the usual is closed."""
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's names a module that need not be installed here
-    usual = [os.environ.get("XDG_CONFIG_HOME") or "~/.config", os.environ.get("XDG_CACHE_HOME") or "~/.cache"]
-    if "MPLCONFIGDIR" not in os.environ and not all(_writable(Path(p, "matplotlib")) for p in usual):
-        os.environ["MPLCONFIGDIR"] = str(_cache_of_figures())
+    """Set up matplotlib before its import: files instead of windows, and a writable folder for its caches."""
+    os.environ["MPLBACKEND"] = "agg"  # a notebook sets a backend that may not be installed here
+    defaults = [os.environ.get("XDG_CONFIG_HOME") or "~/.config", os.environ.get("XDG_CACHE_HOME") or "~/.cache"]
+    if "MPLCONFIGDIR" not in os.environ and not all(_writable(Path(p, "matplotlib")) for p in defaults):
+        os.environ["MPLCONFIGDIR"] = str(_figure_cache())
 
 
-def _cache_of_figures() -> Path:
+def _figure_cache() -> Path:
     from lso_bench.vae.errors import UnusableError as VaeUnusableError
     from lso_bench.vae.paths import cache_folder
 
@@ -69,7 +75,7 @@ def _cache_of_figures() -> Path:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether the folder is there, after an attempt to make it, and takes files."""
+    """Return whether the folder exists, or can be created, and is writable."""
     try:
         folder = folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,5 +85,5 @@ def _writable(folder: Path) -> bool:
 
 
 def lasting_threads() -> list[threading.Thread]:
-    """Return the threads beside the main one that keep this program from its end."""
+    """Return the threads except the main one that keep this program from ending."""
     return [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]

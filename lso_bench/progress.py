@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, a line now and then elsewhere, nothing when quiet."""
+"""Progress on stderr: bars on a terminal, occasional lines elsewhere, nothing if quiet."""
 
 import sys
 import time
@@ -22,50 +22,51 @@ from rich.progress import (
 from lso_bench.store import heartbeat
 from lso_bench.text import one_line
 
-Show = Callable[[str, int, int, str], None]  # what is being done, steps done, steps in all, how it stands
+Show = Callable[[str, int, int, str], None]  # activity, steps done, total steps, state
 
-EVERY = 20.0  # seconds between two lines where there is no terminal
-MOMENT = 1.5  # seconds of planning of which nothing is said
-LOOK = 0.3  # seconds between two looks at what runs
-LONGEST = 120  # characters of a name or of how it stands
+EVERY = 20.0  # seconds between two lines without a terminal
+MOMENT = 1.5  # seconds of planning before the first message
+LOOK = 0.3  # seconds between two readings of the heartbeats
+LONGEST = 120  # characters of a name or state
 
 
 @contextmanager
-def shown(quiet: bool) -> Iterator[Show]:
-    """What takes note of progress while the body runs."""
+def progress_display(quiet: bool) -> Iterator[Show]:
+    """Yield a function that shows progress while the body runs."""
     if quiet:
         yield lambda *_: None
     elif sys.stderr.isatty():
         with _bar() as bar:
-            yield _on(bar)
+            yield _show_on_bar(bar)
     else:
         yield _lines()
 
 
 @contextmanager
-def of_study(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callable[[int, int], None]]:
-    """While the body runs, how far the runs with these keys are; the body says how many are done, and failed.
+def study_progress(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress of the runs with these keys while the body runs.
 
-    Where there is no terminal only a run on its own is told of; of several the caller says a line each.
+    The body calls the yielded function with the number of done and of failed runs. Without a terminal only a single run
+    is shown; for several, the caller prints a line each.
     """
     if quiet or not (sys.stderr.isatty() or len(keys) == 1):
         yield lambda *_: None
         return
-    over = Event()
+    ended = Event()
     with _bar() if sys.stderr.isatty() else nullcontext() as bar:
-        all_of_them = _Runs(bar, len(keys)) if bar else None
-        show = all_of_them.show if all_of_them else _each(_lines())
-        looking = Thread(target=_look, args=(over, folder, keys, show), daemon=True)
-        looking.start()
+        run_bars = _RunBars(bar, len(keys)) if bar else None
+        show = run_bars.show if run_bars else _show_each(_lines())
+        poller = Thread(target=_poll, args=(ended, folder, keys, show), daemon=True)
+        poller.start()
         try:
-            yield all_of_them.count if all_of_them else lambda *_: None
+            yield run_bars.count if run_bars else lambda *_: None
         finally:
-            over.set()
-            looking.join()
+            ended.set()
+            poller.join()
 
 
 def planning(quiet: bool) -> Callable[[int, int], None]:
-    """What takes note of how many runs are planned; says so where that takes more than a moment, and then rarely."""
+    """Return a function that shows how many runs are planned, if that takes more than a moment."""
     due = time.monotonic() + MOMENT
 
     def report(done: int, total: int) -> None:
@@ -77,22 +78,22 @@ def planning(quiet: bool) -> Callable[[int, int], None]:
     return report
 
 
-def _look(over: Event, folder: Path, keys: set[str], show: Callable[[list[heartbeat.Running]], None]) -> None:
-    while not over.wait(LOOK):
+def _poll(ended: Event, folder: Path, keys: set[str], show: Callable[[list[heartbeat.Heartbeat]], None]) -> None:
+    while not ended.wait(LOOK):
         show([r for r in heartbeat.read(folder)[0] if r.key in keys])
 
 
-def _each(show: Show) -> Callable[[list[heartbeat.Running]], None]:
-    def each(runs: list[heartbeat.Running]) -> None:
+def _show_each(show: Show) -> Callable[[list[heartbeat.Heartbeat]], None]:
+    def show_all(runs: list[heartbeat.Heartbeat]) -> None:
         for r in runs:
             if r.total:
                 show(r.title, r.done, r.total, r.state)
 
-    return each
+    return show_all
 
 
-class _Runs:
-    """A bar for all runs of a study, and one for each that runs at the moment."""
+class _RunBars:
+    """Bar for all runs of a study, and one for each current run."""
 
     def __init__(self, bar: Progress, total: int):
         self._bar, self._all = bar, bar.add_task("runs", total=total, state="")
@@ -101,7 +102,7 @@ class _Runs:
     def count(self, done: int, failed: int) -> None:
         self._bar.update(self._all, completed=done, state=f"{failed} failed" if failed else "")
 
-    def show(self, runs: list[heartbeat.Running]) -> None:
+    def show(self, runs: list[heartbeat.Heartbeat]) -> None:
         for key in self._tasks.keys() - {r.key for r in runs}:
             self._bar.remove_task(self._tasks.pop(key))
         for r in runs:
@@ -110,8 +111,8 @@ class _Runs:
             self._bar.update(self._tasks[r.key], completed=r.done, total=r.total or None, state=_short(r.state))
 
 
-class _Careful(ProgressColumn):
-    """A column that is left empty where it cannot be drawn: a display ends no study."""
+class _SafeColumn(ProgressColumn):
+    """Column that stays empty if it cannot be drawn: a display must not end a study."""
 
     def __init__(self, column: ProgressColumn):
         super().__init__()
@@ -120,43 +121,43 @@ class _Careful(ProgressColumn):
     def render(self, task: Task) -> RenderableType:
         try:
             return self._column(task)
-        except Exception:  # whatever a text, or rich, comes upon
+        except Exception:  # any error of a text or of rich
             return ""
 
 
 def _bar() -> Progress:
-    what, state = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[state]}"))
-    columns = what, BarColumn(), MofNCompleteColumn(), state, TimeRemainingColumn()
-    return Progress(*map(_Careful, columns), console=Console(stderr=True), transient=True)
+    description, state = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[state]}"))
+    columns = description, BarColumn(), MofNCompleteColumn(), state, TimeRemainingColumn()
+    return Progress(*map(_SafeColumn, columns), console=Console(stderr=True), transient=True)
 
 
 def _short(text: str) -> str:
-    """A text from a note or of a plugin, which a terminal shows and does not obey."""
+    """Shorten a text of a heartbeat or a plugin, and remove its control characters."""
     return one_line(text, LONGEST)
 
 
-def _on(bar: Progress) -> Show:
+def _show_on_bar(bar: Progress) -> Show:
     tasks = {}
 
-    def show(what: str, done: int, total: int, state: str) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(_short(what), total=total, state="")
-        bar.update(tasks[what], completed=done, state=_short(state))
+    def show(activity: str, done: int, total: int, state: str) -> None:
+        if activity not in tasks:
+            tasks[activity] = bar.add_task(_short(activity), total=total, state="")
+        bar.update(tasks[activity], completed=done, state=_short(state))
 
     return show
 
 
 def _lines() -> Show:
-    began: dict[str, tuple[float, int]] = {}  # when, and at which step
-    told = 0.0
+    beginnings: dict[str, tuple[float, int]] = {}  # time and step of the first call, by activity
+    last_printed = 0.0
 
-    def show(what: str, done: int, total: int, state: str) -> None:
-        nonlocal told
+    def show(activity: str, done: int, total: int, state: str) -> None:
+        nonlocal last_printed
         now = time.monotonic()
-        start, first = began.setdefault(what, (now, done))
-        if now - told >= EVERY:
-            left = f", about {(now - start) / (done - first) * (total - done):.0f} s left" if done > first else ""
-            print(f"{_short(what)}: {done}/{total}, {_short(state)}{left}", file=sys.stderr, flush=True)
-            told = now
+        start, first = beginnings.setdefault(activity, (now, done))
+        if now - last_printed >= EVERY:
+            remaining = f", about {(now - start) / (done - first) * (total - done):.0f} s left" if done > first else ""
+            print(f"{_short(activity)}: {done}/{total}, {_short(state)}{remaining}", file=sys.stderr, flush=True)
+            last_printed = now
 
     return show

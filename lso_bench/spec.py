@@ -1,4 +1,4 @@
-"""What one run is, and its key."""
+"""Specification of one run, and its key."""
 
 import hashlib
 import json
@@ -8,16 +8,16 @@ from functools import cached_property
 from lso_bench.vae.notation import name_of
 from lso_bench.vae.zoo import Model
 
-SCHEMA = 2  # of spec and record; part of every key
+SCHEMA = 2  # version of spec and record; part of every key
 
 THRESHOLDS = (0.05, 0.02, 0.01, 0.005, 0.001, 0.0)  # change of the loss between two checks
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """The sources of chance beside the training seed, which belongs to the model."""
+    """Seeds of a run except the training seed, which belongs to the model."""
 
-    init: int = 0  # of random starts
+    init: int = 0  # seed of random starts
     search: int = 0  # of the searcher
 
 
@@ -30,47 +30,51 @@ class Spec:
     task: str  # name, and every setting after a colon
     searcher: str  # likewise
     seeds: Seeds = Seeds()
-    decoding: str = "teacher"  # how an image comes from a code: a name of `lso_bench.search.space.DECODINGS`
-    region: str = "none"  # where to look, as `lso_bench.search.region.parse` reads it
+    decoding: str = "teacher"  # how a latent is decoded: a name of `lso_bench.search.space.DECODINGS`
+    region: str = "none"  # region of the search, as `lso_bench.search.region.parse` reads it
     starts: tuple[str, ...] = ("random", "encoder")
     max_steps: int = 300  # of the searcher
-    budget: int | None = None  # evaluations a problem; None: max_steps alone bounds the run
-    seconds: float | None = None  # of the search, on the clock of the machine; None: no limit
-    patience: int | None = None  # steps without a better score after which a problem leaves; None: it does not
-    check_every: int = 100  # steps between two looks at the change of the loss
-    thresholds: tuple[float, ...] = THRESHOLDS  # of that change; none: a problem does not leave for it
-    joint: bool = False  # whether a problem leaves only when the mean over its start's problems has converged too
-    source: str = ""  # sha256 of task and searcher files that were given by path
+    budget: int | None = None  # evaluations a problem; None: only max_steps limits the run
+    seconds: float | None = None  # wall-clock limit of the search; None: no limit
+    patience: int | None = None  # steps without a better score after which a problem stops; None: never
+    check_every: int = 100  # steps between two checks of the change of the loss
+    thresholds: tuple[float, ...] = THRESHOLDS  # thresholds of that change; empty: problems do not stop by it
+    joint: bool = False  # whether a problem stops only after the mean over its start's problems has converged too
+    source: str = ""  # sha256 of task and searcher files given by path
 
     @cached_property
     def key(self) -> str:
-        """16 hexadecimal digits that differ between any two specs; of an older result, those that it was stored by."""
-        return digest(SCHEMA, _values(self) | {"model": _values(self.model), "seeds": _values(self.seeds)})
+        """Key of the run: 16 hexadecimal digits that differ between any two specs.
+
+        A spec of an older result has the key under which it was stored.
+        """
+        nested = {"model": _field_values(self.model), "seeds": _field_values(self.seeds)}
+        return digest(SCHEMA, _field_values(self) | nested)
 
     @property
     def title(self) -> str:
-        """For a person to read: `nevae_se · omniglot50 · adam · seed 0`."""
+        """Text for a reader: `nevae_se · omniglot50 · adam · seed 0`."""
         trained = f" (trained with seed {self.model.seed})" if self.model.seed else ""
         names = (name_of(self.task), name_of(self.searcher))
         return f"{self.model.name}{trained} · {' · '.join(names)} · seed {self.seeds.init}"
 
 
-def _values(part: Spec | Model | Seeds) -> dict:
-    """Its fields, as `dataclasses.asdict` gives them of one without parts, in a seventh of the time."""
+def _field_values(part: Spec | Model | Seeds) -> dict:
+    """Return the fields like `dataclasses.asdict` for a class without nested classes, in a seventh of the time."""
     return {f.name: getattr(part, f.name) for f in fields(part)}
 
 
 def digest(schema: int, spec: dict) -> str:
-    """The key of a spec, given by its fields, in a schema."""
+    """Return the key of a spec, passed as its fields, in a schema."""
     canonical = json.dumps([schema, spec], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def spec_from_json(raw: dict) -> Spec:
-    """A Spec from its JSON form.
+    """Build a Spec from its JSON form.
 
     Raises:
-        TypeError, KeyError: not that form.
+        TypeError, KeyError: the form is wrong.
     """
     tuples = {k: tuple(raw[k]) for k in ("starts", "thresholds")}
     return Spec(**{**raw, **tuples, "model": Model(**raw["model"]), "seeds": Seeds(**raw["seeds"])})

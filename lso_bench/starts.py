@@ -1,11 +1,11 @@
-"""Where a search begins."""
+"""Starts of searches."""
 
 from collections.abc import Iterable
 
 from lso_bench.errors import UsageError
 from lso_bench.vae.notation import whole
 
-MOST = 1000  # codes of one problem to choose from, which are decoded together
+MAX_LATENTS = 1000  # latents of one problem, which are decoded together
 STARTS = {
     "random": "draws from the prior",
     "encoder": "the encoder's mean of the target, and further draws of q(z|target)",
@@ -16,20 +16,20 @@ STARTS = {
 
 
 def parse(text: str, has_targets: bool) -> tuple[str, int]:
-    """Name and number of codes: `random` is one code, `data:10` are ten to choose from.
+    """Return the name of a start and its number of latents: `random` is one, `data:10` are ten to choose from.
 
     Raises:
-        UsageError: no such start, or one that needs targets where there are none.
+        UsageError: there is no such start, or it needs targets and there are none.
     """
     name, _, count = text.partition(":")
     try:
-        n = whole(count, 1, MOST) if count else 1
+        n = whole(count, 1, MAX_LATENTS) if count else 1
     except ValueError:
         n = 0
     if name not in STARTS or n < 1 or (name == "origin" and n > 1):
         raise UsageError(
             f"No start {text!r}; wanted {', '.join(STARTS)}, several codes as data:10 (not of origin), "
-            f"at most {MOST:,}."
+            f"at most {MAX_LATENTS:,}."
         )
     if name in ("encoder", "other") and not has_targets:
         raise UsageError(f"Start {text!r} wants a task with targets; there are random, origin, data.")
@@ -37,10 +37,10 @@ def parse(text: str, has_targets: bool) -> tuple[str, int]:
 
 
 def canonical(text: str) -> str:
-    """The one text of a start: `random` for `random:1`.
+    """Return the canonical text of a start: `random` for `random:1`.
 
     Raises:
-        UsageError: no such start.
+        UsageError: there is no such start.
     """
     name, n = parse(text, has_targets=True)
     return name if n == 1 else f"{name}:{n}"
@@ -63,7 +63,7 @@ def check(starts: tuple[str, ...], has_targets: bool, instances: int) -> None:
 
 
 def check_variance(starts: Iterable[str], deterministic: bool) -> None:
-    """Refuse draws from q(z|target) of a model whose q has no variance.
+    """Refuse draws from q(z|target) for a model whose q has no variance.
 
     Raises:
         UsageError: names the start.

@@ -1,7 +1,7 @@
-"""Standard output and standard error whose writes never raise: a stream that fails ends no study.
+"""Standard output and standard error whose writes never raise, so that a failing stream ends no study.
 
-A closed stream, a pipe without a reader and a terminal that has gone want no text, so that it is dropped. Text that a
-full disk or the like refuses is lost: the command line says so once its work is done.
+Text for a closed stream, a pipe without a reader or a closed terminal is dropped. Text refused for another reason, such
+as a full disk, is lost: the command line reports that after its work.
 """
 
 import errno
@@ -12,13 +12,13 @@ import select
 import stat
 import sys
 
-GONE = {errno.EBADF, errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}  # nobody reads any more
-HUNG_UP = {errno.EIO, errno.ENXIO}  # the same where the stream is a terminal
+CLOSED = {errno.EBADF, errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}  # errors of a stream without a reader
+HUNG_UP = {errno.EIO, errno.ENXIO}  # errors of a closed terminal
 NUMBERS = {"stdout": 1, "stderr": 2}  # file descriptors
 
 
 class Stream(io.RawIOBase):
-    """Bytes to a file descriptor; an error is kept and not raised."""
+    """Raw stream to a file descriptor that keeps an error instead of raising it."""
 
     def __init__(self, number: int):
         self._number = number
@@ -34,33 +34,34 @@ class Stream(io.RawIOBase):
         return os.isatty(self._number)
 
     def write(self, data) -> int:
-        """Write all of `data`, or drop the rest; its length in bytes."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        while rest:
+        """Write all of `data`, or drop the rest; return its length in bytes."""
+        remaining = memoryview(data).cast("B")
+        size = len(remaining)
+        while remaining:
             try:
-                rest = rest[os.write(self._number, rest) :]
-            except BlockingIOError:  # another program has set the pipe so
+                remaining = remaining[os.write(self._number, remaining) :]
+            except BlockingIOError:  # another program has made the pipe non-blocking
                 select.select([], [self._number], [])
             except OSError as error:
-                self._note(error)
+                self._keep_error(error)
                 break
         return size
 
-    def _note(self, error: OSError) -> None:
-        if error.errno in GONE or (error.errno in HUNG_UP and stat.S_ISCHR(os.fstat(self._number).st_mode)):
+    def _keep_error(self, error: OSError) -> None:
+        if error.errno in CLOSED or (error.errno in HUNG_UP and stat.S_ISCHR(os.fstat(self._number).st_mode)):
             return
         self.refused = self.refused or error
 
 
 def settle() -> None:
-    """Let standard output and error of this process write through `Stream`; a name that an encoding lacks is escaped.
+    """Make standard output and error of this process write through `Stream`.
 
-    A closed descriptor is opened on /dev/null, or the next file that is opened would take its number, and the text.
+    Characters that the encoding lacks are escaped. A closed descriptor is opened on /dev/null; otherwise the next
+    opened file would take its number, and receive the text.
     """
-    _occupy()
+    _open_missing_descriptors()
     for variable in ("COLUMNS", "LINES"):
-        if not re.fullmatch("[0-9]*", os.environ.get(variable, "")):  # rich takes other digits for a number, too
+        if not re.fullmatch("[0-9]*", os.environ.get(variable, "")):  # rich accepts digits of other scripts
             del os.environ[variable]
     for name, number in NUMBERS.items():
         stream = getattr(sys, name)
@@ -69,32 +70,32 @@ def settle() -> None:
 
 
 def refusal() -> OSError | None:
-    """The error by which text on standard output was lost, once all of it is written."""
+    """Flush standard output; return the error by which text was lost."""
     sys.stdout.flush()
     raw = getattr(sys.stdout, "buffer", None)
     return raw.refused if isinstance(raw, Stream) else None
 
 
-def _text(number: int, before: io.TextIOWrapper | None) -> io.TextIOWrapper:
-    raw = Stream(number)  # without a buffer of its own, in whose lock a signal's message could meet another
-    lines = number == NUMBERS["stderr"] or raw.isatty() or getattr(before, "line_buffering", False)
-    encoding = getattr(before, "encoding", None) or "utf-8"
-    return io.TextIOWrapper(raw, encoding, "backslashreplace", line_buffering=lines)  # pyright: ignore[reportArgumentType]
+def _text(number: int, original: io.TextIOWrapper | None) -> io.TextIOWrapper:
+    raw = Stream(number)  # unbuffered: a signal's message could deadlock on the lock of a buffer
+    line_buffering = number == NUMBERS["stderr"] or raw.isatty() or getattr(original, "line_buffering", False)
+    encoding = getattr(original, "encoding", None) or "utf-8"
+    return io.TextIOWrapper(raw, encoding, "backslashreplace", line_buffering=line_buffering)  # pyright: ignore[reportArgumentType]
 
 
-def _occupy() -> None:
+def _open_missing_descriptors() -> None:
     for number in (0, *NUMBERS.values()):
         try:
             os.fstat(number)
         except OSError:
             opened = os.open(os.devnull, os.O_RDWR)
-            os.dup2(opened, number)  # which also lets child processes inherit it
+            os.dup2(opened, number)  # child processes inherit it
             if opened != number:
                 os.close(opened)
 
 
 def _number(stream: object) -> int | None:
-    """The descriptor that a stream writes to, where it has one."""
+    """Return the descriptor of a stream; None if it has none."""
     try:
         return stream.fileno()  # pyright: ignore[reportAttributeAccessIssue]
     except (AttributeError, OSError, ValueError):

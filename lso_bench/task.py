@@ -1,4 +1,4 @@
-"""What a task plugin writes: a score for images."""
+"""Base class of task plugins: a score for images."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -8,35 +8,37 @@ from torch import Tensor
 
 
 class Task(ABC):
-    """What is good; a frozen dataclass whose fields are its settings and go into every record."""
+    """A score to maximise; a frozen dataclass whose fields are its settings and are stored in every record."""
 
     data: str = ""  # the data set whose samples it scores; every task names one
-    optimum: ClassVar[float | None] = None  # the best possible score, where known
+    optimum: ClassVar[float | None] = None  # best possible score, if known
     differentiable: ClassVar[bool] = True  # whether gradients of the score reach the sample
-    variants: ClassVar[dict[str, dict[str, Any]]] = {}  # further names, each with its settings; none: the file's name
+    variants: ClassVar[dict[str, dict[str, Any]]] = {}  # further names with their settings; empty: the name of the file
     has_targets: ClassVar[bool] = False  # whether each instance is about one sample, which `targets` gives
     instances: int = 1  # problems solved side by side
 
     @abstractmethod
     def score(self, x: Float[Tensor, "k n *shape"]) -> Float[Tensor, "k n"]:
-        """Higher is better; every sample is scored on its own."""
+        """Return the scores; higher is better. Each sample is scored independently of the rest."""
 
     def bind(self, test: Float[Tensor, "t *shape"]) -> "Task":
-        """The task with what it needs of the test set; called once before a run (default: nothing)."""
+        """Return the task with what it needs from the test set; called once before a run (default: the task itself)."""
         return self
 
     def at(self, instances: Int[Tensor, " k"]) -> "Task":
-        """The same task for these instances, one after the other (default: they do not differ)."""
+        """Return the task for these instances, in this order (default: the task itself, because they do not differ)."""
         return self
 
     def targets(self) -> Float[Tensor, "k *shape"] | None:
-        """The sample each instance is about: the teacher of an autoregressive decoder, encoded for a start."""
+        """Return the target of each instance, which a decoder's teacher forcing and the encoder start use; None
+        without targets.
+        """
         return None
 
     def beside(self, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Tensor, "k n"]]:
-        """What is worth knowing of found samples beside their score, by name (default: nothing).
+        """Return auxiliary values of samples beside their score, by name (default: none).
 
-        Each sample on its own, as in `score`. Medians of it are shown, beside that of test images; of `valid`, 0 or 1
-        where a task says which samples count, the share.
+        Each value depends on its sample alone, as in `score`. Reports show medians, beside those of test images.
+        `valid` is 0 or 1 and says which samples count; reports show the fraction.
         """
         return {}

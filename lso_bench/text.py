@@ -1,4 +1,4 @@
-"""Texts that come out of files, made harmless for a terminal, a spreadsheet and a file."""
+"""Sanitise texts from files for a terminal, a spreadsheet and a file."""
 
 from collections.abc import Sequence
 
@@ -6,36 +6,36 @@ from lso_bench.vae.text import printable
 
 __all__ = ["neutral", "one_line", "printable", "some", "storable"]
 
-LONGEST = 20_000  # characters of a message that is kept
-NAMED = 10  # lines of a kind that are shown; the others are counted
+LONGEST = 20_000  # characters of a stored message
+SHOWN = 10  # lines of a kind that are shown; further ones are counted
 
 
 def storable(text: str) -> str:
-    """The text as a file can keep it: without half characters, and of a very long one the beginning and the end."""
+    """Return the text as a file can store it: without lone surrogates, and shortened in the middle if very long."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
     return text.encode("utf-8", "replace").decode()
 
 
 def file_part(text: str, longest: int = 60) -> str:
-    """The beginning of a text as a part of a file's name: of its bytes, which file systems count."""
+    """Return the beginning of a text as a part of a file name; `longest` counts bytes, as file systems do."""
     plain = "".join(c if c.isalnum() or c in "._-" else "+" for c in text)
     return plain.encode("utf-8", "replace")[:longest].decode(errors="ignore")
 
 
 def one_line(text: str, longest: int | None = None) -> str:
-    """The printable text in one line, of which a longer one ends in an ellipsis."""
-    shown = printable(text if longest is None else text[: longest + 1]).replace("\n", " ")
-    return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 1]}…"
+    """Return the printable text in one line; a longer one ends in an ellipsis."""
+    printed = printable(text if longest is None else text[: longest + 1]).replace("\n", " ")
+    return printed if longest is None or len(printed) <= longest else f"{printed[: longest - 1]}…"
 
 
 def neutral(text: str) -> str:
-    """The printable text, after a quote where a spreadsheet would run it as a formula; numbers are left.
+    """Return the printable text, after a quote if a spreadsheet would run it as a formula; numbers are unchanged.
 
     Source: OWASP, "CSV Injection".
     """
-    runs = text.lstrip().startswith(("=", "+", "-", "@")) and not _is_number(text)
-    return "'" * runs + printable(text)
+    is_formula = text.lstrip().startswith(("=", "+", "-", "@")) and not _is_number(text)
+    return "'" * is_formula + printable(text)
 
 
 def _is_number(text: str) -> bool:
@@ -47,6 +47,6 @@ def _is_number(text: str) -> bool:
 
 
 def some(lines: Sequence[str]) -> list[str]:
-    """So many lines of one kind that they can be read, and the number of the others."""
-    rest = len(lines) - NAMED
-    return [*lines[:NAMED], *([f"... and {rest:,} like these"] if rest > 0 else [])]
+    """Return the first lines, and a line with the number of the remaining ones."""
+    remaining = len(lines) - SHOWN
+    return [*lines[:SHOWN], *([f"... and {remaining:,} like these"] if remaining > 0 else [])]

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from lso_bench.analysis.comparison import Comparison, compare
-from lso_bench.record import Member, Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.vae.zoo import Model
 
@@ -63,7 +63,7 @@ def searched(
         for i, way in enumerate(ways):
             steps, n = len(way) - 1, cost * len(way)
             met: list[int | None] = [None] * len(own.thresholds)
-            members.append(Member(start, i, way[0], way[-1], steps, met, 1.0, min(way), n, "steps"))
+            members.append(SearchResult(start, i, way[0], way[-1], steps, met, 1.0, min(way), n, "steps"))
             rows += [{"step": s, "start": start, "instance": i, "loss": x} for s, x in enumerate(way)]
     at = range(max(r["step"] for r in rows) + 1)
     z = torch.tensor([[*codes(m.start, m.instance)] for m in members])

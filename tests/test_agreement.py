@@ -14,7 +14,7 @@ from test_fuzz import MANY
 
 from lso_bench.commands.options import numbers
 from lso_bench.errors import PluginError, UnusableError, UsageError
-from lso_bench.record import FILES, Member, Record
+from lso_bench.record import FILES, Record, SearchResult
 from lso_bench.report.figure_files import _file_name
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store import archive, index, run_folder
@@ -140,7 +140,7 @@ def without_end(value):
 @given(RECORDS)
 def test_every_record_that_is_let_through_is_read_again(tmp_path_factory, values):
     status, members, *rest, usual = values
-    record = Record(SPEC, status, [Member(*m) for m in members], *rest, usual=usual)
+    record = Record(SPEC, status, [SearchResult(*m) for m in members], *rest, usual=usual)
     store = Store(tmp_path_factory.mktemp("r"))
     try:
         store.add(record)
@@ -165,7 +165,7 @@ def example(hint, name):
 
 
 def test_every_field_of_a_record_and_of_its_members_survives_store_and_index(tmp_path):
-    member = Member(**{name: example(hint, name) for name, hint in get_type_hints(Member).items()})
+    member = SearchResult(**{name: example(hint, name) for name, hint in get_type_hints(SearchResult).items()})
     plain = {n: h for n, h in get_type_hints(Record).items() if n not in ("members", *FILES)}
     record = Record(members=[member], **{name: example(hint, name) for name, hint in plain.items()})
     store = Store(tmp_path / "r")
@@ -366,7 +366,7 @@ def test_long_names_go_into_an_archive_that_any_tar_reads(tmp_path, name):
 
 def test_archive_that_nobody_could_read_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "SMALL", 2**16)
-    monkeypatch.setattr(archive, "SWELL", 2)
+    monkeypatch.setattr(archive, "MAX_EXPANSION", 2)
     Store(tmp_path / "r")
     (tmp_path / "r" / "zeros").write_bytes(bytes(2**20))
     with pytest.raises(UnusableError, match="may hold"):

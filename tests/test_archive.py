@@ -276,7 +276,7 @@ def test_every_byte_of_an_archive_counts(packed):
 def test_archive_that_swells_is_refused_before_it_has_swollen(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "SMALL", 2**20)
     path = made(tmp_path / "x.tar.zst", member("a", bytes(2**24)))
-    assert path.stat().st_size < 2**24 / archive.SWELL
+    assert path.stat().st_size < 2**24 / archive.MAX_EXPANSION
     with pytest.raises(UnusableError, match="swells"):
         archive.unpack(path)
     assert len(ZstdDecompressor().stream_reader(path.read_bytes()).read()) > 2**24

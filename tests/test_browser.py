@@ -7,7 +7,7 @@ import pytest
 from made import searched
 from test_report import HOSTILE, runs, stored
 
-from lso_bench.commands.inputs import drawn
+from lso_bench.commands.inputs import load_report
 from lso_bench.report.html_report import html
 from lso_bench.vae.zoo import Model
 
@@ -33,7 +33,7 @@ def page(tmp_path_factory):
     high = searched({"random": [[900.0, 500.0, 100.0 + t] for t in range(8)]}, model=Model("high", "omniglot"))
     records = [*runs("vae", "nevae_se", *HOSTILE), *runs("vae", seeds=(0,), searcher=HOSTILE[1]), lost, high]
     path = folder / "report.html"
-    path.write_text(html(drawn([stored(folder / "r", records)])), encoding="utf-8")
+    path.write_text(html(load_report([stored(folder / "r", records)])), encoding="utf-8")
     return path.as_uri()
 
 

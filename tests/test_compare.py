@@ -18,7 +18,7 @@ from rich.console import Console
 from lso_bench.analysis.caveats import caveats
 from lso_bench.commands.compare import compare
 from lso_bench.errors import UsageError
-from lso_bench.record import Member, Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.report import export, tables
 from lso_bench.report.sections import sections
 from lso_bench.report.table import text as read
@@ -39,7 +39,7 @@ def run(seed=0, gap=0.25, apart=2.0, slow=5, **spec):
         for i in range(N):
             met = None if i >= N - slow else 100 * (1 + i % 2)
             members.append(
-                Member(start, i, 50.0, 10.0 + i + more, 300, [met, None], 6.0, 10.0 + i + more, 301, "steps")
+                SearchResult(start, i, 50.0, 10.0 + i + more, 300, [met, None], 6.0, 10.0 + i + more, 301, "steps")
             )
     codes = torch.cat([torch.zeros(N, 4), torch.full((N, 4), apart)])
     at = torch.full((2 * N, 2, 4), torch.nan)

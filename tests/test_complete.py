@@ -11,8 +11,8 @@ from made import searched
 from test_executors import faulty
 from test_first_writer import DAMAGES
 
-from lso_bench.commands.run import carry_out, tell_end
-from lso_bench.executors import How
+from lso_bench.commands.run import carry_out, print_end
+from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.worker import publish
 from lso_bench.record import Record
 from lso_bench.store.store import Store
@@ -32,9 +32,9 @@ def done(run, status: Any = "ok"):
 
 def study(planned, store):
     """The exit status of what `run` does with these runs."""
-    said = carry_out(planned, store, How(isolation="none"), quiet=True)
+    said = carry_out(planned, store, ExecutionOptions(isolation="none"), quiet=True)
     try:
-        tell_end(completeness.check(planned, store), said)
+        print_end(completeness.check(planned, store), said)
     except typer.Exit as end:
         return end.exit_code
     return 0

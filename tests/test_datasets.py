@@ -14,8 +14,8 @@ from PIL import Image
 from test_plugins import publish
 
 from lso_bench.errors import UsageError
-from lso_bench.executors import How
-from lso_bench.executors.serial import here
+from lso_bench.executors import ExecutionOptions
+from lso_bench.executors.serial import serial
 from lso_bench.models import training
 from lso_bench.plugins import registry
 from lso_bench.store.store import Store
@@ -106,7 +106,7 @@ def test_area_is_the_sum_of_pixels_and_a_white_page_is_the_optimum(rounded, area
 def test_shipped_model_of_shapes_is_searched_for_area(tmp_path):
     grid = Grid(["vae"], ["shapes_area"], ["cmaes"], arch="conv:encoder=8,channels=8", latent=2)
     store = Store(tmp_path / "results")
-    (record,) = here(plan(grid, Protocol(budget=150)), store, How())
+    (record,) = serial(plan(grid, Protocol(budget=150)), store, ExecutionOptions())
     (found,), tensors = record.members, store.tensors(record.spec)
     assert tensors
     decoded = tensors["decoded"]
@@ -313,7 +313,7 @@ def test_model_of_own_images_is_trained_and_searched(folder, settings, tmp_path)
     assert load_model(path)[0].arch.likelihood == ("gaussian" if settings else "bernoulli")
     task = f"glyphs50:data={name},instances=3"
     planned = plan(Grid(["vae"], [task], arch=arch, latent=4), Protocol(max_steps=5))
-    (record,) = here(planned, Store(tmp_path / "results"), How())
+    (record,) = serial(planned, Store(tmp_path / "results"), ExecutionOptions())
     assert record.status == "ok" and all(m.loss < m.first_loss for m in record.members)
 
 

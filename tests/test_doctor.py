@@ -64,7 +64,7 @@ def test_fault_of_a_run_is_found_with_its_mend(folder, fault):
     kind = fault.strip()
     assert "5 of 6" in whole.what and found.mend == results.MENDS[kind]
     assert f"1 of its runs {kind} ({first.name}:" in found.what
-    assert found.state == ("warning" if kind in results.USABLE else "unusable")
+    assert found.state == ("warning" if kind in results.HARMLESS else "unusable")
 
 
 def test_what_is_stale_foreign_or_double_is_a_warning(folder, tmp_path):

@@ -11,7 +11,7 @@ import typer
 
 from lso_bench.cli import app
 from lso_bench.commands.options import names
-from lso_bench.commands.run import _of_options as of_options
+from lso_bench.commands.run import _study_from_options as of_options
 from lso_bench.errors import LsoBenchError
 from lso_bench.store.archive import pack
 from lso_bench.study import file

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import NOISE, TINY, random_vae
 
-from lso_bench.executors import How, Queue, resources
+from lso_bench.executors import ExecutionOptions, Queue, resources
 from lso_bench.executors.local import local
-from lso_bench.executors.serial import here
+from lso_bench.executors.serial import serial
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import Placement
@@ -62,11 +62,11 @@ def faulty(folder, does: str) -> str:
 
 def test_all_executors_give_the_same_records(planned, tmp_path):
     stores = {n: Store(tmp_path / n) for n in ("none", "run", "batch", "one", "two")}
-    given = list(here(planned, stores["none"], How()))
+    given = list(serial(planned, stores["none"], ExecutionOptions()))
     for isolation in ("run", "batch"):
-        given += local(planned, stores[isolation], How(jobs=2, isolation=isolation))
+        given += local(planned, stores[isolation], ExecutionOptions(jobs=2, isolation=isolation))
     for part, name in (("1/2", "one"), ("2/2", "two")):
-        given += local(shard(planned, part), stores[name], How(isolation="batch"))
+        given += local(shard(planned, part), stores[name], ExecutionOptions(isolation="batch"))
     assert [r.status for r in given] == ["ok"] * 16
     expected = numbers(stores["none"])
     assert len(expected) == 4 and numbers(stores["run"]) == numbers(stores["batch"]) == expected
@@ -81,7 +81,7 @@ def test_parts_copied_into_one_folder_are_the_whole_study(planned, tmp_path):
     both = Store(tmp_path / "both")
     for part in ("1/3", "2/3", "3/3"):
         store = Store(tmp_path / part[0])
-        list(here(shard(planned, part), store, How()))
+        list(serial(shard(planned, part), store, ExecutionOptions()))
         for run in store.folder.glob("runs/*/*"):
             run.rename(_made(both.folder / run.relative_to(store.folder)))
     assert all(p.spec in both for p in planned) and len(list(both)) == 4
@@ -96,9 +96,11 @@ def _made(path):
 def test_run_that_hangs_is_a_timeout_and_its_slot_is_used_again(checkpoint, tmp_path):
     hangs, leaves = faulty(tmp_path, "time.sleep(600)"), faulty(tmp_path, "sys.exit(0)")
     planned = plan(Grid(["vae"], [hangs, leaves, "glyphs50:instances=2"], latent=4), Protocol(max_steps=2))
-    list(here(planned[2:], Store(tmp_path / "before"), How()))  # glyphs are rendered once, which takes a while
+    list(
+        serial(planned[2:], Store(tmp_path / "before"), ExecutionOptions())
+    )  # glyphs are rendered once, which takes a while
     store = Store(tmp_path / "results")
-    records = list(local(planned, store, How(timeout=8.0)))
+    records = list(local(planned, store, ExecutionOptions(timeout=8.0)))
     assert [r.status for r in records] == ["timeout", "failed", "ok"]
     assert "time limit, 8 s" in (records[0].error or "") and "SystemExit" in (records[1].error or "")
     assert [p.spec in store for p in planned] == [False, False, True]  # the others may be tried again
@@ -109,7 +111,7 @@ def test_run_that_hangs_is_a_timeout_and_its_slot_is_used_again(checkpoint, tmp_
 def test_process_that_ends_without_an_answer_is_tried_again_and_then_named(checkpoint, tmp_path, isolation):
     leaves = faulty(tmp_path, "os._exit(0)")  # as a library in C may
     planned = plan(Grid(["vae"], [leaves, "glyphs50:instances=2"], latent=4), Protocol(max_steps=2))
-    records = local(planned, Store(tmp_path / "results"), How(isolation=isolation))
+    records = local(planned, Store(tmp_path / "results"), ExecutionOptions(isolation=isolation))
     found = {r.spec.task.partition(":")[0]: r for r in records}
     assert found.pop("glyphs50").status == "ok"
     (left,) = found.values()
@@ -119,7 +121,7 @@ def test_process_that_ends_without_an_answer_is_tried_again_and_then_named(check
 def test_run_that_takes_too_much_memory_fails_and_says_so(checkpoint, tmp_path):
     greedy = faulty(tmp_path, "x.new_zeros(2**32)")
     planned = plan(Grid(["vae"], [greedy], latent=4), Protocol(max_steps=2))
-    (record,) = local(planned, Store(tmp_path / "results"), How(memory=8 * 2**30))
+    (record,) = local(planned, Store(tmp_path / "results"), ExecutionOptions(memory=8 * 2**30))
     assert record.status == "failed" and "out of memory" in (record.error or "")
 
 
@@ -127,13 +129,13 @@ def test_what_runs_elsewhere_comes_last_and_what_is_done_elsewhere_is_not_done_a
     store = Store(tmp_path / "results")
     first, *others = planned
     queue = Queue(planned, store)
-    with heartbeat.noted(store.folder, heartbeat.Running("elsewhere", first.spec.key)):
+    with heartbeat.heartbeat(store.folder, heartbeat.Heartbeat("elsewhere", first.spec.key)):
         taken = [queue.take() for _ in planned]
         assert [a and a.planned for a in taken] == [*others, None]
     attempt = queue.take()
     assert attempt is not None and attempt.planned == first and not queue
-    (once,) = here([first], store, How())
-    (again,) = here([first], store, How())
+    (once,) = serial([first], store, ExecutionOptions())
+    (again,) = serial([first], store, ExecutionOptions())
     assert again == once
 
 
@@ -160,10 +162,10 @@ def test_gpus_are_dealt_in_turn():
 def test_jobs_and_threads_share_the_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", str(resources.cores()))
     for jobs in (1, 2, 4):
-        how = resources.how(1000, Placement(), resources.Wanted(jobs=jobs))
+        how = resources.resolve(1000, Placement(), resources.RequestedResources(jobs=jobs))
         assert how.jobs == jobs and how.threads == max(1, resources.cores() // jobs)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert resources.how(1, Placement(), resources.Wanted()).threads == 1  # what the user says holds
+    assert resources.resolve(1, Placement(), resources.RequestedResources()).threads == 1  # what the user says holds
 
 
 def test_what_is_loaded_is_read_again_when_its_file_changes(checkpoint):
@@ -179,8 +181,8 @@ def test_task_that_writes_into_its_images_spoils_no_later_run_of_its_process(pla
     path.write_text(path.read_text() + "\n    def bind(self, test):\n        return super().bind(test.zero_())\n")
     (writes,) = plan(Grid(["vae"], [str(path)], latent=4), Protocol(max_steps=2))
     alone, after = Store(tmp_path / "alone"), Store(tmp_path / "after")
-    list(here(planned[:1], alone, How()))
-    (zeros, _) = here([writes, planned[0]], after, How())
+    list(serial(planned[:1], alone, ExecutionOptions()))
+    (zeros, _) = serial([writes, planned[0]], after, ExecutionOptions())
     key = planned[0].spec.key
     assert zeros.status == "ok" and numbers(after)[key] == numbers(alone)[key]
 
@@ -209,15 +211,17 @@ WANTS = {
 @pytest.mark.parametrize("says", WANTS)
 def test_want_of_memory_is_named_with_its_mend_whoever_says_it(checkpoint, tmp_path, says):
     study = plan(Grid(["vae"], [faulty(tmp_path, WANTS[says])], latent=4), Protocol(max_steps=3))
-    (record,) = here(study, Store(tmp_path / "r"), How())
+    (record,) = serial(study, Store(tmp_path / "r"), ExecutionOptions())
     assert record.status == "failed" and str(record.error).startswith("out of memory: ")
     assert str(record.error).endswith("; give it more by --memory or fewer --jobs")
 
 
 def test_a_shape_that_a_library_cannot_do_is_no_want_of_memory(checkpoint, tmp_path):
     does = "raise RuntimeError('could not create a primitive descriptor for a convolution')"
-    (record,) = here(
-        plan(Grid(["vae"], [faulty(tmp_path, does)], latent=4), Protocol(max_steps=3)), Store(tmp_path / "r"), How()
+    (record,) = serial(
+        plan(Grid(["vae"], [faulty(tmp_path, does)], latent=4), Protocol(max_steps=3)),
+        Store(tmp_path / "r"),
+        ExecutionOptions(),
     )
     assert record.status == "failed" and "memory" not in str(record.error)
 
@@ -228,7 +232,7 @@ def test_a_process_without_room_for_a_thread_fails_its_run_with_the_limit_and_le
         try:
             resource.setrlimit(resource.RLIMIT_DATA, (2**30, -1))
             threading.stack_size(2**30)
-            os._exit([r.status for r in here(planned[:1], Store(tmp_path / "r"), How())] != ["failed"])
+            os._exit([r.status for r in serial(planned[:1], Store(tmp_path / "r"), ExecutionOptions())] != ["failed"])
         finally:
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
@@ -242,5 +246,5 @@ def test_a_data_set_that_wants_more_memory_fails_its_run_and_is_not_blamed(tmp_p
     Path("noise.py").write_text(NOISE.replace("return ", "raise MemoryError\n        return "))
     save_model(tmp_path / "checkpoints" / Model("vae", "noise.py", "small", 4).file, random_vae(TINY), {})
     study = plan(Grid(["vae"], ["ink:data=noise.py"], latent=4, searchers=["random"]), Protocol(budget=4))
-    (record,) = here(study, Store(tmp_path / "r"), How())
+    (record,) = serial(study, Store(tmp_path / "r"), ExecutionOptions())
     assert record.status == "failed" and str(record.error).startswith("out of memory: ")

@@ -22,7 +22,7 @@ from conftest import PROGRAM
 from forked import prepare, program
 from test_executors import faulty, numbers
 
-from lso_bench.executors import How, resources
+from lso_bench.executors import ExecutionOptions, resources
 from lso_bench.executors.local import local
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
@@ -208,7 +208,7 @@ def _session(process: psutil.Process) -> int:
 
 def test_busy_machine_slows_a_run_by_far_less_than_threads_that_spin(checkpoint, tmp_path):
     planned = plan(Grid(["vae"], ["glyphs50"], seeds=range(3), latent=4), Protocol(max_steps=20))
-    how = How(threads=resources.cores())  # the most that a run is ever given
+    how = ExecutionOptions(threads=resources.cores())  # the most that a run is ever given
 
     def fastest(name: str) -> float:
         return min(r.seconds["total"] for r in local(planned, Store(tmp_path / name), how))

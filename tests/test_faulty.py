@@ -12,7 +12,7 @@ from lso_bench.executors.worker import attempt
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import Placement
 from lso_bench.spec import Spec
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.asking import terms_of
 from lso_bench.vae.checkpoint import read, sha256, write
 from lso_bench.vae.errors import UnusableError
@@ -108,7 +108,7 @@ def test_model_with_weights_that_are_too_large_is_named_and_not_the_task(checkpo
     write(checkpoint, large, header)
     spec = Spec(Model("vae", "glyphs", "small", 4), sha256(checkpoint), "glyphs50", "sobol", max_steps=2, budget=2)
     spec = replace(spec, thresholds=(), region="box:3", starts=(starts,))
-    record = attempt(Planned(spec, checkpoint), Placement(), Loaded(), lambda _: None)
+    record = attempt(PlannedRun(spec, checkpoint), Placement(), Loaded(), lambda _: None)
     assert record.status in ("diverged", "failed") and str(record.error).startswith(says)
 
 

@@ -13,7 +13,7 @@ from test_store import record
 
 from lso_bench.errors import DamagedError, UnusableError
 from lso_bench.store import run_folder
-from lso_bench.store.run_folder import AGAIN, judge, publish
+from lso_bench.store.run_folder import RETRYABLE, judge, publish
 from lso_bench.store.store import Store, counted
 
 SPEC = record().spec
@@ -23,7 +23,7 @@ SPEC = record().spec
 def texts(tmp_path_factory):
     """The result of a run by its status; the two good ones differ."""
     ways = {"ok": record(loss=1.0), "ok too": record(loss=2.0)}
-    ways |= {status: replace(record(), status=status, members=[], error="of then") for status in AGAIN}
+    ways |= {status: replace(record(), status=status, members=[], error="of then") for status in RETRYABLE}
     texts = {}
     for name, given in ways.items():
         store = Store(tmp_path_factory.mktemp("r"))

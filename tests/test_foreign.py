@@ -17,7 +17,7 @@ from lso_bench.models import measurements
 from lso_bench.plugins import registry
 from lso_bench.report import html_images
 from lso_bench.store import archive, heartbeat, run_folder
-from lso_bench.store.store import MARK, Store
+from lso_bench.store.store import MARKER_FILE, Store
 from lso_bench.study import file
 from lso_bench.vae import checkpoint, foreign, image_folder
 from lso_bench.vae.datasets.mnist import MNIST
@@ -71,7 +71,7 @@ REFUSED = (UnusableError, LsoBenchError, ValueError, OSError)
 
 def of_metrics(path, read):
     """What a reading of the metrics beside a store says."""
-    (path.parent.parent / MARK).write_text("")
+    (path.parent.parent / MARKER_FILE).write_text("")
     return read(path.parent.parent)
 
 
@@ -88,7 +88,7 @@ def passes_over(read, path):
 ARCH = ARCHITECTURES["small"]
 READERS = {
     "result.json": (refuses, lambda p: run_folder.read(p.parent)),
-    MARK: (refuses, lambda p: Store(p.parent, readonly=True)),
+    MARKER_FILE: (refuses, lambda p: Store(p.parent, readonly=True)),
     "tmp/note.json": (passes_over, lambda p: any(heartbeat.read(p.parent.parent))),
     "metrics/a.json": (passes_over, lambda p: collapse.read([p.parent.parent])[0]),
     "metrics/b.json": (passes_over, lambda p: measurements.load_all(p.parent.parent)),
@@ -195,7 +195,7 @@ def test_json_of_few_levels_is_read(tmp_path, levels):
 
 
 COMMANDS = {
-    MARK: [("status", "r"), ("compare", "r"), ("archive", "r")],
+    MARKER_FILE: [("status", "r"), ("compare", "r"), ("archive", "r")],
     "tmp/note.json": [("status", "r"), ("compare", "r")],
     "metrics/a.json": [("compare", "r"), ("report", "r")],
     "traversals/x-all.png": [("report", "r")],
@@ -213,7 +213,7 @@ def test_command_ends_in_order_whatever_lies_in_the_folder(call, tmp_path, name,
     BAD[bad](path)
     for command in COMMANDS[name]:
         done = call(*command)
-        if name == MARK:
-            fails(done, 4, MARK)
+        if name == MARKER_FILE:
+            fails(done, 4, MARKER_FILE)
         else:
             assert done.returncode == 0 and "Traceback" not in done.stderr and "fault" not in done.stderr, done.stderr

@@ -152,9 +152,9 @@ def test_damaged_files_of_a_run_are_named(written, whole, data, file):
     try:
         after = before[:at] + put + before[at + data.draw(st.integers(0, 30)) :]
         path.write_bytes(after)
-        written.lost.clear()
+        written.damaged_files.clear()
         compared_or_skipped(written)
-        assert [*written.lost] == [str(path)] * (after != before)
+        assert [*written.damaged_files] == [str(path)] * (after != before)
     finally:
         path.write_bytes(before)
 

@@ -16,11 +16,11 @@ from PIL import Image
 from test_plugins import publish
 
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.executors import How
+from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.local import local
 from lso_bench.executors.ray_cluster import _sources
 from lso_bench.executors.remote_worker import Job, Worker
-from lso_bench.executors.serial import here
+from lso_bench.executors.serial import serial
 from lso_bench.plugins import registry
 from lso_bench.runner.run import Placement, run
 from lso_bench.store.store import Store
@@ -122,7 +122,7 @@ def test_an_edited_task_of_a_package_is_refused(place, monkeypatch):
 PATH = "import os, sys\nsys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n"
 
 
-@pytest.mark.parametrize("carry_out", [here, local], ids=["serial", "pool"])
+@pytest.mark.parametrize("carry_out", [serial, local], ids=["serial", "pool"])
 def test_a_task_that_lets_python_find_its_own_folder_runs_and_counts_what_it_imports(tmp_path, monkeypatch, carry_out):
     monkeypatch.chdir(tmp_path)
     helper = tmp_path / f"aims_{tmp_path.name}"  # this process imports each name once
@@ -132,7 +132,7 @@ def test_a_task_that_lets_python_find_its_own_folder_runs_and_counts_what_it_imp
     (tmp_path / "ink.py").write_text(f"{PATH}from {helper.name} import TARGET\n{INK.replace('0.15', 'TARGET')}")
     before = registry.source_hash("./ink.py")
     planned = plan(Grid(["vae"], ["./ink.py"], ["sobol"], seeds=range(2), arch="conv"), SHORT)
-    records = [*carry_out(planned, Store(tmp_path / "results"), How(isolation="batch"))]
+    records = [*carry_out(planned, Store(tmp_path / "results"), ExecutionOptions(isolation="batch"))]
     assert [r.status for r in records] == ["ok", "ok"] and {r.spec.source for r in records} == {before}
     edit(helper / "deep.py")
     assert registry.source_hash("./ink.py") != before
@@ -237,13 +237,13 @@ def consistent(record):
     return record.spec.source.startswith(record.versions["task_sha256"])
 
 
-@pytest.mark.parametrize("carry_out", [here, local], ids=["serial", "pool"])
+@pytest.mark.parametrize("carry_out", [serial, local], ids=["serial", "pool"])
 def test_a_task_that_is_edited_in_mid_study_is_refused_and_no_record_contradicts_itself(place, carry_out):
     (place / "restless.py").write_text(SELF_EDITING)
     planned = plan(Grid(["vae"], ["./restless.py"], ["sobol"], seeds=range(3), arch="conv"), SHORT)
     store, records = Store(place / "results"), []
     with pytest.raises(UnusableError, match=r"\./restless\.py.* has changed since"):
-        records += carry_out(planned, store, How(isolation="batch"))
+        records += carry_out(planned, store, ExecutionOptions(isolation="batch"))
     (kept,) = Store(place / "results")
     assert kept.status == "ok" and consistent(kept)
     assert kept.spec.source == hashlib.sha256(SELF_EDITING.encode()).hexdigest()
@@ -268,7 +268,7 @@ def test_what_a_task_imports_while_it_scores_is_what_its_record_says(place, monk
     planned = plan(Grid(["vae"], ["./late.py"], ["sobol"], arch="conv"), SHORT)
     says = pytest.raises(UnusableError, match=r"\./late\.py.* has changed since") if refused else nullcontext()
     with says:
-        assert [r.status for r in here(planned, Store(place / "results"), How())] == ["ok"]
+        assert [r.status for r in serial(planned, Store(place / "results"), ExecutionOptions())] == ["ok"]
     assert len([*Store(place / "results")]) == (not refused)
     assert 1 + refused == sys.modules.pop("late_aim").AIM
 

@@ -11,7 +11,7 @@ from lso_bench.paper.latent_search import planned, repeated
 from lso_bench.record import Record
 from lso_bench.report import paper_latent_search as report
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.zoo import Model
 
 IMAGES = 12
@@ -31,7 +31,7 @@ def told(records: list[Record], folder: Path):
     store = Store(folder)
     for r in records:
         store.add(r)
-    return repeated([Planned(r.spec, Path()) for r in records], store)
+    return repeated([PlannedRun(r.spec, Path()) for r in records], store)
 
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
@@ -117,7 +117,7 @@ def test_runs_of_which_only_some_were_compiled_say_so(tmp_path):
 
 def test_missing_runs_are_counted_and_none_is_one_line(tmp_path):
     store, done, open_ = Store(tmp_path), run("vae", 600), run("nevae_se", 600)
-    planned = [Planned(r.spec, Path()) for r in (done, open_)]
+    planned = [PlannedRun(r.spec, Path()) for r in (done, open_)]
     with pytest.raises(UnusableError, match="None of the searches"):
         repeated(planned, store)
     store.add(done)

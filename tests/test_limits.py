@@ -134,7 +134,7 @@ def test_a_batch_job_has_what_it_asked_for(system, monkeypatch, variables, cores
 def test_threads_are_the_first_number_that_is_asked_for_or_the_cores(system, monkeypatch, text, threads):
     monkeypatch.delenv("OMP_NUM_THREADS") if text is None else monkeypatch.setenv("OMP_NUM_THREADS", text)
     assert limits.threads() == threads
-    assert resources.how(1, Placement(), resources.Wanted()).threads == threads
+    assert resources.resolve(1, Placement(), resources.RequestedResources()).threads == threads
 
 
 def test_kills_for_want_of_memory_are_counted_wherever_they_are_told(system):
@@ -146,37 +146,37 @@ def test_kills_for_want_of_memory_are_counted_wherever_they_are_told(system):
 
 @pytest.mark.parametrize("jobs", [2, 16, 100_000, 10**15])
 def test_no_more_runs_at_a_time_than_there_are_and_each_has_its_share(system, jobs):
-    how = resources.how(2, Placement(), resources.Wanted(jobs=jobs))
+    how = resources.resolve(2, Placement(), resources.RequestedResources(jobs=jobs))
     assert how.jobs == 2 and how.memory == int(resources.USABLE * 64 * GB / 2)
 
 
 def test_so_many_at_a_time_that_none_has_memory_enough_are_refused_with_the_most(system):
     with pytest.raises(UsageError, match=r"--jobs 100000 leaves 0 MB .* say --jobs 96 or less"):
-        resources.how(100_000, Placement(), resources.Wanted(jobs=100_000))
-    assert resources.how(100_000, Placement(), resources.Wanted(jobs=96)).jobs == 96
-    assert resources.how(1000, Placement(), resources.Wanted(jobs=1000, memory=0.7)).memory == int(0.7 * GB)
+        resources.resolve(100_000, Placement(), resources.RequestedResources(jobs=100_000))
+    assert resources.resolve(100_000, Placement(), resources.RequestedResources(jobs=96)).jobs == 96
+    assert resources.resolve(1000, Placement(), resources.RequestedResources(jobs=1000, memory=0.7)).memory == int(0.7 * GB)
 
 
 @pytest.mark.parametrize("gigabytes", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("address", [None, "local"])
 def test_a_limit_that_no_run_can_keep_to_is_refused_with_the_least(system, gigabytes, address):
     with pytest.raises(UsageError, match=f"--memory {gigabytes:g} is too little: the smallest run takes 0.6 GB"):
-        resources.how(4, Placement(), resources.Wanted(memory=gigabytes, address=address))
+        resources.resolve(4, Placement(), resources.RequestedResources(memory=gigabytes, address=address))
 
 
 def test_a_batch_job_too_small_for_any_run_is_refused_with_its_limit_unless_no_process_has_one(system, monkeypatch):
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "500")
     with pytest.raises(UsageError, match=r"may take 0.49 GB of memory here, .*SLURM_MEM.* takes 0.67; ask for more"):
-        resources.how(2, Placement(), resources.Wanted())
-    alone = resources.how(1, Placement(), resources.Wanted())
+        resources.resolve(2, Placement(), resources.RequestedResources())
+    alone = resources.resolve(1, Placement(), resources.RequestedResources())
     assert (alone.isolation, alone.memory) == ("none", None)
 
 
 @pytest.mark.parametrize("gigabytes", [float("inf"), 1e300, 1e12])
 def test_a_limit_beyond_all_memory_is_none(system, gigabytes):
-    assert resources.how(1, Placement(), resources.Wanted(memory=gigabytes)).memory == resources.LARGEST
+    assert resources.resolve(1, Placement(), resources.RequestedResources(memory=gigabytes)).memory == resources.LARGEST
     with pytest.raises(UsageError, match="--memory wants a number of GB, got nan"):
-        resources.how(1, Placement(), resources.Wanted(memory=float("nan")))
+        resources.resolve(1, Placement(), resources.RequestedResources(memory=float("nan")))
 
 
 def test_folders_of_control_groups_are_told_apart_from_all_else(system, tmp_path):

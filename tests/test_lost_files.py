@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 
 from lso_bench.analysis.comparison import compare
 from lso_bench.analysis.convergence import COSTS
-from lso_bench.commands.inputs import drawn
+from lso_bench.commands.inputs import load_report
 from lso_bench.report.html_report import html
 from lso_bench.store.store import Store
 
@@ -60,7 +60,7 @@ def test_run_counts_in_all_but_what_needs_its_lost_file(complete, folder, name, 
     measures = compare(RUNS, lambda _: torn).measures
     assert rows(measures, every - needing) == rows(complete[0], every - needing)
     assert rows(measures, needing) == rows(complete[1], needing)
-    (line,) = torn.lost.values()
+    (line,) = torn.damaged_files.values()
     assert TORN in line and name in line and "damaged" in line
 
 
@@ -72,7 +72,7 @@ def test_trace_of_other_starts_than_those_of_its_run_is_left_out_and_named(folde
     trace.write_bytes(content)
     store = Store(folder)
     assert store.trace(RUNS[0].spec) is None
-    (line,) = store.lost.values()
+    (line,) = store.damaged_files.values()
     assert "from start '../../x' is none of the run's" in line and "delete its folder and run again" in line
 
 
@@ -116,11 +116,11 @@ def test_file_of_another_form_with_the_right_hash_is_left_out_and_named(folder, 
     path.write_bytes(change(before))
     digests = (sha256(content).hexdigest() for content in (before, path.read_bytes()))
     result.write_text(result.read_text().replace(*digests))
-    assert html(drawn([folder])).startswith("<!")
+    assert html(load_report([folder])).startswith("<!")
     store = Store(folder)
     for read in (store.trace, store.costs, store.tensors):
         read(RUNS[0].spec)
-    (line,) = store.lost.values()
+    (line,) = store.damaged_files.values()
     assert name in line and re.search(says, line) and "delete its folder and run again" in line
 
 
@@ -142,7 +142,7 @@ def test_all_files_lost_leave_the_final_losses(folder):
     store = Store(folder)
     found = compare(RUNS, lambda _: store).measures
     assert not {*found.measure} & (OF_WAY | OF_CODES) and np.isfinite(found[found.measure == "loss"].estimate).all()
-    assert len(store.lost) == 9
+    assert len(store.damaged_files) == 9
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -162,7 +162,7 @@ def test_strict_comparison_of_whole_files_succeeds(call, folder):
 
 @pytest.mark.parametrize("name", FILES)
 def test_page_is_made_and_lists_the_file_as_lost(folder, name, capsys):
-    page = html(drawn([tear(folder, name)]))
+    page = html(load_report([tear(folder, name)]))
     lost = page[page.index('id="lost"') :]
     assert f"{TORN}/{name} is damaged" in lost and f"{TORN}/{name} is damaged" in capsys.readouterr().err
 

@@ -13,13 +13,13 @@ from test_hostile import HOSTILE, OBEYED
 
 from lso_bench import progress
 from lso_bench.store import heartbeat
-from lso_bench.store.heartbeat import Running
+from lso_bench.store.heartbeat import Heartbeat
 from lso_bench.store.process_identity import this_process
-from lso_bench.store.store import MARK, Store
+from lso_bench.store.store import MARKER_FILE, Store
 
 KEY, GONE = "0123456789abcdef", 2**22 + 1
 HERE = asdict(this_process())
-DEAD = Running("ended", KEY, 1, 2, **HERE | {"pid": GONE})
+DEAD = Heartbeat("ended", KEY, 1, 2, **HERE | {"pid": GONE})
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_note_that_nobody_may_remove_hinders_nothing(folder, monkeypatch):
     gone = note(folder, f"{KEY}.{DEAD.host}.{GONE}.json")
     monkeypatch.setattr(os, "unlink", refused)
     heartbeat.clear(folder)
-    with heartbeat.noted(folder, Running("runs")):
+    with heartbeat.heartbeat(folder, Heartbeat("runs")):
         assert len([r for r in heartbeat.read(folder)[0] if r.title == "runs"]) == 1
     assert gone.exists()
 
@@ -78,7 +78,7 @@ def test_work_in_progress_is_never_swept_through_a_link(tmp_path):
     (folder / "tmp").rmdir()
     (folder / "tmp").symlink_to(tmp_path / "home")
     Store(folder)
-    assert (tmp_path / "home" / "thesis.tex").exists() and (folder / MARK).exists()
+    assert (tmp_path / "home" / "thesis.tex").exists() and (folder / MARKER_FILE).exists()
 
 
 WRONG = {
@@ -127,14 +127,14 @@ def test_bars_show_a_hostile_note_and_obey_nothing(folder, monkeypatch, name):
     shown, stream = Event(), terminal(monkeypatch)
     note(folder, f"{KEY}.{DEAD.host}.{os.getpid()}.json", **HERE, title=name, state=name)
 
-    class Bar(progress._Runs):
+    class Bar(progress._RunBars):
         def show(self, runs):
             super().show(runs)
             shown.set()
 
-    monkeypatch.setattr(progress, "_Runs", Bar)
+    monkeypatch.setattr(progress, "_RunBars", Bar)
     monkeypatch.setattr(progress, "LOOK", 0.01)
-    with progress.of_study(False, folder, {KEY}):
+    with progress.study_progress(False, folder, {KEY}):
         assert shown.wait(20)
     obeyed_by_nobody(stream.getvalue(), name)
 
@@ -142,7 +142,7 @@ def test_bars_show_a_hostile_note_and_obey_nothing(folder, monkeypatch, name):
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_bar_of_one_piece_of_work_shows_a_hostile_name_and_obeys_nothing(monkeypatch, name):
     stream = terminal(monkeypatch)
-    with progress.shown(False) as show:
+    with progress.progress_display(False) as show:
         show(name, 1, 2, name)
     obeyed_by_nobody(stream.getvalue(), name)
 
@@ -160,6 +160,6 @@ def test_lines_of_progress_obey_nothing(monkeypatch, name):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(progress, "EVERY", -1.0)
-    with progress.shown(False) as show:
+    with progress.progress_display(False) as show:
         show(name, 1, 2, name)
     assert stream.getvalue().count("\n") == 1 and not OBEYED & set(stream.getvalue())

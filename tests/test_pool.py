@@ -18,16 +18,16 @@ import pytest
 from made import SPEC
 
 from lso_bench.errors import UnusableError
-from lso_bench.executors import Attempt, How, socket_names
+from lso_bench.executors import Attempt, ExecutionOptions, socket_names
 from lso_bench.executors.local import PRELOAD
 from lso_bench.executors.pool import Pool
 from lso_bench.spec import Seeds
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 
 
 def attempt(n: int) -> Attempt:
     """One that stands for a number."""
-    return Attempt(Planned(replace(SPEC, seeds=Seeds(n)), Path("none")))
+    return Attempt(PlannedRun(replace(SPEC, seeds=Seeds(n)), Path("none")))
 
 
 def number(attempt: Attempt) -> int:
@@ -36,24 +36,24 @@ def number(attempt: Attempt) -> int:
 
 def pool(name: str, *arguments: str, **how: Any) -> Pool:
     function = getattr(pool_tasks, name)
-    return Pool(How(**how), lambda attempt, slot: (function, [number(attempt), *arguments]), PRELOAD)
+    return Pool(ExecutionOptions(**how), lambda attempt, slot: (function, [number(attempt), *arguments]), PRELOAD)
 
 
 def answers(of: Pool, *numbers: int) -> dict[int, Any]:
     """What became of each number."""
     for n in numbers:
-        of.give(attempt(n))
+        of.submit(attempt(n))
     ended: dict[int, Any] = {}
     while of.busy:
-        ended |= {number(done): answer for done, answer in of.over(0)}
+        ended |= {number(done): answer for done, answer in of.finished(0)}
     return ended
 
 
 def begin(of: Pool) -> None:
     """Let it do one thing, until a process does it."""
-    of.give(attempt(1))
+    of.submit(attempt(1))
     while not any(w.attempt for w in of._workers):
-        assert list(of.over(0)) == []
+        assert list(of.finished(0)) == []
 
 
 def workers() -> list[psutil.Process]:
@@ -86,12 +86,12 @@ def all_ended() -> bool:
 def test_there_are_no_more_processes_than_runs_and_a_few_that_stand_ready(runs, how, least, most):
     tried, counts = pool("nap", **how), set[int]()
     for n in range(runs):
-        tried.give(attempt(n))
+        tried.submit(attempt(n))
     while tried.busy:
-        list(tried.over(0))
-        counts.add(sum(w.until is None or w.attempt is not None for w in tried._workers))
+        list(tried.finished(0))
+        counts.add(sum(w.deadline is None or w.attempt is not None for w in tried._workers))
         assert len(workers()) <= most + runs  # with those that have done theirs and are about to be gone
-    tried.end()
+    tried.stop()
     assert least <= max(counts) <= most and all_ended()
 
 
@@ -108,7 +108,7 @@ def test_there_are_no_more_processes_than_runs_and_a_few_that_stand_ready(runs, 
 def test_what_goes_wrong_with_a_process_is_said_of_its_run_alone(name, x, why):
     tried = pool(name, timeout=0.5 if "sleep" in name else None)
     assert answers(tried, x)[x].why == why
-    tried.end()
+    tried.stop()
     assert all_ended()  # and any that the run had started
 
 
@@ -116,10 +116,10 @@ def test_runs_survive_the_death_of_the_process_that_theirs_were_forked_from(tmp_
     tried = pool("wait_for", str(tmp_path / "go"))
     begin(tried)
     os.kill(forkserver._forkserver._forkserver_pid or 0, signal.SIGKILL)
-    assert list(tried.over(0)) == list(tried.over(0)) == []  # it is not taken for the end of the run
+    assert list(tried.finished(0)) == list(tried.finished(0)) == []  # it is not taken for the end of the run
     (tmp_path / "go").touch()
     assert answers(tried, 2) == {1: 1, 2: 2}
-    tried.end()
+    tried.stop()
 
 
 def test_a_stopped_process_is_ended_with_the_pool():
@@ -127,7 +127,7 @@ def test_a_stopped_process_is_ended_with_the_pool():
     begin(tried)
     (child,) = (w.identity for w in tried._workers)
     os.kill(child.pid, signal.SIGSTOP)
-    ((broken_off, lost),) = tried.end()
+    ((broken_off, lost),) = tried.stop()
     assert (number(broken_off), lost.pid) == (1, child.pid) and child.gone
 
 
@@ -139,33 +139,34 @@ def test_signals_of_a_terminal_are_for_the_command_alone(tmp_path, number):
         one.send_signal(number)
     (tmp_path / "go").touch()
     assert answers(tried, 2) == {1: 1, 2: 2}
-    tried.end()
+    tried.stop()
 
 
 QUIET = """
 import os, signal, sys
 from multiprocessing import forkserver, resource_tracker
 from pool_tasks import *
-from lso_bench.executors import Attempt, How, pool
+from lso_bench.executors import Attempt, ExecutionOptions, pool
 
 def task(attempt, slot):
     return square, [attempt.planned]
 
 def begun():
-    made = pool.Pool(How(jobs=2), task, ["lso_bench.executors.parent_death", "pool_tasks", "lso_bench.executors.pool"])
-    made.give(Attempt(3))
-    list(made.over(9))  # they are forked, and none has begun
+    preload = ["lso_bench.executors.parent_death", "pool_tasks", "lso_bench.executors.pool"]
+    made = pool.Pool(ExecutionOptions(jobs=2), task, preload)
+    made.submit(Attempt(3))
+    list(made.finished(9))  # they are forked, and none has begun
     assert len(made._workers) == 4 and made.busy
     return made
 
 if __name__ == "__main__":
     first = begun()
     while first.busy:
-        assert [a for _, a in first.over(0)] in ([], [9])
+        assert [a for _, a in first.finished(0)] in ([], [9])
     os.kill(resource_tracker._resource_tracker._pid, signal.SIGKILL)
     second = begun()
-    first.end()
-    second.end()
+    first.stop()
+    second.stop()
     begun()
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -20,10 +20,10 @@ from test_executors import faulty, numbers
 from test_faults import SLOW, STUDY, TASK, any_of, broken, some_run, within
 
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.executors import How
+from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.ray_cluster import cluster
-from lso_bench.executors.ray_connection import SETTLED
-from lso_bench.executors.serial import here
+from lso_bench.executors.ray_connection import ENVIRONMENT
+from lso_bench.executors.serial import serial
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, plan
@@ -39,7 +39,7 @@ SOON = {"health_check_period_ms": 500, "health_check_failure_threshold": 20, "he
 @pytest.fixture(scope="module")
 def head():
     """A cluster of one machine with one core, and a token."""
-    os.environ |= SETTLED | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    os.environ |= ENVIRONMENT | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args=SMALL | {"include_dashboard": False, "_system_config": SOON})
@@ -83,9 +83,9 @@ def test_cluster_of_our_own_gives_the_same_records_and_ends(head, checkpoint, tm
         Store(tmp_path / "here"),
         Store(tmp_path / "r"),
     )
-    list(here(planned, expected, How()))
+    list(serial(planned, expected, ExecutionOptions()))
     before, folders = {p.pid for p in psutil.process_iter()}, sessions()
-    records = list(cluster(planned, store, How(address="local", jobs=1, isolation="batch")))
+    records = list(cluster(planned, store, ExecutionOptions(address="local", jobs=1, isolation="batch")))
     assert [r.status for r in records] == ["ok"] * 4 and {r.versions["isolation"] for r in records} == {"batch"}
     assert numbers(store) == numbers(expected) and not broken(store.folder)
     assert not list((store.folder / "tmp").iterdir())
@@ -100,7 +100,7 @@ def test_machine_killed_midway_loses_nothing_and_nothing_runs_twice(head, checkp
     raylet = head.add_node(**SMALL).all_processes["raylet"][0].process.pid
     planned, store = planned_of(faulty(tmp_path, "time.sleep(0.3)"), runs=RUNS), Store(tmp_path / "results")
     found, finished = [], {}
-    for record in cluster(planned, store, How(jobs=0, address=head.address, isolation="batch", retries=2)):
+    for record in cluster(planned, store, ExecutionOptions(jobs=0, address=head.address, isolation="batch", retries=2)):
         found.append(record)
         if not finished and len(found) >= 2 and works_under(raylet, store.folder):
             finished = times(store.folder)
@@ -119,7 +119,7 @@ def test_worker_that_dies_or_hangs_is_replaced_and_its_run_named(head, checkpoin
     hangs, dies = faulty(tmp_path, "time.sleep(600)"), faulty(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
     planned, store = planned_of(hangs, dies, "glyphs50:instances=2"), Store(tmp_path / "results")
     data.load("glyphs")  # which takes a while the first time
-    how = How(address=head.address, isolation="batch", timeout=30.0, retries=1)
+    how = ExecutionOptions(address=head.address, isolation="batch", timeout=30.0, retries=1)
     found = {Path(r.spec.task.partition(":")[0]).stem: r for r in cluster(planned, store, how)}
     assert {n: r.status for n, r in found.items()} == {"time_sleep": "timeout", "os_kill": "failed", "glyphs50": "ok"}
     assert capfd.readouterr() == ("", "")  # the caller says a line for each record, and Ray nothing
@@ -136,8 +136,8 @@ def test_worker_that_sees_no_file_of_ours_gives_the_same_records(head, checkpoin
     monkeypatch.setenv("LSO_BENCH_CHECKPOINTS", "/proc/self/cwd/checkpoints")
     expected, store = Store(tmp_path / "here"), Store(Path("/proc/self/cwd/there"))
     planned = planned_of(f"./{task}", runs=2)
-    list(here(planned, expected, How()))
-    records = list(cluster(planned, store, How(address=head.address, isolation="batch")))
+    list(serial(planned, expected, ExecutionOptions()))
+    records = list(cluster(planned, store, ExecutionOptions(address=head.address, isolation="batch")))
     assert [r.status for r in records] == ["ok"] * 2
     assert numbers(store) == numbers(expected) and not broken(store.folder)
 
@@ -203,19 +203,25 @@ def greet(server: socket.socket) -> None:
 @needs_ray
 def test_address_where_nothing_answers_is_told_at_once(planned_one, tmp_path):
     with pytest.raises(UnusableError, match=r"Nothing answers at 127\.0\.0\.1:1 "):
-        list(cluster(planned_one, Store(tmp_path / "results"), How(address="127.0.0.1:1")))
+        list(cluster(planned_one, Store(tmp_path / "results"), ExecutionOptions(address="127.0.0.1:1")))
     with socket.create_server(("127.0.0.1", 0)) as other:
         Thread(target=greet, args=[other]).start()
         with pytest.raises(UnusableError, match="is no Ray cluster"):
-            list(cluster(planned_one, Store(tmp_path / "results"), How(address=f"127.0.0.1:{other.getsockname()[1]}")))
+            list(
+                cluster(
+                    planned_one,
+                    Store(tmp_path / "results"),
+                    ExecutionOptions(address=f"127.0.0.1:{other.getsockname()[1]}"),
+                )
+            )
     with pytest.raises(UsageError, match="wants local, auto, HOST:PORT or ray://HOST:PORT; got 'head'"):
-        list(cluster(planned_one, Store(tmp_path / "results"), How(address="head")))
+        list(cluster(planned_one, Store(tmp_path / "results"), ExecutionOptions(address="head")))
 
 
 def test_without_ray_it_is_told_how_to_install_it(planned_one, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install 'lso-bench\[ray\]'"):
-        list(cluster(planned_one, Store(tmp_path / "results"), How(address="local")))
+        list(cluster(planned_one, Store(tmp_path / "results"), ExecutionOptions(address="local")))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from made import measures, searched
 from PIL import Image
 
-from lso_bench.commands.inputs import drawn
+from lso_bench.commands.inputs import load_report
 from lso_bench.commands.report import report
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.models.measurements import load_all
@@ -55,7 +55,7 @@ def hostile(tmp_path_factory):
     """The page of results whose every name means harm."""
     failed = Record(replace(runs("vae")[0].spec, task=HOSTILE[0]), "failed", error=HOSTILE[1])
     records = [*runs(*HOSTILE, seeds=(0,)), *runs("vae", task=HOSTILE[1], searcher=HOSTILE[0]), failed]
-    return html(drawn([stored(tmp_path_factory.mktemp("hostile") / "r", records)]))
+    return html(load_report([stored(tmp_path_factory.mktemp("hostile") / "r", records)]))
 
 
 class Elements(HTMLParser):
@@ -109,7 +109,7 @@ def test_every_figure_and_picture_says_what_is_seen(hostile):
 
 def test_same_results_give_the_same_page(tmp_path):
     folder = stored(tmp_path / "r", runs("vae", "nevae_se"))
-    assert html(drawn([folder])) == html(drawn([folder]))
+    assert html(load_report([folder])) == html(drawn([folder]))
 
 
 def test_first_paragraph_gives_the_lowest_model_with_n_and_the_paired_difference():
@@ -140,7 +140,7 @@ def test_what_is_missing_and_what_failed_is_named_with_its_reason():
 
 def test_runs_that_all_failed_are_reported_with_their_reasons(tmp_path):
     failed = [replace(r, status="failed", members=[], error="OSError: the disk is full") for r in runs("vae")]
-    found = Elements(html(drawn([stored(tmp_path / "r", failed)])))
+    found = Elements(html(load_report([stored(tmp_path / "r", failed)])))
     assert "2 runs (2 failed) with 0 searches" in found.text and found.text.count("the disk is full") >= 2
 
 
@@ -157,7 +157,7 @@ def test_spaces_that_were_measured_are_in_the_page_and_damaged_files_are_left_ou
     spaces = load_all(folder)
     assert {m.model.name for m in spaces} >= {"vae", "nevae_se"} and "damaged" not in {m.model.name for m in spaces}
     assert next(m for m in spaces if m.model.name == "vae").metrics.nll is not None  # of the greater effort
-    text = Elements(html(drawn([folder]))).text
+    text = Elements(html(load_report([folder]))).text
     assert "Latent spaces, measured" in text and "91.206" in text  # as in the README
 
 
@@ -199,7 +199,7 @@ def test_page_says_what_compare_says_of_runs_in_progress(tmp_path, call):
     folder = stored(tmp_path / "r", runs("vae"))
     (folder / "tmp" / "0123456789abcdef.host.1.json").write_text("{}")
     line = "1 runs are in progress, or were broken off; they are left out."
-    assert line in html(drawn([folder])) and line in " ".join(call("compare", folder).stdout.split())
+    assert line in html(load_report([folder])) and line in " ".join(call("compare", folder).stdout.split())
 
 
 @pytest.mark.parametrize("budgets", [(12, 12), (12, 20), (None, 12), (12, None)])

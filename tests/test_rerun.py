@@ -7,7 +7,7 @@ import pytest
 from typer.main import get_command
 
 from lso_bench.cli import app
-from lso_bench.commands.run import _of_options
+from lso_bench.commands.run import _study_from_options
 from lso_bench.models import training
 from lso_bench.study.command import command, commands
 from lso_bench.study.grid import Grid, Protocol, named_model, plan
@@ -17,7 +17,7 @@ from lso_bench.vae import notation
 def keys_of(text):
     """Of the runs that a command would make."""
     given = get_command(app).commands["run"].make_context("run", shlex.split(text)[2:]).params
-    grid, protocol = _of_options(**given)
+    grid, protocol = _study_from_options(**given)
     return {p.spec.key for p in plan(grid, protocol)}
 
 
@@ -62,7 +62,7 @@ def test_command_says_every_name(task, tmp_path, monkeypatch):
     (spec,) = [p.spec for p in plan(Grid(["vae"], ["glyphs50"]))]
     odd = replace(spec, task=task, searcher="adam:lr=0.2", thresholds=(0.1,))
     given = get_command(app).commands["run"].make_context("run", shlex.split(command(odd))[2:]).params
-    grid, protocol = _of_options(**given)
+    grid, protocol = _study_from_options(**given)
     assert (grid.models, grid.tasks, grid.searchers) == (["vae"], [task], ["adam:lr=0.2"])
     assert protocol.starts == odd.starts and protocol.thresholds == (0.1,)
 

@@ -14,13 +14,13 @@ from threading import Timer
 import pytest
 from made import SPEC, searched
 
-from lso_bench.executors import How, Queue
-from lso_bench.executors.serial import here
+from lso_bench.executors import ExecutionOptions, Queue
+from lso_bench.executors.serial import serial
 from lso_bench.models import training
 from lso_bench.store import heartbeat, process_identity
 from lso_bench.store.process_identity import Process, this_process
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Grid, Planned, Protocol, plan
+from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.vae import zoo
 from lso_bench.vae.zoo import Model
 
@@ -52,13 +52,13 @@ def identity(pid: int) -> Process:
 def leave(folder: Path, process: Process, key: str = KEY, age: float = 0.0, **fields) -> Path:
     """A note as that process left it, `age` seconds ago."""
     path = folder / "tmp" / f"{key or 'command'}.{process.host}.{process.pid}.json"
-    path.write_text(json.dumps(asdict(heartbeat.Running("a run", key)) | asdict(process) | fields))
+    path.write_text(json.dumps(asdict(heartbeat.Heartbeat("a run", key)) | asdict(process) | fields))
     os.utime(path, (time.time() - age,) * 2)
     return path
 
 
 def queue(folder: Path, say=lambda line: None) -> Queue:
-    return Queue([Planned(SPEC, Path("none"))], Store(folder), say)
+    return Queue([PlannedRun(SPEC, Path("none"))], Store(folder), say)
 
 
 def test_a_process_is_itself_until_it_ends(sleeper):
@@ -92,7 +92,7 @@ def test_the_only_run_of_a_command_is_waited_for_while_another_does_it(tmp_path,
         lines.append(line)
         note.unlink()
 
-    (record,) = here(planned, store, How(say=say))
+    (record,) = serial(planned, store, ExecutionOptions(say=say))
     assert record.status == "ok" and len(lines) == 1 and lines[0].startswith("Waiting for a run: process ")
 
 
@@ -173,7 +173,7 @@ def test_signs_of_life_keep_others_waiting(folder, monkeypatch):
 
 def test_a_run_gives_signs_of_life_while_a_step_takes_long_and_none_afterwards(folder, monkeypatch):
     monkeypatch.setattr(heartbeat, "BEAT", 0.01)
-    with heartbeat.noted(folder, heartbeat.Running("slow", KEY)):
+    with heartbeat.heartbeat(folder, heartbeat.Heartbeat("slow", KEY)):
         (path,) = (folder / "tmp").iterdir()
         os.utime(path, (0, 0))
         until = time.monotonic() + 20
@@ -214,8 +214,8 @@ def test_only_notes_of_processes_that_are_gone_are_cleared(folder):
     ended = leave(folder, replace(this_process(), pid=2**22 + 1), OTHER)
     ended.with_suffix(".part").write_text("half")
     left = [leave(folder, replace(this_process(), **more), OTHER) for more in ({}, {"host": "elsewhere"})]
-    with heartbeat.noted(folder, heartbeat.Running("alive", KEY)) as note:
-        note.say(3, 10)
+    with heartbeat.heartbeat(folder, heartbeat.Heartbeat("alive", KEY)) as note:
+        note.update(3, 10)
         heartbeat.clear(folder)
         assert {r.key for r in heartbeat.read(folder)[0]} == {KEY, OTHER}
     assert sorted((folder / "tmp").iterdir()) == sorted(left)

@@ -36,7 +36,7 @@ def test_run_of_every_schema_is_read_whole(run):
     trace, tensors = store.trace(record.spec), store.tensors(record.spec)
     assert trace is not None and len(trace) == 12 and tensors and tensors["z"].shape == (4, 4)
     found = compare([record], lambda _: store).measures
-    assert found[found.measure == "loss"].n.tolist() == [2, 2] and not store.lost
+    assert found[found.measure == "loss"].n.tolist() == [2, 2] and not store.damaged_files
     steps = found[(found.measure == "evaluations") & (found.target == 0.01)]
     assert ("seconds" in {*found.measure}) == ("costs.csv" in {p.name for p in run.iterdir()})  # unknown, not infinite
     assert steps.n.tolist() == [2, 2] and steps.low.isna().all() and (steps.estimate == 3).any()

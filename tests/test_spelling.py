@@ -10,7 +10,7 @@ from typer.main import get_command
 from lso_bench import starts
 from lso_bench.cli import app
 from lso_bench.commands.options import names, numbers
-from lso_bench.commands.run import _of_options
+from lso_bench.commands.run import _study_from_options
 from lso_bench.errors import UsageError
 from lso_bench.plugins import registry
 from lso_bench.search import region
@@ -172,7 +172,7 @@ def test_options_that_take_lists_add():
     base |= {"seed": ["0", "1,2"], "train_seed": ["0", "1"], "search_seed": ["5", "6"], "region": ["box:2", "box:3"]}
     base |= {"starts": ["random", "origin"], "thresholds": ["0.1", "0"]}
     words = [w for option, texts in base.items() for t in texts for w in (f"--{option.replace('_', '-')}", t)]
-    grid, protocol = _of_options(**COMMANDS["run"].make_context("run", words).params)
+    grid, protocol = _study_from_options(**COMMANDS["run"].make_context("run", words).params)
     assert (grid.models, grid.tasks) == (["vae", "vae_noanneal", "nevae_se"], ["ink", "symmetry"])
     assert (grid.searchers, grid.seeds, grid.regions) == (["sobol", "cmaes"], [0, 1, 2], ["box:2", "box:3"])
     assert (grid.train_seeds, grid.search_seeds) == ([0, 1], [5, 6])

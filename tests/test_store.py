@@ -17,17 +17,17 @@ import torch
 from lso_bench.commands.inputs import read
 from lso_bench.doctor import results
 from lso_bench.errors import UnusableError
-from lso_bench.record import Member, Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.store import Store, counted
-from lso_bench.text import NAMED
+from lso_bench.text import SHOWN
 from lso_bench.vae.zoo import Model
 
 SPEC = Spec(Model("vae", "omniglot"), "0" * 64, "omniglot50", "adam", max_steps=200)
 
 
 def record(seed=0, loss=1.5):
-    member = Member("random", 0, 9.0, loss, 200, [100, None, None, None, None, None], 5.0, loss, 201, "steps")
+    member = SearchResult("random", 0, 9.0, loss, 200, [100, None, None, None, None, None], 5.0, loss, 201, "steps")
     trace = pd.DataFrame({"step": [0, 100], "start": "random", "instance": 0, "loss": [9.0, loss]})
     tensors = {"z": torch.ones(1, 2) * seed, "z_met": torch.zeros(1, 6, 2)}
     return Record(replace(SPEC, seeds=Seeds(init=seed)), "ok", [member], {"steps": 200}, trace=trace, tensors=tensors)
@@ -86,7 +86,7 @@ def test_damaged_trace_is_named(tmp_path, text):
     store.add(record(1))
     next((tmp_path / "r").glob("runs/*/*/trace.csv")).write_text(text)
     assert store.trace(record(1).spec) is None and store.trace(record(1).spec) is None
-    (line,) = store.lost.values()
+    (line,) = store.damaged_files.values()
     assert "trace.csv is damaged" in line and store.tensors(record(1).spec) is not None
 
 
@@ -255,7 +255,7 @@ def test_of_many_stray_files_a_few_are_named_and_the_others_counted(tmp_path, ca
         (store.folder / "runs" / f"stray{i}").touch()
     assert len(read([store.folder]).records) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == NAMED + 2 and "... and 290 like these" in lines[-2]
+    assert len(lines) == SHOWN + 2 and "... and 290 like these" in lines[-2]
     assert lines[-1].startswith("What helps: lso-bench doctor ")
 
 

@@ -20,7 +20,7 @@ import lso_bench.executors.serial
 import lso_bench.report.figure_files
 import lso_bench.report.frames
 import lso_bench.report.tables  # noqa: F401  so that each fork has its imports behind it
-from lso_bench.progress import shown
+from lso_bench.progress import progress_display
 
 SCHEMA = Path(__file__).parent / "schemas" / "2"
 LOST = "Cannot write to standard output: No space left on device"
@@ -172,7 +172,7 @@ def test_a_progress_display_that_cannot_be_drawn_ends_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     for column in (BarColumn, TextColumn, MofNCompleteColumn):
         monkeypatch.setattr(column, "render", fails)
-    with shown(quiet=False) as show:
+    with progress_display(quiet=False) as show:
         show("vae on glyphs", 1, 2, "epoch 1")
         show("vae on glyphs", 2, 2, "epoch 2")
     assert sys.stderr is terminal and "Traceback" not in terminal.getvalue()

@@ -13,7 +13,7 @@ from test_plugins import publish
 
 from lso_bench.analysis.caveats import caveats
 from lso_bench.plugins import registry
-from lso_bench.study.grid import outdated
+from lso_bench.study.grid import runs_of_other_versions
 from lso_bench.vae.sources import without_imports
 from lso_bench.vae.zoo import Model
 
@@ -103,7 +103,7 @@ def test_runs_of_another_version_than_is_there_are_found():
     now = registry.code_version("task", "ink") | registry.code_version("searcher", "adam")
     ink = replace(made_by(), spec=replace(SPEC, model=Model("vae", "glyphs"), task="ink"))
     runs = [replace(ink, versions=v) for v in (now, {}, now | {"task_sha256": "aa"}, now | {"searcher_sha256": "aa"})]
-    assert outdated(runs) == {"task ink": [ink.spec.key], "searcher adam": [ink.spec.key]}
+    assert runs_of_other_versions(runs) == {"task ink": [ink.spec.key], "searcher adam": [ink.spec.key]}
 
 
 def test_run_says_what_another_version_made_and_does_not_run_it_again(call, checkpoint, tmp_path, monkeypatch):

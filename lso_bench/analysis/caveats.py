@@ -184,7 +184,7 @@ def stood_still(record: Record) -> str:
     A search with gradients should leave any start. A search without them may find nothing better, unless no search of
     the run does.
     """
-    columns = Columns.of(record.members)
+    columns = Columns.from_members(record.members)
     first_loss, loss, best, steps = (
         columns.rows[:, columns.names.index(k)] for k in ("first_loss", "loss", "best", "steps")
     )
@@ -199,10 +199,10 @@ def _other_pixels(record: Record) -> bool:
 
 
 def _losses(record: Record) -> np.ndarray:
-    columns = Columns.of(record.members)
+    columns = Columns.from_members(record.members)
     return columns.rows[:, columns.names.index("loss")]
 
 
 def _instances(record: Record) -> list[float]:
-    columns = Columns.of(record.members)
+    columns = Columns.from_members(record.members)
     return columns.rows[:, columns.names.index("instance")].tolist()

@@ -80,7 +80,7 @@ def mean_loss_steps(runs: Sequence[Record]) -> Iterator[dict]:
 
 def _stopped_early(record: Record) -> bool:
     """Return whether a problem stopped before the run reached its limit."""
-    columns = Columns.of(record.members)
+    columns = Columns.from_members(record.members)
     stopped = columns.rows[:, columns.names.index("stopped")].astype(int)
     return not {columns.words[i] for i in np.unique(stopped)} <= {"", "steps", "budget", "time"}
 

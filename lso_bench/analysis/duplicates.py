@@ -70,7 +70,7 @@ def duplicate_warnings(runs: Sequence[Record]) -> list[str]:
 
 def _final_losses(record: Record) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each kind of start with its finite final losses, sorted."""
-    columns = Columns.of(record.members)
+    columns = Columns.from_members(record.members)
     start, loss = (columns.rows[:, columns.names.index(k)] for k in ("start", "loss"))
     for start_index in {*start.tolist()}:
         losses = loss[(start == start_index) & np.isfinite(loss)]
@@ -79,7 +79,7 @@ def _final_losses(record: Record) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _search_setup(record: Record, start: str) -> _SearchSetup:
-    s, columns = record.spec, Columns.of(record.members)
+    s, columns = record.spec, Columns.from_members(record.members)
     kind, loss, first_loss = (columns.rows[:, columns.names.index(k)] for k in ("start", "loss", "first_loss"))
     indices = np.flatnonzero((kind == columns.words.index(start)) & np.isfinite(loss))
     order = indices[np.argsort(loss[indices], kind="stable")]

@@ -67,7 +67,7 @@ def _count(runs: list[Record]) -> dict[str, Any]:
     ended: Counter[str] = Counter()
     censored = 0
     for r in runs:
-        members = Columns.of(r.members)
+        members = Columns.from_members(r.members)
         rows = dict(zip(members.names, members.rows.T, strict=True))
         censored += int((~np.isfinite(rows["loss"])).sum())
         for index, n in zip(*np.unique(rows["stopped"], return_counts=True), strict=True):

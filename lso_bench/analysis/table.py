@@ -68,7 +68,7 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
         dict.fromkeys(("budget", "seconds", "patience"), float)
     )
     run_columns["group_id"] = run_columns.groupby([*GROUP_KEYS, *by], sort=False, dropna=False).ngroup()
-    columns = [Columns.of(r.members) for r in runs]
+    columns = [Columns.from_members(r.members) for r in runs]
     runs_by_columns: dict[tuple, list[int]] = {}
     for i, (r, c) in enumerate(zip(runs, columns, strict=True)):
         runs_by_columns.setdefault((c.names, r.spec.thresholds), []).append(i)

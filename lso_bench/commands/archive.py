@@ -26,21 +26,21 @@ def archive(
     from lso_bench.store.archive import holds, pack
 
     path = output or Path(f"{os.path.basename(os.path.realpath(folder))}.tar.zst")
-    check_target(path, lambda there: holds(folder, there), f"archive whose runs are all in {folder}", force)
+    check_target(path, lambda target: holds(folder, target), f"archive whose runs are all in {folder}", force)
     count = pack(folder, path)
     reads = (
         f"; `lso-bench compare {shlex.quote(str(path))}` reads it" if path.is_file() and str(path).isprintable() else ""
     )
     say(f"written: {path}, {count} files{reads}.")
-    _tell_damages(folder)
+    _print_damages(folder)
 
 
-def _tell_damages(folder: Path) -> None:
-    """Name the runs that were packed as they are, though something of them is lost; status 4 if there are any."""
-    from lso_bench.doctor.results import LOST, MENDS, faults
+def _print_damages(folder: Path) -> None:
+    """Name the damaged runs in the archive; exit with status 4 if there are any."""
+    from lso_bench.doctor.results import LOSSES, MENDS, faults
     from lso_bench.store.store import Store
 
-    damages = [fault for fault in faults(Store(folder, readonly=True)) if fault.kind in LOST]
+    damages = [fault for fault in faults(Store(folder, readonly=True)) if fault.kind in LOSSES]
     for line in some(
         [f"damaged, and packed so: {f.where}: {f.why}; {MENDS[f.kind]}, then pack again" for f in damages]
     ):

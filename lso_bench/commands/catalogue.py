@@ -1,4 +1,4 @@
-"""What `lso-bench list` shows."""
+"""Contents of the lists that `lso-bench list` shows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from lso_bench.vae.discovery import first_line
 
 
 def models() -> dict[str, str]:
-    """Every model by name, what it minimises, and the data sets that a checkpoint is there for."""
+    """Return a description of every model by name: what it minimises, and the data sets with a checkpoint."""
     listed = {n: first_line(type(zoo.objective(n))) for n in zoo.NAMES}
     offered = {n: f"from {e.value}" for n, e in zoo.offered().items()}
-    return {n: f"{what} {_trained(n)}" for n, what in (listed | offered).items()}
+    return {n: f"{description} {_trained(n)}" for n, description in (listed | offered).items()}
 
 
 def _trained(name: str) -> str:
@@ -22,16 +22,16 @@ def _trained(name: str) -> str:
         for p in folder.glob("*.safetensors")
         if ".state." not in p.name
     }
-    own = [f.split("-")[0] for f in sorted(files) if f"-small-d32-{name}-s0." in f]
-    return f"(checkpoints: {', '.join(dict.fromkeys(own))})" if own else "(no checkpoint yet)"
+    data_sets = [f.split("-")[0] for f in sorted(files) if f"-small-d32-{name}-s0." in f]
+    return f"(checkpoints: {', '.join(dict.fromkeys(data_sets))})" if data_sets else "(no checkpoint yet)"
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A kind of thing that there is."""
+    """List of one kind of plugin or model."""
 
-    names: Callable[[], dict[str, str]]  # each with what it is
-    faults: Callable[[], dict[str, str]]  # what cannot be used, and why
+    names: Callable[[], dict[str, str]]  # descriptions by name
+    faults: Callable[[], dict[str, str]]  # reasons by the name of what cannot be used
 
 
 CATALOGUES = {

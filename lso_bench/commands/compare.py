@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.inputs import read, say_lost, spaces_of
+from lso_bench.commands.inputs import print_damaged, read, spaces_of
 from lso_bench.commands.options import FLAGGED, Json, check_folder, names, outside
 from lso_bench.commands.output import out, say
 from lso_bench.errors import UsageError, unknown
 
-HOLDS = 5  # exit status where a condition of --fail-if holds
+CONDITION_HOLDS = 5  # exit status where a condition of --fail-if holds
 
 
 def compare(
@@ -37,7 +37,9 @@ def compare(
     ] = False,
     fail_if: Annotated[
         list[str] | None,
-        typer.Option(help=f"Exit status {HOLDS} if this holds: 'nevae_se.iterations > vae.iterations'; several times."),
+        typer.Option(
+            help=f"Exit status {CONDITION_HOLDS} if this holds: 'nevae_se.iterations > vae.iterations'; several times."
+        ),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(parser=outside, metavar="PATH", help="Folder to draw the comparison into.")
@@ -55,29 +57,29 @@ def compare(
     from lso_bench.analysis.conditions import verdict
 
     runs = read(folders)
-    chosen, split = _selected(runs.records, where or [], by or [])
+    chosen, split = _select(runs.records, where or [], by or [])
     files = None if no_traces else runs.files
-    found = comparison_of(chosen, files, "model" if targets == "model" else "task", split, spaces_of(runs))
-    found.notes.extend(runs.unfinished)
-    say_lost(runs.stores)
-    verdicts = [verdict(text, found) for text in fail_if or []]
-    show(found, form, cost)
+    comparison = comparison_of(chosen, files, "model" if targets == "model" else "task", split, spaces_of(runs))
+    comparison.notes.extend(runs.unfinished)
+    print_damaged(runs.stores)
+    verdicts = [verdict(text, comparison) for text in fail_if or []]
+    show(comparison, form, cost)
     if figures:
         from lso_bench.analysis.curves import with_curves
         from lso_bench.report.figure_files import figures as draw
 
-        for path in draw(with_curves(found, chosen, runs.files), figures):
+        for path in draw(with_curves(comparison, chosen, runs.files), figures):
             say(f"picture: {path}")
-    for each in verdicts:
-        say(str(each))
+    for condition in verdicts:
+        say(str(condition))
     if any(v.holds for v in verdicts):
-        raise typer.Exit(HOLDS)
-    if strict and (found.notes or runs.skipped):
+        raise typer.Exit(CONDITION_HOLDS)
+    if strict and (comparison.notes or runs.skipped):
         raise typer.Exit(FLAGGED)
 
 
 def show(comparison, form: str, cost: str = "evaluations") -> None:
-    """Print it."""
+    """Print a comparison in the requested form."""
     from lso_bench.report import export, tables
 
     if form == "table":
@@ -95,15 +97,15 @@ def _check(option: str, value: str, known: list[str]) -> None:
         raise unknown(option, value, known)
 
 
-def _form(**asked: bool) -> str:
-    forms = [name for name, yes in asked.items() if yes]
+def _form(**flags: bool) -> str:
+    forms = [name for name, is_set in flags.items() if is_set]
     if len(forms) > 1:
         raise UsageError(f"One of --{', --'.join(forms)} at a time.")
     return forms[0] if forms else "table"
 
 
-def _selected(records: list, where: list[str], by: list[str]) -> tuple[list, list[str]]:
-    """The records that are meant, and the fields that split their rows beside those that always do."""
+def _select(records: list, where: list[str], by: list[str]) -> tuple[list, list[str]]:
+    """Return the selected records, and the additional fields that split their rows."""
     from lso_bench.analysis.fields import RELATIONS, Condition, chosen, named, number
     from lso_bench.analysis.table import GROUP_KEYS
 

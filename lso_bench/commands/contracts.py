@@ -1,4 +1,4 @@
-"""The commands for those who write a plugin: `new-task`, `check-task`, `check-searcher`."""
+"""Commands for authors of plugins: `new-task`, `check-task`, `check-searcher`."""
 
 import shlex
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def check_task(
     """Look at everything that a task promises, and say what is missing."""
     from lso_bench.testing import examine
 
-    _tell(f"Task {task!r}", examine(task, data_dir=data_dir), json)
+    _print_findings(f"Task {task!r}", examine(task, data_dir=data_dir), json)
 
 
 def check_searcher(
@@ -48,22 +48,22 @@ def check_searcher(
     """Look at everything that a searcher promises, and say what is missing."""
     from lso_bench.testing import examine_searcher
 
-    _tell(f"Searcher {searcher!r}", examine_searcher(searcher, steps), json)
+    _print_findings(f"Searcher {searcher!r}", examine_searcher(searcher, steps), json)
 
 
-def _tell(what: str, findings: Iterator, json: bool) -> None:
-    """A line for each finding, and status 2 if a promise is broken."""
+def _print_findings(plugin_name: str, findings: Iterator, json: bool) -> None:
+    """Print the findings; exit with status 2 if a requirement is not met."""
     from dataclasses import asdict
     from json import dumps
 
-    found = []
+    seen = []
     for finding in findings:
-        found.append(finding)
+        seen.append(finding)
         if not json:
             print(printable(str(finding)), flush=True)
     if json:
-        print(dumps([asdict(f) for f in found], indent=1))
-    if missing := sum(f.state == "missing" for f in found):
-        say(f"{what} breaks {missing} of its promises.")
+        print(dumps([asdict(f) for f in seen], indent=1))
+    if missing := sum(f.state == "missing" for f in seen):
+        say(f"{plugin_name} breaks {missing} of its promises.")
         raise typer.Exit(2)
-    say(f"{what} keeps all its promises.")
+    say(f"{plugin_name} keeps all its promises.")

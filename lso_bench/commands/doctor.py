@@ -23,12 +23,12 @@ def doctor(
 
     from lso_bench.doctor.installation import examine
 
-    found = []
+    findings = []
     for finding in examine(results or [], data_dir):
-        found.append(finding)
+        findings.append(finding)
         if not json:
             print(printable(" ".join(str(finding).split("\n"))), flush=True)
     if json:
-        print(dumps([asdict(f) for f in found], indent=1))
-    if any(f.state == "unusable" for f in found):
+        print(dumps([asdict(f) for f in findings], indent=1))
+    if any(f.state == "unusable" for f in findings):
         raise typer.Exit(UnusableError.status)

@@ -56,8 +56,8 @@ def evaluate(
         raise UsageError("--nll-images and --codes want 2 or more, for a standard error; 0 leaves the measure out.")
     effort = SampleSizes(images=nll_images, samples=nll_samples, codes=codes)
     Store(results)
-    found = measured(models, results, data_dir, device_of(device), effort, draws, quiet)
-    print(measurements.as_json(found)) if json else out().print(measurements.terminal(found))
+    measured_models = measured(models, results, data_dir, device_of(device), effort, draws, quiet)
+    print(measurements.as_json(measured_models)) if json else out().print(measurements.terminal(measured_models))
     if each and not json:
-        out().print(measurements.dimensions(found))
-    say(f"picture: {measurements.picture(found, results / 'pictures')}")
+        out().print(measurements.dimensions(measured_models))
+    say(f"picture: {measurements.picture(measured_models, results / 'pictures')}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.inputs import end, read, say_lost
+from lso_bench.commands.inputs import end, print_damaged, read
 from lso_bench.commands.options import Strict, outside
 from lso_bench.commands.output import say
 from lso_bench.commands.target import Force, check_target
@@ -35,7 +35,7 @@ def export(
         check_target(path, lambda file: frames.begins_so(file, format, columns), f"{format} of {what}", force)
 
     rows = frames.export(runs.records, runs.files, what, format, path, check)
-    say_lost(runs.stores)
+    print_damaged(runs.stores)
     if not rows:
         raise UnusableError(
             f"No {what} in {', '.join(map(str, results))}: no run has ended well, or what they left is damaged."

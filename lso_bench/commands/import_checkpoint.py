@@ -27,8 +27,8 @@ def import_checkpoint(
     from lso_bench.vae.importing import import_model
     from lso_bench.vae.networks import architecture
 
-    named, images = named_model(model, data, arch, latent, seed), check_data(data)
-    path = zoo.own_folder() / named.file
+    model_spec, images = named_model(model, data, arch, latent, seed), check_data(data)
+    path = zoo.own_folder() / model_spec.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away, or say another --seed.")
     deterministic = zoo.objective(model).deterministic

@@ -1,4 +1,4 @@
-"""Results folders, and archives of them, as commands read them."""
+"""Read results folders, and archives of them, for commands."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -22,51 +22,55 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Runs:
-    """The runs of several places, each once."""
+class LoadedRuns:
+    """Runs of several places, each once."""
 
     stores: "Sequence[Store]"
     records: "list[Record]"
-    home: "dict[str, Store]"  # where a run's files lie, by its key
+    store_by_key: "dict[str, Store]"  # store of a run's files, by its key
 
     @property
     def skipped(self) -> list[str]:
-        """What could not be read so far, a line each: results, and files of runs that were asked for since."""
-        return [line for s in self.stores for line in (*s.skipped, *s.lost.values())]
+        """Messages about what could not be read so far: results, and files of runs."""
+        return [line for s in self.stores for line in (*s.skipped, *s.damaged_files.values())]
 
     @property
     def unfinished(self) -> list[str]:
-        """A line for each place in which runs are being made, or were broken off."""
+        """A message for each place with runs in progress or interrupted runs."""
         counts = [(s.folder, len(s.unfinished())) for s in self.stores]
-        return [f"{at}: {n} runs are in progress, or were broken off; they are left out." for at, n in counts if n]
+        return [
+            f"{folder}: {n} runs are in progress, or were broken off; they are left out." for folder, n in counts if n
+        ]
 
     def files(self, spec: "Spec") -> "Store":
-        """Where a run's files lie."""
-        return self.home[spec.key]
+        """Return the store that holds a run's files."""
+        return self.store_by_key[spec.key]
 
 
-def read(paths: Sequence[Path]) -> Runs:
-    """The runs there, or in the results folders right below one that is none; says what could not be read.
+def read(paths: Sequence[Path]) -> LoadedRuns:
+    """Read the runs of these folders or archives, and print which results are unreadable.
+
+    A path without runs of its own stands for the results folders right below it.
 
     Raises:
-        UnusableError: no results folder or archive, or one without runs.
+        UnusableError: a path is no results folder or archive, or there are no runs.
     """
     from lso_bench.store import index
     from lso_bench.store.archive import open_results
 
-    records, home = {}, {}
-    stores = [open_results(place) for path in paths for place in _places(path)]
+    records, store_by_key = {}, {}
+    stores = [open_results(place) for path in paths for place in _results_folders(path)]
     for store in stores:
         for r in index.records(store):
             if r.spec.key not in records:
-                records[r.spec.key], home[r.spec.key] = r, store
+                records[r.spec.key], store_by_key[r.spec.key] = r, store
     for line in (line for s in stores for line in s.remarks):
         say(line)
-    for key in _again(records.values()):
+    for key in _superseded(records.values()):
         say(f"left out: run {key}, of an older schema, which is there again in the present one")
         del records[key]
-    runs = Runs(stores, [*records.values()], home)
-    _say_skipped(runs.skipped)
+    runs = LoadedRuns(stores, [*records.values()], store_by_key)
+    _print_skipped(runs.skipped)
     if runs.skipped:
         say(f"What helps: lso-bench doctor {' '.join(shlex.quote(str(p)) for p in paths)}")
     if not records:
@@ -74,52 +78,52 @@ def read(paths: Sequence[Path]) -> Runs:
     return runs
 
 
-def _again(records: "Iterable[Record]") -> list[str]:
-    """Keys of the runs of an older schema that have been run again since."""
-    older = [r.spec for r in records if "schema" in r.versions]
-    present = {r.spec for r in records if "schema" not in r.versions} if older else set()
-    return [spec.key for spec in older if spec in present]
+def _superseded(records: "Iterable[Record]") -> list[str]:
+    """Return the keys of runs of an older schema that were run again since."""
+    old_specs = [r.spec for r in records if "schema" in r.versions]
+    current_specs = {r.spec for r in records if "schema" not in r.versions} if old_specs else set()
+    return [spec.key for spec in old_specs if spec in current_specs]
 
 
-def say_lost(stores: "Iterable[Store]") -> None:
-    """Say which files of runs were asked for and are not whole; once all is read."""
-    _say_skipped([line for store in stores for line in store.lost.values()])
+def print_damaged(stores: "Iterable[Store]") -> None:
+    """Print which of the requested files of runs are damaged; call it after all reading."""
+    _print_skipped([line for store in stores for line in store.damaged_files.values()])
 
 
 def end(skipped: Sequence[str], strict: bool) -> None:
-    """End with the status of --strict, where that is asked for and something could not be read."""
+    """Exit with the status of --strict, if it is set and something could not be read."""
     if strict and skipped:
         raise typer.Exit(FLAGGED)
 
 
-def _say_skipped(lines: Sequence[str]) -> None:
+def _print_skipped(lines: Sequence[str]) -> None:
     for line in some([f"skipped: {line}" for line in lines]):
         say(line)
 
 
-def _places(path: Path) -> Sequence[Path]:
-    from lso_bench.store.store import MARK
+def _results_folders(path: Path) -> Sequence[Path]:
+    from lso_bench.store.store import MARKER_FILE
 
-    below = [] if (path / MARK).exists() else sorted(mark.parent for mark in path.glob(f"*/{MARK}"))
-    if below:
-        say(f"{path} has no runs of its own; reading {', '.join(map(str, below))}.")
-    return below or [path]
+    subfolders = [] if (path / MARKER_FILE).exists() else sorted(mark.parent for mark in path.glob(f"*/{MARKER_FILE}"))
+    if subfolders:
+        say(f"{path} has no runs of its own; reading {', '.join(map(str, subfolders))}.")
+    return subfolders or [path]
 
 
-def spaces_of(runs: Runs) -> "dict[str, Metrics]":
-    """What was measured beside them, by the sha256 of the checkpoint; says what of it is unusable."""
+def spaces_of(runs: LoadedRuns) -> "dict[str, Metrics]":
+    """Return the stored metrics of latent spaces, by the sha256 of the checkpoint; print which files are unusable."""
     from lso_bench.analysis import collapse
 
     spaces, unusable = collapse.read([s.folder for s in runs.stores])
-    _say_skipped(unusable)
+    _print_skipped(unusable)
     return spaces
 
 
-def drawn(paths: Sequence[Path]) -> "Results":
-    """What a report is made of; says which files of runs are not whole.
+def load_report(paths: Sequence[Path]) -> "Results":
+    """Read everything that a report needs; print which files of runs are damaged.
 
     Raises:
-        UnusableError: as `read`.
+        UnusableError: as for `read`.
     """
     from lso_bench.analysis.comparison import compare
     from lso_bench.analysis.curves import with_curves
@@ -127,9 +131,9 @@ def drawn(paths: Sequence[Path]) -> "Results":
     from lso_bench.report.html_report import Results
 
     runs = read(paths)
-    compared = compare(runs.records, runs.files, spaces=spaces_of(runs))
-    found = with_curves(compared, runs.records, runs.files)
-    found.notes.extend(runs.unfinished)
-    say_lost(runs.stores)
+    without_curves = compare(runs.records, runs.files, spaces=spaces_of(runs))
+    comparison = with_curves(without_curves, runs.records, runs.files)
+    comparison.notes.extend(runs.unfinished)
+    print_damaged(runs.stores)
     spaces = [m for s in runs.stores for m in load_all(s.folder)]
-    return Results([s.folder for s in runs.stores], runs.records, runs.files, found, spaces, runs.skipped)
+    return Results([s.folder for s in runs.stores], runs.records, runs.files, comparison, spaces, runs.skipped)

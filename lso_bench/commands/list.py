@@ -18,8 +18,8 @@ def list_(kind: Annotated[str, typer.Argument(help="models, data, tasks or searc
     if kind not in CATALOGUES:
         raise unknown("list", kind, list(CATALOGUES))
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, what in CATALOGUES[kind].names().items():
-        table.add_row(escape(name), escape(what))
+    for name, description in CATALOGUES[kind].names().items():
+        table.add_row(escape(name), escape(description))
     out().print(table)
     for name, why in CATALOGUES[kind].faults().items():
         say(f"faulty: {name}: {why}")

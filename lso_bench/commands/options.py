@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they stand for."""
+"""Options that several commands share, and their meaning."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ DEVICES = ["auto", "cpu", "cuda"]
 
 
 def outside(text: str | Path) -> Path:
-    """A path as it was typed, `~` for a home folder also where the shell leaves it (`--results=~/x`)."""
+    """Convert a path as typed; `~` means a home folder also where the shell leaves it (`--results=~/x`)."""
     from lso_bench.vae.errors import UnusableError
     from lso_bench.vae.paths import from_outside
 
@@ -24,7 +24,7 @@ def outside(text: str | Path) -> Path:
 
 
 def plugin(text: str) -> str:
-    """The name of a plugin or data set, or the path of its file or folder."""
+    """Convert the name of a plugin or data set, or the path of its file or folder."""
     from lso_bench.vae.errors import UnusableError
     from lso_bench.vae.paths import plugin as from_outside
 
@@ -78,7 +78,7 @@ Gpu = Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of a GPU that
 
 
 def names(option: str, texts: Sequence[str]) -> list[str]:
-    """The names in lists with commas, each once, with their settings (`vae.notation`)."""
+    """Return the names in lists with commas, each once, with their settings (`vae.notation`)."""
     from lso_bench.vae.notation import parts, unquoted_path
 
     listed: list[str] = []
@@ -95,41 +95,41 @@ def names(option: str, texts: Sequence[str]) -> list[str]:
 
 
 def numbers(option: str, texts: Sequence[str]) -> list[int]:
-    """The whole numbers in lists with commas, each once, none larger than a seed can be."""
+    """Return the whole numbers in lists with commas, each once, none larger than a seed can be."""
     from lso_bench.vae.notation import whole
 
     try:
         return list(dict.fromkeys(whole(part.strip(), 0, SEED) for text in texts for part in text.split(",")))
     except ValueError as error:
-        named = ",".join(texts)
-        wish = f"whole numbers from 0 to {SEED}, separated by commas"
-        raise UsageError(f"--{option} wants {wish}, not {named!r}.") from error
+        text = ",".join(texts)
+        expected = f"whole numbers from 0 to {SEED}, separated by commas"
+        raise UsageError(f"--{option} wants {expected}, not {text!r}.") from error
 
 
 def limits(texts: Sequence[str]) -> tuple[float, ...]:
-    """The thresholds in lists with commas, the largest first."""
+    """Return the thresholds in lists with commas, the largest first."""
     from lso_bench.study import file
     from lso_bench.vae.notation import real
 
     try:
         return file.limits([real(part.strip()) for text in texts for part in text.split(",")])
     except ValueError as error:
-        named = ",".join(texts)
-        raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {named!r}.") from error
+        text = ",".join(texts)
+        raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {text!r}.") from error
 
 
-FLAGGED = 3  # exit status of --strict where something is flagged or skipped
+FLAGGED = 3  # exit status of --strict if something is flagged or skipped
 Strict = Annotated[bool, typer.Option("--strict", help=f"Exit status {FLAGGED} if anything is skipped.")]
 
 
 def check_folder(option: str, path: Path) -> None:
-    """Refuse what is no folder, before anything is drawn into it."""
+    """Refuse a path that is no folder, before any figure is drawn."""
     if path.exists() and not path.is_dir():
         raise UsageError(f"--{option} wants a folder, and {str(path)!r} is none; give another name.")
 
 
 def device_of(name: str) -> str:
-    """cpu or cuda."""
+    """Return the device that a name stands for: cpu or cuda."""
     import torch
 
     if name not in DEVICES:
@@ -139,19 +139,19 @@ def device_of(name: str) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def check_capture(capture: bool, on: str) -> None:
+def check_capture(capture: bool, device: str) -> None:
     """Refuse a CUDA graph on a device that has none."""
-    if capture and on != "cuda":
+    if capture and device != "cuda":
         raise UsageError("--capture wants a CUDA device; leave it out.")
 
 
-def check_compile(compile: bool, on: str) -> None:
-    """Refuse to compile for a CPU where torch could not: without a C++ compiler, or in a folder with a space.
+def check_compile(compile: bool, device: str) -> None:
+    """Refuse to compile for a CPU where torch cannot: without a C++ compiler, or in a folder with a space.
 
     Raises:
-        UsageError: names the cause and the mend.
+        UsageError: names the cause and the remedy.
     """
-    if not compile or on != "cpu":
+    if not compile or device != "cpu":
         return
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
@@ -169,7 +169,7 @@ def check_compile(compile: bool, on: str) -> None:
 
 
 def address_of(executor: str, address: str | None) -> str | None:
-    """Where runs are carried out; None: on this machine."""
+    """Return the address of the cluster that carries out the runs; None: this machine."""
     if executor not in ("local", "ray"):
         raise unknown("executor", executor, ["local", "ray"])
     if executor == "local" and address:
@@ -177,15 +177,15 @@ def address_of(executor: str, address: str | None) -> str | None:
     return (address or "local") if executor == "ray" else None
 
 
-def how_of(runs: int, device: str, data_dir: Path | None, compile: bool, capture: bool, wanted):
-    """How so many runs are carried out."""
+def execution_options(runs: int, device: str, data_dir: Path | None, compile: bool, capture: bool, requested):
+    """Return the options to carry out `runs` runs."""
     from lso_bench.executors import resources
     from lso_bench.runner.run import Placement
 
-    if wanted.isolation not in (None, "run", "batch"):
-        raise unknown("isolation", wanted.isolation, ["run", "batch"])
-    away = wanted.address is not None and device in DEVICES  # where it is left to the machines there
-    where = device if away else device_of(device)
-    check_capture(capture and where != "auto", where)
-    check_compile(compile, where)
-    return resources.how(runs, Placement(data_dir, where, compile, capture), wanted)
+    if requested.isolation not in (None, "run", "batch"):
+        raise unknown("isolation", requested.isolation, ["run", "batch"])
+    is_remote = requested.address is not None and device in DEVICES  # the machines of the cluster decide
+    target_device = device if is_remote else device_of(device)
+    check_capture(capture and target_device != "auto", target_device)
+    check_compile(compile, target_device)
+    return resources.resolve(runs, Placement(data_dir, target_device, compile, capture), requested)

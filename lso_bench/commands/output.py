@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, everything else on stderr."""
+"""Output of commands: data on stdout, everything else on stderr."""
 
 import sys
 
@@ -9,23 +9,24 @@ LONGEST = 2000  # characters of a message
 
 
 class Out:
-    """The console for data: names from files are shown and never obeyed."""
+    """Console for data; control characters in names from files are shown and not obeyed."""
 
-    def print(self, what) -> None:
-        """Show a text or table of rich."""
+    def print(self, renderable) -> None:
+        """Print a text or table of rich."""
         from rich.console import Console
         from rich.segment import Segments
 
         console = Console(width=max(WIDE, Console().width) if sys.stdout.isatty() else WIDE, highlight=False)
-        console.print(Segments([s if s.control else s._replace(text=printable(s.text)) for s in console.render(what)]))
+        segments = [s if s.control else s._replace(text=printable(s.text)) for s in console.render(renderable)]
+        console.print(Segments(segments))
 
 
 def out() -> Out:
-    """The console for data."""
+    """Return the console for data."""
     return Out()
 
 
 def say(line: str) -> None:
-    """A message."""
+    """Print a message on stderr."""
     line = printable(line if len(line) <= LONGEST else f"{line[:LONGEST]} ...")
     print(line, file=sys.stderr, flush=True)

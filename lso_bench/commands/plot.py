@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.inputs import drawn, end
+from lso_bench.commands.inputs import end, load_report
 from lso_bench.commands.options import Strict, check_folder, names, outside
 from lso_bench.commands.output import say
 from lso_bench.errors import unknown
@@ -28,7 +28,7 @@ def plot(
     check_folder("to", to)
     from lso_bench.report.figure_files import plots
 
-    results = drawn(folders)
+    results = load_report(folders)
     for path in plots(results.comparison, results.spaces, to, formats, width):
         say(f"written: {path}")
     end(results.skipped, strict)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.inputs import drawn, end
+from lso_bench.commands.inputs import end, load_report
 from lso_bench.commands.options import Strict, outside
 from lso_bench.commands.output import say
 from lso_bench.commands.target import Force, check_target
@@ -24,7 +24,7 @@ def report(
     from lso_bench.vae.durable import write_out
 
     check_target(output, is_report, "report", force)
-    results = drawn(folders)
+    results = load_report(folders)
     page = html(results).encode()
     write_out(output, page)
     say(f"written: {output} ({len(page) / 1e6:.1f} MB)")

@@ -19,12 +19,12 @@ from lso_bench.commands.options import (
     check_capture,
     check_compile,
     device_of,
-    how_of,
+    execution_options,
     names,
     numbers,
 )
 from lso_bench.commands.output import out, say
-from lso_bench.commands.run import carry_out, tell_end
+from lso_bench.commands.run import carry_out, print_end
 from lso_bench.errors import UsageError
 
 
@@ -51,69 +51,68 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained and searched.")] = False,
 ) -> None:
     """Train what is missing, measure, and show the paper's values beside ours. Interrupted, it goes on from there."""
-    from lso_bench.paper import tables as again
+    from lso_bench.paper import tables
     from lso_bench.store.store import Store
 
-    on = device_of(device)
-    check_capture(capture, on)
-    check_compile(compile, on)
-    rows, arch = _rows(models or []), arch or ("paper" if on == "cuda" else "small")
-    wanted = again.Request(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
-    again.check(wanted)
+    run_device = device_of(device)
+    check_capture(capture, run_device)
+    check_compile(compile, run_device)
+    rows, arch = _rows(models or []), arch or ("paper" if run_device == "cuda" else "small")
+    request = tables.Request(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
+    tables.check(request)
     seeds = numbers("seed", seed)
     _check_search(what, data, searcher, seeds)
-    for plan in () if no_train else again.plans(wanted):
+    for plan in () if no_train else tables.plans(request):
         m = plan.model
         say(f"to train: {m.name}, d = {m.latent}, seed {m.seed} ({m.arch}, {m.data}), {plan.epochs} epochs")
     if dry_run:
-        for title in _to_search(wanted, seeds, searcher, results) if what == "search" and not no_train else ():
+        for title in _pending_searches(request, seeds, searcher, results) if what == "search" and not no_train else ():
             say(f"to search: {title}")
         return
     store = Store(results)
-    failed = [] if no_train else again.train_missing(wanted, data_dir, on, quiet)
+    failed = [] if no_train else tables.train_missing(request, data_dir, run_device, quiet)
     for line in failed:
         say(f"failed: {line}")
     if what == "search":
-        from lso_bench.executors.resources import Wanted
+        from lso_bench.executors.resources import RequestedResources
         from lso_bench.paper import latent_search
 
-        runs = latent_search.planned(again.trained_models(wanted), seeds, searcher)
-        how = how_of(len(runs), device, data_dir, compile, capture, Wanted())
-        _search(runs, store, None if no_train else how, json, quiet)
+        runs = latent_search.planned(tables.trained_models(request), seeds, searcher)
+        options = execution_options(len(runs), device, data_dir, compile, capture, RequestedResources())
+        _search(runs, store, None if no_train else options, json, quiet)
     else:
         from lso_bench.report import paper_tables
 
-        found, folder = again.reproduce(wanted, results, data_dir, on, quiet), results / "reproduction"
-        _reproduced(found.rows, paper_tables.terminal(found), paper_tables.write(found, what, folder), json)
+        table, folder = tables.reproduce(request, results, data_dir, run_device, quiet), results / "reproduction"
+        _print_reproduction(table.rows, paper_tables.terminal(table), paper_tables.write(table, what, folder), json)
     if failed:
         raise typer.Exit(3)
 
 
-def _search(runs: list, store, how, json: bool, quiet: bool) -> None:
-    """Search, and show what the searches say; `how` None: only of those that are done."""
+def _search(runs: list, store, options, json: bool, quiet: bool) -> None:
+    """Search, and show the results; if `options` is None, only of finished searches."""
     from lso_bench.paper import latent_search
     from lso_bench.report import paper_latent_search as report
     from lso_bench.study import completeness
 
-    said = carry_out(runs, store, how, quiet) if how else set()
-    repeated = latent_search.repeated(runs, store)
-    written = report.write(repeated, "search", store.folder / "reproduction")
-    _reproduced(repeated.rows, report.terminal(repeated), written, json)
-    end = completeness.check(runs, store).without(store.lost)
-    if how or end.damages:
-        tell_end(end, said)
+    named_keys = carry_out(runs, store, options, quiet) if options else set()
+    outcome = latent_search.repeated(runs, store)
+    written = report.write(outcome, "search", store.folder / "reproduction")
+    _print_reproduction(outcome.rows, report.terminal(outcome), written, json)
+    state = completeness.check(runs, store).without(store.damaged_files)
+    if options or state.damages:
+        print_end(state, named_keys)
 
 
-def _to_search(wanted, seeds: list[int], searcher: str, results: Path) -> list[str]:
-    """The titles of the searches that are not done yet, of the models that are trained."""
-    from lso_bench.paper import latent_search
-    from lso_bench.paper import tables as again
-    from lso_bench.store.store import MARK, Store
+def _pending_searches(request, seeds: list[int], searcher: str, results: Path) -> list[str]:
+    """Return the titles of searches that are not done yet, of the models that are trained."""
+    from lso_bench.paper import latent_search, tables
+    from lso_bench.store.store import MARKER_FILE, Store
 
-    models = again.models_of(wanted)
-    missing = again.untrained(models)
+    models = tables.models_of(request)
+    missing = tables.untrained(models)
     runs = latent_search.planned([m for m in models if m not in missing], seeds, searcher)
-    store = Store(results, readonly=True) if (results / MARK).exists() else None
+    store = Store(results, readonly=True) if (results / MARKER_FILE).exists() else None
     return [p.spec.title for p in runs if store is None or p.spec not in store]
 
 
@@ -124,7 +123,7 @@ def _rows(texts: list[str]) -> list[str]:
 
 
 def _train_seeds(what: str, texts: list[str]) -> list[int]:
-    """Refuse several trainings where one is shown."""
+    """Parse the training seeds; refuse several where one is shown."""
     seeds = numbers("train-seed", texts)
     if min(seeds) < 0:
         raise UsageError(f"--train-seed wants numbers from 0, not {','.join(texts)!r}.")
@@ -134,7 +133,7 @@ def _train_seeds(what: str, texts: list[str]) -> list[int]:
 
 
 def _check_search(what: str, data: str, searcher: str, seeds: list[int]) -> None:
-    """Refuse a search that cannot be run, and options of a search where there is none."""
+    """Refuse a search that cannot be run, and search options without a search."""
     if what == "search":
         from lso_bench.paper import latent_search
 
@@ -143,7 +142,7 @@ def _check_search(what: str, data: str, searcher: str, seeds: list[int]) -> None
         raise UsageError(f"--seed and --searcher belong to `reproduce search`; leave them out of {what}.")
 
 
-def _reproduced(rows, text, written: list[Path], json: bool) -> None:
+def _print_reproduction(rows, text, written: list[Path], json: bool) -> None:
     print(rows.to_json(orient="records", indent=1)) if json else out().print(text)
     for path in written:
         say(f"written: {path}")

@@ -26,7 +26,7 @@ from lso_bench.commands.options import (
     Retries,
     Timeout,
     address_of,
-    how_of,
+    execution_options,
     limits,
     names,
     numbers,
@@ -37,7 +37,7 @@ from lso_bench.errors import UsageError, unknown
 from lso_bench.text import printable
 from lso_bench.vae.bounds import WHOLE
 
-FEW = 4  # runs that a line names
+SHOWN = 4  # runs named in a message
 
 
 def run(
@@ -110,86 +110,88 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
-    from lso_bench.executors.resources import Wanted
+    from lso_bench.executors.resources import RequestedResources
     from lso_bench.progress import planning
     from lso_bench.store.store import Store
     from lso_bench.study import completeness
     from lso_bench.study import grid as studies
 
-    grid, every = _of_file(study, context) if study else _of_options(**context.params)
-    wanted = Wanted(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
-    how_of(1, device, data_dir, compile, capture, wanted)  # what is wrong is said before a plan that takes long
+    grid, run_protocol = _read_study(study, context) if study else _study_from_options(**context.params)
+    requested = RequestedResources(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
+    execution_options(1, device, data_dir, compile, capture, requested)  # report faults before a long planning
     if shard:
         studies.shard([], shard)
-    planned = studies.plan(grid, every, planning(quiet))
-    usual = studies.Protocol
-    told = {
-        "--max-steps": every.max_steps if study else max_steps,
-        "--joint": every.joint,
-        "--thresholds": every.thresholds != usual.thresholds,
-        "--check-every": every.check_every != usual.check_every,
+    planned = studies.plan(grid, run_protocol, planning(quiet))
+    defaults = studies.Protocol
+    changed = {
+        "--max-steps": run_protocol.max_steps if study else max_steps,
+        "--joint": run_protocol.joint,
+        "--thresholds": run_protocol.thresholds != defaults.thresholds,
+        "--check-every": run_protocol.check_every != defaults.check_every,
     }
-    descents = [option for option, given in told.items() if given]
-    for line in studies.warnings(planned, descents):
+    descents = [option for option, is_changed in changed.items() if is_changed]
+    for line in studies.plan_warnings(planned, descents):
         say(line)
-    how = how_of(len(planned), device, data_dir, compile, capture, wanted)
+    options = execution_options(len(planned), device, data_dir, compile, capture, requested)
     planned = studies.shard(planned, shard) if shard else planned
     if dry_run:
-        _dry_run(planned, results, how.jobs or 1, json)
+        _dry_run(planned, results, options.jobs or 1, json)
         return
     store = Store(results)
-    said = carry_out(planned, store, how, quiet)
-    end = completeness.check(planned, store)
+    named_keys = carry_out(planned, store, options, quiet)
+    state = completeness.check(planned, store)
     from lso_bench.analysis.comparison import compare  # only now: neither a plan nor a worker needs SciPy's statistics
 
-    comparison = compare(end.records, lambda _: store)
+    comparison = compare(state.records, lambda _: store)
     show(comparison, "json" if json else "table")
     if pictures:
-        from lso_bench.report import figure_files  # only now: a wrong name need not wait for matplotlib
+        from lso_bench.report import figure_files  # imported late: an error of a name shall not wait for matplotlib
 
-        for path in figure_files.pictures(store, end.records, {p.spec.key: p.checkpoint for p in planned}, comparison):
+        for path in figure_files.pictures(
+            store, state.records, {p.spec.key: p.checkpoint for p in planned}, comparison
+        ):
             say(f"picture: {path}")
-    tell_end(end.without(store.lost), said)
+    print_end(state.without(store.damaged_files), named_keys)
 
 
-def carry_out(planned: list, store, how, quiet: bool) -> set[str]:
-    """Do what is not done; says what is done and what is damaged before. The keys of what is damaged."""
+def carry_out(planned: list, store, options, quiet: bool) -> set[str]:
+    """Carry out the runs that are not done, and print which are done or damaged; return the keys of damaged ones."""
     from lso_bench.study import completeness
 
-    begin = completeness.check(planned, store)
-    for line in begin.damaged():
+    state = completeness.check(planned, store)
+    for line in state.damaged():
         say(line)
-    if done := begin.are("done"):
-        say(f"{len(done)} of {len(begin.runs)} runs are done already, in {store.folder}.")
-        _tell_outdated(r for r in begin.records if begin.states[r.spec.key] == "done")
-    _carry_out(begin.are("absent", "again"), store, how, quiet)
-    return {*begin.damages}
+    if done := state.are("done"):
+        say(f"{len(done)} of {len(state.runs)} runs are done already, in {store.folder}.")
+        _print_other_versions(r for r in state.records if state.states[r.spec.key] == "done")
+    _execute(state.are("absent", "again"), store, options, quiet)
+    return {*state.damages}
 
 
-def tell_end(end, said: Collection[str] = ()) -> None:
-    """Say what is not there as it was planned, and end with the status that this has; `said`: keys named before."""
-    for line in (*end.damaged(but=said), *end.incomplete()):
+def print_end(state, named_keys: Collection[str] = ()) -> None:
+    """Print which planned runs are missing or damaged, and exit with their status; `named_keys` were printed before."""
+    for line in (*state.damaged(except_keys=named_keys), *state.incomplete()):
         say(line)
-    if end.status:
-        raise typer.Exit(end.status)
+    if state.status:
+        raise typer.Exit(state.status)
 
 
-def _of_file(path: Path, context: typer.Context) -> tuple:
-    """Grid and protocol of a study file, beside which the command line says only where and how to run it."""
+def _read_study(path: Path, context: typer.Context) -> tuple:
+    """Read grid and protocol from a study file; the command line may then only say where and how to run it."""
     from lso_bench.study import file
 
-    beside = {"study", "compile", "capture", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
-    beside |= {"pictures", "jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
-    given = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
-    if odd := [f"--{k.replace('_', '-')}" for k in given if k not in beside]:
+    allowed = {"study", "compile", "capture", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
+    allowed |= {"pictures", "jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
+    command_line = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
+    if misplaced := [f"--{k.replace('_', '-')}" for k in command_line if k not in allowed]:
         if not path.exists():
             raise UsageError(f"No study file {str(path)!r}; if it is a name, say which: --task {path}, for one.")
-        raise UsageError(f"With a study file, say {', '.join(odd)} in it.")
+        raise UsageError(f"With a study file, say {', '.join(misplaced)} in it.")
     return file.read(path)
 
 
-def _of_options(model: list[str] | None, task: list[str] | None, protocol: str, **more) -> tuple:
-    """Grid and protocol of the options of `run`."""
+def _study_from_options(model: list[str] | None, task: list[str] | None, protocol: str, **options) -> tuple:
+    """Return grid and protocol from the options of `run`."""
     from lso_bench.study import grid as study
     from lso_bench.study.file import rule
 
@@ -197,98 +199,102 @@ def _of_options(model: list[str] | None, task: list[str] | None, protocol: str, 
         raise UsageError("Wanted --model and --task, or a study file; `lso-bench list tasks` shows what there is.")
     if protocol not in study.STEPS:
         raise unknown("protocol", protocol, list(study.STEPS))
-    listed = {k: names(k, more[k]) if more[k] else None for k in ("region", "starts")}
+    listed = {k: names(k, options[k]) if options[k] else None for k in ("region", "starts")}
     grid = study.Grid(
         models=names("model", model),
         tasks=names("task", task),
-        searchers=names("searcher", more["searcher"]),
-        seeds=numbers("seed", more["seed"]),
-        search_seeds=numbers("search-seed", more["search_seed"]) if more["search_seed"] else None,
-        train_seeds=numbers("train-seed", more["train_seed"]),
+        searchers=names("searcher", options["searcher"]),
+        seeds=numbers("seed", options["seed"]),
+        search_seeds=numbers("search-seed", options["search_seed"]) if options["search_seed"] else None,
+        train_seeds=numbers("train-seed", options["train_seed"]),
         regions=listed["region"],
-        arch=more["arch"],
-        latent=more["latent"],
-        rules=tuple(rule(text, kind) for kind in ("exclude", "override") for text in more[kind] or ()),
+        arch=options["arch"],
+        latent=options["latent"],
+        rules=tuple(rule(text, kind) for kind in ("exclude", "override") for text in options[kind] or ()),
     )
-    if more["seconds"] == float("inf"):
+    if options["seconds"] == float("inf"):
         raise UsageError("--seconds wants a finite number; without it there is no limit.")
-    how = {k: more[k] for k in ("decoding", "budget", "seconds", "patience", "check_every", "joint")}
-    how["seconds"] = None if how["seconds"] is None else how["seconds"] + 0.0  # no minus zero
-    how |= {"thresholds": limits(more["thresholds"])} if more["thresholds"] else {}
+    settings = {k: options[k] for k in ("decoding", "budget", "seconds", "patience", "check_every", "joint")}
+    settings["seconds"] = None if settings["seconds"] is None else settings["seconds"] + 0.0  # no minus zero
+    settings |= {"thresholds": limits(options["thresholds"])} if options["thresholds"] else {}
     starts = None if listed["starts"] is None else tuple(listed["starts"])
-    most = study.STEPS[protocol] if protocol != "quick" else None
-    return grid, study.Protocol(starts=starts, max_steps=more["max_steps"] or most, **how)
+    max_steps = study.STEPS[protocol] if protocol != "quick" else None
+    return grid, study.Protocol(starts=starts, max_steps=options["max_steps"] or max_steps, **settings)
 
 
-def _carry_out(todo: list, store, how, quiet: bool) -> None:
-    """Carry out these runs, a line for each that is done."""
+def _execute(todo: list, store, options, quiet: bool) -> None:
+    """Carry out these runs, and print a line for each finished one."""
     from dataclasses import replace
 
     from lso_bench.analysis.caveats import stood_still
     from lso_bench.executors.local import local
     from lso_bench.executors.ray_cluster import cluster
-    from lso_bench.executors.serial import here
-    from lso_bench.progress import of_study
-    from lso_bench.store.heartbeat import Running, clear, noted
+    from lso_bench.executors.serial import serial
+    from lso_bench.progress import study_progress
+    from lso_bench.store.heartbeat import Heartbeat, clear, heartbeat
 
-    clear(store.folder)  # of what was killed
+    clear(store.folder)  # heartbeats of killed processes
     if not todo:
         return
     failed, keys = 0, {p.spec.key for p in todo}
-    carry_out = here if how.isolation == "none" else cluster if how.address else local
+    carry_out = serial if options.isolation == "none" else cluster if options.address else local
     with (
-        noted(store.folder, Running(f"{len(todo)} runs", total=len(todo))) as note,
-        of_study(quiet, store.folder, keys) as count,
+        heartbeat(store.folder, Heartbeat(f"{len(todo)} runs", total=len(todo))) as note,
+        study_progress(quiet, store.folder, keys) as count,
     ):
-        for done, record in enumerate(carry_out(todo, store, replace(how, say=say)), 1):
+        for done, record in enumerate(carry_out(todo, store, replace(options, say=say)), 1):
             failed += record.status != "ok"
-            note.say(done, len(todo), failed=failed)
+            note.update(done, len(todo), failed=failed)
             count(done, failed)
-            took = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
-            still = stood_still(record)
-            say(f"{record.spec.title}: {record.status}, {took}{f'; {still}' if still else ''}")
+            summary = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
+            warning = stood_still(record)
+            say(f"{record.spec.title}: {record.status}, {summary}{f'; {warning}' if warning else ''}")
 
 
-def _tell_outdated(records) -> None:
-    """A line for each task and searcher of which another version made some of these runs."""
-    from lso_bench.study.grid import outdated
+def _print_other_versions(records) -> None:
+    """Print a line for each task and searcher of which another version made some of these runs."""
+    from lso_bench.study.grid import runs_of_other_versions
 
-    for what, keys in outdated(records).items():
-        named = ", ".join(f"runs/{k[:2]}/{k}" for k in keys[:FEW]) + f", {len(keys) - FEW} more" * (len(keys) > FEW)
+    for plugin_name, keys in runs_of_other_versions(records).items():
+        suffix = f", {len(keys) - SHOWN} more" * (len(keys) > SHOWN)
+        examples = ", ".join(f"runs/{k[:2]}/{k}" for k in keys[:SHOWN]) + suffix
         say(
-            f"{len(keys)} of them were made by another version of {what}, and are not run again: give another "
-            f"--results, or move them away ({named})."
+            f"{len(keys)} of them were made by another version of {plugin_name}, and are not run again: give another "
+            f"--results, or move them away ({examples})."
         )
 
 
 def _dry_run(planned: list, results: Path, jobs: int, json: bool) -> None:
-    """The grid, what is done, and how long the rest will take, by what was measured."""
-    from lso_bench.store.store import MARK, Store
+    """Print the grid, which runs are done, and the estimated time of the rest."""
+    from lso_bench.store.store import MARKER_FILE, Store
     from lso_bench.study import completeness
     from lso_bench.study.estimate import estimate
 
-    store = Store(results, readonly=True) if (results / MARK).exists() else None
-    now = completeness.check(planned, store)
-    words = {"done": "done", "damaged": "damaged"}
-    rows = [(p, words.get(now.states[p.spec.key], "to do")) for p in planned]
+    store = Store(results, readonly=True) if (results / MARKER_FILE).exists() else None
+    state = completeness.check(planned, store)
+    labels = {"done": "done", "damaged": "damaged"}
+    rows = [(p, labels.get(state.states[p.spec.key], "to do")) for p in planned]
     if json:
         print(_as_json(rows))
-    for p, word in () if json else rows:
-        print(printable(f"{p.spec.key}  {word:5}  {p.spec.title}  ({p.checkpoint.name})"))
-    for line in now.damaged():
+    for p, label in () if json else rows:
+        print(printable(f"{p.spec.key}  {label:5}  {p.spec.title}  ({p.checkpoint.name})"))
+    for line in state.damaged():
         say(line)
-    todo, damaged = now.are("absent", "again"), f", {len(now.damages)} damaged" * bool(now.damages)
-    found = estimate(todo, store or [])
-    say(f"{len(now.runs)} runs: {len(now.are('done'))} done, {len(todo)} to do{damaged}.")
-    if found.measured:
-        say(f"About {found.seconds / jobs:.0f} s for {found.measured} of them, {jobs} at a time, by runs like them.")
-    if found.unknown:
-        say(f"No run like {len(found.unknown)} of them was measured yet, as {found.unknown[0]}.")
+    todo, damaged = state.are("absent", "again"), f", {len(state.damages)} damaged" * bool(state.damages)
+    estimated = estimate(todo, store or [])
+    say(f"{len(state.runs)} runs: {len(state.are('done'))} done, {len(todo)} to do{damaged}.")
+    if estimated.measured:
+        say(
+            f"About {estimated.seconds / jobs:.0f} s for {estimated.measured} of them, {jobs} at a time, "
+            "by runs like them."
+        )
+    if estimated.unknown:
+        say(f"No run like {len(estimated.unknown)} of them was measured yet, as {estimated.unknown[0]}.")
 
 
 def _as_json(rows: list) -> str:
-    """An object a run; `state`: to do, done or damaged."""
+    """Return a JSON list with an object per run; `state`: to do, done or damaged."""
     from json import dumps
 
-    fields = [(p.spec.key, word, p.spec.title, str(p.checkpoint)) for p, word in rows]
+    fields = [(p.spec.key, label, p.spec.title, str(p.checkpoint)) for p, label in rows]
     return dumps([dict(zip(("key", "state", "title", "checkpoint"), f, strict=True)) for f in fields], indent=1)

@@ -1,4 +1,4 @@
-"""Where the file of a command goes: nothing that stands there is lost by it."""
+"""Check the output file of a command, so that no existing file is lost."""
 
 import os
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from lso_bench.errors import UsageError
 Force = Annotated[bool, typer.Option("--force", help="Replace a file of another kind.")]
 
 
-def check_target(path: Path, is_alike: Callable[[Path], bool], kind: str, force: bool) -> None:
-    """Refuse to replace a file by which something is lost: one that is not alike, and whatever a results folder keeps.
+def check_target(path: Path, is_same_kind: Callable[[Path], bool], kind: str, force: bool) -> None:
+    """Refuse to replace a file of another kind, and any file that a results folder keeps.
 
     An empty file is replaced, and a pipe or device is written to.
 
     Raises:
-        UsageError: names the way out.
-        UnusableError: it cannot be looked at.
+        UsageError: says how to proceed.
+        UnusableError: the file cannot be read.
     """
     from lso_bench.vae.durable import is_special, reporting_disk_errors
 
@@ -27,19 +27,19 @@ def check_target(path: Path, is_alike: Callable[[Path], bool], kind: str, force:
         return
     check_outside(path)
     with reporting_disk_errors(path):
-        if path.is_file() and path.stat().st_size and not force and not is_alike(path):
+        if path.is_file() and path.stat().st_size and not force and not is_same_kind(path):
             raise UsageError(f"{path} is there and is no {kind}; give another --output, or --force.")
 
 
 def check_outside(path: Path) -> None:
-    """Refuse a place among what a results folder keeps.
+    """Refuse a path among the files of a results folder.
 
     Raises:
         UsageError: names the folder.
     """
-    from lso_bench.store.store import MARK, OURS
+    from lso_bench.store.store import EXPECTED_NAMES, MARKER_FILE
 
-    real = Path(os.path.realpath(path))
-    for folder in real.parents:
-        if real.relative_to(folder).parts[0] in OURS and (folder / MARK).is_file():
+    resolved = Path(os.path.realpath(path))
+    for folder in resolved.parents:
+        if resolved.relative_to(folder).parts[0] in EXPECTED_NAMES and (folder / MARKER_FILE).is_file():
             raise UsageError(f"{path} lies among the results in {folder}; give a place outside of it.")

@@ -48,10 +48,10 @@ def train(
     from lso_bench.models import training
     from lso_bench.study.grid import named_model
 
-    on = device_of(device)
-    check_capture(capture, on)
-    check_compile(compile, on)
-    named = named_model(model, data, arch, latent, seed)
-    plan = training.plan(named, epochs, compile, capture, precision)
-    path = training.train(plan, data_dir, on, quiet, tensorboard)
+    resolved_device = device_of(device)
+    check_capture(capture, resolved_device)
+    check_compile(compile, resolved_device)
+    model_spec = named_model(model, data, arch, latent, seed)
+    plan = training.plan(model_spec, epochs, compile, capture, precision)
+    path = training.train(plan, data_dir, resolved_device, quiet, tensorboard)
     say(f"checkpoint: {path}")

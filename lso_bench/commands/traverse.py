@@ -43,18 +43,18 @@ def traverse(
     data_dir: DataDir = None,
 ) -> None:
     """Draw walks through latent spaces: every dimension by activity, single ones, a random direction."""
-    from lso_bench.models import traversal as walks
+    from lso_bench.models import traversal
     from lso_bench.store.store import Store
     from lso_bench.study.grid import named_model
 
-    of_their_own = numbers("dimensions", dimensions)
-    if not all(0 <= n < latent for n in of_their_own):
+    single_dimensions = numbers("dimensions", dimensions)
+    if not all(0 <= n < latent for n in single_dimensions):
         raise UsageError(f"--dimensions wants numbers from 0 to {latent - 1}, not {','.join(dimensions)!r}.")
     models = list(dict.fromkeys(named_model(m, data, arch, latent, seed) for m in names("model", model)))
-    wanted = walks.Walks(of_their_own, steps, reach, draws, active)
+    walk_settings = traversal.Walks(single_dimensions, steps, reach, draws, active)
     Store(results)
     for m in models:
-        written = walks.traverse(m, wanted, results / "traversals", data_dir, device_of(device))
+        written = traversal.traverse(m, walk_settings, results / "traversals", data_dir, device_of(device))
         for path in written:
             say(f"written: {path}")
         if not any("-passive" in p.name for p in written):

@@ -1,4 +1,4 @@
-"""One thing that `lso-bench doctor` found."""
+"""One finding of `lso-bench doctor`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,12 +6,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """What is there or wrong, and its mend."""
+    """State of a part of the installation or of results, and its remedy."""
 
     about: str  # a check of `lso_bench.doctor.installation`
     state: Literal["ok", "warning", "unusable"]
     what: str
-    mend: str = ""  # what to do, where there is something to do
+    mend: str = ""  # remedy, if there is one
 
     def __str__(self) -> str:
         return f"{self.state:9} {self.about}: {self.what}" + (f". Mend: {self.mend}" if self.mend else "")

@@ -1,6 +1,6 @@
-"""What is wrong with this installation, its data and checkpoints, and given results; each with its mend.
+"""Find faults of this installation, its data and checkpoints, and of results; each with its remedy.
 
-Everything heavy is imported within the check that needs it: a broken package must not break the others.
+Heavy imports happen within the check that needs them, so that a broken package does not break the other checks.
 """
 
 import os
@@ -15,15 +15,15 @@ from lso_bench import limits
 from lso_bench.doctor.finding import Finding
 from lso_bench.vae.errors import UnusableError
 
-LITTLE = 1e9  # bytes free below which there is a warning: a study of the paper's task takes as much
-NOTHING = 50e6  # bytes free below which nothing useful can be written
-HEADER = ("arch", "command", "data_sha256", "epochs", "metrics", "versions")  # what a header of ours has
+LOW_SPACE = 1e9  # free bytes below which there is a warning: a study of the paper's task takes as much
+NO_SPACE = 50e6  # free bytes below which nothing useful can be written
+HEADER = ("arch", "command", "data_sha256", "epochs", "metrics", "versions")  # fields of a header of ours
 HEADER_OF_JUDGE = ("command", "data_sha256", "epochs", "kind", "metrics", "torch")
-HEADER_OF_STATE = ("plan", "of", "history", "batches", "moments")  # of a training under way
+HEADER_OF_STATE = ("plan", "of", "history", "batches", "moments")  # of a training in progress
 
 
 def examine(results: Sequence[Path] = (), data_dir: Path | None = None) -> Iterator[Finding]:
-    """All findings; whatever is broken is one of them, and nothing is raised."""
+    """Yield all findings; a broken check gives a finding, and nothing is raised."""
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "versions": _versions,
         "threads": _threads,
@@ -37,44 +37,44 @@ def examine(results: Sequence[Path] = (), data_dir: Path | None = None) -> Itera
     for about, check in checks.items():
         try:
             yield from check()
-        except OSError as error:  # a folder or file that this check looks at
-            yield Finding(about, "unusable", _said(error), _mend(error))
-        except UnusableError as error:  # a folder that a variable names
-            yield Finding(about, "unusable", _said(error), "write that path in full")
-        except Exception as error:  # the check itself broke on something
-            yield Finding(about, "unusable", _said(error), "pip install --force-reinstall lso-bench")
+        except OSError as error:  # about a folder or file that this check reads
+            yield Finding(about, "unusable", _describe(error), _remedy(error))
+        except UnusableError as error:  # about a folder set by an environment variable
+            yield Finding(about, "unusable", _describe(error), "write that path in full")
+        except Exception as error:  # the check itself failed
+            yield Finding(about, "unusable", _describe(error), "pip install --force-reinstall lso-bench")
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _mend(error: OSError) -> str:
-    """What helps where a file cannot be read."""
-    named = f" {error.filename}" if error.filename else " what it names"
-    return f"look at the rights and the path of{named}: another user's, a link to itself, or a name that is too long"
+def _remedy(error: OSError) -> str:
+    """Return the remedy for an unreadable file."""
+    subject = f" {error.filename}" if error.filename else " what it names"
+    return f"look at the rights and the path of{subject}: another user's, a link to itself, or a name that is too long"
 
 
 def _versions() -> Iterator[Finding]:
     from packaging.requirements import Requirement
 
-    there = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     try:
-        there["lso-bench"] = version("lso-bench")
-        wanted = [Requirement(r) for r in requires("lso-bench") or []]
+        installed["lso-bench"] = version("lso-bench")
+        requirements = [Requirement(r) for r in requires("lso-bench") or []]
     except PackageNotFoundError:
         yield Finding("versions", "warning", "lso-bench runs without being installed", "pip install -e .")
-        wanted = []
-    for need in (r for r in wanted if r.marker is None):
+        requirements = []
+    for requirement in (r for r in requirements if r.marker is None):
         try:
-            there[need.name] = version(need.name)
+            installed[requirement.name] = version(requirement.name)
         except PackageNotFoundError:
-            yield Finding("versions", "unusable", f"no {need.name}", f"pip install '{need}'")
+            yield Finding("versions", "unusable", f"no {requirement.name}", f"pip install '{requirement}'")
             continue
-        if not need.specifier.contains(there[need.name], prereleases=True):
-            what = f"{need.name} {there[need.name]}, wanted {need.specifier}"
-            yield Finding("versions", "warning", what, f"pip install '{need}'")
-    yield Finding("versions", "ok", ", ".join(f"{name} {v}" for name, v in there.items()))
+        if not requirement.specifier.contains(installed[requirement.name], prereleases=True):
+            what = f"{requirement.name} {installed[requirement.name]}, wanted {requirement.specifier}"
+            yield Finding("versions", "warning", what, f"pip install '{requirement}'")
+    yield Finding("versions", "ok", ", ".join(f"{name} {v}" for name, v in installed.items()))
 
 
 def _threads() -> Iterator[Finding]:
@@ -94,8 +94,8 @@ def _gpu() -> Iterator[Finding]:
 
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 1e9
-        more = f", {torch.cuda.device_count()} in all" * (torch.cuda.device_count() > 1)
-        yield Finding("gpu", "ok", f"{torch.cuda.get_device_name()}, {memory:.0f} GB{more}")
+        suffix = f", {torch.cuda.device_count()} in all" * (torch.cuda.device_count() > 1)
+        yield Finding("gpu", "ok", f"{torch.cuda.get_device_name()}, {memory:.0f} GB{suffix}")
     elif shutil.which("nvidia-smi"):
         what = f"there is nvidia-smi, but torch {torch.__version__} finds no GPU"
         yield Finding("gpu", "warning", what, "install a torch built for its driver: https://pytorch.org")
@@ -107,27 +107,27 @@ def _disk(results: Sequence[Path]) -> Iterator[Finding]:
     from lso_bench.vae.cache import cache_folder
     from lso_bench.vae.zoo import own_folder
 
-    named = {"cache (LSO_BENCH_CACHE)": cache_folder(), "own checkpoints (LSO_BENCH_CHECKPOINTS)": own_folder()}
-    for name, folder in (named | {f"results {r}": r for r in results if r.is_dir()}).items():
-        near = next(p for p in (folder, *folder.absolute().parents) if _is_there(p))
-        what = f"{name}: {folder}, {(free := shutil.disk_usage(near).free) / 1e9:.3g} GB free"
-        if not near.is_dir():
-            yield Finding("disk", "unusable", f"{name}: {folder}, but {near} is no folder", "name another folder")
-        elif not os.access(near, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+    folders = {"cache (LSO_BENCH_CACHE)": cache_folder(), "own checkpoints (LSO_BENCH_CHECKPOINTS)": own_folder()}
+    for name, folder in (folders | {f"results {r}": r for r in results if r.is_dir()}).items():
+        existing = next(p for p in (folder, *folder.absolute().parents) if _exists(p))
+        what = f"{name}: {folder}, {(free := shutil.disk_usage(existing).free) / 1e9:.3g} GB free"
+        if not existing.is_dir():
+            yield Finding("disk", "unusable", f"{name}: {folder}, but {existing} is no folder", "name another folder")
+        elif not os.access(existing, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             yield Finding("disk", "warning", f"{what}, and it cannot be written", "name another folder")
-        elif free < LITTLE:
+        elif free < LOW_SPACE:
             yield Finding(
-                "disk", "unusable" if free < NOTHING else "warning", what, "make room, or name another folder"
+                "disk", "unusable" if free < NO_SPACE else "warning", what, "make room, or name another folder"
             )
         else:
             yield Finding("disk", "ok", what)
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError:
-        return False  # nobody may look into the folder that it is in
+        return False  # its folder cannot be read
 
 
 def _torchvision() -> Iterator[Finding]:
@@ -147,18 +147,18 @@ def _data(folder: Path | None) -> Iterator[Finding]:
     from lso_bench.vae.download import offline
     from lso_bench.vae.errors import MissingError, UnusableError
 
-    place = folder or data.data_folder()
+    data_path = folder or data.data_folder()
     for name in data.names():
         try:
             with offline():
-                found = data.load(name, place)
+                dataset = data.load(name, data_path)
         except MissingError as error:
             yield Finding("data", "warning", str(error).rstrip("."), "nothing, where it may be downloaded at first use")
         except (UnusableError, ValueError) as error:
-            yield Finding("data", "unusable", f"{name}: {error}", f"move it out of {place}, or say --data-dir")
+            yield Finding("data", "unusable", f"{name}: {error}", f"move it out of {data_path}, or say --data-dir")
         else:
-            count = len(found.train) + len(found.valid) + len(found.test)
-            yield Finding("data", "ok", f"{name}: {count:,} images, sha256 {found.sha256[:12]}")
+            count = len(dataset.train) + len(dataset.valid) + len(dataset.test)
+            yield Finding("data", "ok", f"{name}: {count:,} images, sha256 {dataset.sha256[:12]}")
     for name, why in data.faults().items():
         yield Finding("data", "warning", f"{name}: {why}", "mend or remove the file or package that it comes from")
 
@@ -178,20 +178,20 @@ def _checkpoint(path: Path, mend: str) -> Finding:
 
     try:
         tensors, header = checkpoint.read(path)
-        wanted = _loaded(path, tensors, header)
+        fields = _check_weights(path, tensors, header)
     except (UnusableError, KeyError, TypeError) as error:
         what = str(error) if isinstance(error, UnusableError) else f"{path}: its header has no good {error}"
         return Finding("checkpoints", "unusable", what, mend)
-    if missing := [k for k in wanted if k not in header and "imported_from" not in header]:
+    if missing := [k for k in fields if k not in header and "imported_from" not in header]:
         return Finding("checkpoints", "warning", f"{path}: its header lacks {', '.join(missing)}", mend)
     return Finding("checkpoints", "ok", f"{path}, sha256 {checkpoint.sha256(path)[:12]}")
 
 
-def _loaded(path: Path, tensors: dict[str, Any], header: dict[str, Any]) -> tuple[str, ...]:
-    """What the header of such a file has, once its weights have been found to fit.
+def _check_weights(path: Path, tensors: dict[str, Any], header: dict[str, Any]) -> tuple[str, ...]:
+    """Check that the weights fit; return the fields that the header of such a file has.
 
     Raises:
-        vae.errors.UnusableError, KeyError, TypeError: they do not.
+        vae.errors.UnusableError, KeyError, TypeError: the weights or the header do not fit.
     """
     from lso_bench.vae import checkpoint
     from lso_bench.vae.classifier import Classifier

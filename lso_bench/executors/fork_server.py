@@ -1,4 +1,4 @@
-"""The process that processes of runs are forked from, which has their imports behind it, and what these answer."""
+"""Fork server of the processes for runs, which imports modules once for all, and the answers of these processes."""
 
 import os
 import pickle
@@ -11,33 +11,33 @@ from typing import Any
 
 from lso_bench.executors.socket_names import short_names
 
-SAFE = "PYTHONSAFEPATH"  # for Python itself
-TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}  # from a terminal to all; meant for the command alone
+SAFE = "PYTHONSAFEPATH"  # environment variable of Python
+TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}  # sent by a terminal to all processes; for the command only
 
 
 def start_server() -> None:
-    """Start it, and the process that multiprocessing has beside it, unless they run."""
-    with _apart_from_the_working_folder():
-        resource_tracker.ensure_running()  # which lets SIGINT through again when it starts
+    """Start the fork server, and the resource tracker of multiprocessing, unless they run."""
+    with _without_working_folder_imports():
+        resource_tracker.ensure_running()  # it unblocks SIGINT when it starts
         with _blocked(TERMINAL), short_names():
             forkserver.ensure_running()
 
 
 def answer(task: Callable[[], Any]) -> Any:
-    """Return what a task gives, or what it raises, in a form that can be sent to another process."""
+    """Return the result of a task, or the exception that it raises, in a form that can be sent to another process."""
     try:
         return task()
     except Exception as error:
         error.add_note(traceback.format_exc())
         try:
             return pickle.loads(pickle.dumps(error))
-        except Exception:  # of any kind, for its class is of any kind
+        except Exception:  # pickling a user's class may raise anything
             return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 @contextmanager
 def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
-    """Processes that are started while the body runs never get these signals."""
+    """Block these signals in processes that are started while the body runs."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
@@ -46,8 +46,8 @@ def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
 
 
 @contextmanager
-def _apart_from_the_working_folder() -> Iterator[None]:
-    """Let a process that starts within import nothing from the working folder: another `types.py` may lie there."""
+def _without_working_folder_imports() -> Iterator[None]:
+    """Prevent new processes from importing from the working folder, which may contain a file like `types.py`."""
     before = os.environ.get(SAFE)
     os.environ[SAFE] = "1"
     try:

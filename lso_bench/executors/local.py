@@ -1,4 +1,4 @@
-"""Runs in processes of this machine, a process a run or a process for many."""
+"""Runs in processes of this machine, one process a run or one process for many runs."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lso_bench.executors import Attempt, How, Lost, Queue
+from lso_bench.executors import Attempt, ExecutionOptions, LostRun, Queue
 from lso_bench.executors.pool import Pool, Task
 from lso_bench.executors.resources import gpu_of
 from lso_bench.executors.worker import outcome, publish, work
@@ -18,9 +18,9 @@ from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 
-# Of the process that runs are forked from: what nearly every run imports.
+# Modules that the fork server imports, because nearly every run needs them.
 PRELOAD = [
     "lso_bench.executors.parent_death",
     "__main__",
@@ -32,67 +32,67 @@ PRELOAD = [
     "pyarrow.pandas_compat",
     __name__,
 ]
-_loaded = Loaded()  # in a worker process: what its runs have read so far
+_loaded = Loaded()  # in a worker process: cache of what its runs have read
 
 
-def local(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
-    """The record of each as it is done, by `how.jobs` processes at a time.
+def local(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
+    """Yield the record of each finished run, with `options.jobs` processes at a time.
 
-    A process that dies is replaced, and its run tried again; one that takes too long is ended, and its run recorded
-    as `timeout`.
+    A process that dies is replaced, and its run tried again. A process that exceeds the time limit is killed, and its
+    run recorded as `timeout`.
 
     Raises:
-        UnusableError: no process can be started, or a run cannot go on, nor could others.
+        UnusableError: no process can be started, or a run cannot go on and others could not either.
     """
     heartbeat.clear(store.folder)
-    _settle_environment(how.threads)
-    queue, pool = Queue(planned, store, how.say), Pool(how, _task(store, how), PRELOAD)
+    _set_environment(options.threads)
+    queue, pool = Queue(planned, store, options.say), Pool(options, _task_factory(store, options), PRELOAD)
     try:
         while queue or pool.busy:
-            while pool.busy < how.jobs and (attempt := queue.take()):
-                pool.give(attempt)
+            while pool.busy < options.jobs and (attempt := queue.take()):
+                pool.submit(attempt)
             if not pool.busy:
                 queue.wait()
                 continue
-            for attempt, answer in pool.over(len(queue)):
-                _forget(store, attempt, answer)
-                if (record := outcome(answer, attempt, store, how)) is not None:
+            for attempt, answer in pool.finished(len(queue)):
+                _remove_heartbeat(store, attempt, answer)
+                if (record := outcome(answer, attempt, store, options)) is not None:
                     yield record
                 else:
-                    queue.again(attempt)
+                    queue.requeue(attempt)
     finally:
-        for attempt, answer in pool.end():
-            _forget(store, attempt, answer)
+        for attempt, answer in pool.stop():
+            _remove_heartbeat(store, attempt, answer)
 
 
-def _settle_environment(threads: int) -> None:
-    """What the processes inherit before they import torch."""
+def _set_environment(threads: int) -> None:
+    """Set the environment variables that processes inherit before they import torch."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no processes beside ours
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no extra processes
 
 
-def _forget(store: Store, attempt: Attempt, answer: Record | Lost) -> None:
-    if isinstance(answer, Lost):
-        heartbeat.forget(store.folder, attempt.planned.spec.key, socket.gethostname(), answer.pid)
+def _remove_heartbeat(store: Store, attempt: Attempt, answer: Record | LostRun) -> None:
+    if isinstance(answer, LostRun):
+        heartbeat.remove(store.folder, attempt.planned.spec.key, socket.gethostname(), answer.pid)
 
 
-def _task(store: Store, how: How) -> Any:
-    """What a process is to do of an attempt, by its slot."""
+def _task_factory(store: Store, options: ExecutionOptions) -> Any:
+    """Return a function from an attempt and a slot to the task of a process."""
 
     def task(attempt: Attempt, slot: int) -> Task:
-        place = replace(how.place, device=f"cuda:{gpu_of(slot, how.gpus)}") if how.gpus else how.place
-        return _carry_out, (attempt.planned, store.folder, place, attempt.told(how.isolation))
+        place = replace(options.place, device=f"cuda:{gpu_of(slot, options.gpus)}") if options.gpus else options.place
+        return _carry_out, (attempt.planned, store.folder, place, attempt.provenance(options.isolation))
 
     return task
 
 
-def _carry_out(planned: Planned, folder: Path, place: Placement, beside: dict[str, Any]) -> Record:
-    """In a worker process: one run."""
+def _carry_out(planned: PlannedRun, folder: Path, place: Placement, provenance: dict[str, Any]) -> Record:
+    """Carry out one run in a worker process."""
     if place.device.startswith("cuda:"):
         torch.cuda.set_device(place.device)
     store = Store(folder)
     try:
-        return work(planned, store, place, _loaded, beside)
-    except SystemExit as error:  # raised by a plugin: no signal ends this process in order
-        return publish(Record(planned.spec, "failed", versions=beside, error=f"SystemExit: {error}"), store)
+        return work(planned, store, place, _loaded, provenance)
+    except SystemExit as error:  # raised by a plugin: signals do not raise SystemExit in this process
+        return publish(Record(planned.spec, "failed", versions=provenance, error=f"SystemExit: {error}"), store)

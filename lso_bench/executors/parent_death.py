@@ -1,6 +1,6 @@
-"""Ends the process that runs are forked from with the one that started it, even while that imports torch.
+"""End the fork server together with its parent, even while the server imports torch.
 
-The one module with an effect when it is imported, for there is no other way into that process; nowhere else has it one.
+This is the only module with an effect at import: there is no other way to run code in that process.
 """
 
 import ctypes
@@ -12,9 +12,9 @@ from types import TracebackType
 PR_SET_PDEATHSIG = 1  # of Linux
 
 
-def say_briefly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A line for a process that cannot be forked or cannot begin; none where nobody waits for it any more."""
-    if not isinstance(error, EOFError | UnpicklingError):  # who started it is gone before it has said what to do
+def say_briefly(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print one line about a process that cannot start; nothing if no process waits for it any more."""
+    if not isinstance(error, EOFError | UnpicklingError):  # the parent is gone before it sent a task
         print(f"A process for runs did not start: {kind.__name__}: {error}", file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,8 @@
-"""Processes of this machine that do runs: forked from one that has imported torch, each with one run at a time.
+"""Pool of processes of this machine, each with one run at a time.
 
-Each has a pipe of its own to the process that wants its answers, and nothing is shared among them: no lock, no
-semaphore, no thread. So one can be ended at any moment without harm to the others.
+The processes are forked from one that has imported torch. Each has a pipe of its own to the pool. Nothing is shared
+between processes: no lock, no semaphore, no thread. So a process can be killed at any moment without harm to the
+others.
 """
 
 import multiprocessing
@@ -19,189 +20,200 @@ from typing import Any
 from warnings import catch_warnings
 
 from lso_bench.errors import UnusableError
-from lso_bench.executors import Attempt, How, Lost
+from lso_bench.executors import Attempt, ExecutionOptions, LostRun
 from lso_bench.executors.fork_server import TERMINAL, answer, start_server
 from lso_bench.executors.worker import settle
 from lso_bench.limits import memory_kills
 from lso_bench.store import process_identity
 
-Task = tuple[Callable[..., Any], Sequence[Any]]  # a function of a module, and its arguments
+Task = tuple[Callable[..., Any], Sequence[Any]]  # a function at the top of a module, and its arguments
 
-LOOK = 0.5  # seconds between two looks for processes that are gone or late
-GRACE = 2.0  # seconds in which a process must end when it is asked to
-SPARE = 2  # processes that stand ready beside those that work, where each run has its own
-STARTS = 3  # processes in a row that may die before they are ready
+LOOK = 0.5  # seconds between two checks for dead or late processes
+GRACE = 2.0  # seconds that a process has to end when asked to
+SPARE = 2  # idle processes that stand ready, if each run has its own process
+STARTS = 3  # consecutive processes that may die before they are ready
 
 
 @dataclass(eq=False)
 class _Worker:
-    """A process as the pool sees it."""
+    """State of a process of the pool."""
 
     process: BaseProcess
     identity: process_identity.Process
     pipe: connection.Connection
-    ready: bool = False  # to do a run
-    attempt: Attempt | None = None  # what it does
-    slot: int = 0  # its number among those that work
-    until: float | None = None  # when it is late, on the monotonic clock
+    ready: bool = False  # ready to do a run
+    attempt: Attempt | None = None  # current run
+    slot: int = 0  # its number among the busy processes
+    deadline: float | None = None  # time limit on the monotonic clock
 
 
 class Pool:
-    """Processes that do runs, no more of them than there are runs.
+    """Processes that do runs, never more than there are runs.
 
     Args:
-        how: how many at a time (`jobs`), each with which `threads`, `memory`, `timeout` and `isolation`.
-        task: what a process in a slot (0, 1, ... `jobs` - 1) does of an attempt.
-        preload: modules that the process imports which all are forked from.
+        options: the number of processes (`jobs`), and for each `threads`, `memory`, `timeout` and `isolation`.
+        task: returns the task of an attempt for a process in a slot (0, 1, ... `jobs` - 1).
+        preload: modules that the fork server imports.
     """
 
-    def __init__(self, how: How, task: Callable[[Attempt, int], Task], preload: list[str]):
-        self._how, self._task = how, task
+    def __init__(self, options: ExecutionOptions, task: Callable[[Attempt, int], Task], preload: list[str]):
+        self._options, self._task = options, task
         self._workers: list[_Worker] = []
-        self._given = deque[Attempt]()  # what no process has begun yet
-        self._most, self._failed = how.jobs + (SPARE if how.isolation == "run" else 0), 0
-        self._kills = memory_kills()
+        self._pending = deque[Attempt]()  # attempts that no process has begun yet
+        self._max_workers, self._failed_starts = options.jobs + (SPARE if options.isolation == "run" else 0), 0
+        self._memory_kills = memory_kills()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(preload)
 
     @property
     def busy(self) -> int:
-        """How many attempts were given and are not over."""
-        return len(self._given) + sum(w.attempt is not None for w in self._workers)
+        """Number of submitted attempts that are not finished."""
+        return len(self._pending) + sum(w.attempt is not None for w in self._workers)
 
-    def give(self, attempt: Attempt) -> None:
-        """Let it be done as soon as a process is ready."""
-        self._given.append(attempt)
+    def submit(self, attempt: Attempt) -> None:
+        """Queue an attempt for the next ready process."""
+        self._pending.append(attempt)
 
-    def over(self, waiting: int) -> Iterator[tuple[Attempt, Any]]:
-        """Attempts that ended since the last look, each with its record or `Lost`; waits LOOK seconds for one.
+    def finished(self, waiting: int) -> Iterator[tuple[Attempt, Any]]:
+        """Yield attempts that finished since the last call, each with its record or `LostRun`.
+
+        The method waits up to LOOK seconds for one.
 
         Args:
-            waiting: how many will be given later.
+            waiting: number of attempts that will be submitted later.
 
         Raises:
             UnusableError: no process can be started.
-            Exception: whatever the task of an attempt raised.
+            Exception: any exception of the task of an attempt.
         """
-        self._start(min(self._most, self.busy + waiting))
+        self._ensure_workers(min(self._max_workers, self.busy + waiting))
         self._hand_out()
         ready = connection.wait([w.pipe for w in self._workers], LOOK)
         for worker in list(self._workers):
             if worker.pipe in ready:
-                yield from self._heard(worker)
+                yield from self._receive(worker)
             elif worker.identity.gone and not worker.pipe.poll(0):
-                yield from self._died(worker)
-            elif worker.until is not None and time.monotonic() > worker.until:
-                yield from self._late(worker)
+                yield from self._handle_death(worker)
+            elif worker.deadline is not None and time.monotonic() > worker.deadline:
+                yield from self._handle_timeout(worker)
 
-    def end(self) -> list[tuple[Attempt, Lost]]:
-        """End all processes; what they were doing."""
-        lost = [(w.attempt, Lost("ended", pid=w.identity.pid)) for w in self._workers if w.attempt is not None]
+    def stop(self) -> list[tuple[Attempt, LostRun]]:
+        """End all processes; return the attempts that they were doing."""
+        lost_runs = [(w.attempt, LostRun("ended", pid=w.identity.pid)) for w in self._workers if w.attempt is not None]
         _stop(self._workers)
         self._workers.clear()
-        self._given.clear()
-        for process in multiprocessing.active_children():  # of a start that a signal broke off
+        self._pending.clear()
+        for process in multiprocessing.active_children():  # a start that a signal interrupted
             if process.name == __name__:
                 process.kill()
-        return lost
+        return lost_runs
 
-    def _start(self, number: int) -> None:
-        """Have as many processes, those that leave not counted."""
-        while sum(not _leaves(w) for w in self._workers) < number:
+    def _ensure_workers(self, number: int) -> None:
+        """Start processes until `number` of them exist, not counting those that leave."""
+        while sum(not _is_leaving(w) for w in self._workers) < number:
             try:
-                self._workers.append(self._started())
+                self._workers.append(self._start_worker())
             except (OSError, EOFError) as error:
-                self._most = max(1, len(self._workers))  # there is no room for more
-                self._fail(str(error) or "the process that all are forked from ended")
+                self._max_workers = max(1, len(self._workers))  # the system allows no more
+                self._count_failed_start(str(error) or "the process that all are forked from ended")
                 return
 
-    def _started(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        arguments = theirs, self._how.threads, self._how.memory, self._how.isolation == "run"
+    def _start_worker(self) -> _Worker:
+        parent_end, child_end = self._context.Pipe()
+        arguments = child_end, self._options.threads, self._options.memory, self._options.isolation == "run"
         process = self._context.Process(target=_serve, args=arguments, name=__name__)
-        with catch_warnings(action="ignore"):  # of a resource tracker that was killed, and is started anew
+        with catch_warnings(action="ignore"):  # about a killed resource tracker, which is restarted
             start_server()
             process.start()
-        theirs.close()
+        child_end.close()
         assert process.pid is not None
-        return _Worker(process, process_identity.process(process.pid), ours)
+        return _Worker(process, process_identity.process(process.pid), parent_end)
 
     def _hand_out(self) -> None:
-        """Give attempts to processes that are ready."""
-        taken = {w.slot for w in self._workers if w.attempt is not None}
+        """Send pending attempts to ready processes."""
+        used_slots = {w.slot for w in self._workers if w.attempt is not None}
         for worker in self._workers:
-            if worker.ready and self._given and len(taken) < self._how.jobs:
-                worker.slot = next(i for i in range(self._how.jobs) if i not in taken)
-                taken.add(worker.slot)
-                worker.attempt, worker.ready = self._given.popleft(), False
-                worker.until = self._how.timeout and time.monotonic() + self._how.timeout
-                with suppress(OSError):  # it has died; what it says last is heard later
+            if worker.ready and self._pending and len(used_slots) < self._options.jobs:
+                worker.slot = next(i for i in range(self._options.jobs) if i not in used_slots)
+                used_slots.add(worker.slot)
+                worker.attempt, worker.ready = self._pending.popleft(), False
+                worker.deadline = self._options.timeout and time.monotonic() + self._options.timeout
+                with suppress(OSError):  # it has died; its last message is read later
                     worker.pipe.send(self._task(worker.attempt, worker.slot))
 
-    def _heard(self, worker: _Worker) -> Iterator[tuple[Attempt, Any]]:
+    def _receive(self, worker: _Worker) -> Iterator[tuple[Attempt, Any]]:
         try:
-            answer = worker.pipe.recv()
+            message = worker.pipe.recv()
         except (EOFError, OSError):
-            yield from self._died(worker)
+            yield from self._handle_death(worker)
             return
-        if isinstance(answer, Exception):
-            raise answer
-        if (attempt := worker.attempt) is None:  # its first word
-            worker.ready, self._failed = True, 0
+        if isinstance(message, Exception):
+            raise message
+        if (attempt := worker.attempt) is None:  # the first message says that it is ready
+            worker.ready, self._failed_starts = True, 0
             return
-        worker.attempt, worker.until = None, None
-        if self._how.isolation == "run":
-            worker.until = time.monotonic() + GRACE
+        worker.attempt, worker.deadline = None, None
+        if self._options.isolation == "run":
+            worker.deadline = time.monotonic() + GRACE
         else:
             worker.ready = True
-        yield attempt, answer
+        yield attempt, message
 
-    def _died(self, worker: _Worker) -> Iterator[tuple[Attempt, Any]]:
+    def _handle_death(self, worker: _Worker) -> Iterator[tuple[Attempt, Any]]:
         self._workers.remove(worker)
         worker.process.join(GRACE)
-        why = _death(worker.process.exitcode, self._kills)
-        _stop([worker])  # where it has closed its pipe and goes on
+        why = _death_reason(worker.process.exitcode, self._memory_kills)
+        _stop([worker])  # in case it closed its pipe and still runs
         if worker.attempt is not None:
-            yield worker.attempt, Lost(why, pid=worker.identity.pid)
-        elif not (worker.ready or _leaves(worker)):
-            self._fail(why)
+            yield worker.attempt, LostRun(why, pid=worker.identity.pid)
+        elif not (worker.ready or _is_leaving(worker)):
+            self._count_failed_start(why)
 
-    def _fail(self, why: str) -> None:
-        """A process could not start."""
-        self._failed += 1
-        if self._failed >= STARTS:
+    def _count_failed_start(self, why: str) -> None:
+        """Count a process that could not start.
+
+        Raises:
+            UnusableError: too many failed in a row.
+        """
+        self._failed_starts += 1
+        if self._failed_starts >= STARTS:
             raise UnusableError(f"No process for runs can be started here ({why}); end others, or say --jobs 1.")
 
-    def _late(self, worker: _Worker) -> Iterator[tuple[Attempt, Any]]:
+    def _handle_timeout(self, worker: _Worker) -> Iterator[tuple[Attempt, Any]]:
         self._workers.remove(worker)
         _stop([worker])
         if worker.attempt is not None:
-            limit = f"no end within the time limit, {self._how.timeout:g} s"
-            yield worker.attempt, Lost(limit, late=True, pid=worker.identity.pid)
+            reason = f"no end within the time limit, {self._options.timeout:g} s"
+            yield worker.attempt, LostRun(reason, late=True, pid=worker.identity.pid)
 
 
-def _leaves(worker: _Worker) -> bool:
-    """Whether it has done its run and ends by itself."""
-    return worker.attempt is None and worker.until is not None
+def _is_leaving(worker: _Worker) -> bool:
+    """Return whether a process has done its run and ends by itself."""
+    return worker.attempt is None and worker.deadline is not None
 
 
 def _stop(workers: Sequence[_Worker]) -> None:
-    """Ask processes to end, and end those that do not."""
+    """Ask processes to end, and kill those that do not."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        until = time.monotonic() + GRACE
+        deadline = time.monotonic() + GRACE
         for worker in workers:
             if not worker.identity.gone:
                 with suppress(ProcessLookupError):
                     os.kill(worker.identity.pid, number)
-        while time.monotonic() < until and not all(w.identity.gone for w in workers):
+        while time.monotonic() < deadline and not all(w.identity.gone for w in workers):
             time.sleep(0.01)
     for worker in workers:
         worker.pipe.close()
         worker.process.join(0)
 
 
-def _death(status: int | None, kills: int) -> str:
-    """Why a process died, by its exit status and how many processes the system had ended before for want of memory."""
+def _death_reason(status: int | None, kills: int) -> str:
+    """Describe why a process died.
+
+    Args:
+        status: its exit status.
+        kills: number of processes that the system had killed for lack of memory before.
+    """
     if not status:
         return "its process ended without an answer"
     if status > 0:
@@ -213,11 +225,11 @@ def _death(status: int | None, kills: int) -> str:
 
 
 def _serve(pipe: connection.Connection, threads: int, memory: int | None, once: bool) -> None:
-    """In a process of the pool: do what comes through the pipe, until it is closed at the other end."""
+    """Serve tasks in a process of the pool, until the other end closes the pipe."""
     for number in TERMINAL:
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
-    Thread(target=_outlive_nobody, daemon=True).start()
+    signal.signal(signal.SIGTERM, _exit)
+    Thread(target=_exit_with_parent, daemon=True).start()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send(answer(lambda: settle(threads, memory)))
         while True:
@@ -227,16 +239,16 @@ def _serve(pipe: connection.Connection, threads: int, memory: int | None, once: 
                 return
 
 
-def _leave(*_: Any) -> None:
-    """End at once, with the processes that a plugin has started."""
+def _exit(*_: Any) -> None:
+    """Exit at once, and kill the processes that a plugin has started."""
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(128 + signal.SIGTERM)
 
 
-def _outlive_nobody() -> None:
-    """End this process when the one that wants its results is gone."""
+def _exit_with_parent() -> None:
+    """Exit this process when its parent is gone."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
-    _leave()
+    _exit()

@@ -1,4 +1,4 @@
-"""Runs on the machines of a Ray cluster, each worker doing one after the other."""
+"""Runs on the machines of a Ray cluster, with workers that do one run after the other."""
 
 import os
 import shutil
@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lso_bench.executors import Attempt, How, Queue
+from lso_bench.executors import Attempt, ExecutionOptions, Queue
 from lso_bench.executors.ray_connection import connected
-from lso_bench.executors.ray_workers import Crew
-from lso_bench.executors.remote_worker import Files, Job, Lacking
+from lso_bench.executors.ray_workers import RayPool
+from lso_bench.executors.remote_worker import Files, Job, MissingWeights
 from lso_bench.executors.worker import outcome, publish
 from lso_bench.limits import cores
 from lso_bench.plugins import registry
@@ -21,59 +21,62 @@ from lso_bench.record import Record
 from lso_bench.runner.run import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.vae import checkpoint
 from lso_bench.vae.paths import data_folder
 from lso_bench.vae.sources import beside, read_source
 
 
-def cluster(planned: Sequence[Planned], store: Store, how: How) -> Iterator[Record]:
-    """The record of each as it is done, on the cluster at `how.address`.
+def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
+    """Yield the record of each finished run, on the cluster at `options.address`.
 
-    Workers publish where they see the results folder, elsewhere they send what they found; likewise weights are read
-    where they lie or sent. A run whose worker or machine is gone is tried again; one that takes too long is ended.
+    Workers publish directly if they see the results folder, and send their records otherwise. Likewise they read
+    weights in place, or receive them. A run whose worker or machine is gone is tried again. A run that exceeds the time
+    limit is killed.
 
     Raises:
-        UsageError, UnusableError: as `connected`; a worker that cannot go on.
+        UsageError, UnusableError: as for `connected`; or a worker cannot go on.
     """
     heartbeat.clear(store.folder)
-    queue, sources = Queue(planned, store, how.say), _sources(planned)
-    cpus = how.jobs * how.threads or cores()
-    with connected(how.address or "local", cpus) as ray, _marked(store.folder) as mark:
-        how, sent = replace(how, place=_place(how.place, ray)), {}
-        crew = Crew(ray, how, mark)
+    queue, sources = Queue(planned, store, options.say), _sources(planned)
+    cpus = options.jobs * options.threads or cores()
+    with connected(options.address or "local", cpus) as ray, _marker_folder(store.folder) as marker:
+        options, sent_weights = replace(options, place=_resolve_place(options.place, ray)), {}
+        pool = RayPool(ray, options, marker)
         try:
-            while queue or crew.busy:
-                crew.hire(len(queue))
-                while crew.idle and (attempt := queue.take()):
-                    crew.give(_job(attempt, how, sources), attempt)
-                if crew.idle and not crew.busy:
+            while queue or pool.busy:
+                pool.scale(len(queue))
+                while pool.idle and (attempt := queue.take()):
+                    pool.submit(_job(attempt, options, sources), attempt)
+                if pool.idle and not pool.busy:
                     queue.wait()
-                for attempt, answer, published in crew.over():
-                    if isinstance(answer, Lacking):
-                        crew.give(_job(attempt, how, sources), attempt, _weights(ray, attempt.planned, sent))
+                for attempt, answer, published in pool.finished():
+                    if isinstance(answer, MissingWeights):
+                        pool.submit(
+                            _job(attempt, options, sources), attempt, _weights(ray, attempt.planned, sent_weights)
+                        )
                     elif isinstance(answer, Record) and not published:
                         yield publish(answer, store)
-                    elif (record := outcome(answer, attempt, store, how)) is not None:
+                    elif (record := outcome(answer, attempt, store, options)) is not None:
                         yield record
                     else:
-                        queue.again(attempt)
+                        queue.requeue(attempt)
         finally:
-            crew.end()
+            pool.stop()
 
 
-def _job(attempt: Attempt, how: How, sources: dict[str, Files]) -> Job:
+def _job(attempt: Attempt, options: ExecutionOptions, sources: dict[str, Files]) -> Job:
     planned = attempt.planned
     needed = {name: sources[name] for name in registry.files(planned.spec.task, planned.spec.searcher)}
     planned = replace(planned, checkpoint=planned.checkpoint.absolute())
-    return Job(planned, how.place, attempt.told(how.isolation), needed)
+    return Job(planned, options.place, attempt.provenance(options.isolation), needed)
 
 
-def _sources(planned: Sequence[Planned]) -> dict[str, Files]:
-    """The files of tasks and searchers that were given by path.
+def _sources(planned: Sequence[PlannedRun]) -> dict[str, Files]:
+    """Return the files of tasks and searchers that were given by path.
 
     Raises:
-        UnusableError: one is not there any more.
+        UnusableError: a file does not exist any more.
     """
     names = dict.fromkeys(name for p in planned for name in registry.files(p.spec.task, p.spec.searcher))
     return {name: _files(Path(name)) for name in names}
@@ -87,15 +90,15 @@ def _files(path: Path) -> Files:
         raise changed(str(path)) from error
 
 
-def _weights(ray: Any, planned: Planned, sent: dict[str, Any]) -> Any:
-    """A reference to the bytes of the checkpoint, sent once however many workers want them."""
-    if planned.spec.checkpoint not in sent:
-        sent[planned.spec.checkpoint] = ray.put(checkpoint.content(planned.checkpoint))
-    return sent[planned.spec.checkpoint]
+def _weights(ray: Any, planned: PlannedRun, sent_weights: dict[str, Any]) -> Any:
+    """Return a reference to the bytes of the checkpoint, which are sent once for all workers."""
+    if planned.spec.checkpoint not in sent_weights:
+        sent_weights[planned.spec.checkpoint] = ray.put(checkpoint.content(planned.checkpoint))
+    return sent_weights[planned.spec.checkpoint]
 
 
-def _place(place: Placement, ray: Any) -> Placement:
-    """On which device, if that is left to the cluster; and where data lie, if a worker sees that folder too."""
+def _resolve_place(place: Placement, ray: Any) -> Placement:
+    """Choose the device, if it is left to the cluster, and make the data folder an absolute path."""
     device = place.device
     if device == "auto":
         device = "cuda" if ray.cluster_resources().get("GPU") else "cpu"
@@ -105,11 +108,11 @@ def _place(place: Placement, ray: Any) -> Placement:
 
 
 @contextmanager
-def _marked(folder: Path) -> Iterator[Path]:
-    """A folder in tmp/ whose name nobody else has, as long as the body runs; one that stays behind is swept."""
-    mark = folder.absolute() / "tmp" / f"shared.{uuid.uuid4().hex}"
-    mark.mkdir()
+def _marker_folder(folder: Path) -> Iterator[Path]:
+    """Create a folder with a unique name in tmp/ while the body runs; a leftover is swept later."""
+    marker = folder.absolute() / "tmp" / f"shared.{uuid.uuid4().hex}"
+    marker.mkdir()
     try:
-        yield mark
+        yield marker
     finally:
-        shutil.rmtree(mark, ignore_errors=True)
+        shutil.rmtree(marker, ignore_errors=True)

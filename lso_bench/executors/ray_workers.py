@@ -1,4 +1,4 @@
-"""The workers of a study on a Ray cluster: as many as there is room for, each with one thing to do at a time."""
+"""Workers of a study on a Ray cluster: as many as there is room for, each with one run at a time."""
 
 import time
 from collections.abc import Iterator
@@ -11,174 +11,187 @@ from typing import Any
 
 import lso_bench
 from lso_bench.errors import LsoBenchError, UnusableError
-from lso_bench.executors import Attempt, How, Lost
-from lso_bench.executors.remote_worker import Job, Lacking, Seen, Worker
+from lso_bench.executors import Attempt, ExecutionOptions, LostRun
+from lso_bench.executors.remote_worker import Job, MissingWeights, Worker, WorkerInfo
 from lso_bench.record import Record
 from lso_bench.store import heartbeat
 from lso_bench.vae.errors import UnusableError as VaeUnusableError
 
-LOOK = 0.5  # seconds between two looks at the time limits, when nothing ends
-ROOM = 10.0  # seconds between two looks at how large the cluster is
-START = 600.0  # seconds in which a worker must be up
-STARTS = 3  # workers in a row that may die before they are up
+LOOK = 0.5  # seconds between two checks of the time limits, if no run finishes
+CAPACITY_INTERVAL = 10.0  # seconds between two readings of the cluster's size
+START = 600.0  # seconds within which a worker must start
+STARTS = 3  # consecutive workers that may die before they are up
 
 
 @dataclass(eq=False)
-class Hand:
-    """A worker as the crew sees it."""
+class RayWorker:
+    """State of a worker of the pool."""
 
     actor: Any
-    seen: Seen | None = None  # None: not up yet
-    attempt: Attempt | None = None  # what it does
-    since: float = 0.0  # when it began, seconds
+    info: WorkerInfo | None = None  # None: not up yet
+    attempt: Attempt | None = None  # current run
+    since: float = 0.0  # start of the run, monotonic seconds
 
 
-class Crew:
+class RayPool:
     """Workers on a cluster.
 
     Args:
         ray: the module, connected.
-        mark: a folder in tmp/ of the results, by which a worker tells whether it sees the same.
+        marker: a folder in tmp/ of the results, by which a worker recognises the same file system.
     """
 
-    def __init__(self, ray: Any, how: How, mark: Path):
-        self._ray, self._how, self._mark = ray, how, mark
-        self.idle: list[Hand] = []
-        self._asked: dict[Future[Any], Hand] = {}  # by the answer that will come
-        self._answers: SimpleQueue[Future[Any]] = SimpleQueue()  # that have come
-        self._room, self._looked = 0, -ROOM
-        self._manned, self._died = time.monotonic(), 0  # when a worker was last up; those that died before they were
+    def __init__(self, ray: Any, options: ExecutionOptions, marker: Path):
+        self._ray, self._options, self._marker = ray, options, marker
+        self.idle: list[RayWorker] = []
+        self._futures: dict[Future[Any], RayWorker] = {}  # by the future of their answer
+        self._answers: SimpleQueue[Future[Any]] = SimpleQueue()  # futures that are done
+        self._capacity, self._capacity_read = 0, -CAPACITY_INTERVAL
+        self._last_manned, self._failed_starts = (
+            time.monotonic(),
+            0,
+        )  # time of the last worker that was up; consecutive failed starts
         self._actors = ray.remote(Worker).options(
-            num_cpus=how.threads,
-            num_gpus=how.share if how.place.device == "cuda" else 0,
-            memory=how.memory,
+            num_cpus=options.threads,
+            num_gpus=options.share if options.place.device == "cuda" else 0,
+            memory=options.memory,
             max_restarts=0,
             max_task_retries=0,
-            runtime_env={"env_vars": _environment(how.threads)},
+            runtime_env={"env_vars": _environment(options.threads)},
         )
 
     @property
     def busy(self) -> int:
-        """How many do a run."""
-        return sum(h.attempt is not None for h in self._asked.values())
+        """Number of workers that do a run."""
+        return sum(w.attempt is not None for w in self._futures.values())
 
-    def hire(self, waiting: int) -> None:
-        """As many workers as so many runs need and the cluster has room for; those without anything to do go."""
+    def scale(self, waiting: int) -> None:
+        """Start as many workers as the runs need and the cluster has room for; dismiss idle workers if no run waits.
+
+        Raises:
+            UnusableError: no worker has started for START seconds.
+        """
         if not waiting:
             while self.idle:
                 self._dismiss(self.idle.pop())
-        wanted = min(self._how.jobs or self._size(), waiting + self.busy)
-        for _ in range(wanted - len(self._asked) - len(self.idle)):
-            hand = Hand(self._actors.remote())
-            self._ask(hand, hand.actor.hello.remote(self._mark, self._how.threads, self._how.memory))
+        target = min(self._options.jobs or self._cluster_capacity(), waiting + self.busy)
+        for _ in range(target - len(self._futures) - len(self.idle)):
+            worker = RayWorker(self._actors.remote())
+            handshake = worker.actor.handshake.remote(self._marker, self._options.threads, self._options.memory)
+            self._await(worker, handshake)
         if self.idle or self.busy or not waiting:
-            self._manned = time.monotonic()
-        elif time.monotonic() - self._manned > START:
+            self._last_manned = time.monotonic()
+        elif time.monotonic() - self._last_manned > START:
             raise UnusableError(
-                f"No worker on Ray at {self._how.address} within {START:.0f} s; `ray status` shows what has no room."
+                f"No worker on Ray at {self._options.address} within {START:.0f} s; "
+                "`ray status` shows what has no room."
             )
 
-    def give(self, job: Job, attempt: Attempt, weights: Any = None) -> None:
-        """Let one that is idle do it; `weights`: a reference to the bytes of its checkpoint, if they are wanted."""
-        hand = self.idle.pop()
-        hand.attempt, hand.since = attempt, time.monotonic()
-        self._ask(hand, hand.actor.run.remote(job, weights))
+    def submit(self, job: Job, attempt: Attempt, weights: Any = None) -> None:
+        """Give a job to an idle worker; `weights` is a reference to the bytes of a checkpoint that it lacks."""
+        worker = self.idle.pop()
+        worker.attempt, worker.since = attempt, time.monotonic()
+        self._await(worker, worker.actor.run.remote(job, weights))
 
-    def _ask(self, hand: Hand, ref: Any) -> None:
-        """Its answer will come; Ray's own waiting would turn a signal into another."""
+    def _await(self, worker: RayWorker, ref: Any) -> None:
+        """Register the answer as a future; Ray's own waiting would replace the exception of a signal."""
         future = ref.future()
-        self._asked[future] = hand
+        self._futures[future] = worker
         future.add_done_callback(self._answers.put)
 
-    def over(self) -> Iterator[tuple[Attempt, Record | Lacking | Lost, bool]]:
-        """What ended since the last look, within LOOK seconds; with a record whether it is published already.
+    def finished(self) -> Iterator[tuple[Attempt, Record | MissingWeights | LostRun, bool]]:
+        """Yield attempts that finished since the last call; the flag says whether a record is published.
+
+        The method waits up to LOOK seconds for one.
 
         Raises:
             UnusableError: no worker can start, or none can go on.
         """
         with suppress(Empty):
             future = self._answers.get(timeout=LOOK)
-            if (hand := self._asked.pop(future, None)) is not None:  # None: of one that was ended
-                yield from self._answered(hand, self._answer(future, hand))
-        yield from self._late()
+            if (worker := self._futures.pop(future, None)) is not None:  # None: the worker was dismissed
+                yield from self._handle_answer(worker, self._answer(future, worker))
+        yield from self._handle_timeouts()
 
-    def _answered(self, hand: Hand, answer: Any) -> Iterator[tuple[Attempt, Record | Lacking | Lost, bool]]:
-        attempt, hand.attempt = hand.attempt, None
-        if attempt is None or hand.seen is None:
-            self._up(hand, answer)
+    def _handle_answer(
+        self, worker: RayWorker, answer: Any
+    ) -> Iterator[tuple[Attempt, Record | MissingWeights | LostRun, bool]]:
+        attempt, worker.attempt = worker.attempt, None
+        if attempt is None or worker.info is None:
+            self._handle_start(worker, answer)
             return
-        if isinstance(answer, Lost) or (self._how.isolation == "run" and isinstance(answer, Record)):
-            self._dismiss(hand, attempt)
+        if isinstance(answer, LostRun) or (self._options.isolation == "run" and isinstance(answer, Record)):
+            self._dismiss(worker, attempt)
         else:
-            self.idle.append(hand)
-        yield attempt, answer, hand.seen.shared
+            self.idle.append(worker)
+        yield attempt, answer, worker.info.shared
 
-    def end(self) -> None:
-        """What runs is dropped."""
-        for hand in (*self._asked.values(), *self.idle):
-            self._dismiss(hand, hand.attempt)
+    def stop(self) -> None:
+        """Dismiss all workers, and drop their runs."""
+        for worker in (*self._futures.values(), *self.idle):
+            self._dismiss(worker, worker.attempt)
 
-    def _late(self) -> Iterator[tuple[Attempt, Lost, bool]]:
-        limit, now = self._how.timeout, time.monotonic()
-        for future, hand in list(self._asked.items()):
-            if limit is not None and hand.attempt is not None and now - hand.since > limit:
-                del self._asked[future]
-                self._dismiss(hand, hand.attempt)
-                yield hand.attempt, Lost(f"no end within the time limit, {limit:g} s", late=True), False
+    def _handle_timeouts(self) -> Iterator[tuple[Attempt, LostRun, bool]]:
+        limit, now = self._options.timeout, time.monotonic()
+        for future, worker in list(self._futures.items()):
+            if limit is not None and worker.attempt is not None and now - worker.since > limit:
+                del self._futures[future]
+                self._dismiss(worker, worker.attempt)
+                yield worker.attempt, LostRun(f"no end within the time limit, {limit:g} s", late=True), False
 
-    def _answer(self, future: Future[Any], hand: Hand) -> Any:
+    def _answer(self, future: Future[Any], worker: RayWorker) -> Any:
         errors = self._ray.exceptions
         try:
             return future.result()
         except errors.RayTaskError as error:
-            if hand.seen is None:
-                raise UnusableError(f"{_fails_to_start(self._how.address)}: {_last_line(error)}") from error
+            if worker.info is None:
+                raise UnusableError(f"{_fails_to_start(self._options.address)}: {_last_line(error)}") from error
             if isinstance(error.cause, LsoBenchError | VaeUnusableError):
-                raise UnusableError(f"{error.cause} (on {hand.seen.host})") from error
+                raise UnusableError(f"{error.cause} (on {worker.info.host})") from error
             raise
         except errors.RayError as error:
-            if hand.seen is None and "creation task" in str(error):  # Ray's word for an import that fails
-                raise UnusableError(f"{_fails_to_start(self._how.address)}: {_last_line(error)}") from error
-            return Lost(_death(error))
+            if worker.info is None and "creation task" in str(error):  # Ray's text for a failing import
+                raise UnusableError(f"{_fails_to_start(self._options.address)}: {_last_line(error)}") from error
+            return LostRun(_death_reason(error))
 
-    def _up(self, hand: Hand, answer: Seen | Lost) -> None:
-        """A worker has said what it sees, or died before."""
-        if isinstance(answer, Lost):
-            self._died += 1
-            if self._died >= STARTS:
-                raise UnusableError(f"{_fails_to_start(self._how.address)}: {answer.why}")
+    def _handle_start(self, worker: RayWorker, answer: WorkerInfo | LostRun) -> None:
+        """Process the first answer of a worker: its information, or its death."""
+        if isinstance(answer, LostRun):
+            self._failed_starts += 1
+            if self._failed_starts >= STARTS:
+                raise UnusableError(f"{_fails_to_start(self._options.address)}: {answer.why}")
             return
         if answer.version != lso_bench.__version__:
             raise UnusableError(
                 f"{answer.host} has lso-bench {answer.version}, and this is {lso_bench.__version__}; install the same."
             )
-        self._died, hand.seen = 0, answer
-        self.idle.append(hand)
+        self._failed_starts, worker.info = 0, answer
+        self.idle.append(worker)
 
-    def _dismiss(self, hand: Hand, attempt: Attempt | None = None) -> None:
-        """It ends at once, whatever it does."""
-        self._ray.kill(hand.actor)
-        if attempt is not None and hand.seen is not None:
-            heartbeat.forget(self._mark.parents[1], attempt.planned.spec.key, hand.seen.host, hand.seen.pid)
+    def _dismiss(self, worker: RayWorker, attempt: Attempt | None = None) -> None:
+        """Kill a worker at once."""
+        self._ray.kill(worker.actor)
+        if attempt is not None and worker.info is not None:
+            heartbeat.remove(self._marker.parents[1], attempt.planned.spec.key, worker.info.host, worker.info.pid)
 
-    def _size(self) -> int:
-        """How many workers the cluster has room for; at least one, for which it may grow."""
-        if time.monotonic() - self._looked > ROOM:
-            has = self._ray.cluster_resources()
-            rooms = [has.get("CPU", 0) // self._how.threads]
-            if self._how.place.device == "cuda":
-                rooms.append(has.get("GPU", 0) * int(1 / self._how.share))
-            self._room, self._looked = max(1, int(min(rooms))), time.monotonic()
-        return self._room
+    def _cluster_capacity(self) -> int:
+        """Return the number of workers that the cluster has room for; at least one, because a cluster may grow."""
+        if time.monotonic() - self._capacity_read > CAPACITY_INTERVAL:
+            resources = self._ray.cluster_resources()
+            capacities = [resources.get("CPU", 0) // self._options.threads]
+            if self._options.place.device == "cuda":
+                capacities.append(resources.get("GPU", 0) * int(1 / self._options.share))
+            self._capacity, self._capacity_read = max(1, int(min(capacities))), time.monotonic()
+        return self._capacity
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Of a worker, before it imports torch."""
+    """Return the environment variables of a worker, set before it imports torch."""
     return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 
 
-def _death(error: Exception) -> str:
-    """Why a worker died, in short; Ray's own words go over many lines."""
+def _death_reason(error: Exception) -> str:
+    """Describe why a worker died, in short; Ray's own message has many lines."""
     text = str(error)
     if "node has died" in text or type(error).__name__ == "NodeDiedError":
         return "its machine left the cluster"

@@ -1,4 +1,4 @@
-"""What a worker on another machine does: runs, whose files it may see or not."""
+"""Worker on another machine: does runs whose files it may see or not."""
 
 import hashlib
 import os
@@ -18,100 +18,104 @@ from lso_bench.runner.run import Placement
 from lso_bench.spec import Spec
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.cache import cache_folder
 from lso_bench.vae.notation import parse, write
 
-Files = dict[str, bytes]  # of a plugin: its own, then those beside it that it imports; content by name
+Files = dict[str, bytes]  # files of a plugin, content by name: its own, then those beside it that it imports
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run, and what it needs besides."""
+    """A run, and the files and entries that it needs."""
 
-    planned: Planned
+    planned: PlannedRun
     place: Placement
-    beside: dict[str, Any]  # among the versions of its record
-    sources: dict[str, Files]  # of task and searcher that were given by path, by that path
+    provenance: dict[str, Any]  # entries for the versions of its record
+    sources: dict[str, Files]  # files of task and searcher given by path, by that path
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a worker finds where it is."""
+class WorkerInfo:
+    """Information about a worker and its machine."""
 
     host: str
     pid: int
     version: str  # of lso-bench
-    shared: bool  # whether it can write to the results folder itself
+    shared: bool  # whether the worker can write to the results folder
 
 
 @dataclass(frozen=True)
-class Lacking:
-    """The weights are not here: send them."""
+class MissingWeights:
+    """Answer of a worker that lacks the weights of a run."""
 
 
 class Worker:
-    """Does one run after the other, in a process of its own."""
+    """Worker that does one run after the other, in a process of its own."""
 
     def __init__(self) -> None:
         self._loaded = Loaded()
         self._store: Store | None = None
 
-    def hello(self, mark: Path, threads: int, memory: int | None) -> Seen:
-        """What it finds. `mark`: a folder in tmp/ of the results, which only the same file system has."""
-        settle(threads, memory)
-        if mark.is_dir():
-            try:
-                self._store = Store(mark.parents[1])
-                heartbeat.clear(self._store.folder)  # what died on this machine before
-            except UnusableError:
-                pass  # to be seen, not to be written: as if it were not here
-        return Seen(socket.gethostname(), os.getpid(), lso_bench.__version__, self._store is not None)
+    def handshake(self, marker: Path, threads: int, memory: int | None) -> WorkerInfo:
+        """Set up the worker; return information about it.
 
-    def run(self, job: Job, weights: bytes | None = None) -> Record | Lacking:
-        """The record, published without trace and tensors where the folder is shared, else whole.
+        Args:
+            marker: a folder in tmp/ of the results, which exists only on the same file system.
+        """
+        settle(threads, memory)
+        if marker.is_dir():
+            try:
+                self._store = Store(marker.parents[1])
+                heartbeat.clear(self._store.folder)  # heartbeats of dead processes of this machine
+            except UnusableError:
+                pass  # a read-only folder counts as not shared
+        return WorkerInfo(socket.gethostname(), os.getpid(), lso_bench.__version__, self._store is not None)
+
+    def run(self, job: Job, weights: bytes | None = None) -> Record | MissingWeights:
+        """Return the record: published and without trace and tensors if the folder is shared, else complete.
 
         Raises:
-            UnusableError, vae.errors.UnusableError: as `lso_bench.executors.worker.work`.
+            UnusableError, vae.errors.UnusableError: as for `lso_bench.executors.worker.work`.
         """
         spec, place = job.planned.spec, job.place
         if (checkpoint := self._checkpoint(job.planned, weights)) is None:
-            return Lacking()
+            return MissingWeights()
         if place.data_dir and not place.data_dir.is_dir():
             place = replace(place, data_dir=None)  # the data folder of this machine
-        at_home = replace(job.planned, spec=_with_files(spec, job.sources), checkpoint=checkpoint)
+        local_copy = replace(job.planned, spec=_localise_spec(spec, job.sources), checkpoint=checkpoint)
         try:
             if self._store is not None:
-                return work(job.planned, self._store, place, self._loaded, job.beside, at_home)
-            record = attempt(at_home, place, self._loaded, lambda _: None)
+                return work(job.planned, self._store, place, self._loaded, job.provenance, local_copy)
+            record = attempt(local_copy, place, self._loaded, lambda _: None)
         except SystemExit as error:  # raised by a plugin
             record = Record(spec, "failed", error=f"SystemExit: {error}")
-        return replace(record, spec=spec, versions=record.versions | job.beside)
+        return replace(record, spec=spec, versions=record.versions | job.provenance)
 
-    def _checkpoint(self, planned: Planned, weights: bytes | None) -> Path | None:
-        """Where the weights lie on this machine."""
-        wanted = planned.spec.checkpoint
-        sent = cache_folder() / "sent" / f"{wanted}.safetensors"
+    def _checkpoint(self, planned: PlannedRun, weights: bytes | None) -> Path | None:
+        """Return the path of the weights on this machine; None if they are missing."""
+        sha256 = planned.spec.checkpoint
+        received = cache_folder() / "sent" / f"{sha256}.safetensors"
         if weights is not None:
-            _write(sent, weights)
-        for path in (planned.checkpoint, sent):
-            if path.is_file() and self._loaded.sha256(path) == wanted:
+            _write(received, weights)
+        for path in (planned.checkpoint, received):
+            if path.is_file() and self._loaded.sha256(path) == sha256:
                 return path
         return None
 
 
-def _with_files(spec: Spec, sources: dict[str, Files]) -> Spec:
-    """The same run, its files where they lie on this machine."""
+def _localise_spec(spec: Spec, sources: dict[str, Files]) -> Spec:
+    """Return the same spec with the paths of its files on this machine."""
     texts = {"task": spec.task, "searcher": spec.searcher}
     for kind, text in texts.items():
         name, settings = parse(text)
         if name in sources:
-            texts[kind] = write(str(_placed(sources[name]) / Path(name).name), settings)
+            texts[kind] = write(str(_write_sources(sources[name]) / Path(name).name), settings)
     return replace(spec, **texts)
 
 
-def _placed(files: Files) -> Path:
-    """The folder of this machine where files lie; what is imported from beside a plugin is found there."""
+def _write_sources(files: Files) -> Path:
+    """Write files to a folder of this machine, and return it; modules beside a plugin become importable."""
     digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
     folder = cache_folder().absolute() / "sent" / digest
     for name, content in files.items():
@@ -123,8 +127,8 @@ def _placed(files: Files) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
+    """Write a file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}")
-    part.write_bytes(content)
-    part.replace(path)
+    temporary = path.with_name(f".{uuid.uuid4().hex}")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -1,4 +1,4 @@
-"""How what this machine has is shared out among runs."""
+"""Divide the resources of this machine among runs."""
 
 import math
 from dataclasses import dataclass
@@ -6,104 +6,107 @@ from dataclasses import dataclass
 import torch
 
 from lso_bench.errors import UsageError
-from lso_bench.executors import How
+from lso_bench.executors import ExecutionOptions
 from lso_bench.limits import cores, memory, threads
 from lso_bench.runner.run import Placement
 
-NEEDED = 2 * 2**30  # bytes that a run is reckoned to need
-LEAST = 6 * 2**30 // 10  # bytes without which no run can do anything: the smallest takes 0.55 GB, 0.35 of it torch
-USABLE = 0.9  # of the memory; the rest is the system's
-LARGEST = 2**62  # bytes that a limit may be
+NEEDED = 2 * 2**30  # bytes, estimated need of a run
+MINIMUM = 6 * 2**30 // 10  # bytes, least that a run needs: the smallest takes 0.55 GB, 0.35 of it torch
+USABLE = 0.9  # share of the memory for runs; the rest is for the system
+LARGEST = 2**62  # bytes, largest limit
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a user says of how runs are carried out; None: as the machine allows."""
+class RequestedResources:
+    """Resources that a user asks for; None: chosen by the machine."""
 
     jobs: int | None = None
     timeout: float | None = None  # seconds
     retries: int = 1
     isolation: str | None = None
-    memory: float | None = None  # GB a run
-    share: float = 1.0  # of a GPU a run
-    address: str | None = None  # of a cluster, instead of this machine
+    memory: float | None = None  # GB for each run
+    share: float = 1.0  # share of a GPU for each run
+    address: str | None = None  # address of a cluster; None: this machine
 
 
 def jobs(runs: int, cores: int, memory: int, gpus: int = 0, share: float = 1.0) -> int:
-    """How many of `runs` to do at the same time: one a core as long as the memory suffices; on GPUs as many as fit.
+    """Return how many of `runs` to do at a time: one a core as long as the memory suffices; on GPUs as many as fit.
 
-    It counts the whole memory, not what is free, so that the same command has the same threads the next time.
+    The total memory counts, not the free memory, so that the same command has the same threads the next time.
     """
-    fit = gpus * int(1 / share) if gpus else min(cores, int(USABLE * memory) // NEEDED)
-    return max(1, min(runs, fit))
+    capacity = gpus * int(1 / share) if gpus else min(cores, int(USABLE * memory) // NEEDED)
+    return max(1, min(runs, capacity))
 
 
 def gpu_of(slot: int, gpus: int) -> int:
-    """The GPU of the run in a slot (0, 1, ...): dealt in turn, so that a GPU is shared only when all are taken."""
+    """Return the GPU of a slot (0, 1, ...): assigned in turn, so a GPU is shared only if all are used."""
     return slot % gpus
 
 
-def how(runs: int, place: Placement, wanted: Wanted) -> How:
-    """How to carry out `runs`, as far as it is not `wanted` otherwise; no more at a time than there are.
+def resolve(runs: int, place: Placement, requested: RequestedResources) -> ExecutionOptions:
+    """Return the options to carry out `runs` runs; what is not requested is chosen by the machine.
 
-    One that nothing is `wanted` of stays in this process, which has no limit of memory.
+    A single run without requests stays in this process, which has no memory limit.
 
     Raises:
-        UsageError: a limit that is no number or that no run can keep to, or so many at a time that none has its memory.
+        UsageError: a limit is no number or too small for any run, or too many jobs leave too little memory for each.
     """
-    limit = _bytes(wanted.memory) if wanted.memory is not None else None
-    if wanted.address:
-        return _on_cluster(place, wanted, limit)
+    limit = _bytes(requested.memory) if requested.memory is not None else None
+    if requested.address:
+        return _on_cluster(place, requested, limit)
     gpus = torch.cuda.device_count() if place.device == "cuda" else 0
-    at_once = min(wanted.jobs or jobs(runs, cores(), memory(), gpus, wanted.share), max(1, runs))
-    alone = runs == 1 and wanted == Wanted(retries=wanted.retries, share=wanted.share)
-    return How(
+    at_once = min(requested.jobs or jobs(runs, cores(), memory(), gpus, requested.share), max(1, runs))
+    is_plain_run = runs == 1 and requested == RequestedResources(retries=requested.retries, share=requested.share)
+    return ExecutionOptions(
         place,
         jobs=at_once,
         threads=max(1, min(cores() // at_once, threads())),
-        timeout=wanted.timeout,
-        retries=wanted.retries,
-        isolation="none" if alone else wanted.isolation or "run",
-        memory=limit if limit or gpus or alone else _share(at_once),
+        timeout=requested.timeout,
+        retries=requested.retries,
+        isolation="none" if is_plain_run else requested.isolation or "run",
+        memory=limit if limit or gpus or is_plain_run else _memory_per_run(at_once),
         gpus=gpus,
     )
 
 
 def _bytes(gigabytes: float) -> int:
-    """A limit of memory; one beyond all memory is none."""
+    """Convert a memory limit to bytes; a limit beyond all memory means no limit."""
     if math.isnan(gigabytes):
         raise UsageError("--memory wants a number of GB, got nan.")
     limit = int(min(gigabytes * 2**30, LARGEST))
-    if limit < LEAST:
-        raise UsageError(f"--memory {gigabytes:g} is too little: the smallest run takes {LEAST / 2**30:.2g} GB.")
+    if limit < MINIMUM:
+        raise UsageError(f"--memory {gigabytes:g} is too little: the smallest run takes {MINIMUM / 2**30:.2g} GB.")
     return limit
 
 
-def _share(at_once: int) -> int:
-    """Bytes for each of so many runs at a time."""
+def _memory_per_run(at_once: int) -> int:
+    """Return the bytes for each of `at_once` concurrent runs."""
     usable = int(USABLE * memory())
-    if usable < LEAST:
+    if usable < MINIMUM:
         raise UsageError(
             f"Processes for runs may take {memory() / 2**30:.2g} GB of memory here, by the machine, its control groups "
-            f"and its batch job (SLURM_MEM_*), and the smallest run takes {LEAST / USABLE / 2**30:.2g}; ask for more."
+            f"and its batch job (SLURM_MEM_*), and the smallest run takes {MINIMUM / USABLE / 2**30:.2g}; ask for more."
         )
-    if usable // at_once < LEAST:
+    if usable // at_once < MINIMUM:
         raise UsageError(
-            f"--jobs {at_once} leaves {usable // at_once >> 20} MB of memory for each run, wanted {LEAST >> 20}; say "
-            f"--jobs {usable // LEAST} or less, or how much by --memory."
+            f"--jobs {at_once} leaves {usable // at_once >> 20} MB of memory for each run, wanted {MINIMUM >> 20}; say "
+            f"--jobs {usable // MINIMUM} or less, or how much by --memory."
         )
     return usable // at_once
 
 
-def _on_cluster(place: Placement, wanted: Wanted, memory: int | None) -> How:
-    """A thread a run, as many runs as there is room for, and processes that do many: a start of torch takes seconds."""
-    return How(
+def _on_cluster(place: Placement, requested: RequestedResources, memory: int | None) -> ExecutionOptions:
+    """Return the options for a cluster: one thread a run, and as many runs as fit.
+
+    The isolation is "batch" by default, because torch starts slowly.
+    """
+    return ExecutionOptions(
         place,
-        jobs=wanted.jobs or 0,
-        timeout=wanted.timeout,
-        retries=wanted.retries,
-        isolation=wanted.isolation or "batch",
+        jobs=requested.jobs or 0,
+        timeout=requested.timeout,
+        retries=requested.retries,
+        isolation=requested.isolation or "batch",
         memory=memory,
-        address=wanted.address,
-        share=wanted.share,
+        address=requested.address,
+        share=requested.share,
     )

@@ -1,4 +1,4 @@
-"""Names of sockets, which lie in the folder of temporary files and must be short."""
+"""Short names for sockets, which lie in the folder of temporary files."""
 
 import os
 import tempfile
@@ -9,38 +9,38 @@ from pathlib import Path
 
 from lso_bench.errors import UnusableError
 
-LONGEST = 107  # bytes of the name of a socket on Linux (103 on macOS), without the zero at its end
-BEHIND = len("/pymp-xxxxxxxx/listener-xxxxxxxx") + 4  # bytes that multiprocessing adds, and the 4 of macOS
+LONGEST = 107  # bytes of a socket name on Linux (103 on macOS), without the final zero
+SOCKET_NAME_BYTES = len("/pymp-xxxxxxxx/listener-xxxxxxxx") + 4  # bytes that multiprocessing adds, and the 4 of macOS
 SHORT = Path("/tmp")
 
 
 @contextmanager
 def short_names() -> Iterator[None]:
-    """While the body runs, multiprocessing has its sockets where their names are short enough.
+    """Let multiprocessing create its sockets in a folder with a short name while the body runs.
 
     Raises:
         UnusableError: the folder of temporary files has too long a name, and there is no other.
     """
-    kept = tempfile.tempdir
-    tempfile.tempdir = short_folder(BEHIND)
+    original = tempfile.tempdir
+    tempfile.tempdir = short_folder(SOCKET_NAME_BYTES)
     try:
-        util.get_temp_dir()  # which it keeps
+        util.get_temp_dir()  # multiprocessing caches it
         yield
     finally:
-        tempfile.tempdir = kept
+        tempfile.tempdir = original
 
 
-def short_folder(behind: int) -> str:
-    """The folder of temporary files, or another that leaves room for a name with so many bytes `behind` it.
+def short_folder(name_bytes: int) -> str:
+    """Return the folder of temporary files, or another one, whose path leaves room for `name_bytes` more bytes.
 
     Raises:
         UnusableError: there is none.
     """
-    usual = tempfile.gettempdir()
-    for folder in (usual, str(SHORT)):
-        if len(os.fsencode(folder)) + behind <= LONGEST and os.access(folder, os.W_OK | os.X_OK):
+    default = tempfile.gettempdir()
+    for folder in (default, str(SHORT)):
+        if len(os.fsencode(folder)) + name_bytes <= LONGEST and os.access(folder, os.W_OK | os.X_OK):
             return folder
     raise UnusableError(
-        f"TMPDIR is too long for the name of a socket: wanted at most {LONGEST - behind} bytes, got "
-        f"{len(os.fsencode(usual))} ({usual}); set a shorter TMPDIR."
+        f"TMPDIR is too long for the name of a socket: wanted at most {LONGEST - name_bytes} bytes, got "
+        f"{len(os.fsencode(default))} ({default}); set a shorter TMPDIR."
     )

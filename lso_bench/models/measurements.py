@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.progress import shown
+from lso_bench.progress import progress_display
 from lso_bench.store import safe_read
 from lso_bench.study.grid import find_checkpoint
 from lso_bench.vae import checkpoint
@@ -61,7 +61,7 @@ def measured(
     paths, effort = [find_checkpoint(m) for m in models], effort or SampleSizes()
     data: dict[str, Dataset] = {}
     measurements = []
-    with shown(quiet) as show:
+    with progress_display(quiet) as show:
         for i, (model, path) in enumerate(zip(models, paths, strict=True)):
             show("measuring", i, len(models), model.name)
             data[model.data] = data.get(model.data) or load(model.data, data_dir)

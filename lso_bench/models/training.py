@@ -15,7 +15,7 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
-from lso_bench.progress import shown
+from lso_bench.progress import progress_display
 from lso_bench.store import heartbeat
 from lso_bench.vae import judges, training, zoo
 from lso_bench.vae.data import load, source
@@ -78,13 +78,15 @@ def _exclusively(path: Path, plan: Plan) -> Iterator[bool]:
             remark(heartbeat.waiting(note))
         announced = True
         time.sleep(heartbeat.EVERY)
-    with heartbeat.noted(folder, heartbeat.Running(f"the training of {plan.model.name} on {plan.model.data}", key)):
+    with heartbeat.heartbeat(
+        folder, heartbeat.Heartbeat(f"the training of {plan.model.name} on {plan.model.data}", key)
+    ):
         yield path.exists()
 
 
 def _train(plan: Plan, path: Path, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None) -> None:
     data = load(plan.model.data, data_dir)
-    with shown(quiet) as show, _curves(path, tensorboard) as draw, _stopped_by_signals() as stop:
+    with progress_display(quiet) as show, _curves(path, tensorboard) as draw, _stopped_by_signals() as stop:
 
         def report(p: training.Progress) -> None:
             last = p.history[-1] if p.history else None
@@ -120,7 +122,7 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
     path = zoo.own_folder() / reference.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away to train it again.")
-    with shown(quiet) as show:
+    with progress_display(quiet) as show:
         metrics = judges.train(
             reference,
             path,

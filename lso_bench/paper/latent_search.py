@@ -19,7 +19,7 @@ from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.store.store import Store
 from lso_bench.study.command import sped_up
-from lso_bench.study.grid import STEPS, Grid, Planned, Protocol, plan
+from lso_bench.study.grid import STEPS, Grid, PlannedRun, Protocol, plan
 from lso_bench.vae.zoo import Model
 
 FIRST, LAST = 0.05, 0.0  # thresholds between which the paper reports the distance of the latents
@@ -50,7 +50,7 @@ def check(data: str, searcher: str) -> None:
         raise UsageError(f"Section 5.4 counts the steps of a descent; wanted adam or its like, got {searcher!r}.")
 
 
-def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam") -> list[Planned]:
+def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam") -> list[PlannedRun]:
     """Plan the runs: to threshold 0 from a random start and the encoder's start; further `seeds` from random starts.
 
     Raises:
@@ -67,7 +67,7 @@ def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam
     return runs
 
 
-def repeated(runs: Sequence[Planned], store: Store) -> LatentSearchResult:
+def repeated(runs: Sequence[PlannedRun], store: Store) -> LatentSearchResult:
     """Summarise the runs of section 5.4 that are in the store.
 
     Raises:
@@ -196,7 +196,7 @@ def _result_notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
         yield "not all runs were compiled; the command compiles all"
 
 
-def _command(runs: Sequence[Planned], records: Sequence[Record]) -> str:
+def _command(runs: Sequence[PlannedRun], records: Sequence[Record]) -> str:
     models = ",".join(dict.fromkeys(p.spec.model.name for p in runs))
     seeds = ",".join(dict.fromkeys(str(p.spec.seeds.init) for p in runs))
     spec = runs[0].spec

@@ -17,7 +17,7 @@ from lso_bench.errors import PluginError, UsageError, unknown
 from lso_bench.plugins import identity, registry
 from lso_bench.plugins.calls import plugin_errors
 from lso_bench.plugins.identity import UNKNOWN, Identity
-from lso_bench.record import Member, Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.diagnostics import baseline_on_test_set, diagnose
 from lso_bench.runner.divergence import cause
@@ -217,7 +217,7 @@ def _record(
     )
 
 
-def _members(starts: list[str], instances: Tensor, search: Search, diagnostics: list[dict[str, Any]]) -> list[Member]:
+def _members(starts: list[str], instances: Tensor, search: Search, diagnostics: list[dict[str, Any]]) -> list[SearchResult]:
     columns = {
         "start": starts,
         "instance": instances.tolist(),
@@ -231,7 +231,7 @@ def _members(starts: list[str], instances: Tensor, search: Search, diagnostics: 
         "stopped": search.stop_reason,
     }
     rows = zip(zip(*columns.values(), strict=True), diagnostics, strict=True)
-    return [Member(**dict(zip(columns, row, strict=True)), **diagnosis) for row, diagnosis in rows]
+    return [SearchResult(**dict(zip(columns, row, strict=True)), **diagnosis) for row, diagnosis in rows]
 
 
 def _steps_to_threshold(thresholds: Thresholds) -> list[list[int | None]]:

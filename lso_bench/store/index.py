@@ -1,8 +1,8 @@
-"""The records of a results folder by way of a database in the user's cache, for reading 10,000 files is slow.
+"""Read the records of a results folder through a database in the user's cache, because reading 10,000 files is slow.
 
-A run is read from its file once; it counts as the same as long as its folder's name, and the inode, times and size of
-its result are. What runs have in common, most of what they say beside their searches, is kept and made once for all.
-Whatever is wrong with the database, it is made anew, or left aside, and the answer is the same.
+Each run is read from its file once. It counts as unchanged while its folder's name and the inode, times and size of its
+result stay the same. The fields that most runs share are stored once. If the database has any fault, it is rebuilt or
+ignored, and the answer is the same.
 """
 
 import gc
@@ -27,9 +27,9 @@ from lso_bench.store.schema import PLAIN
 from lso_bench.store.store import Store
 from lso_bench.vae.cache import cache_folder
 
-FORMAT = 4  # of the database; one of another format is another file
-WAIT = 2.0  # seconds for another process that writes it
-ASIDE = {  # reasons to leave it as it is: locked, full, or not to be written
+FORMAT = 4  # version of the database; each version has its own file
+WAIT = 2.0  # seconds to wait for another process that writes it
+UNUSABLE_NOW = {  # errors that leave the database as it is: locked, full, or read-only
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_READONLY,
@@ -43,61 +43,63 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS runs "
     "(name TEXT PRIMARY KEY, stamp TEXT, head TEXT, own TEXT, rows BLOB, images BLOB, crc INT)",
 )
-SHARED = ("status", "versions", "usual")  # of a record: in its head, which most runs have in common with others
-OWN = tuple(name for name in PLAIN if name not in SHARED)
+SHARED_FIELDS = ("status", "versions", "usual")  # fields of a record that most runs have in common
+RUN_FIELDS = tuple(name for name in PLAIN if name not in SHARED_FIELDS)
 
 
 @dataclass(frozen=True)
-class _Head:
-    """What several records have in common."""
+class _SharedPart:
+    """Values that several records have in common."""
 
-    spec: dict[str, Any]  # the fields of their specs, but the seeds
+    spec: dict[str, Any]  # the fields of their specs, except the seeds
     rest: dict[str, Any]  # SHARED
     names: tuple[str, ...]  # of their `Columns`
     words: tuple[str, ...]
 
 
 class _OtherRunsError(Exception):
-    """Another process, which sees other runs, writes the database."""
+    """Another process that sees other runs writes the database."""
 
 
 def records(store: Store) -> list[Record]:
-    """What `list(store)` gives, in the same order; what is not readable is named in `store.skipped`.
+    """Return the same records as `list(store)`, in the same order; unreadable results are listed in `store.skipped`.
 
-    Records of one head share its dictionaries.
+    Records with the same shared part share its dictionaries.
     """
     path = path_of(store.folder)
-    store.remarks += _in_the_way(path.parent)
+    store.remarks += _obstacles(path.parent)
     for _ in range(2):
         try:
             _check(path)
-            with _uncollected():
-                return _through(path, store)
+            with _without_garbage_collection():
+                return _read_database(path, store)
         except OSError:
             break
         except _OtherRunsError:
             _discard(path)
-        except Exception as error:  # whatever is wrong with it: the files are read instead, or say what is
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in ASIDE:
+        except Exception as error:  # any fault of the database: the files are read instead
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in UNUSABLE_NOW:
                 break
             if not _discard(path):
                 break
-            store.remarks.append(f"{path}, an index of {store.folder}, is damaged and is made anew ({_brief(error)}).")
+            store.remarks.append(
+                f"{path}, an index of {store.folder}, is damaged and is made anew ({_describe(error)})."
+            )
     return list(store)
 
 
 def path_of(folder: Path) -> Path:
-    """Where the database of a results folder lies; deleting it costs time, nothing else."""
+    """Return the path of the database of a results folder; deleting it costs only time."""
     name = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape")).hexdigest()[:16]
     return cache_folder() / "index" / f"{name}-{FORMAT}.{SCHEMA}.sqlite"
 
 
 def _check(path: Path) -> None:
-    """Refuse what SQLite should not open: it follows links, and writes to devices.
+    """Refuse files that SQLite should not open: SQLite follows links and writes to devices.
 
     Raises:
-        ValueError: something other than a plain file stands there, or at one of its journals.
-        OSError: nobody may look.
+        ValueError: the database or one of its journals is no plain file.
+        OSError: the folder cannot be read.
     """
     for file in _files(path):
         with suppress(FileNotFoundError):
@@ -105,35 +107,35 @@ def _check(path: Path) -> None:
                 raise ValueError(f"{file.name} is no plain file")
 
 
-def _in_the_way(folder: Path) -> list[str]:
-    """A line where something else stands at the place of the folder of the databases, which is left as it is."""
-    for place in (folder, *folder.parents):
-        if os.path.lexists(place):
-            free = f"move {place}, which is no folder, away, or set LSO_BENCH_CACHE to another"
-            return [] if place.is_dir() else [f"No index can be kept in {folder}, and every result is read: {free}."]
+def _obstacles(folder: Path) -> list[str]:
+    """Return a message if the folder of the databases cannot exist because a file stands in its path."""
+    for path in (folder, *folder.parents):
+        if os.path.lexists(path):
+            remedy = f"move {path}, which is no folder, away, or set LSO_BENCH_CACHE to another"
+            return [] if path.is_dir() else [f"No index can be kept in {folder}, and every result is read: {remedy}."]
     return []
 
 
 def _files(path: Path) -> list[Path]:
-    """The database and what SQLite may keep beside it."""
+    """Return the paths of the database and of the files that SQLite may keep beside it."""
     return [path.with_name(path.name + ending) for ending in ("", "-journal", "-wal", "-shm")]
 
 
 def _discard(path: Path) -> bool:
-    """Remove the database; whether nothing of it is left."""
+    """Remove the database; return whether all of its files are gone."""
     for file in _files(path):
         with suppress(OSError):
             file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
     return not any(map(os.path.lexists, _files(path)))
 
 
-def _brief(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the collector, which looks again and again at what was just made, for a third of the time."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Pause the garbage collector, which would take a third of the time."""
     gc.disable()
     try:
         yield
@@ -141,61 +143,63 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _through(path: Path, store: Store) -> list[Record]:
+def _read_database(path: Path, store: Store) -> list[Record]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=WAIT)) as database:
         for table in TABLES:
             database.execute(table)
-        there = store.stamps()
-        known = dict(database.execute("SELECT name, stamp FROM runs"))
-        if known != there:
-            _update(database, store, known, there)
-        database.execute("BEGIN")  # both tables as they are at one moment
-        heads = {digest: _head(digest, text) for digest, text in database.execute("SELECT * FROM heads")}
+        fingerprints = store.fingerprints()
+        stored = dict(database.execute("SELECT name, stamp FROM runs"))
+        if stored != fingerprints:
+            _update(database, store, stored, fingerprints)
+        database.execute("BEGIN")  # read both tables in one transaction
+        heads = {digest: _parse_shared(digest, text) for digest, text in database.execute("SELECT * FROM heads")}
         rows = database.execute("SELECT * FROM runs ORDER BY name")
-        found = [*_records((row for row in rows if there.get(row[0]) == row[1]), heads, store)]
-    if len(found) + len(store.skipped) < len(there):
+        restored = [*_records((row for row in rows if fingerprints.get(row[0]) == row[1]), heads, store)]
+    if len(restored) + len(store.skipped) < len(fingerprints):
         raise _OtherRunsError
-    return found
+    return restored
 
 
-def _update(database: sqlite3.Connection, store: Store, known: dict[str, str], there: dict[str, str]) -> None:
-    """Make the rows those of the runs that are there."""
+def _update(database: sqlite3.Connection, store: Store, stored: dict[str, str], fingerprints: dict[str, str]) -> None:
+    """Make the rows of the database match the current runs."""
     with database:
-        database.executemany("DELETE FROM runs WHERE name = ?", [(n,) for n in known.keys() - there.keys()])
-        for name in sorted(n for n, stamp in there.items() if known.get(n) != stamp):
-            text, own, numbers, images = _read(store, name)
+        database.executemany("DELETE FROM runs WHERE name = ?", [(n,) for n in stored.keys() - fingerprints.keys()])
+        for name in sorted(n for n, stamp in fingerprints.items() if stored.get(n) != stamp):
+            text, run_json, numbers, images = _read(store, name)
             digest = _digest(text)
-            row = name, there[name], digest, own, numbers, images, _sum(digest, own, numbers, images)
+            crc = _checksum(digest, run_json, numbers, images)
+            row = name, fingerprints[name], digest, run_json, numbers, images, crc
             database.execute("INSERT OR IGNORE INTO heads VALUES (?, ?)", (digest, text))
             database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         database.execute("DELETE FROM heads WHERE digest NOT IN (SELECT head FROM runs)")
 
 
 def _read(store: Store, name: str) -> tuple[str, str, bytes, bytes]:
-    """The text of its head, what is its own, its searches and their images; of what is not readable just why."""
+    """Return a run's shared part as JSON, its own fields as JSON, its searches and its images; or the error message."""
     try:
         record = store.read(name)
     except ValueError as error:
-        at = store.folder / "runs" / name  # which may be called otherwise the next time
-        return "", str(error).removeprefix(str(at)), b"", b""
-    members = Columns.of(record.members)
-    spec, shared, own = asdict(record.spec), *({k: getattr(record, k) for k in of} for of in (SHARED, OWN))
-    own["seeds"], spec["seeds"] = spec["seeds"], {}
+        folder = store.folder / "runs" / name  # it may have another path the next time
+        return "", str(error).removeprefix(str(folder)), b"", b""
+    members = Columns.from_members(record.members)
+    spec = asdict(record.spec)
+    shared, run_fields = ({k: getattr(record, k) for k in names} for names in (SHARED_FIELDS, RUN_FIELDS))
+    run_fields["seeds"], spec["seeds"] = spec["seeds"], {}
     head = json.dumps([spec, shared, members.names, members.words])
-    return head, json.dumps(own), members.rows.tobytes(), members.images.tobytes()
+    return head, json.dumps(run_fields), members.rows.tobytes(), members.images.tobytes()
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _sum(digest: str, own: str, rows: bytes, images: bytes) -> int:
-    return zlib.crc32(images, zlib.crc32(rows, zlib.crc32((digest + own).encode())))
+def _checksum(digest: str, run_json: str, rows: bytes, images: bytes) -> int:
+    return zlib.crc32(images, zlib.crc32(rows, zlib.crc32((digest + run_json).encode())))
 
 
-def _head(digest: str, text: str) -> _Head | None:
-    """None: of what is not readable."""
+def _parse_shared(digest: str, text: str) -> _SharedPart | None:
+    """Parse a shared part; None for unreadable results."""
     if _digest(text) != digest:
         raise ValueError("a damaged head")
     if not text:
@@ -203,21 +207,21 @@ def _head(digest: str, text: str) -> _Head | None:
     spec, shared, names, words = json.loads(text)
     fields = vars(spec_from_json(spec))
     del fields["seeds"]
-    return _Head(fields, shared, tuple(names), tuple(words))
+    return _SharedPart(fields, shared, tuple(names), tuple(words))
 
 
-def _records(rows: Iterable[tuple], heads: Mapping[str, _Head | None], store: Store) -> Iterator[Record]:
+def _records(rows: Iterable[tuple], heads: Mapping[str, _SharedPart | None], store: Store) -> Iterator[Record]:
     store.skipped = []
     for name, _, digest, text, numbers, images, crc in rows:
-        if _sum(digest, text, numbers, images) != crc:
+        if _checksum(digest, text, numbers, images) != crc:
             raise ValueError("a damaged row")
-        head = heads[digest]
-        if head is None:
+        shared = heads[digest]
+        if shared is None:
             store.skipped.append(f"{store.folder / 'runs' / name}{text}")
             continue
-        own = json.loads(text)
-        spec = Spec(**head.spec, seeds=Seeds(**own.pop("seeds")))
-        object.__setattr__(spec, "key", name.rpartition("/")[2])  # as was found when the file was read, and dear
-        matrix = np.frombuffer(numbers).reshape(-1, len(head.names))
-        members = Columns(head.names, head.words, matrix, np.frombuffer(images, "S16"))
-        yield Record(spec, members=members, **head.rest, **own)
+        run_fields = json.loads(text)
+        spec = Spec(**shared.spec, seeds=Seeds(**run_fields.pop("seeds")))
+        object.__setattr__(spec, "key", name.rpartition("/")[2])  # verified when the file was read; hashing is slow
+        matrix = np.frombuffer(numbers).reshape(-1, len(shared.names))
+        members = Columns(shared.names, shared.words, matrix, np.frombuffer(images, "S16"))
+        yield Record(spec, members=members, **shared.rest, **run_fields)

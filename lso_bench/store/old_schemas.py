@@ -1,7 +1,8 @@
-"""Results of schemas before the present one, in the present form.
+"""Convert results of older schemas to the current schema.
 
-What was not noted then is what the program did then: one way to decode, no limit of time or patience, a step an
-evaluation of one point. Of `best` only the first and last loss are known here, of seconds on the way nothing.
+Fields that older schemas lack get the values that the program used then: one way to decode, no limit of time or
+patience, one evaluation a step. `best` is known from the first and last loss only. Seconds at recorded steps are
+unknown.
 """
 
 from typing import Any
@@ -11,15 +12,15 @@ import pandas as pd
 
 from lso_bench.spec import SCHEMA, Spec, digest, spec_from_json
 
-NEW_IN_2: dict[str, Any] = {"seconds": None, "patience": None, "joint": False}  # of a spec
+NEW_IN_2: dict[str, Any] = {"seconds": None, "patience": None, "joint": False}  # fields of a spec
 
 
 def present(raw: dict[str, Any]) -> dict[str, Any]:
-    """A result in the present form; its `versions` name an older schema.
+    """Return a result in the current form; its `versions` name the older schema.
 
     Raises:
-        ValueError: of a newer schema, or of none that there was.
-        KeyError, TypeError, AttributeError: not as its schema says.
+        ValueError: the schema is newer, or never existed.
+        KeyError, TypeError, AttributeError: the result does not follow its schema.
     """
     if raw["schema"] == SCHEMA:
         return raw
@@ -27,14 +28,14 @@ def present(raw: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"schema {raw['schema']} is newer than {SCHEMA}; update lso-bench")
     if raw["schema"] != 1:
         raise ValueError(f"there never was a schema {raw['schema']}")
-    return _from_1(raw)
+    return _from_schema_1(raw)
 
 
 def spec_of(raw: dict[str, Any]) -> Spec:
-    """The spec of a result, with the key that it was stored by: the hash of what a spec was in its schema.
+    """Return the spec of a result, with the key under which it was stored: the hash of the spec in its own schema.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: as `present`.
+        ValueError, KeyError, TypeError, AttributeError: as for `present`.
     """
     spec = spec_from_json(present(raw)["spec"])
     if raw["schema"] != SCHEMA:
@@ -43,22 +44,23 @@ def spec_of(raw: dict[str, Any]) -> Spec:
 
 
 def costs_of(trace: pd.DataFrame) -> pd.DataFrame:
-    """What a run of schema 1, which has no `costs.csv`, had spent at each recorded step; seconds are unknown."""
+    """Return the cost at each recorded step of a run of schema 1, which has no `costs.csv`; seconds are NaN."""
     steps = np.unique(trace.step)
     return pd.DataFrame({"step": steps, "evaluations": steps + 1, "seconds": np.nan})
 
 
-def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
+def _from_schema_1(raw: dict[str, Any]) -> dict[str, Any]:
     spec = dict(raw["spec"])
-    box, convolutional = spec.pop("box"), spec["model"]["arch"] == "conv"  # the one decoder that was not autoregressive
+    # "conv" was the only decoder that was not autoregressive.
+    box, convolutional = spec.pop("box"), spec["model"]["arch"] == "conv"
     spec |= {"region": "none" if box is None else f"box:{box:g}", "decoding": "mean" if convolutional else "teacher"}
-    members = [_member_of_1(m, spec["max_steps"]) for m in raw["members"]]
+    members = [_member_from_schema_1(m, spec["max_steps"]) for m in raw["members"]]
     versions = raw["versions"] | {"schema": 1}
     return raw | {"spec": spec | NEW_IN_2, "members": members, "versions": versions, "joint": {}}
 
 
-def _member_of_1(raw: dict[str, Any], max_steps: int) -> dict[str, Any]:
-    """Each of its `steps` scored one point, as did the start."""
+def _member_from_schema_1(raw: dict[str, Any], max_steps: int) -> dict[str, Any]:
+    """Convert a member; the start and each of its `steps` took one evaluation."""
     losses = [loss for loss in (raw["first_loss"], raw["loss"]) if loss is not None]
     if raw["loss"] is None:
         stopped = "diverged"

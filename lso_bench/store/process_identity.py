@@ -1,6 +1,6 @@
-"""Identity of a process: its id, when it started, and the boot and the namespace in which that id counts.
+"""Identity of a process: its id, its start time, and the boot and the namespace of the id.
 
-An id alone is dealt again after a reboot, in the next container, and when the numbers have gone round.
+The id alone is reused after a reboot, in another container, and after many processes.
 """
 
 import os
@@ -10,13 +10,13 @@ from functools import cache
 from pathlib import Path
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-STARTED = 19  # place of the start time among the fields of /proc/PID/stat that follow the name: field 22
-ENDED = ("Z", "X")  # states of a process that has ended
+STARTED = 19  # index of the start time among the fields of /proc/PID/stat after the name (field 22)
+ENDED = ("Z", "X")  # states of an ended process
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process; empty fields are not known, as in a note of an older version."""
+    """Identity of a process; empty fields are unknown, as in a heartbeat of an older version."""
 
     host: str = ""
     pid: int = 0
@@ -26,9 +26,9 @@ class Process:
 
     @property
     def gone(self) -> bool | None:
-        """Whether it has ended; None: this process cannot tell."""
-        here = this_process()
-        if self.host != here.host or (self.boot, self.space) not in (("", ""), (here.boot, here.space)):
+        """True if the process has ended; None if this process cannot find out."""
+        current = this_process()
+        if self.host != current.host or (self.boot, self.space) not in (("", ""), (current.boot, current.space)):
             return None
         try:
             os.kill(self.pid, 0)
@@ -43,8 +43,8 @@ class Process:
 
 
 @cache
-def _surroundings() -> tuple[str, str]:
-    """Boot and namespace of this process; empty where the system does not say."""
+def _boot_and_namespace() -> tuple[str, str]:
+    """Return boot and namespace of this process; empty where the system does not provide them."""
     try:
         return BOOT.read_text().strip(), os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -52,17 +52,17 @@ def _surroundings() -> tuple[str, str]:
 
 
 def process(pid: int) -> Process:
-    """The process that has this id here and now."""
-    return Process(socket.gethostname(), pid, _state(pid)[1], *_surroundings())
+    """Return the identity of the running process with this id on this machine."""
+    return Process(socket.gethostname(), pid, _state(pid)[1], *_boot_and_namespace())
 
 
 def this_process() -> Process:
-    """The process that asks."""
+    """Return the identity of the calling process."""
     return process(os.getpid())
 
 
 def _state(pid: int) -> tuple[str, int]:
-    """State and start time of a process; empty and 0 where the system does not say."""
+    """Return state and start time of a process; empty and 0 where the system does not provide them."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         return fields[0], int(fields[STARTED])

@@ -1,9 +1,9 @@
-"""The folder of one run: the record that stands in it, and how a finished run takes its place.
+"""Folder of one run: read its record, and publish a finished run there.
 
-A folder is taken by one rename, which the system refuses where files stand. A run that failed gives way from inside:
-its folder is held open and its files are moved out of it, so that a run which took the folder meanwhile is never
-touched. Hence a good run stays whatever else is written at the same time. There are no locks, and a kill at any moment
-leaves the old record, the new one, or an empty folder that `recover` fills.
+A run takes its folder by one rename, which the system refuses where files stand. A failed run is replaced from inside:
+its folder is held open and its files are moved out of it, so a run that took the folder in the meantime is never
+touched. Hence a good run survives any concurrent writing. There are no locks. A kill at any moment leaves the old
+record, the new one, or an empty folder that `recover` fills.
 """
 
 import errno
@@ -21,19 +21,23 @@ from lso_bench.store import safe_read
 from lso_bench.store.schema import record_from
 
 RESULT = "result.json"
-AGAIN = ("failed", "timeout")  # status of a run that gives way to another try
-MEND = "delete its folder and run again"  # of a run that is damaged
+RETRYABLE = ("failed", "timeout")  # statuses of runs that may be tried again
+MEND = "delete its folder and run again"  # remedy for a damaged run
 KEY = re.compile("[0-9a-f]{16}")
-TAKEN = (errno.ENOTEMPTY, errno.EEXIST)  # why a folder is not renamed onto another
-NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS)  # of a folder: older CIFS, shared folders, FUSE
-TRIES = 1000  # each after another writer was faster; a writer publishes once, so that so many are never needed
+NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)  # errors of renaming a folder onto a folder with files
+NO_FSYNC = (
+    errno.EINVAL,
+    errno.ENOTSUP,
+    errno.EBADF,
+    errno.ENOSYS,
+)  # errors where folders cannot be synced: older CIFS, shared folders, FUSE
+TRIES = 1000  # attempts, each lost to another writer; a writer publishes once, so this limit is never reached
 
 State = Literal["absent", "again", "done", "damaged"]
 
 
 class Standing(NamedTuple):
-    """The state of a run's folder, with its record where it can be read, and where it is damaged with the reason and
-    the mend."""
+    """State of a run's folder, its record if readable, and the reason and the remedy if damaged."""
 
     state: State
     record: Record | None = None
@@ -41,16 +45,16 @@ class Standing(NamedTuple):
 
 
 def read(place: Path) -> Record:
-    """The record that stands in a run's folder, without trace and tensors.
+    """Return the record in a run's folder, without trace and tensors.
 
     Raises:
-        ValueError: it is not readable; says where and why.
+        ValueError: the record is unreadable; the message says where and why.
     """
     return _read(place)[0]
 
 
 def _read(place: Path) -> tuple[Record, dict[str, Any]]:
-    """As `read`, with what its result.json says."""
+    """Return the record, as `read` does, and the parsed result.json."""
     try:
         record = record_from(raw := safe_read.result(place))
     except OSError as error:
@@ -63,31 +67,33 @@ def _read(place: Path) -> tuple[Record, dict[str, Any]]:
 
 
 def judge(place: Path) -> Standing:
-    """The state of a run's folder. A run that failed is `again`: it may be tried again. One that lacks a file which its
-    result names is damaged, and has a record; whether these files are as they were is not looked at.
+    """Return the state of a run's folder.
+
+    A failed run has the state `again`: it may be tried again. A run that lacks a file named in its result is damaged
+    and has a record. The contents of these files are not checked.
     """
     try:
-        return _readable(place)
+        return _read_state(place)
     except ValueError as error:
         if _is_free(place):
             return Standing("absent")
         damage = error
     try:
-        return _readable(place)  # another writer may have taken it between two looks
+        return _read_state(place)  # another writer may have published in the meantime
     except ValueError:
         return Standing("damaged", why=f"{damage}; {_mend(damage)}.")
 
 
-def _readable(place: Path) -> Standing:
+def _read_state(place: Path) -> Standing:
     record, raw = _read(place)
     names = raw.get("sha256")
-    if lost := _lost(place, names if isinstance(names, dict) else {}):
+    if lost := _first_missing(place, names if isinstance(names, dict) else {}):
         return Standing("damaged", record, f"{lost}; {MEND}.")
-    return Standing("again" if record.status in AGAIN else "done", record)
+    return Standing("again" if record.status in RETRYABLE else "done", record)
 
 
-def _lost(place: Path, names: Iterable[str]) -> str:
-    """The first of these files that is gone or no plain file, and why; empty where all are there."""
+def _first_missing(place: Path, names: Iterable[str]) -> str:
+    """Return the first of these files that is missing or no plain file, with the reason; empty if all are present."""
     for name in names:
         try:
             safe_read.check(place / name)
@@ -97,14 +103,14 @@ def _lost(place: Path, names: Iterable[str]) -> str:
 
 
 def publish(work: Path, place: Path) -> bool:
-    """Put the finished run in the folder `work` at `place`, onto nothing or a run that failed.
+    """Move the finished run in the folder `work` to `place`, which must be free or hold a failed run.
 
     Returns:
-        False: another writer was first.
+        False if another writer was first.
 
     Raises:
-        DamagedError: what stands at `place` cannot be read.
-        OSError: the folder cannot be written; `work` and what stood at `place` are still there.
+        DamagedError: the result at `place` cannot be read.
+        OSError: the folder cannot be written; `work` and the files at `place` are still present.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(TRIES):
@@ -117,7 +123,7 @@ def publish(work: Path, place: Path) -> bool:
                 return False
             if standing.state == "damaged":
                 raise DamagedError(standing.why) from error
-            if standing.state == "absent" and error.errno not in TAKEN:
+            if standing.state == "absent" and error.errno not in NOT_EMPTY:
                 raise
         if standing.state == "again" and _replace(work, place, work.with_name(f"{work.name}.failed{attempt}")):
             return True
@@ -125,21 +131,21 @@ def publish(work: Path, place: Path) -> bool:
 
 
 def recover(work: Path, place: Path) -> None:
-    """Put a good run that waits in the folder `work` where it belongs, if it is whole and nothing stands there.
+    """Move a good run that waits in the folder `work` to `place`, if it is complete and `place` is free.
 
-    It waits where its writer was killed after it had emptied the folder of a failed run, or where a damaged result
-    stood in its way.
+    A run waits if its writer was killed after emptying the folder of a failed run, or if a damaged result was in its
+    way.
     """
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        if _is_free(place) and _is_whole(work) and status(work) not in AGAIN:
+        if _is_free(place) and _is_whole(work) and status(work) not in RETRYABLE:
             os.rename(work, place)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file is on the disk, or the names in a folder where its file system can say so.
+    """Wait until a file is on the disk, or the entries of a folder if its file system supports that.
 
     Raises:
-        OSError: it is not.
+        OSError: the sync failed.
     """
     opened = os.open(path, os.O_RDONLY)
     try:
@@ -152,7 +158,7 @@ def sync(path: Path) -> None:
 
 
 def _is_free(place: Path) -> bool:
-    """Whether a run can be renamed there: nothing stands there, or an empty folder."""
+    """Return whether a run can be renamed to `place`: it does not exist, or is an empty folder."""
     try:
         return not os.listdir(place)
     except FileNotFoundError:
@@ -170,11 +176,11 @@ def _mend(damage: ValueError) -> str:
 
 
 @contextmanager
-def _failed(place: Path) -> Iterator[int | None]:
-    """The folder of a failed run, held open; None where it no longer is one.
+def _failed_run(place: Path) -> Iterator[int | None]:
+    """Open the folder of a failed run; None if it no longer holds one.
 
-    A folder that held a failed run never holds a good one, which comes as a folder of its own. So whatever is done by
-    way of the open folder is done to that failed run or fails.
+    A folder that held a failed run never holds a good one, because a good run arrives as a folder of its own. So every
+    operation through the open folder affects that failed run, or fails.
     """
     try:
         folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -182,8 +188,8 @@ def _failed(place: Path) -> Iterator[int | None]:
         yield None
         return
     try:
-        is_it = judge(place).state == "again" and os.path.samestat(os.fstat(folder), os.lstat(place))
-        yield folder if is_it else None
+        is_unchanged = judge(place).state == "again" and os.path.samestat(os.fstat(folder), os.lstat(place))
+        yield folder if is_unchanged else None
     except FileNotFoundError:
         yield None
     finally:
@@ -191,29 +197,29 @@ def _failed(place: Path) -> Iterator[int | None]:
 
 
 def _replace(work: Path, place: Path, aside: Path) -> bool:
-    """Put `work` in the place of a failed run, whose files go to `aside`; False where another writer was faster."""
-    failed_too = status(work) in AGAIN
-    with _failed(place) as folder:
+    """Put `work` in the place of a failed run, whose files go to `aside`; return False if another writer was faster."""
+    failed_too = status(work) in RETRYABLE
+    with _failed_run(place) as folder:
         if folder is None:
             return False
         if failed_too:
-            return _moved(work / RESULT, folder)
+            return _move(work / RESULT, folder)
         aside.mkdir()
-        for name in sorted(os.listdir(folder), key=RESULT.__eq__):  # the record last
+        for name in sorted(os.listdir(folder), key=RESULT.__eq__):  # move the record last
             with suppress(FileNotFoundError):
                 os.rename(name, aside / name, src_dir_fd=folder)
         try:
             os.rename(work, place)
             return True
         except OSError as error:
-            if error.errno in TAKEN:
+            if error.errno in NOT_EMPTY:
                 return False
-            _moved(aside / RESULT, folder)
+            _move(aside / RESULT, folder)
             raise
 
 
-def _moved(result: Path, folder: int) -> bool:
-    """Move a result into an open folder; False where that folder is gone."""
+def _move(result: Path, folder: int) -> bool:
+    """Move a result into an open folder; return False if that folder is gone."""
     try:
         os.rename(result, RESULT, dst_dir_fd=folder)
         return True
@@ -222,11 +228,11 @@ def _moved(result: Path, folder: int) -> bool:
 
 
 def status(place: Path) -> str:
-    """The status that a result says, unchecked."""
+    """Return the status in a result, unchecked."""
     return safe_read.result(place)["status"]
 
 
 def _is_whole(work: Path) -> bool:
-    """Whether all files that its result names are there, with their hashes."""
+    """Return whether all files that the result names exist with their hashes."""
     hashes = safe_read.result(work)["sha256"]
     return all(hashlib.sha256(safe_read.content(work / name)).hexdigest() == digest for name, digest in hashes.items())

@@ -1,4 +1,4 @@
-"""Files of results, which anybody may have put there: read only if they are plain and no larger than they can be."""
+"""Read files of untrusted results folders: only plain files, up to a maximum size."""
 
 import os
 from pathlib import Path
@@ -6,64 +6,64 @@ from typing import Any
 
 from lso_bench.vae import foreign
 
-LARGEST = 4 << 30  # bytes of a table or of tensors; those of 100,000 searches of 64 x 64 pixels take 1 GiB
+LARGEST = 4 << 30  # bytes of a table or of tensors; 100,000 searches with 64 x 64 pixels take 1 GiB
 LARGEST_RESULT = 64 << 20  # bytes of a result.json; 100,000 searches take 40 MiB
-LARGEST_METRICS = 16 << 20  # bytes of what was measured of a latent space; of 1,024 dimensions 0.1 MiB
-LARGEST_NOTE = 64 << 10  # bytes of a note of what runs, and of what marks a results folder; ours take less than 1 KiB
+LARGEST_METRICS = 16 << 20  # bytes of the metrics of a latent space; 1,024 dimensions take 0.1 MiB
+LARGEST_NOTE = 64 << 10  # bytes of a heartbeat or marker file; ours take less than 1 KiB
 
 
 def content(path: Path, most: int = LARGEST) -> bytes:
-    """All that is in a file.
+    """Return all bytes of a file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: larger than `most` bytes, or a device or pipe, which may have no end.
+        OSError: the file cannot be read.
+        ValueError: the file has more than `most` bytes, or is a device or pipe, which may have no end.
     """
     return foreign.content(path, most)
 
 
 def check(path: Path) -> None:
-    """Refuse a file that `content` would not read, without a look at what is in it.
+    """Refuse a file that `content` would not read, without reading it.
 
     Raises:
-        OSError, ValueError: as `content`.
+        OSError, ValueError: as for `content`.
     """
     foreign.check(path, os.stat(path), LARGEST)
 
 
 def result(run: Path) -> Any:
-    """What the result.json in the folder of a run says.
+    """Parse the result.json in the folder of a run.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: too large, no JSON object, or nested too deeply.
+        OSError: the file cannot be read.
+        ValueError: the file is too large, no JSON object, or nested too deeply.
     """
     return _object(run / "result.json", LARGEST_RESULT)
 
 
 def parsed(text: bytes) -> Any:
-    """The value of a result's JSON text.
+    """Parse the JSON text of a result.
 
     Raises:
-        ValueError: no JSON, or nested too deeply.
+        ValueError: the text is no JSON, or nested too deeply.
     """
     return foreign.parsed(text, foreign.refused)
 
 
 def note(path: Path) -> Any:
-    """The value in a small JSON file: a note of what runs, or what marks a results folder.
+    """Parse a small JSON file: a heartbeat or the marker of a results folder.
 
     Raises:
-        OSError, ValueError: as `result`.
+        OSError, ValueError: as for `result`.
     """
     return _object(path, LARGEST_NOTE)
 
 
 def metrics(path: Path) -> Any:
-    """The value in a file of what was measured of a latent space.
+    """Parse a file of metrics of a latent space.
 
     Raises:
-        OSError, ValueError: as `result`.
+        OSError, ValueError: as for `result`.
     """
     return _object(path, LARGEST_METRICS)
 

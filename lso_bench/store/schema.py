@@ -1,4 +1,4 @@
-"""A record from its JSON form; whatever is not as the types of a record say is refused."""
+"""Build a record from its JSON form; values that do not match the types of a record are refused."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from lso_bench.record import FILES, Member, Record
+from lso_bench.record import FILES, Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.old_schemas import present, spec_of
 from lso_bench.vae.bounds import is_name, is_number, is_text, is_whole
@@ -16,21 +16,23 @@ from lso_bench.vae.zoo import Model
 
 PLAIN_KINDS: dict[Any, Callable[[Any], bool]] = {float: is_number, int: is_whole, str: is_text}
 IMAGE = re.compile("([0-9a-f]{1,16})?")
-PLAIN = [f.name for f in fields(Record) if f.name not in ("spec", "members", *FILES)]  # as in a result
-LONGEST = 60  # characters of a value that is named
-LATER = ("usual",)  # fields that the first results of a schema lack
-NUMBERS = [f.name for f in fields(Record) if f.type == dict[str, float]]  # of which null is not a number
+PLAIN = [
+    f.name for f in fields(Record) if f.name not in ("spec", "members", *FILES)
+]  # fields that a result stores as they are
+LONGEST = 60  # characters of a value in a message
+OPTIONAL_FIELDS = ("usual",)  # fields that the first results of the schema lack
+NUMBERS = [f.name for f in fields(Record) if f.type == dict[str, float]]  # fields in which null stands for NaN
 
 
 def record_from(raw: dict[str, Any]) -> Record:
-    """The record, without trace and tensors, of a result of this or an older schema.
+    """Return the record, without trace and tensors, of a result of the current or an older schema.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: not that form, or of a newer schema.
+        ValueError, KeyError, TypeError, AttributeError: the form is wrong, or the schema is newer.
     """
     spec, raw = spec_of(raw), present(raw)
     members = [_member(m) for m in raw["members"]]
-    known: dict[str, Any] = {k: raw[k] for k in PLAIN if k in raw or k not in LATER}
+    known: dict[str, Any] = {k: raw[k] for k in PLAIN if k in raw or k not in OPTIONAL_FIELDS}
     known |= {k: _numbers(known[k]) for k in NUMBERS if k in known}
     record = Record(spec, members=members, **known)
     _check(record)
@@ -38,7 +40,7 @@ def record_from(raw: dict[str, Any]) -> Record:
 
 
 def unreadable(planned: Spec | Model | Seeds) -> str:
-    """The first field of a spec or model that no result can hold, with its value; empty where all can be held."""
+    """Return the first field of a spec or model that no result can store, with its value; empty if there is none."""
     for name, fits in _fields(type(planned)).items():
         value = getattr(planned, name)
         if isinstance(value, Model | Seeds) and (inner := unreadable(value)):
@@ -49,14 +51,14 @@ def unreadable(planned: Spec | Model | Seeds) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is no number without an end, and no name that a command cannot be given."""
+    """Return whether a value is neither an infinite number nor a name that no command can pass."""
     return (not isinstance(value, float) or math.isfinite(value)) and (not isinstance(value, str) or is_name(value))
 
 
-def _member(raw: dict[str, Any]) -> Member:
+def _member(raw: dict[str, Any]) -> SearchResult:
     values = _numbers(raw)
     values["beside"] = _numbers(values.get("beside", {}))
-    return Member(**values)
+    return SearchResult(**values)
 
 
 def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
@@ -80,13 +82,13 @@ def _check(record: Record) -> None:
 
 @lru_cache
 def _fields(kind: type) -> dict[str, Callable[[Any], bool]]:
-    """What each field of a dataclass has to fit."""
+    """Return a check for each field of a dataclass."""
     return {name: checker(hint) for name, hint in get_type_hints(kind).items()}
 
 
 @lru_cache
 def checker(hint: Any) -> Callable[[Any], bool]:
-    """Whether a value is of the type that a field says."""
+    """Return a function that checks whether a value has the type `hint`."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return lambda value: isinstance(value, str) and value in arguments
@@ -96,7 +98,7 @@ def checker(hint: Any) -> Callable[[Any], bool]:
     if isinstance(origin, type) and issubclass(origin, dict):
         key, item = map(checker, arguments)
         return lambda value: isinstance(value, dict) and all(key(k) and item(v) for k, v in value.items())
-    if isinstance(origin, type):  # a list, tuple or sequence of one kind
+    if isinstance(origin, type):  # a list, tuple or sequence of one type
         each = checker(arguments[0])
         return lambda value: isinstance(value, origin) and not isinstance(value, str) and all(map(each, value))
     return _plain(hint)

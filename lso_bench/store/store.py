@@ -1,7 +1,7 @@
-"""Records on disk: a folder a run, which appears complete or not at all and is never changed afterwards.
+"""Records on disk: one folder a run, which appears complete or not at all and is never changed afterwards.
 
-A kill at any moment leaves no half run, and of two writers of the same run the first wins, without locks: see
-`lso_bench.store.run_folder`. Whatever is written was read back before, so that it can be read again.
+A kill at any moment leaves no partial run. Of two writers of the same run the first wins, without locks: see
+`lso_bench.store.run_folder`. Every result is read back before it is written, so that it can be read again.
 """
 
 import hashlib
@@ -29,15 +29,15 @@ from lso_bench.record import Record
 from lso_bench.spec import SCHEMA, Spec, digest
 from lso_bench.store import safe_read
 from lso_bench.store.old_schemas import costs_of
-from lso_bench.store.run_folder import AGAIN, KEY, MEND, RESULT, Standing, judge, publish, read, recover, sync
+from lso_bench.store.run_folder import KEY, MEND, RESULT, RETRYABLE, Standing, judge, publish, read, recover, sync
 from lso_bench.store.schema import PLAIN, record_from
 from lso_bench.text import storable
 from lso_bench.vae.durable import disk_error_reason
 from lso_bench.vae.tensors import tensors_of
 
-MARK = "lso-bench.json"  # makes a folder a results folder
+MARKER_FILE = "lso-bench.json"  # file that marks a results folder
 STALE = 24 * 3600  # seconds after which work in progress is swept
-WAITS = "waits"  # part of the name of a folder in tmp/ that holds a good run, whose place was not free
+WAITING = "waits"  # in the name of a folder in tmp/ with a good run whose place was not free
 
 T = TypeVar("T")
 
@@ -46,143 +46,149 @@ class Store:
     """The runs of one results folder.
 
     Args:
-        folder: made if missing; a folder with other things in it is refused.
-        readonly: must be there, and nothing is written.
+        folder: created if missing; a folder with unrelated files is refused.
+        readonly: the folder must exist, and nothing is written.
     """
 
     def __init__(self, folder: Path, readonly: bool = False):
         self.folder = folder
-        self.skipped: list[str] = []  # what the last reading could not use, a line each
-        self.remarks: list[str] = []  # what was made anew to read it, a line each
-        self.lost: dict[str, str] = {}  # files of runs that were asked for and are not whole, with a line each
+        self.skipped: list[str] = []  # messages about unreadable results of the last iteration
+        self.remarks: list[str] = []  # messages about what was rebuilt to read the folder
+        self.damaged_files: dict[str, str] = {}  # a message by the path of each damaged file that was read
         if readonly:
             self._check()
         else:
             self._make()
 
     def __contains__(self, spec: Spec) -> bool:
-        """Whether it is done; a run that failed is not, and may be tried again."""
+        """Return whether a run is done; a failed run is not, and may be tried again."""
         return self.judge(spec).state == "done"
 
     def place(self, spec: Spec) -> Path:
-        """The run's folder, which need not be there."""
-        return self._at(spec.key)
+        """Return the path of a run's folder, which need not exist."""
+        return self._run_path(spec.key)
 
     def judge(self, spec: Spec) -> Standing:
-        """The state of a run here: absent, done, to be tried again, or damaged; with its record."""
+        """Return the state of a run: absent, done, to be tried again, or damaged; with its record."""
         return judge(self.place(spec))
 
     def __iter__(self) -> Iterator[Record]:
-        """Every run, without trace and tensors; what is not readable is named in `skipped`."""
+        """Yield every run, without trace and tensors; unreadable results are listed in `skipped`."""
         self.skipped = []
-        for name in sorted(self.stamps()):
+        for name in sorted(self.fingerprints()):
             try:
                 yield self.read(name)
             except ValueError as error:
                 self.skipped.append(str(error))
 
-    def stamps(self) -> dict[str, str]:
-        """Of everything that stands among the runs (`ab/abcdef0123456789`), what changes whenever its result does."""
+    def fingerprints(self) -> dict[str, str]:
+        """Return, for each entry `ab/abcdef0123456789` among the runs, a text that changes with its result."""
         runs = self.folder / "runs"
-        found = [e.path for two in _inside(runs) for e in _runs_in(two)]
-        return {path[len(f"{runs}/") :]: _stamp(path) for path in found}
+        paths = [e.path for prefix in _entries(runs) for e in _run_entries(prefix)]
+        return {path[len(f"{runs}/") :]: _fingerprint(path) for path in paths}
 
     def read(self, name: str) -> Record:
-        """The run that stands there, without trace and tensors.
+        """Return the run with this name, without trace and tensors.
 
         Raises:
-            ValueError: it is not readable; says where and why.
+            ValueError: the run is unreadable; the message says where and why.
         """
         return read(self.folder / "runs" / name)
 
     def unfinished(self) -> list[str]:
-        """Keys of the runs that are being made, or were broken off."""
+        """Return the keys of runs in progress, and of interrupted runs."""
         with suppress(PermissionError):
-            names = {work.name.partition(".")[0] for work in _inside(self.folder / "tmp")}
+            names = {work.name.partition(".")[0] for work in _entries(self.folder / "tmp")}
             return sorted(name for name in names if KEY.fullmatch(name))
         return []
 
     def get(self, spec: Spec) -> Record:
-        """The run as it stands here, without trace and tensors.
+        """Return a stored run, without trace and tensors.
 
         Raises:
-            DamagedError: it is not here, or damaged; says the mend.
+            DamagedError: the run is missing or damaged; the message says the remedy.
         """
         standing = self.judge(spec)
         if standing.record is None:
             raise DamagedError(standing.why or f"{self.place(spec)} is gone; run again.")
-        return standing.record  # though a file may be lost, which `lost` says once it is asked for
+        return standing.record  # a file may be missing; reading it adds to `damaged_files`
 
     def add(self, record: Record) -> bool:
-        """Publish a record, in place of one that failed; False if another writer was first.
+        """Publish a record; it replaces a failed one. Return False if another writer was first.
 
         Raises:
-            PluginError: no reader would take it.
-            DamagedError: what stands in its place cannot be read; names it and its mend. A good record waits in tmp/,
-                and the next command puts it in its place once that is free.
-            UnusableError: the folder cannot be written; nothing half-written stays behind.
+            PluginError: the record could not be read back.
+            DamagedError: the result in its place cannot be read; the message says the remedy. A good record waits in
+                tmp/, and the next command moves it to its place once that is free.
+            UnusableError: the folder cannot be written; no partial files stay behind.
         """
         key, files = record.spec.key, _files(record)
         name = f"{key}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-        work, place = self.folder / "tmp" / name, self._at(key)
+        work, place = self.folder / "tmp" / name, self._run_path(key)
         try:
-            if not (self.folder / MARK).exists():
+            if not (self.folder / MARKER_FILE).exists():
                 self._make()  # moved or deleted since
             work.mkdir(parents=True)
             _write(work, files)
-            if first := publish(work, place):
-                with suppress(OSError):  # it is there: nothing may fail it any more
+            if is_first := publish(work, place):
+                with suppress(OSError):  # the run is published: no error may undo that
                     sync(place.parent)
-            return first
+            return is_first
         except DamagedError as error:
-            raise DamagedError(f"{error}{self._waits(work, record)}") from error
+            raise DamagedError(f"{error}{self._keep_waiting(work, record)}") from error
         except OSError as error:
             raise UnusableError(
                 f"Cannot write to {self.folder}: {disk_error_reason(error, self.folder)}; nothing was lost."
             ) from error
         finally:
-            for rest in (work, *work.parent.glob(f"{name}.*")):
-                shutil.rmtree(rest, ignore_errors=True)
+            for leftover in (work, *work.parent.glob(f"{name}.*")):
+                shutil.rmtree(leftover, ignore_errors=True)
 
-    def _waits(self, work: Path, record: Record) -> str:
-        """Keep a good run for the next command; says so."""
-        if record.status in AGAIN:
+    def _keep_waiting(self, work: Path, record: Record) -> str:
+        """Keep a good run for the next command; return a message about it."""
+        if record.status in RETRYABLE:
             return ""
-        kept = work.with_name(f"{record.spec.key}.{WAITS}.{uuid.uuid4().hex[:8]}")
+        waiting = work.with_name(f"{record.spec.key}.{WAITING}.{uuid.uuid4().hex[:8]}")
         with suppress(OSError):
-            work.rename(kept)
-            return f" What was just computed is kept in {kept}, and is put there then."
+            work.rename(waiting)
+            return f" What was just computed is kept in {waiting}, and is put there then."
         return ""
 
     def standings(self) -> list[Standing]:
-        """The state of everything that stands among the runs."""
-        found = (judge(self.folder / "runs" / name) for name in sorted(self.stamps()))
-        return [standing for standing in found if standing.state != "absent"]
+        """Return the state of every entry among the runs."""
+        standings = (judge(self.folder / "runs" / name) for name in sorted(self.fingerprints()))
+        return [standing for standing in standings if standing.state != "absent"]
 
     def trace(self, spec: Spec) -> pd.DataFrame | None:
-        """A row a recorded step and member: step, start, instance, loss. None: damaged or missing, see `lost`."""
+        """Return a row per recorded step and member: step, start, instance, loss.
+
+        None if the file is damaged or missing; see `damaged_files`.
+        """
         columns = {"step": int, "start": str, "instance": int, "loss": float}
-        return self._whole(spec, "trace.csv", lambda content, run: _of_searches(_table(content, columns), run))
+        return self._read_verified(spec, "trace.csv", lambda content, run: _check_trace(_table(content, columns), run))
 
     def costs(self, spec: Spec) -> pd.DataFrame | None:
-        """A row a recorded step: step, evaluations of a problem and seconds of the search up to then.
+        """Return a row per recorded step: step, evaluations of a problem and seconds of the search so far.
 
-        None: damaged or missing, see `lost`. Of a run of an older schema, by its trace.
+        None if the file is damaged or missing; see `damaged_files`. For older schemas the trace gives the costs.
         """
         if spec.key != digest(SCHEMA, asdict(spec)):
             return None if (trace := self.trace(spec)) is None else costs_of(trace)
         columns = {"step": int, "evaluations": int, "seconds": float}
-        return self._whole(spec, "costs.csv", lambda content, _: _of_steps(_table(content, columns)))
+        return self._read_verified(spec, "costs.csv", lambda content, _: _check_costs(_table(content, columns)))
 
     def tensors(self, spec: Spec) -> dict[str, Tensor] | None:
-        """Final codes `z`, those at each threshold `z_met`, final images `decoded`, `targets` where there are some.
+        """Return the tensors of a run by name.
 
-        None: damaged or missing, see `lost`.
+        They are final latents `z`, latents at each threshold `z_met`, final images `decoded`, and `targets` if there
+        are any. None if the file is damaged or missing; see `damaged_files`.
         """
-        return self._whole(spec, "latents.safetensors", lambda content, run: _fitting(tensors_of(content)[0], run))
+        return self._read_verified(
+            spec, "latents.safetensors", lambda content, run: _check_tensors(tensors_of(content)[0], run)
+        )
 
-    def _whole(self, spec: Spec, name: str, parse: Callable[[bytes, Record], T]) -> T | None:
-        """What a file of a run says; where it is not what the run's result names, None, and a line in `lost`."""
+    def _read_verified(self, spec: Spec, name: str, parse: Callable[[bytes, Record], T]) -> T | None:
+        """Parse a file of a run; None, with a message in `damaged_files`, if its hash or content is wrong."""
         path = self.place(spec) / name
         try:
             content = safe_read.content(path)
@@ -193,38 +199,38 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             done = f"its run is left out of what needs it; {MEND}"
-            self.lost[str(path)] = f"{path} is damaged ({why}), {done}"
+            self.damaged_files[str(path)] = f"{path} is damaged ({why}), {done}"
             return None
 
-    def _at(self, key: str) -> Path:
+    def _run_path(self, key: str) -> Path:
         return self.folder / "runs" / key[:2] / key
 
     def _check(self) -> None:
         try:
-            version = safe_read.note(self.folder / MARK)["format"]
+            version = safe_read.note(self.folder / MARKER_FILE)["format"]
             if type(version) is not int:
                 raise ValueError(f"its format is {version!r}, no whole number")
         except FileNotFoundError as error:
             raise UnusableError(
-                f"{self.folder} is no results folder (no {MARK} in it); `lso-bench run` makes one."
+                f"{self.folder} is no results folder (no {MARKER_FILE} in it); `lso-bench run` makes one."
             ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UnusableError(f"{self.folder / MARK} cannot be read ({error}).") from error
+            raise UnusableError(f"{self.folder / MARKER_FILE} cannot be read ({error}).") from error
         if version > SCHEMA:
             raise UnusableError(f"{self.folder} has format {version}, newer than {SCHEMA}; update lso-bench.")
 
     def _make(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder / MARK).exists():
-                if foreign := sorted(p.name for p in self.folder.iterdir() if _is_foreign(p.name)):
+            if not (self.folder / MARKER_FILE).exists():
+                if unexpected := sorted(p.name for p in self.folder.iterdir() if _is_foreign(p.name)):
                     raise UnusableError(
-                        f"{self.folder} is no results folder and not empty ({foreign[0]}); give another --results."
+                        f"{self.folder} is no results folder and not empty ({unexpected[0]}); give another --results."
                     )
-                mark = self.folder / f"{MARK}.{uuid.uuid4().hex[:8]}"
+                mark = self.folder / f"{MARKER_FILE}.{uuid.uuid4().hex[:8]}"
                 mark.write_text(json.dumps({"format": SCHEMA}))
                 sync(mark)
-                mark.replace(self.folder / MARK)
+                mark.replace(self.folder / MARKER_FILE)
             (self.folder / "tmp").mkdir(exist_ok=True)
             if not os.access(self.folder / "tmp", os.W_OK):
                 raise PermissionError(13, "Permission denied")
@@ -237,29 +243,29 @@ class Store:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Finish what killed writers began, and remove what is old; what lies elsewhere is not ours to remove."""
+        """Publish waiting runs of killed writers, and delete old work in progress. A linked tmp/ is left alone."""
         if (self.folder / "tmp").is_symlink():
             return
         for work in (self.folder / "tmp").iterdir():
-            key, _, rest = work.name.partition(".")
-            waits = rest.startswith(WAITS)
+            key, _, suffix = work.name.partition(".")
+            waits = suffix.startswith(WAITING)
             try:
-                if KEY.fullmatch(key) and (waits or self._at(key).is_dir()):
-                    recover(work, self._at(key))
+                if KEY.fullmatch(key) and (waits or self._run_path(key).is_dir()):
+                    recover(work, self._run_path(key))
                 if not waits and time.time() - work.lstat().st_mtime > STALE:
                     shutil.rmtree(work, ignore_errors=True) if work.is_dir() else work.unlink()
             except OSError:
-                pass  # another process swept it, or nobody may
+                pass  # swept by another process, or not permitted
 
 
 def counted(standings: Iterable[Standing]) -> dict[str, int]:
-    """How many have each status, and how many are damaged."""
-    words = ("damaged" if s.record is None or s.state == "damaged" else s.record.status for s in standings)
-    return dict(sorted(Counter(words).items()))
+    """Return the number of runs by status, and the number of damaged ones."""
+    statuses = ("damaged" if s.record is None or s.state == "damaged" else s.record.status for s in standings)
+    return dict(sorted(Counter(statuses).items()))
 
 
-OURS = {
-    MARK,
+EXPECTED_NAMES = {
+    MARKER_FILE,
     "runs",
     "tmp",
     "metrics",
@@ -269,17 +275,17 @@ OURS = {
     "studies",
     "reference",
     "README.md",
-    "lost+found",  # of a fresh volume
+    "lost+found",  # in the root of a fresh volume
 }
 
 
 def _is_foreign(name: str) -> bool:
-    """Whether a file of this name says that the folder is meant for something else; hidden ones are the system's."""
-    return not (name in OURS or name.startswith((MARK, ".")))
+    """Return whether a file of this name shows that the folder has another purpose; hidden files do not count."""
+    return not (name in EXPECTED_NAMES or name.startswith((MARKER_FILE, ".")))
 
 
-def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:
-    """What a folder holds but for hidden files; nothing if it is none."""
+def _entries(folder: Path | os.DirEntry) -> list[os.DirEntry]:
+    """Return the entries of a folder except hidden files; empty if it is no folder."""
     try:
         with os.scandir(folder) as entries:
             return [e for e in entries if not e.name.startswith(".")]
@@ -287,27 +293,27 @@ def _inside(folder: Path | os.DirEntry) -> list[os.DirEntry]:
         return []
 
 
-def _runs_in(two: os.DirEntry) -> list[os.DirEntry]:
-    """What a folder of runs holds; itself where it is none, or nobody may look into it."""
+def _run_entries(prefix: os.DirEntry) -> list[os.DirEntry]:
+    """Return the entries of a folder of runs; the folder itself if it is no folder or cannot be read."""
     try:
-        return _inside(two) if two.is_dir() else [two]
-    except OSError:  # no right to it, or a link to itself
-        return [two]
+        return _entries(prefix) if prefix.is_dir() else [prefix]
+    except OSError:  # no permission, or a link to itself
+        return [prefix]
 
 
-def _stamp(run: str) -> str:
+def _fingerprint(run: str) -> str:
     try:
-        found = os.stat(f"{run}/{RESULT}")
+        stat = os.stat(f"{run}/{RESULT}")
     except OSError as error:
         return str(error.strerror)
-    return f"{found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_size}"
+    return f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_size}"
 
 
 def _table(content: bytes, columns: dict[str, type]) -> pd.DataFrame:
-    """The rows of a table in CSV with columns of these types.
+    """Parse a CSV table with columns of these types.
 
     Raises:
-        ValueError, KeyError: it has none, or others.
+        ValueError, KeyError: the table has no rows or other columns.
     """
     rows = pd.read_csv(io.BytesIO(content)).astype(columns)
     if rows.empty:
@@ -315,36 +321,36 @@ def _table(content: bytes, columns: dict[str, type]) -> pd.DataFrame:
     return rows
 
 
-def _of_steps(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of costs.
+def _check_costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a cost table.
 
     Raises:
-        ValueError: two are of one step.
+        ValueError: a step has two rows.
     """
     if not rows.step.is_unique:
         raise ValueError("a step stands twice")
     return rows
 
 
-def _of_searches(rows: pd.DataFrame, run: Record) -> pd.DataFrame:
-    """The rows of a trace.
+def _check_trace(rows: pd.DataFrame, run: Record) -> pd.DataFrame:
+    """Return the rows of a trace.
 
     Raises:
-        ValueError: they are of other searches than those of the run.
+        ValueError: the searches differ from those of the run.
     """
-    there, searches = {*zip(rows.start, rows.instance, strict=True)}, {(m.start, m.instance) for m in run.members}
-    if odd := there ^ searches:
-        start, instance = min(odd)
-        word = "is none of the run's" if (start, instance) in there else "has no rows"
-        raise ValueError(f"the search of instance {instance} from start {start!r} {word}")
+    traced, searches = {*zip(rows.start, rows.instance, strict=True)}, {(m.start, m.instance) for m in run.members}
+    if differing := traced ^ searches:
+        start, instance = min(differing)
+        reason = "is none of the run's" if (start, instance) in traced else "has no rows"
+        raise ValueError(f"the search of instance {instance} from start {start!r} {reason}")
     return rows
 
 
-def _fitting(tensors: dict[str, Tensor], run: Record) -> dict[str, Tensor]:
+def _check_tensors(tensors: dict[str, Tensor], run: Record) -> dict[str, Tensor]:
     """Return the tensors of a run.
 
     Raises:
-        ValueError: there are no codes, or something is not of every search; `targets`, of every instance.
+        ValueError: there are no latents, or a tensor does not have one row per search (`targets`: per instance).
     """
     if "z" not in tensors or tensors["z"].ndim != 2:
         raise ValueError("it has no codes z of shape (k, d)")
@@ -356,13 +362,13 @@ def _fitting(tensors: dict[str, Tensor], run: Record) -> dict[str, Tensor]:
 
 
 def _files(record: Record) -> dict[str, bytes]:
-    """The files of a run by name; of one that failed its result alone.
+    """Return the files of a run by name; a failed run has only its result.
 
     Raises:
-        PluginError: no reader would take the result.
+        PluginError: the result could not be read back.
     """
     files: dict[str, bytes] = {}
-    if record.status not in AGAIN:
+    if record.status not in RETRYABLE:
         for name, table in {"trace.csv": record.trace, "costs.csv": record.costs}.items():
             if table is not None:
                 files[name] = table.to_csv(index=False, float_format="%.9g").encode()
@@ -373,10 +379,10 @@ def _files(record: Record) -> dict[str, bytes]:
 
 
 def _result(record: Record, hashes: dict[str, str]) -> bytes:
-    """The text of a result, which was read back.
+    """Return the JSON text of a result, after reading it back.
 
     Raises:
-        PluginError: it is nothing that a reader takes.
+        PluginError: the result could not be read back.
     """
     try:
         text = json.dumps(_to_json(record, hashes), indent=1, allow_nan=False).encode()
@@ -392,7 +398,7 @@ def _result(record: Record, hashes: dict[str, str]) -> bytes:
 def _write(work: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
         (work / name).write_bytes(content)
-    for path in (*(work / name for name in files), work):  # all written before the first is waited for: half the time
+    for path in (*(work / name for name in files), work):  # syncing after all writes takes half the time
         sync(path)
 
 
@@ -405,7 +411,7 @@ def _to_json(record: Record, hashes: dict[str, str]) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN: null stands for it."""
+    """Replace NaN and infinity by None, because JSON has neither."""
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""What was planned against what stands in a results folder: done, failed, missing or damaged."""
+"""Compare planned runs with a results folder: done, failed, missing or damaged."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,44 +7,45 @@ from pathlib import Path
 from lso_bench.record import Record
 from lso_bench.store.run_folder import Standing, State
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Planned
+from lso_bench.study.grid import PlannedRun
 from lso_bench.text import some
 
 
 @dataclass(frozen=True)
 class Completeness:
-    """How the runs that were planned stand in a store."""
+    """States of the planned runs in a store."""
 
-    folder: Path | None  # of the results
-    runs: dict[str, Planned]  # by key
+    folder: Path | None  # results folder
+    runs: dict[str, PlannedRun]  # by key
     states: dict[str, State]  # by key
-    records: list[Record]  # of those that can be read, by key
-    damages: dict[str, str]  # by key: the reason, and the mend
+    records: list[Record]  # readable records, by key
+    damages: dict[str, str]  # reason and remedy, by key
 
-    def are(self, *states: State) -> list[Planned]:
-        """The runs in one of these states."""
+    def are(self, *states: State) -> list[PlannedRun]:
+        """Return the runs in one of these states."""
         return [run for key, run in self.runs.items() if self.states[key] in states]
 
-    def without(self, lost: Mapping[str, str]) -> "Completeness":
-        """The same once files of runs were asked for that are not whole: as `Store.lost`, a line by its path."""
-        damages = {Path(path).parent.name: line for path, line in lost.items()}
-        more = {key: line for key, line in damages.items() if key in self.runs and key not in self.damages}
-        damaged: State = "damaged"
-        return replace(self, states=self.states | dict.fromkeys(more, damaged), damages=self.damages | more)
+    def without(self, damaged_files: Mapping[str, str]) -> "Completeness":
+        """Mark runs with damaged files as damaged; `damaged_files` as in `Store`: a message by path."""
+        damages = {Path(path).parent.name: line for path, line in damaged_files.items()}
+        new_damages = {key: line for key, line in damages.items() if key in self.runs and key not in self.damages}
+        damaged_state: State = "damaged"
+        states = self.states | dict.fromkeys(new_damages, damaged_state)
+        return replace(self, states=states, damages=self.damages | new_damages)
 
     @property
     def status(self) -> int:
-        """The exit status: 4 where a result is damaged, 3 where a run failed or is missing, else 0."""
+        """Exit status: 4 if a result is damaged, 3 if a run failed or is missing, else 0."""
         if self.damages:
             return 4
         return 3 if self.are("absent") or any(r.status != "ok" for r in self.records) else 0
 
-    def damaged(self, but: Collection[str] = ()) -> list[str]:
-        """A line for each damaged result, with its mend, but for those of some keys."""
-        return some([f"damaged: {why}" for key, why in self.damages.items() if key not in but])
+    def damaged(self, except_keys: Collection[str] = ()) -> list[str]:
+        """Return a message for each damaged result, with its remedy, except for some keys."""
+        return some([f"damaged: {why}" for key, why in self.damages.items() if key not in except_keys])
 
     def incomplete(self) -> list[str]:
-        """A line for each run that is missing, and one that counts; none where every run is there."""
+        """Return a message for each missing run, and one with the counts; empty if every run is present."""
         absent = self.are("absent")
         if not (absent or self.damages):
             return []
@@ -58,8 +59,8 @@ class Completeness:
         ]
 
 
-def check(planned: Sequence[Planned], store: Store | None) -> Completeness:
-    """How the planned runs stand in the store, each counted once; None: nothing is there yet."""
+def check(planned: Sequence[PlannedRun], store: Store | None) -> Completeness:
+    """Return the states of the planned runs in the store, each counted once; None stands for no results folder yet."""
     runs = {run.spec.key: run for run in planned}
     standings = {key: store.judge(run.spec) if store else Standing("absent") for key, run in runs.items()}
     records = [standing.record for _, standing in sorted(standings.items()) if standing.record]

@@ -1,10 +1,10 @@
-"""A study file: the grid of models, tasks, searchers and seeds, and how every run is done, in TOML.
+"""Study file: the grid of models, tasks, searchers and seeds, and the protocol of every run, in TOML.
 
-Some of the runs are left out by a table `[[exclude]]`, and done otherwise by `[[override]]`:
+A table `[[exclude]]` leaves runs out, and `[[override]]` changes the protocol of some runs:
 
     [[override]]
     searcher = "bo"  # which runs: model, task, searcher, region, seed, search_seed, train_seed
-    budget = 100     # what is other: any setting of how a run is done
+    budget = 100     # what changes: any setting of the protocol
 """
 
 import codecs
@@ -24,18 +24,18 @@ from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.notation import words, write
 from lso_bench.vae.paths import plugin
 
-LARGEST_FILE = 1 << 20  # bytes of a study
-Check = Callable[[Any], Any]  # what a setting says as the grid wants it; ValueError says what was wanted
+LARGEST_FILE = 1 << 20  # bytes of a study file
+Check = Callable[[Any], Any]  # convert a value to a setting; a ValueError says what was expected
 
 
 def read(path: Path) -> tuple[Grid, Protocol]:
-    """The grid and protocol of a file whose settings are the fields of `Grid` and `Protocol`.
+    """Read the grid and protocol from a file whose settings are the fields of `Grid` and `Protocol`.
 
-    A model, task or searcher is a text as on the command line (`"ink:target=0.3"`) or a table: its name, and its
-    settings beside it (`{name = "ink", target = 0.3}`), where TOML's quotes are enough for any name and value.
+    A model, task or searcher is a text as on the command line (`"ink:target=0.3"`), or a table with its name and
+    settings (`{name = "ink", target = 0.3}`), where TOML's quotes are enough for any name and value.
 
     Raises:
-        UsageError: no such file, no TOML, or a setting that there is not or that is of another kind.
+        UsageError: the file is missing or no TOML, or a setting is unknown or has the wrong type.
     """
     raw = _toml(path)
     for key in raw:
@@ -50,10 +50,12 @@ def read(path: Path) -> tuple[Grid, Protocol]:
 
 
 def rule(text: str, kind: str) -> Rule:
-    """A rule as on the command line: `searcher=bo budget=100`, values as in a file, but names without quotes.
+    """Parse a rule from the command line, such as `searcher=bo budget=100`.
+
+    Values are written as in a file, but names without quotes.
 
     Raises:
-        UsageError: says what was wanted.
+        UsageError: the message says what was expected.
     """
     try:
         pairs = [word.partition("=") for word in words(text)]
@@ -83,10 +85,10 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    """Its text in UTF-8, with or without a byte order mark as Windows writes one.
+    """Read a text in UTF-8, with or without a byte order mark as written on Windows.
 
     Raises:
-        ValueError: it is in another encoding.
+        ValueError: the encoding differs.
     """
     content = foreign.content(path, LARGEST_FILE)
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -105,7 +107,7 @@ def _checked(path: Path, key: str, value: object) -> Any:
 
 
 def _excluded(value: Any) -> list[Rule]:
-    return [Rule(_where(table)) for table in _tables(value)]
+    return [Rule(_rule_conditions(table)) for table in _tables(value)]
 
 
 def _overridden(value: Any) -> list[Rule]:
@@ -113,18 +115,18 @@ def _overridden(value: Any) -> list[Rule]:
 
 
 def _override(table: dict[str, Any]) -> Rule:
-    where = {k: v for k, v in table.items() if k in (*NAMED, *NUMBERED)}
-    instead = {k: v for k, v in table.items() if k not in where}
-    for key, value in instead.items():
+    conditions = {k: v for k, v in table.items() if k in (*NAMED, *NUMBERED)}
+    overrides = {k: v for k, v in table.items() if k not in conditions}
+    for key, value in overrides.items():
         if key not in PROTOCOL:
             raise ValueError(f"of each override what it changes ({', '.join(PROTOCOL)}), not {key!r}")
         try:
-            instead[key] = SETTINGS[key](value)
+            overrides[key] = SETTINGS[key](value)
         except ValueError as error:
             raise ValueError(f"{key} to be {error}") from error
-    if not instead:
+    if not overrides:
         raise ValueError(f"of each override what it changes ({', '.join(PROTOCOL)})")
-    return Rule(_where(where), instead)
+    return Rule(_rule_conditions(conditions), overrides)
 
 
 def _tables(value: Any) -> list[dict[str, Any]]:
@@ -133,19 +135,19 @@ def _tables(value: Any) -> list[dict[str, Any]]:
     return value
 
 
-def _where(table: dict[str, Any]) -> dict[str, str | int]:
-    """Which runs a rule means."""
-    where = {k: _name(v) if k in NAMED else v for k, v in table.items()}
-    if not where or not where.keys() <= {*NAMED, *NUMBERED}:
+def _rule_conditions(table: dict[str, Any]) -> dict[str, str | int]:
+    """Return the conditions that select the runs of a rule."""
+    conditions = {k: _name(v) if k in NAMED else v for k, v in table.items()}
+    if not conditions or not conditions.keys() <= {*NAMED, *NUMBERED}:
         raise ValueError(f"which runs are meant, by {', '.join((*NAMED, *NUMBERED))}")
     for key in NUMBERED:
-        if key in where and not is_whole(where[key], 0, SEED):
+        if key in conditions and not is_whole(conditions[key], 0, SEED):
             raise ValueError(f"{key} to be a whole number from 0 to {SEED}")
-    return where
+    return conditions
 
 
 def _names(value: Any) -> list[str]:
-    """Names with their settings, as on the command line."""
+    """Return names with their settings, as on the command line."""
     if not isinstance(value, list) or not value:
         raise ValueError("a list of names or tables")
     return list(dict.fromkeys(map(_name, value)))
@@ -153,19 +155,19 @@ def _names(value: Any) -> list[str]:
 
 def _name(value: Any) -> str:
     if isinstance(value, str) and value:
-        return _at_home(value)
+        return _expand_path(value)
     if not (isinstance(value, dict) and isinstance(value.get("name"), str) and value["name"]):
         raise ValueError("each of them a name, or a table with a name and settings")
     settings = {k: v for k, v in value.items() if k != "name"}
     for k, v in settings.items():
         if not isinstance(v, str | int | float):
             raise ValueError(f"{k} to be a number, true, false or a text")
-    return _at_home(
+    return _expand_path(
         write(value["name"], {k: str(v).lower() if isinstance(v, bool) else v for k, v in settings.items()})
     )
 
 
-def _at_home(name: str) -> str:
+def _expand_path(name: str) -> str:
     try:
         return plugin(name)
     except UnusableError as error:
@@ -202,24 +204,24 @@ def _latent(value: Any) -> int:
     return value
 
 
-def _time(value: Any) -> float:
+def _seconds(value: Any) -> float:
     if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError("a finite number from 0 on")
     return value + 0.0  # no minus zero
 
 
 def limits(value: Any) -> tuple[float, ...]:
-    """Thresholds, the largest first.
+    """Return thresholds, the largest first.
 
     Raises:
-        ValueError: says what was wanted.
+        ValueError: the message says what was expected.
     """
     if not (isinstance(value, list) and value and all(is_number(v) and 0 <= v < math.inf for v in value)):
         raise ValueError("a list of finite numbers from 0 on")
     return tuple(sorted({v + 0.0 for v in value}, reverse=True))
 
 
-def _switch(value: Any) -> bool:
+def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
@@ -239,11 +241,11 @@ SETTINGS: dict[str, Check] = {
     "decoding": _word,
     "max_steps": _count,
     "budget": _count,
-    "seconds": _time,
+    "seconds": _seconds,
     "patience": _count,
     "check_every": _count,
     "thresholds": limits,
-    "joint": _switch,
+    "joint": _flag,
     "exclude": _excluded,
     "override": _overridden,
 }

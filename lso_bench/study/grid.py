@@ -1,4 +1,4 @@
-"""Lists of names to the specs of a grid, each with its checkpoint."""
+"""Plan the runs of a grid: from lists of names to specs, each with its checkpoint."""
 
 import re
 import shlex
@@ -33,26 +33,26 @@ from lso_bench.vae.notation import name_of, unquoted_path, whole
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run to be done, and the weights that it needs."""
 
     spec: Spec
     checkpoint: Path
-    identity: Identity = UNKNOWN  # of code and data, when it was planned
+    identity: Identity = UNKNOWN  # versions of code and data at planning
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How every run of a grid is done; None where searcher, task and architecture decide."""
+    """Settings of every run of a grid; None where searcher, task and architecture decide."""
 
-    starts: tuple[str, ...] | None = None  # random, and the encoder's where there are targets
-    decoding: str | None = None  # teacher for a PixelCNN (without targets: sample), mean for another decoder
-    max_steps: int | None = None  # of a searcher that descends; its budget, else those of the quick protocol
-    budget: int | None = None  # evaluations a problem; EVALUATIONS for a searcher that does not descend
-    seconds: float | None = None  # no limit
-    patience: int | None = None  # steps without a better score; none
+    starts: tuple[str, ...] | None = None  # None: random, and encoder if there are targets
+    decoding: str | None = None  # None: teacher for a PixelCNN (sample without targets), mean for other decoders
+    max_steps: int | None = None  # of a searcher that descends; None: its budget, else those of the quick protocol
+    budget: int | None = None  # evaluations a problem; None: EVALUATIONS for a searcher that does not descend
+    seconds: float | None = None  # None: no limit
+    patience: int | None = None  # steps without a better score; None: no limit
     check_every: int = 100  # steps
-    thresholds: tuple[float, ...] = THRESHOLDS  # of the change of the loss between two checks
+    thresholds: tuple[float, ...] = THRESHOLDS  # change of the loss between two checks
     joint: bool = False
 
 
@@ -63,47 +63,51 @@ class Grid:
     models: Sequence[str]
     tasks: Sequence[str]
     searchers: Sequence[str] = ("adam",)
-    seeds: Sequence[int] = (0,)  # of starts
-    search_seeds: Sequence[int] | None = None  # of searches; None: each that of its starts
+    seeds: Sequence[int] = (0,)  # seeds of starts
+    search_seeds: Sequence[int] | None = None  # seeds of searches; None: equal to the seed of the starts
     train_seeds: Sequence[int] = (0,)
-    regions: Sequence[str] | None = None  # None: a box of 3 for a searcher that wants one
+    regions: Sequence[str] | None = None  # None: box:3 for searchers that need bounds
     arch: str = "small"
     latent: int = 32
-    rules: Sequence[Rule] = ()  # some of the combinations left out, or done otherwise
+    rules: Sequence[Rule] = ()  # exclude combinations, or change their protocol
 
 
-# At most so many down a gradient, by protocol; the paper's goes to threshold 0.
+# Largest number of gradient steps, by protocol; the paper's searches go to threshold 0.
 STEPS = {"quick": 300, "paper": 100_000}
-EVALUATIONS = 300  # a problem, where a searcher does not descend and no budget is given
-BOX = "box:3"
-MOST = 2_000_000  # runs of a study, all of which are planned at once
-VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # in the name of a checkpoint, of what is the user's own
-LONGEST_FILE = 200  # bytes of a checkpoint's name; others are made of it, and systems take 255
-HELD = "numbers below 2^53 that have an end, and names in UTF-8, of one line and without NUL"  # by a result
+EVALUATIONS = 300  # per problem, if a searcher does not descend and no budget is set
+DEFAULT_BOX = "box:3"
+MAX_RUNS = 2_000_000  # runs of a study, which are all planned at once
+VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # version of a user's data or objective in a checkpoint's name
+LONGEST_FILE = 200  # bytes of a checkpoint's name; other names extend it, and file systems allow 255
+# Values that a result can store, for messages.
+STORABLE = "numbers below 2^53 that have an end, and names in UTF-8, of one line and without NUL"
 
 
 def plan(
     grid: Grid, protocol: Protocol = Protocol(), report: Callable[[int, int], None] = lambda done, total: None
-) -> list[Planned]:
-    """The runs of a grid, in its order; of those that mean the same, the first.
+) -> list[PlannedRun]:
+    """Return the runs of a grid, in its order; of several with the same spec, the first.
 
     Args:
-        report: is told now and then how many of how many combinations are planned.
+        report: called from time to time with the number of planned combinations and their total.
 
     Raises:
-        UsageError: an unknown name, or parts that do not fit together.
-        UnusableError: a checkpoint that is missing; says how to train it.
+        UsageError: a name is unknown, or parts do not fit together.
+        UnusableError: a checkpoint is missing; the message says how to train it.
     """
     lists = grid.models, grid.tasks, grid.searchers, grid.seeds, grid.search_seeds or [0], grid.train_seeds
-    if (combined := prod(map(len, (*lists, grid.regions or [None])))) > MOST:
-        raise UsageError(f"These lists combine to {combined:,} runs; wanted {MOST:,} at most: run them in parts.")
-    rules, once, planned, axes = Rules(grid.rules), _Once(grid), dict[Spec, Planned](), _axes(grid)
+    if (combinations := prod(map(len, (*lists, grid.regions or [None])))) > MAX_RUNS:
+        raise UsageError(
+            f"These lists combine to {combinations:,} runs; wanted {MAX_RUNS:,} at most: run them in parts."
+        )
+    rules, lookups, planned, axes = Rules(grid.rules), _Lookups(grid), dict[Spec, PlannedRun](), _axes(grid)
     total = prod(map(len, axes))
-    for done, parts in enumerate(starmap(_Parts, product(*axes))):
-        if (changed := rules.settings(parts.named)) is not None:
-            alike = once.planned(replace(protocol, **changed) if changed else protocol, parts._replace(seeds=Seeds()))
-            spec = replace(alike.spec, seeds=parts.seeds)
-            planned.setdefault(spec, replace(alike, spec=spec))
+    for done, point in enumerate(starmap(_GridPoint, product(*axes))):
+        if (overrides := rules.settings(point.rule_fields)) is not None:
+            changed = replace(protocol, **overrides) if overrides else protocol
+            prototype = lookups.planned(changed, point._replace(seeds=Seeds()))
+            spec = replace(prototype.spec, seeds=point.seeds)
+            planned.setdefault(spec, replace(prototype, spec=spec))
         report(done, total)
     rules.check()
     if not planned:
@@ -112,32 +116,34 @@ def plan(
 
 
 def _axes(grid: Grid) -> list[dict[Any, None]]:
-    """What is combined, every name in its one spelling."""
+    """Return the lists to combine, with every name in its canonical spelling."""
     tasks = [registry.with_defaults_spelled_out("task", name) for name in grid.tasks]
     searchers = [registry.with_defaults_spelled_out("searcher", name) for name in grid.searchers]
-    within = [regions.canonical(r) for r in grid.regions or ()] or [None]
+    region_names = [regions.canonical(r) for r in grid.regions or ()] or [None]
     seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
-    axes = tasks, searchers, within, map(canonical_model, grid.models), grid.train_seeds, seeds
+    axes = tasks, searchers, region_names, map(canonical_model, grid.models), grid.train_seeds, seeds
     return [dict.fromkeys(axis) for axis in axes]
 
 
-def shard(planned: Sequence[Planned], text: str) -> list[Planned]:
-    """The i-th of n parts of the runs, for `i/n`: disjoint, together all, and the same wherever they are asked for.
+def shard(planned: Sequence[PlannedRun], text: str) -> list[PlannedRun]:
+    """Return the i-th of n parts of the runs, for `i/n`.
+
+    The parts are disjoint, complete and the same on every machine.
 
     Raises:
-        UsageError: no such part.
+        UsageError: there is no such part.
     """
-    part, _, parts = text.partition("/")
+    index_text, _, count_text = text.partition("/")
     try:
-        n = whole(parts, 1)
-        i = whole(part, 1, n)
+        n = whole(count_text, 1)
+        i = whole(index_text, 1, n)
     except ValueError as error:
         raise UsageError(f"--shard wants a part like 3/16, from 1/16 to 16/16; got {text!r}.") from error
     return [p for p in planned if int(p.spec.key, 16) % n == i - 1]
 
 
-class _Parts(NamedTuple):
-    """What one run of a grid is of."""
+class _GridPoint(NamedTuple):
+    """One combination of a grid."""
 
     task: str
     searcher: str
@@ -147,14 +153,14 @@ class _Parts(NamedTuple):
     seeds: Seeds
 
     @property
-    def named(self) -> dict[str, str | int | None]:
-        """As a rule names them."""
+    def rule_fields(self) -> dict[str, str | int | None]:
+        """Fields of the combination, under the names that rules use."""
         seeds = {"seed": self.seeds.init, "search_seed": self.seeds.search}
         return {k: v for k, v in self._asdict().items() if k != "seeds"} | seeds
 
 
-class _Once:
-    """What the names of one grid stand for, each read once."""
+class _Lookups:
+    """Cached look-ups of the names of a grid, each done once."""
 
     def __init__(self, grid: Grid):
         self._grid = grid
@@ -163,10 +169,10 @@ class _Once:
         self.weights = cache(self._weights)
         self.source = cache(self._source)
         self.identity = cache(self._identity)
-        self.planned = cache(lambda protocol, parts: _planned(protocol, parts, self))  # but for the seeds
+        self.planned = cache(lambda protocol, point: _plan_run(protocol, point, self))  # without the seeds
 
     def _weights(self, name: str, task: str, seed: int) -> tuple[zoo.Model, Path, str]:
-        """A model on the data of a task, and where its weights lie, with their sha256."""
+        """Return a model on the data of a task, the path of its weights, and their sha256."""
         data = self.plugin("task", task).data
         try:
             check_data(data)
@@ -183,55 +189,55 @@ class _Once:
         return identity(task, self.plugin("task", task), searcher, self.plugin("searcher", searcher))
 
 
-def _planned(protocol: Protocol, parts: _Parts, once: _Once) -> Planned:
-    named = parts.task, parts.searcher
-    task, searcher = once.plugin("task", parts.task), once.plugin("searcher", parts.searcher)
-    usual = ("random", "encoder") if task.has_targets else ("random",)
-    starts = tuple(map(starts_of.canonical, protocol.starts or usual))
-    starts_of.check_variance(starts, once.deterministic(parts.model))
-    model, path, weights = once.weights(parts.model, parts.task, parts.train_seed)
+def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> PlannedRun:
+    names = point.task, point.searcher
+    task, searcher = lookups.plugin("task", point.task), lookups.plugin("searcher", point.searcher)
+    default_starts = ("random", "encoder") if task.has_targets else ("random",)
+    starts = tuple(map(starts_of.canonical, protocol.starts or default_starts))
+    starts_of.check_variance(starts, lookups.deterministic(point.model))
+    model, path, weights = lookups.weights(point.model, point.task, point.train_seed)
     spec = Spec(
         model=model,
         checkpoint=weights,
-        task=parts.task,
-        searcher=parts.searcher,
-        source=once.source(*named),
-        seeds=parts.seeds,
-        region=parts.region or (BOX if searcher.bounded else "none"),
+        task=point.task,
+        searcher=point.searcher,
+        source=lookups.source(*names),
+        seeds=point.seeds,
+        region=point.region or (DEFAULT_BOX if searcher.bounded else "none"),
         starts=starts,
         decoding=_decoding(model, task) if protocol.decoding is None else protocol.decoding,
-        **_ends(protocol, searcher),
+        **_stopping_rule(protocol, searcher),
     )
-    if odd := unreadable(spec):
-        raise UsageError(f"No result can hold the {odd}; wanted {HELD}.")
+    if field := unreadable(spec):
+        raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
     check_fit(spec, task, searcher)
-    return Planned(spec, path, once.identity(*named))
+    return PlannedRun(spec, path, lookups.identity(*names))
 
 
-def warnings(planned: Sequence[Planned], descents: Sequence[str] = ()) -> list[str]:
-    """What a user should know before the runs, a line each; `descents`: given options that only descents heed."""
-    within = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
-    lines = [w for w in dict.fromkeys(regions.beyond_prior_warning(*pair) for pair in within) if w]
-    names = dict.fromkeys(p.spec.searcher for p in planned)
-    deaf = [name_of(n) for n in names if not registry.build("searcher", n).descends]
-    if deaf and descents:
-        lines.append(f"{' and '.join(descents)}: of no effect on {', '.join(deaf)}; give --budget, evaluations.")
+def plan_warnings(planned: Sequence[PlannedRun], descents: Sequence[str] = ()) -> list[str]:
+    """Return warnings for the user before the runs; `descents` are options that affect only searchers that descend."""
+    pairs = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
+    lines = [w for w in dict.fromkeys(regions.beyond_prior_warning(*pair) for pair in pairs) if w]
+    searchers = dict.fromkeys(p.spec.searcher for p in planned)
+    unaffected = [name_of(n) for n in searchers if not registry.build("searcher", n).descends]
+    if unaffected and descents:
+        lines.append(f"{' and '.join(descents)}: of no effect on {', '.join(unaffected)}; give --budget, evaluations.")
     return lines
 
 
-def outdated(records: Iterable[Record]) -> dict[str, list[str]]:
-    """Keys of the runs that another version of their task or searcher made than is there now, by its name.
+def runs_of_other_versions(records: Iterable[Record]) -> dict[str, list[str]]:
+    """Return the keys of runs made by another version of their task or searcher than the current one, by its name.
 
-    Of runs that do not say their version nothing is known.
+    Runs without a recorded version are skipped.
     """
-    now = cache(registry.code_version)
-    found: dict[str, list[str]] = {}
+    current_version = cache(registry.code_version)
+    keys: dict[str, list[str]] = {}
     for r in records:
         for kind, text in (("task", r.spec.task), ("searcher", r.spec.searcher)):
-            said = {k: v for k, v in r.versions.items() if k in (f"{kind}_sha256", f"{kind}_package")}
-            if said and said != now(kind, text):
-                found.setdefault(f"{kind} {name_of(text)}", []).append(r.spec.key)
-    return found
+            recorded = {k: v for k, v in r.versions.items() if k in (f"{kind}_sha256", f"{kind}_package")}
+            if recorded and recorded != current_version(kind, text):
+                keys.setdefault(f"{kind} {name_of(text)}", []).append(r.spec.key)
+    return keys
 
 
 def _decoding(model: zoo.Model, task: Task) -> str:
@@ -240,23 +246,26 @@ def _decoding(model: zoo.Model, task: Task) -> str:
     return "teacher" if task.has_targets else "sample"
 
 
-def _ends(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
-    """When a run ends. The change of the loss is looked at where a searcher descends; the others spend a budget."""
-    same = {k: getattr(protocol, k) for k in ("seconds", "patience", "check_every", "thresholds", "joint")}
+def _stopping_rule(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
+    """Return the settings that end a run.
+
+    The change of the loss counts for searchers that descend; the others spend a budget.
+    """
+    shared = {k: getattr(protocol, k) for k in ("seconds", "patience", "check_every", "thresholds", "joint")}
     if searcher.descends:
-        return same | {
+        return shared | {
             "max_steps": protocol.max_steps or protocol.budget or STEPS["quick"],
             "budget": protocol.budget,
         }
     budget = protocol.budget or EVALUATIONS
-    return same | {"max_steps": budget, "budget": budget, "thresholds": (), "joint": False}
+    return shared | {"max_steps": budget, "budget": budget, "thresholds": (), "joint": False}
 
 
 def check_data(name: str) -> Source:
-    """Where the images of a data set come from.
+    """Return the source of the images of a data set.
 
     Raises:
-        UsageError: there is no such data set, file, folder or setting.
+        UsageError: the data set, file, folder or setting does not exist.
     """
     if not is_name(name):
         raise UsageError(
@@ -271,10 +280,10 @@ def check_data(name: str) -> Source:
 
 
 def canonical_model(name: str) -> str:
-    """The one name of a model.
+    """Return the canonical name of a model.
 
     Raises:
-        UsageError: no such objective or setting.
+        UsageError: the objective or setting does not exist.
     """
     try:
         return zoo.canonical(name)
@@ -285,13 +294,14 @@ def canonical_model(name: str) -> str:
 
 
 def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.Model:
-    """The model of that name, everything in its one spelling.
+    """Return the model of that name, with all names in their canonical spelling.
 
     Raises:
-        UsageError: no such objective, data set, setting or architecture, or an architecture that does not fit the data.
+        UsageError: an objective, data set, setting or architecture does not exist, or the architecture does not fit the
+            data.
     """
-    if odd := unreadable(zoo.Model(name, data, arch, latent, seed)):
-        raise UsageError(f"No result can hold the {odd}; wanted {HELD}.")
+    if field := unreadable(zoo.Model(name, data, arch, latent, seed)):
+        raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
     images = check_data(data)
     try:
         architecture(arch, latent, images.size, images.likelihood)
@@ -308,36 +318,37 @@ def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.
 
 
 def find_checkpoint(model: zoo.Model) -> Path:
-    """Where its weights lie.
+    """Return the path of a model's weights.
 
     Raises:
-        UnusableError: nowhere; gives the command that trains them and about how long it takes.
+        UnusableError: there are none; the message gives the command that trains them and its approximate time.
     """
     try:
         return zoo.checkpoint(model)
     except VaeUnusableError as error:
-        given = {
+        settings = {
             "model": model.name,
             "data": model.data,
             "arch": model.arch,
             "latent": model.latent,
             "seed": model.seed,
         }
-        usual = {"latent": 32, "seed": 0}
-        options = [part for k, v in given.items() if v != usual.get(k) for part in (f"--{k}", str(v))]
-        time = (
+        defaults = {"latent": 32, "seed": 0}
+        options = [part for k, v in settings.items() if v != defaults.get(k) for part in (f"--{k}", str(v))]
+        duration = (
             "a day on 2 CPU cores, an hour or two on a GPU"
             if model.arch.startswith("paper")
             else "an hour on 2 CPU cores"
         )
-        which = f"{model.name} ({model.arch}, d = {model.latent}) on {model.data}{_changed(model)}"
+        description = f"{model.name} ({model.arch}, d = {model.latent}) on {model.data}{_changed_since(model)}"
         raise UnusableError(
-            f"No checkpoint of {which}. Train it, in about {time}: {shlex.join(['lso-bench', 'train', *options])}"
+            f"No checkpoint of {description}. Train it, in about {duration}: "
+            f"{shlex.join(['lso-bench', 'train', *options])}"
         ) from error
 
 
-def _changed(model: zoo.Model) -> str:
-    """What is to be said where a checkpoint of the user's own data or objective is there, of another version of it."""
+def _changed_since(model: zoo.Model) -> str:
+    """Return a note if a checkpoint exists for another version of the user's own data or objective; else empty."""
     pattern = re.sub(VERSION, "+" + "[0-9a-f]" * 8, model.file)
-    before = sorted(path.name for path in zoo.own_folder().glob(pattern)) if pattern != model.file else []
-    return f" as it is now: it has changed since {before[0]} was trained" if before else ""
+    earlier = sorted(path.name for path in zoo.own_folder().glob(pattern)) if pattern != model.file else []
+    return f" as it is now: it has changed since {earlier[0]} was trained" if earlier else ""

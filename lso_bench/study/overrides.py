@@ -1,4 +1,4 @@
-"""Some runs of a grid, by what they are: left out, or done in another way than the rest."""
+"""Rules for some runs of a grid: leave them out, or change their protocol."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,68 +7,72 @@ from typing import Any
 from lso_bench.errors import UsageError
 from lso_bench.study.spelling import means
 
-NAMED = ("model", "task", "searcher", "region")  # what a rule may go by
-NUMBERED = ("seed", "search_seed", "train_seed")
+NAMED = ("model", "task", "searcher", "region")  # text fields that a rule may select by
+NUMBERED = ("seed", "search_seed", "train_seed")  # numbers that a rule may select by
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The runs that are all of `where`; `instead` are settings of their protocol, and None leaves them out.
+    """Runs that satisfy all conditions in `where`; `overrides` are settings of their protocol, None leaves them out.
 
-    A name stands for itself with whatever settings ("adam" for "adam:lr=0.03"); with settings, for all that have them.
+    A name matches with any settings ("adam" matches "adam:lr=0.03"). A name with settings matches all runs that have
+    them.
     """
 
     where: Mapping[str, str | int]
-    instead: Mapping[str, Any] | None = None
+    overrides: Mapping[str, Any] | None = None
 
-    def covers(self, run: Mapping[str, str | int | None]) -> bool:
-        return all(_is(k, run[k], wanted) for k, wanted in self.where.items())
+    def matches(self, run: Mapping[str, str | int | None]) -> bool:
+        """Return whether a run satisfies all conditions."""
+        return all(_matches(k, run[k], value) for k, value in self.where.items())
 
     def __str__(self) -> str:
-        what = " ".join(f"{k}={v}" for k, v in (*self.where.items(), *(self.instead or {}).items()))
-        return f"{'exclude' if self.instead is None else 'override'} {what}"
+        settings = " ".join(f"{k}={v}" for k, v in (*self.where.items(), *(self.overrides or {}).items()))
+        return f"{'exclude' if self.overrides is None else 'override'} {settings}"
 
 
 @dataclass
 class Rules:
-    """Rules in their order, and which of them covered a run so far."""
+    """Rules in order, and the indices of those that matched a run so far."""
 
     rules: Sequence[Rule]
     used: set[int] = field(default_factory=set)
 
     def settings(self, run: Mapping[str, str | int | None]) -> dict[str, Any] | None:
-        """What they change of the run's protocol; later rules win. None: it is left out."""
-        changed: dict[str, Any] = {}
-        there = [(i, rule) for i, rule in enumerate(self.rules) if rule.covers(run)]
-        self.used |= {i for i, _ in there}
-        for _, rule in there:
-            if rule.instead is None:
+        """Return the settings that the rules change for a run; later rules win. None: the run is left out."""
+        overrides: dict[str, Any] = {}
+        matching = [(i, rule) for i, rule in enumerate(self.rules) if rule.matches(run)]
+        self.used |= {i for i, _ in matching}
+        for _, rule in matching:
+            if rule.overrides is None:
                 return None
-            changed |= rule.instead
-        return changed
+            overrides |= rule.overrides
+        return overrides
 
     def check(self) -> None:
-        """Refuse rules that covered nothing, and two that give the same runs two values of one setting.
+        """Refuse rules that matched nothing, and two rules that give the same runs different values of a setting.
 
         Raises:
-            UsageError: names the first.
+            UsageError: the message names the first one.
         """
         for i, rule in enumerate(self.rules):
-            for other in self.rules[:i]:
-                if rule.where == other.where and (key := _contradicted(rule, other)):
-                    raise UsageError(f"`{other}` and `{rule}` give the same runs two values of {key}; leave one out.")
+            for earlier in self.rules[:i]:
+                if rule.where == earlier.where and (key := _conflicting_setting(rule, earlier)):
+                    raise UsageError(f"`{earlier}` and `{rule}` give the same runs two values of {key}; leave one out.")
         for i, rule in enumerate(self.rules):
             if i not in self.used:
                 raise UsageError(f"No run is meant by `{rule}`; wanted names and seeds of this study.")
 
 
-def _contradicted(rule: Rule, other: Rule) -> str | None:
-    """Return a setting that both give, each another value; None where there is none."""
-    one, two = rule.instead or {}, other.instead or {}
-    return next((key for key in one.keys() & two.keys() if one[key] != two[key]), None)
+def _conflicting_setting(rule: Rule, earlier: Rule) -> str | None:
+    """Return a setting to which both rules give different values; None if there is none."""
+    settings, earlier_settings = rule.overrides or {}, earlier.overrides or {}
+    return next(
+        (key for key in settings.keys() & earlier_settings.keys() if settings[key] != earlier_settings[key]), None
+    )
 
 
-def _is(kind: str, value: str | int | None, wanted: str | int) -> bool:
-    if isinstance(value, str) and isinstance(wanted, str):
-        return means(kind, wanted, value)
-    return value == wanted
+def _matches(kind: str, value: str | int | None, condition: str | int) -> bool:
+    if isinstance(value, str) and isinstance(condition, str):
+        return means(kind, condition, value)
+    return value == condition

@@ -1,4 +1,4 @@
-"""Names of runs as a user may spell them: told without executing anything that they name."""
+"""Canonical spelling of the names of runs, found without executing code that they name."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,14 +11,14 @@ from lso_bench.vae.notation import is_file, parse, path_text, read, real
 
 
 def model(name: str) -> str:
-    """The one name of a model of ours; of another, the one spelling of its path."""
+    """Return the canonical name of a built-in model; for other models, the canonical spelling of the path."""
     family, _ = read(name)
     if zoo.is_ours(family):
         return zoo.canonical(name)
     return name.replace(family, path_text(family), 1) if is_file(family) else name
 
 
-SPELLED: dict[str, Callable[[str], str]] = {
+CANONICAL: dict[str, Callable[[str], str]] = {
     "model": model,
     "arch": networks.canonical,
     "region": region.canonical,
@@ -27,30 +27,32 @@ SPELLED: dict[str, Callable[[str], str]] = {
 
 
 def spelled(kind: str, text: str) -> str:
-    """A name of a kind in the one spelling that runs have; one that means nothing as it is."""
+    """Return the canonical spelling of a name of this kind; an invalid name stays as it is."""
     with suppress(ValueError, UsageError):
-        return SPELLED[kind](text) if kind in SPELLED else text
+        return CANONICAL[kind](text) if kind in CANONICAL else text
     return text
 
 
-def means(kind: str, wanted: str, text: str) -> bool:
-    """Whether a name that is wanted, perhaps with some settings, stands for a name with all of its settings."""
-    wanted, text = spelled(kind, wanted), spelled(kind, text)
-    if wanted == text:
+def means(kind: str, pattern: str, text: str) -> bool:
+    """Return whether `pattern`, a name with some settings or none, matches a name with all of its settings."""
+    pattern, text = spelled(kind, pattern), spelled(kind, text)
+    if pattern == text:
         return True
     try:
-        (name, some), (other, every) = parse(wanted), parse(text)
+        (pattern_name, pattern_settings), (text_name, text_settings) = parse(pattern), parse(text)
     except ValueError:
         return False
-    return _path(name) == _path(other) and all(k in every and _same(v, every[k]) for k, v in some.items())
+    return _path(pattern_name) == _path(text_name) and all(
+        k in text_settings and _equal_values(v, text_settings[k]) for k, v in pattern_settings.items()
+    )
 
 
 def _path(name: str) -> str:
     return path_text(name) if is_file(name) else name
 
 
-def _same(one: str, other: str) -> bool:
-    """Whether two texts of a setting mean the same value: equal, or equal as numbers or as true and false."""
+def _equal_values(left: str, right: str) -> bool:
+    """Return whether two texts of a setting have the same value: equal as texts, numbers or truth values."""
     with suppress(ValueError):
-        return real(one) == real(other)
-    return one == other or (one.lower() == other.lower() and one.lower() in ("true", "false"))
+        return real(left) == real(right)
+    return left == right or (left.lower() == right.lower() and left.lower() in ("true", "false"))

@@ -1,4 +1,4 @@
-"""The contracts of plugins, for those who write one: `from lso_bench.testing import check_task, check_searcher`."""
+"""Contract tests for authors of plugins: `from lso_bench.testing import check_task, check_searcher`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,25 +12,25 @@ from lso_bench.plugins import registry
 from lso_bench.search import Searcher
 from lso_bench.task import Task
 from lso_bench.testing import searcher_promises, task_promises
-from lso_bench.testing.promise import Finding, check, look
-from lso_bench.testing.searcher_case import STEPS, Trial
+from lso_bench.testing.promise import Finding, check, run_checks
+from lso_bench.testing.searcher_case import STEPS, SearcherCase
 from lso_bench.testing.side_effects import OFTEN, Watch
-from lso_bench.testing.task_case import Case
+from lso_bench.testing.task_case import TaskCase
 from lso_bench.vae.discovery import instantiate, require_plugin_class
 
 
 def check_task(
     task: str | Path | type[Task] | Task, samples: Float[Tensor, "t *shape"] | None = None, data_dir: Path | None = None
 ) -> None:
-    """Nothing, if `task` keeps every promise.
+    """Check that `task` meets every requirement.
 
     Args:
         task: a name with or without settings, a file, a class or an instance.
-        samples: to test it on, in [0, 1]; the test set of the task's own data set if left out.
-        data_dir: where data sets lie.
+        samples: test samples in [0, 1]; by default the test set of the task's own data set.
+        data_dir: folder of data sets.
 
     Raises:
-        AssertionError: says of every broken promise what is missing.
+        AssertionError: names every unmet requirement.
         UsageError: there is no such task, or it cannot be built.
         vae.errors.UnusableError: its data set is missing.
     """
@@ -40,37 +40,41 @@ def check_task(
 def examine(
     task: str | Path | type[Task] | Task, samples: Float[Tensor, "t *shape"] | None = None, data_dir: Path | None = None
 ) -> Iterator[Finding]:
-    """What is seen of each promise of `task`, in turn; ends at one without which the others cannot be looked at.
+    """Yield a finding for each requirement of `task`, in turn; end at an unmet one that later checks depend on.
 
     Arguments and errors are those of `check_task`.
     """
     watch = Watch()
-    return look(task_promises.PROMISES, Case(_built("task", task, watch), samples, data_dir, watch))
+    return run_checks(task_promises.REQUIREMENTS, TaskCase(_instantiate("task", task, watch), samples, data_dir, watch))
 
 
 def check_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> None:
-    """Nothing, if `searcher` keeps every promise.
+    """Check that `searcher` meets every requirement.
 
     Args:
         searcher: a name with or without settings, a file, a class or an instance.
-        steps: of each search that it is tried in; fewer for one whose steps are dear, but enough to use its scores.
+        steps: number of steps of each test search; fewer for slow searchers, but enough to use its scores.
 
     Raises:
-        AssertionError: says of every broken promise what is missing.
+        AssertionError: names every unmet requirement.
         UsageError: there is no such searcher, or it cannot be built.
     """
     check(examine_searcher(searcher, steps), searcher)
 
 
 def examine_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: int = STEPS) -> Iterator[Finding]:
-    """What is seen of each promise of `searcher`, in turn. Arguments and errors are those of `check_searcher`."""
+    """Yield a finding for each requirement of `searcher`, in turn.
+
+    Arguments and errors are those of `check_searcher`.
+    """
     watch = Watch()
-    return look(searcher_promises.PROMISES, Trial(_built("searcher", searcher, watch), watch, steps))
+    case = SearcherCase(_instantiate("searcher", searcher, watch), watch, steps)
+    return run_checks(searcher_promises.REQUIREMENTS, case)
 
 
-def _built(kind: str, plugin: Any, watch: Watch) -> Any:
+def _instantiate(kind: str, plugin: Any, watch: Watch) -> Any:
     if isinstance(plugin, str | Path):
-        registry.build(kind, str(plugin))  # imports what it needs, whose effects are not the plugin's own
+        registry.build(kind, str(plugin))  # imports its libraries, whose side effects are not the plugin's own
         with watch.during("its import", times=OFTEN):
             return registry.build(kind, str(plugin))
     base, _ = registry.KINDS[kind]

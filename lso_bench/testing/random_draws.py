@@ -1,4 +1,4 @@
-"""Notice of random numbers that code draws, from whatever generator."""
+"""Detect random numbers that code draws, from any generator."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ import torch
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-SOURCES = (  # of generators that are seeded
+SOURCES = (  # functions and classes that seed a generator
     (np.random, "default_rng"),
     (np.random, "RandomState"),
     (np.random, "seed"),
@@ -19,22 +19,22 @@ SOURCES = (  # of generators that are seeded
 
 
 class Draws(TorchDispatchMode):
-    """Within, `drawn` becomes true when PyTorch draws, or when a generator of NumPy or of Python is seeded."""
+    """Context in which `drawn` becomes true if PyTorch draws, or if a generator of NumPy or of Python is seeded."""
 
     def __init__(self) -> None:
         super().__init__()
         self.drawn = False
-        self._before = [getattr(holder, name) for holder, name in SOURCES]
+        self._originals = [getattr(module, name) for module, name in SOURCES]
 
     def __enter__(self) -> "Draws":
-        for (holder, name), begin in zip(SOURCES, self._before, strict=True):
-            setattr(holder, name, _Noticed(begin, self))
+        for (module, name), original in zip(SOURCES, self._originals, strict=True):
+            setattr(module, name, _SeedingNotice(original, self))
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        for (holder, name), begin in zip(SOURCES, self._before, strict=True):
-            setattr(holder, name, begin)
+        for (module, name), original in zip(SOURCES, self._originals, strict=True):
+            setattr(module, name, original)
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Sequence[type], args: Sequence = (), kwargs: Mapping[str, Any] | None = None
@@ -43,18 +43,18 @@ class Draws(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Noticed:
-    """Stands for a function or class that seeds a generator, also where a class is compared with it."""
+class _SeedingNotice:
+    """Wrapper of a function or class that seeds a generator; it works in class comparisons as well."""
 
-    def __init__(self, begin: Callable, draws: Draws):
-        self._begin, self._draws = begin, draws
+    def __init__(self, original: Callable, draws: Draws):
+        self._original, self._draws = original, draws
 
-    def __call__(self, *arguments: Any, **more: Any) -> Any:
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
         self._draws.drawn = True
-        return self._begin(*arguments, **more)
+        return self._original(*arguments, **options)
 
     def __get__(self, instance: object, owner: type) -> Any:
-        return lambda *arguments, **more: self(instance, *arguments, **more)
+        return lambda *arguments, **options: self(instance, *arguments, **options)
 
     def __instancecheck__(self, instance: object) -> bool:
-        return isinstance(instance, self._begin)  # pyright: ignore[reportArgumentType]
+        return isinstance(instance, self._original)  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""A searcher under test, and the valleys that it is tried on."""
+"""Test case of a searcher: a searcher and the functions that it is tested on."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, cached_property
@@ -10,7 +10,7 @@ from torch import Tensor
 from lso_bench.errors import LsoBenchError
 from lso_bench.search import Problem, Searcher, check_leaf, check_points
 from lso_bench.search.region import Region, build
-from lso_bench.testing.promise import BrokenPromiseError
+from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.side_effects import Watch
 from lso_bench.vae.containment import reason
 from lso_bench.vae.random_numbers import Stream
@@ -18,33 +18,33 @@ from lso_bench.vae.random_numbers import Stream
 STEPS = 30
 PROBLEMS, LATENT = 3, 4
 BOX = "box:3"
-LEAVES = 3  # the step whose score is the first that is not finite, where there are as many and one more after it
+LEAVING_STEP = 3  # step of the first score that is not finite, if at least one step follows
 
-NOTHING = nullcontext()
+NO_CONTEXT = nullcontext()
 
-Way = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # a step each: what it asked for and was told
+Trajectory = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # points and their scores, one entry a step
 
 
-class Trial:
-    """A searcher on three valleys of four dimensions, whose lowest points lie within half of the origin."""
+class SearcherCase:
+    """A searcher on three test functions of four dimensions, whose minima lie within 0.5 of the origin."""
 
     def __init__(self, bare: Searcher, watch: Watch, steps: int = STEPS):
-        self.bare, self.watch, self.steps = bare, watch, steps
-        self.leaves = min(LEAVES, steps - 2)
+        self.plugin, self.watch, self.steps = bare, watch, steps
+        self.leaving_step = min(LEAVING_STEP, steps - 2)
 
     @cached_property
-    def way(self) -> Way:
-        """Of the searcher as it is, in a box."""
+    def trajectory(self) -> Trajectory:
+        """Trajectory of the searcher in a box."""
         return self.search()
 
     @cached_property
-    def flat(self) -> Way:
-        """The same where all scores are the same."""
-        return self.search(times=0)
+    def flat_trajectory(self) -> Trajectory:
+        """Trajectory of the searcher if all scores are 0."""
+        return self.search(all_factor=0)
 
-    def turned(self, seed: int = 0) -> Way:
-        """The same where scores are turned round: what was best is worst."""
-        return self.search(times=-1, seed=seed)
+    def negated_trajectory(self, seed: int = 0) -> Trajectory:
+        """Return the trajectory of the searcher if all scores are negated."""
+        return self.search(all_factor=-1, seed=seed)
 
     def search(
         self,
@@ -52,96 +52,97 @@ class Trial:
         steps: int | None = None,
         region: str = BOX,
         starts: int = 1,
-        spoilt: int | None = None,
-        by: float = torch.nan,
-        times: int = 1,
+        changed_problem: int | None = None,
+        factor: float = torch.nan,
+        all_factor: int = 1,
         seed: int = 0,
-        notice: AbstractContextManager = NOTHING,
-    ) -> Way:
-        """Return what it asks for and is told until it has no more to ask.
+        context: AbstractContextManager = NO_CONTEXT,
+    ) -> Trajectory:
+        """Run a search; return its trajectory, which ends when the searcher yields no more points.
 
         Args:
-            spoilt: the problem whose scores are multiplied by `by` from step `leaves` on; by NaN it leaves.
-            times: multiplies all scores.
-            notice: stands around the searcher's code alone.
+            changed_problem: the problem whose scores are multiplied by `factor` from `leaving_step` on; NaN makes it
+                leave.
+            all_factor: factor of all scores.
+            context: context around the searcher's code alone.
 
         Raises:
-            BrokenPromiseError: it raises, or asks for what is not a code of every problem.
+            UnmetRequirementError: the searcher raises, or yields points of a wrong shape.
         """
-        problem, seen, y = Problem(begin(region, starts), place(region), seed), [], None
-        turns = _Turns(searcher or self.bare, problem, self.watch, notice)
+        problem, trajectory, y = Problem(starting_latents(region, starts), region_of(region), seed), [], None
+        search = _SearchUnderTest(searcher or self.plugin, problem, self.watch, context)
         for step in range(steps or self.steps):
-            if (z := turns.ask(y, step)) is None:
+            if (z := search.ask(y, step)) is None:
                 break
-            y = self._scores(z, times)
-            if spoilt is not None and step >= self.leaves:
-                y[spoilt] *= by
-            seen.append((z.detach().clone(), y.clone()))
-        turns.close()
-        return seen
+            y = self._scores(z, all_factor)
+            if changed_problem is not None and step >= self.leaving_step:
+                y[changed_problem] *= factor
+            trajectory.append((z.detach().clone(), y.clone()))
+        search.close()
+        return trajectory
 
-    def _scores(self, z: Float[Tensor, "k n d"], times: int) -> Float[Tensor, "k n"]:
-        """Of codes; the gradient of minus them goes into `z.grad`."""
-        loss = valleys(z) * times
-        if self.bare.needs_gradient and not z.isnan().all():
+    def _scores(self, z: Float[Tensor, "k n d"], factor: int) -> Float[Tensor, "k n"]:
+        """Score latents; the gradient of minus the scores goes into `z.grad`."""
+        loss = test_functions(z) * factor
+        if self.plugin.needs_gradient and not z.isnan().all():
             z.grad = None
             loss.nansum().backward()
         return -loss.detach()
 
 
-def begin(region: str, starts: int) -> Float[Tensor, "k m d"]:
-    """Codes inside the region from where all problems begin."""
-    corner = torch.linspace(0.9, 0.5, starts)[:, None].expand(PROBLEMS, starts, LATENT)
-    return place(region).clip(corner.clone())
+def starting_latents(region: str, starts: int) -> Float[Tensor, "k m d"]:
+    """Return latents inside the region, from which all problems start."""
+    starts_on_line = torch.linspace(0.9, 0.5, starts)[:, None].expand(PROBLEMS, starts, LATENT)
+    return region_of(region).clip(starts_on_line.clone())
 
 
 @cache
-def place(region: str) -> Region:
-    """That region, of an aggregate posterior around the origin."""
+def region_of(region: str) -> Region:
+    """Return the region of this name, for an aggregate posterior around the origin."""
     return build(region, LATENT, lambda: 0.1 * torch.randn(200, LATENT, generator=torch.Generator().manual_seed(0)))
 
 
-def valleys(z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
-    """The losses: bent valleys of the fourth degree, each problem's with a lowest point of its own."""
-    off = z - _peaks()
-    steep = torch.linspace(0.5, 3, LATENT) * off.square()
-    return steep.sum(-1) + (off[..., :1] * off[..., 1:2]).sum(-1) + (off**4).sum(-1)
+def test_functions(z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
+    """Compute the losses: polynomials of degree four, one per problem, each with its own minimum."""
+    offset = z - _minima()
+    quadratic = torch.linspace(0.5, 3, LATENT) * offset.square()
+    return quadratic.sum(-1) + (offset[..., :1] * offset[..., 1:2]).sum(-1) + (offset**4).sum(-1)
 
 
 @cache
-def _peaks() -> Float[Tensor, "k 1 d"]:
+def _minima() -> Float[Tensor, "k 1 d"]:
     return torch.rand(PROBLEMS, 1, LATENT, generator=torch.Generator().manual_seed(7)) - 0.5
 
 
-class _Turns:
-    """A search under test, whose searcher is called as in a run."""
+class _SearchUnderTest:
+    """A running search of the searcher under test, called as in a run."""
 
-    def __init__(self, searcher: Searcher, problem: Problem, watch: Watch, notice: AbstractContextManager):
+    def __init__(self, searcher: Searcher, problem: Problem, watch: Watch, context: AbstractContextManager):
         self._gradient, self._starts, self._watch = searcher.needs_gradient, problem.starts, watch
-        self._draws, self._notice = Stream(problem.seed, free=True), notice
-        with watch.during("search", self._draws.drawn):
+        self._stream, self._context = Stream(problem.seed, free=True), context
+        with watch.during("search", self._stream.drawn):
             self._generator = searcher.search(problem)
 
     def ask(self, y: Float[Tensor, "k m"] | None, step: int) -> Float[Tensor, "k n d"] | None:
-        """The codes that are wanted next; None: no more.
+        """Return the next points; None if there are no more.
 
         Raises:
-            BrokenPromiseError: it raises, or asks for what is not a code of every problem.
+            UnmetRequirementError: the searcher raises, or yields points of a wrong shape.
         """
         try:
-            with self._watch.during("search", self._draws.drawn), self._notice:
+            with self._watch.during("search", self._stream.drawn), self._context:
                 z: object = next(self._generator) if y is None else self._generator.send(y)
         except StopIteration:
             return None
         except LsoBenchError:
             raise
-        except Exception as error:  # whatever a searcher raises
+        except Exception as error:  # a searcher may raise anything
             got = " ".join(reason(error).split())
-            raise BrokenPromiseError(f"wanted points whenever asked, got {got} in step {step}") from error
+            raise UnmetRequirementError(f"wanted points whenever asked, got {got} in step {step}") from error
         try:
             return self._points(check_points(z, self._starts))
         except ValueError as error:
-            raise BrokenPromiseError(
+            raise UnmetRequirementError(
                 f"{error} in step {step}; where a problem has no more to ask yield NaN for it"
             ) from error
 
@@ -149,12 +150,12 @@ class _Turns:
         if self._gradient and not z.isnan().all():
             check_leaf(z)
         if z.requires_grad and not self._gradient:
-            raise BrokenPromiseError(
+            raise UnmetRequirementError(
                 "wanted points without a graph, which would grow from step to step, got ones that require a gradient; "
                 "yield z.detach(), or say needs_gradient = True"
             )
         return z
 
     def close(self) -> None:
-        with self._watch.during("search", self._draws.drawn):
+        with self._watch.during("search", self._stream.drawn):
             self._generator.close()

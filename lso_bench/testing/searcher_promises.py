@@ -1,4 +1,4 @@
-"""What every searcher promises, each promise a function that says what is missing."""
+"""Requirements of every searcher; each check raises an error that says what is missing."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -8,254 +8,268 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
-from lso_bench.testing.promise import BrokenPromiseError, Promise, describe
+from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.random_draws import Draws
-from lso_bench.testing.searcher_case import BOX, Trial, Way, begin, place, valleys
-from lso_bench.testing.settings import alternatives, kept
+from lso_bench.testing.searcher_case import BOX, SearcherCase, Trajectory, region_of, starting_latents, test_functions
+from lso_bench.testing.settings import alternatives, storable_settings
 
 REGIONS = ("box:0.3", "ball:0.3", "quantiles:0.1")
-OTHERS = {0: [1, 2], 1: [0, 2], 2: [0, 1]}  # than one of the three problems
-SPOILT = 1  # the problem that leaves
-SEEDS = range(12)  # of searches, before one is said not to look for higher scores
-SURE, DOUBTFUL = 3.0, 2.0  # t statistics: enough after any seed, and after the last
-OTHER = "had other scores"
+REST = {0: [1, 2], 1: [0, 2], 2: [0, 1]}  # the other two problems, by problem
+LEAVING = 1  # index of the problem that leaves
+SEEDS = range(12)  # search seeds that are tried before a searcher fails the check of direction
+T_ENOUGH_EARLY, T_ENOUGH_LAST = 3.0, 2.0  # least t statistic after any seed, and after the last one
+CHANGED_SCORES = "had other scores"
 GRADIENT = "z.grad is the gradient of the loss, so step against it"
 SCORES = "scores are to be maximised, so a minimiser is told minus the score; those of a turn are of its own points"
-MOST = 200  # evaluations that may not depend on scores
+MOST = 200  # largest number of evaluations that do not depend on scores
 
 
-def _points(trial: Trial) -> None:
-    if not trial.way:
-        raise BrokenPromiseError("wanted points, got none; `search` is a generator that yields them")
+def _check_points(case: SearcherCase) -> None:
+    if not case.trajectory:
+        raise UnmetRequirementError("wanted points, got none; `search` is a generator that yields them")
 
 
-def _starts(trial: Trial) -> None:
+def _check_starts(case: SearcherCase) -> None:
     for starts in (1, 3):
-        wanted = begin(BOX, starts)
-        (z, _), *_ = trial.search(steps=1, starts=starts)
-        if z.shape != wanted.shape or not torch.equal(z, wanted):
-            raise BrokenPromiseError(
+        expected = starting_latents(BOX, starts)
+        (z, _), *_ = case.search(steps=1, starts=starts)
+        if z.shape != expected.shape or not torch.equal(z, expected):
+            raise UnmetRequirementError(
                 f"wanted the {starts} start{'s' * (starts > 1)} of each problem for the first points, got others; "
                 "yield problem.starts before all else"
             )
 
 
-def _goes_on(trial: Trial) -> None:
-    """Neither a count of steps, nor a problem that left ends it for all; nor, without gradients, equal scores."""
-    steps = {len(way) for way in (trial.way, trial.flat, trial.turned())}
-    if steps != {trial.steps} and len(steps) == 1:
-        raise BrokenPromiseError(
+def _check_endless(case: SearcherCase) -> None:
+    """Check that a search never ends by itself.
+
+    It may end neither after a count of steps, nor after a problem left. Without gradients, equal scores may not end it
+    either.
+    """
+    steps = {len(trajectory) for trajectory in (case.trajectory, case.flat_trajectory, case.negated_trajectory())}
+    if steps != {case.steps} and len(steps) == 1:
+        raise UnmetRequirementError(
             f"wanted points for ever, got an end after {steps.pop()} steps whatever the scores were; the budget ends a "
             "search, so yield in a `while True`"
         )
-    if not trial.bare.needs_gradient and _whole(trial.way) == trial.steps > (last := _whole(trial.flat)):
-        raise BrokenPromiseError(
+    reached = _complete_steps(case.trajectory)
+    if not case.plugin.needs_gradient and reached == case.steps > (last := _complete_steps(case.flat_trajectory)):
+        raise UnmetRequirementError(
             f"wanted points for ever, got none after {last} steps where all scores are the same; a spread of scores "
             "may be 0, so do not divide by it"
         )
-    if _go_on(trial, trial.way) and not _go_on(trial, trial.search(spoilt=SPOILT)):
-        raise BrokenPromiseError(
+    if _rest_is_searched(case, case.trajectory) and not _rest_is_searched(case, case.search(changed_problem=LEAVING)):
+        raise UnmetRequirementError(
             "wanted points for the problems that are left, got none after one had NaN for scores; "
             "look at the scores of each problem alone"
         )
 
 
-def _go_on(trial: Trial, way: Way) -> bool:
-    """Whether the problems that never leave are searched after the step in which one may leave."""
-    return any(z[OTHERS[SPOILT]].isfinite().all() for z, _ in way[trial.leaves + 1 :])
+def _rest_is_searched(case: SearcherCase, trajectory: Trajectory) -> bool:
+    """Return whether the remaining problems are searched after the step in which one may leave."""
+    return any(z[REST[LEAVING]].isfinite().all() for z, _ in trajectory[case.leaving_step + 1 :])
 
 
-def _whole(way: Way) -> int:
-    """How many steps asked for points of every problem."""
-    return sum(bool(z.isfinite().all()) for z, _ in way)
+def _complete_steps(trajectory: Trajectory) -> int:
+    """Count the steps that asked for points of every problem."""
+    return sum(bool(z.isfinite().all()) for z, _ in trajectory)
 
 
-def _better(trial: Trial) -> None:
-    best = torch.cat([y for _, y in trial.way], 1).nan_to_num(-torch.inf).amax(1)
-    gain = best - trial.way[0][1].amax(1)
+def _check_improvement(case: SearcherCase) -> None:
+    best = torch.cat([y for _, y in case.trajectory], 1).nan_to_num(-torch.inf).amax(1)
+    gain = best - case.trajectory[0][1].amax(1)
     if not (gain > 0.1).all():
-        raise BrokenPromiseError(
-            f"wanted a better score than the start's for every problem within {trial.steps} steps, got one that rose "
-            f"by {gain.min():.2g}; {_remedy(trial)} (or say how many steps it takes)"
+        raise UnmetRequirementError(
+            f"wanted a better score than the start's for every problem within {case.steps} steps, got one that rose "
+            f"by {gain.min():.2g}; {_remedy(case)} (or say how many steps it takes)"
         )
 
 
-def _direction(trial: Trial) -> str:
-    """Scores turned round lead to worse points, on average over problems and seeds; what ignores scores asks for the
-    same ones.
+def _check_direction(case: SearcherCase) -> str:
+    """Check that negated scores lead to worse points, on average over problems and seeds.
+
+    A searcher that ignores scores asks for the same points.
     """
     gains: list[Float[Tensor, " k"]] = []
-    t = 0.0
+    t_statistic = 0.0
     for seed in SEEDS:
-        way = trial.search(seed=seed) if seed else trial.way
-        gain = _gain(way, trial.turned(seed))
+        trajectory = case.search(seed=seed) if seed else case.trajectory
+        gain = _gain(trajectory, case.negated_trajectory(seed))
         if gain is None:
             return "asks for points without regard to scores"
-        if seed == 0 and _as_without_scores(trial):
-            raise BrokenPromiseError(
+        if seed == 0 and _ignores_scores(case):
+            raise UnmetRequirementError(
                 "wanted points that depend on the scores, got the same as where all scores are 0; compare scores with "
                 "each other and not with a number, from the first ones or -inf on"
             )
         gains.append(gain)
-        if (t := _t(torch.cat(gains))) > SURE:
+        if (t_statistic := _t_statistic(torch.cat(gains))) > T_ENOUGH_EARLY:
             break
-    if t < DOUBTFUL:
-        raise BrokenPromiseError(
+    if t_statistic < T_ENOUGH_LAST:
+        raise UnmetRequirementError(
             f"wanted points of higher scores than where all scores are negated, got no better ones from {len(SEEDS)} "
-            f"seeds (t = {t:.1f}, wanted {DOUBTFUL:g}); {_remedy(trial)}"
+            f"seeds (t = {t_statistic:.1f}, wanted {T_ENOUGH_LAST:g}); {_remedy(case)}"
         )
     return "asks for points of higher scores"
 
 
-def _as_without_scores(trial: Trial) -> bool:
-    """Return whether it asks for the points that it asks for where all scores are 0."""
+def _ignores_scores(case: SearcherCase) -> bool:
+    """Return whether the searcher asks for the same points if all scores are 0."""
     try:
-        return not trial.bare.needs_gradient and _gain(trial.way, trial.flat) is None
-    except BrokenPromiseError:
-        return False  # which another promise is about
+        return not case.plugin.needs_gradient and _gain(case.trajectory, case.flat_trajectory) is None
+    except UnmetRequirementError:
+        return False  # another requirement covers this
 
 
-def _remedy(trial: Trial) -> str:
-    return GRADIENT if trial.bare.needs_gradient else SCORES
+def _remedy(case: SearcherCase) -> str:
+    return GRADIENT if case.plugin.needs_gradient else SCORES
 
 
-def _t(gains: Float[Tensor, " g"]) -> float:
-    """Return the t statistic of gains, those of a problem and seed each."""
+def _t_statistic(gains: Float[Tensor, " g"]) -> float:
+    """Return the t statistic of gains, one per problem and seed."""
     return (gains.mean() / (gains.std() / len(gains) ** 0.5).clamp(min=1e-12)).item()
 
 
-def _gain(way: Way, turned: Way) -> Float[Tensor, " k"] | None:
-    """Return how much better, for each problem, the points of one search are than those of the other, from the step
-    on in which they first differ, as a share of their losses in -1 to 1; None where they do not differ.
+def _gain(trajectory: Trajectory, negated: Trajectory) -> Float[Tensor, " k"] | None:
+    """Return how much better the points of a trajectory are than those with negated scores, for each problem.
+
+    The gain is the difference of mean losses over their sum, in [-1, 1], from the first differing step on. None if the
+    points do not differ.
     """
-    pairs = zip(way, turned, strict=False)
+    pairs = zip(trajectory, negated, strict=False)
     first = next((i for i, ((a, _), (b, _)) in enumerate(pairs) if not _same_points(a, b)), None)
     if first is None:
         return None
-    mine, others = (torch.cat([valleys(z) for z, _ in some[first:]], 1).nanmean(1) for some in (way, turned))
-    return ((others - mine) / (others + mine)).nan_to_num()
+    losses, negated_losses = (
+        torch.cat([test_functions(z) for z, _ in steps[first:]], 1).nanmean(1) for steps in (trajectory, negated)
+    )
+    return ((negated_losses - losses) / (negated_losses + losses)).nan_to_num()
 
 
 def _same_points(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
-def _dimensions(trial: Trial) -> None:
-    z = torch.cat([z for z, _ in trial.way], 1)  # (k, n, d)
+def _check_dimensions(case: SearcherCase) -> None:
+    z = torch.cat([z for z, _ in case.trajectory], 1)  # (k, n, d)
     low, high = (z.nan_to_num(nan=limit) for limit in (torch.inf, -torch.inf))
-    still = (low.amin(1) >= high.amax(1)).any(0)  # (d,)
-    if len(trial.way) > z.shape[-1] and still.any():
-        raise BrokenPromiseError(
-            f"wanted points that differ in every dimension, got one value in dimension {int(still.nonzero()[0])} of "
-            f"{z.shape[-1]} within {len(trial.way)} steps; look along all of them"
+    is_constant = (low.amin(1) >= high.amax(1)).any(0)  # (d,)
+    if len(case.trajectory) > z.shape[-1] and is_constant.any():
+        raise UnmetRequirementError(
+            f"wanted points that differ in every dimension, got one value in dimension "
+            f"{int(is_constant.nonzero()[0])} of {z.shape[-1]} within {len(case.trajectory)} steps; "
+            "look along all of them"
         )
 
 
-def _region(trial: Trial) -> None:
-    for region in (*REGIONS, *([] if trial.bare.bounded else ["none"])):
-        where = place(region)
-        for z, _ in trial.search(region=region):
-            away = (where.clip(z) - z).abs().nan_to_num().max()
-            if away > 1e-6:
-                raise BrokenPromiseError(
-                    f"wanted points inside the region {region}, got one {away:.2g} outside; "
+def _check_region(case: SearcherCase) -> None:
+    for region in (*REGIONS, *([] if case.plugin.bounded else ["none"])):
+        bounds = region_of(region)
+        for z, _ in case.search(region=region):
+            distance = (bounds.clip(z) - z).abs().nan_to_num().max()
+            if distance > 1e-6:
+                raise UnmetRequirementError(
+                    f"wanted points inside the region {region}, got one {distance:.2g} outside; "
                     "yield problem.region.clip(z)"
                 )
 
 
-def _seed(trial: Trial) -> None:
-    again = trial.search()
-    if not _alike(trial.way, again, torch.equal):
-        raise BrokenPromiseError(
+def _check_seed(case: SearcherCase) -> None:
+    repeated = case.search()
+    if not _agree(case.trajectory, repeated, torch.equal):
+        raise UnmetRequirementError(
             "wanted the same points from the same seed, got others; draw from a torch.Generator of problem.seed"
         )
-    if _alike(trial.way, trial.search(seed=1), torch.equal):
-        trial.search(seed=1, notice=(draws := Draws()))
+    if _agree(case.trajectory, case.search(seed=1), torch.equal):
+        case.search(seed=1, context=(draws := Draws()))
         if draws.drawn:
-            raise BrokenPromiseError(
+            raise UnmetRequirementError(
                 "wanted other points from another seed, got the same ones though it draws random numbers; draw from a "
                 "torch.Generator of problem.seed, and set no seed"
             )
 
 
-def _apart(trial: Trial) -> None:
-    """A problem that left, or whose scores are others, does not change the others."""
-    steps = _few(trial)
-    whole = trial.search(steps=steps)
-    for spoilt, by, change in ((SPOILT, torch.nan, "had NaN for scores"), (0, -1.0, OTHER), (2, -1.0, OTHER)):
-        way, others = trial.search(steps=steps, spoilt=spoilt, by=by), OTHERS[spoilt]
-        if not _alike(whole, way, lambda a, b, o=others: torch.allclose(a[o], b[o], rtol=1e-3, atol=1e-3)):
-            raise BrokenPromiseError(
+def _check_independence(case: SearcherCase) -> None:
+    """Check that a problem that leaves, or has changed scores, does not affect the rest."""
+    steps = _short_length(case)
+    reference = case.search(steps=steps)
+    changes = (LEAVING, torch.nan, "had NaN for scores"), (0, -1.0, CHANGED_SCORES), (2, -1.0, CHANGED_SCORES)
+    for problem, factor, change in changes:
+        trajectory, rest = case.search(steps=steps, changed_problem=problem, factor=factor), REST[problem]
+        if not _agree(reference, trajectory, lambda a, b, o=rest: torch.allclose(a[o], b[o], rtol=1e-3, atol=1e-3)):
+            raise UnmetRequirementError(
                 f"wanted the same points for a problem whatever becomes of another, got others after one {change}; "
                 "let nothing be averaged, ranked, chosen or normalised over problems"
             )
 
 
-def _alike(way: Way, other: Way, same: Callable[[Tensor, Tensor], bool]) -> bool:
-    """Whether both took as many steps and asked for the same points in each."""
-    points = [(a.nan_to_num(), b.nan_to_num()) for (a, _), (b, _) in zip(way, other, strict=False)]
-    return len(way) == len(other) and all(a.shape == b.shape and same(a, b) for a, b in points)
+def _agree(trajectory: Trajectory, second: Trajectory, is_equal: Callable[[Tensor, Tensor], bool]) -> bool:
+    """Return whether two trajectories have the same length and the same points in each step."""
+    points = [(a.nan_to_num(), b.nan_to_num()) for (a, _), (b, _) in zip(trajectory, second, strict=False)]
+    return len(trajectory) == len(second) and all(a.shape == b.shape and is_equal(a, b) for a, b in points)
 
 
-def _few(trial: Trial) -> int:
-    return min(trial.steps, 7)
+def _short_length(case: SearcherCase) -> int:
+    return min(case.steps, 7)
 
 
-def _design(trial: Trial) -> None:
-    with trial.watch.during("design"):
-        few, many = trial.bare.design(4), trial.bare.design(64)
+def _check_design(case: SearcherCase) -> None:
+    with case.watch.during("design"):
+        few, many = case.plugin.design(4), case.plugin.design(64)
     if not (isinstance(few, int) and isinstance(many, int) and 1 <= few <= many <= MOST):
-        raise BrokenPromiseError(
+        raise UnmetRequirementError(
             f"wanted from `design` how many evaluations of a problem do not depend on scores, from 1 to {MOST} and no "
             f"fewer in more dimensions, got {few} in 4 and {many} in 64"
         )
 
 
-def _settings(trial: Trial) -> None:
-    for name in kept(trial.bare):
+def _check_settings(case: SearcherCase) -> None:
+    for name in storable_settings(case.plugin):
         fault = ""
-        for value in alternatives(trial.bare, name):
-            if (found := _changes(trial, name, value)) is True:
+        for value in alternatives(case.plugin, name):
+            if (result := _changes_trajectory(case, name, value)) is True:
                 break
-            fault = fault or (f" ({found})" if found else "")
+            fault = fault or (f" ({result})" if result else "")
         else:
-            raise BrokenPromiseError(
-                f"wanted a setting that changes something within {trial.steps} steps, got {name}{fault}; "
+            raise UnmetRequirementError(
+                f"wanted a setting that changes something within {case.steps} steps, got {name}{fault}; "
                 "use it in `search`, or leave it out"
             )
 
 
-def _changes(trial: Trial, name: str, value: object) -> bool | str:
-    """Whether that value changes where it looks; what is said where it is refused."""
+def _changes_trajectory(case: SearcherCase, name: str, value: object) -> bool | str:
+    """Return whether a value of a setting changes the points; or a message if it is refused."""
     try:
-        other = replace(trial.bare, **{name: value})  # pyright: ignore[reportArgumentType]
-        changed = _flat(trial.search(other))
-    except (ValueError, UsageError, BrokenPromiseError) as error:
+        changed_searcher = replace(case.plugin, **{name: value})  # pyright: ignore[reportArgumentType]
+        changed_points = _flatten(case.search(changed_searcher))
+    except (ValueError, UsageError, UnmetRequirementError) as error:
         return f"{value!r}: {error}"
-    plain = _flat(trial.way)
-    return plain.shape != changed.shape or not torch.equal(plain, changed)
+    points = _flatten(case.trajectory)
+    return points.shape != changed_points.shape or not torch.equal(points, changed_points)
 
 
-def _flat(way: Way) -> Float[Tensor, " p"]:
-    return torch.cat([z.flatten() for z, _ in way]).nan_to_num()
+def _flatten(trajectory: Trajectory) -> Float[Tensor, " p"]:
+    return torch.cat([z.flatten() for z, _ in trajectory]).nan_to_num()
 
 
-PROMISES = (
-    Promise("points", "codes of every problem, of shape (k, n, d), whenever asked", _points, first=True),
-    Promise("starts", "the first points are the starts", _starts),
-    Promise("better", "finds better scores than the start's", _better),
-    Promise("direction", "asks for points of higher scores, or asks without regard to them", _direction),
-    Promise("dimensions", "looks along every one", _dimensions),
-    Promise("region", "looks only inside the region", _region),
-    Promise("seed", "the same points from the same seed, others from another", _seed),
-    Promise(
+REQUIREMENTS = (
+    Requirement("points", "codes of every problem, of shape (k, n, d), whenever asked", _check_points, blocking=True),
+    Requirement("starts", "the first points are the starts", _check_starts),
+    Requirement("better", "finds better scores than the start's", _check_improvement),
+    Requirement("direction", "asks for points of higher scores, or asks without regard to them", _check_direction),
+    Requirement("dimensions", "looks along every one", _check_dimensions),
+    Requirement("region", "looks only inside the region", _check_region),
+    Requirement("seed", "the same points from the same seed, others from another", _check_seed),
+    Requirement(
         "going on",
         "for ever, also where a problem has left, and without gradients where scores are all the same",
-        _goes_on,
+        _check_endless,
     ),
-    Promise("problems apart", "what becomes of one changes no other", _apart),
-    Promise("design", "how many evaluations do not depend on scores", _design),
-    Promise("settings", "every one changes something", _settings, made=lambda searcher: bool(fields(searcher))),
-    Promise("side effects", "the rest of the program left as it is", lambda trial: trial.watch.check()),
-    Promise("description", "a docstring that says what it does", lambda trial: describe(trial, "what it does")),
+    Requirement("problems apart", "what becomes of one changes no other", _check_independence),
+    Requirement("design", "how many evaluations do not depend on scores", _check_design),
+    Requirement(
+        "settings", "every one changes something", _check_settings, applies=lambda searcher: bool(fields(searcher))
+    ),
+    Requirement("side effects", "the rest of the program left as it is", lambda case: case.watch.check()),
+    Requirement("description", "a docstring that says what it does", lambda case: describe(case, "what it does")),
 )

@@ -1,4 +1,4 @@
-"""Whether the settings of a plugin matter, and can be told."""
+"""Check that the settings of a plugin matter, and can be recorded."""
 
 from dataclasses import fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -6,73 +6,75 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from lso_bench.errors import UsageError
-from lso_bench.testing.promise import BrokenPromiseError
-from lso_bench.testing.task_case import Case
+from lso_bench.testing.promise import UnmetRequirementError
+from lso_bench.testing.task_case import TaskCase
 from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.settings import settings_of
 
 
-def check_settings(case: Case) -> None:
-    """Every field of a task is a setting that a record can hold, and changes something."""
-    for name in kept(case.bare):
-        if not any(_matters(case, name, value) for value in alternatives(case.bare, name)):
-            raise BrokenPromiseError(
+def check_settings(case: TaskCase) -> None:
+    """Check that every field of a task is a setting that a record can hold, and that changes something."""
+    for name in storable_settings(case.plugin):
+        if not any(_matters(case, name, value) for value in alternatives(case.plugin, name)):
+            raise UnmetRequirementError(
                 f"wanted a setting that changes something, got {name}; use it in `score`, or leave it out"
             )
 
 
-def kept(made: Any) -> dict[str, Any]:
-    """The settings of a plugin by name, if a record can hold them all.
+def storable_settings(plugin: Any) -> dict[str, Any]:
+    """Return the settings of a plugin by name.
 
     Raises:
-        BrokenPromiseError: it cannot, or the plugin can be changed.
+        UnmetRequirementError: a record cannot hold a setting, or the plugin is mutable.
     """
-    frozen = type(made).__dataclass_params__.frozen
+    frozen = type(plugin).__dataclass_params__.frozen
     if not frozen:
-        raise BrokenPromiseError(
+        raise UnmetRequirementError(
             "wanted a frozen dataclass, got another; write @dataclass(frozen=True) above the class"
         )
-    values = settings_of(made)
-    for name in (f.name for f in fields(made) if f.name not in values):
-        if (value := getattr(made, name)) is not None:
-            raise BrokenPromiseError(
+    values = settings_of(plugin)
+    for name in (f.name for f in fields(plugin) if f.name not in values):
+        if (value := getattr(plugin, name)) is not None:
+            raise UnmetRequirementError(
                 f"wanted settings that are text, numbers, true or false, got {name} = {value!r}; "
                 "make it one, or a ClassVar, or fill it in `bind` and let None be its default"
             )
-    if comma := [name for name, value in values.items() if "," in str(value)]:
-        raise BrokenPromiseError(f"wanted settings that can be written after the name, got a comma in {comma[0]}")
+    if with_comma := [name for name, value in values.items() if "," in str(value)]:
+        raise UnmetRequirementError(
+            f"wanted settings that can be written after the name, got a comma in {with_comma[0]}"
+        )
     return values
 
 
-def _matters(case: Case, name: str, value: object) -> bool:
-    """Whether that value changes a score, the data set, the instances or the targets, or is refused."""
+def _matters(case: TaskCase, name: str, value: object) -> bool:
+    """Return whether a value changes a score, the data set, the instances or the targets, or is refused."""
     try:
-        other = replace(case.bare, **{name: value})  # pyright: ignore[reportArgumentType]
-        if (other.data, other.instances) != (case.bare.data, case.bare.instances):
+        changed = replace(case.plugin, **{name: value})  # pyright: ignore[reportArgumentType]
+        if (changed.data, changed.instances) != (case.plugin.data, case.plugin.instances):
             return True
-        other = case.at(case.rows, case.bound(other, case.test.clone()))
+        changed = case.at(case.instances, case.bound(changed, case.test.clone()))
     except (ValueError, UsageError, UnusableError):
         return True
-    a, b = case.answered(case.few), case.answered(other)
+    a, b = case.raw_targets(case.task_for_problems), case.raw_targets(changed)
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and not torch.equal(a, b):
         return True
     try:
-        return not torch.equal(case.score(other, case.x).nan_to_num(), case.y.nan_to_num())
-    except BrokenPromiseError as error:
-        raise BrokenPromiseError(f"with {name} = {value!r}: {error}") from error
+        return not torch.equal(case.score(changed, case.x).nan_to_num(), case.y.nan_to_num())
+    except UnmetRequirementError as error:
+        raise UnmetRequirementError(f"with {name} = {value!r}: {error}") from error
 
 
-def alternatives(made: object, setting: str) -> list[Any]:
-    """Some values that the setting of a dataclass could have as well, the nearest first."""
-    value, hint = getattr(made, setting), get_type_hints(type(made))[setting]
+def alternatives(plugin: object, setting: str) -> list[Any]:
+    """Return other possible values of a setting of a dataclass, the nearest first."""
+    value, hint = getattr(plugin, setting), get_type_hints(type(plugin))[setting]
     if get_origin(hint) is Literal:
-        others = list(get_args(hint))
+        values = list(get_args(hint))
     elif isinstance(value, bool):
-        others = [not value]
+        values = [not value]
     elif isinstance(value, int):
-        others = [value + 1, value - 1, value + 3, 2 * value + 10, 1]
+        values = [value + 1, value - 1, value + 3, 2 * value + 10, 1]
     elif isinstance(value, float):
-        others = [value + 0.25, value / 2, 2 * value + 1.0, -value]
+        values = [value + 0.25, value / 2, 2 * value + 1.0, -value]
     else:
-        others = ["another", "1"]
-    return [other for other in others if other != value]
+        values = ["another", "1"]
+    return [candidate for candidate in values if candidate != value]

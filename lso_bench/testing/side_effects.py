@@ -1,4 +1,4 @@
-"""Notes what a plugin under test changes in this process, and what it prints."""
+"""Record the changes that a plugin under test makes in this process, and its printed output."""
 
 import sys
 import tempfile
@@ -7,32 +7,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lso_bench.process import lasting_threads
-from lso_bench.testing.promise import BrokenPromiseError
+from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.vae.containment import contained
 from lso_bench.vae.random_numbers import Numbers, passing
 
 PRINTED = "stdout, by printing"
 THREADS = "the threads that run, by one that is no daemon and has not ended"
-OFTEN = 2  # times that a method changes something, before that is its doing: a library may do so when first imported
+OFTEN = 2  # changes that count as the method's own; a library may cause one when first imported
 
 
 class Watch:
-    """What plugin code changed, by the method that did."""
+    """Changes by plugin code, by method."""
 
     def __init__(self) -> None:
         self._changes: dict[str, Counter[str]] = {}
 
     @contextmanager
     def during(self, method: str, numbers: Numbers = passing, times: int = 1) -> Iterator[None]:
-        """Within, `method` of the plugin runs, as in a run; what it prints is shown on stderr.
+        """Record changes while `method` of the plugin runs, as in a run; its printed output goes to stderr.
 
         Args:
-            method: "score", say.
-            numbers: the global random numbers that it draws.
-            times: as how many calls it counts.
+            method: name of the method, such as "score".
+            numbers: global random numbers that the method draws.
+            times: number of calls that this one counts for.
 
         Raises:
-            vae.containment.ExitError: it raised what ends a program.
+            vae.containment.ExitError: the method raised an exception that ends a program.
         """
         with tempfile.TemporaryFile("w+", errors="replace") as out:
             changed, threads = list[str](), lasting_threads()
@@ -52,11 +52,11 @@ class Watch:
         """Refuse a plugin that changed anything.
 
         Raises:
-            BrokenPromiseError: names the methods, and what each changed.
+            UnmetRequirementError: names the methods and their changes.
         """
-        often = {m: [k for k, n in names.items() if n >= OFTEN] for m, names in self._changes.items()}
-        if changes := [f"{method} changes {', '.join(names)}" for method, names in often.items() if names]:
-            raise BrokenPromiseError(
+        repeated = {m: [k for k, n in names.items() if n >= OFTEN] for m, names in self._changes.items()}
+        if changes := [f"{method} changes {', '.join(names)}" for method, names in repeated.items() if names]:
+            raise UnmetRequirementError(
                 f"wanted the rest of the program left as it is, got code where {'; '.join(changes)}; put back what you "
                 "change (a run does so for you), and print to stderr"
             )

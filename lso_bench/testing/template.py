@@ -1,4 +1,4 @@
-"""The example of a task that `lso-bench new-task` writes."""
+"""Example of a task, written by `lso-bench new-task`."""
 
 from keyword import iskeyword
 from pathlib import Path
@@ -29,14 +29,14 @@ class Example(Task):
         """Higher is better. x: n samples in [0, 1] for each of k problems, every one scored on its own."""
         return -(x.mean(dim=(-3, -2, -1)) - self.target).abs()
 '''
-TAKEN = ("Task", "Tensor", "Float")  # class names that stand for something else in that file
+TAKEN = ("Task", "Tensor", "Float")  # class names with another meaning in that file
 
 
 def write(name: str, folder: Path) -> Path:
-    """The file of a task of that name, which keeps every promise.
+    """Write the file of an example task of this name; return its path.
 
     Raises:
-        UsageError: not a name for a task, or one that is taken, or the file is there, or its folder is not.
+        UsageError: the name is invalid or taken, the file exists, or the folder does not.
     """
     cls = "".join(part.capitalize() for part in name.split("_"))
     if not name.isidentifier() or iskeyword(name) or iskeyword(cls) or name[0] == "_" or cls in TAKEN:

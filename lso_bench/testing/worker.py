@@ -21,24 +21,24 @@ class LostWorkerError(Exception):
 
 
 def scores_elsewhere(sent: bytes, module: str) -> Float[Tensor, "k n"]:
-    """Return the scores that another process gives for a pickled task, whose class `module` holds, and samples.
+    """Return the scores from another process for a pickled task, whose class is in `module`, and its samples.
 
-    That process is ended once it has answered, whatever a task has begun there.
+    The process is killed after its answer, whatever the task has started there.
 
     Raises:
-        LostWorkerError: it ends without an answer.
-        Exception: whatever it raises there.
+        LostWorkerError: the process ends without an answer.
+        Exception: any exception raised there.
     """
     file = sys.modules[module].__file__ if is_from_a_path(module) else None
     context = get_context("forkserver")
     context.set_forkserver_preload([parent_death.__name__, __name__])  # torch is imported once for all tasks
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(theirs, sent, file), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, sent, file), daemon=True)
     start_server()
     process.start()
-    theirs.close()
+    sender.close()
     try:
-        scores = ours.recv()
+        scores = receiver.recv()
     except (EOFError, OSError) as error:
         raise LostWorkerError from error
     finally:
@@ -50,13 +50,13 @@ def scores_elsewhere(sent: bytes, module: str) -> Float[Tensor, "k n"]:
 
 
 def _answer(pipe: Connection, sent: bytes, file: str | None) -> None:
-    """In the worker: send the scores, or what a task raised."""
+    """Send the scores, or the exception of a task, from the worker."""
     pipe.send(answer(lambda: _scores(sent, file)))
 
 
 def _scores(sent: bytes, file: str | None) -> list[list[float]]:
     if file:
-        module_at(Path(file))  # as a worker that is given the same path
-    task, x = pickle.loads(sent)  # what this very program pickled; only now can the class be found
+        module_at(Path(file))  # as in a worker with the same path
+    task, x = pickle.loads(sent)  # pickled by this program; its class can be found only now
     with contained(), torch.no_grad():
         return task.score(x).tolist()
