@@ -154,7 +154,9 @@ def test_so_many_at_a_time_that_none_has_memory_enough_are_refused_with_the_most
     with pytest.raises(UsageError, match=r"--jobs 100000 leaves 0 MB .* say --jobs 96 or less"):
         resources.resolve(100_000, Placement(), resources.RequestedResources(jobs=100_000))
     assert resources.resolve(100_000, Placement(), resources.RequestedResources(jobs=96)).jobs == 96
-    assert resources.resolve(1000, Placement(), resources.RequestedResources(jobs=1000, memory=0.7)).memory == int(0.7 * GB)
+    assert resources.resolve(1000, Placement(), resources.RequestedResources(jobs=1000, memory=0.7)).memory == int(
+        0.7 * GB
+    )
 
 
 @pytest.mark.parametrize("gigabytes", [0.0, 0.1, 0.5])

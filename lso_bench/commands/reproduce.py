@@ -58,7 +58,9 @@ def reproduce(
     check_capture(capture, run_device)
     check_compile(compile, run_device)
     rows, arch = _rows(models or []), arch or ("paper" if run_device == "cuda" else "small")
-    request = tables.Request(what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed))
+    request = tables.Request(
+        what, data, arch, rows, epochs, compile, capture, precision, _train_seeds(what, train_seed)
+    )
     tables.check(request)
     seeds = numbers("seed", seed)
     _check_search(what, data, searcher, seeds)

@@ -17,8 +17,7 @@ TEST_IMAGES = 500  # test images of the baseline of a task's auxiliary values
 
 @torch.no_grad()
 def diagnose(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor, "k *shape"]) -> list[dict[str, Any]]:
-    """Return `consistency`, `image` and `beside` of `lso_bench.record.SearchResult`, for latents z and their decoded images
-    x.
+    """Return `consistency`, `image` and `beside` of `SearchResult`, for latents z and their decoded images x.
 
     If the encoder was trained on binary images, x is binarised at 0.5: a draw would add randomness.
 

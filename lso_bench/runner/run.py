@@ -217,7 +217,9 @@ def _record(
     )
 
 
-def _members(starts: list[str], instances: Tensor, search: Search, diagnostics: list[dict[str, Any]]) -> list[SearchResult]:
+def _members(
+    starts: list[str], instances: Tensor, search: Search, diagnostics: list[dict[str, Any]]
+) -> list[SearchResult]:
     columns = {
         "start": starts,
         "instance": instances.tolist(),
