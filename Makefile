@@ -17,6 +17,7 @@ faults: .venv/installed
 check: .venv/installed
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	.venv/bin/python .ci/language.py
 	.venv/bin/pyright
 
 .venv/installed: pyproject.toml constraints.txt
