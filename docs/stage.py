@@ -49,7 +49,7 @@ def stage(site: Path = SITE) -> None:
 
 
 def placed(path: Path) -> Path:
-    """Where a file of the repository lies in the site."""
+    """Return the place of a file of the repository in the site."""
     return path.relative_to(DOCS if path.is_relative_to(DOCS) else ROOT)
 
 
@@ -76,7 +76,7 @@ def moved(text: str, page: Path) -> str:
 
 
 def helps() -> str:
-    """What `--help` says of each command, as Markdown."""
+    """Return the help of each command, as Markdown."""
     from lso_bench.cli import app
 
     known = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
