@@ -70,6 +70,15 @@ def drawn_all(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
+def test_backend_of_the_users_matplotlib_changes_no_picture(tmp_path):
+    usual, backend = drawn_all(tmp_path / "usual"), matplotlib.get_backend()
+    try:
+        matplotlib.use("svg" if backend != "svg" else "agg")
+        assert drawn_all(tmp_path / "other") == usual
+    finally:
+        matplotlib.use(backend)
+
+
 def test_settings_of_the_users_matplotlib_change_no_picture(tmp_path):
     usual = drawn_all(tmp_path / "usual")
     with matplotlib.rc_context(USERS):

@@ -21,7 +21,7 @@ from lso_bench.text import printable
 from lso_bench.vae.durable import write_atomic
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
@@ -38,7 +38,8 @@ def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dic
         for start in r.spec.starts:
             indices = [i for i, m in enumerate(r.members) if m.start == start][:count]
             rows.append((f"{r.spec.model.name}\nfrom {start}", t["decoded"][indices]))
-    figure, axes = plt.subplots(len(rows), count, figsize=(count * 0.75 + 1.3, len(rows) * 0.75), squeeze=False)
+    figure = Figure(figsize=(count * 0.75 + 1.3, len(rows) * 0.75))
+    axes = figure.subplots(len(rows), count, squeeze=False)
     for line, (label, images) in zip(axes, rows, strict=True):
         for axis, image in zip(line, images, strict=True):
             axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
@@ -52,7 +53,8 @@ def best_images(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Ten
     """Draw the best image of each model (row) and searcher (column), under its score."""
     models, searchers = ([*dict.fromkeys(key[i] for key in best)] for i in (0, 1))
     size = (max(len(searchers) * 1.1 + 1.3, 4.0), len(models) * 1.3 + 0.5)
-    figure, axes = plt.subplots(len(models), len(searchers), figsize=size, squeeze=False)
+    figure = Figure(figsize=size)
+    axes = figure.subplots(len(models), len(searchers), squeeze=False)
     for line, model in zip(axes, models, strict=True):
         for axis, searcher in zip(line, searchers, strict=True):
             axis.set(xticks=[], yticks=[])
@@ -84,7 +86,8 @@ def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor])
     for i, row in enumerate(rows):
         for j, image in enumerate(row.numpy()):
             canvas[i * size + 1 : (i + 1) * size - 1, j * size + 1 : (j + 1) * size - 1] = 1 - image[0]
-    figure, axis = plt.subplots(figsize=(columns * 0.45 + 1.2, len(rows) * 0.45 + 0.5))
+    figure = Figure(figsize=(columns * 0.45 + 1.2, len(rows) * 0.45 + 0.5))
+    axis = figure.subplots()
     axis.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_yticks([(i + 0.5) * size for i in range(len(rows))], labels, fontsize=7)
     axis.set_xticks([])
@@ -108,7 +111,8 @@ LABELS = {
 def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | float]]) -> Path:
     """Draw the measurements of the validation images after each epoch, one panel per measure."""
     keys = [k for k in LABELS if k in history[0]]
-    figure, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True)
+    figure = Figure(figsize=(9, 4.6))
+    axes = figure.subplots(2, 3, sharex=True)
     for axis, key in zip(axes.flat, keys, strict=False):
         axis.plot([row["epoch"] for row in history], [row[key] for row in history], ".-", color="#0072B2")
         axis.set_title(LABELS[key], fontsize=9)
@@ -124,7 +128,8 @@ def learning_curve(path: Path, title: str, history: Sequence[Mapping[str, int | 
 @plain()
 def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
     """Draw one line per column of `lines`, over epochs."""
-    figure, axis = plt.subplots(figsize=(6, 4))
+    figure = Figure(figsize=(6, 4))
+    axis = figure.subplots()
     for name in lines.columns:
         axis.plot(lines.index, lines[name], ".-", color=colour_of(str(name)), label=name)
     axis.set(xlabel="epoch", ylabel=label)
@@ -132,8 +137,8 @@ def over_training(path: Path, lines: pd.DataFrame, label: str) -> Path:
     return save(figure, path)
 
 
-def save(figure: plt.Figure, path: Path) -> Path:
-    """Write the picture, close the figure, and return the path; long texts are cut."""
+def save(figure: Figure, path: Path) -> Path:
+    """Write the picture, and return its path; long texts are cut."""
     for text in figure.findobj(Text):
         printed = printable(text.get_text())
         text.set_parse_math(False)  # a dollar sign in a name starts no formula
@@ -141,7 +146,6 @@ def save(figure: plt.Figure, path: Path) -> Path:
     png = io.BytesIO()
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # names too long, or of a script without font
         figure.tight_layout()
-        figure.savefig(png, dpi=130)
-    plt.close(figure)
+        figure.savefig(png, format="png", dpi=130)
     write_atomic(path, png.getvalue())
     return path
