@@ -157,7 +157,7 @@ def _share(tried: np.ndarray, truth: float) -> tuple[float, float, float]:
 def _decomposed(name: str, loss: np.ndarray, truth: dict[str, float]) -> Found:
     instance, start = (i.ravel() for i in np.indices(loss.shape))
     own = pd.DataFrame({"instance": instance, "init": start, "loss": loss.ravel()})
-    own = own.assign(search=0, start="random", code=[f"random {s}" for s in start], train=0, weights="")
+    own = own.assign(search=0, start="random", start_id=[f"random {s}" for s in start], train=0, weights="")
     rows = {r["measure"]: r for r in decomposition(own)}
     for measure, value in truth.items():
         yield f"{measure}, {name}", rows[measure]["low"], value, rows[measure]["high"]
