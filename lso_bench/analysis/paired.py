@@ -77,7 +77,7 @@ def _contexts(
     for factor in COMPARED:
         shared = [c for c in (*GROUP_KEYS, *by) if c not in (factor, *except_keys)]
         for key, matching in searches.groupby(shared, sort=False, dropna=False):
-            if matching[factor].nunique() < 2:
+            if len(matching[factor].unique()) < 2:
                 continue  # a single contestant
             for start, from_start in by_start(matching):
                 yield factor, dict(zip(shared, cast(tuple, key), strict=True)) | {"start": start}, from_start
