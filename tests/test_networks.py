@@ -64,10 +64,12 @@ def test_cropped_convolution_equals_the_plain_masked_one(mask, kernel):
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_frozen_model_gives_the_same_outputs(arch):
     vae = random_vae(ARCHITECTURES[arch])
-    frozen, x, z = freeze(vae), torch.rand(4, 1, 28, 28), torch.randn(4, 32)
+    rng = torch.Generator().manual_seed(0)
+    frozen, x, z = freeze(vae), torch.rand(4, 1, 28, 28, generator=rng), torch.randn(4, 32, generator=rng)
     with torch.no_grad():
-        torch.testing.assert_close(frozen.decoder(z, x), vae.decoder(z, x), atol=2e-5, rtol=1e-4)
-        torch.testing.assert_close(frozen.encode(x).mean, vae.encode(x).mean, atol=2e-5, rtol=1e-4)
+        for same, plain in ((frozen.decoder(z, x), vae.decoder(z, x)), (frozen.encode(x).mean, vae.encode(x).mean)):
+            scale = plain.abs().max().item()  # rounding grows with the largest of what a layer sums
+            torch.testing.assert_close(same, plain, atol=1e-5 * scale, rtol=0)
 
 
 def test_freezing_leaves_the_model_itself_alone(vae):
