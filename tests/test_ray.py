@@ -3,6 +3,7 @@
 The cluster's second machine is a second raylet on this one, which takes a kill like a machine that fails.
 """
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -23,7 +24,9 @@ from lso_bench.errors import UnusableError, UsageError
 from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.ray_cluster import cluster
 from lso_bench.executors.ray_connection import ENVIRONMENT
+from lso_bench.executors.remote_worker import Job, Worker
 from lso_bench.executors.serial import serial
+from lso_bench.runner.run import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, plan
@@ -191,6 +194,23 @@ def test_wrong_token_is_one_line(head, checkpoint, call_fresh):
         env=os.environ | {"RAY_AUTH_TOKEN": "wrong", "RAY_NUM_REDIS_GET_RETRIES": "2"},
     )
     fails(done, 4, head.address, "token is missing or wrong", "RAY_AUTH_TOKEN")
+
+
+def work_until_ended(planned, marker: Path) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ray does
+    worker = Worker()
+    worker.handshake(marker, 1, None)
+    worker.run(Job(planned, Placement(), {}, {}))
+
+
+def test_worker_that_is_ended_while_a_plugin_works_publishes_nothing(checkpoint, tmp_path):
+    (planned,) = planned_of(faulty(tmp_path, "os.kill(os.getpid(), signal.SIGTERM)"))
+    store = Store(tmp_path / "results")
+    (marker := store.folder / "tmp" / "shared").mkdir()
+    child = multiprocessing.get_context("fork").Process(target=work_until_ended, args=(planned, marker))
+    child.start()
+    child.join()
+    assert child.exitcode == 143 and not [*store.folder.glob("runs/*/*")]
 
 
 def greet(server: socket.socket) -> None:

@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import signal
 import socket
 import sys
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import lso_bench
@@ -20,6 +22,7 @@ from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.cache import cache_folder
+from lso_bench.vae.errors import EndedError
 from lso_bench.vae.notation import parse, write
 
 Files = dict[str, bytes]  # files of a plugin, content by name: its own, then those beside it that it imports
@@ -64,6 +67,7 @@ class Worker:
             marker: a folder in tmp/ of the results, which exists only on the same file system.
         """
         settle(threads, memory)
+        _end_on_sigterm()
         if marker.is_dir():
             try:
                 self._store = Store(marker.parents[1])
@@ -88,6 +92,8 @@ class Worker:
             if self._store is not None:
                 return work(job.planned, self._store, place, self._loaded, job.provenance, local_copy)
             record = attempt(local_copy, place, self._loaded, lambda _: None)
+        except EndedError:
+            raise
         except SystemExit as error:  # raised by a plugin
             record = Record(spec, "failed", error=f"SystemExit: {error}")
         return replace(record, spec=spec, versions=record.versions | job.provenance)
@@ -102,6 +108,22 @@ class Worker:
             if path.is_file() and self._loaded.sha256(path) == sha256:
                 return path
         return None
+
+
+def _end_on_sigterm() -> None:
+    """Let SIGTERM end this process also in a plugin's code, where `SystemExit` of Ray counts as the plugin's error."""
+    ray_handler = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended = EndedError(128 + number)
+        try:
+            if callable(ray_handler):
+                ray_handler(number, frame)
+        except SystemExit as error:
+            vars(ended).update(vars(error))  # Ray's notes for itself
+        raise ended
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _localise_spec(spec: Spec, sources: dict[str, Files]) -> Spec:
