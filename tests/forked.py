@@ -1,16 +1,34 @@
 """The program as a fork of a process that has imported all it needs, so that it starts at once."""
 
+import errno
 import multiprocessing
 import os
 import signal
 import sys
-from multiprocessing import forkserver
+from multiprocessing import forkserver, reduction
 from pathlib import Path
+from socket import socket
 
 import lso_bench.commands.run
 import lso_bench.executors.local
 from lso_bench.cli import main
 from lso_bench.executors.fork_server import TERMINAL
+
+_recvfds = reduction.recvfds
+
+
+def recvfds(sock: socket, size: int) -> list[int]:
+    """Receive descriptors from a process that may be killed meanwhile, which the fork server would not survive.
+
+    Here all commands share one server. A real command has its own, which ends with it.
+    """
+    try:
+        return _recvfds(sock, size)
+    except EOFError as error:
+        raise ConnectionAbortedError(errno.ECONNABORTED, "the client is gone") from error  # the server goes on
+
+
+reduction.recvfds = recvfds
 
 
 def prepare() -> int:
