@@ -1,6 +1,6 @@
 """Check the words of the code: no pronoun or participle for a name, a verb or a noun at the head of a docstring.
 
-The folders checked are the arguments; without any, `lso_bench`, `vae` and `tasks`. Status 1 and a line each where a
+The folders checked are the arguments; without any, `FOLDERS`. Status 1 and a line each where a
 name or a docstring is refused.
 """
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-FOLDERS = ("lso_bench", "vae", "tasks")
+FOLDERS = ("lso_bench", "vae", "tasks", "docs", ".ci")
 PRONOUNS = ("of", "own", "there", "these", "those", "this", "that", "same", "more", "other", "others")
 PARTICIPLES = ("found", "told", "made", "given", "wanted")
 FIRST_WORDS = ("Of", "What", "Whether", "Where", "Which", "When", "Those", "That", "This", "These", "How", "Who", "As")
@@ -26,7 +26,7 @@ DEFINITIONS = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def bound(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Names that a module binds, with their lines: variables, parameters, attributes, functions, classes, imports."""
+    """Yield the names that a module binds, with their lines: variables, parameters, attributes, functions, classes, imports."""
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
@@ -40,14 +40,14 @@ def bound(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """The docstrings of a module, with their lines."""
+    """Yield the docstrings of a module, with their lines."""
     for node in ast.walk(tree):
         if isinstance(node, DEFINITIONS) and (text := ast.get_docstring(node)):
             yield node.body[0].lineno, text
 
 
 def faults(path: Path) -> Iterator[str]:
-    """What the check refuses in a file, a line each."""
+    """Yield a line for each name or docstring of a file that the check refuses."""
     tree = ast.parse(path.read_text())
     for line, name in bound(tree):
         if name.strip("_") in PRONOUNS + PARTICIPLES:
@@ -59,7 +59,7 @@ def faults(path: Path) -> Iterator[str]:
 
 
 def main(folders: list[str]) -> int:
-    """Print every fault in the folders; the exit status."""
+    """Print every fault in the folders; return the exit status."""
     paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
     lines = [line for path in paths if str(path) not in FROZEN for line in faults(path)]
     print(*lines, sep="\n", end="\n" if lines else "")

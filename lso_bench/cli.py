@@ -134,7 +134,7 @@ def _check_folder() -> None:
 def _end(status: str | int | None) -> NoReturn:
     """End the program; at once after a signal, or if a plugin has left a thread that does not end.
 
-    The normal exit of the interpreter takes a second in which it ignores our handlers: another Ctrl-C would kill it.
+    The normal exit of the interpreter takes time in which it ignores our handlers: another Ctrl-C would kill it.
     """
     if _end_requested or lasting_threads():
         atexit._run_exitfuncs()
