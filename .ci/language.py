@@ -26,7 +26,7 @@ DEFINITIONS = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def bound(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield the names that a module binds, with their lines: variables, parameters, attributes, definitions, imports."""
+    """Yield the names that a module binds, with their lines: variables, parameters, attributes and definitions."""
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
