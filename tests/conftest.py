@@ -80,6 +80,12 @@ def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LSO_BENCH_CHECKPOINTS", str(tmp_path / "checkpoints"))
 
 
+@pytest.fixture(autouse=True)
+def one_seed() -> None:
+    """Every test draws the same random numbers, whatever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Data sets are read once for all tests, never from the user's cache."""
