@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import checkpoint
 from lso_bench.vae.data import Dataset
 from lso_bench.vae.durable import write_atomic
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.job import Plan
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE

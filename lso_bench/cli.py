@@ -29,9 +29,10 @@ from lso_bench.commands import (
     train_judge,
     traverse,
 )
+from lso_bench.commands.exit_status import FAULT, UNUSABLE, exit_status
 from lso_bench.commands.output import say
 from lso_bench.commands.parsing import Command
-from lso_bench.errors import LsoBenchError, UnusableError
+from lso_bench.errors import EndedError, LsoBenchError, UnusableError
 from lso_bench.limits import is_want_of_memory
 from lso_bench.process import (
     lasting_threads,
@@ -150,30 +151,24 @@ def _status_after_output(status: str | int | None) -> str | int | None:
     if (error := streams.refusal()) is None:
         return status
     say(f"Cannot write to standard output: {error.strerror}; what was finished is kept, the text is lost.")
-    return status or UnusableError.status
+    return status or UNUSABLE
 
 
 def _explain(error: Exception) -> int:
     """Print in one line what went wrong; return the exit status."""
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         say(f"Cannot write or read {error.filename or 'a file'}: {error.strerror}; what was finished is kept.")
-        return UnusableError.status
+        return UNUSABLE
     if is_want_of_memory(error):
         text = " ".join(str(error).split()).rstrip(":") or type(error).__name__
         remedy = "do less at a time, or raise the limit (--memory, `ulimit -v`)"
         say(f"Out of memory ({text}): {remedy}; what was finished is kept.")
-        return UnusableError.status
+        return UNUSABLE
     say(" ".join(str(error).split()) or type(error).__name__)
     if isinstance(error, LsoBenchError):
-        return error.status
-    from lso_bench.vae.errors import (
-        UnusableError as VaeUnusableError,  # only now: another's `vae` may be what went wrong
-    )
-
-    if isinstance(error, VaeUnusableError):
-        return UnusableError.status
+        return exit_status(error)
     say(f"This is a fault of lso-bench ({type(error).__name__}); --debug shows where.")
-    return 1
+    return FAULT
 
 
 def _install_handlers() -> None:
@@ -192,6 +187,4 @@ def _on_signal(number: int, *_: object) -> None:
     with suppress(OSError):  # the terminal may be gone
         text = END_SIGNALS[signal.Signals(number)]
         say(f"{text}; finished runs and epochs are kept. The same command goes on from there.")
-    from lso_bench.vae.errors import EndedError  # imported late, as above
-
     raise EndedError(status)

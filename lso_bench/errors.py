@@ -6,19 +6,21 @@ from difflib import get_close_matches
 class LsoBenchError(Exception):
     """Base class of all errors of lso-bench."""
 
-    status = 1
-
 
 class UsageError(LsoBenchError):
     """The request names something that does not exist, or its parts do not fit together."""
 
-    status = 2
-
 
 class UnusableError(LsoBenchError):
-    """Data, results or a checkpoint cannot be used."""
+    """Data, results or a checkpoint cannot be used: missing, damaged or not what was requested."""
 
-    status = 4
+
+class MissingError(UnusableError):
+    """Files of a data set are missing, and may be downloaded."""
+
+
+class WriteError(UnusableError):
+    """A file cannot be written."""
 
 
 class DamagedError(UnusableError):
@@ -28,7 +30,9 @@ class DamagedError(UnusableError):
 class PluginError(LsoBenchError):
     """A task or searcher breaks its contract; its run fails, and other runs go on."""
 
-    status = 2
+
+class EndedError(SystemExit):
+    """Ctrl-C or a signal ends the program; no code of a plugin raises it."""
 
 
 def unknown(kind: str, name: str, known: list[str]) -> UsageError:

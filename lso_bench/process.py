@@ -61,13 +61,13 @@ def settle_figures() -> None:
 
 
 def _figure_cache() -> Path:
-    from lso_bench.vae.errors import UnusableError as VaeUnusableError
+    from lso_bench.errors import UnusableError
     from lso_bench.vae.paths import cache_folder
 
     try:
         if _writable(folder := cache_folder() / "matplotlib"):
             return folder
-    except VaeUnusableError:
+    except UnusableError:
         pass  # no home folder
     folder = Path(tempfile.mkdtemp(prefix="lso-bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

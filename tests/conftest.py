@@ -29,11 +29,11 @@ import pytest
 import torch
 
 from lso_bench.cli import main
+from lso_bench.errors import UnusableError
 from lso_bench.executors.fork_server import start_server
 from lso_bench.executors.local import PRELOAD
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.data import Dataset, binarise
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import Architecture
 from lso_bench.vae.zoo import Model

@@ -9,12 +9,12 @@ import torch
 from conftest import TINY, random_vae, refused_within
 from safetensors.torch import load_file, save_file
 
+from lso_bench.errors import UnusableError
 from lso_bench.errors import UnusableError as UnusableRun
 from lso_bench.runner.run import run
 from lso_bench.study.grid import Grid, plan
 from lso_bench.vae import zoo
 from lso_bench.vae.checkpoint import SUMS, load_model, read, save_model, write
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.frozen import freeze
 
 

@@ -11,9 +11,9 @@ import torch
 from conftest import REAL, needs_real
 from PIL import Image
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import cache, data
 from lso_bench.vae.datasets import glyphs, omniglot
-from lso_bench.vae.errors import UnusableError
 
 
 @pytest.fixture

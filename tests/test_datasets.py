@@ -13,7 +13,7 @@ from conftest import REAL, as_another_user, needs_real
 from PIL import Image
 from test_plugins import publish
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.serial import serial
 from lso_bench.models import training
@@ -24,7 +24,6 @@ from lso_bench.vae import data
 from lso_bench.vae.checkpoint import load_model
 from lso_bench.vae.data import source
 from lso_bench.vae.datasets.shapes import COLUMN, REPEATS
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]

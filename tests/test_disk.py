@@ -12,13 +12,13 @@ import torch
 from conftest import TINY, fails, random_vae
 from made import searched
 
+from lso_bench.errors import UnusableError
 from lso_bench.errors import UnusableError as UnusableResults
 from lso_bench.report import frames
 from lso_bench.store import archive
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
 from lso_bench.vae.durable import write_atomic
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.job import Plan
 from lso_bench.vae.networks import ARCHITECTURES
 from lso_bench.vae.training import train

@@ -8,6 +8,7 @@ import pytest
 from conftest import SHORT, squares
 from examples import INK, SPARSE
 
+from lso_bench.errors import UnusableError
 from lso_bench.executors.worker import attempt
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import Placement
@@ -15,7 +16,6 @@ from lso_bench.spec import Spec
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.asking import terms_of
 from lso_bench.vae.checkpoint import read, sha256, write
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.zoo import Model, objective
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from conftest import fails
 from made import searched
 
 from lso_bench.analysis import collapse
-from lso_bench.errors import LsoBenchError
+from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.models import measurements
 from lso_bench.plugins import registry
 from lso_bench.report import html_images
@@ -23,7 +23,6 @@ from lso_bench.vae import checkpoint, foreign, image_folder
 from lso_bench.vae.datasets.mnist import MNIST
 from lso_bench.vae.datasets.omniglot import Omniglot
 from lso_bench.vae.discovery import module_at
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.importing import import_model
 from lso_bench.vae.networks import ARCHITECTURES
 

@@ -7,12 +7,11 @@ import torch
 from conftest import random_vae, squares
 from torch import nn
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.search.space import Space
 from lso_bench.study.grid import named_model
 from lso_bench.vae.checkpoint import load_model, read, save_model, write
 from lso_bench.vae.data import Dataset, as_model_input
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.job import Job, Plan, optimizer

@@ -15,10 +15,10 @@ import pytest
 import torch
 from conftest import random_vae
 
+from lso_bench.errors import UnusableError
 from lso_bench.store.archive import open_results
 from lso_bench.vae import checkpoint, training
 from lso_bench.vae.data import load
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.job import Plan
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.networks import ARCHITECTURES, Architecture

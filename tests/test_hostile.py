@@ -22,7 +22,6 @@ from lso_bench.report.html_report import Results, html
 from lso_bench.store.store import Store
 from lso_bench.study import file as study_file
 from lso_bench.study.grid import check_data, named_model, plan
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.zoo import Model
 
 HOSTILE = {
@@ -120,7 +119,7 @@ def test_hostile_names_are_refused_where_something_is_looked_up(name, tmp_path, 
         lambda: named_model(f"./{name}.py", "glyphs", "small", 32, 0),
         lambda: named_model("vae", "glyphs", name, 32, 0),
     ):
-        with pytest.raises((LsoBenchError, UnusableError)):
+        with pytest.raises(LsoBenchError):
             look_up()
     assert [*tmp_path.iterdir()] == []
 

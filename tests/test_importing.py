@@ -8,8 +8,8 @@ import pytest
 import torch
 from conftest import TINY, fails, random_vae, refused_within
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae.checkpoint import load_model
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.importing import import_model
 
 

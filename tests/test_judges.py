@@ -7,12 +7,11 @@ import pytest
 import torch
 from conftest import REAL, needs_real, squares
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.models import training
 from lso_bench.vae import data, judges
 from lso_bench.vae.checkpoint import read, write
 from lso_bench.vae.datasets import omniglot
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.judges import ReferenceModel, classifier, density
 from lso_bench.vae.labels import Labels, load_labels
 from lso_bench.vae.zoo import SHIPPED

@@ -20,8 +20,9 @@ PACKAGES = [  # each may import what stands in a row after its own, and nothing 
     ["doctor", "progress", "runner"],
     ["plotting", "plugins", "searchers", "store", "tasks"],
     ["process", "record", "search", "starts"],
-    ["errors", "limits", "spec", "streams", "task", "text"],
+    ["limits", "spec", "streams", "task", "text"],
     ["vae"],
+    ["errors"],
 ]
 INSIDE = {  # likewise the modules of a package
     "analysis": [

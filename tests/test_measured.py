@@ -6,10 +6,10 @@ import pytest
 import torch
 from conftest import TINY, random_vae
 
+from lso_bench.errors import UnusableError
 from lso_bench.models import measurements
 from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import save_model
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.evaluation import SampleSizes
 
 EFFORT = SampleSizes(images=2, samples=2, codes=0)

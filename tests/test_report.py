@@ -14,14 +14,13 @@ from PIL import Image
 
 from lso_bench.commands.inputs import load_report
 from lso_bench.commands.report import report
-from lso_bench.errors import UnusableError, UsageError
+from lso_bench.errors import UnusableError, UsageError, WriteError
 from lso_bench.models.measurements import load_all
 from lso_bench.record import Record
 from lso_bench.report import findings, html_images, html_overview
 from lso_bench.report.html_report import html
 from lso_bench.report.sections import sections
 from lso_bench.store.store import Store
-from lso_bench.vae.errors import UnusableError as Unwritable
 from lso_bench.vae.zoo import Model
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
@@ -191,7 +190,7 @@ def test_what_cannot_be_reported_is_said(tmp_path):
     folder = stored(tmp_path / "r", runs("vae", seeds=(0,)))
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "a.html", tmp_path):
-        with pytest.raises(Unwritable, match="Cannot write"):
+        with pytest.raises(WriteError, match="Cannot write"):
             report([folder], path)
 
 

@@ -25,7 +25,6 @@ from lso_bench.plotting.activity import activity
 from lso_bench.plotting.style import SIZES, CaptionedFigure, save, style_context
 from lso_bench.store.store import Store
 from lso_bench.study.file import read as read_study
-from lso_bench.vae.errors import UnusableError as VaeUnusableError
 from lso_bench.vae.paths import cache_folder, data_folder, from_outside, own_folder, plugin
 
 ROOT = Path(__file__).parents[1]
@@ -118,7 +117,7 @@ def test_tilde_is_the_home_folder_in_every_path_from_outside(monkeypatch, tmp_pa
         monkeypatch.setenv(f"LSO_BENCH_{variable}", "~/y")
         assert folder() == tmp_path / "y"
         monkeypatch.setenv(f"LSO_BENCH_{variable}", "~nosuchuser/y")
-        with pytest.raises(VaeUnusableError, match="no user 'nosuchuser' is known here; write the path in full"):
+        with pytest.raises(UnusableError, match="no user 'nosuchuser' is known here; write the path in full"):
             folder()
 
 

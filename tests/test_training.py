@@ -13,9 +13,9 @@ import torch
 from conftest import squares
 from torch.optim import Adam
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import checkpoint, training
 from lso_bench.vae.data import Dataset
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.job import Job, Plan, optimizer
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import ARCHITECTURES

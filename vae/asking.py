@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae.containment import contained, reason
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives import Objective, Terms
 from lso_bench.vae.random_numbers import shared

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import foreign
 from lso_bench.vae.durable import write_atomic
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.paths import cache_folder
 from lso_bench.vae.text import remark
 

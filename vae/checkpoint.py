@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import foreign, zoo
 from lso_bench.vae.durable import write_atomic
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import Architecture
 from lso_bench.vae.tensors import tensors_of

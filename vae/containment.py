@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import torch
 
-from lso_bench.vae.errors import EndedError
+from lso_bench.errors import EndedError
 from lso_bench.vae.process_state import PARTS
 from lso_bench.vae.random_numbers import Numbers, passing
 

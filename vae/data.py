@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import datasets
 from lso_bench.vae.containment import contained, reason
 from lso_bench.vae.datasets import Source
@@ -32,7 +33,6 @@ from lso_bench.vae.discovery import (
     shadowed_names,
     single_subclass,
 )
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.image_folder import ImageFolder, fingerprint
 from lso_bench.vae.networks import Likelihood
 from lso_bench.vae.notation import is_file, parse, path_text, read, write

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import sources
 from lso_bench.vae.containment import contained, reason
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.source_imports import import_from_source
 
 T = TypeVar("T")

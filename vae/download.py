@@ -8,7 +8,7 @@ from types import ModuleType
 
 import torch
 
-from lso_bench.vae.errors import MissingError, UnusableError
+from lso_bench.errors import MissingError, UnusableError
 
 
 def download(name: str, folder: Path, files: str, fetch: Callable[[ModuleType], object]) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from lso_bench.vae.errors import UnusableError
+from lso_bench.errors import WriteError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors whose message states the free space
 DESCRIPTOR = re.compile("/(?:proc/self|dev)/fd/([0-9]+)")  # path of an open file of this process
@@ -21,7 +21,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` to `path`, making its folder; an existing file or link is replaced.
 
     Raises:
-        UnusableError: as `reporting_disk_errors`; the old file at `path` is unchanged.
+        WriteError: as `reporting_disk_errors`; the old file at `path` is unchanged.
     """
     with reporting_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def write_out(path: Path, content: bytes) -> None:
     """Write `content` to a path that the user chose, as `output` does.
 
     Raises:
-        UnusableError: as `reporting_disk_errors`.
+        WriteError: as `reporting_disk_errors`.
     """
     with output(path) as file:
         file.write(content)
@@ -46,7 +46,7 @@ def output(path: Path) -> Iterator[BinaryIO]:
     A pipe or device is written to and not replaced. A link stays, and the file that it leads to is replaced.
 
     Raises:
-        UnusableError: as `reporting_disk_errors`; the old file at `path` is unchanged.
+        WriteError: as `reporting_disk_errors`; the old file at `path` is unchanged.
     """
     with (
         reporting_disk_errors(path),
@@ -118,12 +118,12 @@ def reporting_disk_errors(path: Path) -> Iterator[None]:
     """Report disk errors of the body, which writes to `path`.
 
     Raises:
-        UnusableError: the write failed; names `path`, the reason and, on a full disk, the free space.
+        WriteError: the write failed; names `path`, the reason and, on a full disk, the free space.
     """
     try:
         yield
     except OSError as error:
-        raise UnusableError(f"Cannot write {path}: {disk_error_reason(error, path)}.") from error
+        raise WriteError(f"Cannot write {path}: {disk_error_reason(error, path)}.") from error
 
 
 def disk_error_reason(error: OSError, path: Path) -> str:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.vae.errors import UnusableError
+from lso_bench.errors import UnusableError
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, observe, summarise
 from lso_bench.vae.model import VAE

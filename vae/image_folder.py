@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import foreign
 from lso_bench.vae.datasets import Source
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.networks import Likelihood
 from lso_bench.vae.text import remark
 

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import checkpoint, foreign
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import Architecture
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import checkpoint
 from lso_bench.vae.capture import CapturedStep
 from lso_bench.vae.data import Dataset
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import architecture
 from lso_bench.vae.objectives import Objective

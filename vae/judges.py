@@ -12,11 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import checkpoint, zoo
 from lso_bench.vae.classifier import Classifier
 from lso_bench.vae.data import Dataset, file_name, load
 from lso_bench.vae.density import Density
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.labels import load_labels
 
 BATCH = 100  # images a step

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
 
-from lso_bench.vae.errors import UnusableError
+from lso_bench.errors import UnusableError
 from lso_bench.vae.notation import read, write
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae.data import file_name
 from lso_bench.vae.discovery import (
     ambiguous_names,
@@ -20,7 +21,6 @@ from lso_bench.vae.discovery import (
     shadowed_names,
     single_subclass,
 )
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.notation import digits, is_file, parse, path_text, read, write
 from lso_bench.vae.objectives import Objective
 from lso_bench.vae.objectives.aggressive import Aggressive

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.exit_status import UNUSABLE
 from lso_bench.commands.options import outside
 from lso_bench.commands.output import say
 from lso_bench.commands.target import Force, check_target
-from lso_bench.errors import UnusableError
 from lso_bench.text import some
 
 
@@ -46,4 +46,4 @@ def _print_damages(folder: Path) -> None:
     ):
         say(line)
     if damages:
-        raise typer.Exit(UnusableError.status)
+        raise typer.Exit(UNUSABLE)

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.exit_status import CONDITION_HOLDS, INCOMPLETE
 from lso_bench.commands.inputs import print_damaged, read, spaces_of
-from lso_bench.commands.options import FLAGGED, Json, check_folder, names, outside
+from lso_bench.commands.options import Json, check_folder, names, outside
 from lso_bench.commands.output import out, say
 from lso_bench.errors import UsageError, unknown
-
-CONDITION_HOLDS = 5  # exit status where a condition of --fail-if holds
 
 
 def compare(
@@ -33,7 +32,7 @@ def compare(
         bool, typer.Option("--no-traces", help="Fast: without targets and distances, which need each run's files.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help=f"Exit status {FLAGGED} if anything is flagged (!) or skipped.")
+        bool, typer.Option("--strict", help=f"Exit status {INCOMPLETE} if anything is flagged (!) or skipped.")
     ] = False,
     fail_if: Annotated[
         list[str] | None,
@@ -75,7 +74,7 @@ def compare(
     if any(v.holds for v in verdicts):
         raise typer.Exit(CONDITION_HOLDS)
     if strict and (comparison.notes or runs.skipped):
-        raise typer.Exit(FLAGGED)
+        raise typer.Exit(INCOMPLETE)
 
 
 def show(comparison, form: str, cost: str = "evaluations") -> None:

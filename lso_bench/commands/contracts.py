@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.exit_status import USAGE
 from lso_bench.commands.options import DataDir, Json, outside, plugin
 from lso_bench.commands.output import say
 from lso_bench.text import printable
@@ -65,5 +66,5 @@ def _print_findings(plugin_name: str, findings: Iterator, json: bool) -> None:
         print(dumps([asdict(f) for f in seen], indent=1))
     if missing := sum(f.state == "missing" for f in seen):
         say(f"{plugin_name} breaks {missing} of its promises.")
-        raise typer.Exit(2)
+        raise typer.Exit(USAGE)
     say(f"{plugin_name} keeps all its promises.")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.exit_status import UNUSABLE
 from lso_bench.commands.options import DataDir, Json, outside
-from lso_bench.errors import UnusableError
 from lso_bench.text import printable
 
 
@@ -31,4 +31,4 @@ def doctor(
     if json:
         print(dumps([asdict(f) for f in findings], indent=1))
     if any(f.state == "unusable" for f in findings):
-        raise typer.Exit(UnusableError.status)
+        raise typer.Exit(UNUSABLE)

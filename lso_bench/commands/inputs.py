@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lso_bench.commands.options import FLAGGED
+from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.commands.output import say
 from lso_bench.errors import UnusableError
 from lso_bench.text import some
@@ -93,7 +93,7 @@ def print_damaged(stores: "Iterable[Store]") -> None:
 def end(skipped: Sequence[str], strict: bool) -> None:
     """Exit with the status of --strict, if it is set and something could not be read."""
     if strict and skipped:
-        raise typer.Exit(FLAGGED)
+        raise typer.Exit(INCOMPLETE)
 
 
 def _print_skipped(lines: Sequence[str]) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.errors import UsageError, unknown
+from lso_bench.commands.exit_status import INCOMPLETE
+from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.vae.bounds import LATENT, SEED, WHOLE
 
 DEVICES = ["auto", "cpu", "cuda"]
@@ -14,7 +15,6 @@ DEVICES = ["auto", "cpu", "cuda"]
 
 def outside(text: str | Path) -> Path:
     """Convert a path as typed; `~` means a home folder also where the shell leaves it (`--results=~/x`)."""
-    from lso_bench.vae.errors import UnusableError
     from lso_bench.vae.paths import from_outside
 
     try:
@@ -25,7 +25,6 @@ def outside(text: str | Path) -> Path:
 
 def plugin(text: str) -> str:
     """Convert the name of a plugin or data set, or the path of its file or folder."""
-    from lso_bench.vae.errors import UnusableError
     from lso_bench.vae.paths import plugin as from_outside
 
     try:
@@ -118,8 +117,7 @@ def limits(texts: Sequence[str]) -> tuple[float, ...]:
         raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {text!r}.") from error
 
 
-FLAGGED = 3  # exit status of --strict if something is flagged or skipped
-Strict = Annotated[bool, typer.Option("--strict", help=f"Exit status {FLAGGED} if anything is skipped.")]
+Strict = Annotated[bool, typer.Option("--strict", help=f"Exit status {INCOMPLETE} if anything is skipped.")]
 
 
 def check_folder(option: str, path: Path) -> None:

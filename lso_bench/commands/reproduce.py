@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.commands.options import (
     LISTED,
     Capture,
@@ -88,7 +89,7 @@ def reproduce(
         table, folder = tables.reproduce(request, results, data_dir, run_device, quiet), results / "reproduction"
         _print_reproduction(table.rows, paper_tables.terminal(table), paper_tables.write(table, what, folder), json)
     if failed:
-        raise typer.Exit(3)
+        raise typer.Exit(INCOMPLETE)
 
 
 def _search(runs: list, store, options, json: bool, quiet: bool) -> None:

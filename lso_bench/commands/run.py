@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lso_bench.commands.compare import show
+from lso_bench.commands.exit_status import INCOMPLETE, UNUSABLE
 from lso_bench.commands.options import (
     LISTED,
     Address,
@@ -172,8 +173,8 @@ def print_end(state, named_keys: Collection[str] = ()) -> None:
     """Print which planned runs are missing or damaged, and exit with their status; `named_keys` were printed before."""
     for line in (*state.damaged(except_keys=named_keys), *state.incomplete()):
         say(line)
-    if state.status:
-        raise typer.Exit(state.status)
+    if not state.complete:
+        raise typer.Exit(UNUSABLE if state.damages else INCOMPLETE)
 
 
 def _read_study(path: Path, context: typer.Context) -> tuple:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.exit_status import UNUSABLE
 from lso_bench.commands.options import Json, outside
 from lso_bench.commands.output import out, say
-from lso_bench.errors import UnusableError
 from lso_bench.text import some
 
 
@@ -37,7 +37,7 @@ def status(
     for line in some(damages):
         say(line)
     if damages:
-        raise typer.Exit(UnusableError.status)
+        raise typer.Exit(UNUSABLE)
 
 
 def _show(folder: Path, counts: dict[str, int], alive: list, stale: list) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lso_bench import limits
 from lso_bench.doctor.finding import Finding
-from lso_bench.vae.errors import UnusableError
+from lso_bench.errors import UnusableError
 
 LOW_SPACE = 1e9  # free bytes below which there is a warning: a study of the paper's task takes as much
 NO_SPACE = 50e6  # free bytes below which nothing useful can be written
@@ -143,9 +143,9 @@ def _torchvision() -> Iterator[Finding]:
 
 
 def _data(folder: Path | None) -> Iterator[Finding]:
+    from lso_bench.errors import MissingError, UnusableError
     from lso_bench.vae import data
     from lso_bench.vae.download import offline
-    from lso_bench.vae.errors import MissingError, UnusableError
 
     data_path = folder or data.data_folder()
     for name in data.names():
@@ -173,8 +173,8 @@ def _checkpoints() -> Iterator[Finding]:
 
 
 def _checkpoint(path: Path, mend: str) -> Finding:
+    from lso_bench.errors import UnusableError
     from lso_bench.vae import checkpoint
-    from lso_bench.vae.errors import UnusableError
 
     try:
         tensors, header = checkpoint.read(path)
@@ -191,7 +191,7 @@ def _check_weights(path: Path, tensors: dict[str, Any], header: dict[str, Any]) 
     """Check that the weights fit; return the fields that the header of such a file has.
 
     Raises:
-        vae.errors.UnusableError, KeyError, TypeError: the weights or the header do not fit.
+        UnusableError, KeyError, TypeError: the weights or the header do not fit.
     """
     from lso_bench.vae import checkpoint
     from lso_bench.vae.classifier import Classifier

@@ -18,7 +18,6 @@ from lso_bench.store import safe_read
 from lso_bench.store.archive import open_results
 from lso_bench.store.old_schemas import spec_of
 from lso_bench.store.store import EXPECTED_NAMES, STALE, Store
-from lso_bench.vae.errors import UnusableError as VaeUnusableError
 
 ALLOWED_NAMES = EXPECTED_NAMES | {"figures"}  # names that may stand in a results folder
 SHOWN = 3  # examples of each fault; further ones are counted
@@ -50,7 +49,7 @@ def findings(folders: Sequence[Path]) -> Iterator[Finding]:
     for folder in folders:
         try:
             store = open_results(folder)
-        except (UnusableError, VaeUnusableError) as error:
+        except UnusableError as error:
             yield Finding("results", "unusable", str(error), "give a folder that `lso-bench run` wrote, or an archive")
             continue
         for line in store.remarks:

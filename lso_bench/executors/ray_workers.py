@@ -15,7 +15,6 @@ from lso_bench.executors import Attempt, ExecutionOptions, LostRun
 from lso_bench.executors.remote_worker import Job, MissingWeights, Worker, WorkerInfo
 from lso_bench.record import Record
 from lso_bench.store import heartbeat
-from lso_bench.vae.errors import UnusableError as VaeUnusableError
 
 LOOK = 0.5  # seconds between two checks of the time limits, if no run finishes
 CAPACITY_INTERVAL = 10.0  # seconds between two readings of the cluster's size
@@ -146,7 +145,7 @@ class RayPool:
         except errors.RayTaskError as error:
             if worker.info is None:
                 raise UnusableError(f"{_fails_to_start(self._options.address)}: {_last_line(error)}") from error
-            if isinstance(error.cause, LsoBenchError | VaeUnusableError):
+            if isinstance(error.cause, LsoBenchError):
                 raise UnusableError(f"{error.cause} (on {worker.info.host})") from error
             raise
         except errors.RayError as error:

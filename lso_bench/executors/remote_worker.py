@@ -80,7 +80,7 @@ class Worker:
         """Return the record: published and without trace and tensors if the folder is shared, else complete.
 
         Raises:
-            UnusableError, vae.errors.UnusableError: as for `lso_bench.executors.worker.work`.
+            UnusableError: as for `lso_bench.executors.worker.work`.
         """
         spec, place = job.planned.spec, job.place
         if (checkpoint := self._checkpoint(job.planned, weights)) is None:

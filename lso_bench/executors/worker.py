@@ -23,7 +23,6 @@ from lso_bench.store.heartbeat import Heartbeat, HeartbeatFile, heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.containment import stdout_to_stderr
-from lso_bench.vae.errors import UnusableError
 
 
 def work(
@@ -43,7 +42,7 @@ def work(
         local_copy: the same run with the paths of its files on this machine, if they differ.
 
     Raises:
-        UnusableError, vae.errors.UnusableError: data, checkpoint or results folder cannot be used.
+        UnusableError: data, checkpoint or results folder cannot be used.
     """
     spec, standing = planned.spec, store.judge(planned.spec)
     if standing.state == "done" and standing.record:
@@ -70,7 +69,7 @@ def attempt(planned: PlannedRun, place: Placement, loaded: Loaded, report: Any) 
         return run(planned.spec, planned.checkpoint, place, report, loaded, planned.identity)
     except PluginError as error:
         why = short_of_memory(error) or str(error)
-    except (LsoBenchError, UnusableError) as error:
+    except LsoBenchError as error:
         if not (why := short_of_memory(error)):
             raise
     except Exception as error:  # any error of a plugin

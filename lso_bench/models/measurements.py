@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.errors import UnusableError
 from lso_bench.progress import progress_display
 from lso_bench.store import safe_read
 from lso_bench.study.grid import find_checkpoint
@@ -18,7 +19,6 @@ from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import load_model, sha256
 from lso_bench.vae.data import Dataset, load
 from lso_bench.vae.durable import write_atomic
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
 from lso_bench.vae.zoo import Model

@@ -50,7 +50,7 @@ def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboa
 
     Raises:
         UsageError: the checkpoint exists already; it is not overwritten.
-        vae.errors.UnusableError: data are missing, or the training diverged.
+        UnusableError: data are missing, or the training diverged.
         vae.training.Stopped: interrupted or terminated by a signal; the state is saved.
     """
     path = zoo.own_folder() / plan.model.file
@@ -108,7 +108,7 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
 
     Raises:
         UsageError: the kind does not exist, the data have no labels, or the file exists already; it is not overwritten.
-        vae.errors.UnusableError: data are missing, or the training diverged.
+        UnusableError: data are missing, or the training diverged.
     """
     if kind not in judges.EPOCHS:
         raise unknown("judge", kind, list(judges.EPOCHS))

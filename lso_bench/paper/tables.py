@@ -16,7 +16,6 @@ from lso_bench.paper.published import SECTION_5_4, TABLE_1, TABLE_2
 from lso_bench.study.grid import find_checkpoint, named_model
 from lso_bench.vae import zoo
 from lso_bench.vae.checkpoint import read
-from lso_bench.vae.errors import UnusableError as VaeUnusableError
 from lso_bench.vae.evaluation import SampleSizes
 from lso_bench.vae.job import Plan, command
 from lso_bench.vae.zoo import Model, objective
@@ -103,7 +102,7 @@ def train_missing(request: Request, data_dir: Path | None, device: str, quiet: b
     for plan in plans(request):
         try:
             training.train(plan, data_dir, device, quiet)
-        except VaeUnusableError as error:
+        except UnusableError as error:
             failed.append(f"{_model_label(plan.model)}: {error}")
     return failed
 
@@ -123,7 +122,7 @@ def check(request: Request) -> None:
     Raises:
         UsageError: an unknown name or precision, or a model trained without the data of the figure.
         lso_bench.errors.UnusableError: a model trained for another number of epochs than requested.
-        vae.errors.UnusableError: a damaged checkpoint.
+        UnusableError: a damaged checkpoint.
     """
     for m in models_of(request):
         _plan(m, request)  # refuses an unknown precision even if nothing is to be trained

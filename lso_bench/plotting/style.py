@@ -157,7 +157,7 @@ def save(captioned: CaptionedFigure, path: Path, with_title: bool = False) -> Pa
         with_title: draw title and caption above the panels.
 
     Raises:
-        vae.errors.UnusableError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     if with_title:
         _add_heading(captioned)

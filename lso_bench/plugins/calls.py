@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from lso_bench.errors import LsoBenchError, PluginError
+from lso_bench.errors import PluginError, UsageError
 from lso_bench.search import Searcher
 from lso_bench.task import Task
 from lso_bench.vae.containment import contained, reason
@@ -30,7 +30,7 @@ def plugin_errors(kind: str, plugin: Task | Searcher, stream: Stream | None = No
             else contained(stream.drawn if stream else passing)
         ):
             yield
-    except LsoBenchError:
+    except (UsageError, PluginError):
         raise
-    except Exception as error:
+    except Exception as error:  # also a data set that the plugin's own code loads and that is missing
         raise PluginError(f"{kind} {type(plugin).__name__}: {reason(error)}") from error

@@ -139,7 +139,7 @@ def plots(
     """Write the same figures for a paper, in every format, and a file of captions; yield their paths.
 
     Raises:
-        vae.errors.UnusableError: a file cannot be written.
+        WriteError: a file cannot be written.
     """
     captions, size = [], SIZES[width]
     with style_context(size):

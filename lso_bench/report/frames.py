@@ -40,7 +40,7 @@ def export(
 
     Raises:
         UsageError: no such table or format, a package that is not installed, or more rows than the format holds.
-        vae.errors.UnusableError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     check(what, kind)
     table = plain(TABLES[what](records, home))

@@ -27,7 +27,7 @@ class Loaded:
             planned: the result of `lso_bench.vae.data.file_name` when the run was planned; empty: not known.
 
         Raises:
-            ValueError, vae.errors.UnusableError: as `load`.
+            ValueError, UnusableError: as `load`.
             UnusableError: its files have changed since the run was planned.
         """
 
@@ -55,7 +55,7 @@ class Loaded:
         """Return the frozen model and the header of a checkpoint.
 
         Raises:
-            vae.errors.UnusableError: as `lso_bench.vae.checkpoint.load_model`.
+            UnusableError: as `lso_bench.vae.checkpoint.load_model`.
         """
 
         def read() -> tuple[VAE, dict[str, Any]]:

@@ -79,7 +79,7 @@ def run(
 
     Raises:
         UsageError: searcher and task do not fit together.
-        UnusableError, vae.errors.UnusableError: data or checkpoint are missing or damaged; or they, or the code of task
+        UnusableError: data or checkpoint are missing or damaged; or they, or the code of task
             and searcher, are not those that the run was planned with.
     """
     started, device, loaded = time.perf_counter(), placement.device, loaded or Loaded()

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from lso_bench.errors import UnusableError, UsageError
+from lso_bench.errors import UnusableError, UsageError, WriteError
 from lso_bench.store.store import MARKER_FILE, STALE, Store
 from lso_bench.vae import foreign
 from lso_bench.vae.cache import cache_folder
 from lso_bench.vae.durable import output, reporting_disk_errors
-from lso_bench.vae.errors import UnusableError as NotWrittenError
 
 FORMAT = 1  # version of the manifest
 MANIFEST = "manifest.json"
@@ -138,7 +137,7 @@ def _reporting_cache_errors(place: Path) -> Iterator[None]:
     try:
         with reporting_disk_errors(place):
             yield
-    except NotWrittenError as error:
+    except WriteError as error:
         raise UnusableError(
             f"{str(error).rstrip('.')}; an archive is unpacked there. Make room or move away what is in the way, or "
             "set LSO_BENCH_CACHE to another folder."
@@ -334,7 +333,7 @@ def _read_files(source: _LimitedReader, folder: Path) -> None:
     total = sum(size for size, _ in manifest.values())
     if total > (free := shutil.disk_usage(folder).free):
         sizes = f"the files of the archive take {total / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free"
-        raise NotWrittenError(f"Cannot write {folder}: {sizes}")
+        raise WriteError(f"Cannot write {folder}: {sizes}")
     while manifest:
         member = _next_header(source)
         size, digest = manifest.pop(member.name, (None, ""))

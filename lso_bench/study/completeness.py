@@ -34,11 +34,9 @@ class Completeness:
         return replace(self, states=states, damages=self.damages | new_damages)
 
     @property
-    def status(self) -> int:
-        """Exit status: 4 if a result is damaged, 3 if a run failed or is missing, else 0."""
-        if self.damages:
-            return 4
-        return 3 if self.are("absent") or any(r.status != "ok" for r in self.records) else 0
+    def complete(self) -> bool:
+        """True if every planned run is present and ended well."""
+        return not (self.damages or self.are("absent")) and all(r.status == "ok" for r in self.records)
 
     def damaged(self, except_keys: Collection[str] = ()) -> list[str]:
         """Return a message for each damaged result, with its remedy, except for some keys."""

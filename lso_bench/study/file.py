@@ -15,12 +15,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lso_bench.errors import UsageError, unknown
+from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.study.grid import Grid, Protocol
 from lso_bench.study.overrides import NAMED, NUMBERED, Rule
 from lso_bench.vae import foreign
 from lso_bench.vae.bounds import LATENT, SEED, WHOLE, is_number, is_whole
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.notation import words, write
 from lso_bench.vae.paths import plugin
 

@@ -27,7 +27,6 @@ from lso_bench.vae import networks, zoo
 from lso_bench.vae.bounds import is_name
 from lso_bench.vae.checkpoint import sha256
 from lso_bench.vae.datasets import Source
-from lso_bench.vae.errors import UnusableError as VaeUnusableError
 from lso_bench.vae.networks import ARCHITECTURES, architecture
 from lso_bench.vae.notation import name_of, unquoted_path, whole
 
@@ -325,7 +324,7 @@ def find_checkpoint(model: zoo.Model) -> Path:
     """
     try:
         return zoo.checkpoint(model)
-    except VaeUnusableError as error:
+    except UnusableError as error:
         settings = {
             "model": model.name,
             "data": model.data,

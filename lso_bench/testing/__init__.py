@@ -32,7 +32,7 @@ def check_task(
     Raises:
         AssertionError: names every unmet requirement.
         UsageError: there is no such task, or it cannot be built.
-        vae.errors.UnusableError: its data set is missing.
+        UnusableError: its data set is missing.
     """
     check(examine(task, samples, data_dir), task)
 

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.vae.containment import reason
-from lso_bench.vae.errors import UnusableError
 
 
 class UnmetRequirementError(Exception):

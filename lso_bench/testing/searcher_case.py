@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.errors import LsoBenchError
+from lso_bench.errors import PluginError, UsageError
 from lso_bench.search import Problem, Searcher, check_leaf, check_points
 from lso_bench.search.region import Region, build
 from lso_bench.testing.promise import UnmetRequirementError
@@ -134,7 +134,7 @@ class _SearchUnderTest:
                 z: object = next(self._generator) if y is None else self._generator.send(y)
         except StopIteration:
             return None
-        except LsoBenchError:
+        except (UsageError, PluginError):
             raise
         except Exception as error:  # a searcher may raise anything
             got = " ".join(reason(error).split())

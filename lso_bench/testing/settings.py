@@ -5,10 +5,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.task_case import TaskCase
-from lso_bench.vae.errors import UnusableError
 from lso_bench.vae.settings import settings_of
 
 

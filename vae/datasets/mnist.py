@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import foreign
 from lso_bench.vae.datasets import Classes, Source, Split
 from lso_bench.vae.download import download
-from lso_bench.vae.errors import UnusableError
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lso_bench.errors import UnusableError
 from lso_bench.vae import foreign
 from lso_bench.vae.cache import cached
 from lso_bench.vae.datasets import Classes, Source, Split
 from lso_bench.vae.download import download
-from lso_bench.vae.errors import UnusableError
 
 HALVES = ("images_background", "images_evaluation")
 LARGEST = 64 << 20  # bytes of an archive; the larger one has 9 MiB
