@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import lso_bench
-from lso_bench.errors import UnusableError
+from lso_bench.errors import EndedError, UnusableError
 from lso_bench.executors.worker import attempt, settle, work
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
@@ -22,7 +22,6 @@ from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.cache import cache_folder
-from lso_bench.vae.errors import EndedError
 from lso_bench.vae.notation import parse, write
 
 Files = dict[str, bytes]  # files of a plugin, content by name: its own, then those beside it that it imports
