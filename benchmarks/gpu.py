@@ -49,8 +49,8 @@ from gpu_report import ROOT, TINY, Places, Setting, begin, note, read
 from gpu_searches import missing
 from gpu_summary import left, summary
 
+from lso_bench.files.cache import cached
 from lso_bench.store import archive
-from lso_bench.vae.cache import cached
 
 MODELS = ("vae", "nevae_se", "beta_vae_0.9", "aggressive", "nevae_lp_0.1")
 ENDS = {"tests": 0.12, "rows": 0.3, "trainings": 0.82, "searches": 0.97}  # of each part, in shares of the minutes

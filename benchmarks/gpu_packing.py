@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
+from lso_bench.files.atomic_write import write_atomic
 from lso_bench.vae import checkpoint
 from lso_bench.vae.data import Dataset
-from lso_bench.vae.durable import write_atomic
-from lso_bench.vae.job import Plan
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import architecture
 from lso_bench.vae.training import checkpoint_header
+from lso_bench.vae.training_state import Plan
 from lso_bench.vae.zoo import Model, objective
 
 WHOLE = ("running_mean", "running_var", "num_batches_tracked", ".step")  # small, and kept as they are

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainings import Training
 
-from lso_bench.vae.durable import write_atomic
+from lso_bench.files.atomic_write import write_atomic
 from lso_bench.vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]

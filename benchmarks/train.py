@@ -36,11 +36,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lso_bench.process import settle_memory
 from lso_bench.vae.data import binarise
-from lso_bench.vae.job import Job, Plan, optimizer
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import Architecture, CausalConv2d, architecture
 from lso_bench.vae.objectives.elbo import ELBO
 from lso_bench.vae.training import one_epoch, optimizer_step
+from lso_bench.vae.training_state import Job, Plan, optimizer
 from lso_bench.vae.zoo import Model
 
 BATCH, PLAIN = 50, "plain"

@@ -62,7 +62,7 @@ def settle_figures() -> None:
 
 def _figure_cache() -> Path:
     from lso_bench.errors import UnusableError
-    from lso_bench.vae.paths import cache_folder
+    from lso_bench.files.paths import cache_folder
 
     try:
         if _writable(folder := cache_folder() / "matplotlib"):

@@ -19,8 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from lso_bench.files.sanitize import one_line
 from lso_bench.store import heartbeat
-from lso_bench.text import one_line
 
 Show = Callable[[str, int, int, str], None]  # activity, steps done, total steps, state
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from lso_bench.errors import UsageError
-from lso_bench.vae.notation import whole
+from lso_bench.plugins.notation import whole
 
 MAX_LATENTS = 1000  # latents of one problem, which are decoded together
 STARTS = {

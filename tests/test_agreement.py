@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fuzz import MANY
 
+from lso_bench.bounds import LATENT, SEED, WHOLE
 from lso_bench.commands.options import numbers
 from lso_bench.errors import PluginError, UnusableError, UsageError
+from lso_bench.files.sanitize import file_part
+from lso_bench.plugins.settings import apply_settings
 from lso_bench.record import FILES, Record, SearchResult
 from lso_bench.report.figure_files import _file_name
 from lso_bench.spec import Seeds, Spec
@@ -22,9 +25,6 @@ from lso_bench.store.schema import unreadable
 from lso_bench.store.store import Store
 from lso_bench.study import file as study_file
 from lso_bench.study.grid import Grid, Protocol, named_model, plan, shard
-from lso_bench.text import file_part
-from lso_bench.vae.bounds import LATENT, SEED, WHOLE
-from lso_bench.vae.settings import apply_settings
 from lso_bench.vae.zoo import Model
 
 SANE = ["vae", "ink:target=0.3", "a b", "caf\u00e9", '"x"', "a\\b", "\x7f\u2028", "=1"]

@@ -19,13 +19,13 @@ from conftest import squares
 from examples import INK, SHRINKING
 
 from lso_bench.plugins import registry
+from lso_bench.plugins.containment import ExitError, contained
+from lso_bench.plugins.process_state import PARTS
+from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner.run import run
 from lso_bench.spec import Spec
 from lso_bench.testing import examine, examine_searcher
 from lso_bench.vae.checkpoint import sha256
-from lso_bench.vae.containment import ExitError, contained
-from lso_bench.vae.process_state import PARTS
-from lso_bench.vae.random_numbers import Stream
 from lso_bench.vae.zoo import Model
 
 SIDE_EFFECTS = {  # a line of a plugin, and what is said of it

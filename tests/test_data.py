@@ -12,7 +12,8 @@ from conftest import REAL, needs_real
 from PIL import Image
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import cache, data
+from lso_bench.files import cache
+from lso_bench.vae import data
 from lso_bench.vae.datasets import glyphs, omniglot
 
 

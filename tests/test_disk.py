@@ -14,14 +14,14 @@ from made import searched
 
 from lso_bench.errors import UnusableError
 from lso_bench.errors import UnusableError as UnusableResults
+from lso_bench.files.atomic_write import write_atomic
 from lso_bench.report import frames
 from lso_bench.store import archive
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
-from lso_bench.vae.durable import write_atomic
-from lso_bench.vae.job import Plan
 from lso_bench.vae.networks import ARCHITECTURES
 from lso_bench.vae.training import train
+from lso_bench.vae.training_state import Plan
 from lso_bench.vae.zoo import Model
 
 RECORD = searched({"random": [[float(i) for i in range(500)] for _ in range(20)]})  # about 200 kB on disk

@@ -11,9 +11,9 @@ from made import searched
 
 from lso_bench.commands.export import export
 from lso_bench.errors import UnusableError, UsageError
+from lso_bench.files.sanitize import neutral, printable
 from lso_bench.report import frames
 from lso_bench.store.store import Store
-from lso_bench.text import neutral, printable
 from lso_bench.vae.zoo import Model
 
 WAYS = {"random": [[9.0, 5.0, -4.0], [8.0, 6.0, 6.5]]}

@@ -13,17 +13,18 @@ from made import searched
 
 from lso_bench.analysis import collapse
 from lso_bench.errors import LsoBenchError, UnusableError
+from lso_bench.files import safe_read
 from lso_bench.models import measurements
 from lso_bench.plugins import registry
+from lso_bench.plugins.discovery import module_at
 from lso_bench.report import html_images
 from lso_bench.store import archive, heartbeat, run_folder
 from lso_bench.store.store import MARKER_FILE, Store
 from lso_bench.study import file
-from lso_bench.vae import checkpoint, foreign, image_folder
+from lso_bench.vae import checkpoint, image_folder
 from lso_bench.vae.datasets.mnist import MNIST
 from lso_bench.vae.datasets.omniglot import Omniglot
-from lso_bench.vae.discovery import module_at
-from lso_bench.vae.importing import import_model
+from lso_bench.vae.import_weights import import_model
 from lso_bench.vae.networks import ARCHITECTURES
 
 
@@ -187,10 +188,10 @@ def test_header_of_a_tensor_that_there_cannot_be_is_refused_in_plain_words(tmp_p
         checkpoint.read(path)
 
 
-@pytest.mark.parametrize("levels", [1, foreign.DEEPEST - 1])
+@pytest.mark.parametrize("levels", [1, safe_read.DEEPEST - 1])
 def test_json_of_few_levels_is_read(tmp_path, levels):
     (tmp_path / "a.json").write_text("[" * levels + "]" * levels)
-    assert isinstance(foreign.read_json(tmp_path / "a.json", 1000), list)
+    assert isinstance(safe_read.read_json(tmp_path / "a.json", 1000), list)
 
 
 COMMANDS = {

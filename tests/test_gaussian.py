@@ -14,12 +14,12 @@ from lso_bench.vae.checkpoint import load_model, read, save_model, write
 from lso_bench.vae.data import Dataset, as_model_input
 from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.frozen import freeze
-from lso_bench.vae.job import Job, Plan, optimizer
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.networks import ARCHITECTURES, STEP, Architecture, architecture
 from lso_bench.vae.objectives.elbo import ELBO
 from lso_bench.vae.sampling import sample
 from lso_bench.vae.training import step, train
+from lso_bench.vae.training_state import Job, Plan, optimizer
 from lso_bench.vae.zoo import SHIPPED, Model
 
 ARCH = Architecture(latent=3, encoder=4, hidden=8, channels=4, kernels=(), likelihood="gaussian")

@@ -19,9 +19,9 @@ from lso_bench.errors import UnusableError
 from lso_bench.store.archive import open_results
 from lso_bench.vae import checkpoint, training
 from lso_bench.vae.data import load
-from lso_bench.vae.job import Plan
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.networks import ARCHITECTURES, Architecture
+from lso_bench.vae.training_state import Plan
 from lso_bench.vae.zoo import Model
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

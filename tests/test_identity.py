@@ -21,12 +21,11 @@ from lso_bench.executors.local import local
 from lso_bench.executors.ray_cluster import _sources
 from lso_bench.executors.remote_worker import Job, Worker
 from lso_bench.executors.serial import serial
-from lso_bench.plugins import registry
+from lso_bench.plugins import registry, sources
+from lso_bench.plugins.discovery import module_at
 from lso_bench.runner.run import Placement, run
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, find_checkpoint, named_model, plan
-from lso_bench.vae import sources
-from lso_bench.vae.discovery import module_at
 
 SHORT = Protocol(max_steps=2, budget=4)
 BLOBS = '''"""Spots."""
@@ -170,7 +169,7 @@ def of_own_data(place, text):
     assert plan_of_data.data == text
     model = replace(planned.spec.model, data=text)
     spec = replace(planned.spec, model=model, task="./ink.py:target=0.15", source=registry.source_of(task))
-    from lso_bench.plugins.identity import identity
+    from lso_bench.runner.identity import identity
 
     return replace(
         planned, spec=spec, identity=identity("./ink.py", task, "sobol", registry.build("searcher", "sobol"))

@@ -10,7 +10,7 @@ from conftest import TINY, fails, random_vae, refused_within
 
 from lso_bench.errors import UnusableError
 from lso_bench.vae.checkpoint import load_model
-from lso_bench.vae.importing import import_model
+from lso_bench.vae.import_weights import import_model
 
 
 class Evil:

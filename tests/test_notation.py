@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lso_bench.vae import notation
+from lso_bench.plugins import notation
 
 TEXTS = st.text(st.sampled_from("ab1.,:=\"' /=_-é\t"), max_size=8)
 NAMES = TEXTS.filter(bool)

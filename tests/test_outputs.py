@@ -10,6 +10,7 @@ from conftest import fails
 from made import searched
 
 from lso_bench.errors import UnusableError
+from lso_bench.files.atomic_write import write_atomic, write_out
 from lso_bench.plotting import html_page
 from lso_bench.plotting.images import over_training
 from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
@@ -17,7 +18,6 @@ from lso_bench.plotting.style import save as save_drawn
 from lso_bench.report import frames
 from lso_bench.store import archive
 from lso_bench.store.store import Store
-from lso_bench.vae.durable import write_atomic, write_out
 
 COMMANDS = {
     "export": ("export", "r", "-o"),

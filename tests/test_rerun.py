@@ -9,9 +9,9 @@ from typer.main import get_command
 from lso_bench.cli import app
 from lso_bench.commands.run import _study_from_options
 from lso_bench.models import training
+from lso_bench.plugins import notation
 from lso_bench.study.command import command, commands
 from lso_bench.study.grid import Grid, Protocol, named_model, plan
-from lso_bench.vae import notation
 
 
 def keys_of(text):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lso_bench.vae import sources
+from lso_bench.plugins import sources
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def written(folder, **files):
     [
         "x = 1",
         "import random, math, os.path",
-        "from lso_bench import Task\nfrom lso_bench.vae.settings import at_least\nimport torch",
+        "from lso_bench import Task\nfrom lso_bench.plugins.settings import at_least\nimport torch",
         "from . import nothing",
         "import nowhere_to_be_found",
         "def f(:",

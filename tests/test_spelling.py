@@ -13,13 +13,13 @@ from lso_bench.commands.options import names, numbers
 from lso_bench.commands.run import _study_from_options
 from lso_bench.errors import UsageError
 from lso_bench.plugins import registry
+from lso_bench.plugins.notation import digits
 from lso_bench.search import region
 from lso_bench.study import file
 from lso_bench.study.grid import Grid, Protocol, named_model, plan
 from lso_bench.study.overrides import Rule
 from lso_bench.study.spelling import means
 from lso_bench.vae import data, networks, zoo
-from lso_bench.vae.notation import digits
 
 COMMANDS = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 SCALARS = [

@@ -17,10 +17,10 @@ import torch
 from lso_bench.commands.inputs import read
 from lso_bench.doctor import results
 from lso_bench.errors import UnusableError
+from lso_bench.files.sanitize import SHOWN
 from lso_bench.record import Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.store import Store, counted
-from lso_bench.text import SHOWN
 from lso_bench.vae.zoo import Model
 
 SPEC = Spec(Model("vae", "omniglot"), "0" * 64, "omniglot50", "adam", max_steps=200)

@@ -20,12 +20,13 @@ from lso_bench.cli import COMMANDS
 from lso_bench.commands.options import outside
 from lso_bench.doctor.results import findings
 from lso_bench.errors import UnusableError, UsageError
+from lso_bench.files.paths import cache_folder, data_folder, from_outside, own_folder
 from lso_bench.plotting import images
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.style import SIZES, CaptionedFigure, save, style_context
+from lso_bench.plugins.notation import with_home_folder
 from lso_bench.store.store import Store
 from lso_bench.study.file import read as read_study
-from lso_bench.vae.paths import cache_folder, data_folder, from_outside, own_folder, plugin
 
 ROOT = Path(__file__).parents[1]
 USERS = {  # settings of matplotlib that people have
@@ -110,7 +111,7 @@ HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 def test_tilde_is_the_home_folder_in_every_path_from_outside(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert from_outside("~/x") == tmp_path / "x" and from_outside("a/~/x") == Path("a/~/x")
-    assert plugin("~/t.py:a=~/b") == f"{tmp_path}/t.py:a=~/b" and plugin("ink:a=1") == "ink:a=1"
+    assert with_home_folder("~/t.py:a=~/b") == f"{tmp_path}/t.py:a=~/b" and with_home_folder("ink:a=1") == "ink:a=1"
     name = pwd.getpwuid(os.getuid()).pw_name
     assert from_outside(f"~{name}/x") == HOME / "x"
     for variable, folder in {"CACHE": cache_folder, "DATA": data_folder, "CHECKPOINTS": own_folder}.items():

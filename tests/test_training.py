@@ -16,11 +16,11 @@ from torch.optim import Adam
 from lso_bench.errors import UnusableError
 from lso_bench.vae import checkpoint, training
 from lso_bench.vae.data import Dataset
-from lso_bench.vae.job import Job, Plan, optimizer
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import ARCHITECTURES
 from lso_bench.vae.objectives.aggressive import Aggressive
 from lso_bench.vae.training import train
+from lso_bench.vae.training_state import Job, Plan, optimizer
 from lso_bench.vae.zoo import Model, objective
 
 EPOCHS = 3

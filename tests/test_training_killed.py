@@ -13,8 +13,8 @@ from conftest import TINY
 
 from lso_bench.vae import checkpoint, training
 from lso_bench.vae.data import Dataset
-from lso_bench.vae.job import Plan
 from lso_bench.vae.networks import ARCHITECTURES
+from lso_bench.vae.training_state import Plan
 from lso_bench.vae.zoo import Model
 
 PLAN = Plan(Model("nevae_se", "omniglot", "tiny", 4), 6, anneal_epochs=2.0, threads=1)

@@ -13,8 +13,8 @@ from test_plugins import publish
 
 from lso_bench.analysis.caveats import caveats
 from lso_bench.plugins import registry
+from lso_bench.plugins.sources import without_imports
 from lso_bench.study.grid import runs_of_other_versions
-from lso_bench.vae.sources import without_imports
 from lso_bench.vae.zoo import Model
 
 ROOT = Path(__file__).parents[1]

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae.containment import contained, reason
+from lso_bench.plugins.containment import contained, reason
+from lso_bench.plugins.random_numbers import shared
 from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives import Objective, Terms
-from lso_bench.vae.random_numbers import shared
 
 OURS = "lso_bench.vae."  # prefix of the modules whose objectives are not checked
 

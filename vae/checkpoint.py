@@ -13,8 +13,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import foreign, zoo
-from lso_bench.vae.durable import write_atomic
+from lso_bench.files import safe_read
+from lso_bench.files.atomic_write import write_atomic
+from lso_bench.vae import zoo
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import Architecture
 from lso_bench.vae.tensors import tensors_of
@@ -49,7 +50,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors, metadata = tensors_of(whole)
         text = metadata.get(KEY, "null")
-        header = foreign.parsed(text)
+        header = safe_read.parsed(text)
     except ValueError as error:
         raise UnusableError(f"{path} is damaged or no safetensors file ({error}).") from error
     if not isinstance(header, dict):
@@ -67,7 +68,7 @@ def content(path: Path) -> bytes:
         UnusableError: the file is missing, not a regular file, or too large.
     """
     with _reading(path):
-        return foreign.content(path, LARGEST)
+        return safe_read.content(path, LARGEST)
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def _matches_shipped(path: Path, content: bytes) -> bool:
     """
     sums = path.with_name(SUMS)
     try:
-        lines = foreign.text(sums, LARGEST_SUMS).splitlines()
+        lines = safe_read.text(sums, LARGEST_SUMS).splitlines()
         shipped = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except FileNotFoundError:
         return True
@@ -166,7 +167,7 @@ def sha256(path: Path) -> str:
         UnusableError: the file is missing, not a regular file, or larger than a checkpoint may be.
     """
     with _reading(path):
-        return foreign.sha256(path, LARGEST)
+        return safe_read.sha256(path, LARGEST)
 
 
 def _is_deterministic(header: Mapping[str, Any]) -> bool:

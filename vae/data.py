@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import datasets
-from lso_bench.vae.containment import contained, reason
-from lso_bench.vae.datasets import Source
-from lso_bench.vae.discovery import (
+from lso_bench.files.paths import data_folder
+from lso_bench.plugins.containment import contained, reason
+from lso_bench.plugins.discovery import (
     ambiguous_names,
     first_line,
     instantiate,
@@ -33,12 +32,13 @@ from lso_bench.vae.discovery import (
     shadowed_names,
     single_subclass,
 )
+from lso_bench.plugins.notation import is_file, parse, path_text, read, write
+from lso_bench.plugins.settings import apply_settings, differing
+from lso_bench.plugins.sources import digest
+from lso_bench.vae import datasets
+from lso_bench.vae.datasets import Source
 from lso_bench.vae.image_folder import ImageFolder, fingerprint
 from lso_bench.vae.networks import Likelihood
-from lso_bench.vae.notation import is_file, parse, path_text, read, write
-from lso_bench.vae.paths import data_folder
-from lso_bench.vae.settings import apply_settings, differing
-from lso_bench.vae.sources import digest
 
 GROUP = "lso_bench.datasets"
 SPLIT_SEED = 0  # seed of the split into train, valid and test, and of the fixed binarisation

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import foreign
+from lso_bench.files import safe_read
+from lso_bench.files.sanitize import remark
 from lso_bench.vae.datasets import Source
 from lso_bench.vae.networks import Likelihood
-from lso_bench.vae.text import remark
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 FEWEST = 100  # images; of fewer, a tenth is too small a test set
@@ -83,7 +83,7 @@ def fingerprint(folder: Path) -> str:
 def _digest(file: Path) -> bytes:
     """Return the sha256 of a file's content; empty for an unreadable file, which the data set leaves out."""
     try:
-        return bytes.fromhex(foreign.sha256(file, LARGEST))
+        return bytes.fromhex(safe_read.sha256(file, LARGEST))
     except (OSError, ValueError):
         return b""
 
@@ -91,7 +91,7 @@ def _digest(file: Path) -> bytes:
 def _read(file: Path, size: int) -> NDArray[np.uint8]:
     if file.is_dir():
         os.scandir(file).close()  # raises the reason why it cannot be listed
-    with foreign.opened(file, LARGEST) as content, Image.open(content) as opened:
+    with safe_read.opened(file, LARGEST) as content, Image.open(content) as opened:
         image = ImageOps.exif_transpose(opened)
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"wanted 8 bits a channel, got mode {image.mode}")

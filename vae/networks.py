@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-from lso_bench.vae.notation import parse, write
-from lso_bench.vae.settings import apply_settings, differing
+from lso_bench.plugins.notation import parse, write
+from lso_bench.plugins.settings import apply_settings, differing
 
 Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel
 STEP = 1 / 255  # between two grey levels; inferred: a sigma without this bound lets the density diverge

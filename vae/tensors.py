@@ -4,7 +4,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from lso_bench.vae.foreign import parsed
+from lso_bench.files.safe_read import parsed
 
 LARGEST_HEADER = 16 << 20  # bytes; our largest file has 0.1 MiB
 

@@ -16,10 +16,19 @@ from lso_bench.vae import checkpoint
 from lso_bench.vae.asking import rate_weight, terms_of
 from lso_bench.vae.capture import CapturedStep
 from lso_bench.vae.data import Dataset, as_model_input
-from lso_bench.vae.job import Job, Plan, command, diverged, restore_rng, save_state, settings, start_or_resume
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives.aggressive import Aggressive
+from lso_bench.vae.training_state import (
+    Job,
+    Plan,
+    command,
+    diverged,
+    restore_rng,
+    save_state,
+    settings,
+    start_or_resume,
+)
 
 KEEP_EVERY = 300.0  # seconds between two savings of the state within an epoch
 FAR = 10.0  # allowed increase, in units of the first epoch's loss; in our trainings no later loss exceeded the first

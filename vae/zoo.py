@@ -11,8 +11,8 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae.data import file_name
-from lso_bench.vae.discovery import (
+from lso_bench.files.paths import own_folder
+from lso_bench.plugins.discovery import (
     ambiguous_names,
     instantiate,
     load_entry_point,
@@ -21,7 +21,10 @@ from lso_bench.vae.discovery import (
     shadowed_names,
     single_subclass,
 )
-from lso_bench.vae.notation import digits, is_file, parse, path_text, read, write
+from lso_bench.plugins.notation import digits, is_file, parse, path_text, read, write
+from lso_bench.plugins.settings import apply_settings, differing
+from lso_bench.plugins.sources import digest
+from lso_bench.vae.data import file_name
 from lso_bench.vae.objectives import Objective
 from lso_bench.vae.objectives.aggressive import Aggressive
 from lso_bench.vae.objectives.cyclical import Cyclical
@@ -31,9 +34,6 @@ from lso_bench.vae.objectives.info_vae import InfoVAE
 from lso_bench.vae.objectives.nevae_lp import NeighborLP
 from lso_bench.vae.objectives.nevae_se import NeighborSE
 from lso_bench.vae.objectives.rae import RAE
-from lso_bench.vae.paths import own_folder
-from lso_bench.vae.settings import apply_settings, differing
-from lso_bench.vae.sources import digest
 
 GROUP = "lso_bench.objectives"
 SHIPPED = Path(__file__).parent / "checkpoints"

@@ -7,9 +7,9 @@ import numpy as np
 
 from lso_bench.analysis.duplicates import duplicate_warnings
 from lso_bench.analysis.table import group, sort_key
+from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
-from lso_bench.vae.notation import name_of
 
 COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
     "budgets": lambda r: (r.spec.max_steps, r.spec.budget),

@@ -20,7 +20,7 @@ from scipy.stats import kendalltau, norm, permutation_test, rankdata
 from lso_bench.analysis.intervals import CONFIDENCE, NONE, Interval
 from lso_bench.analysis.rank_tests import holm
 from lso_bench.analysis.table import GROUP_KEYS
-from lso_bench.store import safe_read
+from lso_bench.store import result_files
 from lso_bench.vae.metrics import ESTIMATORS, Metrics
 
 ACTIVE = (0.01, 0.1)  # activity above which a dimension counts
@@ -59,7 +59,7 @@ def read(folders: Iterable[Path]) -> tuple[dict[str, Metrics], list[str]]:
     skipped = []
     for path in (p for folder in folders for p in sorted((folder / "metrics").glob("*.json"))):
         try:
-            raw = safe_read.metrics(path)
+            raw = result_files.metrics(path)
             subject, metrics = raw["what"], Metrics(**raw["metrics"])
             if subject["estimators"] != ESTIMATORS:
                 raise ValueError(f"estimators of version {subject['estimators']!r}")

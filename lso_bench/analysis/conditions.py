@@ -18,7 +18,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.fields import RELATIONS
 from lso_bench.analysis.table import GROUP_KEYS, start_order
 from lso_bench.errors import UnusableError, UsageError, unknown
-from lso_bench.vae.notation import name_of
+from lso_bench.plugins.notation import name_of
 
 PATTERN = re.compile(r"(?P<left>.+?)\s*(?P<relation><=|>=|<|>)\s*(?P<right>.+)")
 SIDE = re.compile(

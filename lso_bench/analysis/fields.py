@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 from lso_bench.errors import UsageError, unknown
+from lso_bench.plugins.notation import read, real
+from lso_bench.plugins.settings import settings_of
 from lso_bench.record import Record
 from lso_bench.study.spelling import means, spelled
 from lso_bench.vae import zoo
-from lso_bench.vae.notation import read, real
-from lso_bench.vae.settings import settings_of
 
 FIELDS: dict[str, Callable[[Record], Any]] = {
     "key": lambda r: r.spec.key,

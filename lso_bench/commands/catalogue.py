@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lso_bench.plugins import registry
+from lso_bench.plugins.discovery import first_line
 from lso_bench.vae import data, zoo
-from lso_bench.vae.discovery import first_line
 
 
 def models() -> dict[str, str]:

@@ -7,7 +7,7 @@ import typer
 
 from lso_bench.commands.exit_status import UNUSABLE
 from lso_bench.commands.options import DataDir, Json, outside
-from lso_bench.text import printable
+from lso_bench.files.sanitize import printable
 
 
 def doctor(

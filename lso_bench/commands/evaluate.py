@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.bounds import DRAWS
 from lso_bench.commands.options import (
     Arch,
     Data,
@@ -22,7 +23,6 @@ from lso_bench.commands.options import (
 )
 from lso_bench.commands.output import out, say
 from lso_bench.errors import UsageError
-from lso_bench.vae.bounds import DRAWS
 
 
 def evaluate(

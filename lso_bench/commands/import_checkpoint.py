@@ -24,7 +24,7 @@ def import_checkpoint(
     """Bring weights that were trained elsewhere into a checkpoint; nothing in their file is executed."""
     from lso_bench.study.grid import check_data, named_model
     from lso_bench.vae import zoo
-    from lso_bench.vae.importing import import_model
+    from lso_bench.vae.import_weights import import_model
     from lso_bench.vae.networks import architecture
 
     model_spec, images = named_model(model, data, arch, latent, seed), check_data(data)

@@ -11,7 +11,7 @@ import typer
 from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.commands.output import say
 from lso_bench.errors import UnusableError
-from lso_bench.text import some
+from lso_bench.files.sanitize import some
 
 if TYPE_CHECKING:
     from lso_bench.record import Record

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.bounds import LATENT, SEED, WHOLE
 from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.errors import UnusableError, UsageError, unknown
-from lso_bench.vae.bounds import LATENT, SEED, WHOLE
 
 DEVICES = ["auto", "cpu", "cuda"]
 
 
 def outside(text: str | Path) -> Path:
     """Convert a path as typed; `~` means a home folder also where the shell leaves it (`--results=~/x`)."""
-    from lso_bench.vae.paths import from_outside
+    from lso_bench.files.paths import from_outside
 
     try:
         return from_outside(text)
@@ -25,10 +25,10 @@ def outside(text: str | Path) -> Path:
 
 def plugin(text: str) -> str:
     """Convert the name of a plugin or data set, or the path of its file or folder."""
-    from lso_bench.vae.paths import plugin as from_outside
+    from lso_bench.plugins.notation import with_home_folder
 
     try:
-        return from_outside(text)
+        return with_home_folder(text)
     except UnusableError as error:
         raise UsageError(str(error)) from error
 
@@ -77,8 +77,8 @@ Gpu = Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of a GPU that
 
 
 def names(option: str, texts: Sequence[str]) -> list[str]:
-    """Return the names in lists with commas, each once, with their settings (`vae.notation`)."""
-    from lso_bench.vae.notation import parts, unquoted_path
+    """Return the names in lists with commas, each once, with their settings (`lso_bench.plugins.notation`)."""
+    from lso_bench.plugins.notation import parts, unquoted_path
 
     listed: list[str] = []
     for text in texts:
@@ -95,7 +95,7 @@ def names(option: str, texts: Sequence[str]) -> list[str]:
 
 def numbers(option: str, texts: Sequence[str]) -> list[int]:
     """Return the whole numbers in lists with commas, each once, none larger than a seed can be."""
-    from lso_bench.vae.notation import whole
+    from lso_bench.plugins.notation import whole
 
     try:
         return list(dict.fromkeys(whole(part.strip(), 0, SEED) for text in texts for part in text.split(",")))
@@ -107,8 +107,8 @@ def numbers(option: str, texts: Sequence[str]) -> list[int]:
 
 def limits(texts: Sequence[str]) -> tuple[float, ...]:
     """Return the thresholds in lists with commas, the largest first."""
+    from lso_bench.plugins.notation import real
     from lso_bench.study import file
-    from lso_bench.vae.notation import real
 
     try:
         return file.limits([real(part.strip()) for text in texts for part in text.split(",")])

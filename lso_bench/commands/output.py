@@ -2,7 +2,7 @@
 
 import sys
 
-from lso_bench.text import printable
+from lso_bench.files.sanitize import printable
 
 WIDE = 140  # columns; a narrower terminal wraps the lines of a table, cutting them would lose figures
 LONGEST = 2000  # characters of a message

@@ -6,7 +6,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from lso_bench.errors import UsageError
-from lso_bench.vae.notation import DIGITS, REAL
+from lso_bench.plugins.notation import DIGITS, REAL
 
 NUMBERS = {int: (DIGITS, "a whole number"), float: (REAL, "a number")}
 

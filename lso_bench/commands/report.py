@@ -20,8 +20,8 @@ def report(
     strict: Strict = False,
 ) -> None:
     """Write one HTML page about what is in results folders; it needs no network and no other file."""
+    from lso_bench.files.atomic_write import write_out
     from lso_bench.report.html_report import html, is_report
-    from lso_bench.vae.durable import write_out
 
     check_target(output, is_report, "report", force)
     results = load_report(folders)

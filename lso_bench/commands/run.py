@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.bounds import WHOLE
 from lso_bench.commands.compare import show
 from lso_bench.commands.exit_status import INCOMPLETE, UNUSABLE
 from lso_bench.commands.options import (
@@ -35,8 +36,7 @@ from lso_bench.commands.options import (
 )
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError, unknown
-from lso_bench.text import printable
-from lso_bench.vae.bounds import WHOLE
+from lso_bench.files.sanitize import printable
 
 SHOWN = 4  # runs named in a message
 

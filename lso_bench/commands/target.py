@@ -21,7 +21,7 @@ def check_target(path: Path, is_same_kind: Callable[[Path], bool], kind: str, fo
         UsageError: says how to proceed.
         UnusableError: the file cannot be read.
     """
-    from lso_bench.vae.durable import is_special, reporting_disk_errors
+    from lso_bench.files.atomic_write import is_special, reporting_disk_errors
 
     if is_special(path):
         return

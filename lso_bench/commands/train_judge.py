@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.bounds import WHOLE
 from lso_bench.commands.options import DataDir, Quiet, TrainSeed
 from lso_bench.commands.output import say
-from lso_bench.vae.bounds import WHOLE
 
 
 def train_judge(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.bounds import SEED
 from lso_bench.commands.options import (
     Arch,
     Data,
@@ -20,7 +21,6 @@ from lso_bench.commands.options import (
 )
 from lso_bench.commands.output import say
 from lso_bench.errors import UsageError
-from lso_bench.vae.bounds import SEED
 
 
 def traverse(

@@ -104,7 +104,7 @@ def _gpu() -> Iterator[Finding]:
 
 
 def _disk(results: Sequence[Path]) -> Iterator[Finding]:
-    from lso_bench.vae.cache import cache_folder
+    from lso_bench.files.cache import cache_folder
     from lso_bench.vae.zoo import own_folder
 
     folders = {"cache (LSO_BENCH_CACHE)": cache_folder(), "own checkpoints (LSO_BENCH_CHECKPOINTS)": own_folder()}
@@ -131,7 +131,7 @@ def _exists(path: Path) -> bool:
 
 
 def _torchvision() -> Iterator[Finding]:
-    from lso_bench.vae.download import torchvision_datasets
+    from lso_bench.files.download import torchvision_datasets
 
     try:
         torchvision_datasets()
@@ -144,8 +144,8 @@ def _torchvision() -> Iterator[Finding]:
 
 def _data(folder: Path | None) -> Iterator[Finding]:
     from lso_bench.errors import MissingError, UnusableError
+    from lso_bench.files.download import offline
     from lso_bench.vae import data
-    from lso_bench.vae.download import offline
 
     data_path = folder or data.data_folder()
     for name in data.names():

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from lso_bench.doctor.finding import Finding
 from lso_bench.errors import UnusableError
-from lso_bench.plugins.identity import contradiction
+from lso_bench.runner.identity import contradiction
 from lso_bench.spec import SCHEMA
-from lso_bench.store import safe_read
+from lso_bench.store import result_files
 from lso_bench.store.archive import open_results
 from lso_bench.store.old_schemas import spec_of
 from lso_bench.store.store import EXPECTED_NAMES, STALE, Store
@@ -101,7 +101,7 @@ def _run_fault(run: Path) -> Fault | None:
     try:
         if not (run / "result.json").is_file():
             return Fault("incomplete" if run.is_dir() else "foreign", run.name, "no result.json")
-        raw = safe_read.result(run)
+        raw = result_files.result(run)
         if raw["schema"] > SCHEMA:
             return Fault("of a newer schema", run.name, f"{raw['schema']}, wanted {SCHEMA}")
         return _content_fault(run, raw)
@@ -118,7 +118,7 @@ def _content_fault(run: Path, raw: dict[str, Any]) -> Fault | None:
     if missing := hashes.keys() - present:
         return Fault("incomplete", run.name, f"no {min(missing)}")
     for name, digest in hashes.items():
-        if hashlib.sha256(safe_read.content(run / name)).hexdigest() != digest:
+        if hashlib.sha256(result_files.content(run / name)).hexdigest() != digest:
             return Fault("damaged", run.name, f"{name} does not match its sha256")
     spec = spec_of(raw)
     if spec.key != run.name:

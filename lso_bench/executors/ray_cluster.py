@@ -14,17 +14,17 @@ from lso_bench.executors.ray_connection import connected
 from lso_bench.executors.ray_workers import RayPool
 from lso_bench.executors.remote_worker import Files, Job, MissingWeights
 from lso_bench.executors.worker import outcome, publish
+from lso_bench.files.paths import data_folder
 from lso_bench.limits import cores
 from lso_bench.plugins import registry
-from lso_bench.plugins.identity import changed
+from lso_bench.plugins.sources import beside, read_source
 from lso_bench.record import Record
+from lso_bench.runner.identity import changed
 from lso_bench.runner.run import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae import checkpoint
-from lso_bench.vae.paths import data_folder
-from lso_bench.vae.sources import beside, read_source
 
 
 def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:

@@ -14,6 +14,8 @@ from typing import Any
 import lso_bench
 from lso_bench.errors import EndedError, UnusableError
 from lso_bench.executors.worker import attempt, settle, work
+from lso_bench.files.cache import cache_folder
+from lso_bench.plugins.notation import parse, write
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import Placement
@@ -21,8 +23,6 @@ from lso_bench.spec import Spec
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
-from lso_bench.vae.cache import cache_folder
-from lso_bench.vae.notation import parse, write
 
 Files = dict[str, bytes]  # files of a plugin, content by name: its own, then those beside it that it imports
 

@@ -14,6 +14,7 @@ from lso_bench.errors import DamagedError, LsoBenchError, PluginError
 from lso_bench.executors import Attempt, ExecutionOptions, LostRun
 from lso_bench.limits import is_want_of_memory
 from lso_bench.plotting.numbers import fixed
+from lso_bench.plugins.containment import stdout_to_stderr
 from lso_bench.process import settle_memory
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
@@ -22,7 +23,6 @@ from lso_bench.runner.run import Placement, run, versions_of
 from lso_bench.store.heartbeat import Heartbeat, HeartbeatFile, heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
-from lso_bench.vae.containment import stdout_to_stderr
 
 
 def work(

@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
+from lso_bench.files.atomic_write import write_atomic
 from lso_bench.progress import progress_display
-from lso_bench.store import safe_read
+from lso_bench.store import result_files
 from lso_bench.study.grid import find_checkpoint
 from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import load_model, sha256
 from lso_bench.vae.data import Dataset, load
-from lso_bench.vae.durable import write_atomic
 from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
 from lso_bench.vae.zoo import Model
@@ -137,7 +137,7 @@ def _measure_or_load(
 def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:
     """Return the measurement in a file, if its inputs are `what`; None if it cannot be used."""
     try:
-        raw = safe_read.metrics(path)
+        raw = result_files.metrics(path)
         if what is not None and raw["what"] != what:
             return None
         each, _ = checkpoint.read(path.with_suffix(".safetensors"))

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from lso_bench.errors import UsageError, unknown
+from lso_bench.files.atomic_write import reporting_disk_errors, write_atomic
+from lso_bench.files.sanitize import remark
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
 from lso_bench.progress import progress_display
 from lso_bench.store import heartbeat
 from lso_bench.vae import judges, training, zoo
 from lso_bench.vae.data import load, source
-from lso_bench.vae.durable import reporting_disk_errors, write_atomic
-from lso_bench.vae.job import Plan, command
 from lso_bench.vae.labels import labelled
-from lso_bench.vae.text import remark
+from lso_bench.vae.training_state import Plan, command
 from lso_bench.vae.zoo import Model
 
 EPOCHS = {"paper": 100}  # epochs by architecture; otherwise 30

@@ -17,7 +17,7 @@ from lso_bench.study.grid import find_checkpoint, named_model
 from lso_bench.vae import zoo
 from lso_bench.vae.checkpoint import read
 from lso_bench.vae.evaluation import SampleSizes
-from lso_bench.vae.job import Plan, command
+from lso_bench.vae.training_state import Plan, command
 from lso_bench.vae.zoo import Model, objective
 
 FIGURE_2 = ("vae", "beta_vae_0.9", "nevae_se")  # the paper: VAE, beta-VAE, NE-VAE; it does not give beta

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from lso_bench.text import printable
-from lso_bench.vae.durable import write_atomic
+from lso_bench.files.atomic_write import write_atomic
+from lso_bench.files.sanitize import printable
 
 
 def page(path: Path, title: str, pngs: Sequence[Path]) -> Path:

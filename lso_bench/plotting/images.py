@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from lso_bench.files.atomic_write import write_atomic
+from lso_bench.files.sanitize import printable
 from lso_bench.plotting.activity import Bars
 from lso_bench.plotting.activity import activity as drawn_activity
 from lso_bench.plotting.colours import colour_of
 from lso_bench.plotting.style import SIZES, plain, style_context
 from lso_bench.plotting.style import save as save_drawn
 from lso_bench.record import Record
-from lso_bench.text import printable
-from lso_bench.vae.durable import write_atomic
 
 matplotlib.use("Agg")
 from matplotlib.figure import Figure

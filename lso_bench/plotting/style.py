@@ -13,8 +13,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lso_bench.text import one_line
-from lso_bench.vae.durable import write_atomic
+from lso_bench.files.atomic_write import write_atomic
+from lso_bench.files.sanitize import one_line
 
 INK = "#111111"  # text, axes and grid
 FORMATS = ("png", "svg", "pdf")

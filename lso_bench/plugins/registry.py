@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from lso_bench.bounds import is_name
 from lso_bench.errors import UnusableError, UsageError, unknown
-from lso_bench.search import Searcher
-from lso_bench.task import Task
-from lso_bench.vae import sources
-from lso_bench.vae.bounds import is_name
-from lso_bench.vae.discovery import (
+from lso_bench.plugins import sources
+from lso_bench.plugins.discovery import (
     ambiguous_names,
     call_user_code,
     first_line,
@@ -31,8 +29,10 @@ from lso_bench.vae.discovery import (
     single_subclass,
     whole,
 )
-from lso_bench.vae.notation import is_file, name_of, parse, path_text, unquoted_path, write
-from lso_bench.vae.settings import apply_settings, settings_of
+from lso_bench.plugins.notation import is_file, name_of, parse, path_text, unquoted_path, write
+from lso_bench.plugins.settings import apply_settings, settings_of
+from lso_bench.search import Searcher
+from lso_bench.task import Task
 
 AGAIN = "run the command again."
 KINDS: dict[str, tuple[type, str]] = {"task": (Task, "lso_bench.tasks"), "searcher": (Searcher, "lso_bench.searchers")}
@@ -133,7 +133,7 @@ def _sha256(contents: Iterable[bytes]) -> str:
 def code_version(kind: str, text: str) -> dict[str, str]:
     """Return the version of a task or searcher that this process uses, for a record's versions.
 
-    `task_sha256` is the hash of its files (`lso_bench.vae.sources`), 16 hexadecimal digits. A plugin of a package
+    `task_sha256` is the hash of its files (`lso_bench.plugins.sources`), 16 hexadecimal digits. A plugin of a package
     also has `task_package`: the package's name and version.
 
     Raises:

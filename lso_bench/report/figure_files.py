@@ -11,20 +11,20 @@ from torch import Tensor
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.curves import with_curves
+from lso_bench.files.atomic_write import write_atomic
+from lso_bench.files.sanitize import file_part, printable
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as draw
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, save, style_context
+from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
 from lso_bench.report.figures import FIGURES
 from lso_bench.report.figures.collapse import contexts, scatter
 from lso_bench.report.figures.rank_tests import critical_difference
 from lso_bench.report.sections import Section, searcher_labels, sections
 from lso_bench.store.store import Store
-from lso_bench.text import file_part, printable
 from lso_bench.vae import checkpoint
-from lso_bench.vae.durable import write_atomic
-from lso_bench.vae.notation import name_of
 
 
 def pictures(

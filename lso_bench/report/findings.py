@@ -10,10 +10,10 @@ import pandas as pd
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import GROUP_KEYS, table
+from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
 from lso_bench.report.html_cells import figure, names, short
 from lso_bench.report.sections import Section
-from lso_bench.vae.notation import name_of
 
 FEWEST = 6  # targets at which a constant difference is significant: sign test, p = 2 / 2^6
 

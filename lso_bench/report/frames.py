@@ -11,11 +11,11 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import compare
 from lso_bench.errors import UsageError, unknown
+from lso_bench.files.atomic_write import write_out
+from lso_bench.files.sanitize import neutral
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.store.store import Store
-from lso_bench.text import neutral
-from lso_bench.vae.durable import write_out
 
 FORMATS = {"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}  # format: required package
 LEADING_COLUMNS = 4  # columns that identify a table; later columns depend on the runs

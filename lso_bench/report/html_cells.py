@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import LARGE, power
 from lso_bench.report.table import WORDS
 from lso_bench.report.table import Cell as NumberCell
 from lso_bench.report.table import Table as PlainTable
 from lso_bench.report.table import text as plain
-from lso_bench.text import one_line
 
 LONGEST = 80  # characters of a name in a table
 

@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from lso_bench.analysis.table import Files
+from lso_bench.files import safe_read
 from lso_bench.record import Record
 from lso_bench.report.html_cells import figure, short
 from lso_bench.spec import Spec
-from lso_bench.vae import foreign
 
 SHOWN = 12  # instances in a row
 LARGEST = 1_500_000  # bytes of all traversals
@@ -88,7 +88,7 @@ def walks(folders: Sequence[Path]) -> tuple[list[Strip], list[str]]:
     strips, skipped, total_size = [], [], 0
     for path in sorted(p for f in folders for p in (f / "traversals").glob("*-all.png")):
         try:
-            content = foreign.content(path, LARGEST)
+            content = safe_read.content(path, LARGEST)
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 width, height = image.size
         except (OSError, ValueError, Image.DecompressionBombError):

@@ -15,6 +15,7 @@ from lso_bench import __version__
 from lso_bench.analysis.collapse import COMPARED_WITHIN, Collapse
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import Files
+from lso_bench.files.sanitize import one_line
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import colour_of, for_dark_mode
@@ -28,7 +29,6 @@ from lso_bench.report.sections import Section, sections
 from lso_bench.report.svg import svg
 from lso_bench.report.tables import costs
 from lso_bench.spec import Spec
-from lso_bench.text import one_line
 
 GENERATOR = "lso-bench report"  # identifies a report
 SIZE = SIZES["screen"]

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from lso_bench.files.sanitize import one_line
 from lso_bench.report.table import LINE, LONGEST, WORDS, Part, Table, text
-from lso_bench.text import one_line
 
 SPECIAL = {  # characters with a meaning in LaTeX
     **{c: f"\\{c}" for c in "&%$#_{}"},

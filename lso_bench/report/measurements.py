@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from lso_bench.files.sanitize import file_part
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
-from lso_bench.text import file_part
 from lso_bench.vae.metrics import BLOCK, Metrics
 
 ROWS = {  # label: field

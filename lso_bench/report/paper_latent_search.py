@@ -11,11 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from lso_bench.files.atomic_write import write_atomic
+from lso_bench.files.sanitize import printable
 from lso_bench.paper.latent_search import FIRST, LAST, LatentSearchResult
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
-from lso_bench.text import printable
-from lso_bench.vae.durable import write_atomic
 
 HEADER = (
     "model",

@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lso_bench import __version__
+from lso_bench.files.atomic_write import write_atomic
+from lso_bench.files.sanitize import printable
 from lso_bench.models.measurements import Measured
 from lso_bench.paper.tables import Reproduction, curves
 from lso_bench.plotting import images
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
-from lso_bench.text import printable
-from lso_bench.vae.durable import write_atomic
 
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import SECTION_KEYS
-from lso_bench.vae.notation import read
+from lso_bench.plugins.notation import read
 
 SEARCHER_KEYS = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
 

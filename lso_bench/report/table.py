@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lso_bench.text import one_line
+from lso_bench.files.sanitize import one_line
 
 LONGEST = 80  # characters of a cell; names may be of any length
 LINE = 1000  # characters of a line of text; captions are shorter

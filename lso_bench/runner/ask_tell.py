@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lso_bench.plugins.calls import plugin_errors
+from lso_bench.plugins.random_numbers import Stream
+from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.search import Problem, Searcher, check_leaf, check_points
-from lso_bench.vae.random_numbers import Stream
 
 SLACK = 1e-4  # relative distance by which a point may lie outside the region, because of rounding
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.plugins.calls import plugin_errors
+from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.search.space import Space
 from lso_bench.task import Task
 

@@ -9,17 +9,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lso_bench.plugins.calls import plugin_errors
+from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner import scores as task_scores
 from lso_bench.runner.ask_tell import Turns
 from lso_bench.runner.cuda_graph import CapturedScores, Score
+from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.stopping import Thresholds
 from lso_bench.search import Problem, Searcher
 from lso_bench.search.clock import Clock
 from lso_bench.search.space import Space
 from lso_bench.spec import Spec
 from lso_bench.task import Task
-from lso_bench.vae.random_numbers import Stream
 
 DENSE = 30  # first steps, all in the trace; later ones are 5 percent apart
 

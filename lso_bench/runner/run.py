@@ -14,14 +14,16 @@ from torch import Tensor
 import lso_bench
 from lso_bench import starts as starts_of
 from lso_bench.errors import PluginError, UsageError, unknown
-from lso_bench.plugins import identity, registry
-from lso_bench.plugins.calls import plugin_errors
-from lso_bench.plugins.identity import UNKNOWN, Identity
+from lso_bench.plugins import registry
+from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record, SearchResult
+from lso_bench.runner import identity
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.diagnostics import baseline_on_test_set, diagnose
 from lso_bench.runner.divergence import cause
+from lso_bench.runner.identity import UNKNOWN, Identity
 from lso_bench.runner.loop import Progress, Search, drive
+from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.scores import targets_of
 from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.stopping import Thresholds
@@ -34,7 +36,6 @@ from lso_bench.vae import data as datasets
 from lso_bench.vae.data import Dataset, as_model_input
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import architecture
-from lso_bench.vae.notation import name_of
 
 POSTERIOR_DRAWS = 5000  # draws from the aggregate posterior, for its quantiles
 

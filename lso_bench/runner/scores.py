@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.plugins.calls import plugin_errors
+from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.task import Task
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
-from lso_bench.vae.notation import digits, real
+from lso_bench.plugins.notation import digits, real
 
 KINDS = ("none", "box:3", "ball:10", "quantiles:0.01")  # notations, with an example of the size
 FAR_BOX = 5.0  # prior standard deviations; 6e-7 of the prior's mass in each direction lies beyond

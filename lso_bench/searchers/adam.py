@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.plugins.settings import above, at_least
 from lso_bench.search import Problem, Searcher
 from lso_bench.search.score_unit import units
-from lso_bench.vae.settings import above, at_least
 
 SMALLEST = 2.0**-10  # largest component of a problem's first gradient from which on eps is left as it is
 LEAST = 2.0**-50  # of a unit: a gradient that grows from nearly 0 to an ordinary size does not overflow

@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from lso_bench.plugins.settings import at_least
 from lso_bench.search import Problem, Searcher, begin
 from lso_bench.search.region import Region
-from lso_bench.vae.settings import at_least
 
 if TYPE_CHECKING:
     from lso_bench.search.gaussian_process import Surrogates

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.plugins.settings import above
 from lso_bench.search import Problem, Searcher
 from lso_bench.search.score_unit import units
-from lso_bench.vae.settings import above
 
 SMALLEST = 2.0**-10  # spread of a problem's first generation from which on its scores are passed on as they are
 RESAMPLINGS, EASY = (

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.plugins.settings import at_least
 from lso_bench.search import Problem, Searcher
 from lso_bench.search.score_unit import units
-from lso_bench.vae.settings import at_least
 
 SMALLEST = 2.0**-3  # largest component of a problem's first gradient from which on SciPy's limits are left as they are
 

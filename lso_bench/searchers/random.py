@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.plugins.settings import at_least
 from lso_bench.search import Problem, Searcher
-from lso_bench.vae.settings import at_least
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lso_bench.errors import UsageError
+from lso_bench.plugins.settings import at_least
 from lso_bench.search import Problem, Searcher, begin
-from lso_bench.vae.settings import at_least
 
 JITTER = (1e-8, 1e-5)  # added to the diagonal where a decomposition fails, in the first try (GPyTorch's) and the second
 

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from lso_bench.plugins.settings import at_least
 from lso_bench.search import Problem, Searcher
-from lso_bench.vae.settings import at_least
 
 FIRST, LEAST, MOST = 0.8, 0.5**7, 1.6  # length of a trust region, sides of the search region (the paper, section 3)
 SUCCESSES = 3  # in a row before it doubles (the same)

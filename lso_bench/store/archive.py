@@ -20,10 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from lso_bench.errors import UnusableError, UsageError, WriteError
+from lso_bench.files import safe_read
+from lso_bench.files.atomic_write import output, reporting_disk_errors
+from lso_bench.files.cache import cache_folder
 from lso_bench.store.store import MARKER_FILE, STALE, Store
-from lso_bench.vae import foreign
-from lso_bench.vae.cache import cache_folder
-from lso_bench.vae.durable import output, reporting_disk_errors
 
 FORMAT = 1  # version of the manifest
 MANIFEST = "manifest.json"
@@ -75,12 +75,12 @@ def pack(folder: Path, path: Path) -> int:
 def holds(folder: Path, path: Path) -> bool:
     """Return whether a folder holds every file of the runs in an archive, unchanged; False if `path` is no archive."""
     try:
-        with _reporting_damage(path), foreign.opened(path, LARGEST) as f:
+        with _reporting_damage(path), safe_read.opened(path, LARGEST) as f:
             runs = {name: entry for name, entry in _read_manifest_alone(f).items() if name.startswith("runs/")}
     except UnusableError:
         return False
     try:
-        return all(foreign.sha256(folder / name, size) == digest for name, (size, digest) in runs.items())
+        return all(safe_read.sha256(folder / name, size) == digest for name, (size, digest) in runs.items())
     except (OSError, ValueError):
         return False
 
@@ -95,11 +95,11 @@ def unpack(path: Path, report: Callable[[str], object] = lambda _: None) -> Path
         UnusableError: the archive is damaged, was not written by `pack`, is too large, or the disk has no room.
     """
     with _reporting_damage(path):
-        digest = foreign.sha256(path, LARGEST)
+        digest = safe_read.sha256(path, LARGEST)
     place = cache_folder() / "archives" / digest
     _sweep(place.parent)
     if os.path.lexists(place):
-        with _reporting_damage(path), foreign.opened(path, LARGEST) as f:
+        with _reporting_damage(path), safe_read.opened(path, LARGEST) as f:
             difference = _difference(place, _read_manifest_alone(f))
         if not difference:
             return place
@@ -110,7 +110,7 @@ def unpack(path: Path, report: Callable[[str], object] = lambda _: None) -> Path
     try:
         with _reporting_cache_errors(work):
             work.mkdir(parents=True)
-        with _reporting_cache_errors(work), _reporting_damage(path), foreign.opened(path, LARGEST) as f:
+        with _reporting_cache_errors(work), _reporting_damage(path), safe_read.opened(path, LARGEST) as f:
             _read(f, path.stat().st_size, work)
         with _reporting_cache_errors(place):
             _rename(work, place)
@@ -158,7 +158,7 @@ def _difference(place: Path, manifest: Mapping[str, tuple[int, str]]) -> str:
         return f"{min(unexpected)!r} is missing or left over"
     for name, (size, digest) in manifest.items():
         try:
-            if (place / name).is_symlink() or foreign.sha256(place / name, size) != digest:
+            if (place / name).is_symlink() or safe_read.sha256(place / name, size) != digest:
                 return f"{name!r} does not match its sha256"
         except (OSError, ValueError) as error:
             return str(error)
@@ -372,7 +372,7 @@ def _long_name(source: _LimitedReader, size: int) -> str:
 
 def _manifest(text: bytes) -> dict[str, tuple[int, str]]:
     """Parse a manifest into size and sha256 by name; names must stay inside a folder."""
-    raw: dict[str, Any] = foreign.parsed(text)
+    raw: dict[str, Any] = safe_read.parsed(text)
     if raw["format"] != FORMAT:
         raise ValueError(f"its manifest has format {raw['format']!r}, wanted {FORMAT}")
     manifest = {name: (entry["size"], entry["sha256"]) for name, entry in raw["files"].items()}

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 
-from lso_bench.store import safe_read
+from lso_bench.store import result_files
 from lso_bench.store.process_identity import Process, this_process
 
 EVERY = 1.0  # seconds between two writes
@@ -175,7 +175,7 @@ def _stored(folder: Path) -> Iterator[StoredHeartbeat]:
     """Yield the heartbeats in a folder; other files, and files that just vanished, are skipped."""
     for path in sorted((folder / "tmp").glob("*.json")):
         with suppress(OSError, ValueError, TypeError):
-            beat = Heartbeat(**safe_read.note(path))
+            beat = Heartbeat(**result_files.note(path))
             _check(beat)
             yield StoredHeartbeat(path, beat, path.stat().st_mtime_ns)
 

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from lso_bench.files.cache import cache_folder
 from lso_bench.record import Record
 from lso_bench.spec import SCHEMA, Seeds, Spec, spec_from_json
 from lso_bench.store.columns import Columns
 from lso_bench.store.schema import PLAIN
 from lso_bench.store.store import Store
-from lso_bench.vae.cache import cache_folder
 
 FORMAT = 4  # version of the database; each version has its own file
 WAIT = 2.0  # seconds to wait for another process that writes it

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from lso_bench.errors import DamagedError
 from lso_bench.record import Record
-from lso_bench.store import safe_read
+from lso_bench.store import result_files
 from lso_bench.store.schema import record_from
 
 RESULT = "result.json"
@@ -56,7 +56,7 @@ def read(place: Path) -> Record:
 def _read(place: Path) -> tuple[Record, dict[str, Any]]:
     """Return the record, as `read` does, and the parsed result.json."""
     try:
-        record = record_from(raw := safe_read.result(place))
+        record = record_from(raw := result_files.result(place))
     except OSError as error:
         raise ValueError(f"{place}: {error.strerror}: {RESULT}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
@@ -96,7 +96,7 @@ def _first_missing(place: Path, names: Iterable[str]) -> str:
     """Return the first of these files that is missing or no plain file, with the reason; empty if all are present."""
     for name in names:
         try:
-            safe_read.check(place / name)
+            result_files.check(place / name)
         except (OSError, ValueError) as error:
             return f"{place / name}: {error.strerror if isinstance(error, OSError) else error}"
     return ""
@@ -229,10 +229,12 @@ def _move(result: Path, folder: int) -> bool:
 
 def status(place: Path) -> str:
     """Return the status in a result, unchecked."""
-    return safe_read.result(place)["status"]
+    return result_files.result(place)["status"]
 
 
 def _is_whole(work: Path) -> bool:
     """Return whether all files that the result names exist with their hashes."""
-    hashes = safe_read.result(work)["sha256"]
-    return all(hashlib.sha256(safe_read.content(work / name)).hexdigest() == digest for name, digest in hashes.items())
+    hashes = result_files.result(work)["sha256"]
+    return all(
+        hashlib.sha256(result_files.content(work / name)).hexdigest() == digest for name, digest in hashes.items()
+    )

@@ -8,10 +8,10 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lso_bench.bounds import is_name, is_number, is_text, is_whole
 from lso_bench.record import FILES, Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.old_schemas import present, spec_of
-from lso_bench.vae.bounds import is_name, is_number, is_text, is_whole
 from lso_bench.vae.zoo import Model
 
 PLAIN_KINDS: dict[Any, Callable[[Any], bool]] = {float: is_number, int: is_whole, str: is_text}

@@ -25,14 +25,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lso_bench.errors import DamagedError, PluginError, UnusableError
+from lso_bench.files.atomic_write import disk_error_reason
+from lso_bench.files.sanitize import storable
 from lso_bench.record import Record
 from lso_bench.spec import SCHEMA, Spec, digest
-from lso_bench.store import safe_read
+from lso_bench.store import result_files
 from lso_bench.store.old_schemas import costs_of
 from lso_bench.store.run_folder import KEY, MEND, RESULT, RETRYABLE, Standing, judge, publish, read, recover, sync
 from lso_bench.store.schema import PLAIN, record_from
-from lso_bench.text import storable
-from lso_bench.vae.durable import disk_error_reason
 from lso_bench.vae.tensors import tensors_of
 
 MARKER_FILE = "lso-bench.json"  # file that marks a results folder
@@ -191,8 +191,8 @@ class Store:
         """Parse a file of a run; None, with a message in `damaged_files`, if its hash or content is wrong."""
         path = self.place(spec) / name
         try:
-            content = safe_read.content(path)
-            raw = safe_read.result(path.parent)
+            content = result_files.content(path)
+            raw = result_files.result(path.parent)
             if hashlib.sha256(content).hexdigest() != raw["sha256"][name]:
                 raise ValueError("its content does not match its sha256")
             return parse(content, record_from(raw))
@@ -207,7 +207,7 @@ class Store:
 
     def _check(self) -> None:
         try:
-            version = safe_read.note(self.folder / MARKER_FILE)["format"]
+            version = result_files.note(self.folder / MARKER_FILE)["format"]
             if type(version) is not int:
                 raise ValueError(f"its format is {version!r}, no whole number")
         except FileNotFoundError as error:
@@ -386,9 +386,9 @@ def _result(record: Record, hashes: dict[str, str]) -> bytes:
     """
     try:
         text = json.dumps(_to_json(record, hashes), indent=1, allow_nan=False).encode()
-        if len(text) > safe_read.LARGEST_RESULT:
-            raise ValueError(f"larger than {safe_read.LARGEST_RESULT >> 20} MiB")
-        if record_from(safe_read.parsed(text)).spec.key != record.spec.key:
+        if len(text) > result_files.LARGEST_RESULT:
+            raise ValueError(f"larger than {result_files.LARGEST_RESULT >> 20} MiB")
+        if record_from(result_files.parsed(text)).spec.key != record.spec.key:
             raise ValueError("its spec is another one when it is read")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise PluginError(f"what the run gave cannot be kept: {type(error).__name__}: {error}") from error

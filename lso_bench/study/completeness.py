@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lso_bench.files.sanitize import some
 from lso_bench.record import Record
 from lso_bench.store.run_folder import Standing, State
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
-from lso_bench.text import some
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.study.grid import PlannedRun
-from lso_bench.vae.notation import name_of
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from lso_bench.bounds import LATENT, SEED, WHOLE, is_number, is_whole
 from lso_bench.errors import UnusableError, UsageError, unknown
+from lso_bench.files import safe_read
+from lso_bench.plugins.notation import with_home_folder, words, write
 from lso_bench.study.grid import Grid, Protocol
 from lso_bench.study.overrides import NAMED, NUMBERED, Rule
-from lso_bench.vae import foreign
-from lso_bench.vae.bounds import LATENT, SEED, WHOLE, is_number, is_whole
-from lso_bench.vae.notation import words, write
-from lso_bench.vae.paths import plugin
 
 LARGEST_FILE = 1 << 20  # bytes of a study file
 Check = Callable[[Any], Any]  # convert a value to a setting; a ValueError says what was expected
@@ -89,7 +88,7 @@ def _text(path: Path) -> str:
     Raises:
         ValueError: the encoding differs.
     """
-    content = foreign.content(path, LARGEST_FILE)
+    content = safe_read.content(path, LARGEST_FILE)
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("it is in UTF-16; save it in UTF-8")
     try:
@@ -168,7 +167,7 @@ def _name(value: Any) -> str:
 
 def _expand_path(name: str) -> str:
     try:
-        return plugin(name)
+        return with_home_folder(name)
     except UnusableError as error:
         raise ValueError(f"a path without `~`: {error}") from error
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lso_bench import starts as starts_of
+from lso_bench.bounds import is_name
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.plugins import registry
-from lso_bench.plugins.identity import UNKNOWN, Identity, identity
+from lso_bench.plugins.notation import name_of, unquoted_path, whole
 from lso_bench.record import Record
+from lso_bench.runner.identity import UNKNOWN, Identity, identity
 from lso_bench.runner.run import check_fit
 from lso_bench.search import Searcher
 from lso_bench.search import region as regions
@@ -24,11 +26,9 @@ from lso_bench.study.overrides import Rule, Rules
 from lso_bench.task import Task
 from lso_bench.vae import data as datasets
 from lso_bench.vae import networks, zoo
-from lso_bench.vae.bounds import is_name
 from lso_bench.vae.checkpoint import sha256
 from lso_bench.vae.datasets import Source
 from lso_bench.vae.networks import ARCHITECTURES, architecture
-from lso_bench.vae.notation import name_of, unquoted_path, whole
 
 
 @dataclass(frozen=True)

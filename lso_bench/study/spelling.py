@@ -5,9 +5,9 @@ from contextlib import suppress
 
 from lso_bench import starts
 from lso_bench.errors import UsageError
+from lso_bench.plugins.notation import is_file, parse, path_text, read, real
 from lso_bench.search import region
 from lso_bench.vae import networks, zoo
-from lso_bench.vae.notation import is_file, parse, path_text, read, real
 
 
 def model(name: str) -> str:

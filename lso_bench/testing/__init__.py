@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lso_bench.errors import UsageError
 from lso_bench.plugins import registry
+from lso_bench.plugins.discovery import instantiate, require_plugin_class
 from lso_bench.search import Searcher
 from lso_bench.task import Task
 from lso_bench.testing import searcher_promises, task_promises
@@ -16,7 +17,6 @@ from lso_bench.testing.promise import Finding, check, run_checks
 from lso_bench.testing.searcher_case import STEPS, SearcherCase
 from lso_bench.testing.side_effects import OFTEN, Watch
 from lso_bench.testing.task_case import TaskCase
-from lso_bench.vae.discovery import instantiate, require_plugin_class
 
 
 def check_task(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.vae.containment import reason
+from lso_bench.plugins.containment import reason
 
 
 class UnmetRequirementError(Exception):

@@ -8,12 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import PluginError, UsageError
+from lso_bench.plugins.containment import reason
+from lso_bench.plugins.random_numbers import Stream
 from lso_bench.search import Problem, Searcher, check_leaf, check_points
 from lso_bench.search.region import Region, build
 from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.side_effects import Watch
-from lso_bench.vae.containment import reason
-from lso_bench.vae.random_numbers import Stream
 
 STEPS = 30
 PROBLEMS, LATENT = 3, 4

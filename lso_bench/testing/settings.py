@@ -6,9 +6,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from lso_bench.errors import UnusableError, UsageError
+from lso_bench.plugins.settings import settings_of
 from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.task_case import TaskCase
-from lso_bench.vae.settings import settings_of
 
 
 def check_settings(case: TaskCase) -> None:

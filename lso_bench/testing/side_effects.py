@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lso_bench.plugins.containment import contained
+from lso_bench.plugins.random_numbers import Numbers, passing
 from lso_bench.process import lasting_threads
 from lso_bench.testing.promise import UnmetRequirementError
-from lso_bench.vae.containment import contained
-from lso_bench.vae.random_numbers import Numbers, passing
 
 PRINTED = "stdout, by printing"
 THREADS = "the threads that run, by one that is no daemon and has not ended"
@@ -32,7 +32,7 @@ class Watch:
             times: number of calls that this one counts for.
 
         Raises:
-            vae.containment.ExitError: the method raised an exception that ends a program.
+            lso_bench.plugins.containment.ExitError: the method raised an exception that ends a program.
         """
         with tempfile.TemporaryFile("w+", errors="replace") as out:
             changed, threads = list[str](), lasting_threads()

@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lso_bench.plugins.containment import reason
+from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner import scores
 from lso_bench.task import Task
 from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.side_effects import Watch
-from lso_bench.vae.containment import reason
 from lso_bench.vae.data import load
-from lso_bench.vae.random_numbers import Stream
 
 SEED = 20_261  # seed of the task's random numbers, which a task is unlikely to set itself
 SHIFT = 5  # shift of the samples between consecutive problems

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lso_bench.executors import parent_death
 from lso_bench.executors.fork_server import answer, start_server
-from lso_bench.vae.containment import contained
-from lso_bench.vae.discovery import is_from_a_path, module_at
+from lso_bench.plugins.containment import contained
+from lso_bench.plugins.discovery import is_from_a_path, module_at
 
 
 class LostWorkerError(Exception):

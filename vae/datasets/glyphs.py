@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lso_bench.vae.cache import cached
+from lso_bench.files.cache import cached
 from lso_bench.vae.datasets import Source, Split
 
 DRAWINGS = 20  # drawings of each letter, as in Omniglot

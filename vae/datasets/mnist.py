@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import foreign
+from lso_bench.files import safe_read
+from lso_bench.files.download import download
 from lso_bench.vae.datasets import Classes, Source, Split
-from lso_bench.vae.download import download
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _values(file: Path, header: int, count: int) -> NDArray[np.uint8]:
         UnusableError: it cannot be read, is not a regular file, or is larger.
     """
     try:
-        return np.frombuffer(foreign.content(file, header + count), np.uint8)[header:]
+        return np.frombuffer(safe_read.content(file, header + count), np.uint8)[header:]
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UnusableError(

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import foreign
-from lso_bench.vae.cache import cached
+from lso_bench.files import safe_read
+from lso_bench.files.cache import cached
+from lso_bench.files.download import download
 from lso_bench.vae.datasets import Classes, Source, Split
-from lso_bench.vae.download import download
 
 HALVES = ("images_background", "images_evaluation")
 LARGEST = 64 << 20  # bytes of an archive; the larger one has 9 MiB
@@ -68,10 +68,10 @@ def _drawings(folder: Path, half: str) -> Iterator[tuple[str, bytes]]:
     if (folder / half).is_dir():
         for name in _names(folder, half):
             with _reading(folder / name):
-                yield str(folder / name), foreign.content(folder / name, LARGEST_DRAWING)
+                yield str(folder / name), safe_read.content(folder / name, LARGEST_DRAWING)
         return
     archive = folder / f"{half}.zip"
-    with _reading(archive), foreign.opened(archive, LARGEST) as file, zipfile.ZipFile(file) as z:
+    with _reading(archive), safe_read.opened(archive, LARGEST) as file, zipfile.ZipFile(file) as z:
         for name in sorted(n for n in z.namelist() if n.endswith(".png")):
             if z.getinfo(name).file_size > LARGEST_DRAWING:
                 raise ValueError(f"{name} is no drawing of Omniglot's")
@@ -93,7 +93,7 @@ def _names(folder: Path, half: str) -> list[str]:
     if (folder / half).is_dir():
         return sorted(p.relative_to(folder).as_posix() for p in (folder / half).rglob("*.png"))
     archive = folder / f"{half}.zip"
-    with _reading(archive), foreign.opened(archive, LARGEST) as file, zipfile.ZipFile(file) as z:
+    with _reading(archive), safe_read.opened(archive, LARGEST) as file, zipfile.ZipFile(file) as z:
         return sorted(n for n in z.namelist() if n.endswith(".png"))
 
 

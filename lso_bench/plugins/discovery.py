@@ -17,9 +17,9 @@ from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import sources
-from lso_bench.vae.containment import contained, reason
-from lso_bench.vae.source_imports import import_from_source
+from lso_bench.plugins import sources
+from lso_bench.plugins.containment import contained, reason
+from lso_bench.plugins.source_imports import import_from_source
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ def _execute(loader: _ContentLoader, module: ModuleType, path: Path) -> None:
 
 
 def whole(module: ModuleType) -> bytes:
-    """Return the content of a module's files when this process loaded them, as `lso_bench.vae.sources.whole` does.
+    """Return the content of a module's files when this process loaded them, as `lso_bench.plugins.sources.whole` does.
 
     Raises:
         OSError: a file cannot be read.

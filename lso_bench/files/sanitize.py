@@ -1,13 +1,27 @@
-"""Sanitise texts from files for a terminal, a spreadsheet and a file."""
+"""Texts of unknown origin, made harmless for a terminal, a spreadsheet and a file."""
 
+import sys
 from collections.abc import Sequence
-
-from lso_bench.vae.text import printable
-
-__all__ = ["neutral", "one_line", "printable", "some", "storable"]
+from contextlib import suppress
 
 LONGEST = 20_000  # characters of a stored message
 SHOWN = 10  # lines of a kind that are shown; further ones are counted
+
+
+def printable(text: str) -> str:
+    """Return the text with each control or invisible character replaced by U+FFFD, except line ends.
+
+    Such characters can control a terminal or change the direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def remark(line: str) -> None:
+    """Print a line on stderr, if there is one."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, full or a broken pipe: a remark is not essential
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def storable(text: str) -> str:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import checkpoint, foreign
+from lso_bench.files import safe_read
+from lso_bench.vae import checkpoint
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import Architecture
 
@@ -54,7 +55,7 @@ def _load_safely(source: Path) -> Any:
     file.
     """
     try:
-        with foreign.opened(source, checkpoint.LARGEST) as file:
+        with safe_read.opened(source, checkpoint.LARGEST) as file:
             _check_archive(file)
             file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)

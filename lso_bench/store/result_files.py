@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lso_bench.vae import foreign
+from lso_bench.files import safe_read
 
 LARGEST = 4 << 30  # bytes of a table or of tensors; 100,000 searches with 64 x 64 pixels take 1 GiB
 LARGEST_RESULT = 64 << 20  # bytes of a result.json; 100,000 searches take 40 MiB
@@ -19,7 +19,7 @@ def content(path: Path, most: int = LARGEST) -> bytes:
         OSError: the file cannot be read.
         ValueError: the file has more than `most` bytes, or is a device or pipe, which may have no end.
     """
-    return foreign.content(path, most)
+    return safe_read.content(path, most)
 
 
 def check(path: Path) -> None:
@@ -28,7 +28,7 @@ def check(path: Path) -> None:
     Raises:
         OSError, ValueError: as for `content`.
     """
-    foreign.check(path, os.stat(path), LARGEST)
+    safe_read.check(path, os.stat(path), LARGEST)
 
 
 def result(run: Path) -> Any:
@@ -47,7 +47,7 @@ def parsed(text: bytes) -> Any:
     Raises:
         ValueError: the text is no JSON, or nested too deeply.
     """
-    return foreign.parsed(text, foreign.refused)
+    return safe_read.parsed(text, safe_read.refused)
 
 
 def note(path: Path) -> Any:
@@ -69,7 +69,7 @@ def metrics(path: Path) -> Any:
 
 
 def _object(path: Path, most: int) -> dict[str, Any]:
-    value = foreign.read_json(path, most)
+    value = safe_read.read_json(path, most)
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} holds {type(value).__name__}, wanted an object with names")
     return value

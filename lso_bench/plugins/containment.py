@@ -15,8 +15,8 @@ from typing import Any, TextIO
 import torch
 
 from lso_bench.errors import EndedError
-from lso_bench.vae.process_state import PARTS
-from lso_bench.vae.random_numbers import Numbers, passing
+from lso_bench.plugins.process_state import PARTS
+from lso_bench.plugins.random_numbers import Numbers, passing
 
 NAMED = 3  # most environment variables that a message names
 

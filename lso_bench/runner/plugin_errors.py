@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from lso_bench.errors import PluginError, UsageError
+from lso_bench.plugins.containment import contained, reason
+from lso_bench.plugins.random_numbers import Stream, passing
 from lso_bench.search import Searcher
 from lso_bench.task import Task
-from lso_bench.vae.containment import contained, reason
-from lso_bench.vae.random_numbers import Stream, passing
 
 BUILT_IN = "lso_bench.searchers."  # modules that are trusted not to change the process, because a step is short
 

@@ -10,7 +10,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFi
 from pathlib import Path
 from types import CodeType
 
-from lso_bench.vae.sources import INSTALLED, PROGRAM
+from lso_bench.plugins.sources import INSTALLED, PROGRAM
 
 _folders: set[str] = set()  # of plugins
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
-from lso_bench.vae import foreign
+from lso_bench.files import safe_read
 
 LARGEST = 4 << 20  # bytes of a Python file
 PROGRAM = ("lso_bench",)  # packages that have a version
@@ -48,7 +48,7 @@ def read_source(file: Path) -> bytes:
         OSError: as `now`.
     """
     try:
-        return foreign.content(file, LARGEST)
+        return safe_read.content(file, LARGEST)
     except ValueError as error:
         raise OSError(errno.EINVAL, str(error), str(file)) from error
 
@@ -112,7 +112,11 @@ def beside(path: Path, content: bytes, package: str = "", read: Read = now) -> d
 def without_imports(content: bytes) -> bytes:
     """Return a file of this program without its imports of modules of this program, which may move."""
     tree = ast.parse(content)
-    imports = [n for n in ast.walk(tree) if any(m.split(".")[0] in PROGRAM for m in _imported_names(n, ""))]
+    imports = [
+        n
+        for n in ast.walk(tree)
+        if isinstance(n, ast.stmt) and any(m.split(".")[0] in PROGRAM for m in _imported_names(n, ""))
+    ]
     left_out = {line for n in imports for line in range(n.lineno, (n.end_lineno or n.lineno) + 1)}
     return b"".join(line for i, line in enumerate(content.splitlines(keepends=True), 1) if i not in left_out)
 

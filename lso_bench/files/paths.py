@@ -6,7 +6,6 @@ from pathlib import Path
 from platformdirs import user_cache_path, user_data_path
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae.notation import read, write
 
 
 def from_outside(path: str | Path) -> Path:
@@ -23,16 +22,6 @@ def from_outside(path: str | Path) -> Path:
         raise UnusableError(
             f"{str(path)!r} begins with a home folder, and {problem}; write the path in full, or ./{path}."
         ) from error
-
-
-def plugin(text: str) -> str:
-    """Return the name of a plugin or data set with its settings, where the path may begin with `~`.
-
-    Raises:
-        UnusableError: as `from_outside`.
-    """
-    name, settings = read(text)
-    return write(str(from_outside(name)), settings) if name.startswith("~") else text
 
 
 def cache_folder() -> Path:

@@ -14,7 +14,8 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import PurePath
 
-from lso_bench.vae.bounds import WHOLE
+from lso_bench.bounds import WHOLE
+from lso_bench.files.paths import from_outside
 
 SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")  # start of a setting
 QUOTED = re.compile('"((?:[^"]|"")*)"')
@@ -89,6 +90,16 @@ def read(text: str) -> tuple[str, dict[str, str]]:
         return parse(text)
     except ValueError:
         return text, {}
+
+
+def with_home_folder(text: str) -> str:
+    """Return a text with the home folder in full, where the path of its plugin or data set begins with `~`.
+
+    Raises:
+        UnusableError: as `lso_bench.files.paths.from_outside`.
+    """
+    name, settings = read(text)
+    return write(str(from_outside(name)), settings) if name.startswith("~") else text
 
 
 def is_file(name: str) -> bool:

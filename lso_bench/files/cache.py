@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import foreign
-from lso_bench.vae.durable import write_atomic
-from lso_bench.vae.paths import cache_folder
-from lso_bench.vae.text import remark
+from lso_bench.files import safe_read
+from lso_bench.files.atomic_write import write_atomic
+from lso_bench.files.paths import cache_folder
+from lso_bench.files.sanitize import remark
 
 LARGEST = 1 << 30  # bytes of a kept data set; ours have 25 MiB
 SHAPE = (28, 28)  # of an image
@@ -49,8 +49,8 @@ def _read_cached(path: Path, sha256: str) -> NDArray[np.uint8]:
     Raises:
         OSError, ValueError: the file is missing or damaged.
     """
-    content = foreign.content(path, LARGEST)
-    if hashlib.sha256(content).hexdigest() != foreign.text(path.with_suffix(".sha256"), 64):
+    content = safe_read.content(path, LARGEST)
+    if hashlib.sha256(content).hexdigest() != safe_read.text(path.with_suffix(".sha256"), 64):
         raise ValueError("its content does not match its sha256")
     size = len(_header((0, *SHAPE)))
     images = np.frombuffer(bytearray(content[size:]), np.uint8)

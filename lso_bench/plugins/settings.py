@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from lso_bench.vae.notation import real, whole
+from lso_bench.plugins.notation import real, whole
 
 MOST = 1e5  # default upper limit of a setting: time and memory grow with most of them
 T = TypeVar("T")  # a frozen dataclass
