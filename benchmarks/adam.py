@@ -24,8 +24,8 @@ from train import floor, timed
 
 from lso_bench.runner.cuda_graph import CapturedScores
 from lso_bench.search.space import Space
+from lso_bench.vae.architectures import ARCHITECTURES, architecture
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import ARCHITECTURES, architecture
 
 IMAGES, STARTS, OURS = 50, 2, "lockstep, frozen"
 
@@ -82,7 +82,7 @@ def beginning(arch: str, device: str) -> Searched:
     plan = architecture(arch, 32)
     x = (torch.rand(IMAGES, 1, 28, 28) < 0.1).float().repeat(STARTS, 1, 1, 1).to(device)
     z = torch.randn(IMAGES * STARTS, 32).to(device).requires_grad_()
-    return Searched(VAE(plan).eval().to(device), x, z, "teacher" if plan.kernels else "mean")
+    return Searched(VAE(plan).eval().to(device), x, z, "teacher" if plan.autoregressive else "mean")
 
 
 def ways(searched: Searched, compiled: bool = True) -> dict[str, Callable[[], Callable[[], object]]]:
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--arch", default="small", choices=list(ARCHITECTURES))
+    parser.add_argument("--arch", default="small", choices=list(ARCHITECTURES.names()))
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

@@ -38,7 +38,8 @@ from lso_bench.report import tables
 from lso_bench.spec import SCHEMA, Seeds, Spec
 from lso_bench.store import index
 from lso_bench.store.store import Store
-from lso_bench.vae.zoo import NAMES, Model
+from lso_bench.vae.objectives import TABLE_1
+from lso_bench.vae.trained_model import Model
 
 TASKS = [f"{data}50:data={data},instances=50,seed=0" for data in ("omniglot", "mnist")]
 SEARCHERS = ("sobol:prior=False,batch=10", "random:prior=True,batch=10", *(f"cmaes:sigma={s}" for s in (0.1, 0.5, 1)))
@@ -48,7 +49,7 @@ VERSIONS = {"lso_bench": "0.1.0", "torch": "2.13.0", "device": "cpu", "threads":
 def specs(count: int) -> Iterator[Spec]:
     """Of different runs, cell by cell of the grid with one seed, then with the next."""
     for seed in range(count):
-        for model, searcher, task in product(NAMES[:10], SEARCHERS, TASKS):
+        for model, searcher, task in product(TABLE_1[:10], SEARCHERS, TASKS):
             trained = Model(model, task.partition("50")[0])
             at = {"region": "box:3", "starts": ("random",), "budget": 300, "thresholds": ()}
             yield Spec(trained, model.ljust(64, "0"), task, searcher, Seeds(seed, seed), "teacher", **at)

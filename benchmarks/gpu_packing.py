@@ -18,13 +18,14 @@ from torch import Tensor
 from lso_bench.errors import UnusableError
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.vae import checkpoint
+from lso_bench.vae.architectures import architecture
 from lso_bench.vae.data import Dataset
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import architecture
+from lso_bench.vae.objectives import OBJECTIVES
+from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training import checkpoint_header
 from lso_bench.vae.training_state import Plan
-from lso_bench.vae.zoo import Model, objective
 
 WHOLE = ("running_mean", "running_var", "num_batches_tracked", ".step")  # small, and kept as they are
 HALVES = (torch.float16, torch.bfloat16)
@@ -66,7 +67,7 @@ def settle(path: Path, source: Path, data: Dataset, device: str) -> None:
         header |= {"of_epochs": header["epochs"], "batches": 0}
     model = Model(**header["model"])
     arch = architecture(model.arch, model.latent, data.train.shape[-1], data.likelihood)
-    vae = VAE(arch, objective(model.name).deterministic)
+    vae = VAE(arch, OBJECTIVES.build(model.name).deterministic)
     vae.load_state_dict(rounded(tensors))
     torch.backends.cudnn.allow_tf32 = False
     metrics = measure(vae.to(device).eval(), data.test, device=device)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lso_bench.vae.data import data_folder, source
+from lso_bench.files.paths import data_folder
+from lso_bench.vae.datasets import DATASETS
 
 PACKAGES = (  # typer may be there in an older version; it wants pydantic, and that all that follows it
     *("beartype", "cmaes", "platformdirs", "zstandard"),
@@ -42,7 +43,7 @@ def main() -> None:
     typed = parser.parse_args()
     typed.folder.mkdir(parents=True, exist_ok=True)
     fetch(typed.folder, typed.python)
-    np.savez_compressed(typed.folder / "omniglot-28.npz", images=source("omniglot").images(data_folder()))
+    np.savez_compressed(typed.folder / "omniglot-28.npz", images=DATASETS.build("omniglot").images(data_folder()))
     size = sum(path.stat().st_size for path in typed.folder.iterdir())
     print(f"{typed.folder}: {size / 2**20:.1f} MiB")
 

@@ -10,7 +10,7 @@ from typing import Any
 from trainings import Training
 
 from lso_bench.files.atomic_write import write_atomic
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 ROOT = Path(__file__).parents[1]
 TINY = "small:encoder=8,hidden=16,channels=8"  # the networks of a dry run

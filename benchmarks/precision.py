@@ -33,9 +33,9 @@ from lso_bench.tasks.reconstruction import Reconstruction
 from lso_bench.vae.checkpoint import load_model, read
 from lso_bench.vae.data import Dataset, load
 from lso_bench.vae.networks import PixelCNN
+from lso_bench.vae.trained_model import Model, checkpoint
 from lso_bench.vae.training import train
 from lso_bench.vae.training_state import Plan
-from lso_bench.vae.zoo import Model, checkpoint
 
 EVERY = 100  # steps between two looks
 MEASURES = {

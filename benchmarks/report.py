@@ -26,7 +26,7 @@ import torch
 from lso_bench.record import Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.store import Store
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 MODELS = ("vae", "nevae_se", "beta_vae_0.9", "nevae_lp_0.1", "aggressive")
 SEARCHERS = ("adam:lr=0.1", "lbfgs:lr=1.0", "cmaes:sigma=0.5", "turbo:q=5")

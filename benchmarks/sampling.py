@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from lso_bench.process import settle_memory
+from lso_bench.vae.architectures import architecture
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import architecture
 from lso_bench.vae.sampling import sample
 
 

@@ -31,10 +31,10 @@ from lso_bench.executors.ray_cluster import cluster
 from lso_bench.executors.serial import serial
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
+from lso_bench.vae.architectures import architecture
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import architecture
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 ARCH, LATENT = "conv:channels=2,encoder=2", 2
 

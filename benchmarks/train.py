@@ -35,13 +35,15 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lso_bench.process import settle_memory
+from lso_bench.vae.architectures import architecture
+from lso_bench.vae.architectures.resnet import ResNet
 from lso_bench.vae.data import binarise
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import Architecture, CausalConv2d, architecture
+from lso_bench.vae.networks import CausalConv2d
 from lso_bench.vae.objectives.elbo import ELBO
+from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training import one_epoch, optimizer_step
 from lso_bench.vae.training_state import Job, Plan, optimizer
-from lso_bench.vae.zoo import Model
 
 BATCH, PLAIN = 50, "plain"
 
@@ -217,7 +219,7 @@ class TwoLayers(VAE):
     """pythae's default encoder and decoder under our interface."""
 
     def __init__(self, theirs: Any):
-        super().__init__(Architecture(latent=theirs.latent_dim, kernels=(), encoder=1, hidden=1, channels=1))
+        super().__init__(ResNet(latent=theirs.latent_dim, kernels=(), encoder=1, hidden=1, channels=1))
         self.encoder = _Joined(theirs.encoder)
         self.decoder = _Logits(theirs.decoder)
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lso_bench.vae.checkpoint import read
-from lso_bench.vae.zoo import SHIPPED, Model
+from lso_bench.vae.trained_model import SHIPPED, Model
 
 CONV = ("vae", "beta_vae_0.5", "beta_vae_2", "beta_vae_4", "nevae_se", "info_vae", "rae", "free_bits")
 READY = ("done", "shipped")  # states of a training that need no more work

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 from lso_bench.plugins.notation import name_of
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 SCHEMA = 2  # version of spec and record; part of every key
 

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lso_bench.plugins.registry import Registry
+
 
 class Task(ABC):
     """A score to maximise; a frozen dataclass whose fields are its settings and are stored in every record."""
@@ -42,3 +44,6 @@ class Task(ABC):
         `valid` is 0 or 1 and says which samples count; reports show the fraction.
         """
         return {}
+
+
+TASKS = Registry("task", Task, "lso_bench.tasks", "lso_bench.tasks", pinned=True)

@@ -25,6 +25,8 @@ for module in ("beartype", "matplotlib.figure", "pandas", "scipy.ndimage", "scip
 
 install_import_hook("lso_bench", "beartype.beartype")
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -32,11 +34,12 @@ from lso_bench.cli import main
 from lso_bench.errors import UnusableError
 from lso_bench.executors.fork_server import start_server
 from lso_bench.executors.local import PRELOAD
+from lso_bench.vae.architectures import Architecture
+from lso_bench.vae.architectures.resnet import ResNet
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.data import Dataset, binarise
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import Architecture
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 torch.set_num_threads(1)
 for module in (
@@ -59,7 +62,13 @@ needs_real = pytest.mark.skipif(
 
 PROGRAM = [sys.executable, "-c", "from lso_bench.cli import main; main()"]
 SHORT = ("--task", "glyphs50", "--latent", "4", "--max-steps", "2", "--device", "cpu")  # of a run
-TINY = Architecture(latent=4, encoder=4, hidden=8, channels=4, kernels=(7, 5, 3), skips=False)
+TINY = ResNet(latent=4, encoder=4, hidden=8, channels=4, kernels=(7, 5, 3), skips=False)
+
+
+def preset(arch: ResNet) -> dict[str, object]:
+    """The settings under which an architecture may have a name of its own."""
+    return {k: v for k, v in asdict(arch).items() if k not in ("size", "latent", "likelihood")}
+
 
 NOISE = """from lso_bench.vae.datasets import Source
 import numpy as np

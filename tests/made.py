@@ -9,7 +9,7 @@ import torch
 from lso_bench.analysis.comparison import Comparison, compare
 from lso_bench.record import Record, SearchResult
 from lso_bench.spec import Seeds, Spec
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 SPEC = Spec(Model("vae", "omniglot"), "0" * 64, "omniglot50", "adam", max_steps=300, thresholds=(0.5, 0.0))
 VERSIONS = {"device": "cpu"}

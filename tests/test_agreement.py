@@ -19,13 +19,16 @@ from lso_bench.files.sanitize import file_part
 from lso_bench.plugins.settings import apply_settings
 from lso_bench.record import FILES, Record, SearchResult
 from lso_bench.report.figure_files import _file_name
+from lso_bench.search import SEARCHERS
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store import archive, index, run_folder
 from lso_bench.store.schema import unreadable
 from lso_bench.store.store import Store
 from lso_bench.study import file as study_file
-from lso_bench.study.grid import Grid, Protocol, named_model, plan, shard
-from lso_bench.vae.zoo import Model
+from lso_bench.study.grid import Grid, Protocol, plan, shard
+from lso_bench.study.lookup import named_model
+from lso_bench.task import TASKS
+from lso_bench.vae.trained_model import Model
 
 SANE = ["vae", "ink:target=0.3", "a b", "caf\u00e9", '"x"', "a\\b", "\x7f\u2028", "=1"]
 ODD_TEXTS = ["\ud800x", "a\0b", "\x1b[2J", "\udce9"]
@@ -282,11 +285,10 @@ def test_name_with_nul_or_of_two_lines_in_a_study_is_refused(tmp_path, name, odd
 
 @pytest.mark.parametrize("name", ["nl\nx.py", "nl\rx.py", "nl.py\n", "x\u2028.py"])
 def test_file_whose_name_has_two_lines_is_refused_as_task_and_data(tmp_path, name):
-    from lso_bench.plugins import registry
-    from lso_bench.study.grid import check_data
+    from lso_bench.vae.datasets import DATASETS
 
     (tmp_path / name).touch()
-    for refuse in (lambda text: registry.build("task", text), check_data):
+    for refuse in (lambda text: TASKS.build(text), DATASETS.build):
         with pytest.raises(UsageError, match="wanted a name in UTF-8, of one line and without NUL; rename"):
             refuse(f"{tmp_path}/{name}")
 
@@ -301,10 +303,9 @@ def test_no_seconds_at_all_are_taken_by_study_and_command_line_alike(call, tmp_p
 
 @pytest.mark.parametrize("text", [f"lr={'9' * 400}", "beta1=nan", "lr=1e400"])
 def test_setting_of_a_plugin_out_of_bounds_is_refused(text):
-    from lso_bench.plugins import registry
 
     with pytest.raises(UsageError, match=r"lr|beta1"):
-        registry.build("searcher", f"adam:{text}")
+        SEARCHERS.build(f"adam:{text}")
 
 
 def test_whole_number_of_a_setting_has_the_same_bound():

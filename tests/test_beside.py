@@ -12,7 +12,7 @@ from made import measures, one, searched
 from rich.console import Console
 
 from lso_bench.errors import PluginError
-from lso_bench.plugins.registry import source_hash
+from lso_bench.plugins.code_version import source_hash
 from lso_bench.report import export, figure_files, tables
 from lso_bench.runner.diagnostics import baseline_on_test_set, diagnose
 from lso_bench.runner.run import run
@@ -20,12 +20,12 @@ from lso_bench.search.space import Space
 from lso_bench.spec import Spec
 from lso_bench.store.store import Store
 from lso_bench.tasks.ink import Ink
+from lso_bench.vae.architectures.resnet import ResNet
 from lso_bench.vae.checkpoint import save_model, sha256
 from lso_bench.vae.data import load
-from lso_bench.vae.networks import Architecture
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
-PLAIN = Architecture(latent=4, encoder=2, hidden=8, channels=2, kernels=())
+PLAIN = ResNet(latent=4, encoder=2, hidden=8, channels=2, kernels=())
 DARK = '''"""Ink, with what is dark told beside."""
 
 from dataclasses import dataclass

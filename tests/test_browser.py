@@ -9,7 +9,7 @@ from test_report import HOSTILE, runs, stored
 
 from lso_bench.commands.inputs import load_report
 from lso_bench.report.html_report import html
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 CHROMIUM = shutil.which("chromium")
 QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")

@@ -13,9 +13,10 @@ from lso_bench.errors import UnusableError
 from lso_bench.errors import UnusableError as UnusableRun
 from lso_bench.runner.run import run
 from lso_bench.study.grid import Grid, plan
-from lso_bench.vae import zoo
 from lso_bench.vae.checkpoint import SUMS, load_model, read, save_model, write
 from lso_bench.vae.frozen import freeze
+from lso_bench.vae.trained_model import SHIPPED, Model
+from lso_bench.vae.trained_model import checkpoint as checkpoint_of
 
 
 @pytest.fixture
@@ -94,10 +95,10 @@ def test_every_flipped_byte_is_found(saved):
 
 
 def test_file_that_ships_is_the_one_that_shipped(tmp_path):
-    names = {line.split("  ")[1] for line in (zoo.SHIPPED / SUMS).read_text().splitlines()}
-    assert names <= {p.name for p in zoo.SHIPPED.glob("*.safetensors")}
+    names = {line.split("  ")[1] for line in (SHIPPED / SUMS).read_text().splitlines()}
+    assert names <= {p.name for p in SHIPPED.glob("*.safetensors")}
     for name in (SUMS, "glyphs-conv-d32-vae-s0.safetensors"):
-        shutil.copy(zoo.SHIPPED / name, tmp_path)
+        shutil.copy(SHIPPED / name, tmp_path)
     path = tmp_path / "glyphs-conv-d32-vae-s0.safetensors"
     load_model(path)
     whole = path.read_bytes()
@@ -143,12 +144,12 @@ def test_frozen_weights_do_not_pass_for_trained_ones(saved):
 
 
 def test_own_checkpoint_comes_before_the_shipped_one(tmp_path):
-    model = zoo.Model("vae", "omniglot")
+    model = Model("vae", "omniglot")
     own = tmp_path / "checkpoints" / model.file
     own.parent.mkdir(parents=True)
     own.write_bytes(b"")
-    assert zoo.checkpoint(model) == own
+    assert checkpoint_of(model) == own
 
 
 def test_names_cannot_leave_the_folder():
-    assert "/" not in zoo.Model("../../x:y=/z", "omniglot").file
+    assert "/" not in Model("../../x:y=/z", "omniglot").file

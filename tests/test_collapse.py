@@ -14,7 +14,7 @@ from scipy.stats import kendalltau, spearmanr
 from lso_bench.analysis.collapse import correlation, read, spearman_interval
 from lso_bench.report import export, tables
 from lso_bench.vae.metrics import ESTIMATORS, Metrics
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 NAMES = ("vae", "beta_vae_0.9", "beta_vae_0.5", "nevae_se")
 SHAS = tuple(c * 64 for c in "abcd")

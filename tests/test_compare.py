@@ -25,7 +25,7 @@ from lso_bench.report.table import text as read
 from lso_bench.report.tables import costs
 from lso_bench.spec import Seeds
 from lso_bench.store.store import Store
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 N = 20
 

@@ -18,15 +18,17 @@ import torch
 from conftest import squares
 from examples import INK, SHRINKING
 
-from lso_bench.plugins import registry
+from lso_bench.plugins import code_version
 from lso_bench.plugins.containment import ExitError, contained
 from lso_bench.plugins.process_state import PARTS
 from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner.run import run
+from lso_bench.search import SEARCHERS
 from lso_bench.spec import Spec
+from lso_bench.task import TASKS
 from lso_bench.testing import examine, examine_searcher
 from lso_bench.vae.checkpoint import sha256
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 SIDE_EFFECTS = {  # a line of a plugin, and what is said of it
     "torch.set_default_dtype(torch.float64)": "the default dtype (now torch.float64)",
@@ -298,9 +300,9 @@ def test_run_with_plugins_that_change_everything_finds_what_it_finds_without(tmp
         spec = replace(
             SPEC,
             checkpoint=sha256(checkpoint),
-            task=registry.with_defaults_spelled_out("task", task),
-            searcher=registry.with_defaults_spelled_out("searcher", searcher),
-            source=registry.source_hash(task, searcher),
+            task=TASKS.canonical(task),
+            searcher=SEARCHERS.canonical(searcher),
+            source=code_version.source_hash(task, searcher),
             decoding="sample",
             region="box:3",
             budget=5,

@@ -12,21 +12,22 @@ from examples import INK
 
 from lso_bench import Task
 from lso_bench.errors import UsageError
-from lso_bench.plugins import registry
+from lso_bench.plugins import code_version
 from lso_bench.runner.run import run
 from lso_bench.spec import Spec
+from lso_bench.task import TASKS
 from lso_bench.tasks.reconstruction import Reconstruction
 from lso_bench.testing import check_task, examine, template
 from lso_bench.vae.checkpoint import sha256
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 ROOT = Path(__file__).parents[1]
 FROM_FILES = ("omniglot", "mnist")  # data sets that not every machine has
 
 
-@pytest.mark.parametrize("name", registry.names("task"))
+@pytest.mark.parametrize("name", TASKS.names())
 def test_every_task_keeps_its_promises(name):
-    from_files = registry.build("task", name).data in FROM_FILES
+    from_files = TASKS.build(name).data in FROM_FILES
     check_task(name, squares(200) if from_files else None)
 
 
@@ -283,9 +284,7 @@ def test_scores_of_any_floating_point_dtype_are_taken_by_the_kit_and_by_a_run(tm
     path = str(tmp_path / "wide.py")
     missing = {f.promise for f in examine(path, squares(40)) if f.state == "missing"}
     assert missing <= ({"batch independence", "many calls"} if dtype == "bfloat16" else set())
-    spec = Spec(
-        Model("vae", "glyphs", "small", 4), sha256(checkpoint), registry.with_defaults_spelled_out("task", path), "adam"
-    )
+    spec = Spec(Model("vae", "glyphs", "small", 4), sha256(checkpoint), TASKS.canonical(path), "adam")
     spec = replace(spec, decoding="sample", searcher="sobol", region="box:3", budget=3, max_steps=3, starts=("random",))
-    record = run(replace(spec, thresholds=(), source=registry.source_hash(path)), checkpoint)
+    record = run(replace(spec, thresholds=(), source=code_version.source_hash(path)), checkpoint)
     assert record.status == "ok" and 0 <= record.members[0].beside["ink"] <= 1

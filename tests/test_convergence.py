@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made import measures, one, searched
 
 from lso_bench.analysis.convergence import FRACTIONS, ecdf, running_time
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 NEVAE = Model("nevae_se", "omniglot")
 

@@ -17,31 +17,32 @@ from lso_bench.errors import UnusableError, UsageError
 from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.serial import serial
 from lso_bench.models import training
-from lso_bench.plugins import registry
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Grid, Protocol, named_model, plan
+from lso_bench.study.grid import Grid, Protocol, plan
+from lso_bench.study.lookup import named_model
+from lso_bench.task import TASKS
 from lso_bench.vae import data
 from lso_bench.vae.checkpoint import load_model
-from lso_bench.vae.data import source
+from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.datasets.shapes import COLUMN, REPEATS
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 ROOT = Path(__file__).parents[1]
 FROM_FILES = ("omniglot", "mnist")
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[needs_real] * (n in FROM_FILES)) for n in data.names()])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[needs_real] * (n in FROM_FILES)) for n in DATASETS.names()])
 class TestEveryDataSet:
     """What every data set promises."""
 
     @pytest.fixture
     def images(self, name):
-        return source(name).images(REAL)
+        return DATASETS.build(name).images(REAL)
 
     def test_images_are_grey_bytes_of_its_shape_and_the_same_every_time(self, name, images):
-        assert images.dtype == np.uint8 and images.shape[1:] == source(name).shape[1:]
+        assert images.dtype == np.uint8 and images.shape[1:] == DATASETS.build(name).shape[1:]
         assert images.max() > 200 and images.min() == 0
-        assert (images == source(name).images(REAL)).all()
+        assert (images == DATASETS.build(name).images(REAL)).all()
 
     def test_split_deals_every_image_to_one_part(self, name, images):
         parts = [set(part.tolist()) for part in split(name, len(images), 0)]
@@ -54,17 +55,17 @@ class TestEveryDataSet:
 
     def test_loads_as_what_a_model_is_shown(self, name):
         found = data.load(name, REAL)
-        assert found.train.shape[1:] == found.test.shape[1:] == found.valid.shape[1:] == source(name).shape
+        assert found.train.shape[1:] == found.test.shape[1:] == found.valid.shape[1:] == DATASETS.build(name).shape
         levels = set(found.test[:50].unique().tolist())
         assert levels == {0.0, 1.0} if found.likelihood == "bernoulli" else 0 <= min(levels) < max(levels) <= 1
-        assert found.likelihood == source(name).likelihood and len(found.sha256) == 64
+        assert found.likelihood == DATASETS.build(name).likelihood and len(found.sha256) == 64
 
     def test_says_what_it_is(self, name):
-        assert 20 < len(data.names()[name]) < 110
+        assert 20 < len(DATASETS.names()[name]) < 110
 
 
 def split(name, count, seed):
-    return source(name).split(count, torch.Generator().manual_seed(seed))
+    return DATASETS.build(name).split(count, torch.Generator().manual_seed(seed))
 
 
 @needs_real
@@ -76,7 +77,7 @@ def test_omniglot_has_the_pixels_and_split_of_the_reference_results():
 
 
 def test_shapes_are_squares_of_every_side_and_height_in_one_column():
-    images = source("shapes").images(REAL) // 255
+    images = DATASETS.build("shapes").images(REAL) // 255
     area, inked = images.sum((1, 2)), images.any(1)
     assert len(images) == sum(65 - side for side in range(1, 21)) == len(np.unique(images, axis=0))
     assert set(area.tolist()) == {side**2 for side in range(1, 21)}
@@ -96,7 +97,7 @@ def grey(shown):
 
 @pytest.mark.parametrize(("rounded", "area"), [(False, 100 * 0.75 + 44 * 0.25), (True, 100)])
 def test_area_is_the_sum_of_pixels_and_a_white_page_is_the_optimum(rounded, area):
-    task = registry.build("task", f"shapes_area:rounded={rounded}")
+    task = TASKS.build(f"shapes_area:rounded={rounded}")
     x = torch.zeros(1, 2, 1, 64, 64)
     x[0, 0, 0, 5:15, 5:15], x[0, 0, 0, 20:24, 20:31], x[0, 1] = 0.75, 0.25, 1.0
     assert task.score(x).tolist() == [[area, task.optimum]] and task.differentiable is not rounded
@@ -154,7 +155,7 @@ def test_data_set_comes_in_by_a_path(blobs):
 
 def test_data_set_comes_in_by_an_entry_point(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, BLOBS, "datasets", "blobs = blobses:Blobs")
-    assert "blobs" in data.names() and len(data.load("blobs:count=200").train) == 160
+    assert "blobs" in DATASETS.names() and len(data.load("blobs:count=200").train) == 160
     assert named_model("vae", "blobs", "conv", 8, 0).file == "blobs-conv-d8-vae-s0.safetensors"
 
 
@@ -284,7 +285,7 @@ def test_image_is_averaged_by_area_and_what_is_transparent_is_white(tmp_path):
     paper[:2, :2], paper[4:6, 4:8, 3] = 255, 0  # half of the first pixel white; in the second row, second pixel: clear
     for i in range(100):
         Image.fromarray(paper).save(tmp_path / f"{i}.png")
-    (image, *_) = source(str(tmp_path)).images(tmp_path)
+    (image, *_) = DATASETS.build(str(tmp_path)).images(tmp_path)
     assert image[0, 0] == 128 and image[2, 1] == 255 and image.sum() == 128 + 255
 
 
@@ -302,7 +303,8 @@ def test_folder_of_another_size_is_refused(folder):
 def test_folder_does_not_hide_a_data_set_of_its_name(tmp_path, monkeypatch):
     (tmp_path / "glyphs").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert type(source("glyphs")).__name__ == "Glyphs" and Model("vae", "glyphs").file.startswith("glyphs-small")
+    assert type(DATASETS.build("glyphs")).__name__ == "Glyphs"
+    assert Model("vae", "glyphs").file.startswith("glyphs-small")
 
 
 @pytest.mark.parametrize("settings", ["", ":likelihood=gaussian"])

@@ -13,9 +13,9 @@ from lso_bench.vae import checkpoint
 from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.import_weights import import_model
+from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training import train
 from lso_bench.vae.training_state import Plan
-from lso_bench.vae.zoo import Model
 
 RAE = Model("rae", "glyphs", "small", 4)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, fails, random_vae
+from conftest import TINY, fails, preset, random_vae
 from made import searched
 
 from lso_bench.errors import UnusableError
@@ -19,10 +19,10 @@ from lso_bench.report import frames
 from lso_bench.store import archive
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
-from lso_bench.vae.networks import ARCHITECTURES
+from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training import train
 from lso_bench.vae.training_state import Plan
-from lso_bench.vae.zoo import Model
 
 RECORD = searched({"random": [[float(i) for i in range(500)] for _ in range(20)]})  # about 200 kB on disk
 
@@ -149,7 +149,7 @@ PLAN = Plan(Model("vae", "omniglot", "tiny", 4), 3, anneal_epochs=1.0, threads=1
 
 @pytest.mark.parametrize("epoch", [0, 1, 3])  # before the first state is kept, in the middle, when all is trained
 def test_training_goes_on_to_the_same_weights_when_there_is_room_again(disk, tmp_path, square_data, monkeypatch, epoch):
-    monkeypatch.setitem(ARCHITECTURES, "tiny", TINY)
+    monkeypatch.setitem(ResNet.variants, "tiny", preset(TINY))
     whole, path = tmp_path / "whole.safetensors", disk / "m.safetensors"
     train(PLAN, square_data, whole)
     with pytest.raises(UnusableError, match=r"Cannot write .*safetensors: No space left.* GB free"):

@@ -11,9 +11,10 @@ from conftest import TINY, as_another_user, random_vae
 from made import searched
 
 from lso_bench.doctor import installation, results
+from lso_bench.files.paths import own_folder
 from lso_bench.store.store import Store
 from lso_bench.vae.checkpoint import read, save_model, write
-from lso_bench.vae.zoo import SHIPPED, own_folder
+from lso_bench.vae.trained_model import SHIPPED
 
 WAYS = {"random": [[9.0, 5.0], [8.0, 6.0]]}
 

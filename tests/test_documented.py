@@ -18,7 +18,8 @@ from lso_bench.commands.run import _study_from_options as of_options
 from lso_bench.errors import LsoBenchError
 from lso_bench.store.archive import pack
 from lso_bench.study import file
-from lso_bench.study.grid import named_model, plan
+from lso_bench.study.grid import plan
+from lso_bench.study.lookup import named_model
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "results/README.md")]

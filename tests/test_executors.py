@@ -20,7 +20,7 @@ from lso_bench.store.store import Store, counted
 from lso_bench.study.estimate import estimate
 from lso_bench.study.grid import Grid, Protocol, plan, shard
 from lso_bench.vae.checkpoint import save_model
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 FAULTY = """import os, signal, sys, time
 from dataclasses import dataclass

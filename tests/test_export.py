@@ -14,7 +14,7 @@ from lso_bench.errors import UnusableError, UsageError
 from lso_bench.files.sanitize import neutral, printable
 from lso_bench.report import frames
 from lso_bench.store.store import Store
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 WAYS = {"random": [[9.0, 5.0, -4.0], [8.0, 6.0, 6.5]]}
 FORMULA = "=cmd|' /C calc'!A0"

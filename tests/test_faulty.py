@@ -16,7 +16,8 @@ from lso_bench.spec import Spec
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.asking import terms_of
 from lso_bench.vae.checkpoint import read, sha256, write
-from lso_bench.vae.zoo import Model, objective
+from lso_bench.vae.objectives import OBJECTIVES
+from lso_bench.vae.trained_model import Model
 
 ROOT = Path(__file__).parents[1]
 
@@ -123,4 +124,4 @@ def test_model_with_weights_that_are_too_large_is_named_and_not_the_task(checkpo
 def test_objective_that_goes_wrong_is_named_in_one_line(tmp_path, vae, line, says):
     (tmp_path / "bad.py").write_text(SPARSE.replace("q = vae.encode(x)", f"q = vae.encode(x)\n        {line}"))
     with pytest.raises(UnusableError, match=f"Objective Sparse: .*{says}"):
-        terms_of(objective(str(tmp_path / "bad.py")), vae, squares(3))
+        terms_of(OBJECTIVES.build(str(tmp_path / "bad.py")), vae, squares(3))

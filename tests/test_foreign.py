@@ -3,7 +3,6 @@
 import os
 import socket
 import stat
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,17 @@ from lso_bench.analysis import collapse
 from lso_bench.errors import LsoBenchError, UnusableError
 from lso_bench.files import safe_read
 from lso_bench.models import measurements
-from lso_bench.plugins import registry
 from lso_bench.plugins.discovery import module_at
 from lso_bench.report import html_images
 from lso_bench.store import archive, heartbeat, run_folder
 from lso_bench.store.store import MARKER_FILE, Store
 from lso_bench.study import file
+from lso_bench.task import TASKS
 from lso_bench.vae import checkpoint, image_folder
+from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.datasets.mnist import MNIST
 from lso_bench.vae.datasets.omniglot import Omniglot
 from lso_bench.vae.import_weights import import_model
-from lso_bench.vae.networks import ARCHITECTURES
 
 
 def device(path: Path) -> None:
@@ -85,7 +84,7 @@ def passes_over(read, path):
     assert not read(path)
 
 
-ARCH = ARCHITECTURES["small"]
+ARCH = ARCHITECTURES.build("small")
 READERS = {
     "result.json": (refuses, lambda p: run_folder.read(p.parent)),
     MARKER_FILE: (refuses, lambda p: Store(p.parent, readonly=True)),
@@ -96,7 +95,7 @@ READERS = {
     "m.state.safetensors": (refuses, checkpoint.read),
     "weights.pt": (refuses, lambda p: import_model(p, p.with_suffix(".out"), ARCH)),
     "study.toml": (refuses, file.read),
-    "task.py": (refuses, lambda p: registry.build("task", str(p))),
+    "task.py": (refuses, lambda p: TASKS.build(str(p))),
     "data.py": (refuses, lambda p: module_at(p).no_such_name),
     "r.tar.zst": (refuses, archive.open_results),
     "traversals/x-all.png": (passes_over, lambda p: html_images.walks([p.parent.parent])[0]),
@@ -116,7 +115,7 @@ def test_file_of_any_kind_that_is_not_as_it_should_be_is_refused_at_once(tmp_pat
     BAD[bad](path)
     how, read = READERS[name]
     if name.endswith(".py") and bad in ("empty", "a list", "a number", "an object"):
-        read = partial(registry.build, "task") if name == "task.py" else read
+        read = TASKS.build if name == "task.py" else read
         path = str(path) if name == "task.py" else path
     try:
         how(read, path)
@@ -148,12 +147,12 @@ KINDS = {"a pipe": os.mkfifo, "a device": lambda p: p.symlink_to("/dev/zero"), "
 def test_task_at_a_path_that_is_no_plain_file_is_refused_with_its_kind(tmp_path, kind):
     KINDS[kind](tmp_path / "t.py")
     with pytest.raises(LsoBenchError, match=f"t.py is no plain file, but {kind}"):
-        registry.build("task", str(tmp_path / "t.py"))
+        TASKS.build(str(tmp_path / "t.py"))
 
 
 def test_task_in_a_file_whose_name_is_no_text_is_used_or_refused_in_a_line(tmp_path):
     with pytest.raises(LsoBenchError, match=r"No file|wanted a name in UTF-8"):
-        registry.build("task", os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py"))
+        TASKS.build(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py"))
 
 
 def test_sha256_of_a_checkpoint_is_made_only_of_one_that_is_small_enough(tmp_path):

@@ -9,20 +9,22 @@ from torch import nn
 
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.search.space import Space
-from lso_bench.study.grid import named_model
+from lso_bench.study.lookup import named_model
+from lso_bench.vae.architectures import architecture
+from lso_bench.vae.architectures.resnet import ResNet
 from lso_bench.vae.checkpoint import load_model, read, save_model, write
 from lso_bench.vae.data import Dataset, as_model_input
 from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.metrics import measure
-from lso_bench.vae.networks import ARCHITECTURES, STEP, Architecture, architecture
+from lso_bench.vae.networks import STEP
 from lso_bench.vae.objectives.elbo import ELBO
 from lso_bench.vae.sampling import sample
+from lso_bench.vae.trained_model import SHIPPED, Model
 from lso_bench.vae.training import step, train
 from lso_bench.vae.training_state import Job, Plan, optimizer
-from lso_bench.vae.zoo import SHIPPED, Model
 
-ARCH = Architecture(latent=3, encoder=4, hidden=8, channels=4, kernels=(), likelihood="gaussian")
+ARCH = ResNet(latent=3, encoder=4, hidden=8, channels=4, kernels=(), likelihood="gaussian")
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_pixelcnn_is_refused(tmp_path):
 
 @pytest.mark.parametrize("settings", ["likelihood=gaussian", "size=64"])
 def test_architecture_does_not_choose_the_data(settings):
-    with pytest.raises(ValueError, match="those of the data"):
+    with pytest.raises(UsageError, match="those of the data"):
         architecture(f"conv:{settings}", 4)
 
 
@@ -136,7 +138,7 @@ def test_unknown_likelihood_in_a_checkpoint_is_refused(vae, tmp_path):
 
 
 def test_training_learns_grey_images_and_resumes_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setitem(ARCHITECTURES, "tiny", Architecture(encoder=4, hidden=8, channels=4, kernels=()))
+    monkeypatch.setitem(ResNet.variants, "tiny", {"encoder": 4, "hidden": 8, "channels": 4, "kernels": ()})
     x = (squares(121) * torch.linspace(40, 250, 121)[:, None, None, None]).to(torch.uint8)
     data = Dataset("own", x[:101], x[101:111] / 255, x[111:] / 255, "of grey squares", "gaussian")
     plan = Plan(Model("vae", "own", "tiny", 3), epochs=6, anneal_epochs=1.0, lr=0.02, threads=1)
@@ -156,5 +158,5 @@ def test_training_learns_grey_images_and_resumes_to_the_same_weights(tmp_path, m
 
 def test_only_a_gaussian_has_sigma(vae):
     assert sum(isinstance(p, nn.Parameter) and p.ndim == 0 for p in vae.parameters()) == 1
-    plain = random_vae(Architecture(latent=3, encoder=4, hidden=8, channels=4, kernels=()))
+    plain = random_vae(ResNet(latent=3, encoder=4, hidden=8, channels=4, kernels=()))
     assert not [p for p in plain.parameters() if p.ndim == 0]

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_vae
+from conftest import preset, random_vae
 
 from lso_bench.errors import UnusableError
 from lso_bench.store.archive import open_results
 from lso_bench.vae import checkpoint, training
+from lso_bench.vae.architectures.resnet import ResNet
 from lso_bench.vae.data import load
 from lso_bench.vae.metrics import measure
-from lso_bench.vae.networks import ARCHITECTURES, Architecture
+from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training_state import Plan
-from lso_bench.vae.zoo import Model
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # they import one another, as scripts do
@@ -109,8 +109,8 @@ def test_a_dry_run_that_is_killed_goes_on_from_its_output_and_then_does_nothing_
 
 @pytest.fixture
 def tiny(monkeypatch):
-    small = Architecture(latent=4, encoder=8, hidden=8, channels=8, kernels=(7, 3), skips=False)
-    monkeypatch.setitem(ARCHITECTURES, "tiny", small)
+    small = ResNet(latent=4, encoder=8, hidden=8, channels=8, kernels=(7, 3), skips=False)
+    monkeypatch.setitem(ResNet.variants, "tiny", preset(small))
     return Plan(Model("nevae_se", "omniglot", "tiny", 4), 3, anneal_epochs=1.0, threads=1)
 
 
@@ -180,7 +180,7 @@ def test_a_packed_training_that_is_damaged_is_refused(tiny, square_data, tmp_pat
 
 
 def test_the_state_of_a_paper_s_training_takes_half_of_16_mib(tmp_path):
-    vae = random_vae(Architecture())
+    vae = random_vae(ResNet())
     tensors = {f"vae.{k}": t for k, t in vae.state_dict().items()}
     for i, p in enumerate(vae.parameters()):
         tensors |= {f"adam.{i}.exp_avg": torch.randn_like(p), f"adam.{i}.exp_avg_sq": 1e-9 * torch.rand_like(p)}

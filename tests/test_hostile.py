@@ -15,14 +15,17 @@ from lso_bench.commands.compare import compare
 from lso_bench.commands.output import LONGEST, out, say
 from lso_bench.errors import LsoBenchError
 from lso_bench.plotting import html_page
-from lso_bench.plugins import registry
 from lso_bench.report import export, tables
 from lso_bench.report.figure_files import pictures
 from lso_bench.report.html_report import Results, html
+from lso_bench.search import SEARCHERS
 from lso_bench.store.store import Store
 from lso_bench.study import file as study_file
-from lso_bench.study.grid import check_data, named_model, plan
-from lso_bench.vae.zoo import Model
+from lso_bench.study.grid import plan
+from lso_bench.study.lookup import named_model
+from lso_bench.task import TASKS
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.trained_model import Model
 
 HOSTILE = {
     "markup": "<script>alert(1)</script>",
@@ -109,12 +112,12 @@ def test_run_whose_names_are_no_text_is_skipped_by_name(tmp_path):
 def test_hostile_names_are_refused_where_something_is_looked_up(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for look_up in (
-        lambda: registry.build("task", name),
-        lambda: registry.build("searcher", name),
-        lambda: registry.build("task", f"./{name}.py"),
-        lambda: registry.build("task", f"ink:{name}={name}"),
-        lambda: check_data(name),
-        lambda: check_data(f"./{name}.py"),
+        lambda: TASKS.build(name),
+        lambda: SEARCHERS.build(name),
+        lambda: TASKS.build(f"./{name}.py"),
+        lambda: TASKS.build(f"ink:{name}={name}"),
+        lambda: DATASETS.build(name),
+        lambda: DATASETS.build(f"./{name}.py"),
         lambda: named_model(name, "glyphs", "small", 32, 0),
         lambda: named_model(f"./{name}.py", "glyphs", "small", 32, 0),
         lambda: named_model("vae", "glyphs", name, 32, 0),

@@ -21,11 +21,14 @@ from lso_bench.executors.local import local
 from lso_bench.executors.ray_cluster import _sources
 from lso_bench.executors.remote_worker import Job, Worker
 from lso_bench.executors.serial import serial
-from lso_bench.plugins import registry, sources
+from lso_bench.plugins import code_version, sources
 from lso_bench.plugins.discovery import module_at
 from lso_bench.runner.run import Placement, run
+from lso_bench.search import SEARCHERS
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Grid, Protocol, find_checkpoint, named_model, plan
+from lso_bench.study.grid import Grid, Protocol, plan
+from lso_bench.study.lookup import find_checkpoint, named_model
+from lso_bench.task import TASKS
 
 SHORT = Protocol(max_steps=2, budget=4)
 BLOBS = '''"""Spots."""
@@ -103,7 +106,7 @@ def test_an_edited_module_beside_the_task_is_another_run_and_is_refused(place):
     (place / "ink.py").write_text("from aims_a import TARGET\n" + INK.replace("0.15", "TARGET"))
     planned = planned_of("./ink.py")
     edit(place / "aims_a.py")
-    assert registry.source_hash("./ink.py") != planned.spec.source
+    assert code_version.source_hash("./ink.py") != planned.spec.source
     with pytest.raises(UnusableError, match=r"imported from beside it, has changed since"):
         run(planned.spec, planned.checkpoint)
     with pytest.raises(UnusableError, match="changed while it was loaded; run the command again"):
@@ -129,12 +132,12 @@ def test_a_task_that_lets_python_find_its_own_folder_runs_and_counts_what_it_imp
     (helper / "__init__.py").write_text("from .deep import TARGET")
     (helper / "deep.py").write_text("TARGET = 0.15")
     (tmp_path / "ink.py").write_text(f"{PATH}from {helper.name} import TARGET\n{INK.replace('0.15', 'TARGET')}")
-    before = registry.source_hash("./ink.py")
+    before = code_version.source_hash("./ink.py")
     planned = plan(Grid(["vae"], ["./ink.py"], ["sobol"], seeds=range(2), arch="conv"), SHORT)
     records = [*carry_out(planned, Store(tmp_path / "results"), ExecutionOptions(isolation="batch"))]
     assert [r.status for r in records] == ["ok", "ok"] and {r.spec.source for r in records} == {before}
     edit(helper / "deep.py")
-    assert registry.source_hash("./ink.py") != before
+    assert code_version.source_hash("./ink.py") != before
 
 
 def test_two_tasks_with_a_module_of_one_name_each_are_refused_in_one_process(tmp_path, monkeypatch):
@@ -143,16 +146,16 @@ def test_two_tasks_with_a_module_of_one_name_each_are_refused_in_one_process(tmp
         (tmp_path / name / "aims_of_both.py").write_text("TARGET = 0.15")
         text = f"{PATH}from aims_of_both import TARGET\n{INK.replace('0.15', 'TARGET')}"
         (tmp_path / name / "ink.py").write_text(text)
-    registry.build("task", f"{tmp_path}/one/ink.py")
+    TASKS.build(f"{tmp_path}/one/ink.py")
     with pytest.raises(UsageError, match=r"two/ink\.py: it imports 'aims_of_both', of which there are two.*; rename"):
-        registry.build("task", f"{tmp_path}/two/ink.py")
+        TASKS.build(f"{tmp_path}/two/ink.py")
 
 
 def test_a_module_beside_that_is_not_imported_is_named_with_the_way_to_it(tmp_path):
     (tmp_path / "aims_not_to_be_had.py").touch()
     (tmp_path / "ink.py").write_text("import aims_not_to_be_had\n" + INK)
     with pytest.raises(UsageError, match=rf"which stands beside it; PYTHONPATH={tmp_path} lets Python find it"):
-        registry.build("task", f"{tmp_path}/ink.py")
+        TASKS.build(f"{tmp_path}/ink.py")
 
 
 def images_in(folder, count=100):
@@ -165,15 +168,13 @@ def of_own_data(place, text):
     """A planned run of a task on a data set of the user's own, with weights of others."""
     (place / "ink.py").write_text(INK.replace('data = "glyphs"', f'data = "{text}"'))
     planned = planned_of("ink")
-    task = plan_of_data = registry.build("task", "./ink.py")
+    task = plan_of_data = TASKS.build("./ink.py")
     assert plan_of_data.data == text
     model = replace(planned.spec.model, data=text)
-    spec = replace(planned.spec, model=model, task="./ink.py:target=0.15", source=registry.source_of(task))
+    spec = replace(planned.spec, model=model, task="./ink.py:target=0.15", source=code_version.source_of(task))
     from lso_bench.runner.identity import identity
 
-    return replace(
-        planned, spec=spec, identity=identity("./ink.py", task, "sobol", registry.build("searcher", "sobol"))
-    )
+    return replace(planned, spec=spec, identity=identity("./ink.py", task, "sobol", SEARCHERS.build("sobol")))
 
 
 def test_a_changed_folder_of_images_is_refused(place):
@@ -214,7 +215,7 @@ def test_a_data_set_that_changes_while_it_is_read_is_refused(place):
     lines = "        open('imgs/new.png', 'wb').write(open('imgs/1.png', 'rb').read())\n        return"
     (place / "spots.py").write_text(BLOBS.replace("        return", lines) + "# edited\n")
     planned = of_own_data(place, "./imgs")
-    before = registry.build("task", "./ink.py")
+    before = TASKS.build("./ink.py")
     assert before.data == "./imgs"
     from lso_bench.runner.cache import Loaded
     from lso_bench.vae import data, image_folder
@@ -327,7 +328,7 @@ def test_a_worker_elsewhere_refuses_other_files(place):
 def test_a_file_that_was_written_twice_within_a_second_is_the_last(place):
     for target in (0.15, 0.25, 0.35):  # of one length, which Python's own bytecode takes for one version
         (place / "ink.py").write_text(INK.replace("0.15", str(target)))
-        assert registry.build("task", "./ink.py").target == target
+        assert TASKS.build("./ink.py").target == target
 
 
 def test_records_say_which_data_and_code_they_are_of(place):

@@ -14,7 +14,7 @@ from made import searched
 from lso_bench.record import Record
 from lso_bench.store import index
 from lso_bench.store.store import Store
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 GOOD = [
     searched({"random": [[9.0, 1.0]] * 2}),

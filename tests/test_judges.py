@@ -14,7 +14,7 @@ from lso_bench.vae.checkpoint import read, write
 from lso_bench.vae.datasets import omniglot
 from lso_bench.vae.judges import ReferenceModel, classifier, density
 from lso_bench.vae.labels import Labels, load_labels
-from lso_bench.vae.zoo import SHIPPED
+from lso_bench.vae.trained_model import SHIPPED
 
 
 @needs_real
@@ -99,7 +99,7 @@ def test_judge_of_a_data_set_without_one_is_named(kind):
 def test_damaged_judge_is_named(classes, says, tmp_path, monkeypatch):
     tensors, header = read(SHIPPED / "mnist-classifier.safetensors")
     write(tmp_path / "odd-classifier.safetensors", tensors, header | {"classes": classes})
-    monkeypatch.setattr(judges.zoo, "SHIPPED", tmp_path)
+    monkeypatch.setattr(judges, "SHIPPED", tmp_path)
     with pytest.raises(UnusableError, match=rf"odd-classifier\.safetensors.*{says}"):
         classifier("odd")
 

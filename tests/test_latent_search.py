@@ -12,7 +12,7 @@ from lso_bench.record import Record
 from lso_bench.report import paper_latent_search as report
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 IMAGES = 12
 

@@ -12,10 +12,10 @@ from test_objectives import D, constant_encoder
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
+from lso_bench.vae.architectures.resnet import ResNet
 from lso_bench.vae.evaluation import SampleSizes, evaluate, importance_gap, latent_consistency
 from lso_bench.vae.metrics import Metrics, aggregate_log_density, measure
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import Architecture
 
 
 def test_aggregate_density_equals_the_mixture():
@@ -74,7 +74,7 @@ class LinearGaussian(VAE):
 
     def __init__(self, widen: float = 1.0):
         nn.Module.__init__(self)
-        self.arch = Architecture(size=2, latent=2, kernels=())
+        self.arch = ResNet(size=2, latent=2, kernels=())
         self.decoder = nn.Identity()
         self.W = nn.Parameter(
             0.5 * torch.tensor([[1.0, 0.5], [1.0, -0.5], [-1.0, 0.5], [1.0, 0.5]]), requires_grad=False

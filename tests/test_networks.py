@@ -5,16 +5,18 @@ import torch
 from conftest import random_vae
 from torch.nn.functional import conv2d
 
+from lso_bench.errors import UsageError
+from lso_bench.vae.architectures import ARCHITECTURES, architecture
 from lso_bench.vae.frozen import freeze
-from lso_bench.vae.networks import ARCHITECTURES, CausalConv2d, architecture
+from lso_bench.vae.networks import CausalConv2d
 
-PIXELCNNS = [n for n, a in ARCHITECTURES.items() if a.kernels]
+PIXELCNNS = [n for n in ARCHITECTURES.names() if ARCHITECTURES.build(n).autoregressive]
 
 
 @pytest.mark.parametrize("arch", PIXELCNNS)
 @pytest.mark.parametrize("pixel", [(0, 0), (0, 27), (5, 9), (13, 13), (27, 0), (27, 27)])
 def test_pixel_depends_only_on_teacher_pixels_before_it(arch, pixel):
-    vae, (i, j) = random_vae(ARCHITECTURES[arch]), pixel
+    vae, (i, j) = random_vae(ARCHITECTURES.build(arch)), pixel
     x = torch.rand(1, 1, 28, 28, requires_grad=True)
     logit = vae.decoder(torch.randn(1, 32), x)[0, 0, i, j]
     (gradient,) = torch.autograd.grad(logit, x)
@@ -23,9 +25,9 @@ def test_pixel_depends_only_on_teacher_pixels_before_it(arch, pixel):
         assert (gradient.flatten()[: 28 * i + j] != 0).any()
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", ARCHITECTURES.names())
 def test_every_pixel_depends_on_the_whole_code(arch):
-    vae = random_vae(ARCHITECTURES[arch])
+    vae = random_vae(ARCHITECTURES.build(arch))
     x = torch.rand(1, 1, 28, 28)
     for i, j in ((0, 0), (13, 20), (27, 27)):
         z = torch.randn(1, 32, requires_grad=True)
@@ -34,7 +36,7 @@ def test_every_pixel_depends_on_the_whole_code(arch):
 
 
 @pytest.mark.parametrize("size", [28, 32, 64])
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", ARCHITECTURES.names())
 def test_architecture_is_of_the_size_of_its_images(arch, size):
     vae, x = random_vae(architecture(f"{arch}:encoder=2,hidden=4,channels=2", 3, size)), torch.rand(2, 1, size, size)
     assert vae.encode(x).mean.shape == (2, 3) and vae.decode(torch.randn(2, 3), x).mean.shape == x.shape
@@ -61,9 +63,9 @@ def test_cropped_convolution_equals_the_plain_masked_one(mask, kernel):
     torch.testing.assert_close(conv(x), plain, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", ARCHITECTURES.names())
 def test_frozen_model_gives_the_same_outputs(arch):
-    vae = random_vae(ARCHITECTURES[arch])
+    vae = random_vae(ARCHITECTURES.build(arch))
     rng = torch.Generator().manual_seed(0)
     frozen, x, z = freeze(vae), torch.rand(4, 1, 28, 28, generator=rng), torch.randn(4, 32, generator=rng)
     with torch.no_grad():
@@ -90,6 +92,6 @@ def test_distributions_have_one_event_an_image(vae):
 
 
 def test_decoder_that_cannot_halve_its_channels_is_refused():
-    with pytest.raises(ValueError, match="wanted 2 or more, got 1"):
+    with pytest.raises(UsageError, match="wanted 2 or more, got 1"):
         architecture("small:channels=1", 4)
     assert architecture("conv:channels=1", 4).channels == 1

@@ -6,6 +6,8 @@ import pytest
 import torch
 from conftest import TINY, random_vae, squares
 
+from lso_bench.errors import UsageError
+from lso_bench.vae.objectives import OBJECTIVES, TABLE_1
 from lso_bench.vae.objectives.aggressive import Aggressive
 from lso_bench.vae.objectives.cyclical import Cyclical
 from lso_bench.vae.objectives.elbo import ELBO
@@ -15,7 +17,6 @@ from lso_bench.vae.objectives.nevae_lp import NeighborLP
 from lso_bench.vae.objectives.nevae_se import NeighborSE
 from lso_bench.vae.objectives.rae import RAE
 from lso_bench.vae.reencoding import reencode
-from lso_bench.vae.zoo import NAMES, TABLE_1, objective
 
 D = TINY.latent
 
@@ -193,19 +194,19 @@ def test_reencoding_normalises_by_its_own_or_the_running_statistics():
     assert not torch.allclose(reencode(vae, x, "data").mean, frozen)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OBJECTIVES.names())
 class TestEveryObjective:
     """The contract kit: whatever is in the zoo is under it."""
 
     def test_gives_finite_terms_of_every_image(self, name):
-        terms = objective(name)(random_vae(TINY), squares(5))
+        terms = OBJECTIVES.build(name)(random_vae(TINY), squares(5))
         for term in (terms.distortion, terms.rate, terms.penalty):
             assert term.shape == (5,) and term.isfinite().all()
         assert (terms.rate >= 0).all()
 
     def test_sends_gradients_to_encoder_and_decoder(self, name):
         vae = random_vae(TINY)
-        objective(name)(vae, squares(5)).loss().backward()
+        OBJECTIVES.build(name)(vae, squares(5)).loss().backward()
         for part in (vae.encoder, vae.decoder):
             assert any(p.grad is not None and (p.grad != 0).any() for p in part.parameters())
 
@@ -214,7 +215,7 @@ class TestEveryObjective:
         last = vae.encoder.main[-1]
         last.bias.data[D:] = -40.0  # no noise, so that only the batch could make a difference
         last.weight.data[D:] = 0
-        together, alone = objective(name)(vae, x), objective(name)(vae, x[:1])
+        together, alone = OBJECTIVES.build(name)(vae, x), OBJECTIVES.build(name)(vae, x[:1])
         torch.testing.assert_close(together.distortion[:1], alone.distortion, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(together.rate[:1], alone.rate, rtol=1e-4, atol=1e-4)
 
@@ -229,18 +230,19 @@ def test_rate_weight_grows_from_a_tenth_to_beta():
 
 
 def test_settings_follow_the_name():
-    assert objective("nevae_se:reduction=sum,sample=false") == NeighborSE(reduction="sum", sample=False)
-    assert objective("nevae_lp_-1.0") == NeighborLP(c=-1.0)
-    assert objective("beta_vae_0.65") == ELBO(beta=0.65)
+    assert OBJECTIVES.build("nevae_se:reduction=sum,sample=false") == NeighborSE(reduction="sum", sample=False)
+    assert OBJECTIVES.build("nevae_lp_-1.0") == NeighborLP(c=-1.0)
+    assert OBJECTIVES.build("beta_vae_0.65") == ELBO(beta=0.65)
 
 
 @pytest.mark.parametrize("name", ["nvae", "nevae_se:reduktion=sum", "nevae_se:reduction=max", "vae:beta=much"])
 def test_unknown_names_and_settings_are_refused(name):
-    with pytest.raises(ValueError, match=r"No model|no setting|is one of|wanted a number"):
-        objective(name)
+    with pytest.raises(UsageError, match=r"No model|no setting|is one of|wanted a number"):
+        OBJECTIVES.build(name)
 
 
 def test_every_row_of_table_1_has_its_name():
-    assert len(set(TABLE_1)) == 19 and set(TABLE_1) <= set(NAMES)
-    assert objective("aggressive_noanneal") == Aggressive(anneal=False)
-    assert objective("beta_vae_0.7") == ELBO(beta=0.7) and objective("nevae_lp_-3.0") == NeighborLP(c=-3.0)
+    assert len(set(TABLE_1)) == 19 and set(TABLE_1) <= set(OBJECTIVES.names())
+    assert OBJECTIVES.build("aggressive_noanneal") == Aggressive(anneal=False)
+    assert OBJECTIVES.build("beta_vae_0.7") == ELBO(beta=0.7)
+    assert OBJECTIVES.build("nevae_lp_-3.0") == NeighborLP(c=-3.0)

@@ -8,7 +8,7 @@ from lso_bench.report.html_report import Results, html
 from lso_bench.report.paired_tables import over_tasks
 from lso_bench.report.table import text
 from lso_bench.report.tables import markdown
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 OTHER, THIRD = Model("nevae_se", "omniglot"), Model("beta_vae_0.9", "omniglot")
 SCALES = (1.0, 1000.0, 0.001)  # a unit each

@@ -115,9 +115,9 @@ def test_task_of_an_installed_package_keeps_its_promises(python):
 
 
 def test_searcher_and_objective_of_an_installed_package_are_built(python):
-    code = "from lso_bench.plugins import registry; from lso_bench.vae import zoo\n"
+    code = "from lso_bench.search import SEARCHERS; from lso_bench.vae.objectives import OBJECTIVES\n"
     code += "import outside; print(outside.__file__)\n"
-    code += "print(registry.build('searcher', 'outer_shrinking:sigma=0.5'), zoo.objective('outer_sparse:pull=0.3'))"
+    code += "print(SEARCHERS.build('outer_shrinking:sigma=0.5'), OBJECTIVES.build('outer_sparse:pull=0.3'))"
     done = program(python, code=code)
     assert done.returncode == 0, done.stderr
     place, made = done.stdout.splitlines()

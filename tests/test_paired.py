@@ -12,7 +12,7 @@ from lso_bench.analysis.paired import rows
 from lso_bench.analysis.table import GROUP_KEYS, table
 from lso_bench.record import Record
 from lso_bench.spec import Seeds
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 N = 12
 OTHER = Model("nevae_se", "omniglot")

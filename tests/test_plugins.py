@@ -9,10 +9,14 @@ from conftest import TINY, random_vae, squares
 from examples import INK, SHRINKING, SPARSE
 
 from lso_bench.errors import UsageError
-from lso_bench.plugins import registry
-from lso_bench.study.grid import named_model
+from lso_bench.plugins import code_version
+from lso_bench.runner.identity import PLUGINS
+from lso_bench.search import SEARCHERS
+from lso_bench.study.lookup import named_model
+from lso_bench.task import TASKS
 from lso_bench.testing import check_searcher, template
-from lso_bench.vae import zoo
+from lso_bench.vae.objectives import OBJECTIVES
+from lso_bench.vae.trained_model import Model
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,31 +34,29 @@ def publish(folder, monkeypatch, code, group, entry):
 
 def test_task_comes_in_by_a_path(tmp_path):
     (tmp_path / "ink.py").write_text(INK)
-    task = registry.build("task", f"{tmp_path}/ink.py:target=0.5")
+    task = TASKS.build(f"{tmp_path}/ink.py:target=0.5")
     assert task.score(torch.ones(1, 1, 1, 28, 28)).item() == pytest.approx(-0.5)
 
 
 def test_task_file_may_have_postponed_annotations(tmp_path):
     text = INK.replace("from dataclasses", "from __future__ import annotations\n\nfrom dataclasses")
     (tmp_path / "ink.py").write_text(text)
-    assert registry.with_defaults_spelled_out("task", f"{tmp_path}/ink.py").endswith("ink.py:target=0.15")
+    assert TASKS.canonical(f"{tmp_path}/ink.py").endswith("ink.py:target=0.15")
 
 
 def test_records_name_every_setting():
-    assert registry.with_defaults_spelled_out("searcher", "adam:lr=0.3") == "adam:lr=0.3,beta1=0.9,beta2=0.999"
-    assert registry.with_defaults_spelled_out("searcher", "adam") == registry.with_defaults_spelled_out(
-        "searcher", "adam:lr=0.1"
-    )
-    full = registry.with_defaults_spelled_out("task", "glyphs50")
-    assert full == "glyphs50:data=glyphs,instances=50,seed=0" == registry.with_defaults_spelled_out("task", full)
+    assert SEARCHERS.canonical("adam:lr=0.3") == "adam:lr=0.3,beta1=0.9,beta2=0.999"
+    assert SEARCHERS.canonical("adam") == SEARCHERS.canonical("adam:lr=0.1")
+    full = TASKS.canonical("glyphs50")
+    assert full == "glyphs50:data=glyphs,instances=50,seed=0" == TASKS.canonical(full)
 
 
 def test_edited_task_file_is_another_task(tmp_path):
     path = tmp_path / "ink.py"
     path.write_text(INK)
-    before = registry.source_hash(str(path), "adam")
+    before = code_version.source_hash(str(path), "adam")
     path.write_text(INK.replace("0.15", "0.2"))
-    assert before != registry.source_hash(str(path), "adam") and registry.source_hash("glyphs50", "adam") == ""
+    assert before != code_version.source_hash(str(path), "adam") and code_version.source_hash("glyphs50", "adam") == ""
 
 
 TWICE = "\n\n@dataclass(frozen=True)\nclass Other(Task):\n    data = 'glyphs'\n    score = Ink.score\n"
@@ -79,27 +81,27 @@ TWICE = "\n\n@dataclass(frozen=True)\nclass Other(Task):\n    data = 'glyphs'\n 
 def test_faulty_file_is_named_in_one_line(tmp_path, kind, text, says):
     (tmp_path / "bad.py").write_text(text)
     with pytest.raises(UsageError, match=rf"bad\.py.*{says}"):
-        registry.build(kind, str(tmp_path / "bad.py"))
+        PLUGINS[kind].build(str(tmp_path / "bad.py"))
 
 
 def test_files_of_one_name_in_two_folders_are_two_tasks(tmp_path):
     for folder, text in (("a", INK), ("b", INK.replace("0.15", "0.4"))):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "ink.py").write_text(text)
-    a, b = (registry.build("task", str(tmp_path / folder / "ink.py")) for folder in "ab")
+    a, b = (TASKS.build(str(tmp_path / folder / "ink.py")) for folder in "ab")
     assert (a.target, b.target) == (0.15, 0.4)
     assert pickle.loads(pickle.dumps(a)) == a  # it is the class of its own file that pickle finds
 
 
 BUILD = {
-    "tasks": lambda name: registry.build("task", name),
-    "searchers": lambda name: registry.build("searcher", name),
+    "tasks": lambda name: TASKS.build(name),
+    "searchers": lambda name: SEARCHERS.build(name),
     "objectives": lambda name: named_model(name, "glyphs", "small", 8, 0),
 }
 FAULTS = {
-    "tasks": lambda: registry.broken_plugins("task"),
-    "searchers": lambda: registry.broken_plugins("searcher"),
-    "objectives": zoo.faults,
+    "tasks": lambda: TASKS.faults(),
+    "searchers": lambda: SEARCHERS.faults(),
+    "objectives": OBJECTIVES.faults,
 }
 
 
@@ -139,50 +141,50 @@ def test_name_that_two_packages_publish_means_neither(tmp_path, monkeypatch, gro
 
 def test_unknown_name_gets_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'omniglot50'"):
-        registry.build("task", "omniglot51")
+        TASKS.build("omniglot51")
 
 
 @pytest.mark.parametrize("text", ["adam:lrr=1", "adam:lr=fast"])
 def test_unknown_or_wrong_setting_is_named(text):
     with pytest.raises(UsageError, match="lr"):
-        registry.build("searcher", text)
+        SEARCHERS.build(text)
 
 
 def test_missing_file_is_named():
     with pytest.raises(UsageError, match="No file"):
-        registry.build("task", "./nowhere.py")
+        TASKS.build("./nowhere.py")
 
 
 def test_searcher_comes_in_by_a_path(tmp_path):
     (tmp_path / "shrinking.py").write_text(SHRINKING)
     text = f"{tmp_path}/shrinking.py:sigma=0.5"
     check_searcher(text)
-    assert registry.source_hash(text)  # an edited searcher is another one
+    assert code_version.source_hash(text)  # an edited searcher is another one
 
 
 def test_searcher_comes_in_by_an_entry_point(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, SHRINKING, "searchers", "shrinking = shrinkings:Shrinking")
-    assert registry.build("searcher", "shrinking:sigma=0.3").sigma == 0.3 and "shrinking" in registry.names("searcher")
+    assert SEARCHERS.build("shrinking:sigma=0.3").sigma == 0.3 and "shrinking" in SEARCHERS.names()
 
 
 def test_objective_comes_in_by_a_path(tmp_path):
     (tmp_path / "sparse.py").write_text(SPARSE)
-    terms = zoo.objective(f"{tmp_path}/sparse.py:pull=0.25")(random_vae(TINY), squares(3))
+    terms = OBJECTIVES.build(f"{tmp_path}/sparse.py:pull=0.25")(random_vae(TINY), squares(3))
     assert (terms.penalty > 0).all() and (terms.rate > 0).all()
 
 
 def test_objective_comes_in_by_an_entry_point(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, SPARSE, "objectives", "sparse = sparses:Sparse")
-    assert "sparse" in zoo.names() and zoo.objective("sparse:pull=0.3").pull == 0.3
+    assert "sparse" in OBJECTIVES.names() and OBJECTIVES.build("sparse:pull=0.3").pull == 0.3
     assert named_model("sparse", "glyphs", "small", 8, 0).file == "glyphs-small-d8-sparse-s0.safetensors"
 
 
 def test_edited_objective_is_another_model(tmp_path):
     path = tmp_path / "sparse.py"
     path.write_text(SPARSE)
-    before = zoo.Model(str(path), "glyphs").file
+    before = Model(str(path), "glyphs").file
     path.write_text(SPARSE.replace("0.1", "0.6"))
-    assert before != zoo.Model(str(path), "glyphs").file and "/" not in before
+    assert before != Model(str(path), "glyphs").file and "/" not in before
 
 
 @pytest.mark.parametrize(
@@ -217,4 +219,4 @@ def test_unknown_architecture_or_setting_is_named(arch, says):
 def test_class_that_cannot_be_made_is_named_in_one_line(tmp_path):
     (tmp_path / "bad.py").write_text(INK + "\n    def __post_init__(self):\n        {}['no such']\n")
     with pytest.raises(UsageError, match=r"bad\.py: KeyError: 'no such'"):
-        registry.build("task", str(tmp_path / "bad.py"))
+        TASKS.build(str(tmp_path / "bad.py"))

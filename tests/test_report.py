@@ -21,7 +21,7 @@ from lso_bench.report import findings, html_images, html_overview
 from lso_bench.report.html_report import html
 from lso_bench.report.sections import sections
 from lso_bench.store.store import Store
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 HOSTILE = (

@@ -15,11 +15,12 @@ from lso_bench.paper.agreement import Order, frame, order
 from lso_bench.paper.published import TABLE_1, TABLE_2
 from lso_bench.paper.tables import FIGURE_2, Request, check, models_of, plans, reproduce, train_missing, untrained
 from lso_bench.report import paper_tables
-from lso_bench.vae import zoo
+from lso_bench.vae import objectives, trained_model
 from lso_bench.vae.checkpoint import load_model, read, save_model
 from lso_bench.vae.data import load
 from lso_bench.vae.metrics import Metrics
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.objectives import OBJECTIVES
+from lso_bench.vae.trained_model import Model
 
 N = 400
 ROW = ("model", "latent", "epochs")
@@ -28,7 +29,7 @@ ROW = ("model", "latent", "epochs")
 @pytest.fixture(autouse=True)
 def nothing_ships(monkeypatch, tmp_path):
     """Only what a test itself leaves is trained."""
-    monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(trained_model, "SHIPPED", tmp_path / "shipped")
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,13 @@ def measured(name: str, offset: float, au: int = 6, noise: float = 1.0, seed: in
         se=se,
         **fields,
     )
-    made_by = {"objective": asdict(zoo.objective(name)), "epochs": 3, "versions": None, "history": None, "command": ""}
+    made_by = {
+        "objective": asdict(OBJECTIVES.build(name)),
+        "epochs": 3,
+        "versions": None,
+        "history": None,
+        "command": "",
+    }
     each = dict.fromkeys(("nelbo", "kl", "mi", "mi_b50"), values.float())
     return Measured(Model(name, "omniglot"), {"checkpoint": "0" * 64}, made_by, "0", metrics, each)
 
@@ -73,7 +80,7 @@ def trained_by(seed: int, found: Measured) -> Measured:
 
 
 def test_paper_has_every_row_by_the_name_of_its_model():
-    assert list(TABLE_1) == list(zoo.TABLE_1)
+    assert list(TABLE_1) == list(objectives.TABLE_1)
     assert {m: sizes[32] for m, sizes in TABLE_2.items()} == {m: TABLE_1[m].au for m in TABLE_2}
 
 
@@ -138,7 +145,7 @@ def test_checkpoint_of_other_epochs_is_refused_with_its_number_and_what_to_do(tr
 
 
 def test_shipped_checkpoint_of_other_epochs_says_how_to_train_ones_own():
-    save_model(zoo.SHIPPED / Model("vae", "glyphs", "conv").file, random_vae(TINY), {"epochs": 30})
+    save_model(trained_model.SHIPPED / Model("vae", "glyphs", "conv").file, random_vae(TINY), {"epochs": 30})
     with pytest.raises(UnusableError, match=r"30 epochs.* train --model vae .*--epochs 5 --precision bf16"):
         check(Request("table1", "glyphs", "conv", epochs=5, precision="bf16"))
 
@@ -176,7 +183,7 @@ def trained(tmp_path):
     history = [{"epoch": e, "reencoding_mean": 2.0 / e} for e in (1, 2, 3)]
     for i, name in enumerate(("vae", "nevae_se")):
         header = {"command": f"as in a test, {name}", "epochs": 3, "versions": {"torch": "0"}, "history": history}
-        header["objective"] = asdict(zoo.objective(name))
+        header["objective"] = asdict(OBJECTIVES.build(name))
         arch = replace(TINY, latent=8)
         save_model(tmp_path / "checkpoints" / Model(name, "glyphs", "conv", 8).file, random_vae(arch, seed=i), header)
 
@@ -214,7 +221,7 @@ def test_order_of_trainings_that_differ_more_than_the_models_is_undecided():
 
 
 def test_training_seeds_stand_in_the_table_its_notes_and_its_files_name(trained, tmp_path):
-    header = {"command": "of seed 1", "epochs": 3, "objective": asdict(zoo.objective("vae"))}
+    header = {"command": "of seed 1", "epochs": 3, "objective": asdict(OBJECTIVES.build("vae"))}
     another = Model("vae", "glyphs", "conv", 8, 1)
     save_model(tmp_path / "checkpoints" / another.file, random_vae(replace(TINY, latent=8), seed=7), header)
     found = reproduce(Request("table2", "glyphs", "conv", train_seeds=(0, 1)), tmp_path)
@@ -246,7 +253,7 @@ def test_count_of_active_units_has_its_error_in_the_table():
 
 
 def test_table_2_is_of_active_units_alone_at_every_size(tmp_path):
-    header = {"epochs": 3, "objective": asdict(zoo.objective("vae"))}
+    header = {"epochs": 3, "objective": asdict(OBJECTIVES.build("vae"))}
     path = tmp_path / "checkpoints" / Model("vae", "glyphs", "conv").file
     save_model(path, random_vae(replace(TINY, latent=32)), header)
     assert list(reproduce(Request("table2", "glyphs", "conv"), tmp_path).rows.measure) == ["AU"]
@@ -260,7 +267,7 @@ def test_nothing_trained_is_one_line(tmp_path):
 def test_figures_are_drawn_and_their_figures_written(tmp_path):
     history = [{"epoch": e, "reencoding_mean": 2.0 / e} for e in (1, 2, 3)]
     for i, name in enumerate(FIGURE_2):
-        header = {"epochs": 3, "history": history, "objective": asdict(zoo.objective(name))}
+        header = {"epochs": 3, "history": history, "objective": asdict(OBJECTIVES.build(name))}
         arch = replace(TINY, latent=32)
         save_model(tmp_path / "checkpoints" / Model(name, "glyphs", "conv").file, random_vae(arch, seed=i), header)
     for what, index in (("fig1", list(range(32))), ("fig2", [1, 2, 3])):

@@ -11,7 +11,8 @@ from lso_bench.commands.run import _study_from_options
 from lso_bench.models import training
 from lso_bench.plugins import notation
 from lso_bench.study.command import command, commands
-from lso_bench.study.grid import Grid, Protocol, named_model, plan
+from lso_bench.study.grid import Grid, Protocol, plan
+from lso_bench.study.lookup import named_model
 
 
 def keys_of(text):

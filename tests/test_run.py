@@ -20,7 +20,7 @@ from lso_bench.searchers.sobol import Sobol
 from lso_bench.spec import Seeds, Spec
 from lso_bench.tasks.reconstruction import Reconstruction
 from lso_bench.vae.data import Dataset
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 SPEC = Spec(Model("vae", "glyphs", "small", 4), "0" * 64, "glyphs50", "adam", max_steps=25, check_every=5)
 DATA = Dataset("glyphs", (squares(40, 1) * 255).to(torch.uint8), squares(2), squares(30), "")

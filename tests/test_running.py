@@ -16,13 +16,13 @@ from made import SPEC, searched
 
 from lso_bench.executors import ExecutionOptions, Queue
 from lso_bench.executors.serial import serial
+from lso_bench.files.paths import own_folder
 from lso_bench.models import training
 from lso_bench.store import heartbeat, process_identity
 from lso_bench.store.process_identity import Process, this_process
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
-from lso_bench.vae import zoo
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 KEY, OTHER = SPEC.key, "0123456789abcdef"
 DAY = 24 * 3600
@@ -98,7 +98,7 @@ def test_the_only_run_of_a_command_is_waited_for_while_another_does_it(tmp_path,
 
 def test_a_training_that_another_process_does_is_said_at_once_and_not_done_twice(tmp_path, capsys, sleeper):
     planned = training.plan(Model("vae", "glyphs", "conv", 4))
-    path = zoo.own_folder() / planned.model.file
+    path = own_folder() / planned.model.file
     (path.parent / "tmp").mkdir(parents=True)
     note = leave(path.parent, identity(sleeper.pid), hashlib.sha256(path.name.encode()).hexdigest()[:16])
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import TINY, random_vae, squares
 
+from lso_bench.vae.architectures import ARCHITECTURES, architecture
 from lso_bench.vae.frozen import freeze
-from lso_bench.vae.networks import ARCHITECTURES, architecture
 from lso_bench.vae.sampling import sample
 from lso_bench.vae.traverse import along, outwards, walk
 
@@ -42,7 +42,7 @@ def test_same_noise_and_code_same_image():
 
 
 def test_convolutional_decoder_draws_every_pixel_from_its_mean():
-    vae, z = random_vae(ARCHITECTURES["conv"]), torch.randn(4, 32)
+    vae, z = random_vae(ARCHITECTURES.build("conv")), torch.randn(4, 32)
     noise = torch.rand(4, 28, 28)
     x, mean = sample(vae, z, noise)
     with torch.no_grad():

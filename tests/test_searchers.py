@@ -12,8 +12,7 @@ from gpytorch.settings import cholesky_jitter
 from linear_operator.utils.errors import NotPSDError
 
 from lso_bench.errors import UsageError
-from lso_bench.plugins import registry
-from lso_bench.search import Problem
+from lso_bench.search import SEARCHERS, Problem
 from lso_bench.search.region import build
 from lso_bench.searchers import saasbo
 from lso_bench.testing import check_searcher, examine_searcher
@@ -27,7 +26,7 @@ STEPS = {"bo": 5, "turbo": 7, "saasbo": 3}  # enough to use what they were told,
 CHEAPER = {"bo": "bo:raw=8,restarts=1,fit_steps=5,polish_steps=5", "turbo": "turbo:fit_steps=5"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in registry.names("searcher")])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in SEARCHERS.names()])
 def test_every_searcher_keeps_its_promises(name):
     check_searcher(CHEAPER.get(name, name), STEPS.get(name, 30))
 
@@ -295,7 +294,7 @@ def test_example_of_the_guide_keeps_every_promise(tmp_path):
 )
 def test_setting_that_cannot_be_is_refused_before_a_run(text, says):
     with pytest.raises(UsageError, match=says):
-        registry.build("searcher", text)
+        SEARCHERS.build(text)
 
 
 FEW_DRAWS = "saasbo:initial=4,warmup=4,samples=4,thinning=2,raw=16,restarts=1"
@@ -303,7 +302,7 @@ FEW_DRAWS = "saasbo:initial=4,warmup=4,samples=4,thinning=2,raw=16,restarts=1"
 
 def fifth_point(problem, score):
     """What `FEW_DRAWS` asks for after its starts and first Sobol points."""
-    search = registry.build("searcher", FEW_DRAWS).search(problem)
+    search = SEARCHERS.build(FEW_DRAWS).search(problem)
     first = score(next(search))
     return search.send(score(search.send(first)))
 
@@ -345,7 +344,7 @@ def test_saasbo_tries_again_with_more_jitter_and_then_asks_for_a_sobol_point(mon
 
 def asked(name, problem, score, budget):
     """The codes that a search asks for up to its budget, and their scores: (k, n, d) and (k, n)."""
-    search, z, y = registry.build("searcher", name).search(problem), [], []
+    search, z, y = SEARCHERS.build(name).search(problem), [], []
     z.append(next(search))
     while sum(points.shape[1] for points in z) < budget:
         y.append(score(z[-1]))
@@ -409,7 +408,7 @@ def test_cmaes_draws_a_point_seldom_again_where_a_draw_is_dear(monkeypatch, d, m
     """The package takes d^3 operations a draw, and in such a box nearly all draws lie outside."""
     monkeypatch.setattr(np.random, "RandomState", Counting)
     problem = Problem(torch.ones(1, 1, d), build("box:1", d, lambda: torch.zeros(1, d)))
-    search = registry.build("searcher", "cmaes:population=4").search(problem)
+    search = SEARCHERS.build("cmaes:population=4").search(problem)
     next(search)
     Counting.drawn = 0
     z = search.send(torch.zeros(1, 1))

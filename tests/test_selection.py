@@ -5,7 +5,7 @@ from made import measures, searched
 
 from lso_bench.analysis.fields import Condition, chosen, named, value
 from lso_bench.errors import UsageError
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 RUNS = [
     searched({"random": [[9.0, 1.0 + i]] * 2}, init=seed, search=0, searcher=f"adam:lr={lr},beta1=0.9", model=model)

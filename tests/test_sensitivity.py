@@ -10,7 +10,7 @@ from made import SPEC, measures, one, searched
 from lso_bench.analysis import start_sensitivity
 from lso_bench.analysis.start_sensitivity import pairs, search_seed_follows_init
 from lso_bench.analysis.table import table
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 FLAT = [[9.0, 5.0]] * 4
 

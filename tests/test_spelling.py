@@ -12,14 +12,19 @@ from lso_bench.cli import app
 from lso_bench.commands.options import names, numbers
 from lso_bench.commands.run import _study_from_options
 from lso_bench.errors import UsageError
-from lso_bench.plugins import registry
+from lso_bench.plugins import code_version
 from lso_bench.plugins.notation import digits
-from lso_bench.search import region
+from lso_bench.search import SEARCHERS, region
 from lso_bench.study import file
-from lso_bench.study.grid import Grid, Protocol, named_model, plan
+from lso_bench.study.grid import Grid, Protocol, plan
+from lso_bench.study.lookup import named_model
 from lso_bench.study.overrides import Rule
 from lso_bench.study.spelling import means
-from lso_bench.vae import data, networks, zoo
+from lso_bench.task import TASKS
+from lso_bench.vae.architectures import ARCHITECTURES
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.objectives import OBJECTIVES
+from lso_bench.vae.trained_model import SHIPPED, Model
 
 COMMANDS = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 SCALARS = [
@@ -74,12 +79,10 @@ def test_a_start_is_what_its_number_is(start):
 
 
 def test_tasks_of_one_class_have_the_name_of_their_variant():
-    assert registry.with_defaults_spelled_out("task", "omniglot50:data=glyphs") == registry.with_defaults_spelled_out(
-        "task", "glyphs50"
-    )
+    assert TASKS.canonical("omniglot50:data=glyphs") == TASKS.canonical("glyphs50")
 
 
-@pytest.mark.parametrize("path", sorted(zoo.SHIPPED.glob("*-s[0-9].safetensors")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*-s[0-9].safetensors")), ids=lambda p: p.stem)
 def test_what_ships_is_found_by_its_usual_name(path):
     name, arch = (path.stem.split("-d")[i] for i in (1, 0))
     latent, _, model = name.rpartition("-s")[0].partition("-")
@@ -88,9 +91,9 @@ def test_what_ships_is_found_by_its_usual_name(path):
     assert named_model(usual[0], dataset, usual[1], int(latent), int(path.stem[-1])).file == path.name
 
 
-@pytest.mark.parametrize("name", zoo.NAMES)
+@pytest.mark.parametrize("name", OBJECTIVES.names())
 def test_a_model_of_the_paper_keeps_its_name(name):
-    assert zoo.canonical(name) == name
+    assert OBJECTIVES.canonical(name) == name
 
 
 @pytest.mark.parametrize(
@@ -108,8 +111,8 @@ def test_a_model_of_the_paper_keeps_its_name(name):
     ],
 )
 def test_a_model_has_one_name(name, usual):
-    assert zoo.canonical(name) == usual == zoo.canonical(usual)
-    assert zoo.objective(name) == zoo.objective(usual)
+    assert OBJECTIVES.canonical(name) == usual == OBJECTIVES.canonical(usual)
+    assert OBJECTIVES.build(name) == OBJECTIVES.build(usual)
 
 
 def test_paths_have_one_spelling(tmp_path, monkeypatch):
@@ -119,11 +122,11 @@ def test_paths_have_one_spelling(tmp_path, monkeypatch):
     (tmp_path / "imgs").mkdir()
     for i in range(3):
         (tmp_path / "imgs" / f"{i}.png").touch()
-    assert {registry.with_defaults_spelled_out("task", p) for p in ("ink.py", "./ink.py", ".//./ink.py")} == {
-        "./ink.py:target=0.15"
+    assert {TASKS.canonical(p) for p in ("ink.py", "./ink.py", ".//./ink.py")} == {"./ink.py:target=0.15"}
+    assert {OBJECTIVES.canonical(p) for p in ("sparse.py", "./sparse.py:pull=0.10")} == {"./sparse.py"}
+    assert {DATASETS.canonical(p) for p in ("imgs", "./imgs/", "imgs:size=28", "./imgs:likelihood=bernoulli")} == {
+        "./imgs"
     }
-    assert {zoo.canonical(p) for p in ("sparse.py", "./sparse.py:pull=0.10")} == {"./sparse.py"}
-    assert {data.canonical(p) for p in ("imgs", "./imgs/", "imgs:size=28", "./imgs:likelihood=bernoulli")} == {"./imgs"}
 
 
 @pytest.mark.parametrize("text", ["none", "box:3", "ball:10", "quantiles:0.01", "box:2.5", "quantiles:0.00001"])
@@ -138,7 +141,7 @@ def test_a_usual_start_keeps_its_text(text):
 
 @pytest.mark.parametrize("text", ["small", "paper", "conv:encoder=8,channels=8", "small:gated=true"])
 def test_a_usual_architecture_keeps_its_text(text):
-    assert networks.canonical(text) == text
+    assert ARCHITECTURES.canonical(text) == text
 
 
 @pytest.mark.parametrize("number", [3.0, 0.1, 1e-7, 1e20, 10.0, -0.5])
@@ -181,7 +184,7 @@ def test_options_that_take_lists_add():
 
 def test_a_setting_that_stands_twice_is_refused():
     with pytest.raises(UsageError, match=r"setting 'lr' stands twice; give it once"):
-        registry.build("searcher", "adam:lr=0.1,lr=0.2")
+        SEARCHERS.build("adam:lr=0.1,lr=0.2")
     with pytest.raises(UsageError, match="everything once"):
         file.rule("searcher=bo budget=10 budget=20", "override")
 
@@ -192,11 +195,9 @@ def test_a_path_with_odd_characters_is_found_by_its_quoted_name(name, tmp_path, 
     (tmp_path / name).write_text(INK)
     table = file._name({"name": f"./{name}", "target": 0.3})
     (text,) = names("task", [table])
-    full = registry.with_defaults_spelled_out("task", text)
-    assert (
-        registry.build("task", full).target == 0.3 and registry.with_defaults_spelled_out("task", full) == full == table
-    )
-    assert registry.source_hash(full)
+    full = TASKS.canonical(text)
+    assert TASKS.build(full).target == 0.3 and TASKS.canonical(full) == full == table
+    assert code_version.source_hash(full)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_a_path_with_odd_characters_is_found_by_its_quoted_name(name, tmp_path, 
 def test_a_path_that_wants_quotes_is_told_so(name, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(INK)
-    for ask in (lambda: names("task", [text]), lambda: registry.build("task", text)):
+    for ask in (lambda: names("task", [text]), lambda: TASKS.build(text)):
         with pytest.raises(UsageError, match=rf"The path '\./{name}' stands in double quotes.*'\"\./{name}\"'"):
             ask()
 
@@ -219,8 +220,8 @@ def test_a_text_with_commas_is_a_setting(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.py").write_text(WORDS)
     text = file._name({"name": "./words.py", "words": words})
-    full = registry.with_defaults_spelled_out("task", text)
-    assert registry.build("task", full).words == words and names("task", [f"{full},ink"]) == [full, "ink"]
+    full = TASKS.canonical(text)
+    assert TASKS.build(full).words == words and names("task", [f"{full},ink"]) == [full, "ink"]
 
 
 @pytest.mark.parametrize(
@@ -265,4 +266,4 @@ def test_equal_specs_by_overrides_are_one_run():
 
 @pytest.mark.parametrize(("x", "y"), [*product(["./a.py", "ink"], ["a,b", "c"])])
 def test_names_of_models_files_hold_no_separator(x, y):
-    assert "/" not in zoo.Model(f"{x}:words={y}", "glyphs").file and Path(zoo.Model(x, "glyphs").file).name
+    assert "/" not in Model(f"{x}:words={y}", "glyphs").file and Path(Model(x, "glyphs").file).name

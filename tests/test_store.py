@@ -21,7 +21,7 @@ from lso_bench.files.sanitize import SHOWN
 from lso_bench.record import Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.store import Store, counted
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 SPEC = Spec(Model("vae", "omniglot"), "0" * 64, "omniglot50", "adam", max_steps=200)
 

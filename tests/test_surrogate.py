@@ -10,8 +10,7 @@ from botorch.models import SingleTaskGP
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.errors import NotPSDError
 
-from lso_bench.plugins import registry
-from lso_bench.search import Problem, gaussian_process
+from lso_bench.search import SEARCHERS, Problem, gaussian_process
 from lso_bench.search.region import build
 from lso_bench.searchers.bo import BO
 from lso_bench.searchers.sobol import Sobol
@@ -122,7 +121,7 @@ def test_draws_keep_no_graph():
 @pytest.mark.parametrize("name", ["bo", "turbo"])
 def test_points_asked_for_carry_no_graph(name):
     problem = Problem(torch.zeros(2, 1, 2), build("box:3", 2, lambda: torch.zeros(1, 2)))
-    search = registry.build("searcher", f"{name}:initial=2,q=1,fit_steps=2").search(problem)
+    search = SEARCHERS.build(f"{name}:initial=2,q=1,fit_steps=2").search(problem)
     z = next(search)
     for _ in range(3):
         z = search.send(-z.square().sum(-1))
@@ -171,7 +170,7 @@ def test_step_without_a_process_asks_for_sobol_points_and_counts_them(monkeypatc
     monkeypatch.setattr(gaussian_process, "fit", hopeless)
     for name in ("bo", "turbo"):
         problem = Problem(torch.zeros(3, 1, 2), build("box:3", 2, lambda: torch.zeros(1, 2)))
-        search = registry.build("searcher", f"{name}:initial=2,q=1").search(problem)
+        search = SEARCHERS.build(f"{name}:initial=2,q=1").search(problem)
         z = next(search)
         for _ in range(4):
             z = search.send(-z.square().sum(-1))

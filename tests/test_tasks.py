@@ -8,8 +8,8 @@ from conftest import lines_of_code, squares
 
 from lso_bench import classifier, density, tasks
 from lso_bench.errors import UsageError
-from lso_bench.plugins import registry
 from lso_bench.study import grid
+from lso_bench.task import TASKS
 from lso_bench.tasks.digit_score import DigitScore
 from lso_bench.tasks.ink import Ink
 from lso_bench.tasks.match_classifier import MatchClassifier
@@ -87,13 +87,13 @@ def test_density_of_noise_is_far_below_that_of_the_data(data):
 
 def test_class_that_is_not_there_is_named():
     with pytest.raises(UsageError, match="no class 'Klingon' of omniglot; there are Alphabet_of_the_Magi"):
-        registry.build("task", "match_classifier:data=omniglot,target=Klingon")
+        TASKS.build("match_classifier:data=omniglot,target=Klingon")
 
 
 @pytest.mark.parametrize("name", ["ink", "symmetry", "strokes"])
 @pytest.mark.parametrize("data", ["glyphs", "mnist", "omniglot"])
 def test_structure_scores_run_on_every_data_set(name, data):
-    task = registry.build("task", f"{name}:data={data}")
+    task = TASKS.build(f"{name}:data={data}")
     assert task.data == data and task.score(squares(6)[None]).shape == (1, 6)
 
 
@@ -102,7 +102,7 @@ def test_structure_scores_run_on_every_data_set(name, data):
 )
 def test_setting_whose_optimum_no_image_reaches_is_refused(text):
     with pytest.raises(UsageError, match=r"wanted|no class 'x'"):
-        registry.build("task", text)
+        TASKS.build(text)
 
 
 def test_data_set_that_there_is_not_is_named():

@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import squares
+from conftest import preset, squares
 from torch.optim import Adam
 
 from lso_bench.errors import UnusableError
 from lso_bench.vae import checkpoint, training
+from lso_bench.vae.architectures import ARCHITECTURES
+from lso_bench.vae.architectures.resnet import ResNet
 from lso_bench.vae.data import Dataset
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import ARCHITECTURES
+from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.objectives.aggressive import Aggressive
+from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training import train
 from lso_bench.vae.training_state import Job, Plan, optimizer
-from lso_bench.vae.zoo import Model, objective
 
 EPOCHS = 3
 
@@ -29,11 +31,11 @@ EPOCHS = 3
 @pytest.fixture(autouse=True)
 def tiny_architecture(monkeypatch):
     """The smallest network that has every kind of layer, under a name of its own."""
-    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny())
+    monkeypatch.setitem(ResNet.variants, "tiny", preset(tiny()))
 
 
 def tiny():
-    return replace(ARCHITECTURES["small"], encoder=4, hidden=8, channels=4, kernels=(7, 5, 3))
+    return replace(ARCHITECTURES.build("small"), encoder=4, hidden=8, channels=4, kernels=(7, 5, 3))
 
 
 def plan(name: str = "nevae_se", seed: int = 0) -> Plan:
@@ -129,7 +131,7 @@ def test_encoder_stops_leading_when_information_no_longer_grows(square_data, mon
 
 
 def train_slowly(data: Dataset, path: Path) -> None:
-    ARCHITECTURES["tiny"] = tiny()
+    ResNet.variants["tiny"] = preset(tiny())
     torch.set_num_threads(1)
     train(plan(), data, path, report=lambda _: time.sleep(0.3))
 
@@ -238,6 +240,6 @@ def test_captured_step_has_the_losses_of_the_plain_one(name):
         torch.manual_seed(0)
         vae = VAE(tiny()).cuda()
         wanted = replace(plan(name), capture=capture)
-        job = Job(wanted, vae, optimizer(vae, wanted), objective(name))
+        job = Job(wanted, vae, optimizer(vae, wanted), OBJECTIVES.build(name))
         losses.append(torch.stack([training.optimizer_step(job, x, 1.0, capture).clone() for _ in range(4)]))
     torch.testing.assert_close(*losses, rtol=1e-2, atol=1e-2)

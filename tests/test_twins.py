@@ -6,7 +6,7 @@ import pytest
 from made import searched
 
 from lso_bench.analysis.caveats import caveats
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 ENDS = [4.0, 3.5, 2.25, 1.125]
 OTHER = Model("nevae_se", "omniglot")

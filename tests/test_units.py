@@ -8,8 +8,7 @@ from made import measures, one, searched
 from test_searchers import SLOW
 
 from lso_bench.analysis.caveats import caveats, stood_still
-from lso_bench.plugins import registry
-from lso_bench.search import Problem, gaussian_process
+from lso_bench.search import SEARCHERS, Problem, gaussian_process
 from lso_bench.search.region import build
 from lso_bench.search.score_unit import LARGEST, units
 from lso_bench.testing.template import TEXT
@@ -34,7 +33,7 @@ def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
     """
     starts = torch.randn(k, 1, d, generator=torch.Generator().manual_seed(0)).clamp(-2, 2)
     problem = Problem(starts, build(region, d, lambda: torch.zeros(1, d)))
-    search, points = registry.build("searcher", SETTINGS.get(str(name), str(name))).search(problem), []
+    search, points = SEARCHERS.build(SETTINGS.get(str(name), str(name))).search(problem), []
     torch.manual_seed(0)
     z = next(search)
     for _ in range(steps):
@@ -55,7 +54,7 @@ def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
 
 @pytest.mark.parametrize("power", [-100, 60])
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=SLOW.get(n, ())) for n in registry.names("searcher") if n not in BY_GRADIENT]
+    "name", [pytest.param(n, marks=SLOW.get(n, ())) for n in SEARCHERS.names() if n not in BY_GRADIENT]
 )
 def test_a_score_times_a_power_of_two_is_asked_for_the_same_points(name, power):
     steps = STEPS.get(name, 30)
@@ -89,7 +88,7 @@ def test_gradient_searches_of_two_small_units_ask_for_the_same_points(name, powe
     assert torch.equal(asked(name, 2.0**power, 30)[0], asked(name, 2.0**-20, 30)[0])
 
 
-@pytest.mark.parametrize("name", [n for n in registry.names("searcher") if n not in SLOW])
+@pytest.mark.parametrize("name", [n for n in SEARCHERS.names() if n not in SLOW])
 def test_an_offset_of_the_scores_size_changes_no_result(name, scale=1e-6):
     steps = STEPS.get(name, 60)
     usual, other = asked(name, scale, steps)[1], asked(name, scale, steps, offset=64 * scale)[1]
@@ -125,7 +124,7 @@ def test_unit_of_a_size_that_says_nothing_is_one(size):
 
 def test_adam_takes_the_unit_from_the_first_gradient_that_is_not_zero():
     """A start on a plateau says nothing; the slope below it does."""
-    search = registry.build("searcher", "adam").search(Problem(torch.zeros(2, 1, 3)))
+    search = SEARCHERS.build("adam").search(Problem(torch.zeros(2, 1, 3)))
     z = next(search)
     z.grad = torch.tensor([0.0, 1e-12]).view(2, 1, 1).expand(2, 1, 3).clone()
     z = search.send(torch.zeros(2, 1))

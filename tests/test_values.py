@@ -18,7 +18,7 @@ from lso_bench.report import export, html_cells, paired_tables, tables
 from lso_bench.report.figures.variance import variance as variance_figure
 from lso_bench.report.html_report import tables as tables_of
 from lso_bench.report.sections import sections
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 MODELS = ("vae", "nevae_se", "beta_vae_0.9")
 

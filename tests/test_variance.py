@@ -8,7 +8,7 @@ import pytest
 from made import measures, one, searched
 
 from lso_bench.analysis.variance import decomposition
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 SIZES = {"train": 3, "instance": 30, "init": 4, "search": 3}
 

@@ -5,7 +5,7 @@ from made import measures, searched
 
 from lso_bench.analysis.conditions import verdict
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 BETA, OTHER = Model("beta_vae_0.9", "omniglot"), Model("nevae_se", "omniglot")
 WAYS = {"random": [[9.0, 5.0, 4.0]] * 3, "encoder": [[8.0, 3.0, 3.0]] * 3}

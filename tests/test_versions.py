@@ -12,10 +12,12 @@ from made import SPEC, VERSIONS, searched
 from test_plugins import publish
 
 from lso_bench.analysis.caveats import caveats
-from lso_bench.plugins import registry
 from lso_bench.plugins.sources import without_imports
+from lso_bench.runner.identity import PLUGINS
+from lso_bench.search import SEARCHERS
 from lso_bench.study.grid import runs_of_other_versions
-from lso_bench.vae.zoo import Model
+from lso_bench.task import TASKS
+from lso_bench.vae.trained_model import Model
 
 ROOT = Path(__file__).parents[1]
 TWICE = INK.replace("return ", "return 2 * ")
@@ -36,7 +38,7 @@ def digest(text):
 def test_origin_is_the_file_of_the_class_without_imports_of_this_program(kind, text, file):
     lines = (ROOT / file).read_text().splitlines(keepends=True)
     code = [line for line in lines if not line.startswith("from lso_bench")]
-    assert len(code) < len(lines) and registry.code_version(kind, text) == {f"{kind}_sha256": digest("".join(code))}
+    assert len(code) < len(lines) and PLUGINS[kind].code_version(text) == {f"{kind}_sha256": digest("".join(code))}
 
 
 def test_module_that_moves_makes_no_other_version_of_a_plugin_of_this_program():
@@ -50,19 +52,19 @@ def test_origin_of_a_file_given_by_path_is_what_it_says_now(tmp_path):
     path = tmp_path / "mine.py"
     for text in (INK, TWICE):
         path.write_text(text)
-        assert registry.code_version("task", str(path)) == {"task_sha256": digest(text)}
+        assert TASKS.code_version(str(path)) == {"task_sha256": digest(text)}
 
 
 def test_origin_of_a_package_has_its_version_too(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, INK, "tasks", "mine = origins:Ink")
-    assert registry.code_version("task", "mine") == {"task_sha256": digest(INK), "task_package": "origins 1.0"}
+    assert TASKS.code_version("mine") == {"task_sha256": digest(INK), "task_package": "origins 1.0"}
 
 
 def test_class_keeps_the_origin_that_it_was_made_from(tmp_path, monkeypatch):
     publish(tmp_path, monkeypatch, INK, "tasks", "mine = edited_later:Ink")
-    registry.build("task", "mine")
+    TASKS.build("mine")
     (tmp_path / "edited_later.py").write_text(TWICE)
-    assert registry.code_version("task", "mine")["task_sha256"] == digest(INK)
+    assert TASKS.code_version("mine")["task_sha256"] == digest(INK)
 
 
 def made_by(init=0, **versions):
@@ -100,7 +102,7 @@ def test_versions_of_a_searcher_are_told_over_tasks():
 
 
 def test_runs_of_another_version_than_is_there_are_found():
-    now = registry.code_version("task", "ink") | registry.code_version("searcher", "adam")
+    now = TASKS.code_version("ink") | SEARCHERS.code_version("adam")
     ink = replace(made_by(), spec=replace(SPEC, model=Model("vae", "glyphs"), task="ink"))
     runs = [replace(ink, versions=v) for v in (now, {}, now | {"task_sha256": "aa"}, now | {"searcher_sha256": "aa"})]
     assert runs_of_other_versions(runs) == {"task ink": [ink.spec.key], "searcher adam": [ink.spec.key]}

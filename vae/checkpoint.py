@@ -15,14 +15,17 @@ from torch import Tensor, nn
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.atomic_write import write_atomic
-from lso_bench.vae import zoo
+from lso_bench.plugins.notation import name_of
+from lso_bench.vae.architectures import ARCHITECTURES, Architecture
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import Architecture
+from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.tensors import tensors_of
+from lso_bench.vae.trained_model import SHIPPED
 
 LARGEST = 256 * 2**20  # bytes; the largest that ships has 6 MB
 LARGEST_SUMS = 2**20  # bytes of SUMS
 KEY = "lso-bench"  # of our JSON in the safetensors metadata
+ARCHITECTURE = "architecture"  # key of a model's header: file of its architecture's class; older files: a ResNet
 DETERMINISTIC = "deterministic"  # key of a model's header: whether q(z|x) has no variance
 DIGEST = "sha256"  # key of the metadata: hash of JSON and tensors; older files have theirs in SUMS
 SUMS = "SHA256SUMS"  # beside the files that ship, as sha256sum writes it
@@ -110,11 +113,17 @@ def _matches_shipped(path: Path, content: bytes) -> bool:
 
 def save_model(path: Path, vae: VAE, header: Mapping[str, Any]) -> None:
     """Write the weights of `vae`, its architecture, and `header`, which says how it was trained."""
-    write(path, vae.state_dict(), {**header, "arch": asdict(vae.arch), DETERMINISTIC: vae.deterministic})
+    arch = {"arch": asdict(vae.arch), ARCHITECTURE: ARCHITECTURES.file_of(vae.arch)}
+    write(path, vae.state_dict(), {**header, **arch, DETERMINISTIC: vae.deterministic})
 
 
-def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
+def load_model(path: Path, arch: str = "") -> tuple[VAE, dict[str, Any]]:
     """Return a model in evaluation mode, and its header.
+
+    Args:
+        path: the checkpoint.
+        arch: name of the architecture, which may be a user's file; default: as the header says. No file that a
+            header names is executed.
 
     Raises:
         UnusableError: as `read`; or the weights do not fit the architecture, or are not finite.
@@ -125,13 +134,13 @@ def load_model(path: Path) -> tuple[VAE, dict[str, Any]]:
         if isinstance(error.__cause__, OSError):
             raise
         raise UnusableError(f"{str(error).rstrip('.')}; {mend(path.parent)}.") from error
-    arch, deterministic = _architecture(path, header.get("arch")), _is_deterministic(header)
-    return fitted(path, tensors, lambda: VAE(arch, deterministic)), header
+    networks, deterministic = _architecture(path, header, arch), _is_deterministic(header)
+    return fitted(path, tensors, lambda: VAE(networks, deterministic)), header
 
 
 def mend(folder: Path) -> str:
     """Return the advice for a damaged checkpoint in a folder."""
-    if folder == zoo.SHIPPED:
+    if folder == SHIPPED:
         return "pip install --force-reinstall lso-bench"
     return "move it away; lso-bench train makes it again"
 
@@ -176,15 +185,28 @@ def _is_deterministic(header: Mapping[str, Any]) -> bool:
         return header[DETERMINISTIC] is True
     metrics, model = (part if isinstance(part := header.get(k), dict) else {} for k in ("metrics", "model"))
     family = str(model.get("name")).partition(":")[0]
-    return metrics.get("kl", 0) is None or (zoo.is_ours(family) and zoo.objective(family).deterministic)
+    return metrics.get("kl", 0) is None or (OBJECTIVES.is_built_in(family) and OBJECTIVES.build(family).deterministic)
 
 
-def _architecture(path: Path, settings: object) -> Architecture:
-    unknown = UnusableError(f"{path}: its header describes no architecture that we know.")
-    if not isinstance(settings, dict):
-        raise unknown
+def _architecture(path: Path, header: Mapping[str, Any], requested: str) -> Architecture:
+    """Return the architecture that a header describes.
+
+    Raises:
+        UnusableError: it describes none.
+    """
+    settings: Any = header.get("arch")
+    cls: Any = _architecture_class(path, header, requested)
     try:
-        arch = Architecture(**{**settings, "kernels": tuple(settings["kernels"])})
-    except (TypeError, KeyError, ValueError) as error:
-        raise unknown from error
-    return arch
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UnusableError(f"{path}: its header describes no architecture that we know.") from error
+
+
+def _architecture_class(path: Path, header: Mapping[str, Any], requested: str) -> type[Architecture]:
+    if requested and not ARCHITECTURES.is_built_in(name_of(requested)):
+        return type(ARCHITECTURES.build(requested))
+    file = header.get(ARCHITECTURE, "resnet")
+    try:
+        return ARCHITECTURES.class_in(file)
+    except ValueError as error:
+        raise UnusableError(f"{path}: its architecture {file!r} is none of ours; give its file or package.") from error

@@ -6,11 +6,9 @@ The files of a data set are read from the data folder, without the network. That
 
 import hashlib
 import os
-import pkgutil
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -21,26 +19,12 @@ from torch import Tensor
 from lso_bench.errors import UnusableError
 from lso_bench.files.paths import data_folder
 from lso_bench.plugins.containment import contained, reason
-from lso_bench.plugins.discovery import (
-    ambiguous_names,
-    first_line,
-    instantiate,
-    load_entry_point,
-    module_at,
-    module_named,
-    plugin_entry_points,
-    shadowed_names,
-    single_subclass,
-)
-from lso_bench.plugins.notation import is_file, parse, path_text, read, write
-from lso_bench.plugins.settings import apply_settings, differing
+from lso_bench.plugins.notation import is_file, read, write
 from lso_bench.plugins.sources import digest
-from lso_bench.vae import datasets
-from lso_bench.vae.datasets import Source
-from lso_bench.vae.image_folder import ImageFolder, fingerprint
-from lso_bench.vae.networks import Likelihood
+from lso_bench.vae.architectures import Likelihood
+from lso_bench.vae.datasets import DATASETS, Source
+from lso_bench.vae.image_folder import fingerprint
 
-GROUP = "lso_bench.datasets"
 SPLIT_SEED = 0  # seed of the split into train, valid and test, and of the fixed binarisation
 
 
@@ -63,7 +47,7 @@ def load(name: str, folder: Path | None = None) -> Dataset:
         ValueError: as `source`.
         UnusableError: files are missing and cannot be downloaded, or are damaged; or the images have another size.
     """
-    origin = source(name)
+    origin = DATASETS.build(name)
     images = _images(origin, name, folder or data_folder())
     digest = hashlib.sha256(images.tobytes()).hexdigest()
     if origin.published and digest != origin.published:
@@ -106,87 +90,15 @@ def _images(origin: Source, name: str, folder: Path) -> NDArray[np.uint8]:
     return images
 
 
-def source(text: str) -> Source:
-    """Return the source of the images of `name` or `name:setting=value,...`.
-
-    It is a built-in data set, one that a package publishes under the entry-point group `lso_bench.datasets`, one in
-    a file (`./mine.py`), or a folder of images.
-
-    Raises:
-        ValueError: the name, file, folder or setting does not exist; or its size or likelihood is not supported.
-    """
-    name, settings = parse(text)
-    origin = apply_settings(_build(name), settings)
-    if origin.size % 4 or origin.size < 4:
-        raise ValueError(f"{name}: wanted a size of 4, 8, 12, ... pixels a side, got {origin.size}.")
-    if origin.likelihood not in get_args(Likelihood):
-        raise ValueError(f"{name}: wanted a likelihood of {get_args(Likelihood)}, got {origin.likelihood!r}.")
-    return origin
-
-
 def file_name(text: str) -> str:
     """Return the text for a data set in a file name; a user's file or folder adds a hash of its content."""
     name, settings = read(text)
     path = Path(name)
     if is_file(name) and os.path.isfile(path):
         name = f"{path.stem}+{digest(path)[:8]}"
-    elif _is_folder(name):
+    elif DATASETS.is_folder(name):
         name = f"{path.resolve().name}+{fingerprint(path)}"
     return re.sub(r"[^\w.=]+", "+", write(name, settings))
-
-
-def canonical(text: str) -> str:
-    """Return the canonical text of a data set: only settings that differ from the defaults, one spelling of a path.
-
-    Raises:
-        ValueError: as `source`.
-    """
-    configured, (name, _) = source(text), parse(text)
-    spelled = path_text(name) if is_file(name) or _is_folder(name) else name
-    return write(spelled, differing(configured, _build(name)))
-
-
-def _is_folder(name: str) -> bool:
-    """Return whether a name is a folder of images."""
-    return os.path.isdir(name) and name not in (*_built_in(), *plugin_entry_points(GROUP))
-
-
-def names() -> dict[str, str]:
-    """Return all data sets by name, each with the first line of its docstring."""
-    faulty = faults()
-    descriptions = {n: first_line(type(_build(n))) for n in _built_in() if n not in faulty}
-    return descriptions | {
-        n: f"from {e.value}" for n, e in plugin_entry_points(GROUP).items() if n not in (*descriptions, *faulty)
-    }
-
-
-def faults() -> dict[str, str]:
-    """Return the names that cannot be used, with the reason: broken files, and entry points whose name is taken."""
-    reasons = shadowed_names(GROUP, _built_in().__contains__) | ambiguous_names(GROUP)
-    for name in _built_in():
-        try:
-            _build(name)
-        except ValueError as error:
-            reasons[name] = str(error)
-    return reasons
-
-
-def _built_in() -> list[str]:
-    return [m.name for m in pkgutil.iter_modules(datasets.__path__)]
-
-
-def _build(name: str) -> Source:
-    if is_file(name):
-        return instantiate(Source, single_subclass(Source, module_at(Path(name))), name)
-    if name in _built_in():
-        return instantiate(Source, single_subclass(Source, module_named(f"{datasets.__name__}.{name}")), name)
-    if name in (offered := plugin_entry_points(GROUP)):
-        return instantiate(Source, load_entry_point(offered[name]), offered[name].value)
-    if os.path.isdir(name):  # unlike Path.is_dir it takes any text
-        return ImageFolder(Path(name))
-    if "/" in name:
-        raise ValueError(f"No file or folder {name!r}.")
-    raise ValueError(ambiguous_names(GROUP).get(name, f"No data set {name!r}."))
 
 
 def as_model_input(

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli
 
 from lso_bench.vae.data import binarise
-from lso_bench.vae.networks import Architecture, PixelCNN
+from lso_bench.vae.networks import PixelCNN
 
 BATCH = 500  # images measured at once
-ARCHITECTURE = Architecture(latent=1, encoder=1, hidden=1, channels=24, kernels=(7, 7, 5, 5, 3), skips=False)
+KERNELS = (7, 7, 5, 5, 3)
 
 
 class Density(nn.Module):
@@ -21,7 +21,7 @@ class Density(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.pixels = PixelCNN(ARCHITECTURE)
+        self.pixels = PixelCNN(size=28, latent=1, channels=24, kernels=KERNELS)
         self.ordinary = -torch.inf  # log p that 99 % of the test images reach; known after training
 
     def log_prob(self, x: Float[Tensor, "*b 1 h w"]) -> Float[Tensor, " *b"]:

@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.sanitize import remark
+from lso_bench.vae.architectures import Likelihood
 from lso_bench.vae.datasets import Source
-from lso_bench.vae.networks import Likelihood
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 FEWEST = 100  # images; of fewer, a tenth is too small a test set

@@ -12,8 +12,8 @@ from torch import Tensor
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.vae import checkpoint
+from lso_bench.vae.architectures import Architecture
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import Architecture
 
 UNDER = ("state_dict", "model_state_dict")  # keys of a training's checkpoint that hold the weights
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # of DistributedDataParallel, torch.compile, Lightning

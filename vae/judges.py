@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import checkpoint, zoo
+from lso_bench.vae import checkpoint
 from lso_bench.vae.classifier import Classifier
 from lso_bench.vae.data import Dataset, file_name, load
 from lso_bench.vae.density import Density
 from lso_bench.vae.labels import load_labels
+from lso_bench.vae.trained_model import SHIPPED
 
 BATCH = 100  # images a step
 LR = 3e-3  # highest learning rate of Adam
@@ -156,8 +157,8 @@ def density(data: str, device: str | torch.device = "cpu") -> Density:
 
 def _read_shipped(kind: str, data: str) -> tuple[Path, dict[str, Tensor], dict[str, Any]]:
     """Read a shipped model. Only shipped models are used, so that scores are comparable between users."""
-    shipped = sorted(p.name.removesuffix(f"-{kind}.safetensors") for p in zoo.SHIPPED.glob(f"*-{kind}.safetensors"))
+    shipped = sorted(p.name.removesuffix(f"-{kind}.safetensors") for p in SHIPPED.glob(f"*-{kind}.safetensors"))
     if data not in shipped:
         raise UnusableError(f"No {kind} of {data!r} ships; there are those of {', '.join(shipped)}.")
-    path = zoo.SHIPPED / f"{data}-{kind}.safetensors"
+    path = SHIPPED / f"{data}-{kind}.safetensors"
     return path, *checkpoint.read(path)

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from lso_bench.vae.data import SPLIT_SEED, data_folder, names, source
-from lso_bench.vae.datasets import Source
+from lso_bench.files.paths import data_folder
+from lso_bench.vae.data import SPLIT_SEED
+from lso_bench.vae.datasets import DATASETS, Source
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ def load_labels(name: str, folder: Path | None = None) -> Labels:
     """Return the labels of the data set `name`. Load its images first: they may have to be downloaded.
 
     Raises:
-        ValueError: the data set does not exist, or has no labels.
+        UsageError: the data set does not exist.
+        ValueError: it has no labels.
         UnusableError: files are missing or damaged.
     """
-    origin = source(name)
+    origin = DATASETS.build(name)
     if (labelling := origin.classes(folder or data_folder())) is None:
         raise ValueError(f"Data set {name!r} has no labels; there are those of {', '.join(labelled())}.")
     classes, labels = labelling
@@ -38,4 +40,4 @@ def load_labels(name: str, folder: Path | None = None) -> Labels:
 
 def labelled() -> list[str]:
     """Return the names of built-in and installed data sets that have labels."""
-    return [n for n in names() if type(source(n)).classes is not Source.classes]
+    return [n for n in DATASETS.names() if type(DATASETS.build(n)).classes is not Source.classes]

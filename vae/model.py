@@ -1,11 +1,13 @@
 """The model: an encoder and a decoder as conditional distributions."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
-from lso_bench.vae.networks import Architecture, ConvDecoder, Encoder, PixelCNN
+from lso_bench.vae.architectures import Architecture
 
 
 class VAE(nn.Module):
@@ -22,8 +24,8 @@ class VAE(nn.Module):
         super().__init__()
         self.arch = arch
         self.deterministic = deterministic
-        self.encoder = Encoder(arch)
-        self.decoder = PixelCNN(arch) if arch.kernels else ConvDecoder(arch)
+        self.encoder = arch.encoder_network()
+        self.decoder: Any = arch.decoder_network()
 
     def encode(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
         """Return q(z|x): batch (b,), event (d,)."""
@@ -35,11 +37,11 @@ class VAE(nn.Module):
         """Return p(x|z): batch (b,), event (1, h, w).
 
         `teacher` is the image that an autoregressive decoder is conditioned on: each pixel of the result
-        depends on z and on the teacher's pixels above it and to its left. A ConvDecoder ignores it.
+        depends on z and on the teacher's pixels above it and to its left. Other decoders ignore it.
         """
-        logits = _single_precision(self.decoder(z, teacher))
+        output = self.decoder(z, teacher) if self.arch.autoregressive else self.decoder(z)
+        logits = _single_precision(output)
         if self.arch.likelihood == "gaussian":
-            assert isinstance(self.decoder, ConvDecoder)
             return Independent(Normal(logits.sigmoid(), self.decoder.sigma, validate_args=False), 3)
         return Independent(Bernoulli(logits=logits, validate_args=False), 3)
 

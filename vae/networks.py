@@ -1,89 +1,18 @@
-"""The networks: a ResNet encoder, a PixelCNN decoder and a transposed-convolution decoder.
+"""Networks of 28 x 28 and larger images: a ResNet encoder, a PixelCNN and a transposed-convolution decoder.
 
 Layer sizes: He et al. 2019, "Lagging Inference Networks", appendix B.3, and their public code, which
 "Neighbor Embedding Variational Autoencoder" (arXiv 2103.11349, section 5) says it follows.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-from lso_bench.plugins.notation import parse, write
-from lso_bench.plugins.settings import apply_settings, differing
-
-Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel
 STEP = 1 / 255  # between two grey levels; inferred: a sigma without this bound lets the density diverge
 START = 0.25  # initial sigma; inferred: about that of a decoder that predicts the mean image
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Sizes of an encoder and a decoder for square grey images, and the likelihood of a pixel."""
-
-    size: int = 28  # pixels a side
-    latent: int = 32  # latent dimensions, d
-    encoder: int = 64  # channels of the residual blocks
-    hidden: int = 512  # channels between the blocks and the latent
-    channels: int = 64  # channels of the decoder
-    kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5, 5, 5, 3, 3, 3, 3)  # per PixelCNN layer; (): not autoregressive
-    skips: bool = True  # residual blocks across every three PixelCNN layers
-    gated: bool = False  # tanh times sigmoid after each masked convolution, instead of an ELU
-    likelihood: Likelihood = "bernoulli"
-
-    def __post_init__(self):
-        counts = [self.size, self.latent, self.encoder, self.hidden, self.channels, *self.kernels]
-        if not all(type(n) is int and 0 < n <= 1024 for n in counts) or len(self.kernels) > 64:
-            raise ValueError("Sizes of an architecture are whole numbers from 1 to 1024, of at most 64 layers.")
-        if self.kernels and self.channels < 2:
-            raise ValueError(f"A PixelCNN halves its channels; wanted 2 or more, got {self.channels}.")
-        if self.likelihood not in get_args(Likelihood):
-            raise ValueError(f"A likelihood is one of {get_args(Likelihood)}, not {self.likelihood!r}.")
-        if self.likelihood == "gaussian" and self.kernels:
-            raise ValueError("A PixelCNN draws pixels of 0 and 1, and these data are Gaussian; choose conv.")
-
-
-ARCHITECTURES = {
-    "paper": Architecture(),
-    "small": Architecture(encoder=32, hidden=128, channels=32, kernels=(7, 7, 7, 5, 5, 3, 3), skips=False),
-    "conv": Architecture(encoder=32, hidden=128, channels=32, kernels=()),
-}
-
-
-def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood = "bernoulli") -> Architecture:
-    """Return the architecture of `name` or `name:setting=value,...`, for `latent` dimensions and images of `size`
-    pixels a side.
-
-    Raises:
-        ValueError: the name or setting does not exist, or does not fit the images.
-    """
-    name, settings = parse(text)
-    if name not in ARCHITECTURES:
-        raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
-    plain = ARCHITECTURES[name]
-    arch = apply_settings(plain, settings)
-    if (arch.size, arch.latent, arch.likelihood) != (plain.size, plain.latent, plain.likelihood):
-        raise ValueError(
-            "size and likelihood are those of the data, and the number of latent dimensions has an option of its own."
-        )
-    if not arch.kernels and settings and (arch.gated or arch.skips != plain.skips):
-        raise ValueError("gated and skips are settings of a PixelCNN.")
-    return replace(arch, latent=latent, size=size, likelihood=likelihood)
-
-
-def canonical(text: str) -> str:
-    """Return the canonical text of an architecture: only settings that differ from the defaults of its name.
-
-    Raises:
-        ValueError: as `architecture`.
-    """
-    name, settings = parse(text)
-    if name not in ARCHITECTURES:
-        raise ValueError(f"No architecture {name!r}; there are {', '.join(ARCHITECTURES)}.")
-    return write(name, differing(apply_settings(ARCHITECTURES[name], settings), ARCHITECTURES[name]))
 
 
 class CausalConv2d(nn.Module):
@@ -167,18 +96,18 @@ def causal_block(channels: int, kernel: int, gated: bool) -> Residual:
 class Encoder(nn.Module):
     """Encoder of images to 2d numbers each: the mean and the log variance of q(z|x)."""
 
-    def __init__(self, arch: Architecture):
+    def __init__(self, size: int, latent: int, channels: int, hidden: int):
         super().__init__()
-        halvings = max(1, (arch.size - 1).bit_length() - 2)  # down to 4, rounded up: 28 -> 14 -> 7 -> 4
-        side = -(-arch.size // 2**halvings)
+        halvings = max(1, (size - 1).bit_length() - 2)  # down to 4, rounded up: 28 -> 14 -> 7 -> 4
+        side = -(-size // 2**halvings)
         self.main = nn.Sequential(
-            halving_block(1, arch.encoder),
-            *(halving_block(arch.encoder, arch.encoder) for _ in range(halvings - 1)),
-            nn.Conv2d(arch.encoder, arch.hidden, side, bias=False),
-            nn.BatchNorm2d(arch.hidden),
+            halving_block(1, channels),
+            *(halving_block(channels, channels) for _ in range(halvings - 1)),
+            nn.Conv2d(channels, hidden, side, bias=False),
+            nn.BatchNorm2d(hidden),
             nn.ELU(inplace=True),
             nn.Flatten(),
-            nn.Linear(arch.hidden, 2 * arch.latent),
+            nn.Linear(hidden, 2 * latent),
         )
 
     def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b e"]:
@@ -192,18 +121,20 @@ class PixelCNN(nn.Module):
     (not masked: every pixel sees the whole latent).
     """
 
-    def __init__(self, arch: Architecture):
+    def __init__(
+        self, size: int, latent: int, channels: int, kernels: Sequence[int], skips: bool = False, gated: bool = False
+    ):
         super().__init__()
-        maps, c, (first, *rest) = 4, arch.channels, arch.kernels  # 4 maps of the latent: He et al. 2019
+        maps, c, (first, *rest) = 4, channels, kernels  # 4 maps of the latent: He et al. 2019
         self.of_image = CausalConv2d(1, c, first, "A")
         self.of_code = nn.Sequential(
-            nn.Linear(arch.latent, maps * arch.size**2),
-            nn.Unflatten(1, (maps, arch.size, arch.size)),
+            nn.Linear(latent, maps * size**2),
+            nn.Unflatten(1, (maps, size, size)),
             nn.Conv2d(maps, c, first, padding=first // 2, bias=False),
         )
         self.entry = nn.Sequential(nn.BatchNorm2d(c), nn.ELU(inplace=True))
-        self.layers = nn.ModuleList(causal_block(c, k, arch.gated) for k in rest)
-        self.skips = nn.ModuleList(causal_block(c, k, arch.gated) for k in arch.kernels[1:-1]) if arch.skips else None
+        self.layers = nn.ModuleList(causal_block(c, k, gated) for k in rest)
+        self.skips = nn.ModuleList(causal_block(c, k, gated) for k in kernels[1:-1]) if skips else None
         self.exit = nn.Sequential(
             nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c), nn.ELU(inplace=True), nn.Conv2d(c, 1, 1)
         )
@@ -236,16 +167,16 @@ class ConvDecoder(nn.Module):
     al. 2021, "Simple and Effective VAE Training with Calibrated Decoders" (arXiv 2006.13202), the sigma-VAE.
     """
 
-    def __init__(self, arch: Architecture):
+    def __init__(self, size: int, latent: int, channels: int, hidden: int, gaussian: bool = False):
         super().__init__()
-        doublings, c = 2, arch.channels
-        while arch.size % 2 ** (doublings + 1) == 0 and arch.size >> doublings > 7:
+        doublings, c = 2, channels
+        while size % 2 ** (doublings + 1) == 0 and size >> doublings > 7:
             doublings += 1  # 28 = 7 * 2**2, 64 = 4 * 2**4
-        side = arch.size >> doublings
+        side = size >> doublings
         self.main = nn.Sequential(
-            nn.Linear(arch.latent, arch.hidden),
+            nn.Linear(latent, hidden),
             nn.ELU(inplace=True),
-            nn.Linear(arch.hidden, 2 * c * side**2, bias=False),
+            nn.Linear(hidden, 2 * c * side**2, bias=False),
             nn.Unflatten(1, (2 * c, side, side)),
             nn.BatchNorm2d(2 * c),
             nn.ELU(inplace=True),
@@ -253,7 +184,6 @@ class ConvDecoder(nn.Module):
             *(layer for _ in range(doublings - 1) for layer in doubling(c, c)),
             nn.Conv2d(c, 1, 3, padding=1),
         )
-        gaussian = arch.likelihood == "gaussian"
         self.log_sigma = nn.Parameter(torch.tensor(START).log()) if gaussian else None
 
     @property

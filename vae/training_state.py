@@ -12,17 +12,12 @@ from torch.optim import Adam
 
 from lso_bench.errors import UnusableError
 from lso_bench.vae import checkpoint
+from lso_bench.vae.architectures import architecture
 from lso_bench.vae.capture import CapturedStep
 from lso_bench.vae.data import Dataset
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import architecture
-from lso_bench.vae.objectives import Objective
-from lso_bench.vae.zoo import Model, objective
-
-NARROWEST = (
-    8  # fewest channels for the channels-last layout: with fewer, the backward pass of torch 2.13 writes outside
-)
-# its memory on a CPU with AVX2 alone (a 1 x 1 convolution of stride 2)
+from lso_bench.vae.objectives import OBJECTIVES, Objective
+from lso_bench.vae.trained_model import Model
 
 
 @dataclass(frozen=True)
@@ -72,12 +67,12 @@ def start_or_resume(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
         raise UnusableError(f"capture wants a CUDA device, not {device!r}.")
     torch.manual_seed(plan.model.seed)
     loss, arch = (
-        objective(plan.model.name),
+        OBJECTIVES.build(plan.model.name),
         architecture(plan.model.arch, plan.model.latent, data.train.shape[-1], data.likelihood),
     )
     vae = VAE(arch, loss.deterministic).to(device)
-    if vae.arch.encoder >= NARROWEST:
-        vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]; 1.3 times faster on a CPU
+    if vae.arch.channels_last:
+        vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     job = Job(plan, vae, optimizer(vae, plan), loss, {"data": data.sha256, "device": device})
     if not state.exists():
         return job
@@ -142,7 +137,7 @@ def save_state(job: Job, state: Path) -> None:
 
 
 def settings(plan: Plan) -> Mapping[str, Any]:
-    return asdict(plan) | {"objective": asdict(objective(plan.model.name))}  # pyright: ignore[reportArgumentType]
+    return asdict(plan) | {"objective": asdict(OBJECTIVES.build(plan.model.name))}  # pyright: ignore[reportArgumentType]
 
 
 def diverged(job: Job, state: Path, reason: str = "a value is not finite") -> UnusableError:

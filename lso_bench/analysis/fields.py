@@ -11,7 +11,7 @@ from lso_bench.plugins.notation import read, real
 from lso_bench.plugins.settings import settings_of
 from lso_bench.record import Record
 from lso_bench.study.spelling import means, spelled
-from lso_bench.vae import zoo
+from lso_bench.vae.objectives import OBJECTIVES
 
 FIELDS: dict[str, Callable[[Record], Any]] = {
     "key": lambda r: r.spec.key,
@@ -154,7 +154,8 @@ def _setting(text: str) -> bool | float | str:
 
 
 def _model_settings(name: str) -> dict[str, Any]:
-    return settings_of(zoo.objective(name)) if zoo.is_ours(name) else {}  # never run a file that a result names
+    is_safe = OBJECTIVES.is_built_in(name)  # a file that a result names is never executed
+    return settings_of(OBJECTIVES.build(name)) if is_safe else {}
 
 
 def _matches(actual: Any, requested: str, field: str) -> bool:

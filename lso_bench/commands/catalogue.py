@@ -1,42 +1,36 @@
 """Contents of the lists that `lso-bench list` shows."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from lso_bench.plugins import registry
-from lso_bench.plugins.discovery import first_line
-from lso_bench.vae import data, zoo
+from lso_bench.files.paths import own_folder
+from lso_bench.search import SEARCHERS
+from lso_bench.task import TASKS
+from lso_bench.vae.architectures import ARCHITECTURES
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.objectives import OBJECTIVES
+from lso_bench.vae.trained_model import SHIPPED
 
 
 def models() -> dict[str, str]:
     """Return a description of every model by name: what it minimises, and the data sets with a checkpoint."""
-    listed = {n: first_line(type(zoo.objective(n))) for n in zoo.NAMES}
-    offered = {n: f"from {e.value}" for n, e in zoo.offered().items()}
-    return {n: f"{description} {_trained(n)}" for n, description in (listed | offered).items()}
+    return {n: f"{text.partition(chr(10))[0]} {_trained(n)}" for n, text in OBJECTIVES.names().items()}
 
 
 def _trained(name: str) -> str:
     files = {
-        p.name
-        for folder in (zoo.own_folder(), zoo.SHIPPED)
-        for p in folder.glob("*.safetensors")
-        if ".state." not in p.name
+        p.name for folder in (own_folder(), SHIPPED) for p in folder.glob("*.safetensors") if ".state." not in p.name
     }
     data_sets = [f.split("-")[0] for f in sorted(files) if f"-small-d32-{name}-s0." in f]
     return f"(checkpoints: {', '.join(dict.fromkeys(data_sets))})" if data_sets else "(no checkpoint yet)"
 
 
-@dataclass(frozen=True)
-class Catalogue:
-    """List of one kind of plugin or model."""
-
-    names: Callable[[], dict[str, str]]  # descriptions by name
-    faults: Callable[[], dict[str, str]]  # reasons by the name of what cannot be used
-
-
-CATALOGUES = {
-    "models": Catalogue(models, zoo.faults),
-    "data": Catalogue(data.names, data.faults),
-    "tasks": Catalogue(lambda: registry.names("task"), lambda: registry.broken_plugins("task")),
-    "searchers": Catalogue(lambda: registry.names("searcher"), lambda: registry.broken_plugins("searcher")),
+REGISTRIES = {
+    "models": OBJECTIVES,
+    "data": DATASETS,
+    "tasks": TASKS,
+    "searchers": SEARCHERS,
+    "architectures": ARCHITECTURES,
 }
+
+
+def descriptions(kind: str) -> dict[str, str]:
+    """Return what `lso-bench list KIND` shows, by name."""
+    return models() if kind == "models" else REGISTRIES[kind].names()

@@ -48,7 +48,7 @@ def evaluate(
     from lso_bench.models.measurements import measured
     from lso_bench.report import measurements
     from lso_bench.store.store import Store
-    from lso_bench.study.grid import named_model
+    from lso_bench.study.lookup import named_model
     from lso_bench.vae.evaluation import SampleSizes
 
     models = list(dict.fromkeys(named_model(m, data, arch, latent, seed) for m in names("model", model)))

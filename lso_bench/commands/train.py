@@ -46,7 +46,7 @@ def train(
 ) -> None:
     """Train a model; started again after an interruption, it goes on from there."""
     from lso_bench.models import training
-    from lso_bench.study.grid import named_model
+    from lso_bench.study.lookup import named_model
 
     resolved_device = device_of(device)
     check_capture(capture, resolved_device)

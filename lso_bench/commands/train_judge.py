@@ -19,7 +19,7 @@ def train_judge(
 ) -> None:
     """Train a model that tasks judge images by; interrupted, it begins anew. Tasks use those that ship."""
     from lso_bench.models import training
-    from lso_bench.study.grid import check_data
+    from lso_bench.vae.datasets import DATASETS
 
-    check_data(data)
+    DATASETS.build(data)
     say(f"written: {training.train_judge(kind, data, epochs, seed, data_dir, quiet)}")

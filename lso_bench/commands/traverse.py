@@ -45,7 +45,7 @@ def traverse(
     """Draw walks through latent spaces: every dimension by activity, single ones, a random direction."""
     from lso_bench.models import traversal
     from lso_bench.store.store import Store
-    from lso_bench.study.grid import named_model
+    from lso_bench.study.lookup import named_model
 
     single_dimensions = numbers("dimensions", dimensions)
     if not all(0 <= n < latent for n in single_dimensions):

@@ -14,6 +14,7 @@ from typing import Any
 from lso_bench import limits
 from lso_bench.doctor.finding import Finding
 from lso_bench.errors import UnusableError
+from lso_bench.vae.datasets import DATASETS
 
 LOW_SPACE = 1e9  # free bytes below which there is a warning: a study of the paper's task takes as much
 NO_SPACE = 50e6  # free bytes below which nothing useful can be written
@@ -105,7 +106,7 @@ def _gpu() -> Iterator[Finding]:
 
 def _disk(results: Sequence[Path]) -> Iterator[Finding]:
     from lso_bench.files.cache import cache_folder
-    from lso_bench.vae.zoo import own_folder
+    from lso_bench.files.paths import own_folder
 
     folders = {"cache (LSO_BENCH_CACHE)": cache_folder(), "own checkpoints (LSO_BENCH_CHECKPOINTS)": own_folder()}
     for name, folder in (folders | {f"results {r}": r for r in results if r.is_dir()}).items():
@@ -148,7 +149,7 @@ def _data(folder: Path | None) -> Iterator[Finding]:
     from lso_bench.vae import data
 
     data_path = folder or data.data_folder()
-    for name in data.names():
+    for name in DATASETS.names():
         try:
             with offline():
                 dataset = data.load(name, data_path)
@@ -159,13 +160,14 @@ def _data(folder: Path | None) -> Iterator[Finding]:
         else:
             count = len(dataset.train) + len(dataset.valid) + len(dataset.test)
             yield Finding("data", "ok", f"{name}: {count:,} images, sha256 {dataset.sha256[:12]}")
-    for name, why in data.faults().items():
+    for name, why in DATASETS.faults().items():
         yield Finding("data", "warning", f"{name}: {why}", "mend or remove the file or package that it comes from")
 
 
 def _checkpoints() -> Iterator[Finding]:
+    from lso_bench.files.paths import own_folder
     from lso_bench.vae.checkpoint import mend
-    from lso_bench.vae.zoo import SHIPPED, own_folder
+    from lso_bench.vae.trained_model import SHIPPED
 
     for folder in dict.fromkeys((SHIPPED, own_folder())):
         for path in sorted(folder.glob("*.safetensors")):

@@ -16,7 +16,7 @@ from lso_bench.executors.remote_worker import Files, Job, MissingWeights
 from lso_bench.executors.worker import outcome, publish
 from lso_bench.files.paths import data_folder
 from lso_bench.limits import cores
-from lso_bench.plugins import registry
+from lso_bench.plugins import code_version
 from lso_bench.plugins.sources import beside, read_source
 from lso_bench.record import Record
 from lso_bench.runner.identity import changed
@@ -67,7 +67,7 @@ def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptio
 
 def _job(attempt: Attempt, options: ExecutionOptions, sources: dict[str, Files]) -> Job:
     planned = attempt.planned
-    needed = {name: sources[name] for name in registry.files(planned.spec.task, planned.spec.searcher)}
+    needed = {name: sources[name] for name in code_version.files(planned.spec.task, planned.spec.searcher)}
     planned = replace(planned, checkpoint=planned.checkpoint.absolute())
     return Job(planned, options.place, attempt.provenance(options.isolation), needed)
 
@@ -78,7 +78,7 @@ def _sources(planned: Sequence[PlannedRun]) -> dict[str, Files]:
     Raises:
         UnusableError: a file does not exist any more.
     """
-    names = dict.fromkeys(name for p in planned for name in registry.files(p.spec.task, p.spec.searcher))
+    names = dict.fromkeys(name for p in planned for name in code_version.files(p.spec.task, p.spec.searcher))
     return {name: _files(Path(name)) for name in names}
 
 

@@ -15,13 +15,13 @@ from lso_bench.errors import UnusableError
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.progress import progress_display
 from lso_bench.store import result_files
-from lso_bench.study.grid import find_checkpoint
+from lso_bench.study.lookup import find_checkpoint
 from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import load_model, sha256
 from lso_bench.vae.data import Dataset, load
 from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # keys of the header, stored
 EACH = ("nelbo", "kl", "mi", "mi_b50")  # stored for every image, for paired comparison of models
@@ -104,7 +104,7 @@ def _is_valid(measured: Measured) -> bool:
 def _measure_or_load(
     model: Model, path: Path, data: Dataset, results: Path, device: str, effort: SampleSizes, seed: int
 ) -> Measured:
-    vae, header = load_model(path)
+    vae, header = load_model(path, model.arch)
     test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
     what = {
         "estimators": ESTIMATORS,

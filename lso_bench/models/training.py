@@ -14,16 +14,18 @@ from typing import Any
 
 from lso_bench.errors import UsageError, unknown
 from lso_bench.files.atomic_write import reporting_disk_errors, write_atomic
+from lso_bench.files.paths import own_folder
 from lso_bench.files.sanitize import remark
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
 from lso_bench.progress import progress_display
 from lso_bench.store import heartbeat
-from lso_bench.vae import judges, training, zoo
-from lso_bench.vae.data import load, source
+from lso_bench.vae import judges, training
+from lso_bench.vae.data import load
+from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.labels import labelled
+from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training_state import Plan, command
-from lso_bench.vae.zoo import Model
 
 EPOCHS = {"paper": 100}  # epochs by architecture; otherwise 30
 
@@ -53,7 +55,7 @@ def train(plan: Plan, data_dir: Path | None, device: str, quiet: bool, tensorboa
         UnusableError: data are missing, or the training diverged.
         vae.training.Stopped: interrupted or terminated by a signal; the state is saved.
     """
-    path = zoo.own_folder() / plan.model.file
+    path = own_folder() / plan.model.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away to train it again, or say another --seed.")
     with _exclusively(path, plan) as is_done:
@@ -114,12 +116,12 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
         raise unknown("judge", kind, list(judges.EPOCHS))
     if kind == "classifier" and data not in (known := labelled()):
         raise UsageError(f"Data set {data!r} has no labels for a classifier; there are those of {', '.join(known)}.")
-    if (images := source(data)).size != 28 or images.likelihood != "bernoulli":
+    if (images := DATASETS.build(data)).size != 28 or images.likelihood != "bernoulli":
         raise UsageError(
             f"A judge wants binary images of 28 pixels a side; {data!r} has {images.size}, {images.likelihood}."
         )
     reference = judges.ReferenceModel(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
-    path = zoo.own_folder() / reference.file
+    path = own_folder() / reference.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away to train it again.")
     with progress_display(quiet) as show:

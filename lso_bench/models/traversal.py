@@ -10,13 +10,13 @@ from torch import Tensor
 
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.html_page import page
-from lso_bench.study.grid import find_checkpoint
+from lso_bench.study.lookup import find_checkpoint
 from lso_bench.vae.checkpoint import load_model
 from lso_bench.vae.data import load
 from lso_bench.vae.metrics import ACTIVE, measure
 from lso_bench.vae.model import VAE
+from lso_bench.vae.trained_model import Model
 from lso_bench.vae.traverse import along, outwards, walk
-from lso_bench.vae.zoo import Model
 
 ROW = 10  # images in one row of the sheet of a walk
 COLUMNS = 11  # images of each dimension in the sheet of all dimensions
@@ -45,7 +45,7 @@ class Sheet:
 
 def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = None, device: str = "cpu") -> list[Path]:
     """Write PNG sheets and an HTML page of all sheets; return the paths, the page last."""
-    vae, header = load_model(find_checkpoint(model))
+    vae, header = load_model(find_checkpoint(model), model.arch)
     activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
     stem, pngs = Path(model.file).stem, []
     for sheet in sheets(vae.to(device), torch.tensor(activity), walks):

@@ -11,7 +11,7 @@ import torch
 from lso_bench.models.measurements import Measured
 from lso_bench.paper.published import TABLE_1, TABLE_2
 from lso_bench.vae.metrics import ACTIVE
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 MEASURES = {"nelbo": "-ELBO", "kl": "KL", "mi": "MI", "au": "AU"}  # columns of Table 1
 ESTIMATORS = {"mi": "mi_b50"}  # estimator that the paper very likely used

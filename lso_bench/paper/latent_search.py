@@ -14,13 +14,14 @@ from lso_bench.analysis.table import Files, table
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.paper.published import SECTION_5_4
 from lso_bench.paper.tables import SEARCHED
-from lso_bench.plugins.registry import build
 from lso_bench.record import Record
+from lso_bench.search import SEARCHERS
 from lso_bench.spec import Spec
 from lso_bench.store.store import Store
 from lso_bench.study.command import sped_up
 from lso_bench.study.grid import STEPS, Grid, PlannedRun, Protocol, plan
-from lso_bench.vae.zoo import Model
+from lso_bench.task import TASKS
+from lso_bench.vae.trained_model import Model
 
 FIRST, LAST = 0.05, 0.0  # thresholds between which the paper reports the distance of the latents
 
@@ -45,8 +46,8 @@ def check(data: str, searcher: str) -> None:
     Raises:
         UsageError: no such task or searcher, or a searcher that does not descend: the paper counts steps of a descent.
     """
-    build("task", f"{data}50")
-    if not build("searcher", searcher).descends:
+    TASKS.build(f"{data}50")
+    if not SEARCHERS.build(searcher).descends:
         raise UsageError(f"Section 5.4 counts the steps of a descent; wanted adam or its like, got {searcher!r}.")
 
 

@@ -13,12 +13,13 @@ from lso_bench.models import training
 from lso_bench.models.measurements import Measured, measured
 from lso_bench.paper.agreement import MEASURES, Order, frame, order, rows_of
 from lso_bench.paper.published import SECTION_5_4, TABLE_1, TABLE_2
-from lso_bench.study.grid import find_checkpoint, named_model
-from lso_bench.vae import zoo
+from lso_bench.study.lookup import find_checkpoint, named_model
+from lso_bench.vae import trained_model
 from lso_bench.vae.checkpoint import read
 from lso_bench.vae.evaluation import SampleSizes
+from lso_bench.vae.objectives import OBJECTIVES
+from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training_state import Plan, command
-from lso_bench.vae.zoo import Model, objective
 
 FIGURE_2 = ("vae", "beta_vae_0.9", "nevae_se")  # the paper: VAE, beta-VAE, NE-VAE; it does not give beta
 SEARCHED = (*SECTION_5_4, "nevae_lp_0.1")  # the paper gives no count for the last
@@ -165,7 +166,7 @@ def _check_epochs(model: Model, epochs: int | None, request: Request) -> None:
     if not request.epochs or epochs == request.epochs:
         return
     path = find_checkpoint(model)
-    if path.parent == zoo.SHIPPED:
+    if path.parent == trained_model.SHIPPED:
         remedy = f"or train your own, which goes before it: {command(_plan(model, request))}"
     else:
         remedy = "or give another folder in LSO_BENCH_CHECKPOINTS to train it there"
@@ -208,7 +209,7 @@ def _notes(measurements: Sequence[Measured]) -> Iterator[str]:
 
 
 def _has_other_settings(m: Measured) -> bool:
-    return m.made_by["objective"] != asdict(objective(m.model.name))  # pyright: ignore[reportArgumentType]
+    return m.made_by["objective"] != asdict(OBJECTIVES.build(m.model.name))  # pyright: ignore[reportArgumentType]
 
 
 def _settings_text(m: Measured) -> str:

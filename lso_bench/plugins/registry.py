@@ -1,25 +1,24 @@
-"""Tasks and searchers by name: a file in the built-in folder, an entry point, or a path given by the user."""
+"""Registry of the plugins of one kind: files of a built-in folder, entry points of packages, files given by path."""
 
-import hashlib
+import os
 import pkgutil
-import sys
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from lso_bench.bounds import is_name
 from lso_bench.errors import UnusableError, UsageError, unknown
-from lso_bench.plugins import sources
+from lso_bench.plugins import code_version
 from lso_bench.plugins.discovery import (
     ambiguous_names,
     call_user_code,
     first_line,
     instantiate,
-    is_from_a_path,
     load_entry_point,
     module_at,
     module_named,
@@ -27,216 +26,297 @@ from lso_bench.plugins.discovery import (
     require_plugin_class,
     shadowed_names,
     single_subclass,
-    whole,
 )
-from lso_bench.plugins.notation import is_file, name_of, parse, path_text, unquoted_path, write
-from lso_bench.plugins.settings import apply_settings, settings_of
-from lso_bench.search import Searcher
-from lso_bench.task import Task
+from lso_bench.plugins.notation import digits, is_file, name_of, parse, path_text, unquoted_path, write
+from lso_bench.plugins.settings import apply_settings, differing, settings_of
 
-AGAIN = "run the command again."
-KINDS: dict[str, tuple[type, str]] = {"task": (Task, "lso_bench.tasks"), "searcher": (Searcher, "lso_bench.searchers")}
-
-
-_contents: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()  # source of classes, when this process loaded them
+T = TypeVar("T")
+VALUE = re.compile(r"\\\{(\w+)(:g)?\\\}")  # placeholder of a setting's value in an escaped name
+NUMBER = r"(?P<\1>-?\\d+(?:\\.\\d+)?)"  # pattern of that value
+LITERAL = re.compile(r'"([\w.{}:-]+)"')  # text in a source file that may be a name
 
 
-class _Plugin(NamedTuple):
+class BuiltIn(NamedTuple):
     """Class of the built-in folder under one of its names."""
 
     cls: type
-    preset: dict[str, Any]  # the settings that the name stands for
+    preset: dict[str, Any]  # settings that the name stands for
     module: str
+    numbers: dict[str, str] = {}  # settings in the name itself
 
 
-def names(kind: str) -> dict[str, str]:
-    """Return every task or searcher by name, with the first line of its docstring and its settings."""
-    descriptions = {n: first_line(p.cls) + _settings(p) for n, p in _in_folder(kind)[0].items()}
-    faulty = broken_plugins(kind)
-    return descriptions | {
-        n: f"from {e.value}" for n, e in plugin_entry_points(_group(kind)).items() if n not in faulty
-    }
+class Registry(Generic[T]):
+    """Plugins of one kind by name.
 
-
-def broken_plugins(kind: str) -> dict[str, str]:
-    """Return the names that cannot be used, with the reason: faulty files, and entry points whose name is taken."""
-    plugins, faulty = _in_folder(kind)
-    return shadowed_names(_group(kind), plugins.__contains__) | ambiguous_names(_group(kind)) | faulty
-
-
-def build(kind: str, text: str) -> Any:
-    """Return the task or searcher of `name`, `name:setting=value,...` or `./file.py`.
-
-    Raises:
-        UsageError: the name or setting does not exist, or the file or entry point has no plugin of this kind.
-        UnusableError: the file, or a module that it imports, changed since this process imported it.
+    A built-in plugin is a file of a folder with one subclass of `base`, a frozen dataclass whose fields are its
+    settings. Its name is that of the file, or its class lists names in `variants`, each with the settings that it
+    stands for. A name may hold a number: `{"beta_vae_{beta:g}": {}}`; without `:g` it has a decimal point.
     """
-    if not is_name(text):
-        raise UsageError(
-            f"{kind.capitalize()} {text!r}: wanted a name in UTF-8, of one line and without NUL; rename its file."
-        )
-    try:
-        name, settings = parse(text)
-        plugin = call_user_code(lambda: apply_settings(_instantiate(kind, name), settings), name)
-    except (ValueError, TypeError) as error:
-        is_complete = isinstance(error.__cause__, UsageError)  # its message is complete
-        message = str(error.__cause__) if is_complete else f"{kind.capitalize()} {text!r}: {error}"
-        raise UsageError(f"{message} {unquoted_path(text)}".rstrip()) from error
-    executed = _content(type(plugin))  # read now: the file may be edited later
-    if is_file(name) and executed != _content_of(Path(name)):
-        raise UnusableError(f"{name}, or a module that it imports from beside it, changed while it was loaded; {AGAIN}")
-    return plugin
 
+    def __init__(
+        self,
+        kind: str,
+        base: type[T],
+        package: str,
+        group: str,
+        pinned: bool = False,
+        examples: Sequence[str] = (),
+        from_folder: Callable[[Path], T] | None = None,
+        check: Callable[[T], None] = lambda plugin: None,
+    ):
+        """Set up the registry; nothing is imported yet.
 
-def with_defaults_spelled_out(kind: str, text: str) -> str:
-    """Return the canonical text of a plugin, for a record, with every setting: later defaults do not change it.
+        Args:
+            kind: word for one such plugin in messages.
+            package: package whose files are the built-in plugins.
+            group: group of entry points under which other packages publish plugins.
+            pinned: whether a canonical text has every setting, so that later defaults do not change it.
+            examples: names to list first, also names with a number.
+            from_folder: makes the plugin of a folder given by its path; None: a folder is no plugin of this kind.
+            check: refuses a plugin whose settings do not fit together, by a ValueError.
+        """
+        self.kind, self.base, self.package, self.group = kind, base, package, group
+        self._pinned, self._examples, self._from_folder, self._check = pinned, examples, from_folder, check
 
-    Raises:
-        UsageError: as `build`.
-    """
-    plugin, name = build(kind, text), name_of(text)
-    settings = settings_of(plugin)
-    if is_file(name):
-        return write(path_text(name), settings)
-    presets = {n: p.preset for n, p in _in_folder(kind)[0].items() if p.cls is type(plugin)}
-    if not _matches_preset(settings, presets.get(name, {})):  # its settings are those of another variant
-        name = next((n for n, preset in presets.items() if _matches_preset(settings, preset)), name)
-    return write(name, settings)
+    def build(self, text: str) -> T:
+        """Return the plugin of `name`, `name:setting=value,...` or `./file.py`.
 
+        Raises:
+            UsageError: the name or setting does not exist, or the file or entry point has no plugin of this kind.
+            UnusableError: the file, or a module that it imports, changed since this process imported it.
+        """
+        return self._build(text)[0]
 
-def source_hash(*texts: str) -> str:
-    """Return the sha256 of the present content of those plugins that are given by path; empty if there are none."""
-    return _sha256(_content_of(Path(name)) for name in files(*texts))
+    def canonical(self, text: str) -> str:
+        """Return the canonical text of a plugin, the same for all texts that mean the same.
 
+        Raises:
+            UsageError: as `build`.
+        """
+        configured, plain = self._build(text)
+        name = name_of(text)
+        if is_file(name) or self.is_folder(name):
+            name = path_text(name)
+        elif self.is_built_in(name):
+            return self._built_in_text(configured, name)
+        return write(name, settings_of(configured) if self._pinned else differing(configured, plain))
 
-def files(*texts: str) -> list[str]:
-    """Return the paths of those plugins that are given by path."""
-    return [name for name in map(name_of, texts) if is_file(name)]
+    def names(self) -> dict[str, str]:
+        """Return the plugins by name, with the first line of their docstring and their settings.
 
+        Of the names with a number only the examples are listed.
+        """
+        built_in, _ = self._load()
+        listed = dict.fromkeys([*self._examples, *(n for n in built_in if "{" not in n)])
+        described = {n: _description(b) for n in listed if (b := _match(built_in, n))}
+        return described | {n: f"from {e.value}" for n, e in self.published().items()}
 
-def source_of(*built: object) -> str:
-    """Return the sha256 of the executed content of built plugins that are given by path; empty if there are none."""
-    return _sha256(_content(type(plugin)) for plugin in built if is_from_a_path(type(plugin).__module__))
+    def faults(self) -> dict[str, str]:
+        """Return the names that cannot be used, with the reason: broken files, and entry points whose name is taken."""
+        return shadowed_names(self.group, self.is_built_in) | ambiguous_names(self.group) | self._load()[1]
 
+    def published(self) -> dict[str, EntryPoint]:
+        """Return the entry points of installed packages by name, without those that cannot be used."""
+        return {n: e for n, e in plugin_entry_points(self.group).items() if not self.is_built_in(n)}
 
-def source_now(*built: object) -> str:
-    """Return the sha256 as `source_of` does, including modules that these plugins imported since."""
-    modules = (type(plugin).__module__ for plugin in built)
-    return _sha256(whole(sys.modules[module]) for module in modules if is_from_a_path(module))
+    def is_built_in(self, name: str) -> bool:
+        """Return whether a name stands for a built-in plugin, which is made without running any other code."""
+        return not is_file(name) and self._find(name) is not None
 
+    def is_folder(self, name: str) -> bool:
+        """Return whether a name is the path of a folder that is a plugin."""
+        is_path = self._from_folder is not None and os.path.isdir(name)  # unlike Path.is_dir it takes any text
+        return is_path and not self.is_built_in(name) and name not in plugin_entry_points(self.group)
 
-def _sha256(contents: Iterable[bytes]) -> str:
-    content = b"".join(contents)
-    return hashlib.sha256(content).hexdigest() if content else ""
+    def file_of(self, plugin: T) -> str:
+        """Return the name of the built-in file of a plugin; empty for a plugin from elsewhere."""
+        package, _, file = type(plugin).__module__.rpartition(".")
+        return file if package == self.package else ""
 
+    def class_in(self, file: object) -> type[T]:
+        """Return the class in the built-in file of that name.
 
-def code_version(kind: str, text: str) -> dict[str, str]:
-    """Return the version of a task or searcher that this process uses, for a record's versions.
+        Raises:
+            ValueError: there is no such file.
+        """
+        if f"{self.package}.{file}" not in self._modules():
+            raise ValueError(f"no built-in {self.kind} {file!r}")
+        return _class_of(self.base, f"{self.package}.{file}")
 
-    `task_sha256` is the hash of its files (`lso_bench.plugins.sources`), 16 hexadecimal digits. A plugin of a package
-    also has `task_package`: the package's name and version.
+    def code_version(self, text: str, plugin: object = None) -> dict[str, str]:
+        """Return the version of a plugin that this process uses, for a record's versions.
 
-    Raises:
-        UsageError: as `build`.
-    """
-    return code_version_of(kind, text, build(kind, text))
+        `task_sha256` is the hash of its files (`lso_bench.plugins.sources`), 16 hexadecimal digits. A plugin of a
+        package also has `task_package`: the package's name and version.
 
+        Args:
+            text: name and settings of the plugin.
+            plugin: the built plugin; default: it is built.
 
-def code_version_of(kind: str, text: str, plugin: object) -> dict[str, str]:
-    """Return the version as `code_version` does, of a built plugin."""
-    name = name_of(text)
-    entry = None if is_file(name) or name in _in_folder(kind)[0] else plugin_entry_points(_group(kind)).get(name)
-    package = f"{entry.dist.name} {entry.dist.version}" if entry and entry.dist else ""
-    values = {f"{kind}_sha256": _sha256([_content(type(plugin))])[:16], f"{kind}_package": package}
-    return {k: v for k, v in values.items() if v}
+        Raises:
+            UsageError: as `build`.
+        """
+        name, cls = name_of(text), type(self.build(text) if plugin is None else plugin)
+        entry = None if is_file(name) else self.published().get(name)
+        package = f"{entry.dist.name} {entry.dist.version}" if entry and entry.dist else ""
+        values = {f"{self.kind}_sha256": code_version.class_hash(cls)[:16], f"{self.kind}_package": package}
+        return {k: v for k, v in values.items() if v}
 
+    def _build(self, text: str) -> tuple[T, T]:
+        """Return the plugin of a text, and the plugin of its name alone.
 
-def _content_of(file: Path) -> bytes:
-    """Return the present content of the files of a plugin given by its path; empty if they cannot be read."""
-    try:
-        return sources.whole(file, sources.read_source(file)) if file.is_file() else b""
-    except OSError:
-        return b""
-
-
-def _content(cls: type) -> bytes:
-    """Return the content of the files of a class's module when first asked for; empty if they cannot be read.
-
-    For a built-in plugin, imports of modules of this program are left out.
-    """
-    if cls not in _contents:
-        is_built_in = cls.__module__.split(".")[0] in sources.PROGRAM
+        Raises:
+            UsageError, UnusableError: as `build`.
+        """
+        label = f"{self.kind.capitalize()} {text!r}"
+        if not is_name(text):
+            place = "file or folder" if self._from_folder else "file"
+            raise UsageError(f"{label}: wanted a name in UTF-8, of one line and without NUL; rename its {place}.")
         try:
-            content = whole(sys.modules[cls.__module__])
-            _contents[cls] = sources.without_imports(content) if is_built_in else content
-        except (OSError, KeyError):
-            _contents[cls] = b""
-    return _contents[cls]
+            name, settings = parse(text)
+            plain = self._default(name)
+            configured = call_user_code(lambda: apply_settings(plain, settings), name)
+            self._check(configured)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{label}: {error} {unquoted_path(text)}".rstrip()) from error
+        except UsageError as error:
+            raise UsageError(f"{error} {unquoted_path(text)}".rstrip()) from error
+        executed = code_version.content(type(configured))  # read now: the file may be edited later
+        if is_file(name) and executed != code_version.present_content(Path(name)):
+            raise UnusableError(
+                f"{name}, or a module that it imports from beside it, changed while it was loaded; run the command "
+                "again."
+            )
+        return configured, plain
 
+    def _default(self, name: str) -> T:
+        """Return the plugin of a name or path, with its defaults.
 
-def _matches_preset(settings: dict[str, Any], preset: dict[str, Any]) -> bool:
-    """Return whether settings match those that a name stands for."""
-    return all(settings.get(k) == v for k, v in preset.items())
+        Raises:
+            UsageError: the name does not exist.
+            ValueError: it has no plugin of this kind.
+        """
+        if is_file(name):
+            return instantiate(self.base, single_subclass(self.base, module_at(Path(name))), name)
+        if built_in := self._find(name):
+            make, numbers = partial(built_in.cls, **built_in.preset), built_in.numbers
+            return call_user_code(lambda: apply_settings(make(), numbers), name)
+        if entry := self.published().get(name):
+            return instantiate(self.base, load_entry_point(entry), entry.value)
+        if self._from_folder and os.path.isdir(name):
+            return self._from_folder(Path(name))
+        if self._from_folder and "/" in name:
+            raise ValueError(f"No file or folder {name!r}.")
+        faulty = self.faults()
+        if name in faulty:
+            raise ValueError(faulty[name])
+        left_out = f" Faulty, and left out: {', '.join(faulty)}." if faulty else ""
+        raise UsageError(f"{unknown(self.kind, name, [*self.names()])}{left_out}")
 
+    def _built_in_text(self, configured: T, name: str) -> str:
+        """Return the canonical text of a built-in plugin, which was requested under `name`."""
+        names = [*self._spellings(configured)]
+        if self._pinned:  # another name only if its settings are not those of `name`
+            return write(name if name in names else next(iter(names), name), settings_of(configured))
+        texts = [write(n, differing(configured, self._default(n))) for n in names]
+        return min((t for t in texts if self._means(t, configured)), key=lambda t: len(parse(t)[1]))
 
-def _instantiate(kind: str, name: str) -> Any:
-    """Return the plugin of a name or path, with its defaults."""
-    base, _ = KINDS[kind]
-    if is_file(name):
-        return instantiate(base, single_subclass(base, module_at(Path(name))), name)
-    plugins, _ = _in_folder(kind)
-    if name in plugins:
-        return plugins[name].cls(**plugins[name].preset)
-    offered, faulty = plugin_entry_points(_group(kind)), broken_plugins(kind)
-    if name in faulty:
-        raise ValueError(faulty[name])
-    if name in offered:
-        return instantiate(base, load_entry_point(offered[name]), offered[name].value)
-    left_out = f" Faulty, and left out: {', '.join(faulty)}." if faulty else ""
-    raise UsageError(f"{unknown(kind, name, [*plugins, *offered])}{left_out}")
+    def _means(self, text: str, configured: T) -> bool:
+        try:
+            return self._build(text)[0] == configured
+        except UsageError:
+            return False
+
+    def _spellings(self, configured: T) -> Iterator[str]:
+        """Yield the names that may stand for a built-in plugin, the preferred ones first."""
+        settings = settings_of(configured)
+        for name, built_in in self._load([type(configured).__module__])[0].items():
+            if all(getattr(configured, k) == v for k, v in built_in.preset.items()) or not self._pinned:
+                yield _filled(name, settings)
+
+    def _find(self, name: str) -> BuiltIn | None:
+        """Return the built-in plugin of a name; modules that mention it are imported first, others only if need be."""
+        folder = import_module(self.package).__path__
+        likely = [m for m in self._modules() if _mentions(Path(folder[0], f"{m.rpartition('.')[2]}.py"), name)]
+        return _match(self._load(likely)[0], name) or _match(self._load()[0], name)
+
+    def _modules(self) -> list[str]:
+        package = import_module(self.package)
+        return [f"{self.package}.{file.name}" for file in pkgutil.iter_modules(package.__path__)]
+
+    def _load(self, modules: Sequence[str] | None = None) -> tuple[dict[str, BuiltIn], dict[str, str]]:
+        """Return the built-in plugins of modules (default: all) by name, and a reason for each faulty file or name."""
+        loaded: dict[str, list[BuiltIn]] = {}
+        faulty: dict[str, str] = {}
+        for module in self._modules() if modules is None else modules:
+            try:
+                for name, preset in self._variants(module).items():
+                    loaded.setdefault(name, []).append(BuiltIn(_class_of(self.base, module), preset, module))
+            except ValueError as error:
+                faulty[module.rpartition(".")[2]] = " ".join(str(error).split())
+        for name, definitions in loaded.items():
+            if len(definitions) > 1:
+                faulty[name] = f"defined by both {' and '.join(d.module for d in definitions)}; rename one"
+        return {name: first for name, (first, *duplicates) in loaded.items() if not duplicates}, faulty
+
+    def _variants(self, module: str) -> dict[str, dict[str, Any]]:
+        """Return the settings of each name of a module's plugin.
+
+        Raises:
+            ValueError: the file does not import, has no plugin class or several, or one that cannot be built.
+        """
+        cls = _class_of(self.base, module)
+        variants = vars(cls).get("variants") or {module.rpartition(".")[2]: {}}
+        known = {f.name for f in fields(cls)}
+        presets = variants.values() if isinstance(variants, dict) else [None]
+        if not all(isinstance(preset, dict) and preset.keys() <= known for preset in presets):
+            raise ValueError(f"{module}: `variants` wants names, each with a dict of settings, got {variants!r}.")
+        return variants
 
 
 @cache
-def _in_folder(kind: str) -> tuple[dict[str, _Plugin], dict[str, str]]:
-    """Return the plugins in the files of the built-in folder by name, and a reason for each that is faulty."""
-    package = import_module(KINDS[kind][1])
-    plugins: dict[str, list[_Plugin]] = {}
-    faulty: dict[str, str] = {}
-    for file in pkgutil.iter_modules(package.__path__):
-        try:
-            for name, plugin in _variants(kind, f"{package.__name__}.{file.name}").items():
-                plugins.setdefault(name, []).append(plugin)
-        except ValueError as error:
-            faulty[file.name] = " ".join(str(error).split())
-    for name, definitions in plugins.items():
-        if len(definitions) > 1:
-            faulty[name] = f"defined by both {' and '.join(p.module for p in definitions)}; rename one"
-    return {name: p for name, (p, *duplicates) in plugins.items() if not duplicates}, faulty
+def _class_of(base: type, module: str) -> Any:
+    """Return the plugin class of a built-in module; its source is read when it is imported."""
+    cls = require_plugin_class(base, single_subclass(base, module_named(module)), module)
+    code_version.content(cls)
+    return cls
 
 
-def _variants(kind: str, module: str) -> dict[str, _Plugin]:
-    """Return the plugins of one file by name.
-
-    Raises:
-        ValueError: the file does not import, has no plugin class or several, or one that cannot be built.
-    """
-    cls = require_plugin_class(KINDS[kind][0], single_subclass(KINDS[kind][0], module_named(module)), module)
-    _content(cls)  # read now, as in `build`
-    variants, setting_names = (
-        getattr(cls, "variants", {}) or {module.rpartition(".")[2]: {}},
-        {f.name for f in fields(cls)},
-    )
-    if not (
-        isinstance(variants, dict) and all(isinstance(p, dict) and p.keys() <= setting_names for p in variants.values())
-    ):
-        raise ValueError(f"{module}: `variants` wants names, each with a dict of settings, got {variants!r}.")
-    return {name: _Plugin(cls, preset, module) for name, preset in variants.items()}
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(VALUE.sub(NUMBER, re.escape(name)))
 
 
-def _group(kind: str) -> str:
-    return f"lso_bench.{kind}s"
+def _match(built_in: dict[str, BuiltIn], name: str) -> BuiltIn | None:
+    """Return the plugin of a name; the numbers in the name are settings."""
+    if name in built_in:
+        return built_in[name]
+    for pattern, plugin in built_in.items():
+        if "{" in pattern and (match := _pattern(pattern).fullmatch(name)):
+            return plugin._replace(numbers=match.groupdict())
+    return None
 
 
-def _settings(plugin: _Plugin) -> str:
-    values = settings_of(plugin.cls) | plugin.preset
-    return "\n" + ", ".join(f"{k}={v}" for k, v in values.items()) if values else ""
+def _filled(name: str, settings: dict[str, Any]) -> str:
+    """Return a name with the numbers of these settings."""
+
+    def text(match: re.Match[str]) -> str:
+        number = digits(float(settings[match[1]]))
+        return number if match[2] or "." in number else f"{number}.0"
+
+    return re.sub(r"\{(\w+)(:g)?\}", text, name)
+
+
+@cache
+def _literals(file: Path) -> frozenset[str]:
+    """Return the texts in a source file that may be names."""
+    return frozenset(LITERAL.findall(file.read_text(errors="replace"))) if file.is_file() else frozenset()
+
+
+def _mentions(file: Path, name: str) -> bool:
+    texts = _literals(file)
+    return name in (file.stem, *texts) or any("{" in t and _pattern(t).fullmatch(name) for t in texts)
+
+
+def _description(plugin: BuiltIn) -> str:
+    settings = ", ".join(f"{k}={v}" for k, v in (settings_of(plugin.cls) | plugin.preset | plugin.numbers).items())
+    return first_line(plugin.cls) + (f"\n{settings}" if settings else "")

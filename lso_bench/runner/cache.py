@@ -51,18 +51,18 @@ class Loaded:
         """Return the sha256 of the file's content."""
         return self._once(("sha256", *_file_state(checkpoint)), lambda: sha256(checkpoint))
 
-    def model(self, checkpoint: Path, device: str) -> tuple[VAE, dict[str, Any]]:
-        """Return the frozen model and the header of a checkpoint.
+    def model(self, checkpoint: Path, device: str, arch: str = "") -> tuple[VAE, dict[str, Any]]:
+        """Return the frozen model and the header of a checkpoint; `arch`: as in `lso_bench.vae.checkpoint.load_model`.
 
         Raises:
             UnusableError: as `lso_bench.vae.checkpoint.load_model`.
         """
 
         def read() -> tuple[VAE, dict[str, Any]]:
-            vae, header = load_model(checkpoint)
+            vae, header = load_model(checkpoint, arch)
             return freeze(vae).to(device), header
 
-        return self._once(("model", device, *_file_state(checkpoint)), read)
+        return self._once(("model", device, arch, *_file_state(checkpoint)), read)
 
     def _once(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
         if key not in self._cached:

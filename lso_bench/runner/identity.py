@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lso_bench.errors import UnusableError
-from lso_bench.plugins import registry
-from lso_bench.search import Searcher
+from lso_bench.plugins import code_version
+from lso_bench.plugins.registry import Registry
+from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.spec import Spec
-from lso_bench.task import Task
+from lso_bench.task import TASKS, Task
 from lso_bench.vae.data import file_name
 
 
@@ -22,6 +23,7 @@ class Identity:
 
 
 UNKNOWN = Identity()
+PLUGINS: dict[str, Registry] = {"task": TASKS, "searcher": SEARCHERS}  # plugins that a run names
 
 
 def identity(task: str, built_task: Task, searcher: str, built_searcher: Searcher) -> Identity:
@@ -36,7 +38,7 @@ def check_files(spec: Spec) -> None:
     Raises:
         UnusableError: names the files.
     """
-    if registry.source_hash(spec.task, spec.searcher) != spec.source:
+    if code_version.source_hash(spec.task, spec.searcher) != spec.source:
         raise _changed_files(spec)
 
 
@@ -46,7 +48,7 @@ def check(spec: Spec, planned: Identity, task: object, searcher: object) -> None
     Raises:
         UnusableError: names it.
     """
-    if registry.source_of(task, searcher) != spec.source:
+    if code_version.source_of(task, searcher) != spec.source:
         raise _changed_files(spec)
     for kind, text, plugin in (("task", spec.task, task), ("searcher", spec.searcher, searcher)):
         if (planned_version := getattr(planned, kind)) and _version(kind, text, plugin) != planned_version:
@@ -59,7 +61,7 @@ def check_late_imports(spec: Spec, task: object, searcher: object) -> None:
     Raises:
         UnusableError: names the files.
     """
-    if registry.source_now(task, searcher) != spec.source:
+    if code_version.source_now(task, searcher) != spec.source:
         raise _changed_files(spec)
 
 
@@ -68,7 +70,7 @@ def contradiction(spec: Spec, versions: Mapping[str, Any]) -> str:
 
     If both plugins are files, the spec has one hash of both, and nothing is compared.
     """
-    kinds = [k for k in ("task", "searcher") if registry.files(getattr(spec, k))]
+    kinds = [k for k in ("task", "searcher") if code_version.files(getattr(spec, k))]
     if not spec.source or len(kinds) != 1:
         return ""
     recorded = str(versions.get(f"{kinds[0]}_sha256", spec.source))
@@ -85,9 +87,9 @@ def changed(subject: str) -> UnusableError:
 
 
 def _changed_files(spec: Spec) -> UnusableError:
-    names = " or ".join(registry.files(spec.task, spec.searcher)) or "A task or searcher file"
+    names = " or ".join(code_version.files(spec.task, spec.searcher)) or "A task or searcher file"
     return changed(f"{names}, or what is imported from beside it,")
 
 
 def _version(kind: str, text: str, plugin: object) -> str:
-    return " ".join(registry.code_version_of(kind, text, plugin).values())
+    return " ".join(PLUGINS[kind].code_version(text, plugin).values())

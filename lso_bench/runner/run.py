@@ -14,7 +14,6 @@ from torch import Tensor
 import lso_bench
 from lso_bench import starts as starts_of
 from lso_bench.errors import PluginError, UsageError, unknown
-from lso_bench.plugins import registry
 from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record, SearchResult
 from lso_bench.runner import identity
@@ -27,15 +26,15 @@ from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.scores import targets_of
 from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.stopping import Thresholds
-from lso_bench.search import Problem, Searcher, region
+from lso_bench.search import SEARCHERS, Problem, Searcher, region
 from lso_bench.search.clock import Clock
 from lso_bench.search.space import DECODINGS, Space
 from lso_bench.spec import Spec
-from lso_bench.task import Task
-from lso_bench.vae import data as datasets
+from lso_bench.task import TASKS, Task
+from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.data import Dataset, as_model_input
+from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.model import VAE
-from lso_bench.vae.networks import architecture
 
 POSTERIOR_DRAWS = 5000  # draws from the aggregate posterior, for its quantiles
 
@@ -88,8 +87,8 @@ def run(
         raise identity.changed(str(checkpoint))
     identity.check_files(spec)
     torch.backends.cudnn.allow_tf32 = False  # TF32 is too coarse for small thresholds
-    vae, header = loaded.model(checkpoint, device)
-    task, searcher = registry.build("task", spec.task), registry.build("searcher", spec.searcher)
+    vae, header = loaded.model(checkpoint, device, spec.model.arch)
+    task, searcher = TASKS.build(spec.task), SEARCHERS.build(spec.searcher)
     identity.check(spec, planned, task, searcher)
     check_fit(spec, task, searcher)
     data = loaded.data(task.data, placement.data_dir, planned.data)
@@ -101,9 +100,7 @@ def run(
     identity.check_late_imports(spec, task, searcher)
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
-    code = registry.code_version_of("task", spec.task, task) | registry.code_version_of(
-        "searcher", spec.searcher, searcher
-    )
+    code = TASKS.code_version(spec.task, task) | SEARCHERS.code_version(spec.searcher, searcher)
     versions = hashes | code | versions_of(placement)
     record = _record(context, search, problem.counts, seconds, versions)
     return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device)))
@@ -147,7 +144,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     Raises:
         UsageError: says what does not fit, and what does.
     """
-    if task.data != spec.model.data and datasets.canonical(task.data) != spec.model.data:
+    if task.data != spec.model.data and DATASETS.canonical(task.data) != spec.model.data:
         raise UsageError(
             f"Task {spec.task!r} scores {task.data}, and the model was trained on {spec.model.data}; "
             f"leave the model's data set out, or say {task.data}."
@@ -170,7 +167,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
 
 
 def _check_decoding(spec: Spec, task: Task) -> None:
-    autoregressive = bool(architecture(spec.model.arch, spec.model.latent).kernels)
+    autoregressive = ARCHITECTURES.build(spec.model.arch).autoregressive
     if spec.decoding not in DECODINGS:
         raise unknown("decoding", spec.decoding, list(DECODINGS))
     if spec.decoding == ("mean" if autoregressive else "teacher"):

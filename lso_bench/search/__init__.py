@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from lso_bench.plugins.registry import Registry
 from lso_bench.search.clock import Clock
 from lso_bench.search.region import Region
 
@@ -93,3 +94,6 @@ class Searcher(ABC):
     @abstractmethod
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         """Yield the points to score next."""
+
+
+SEARCHERS = Registry("searcher", Searcher, "lso_bench.searchers", "lso_bench.searchers", pinned=True)

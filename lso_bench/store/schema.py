@@ -12,7 +12,7 @@ from lso_bench.bounds import is_name, is_number, is_text, is_whole
 from lso_bench.record import FILES, Record, SearchResult
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.old_schemas import present, spec_of
-from lso_bench.vae.zoo import Model
+from lso_bench.vae.trained_model import Model
 
 PLAIN_KINDS: dict[Any, Callable[[Any], bool]] = {float: is_number, int: is_whole, str: is_text}
 IMAGE = re.compile("([0-9a-f]{1,16})?")

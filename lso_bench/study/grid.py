@@ -1,7 +1,5 @@
 """Plan the runs of a grid: from lists of names to specs, each with its checkpoint."""
 
-import re
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,24 +9,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lso_bench import starts as starts_of
-from lso_bench.bounds import is_name
-from lso_bench.errors import UnusableError, UsageError, unknown
-from lso_bench.plugins import registry
-from lso_bench.plugins.notation import name_of, unquoted_path, whole
+from lso_bench.errors import UsageError
+from lso_bench.plugins import code_version
+from lso_bench.plugins.notation import name_of, whole
 from lso_bench.record import Record
-from lso_bench.runner.identity import UNKNOWN, Identity, identity
+from lso_bench.runner.identity import PLUGINS, UNKNOWN, Identity, identity
 from lso_bench.runner.run import check_fit
-from lso_bench.search import Searcher
+from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.search import region as regions
 from lso_bench.spec import THRESHOLDS, Seeds, Spec
 from lso_bench.store.schema import unreadable
+from lso_bench.study.lookup import STORABLE, find_checkpoint, named_model
 from lso_bench.study.overrides import Rule, Rules
-from lso_bench.task import Task
-from lso_bench.vae import data as datasets
-from lso_bench.vae import networks, zoo
+from lso_bench.task import TASKS, Task
+from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.checkpoint import sha256
-from lso_bench.vae.datasets import Source
-from lso_bench.vae.networks import ARCHITECTURES, architecture
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.objectives import OBJECTIVES
+from lso_bench.vae.trained_model import Model
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,6 @@ STEPS = {"quick": 300, "paper": 100_000}
 EVALUATIONS = 300  # per problem, if a searcher does not descend and no budget is set
 DEFAULT_BOX = "box:3"
 MAX_RUNS = 2_000_000  # runs of a study, which are all planned at once
-VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # version of a user's data or objective in a checkpoint's name
-LONGEST_FILE = 200  # bytes of a checkpoint's name; other names extend it, and file systems allow 255
-# Values that a result can store, for messages.
-STORABLE = "numbers below 2^53 that have an end, and names in UTF-8, of one line and without NUL"
 
 
 def plan(
@@ -116,11 +110,11 @@ def plan(
 
 def _axes(grid: Grid) -> list[dict[Any, None]]:
     """Return the lists to combine, with every name in its canonical spelling."""
-    tasks = [registry.with_defaults_spelled_out("task", name) for name in grid.tasks]
-    searchers = [registry.with_defaults_spelled_out("searcher", name) for name in grid.searchers]
+    tasks = [TASKS.canonical(name) for name in grid.tasks]
+    searchers = [SEARCHERS.canonical(name) for name in grid.searchers]
     region_names = [regions.canonical(r) for r in grid.regions or ()] or [None]
     seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
-    axes = tasks, searchers, region_names, map(canonical_model, grid.models), grid.train_seeds, seeds
+    axes = tasks, searchers, region_names, map(OBJECTIVES.canonical, grid.models), grid.train_seeds, seeds
     return [dict.fromkeys(axis) for axis in axes]
 
 
@@ -163,18 +157,18 @@ class _Lookups:
 
     def __init__(self, grid: Grid):
         self._grid = grid
-        self.plugin = cache(registry.build)
-        self.deterministic = cache(lambda model: zoo.objective(model).deterministic)
+        self.plugin = cache(lambda kind, text: PLUGINS[kind].build(text))
+        self.deterministic = cache(lambda model: OBJECTIVES.build(model).deterministic)
         self.weights = cache(self._weights)
         self.source = cache(self._source)
         self.identity = cache(self._identity)
         self.planned = cache(lambda protocol, point: _plan_run(protocol, point, self))  # without the seeds
 
-    def _weights(self, name: str, task: str, seed: int) -> tuple[zoo.Model, Path, str]:
+    def _weights(self, name: str, task: str, seed: int) -> tuple[Model, Path, str]:
         """Return a model on the data of a task, the path of its weights, and their sha256."""
         data = self.plugin("task", task).data
         try:
-            check_data(data)
+            DATASETS.build(data)
         except UsageError as error:
             raise UsageError(f"Task {task!r}: {error}") from error
         model = named_model(name, data, self._grid.arch, self._grid.latent, seed)
@@ -182,7 +176,7 @@ class _Lookups:
         return model, path, sha256(path)
 
     def _source(self, task: str, searcher: str) -> str:
-        return registry.source_of(self.plugin("task", task), self.plugin("searcher", searcher))
+        return code_version.source_of(self.plugin("task", task), self.plugin("searcher", searcher))
 
     def _identity(self, task: str, searcher: str) -> Identity:
         return identity(task, self.plugin("task", task), searcher, self.plugin("searcher", searcher))
@@ -218,7 +212,7 @@ def plan_warnings(planned: Sequence[PlannedRun], descents: Sequence[str] = ()) -
     pairs = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
     lines = [w for w in dict.fromkeys(regions.beyond_prior_warning(*pair) for pair in pairs) if w]
     searchers = dict.fromkeys(p.spec.searcher for p in planned)
-    unaffected = [name_of(n) for n in searchers if not registry.build("searcher", n).descends]
+    unaffected = [name_of(n) for n in searchers if not SEARCHERS.build(n).descends]
     if unaffected and descents:
         lines.append(f"{' and '.join(descents)}: of no effect on {', '.join(unaffected)}; give --budget, evaluations.")
     return lines
@@ -229,7 +223,7 @@ def runs_of_other_versions(records: Iterable[Record]) -> dict[str, list[str]]:
 
     Runs without a recorded version are skipped.
     """
-    current_version = cache(registry.code_version)
+    current_version = cache(lambda kind, text: PLUGINS[kind].code_version(text))
     keys: dict[str, list[str]] = {}
     for r in records:
         for kind, text in (("task", r.spec.task), ("searcher", r.spec.searcher)):
@@ -239,8 +233,8 @@ def runs_of_other_versions(records: Iterable[Record]) -> dict[str, list[str]]:
     return keys
 
 
-def _decoding(model: zoo.Model, task: Task) -> str:
-    if not architecture(model.arch, model.latent).kernels:
+def _decoding(model: Model, task: Task) -> str:
+    if not ARCHITECTURES.build(model.arch).autoregressive:
         return "mean"
     return "teacher" if task.has_targets else "sample"
 
@@ -258,96 +252,3 @@ def _stopping_rule(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
         }
     budget = protocol.budget or EVALUATIONS
     return shared | {"max_steps": budget, "budget": budget, "thresholds": (), "joint": False}
-
-
-def check_data(name: str) -> Source:
-    """Return the source of the images of a data set.
-
-    Raises:
-        UsageError: the data set, file, folder or setting does not exist.
-    """
-    if not is_name(name):
-        raise UsageError(
-            f"Data set {name!r}: wanted a name in UTF-8, of one line and without NUL; rename its file or folder."
-        )
-    try:
-        return datasets.source(name)
-    except ValueError as error:
-        if str(error).startswith("No data set"):
-            raise unknown("data set", name, list(datasets.names())) from error
-        raise UsageError(f"Data set {name!r}: {error} {unquoted_path(name)}".rstrip()) from error
-
-
-def canonical_model(name: str) -> str:
-    """Return the canonical name of a model.
-
-    Raises:
-        UsageError: the objective or setting does not exist.
-    """
-    try:
-        return zoo.canonical(name)
-    except ValueError as error:
-        if str(error).startswith("No model"):
-            raise unknown("model", name, zoo.names()) from error
-        raise UsageError(f"Model {name!r}: {error} {unquoted_path(name)}".rstrip()) from error
-
-
-def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> zoo.Model:
-    """Return the model of that name, with all names in their canonical spelling.
-
-    Raises:
-        UsageError: an objective, data set, setting or architecture does not exist, or the architecture does not fit the
-            data.
-    """
-    if field := unreadable(zoo.Model(name, data, arch, latent, seed)):
-        raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
-    images = check_data(data)
-    try:
-        architecture(arch, latent, images.size, images.likelihood)
-    except ValueError as error:
-        if str(error).startswith("No architecture"):
-            raise unknown("architecture", arch, list(ARCHITECTURES)) from error
-        raise UsageError(f"Architecture {arch!r}: {error}") from error
-    model = zoo.Model(canonical_model(name), datasets.canonical(data), networks.canonical(arch), latent, seed)
-    if (length := len(model.file.encode())) > LONGEST_FILE:
-        raise UsageError(
-            f"Model {name!r}: the name of its checkpoint has {length} bytes, wanted {LONGEST_FILE} at most."
-        )
-    return model
-
-
-def find_checkpoint(model: zoo.Model) -> Path:
-    """Return the path of a model's weights.
-
-    Raises:
-        UnusableError: there are none; the message gives the command that trains them and its approximate time.
-    """
-    try:
-        return zoo.checkpoint(model)
-    except UnusableError as error:
-        settings = {
-            "model": model.name,
-            "data": model.data,
-            "arch": model.arch,
-            "latent": model.latent,
-            "seed": model.seed,
-        }
-        defaults = {"latent": 32, "seed": 0}
-        options = [part for k, v in settings.items() if v != defaults.get(k) for part in (f"--{k}", str(v))]
-        duration = (
-            "a day on 2 CPU cores, an hour or two on a GPU"
-            if model.arch.startswith("paper")
-            else "an hour on 2 CPU cores"
-        )
-        description = f"{model.name} ({model.arch}, d = {model.latent}) on {model.data}{_changed_since(model)}"
-        raise UnusableError(
-            f"No checkpoint of {description}. Train it, in about {duration}: "
-            f"{shlex.join(['lso-bench', 'train', *options])}"
-        ) from error
-
-
-def _changed_since(model: zoo.Model) -> str:
-    """Return a note if a checkpoint exists for another version of the user's own data or objective; else empty."""
-    pattern = re.sub(VERSION, "+" + "[0-9a-f]" * 8, model.file)
-    earlier = sorted(path.name for path in zoo.own_folder().glob(pattern)) if pattern != model.file else []
-    return f" as it is now: it has changed since {earlier[0]} was trained" if earlier else ""

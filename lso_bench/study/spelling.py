@@ -7,20 +7,21 @@ from lso_bench import starts
 from lso_bench.errors import UsageError
 from lso_bench.plugins.notation import is_file, parse, path_text, read, real
 from lso_bench.search import region
-from lso_bench.vae import networks, zoo
+from lso_bench.vae.architectures import ARCHITECTURES
+from lso_bench.vae.objectives import OBJECTIVES
 
 
 def model(name: str) -> str:
     """Return the canonical name of a built-in model; for other models, the canonical spelling of the path."""
     family, _ = read(name)
-    if zoo.is_ours(family):
-        return zoo.canonical(name)
+    if OBJECTIVES.is_built_in(family):
+        return OBJECTIVES.canonical(name)
     return name.replace(family, path_text(family), 1) if is_file(family) else name
 
 
 CANONICAL: dict[str, Callable[[str], str]] = {
     "model": model,
-    "arch": networks.canonical,
+    "arch": ARCHITECTURES.canonical,
     "region": region.canonical,
     "start": starts.canonical,
 }

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
-from lso_bench.plugins import registry
 from lso_bench.plugins.discovery import instantiate, require_plugin_class
+from lso_bench.runner.identity import PLUGINS
 from lso_bench.search import Searcher
 from lso_bench.task import Task
 from lso_bench.testing import searcher_promises, task_promises
@@ -74,10 +74,10 @@ def examine_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: in
 
 def _instantiate(kind: str, plugin: Any, watch: Watch) -> Any:
     if isinstance(plugin, str | Path):
-        registry.build(kind, str(plugin))  # imports its libraries, whose side effects are not the plugin's own
+        PLUGINS[kind].build(str(plugin))  # imports its libraries, whose side effects are not the plugin's own
         with watch.during("its import", times=OFTEN):
-            return registry.build(kind, str(plugin))
-    base, _ = registry.KINDS[kind]
+            return PLUGINS[kind].build(str(plugin))
+    base = PLUGINS[kind].base
     try:
         if isinstance(plugin, type):
             with watch.during("__init__", times=OFTEN):

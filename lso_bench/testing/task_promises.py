@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from lso_bench.study.grid import check_data
 from lso_bench.task import Task
 from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.settings import check_settings
 from lso_bench.testing.task_case import TaskCase, near, worst_mismatch
 from lso_bench.testing.worker import LostWorkerError, scores_elsewhere
+from lso_bench.vae.datasets import DATASETS
 
 CALLS = 60  # consecutive calls, to find a task that fails only later
 REPEATS = 8  # calls; a task may keep the samples of some of them, but not of all
@@ -26,7 +26,7 @@ def _check_data(case: TaskCase) -> None:
     data: object = case.plugin.data
     if not isinstance(data, str) or not data:
         raise UnmetRequirementError(f'wanted the name of a data set, got {data!r}; say data = "glyphs"')
-    check_data(data)
+    DATASETS.build(data)
 
 
 def _check_binding(case: TaskCase) -> None:

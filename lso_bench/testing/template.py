@@ -4,7 +4,7 @@ from keyword import iskeyword
 from pathlib import Path
 
 from lso_bench.errors import UsageError
-from lso_bench.plugins.registry import broken_plugins, names
+from lso_bench.task import TASKS
 
 TEXT = '''"""How much of the page is inked."""
 
@@ -41,7 +41,7 @@ def write(name: str, folder: Path) -> Path:
     cls = "".join(part.capitalize() for part in name.split("_"))
     if not name.isidentifier() or iskeyword(name) or iskeyword(cls) or name[0] == "_" or cls in TAKEN:
         raise UsageError(f"No task can be called {name!r}; wanted a Python identifier, such as round_letters.")
-    if name in names("task") or name in broken_plugins("task"):
+    if name in TASKS.names() or name in TASKS.faults():
         raise UsageError(f"There is a task {name!r} already (`lso-bench list tasks`); choose another name.")
     path = folder / f"{name}.py"
     if not folder.is_dir():

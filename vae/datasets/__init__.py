@@ -11,14 +11,15 @@ To add one, save a file here with one subclass of `Source`, a frozen dataclass:
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from lso_bench.vae.networks import Likelihood
+from lso_bench.plugins.registry import Registry
+from lso_bench.vae.architectures import Likelihood
 
 Split = tuple[Int[Tensor, " n"], Int[Tensor, " v"], Int[Tensor, " t"]]
 Classes = tuple[tuple[str, ...], Int[Tensor, " n"]]  # names of the classes, and the class of each image
@@ -57,3 +58,24 @@ class Source(ABC):
             UnusableError: files are missing or damaged.
         """
         return None
+
+
+def _image_folder(path: Path) -> Source:
+    from lso_bench.vae.image_folder import ImageFolder  # which imports this module
+
+    return ImageFolder(path)
+
+
+def _check(origin: Source) -> None:
+    """Refuse a size or likelihood that no model has.
+
+    Raises:
+        ValueError: names it.
+    """
+    if origin.size % 4 or origin.size < 4:
+        raise ValueError(f"wanted a size of 4, 8, 12, ... pixels a side, got {origin.size}.")
+    if origin.likelihood not in get_args(Likelihood):
+        raise ValueError(f"wanted a likelihood of {get_args(Likelihood)}, got {origin.likelihood!r}.")
+
+
+DATASETS = Registry("data set", Source, __name__, "lso_bench.datasets", from_folder=_image_folder, check=_check)

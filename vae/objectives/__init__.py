@@ -8,11 +8,12 @@ over pixels; their beta differs.)
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.plugins.registry import Registry
 from lso_bench.vae.model import VAE
 
 
@@ -34,6 +35,7 @@ class Objective(ABC):
 
     beta: float = 1.0  # weight of the rate after annealing
     anneal: bool = True  # whether that weight starts at 0.1 and grows
+    variants: ClassVar[dict[str, dict[str, Any]]] = {}  # names with their settings; empty: the name of the file
     deterministic: ClassVar[bool] = False  # an autoencoder: its latent is the encoder's mean, and it has no ELBO
 
     @abstractmethod
@@ -49,3 +51,15 @@ class Objective(ABC):
         if not self.anneal or anneal_epochs <= 0:
             return self.beta
         return min(self.beta, 0.1 + 0.9 * epoch / anneal_epochs)
+
+
+TABLE_1 = (  # the rows of Table 1 of arXiv 2103.11349, in its order
+    "vae_noanneal",
+    "vae",
+    "aggressive",
+    "aggressive_noanneal",
+    *(f"beta_vae_{beta}" for beta in (0.9, 0.8, 0.7, 0.6, 0.5)),
+    "nevae_se",
+    *(f"nevae_lp_{c}" for c in (5.0, 3.0, 1.0, 0.1, 0.0, -0.1, -1.0, -3.0, -5.0)),
+)
+OBJECTIVES = Registry("model", Objective, __name__, "lso_bench.objectives", examples=TABLE_1)

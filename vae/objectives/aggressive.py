@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lso_bench.vae.objectives.elbo import ELBO
 
@@ -18,6 +19,7 @@ class Aggressive(ELBO):
     for both.
     """
 
+    variants: ClassVar = {"aggressive": {}, "aggressive_noanneal": {"anneal": False}}
     inner: int = 100  # most steps of the encoder before a step of the decoder
     look: int = 10  # steps between two checks of the loss
     patience: int = 5  # epochs that do not raise MI

@@ -1,6 +1,7 @@
 """The negative evidence lower bound, plain or with a weighted rate."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ class ELBO(Objective):
     equation 4).
     """
 
+    variants: ClassVar = {"vae": {}, "beta_vae_{beta:g}": {}, "vae_noanneal": {"anneal": False}}
     beta: float = 1.0
     anneal: bool = True
 

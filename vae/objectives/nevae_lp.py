@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -26,6 +26,7 @@ class NeighborLP(Objective):
     and `norm`, as in NeighborSE.
     """
 
+    variants: ClassVar = {"nevae_lp_{c}": {}}
     c: float = 0.1  # nats a dimension
     constant: bool = False  # whether -log q counts its log(2 pi) / 2; the same as c - 0.919 without it
     reduction: Literal["mean", "sum"] = "sum"  # over latent dimensions

@@ -1,0 +1,51 @@
+"""Trained models: what identifies one, and where its checkpoint lies."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lso_bench.errors import UnusableError
+from lso_bench.files.paths import own_folder
+from lso_bench.plugins.notation import is_file, read, write
+from lso_bench.plugins.sources import digest
+from lso_bench.vae.data import file_name
+
+SHIPPED = Path(__file__).parent / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Identity of one trained model."""
+
+    name: str  # objective, with its settings
+    data: str  # with its settings
+    arch: str = "small"  # with its settings
+    latent: int = 32
+    seed: int = 0  # training seed
+
+    @property
+    def file(self) -> str:
+        """Name of the checkpoint file; the user's own data and objectives add a hash of their content."""
+        name, arch = (re.sub(r"[^\w.=-]+", "+", _with_hash(text)) for text in (self.name, self.arch))
+        return f"{file_name(self.data)}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
+
+
+def _with_hash(text: str) -> str:
+    """Return a name with its settings; the path of a user's file as its stem and a hash of its content."""
+    name, settings = read(text)
+    if is_file(name) and os.path.isfile(name):
+        name = f"{Path(name).stem}+{digest(Path(name))[:8]}"
+    return write(name, settings)
+
+
+def checkpoint(model: Model, folder: Path | None = None) -> Path:
+    """Return the path of a model's checkpoint, in `folder` (default `own_folder()`) or among the shipped ones.
+
+    Raises:
+        UnusableError: it is in neither.
+    """
+    for directory in (folder or own_folder(), SHIPPED):
+        if os.path.isfile(directory / model.file):  # unlike Path.is_file it takes a name of any length
+            return directory / model.file
+    raise UnusableError(f"No checkpoint {model.file} in {folder or own_folder()} or among those shipped.")
