@@ -248,14 +248,18 @@ WRONG = {
     "missing": lambda p: made(p, member("a", b"x"), claimed={"a": known(), "b": known()}),
     "no manifest": lambda p: p.write_bytes(ZstdCompressor().compress(member("a", b"x")[0].tobuf() + bytes(2048))),
     "manifest of another kind": lambda p: made(p, claimed=[1]),
-    "long header": lambda p: made(p, member("a" * 50000, b"x"), format=tarfile.PAX_FORMAT),
+    "long header": lambda p: made(p, member("a" * 5000, b"x"), format=tarfile.PAX_FORMAT),
     "headers without end": lambda p: raw(p, member("a", type=tarfile.XHDTYPE)[0].tobuf() * 2**16),
     "header with a size": lambda p: made(p, member("a", b"x", pax_headers={"size": "1"}), format=tarfile.PAX_FORMAT),
-    "header for all": lambda p: raw(p, member("a", type=tarfile.XGLTYPE)[0].tobuf(), b"9 size=1\n".ljust(512, b"\0")),
+    "header for all": lambda p: raw(
+        p,
+        *[x.ljust(512, b"\0") for x in (member("a", b"9 size=1\n", type=tarfile.XGLTYPE)[0].tobuf(), b"9 size=1\n")],
+        *[x.ljust(512, b"\0") for x in (member("a", b"x")[0].tobuf(), b"x")],
+    ),
     "file after the end": lambda p: raw(p, bytes(1024), member("a", b"x")[0].tobuf(), b"x".ljust(512, b"\0")),
     "damaged header": lambda p: raw(p, b"\1" * 512, member("a", b"x")[0].tobuf(), b"x".ljust(512, b"\0")),
     "negative size of a header": lambda p: raw(
-        p, member("a", type=tarfile.XHDTYPE, size=-512)[0].tobuf(2), bytes(1024)
+        p, member("a", type=tarfile.XHDTYPE, size=-512)[0].tobuf(tarfile.GNU_FORMAT), bytes(1024)
     ),
     "negative size": lambda p: made(p, claimed={"a": {"sha256": "", "size": -1}}),
     "no tar": lambda p: p.write_bytes(ZstdCompressor().compress(b"hello" * 1000)),

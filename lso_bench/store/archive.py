@@ -15,7 +15,8 @@ from typing import IO, Any
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.files import safe_read
 from lso_bench.files.atomic_write import output
-from lso_bench.store.store import MARKER_FILE, Store
+from lso_bench.store.results_folder import MARKER_FILE
+from lso_bench.store.store import Store
 from lso_bench.store.unpack import (
     FORMAT,
     LARGEST_MANIFEST,

@@ -4,6 +4,7 @@
 that the manifest names, each once and with its size and sha256.
 """
 
+import io
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from lso_bench.errors import UnusableError, WriteError
 from lso_bench.files import safe_read
 from lso_bench.files.atomic_write import reporting_disk_errors
 from lso_bench.files.cache import cache_folder
-from lso_bench.store.store import STALE
+from lso_bench.store.results_folder import STALE
 
 FORMAT = 1  # version of the manifest
 MANIFEST = "manifest.json"
@@ -151,7 +152,7 @@ def max_unpacked_size(size: int) -> int:
     return min(LARGEST, max(SMALL, MAX_EXPANSION * size))
 
 
-class _LimitedReader:
+class _LimitedReader(io.RawIOBase):
     """Reader of decompressed bytes, up to a limit that is set anew for each header and each file."""
 
     def __init__(self, f: IO[bytes]):
@@ -160,7 +161,7 @@ class _LimitedReader:
         self.content = ZstdDecompressor(max_window_size=WINDOW).stream_reader(f, closefd=False)
         self.remaining = LARGEST_HEADER
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         """Return at most `size` bytes.
 
         Raises:
@@ -224,12 +225,12 @@ def _unpack_files(f: IO[bytes], folder: Path) -> None:
         raise ValueError("it swells beyond what results of its size can be")
     while manifest:
         tar, member = next(members)
-        size, digest = manifest.pop(member.name, (None, ""))
         target = folder / member.name
-        if size != member.size or os.path.lexists(target):
+        if member.size != manifest.get(member.name, (None,))[0] or os.path.lexists(target):
             raise ValueError(f"{member.name!r} is not in its manifest, of another size, or present already")
         with reporting_disk_errors(target):
             tar.extract(member, folder, set_attrs=False)
+        size, digest = manifest.pop(member.name)
         if safe_read.sha256(target, size) != digest:
             raise ValueError(f"{member.name!r} does not match its sha256")
 
