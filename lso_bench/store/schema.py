@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lso_bench.bounds import is_name, is_number, is_text, is_whole
-from lso_bench.record import FILES, Record, SearchResult
+from lso_bench.record import ADDED, FILES, Record, SearchResult
 from lso_bench.spec import SCHEMA, Seeds, Spec, digest, spec_from_json
 from lso_bench.vae.zoo import Model
 
@@ -23,9 +23,9 @@ PLAIN = [
     f.name for f in fields(Record) if f.name not in ("spec", "members", *FILES)
 ]  # fields that a result stores as they are
 LONGEST = 60  # characters of a value in a message
-OPTIONAL_FIELDS = ("usual",)  # fields that the first results of the schema lack
+OPTIONAL_FIELDS = [f.name for f in fields(Record) if f.metadata == ADDED]
 NEW_IN_2: dict[str, Any] = {"seconds": None, "patience": None, "joint": False}  # fields of a spec
-NUMBERS = [f.name for f in fields(Record) if f.type == dict[str, float]]  # fields in which null stands for NaN
+NUMBERS = [f.name for f in fields(Record) if f.type in (float, dict[str, float])]  # fields whose null stands for NaN
 
 
 def record_from(raw: dict[str, Any]) -> Record:
@@ -37,7 +37,7 @@ def record_from(raw: dict[str, Any]) -> Record:
     spec, raw = spec_of(raw), _present(raw)
     members = [_member(m) for m in raw["members"]]
     known: dict[str, Any] = {k: raw[k] for k in PLAIN if k in raw or k not in OPTIONAL_FIELDS}
-    known |= {k: _numbers(known[k]) for k in NUMBERS if k in known}
+    known |= {k: _number(known[k]) for k in NUMBERS if k in known}
     record = Record(spec, members=members, **known)
     _check(record)
     return record
@@ -110,13 +110,16 @@ def _member_from_schema_1(raw: dict[str, Any], max_steps: int) -> dict[str, Any]
 
 
 def _member(raw: dict[str, Any]) -> SearchResult:
-    values = _numbers(raw)
-    values["beside"] = _numbers(values.get("beside", {}))
+    values = _number(raw)
+    values["beside"] = _number(values.get("beside", {}))
     return SearchResult(**values)
 
 
-def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
-    return {k: math.nan if v is None else v for k, v in raw.items()}
+def _number(raw: Any) -> Any:
+    """Replace None by NaN, also as the values of a dictionary."""
+    if isinstance(raw, dict):
+        return {k: math.nan if v is None else v for k, v in raw.items()}
+    return math.nan if raw is None else raw
 
 
 def _check(record: Record) -> None:
