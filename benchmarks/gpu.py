@@ -51,6 +51,7 @@ from gpu_summary import left, summary
 
 from lso_bench.files.cache import cached
 from lso_bench.store import archive
+from lso_bench.store.unpack import unpack as unpack_archive
 
 MODELS = ("vae", "nevae_se", "beta_vae_0.9", "aggressive", "nevae_lp_0.1")
 ENDS = {"tests": 0.12, "rows": 0.3, "trainings": 0.82, "searches": 0.97}  # of each part, in shares of the minutes
@@ -134,7 +135,7 @@ def restore(places: Places, setting: Setting) -> None:
         if packed.is_file() and not (path.is_file() or state.is_file() or settled.is_file()):
             unpack(packed, settled, state)
     if places.archive.is_file() and not places.results.is_dir():
-        shutil.copytree(archive.unpack(places.archive), places.results)
+        shutil.copytree(unpack_archive(places.archive), places.results)
 
 
 def take(images: Path, places: Places) -> None:

@@ -31,6 +31,7 @@ class SearchResult:
 
 
 FILES = ("trace", "costs", "tensors")  # fields of a record with a file of their own
+ADDED = {"optional": True}  # metadata of a field that earlier results of the schema lack; they have its default
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class Record:
     error: str | None = None
     joint: dict[str, list[int | None]] = field(default_factory=dict)  # by start: the step at which the mean over its
     # problems met each threshold; None: not met while all of them were active
-    usual: dict[str, float] = field(default_factory=dict)  # `beside` of test images: medians; for `valid`, the fraction
+    usual: dict[str, float] = field(
+        default_factory=dict, metadata=ADDED
+    )  # `beside` of test images: medians; for `valid`, the fraction
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
     tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets, uint8

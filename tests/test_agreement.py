@@ -21,7 +21,7 @@ from lso_bench.record import FILES, Record, SearchResult
 from lso_bench.report.figure_files import _file_name
 from lso_bench.search import SEARCHERS
 from lso_bench.spec import Seeds, Spec
-from lso_bench.store import archive, index, run_folder
+from lso_bench.store import archive, index, run_folder, unpack
 from lso_bench.store.schema import unreadable
 from lso_bench.store.store import Store
 from lso_bench.study import file as study_file
@@ -342,7 +342,7 @@ def test_whatever_archive_packs_is_unpacked_as_it_was(tmp_path_factory, paths, c
     except UnusableError as error:
         assert "rename it" in str(error) and not packed.exists()
         return
-    place = archive.unpack(packed)
+    place = unpack.unpack(packed)
     files = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert {p.relative_to(place): p.read_bytes() for p in place.rglob("*") if p.is_file()} == files
 
@@ -359,15 +359,15 @@ def test_long_names_go_into_an_archive_that_any_tar_reads(tmp_path, name):
     file.parent.mkdir(parents=True)
     file.write_bytes(b"x")
     archive.pack(tmp_path / "r", tmp_path / "r.tar.zst")
-    assert (archive.unpack(tmp_path / "r.tar.zst") / "pictures" / name).read_bytes() == b"x"
+    assert (unpack.unpack(tmp_path / "r.tar.zst") / "pictures" / name).read_bytes() == b"x"
     raw = ZstdDecompressor().stream_reader((tmp_path / "r.tar.zst").read_bytes()).read()
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         assert f"pictures/{name}" in tar.getnames()
 
 
 def test_archive_that_nobody_could_read_is_not_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "SMALL", 2**16)
-    monkeypatch.setattr(archive, "MAX_EXPANSION", 2)
+    monkeypatch.setattr(unpack, "SMALL", 2**16)
+    monkeypatch.setattr(unpack, "MAX_EXPANSION", 2)
     Store(tmp_path / "r")
     (tmp_path / "r" / "zeros").write_bytes(bytes(2**20))
     with pytest.raises(UnusableError, match="may hold"):

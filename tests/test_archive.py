@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tarfile
+import tracemalloc
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from zstandard import ZstdCompressor, ZstdDecompressor
 
 from lso_bench.commands.compare import compare
 from lso_bench.errors import UnusableError, UsageError
+from lso_bench.files.cache import cache_folder
 from lso_bench.store import archive
+from lso_bench.store import unpack as unpacking
 from lso_bench.store.store import Store
+from lso_bench.store.unpack import unpack
 
 WAYS = {"random": [[9.0, 5.0, 4.0], [8.0, 6.0, 6.0]]}
 
@@ -59,9 +63,9 @@ def test_same_folder_gives_the_same_bytes_wherever_and_whenever_it_is_packed(res
 
 
 def test_archive_is_unpacked_once(packed):
-    place, said = archive.unpack(packed), []
+    place, said = unpack(packed), []
     before = place.stat().st_ino
-    assert archive.unpack(packed, said.append) == place and place.stat().st_ino == before and not said
+    assert unpack(packed, said.append) == place and place.stat().st_ino == before and not said
 
 
 def result_in(place):
@@ -111,7 +115,7 @@ UNPACKED = {
 @pytest.mark.parametrize("change", UNPACKED.values(), ids=UNPACKED)
 def test_what_was_unpacked_before_and_is_not_as_it_was_packed_is_made_anew_and_said(packed, change):
     keys = {r.spec.key for r in archive.open_results(packed)}
-    change(archive.unpack(packed))
+    change(unpack(packed))
     store = archive.open_results(packed)
     assert {r.spec.key for r in store} == keys and not store.skipped
     (line,) = store.remarks
@@ -147,14 +151,14 @@ def test_archive_that_has_no_end_is_named_and_never_read(tmp_path, make):
 
 
 def test_what_a_killed_process_was_unpacking_is_swept_a_day_later_and_nothing_else(packed):
-    folder = archive.unpack(packed).parent
+    folder = unpack(packed).parent
     left, new, other = (folder / name for name in (f"{'0' * 64}.01234567", f"{'1' * 64}.01234567", "mine.old"))
     for path in (left, new, other):
         (path / "inner").mkdir(parents=True)
     for path in (left, other):
         os.utime(path, (0, 0))
-    archive.unpack(packed)
-    assert not left.exists() and new.exists() and other.exists() and archive.unpack(packed).exists()
+    unpack(packed)
+    assert not left.exists() and new.exists() and other.exists() and unpack(packed).exists()
 
 
 def test_compare_reads_an_archive_as_the_folder_that_it_was_made_of(capsys, results, packed):
@@ -198,6 +202,13 @@ def made(path: Path, *members, claimed=None, format=tarfile.USTAR_FORMAT):
     return path
 
 
+def raw(path: Path, *blocks):
+    """An archive whose manifest claims a file `a`, of one byte, and holds these bytes in its place."""
+    manifest = json.dumps({"format": 1, "files": {"a": known()}}).encode()
+    first = [member("manifest.json", manifest)[0].tobuf(), manifest.ljust(512, b"\0")]
+    path.write_bytes(ZstdCompressor().compress(b"".join([*first, *blocks])))
+
+
 ESCAPES = ["/outside", "../outside", "a/../../outside", "a//b", "./a", "a/", "", ".", "a\x1b[31m", "a\nb"]
 
 
@@ -205,7 +216,7 @@ ESCAPES = ["/outside", "../outside", "a/../../outside", "a//b", "./a", "a/", "",
 def test_no_name_leads_out_of_the_folder(tmp_path, name):
     path = made(tmp_path / "x.tar.zst", member("plain", b"x"), claimed={name: {"sha256": "", "size": 1}})
     with pytest.raises(UnusableError, match="cannot be the name"):
-        archive.unpack(path)
+        unpack(path)
 
 
 KINDS = {
@@ -221,10 +232,8 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_plain_files_are_unpacked(tmp_path, kind):
     with pytest.raises(UnusableError, match="no plain file"):
-        archive.unpack(made(tmp_path / "x.tar.zst", member("a", **KINDS[kind])))
-    assert not list(
-        (archive.cache_folder() / "archives").glob(f"{sha256((tmp_path / 'x.tar.zst').read_bytes()).hexdigest()}*")
-    )
+        unpack(made(tmp_path / "x.tar.zst", member("a", **KINDS[kind])))
+    assert not list((cache_folder() / "archives").glob(f"{sha256((tmp_path / 'x.tar.zst').read_bytes()).hexdigest()}*"))
 
 
 def known(content=b"x"):
@@ -240,6 +249,18 @@ WRONG = {
     "no manifest": lambda p: p.write_bytes(ZstdCompressor().compress(member("a", b"x")[0].tobuf() + bytes(2048))),
     "manifest of another kind": lambda p: made(p, claimed=[1]),
     "long header": lambda p: made(p, member("a" * 5000, b"x"), format=tarfile.PAX_FORMAT),
+    "headers without end": lambda p: raw(p, member("a", type=tarfile.XHDTYPE)[0].tobuf() * 2**16),
+    "header with a size": lambda p: made(p, member("a", b"x", pax_headers={"size": "1"}), format=tarfile.PAX_FORMAT),
+    "header for all": lambda p: raw(
+        p,
+        *[x.ljust(512, b"\0") for x in (member("a", b"9 size=1\n", type=tarfile.XGLTYPE)[0].tobuf(), b"9 size=1\n")],
+        *[x.ljust(512, b"\0") for x in (member("a", b"x")[0].tobuf(), b"x")],
+    ),
+    "file after the end": lambda p: raw(p, bytes(1024), member("a", b"x")[0].tobuf(), b"x".ljust(512, b"\0")),
+    "damaged header": lambda p: raw(p, b"\1" * 512, member("a", b"x")[0].tobuf(), b"x".ljust(512, b"\0")),
+    "negative size of a header": lambda p: raw(
+        p, member("a", type=tarfile.XHDTYPE, size=-512)[0].tobuf(tarfile.GNU_FORMAT), bytes(1024)
+    ),
     "negative size": lambda p: made(p, claimed={"a": {"sha256": "", "size": -1}}),
     "no tar": lambda p: p.write_bytes(ZstdCompressor().compress(b"hello" * 1000)),
     "no zstandard": lambda p: p.write_bytes(b"hello"),
@@ -251,13 +272,35 @@ WRONG = {
 def test_what_is_not_as_it_was_packed_is_refused_by_name(tmp_path, wrong):
     WRONG[wrong](tmp_path / "x.tar.zst")
     with pytest.raises(UnusableError, match=r"x\.tar\.zst is no archive of results, or damaged"):
-        archive.unpack(tmp_path / "x.tar.zst")
+        unpack(tmp_path / "x.tar.zst")
+
+
+BOMBS = {
+    "of a name": lambda: [member("a", type=tarfile.XHDTYPE, size=2**26)[0].tobuf(), bytes(2**26)],
+    "of a long name of GNU": lambda: [member("a", type=tarfile.GNUTYPE_LONGNAME, size=2**26)[0].tobuf(), b"a" * 2**26],
+    "of the holes of a sparse file": lambda: [
+        member("a", pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, size=2**26)[0].tobuf(
+            tarfile.PAX_FORMAT
+        ),
+        b"99999999\n" + b"1\n" * 2**25,
+    ],
+}
+
+
+@pytest.mark.parametrize("header", BOMBS)
+def test_header_that_has_no_end_is_refused_in_little_memory(tmp_path, header):
+    raw(tmp_path / "x.tar.zst", *BOMBS[header]())
+    tracemalloc.start()
+    with pytest.raises(UnusableError, match="swells"):
+        unpack(tmp_path / "x.tar.zst")
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()
 
 
 def test_archive_that_claims_more_than_the_disk_holds_is_not_unpacked(tmp_path):
     made(tmp_path / "x.tar.zst", claimed={"a": {"sha256": "", "size": 2**60}})
     with pytest.raises(UnusableError, match=r"the files of the archive take .* are free"):
-        archive.unpack(tmp_path / "x.tar.zst")
+        unpack(tmp_path / "x.tar.zst")
 
 
 def test_every_byte_of_an_archive_counts(packed):
@@ -274,9 +317,9 @@ def test_every_byte_of_an_archive_counts(packed):
 
 
 def test_archive_that_swells_is_refused_before_it_has_swollen(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "SMALL", 2**20)
+    monkeypatch.setattr(unpacking, "SMALL", 2**20)
     path = made(tmp_path / "x.tar.zst", member("a", bytes(2**24)))
-    assert path.stat().st_size < 2**24 / archive.MAX_EXPANSION
+    assert path.stat().st_size < 2**24 / unpacking.MAX_EXPANSION
     with pytest.raises(UnusableError, match="swells"):
-        archive.unpack(path)
+        unpack(path)
     assert len(ZstdDecompressor().stream_reader(path.read_bytes()).read()) > 2**24

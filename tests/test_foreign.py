@@ -17,7 +17,8 @@ from lso_bench.models import measurements
 from lso_bench.plugins.discovery import module_at
 from lso_bench.report import html_images
 from lso_bench.store import archive, heartbeat, run_folder
-from lso_bench.store.store import MARKER_FILE, Store
+from lso_bench.store.results_folder import MARKER_FILE
+from lso_bench.store.store import Store
 from lso_bench.study import file
 from lso_bench.task import TASKS
 from lso_bench.vae import checkpoint, image_folder

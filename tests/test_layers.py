@@ -56,6 +56,15 @@ INSIDE = {  # likewise the modules of a package
         ],
         ["figures", "frames", "measurements", "provenance", "sections", "svg", "table"],
     ],
+    "store": [
+        ["archive", "index"],
+        ["unpack"],
+        ["store"],
+        ["encoding", "results_folder"],
+        ["run_folder"],
+        ["columns", "heartbeat", "schema"],
+        ["process_identity", "result_files"],
+    ],
 }
 
 

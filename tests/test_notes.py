@@ -15,7 +15,8 @@ from lso_bench import progress
 from lso_bench.store import heartbeat
 from lso_bench.store.heartbeat import Heartbeat
 from lso_bench.store.process_identity import this_process
-from lso_bench.store.store import MARKER_FILE, Store
+from lso_bench.store.results_folder import MARKER_FILE
+from lso_bench.store.store import Store
 
 KEY, GONE = "0123456789abcdef", 2**22 + 1
 HERE = asdict(this_process())

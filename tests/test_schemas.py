@@ -6,11 +6,16 @@
 
 import json
 import math
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+import lso_bench.record
 from lso_bench.analysis.comparison import compare
 from lso_bench.commands.inputs import read
 from lso_bench.doctor import results
@@ -104,3 +109,55 @@ def test_newer_folder_is_refused_and_newer_run_skipped(tmp_path):
 def test_present_schema_is_exported(tmp_path):
     store = Store(SCHEMAS / str(SCHEMA), readonly=True)
     assert frames.export([*store], lambda _: store, "members", "csv", tmp_path / "t.csv") == 8
+
+
+COLUMNS = {  # written into record.py before these lines
+    "    beside: dict": "    restarts: int = 0\n    slope: float = math.nan\n    remark: str = ''\n",
+    "    trace: pd": "    energy: float = field(default=math.nan, metadata=ADDED)\n"
+    "    notes: dict[str, float] = field(default_factory=dict, metadata=ADDED)\n",
+}
+WITH_COLUMNS = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+module = sys.modules["lso_bench.record"] = ModuleType("lso_bench.record")
+exec(compile(Path(sys.argv[1]).read_text(), sys.argv[1], "exec"), module.__dict__)
+from lso_bench.report.frames import export
+from lso_bench.store import index
+from lso_bench.store.store import Store
+
+store, made = Store(Path(sys.argv[2])), {"restarts": 3, "slope": -0.5, "remark": "steep"}
+for old in [*store]:
+    (first, *others) = old.members
+    assert (first.restarts, first.remark, old.notes) == (0, "", {}) and first.slope != first.slope, first
+    spec = replace(old.spec, seeds=replace(old.spec.seeds, init=7))
+    members = [replace(first, **made), *others]
+    store.add(replace(old, spec=spec, members=members, energy=1.5, notes={"a": 2.0}))
+for records in ([*store], index.records(store), index.records(store)):
+    old, new = sorted(records, key=lambda r: r.spec.seeds.init)
+    assert {k: getattr(new.members[0], k) for k in made} == made and new.members[1].restarts == 0
+    assert (new.energy, new.notes) == (1.5, {"a": 2.0}) and old.energy != old.energy and old.notes == {}
+    for what in ("members", "runs"):
+        export([new, old], lambda _: store, what, "csv", Path(f"{what}.csv"))
+"""
+
+
+@pytest.mark.parametrize("schema", range(1, SCHEMA + 1))
+def test_column_that_is_added_in_record_py_alone_is_stored_indexed_and_exported(tmp_path, schema):
+    text = Path(lso_bench.record.__file__).read_text()
+    for line, added in COLUMNS.items():
+        assert text.count(line) == 1
+        text = text.replace(line, added + line)
+    (tmp_path / "record.py").write_text(text)
+    run = min((SCHEMAS / str(schema)).glob("runs/*/*"))
+    store = Store(tmp_path / "r")
+    shutil.copytree(run, store.folder / run.relative_to(SCHEMAS / str(schema)))
+    assert len(index.records(store)) == 1  # as the program without the columns leaves it
+    command = [sys.executable, "-c", WITH_COLUMNS, "record.py", "r"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    members, runs = (pd.read_csv(tmp_path / f"{what}.csv") for what in ("members", "runs"))
+    assert members[["restarts", "remark", "slope"]].iloc[0].tolist() == [3, "steep", -0.5]
+    assert runs.energy[0] == 1.5 and runs["notes.a"][0] == 2 and runs[["energy", "notes.a"]].iloc[1].isna().all()

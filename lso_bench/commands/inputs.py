@@ -102,7 +102,7 @@ def _print_skipped(lines: Sequence[str]) -> None:
 
 
 def _results_folders(path: Path) -> Sequence[Path]:
-    from lso_bench.store.store import MARKER_FILE
+    from lso_bench.store.results_folder import MARKER_FILE
 
     subfolders = [] if (path / MARKER_FILE).exists() else sorted(mark.parent for mark in path.glob(f"*/{MARKER_FILE}"))
     if subfolders:

@@ -110,7 +110,8 @@ def _search(runs: list, store, options, json: bool, quiet: bool) -> None:
 def _pending_searches(request, seeds: list[int], searcher: str, results: Path) -> list[str]:
     """Return the titles of searches that are not done yet, of the models that are trained."""
     from lso_bench.paper import latent_search, tables
-    from lso_bench.store.store import MARKER_FILE, Store
+    from lso_bench.store.results_folder import MARKER_FILE
+    from lso_bench.store.store import Store
 
     models = tables.models_of(request)
     missing = tables.untrained(models)

@@ -267,7 +267,8 @@ def _print_other_versions(records) -> None:
 
 def _dry_run(planned: list, results: Path, jobs: int, json: bool) -> None:
     """Print the grid, which runs are done, and the estimated time of the rest."""
-    from lso_bench.store.store import MARKER_FILE, Store
+    from lso_bench.store.results_folder import MARKER_FILE
+    from lso_bench.store.store import Store
     from lso_bench.study import completeness
     from lso_bench.study.estimate import estimate
 

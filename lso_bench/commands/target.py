@@ -37,7 +37,7 @@ def check_outside(path: Path) -> None:
     Raises:
         UsageError: names the folder.
     """
-    from lso_bench.store.store import EXPECTED_NAMES, MARKER_FILE
+    from lso_bench.store.results_folder import EXPECTED_NAMES, MARKER_FILE
 
     resolved = Path(os.path.realpath(path))
     for folder in resolved.parents:

@@ -16,8 +16,9 @@ from lso_bench.runner.identity import contradiction
 from lso_bench.spec import SCHEMA
 from lso_bench.store import result_files
 from lso_bench.store.archive import open_results
-from lso_bench.store.old_schemas import spec_of
-from lso_bench.store.store import EXPECTED_NAMES, STALE, Store
+from lso_bench.store.results_folder import EXPECTED_NAMES, STALE
+from lso_bench.store.schema import spec_of
+from lso_bench.store.store import Store
 
 ALLOWED_NAMES = EXPECTED_NAMES | {"figures"}  # names that may stand in a results folder
 SHOWN = 3  # examples of each fault; further ones are counted

@@ -15,11 +15,13 @@ from lso_bench.files.atomic_write import write_out
 from lso_bench.files.sanitize import neutral
 from lso_bench.record import Record
 from lso_bench.spec import Spec
+from lso_bench.store.schema import PLAIN
 from lso_bench.store.store import Store
 
 FORMATS = {"csv": "pandas", "parquet": "pyarrow", "xlsx": "openpyxl"}  # format: required package
 LEADING_COLUMNS = 4  # columns that identify a table; later columns depend on the runs
 MOST_ROWS = 2**20 - 1  # rows of an Excel sheet, below its header
+RUN_FIELDS = list(dict.fromkeys(("status", "error", *(name for name in PLAIN if name not in ("joint", "usual")))))
 Home = Callable[[Spec], Store]  # finds the store of a run
 
 
@@ -103,8 +105,9 @@ def _measures(records: Sequence[Record], home: Home) -> pd.DataFrame:
 
 def _runs(records: Sequence[Record], home: Home) -> pd.DataFrame:
     """Return one row per run: setup, end and costs."""
-    parts = "status", "error", "counts", "seconds", "versions"
-    rows = [_run_columns(r) | {k: getattr(r, k) for k in parts} | {"folder": str(home(r.spec).folder)} for r in records]
+    rows = [
+        _run_columns(r) | {k: getattr(r, k) for k in RUN_FIELDS} | {"folder": str(home(r.spec).folder)} for r in records
+    ]
     return pd.json_normalize(rows)
 
 

@@ -14,20 +14,21 @@ import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lso_bench.files.cache import cache_folder
-from lso_bench.record import Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.spec import SCHEMA, Seeds, Spec, spec_from_json
 from lso_bench.store.columns import Columns
 from lso_bench.store.schema import PLAIN
 from lso_bench.store.store import Store
 
 FORMAT = 4  # version of the database; each version has its own file
+COLUMNS = zlib.crc32(" ".join(f.name for part in (Record, SearchResult, Spec) for f in fields(part)).encode())
 WAIT = 2.0  # seconds to wait for another process that writes it
 UNUSABLE_NOW = {  # errors that leave the database as it is: locked, full, or read-only
     sqlite3.SQLITE_BUSY,
@@ -91,7 +92,7 @@ def records(store: Store) -> list[Record]:
 def path_of(folder: Path) -> Path:
     """Return the path of the database of a results folder; deleting it costs only time."""
     name = hashlib.sha256(os.path.realpath(folder).encode(errors="surrogateescape")).hexdigest()[:16]
-    return cache_folder() / "index" / f"{name}-{FORMAT}.{SCHEMA}.sqlite"
+    return cache_folder() / "index" / f"{name}-{FORMAT}.{SCHEMA}.{COLUMNS:08x}.sqlite"
 
 
 def _check(path: Path) -> None:
@@ -205,9 +206,9 @@ def _parse_shared(digest: str, text: str) -> _SharedPart | None:
     if not text:
         return None
     spec, shared, names, words = json.loads(text)
-    fields = vars(spec_from_json(spec))
-    del fields["seeds"]
-    return _SharedPart(fields, shared, tuple(names), tuple(words))
+    values = vars(spec_from_json(spec))
+    del values["seeds"]
+    return _SharedPart(values, shared, tuple(names), tuple(words))
 
 
 def _records(rows: Iterable[tuple], heads: Mapping[str, _SharedPart | None], store: Store) -> Iterator[Record]:

@@ -1,4 +1,8 @@
-"""Build a record from its JSON form; values that do not match the types of a record are refused."""
+"""Build a record from its JSON form in any schema; values that do not match the types of a record are refused.
+
+Fields that older schemas lack get the values that the program used then: one way to decode, no limit of time or
+patience, one evaluation a step. `best` is known from the first and last loss only.
+"""
 
 import math
 import re
@@ -9,9 +13,8 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lso_bench.bounds import is_name, is_number, is_text, is_whole
-from lso_bench.record import FILES, Record, SearchResult
-from lso_bench.spec import Seeds, Spec
-from lso_bench.store.old_schemas import present, spec_of
+from lso_bench.record import ADDED, FILES, Record, SearchResult
+from lso_bench.spec import SCHEMA, Seeds, Spec, digest, spec_from_json
 from lso_bench.vae.trained_model import Model
 
 PLAIN_KINDS: dict[Any, Callable[[Any], bool]] = {float: is_number, int: is_whole, str: is_text}
@@ -20,8 +23,9 @@ PLAIN = [
     f.name for f in fields(Record) if f.name not in ("spec", "members", *FILES)
 ]  # fields that a result stores as they are
 LONGEST = 60  # characters of a value in a message
-OPTIONAL_FIELDS = ("usual",)  # fields that the first results of the schema lack
-NUMBERS = [f.name for f in fields(Record) if f.type == dict[str, float]]  # fields in which null stands for NaN
+OPTIONAL_FIELDS = [f.name for f in fields(Record) if f.metadata == ADDED]
+NEW_IN_2: dict[str, Any] = {"seconds": None, "patience": None, "joint": False}  # fields of a spec
+NUMBERS = [f.name for f in fields(Record) if f.type in (float, dict[str, float])]  # fields whose null stands for NaN
 
 
 def record_from(raw: dict[str, Any]) -> Record:
@@ -30,13 +34,25 @@ def record_from(raw: dict[str, Any]) -> Record:
     Raises:
         ValueError, KeyError, TypeError, AttributeError: the form is wrong, or the schema is newer.
     """
-    spec, raw = spec_of(raw), present(raw)
+    spec, raw = spec_of(raw), _present(raw)
     members = [_member(m) for m in raw["members"]]
     known: dict[str, Any] = {k: raw[k] for k in PLAIN if k in raw or k not in OPTIONAL_FIELDS}
-    known |= {k: _numbers(known[k]) for k in NUMBERS if k in known}
+    known |= {k: _number(known[k]) for k in NUMBERS if k in known}
     record = Record(spec, members=members, **known)
     _check(record)
     return record
+
+
+def spec_of(raw: dict[str, Any]) -> Spec:
+    """Return the spec of a result, with the key under which it was stored: the hash of the spec in its own schema.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: as for `record_from`.
+    """
+    spec = spec_from_json(_present(raw)["spec"])
+    if raw["schema"] != SCHEMA:
+        object.__setattr__(spec, "key", digest(raw["schema"], raw["spec"]))
+    return spec
 
 
 def unreadable(planned: Spec | Model | Seeds) -> str:
@@ -55,14 +71,55 @@ def _is_plain(value: Any) -> bool:
     return (not isinstance(value, float) or math.isfinite(value)) and (not isinstance(value, str) or is_name(value))
 
 
+def _present(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a result in the current form; its `versions` name the older schema.
+
+    Raises:
+        ValueError: the schema is newer, or never existed.
+        KeyError, TypeError, AttributeError: the result does not follow its schema.
+    """
+    if raw["schema"] == SCHEMA:
+        return raw
+    if raw["schema"] > SCHEMA:
+        raise ValueError(f"schema {raw['schema']} is newer than {SCHEMA}; update lso-bench")
+    if raw["schema"] != 1:
+        raise ValueError(f"there never was a schema {raw['schema']}")
+    return _from_schema_1(raw)
+
+
+def _from_schema_1(raw: dict[str, Any]) -> dict[str, Any]:
+    spec = dict(raw["spec"])
+    # "conv" was the only decoder that was not autoregressive.
+    box, convolutional = spec.pop("box"), spec["model"]["arch"] == "conv"
+    spec |= {"region": "none" if box is None else f"box:{box:g}", "decoding": "mean" if convolutional else "teacher"}
+    members = [_member_from_schema_1(m, spec["max_steps"]) for m in raw["members"]]
+    versions = raw["versions"] | {"schema": 1}
+    return raw | {"spec": spec | NEW_IN_2, "members": members, "versions": versions, "joint": {}}
+
+
+def _member_from_schema_1(raw: dict[str, Any], max_steps: int) -> dict[str, Any]:
+    """Convert a member; the start and each of its `steps` took one evaluation."""
+    losses = [loss for loss in (raw["first_loss"], raw["loss"]) if loss is not None]
+    if raw["loss"] is None:
+        stopped = "diverged"
+    elif all(step is not None for step in raw["met"]):
+        stopped = "converged"
+    else:
+        stopped = "steps" if raw["steps"] >= max_steps else "budget"
+    return raw | {"best": min(losses, default=None), "evaluations": raw["steps"] + 1, "stopped": stopped}
+
+
 def _member(raw: dict[str, Any]) -> SearchResult:
-    values = _numbers(raw)
-    values["beside"] = _numbers(values.get("beside", {}))
+    values = _number(raw)
+    values["beside"] = _number(values.get("beside", {}))
     return SearchResult(**values)
 
 
-def _numbers(raw: dict[str, Any]) -> dict[str, Any]:
-    return {k: math.nan if v is None else v for k, v in raw.items()}
+def _number(raw: Any) -> Any:
+    """Replace None by NaN, also as the values of a dictionary."""
+    if isinstance(raw, dict):
+        return {k: math.nan if v is None else v for k, v in raw.items()}
+    return math.nan if raw is None else raw
 
 
 def _check(record: Record) -> None:
