@@ -20,12 +20,12 @@ PACKAGES = [  # each may import what stands in a row after its own, and nothing 
     ["doctor", "progress"],
     ["runner"],
     ["plotting", "searchers", "store", "tasks"],
-    ["process", "record", "search", "starts"],
+    ["process", "record", "search"],
     ["limits", "spec", "streams", "task"],
     ["vae"],
     ["plugins"],
     ["files"],
-    ["bounds", "errors"],
+    ["bounds", "errors", "run_settings"],
 ]
 INSIDE = {  # likewise the modules of a package
     "analysis": [

@@ -7,14 +7,13 @@ import pytest
 from examples import INK, SPARSE
 from typer.main import get_command
 
-from lso_bench import starts
 from lso_bench.cli import app
 from lso_bench.commands.options import names, numbers
 from lso_bench.commands.run import _study_from_options
 from lso_bench.errors import UsageError
 from lso_bench.plugins import registry
 from lso_bench.plugins.notation import digits
-from lso_bench.search import region
+from lso_bench.search import region, starts
 from lso_bench.study import file
 from lso_bench.study.grid import Grid, Protocol, named_model, plan
 from lso_bench.study.overrides import Rule

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lso_bench.run_settings import RUN_SETTINGS
 from lso_bench.spec import SCHEMA, Spec, digest, spec_from_json
 
-NEW_IN_2: dict[str, Any] = {"seconds": None, "patience": None, "joint": False}  # fields of a spec
+NEW_IN_2 = {s.name: s.default for s in RUN_SETTINGS.values() if s.since == 2}
 
 
 def present(raw: dict[str, Any]) -> dict[str, Any]:
