@@ -24,8 +24,8 @@ PACKAGES = [  # each may import what stands in a row after its own, and nothing 
     ["limits", "spec", "streams", "task"],
     ["vae"],
     ["plugins"],
-    ["files"],
-    ["bounds", "errors", "run_settings"],
+    ["files", "run_settings"],
+    ["bounds", "errors"],
 ]
 INSIDE = {  # likewise the modules of a package
     "analysis": [

@@ -21,7 +21,7 @@ from pathlib import Path
 from typer.main import get_command
 from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.fields import Condition, chosen
-from lso_bench.analysis.table import group
+from lso_bench.analysis.table import OPTIONAL_NUMBERS, group
 from lso_bench.cli import app
 from lso_bench.commands.run import _study_from_options
 from lso_bench.report.sections import searcher_labels
@@ -39,7 +39,7 @@ context = run.make_context("run", ["--model", "vae", "--task", "ink", "--noise",
 study = Path(sys.argv[2])
 study.write_text('models = ["vae"]\\ntasks = ["ink"]\\nnoise = 0.1\\n[[override]]\\nsearcher = "bo"\\nnoise = 0.2\\n')
 grid, protocol = file.read(study)
-rows = pd.DataFrame([group(r) for r in (records[0], noisy[0])])
+rows = pd.DataFrame([group(r) for r in (records[0], noisy[0])]).astype(dict.fromkeys(OPTIONAL_NUMBERS, float))
 print(json.dumps({
     "keys": [r.spec.key for r in records],
     "indexed": [r.spec.key for r in index.records(again)],
@@ -69,7 +69,9 @@ def known(tmp_path_factory):
     before, joint, after = table.read_text().partition("    joint: bool")
     (package / table.name).write_text(before + ADDED + joint + after)
     arguments = [sys.executable, "-c", KNOWN, str(ROOT / "tests" / "schemas" / "2"), str(folder / "study.toml")]
-    done = subprocess.run(arguments, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(folder)})
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(folder)}, cwd=folder
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

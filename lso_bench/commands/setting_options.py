@@ -19,7 +19,8 @@ def with_setting_options(before: str) -> Callable[[Callable[..., None]], Callabl
         signature = inspect.signature(command)
         parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         index = [p.name for p in parameters].index(before)
-        parameters[index:index] = map(_parameter, RUN_SETTINGS.values())
+        parameters[index:index] = settings = [_parameter(s) for s in RUN_SETTINGS.values()]
+        command.__annotations__ |= {p.name: p.annotation for p in settings}
         command.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportFunctionMemberAccess]
         return command
 
@@ -51,10 +52,8 @@ def _parameter(setting: Setting) -> inspect.Parameter:
 
 
 def _value(setting: Setting, value: Any) -> Any:
-    if value is None:
-        return setting.default
-    if isinstance(value, list):
-        return thresholds(setting.option, value)
+    if get_origin(setting.kind) is tuple:
+        return thresholds(setting.option, value) if value else setting.default
     if isinstance(value, float) and not math.isfinite(value):
         hint = "; without it there is no limit" * (setting.default is None)
         raise UsageError(f"{setting.option} wants a finite number{hint}.")
