@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 from lso_bench.plugins.notation import name_of
+from lso_bench.run_settings import RUN_SETTINGS, RunSettings
 from lso_bench.vae.trained_model import Model
 
 SCHEMA = 2  # version of spec and record; part of every key
 
-THRESHOLDS = (0.05, 0.02, 0.01, 0.005, 0.001, 0.0)  # change of the loss between two checks
+LATER = {s.name: s.default for s in RUN_SETTINGS.values() if s.since is None}  # left out of a key while default
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Seeds:
 
 
 @dataclass(frozen=True)
-class Spec:
-    """A model, a task, a searcher, a budget and seeds."""
+class Setup:
+    """Model, task, searcher and seeds of a run, and where it searches."""
 
     model: Model
     checkpoint: str  # sha256 of the file with the weights
@@ -33,13 +34,13 @@ class Spec:
     decoding: str = "teacher"  # how a latent is decoded: a name of `lso_bench.search.space.DECODINGS`
     region: str = "none"  # region of the search, as `lso_bench.search.region.parse` reads it
     starts: tuple[str, ...] = ("random", "encoder")
+
+
+@dataclass(frozen=True)
+class Spec(RunSettings, Setup):  # dataclasses put the fields of the last base first
+    """A run: a setup, and settings of which none is left to decide."""
+
     max_steps: int = 300  # of the searcher
-    budget: int | None = None  # evaluations a problem; None: only max_steps limits the run
-    seconds: float | None = None  # wall-clock limit of the search; None: no limit
-    patience: int | None = None  # steps without a better score after which a problem stops; None: never
-    check_every: int = 100  # steps between two checks of the change of the loss
-    thresholds: tuple[float, ...] = THRESHOLDS  # thresholds of that change; empty: problems do not stop by it
-    joint: bool = False  # whether a problem stops only after the mean over its start's problems has converged too
     source: str = ""  # sha256 of task and searcher files given by path
 
     @cached_property
@@ -65,8 +66,9 @@ def _field_values(part: Spec | Model | Seeds) -> dict:
 
 
 def digest(schema: int, spec: dict) -> str:
-    """Return the key of a spec, passed as its fields, in a schema."""
-    canonical = json.dumps([schema, spec], sort_keys=True, separators=(",", ":"))
+    """Return the key of a spec, passed as its fields, in a schema. A setting that is added changes no key."""
+    hashed = {k: v for k, v in spec.items() if k not in LATER or v != LATER[k]}
+    canonical = json.dumps([schema, hashed], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -76,5 +78,5 @@ def spec_from_json(raw: dict) -> Spec:
     Raises:
         TypeError, KeyError: the form is wrong.
     """
-    tuples = {k: tuple(raw[k]) for k in ("starts", "thresholds")}
+    tuples = {k: tuple(v) for k, v in raw.items() if isinstance(v, list)}
     return Spec(**{**raw, **tuples, "model": Model(**raw["model"]), "seeds": Seeds(**raw["seeds"])})

@@ -315,8 +315,8 @@ def test_whole_number_of_a_setting_has_the_same_bound():
 
 
 def test_threshold_below_the_smallest_number_is_zero_and_never_minus_zero():
-    assert study_file.limits([0.5, float("1e-400"), -0.0, 0.0]) == (0.5, 0.0)
-    assert math.copysign(1, study_file.limits([-0.0])[0]) == 1
+    assert study_file.thresholds([0.5, float("1e-400"), -0.0, 0.0]) == (0.5, 0.0)
+    assert math.copysign(1, study_file.thresholds([-0.0])[0]) == 1
 
 
 NAMES = st.text(

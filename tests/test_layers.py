@@ -20,11 +20,11 @@ PACKAGES = [  # each may import what stands in a row after its own, and nothing 
     ["doctor", "progress"],
     ["runner"],
     ["plotting", "searchers", "store", "tasks"],
-    ["process", "record", "search", "starts"],
+    ["process", "record", "search"],
     ["limits", "spec", "streams", "task"],
     ["vae"],
     ["plugins"],
-    ["files"],
+    ["files", "run_settings"],
     ["bounds", "errors"],
 ]
 INSIDE = {  # likewise the modules of a package

@@ -7,14 +7,13 @@ import pytest
 from examples import INK, SPARSE
 from typer.main import get_command
 
-from lso_bench import starts
 from lso_bench.cli import app
 from lso_bench.commands.options import names, numbers
 from lso_bench.commands.run import _study_from_options
 from lso_bench.errors import UsageError
 from lso_bench.plugins import code_version
 from lso_bench.plugins.notation import digits
-from lso_bench.search import SEARCHERS, region
+from lso_bench.search import SEARCHERS, region, starts
 from lso_bench.study import file
 from lso_bench.study.grid import Grid, Protocol, plan
 from lso_bench.study.lookup import named_model

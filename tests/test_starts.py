@@ -4,9 +4,9 @@ import pytest
 import torch
 from conftest import TINY, random_vae, squares
 
-from lso_bench import starts
 from lso_bench.errors import UsageError
 from lso_bench.runner import starting_codes
+from lso_bench.search import starts
 from lso_bench.search.space import Space
 from lso_bench.tasks.reconstruction import Reconstruction
 from lso_bench.vae.data import Dataset

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, product
+from operator import attrgetter
 
 import numpy as np
 
@@ -9,13 +10,20 @@ from lso_bench.analysis.duplicates import duplicate_warnings
 from lso_bench.analysis.table import group, sort_key
 from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
+from lso_bench.run_settings import RUN_SETTINGS
 from lso_bench.store.columns import Columns
 
+
+def _values_by_caveat() -> dict[str, Callable[[Record], object]]:
+    """Return, by the words of a caveat, a function that gets the values of its settings."""
+    paths: dict[str, list[str]] = {}
+    for s in RUN_SETTINGS.values():
+        paths.setdefault(s.caveat, []).append(f"spec.{s.name}")
+    return {words: attrgetter(*names) for words, names in paths.items()}
+
+
 COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
-    "budgets": lambda r: (r.spec.max_steps, r.spec.budget),
-    "time limits": lambda r: r.spec.seconds,
-    "when they stop": lambda r: (r.spec.patience, r.spec.check_every, r.spec.joint),
-    "thresholds": lambda r: r.spec.thresholds or None,
+    **_values_by_caveat(),
     "starts": lambda r: r.spec.starts,
     "search regions": lambda r: r.spec.region,
     "decoding": lambda r: r.spec.decoding,
@@ -25,7 +33,6 @@ COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
     "code versions": lambda r: r.versions.get("lso_bench"),
     "versions of torch": lambda r: r.versions.get("torch"),
 }
-OPTIONAL = ("thresholds",)  # settings that not all runs have
 MAX_MOVED_SHARE = 0.25  # share of starts; 8 % of draws from the prior lie outside a box of 3 in 32 dimensions
 MAX_LISTED = 4  # values listed in a line
 
@@ -65,9 +72,7 @@ def _failures(record: Record) -> Iterator[str]:
 
 def _setting_differences(runs: list[Record]) -> Iterator[str]:
     for setting, value in COMPARED_SETTINGS.items():
-        values = {value(r) for r in runs}
-        if setting in OPTIONAL:
-            values.discard(None)
+        values = {value(r) for r in runs} - {()}  # not all searches have thresholds
         if len(values) > 1:
             yield f"the runs differ in {setting} ({_summarise_values(values)}); compare only rows where it is the same."
 

@@ -4,12 +4,14 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from lso_bench.errors import UsageError, unknown
 from lso_bench.plugins.notation import read, real
 from lso_bench.plugins.settings import settings_of
 from lso_bench.record import Record
+from lso_bench.run_settings import IN_TABLES
 from lso_bench.study.spelling import means, spelled
 from lso_bench.vae.objectives import OBJECTIVES
 
@@ -27,12 +29,7 @@ FIELDS: dict[str, Callable[[Record], Any]] = {
     "decoding": lambda r: r.spec.decoding,
     "region": lambda r: r.spec.region,
     "starts": lambda r: ", ".join(r.spec.starts),
-    "max_steps": lambda r: r.spec.max_steps,
-    "budget": lambda r: r.spec.budget,
-    "seconds": lambda r: r.spec.seconds,
-    "patience": lambda r: r.spec.patience,
-    "check_every": lambda r: r.spec.check_every,
-    "joint": lambda r: r.spec.joint,
+    **{name: attrgetter(f"spec.{name}") for name in IN_TABLES},
     "seed.train": lambda r: r.spec.model.seed,
     "seed.init": lambda r: r.spec.seeds.init,
     "seed.search": lambda r: r.spec.seeds.search,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.table import GROUP_KEYS, SECTION_KEYS, group
+from lso_bench.analysis.table import GROUP_KEYS, OPTIONAL_NUMBERS, SECTION_KEYS, group
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
 
@@ -34,7 +34,7 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
         lines[known[_without_item(at, key)]] += lines.pop(key)
     rows = [dict(zip((*GROUP_KEYS, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
     table = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *COUNTS, "ended", "code", *COST_COLUMNS])
-    return table.astype(dict.fromkeys(("budget", "seconds", "patience"), float))
+    return table.astype(dict.fromkeys(OPTIONAL_NUMBERS, float))
 
 
 def gap_to_best(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """Table of searches: one row per search of the records, with all that identifies it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -9,8 +9,9 @@ from torch import Tensor
 
 from lso_bench.analysis.fields import FIELDS, field_text, number, value
 from lso_bench.record import Record
+from lso_bench.run_settings import IN_TABLES
+from lso_bench.search.starts import STARTS
 from lso_bench.spec import Spec
-from lso_bench.starts import STARTS
 from lso_bench.store.columns import NUMBERS, WHOLE, Columns
 
 GROUP_KEYS = (  # searches that are equal in these are pooled, separately for each kind of start
@@ -22,15 +23,11 @@ GROUP_KEYS = (  # searches that are equal in these are pooled, separately for ea
     "decoding",
     "device",
     "region",
-    "max_steps",
-    "budget",
-    "seconds",
-    "patience",
-    "check_every",
-    "joint",
+    *IN_TABLES,
 )
-
-
+OPTIONAL_NUMBERS = [  # columns with NaN for None
+    k for k, hint in get_type_hints(Spec).items() if k in GROUP_KEYS and hint in (int | None, float | None)
+]
 SECTION_KEYS = ("task", "arch", "latent", "decoding", "device")  # groups that are equal in these share a table
 
 
@@ -64,9 +61,7 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     runs = sorted(records, key=lambda r: sort_key(r, by))
     if not runs:
         return pd.DataFrame(columns=[*GROUP_KEYS, *by, "instance"])
-    run_columns = pd.DataFrame([_run_columns(r, by) for r in runs]).astype(
-        dict.fromkeys(("budget", "seconds", "patience"), float)
-    )
+    run_columns = pd.DataFrame([_run_columns(r, by) for r in runs]).astype(dict.fromkeys(OPTIONAL_NUMBERS, float))
     run_columns["group_id"] = run_columns.groupby([*GROUP_KEYS, *by], sort=False, dropna=False).ngroup()
     columns = [Columns.from_members(r.members) for r in runs]
     runs_by_columns: dict[tuple, list[int]] = {}

@@ -105,16 +105,16 @@ def numbers(option: str, texts: Sequence[str]) -> list[int]:
         raise UsageError(f"--{option} wants {expected}, not {text!r}.") from error
 
 
-def limits(texts: Sequence[str]) -> tuple[float, ...]:
+def thresholds(option: str, texts: Sequence[str]) -> tuple[float, ...]:
     """Return the thresholds in lists with commas, the largest first."""
     from lso_bench.plugins.notation import real
     from lso_bench.study import file
 
     try:
-        return file.limits([real(part.strip()) for text in texts for part in text.split(",")])
+        return file.thresholds([real(part.strip()) for text in texts for part in text.split(",")])
     except ValueError as error:
         text = ",".join(texts)
-        raise UsageError(f"--thresholds wants finite numbers from 0 on, separated by commas, not {text!r}.") from error
+        raise UsageError(f"{option} wants finite numbers from 0 on, separated by commas, not {text!r}.") from error
 
 
 Strict = Annotated[bool, typer.Option("--strict", help=f"Exit status {INCOMPLETE} if anything is skipped.")]

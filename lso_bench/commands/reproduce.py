@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.commands.carry_out import carry_out, print_end
 from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.commands.options import (
     LISTED,
@@ -25,7 +26,6 @@ from lso_bench.commands.options import (
     numbers,
 )
 from lso_bench.commands.output import out, say
-from lso_bench.commands.run import carry_out, print_end
 from lso_bench.errors import UsageError
 
 

@@ -129,8 +129,9 @@ def _traces(records: Sequence[Record], home: Home) -> pd.DataFrame:
 
 
 def _run_columns(record: Record) -> dict[str, Any]:
-    lists = {k: ",".join(map(str, getattr(record.spec, k))) for k in ("starts", "thresholds")}
-    return {"key": record.spec.key, "spec": asdict(record.spec) | lists}
+    spec = asdict(record.spec)
+    lists = {k: ",".join(map(str, v)) for k, v in spec.items() if isinstance(v, tuple)}
+    return {"key": record.spec.key, "spec": spec | lists}
 
 
 TABLES: dict[str, Callable[[Sequence[Record], Home], pd.DataFrame]] = {

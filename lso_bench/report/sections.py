@@ -11,8 +11,9 @@ import pandas as pd
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.plugins.notation import read
+from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 
-SEARCHER_KEYS = ["searcher", "region", "max_steps", "budget", "seconds", "patience", "check_every", "joint"]
+SEARCHER_KEYS = ["searcher", "region", *IN_TABLES]
 
 
 @dataclass(frozen=True)
@@ -126,20 +127,19 @@ def _label_parts(setup: dict[str, Any]) -> dict[str, str]:
 
 def _setting_labels(setup: dict[str, Any]) -> dict[str, str]:
     field_labels = {k: f"{k}={v}" if v else "" for k, v in setup.items() if k not in SEARCHER_KEYS}
-    return field_labels | {
-        "region": "" if setup["region"] == "none" else f"in {setup['region']}",
-        "max_steps": "" if setup["budget"] <= setup["max_steps"] else f"{setup['max_steps']} steps",
-        "budget": "" if pd.isna(setup["budget"]) else f"{setup['budget']:g} ev.",
-        "seconds": "" if pd.isna(setup["seconds"]) else f"{setup['seconds']:g} s",
-        "patience": "" if pd.isna(setup["patience"]) else f"patience {setup['patience']:g}",
-        "check_every": f"checks every {setup['check_every']}",
-        "joint": "joint" if setup["joint"] else "",
-    }
+    region = "" if setup["region"] == "none" else f"in {setup['region']}"
+    labels = {k: RUN_SETTINGS[k].label(setup[k]) for k in IN_TABLES}
+    if setup["budget"] <= setup["max_steps"]:
+        labels["max_steps"] = ""
+    return field_labels | {"region": region} | labels
 
 
 def _description(setup: dict[str, Any]) -> str:
     """Return the full description, for the top of a section."""
     budget = "" if pd.isna(setup["budget"]) else f", {setup['budget']:g} evaluations a problem"
-    limits = [w for k, w in _setting_labels(setup).items() if w and k in ("seconds", "patience", "joint")]
+    changed = [RUN_SETTINGS[k] for k in IN_TABLES if k not in ("max_steps", "budget")]
+    limits = [s.label(setup[s.name]) for s in changed if setup[s.name] != s.default]
     region = "no region" if setup["region"] == "none" else f"region {setup['region']}"
-    return f"{setup['searcher']}: at most {setup['max_steps']} steps{budget}, {', '.join([region, *limits])}"
+    return (
+        f"{setup['searcher']}: at most {setup['max_steps']} steps{budget}, {', '.join(filter(None, (region, *limits)))}"
+    )

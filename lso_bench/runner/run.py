@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 import lso_bench
-from lso_bench import starts as starts_of
 from lso_bench.errors import PluginError, UsageError, unknown
 from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record, SearchResult
@@ -27,6 +26,7 @@ from lso_bench.runner.scores import targets_of
 from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.stopping import Thresholds
 from lso_bench.search import SEARCHERS, Problem, Searcher, region
+from lso_bench.search import starts as starts_of
 from lso_bench.search.clock import Clock
 from lso_bench.search.space import DECODINGS, Space
 from lso_bench.spec import Spec

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lso_bench.runner.scores import targets_of
 from lso_bench.search.space import Space
-from lso_bench.starts import check_variance, parse
+from lso_bench.search.starts import check_variance, parse
 from lso_bench.task import Task
 from lso_bench.vae.data import Dataset, as_model_input
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lso_bench.bounds import is_name, is_number, is_text, is_whole
 from lso_bench.record import ADDED, FILES, Record, SearchResult
+from lso_bench.run_settings import RUN_SETTINGS
 from lso_bench.spec import SCHEMA, Seeds, Spec, digest, spec_from_json
 from lso_bench.vae.trained_model import Model
 
@@ -24,7 +25,7 @@ PLAIN = [
 ]  # fields that a result stores as they are
 LONGEST = 60  # characters of a value in a message
 OPTIONAL_FIELDS = [f.name for f in fields(Record) if f.metadata == ADDED]
-NEW_IN_2: dict[str, Any] = {"seconds": None, "patience": None, "joint": False}  # fields of a spec
+NEW_IN_2 = {s.name: s.default for s in RUN_SETTINGS.values() if s.since == 2}
 NUMBERS = [f.name for f in fields(Record) if f.type in (float, dict[str, float])]  # fields whose null stands for NaN
 
 

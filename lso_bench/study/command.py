@@ -3,10 +3,11 @@
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from lso_bench.record import Record
+from lso_bench.run_settings import NEUTRAL, RUN_SETTINGS
 from lso_bench.spec import Seeds, Spec
-from lso_bench.study.grid import Protocol
 
 
 def commands(specs: Sequence[Spec]) -> list[tuple[str, list[Spec]]]:
@@ -31,28 +32,37 @@ def command(spec: Spec, seeds: Sequence[int] = ()) -> str:
         seeds: seeds of several runs that differ in nothing else, instead of the spec's own seed.
     """
     seed_list = ",".join(map(str, sorted(seeds or [spec.seeds.init])))
-    m, p = spec.model, Protocol()
-    settings = {
-        "model": m.name,
-        "task": spec.task,
-        "searcher": spec.searcher,
-        "starts": ",".join(spec.starts),
-        "region": spec.region,
-        "decoding": spec.decoding,
-        "seed": seed_list,
-        "search-seed": spec.seeds.search if spec.seeds.search != spec.seeds.init else None,
-        "train-seed": m.seed or None,
-        "max-steps": spec.max_steps if spec.thresholds else None,
-        "budget": spec.budget,
-        "seconds": spec.seconds,
-        "patience": spec.patience,
-        "check-every": spec.check_every if spec.check_every != p.check_every else None,
-        "thresholds": ",".join(map(repr, spec.thresholds)) if spec.thresholds not in ((), p.thresholds) else None,
-        "arch": m.arch if m.arch != "small" else None,
-        "latent": m.latent if m.latent != 32 else None,
+    m, changed = spec.model, _changed_settings(spec)
+    flags = {option: value for option, value in changed.items() if isinstance(value, bool)}
+    options = {
+        "--model": m.name,
+        "--task": spec.task,
+        "--searcher": spec.searcher,
+        "--starts": ",".join(spec.starts),
+        "--region": spec.region,
+        "--decoding": spec.decoding,
+        "--seed": seed_list,
+        "--search-seed": spec.seeds.search if spec.seeds.search != spec.seeds.init else None,
+        "--train-seed": m.seed or None,
+        **{option: value for option, value in changed.items() if option not in flags},
+        "--arch": m.arch if m.arch != "small" else None,
+        "--latent": m.latent if m.latent != 32 else None,
     }
-    options = [part for k, v in settings.items() if v is not None for part in (f"--{k}", str(v))]
-    return shlex.join(["lso-bench", "run", *options, *["--joint"] * (spec.joint != p.joint)])
+    words = [part for option, value in options.items() if value is not None for part in (option, str(value))]
+    switches = [option if value else f"--no-{option[2:]}" for option, value in flags.items()]
+    return shlex.join(["lso-bench", "run", *words, *switches])
+
+
+def _changed_settings(spec: Spec) -> dict[str, Any]:
+    """Return the settings that a command must name, by their options; lists as text."""
+    descends = bool(spec.thresholds)
+    defaults = {s.name: s.default for s in RUN_SETTINGS.values()} | ({} if descends else NEUTRAL)
+    values = {name: getattr(spec, name) for name in RUN_SETTINGS if name != "max_steps" or descends}
+    return {
+        RUN_SETTINGS[k].option: ",".join(map(str, v)) if isinstance(v, tuple) else v
+        for k, v in values.items()
+        if v != defaults[k]
+    }
 
 
 def unrepeatable(spec: Spec) -> str:

@@ -15,10 +15,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lso_bench.bounds import LATENT, SEED, WHOLE, is_number, is_whole
+from lso_bench.bounds import LATENT, SEED, is_number, is_whole
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.files import safe_read
 from lso_bench.plugins.notation import with_home_folder, words, write
+from lso_bench.run_settings import RUN_SETTINGS, Setting
 from lso_bench.study.grid import Grid, Protocol
 from lso_bench.study.overrides import NAMED, NUMBERED, Rule
 
@@ -190,25 +191,25 @@ def _word(value: Any) -> str:
     return value
 
 
-def _count(value: Any) -> int:
-    if not is_whole(value, 1):
-        raise ValueError(f"a whole number from 1 to {WHOLE}")
-    return value
+def _whole(least: int | float, most: int | float) -> Check:
+    def check(value: Any) -> int:
+        if not (is_whole(value) and least <= value <= most):
+            raise ValueError(f"a whole number from {least} to {most}")
+        return value
+
+    return check
 
 
-def _latent(value: Any) -> int:
-    if not is_whole(value, 1, LATENT):
-        raise ValueError(f"a whole number from 1 to {LATENT}")
-    return value
+def _real(least: int | float, most: int | float) -> Check:
+    def check(value: Any) -> float:
+        if not (is_number(value) and least <= value <= most and value < math.inf):
+            raise ValueError(f"a finite number from {least:g} {'on' if most == math.inf else f'to {most:g}'}")
+        return value + 0.0  # no minus zero
+
+    return check
 
 
-def _seconds(value: Any) -> float:
-    if not is_number(value) or not 0 <= value < math.inf:
-        raise ValueError("a finite number from 0 on")
-    return value + 0.0  # no minus zero
-
-
-def limits(value: Any) -> tuple[float, ...]:
+def thresholds(value: Any) -> tuple[float, ...]:
     """Return thresholds, the largest first.
 
     Raises:
@@ -225,6 +226,13 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _check(setting: Setting) -> Check:
+    """Return the check of a setting of runs, by its type."""
+    if setting.kind in (int, float):
+        return {int: _whole, float: _real}[setting.kind](*setting.bounds)
+    return {bool: _flag, str: _word}.get(setting.kind, thresholds)
+
+
 SETTINGS: dict[str, Check] = {
     "models": _names,
     "tasks": _names,
@@ -234,16 +242,10 @@ SETTINGS: dict[str, Check] = {
     "train_seeds": _seeds,
     "regions": _words,
     "arch": _word,
-    "latent": _latent,
+    "latent": _whole(1, LATENT),
     "starts": _words,
     "decoding": _word,
-    "max_steps": _count,
-    "budget": _count,
-    "seconds": _seconds,
-    "patience": _count,
-    "check_every": _count,
-    "thresholds": limits,
-    "joint": _flag,
+    **{name: _check(setting) for name, setting in RUN_SETTINGS.items()},
     "exclude": _excluded,
     "override": _overridden,
 }

@@ -8,16 +8,17 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lso_bench import starts as starts_of
 from lso_bench.errors import UsageError
 from lso_bench.plugins import code_version
 from lso_bench.plugins.notation import name_of, whole
 from lso_bench.record import Record
+from lso_bench.run_settings import NEUTRAL, RUN_SETTINGS, RunSettings
 from lso_bench.runner.identity import PLUGINS, UNKNOWN, Identity, identity
 from lso_bench.runner.run import check_fit
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.search import region as regions
-from lso_bench.spec import THRESHOLDS, Seeds, Spec
+from lso_bench.search import starts as starts_of
+from lso_bench.spec import Seeds, Spec
 from lso_bench.store.schema import unreadable
 from lso_bench.study.lookup import STORABLE, find_checkpoint, named_model
 from lso_bench.study.overrides import Rule, Rules
@@ -39,18 +40,16 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """Settings of every run of a grid; None where searcher, task and architecture decide."""
+class Codes:
+    """Latents at which searches start, and how latents are decoded."""
 
     starts: tuple[str, ...] | None = None  # None: random, and encoder if there are targets
     decoding: str | None = None  # None: teacher for a PixelCNN (sample without targets), mean for other decoders
-    max_steps: int | None = None  # of a searcher that descends; None: its budget, else those of the quick protocol
-    budget: int | None = None  # evaluations a problem; None: EVALUATIONS for a searcher that does not descend
-    seconds: float | None = None  # None: no limit
-    patience: int | None = None  # steps without a better score; None: no limit
-    check_every: int = 100  # steps
-    thresholds: tuple[float, ...] = THRESHOLDS  # change of the loss between two checks
-    joint: bool = False
+
+
+@dataclass(frozen=True)
+class Protocol(RunSettings, Codes):  # dataclasses put the fields of the last base first
+    """Settings of every run of a grid; None where searcher, task and architecture decide."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,7 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
         region=point.region or (DEFAULT_BOX if searcher.bounded else "none"),
         starts=starts,
         decoding=_decoding(model, task) if protocol.decoding is None else protocol.decoding,
-        **_stopping_rule(protocol, searcher),
+        **_run_settings(protocol, searcher),
     )
     if field := unreadable(spec):
         raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
@@ -207,11 +206,12 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
     return PlannedRun(spec, path, lookups.identity(*names))
 
 
-def plan_warnings(planned: Sequence[PlannedRun], descents: Sequence[str] = ()) -> list[str]:
-    """Return warnings for the user before the runs; `descents` are options that affect only searchers that descend."""
+def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol) -> list[str]:
+    """Return warnings for the user before the runs of a protocol."""
     pairs = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
     lines = [w for w in dict.fromkeys(regions.beyond_prior_warning(*pair) for pair in pairs) if w]
     searchers = dict.fromkeys(p.spec.searcher for p in planned)
+    descents = [s.option for s in RUN_SETTINGS.values() if s.descent and getattr(protocol, s.name) != s.default]
     unaffected = [name_of(n) for n in searchers if not SEARCHERS.build(n).descends]
     if unaffected and descents:
         lines.append(f"{' and '.join(descents)}: of no effect on {', '.join(unaffected)}; give --budget, evaluations.")
@@ -239,16 +239,10 @@ def _decoding(model: Model, task: Task) -> str:
     return "teacher" if task.has_targets else "sample"
 
 
-def _stopping_rule(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
-    """Return the settings that end a run.
-
-    The change of the loss counts for searchers that descend; the others spend a budget.
-    """
-    shared = {k: getattr(protocol, k) for k in ("seconds", "patience", "check_every", "thresholds", "joint")}
+def _run_settings(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
+    """Return the settings of a run; for a searcher that does not descend, a budget and neutral values."""
+    values = {name: getattr(protocol, name) for name in RUN_SETTINGS}
     if searcher.descends:
-        return shared | {
-            "max_steps": protocol.max_steps or protocol.budget or STEPS["quick"],
-            "budget": protocol.budget,
-        }
+        return values | {"max_steps": protocol.max_steps or protocol.budget or STEPS["quick"]}
     budget = protocol.budget or EVALUATIONS
-    return shared | {"max_steps": budget, "budget": budget, "thresholds": (), "joint": False}
+    return values | NEUTRAL | {"max_steps": budget, "budget": budget}

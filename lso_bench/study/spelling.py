@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from lso_bench import starts
 from lso_bench.errors import UsageError
 from lso_bench.plugins.notation import is_file, parse, path_text, read, real
-from lso_bench.search import region
+from lso_bench.search import region, starts
 from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.objectives import OBJECTIVES
 

@@ -1,0 +1,41 @@
+"""Print what a plan would run, and for how long."""
+
+from json import dumps
+from pathlib import Path
+
+from lso_bench.commands.output import say
+from lso_bench.files.sanitize import printable
+
+
+def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:
+    """Print the grid, which runs are done, and the estimated time of the rest."""
+    from lso_bench.store.store import MARKER_FILE, Store
+    from lso_bench.study import completeness
+    from lso_bench.study.estimate import estimate
+
+    store = Store(results, readonly=True) if (results / MARKER_FILE).exists() else None
+    state = completeness.check(planned, store)
+    labels = {"done": "done", "damaged": "damaged"}
+    rows = [(p, labels.get(state.states[p.spec.key], "to do")) for p in planned]
+    if json:
+        print(_as_json(rows))
+    for p, label in () if json else rows:
+        print(printable(f"{p.spec.key}  {label:5}  {p.spec.title}  ({p.checkpoint.name})"))
+    for line in state.damaged():
+        say(line)
+    todo, damaged = state.are("absent", "again"), f", {len(state.damages)} damaged" * bool(state.damages)
+    estimated = estimate(todo, store or [])
+    say(f"{len(state.runs)} runs: {len(state.are('done'))} done, {len(todo)} to do{damaged}.")
+    if estimated.measured:
+        say(
+            f"About {estimated.seconds / jobs:.0f} s for {estimated.measured} of them, {jobs} at a time, "
+            "by runs like them."
+        )
+    if estimated.unknown:
+        say(f"No run like {len(estimated.unknown)} of them was measured yet, as {estimated.unknown[0]}.")
+
+
+def _as_json(rows: list) -> str:
+    """Return a JSON list with an object per run; `state`: to do, done or damaged."""
+    fields = [(p.spec.key, label, p.spec.title, str(p.checkpoint)) for p, label in rows]
+    return dumps([dict(zip(("key", "state", "title", "checkpoint"), f, strict=True)) for f in fields], indent=1)
