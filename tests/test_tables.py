@@ -18,7 +18,7 @@ from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_v
 from lso_bench.report.renderers import csv, html, latex, markdown, terminal
 from lso_bench.report.table import MODEL, Cell, Column, Table, columns
 
-NUMBER = "[-]?[0-9][0-9,]*(?:[.][0-9]+)?(?:e[-]?[0-9]+)?"
+NUMBER = "-?[0-9][0-9,]*(?:[.][0-9]+)?(?:e[+-]?[0-9]+)?"
 MINUS = "\N{MINUS SIGN}"
 
 
