@@ -74,14 +74,14 @@ def test_each_table_has_its_rows_in_all_five_forms(comparison):
 @pytest.mark.parametrize("scale", [1.0, 1e-38, 1e37])
 def test_csv_gives_every_number_back_to_the_last_digit(scale):
     for table in drawn(measures(*runs(scale))):
-        frame = pd.read_csv(io.StringIO(csv.table(table)), float_precision="round_trip")
+        frame = pd.read_csv(io.StringIO(csv.table(table)), dtype=str)
         place = 0
         for i, column in enumerate(table.columns):
             cells = [row[i] for row in table.rows]
             assert frame.columns[place].startswith(column.heading)
             if all(not isinstance(c.value, str) for c in cells):
                 expected = [math.nan if c.value is None else float(c.value) for c in cells]
-                assert frame.iloc[:, place].tolist() == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
+                assert frame.iloc[:, place].astype(float).tolist() == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
             place += 3 if any(c.bounds for c in cells) else 1
         assert place == len(frame.columns)
 
