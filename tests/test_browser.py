@@ -60,12 +60,12 @@ def test_opens_without_a_request_or_a_complaint_and_runs_no_name(browser, page, 
 
 def test_table_sorts_numbers_as_numbers_and_back(browser, page):
     view, _, _ = opened(browser, page)
-    table = view.locator("table").first
+    table = view.locator("table", has=view.get_by_role("button", name="median", exact=True)).first
     heads = table.locator("thead th").all_inner_texts()
     at = heads.index("median")
 
     def shown():
-        cells = table.locator(f"tbody tr td:nth-child({at + 1})").evaluate_all("all => all.map(c => c.dataset.v)")
+        cells = table.locator(f"tbody tr td:nth-child({at + 1})").evaluate_all("all => all.map(c => c.dataset.order)")
         return [math.inf if v in ("inf", "nan") else float(v) for v in cells]
 
     before = shown()

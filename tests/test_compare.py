@@ -21,7 +21,6 @@ from lso_bench.errors import UsageError
 from lso_bench.record import Record, SearchResult
 from lso_bench.report import export, tables
 from lso_bench.report.sections import sections
-from lso_bench.report.table import text as read
 from lso_bench.report.tables import costs
 from lso_bench.spec import Seeds
 from lso_bench.store.store import Store
@@ -269,7 +268,7 @@ def test_latex_has_booktabs_rules_and_escapes_what_is_special():
 def bold(*records):
     found = measures(*records)
     table = next(t for part in tables.parts(found, "steps") for t in part.tables if t.title.startswith("Final loss"))
-    return {(table.rows[i][0], table.rows[i][2]) for i, _ in table.best}
+    return {(row[0].text, row[2].text) for row in table.rows if any(cell.best for cell in row)}
 
 
 def test_best_and_what_is_not_told_from_it_are_bold():
@@ -430,7 +429,7 @@ def test_what_a_run_took_is_the_median_of_runs():
     runs = [replace(run(i), counts=c, seconds=s) for i, (c, s) in enumerate(zip(counts, seconds, strict=True))]
     (section,) = sections(measures(*runs))
     (row,) = costs(section).rows
-    shown = dict(zip(costs(section).columns, row, strict=True))
-    assert [read(shown[k]) for k in ("evaluations", "gradients", "decoded images", "fit, s", "total, s")] == [
+    shown = {c.heading: cell.text for c, cell in zip(costs(section).columns, row, strict=True)}
+    assert [shown[k] for k in ("evaluations", "gradients", "decoded images", "fit, s", "total, s")] == [
         *("20", "0", "40", "", "2")
     ]

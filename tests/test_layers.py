@@ -44,17 +44,10 @@ INSIDE = {  # likewise the modules of a package
     ],
     "report": [
         ["html_report"],
-        ["findings", "html_images", "html_overview", "html_tables", "tables"],
-        [
-            "export",
-            "figure_files",
-            "html_cells",
-            "markdown_latex",
-            "paired_tables",
-            "paper_latent_search",
-            "paper_tables",
-        ],
-        ["figures", "frames", "measurements", "provenance", "sections", "svg", "table"],
+        ["html_overview", "tables"],
+        ["export", "figure_files", "measurements", "paired_tables", "paper_latent_search", "paper_tables"],
+        ["cells", "findings", "html_images", "renderers"],
+        ["figures", "frames", "provenance", "sections", "svg", "table"],
     ],
     "store": [
         ["archive", "index"],

@@ -6,7 +6,6 @@ from made import SPEC, Disk, measures, searched
 
 from lso_bench.report.html_report import Results, html
 from lso_bench.report.paired_tables import over_tasks
-from lso_bench.report.table import text
 from lso_bench.report.tables import markdown
 from lso_bench.vae.trained_model import Model
 
@@ -69,7 +68,7 @@ def test_ten_tasks_and_three_models_have_friedman_s_and_nemenyi_s_p():
     found = measures(*(run(t, more, m) for t in range(10) for m, more in models))
     (part,) = over_tasks(found)
     (table,) = part.tables
-    rows = [dict(zip(table.columns, map(text, row), strict=True)) for row in table.rows]
+    rows = [{c.heading: cell.text for c, cell in zip(table.columns, row, strict=True)} for row in table.rows]
     assert [(r["model"], r["mean rank"]) for r in rows if r["of"] == "loss"] == [
         ("nevae_se", "1.00"),
         ("vae", "2.00"),

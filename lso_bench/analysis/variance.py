@@ -28,6 +28,7 @@ from lso_bench.analysis.start_sensitivity import search_seed_follows_init, uniqu
 from lso_bench.analysis.table import is_random
 
 START_AND_SEARCH_SEED = "start and search seed"
+FACTORS = ("train seed", "target", "start", "search seed", START_AND_SEARCH_SEED)
 NEGLIGIBLE = 0.005  # share that is printed as 0 %
 
 

@@ -27,3 +27,17 @@ def power(value: int | float) -> str:
     """Format with three digits and a power of ten: 4.31e10."""
     mantissa, _, exponent = f"{value:.2e}".partition("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def in_words(value: float) -> str:
+    """Format for a sentence: three or four significant digits and a true minus sign."""
+    if value == 0 or math.isinf(value):
+        text = "0" if value == 0 else "∞" if value > 0 else "-∞"
+    elif abs(value) < 0.001:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        text = f"{mantissa}e{int(exponent)}"
+    elif abs(value) >= LARGE:
+        text = power(value)
+    else:
+        text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}" if abs(value) >= 10 else f"{value:#.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -19,6 +20,7 @@ from lso_bench.files.sanitize import one_line
 INK = "#111111"  # text, axes and grid
 FORMATS = ("png", "svg", "pdf")
 LONGEST = 48  # characters of a name in a figure
+MOST = 24  # values in an alternative text
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,20 @@ def legend(figure: Figure, axes: list[Any], size: Size, extra_handles: dict[str,
 def label(name: object) -> str:
     """Return a name for a figure: short, on one line, without formulas."""
     return one_line(str(name), LONGEST).replace("$", r"\$")
+
+
+def values_in_words(title: str, rows: pd.DataFrame, column: str, *columns: str) -> str:
+    """List the value of each row, named by searcher and model, as a sentence."""
+    row_names = rows[["searcher_label", "model", *columns]].astype(str).map(label).agg(", ".join, axis=1)
+    texts = [f"{name} {value:.3g}" for name, value in zip(row_names, rows[column], strict=True)]
+    rest = f"; and {len(texts) - MOST} more, in the tables" if len(texts) > MOST else ""
+    return f"{title}: {'; '.join(texts[:MOST])}{rest}."
+
+
+def count_range(n: pd.Series) -> str:
+    """Format a range of counts: 50, or 50 to 200."""
+    low, high = int(n.min()), int(n.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def save(captioned: CaptionedFigure, path: Path, with_title: bool = False) -> Path:

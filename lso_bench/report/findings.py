@@ -1,7 +1,7 @@
 """Findings of runs in sentences: the model with the lowest loss for each searcher, and its significance."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -10,10 +10,11 @@ import pandas as pd
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import GROUP_KEYS, table
+from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
-from lso_bench.report.html_cells import figure, names, short
 from lso_bench.report.sections import Section
+from lso_bench.report.table import short
 
 FEWEST = 6  # targets at which a constant difference is significant: sign test, p = 2 / 2^6
 
@@ -67,7 +68,7 @@ def _finding(searcher_label: str, order: pd.Series, losses: pd.DataFrame, search
     best = searches[searches.model == first]
     statistics = order_statistics(best.loss.to_numpy(float), best.instance.to_numpy())
     n = f"n = {len(best):,} on {_count(best.instance.nunique(), 'target')}"
-    text = f"median final loss {figure(statistics['estimate'])}{_within(statistics, figure, '95 % interval ')}, {n}"
+    text = f"median final loss {in_words(statistics['estimate'])}{_within(statistics, in_words, '95 % interval ')}, {n}"
     if len(order) == 1:
         return Line(searcher_label, first, f"{text}; no other model was run so.")
     worse = [_difference(str(m), cast(pd.Series, losses[m] - losses[first])) for m in order.index[1:]]
@@ -115,8 +116,15 @@ def _difference(model: str, differences: pd.Series) -> str:
     constant = math.isnan(statistics["low"]) and statistics["estimate"] != 0 and len(defined) >= FEWEST
     significant = statistics["low"] > 0 or statistics["high"] < 0 or constant
     sign = "+" * (statistics["estimate"] >= 0)
-    interval_text = f"{_within(statistics, figure)}{'' if significant else ', not told apart'}"
-    return f"{short(model)} {sign}{figure(statistics['estimate'])}{interval_text}"
+    interval_text = f"{_within(statistics, in_words)}{'' if significant else ', not told apart'}"
+    return f"{short(model)} {sign}{in_words(statistics['estimate'])}{interval_text}"
+
+
+def names(texts: Iterable[object], most: int = 8) -> str:
+    """List names, at most `most` of them."""
+    shortened = [short(t) for t in dict.fromkeys(texts)]
+    suffix = f" and {len(shortened) - most} more" if len(shortened) > most else ""
+    return ", ".join(shortened[:most]) + suffix
 
 
 def _count(n: int, noun: str) -> str:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from lso_bench.analysis.table import Files
 from lso_bench.files import safe_read
+from lso_bench.plotting.numbers import in_words
 from lso_bench.record import Record
-from lso_bench.report.html_cells import figure, short
+from lso_bench.report.table import short
 from lso_bench.spec import Spec
 
 SHOWN = 12  # instances in a row
@@ -76,7 +77,7 @@ def _run_strips(record: Record, tensors: dict[str, Tensor]) -> Iterator[Strip]:
     for start in record.spec.starts:
         indices = [i for i, m in enumerate(record.members) if m.start == start][:SHOWN]
         if indices and "decoded" in tensors:
-            mean = figure(float(np.mean([record.members[i].loss for i in indices])))
+            mean = in_words(float(np.mean([record.members[i].loss for i in indices])))
             alt = f"images that {short(name)} ended with from {short(start)} starts, mean loss {mean}"
             yield _strip(f"{short(name)}, from {short(start)}: {mean}", name, tensors["decoded"][indices], alt)
 

@@ -6,10 +6,11 @@ from itertools import groupby
 
 from lso_bench.analysis.table import group, sort_key
 from lso_bench.models.measurements import Measured
-from lso_bench.plotting.numbers import fixed
+from lso_bench.plotting.numbers import count, fixed
 from lso_bench.record import Record
-from lso_bench.report.html_cells import Cell, Table, model, number, word
+from lso_bench.report.cells import model, number, word
 from lso_bench.report.measurements import ROWS, active_units
+from lso_bench.report.table import MODEL, Column, Table, columns
 from lso_bench.spec import SCHEMA, digest
 from lso_bench.study.command import commands, sped_up, unrepeatable
 
@@ -40,8 +41,9 @@ def environment(records: Sequence[Record]) -> Table:
     known = ("lso_bench", "torch", "device", "threads", "omp_wait_policy", "compiled", "data_sha256")
     versions = [tuple(str(r.versions.get(k, ""))[:24] for k in known) for r in records]
     counts = {e: versions.count(e) for e in sorted({*versions})}
-    rows = [[*map(word, e), number(n, "{:,.0f}".format)] for e, n in counts.items()]
-    return Table("", tuple(k.replace("_", " ") for k in known), ("runs",), rows)
+    rows = [[*map(word, e), number(n, count)] for e, n in counts.items()]
+    words = [Column(k.replace("_", " "), is_text=True) for k in known]
+    return Table("", columns(*words, "runs"), rows)
 
 
 def again(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
@@ -69,12 +71,11 @@ def spaces(measured: Sequence[Measured]) -> Table:
     for m in measured:
         words = [model(m.model.name), word(m.model.data), word(m.model.arch)]
         counts = [m.model.latent, m.metrics.n, active_units(m, LIMIT)]
-        metrics = [
-            Cell(fixed(v, 3), v) if (v := getattr(m.metrics, k)) is not None else number(None) for k in shown.values()
-        ]
-        rows.append([*words, *(number(v, "{:,.0f}".format) for v in counts), *metrics])
+        metrics = (number(getattr(m.metrics, key), lambda v: fixed(v, 3)) for key in shown.values())
+        rows.append([*words, *(number(n, count) for n in counts), *metrics])
     caption = "Means over the test images, in nats where nothing else is said. Active: dimensions above 0.01."
-    return Table("", ("model", "data", "architecture"), ("d", "images", "active", *shown), rows, caption)
+    data, arch = (Column(name, is_text=True) for name in ("data", "architecture"))
+    return Table("", columns(MODEL, data, arch, "d", "images", "active", *shown), rows, caption)
 
 
 def _key_without_model(record: Record) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lso_bench import __version__
@@ -21,18 +20,19 @@ from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import colour_of, for_dark_mode
 from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
-from lso_bench.report import findings, html_cells, html_images, html_overview, html_tables, paired_tables
+from lso_bench.report import findings, html_images, html_overview, paired_tables
 from lso_bench.report.figure_files import bars, over_tasks, section_figures
 from lso_bench.report.figures.collapse import contexts, scatter
-from lso_bench.report.html_cells import Table, names, short
+from lso_bench.report.renderers.html import environment
 from lso_bench.report.sections import Section, sections
 from lso_bench.report.svg import svg
-from lso_bench.report.tables import costs
+from lso_bench.report.table import Table, short
+from lso_bench.report.tables import section_tables
 from lso_bench.spec import Spec
 
 GENERATOR = "lso-bench report"  # identifies a report
 SIZE = SIZES["screen"]
-PARTS = {  # figures above a table, by the table's title
+PARTS = {  # figures above a table, by its heading
     "Final loss": ("curves",),
     "Evaluations to a target loss": ("ecdf",),
     "How much depends on the start": ("distance", "spread", "basin"),
@@ -94,7 +94,7 @@ def html(results: Results) -> str:
     models = {r.spec.model.name for r in results.records} | {m.model.name for m in results.spaces}
     colours = {c: for_dark_mode(c) for c in sorted({colour_of(n).lower() for n in models})}
     with style_context(SIZE):
-        chapters = [_chapter(s, i, results.records, colours) for i, s in enumerate(sections(results.comparison), 1)]
+        chapters = [_chapter(s, i, results, colours) for i, s in enumerate(sections(results.comparison), 1)]
         tasks = [*_over_tasks(results.comparison, colours)]
         collapse_parts = [*_collapse(results.comparison.collapse, colours)]
         spaces = [activity(bars(results.spaces), "Activity", SIZE)] if results.spaces else []
@@ -102,7 +102,7 @@ def html(results: Results) -> str:
     sheets, unread = html_images.reconstructions(results.records, results.files)
     walks, left = html_images.walks(results.folders)
     return _render(
-        title=f"Latent space optimization: {names(r.spec.task.partition(':')[0] for r in results.records)}",
+        title=f"Latent space optimization: {findings.names(r.spec.task.partition(':')[0] for r in results.records)}",
         summary=findings.summary(results.comparison, results.records),
         colours=colours,
         chapters=chapters,
@@ -131,12 +131,12 @@ def is_report(path: Path) -> bool:
         return GENERATOR.encode() in file.read(2000)
 
 
-def _chapter(section: Section, place: int, records: Sequence[Record], colours: dict[str, str]) -> Chapter:
+def _chapter(section: Section, place: int, results: Results, colours: dict[str, str]) -> Chapter:
     figures = {d.name: _page_figure(d, f"s{place}{d.name}", colours) for d in section_figures(section, SIZE)}
     parts = []
-    for n, table in enumerate(tables(section)):
-        over = [figures[name] for name in PARTS.get(table.title, ()) if name in figures]
-        parts.append(Part(f"s{place}-{n}", table.title, over, table))
+    for n, table in enumerate(section_tables(section, results.comparison.targets)):
+        over = [figures[name] for name in PARTS.get(table.heading, ()) if name in figures]
+        parts.append(Part(f"s{place}-{n}", table.heading, over, table))
     n = section.context
     title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
     return Chapter(
@@ -144,15 +144,9 @@ def _chapter(section: Section, place: int, records: Sequence[Record], colours: d
         short(title),
         section.title,
         section.searcher_descriptions,
-        [*findings.lines(section, records)],
+        [*findings.lines(section, results.records)],
         parts,
     )
-
-
-def tables(section: Section) -> list[Table]:
-    """Return the tables of a chapter, in order."""
-    plain = (*paired_tables.contests(section), costs(section))
-    return [*html_tables.tables(section), *(html_cells.html_table(t) for t in plain if t.rows)]
 
 
 def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Part]:
@@ -161,7 +155,7 @@ def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Par
     figures = [_page_figure(figure, "tasks", colours)] if figure else []
     for part in paired_tables.over_tasks(comparison):
         for i, table in enumerate(part.tables, 1):
-            yield Part(f"tasks-{i}", table.title, figures if i == 1 else [], html_cells.html_table(table))
+            yield Part(f"tasks-{i}", table.heading, figures if i == 1 else [], table)
 
 
 def _collapse(result: Collapse, colours: dict[str, str]) -> Iterator[Part]:
@@ -171,12 +165,7 @@ def _collapse(result: Collapse, colours: dict[str, str]) -> Iterator[Part]:
             context = group[COMPARED_WITHIN].map(str).iloc[0]
             in_context = (result.correlations[COMPARED_WITHIN].map(str) == context).all(axis=1)
             (part,) = paired_tables.collapse(Collapse(group, cast(pd.DataFrame, result.correlations[in_context])))
-            yield Part(
-                f"more-{i}",
-                title,
-                [_page_figure(scatter_plot, f"more{i}", colours)],
-                html_cells.html_table(part.tables[0]),
-            )
+            yield Part(f"more-{i}", title, [_page_figure(scatter_plot, f"more{i}", colours)], part.tables[0])
 
 
 def _page_figure(figure: CaptionedFigure, name: str, colours: dict[str, str]) -> PageFigure:
@@ -186,13 +175,8 @@ def _page_figure(figure: CaptionedFigure, name: str, colours: dict[str, str]) ->
 
 
 def _render(**values: Any) -> str:
-    loader = PackageLoader("lso_bench.report", "template")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["one_line"] = one_line
-    environment.globals["colour"] = lambda model: f"--c{colour_of(model)[1:].lower()}"
-    script = loader.get_source(environment, "page.js")[0].strip()
+    templates = environment()
+    script = templates.get_template("page.js").render().strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     common = {"generator": GENERATOR, "version": __version__, "script": Markup(script), "script_sha256": digest}
-    return environment.get_template("page.html").render(**common, **values)
+    return templates.get_template("page.html").render(**common, **values)

@@ -7,13 +7,15 @@ from dataclasses import asdict, replace
 from math import log
 from pathlib import Path
 
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from lso_bench.files.sanitize import file_part
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
+from lso_bench.report.cells import number, word
+from lso_bench.report.renderers import terminal as terminal_renderer
+from lso_bench.report.table import Cell, Column, Table, columns
 from lso_bench.vae.metrics import BLOCK, Metrics
 
 ROWS = {  # label: field
@@ -34,38 +36,39 @@ ROWS = {  # label: field
 LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # thresholds of activity
 
 
-def terminal(measured: Sequence[Measured]) -> Table:
+def terminal(measured: Sequence[Measured]) -> RichTable:
+    """Return the table of metrics for the terminal."""
+    return terminal_renderer.table(metrics_table(measured))
+
+
+def dimensions(measured: Sequence[Measured]) -> RichTable:
+    """Return the table of dimensions for the terminal."""
+    return terminal_renderer.table(dimensions_table(measured))
+
+
+def metrics_table(measured: Sequence[Measured]) -> Table:
     """Return a table with one column per model; each mean has its standard error."""
-    model, n = measured[0].model, measured[0].metrics.n
-    title = f"{model.data} test set, {n:,} images; {model.arch}, d = {model.latent}; mean +- standard error"
-    table = Table(title=title, title_justify="left", title_style="italic")
-    table.add_column("")
-    for m in measured:
-        table.add_column(escape(m.model.name), justify="right")
-    for label, key in ROWS.items():
-        table.add_row(label, *(_cell(m, key) for m in measured))
+    model, metrics, sizes = measured[0].model, measured[0].metrics, measured[0].effort
+    n, images, codes = metrics.n, min(sizes.images, metrics.n), min(sizes.codes, metrics.n)
+    rows = [[word(label), *(_cell(m, key) for m in measured)] for label, key in ROWS.items()]
     for limit in LIMITS:
         label = "active units (activity > 0.01)" if limit == 0.01 else f"dimensions with activity > {limit}"
-        table.add_row(label, *(str(active_units(m, limit)) for m in measured))
-    e = measured[0].effort
-    images, codes = min(e.images, n), min(e.codes, n)
-    table.caption = (
+        rows.append([word(label), *(number(active_units(m, limit), str) for m in measured)])
+    title = f"{model.data} test set, {n:,} images; {model.arch}, d = {model.latent}; mean +- standard error"
+    caption = (
         f"MI cannot exceed log n = {log(n):.2f}; {_batch_note(n)}. NLL: the gap to -ELBO over "
-        f"{images} images, {e.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is sqrt(d) = "
-        f"{model.latent**0.5:.1f} away. Seed of the draws: {measured[0].what['seed']}."
+        f"{images} images, {sizes.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is "
+        f"sqrt(d) = {model.latent**0.5:.1f} away. Seed of the draws: {measured[0].what['seed']}."
     )
-    return table
+    return Table(title, columns(Column("", is_text=True), *(m.model.name for m in measured)), rows, caption)
 
 
-def dimensions(measured: Sequence[Measured]) -> Table:
+def dimensions_table(measured: Sequence[Measured]) -> Table:
     """Return a table with one row per dimension, sorted by activity for each model: number, activity, KL in nats."""
-    table = Table(title="Each latent dimension, by activity: number, activity, KL in nats", title_justify="left")
-    for m in measured:
-        for column in (escape(m.model.name), "activity", "KL"):
-            table.add_column(column, justify="right")
-    for i in range(measured[0].model.latent):
-        table.add_row(*(cell for m in measured for cell in _dimension_cells(m.metrics, i)))
-    return table
+    ranks = range(measured[0].model.latent)
+    rows = [[cell for m in measured for cell in _dimension_cells(m.metrics, rank)] for rank in ranks]
+    header = columns(*(heading for m in measured for heading in (m.model.name, "activity", "KL")))
+    return Table("Each latent dimension, by activity: number, activity, KL in nats", header, rows)
 
 
 def active_units(measured: Measured, limit: float) -> int:
@@ -95,11 +98,11 @@ def _batch_note(n: int) -> str:
     return f"in batches of {BLOCK}, log {BLOCK} = {log(BLOCK):.2f}"
 
 
-def _dimension_cells(metrics: Metrics, rank: int) -> tuple[str, str, str]:
+def _dimension_cells(metrics: Metrics, rank: int) -> tuple[Cell, Cell, Cell]:
     n = sorted(range(len(metrics.activity)), key=lambda i: -metrics.activity[i])[rank]
-    return str(n), fixed(metrics.activity[n], 4), fixed(metrics.kl_each[n], 4) if metrics.kl_each else "-"
+    activity, kl = metrics.activity[n], metrics.kl_each[n] if metrics.kl_each else None
+    return number(n, str), number(activity, lambda v: fixed(v, 4)), number(kl, lambda v: fixed(v, 4))
 
 
-def _cell(measured: Measured, key: str) -> str:
-    value = getattr(measured.metrics, key)
-    return "-" if value is None else f"{fixed(value, 3)} +- {fixed(measured.metrics.se[key], 3)}"
+def _cell(measured: Measured, key: str) -> Cell:
+    return number(getattr(measured.metrics, key), lambda v: f"{fixed(v, 3)} +- {fixed(measured.metrics.se[key], 3)}")

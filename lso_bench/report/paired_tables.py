@@ -1,7 +1,7 @@
 """Tables of paired comparisons, over instances and over tasks, and of collapse against search."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,14 +13,17 @@ from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.numbers import significant
+from lso_bench.report.cells import EMPTY, estimate, model, number, p_value, within, word
 from lso_bench.report.sections import Section, searcher_labels
-from lso_bench.report.table import Cell, Part, Table
+from lso_bench.report.table import MODEL, NAME_WIDTH, SEARCHER, START, Cell, Column, Part, Table, columns
 
 OUTCOMES = ("loss", "iterations")
 PER_PAIR = ("difference", "wins", "effect")
-HEADER = (
-    *("model", "searcher", "start", "of", "n", "lost", "mean rank", "Friedman, p"),
-    *("less the best, median", "wins", "effect", "Wilcoxon-Holm, p"),
+OUTCOME = Column("of", is_text=True, is_whole=True)
+DIFFERENCE, WINS = (Column(heading, is_whole=True) for heading in ("less the best, median", "wins"))
+HEADER = columns(
+    *(MODEL, SEARCHER, START, OUTCOME, "n", "lost", "mean rank", "Friedman, p"),
+    *(DIFFERENCE, WINS, "effect", "Wilcoxon-Holm, p"),
 )
 CAPTION = (
     "With the same starts and seeds, against the best mean rank. n: instances, of several seeds the median. Lost: "
@@ -30,7 +33,9 @@ CAPTION = (
     "models: another training is another model"
 )
 
-OVER_TASKS = ("model", "searcher", "start", "of", "tasks", "lost", "mean rank", "Friedman, p", "wins", "Nemenyi, p")
+OVER_TASKS = columns(
+    *(MODEL, SEARCHER, START, OUTCOME, "tasks", "lost", "mean rank", "Friedman, p"), *(WINS, "Nemenyi, p")
+)
 OVER_TASKS_CAPTION = (
     "A block is a task: of its instances, with the same starts and seeds, the median. Against the best mean rank. "
     "Lost: searches that diverged, failed or did not get there. Wins: share of tasks, ties half (95 % interval). p: "
@@ -42,7 +47,7 @@ def contests(section: Section) -> Iterator[Table]:
     """Yield a table of models and one of searchers, each against the best mean rank, on more than one instance."""
     caption = CAPTION
     for factor in COMPARED:
-        if rows := [tuple(row) for row in _contests(section, factor)]:
+        if rows := [*_contests(section, factor)]:
             yield Table(title(factor), HEADER, rows, caption)
             caption = f"As in the table of {factor}s"
 
@@ -52,7 +57,7 @@ def title(factor: str) -> str:
     return f"{factor.capitalize()}s on the same instances"
 
 
-def _contests(section: Section, factor: str) -> Iterator[list[str | Cell]]:
+def _contests(section: Section, factor: str) -> Iterator[list[Cell]]:
     context = [*(c for c in GROUP_KEYS if c != factor), "start"]
     for outcome in OUTCOMES:
         for _, ranked in section.rows(f"{factor} rank:{outcome}").groupby(context, sort=False, dropna=False):
@@ -61,25 +66,30 @@ def _contests(section: Section, factor: str) -> Iterator[list[str | Cell]]:
                 continue
             for row in ranked.to_dict("records"):
                 pair_measures = {m: section.row(f"{factor} {m}:{outcome}", row, best[factor]) for m in PER_PAIR}
-                outcome_label = "loss" if outcome == "loss" else f"steps to {row['threshold']:g}"
-                head = [row["model"], row["searcher_label"], row["start"], outcome_label]
-                yield [
-                    *head,
-                    *_rank_cells(row),
-                    *(_pair_cells(pair_measures) if pair_measures["wins"] else (_p(row["p"]), "", "", "", "")),
-                ]
+                cells = _pair_cells(pair_measures) if pair_measures["wins"] else (p_value(row["p"]), *[EMPTY] * 4)
+                yield [*_row_head(row, outcome, row), *cells]
 
 
-def _rank_cells(row: dict[str, Any]) -> tuple[Cell, ...]:
-    """Return n, the number of lost searches, and the mean rank of a contestant."""
-    counts = (Cell(f"{row[k]:g}", row[k]) for k in ("n", "censored"))
-    return (*counts, Cell(f"{row['estimate']:.2f}", row["estimate"]))
+def _row_head(row: dict[str, Any], outcome: str, best: dict[str, Any]) -> tuple[Cell, ...]:
+    """Return the contestant, what is compared, n, the number of lost searches, and the mean rank."""
+    names = model(row["model"]), word(row["searcher_label"]), word(row["start"])
+    compared = word("loss" if outcome == "loss" else f"steps to {best['threshold']:g}")
+    counts = (number(row[k], "{:g}".format) for k in ("n", "censored"))
+    return *names, compared, *counts, number(row["estimate"], "{:.2f}".format)
 
 
-def _pair_cells(measures: dict[str, dict[str, Any]]) -> tuple[str | Cell, ...]:
+def _pair_cells(measures: dict[str, dict[str, Any]]) -> tuple[Cell, ...]:
     difference, won, effect = measures["difference"], measures["wins"], measures["effect"]["estimate"]
-    cells = _with_interval(difference, _number), _with_interval(won, "{:.0%}".format), Cell(f"{effect:.2f}", effect)
-    return "", *cells, _p(difference["p"])
+    median = estimate(*_estimate(difference), lambda value: significant(value, 3, 3))
+    return EMPTY, median, _wins(won), number(effect, "{:.2f}".format), p_value(difference["p"])
+
+
+def _wins(row: dict[str, Any]) -> Cell:
+    return estimate(*_estimate(row), "{:.0%}".format)
+
+
+def _estimate(row: dict[str, Any]) -> tuple[float, float, float]:
+    return row["estimate"], row["low"], row["high"]
 
 
 def over_tasks(comparison: Comparison) -> Iterator[Part]:
@@ -93,7 +103,7 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
     yield Part("Over tasks", [], [replace(filled[0], caption=OVER_TASKS_CAPTION), *filled[1:]])
 
 
-def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str | Cell, ...]]:
+def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[list[Cell]]:
     """Yield one row per contestant, grouped by comparison, the best first."""
     context = [*(c for c in GROUP_KEYS if c not in (factor, "decoding")), "start"]
     for outcome in OUTCOMES:
@@ -102,15 +112,11 @@ def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[tuple[str | Cell, .
             records = cast(list[dict[str, Any]], cast(pd.DataFrame, compared).to_dict("records"))
             pairs = {(r["measure"], r[factor], r["against"]): r for r in records}
             ranked = [r for r in records if r["measure"] == measures[0]]
-            outcome_label = "loss" if outcome == "loss" else f"steps to {ranked[0]['threshold']:g}"
             for row in ranked:
                 won, nemenyi = (pairs.get((m, row[factor], ranked[0][factor])) for m in measures[1:])
-                cells = (
-                    ("", _with_interval(won, "{:.0%}".format), _p(nemenyi["p"]))
-                    if won and nemenyi
-                    else (_p(row["p"]), "", "")
-                )
-                yield (row["model"], row["searcher_label"], row["start"], outcome_label, *_rank_cells(row), *cells)
+                friedman = p_value(row["p"]), EMPTY, EMPTY
+                cells = (EMPTY, _wins(won), p_value(nemenyi["p"])) if won and nemenyi else friedman
+                yield [*_row_head(row, outcome, ranked[0]), *cells]
 
 
 def collapse(result: Collapse) -> Iterator[Part]:
@@ -124,10 +130,12 @@ def collapse(result: Collapse) -> Iterator[Part]:
         rows = []
         for outcome, line in context.groupby("outcome", sort=False):
             by_metric = {r["space"]: r for r in line.to_dict("records")}
-            rows.append((str(outcome), *(_correlation(by_metric[s], n[s]) for s in metrics)))
+            rows.append([word(outcome), *(_correlation(by_metric[s], n[s]) for s in metrics)])
         heading = "Spearman's rank correlation over trained models (95 % interval)"
-        columns = ("of the searches", *(f"{s}, n = {n[s]}" for s in metrics))
-        table = Table(heading, columns, rows, _limits(context, [s for s in LATENT_METRICS if s not in metrics]))
+        outcomes = Column("of the searches", is_text=True, min_width=NAME_WIDTH)
+        widths = [NAME_WIDTH, *[0] * len(metrics)]
+        header = outcomes, *(Column(f"{s}, n = {n[s]}", min_width=w) for s, w in zip(metrics, widths, strict=False))
+        table = Table(heading, header, rows, _limits(context, [s for s in LATENT_METRICS if s not in metrics]))
         setup = f"{head.task.partition(':')[0]}, {head.searcher}, {head.arch}, d = {head.latent}"
         yield Part(f"Does collapse decide search? {setup}", [], [table])
 
@@ -145,25 +153,9 @@ def _limits(context: pd.DataFrame, missing: list[str]) -> str:
     )
 
 
-def _correlation(row: dict[str, Any], n: int) -> str | Cell:
+def _correlation(row: dict[str, Any], n: int) -> Cell:
     if math.isnan(row["estimate"]):
-        return "-"
-    fewer = f", n = {row['n']}" * (row["n"] < n)
-    text = f"{row['estimate']:.2f}{'*' * (row['holm'] < 0.05)}{_within(row, '{:.2f}'.format)}{fewer}"
-    return Cell(text, row["estimate"])
-
-
-def _with_interval(row: dict[str, Any], form: Callable[[float], str]) -> Cell:
-    return Cell(form(row["estimate"]) + _within(row, form), row["estimate"])
-
-
-def _within(row: dict[str, Any], form: Callable[[float], str]) -> str:
-    return "" if math.isnan(row["low"]) else f" ({form(row['low'])} .. {form(row['high'])})"
-
-
-def _number(value: float) -> str:
-    return significant(value, 3, 3)
-
-
-def _p(p: float) -> str | Cell:
-    return "" if math.isnan(p) else Cell("< 0.0001" if p < 0.0001 else f"{p:.2g}", p)
+        return number(None)
+    fewer, bounds = f", n = {row['n']}" * (row["n"] < n), (row["low"], row["high"])
+    brackets = within(*bounds, "{:.2f}".format)
+    return Cell(f"{row['estimate']:.2f}{'*' * (row['holm'] < 0.05)}{brackets}{fewer}", row["estimate"], bounds=bounds)

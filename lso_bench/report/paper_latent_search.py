@@ -1,14 +1,10 @@
 """Section 5.4 as terminal table, Markdown and CSV."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
-from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from lso_bench.files.atomic_write import write_atomic
@@ -16,13 +12,17 @@ from lso_bench.files.sanitize import printable
 from lso_bench.paper.latent_search import FIRST, LAST, LatentSearchResult
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
+from lso_bench.report.cells import estimate, model, number
+from lso_bench.report.renderers import markdown as markdown_renderer
+from lso_bench.report.renderers import terminal as terminal_renderer
+from lso_bench.report.table import MODEL, Cell, Number, Table, columns
 
-HEADER = (
-    "model",
+HEADER = columns(
+    MODEL,
     "paper",
-    "together, random",
-    "together, encoder",
-    "single images, random",
+    "together,\nrandom",
+    "together,\nencoder",
+    "single images,\nrandom",
     f"distance at {FIRST:g}",
     f"at {LAST:g}",
     "mean at the end",
@@ -38,21 +38,8 @@ LEGEND = (
 
 def terminal(result: LatentSearchResult) -> RenderableType:
     """Return the paper's and our step counts, one row per model, then the order of each pair of models."""
-    table = Table(
-        *(h.replace(", ", ",\n") for h in HEADER),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 0, 0, 1),
-        title=result.title,
-        title_justify="left",
-        title_style="italic",
-        caption=LEGEND,
-        caption_justify="left",
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for line in _lines(result.rows):
-        table.add_row(*map(escape, line))
-    return Group(table, *(Text(line) for line in result.order), *(Text(f"! {n}", style="yellow") for n in result.notes))
+    order, notes = map(Text, result.order), map(terminal_renderer.note, result.notes)
+    return Group(terminal_renderer.table(table(result)), *order, *notes)
 
 
 def write(result: LatentSearchResult, what: str, folder: Path) -> list[Path]:
@@ -65,43 +52,48 @@ def write(result: LatentSearchResult, what: str, folder: Path) -> list[Path]:
 
 def markdown(result: LatentSearchResult) -> str:
     """Return the table, the order of each pair of models, the command, and the provenance of the runs."""
-    header = [h.replace("|", "\\|") for h in HEADER]
-    table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(HEADER), *_lines(result.rows))]
     notes = [f"- {line}" for line in (*result.order, *result.notes)]
     weights = ", ".join(f"{n} {sha[:12]}" for n, sha in result.weights.items())
     provenance_lines = [
         f"Made by `{result.command}`",
         f"Runs: {provenance.line(result.versions)}. Checkpoints: {weights}.",
     ]
-    parts = [f"# {result.title}", "\n".join(table), LEGEND + ".", "\n".join(notes), *provenance_lines]
+    parts = [
+        f"# {result.title}",
+        markdown_renderer.plain_rows(table(result)),
+        LEGEND + ".",
+        "\n".join(notes),
+        *provenance_lines,
+    ]
     return "\n\n".join(parts) + "\n"
 
 
-def _lines(rows: pd.DataFrame) -> Iterator[list[str]]:
-    for row in rows.to_dict("records"):
-        seed_range = f" ({_count(row['random low'])} .. {_count(row['random high'])}, n = {row['runs']:.0f})"
-        basin = f"{row['basin estimate']:.0%}{_within(100 * row['basin low'], 100 * row['basin high'])}"
-        yield [
-            row["model"],
-            _count(row["paper"]),
-            _count(row["random"]) + seed_range * (row["runs"] > 1),
-            _count(row["encoder"]),
-            _count(row["single median"]) + _within(row["single low"], row["single high"]),
-            *(_number(row[k]) for k in (f"distance {FIRST:g}", f"distance {LAST:g}", "distance end mean")),
-            basin,
-            fixed(row["norm"], 1),
-        ]
+def table(result: LatentSearchResult) -> Table:
+    """Return the table of the paper's and our step counts, one row per model."""
+    return Table(result.title, HEADER, [_cells(row) for row in result.rows.to_dict("records")], LEGEND)
 
 
-def _count(steps: int | float | None) -> str:
-    if steps is None or math.isnan(steps):
-        return "-"
+def _cells(row: dict[str, Any]) -> list[Cell]:
+    distances = f"distance {FIRST:g}", f"distance {LAST:g}", "distance end mean"
+    single = estimate(row["single median"], row["single low"], row["single high"], _count, "{:,.0f}".format)
+    basin = row["basin estimate"], row["basin low"], row["basin high"]
+    return [
+        model(row["model"]),
+        number(row["paper"], _count),
+        _over_seeds(row) if row["runs"] > 1 else number(row["random"], _count),
+        number(row["encoder"], _count),
+        single,
+        *(number(row[k], lambda v: fixed(v, 0) if v >= 100 else f"{v:.2g}") for k in distances),
+        estimate(*basin, "{:.0%}".format, lambda end: f"{100 * end:,.0f}"),
+        number(row["norm"], lambda v: fixed(v, 1)),
+    ]
+
+
+def _over_seeds(row: dict[str, Any]) -> Cell:
+    median, low, high = (number(row[k], _count) for k in ("random", "random low", "random high"))
+    text = f"{median.text} ({low.text} .. {high.text}, n = {row['runs']:.0f})"
+    return median._replace(text=text, bounds=(row["random low"], row["random high"]))
+
+
+def _count(steps: Number) -> str:
     return f"{steps:,.0f}" if math.isfinite(steps) else "not met"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else fixed(value, 0) if value >= 100 else f"{value:.2g}"
-
-
-def _within(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f" ({low:,.0f} .. {high:,.0f})"

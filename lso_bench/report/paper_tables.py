@@ -5,11 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import pandas as pd
-from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 from lso_bench import __version__
 from lso_bench.files.atomic_write import write_atomic
@@ -19,29 +15,20 @@ from lso_bench.paper.tables import Reproduction, curves
 from lso_bench.plotting import images
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
+from lso_bench.report.cells import EMPTY, estimate, model, number
+from lso_bench.report.renderers import markdown as markdown_renderer
+from lso_bench.report.renderers import terminal as terminal_renderer
+from lso_bench.report.table import MODEL, Cell, Column, Table
 
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
 
 
 def terminal(reproduction: Reproduction) -> RenderableType:
     """Return the paper's value, ours and the difference, one row per model, then disagreements in the order."""
-    header, lines = _table(reproduction.rows)
-    table = Table(
-        *(h.replace(" ", "\n") for h in header),
-        box=box.SIMPLE_HEAD,
-        padding=(0, 0, 0, 1),
-        title=f"{reproduction.title} ({_subtitle(reproduction)})",
-        title_justify="left",
-        title_style="italic",
-    )
-    for column in table.columns[1:]:
-        column.justify, column.no_wrap = "right", True
-    for line in lines:
-        table.add_row(*map(escape, line))
     messages = [*_lines(reproduction)]
     n_hidden = len(messages) - SHOWN
-    parts = [Text(f"! {n}", style="yellow") for n in messages[:SHOWN]]
-    return Group(table, *parts, *([Text(f"! and {n_hidden} more, in the Markdown")] if n_hidden > 0 else []))
+    shown = [*messages[:SHOWN], *[f"and {n_hidden} more, in the Markdown"] * (n_hidden > 0)]
+    return Group(terminal_renderer.table(table(reproduction)), *map(terminal_renderer.note, shown))
 
 
 def write(reproduction: Reproduction, what: str, folder: Path) -> list[Path]:
@@ -69,8 +56,6 @@ def write(reproduction: Reproduction, what: str, folder: Path) -> list[Path]:
 
 def markdown(reproduction: Reproduction) -> str:
     """Return the table, disagreements in the order, the measurement's provenance, and each model's command."""
-    header, lines = _table(reproduction.rows)
-    table = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines)]
     notes = [f"- {n}" for n in _lines(reproduction)]
     commands = [
         f"- `{m.made_by['command']}`: checkpoint {m.what['checkpoint'][:12]}, {_versions(m)}"
@@ -81,7 +66,7 @@ def markdown(reproduction: Reproduction) -> str:
     parts = [
         f"# {reproduction.title}",
         _subtitle(reproduction),
-        "\n".join(table),
+        markdown_renderer.plain_rows(table(reproduction)),
         "\n".join(notes),
         written,
         "Made by:",
@@ -102,35 +87,37 @@ def _versions(m: Measured) -> str:
     return f"{versions}, {m.made_by['epochs']} epochs"
 
 
-def _table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def table(reproduction: Reproduction) -> Table:
+    """Return the table of the paper's values, ours and the differences, one row per model."""
+    rows = reproduction.rows
     measures = list(dict.fromkeys(rows.measure))
     several = bool((rows.seeds > 1).any())
-    header = [
-        "model",
-        "d",
-        "epochs",
-        *["seeds"] * several,
-        *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff.")),
-    ]
+    header = ["d", "epochs", *["seeds"] * several, *(f"{m} {x}" for m in measures for x in ("paper", "ours", "diff."))]
     lines = []
     for key, model_rows in rows.groupby(["model", "latent", "epochs"], sort=False, dropna=False):
         name, d, epochs = cast(tuple[str, int, float], key)
-        cells = model_rows.set_index("measure").to_dict("index")
-        line = [name, str(d), f"{epochs:.0f}", *[str(model_rows.seeds.max())] * several]
+        by_measure = model_rows.set_index("measure").to_dict("index")
+        line = [model(name), number(d, str), number(epochs, "{:.0f}".format, undefined="nan")]
+        line += [number(int(model_rows.seeds.max()), str)] * several
         for m in measures:
-            line += _cells(m, cells[m]) if m in cells else ["", "", ""]
+            line += _cells(m, by_measure[m]) if m in by_measure else [EMPTY] * 3
         lines.append(line)
-    return header, lines
+    title = f"{reproduction.title} ({_subtitle(reproduction)})"
+    columns = [Column(heading.replace(" ", "\n"), is_whole=True) for heading in header]
+    return Table(title, [MODEL, *columns], lines)
 
 
-def _cells(measure: str, row: dict) -> list[str]:
-    if row["seeds"] > 1:
-        form = "{:.3g}" if measure == "AU" else "{:.2f}"
-        paper, ours, low, high = (form.format(row[k]) for k in ("paper", "ours", "low", "high"))
-        return [paper, f"{ours} ({low} .. {high})", f"{row['difference']:+.{1 if measure == 'AU' else 2}f}"]
-    if measure == "AU":
-        return [f"{row['paper']:.0f}", f"{row['ours']:.0f} +- {row['error']:.1f}", f"{row['difference']:+.0f}"]
-    return [f"{row['paper']:.2f}", f"{fixed(row['ours'], 2)} +- {fixed(row['error'], 2)}", f"{row['difference']:+.2f}"]
+def _cells(measure: str, row: dict) -> tuple[Cell, Cell, Cell]:
+    is_count, is_mean = measure == "AU", row["seeds"] > 1
+    form = ("{:.3g}" if is_mean else "{:.0f}") if is_count else "{:.2f}"
+    difference = (1 if is_mean else 0) if is_count else 2
+    paper = number(row["paper"], form.format)
+    if is_mean:
+        ours = estimate(row["ours"], row["low"], row["high"], form.format)
+    else:
+        error = fixed(row["error"], 1 if is_count else 2)
+        ours = number(row["ours"], lambda v: f"{fixed(v, 0 if is_count else 2)} +- {error}")
+    return paper, ours, number(row["difference"], f"{{:+.{difference}f}}".format)
 
 
 def _lines(reproduction: Reproduction) -> Iterator[str]:

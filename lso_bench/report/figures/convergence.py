@@ -6,8 +6,18 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label, legend, logarithmic, panels
-from lso_bench.report.figures.words import count_range, values_in_words
+from lso_bench.plotting.style import (
+    INK,
+    CaptionedFigure,
+    Size,
+    count_range,
+    heading,
+    label,
+    legend,
+    logarithmic,
+    panels,
+    values_in_words,
+)
 
 STYLES = ("-", "--", ":", "-.")  # line styles of starts
 MARKS = 6  # markers on a line

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label
-from lso_bench.report.figures.words import count_range, values_in_words
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, count_range, heading, label, values_in_words
 
 NAMES = {"loss": "final loss", "iterations": "steps to"}
 

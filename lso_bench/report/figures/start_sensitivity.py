@@ -8,8 +8,17 @@ from matplotlib.figure import Figure
 
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, logarithmic, panels
-from lso_bench.report.figures.words import count_range, values_in_words
+from lso_bench.plotting.style import (
+    CaptionedFigure,
+    Size,
+    count_range,
+    heading,
+    label,
+    legend,
+    logarithmic,
+    panels,
+    values_in_words,
+)
 
 SMALLEST = 1e-9  # squared distance; equal latents are drawn here
 

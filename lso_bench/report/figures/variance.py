@@ -5,13 +5,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from lso_bench.analysis.variance import START_AND_SEARCH_SEED
+from lso_bench.analysis.variance import FACTORS
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, panels
+from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, panels, values_in_words
 from lso_bench.report.figures.start_sensitivity import dodge_offset
-from lso_bench.report.figures.words import values_in_words
-
-FACTORS = ("train seed", "target", "start", "search seed", START_AND_SEARCH_SEED)
 
 
 def variance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:

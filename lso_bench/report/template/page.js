@@ -1,7 +1,7 @@
 // Sorts a table by the column whose heading is pressed: numbers as numbers, what is empty last.
 "use strict";
 function value(row, column) {
-  const cell = row.cells[column], order = cell.dataset.v;
+  const cell = row.cells[column], order = cell.dataset.order;
   if (order === undefined) return cell.textContent.trim() || null;
   if (order === "inf" || order === "-inf") return order === "inf" ? Infinity : -Infinity;
   return order === "nan" ? null : Number(order);

@@ -1,0 +1,1 @@
+"""Renderers of tables, one file each: terminal, Markdown, LaTeX, HTML and CSV."""

@@ -1,0 +1,57 @@
+"""Tables as LaTeX (booktabs); the best values are bold."""
+
+from collections.abc import Iterable, Sequence
+
+from lso_bench.files.sanitize import one_line
+from lso_bench.report.table import LINE, Part, Table
+
+SPECIAL = {  # characters with a meaning in LaTeX
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "∞": r"$\infty$",
+    "·": r"$\cdot$",
+    "…": r"\dots{}",
+    "\N{REPLACEMENT CHARACTER}": "?",
+}
+
+
+def document(parts: Iterable[Part], notes: Sequence[str]) -> str:
+    r"""Return a `table` per table, for a document with `\usepackage{booktabs}`; other lines are comments."""
+    blocks = []
+    for part in parts:
+        blocks.append("\n".join(f"% {one_line(line, LINE)}" for line in (part.heading, *part.lines)))
+        blocks += [table(t, part.heading) for t in part.tables]
+    blocks.append("\n".join(f"% ! {one_line(note, LINE)}" for note in notes))
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def table(table: Table, heading: str = "") -> str:
+    """Return a table; its caption is the title, the heading of its part and the caption."""
+    rows = ([rf"\textbf{{{_escape(c.text)}}}" if c.best else _escape(c.text) for c in row] for row in table.rows)
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{'. '.join(_escape(text) for text in (table.title, heading, table.caption))}}}",
+        r"\centering",
+        rf"\begin{{tabular}}{{{''.join('l' if c.is_text else 'r' for c in table.columns)}}}",
+        r"\toprule",
+        _line(_escape(c.heading) for c in table.columns),
+        r"\midrule",
+        *map(_line, rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines)
+
+
+def _line(texts: Iterable[str]) -> str:
+    return rf"{' & '.join(texts)} \\"
+
+
+def _escape(text: str) -> str:
+    return "".join(SPECIAL.get(c, c) for c in one_line(text, LINE))

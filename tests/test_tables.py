@@ -1,0 +1,135 @@
+"""Tables carry values: each is rendered in five forms, and columns are sorted by the numbers that are read."""
+
+import io
+import math
+import re
+
+import pandas as pd
+import pytest
+from made import measures
+from rich.console import Console
+from test_collapse import SPACES
+from test_collapse import runs as measured_runs
+from test_values import runs
+
+from lso_bench.plotting.numbers import count
+from lso_bench.report import tables
+from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_value, share, word
+from lso_bench.report.renderers import csv, html, latex, markdown, terminal
+from lso_bench.report.table import MODEL, Cell, Column, Table, columns
+
+NUMBER = "-?[0-9][0-9,]*(?:[.][0-9]+)?(?:e[+-]?[0-9]+)?"
+MINUS = "\N{MINUS SIGN}"
+
+
+def drawn(comparison):
+    return [t for part in tables.parts(comparison, "evaluations") for t in part.tables]
+
+
+def of_numbers(*cells: Cell) -> Table:
+    return Table("numbers", columns(MODEL, "n"), [[model(f"m{i}"), c] for i, c in enumerate(cells)])
+
+
+def orders(table: Table) -> list[float]:
+    """The numbers by which the page sorts the last column."""
+    return [float(v) for v in re.findall(r'data-order="([^"]+)"', html.table(table))]
+
+
+def read(text: str, heading: str) -> float:
+    """What a reader takes a cell for: its first number, of an interval alone the middle."""
+    some = [float(n.replace(",", "")) for n in re.findall(NUMBER, text)]
+    some = [n / 100 for n in some] if "%" in text else some
+    if heading == "95 % interval" and some:
+        return math.inf if text.endswith("more") else (some[0] + some[1]) / 2
+    return math.inf if text.startswith(("∞", "> ")) else some[0] if some else math.nan
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e37])
+def test_every_cell_of_a_comparison_is_sorted_by_the_number_that_is_read(scale):
+    shown = drawn(measures(*runs(scale)))
+    cells = [(c, h.heading) for t in shown for row in t.rows for h, c in zip(t.columns, row, strict=True)]
+    numbers = [(c, heading) for c, heading in cells if not isinstance(c.value, str)]
+    assert len(shown) > 20 and any(re.search(r"\d,\d", c.text) for c, _ in numbers)
+    for cell, heading in numbers:
+        if cell.text.startswith("< "):
+            assert cell.value < read(cell.text, heading)
+        else:
+            assert read(cell.text, heading) == pytest.approx(cell.value, rel=0.06, abs=0.006, nan_ok=True), cell
+
+
+@pytest.mark.parametrize(
+    "comparison", [measures(*runs()), measures(*runs(1e-38)), measures(*measured_runs(), spaces=SPACES)]
+)
+def test_each_table_has_its_rows_in_all_five_forms(comparison):
+    for table in drawn(comparison):
+        n = len(table.rows)
+        assert terminal.table(table).row_count == n > 0
+        assert len(re.findall("^[|] ", markdown.table(table), re.M)) == n + 2
+        assert len(re.findall("^[|] ", markdown.plain_rows(table), re.M)) == n + 2
+        assert latex.table(table).partition("\\midrule\n")[2].partition("\\bottomrule")[0].count("\n") == n
+        assert html.table(table).count("<tr>") == n + 1
+        assert len(pd.read_csv(io.StringIO(csv.table(table)))) == n
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-38, 1e37])
+def test_csv_gives_every_number_back_to_the_last_digit(scale):
+    for table in drawn(measures(*runs(scale))):
+        frame = pd.read_csv(io.StringIO(csv.table(table)), dtype=str)
+        place = 0
+        for i, column in enumerate(table.columns):
+            cells = [row[i] for row in table.rows]
+            assert frame.columns[place].startswith(column.heading)
+            if all(not isinstance(c.value, str) for c in cells):
+                expected = [math.nan if c.value is None else float(c.value) for c in cells]
+                assert frame.iloc[:, place].astype(float).tolist() == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
+            place += 3 if any(c.bounds for c in cells) else 1
+        assert place == len(frame.columns)
+
+
+def test_a_cell_with_a_comma_sorts_above_a_smaller_one():
+    table = of_numbers(number(750, count), number(1500, count), number(2e6, count))
+    assert [row[1].text for row in table.rows] == ["750", "1,500", "2,000,000"]
+    assert orders(table) == [750, 1500, 2e6]
+
+
+def test_infinity_sorts_above_every_number_and_what_is_undefined_is_no_number():
+    table = of_numbers(Cell("∞ / -", math.inf), number(3.0), EMPTY, Cell("one level"), number(None))
+    assert orders(table) == pytest.approx([math.inf, 3.0, *[math.nan] * 3], nan_ok=True)
+    assert pd.read_csv(io.StringIO(csv.table(table))).n.tolist()[:2] == [math.inf, 3.0]
+
+
+def test_intervals_sort_by_their_estimate_or_middle_and_csv_has_their_ends():
+    ends = 1.0, 4.0
+    cells = estimate(2.0, *ends, "{:g}".format), interval(*ends), share(0.25), p_value(1e-9)
+    assert [c.value for c in cells] == [2.0, 2.5, 0.25, 1e-9]
+    assert [c.text for c in cells] == ["2 (1 .. 4)", "1 .. 4", "25%", "< 0.0001"]
+    frame = pd.read_csv(io.StringIO(csv.table(of_numbers(*cells))))
+    assert [*frame.columns] == ["model", "n", "n, low", "n, high"] and frame["n, high"].tolist()[:2] == [4.0, 4.0]
+    assert estimate(2.0, math.nan, math.nan, str).text == "2.0" and interval(math.nan, math.nan).text == ""
+
+
+def test_quartiles_sort_by_the_lower_one():
+    (table,) = (t for t in drawn(measures(*runs(tasks=1))) if t.name == "Final loss")
+    at = [c.heading for c in table.columns].index("quartiles")
+    assert all(row[at].value == row[at].bounds[0] <= row[at].bounds[1] for row in table.rows)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-2+3", "@x", "\t=1+1", "a\r\n=1"])
+def test_csv_has_no_formula_in_text_or_heading(text):
+    table = Table("t", columns(Column(text, is_text=True)), [[word(text)]])
+    assert not any(line.lstrip('"\t ')[:1] in ("=", "+", "-", "@") for line in csv.table(table).splitlines())
+
+
+def test_negative_numbers_have_a_true_minus_in_the_page_and_names_keep_their_hyphen():
+    table = Table("t", columns(MODEL, "n"), [[model("a-1"), number(-1.5)]])
+    text = html.table(table)
+    assert "a-1</td>" in text and f"{MINUS}1.5</td>" in text and 'data-order="-1.5"' in text
+    assert "--c" in text  # the model's colour
+
+
+def test_heading_of_several_lines_is_one_where_a_line_is_a_row():
+    table = Table("t", columns("MI\npaper"), [[number(1.0)]])
+    console = Console(width=60, file=io.StringIO(), record=True)
+    console.print(terminal.table(table))
+    assert re.search(r"MI *\n *paper", console.export_text())
+    assert markdown.plain_rows(table).startswith("| MI paper |\n| --- |\n| 1 |")
