@@ -53,11 +53,20 @@ class Spec(RunSettings, Setup):  # dataclasses put the fields of the last base f
         return digest(SCHEMA, _field_values(self) | nested)
 
     @property
+    def task_name(self) -> str:
+        """Name of the task without its settings."""
+        return name_of(self.task)
+
+    @property
+    def searcher_name(self) -> str:
+        """Name of the searcher without its settings."""
+        return name_of(self.searcher)
+
+    @property
     def title(self) -> str:
         """Text for a reader: `nevae_se · omniglot50 · adam · seed 0`."""
         trained = f" (trained with seed {self.model.seed})" if self.model.seed else ""
-        names = (name_of(self.task), name_of(self.searcher))
-        return f"{self.model.name}{trained} · {' · '.join(names)} · seed {self.seeds.init}"
+        return f"{self.model.name}{trained} · {self.task_name} · {self.searcher_name} · seed {self.seeds.init}"
 
 
 def _field_values(part: Spec | Model | Seeds) -> dict:

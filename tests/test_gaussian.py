@@ -118,7 +118,7 @@ def test_pixelcnn_is_refused(tmp_path):
 
 @pytest.mark.parametrize("settings", ["likelihood=gaussian", "size=64"])
 def test_architecture_does_not_choose_the_data(settings):
-    with pytest.raises(UsageError, match="those of the data"):
+    with pytest.raises(UsageError, match="is no setting of architectures"):
         architecture(f"conv:{settings}", 4)
 
 

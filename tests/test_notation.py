@@ -16,19 +16,19 @@ ITEMS = st.tuples(NAMES, st.dictionaries(KEYS, TEXTS, max_size=3))
 
 @given(ITEMS)
 def test_what_is_written_is_read_as_it_was(item):
-    assert notation.parse(notation.write(*item)) == item
+    assert notation.parse(str(notation.Choice(*item))) == item
 
 
 @given(st.lists(ITEMS, min_size=1, max_size=4))
 def test_a_list_is_read_as_its_items(items):
-    texts = [notation.write(*item) for item in items]
+    texts = [str(notation.Choice(*item)) for item in items]
     assert notation.parts(notation.joined(texts)) == texts
 
 
 @given(ITEMS)
 def test_writing_again_changes_nothing(item):
-    text = notation.write(*item)
-    assert notation.write(*notation.parse(text)) == text
+    text = str(notation.Choice(*item))
+    assert str(notation.parse(text)) == text
 
 
 @given(st.text())
@@ -46,7 +46,7 @@ def test_any_text_has_a_name(text):
     ],
 )
 def test_what_needs_no_quotes_gets_none(name, settings):
-    assert notation.write(name, settings) == f"{name}:{','.join(f'{k}={v}' for k, v in settings.items())}"
+    assert str(notation.Choice(name, settings)) == f"{name}:{','.join(f'{k}={v}' for k, v in settings.items())}"
 
 
 @pytest.mark.parametrize(
@@ -111,5 +111,5 @@ def test_a_path_that_wants_quotes_is_named_with_them(name, tmp_path, monkeypatch
     (tmp_path / name).touch()
     (tmp_path / "plain.py").touch()
     for text in (f"./{name}", f"./{name}:target=0.3", f"./{name},ink"):
-        assert notation.write(f"./{name}") in notation.unquoted_path(text)
+        assert str(notation.Choice(f"./{name}")) in notation.unquoted_path(text)
     assert not notation.unquoted_path(f"./plain.py:target=0.3,{os.curdir}/other.py")

@@ -12,9 +12,11 @@ from test_collapse import SPACES
 from test_collapse import runs as measured_runs
 from test_values import runs
 
+from lso_bench.analysis.comparison import PER_SEARCH
 from lso_bench.plotting.numbers import count
 from lso_bench.report import tables
 from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_value, share, word
+from lso_bench.report.export import as_csv
 from lso_bench.report.renderers import csv, html, latex, markdown, terminal
 from lso_bench.report.table import MODEL, Cell, Column, Table, columns
 
@@ -84,6 +86,16 @@ def test_csv_gives_every_number_back_to_the_last_digit(scale):
                 assert frame.iloc[:, place].astype(float).tolist() == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
             place += 3 if any(c.bounds for c in cells) else 1
         assert place == len(frame.columns)
+
+
+def test_statistic_of_a_search_that_is_added_in_one_line_has_a_table_and_is_exported(monkeypatch):
+    monkeypatch.setitem(PER_SEARCH, "gained", lambda searches: searches.first_loss - searches.loss)
+    compared = measures(*runs())
+    shown = [t for t in drawn(compared) if t.title == "Further statistics of a search"]
+    values = [row[-1].value for table in shown for row in table.rows]
+    assert values and all(table.columns[-1].heading == "gained" for table in shown)
+    rows = pd.read_csv(io.StringIO(as_csv(compared)))
+    assert {*rows[rows.measure == "gained"]["median"].round(9)} == {round(value, 9) for value in values}
 
 
 def test_a_cell_with_a_comma_sorts_above_a_smaller_one():

@@ -19,7 +19,7 @@ from torch import Tensor
 from lso_bench.errors import UnusableError
 from lso_bench.files.paths import data_folder
 from lso_bench.plugins.containment import contained, reason
-from lso_bench.plugins.notation import is_file, read, write
+from lso_bench.plugins.notation import is_file, read
 from lso_bench.plugins.sources import digest
 from lso_bench.vae.architectures import Likelihood
 from lso_bench.vae.datasets import DATASETS, Source
@@ -92,13 +92,13 @@ def _images(origin: Source, name: str, folder: Path) -> NDArray[np.uint8]:
 
 def file_name(text: str) -> str:
     """Return the text for a data set in a file name; a user's file or folder adds a hash of its content."""
-    name, settings = read(text)
-    path = Path(name)
-    if is_file(name) and os.path.isfile(path):
-        name = f"{path.stem}+{digest(path)[:8]}"
-    elif DATASETS.is_folder(name):
-        name = f"{path.resolve().name}+{fingerprint(path)}"
-    return re.sub(r"[^\w.=]+", "+", write(name, settings))
+    choice = read(text)
+    path = Path(choice.name)
+    if is_file(choice.name) and os.path.isfile(path):
+        choice = choice._replace(name=f"{path.stem}+{digest(path)[:8]}")
+    elif DATASETS.is_folder(choice.name):
+        choice = choice._replace(name=f"{path.resolve().name}+{fingerprint(path)}")
+    return re.sub(r"[^\w.=]+", "+", str(choice))
 
 
 def as_model_input(

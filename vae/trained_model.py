@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lso_bench.errors import UnusableError
 from lso_bench.files.paths import own_folder
-from lso_bench.plugins.notation import is_file, read, write
+from lso_bench.plugins.notation import is_file, read
 from lso_bench.plugins.sources import digest
 from lso_bench.vae.data import file_name
 
@@ -33,10 +33,11 @@ class Model:
 
 def _with_hash(text: str) -> str:
     """Return a name with its settings; the path of a user's file as its stem and a hash of its content."""
-    name, settings = read(text)
-    if is_file(name) and os.path.isfile(name):
-        name = f"{Path(name).stem}+{digest(Path(name))[:8]}"
-    return write(name, settings)
+    choice = read(text)
+    if is_file(choice.name) and os.path.isfile(choice.name):
+        path = Path(choice.name)
+        return str(choice._replace(name=f"{path.stem}+{digest(path)[:8]}"))
+    return str(choice)
 
 
 def checkpoint(model: Model, folder: Path | None = None) -> Path:

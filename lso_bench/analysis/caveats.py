@@ -8,7 +8,6 @@ import numpy as np
 
 from lso_bench.analysis.duplicates import duplicate_warnings
 from lso_bench.analysis.table import group, sort_key
-from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
 from lso_bench.run_settings import RUN_SETTINGS
 from lso_bench.store.columns import Columns
@@ -41,8 +40,9 @@ def caveats(records: Sequence[Record]) -> list[str]:
     """Return the caveats of all runs, including those that failed."""
     ordered = sorted(records, key=sort_key)
     lines = [line for r in ordered for line in _failures(r)]
-    for task, task_runs in groupby(ordered, key=lambda r: r.spec.task):
-        name, runs = name_of(task), [r for r in task_runs if r.members]
+    for _, task_runs in groupby(ordered, key=lambda r: r.spec.task):
+        of_task = [*task_runs]
+        name, runs = of_task[0].spec.task_name, [r for r in of_task if r.members]
         messages = (
             *_setting_differences(runs),
             *_source_files(runs),
@@ -59,7 +59,7 @@ def caveats(records: Sequence[Record]) -> list[str]:
 
 
 def _searcher(record: Record) -> str:
-    return name_of(record.spec.searcher)
+    return record.spec.searcher_name
 
 
 def _failures(record: Record) -> Iterator[str]:

@@ -27,6 +27,11 @@ from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.vae.metrics import Metrics
 
+PER_SEARCH: dict[str, Callable[[pd.DataFrame], Any]] = {  # statistics of single searches, from their table
+    "loss": lambda searches: searches["loss"],
+    "best": lambda searches: searches["best"],
+    "norm": lambda searches: searches["norm"],
+}
 COLUMNS = ("measure", "start", "threshold", "target", "within", "against", *STATISTICS, "p")
 Targets = Literal["task", "model"]
 GroupStatistics = Callable[[pd.DataFrame], list[dict]]  # from the searches of a group to its measures
@@ -93,7 +98,7 @@ def _group_statistics(
         head: dict[str, Any] = {k: group[k].iloc[0] for k in (*GROUP_KEYS, *by)}
         runs = [by_key[k] for k in group.key.unique()]
         parts = (
-            _final_losses(group),
+            _per_search(group),
             gaps[group.group_id.iloc[0]],
             _auxiliary(group, runs[0].usual),
             convergence.by_threshold(group),
@@ -126,11 +131,11 @@ def _target_costs(
     return convergence.first_hitting_costs(histories, convergence.targets(searches, histories, targets))
 
 
-def _final_losses(group: pd.DataFrame) -> Iterator[dict]:
-    """Yield the final loss, the lowest loss seen, and the distance to the prior's mean."""
+def _per_search(group: pd.DataFrame) -> Iterator[dict]:
+    """Yield the statistics of single searches: the median over searches, and its interval over instances."""
     for start, searches in by_start(group):
-        for measure in ("loss", "best", "norm"):
-            statistics = order_statistics(searches[measure].to_numpy(float), searches.instance.to_numpy())
+        for measure, statistic in PER_SEARCH.items():
+            statistics = order_statistics(statistic(searches).to_numpy(float), searches.instance.to_numpy())
             yield {"measure": measure, "start": start} | statistics
 
 

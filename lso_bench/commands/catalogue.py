@@ -1,36 +1,85 @@
-"""Contents of the lists that `lso-bench list` shows."""
+"""Contents of the lists that `lso-bench list` shows, kept in the user's cache: torch takes seconds to import."""
 
-from lso_bench.files.paths import own_folder
-from lso_bench.search import SEARCHERS
-from lso_bench.task import TASKS
-from lso_bench.vae.architectures import ARCHITECTURES
-from lso_bench.vae.datasets import DATASETS
-from lso_bench.vae.objectives import OBJECTIVES
-from lso_bench.vae.trained_model import SHIPPED
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import lso_bench
+from lso_bench.errors import UnusableError
+from lso_bench.files import safe_read
+from lso_bench.files.atomic_write import write_atomic
+from lso_bench.files.paths import cache_folder, own_folder
+
+GROUPS = {  # groups of entry points, by kind
+    "models": "lso_bench.objectives",
+    "data": "lso_bench.datasets",
+    "tasks": "lso_bench.tasks",
+    "searchers": "lso_bench.searchers",
+    "architectures": "lso_bench.architectures",
+}
+PACKAGE = Path(lso_bench.__file__).parent
+LARGEST = 1 << 20  # bytes of a kept list
 
 
-def models() -> dict[str, str]:
-    """Return a description of every model by name: what it minimises, and the data sets with a checkpoint."""
-    return {n: f"{text.partition(chr(10))[0]} {_trained(n)}" for n, text in OBJECTIVES.names().items()}
+@dataclass(frozen=True)
+class Catalogue:
+    """Plugins of one kind."""
+
+    names: Mapping[str, str]  # descriptions by name
+    faults: Mapping[str, str]  # reasons by the name of what cannot be used
 
 
-def _trained(name: str) -> str:
-    files = {
-        p.name for folder in (own_folder(), SHIPPED) for p in folder.glob("*.safetensors") if ".state." not in p.name
-    }
+def catalogue(kind: str) -> Catalogue:
+    """Return the plugins of a kind, one of GROUPS; a kept list counts while no file and no package has changed."""
+    path, state = cache_folder() / "lists" / f"{kind}.json", _state(kind)
+    if (names := _kept(path, state)) is not None:
+        return Catalogue(names, {})
+    listed = _collect(kind)
+    if not listed.faults:  # what is mended outside of these files must be seen
+        with suppress(UnusableError):  # a cache that cannot be written costs time, nothing else
+            write_atomic(path, json.dumps({"state": state, "names": dict(listed.names)}).encode())
+    return listed
+
+
+def trained(name: str) -> str:
+    """Return the data sets with a checkpoint of a model in the default architecture, as a remark."""
+    folders = own_folder(), PACKAGE / "vae" / "checkpoints"
+    files = {p.name for folder in folders for p in folder.glob("*.safetensors") if ".state." not in p.name}
     data_sets = [f.split("-")[0] for f in sorted(files) if f"-small-d32-{name}-s0." in f]
     return f"(checkpoints: {', '.join(dict.fromkeys(data_sets))})" if data_sets else "(no checkpoint yet)"
 
 
-REGISTRIES = {
-    "models": OBJECTIVES,
-    "data": DATASETS,
-    "tasks": TASKS,
-    "searchers": SEARCHERS,
-    "architectures": ARCHITECTURES,
-}
+def _collect(kind: str) -> Catalogue:
+    from lso_bench.search import SEARCHERS
+    from lso_bench.task import TASKS
+    from lso_bench.vae.architectures import ARCHITECTURES
+    from lso_bench.vae.datasets import DATASETS
+    from lso_bench.vae.objectives import OBJECTIVES
+
+    registries = {r.group: r for r in (OBJECTIVES, DATASETS, TASKS, SEARCHERS, ARCHITECTURES)}
+    registry = registries[GROUPS[kind]]
+    return Catalogue(registry.names(), registry.faults())
 
 
-def descriptions(kind: str) -> dict[str, str]:
-    """Return what `lso-bench list KIND` shows, by name."""
-    return models() if kind == "models" else REGISTRIES[kind].names()
+def _state(kind: str) -> str:
+    """Return a hash of all that a list depends on: this package's files, and the entry points of others."""
+    folders = PACKAGE, *((PACKAGE / name).resolve() for name in ("vae", "tasks"))  # in a checkout these are links
+    files = [(p, p.stat()) for folder in folders for p in sorted(folder.rglob("*.py"))]
+    stats = [(str(p), status.st_mtime_ns, status.st_size) for p, status in files]
+    points = sorted((e.name, e.value, e.dist.version if e.dist else "") for e in entry_points(group=GROUPS[kind]))
+    return hashlib.sha256(repr((lso_bench.__version__, stats, points)).encode()).hexdigest()
+
+
+def _kept(path: Path, state: str) -> dict[str, str] | None:
+    """Return the kept names; None if there are none, or of another state."""
+    try:
+        kept = safe_read.read_json(path, LARGEST)
+        names = kept["names"] if kept["state"] == state else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    is_sound = isinstance(names, dict) and all(isinstance(v, str) for v in names.values())
+    return names if is_sound else None

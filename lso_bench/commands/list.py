@@ -13,13 +13,14 @@ def list_(kind: Annotated[str, typer.Argument(help="models, data, tasks, searche
     from rich.markup import escape
     from rich.table import Table
 
-    from lso_bench.commands.catalogue import REGISTRIES, descriptions
+    from lso_bench.commands.catalogue import GROUPS, catalogue, trained
 
-    if kind not in REGISTRIES:
-        raise unknown("list", kind, list(REGISTRIES))
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, description in descriptions(kind).items():
-        table.add_row(escape(name), escape(description))
+    if kind not in GROUPS:
+        raise unknown("list", kind, list(GROUPS))
+    table, listed = Table(box=None, show_header=False, pad_edge=False), catalogue(kind)
+    for name, description in listed.names.items():
+        text = f"{description.partition(chr(10))[0]} {trained(name)}" if kind == "models" else description
+        table.add_row(escape(name), escape(text))
     out().print(table)
-    for name, why in REGISTRIES[kind].faults().items():
+    for name, why in listed.faults.items():
         say(f"faulty: {name}: {why}")

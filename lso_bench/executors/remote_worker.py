@@ -15,7 +15,7 @@ import lso_bench
 from lso_bench.errors import EndedError, UnusableError
 from lso_bench.executors.worker import attempt, settle, work
 from lso_bench.files.cache import cache_folder
-from lso_bench.plugins.notation import parse, write
+from lso_bench.plugins.notation import parse
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import Placement
@@ -129,9 +129,10 @@ def _localise_spec(spec: Spec, sources: dict[str, Files]) -> Spec:
     """Return the same spec with the paths of its files on this machine."""
     texts = {"task": spec.task, "searcher": spec.searcher}
     for kind, text in texts.items():
-        name, settings = parse(text)
-        if name in sources:
-            texts[kind] = write(str(_write_sources(sources[name]) / Path(name).name), settings)
+        choice = parse(text)
+        if choice.name in sources:
+            file = _write_sources(sources[choice.name]) / Path(choice.name).name
+            texts[kind] = str(choice._replace(name=str(file)))
     return replace(spec, **texts)
 
 

@@ -9,10 +9,11 @@ colon. A double quote inside the quotes is doubled.
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import PurePath
+from typing import Any, NamedTuple
 
 from lso_bench.bounds import WHOLE
 from lso_bench.files.paths import from_outside
@@ -23,7 +24,18 @@ DIGITS = re.compile(r"[+-]?[0-9]{1,40}")
 REAL = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE)
 
 
-def parse(text: str) -> tuple[str, dict[str, str]]:
+class Choice(NamedTuple):
+    """A plugin, data set or model by its name, with some settings as texts; `str` gives the text that `parse` reads."""
+
+    name: str
+    settings: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        values = ",".join(f"{key}={_quoted(str(value), ',')}" for key, value in self.settings.items())
+        return _quoted(self.name, ",:=" if SETTING.match(self.name) else ",:") + (f":{values}" if values else "")
+
+
+def parse(text: str) -> Choice:
     """Return the name and the settings of `name:key=value,...`.
 
     Raises:
@@ -38,13 +50,7 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
         if _plain(key) in settings:
             raise ValueError(f"setting {_plain(key)!r} stands twice; give it once.")
         settings[_plain(key)] = _plain(value[0])
-    return _plain(name), settings
-
-
-def write(name: str, settings: Mapping[str, object] | None = None) -> str:
-    """Return the text that `parse` reads as this name and these settings."""
-    values = ",".join(f"{key}={_quoted(str(value), ',')}" for key, value in (settings or {}).items())
-    return _quoted(name, ",:=" if SETTING.match(name) else ",:") + (f":{values}" if values else "")
+    return Choice(_plain(name), settings)
 
 
 def parts(text: str) -> list[str]:
@@ -81,15 +87,15 @@ def words(text: str) -> list[str]:
 @lru_cache(maxsize=4096)  # the runs of a study have few different texts
 def name_of(text: str) -> str:
     """Return the name without its settings, of any text."""
-    return read(text)[0]
+    return read(text).name
 
 
-def read(text: str) -> tuple[str, dict[str, str]]:
+def read(text: str) -> Choice:
     """Return what `parse` returns; a text that is not in this notation is a name without settings."""
     try:
         return parse(text)
     except ValueError:
-        return text, {}
+        return Choice(text)
 
 
 def with_home_folder(text: str) -> str:
@@ -98,8 +104,8 @@ def with_home_folder(text: str) -> str:
     Raises:
         UnusableError: as `lso_bench.files.paths.from_outside`.
     """
-    name, settings = read(text)
-    return write(str(from_outside(name)), settings) if name.startswith("~") else text
+    choice = read(text)
+    return str(choice._replace(name=str(from_outside(choice.name)))) if choice.name.startswith("~") else text
 
 
 def is_file(name: str) -> bool:

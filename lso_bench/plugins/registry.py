@@ -27,13 +27,13 @@ from lso_bench.plugins.discovery import (
     shadowed_names,
     single_subclass,
 )
-from lso_bench.plugins.notation import digits, is_file, name_of, parse, path_text, unquoted_path, write
+from lso_bench.plugins.notation import Choice, digits, is_file, name_of, parse, path_text, unquoted_path
 from lso_bench.plugins.settings import apply_settings, differing, settings_of
 
 T = TypeVar("T")
 VALUE = re.compile(r"\\\{(\w+)(:g)?\\\}")  # placeholder of a setting's value in an escaped name
 NUMBER = r"(?P<\1>-?\\d+(?:\\.\\d+)?)"  # pattern of that value
-LITERAL = re.compile(r'"([\w.{}:-]+)"')  # text in a source file that may be a name
+LITERAL = re.compile(r"""["']([\w.{}:-]+)["']""")  # text in a source file that may be a name
 
 
 class BuiltIn(NamedTuple):
@@ -61,6 +61,7 @@ class Registry(Generic[T]):
         group: str,
         pinned: bool = False,
         examples: Sequence[str] = (),
+        fixed: Sequence[str] = (),
         from_folder: Callable[[Path], T] | None = None,
         check: Callable[[T], None] = lambda plugin: None,
     ):
@@ -72,11 +73,13 @@ class Registry(Generic[T]):
             group: group of entry points under which other packages publish plugins.
             pinned: whether a canonical text has every setting, so that later defaults do not change it.
             examples: names to list first, also names with a number.
+            fixed: fields that are no settings: no text sets them.
             from_folder: makes the plugin of a folder given by its path; None: a folder is no plugin of this kind.
             check: refuses a plugin whose settings do not fit together, by a ValueError.
         """
         self.kind, self.base, self.package, self.group = kind, base, package, group
-        self._pinned, self._examples, self._from_folder, self._check = pinned, examples, from_folder, check
+        self._pinned, self._examples, self._fixed = pinned, examples, fixed
+        self._from_folder, self._check = from_folder, check
 
     def build(self, text: str) -> T:
         """Return the plugin of `name`, `name:setting=value,...` or `./file.py`.
@@ -99,7 +102,7 @@ class Registry(Generic[T]):
             name = path_text(name)
         elif self.is_built_in(name):
             return self._built_in_text(configured, name)
-        return write(name, settings_of(configured) if self._pinned else differing(configured, plain))
+        return str(Choice(name, settings_of(configured) if self._pinned else differing(configured, plain)))
 
     def names(self) -> dict[str, str]:
         """Return the plugins by name, with the first line of their docstring and their settings.
@@ -108,7 +111,7 @@ class Registry(Generic[T]):
         """
         built_in, _ = self._load()
         listed = dict.fromkeys([*self._examples, *(n for n in built_in if "{" not in n)])
-        described = {n: _description(b) for n in listed if (b := _match(built_in, n))}
+        described = {n: _description(b, self._fixed) for n in listed if (b := _match(built_in, n))}
         return described | {n: f"from {e.value}" for n, e in self.published().items()}
 
     def faults(self) -> dict[str, str]:
@@ -175,6 +178,8 @@ class Registry(Generic[T]):
         try:
             name, settings = parse(text)
             plain = self._default(name)
+            if fixed := [k for k in settings if k in self._fixed]:
+                raise ValueError(f"{fixed[0]} is no setting of {self.kind}s.")
             configured = call_user_code(lambda: apply_settings(plain, settings), name)
             self._check(configured)
         except (ValueError, TypeError) as error:
@@ -217,9 +222,9 @@ class Registry(Generic[T]):
         """Return the canonical text of a built-in plugin, which was requested under `name`."""
         names = [*self._spellings(configured)]
         if self._pinned:  # another name only if its settings are not those of `name`
-            return write(name if name in names else next(iter(names), name), settings_of(configured))
-        texts = [write(n, differing(configured, self._default(n))) for n in names]
-        return min((t for t in texts if self._means(t, configured)), key=lambda t: len(parse(t)[1]))
+            return str(Choice(name if name in names else next(iter(names), name), settings_of(configured)))
+        choices = [Choice(n, differing(configured, self._default(n))) for n in names]
+        return str(min((c for c in choices if self._means(str(c), configured)), key=lambda c: len(c.settings)))
 
     def _means(self, text: str, configured: T) -> bool:
         try:
@@ -317,6 +322,7 @@ def _mentions(file: Path, name: str) -> bool:
     return name in (file.stem, *texts) or any("{" in t and _pattern(t).fullmatch(name) for t in texts)
 
 
-def _description(plugin: BuiltIn) -> str:
-    settings = ", ".join(f"{k}={v}" for k, v in (settings_of(plugin.cls) | plugin.preset | plugin.numbers).items())
+def _description(plugin: BuiltIn, fixed: Sequence[str]) -> str:
+    values = settings_of(plugin.cls) | plugin.preset | plugin.numbers
+    settings = ", ".join(f"{k}={v}" for k, v in values.items() if k not in fixed)
     return first_line(plugin.cls) + (f"\n{settings}" if settings else "")

@@ -11,7 +11,6 @@ from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import GROUP_KEYS, table
 from lso_bench.plotting.numbers import in_words
-from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
 from lso_bench.report.sections import Section
 from lso_bench.report.table import short
@@ -31,7 +30,7 @@ class Line:
 def summary(comparison: Comparison, records: Sequence[Record]) -> str:
     """Describe the runs: numbers of runs, models, searchers and tasks."""
     failed, searches = [r for r in records if not r.members], sum(len(r.members) for r in records)
-    names_by_kind = {k: [*dict.fromkeys(name_of(getattr(r.spec, k)) for r in records)] for k in ("task", "searcher")}
+    names_by_kind = {k: [*dict.fromkeys(getattr(r.spec, f"{k}_name") for r in records)] for k in ("task", "searcher")}
     models = sorted({r.spec.model.name for r in records})
     trained = len({(r.spec.model, r.spec.checkpoint) for r in records})
     seeds = "one training seed each" if trained == len(models) else f"{trained} trained models"

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from rich.console import RenderableType
 
-from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.comparison import PER_SEARCH, Comparison
 from lso_bench.analysis.groups import PHASES, SPENT
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.analysis.variance import FACTORS
@@ -20,6 +20,7 @@ from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import MODEL, SEARCHER, START, Cell, Column, Part, Table, columns
 
+SHOWN_WITH_LOSSES = ("loss", "best", "norm")  # statistics of single searches
 LOWEST_LOSS = {"task": "that any compared search reached", "model": "that any search in the same trained model reached"}
 STARTS = Column("starts", is_text=True)
 
@@ -58,6 +59,7 @@ def section_tables(section: Section, targets: str, cost: str = "evaluations") ->
     tables = (
         _runs(section),
         _losses(section),
+        _further(section),
         _auxiliary(section),
         _thresholds(section),
         _targets(section, targets, cost),
@@ -114,6 +116,18 @@ def _losses(section: Section) -> Table:
         rows.append([*_row_key(r), number(r["n"], str), median, interval(r["low"], r["high"]), quartiles, *ends])
     title, name = "Final loss (minus the score)", "Final loss"
     return Table(title, columns(MODEL, SEARCHER, START, *header), rows, caption, name)
+
+
+def _further(section: Section) -> Table:
+    """Return the table of those statistics of single searches that no other table shows."""
+    names = [name for name in PER_SEARCH if name not in SHOWN_WITH_LOSSES]
+    rows = []
+    for r in _rows(section.rows("loss")):
+        measures = (section.row(name, r) for name in names)
+        cells = [estimate(m["median"], m["low"], m["high"], rounded) for m in measures if m]
+        rows += [[*_row_key(r), number(r["n"], str), *cells]] if cells else []
+    caption = "Median over searches (95 % interval)"
+    return Table("Further statistics of a search", columns(MODEL, SEARCHER, START, "n", *names), rows, caption)
 
 
 def _is_tied_with_best(gap: dict[str, Any]) -> bool:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 import lso_bench
 from lso_bench.errors import PluginError, UsageError, unknown
-from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record, SearchResult
 from lso_bench.runner import identity
 from lso_bench.runner.cache import Loaded
@@ -151,7 +150,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
         )
     _check_decoding(spec, task)
     starts_of.check(spec.starts, task.has_targets, task.instances)
-    name = name_of(spec.searcher)
+    name = spec.searcher_name
     if searcher.needs_gradient and not (task.differentiable and spec.decoding in ("teacher", "mean")):
         without_gradient = f"decoding {spec.decoding!r}" if task.differentiable else f"task {spec.task!r}"
         raise UsageError(

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 from lso_bench.study.grid import PlannedRun
@@ -37,4 +36,4 @@ def estimate(planned: Sequence[PlannedRun], records: Iterable[Record]) -> Estima
 
 
 def _kind(spec: Spec) -> tuple[str, ...]:
-    return spec.model.arch, str(spec.model.latent), spec.task, name_of(spec.searcher)
+    return spec.model.arch, str(spec.model.latent), spec.task, spec.searcher_name

@@ -18,7 +18,7 @@ from typing import Any
 from lso_bench.bounds import LATENT, SEED, is_number, is_whole
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.files import safe_read
-from lso_bench.plugins.notation import with_home_folder, words, write
+from lso_bench.plugins.notation import Choice, with_home_folder, words
 from lso_bench.run_settings import RUN_SETTINGS, Setting
 from lso_bench.study.grid import Grid, Protocol
 from lso_bench.study.overrides import NAMED, NUMBERED, Rule
@@ -161,9 +161,8 @@ def _name(value: Any) -> str:
     for k, v in settings.items():
         if not isinstance(v, str | int | float):
             raise ValueError(f"{k} to be a number, true, false or a text")
-    return _expand_path(
-        write(value["name"], {k: str(v).lower() if isinstance(v, bool) else v for k, v in settings.items()})
-    )
+    texts = {k: str(v).lower() if isinstance(v, bool) else v for k, v in settings.items()}
+    return _expand_path(str(Choice(value["name"], texts)))
 
 
 def _expand_path(name: str) -> str:

@@ -58,8 +58,8 @@ class Architecture(ABC):
         """
 
 
-ARCHITECTURES = Registry("architecture", Architecture, __name__, "lso_bench.architectures")
-OF_THE_DATA = ("size", "latent", "likelihood")  # fields that no text sets
+OF_THE_DATA = ("size", "latent", "likelihood")  # fields that the data and an option decide
+ARCHITECTURES = Registry("architecture", Architecture, __name__, "lso_bench.architectures", fixed=OF_THE_DATA)
 
 
 def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood = "bernoulli") -> Architecture:
@@ -70,11 +70,6 @@ def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood 
         UsageError: the name or setting does not exist, or does not fit the images.
     """
     arch = ARCHITECTURES.build(text)
-    if any(getattr(arch, k) != getattr(Architecture, k) for k in OF_THE_DATA):
-        raise UsageError(
-            f"Architecture {text!r}: size and likelihood are those of the data, and the number of latent dimensions "
-            "has an option of its own."
-        )
     try:
         return replace(arch, latent=latent, size=size, likelihood=likelihood)
     except ValueError as error:
