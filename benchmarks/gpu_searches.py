@@ -18,7 +18,7 @@ from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.serial import serial
 from lso_bench.paper.latent_search import planned
 from lso_bench.process import settle_memory
-from lso_bench.runner.run import Placement
+from lso_bench.runner.placement import Placement
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 

@@ -14,7 +14,7 @@ from lso_bench.executors.local import local
 from lso_bench.executors.serial import serial
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.run import Placement
+from lso_bench.runner.placement import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store, counted
 from lso_bench.study.estimate import estimate

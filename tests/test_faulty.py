@@ -11,7 +11,7 @@ from examples import INK, SPARSE
 from lso_bench.errors import UnusableError
 from lso_bench.executors.worker import attempt
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.run import Placement
+from lso_bench.runner.placement import Placement
 from lso_bench.spec import Spec
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae.asking import terms_of

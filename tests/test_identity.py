@@ -23,7 +23,8 @@ from lso_bench.executors.remote_worker import Job, Worker
 from lso_bench.executors.serial import serial
 from lso_bench.plugins import code_version, sources
 from lso_bench.plugins.discovery import module_at
-from lso_bench.runner.run import Placement, run
+from lso_bench.runner.placement import Placement
+from lso_bench.runner.run import run
 from lso_bench.search import SEARCHERS
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, plan

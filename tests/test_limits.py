@@ -8,7 +8,7 @@ import pytest
 from lso_bench import limits
 from lso_bench.errors import UsageError
 from lso_bench.executors import resources
-from lso_bench.runner.run import Placement
+from lso_bench.runner.placement import Placement
 
 GB = 2**30
 UNLIMITED = 9223372036854771712  # of cgroup v1

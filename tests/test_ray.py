@@ -26,7 +26,7 @@ from lso_bench.executors.ray_cluster import cluster
 from lso_bench.executors.ray_connection import ENVIRONMENT
 from lso_bench.executors.remote_worker import Job, Worker
 from lso_bench.executors.serial import serial
-from lso_bench.runner.run import Placement
+from lso_bench.runner.placement import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, plan

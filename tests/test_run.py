@@ -10,7 +10,8 @@ from conftest import TINY, random_vae, squares
 from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.runner import starting_codes
 from lso_bench.runner.loop import drive
-from lso_bench.runner.run import Placement, check_fit
+from lso_bench.runner.placement import Placement
+from lso_bench.runner.validation import check_fit
 from lso_bench.search import Problem, Searcher
 from lso_bench.search.region import build
 from lso_bench.search.space import Space

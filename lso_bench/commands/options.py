@@ -178,7 +178,7 @@ def address_of(executor: str, address: str | None) -> str | None:
 def execution_options(runs: int, device: str, data_dir: Path | None, compile: bool, capture: bool, requested):
     """Return the options to carry out `runs` runs."""
     from lso_bench.executors import resources
-    from lso_bench.runner.run import Placement
+    from lso_bench.runner.placement import Placement
 
     if requested.isolation not in (None, "run", "batch"):
         raise unknown("isolation", requested.isolation, ["run", "batch"])

@@ -15,7 +15,7 @@ from lso_bench.executors.resources import gpu_of
 from lso_bench.executors.worker import outcome, publish, work
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.run import Placement
+from lso_bench.runner.placement import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun

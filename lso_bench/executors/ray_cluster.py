@@ -20,7 +20,7 @@ from lso_bench.plugins import code_version
 from lso_bench.plugins.sources import beside, read_source
 from lso_bench.record import Record
 from lso_bench.runner.identity import changed
-from lso_bench.runner.run import Placement
+from lso_bench.runner.placement import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun

@@ -18,7 +18,7 @@ from lso_bench.files.cache import cache_folder
 from lso_bench.plugins.notation import parse
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
-from lso_bench.runner.run import Placement
+from lso_bench.runner.placement import Placement
 from lso_bench.spec import Spec
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store

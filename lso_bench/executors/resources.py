@@ -8,7 +8,7 @@ import torch
 from lso_bench.errors import UsageError
 from lso_bench.executors import ExecutionOptions
 from lso_bench.limits import cores, memory, threads
-from lso_bench.runner.run import Placement
+from lso_bench.runner.placement import Placement
 
 NEEDED = 2 * 2**30  # bytes, estimated need of a run
 MINIMUM = 6 * 2**30 // 10  # bytes, least that a run needs: the smallest takes 0.55 GB, 0.35 of it torch

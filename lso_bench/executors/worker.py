@@ -19,7 +19,8 @@ from lso_bench.process import settle_memory
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.loop import Progress
-from lso_bench.runner.run import Placement, run, versions_of
+from lso_bench.runner.placement import Placement, versions_of
+from lso_bench.runner.run import run
 from lso_bench.store.heartbeat import Heartbeat, HeartbeatFile, heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun

@@ -14,7 +14,7 @@ from lso_bench.plugins.notation import name_of, whole
 from lso_bench.record import Record
 from lso_bench.run_settings import NEUTRAL, RUN_SETTINGS, RunSettings
 from lso_bench.runner.identity import PLUGINS, UNKNOWN, Identity, identity
-from lso_bench.runner.run import check_fit
+from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.search import region as regions
 from lso_bench.search import starts as starts_of

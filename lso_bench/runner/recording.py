@@ -1,0 +1,102 @@
+"""Record of a search: final latents, diagnoses of their images, counts and costs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from lso_bench.record import Record, SearchResult
+from lso_bench.runner.diagnostics import diagnose
+from lso_bench.runner.divergence import cause
+from lso_bench.runner.loop import Search
+from lso_bench.runner.plugin_errors import plugin_errors
+from lso_bench.runner.scores import targets_of
+from lso_bench.runner.stopping import Thresholds
+from lso_bench.search.space import Space
+from lso_bench.spec import Spec
+from lso_bench.task import Task
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Objects that a spec names."""
+
+    spec: Spec
+    task: Task
+    space: Space
+    instances: Tensor  # instance of each member
+    device: str
+
+    @property
+    def task_of_all(self) -> Task:
+        with plugin_errors("task", self.task):
+            return self.task.at(self.instances.to(self.device))
+
+
+def record_of(
+    context: RunContext, search: Search, counts: dict[str, int], seconds: dict[str, float], versions: dict[str, Any]
+) -> Record:
+    """Return the record of a search, without the auxiliary values of test images.
+
+    Args:
+        counts: counts of the searcher.
+        seconds: seconds by phase.
+    """
+    spec, space, task, z = context.spec, context.space, context.task_of_all, search.z.to(context.device)
+    counts = counts | {"decodes": space.decodes}  # decodes of the search
+    starts = [s for s in spec.starts for _ in range(context.task.instances)]
+    keys = pd.DataFrame({"start": starts, "instance": context.instances.tolist()})
+    trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in search.trace)
+    tensors = {"z": search.z, "z_met": search.thresholds.z_at_threshold}
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        x = space.decode(z.unsqueeze(1)).squeeze(1)
+        diagnostics = diagnose(space, task, z, x)
+    tensors["decoded"] = _to_bytes(x)
+    if (targets := targets_of(context.task)) is not None:
+        tensors["targets"] = _to_bytes(targets)
+    diverged = ~search.loss.isfinite()
+    error = cause(space, task, z, diverged.to(z.device), spec.model.name) if diverged.any() else None
+    evaluations = {"steps": int(search.steps.max()), "evaluations": int(search.evaluations.sum())}
+    return Record(
+        spec,
+        "diverged" if error else "ok",
+        _members(starts, context.instances, search, diagnostics),
+        evaluations | {"gradients": search.gradients} | counts,
+        seconds,
+        versions,
+        error,
+        joint=dict(zip(spec.starts, _steps_to_threshold(search.mean_convergence), strict=True)),
+        trace=trace.reindex(columns=["step", "start", "instance", "loss"]),
+        costs=pd.DataFrame(search.costs, columns=["step", "evaluations", "seconds"]),
+        tensors=tensors,
+    )
+
+
+def _members(
+    starts: list[str], instances: Tensor, search: Search, diagnostics: list[dict[str, Any]]
+) -> list[SearchResult]:
+    columns = {
+        "start": starts,
+        "instance": instances.tolist(),
+        "first_loss": search.trace[0][1].tolist(),
+        "loss": search.loss.tolist(),
+        "steps": search.steps.tolist(),
+        "met": _steps_to_threshold(search.thresholds),
+        "distance_to_prior": search.z.norm(dim=-1).tolist(),
+        "best": search.best.tolist(),
+        "evaluations": search.evaluations.tolist(),
+        "stopped": search.stop_reason,
+    }
+    rows = zip(zip(*columns.values(), strict=True), diagnostics, strict=True)
+    return [SearchResult(**dict(zip(columns, row, strict=True)), **diagnosis) for row, diagnosis in rows]
+
+
+def _steps_to_threshold(thresholds: Thresholds) -> list[list[int | None]]:
+    return [[step if step >= 0 else None for step in row] for row in thresholds.step_at_threshold.tolist()]
+
+
+def _to_bytes(images: Tensor) -> Tensor:
+    """Convert images to grey levels 0..255, which are small to store."""
+    return (images * 255).round().to(torch.uint8).cpu()

@@ -1,0 +1,55 @@
+"""Checks that the parts of a spec fit together."""
+
+from lso_bench.errors import UsageError, unknown
+from lso_bench.runner.plugin_errors import plugin_errors
+from lso_bench.search import Searcher
+from lso_bench.search import starts as starts_of
+from lso_bench.search.space import DECODINGS
+from lso_bench.spec import Spec
+from lso_bench.task import Task
+from lso_bench.vae.architectures import ARCHITECTURES
+from lso_bench.vae.datasets import DATASETS
+
+
+def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
+    """Refuse a spec whose parts do not fit together.
+
+    Raises:
+        UsageError: says what does not fit, and what does.
+    """
+    if task.data != spec.model.data and DATASETS.canonical(task.data) != spec.model.data:
+        raise UsageError(
+            f"Task {spec.task!r} scores {task.data}, and the model was trained on {spec.model.data}; "
+            f"leave the model's data set out, or say {task.data}."
+        )
+    _check_decoding(spec, task)
+    starts_of.check(spec.starts, task.has_targets, task.instances)
+    name = spec.searcher_name
+    if searcher.needs_gradient and not (task.differentiable and spec.decoding in ("teacher", "mean")):
+        without_gradient = f"decoding {spec.decoding!r}" if task.differentiable else f"task {spec.task!r}"
+        raise UsageError(
+            f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or sobol."
+        )
+    if searcher.bounded and spec.region == "none":
+        raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
+    with plugin_errors("searcher", searcher):
+        needed = searcher.design(spec.model.latent)
+    design = max(needed, starts_of.parse(spec.starts[0], task.has_targets)[1])
+    if spec.budget is not None and spec.budget < design:
+        raise UsageError(f"Searcher {name!r} begins with {design} evaluations; --budget {spec.budget} is less.")
+
+
+def _check_decoding(spec: Spec, task: Task) -> None:
+    autoregressive = ARCHITECTURES.build(spec.model.arch).autoregressive
+    if spec.decoding not in DECODINGS:
+        raise unknown("decoding", spec.decoding, list(DECODINGS))
+    if spec.decoding == ("mean" if autoregressive else "teacher"):
+        kind = "is" if autoregressive else "is not"
+        raise UsageError(
+            f"Decoding {spec.decoding!r} is not for --arch {spec.model.arch}, which {kind} autoregressive."
+        )
+    if spec.decoding == "teacher" and not task.has_targets:
+        raise UsageError(
+            f"Task {spec.task!r} has no images for the autoregressive decoder of {spec.model.arch!r} to be conditioned "
+            "on; say --decoding sample, or --arch conv."
+        )
