@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-FOLDERS = ("lso_bench", "vae", "tasks", "docs", ".ci")
+FOLDERS = ("lso_bench", "vae", "tasks", "docs", ".ci", "benchmarks", "tests")
 PRONOUNS = ("of", "own", "there", "these", "those", "this", "that", "same", "more", "other", "others")
 PARTICIPLES = ("found", "told", "made", "given", "wanted")
 FIRST_WORDS = ("Of", "What", "Whether", "Where", "Which", "When", "Those", "That", "This", "These", "How", "Who", "As")

@@ -55,7 +55,7 @@ def one_by_one(vae: VAE, z: Tensor, x: Tensor) -> None:
 
 @dataclass(frozen=True)
 class Searched:
-    """What a step is taken in: a network, the images sought, and a code for every image and start."""
+    """Surroundings of a step: a network, the images sought, and a code for every image and start."""
 
     vae: VAE
     x: Tensor
@@ -86,7 +86,7 @@ def beginning(arch: str, device: str) -> Searched:
 
 
 def ways(searched: Searched, compiled: bool = True) -> dict[str, Callable[[], Callable[[], object]]]:
-    """What prepares each of the compared steps, by name, the dearest to prepare last; the first is the yardstick."""
+    """Functions that prepare the compared steps, by name, the dearest last; the first is the yardstick."""
     s = searched
     every: dict[str, Callable[[], Callable[[], object]]] = {
         OURS: s.lockstep,
@@ -117,19 +117,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--arch", default="small", choices=list(ARCHITECTURES.names()))
     parser.add_argument("--device", default="cpu")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    s = beginning(given.arch, given.device)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    s = beginning(args.arch, args.device)
     images = s.vae.decode(s.z, s.x).mean
     spaces = [s.space(compile) for compile in (False, True)]
     differences = [(a.decode(s.z.unsqueeze(1)).squeeze(1) - images).abs().max().item() for a in spaces]
-    where = f"{given.device}, {given.threads} threads"
-    print(f"{IMAGES} images x {STARTS} starts, {given.arch}, {where}, {given.steps} steps each")
+    where = f"{args.device}, {args.threads} threads"
+    print(f"{IMAGES} images x {STARTS} starts, {args.arch}, {where}, {args.steps} steps each")
     for name in ways(s):
-        seconds, ours = measured(s, name, True, given.steps)
+        seconds, ours = measured(s, name, True, args.steps)
         mid = median(seconds)
         print(f"{name:32}{mid:9.4f} s ({min(seconds):.4f} .. {max(seconds):.4f}){mid / median(ours):8.2f} x")
-    least = floor(spaces[0].vae, lambda: lockstep(spaces[0], s.z, s.x), given.device)
+    least = floor(spaces[0].vae, lambda: lockstep(spaces[0], s.z, s.x), args.device)
     print(f"floors: arithmetic {least.arithmetic:.4f} s, memory {least.memory:.4f} s, counted as in train.py")
     print(f"largest difference of the images: {max(differences):.1e}")
 

@@ -52,8 +52,8 @@ def batch(x: Tensor, y: Tensor, begin: Tensor, raw: Tensor, fit_steps: int) -> t
     fitted = gaussian_process.fit(x, y, begin, fit_steps)
     assert fitted.model is not None
     acquisition = gaussian_process.log_ei(fitted.model, 1)
-    found = gaussian_process.maximise(acquisition, raw, OURS.restarts, OURS.polish_steps)
-    return fitted.settings, found[:, 0], acquisition(found[None])[0].detach()
+    maxima = gaussian_process.maximise(acquisition, raw, OURS.restarts, OURS.polish_steps)
+    return fitted.settings, maxima[:, 0], acquisition(maxima[None])[0].detach()
 
 
 def fitted_alone(x: Tensor, scores: Tensor) -> SingleTaskGP:
@@ -108,11 +108,11 @@ def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int) -> None:
         "turbo, loop": lambda: [single_thompson(x[i], y[i], candidates[i]) for i in some],
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways if loop or "loop" not in name}
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for _ in range(steps):
         for name, each in seconds.items():
             start = time.perf_counter()
-            found[name] = ways[name]()
+            results[name] = ways[name]()
             each.append((time.perf_counter() - start) / (loop if "loop" in name else k))
     print(f"{k} problems (loop: {loop}), {n} points, d = {d}, {torch.get_num_threads()} threads, {steps} steps each")
     for name, s in seconds.items():
@@ -120,7 +120,7 @@ def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int) -> None:
         ratio = f"{median(theirs) / median(s):8.1f} x" if theirs else ""
         print(f"{name:26}{median(s):9.4f} s a problem ({min(s):.4f} .. {max(s):.4f}){ratio}")
     if loop:
-        gain = found["bo, from nothing"][:loop] - torch.tensor(found["bo, loop"])
+        gain = results["bo, from nothing"][:loop] - torch.tensor(results["bo, loop"])
         print(f"log EI, ours from nothing minus loop: {gain.median():.3f} ({gain.min():.3f} .. {gain.max():.3f})")
     print(f"memory at its highest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
@@ -144,8 +144,8 @@ def regret(k: int, d: int, evaluations: int) -> None:
         new = torch.stack([single(x[i], y[i])[0] for i in range(k)]).float()
         theirs = torch.cat([theirs, (6 * new - 3)[:, None]], 1)
     print(f"{k} problems, d = {d}, {evaluations} evaluations, {OURS.initial} of them the same; 0 is the optimum")
-    for name, found, took in (("ours", ours, spent), ("loop", theirs, time.perf_counter() - began)):
-        best = -valleys(found, peaks).amax(1)
+    for name, points, took in (("ours", ours, spent), ("loop", theirs, time.perf_counter() - began)):
+        best = -valleys(points, peaks).amax(1)
         q = torch.quantile(best, torch.tensor([0.25, 0.5, 0.75])).tolist()
         print(f"{name:6} regret: median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; {took:.0f} s")
     better = (valleys(ours, peaks).amax(1) > valleys(theirs, peaks).amax(1)).sum()
@@ -164,12 +164,12 @@ def main() -> None:
     parser.add_argument("--regret", action="store_true")
     parser.add_argument("--evaluations", type=int, default=60)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    if given.regret:
-        regret(given.problems, given.latent, given.evaluations)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.regret:
+        regret(args.problems, args.latent, args.evaluations)
     else:
-        step(given.problems, given.points, given.latent, given.steps, given.loop, given.fit_steps)
+        step(args.problems, args.points, args.latent, args.steps, args.loop, args.fit_steps)
 
 
 if __name__ == "__main__":

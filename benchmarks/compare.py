@@ -1,4 +1,4 @@
-"""How long `compare` takes for thousands of runs: the index built, read, runs chosen, tables of final losses.
+"""Time `compare` on thousands of runs: the index built, read, runs chosen, tables of final losses.
 
     python benchmarks/compare.py [--runs 10000] [--instances 5] [--steps 10] [--all] [--folder DIR]
 
@@ -47,7 +47,7 @@ VERSIONS = {"lso_bench": "0.1.0", "torch": "2.13.0", "device": "cpu", "threads":
 
 
 def specs(count: int) -> Iterator[Spec]:
-    """Of different runs, cell by cell of the grid with one seed, then with the next."""
+    """Yield the specs of different runs, cell by cell of the grid with one seed, then with the next."""
     for seed in range(count):
         for model, searcher, task in product(TABLE_1[:10], SEARCHERS, TASKS):
             trained = Model(model, task.partition("50")[0])
@@ -61,10 +61,10 @@ def write(folder: Path, spec: Spec, losses: np.ndarray) -> None:
     place.mkdir(parents=True)
     instances, steps = losses.shape
     members = [
-        {"start": "random", "instance": i, "first_loss": own[0], "loss": own[-1], "steps": steps - 1, "met": []}
-        | {"distance_to_prior": 6.0, "best": own[-1], "evaluations": 300, "stopped": "budget", "consistency": 5.0}
+        {"start": "random", "instance": i, "first_loss": curve[0], "loss": curve[-1], "steps": steps - 1, "met": []}
+        | {"distance_to_prior": 6.0, "best": curve[-1], "evaluations": 300, "stopped": "budget", "consistency": 5.0}
         | {"image": f"{hash((spec.key, i)) % 2**64:016x}", "beside": {}}
-        for i, own in enumerate(losses.tolist())
+        for i, curve in enumerate(losses.tolist())
     ]
     rows = [f"{s},random,{i},{losses[i, s]:.9g}" for s in range(steps) for i in range(instances)]
     costs = [f"{s},{30 * (s + 1)},{s / 2}" for s in range(steps)]
@@ -82,17 +82,17 @@ def write(folder: Path, spec: Spec, losses: np.ndarray) -> None:
 
 
 def timed(what: str, how: Callable, times: int = 1) -> Any:
-    """What it gives; prints the medians of the seconds that it took, on the clock and of the processor."""
+    """Return the result of a call; print the medians of the seconds it took, on the clock and of the processor."""
     seconds, busy = [], []
-    found: Any = None
+    result: Any = None
     for _ in range(times):
-        found = None  # makes room
+        result = None  # makes room
         begun, worked = time.perf_counter(), time.process_time()
-        found = how()
+        result = how()
         seconds.append(time.perf_counter() - begun)
         busy.append(time.process_time() - worked)
     print(f"{what:48s} {median(seconds):8.2f} {median(busy):8.2f}", flush=True)
-    return found
+    return result
 
 
 def measure(folder: Path, everything: bool) -> None:
@@ -103,8 +103,8 @@ def measure(folder: Path, everything: bool) -> None:
     print(f"{'  memory at most until then, MiB':48s} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:8.0f}")
     where = [Condition("task", "=", ("omniglot50",))]
     timed("read and chosen", lambda: chosen(index.records(store), where), 3)
-    found = timed("compared without traces", lambda: compare(records, None))
-    timed("printed", lambda: Console(width=140, file=open(os.devnull, "w")).print(tables.terminal(found)))  # noqa: SIM115
+    comparison = timed("compared without traces", lambda: compare(records, None))
+    timed("printed", lambda: Console(width=140, file=open(os.devnull, "w")).print(tables.terminal(comparison)))  # noqa: SIM115
     if everything:
         timed("every file read, without the index", lambda: list(store))
         timed("compared with traces and codes", lambda: compare(records, lambda _: store))
@@ -117,17 +117,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--folder", type=Path, help="for the runs, kept and used again")
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["LSO_BENCH_CACHE"] = temporary
-        folder = given.folder or Path(temporary) / "results"
+        folder = args.folder or Path(temporary) / "results"
         store, rng = Store(folder), np.random.default_rng(0)
         if not store.fingerprints():
-            for spec in islice(specs(given.runs), given.runs):
-                ways = rng.lognormal(3, 0.3, (given.instances, given.steps + 1))
+            for spec in islice(specs(args.runs), args.runs):
+                ways = rng.lognormal(3, 0.3, (args.instances, args.steps + 1))
                 write(folder, spec, np.minimum.accumulate(ways, axis=1))
-        print(f"{f'{len(store.fingerprints())} runs of {given.instances} searches':48s}  seconds  of them busy")
-        measure(folder, given.all)
+        print(f"{f'{len(store.fingerprints())} runs of {args.instances} searches':48s}  seconds  of them busy")
+        measure(folder, args.all)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How often the intervals that the project prints cover the truth, and how often its tests find what is not there.
+"""Measure how often the printed intervals cover the truth, and how often the tests find what is not there.
 
     python benchmarks/coverage.py [--repetitions 4000] [--only "variance"]
 
@@ -32,7 +32,7 @@ Draw = Callable[[np.random.Generator], Found]
 
 
 def medians(rng: np.random.Generator) -> Found:
-    """Of final losses, of paired differences of them, of steps counted in hundreds, of 4 seeds an instance."""
+    """Medians of final losses, of their paired differences, of steps counted in hundreds, of 4 seeds an instance."""
     yield "losses, lognormal", *_around(rng.lognormal(size=N), 1.0)
     apart = rng.lognormal(size=N) - rng.lognormal(size=N)
     yield "paired differences, symmetric", *_around(apart, 0.0)
@@ -44,7 +44,7 @@ def medians(rng: np.random.Generator) -> Found:
 
 
 def shares(p: float, rng: np.random.Generator) -> Found:
-    """Of single searches, of 6 alike an instance, of pairs of 4 starts in the same basin, of wins with ties."""
+    """Shares of single searches, of 6 alike an instance, of pairs of 4 starts in the same basin, of wins with ties."""
     name = f"share {p:g}"
     yield f"{name}, one search", *_share((rng.random((N, 1)) < p), p)
     tried = rng.random((N, 6)) < rng.beta(3 * p, 3 - 3 * p, size=(N, 1))
@@ -59,13 +59,13 @@ def shares(p: float, rng: np.random.Generator) -> Found:
 def running_times(p: float, rng: np.random.Generator) -> Found:
     """aRT: a search succeeds with chance p after lognormal costs, or spends its budget."""
     at = np.where(rng.random(N) < p, 300 * rng.lognormal(0, np.sqrt(0.5), size=N), np.inf)
-    found = running_time(at, np.full(N, BUDGET), EACH)
+    row = running_time(at, np.full(N, BUDGET), EACH)
     truth = (p * 300 * np.exp(0.25) + (1 - p) * BUDGET) / p
-    yield f"aRT, success {p:g}", found["low"], truth, found["high"]
+    yield f"aRT, success {p:g}", row["low"], truth, row["high"]
 
 
 def variances(shape: float, rng: np.random.Generator) -> Found:
-    """Of 4 starts: targets of variance 4, gamma with this shape (infinite: normal), starts of variance 1."""
+    """Variances of 4 starts: targets of variance 4, gamma with this shape (infinite: normal), starts of variance 1."""
     targets = rng.normal(size=(N, 1)) if np.isinf(shape) else (rng.gamma(shape, size=(N, 1)) - shape) / np.sqrt(shape)
     loss = 2 * targets + rng.normal(size=(N, 4))
     truth = {"variance:start": 1, "variance:target": 4, "variance:total": 5, "variance share:start": 0.2}
@@ -73,7 +73,7 @@ def variances(shape: float, rng: np.random.Generator) -> Found:
 
 
 def basins(rng: np.random.Generator) -> Found:
-    """Of 4 starts, one in five of which ends 2.5 above."""
+    """Variances of 4 starts, one in five of which ends 2.5 above."""
     loss = 2 * rng.normal(size=(N, 1)) + 2.5 * (rng.random((N, 4)) < 0.2)
     start = 2.5**2 * 0.16
     truth = {"variance:start": start, "variance:target": 4, "variance share:start": start / (4 + start)}
@@ -127,7 +127,7 @@ TESTS: dict[str, Callable[[np.random.Generator], Iterator[tuple[str, float]]]] =
 
 
 def covered(draw: Draw, repetitions: int) -> dict[str, tuple[float, float, float]]:
-    """Of each interval: share that covers the truth, that lies above it, that lies below it."""
+    """Shares of each interval that cover the truth, that lie above it, that lie below it."""
     rng, hits = np.random.default_rng(0), {}
     for _ in range(repetitions):
         for what, low, truth, high in draw(rng):
@@ -135,8 +135,8 @@ def covered(draw: Draw, repetitions: int) -> dict[str, tuple[float, float, float
     return {what: tuple(np.mean(h, axis=0).tolist()) for what, h in hits.items()}
 
 
-def found(draw: Callable, repetitions: int) -> dict[str, float]:
-    """Of each test: the share of repetitions with a p below 0.05."""
+def rejections(draw: Callable, repetitions: int) -> dict[str, float]:
+    """Share of repetitions with a p below 0.05, of each test."""
     rng, small = np.random.default_rng(0), {}
     for _ in range(repetitions):
         for what, p in draw(rng):
@@ -156,9 +156,9 @@ def _share(tried: np.ndarray, truth: float) -> tuple[float, float, float]:
 
 def _decomposed(name: str, loss: np.ndarray, truth: dict[str, float]) -> Found:
     instance, start = (i.ravel() for i in np.indices(loss.shape))
-    own = pd.DataFrame({"instance": instance, "init": start, "loss": loss.ravel()})
-    own = own.assign(search=0, start="random", start_id=[f"random {s}" for s in start], train=0, weights="")
-    rows = {r["measure"]: r for r in decomposition(own)}
+    table = pd.DataFrame({"instance": instance, "init": start, "loss": loss.ravel()})
+    table = table.assign(search=0, start="random", start_id=[f"random {s}" for s in start], train=0, weights="")
+    rows = {r["measure"]: r for r in decomposition(table)}
     for measure, value in truth.items():
         yield f"{measure}, {name}", rows[measure]["low"], value, rows[measure]["high"]
 
@@ -168,14 +168,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=4000)
     parser.add_argument("--only", default="", help="cases whose name begins so")
-    given = parser.parse_args()
-    r = given.repetitions
+    args = parser.parse_args()
+    r = args.repetitions
     print(f"{r} repetitions; the standard error of 95 % and of 5 % is {(0.05 * 0.95 / r) ** 0.5:.2%}")
-    for draw in (d for name, d in INTERVALS.items() if name.startswith(given.only)):
+    for draw in (d for name, d in INTERVALS.items() if name.startswith(args.only)):
         for what, (inside, above, below) in covered(draw, r).items():
             print(f"{what:45}{inside:8.1%}   misses: above {above:.1%}, below {below:.1%}", flush=True)
-    for name, draw in ((n, d) for n, d in TESTS.items() if n.startswith(given.only)):
-        for what, share_found in found(draw, r).items():
+    for name, draw in ((n, d) for n, d in TESTS.items() if n.startswith(args.only)):
+        for what, share_found in rejections(draw, r).items():
             print(f"{what:28}{name:17}{share_found:8.1%}", flush=True)
 
 

@@ -60,7 +60,7 @@ SETTLING = 15.0  # seconds that a training keeps of its time, to measure and to 
 
 @dataclass(frozen=True)
 class Day:
-    """What is done, where, and in which time."""
+    """Plan of a day: what is done, where, and in which time."""
 
     places: Places
     setting: Setting
@@ -69,7 +69,7 @@ class Day:
     began: float = field(default_factory=time.time)
 
     def end(self, part: str) -> float:
-        """When a part has to be over, by time.time()."""
+        """Time at which a part has to be over, by time.time()."""
         return self.began + 60 * self.minutes * ENDS[part]
 
     def script(self, name: str, *words: object) -> list[str]:

@@ -112,7 +112,7 @@ def unpack(path: Path, settled: Path, state: Path | None = None) -> dict[str, An
 
 
 def is_finished(path: Path) -> bool:
-    """Whether a training is packed there that has come to its end."""
+    """Tell whether the file holds a packed training that has come to its end."""
     if not path.is_file():
         return False
     header = checkpoint.read(path)[1]

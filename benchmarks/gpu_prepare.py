@@ -1,4 +1,4 @@
-"""What gpu.py needs on a bare machine without a network, in one folder: wheels, and Omniglot's images.
+"""Collect what gpu.py needs on a bare machine without a network, in one folder: wheels, and Omniglot's images.
 
     python benchmarks/gpu_prepare.py FOLDER [--python 3.12]
 

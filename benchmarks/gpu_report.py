@@ -18,7 +18,7 @@ TINY = "small:encoder=8,hidden=16,channels=8"  # the networks of a dry run
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured, trained and searched; the same each time that an output folder is given again."""
+    """Setting of what is measured, trained and searched; the same each time that an output folder is given again."""
 
     models: tuple[str, ...]
     device: str = "cuda"
@@ -30,7 +30,7 @@ class Setting:
 
     @property
     def capture(self) -> bool:
-        """Whether steps are replayed as CUDA graphs."""
+        """Tell whether steps are replayed as CUDA graphs."""
         return self.device == "cuda"
 
     def training(self, name: str) -> Training:
@@ -65,7 +65,7 @@ class Places:
         return self.work / "checkpoints"
 
     def packed(self, training: Training) -> Path:
-        """Where one training is packed."""
+        """Path of the packed file of one training."""
         return self.out / training.model.file.replace(".safetensors", ".half.safetensors")
 
     def settle(self) -> None:

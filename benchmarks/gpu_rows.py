@@ -85,7 +85,7 @@ def _entry(seconds: list[float], yardstick: list[float]) -> Entry:
 
 
 def machine(device: str) -> Entry:
-    """What measures."""
+    """Description of the machine that measures."""
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     return {"device": name, "cores": os.cpu_count(), "torch": str(torch.__version__), "cuda": torch.version.cuda}
 

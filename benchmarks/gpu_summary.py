@@ -1,4 +1,4 @@
-"""What a day on a GPU has given so far, in words, and what is left to do."""
+"""Summary of a day on a GPU so far, in words, and of what is left to do."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def summary(places: Places, setting: Setting) -> str:
 
 
 def left(places: Places, setting: Setting) -> list[str]:
-    """What another call would do."""
+    """Parts that another call would do."""
     report = read(places)
     unfinished = [n for n in setting.models if not is_finished(places.packed(setting.training(n)))]
     return [

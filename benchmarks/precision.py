@@ -1,4 +1,4 @@
-"""How far bfloat16 can be trusted: in a search the loss it sees against the loss there is, in training the results.
+"""Measure how far bfloat16 can be trusted: in a search by the loss it sees, in training by the results.
 
     python benchmarks/precision.py [--data glyphs] [--model vae] [--arch small] [--images 20] [--steps 1000]
     python benchmarks/precision.py --train [--data omniglot] [--model nevae_se] [--arch conv] [--epochs 3] [--seeds 3]
@@ -48,14 +48,14 @@ MEASURES = {
 
 
 def losses(space: Space, task: Reconstruction, z: Tensor, bf16: bool) -> Tensor:
-    """Of each code, (k)."""
+    """Losses of the codes, (k)."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         x = space.decode(z.unsqueeze(1))
     return -task.score(x.float()).squeeze(1)
 
 
 def searched(space: Space, task: Reconstruction, start: Tensor, steps: int, bf16: bool) -> list[tuple[Tensor, Tensor]]:
-    """What the search sees and what there is at every look, (k) each."""
+    """Losses that the search sees and true losses at every look, (k) each."""
     z = start.clone().requires_grad_()
     optimizer, looks = torch.optim.Adam([z], lr=0.1), []
     for step in range(steps + 1):
@@ -87,7 +87,7 @@ def compare_searches(model: Model, images: int, steps: int) -> None:
 
 
 def trained(model: Model, data: Dataset, epochs: int, precision: str) -> dict[str, float]:
-    """What is measured of the test images after a training, by the names of `vae.metrics.Metrics`."""
+    """Metrics of the test images after a training, by the names of `vae.metrics.Metrics`."""
     plan = Plan(model, epochs, min(10.0, epochs / 3), precision=precision)  # pyright: ignore[reportArgumentType]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / model.file
@@ -99,9 +99,9 @@ def compare_trainings(model: Model, images: int | None, epochs: int, seeds: int)
     """Print what is measured after trainings in each precision, and how far the two are apart."""
     data = load(model.data)
     data = replace(data, train=data.train[:images], test=data.test[:images])
-    found: dict[str, list[dict[str, float]]] = {"fp32": [], "bf16": []}
+    metrics: dict[str, list[dict[str, float]]] = {"fp32": [], "bf16": []}
     for seed in range(seeds):
-        for precision, rows in found.items():
+        for precision, rows in metrics.items():
             rows.append(trained(replace(model, seed=seed), data, epochs, precision))
     print(
         f"{model.name} on {model.data}, {model.arch}, {epochs} epochs, {len(data.train):,} images; on "
@@ -109,7 +109,7 @@ def compare_trainings(model: Model, images: int | None, epochs: int, seeds: int)
     )
     print(f"{'':22}{'fp32':>20}{'bf16':>20}{'bf16 - fp32':>20}{'at most':>10}")
     for key, name in MEASURES.items():
-        fp32, bf16 = ([row[key] for row in found[p]] for p in ("fp32", "bf16"))
+        fp32, bf16 = ([row[key] for row in metrics[p]] for p in ("fp32", "bf16"))
         apart = [b - a for a, b in zip(fp32, bf16, strict=True)]
         print(f"{name:22}{over(fp32):>20}{over(bf16):>20}{over(apart):>20}{max(map(abs, apart)):10.3f}")
 
@@ -131,14 +131,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    usual = ("nevae_se", "omniglot", "conv") if given.train else ("vae", "glyphs", "small")
-    name, data, arch = (g or u for g, u in zip((given.model, given.data, given.arch), usual, strict=True))
-    if given.train:
-        compare_trainings(Model(name, data, arch), given.images, given.epochs, given.seeds)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    usual = ("nevae_se", "omniglot", "conv") if args.train else ("vae", "glyphs", "small")
+    name, data, arch = (g or u for g, u in zip((args.model, args.data, args.arch), usual, strict=True))
+    if args.train:
+        compare_trainings(Model(name, data, arch), args.images, args.epochs, args.seeds)
     else:
-        compare_searches(Model(name, data, arch), given.images or 20, given.steps)
+        compare_searches(Model(name, data, arch), args.images or 20, args.steps)
 
 
 if __name__ == "__main__":

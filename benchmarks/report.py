@@ -34,7 +34,7 @@ TARGETS, STARTS, DIMENSIONS, STEPS = 50, ("random", "encoder"), 32, 1000
 RECORDED = np.unique(np.geomspace(1, STEPS + 1, 140).astype(int) - 1)
 
 
-def made(model: str, searcher: str, seed: int) -> Record:
+def record(model: str, searcher: str, seed: int) -> Record:
     """A run whose losses fall to a floor that depends on target and model."""
     spec = Spec(Model(model, "omniglot"), "0" * 64, "omniglot50", searcher, Seeds(seed, seed), max_steps=STEPS)
     rng = np.random.default_rng(int(spec.key, 16))
@@ -66,12 +66,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--results", type=Path, help="where to make the runs, and leave them [default: nowhere]")
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = given.results or Path(temporary) / "results"
-        store, grid = Store(folder), [*product(MODELS, SEARCHERS, range(given.seeds))]
+        folder = args.results or Path(temporary) / "results"
+        store, grid = Store(folder), [*product(MODELS, SEARCHERS, range(args.seeds))]
         for part in grid:
-            store.add(made(*part))
+            store.add(record(*part))
         page = folder.with_suffix(".html")
         program = [sys.executable, "-c", "from lso_bench.cli import main; main()"]
         start, before = time.perf_counter(), os.times()

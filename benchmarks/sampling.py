@@ -25,7 +25,7 @@ from lso_bench.vae.sampling import sample
 
 @torch.no_grad()
 def whole_passes(vae: VAE, z: Tensor, noise: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
-    """As `vae.sampling.sample`, recomputing the whole image for each of the first `pixels` pixels."""
+    """Sample as `vae.sampling.sample` does, recomputing the whole image for each of the first `pixels` pixels."""
     x, mean = torch.zeros(len(z), 1, 28, 28), torch.zeros(len(z), 1, 28, 28)
     for n in range(pixels):
         i, j = divmod(n, 28)
@@ -41,24 +41,22 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--pixels", type=int, default=784)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     settle_memory()
     torch.manual_seed(0)
-    vae = freeze(VAE(architecture(given.arch, 32)).eval())
-    z, noise = torch.randn(given.images, 32), torch.rand(given.images, 28, 28)
+    vae = freeze(VAE(architecture(args.arch, 32)).eval())
+    z, noise = torch.randn(args.images, 32), torch.rand(args.images, 28, 28)
     start = time.perf_counter()
     ours, our_mean = sample(vae, z, noise)
     cached = time.perf_counter() - start
     start = time.perf_counter()
-    plain, mean = whole_passes(vae, z, noise, given.pixels)
-    whole = (time.perf_counter() - start) * 784 / given.pixels
-    print(
-        f"{given.images} images, {given.arch}, {given.threads} threads; the whole passes measured over {given.pixels}"
-    )
+    plain, mean = whole_passes(vae, z, noise, args.pixels)
+    whole = (time.perf_counter() - start) * 784 / args.pixels
+    print(f"{args.images} images, {args.arch}, {args.threads} threads; the whole passes measured over {args.pixels}")
     print(f"whole passes, frozen network {whole:8.2f} s")
     print(f"cached columns               {cached:8.2f} s {whole / cached:6.1f} x")
-    rows = given.pixels // 28
+    rows = args.pixels // 28
     print(
         f"largest difference: probabilities {(our_mean - mean)[:, :, :rows].abs().max():.1e}, "
         f"images {(ours - plain)[:, :, :rows].abs().max():.0f}"

@@ -52,7 +52,7 @@ def resident() -> float:
 
 
 def consistent(store: Store, planned: Sequence[PlannedRun]) -> bool:
-    """Whether the folder holds each run once, whole as `lso-bench doctor` looks at it, and nothing half done."""
+    """Tell whether the folder holds each run once, whole as `lso-bench doctor` looks at it, and nothing half done."""
     once = sorted(f.name for f in store.folder.glob("runs/*/*")) == sorted(p.spec.key for p in planned)
     return once and not faults(store) and not list((store.folder / "tmp").iterdir())
 
@@ -71,13 +71,13 @@ def measure(
             if i == len(planned) // 10:
                 early = resident()
         wall = (time.perf_counter() - first) / (len(planned) - how.jobs)
-        own = (time.process_time() - computed) / (len(planned) - how.jobs)
+        computing = (time.process_time() - computed) / (len(planned) - how.jobs)
         late, whole = resident(), consistent(store, planned)
     overhead = 1000 * (how.jobs * wall - warm)
     print(
         f"{name}: {len(planned)} runs, {how.jobs} at a time, start {first - begun:.1f} s, {1 / wall:.1f} a second, "
         f"overhead {overhead:.1f} ms a run{f', {overhead - alone:.1f} beyond here' if alone else ''}, "
-        f"computing in the command {1000 * own:.1f} ms; memory {early:.0f} MB early, {late:.0f} MB at the end; "
+        f"computing in the command {1000 * computing:.1f} ms; memory {early:.0f} MB early, {late:.0f} MB at the end; "
         f"{'each run once, whole, and nothing else' if whole else 'NOT CONSISTENT'}",
         flush=True,
     )
@@ -91,26 +91,26 @@ def main() -> None:
     parser.add_argument("--ray", type=int, default=1000, help="on a Ray cluster of this machine; 0: none")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", help="where the results are written for a while")
-    given = parser.parse_args()
-    tempfile.tempdir = given.folder  # None: the system's
+    args = parser.parse_args()
+    tempfile.tempdir = args.folder  # None: the system's
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as checkpoints:
         os.environ["LSO_BENCH_CHECKPOINTS"] = checkpoints
         model = Model("vae", "glyphs", ARCH, LATENT)
         save_model(Path(checkpoints) / model.file, VAE(architecture(ARCH, LATENT)).eval(), {})
         begun = time.perf_counter()
-        planned = trivial(max(given.runs, given.batched, given.ray))
+        planned = trivial(max(args.runs, args.batched, args.ray))
         print(f"planned {len(planned)} runs in {time.perf_counter() - begun:.1f} s", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             records = list(serial(planned[:50], Store(Path(folder) / "results"), ExecutionOptions()))
         warm = median(r.seconds["total"] for r in records)
         print(f"a run itself: {1000 * warm:.1f} ms", flush=True)
-        alone = measure("here", serial, planned[: given.runs], ExecutionOptions(), warm)
-        measure("local, a process a run", local, planned[: given.runs], ExecutionOptions(jobs=given.jobs), warm, alone)
-        batch = ExecutionOptions(jobs=given.jobs, isolation="batch")
-        measure("local, batch", local, planned[: given.batched], batch, warm, alone)
-        if given.ray:
-            measure("ray", cluster, planned[: given.ray], replace(batch, address="local"), warm, alone)
+        alone = measure("here", serial, planned[: args.runs], ExecutionOptions(), warm)
+        measure("local, a process a run", local, planned[: args.runs], ExecutionOptions(jobs=args.jobs), warm, alone)
+        batch = ExecutionOptions(jobs=args.jobs, isolation="batch")
+        measure("local, batch", local, planned[: args.batched], batch, warm, alone)
+        if args.ray:
+            measure("ray", cluster, planned[: args.ray], replace(batch, address="local"), warm, alone)
 
 
 if __name__ == "__main__":

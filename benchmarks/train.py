@@ -56,11 +56,11 @@ class FullMaskedConv2d(nn.Conv2d):
     @classmethod
     def like(cls, conv: CausalConv2d) -> "FullMaskedConv2d":
         o, i, _, k = conv.weight.shape
-        made = cls(i, o, k, padding=k // 2, bias=conv.bias is not None)
-        made.register_buffer("mask", nn.functional.pad(conv.mask, (0, 0, 0, k // 2)))
+        layer = cls(i, o, k, padding=k // 2, bias=conv.bias is not None)
+        layer.register_buffer("mask", nn.functional.pad(conv.mask, (0, 0, 0, k // 2)))
         with torch.no_grad():
-            made.weight.copy_(nn.functional.pad(conv.weight, (0, 0, 0, k // 2)))
-        return made
+            layer.weight.copy_(nn.functional.pad(conv.weight, (0, 0, 0, k // 2)))
+        return layer
 
     def forward(self, input: Tensor) -> Tensor:
         return self._conv_forward(input, self.weight * self.mask, self.bias)
@@ -146,7 +146,7 @@ def timed(calls: Mapping[str, Callable[[], object]], steps: int, device: str, wa
 
 @dataclass(frozen=True)
 class Floor:
-    """What a step of one precision takes at least, in seconds, each by itself at full speed."""
+    """Least time of a step of one precision, in seconds, each by itself at full speed."""
 
     arithmetic: float
     memory: float
@@ -157,7 +157,7 @@ class Floor:
 
 
 def floor(network: nn.Module, step: Callable[[], object], device: str, kind: torch.dtype = torch.float32) -> Floor:
-    """That of `step`, which goes through the layers of `network` forwards and backwards."""
+    """Floor of `step`, which goes through the layers of `network` forwards and backwards."""
     written: list[int] = []
 
     def count(_module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -188,7 +188,7 @@ def rates(device: str, kind: torch.dtype, tf32: bool) -> tuple[float, float]:
 
 
 def floor_of_step(vae: VAE, x: Tensor, bf16: bool) -> Floor:
-    """That of a training step of `vae` on `x`."""
+    """Floor of a training step of `vae` on `x`."""
 
     def step() -> None:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
@@ -313,13 +313,13 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--pythae", action="store_true")
     parser.add_argument("--epochs", type=int, default=3)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     settle_memory()
-    if given.pythae:
-        compare_loops(given.epochs)
+    if args.pythae:
+        compare_loops(args.epochs)
     else:
-        compare_steps(given.arch, given.steps, given.device, given.bf16)
+        compare_steps(args.arch, args.steps, args.device, args.bf16)
 
 
 if __name__ == "__main__":

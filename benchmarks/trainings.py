@@ -125,20 +125,20 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=0, help="trainings at the same time; 0 shows the list")
     parser.add_argument("--precision", default="bf16", help="bf16 (slow on CPUs that do not multiply it) or fp32")
     parser.add_argument("--arch", default="", help="only the models of this architecture")
-    given = parser.parse_args()
-    if not given.jobs:
-        show(given.folder)
+    args = parser.parse_args()
+    if not args.jobs:
+        show(args.folder)
         return
     said = threading.Lock()
 
     def one(training: Training) -> int:
-        status = train(training, given.folder, given.precision)
+        status = train(training, args.folder, args.precision)
         with said:
             print(f"{training.model.file}: status {status}", flush=True)
         return status
 
-    todo = [t for t in trainings() if given.arch in ("", t.model.arch) and state(t, given.folder) not in READY]
-    with ThreadPoolExecutor(given.jobs) as pool:
+    todo = [t for t in trainings() if args.arch in ("", t.model.arch) and state(t, args.folder) not in READY]
+    with ThreadPoolExecutor(args.jobs) as pool:
         statuses = list(pool.map(one, todo))
     raise SystemExit(3 if any(statuses) else 0)
 

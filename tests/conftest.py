@@ -1,4 +1,4 @@
-"""What all tests share: shapes and types checked while they run, one thread, folders of their own."""
+"""Fixtures and settings of all tests: shapes and types checked while they run, one thread, folders of their own."""
 
 import ast
 import gc
@@ -112,15 +112,15 @@ def vae() -> VAE:
 def random_vae(arch: Architecture, seed: int = 0) -> VAE:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        made = VAE(arch)
-        for m in made.modules():
+        model = VAE(arch)
+        for m in model.modules():
             if isinstance(m, torch.nn.BatchNorm2d):
                 torch.nn.init.uniform_(m.weight, 0.5, 1.5)
                 torch.nn.init.normal_(m.bias, std=0.3)
                 assert m.running_mean is not None and m.running_var is not None
                 m.running_mean.normal_(std=0.3)
                 m.running_var.uniform_(0.5, 1.5)
-        return made.eval()
+        return model.eval()
 
 
 def squares(count: int, seed: int = 0) -> torch.Tensor:
@@ -166,17 +166,17 @@ def model_of_noise(tmp_path, monkeypatch):
 def call_fresh(tmp_path):
     """Run the program in an empty folder, as a new process; its output, errors and exit status."""
 
-    def run(*arguments, **more):
+    def run(*arguments, **options):
         environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(tmp_path / "checkpoints")}
-        given = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 200}
-        return subprocess.run([*PROGRAM, *map(str, arguments)], **(given | more))
+        defaults = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 200}
+        return subprocess.run([*PROGRAM, *map(str, arguments)], **(defaults | options))
 
     return run
 
 
 @pytest.fixture
 def call(tmp_path):
-    """As `call_fresh`, in a fork of this process, which has its imports behind it."""
+    """Call as `call_fresh` does, in a fork of this process, which has its imports behind it."""
 
     def run(*arguments):
         if arguments and arguments[0] in ("run", "check-task", "reproduce"):
@@ -249,7 +249,7 @@ def as_another_user(folder):
 
 
 def refused_within(memory, load):
-    """Whether `load` refuses what it reads, in a process that may take so many bytes beside what it has."""
+    """Tell whether `load` refuses what it reads, in a process that may take so many bytes beside what it has."""
     child = os.fork()
     if not child:
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -277,7 +277,7 @@ def fails(done, status, *says):
 
 
 def lines_of_code(text):
-    """Those that are not blank, comments, docstrings or imports."""
+    """Lines that are not blank, comments, docstrings or imports."""
     tree, left_out = ast.parse(text), set()
     for node in ast.walk(tree):
         imports = isinstance(node, ast.Import | ast.ImportFrom)

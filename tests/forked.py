@@ -44,10 +44,10 @@ def prepare() -> int:
 
 def program(*arguments: str, **environment: str):
     """A process that runs the program with these arguments, quietly, in this environment and what is given."""
-    given = (arguments, dict(os.environ) | environment)
-    made = multiprocessing.get_context("forkserver").Process(target=_run, args=given)
-    made.start()
-    return made
+    target_arguments = (arguments, dict(os.environ) | environment)
+    process = multiprocessing.get_context("forkserver").Process(target=_run, args=target_arguments)
+    process.start()
+    return process
 
 
 def _run(arguments: tuple[str, ...], environment: dict[str, str]) -> None:

@@ -49,14 +49,14 @@ class _Turns:
         if self.left:
             raise _Left
 
-    def carry_out(self, call: Callable, arguments: tuple, more: dict[str, Any], label: Callable) -> Any:
+    def carry_out(self, call: Callable, arguments: tuple, keywords: dict[str, Any], label: Callable) -> Any:
         """An operation, before which its writer waits for its turn."""
         i = self._numbers.get(threading.get_ident())
         if i is None or self.left:
-            return call(*arguments, **more)
+            return call(*arguments, **keywords)
         self._pause(i)
         try:
-            result = call(*arguments, **more)
+            result = call(*arguments, **keywords)
         except OSError as error:
             self.seen[i] += (call.__name__, error.errno)
             raise
@@ -92,7 +92,7 @@ class Orders:
             monkeypatch.setattr(os, name, self._watched(getattr(os, name)))
 
     def results(self) -> Iterator[list[object]]:
-        """What the writers gave; an error is a result."""
+        """Yield the results of the writers; an error is a result."""
         known, taken = set[tuple](), list[int]()
         while True:
             writers = self._begin()
@@ -121,15 +121,15 @@ class Orders:
             taken = [choice for choice, _ in choices] + [waiting[waiting.index(last) + 1]]
 
     def _watched(self, call: Callable) -> Callable:
-        def operation(*arguments, **more):
+        def operation(*arguments, **keywords):
             if self._turns is None:
-                return call(*arguments, **more)
-            return self._turns.carry_out(call, arguments, more, self._label)
+                return call(*arguments, **keywords)
+            return self._turns.carry_out(call, arguments, keywords, self._label)
 
         return operation
 
     def _label(self, result: Any) -> object:
-        """What an operation gave, without what differs from time to time."""
+        """Label of an operation's result, without what differs from time to time."""
         if isinstance(result, int):  # a file
             return self._labels.get(os.fstat(result).st_ino)
         if isinstance(result, os.stat_result):

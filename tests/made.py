@@ -17,7 +17,7 @@ VERSIONS = {"device": "cpu"}
 
 @dataclass(frozen=True)
 class Disk:
-    """What a record left, from the record itself."""
+    """Files of a run, from the record itself."""
 
     record: Record
 
@@ -38,9 +38,9 @@ def measures(*records: Record, **how) -> Comparison:
     return compare(records, lambda s: Disk(by_key[s.key]), **how)
 
 
-def one(found: Comparison, measure: str, start: str | None = None, **where) -> pd.Series:
+def one(comparison: Comparison, measure: str, start: str | None = None, **where) -> pd.Series:
     """The one row of that measure; threshold and target are none unless said."""
-    rows = found.measures[found.measures.measure == measure]
+    rows = comparison.measures[comparison.measures.measure == measure]
     for column, value in ({"threshold": None, "target": None} | where).items():
         rows = rows[rows[column].isna()] if value is None else rows[rows[column] == value]
     rows = rows if start is None else rows[rows.start == start]
@@ -57,22 +57,22 @@ def searched(
     **spec,
 ) -> Record:
     """A run in which each start's instances took these ways down, a loss a step, each step `cost` evaluations."""
-    own = replace(SPEC, starts=tuple(paths), seeds=Seeds(init, init if search is None else search), **spec)
+    settings = replace(SPEC, starts=tuple(paths), seeds=Seeds(init, init if search is None else search), **spec)
     members, rows = [], []
     for start, ways in paths.items():
         for i, way in enumerate(ways):
             steps, n = len(way) - 1, cost * len(way)
-            met: list[int | None] = [None] * len(own.thresholds)
+            met: list[int | None] = [None] * len(settings.thresholds)
             members.append(SearchResult(start, i, way[0], way[-1], steps, met, 1.0, min(way), n, "steps"))
             rows += [{"step": s, "start": start, "instance": i, "loss": x} for s, x in enumerate(way)]
     at = range(max(r["step"] for r in rows) + 1)
     z = torch.tensor([[*codes(m.start, m.instance)] for m in members])
     return Record(
-        own,
+        settings,
         "ok",
         members,
         versions=VERSIONS,
         trace=pd.DataFrame(rows),
         costs=pd.DataFrame({"step": at, "evaluations": [cost * (s + 1) for s in at], "seconds": [0.5 * s for s in at]}),
-        tensors={"z": z, "z_met": torch.full((len(members), len(own.thresholds), z.shape[1]), torch.nan)},
+        tensors={"z": z, "z_met": torch.full((len(members), len(settings.thresholds), z.shape[1]), torch.nan)},
     )

@@ -1,4 +1,4 @@
-"""What the processes of a pool do in its tests; and a fork that is slow, for a process that imports this first."""
+"""Tasks of the processes of a pool in its tests; and a slow fork, for a process that imports this first."""
 
 import multiprocessing
 import os

@@ -131,7 +131,7 @@ RECORDS = st.tuples(
 
 
 def without_end(value):
-    """As JSON keeps it: what has no end is not a number."""
+    """Convert a value as JSON keeps it: what has no end is not a number."""
     if isinstance(value, dict):
         return {k: without_end(v) for k, v in value.items()}
     if isinstance(value, list):

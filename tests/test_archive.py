@@ -89,9 +89,9 @@ def in_place_of_a_file(make):
 
 
 def elsewhere(path, content):
-    other = path.parents[4].parent / "elsewhere"
-    other.write_bytes(content)
-    path.symlink_to(other)
+    target = path.parents[4].parent / "elsewhere"
+    target.write_bytes(content)
+    path.symlink_to(target)
 
 
 UNPACKED = {
@@ -152,13 +152,13 @@ def test_archive_that_has_no_end_is_named_and_never_read(tmp_path, make):
 
 def test_what_a_killed_process_was_unpacking_is_swept_a_day_later_and_nothing_else(packed):
     folder = unpack(packed).parent
-    left, new, other = (folder / name for name in (f"{'0' * 64}.01234567", f"{'1' * 64}.01234567", "mine.old"))
-    for path in (left, new, other):
+    left, new, foreign = (folder / name for name in (f"{'0' * 64}.01234567", f"{'1' * 64}.01234567", "mine.old"))
+    for path in (left, new, foreign):
         (path / "inner").mkdir(parents=True)
-    for path in (left, other):
+    for path in (left, foreign):
         os.utime(path, (0, 0))
     unpack(packed)
-    assert not left.exists() and new.exists() and other.exists() and unpack(packed).exists()
+    assert not left.exists() and new.exists() and foreign.exists() and unpack(packed).exists()
 
 
 def test_compare_reads_an_archive_as_the_folder_that_it_was_made_of(capsys, results, packed):
@@ -182,18 +182,18 @@ def test_pack_refuses_what_would_lose_something(results, tmp_path):
     assert not list(tmp_path.glob("*r.tar.zst*"))
 
 
-def member(name, content=b"", **more):
+def member(name, content=b"", **attributes):
     info = tarfile.TarInfo(name)
     info.size = len(content)
-    for key, value in more.items():
+    for key, value in attributes.items():
         setattr(info, key, value)
     return info, content
 
 
-def made(path: Path, *members, claimed=None, format=tarfile.USTAR_FORMAT):
+def forge(path: Path, *members, claimed=None, format=tarfile.USTAR_FORMAT):
     """An archive of these members, whose manifest claims `claimed`, by default just what they are."""
-    of = {i.name: {"sha256": sha256(c).hexdigest(), "size": len(c)} for i, c in members}
-    manifest = json.dumps({"format": 1, "files": of if claimed is None else claimed}).encode()
+    entries = {i.name: {"sha256": sha256(c).hexdigest(), "size": len(c)} for i, c in members}
+    manifest = json.dumps({"format": 1, "files": entries if claimed is None else claimed}).encode()
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=format) as tar:
         for info, content in (member("manifest.json", manifest), *members):
@@ -214,7 +214,7 @@ ESCAPES = ["/outside", "../outside", "a/../../outside", "a//b", "./a", "a/", "",
 
 @pytest.mark.parametrize("name", ESCAPES)
 def test_no_name_leads_out_of_the_folder(tmp_path, name):
-    path = made(tmp_path / "x.tar.zst", member("plain", b"x"), claimed={name: {"sha256": "", "size": 1}})
+    path = forge(tmp_path / "x.tar.zst", member("plain", b"x"), claimed={name: {"sha256": "", "size": 1}})
     with pytest.raises(UnusableError, match="cannot be the name"):
         unpack(path)
 
@@ -232,7 +232,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_plain_files_are_unpacked(tmp_path, kind):
     with pytest.raises(UnusableError, match="no plain file"):
-        unpack(made(tmp_path / "x.tar.zst", member("a", **KINDS[kind])))
+        unpack(forge(tmp_path / "x.tar.zst", member("a", **KINDS[kind])))
     assert not list((cache_folder() / "archives").glob(f"{sha256((tmp_path / 'x.tar.zst').read_bytes()).hexdigest()}*"))
 
 
@@ -241,16 +241,16 @@ def known(content=b"x"):
 
 
 WRONG = {
-    "other content": lambda p: made(p, member("a", b"y"), claimed={"a": known()}),
-    "another size": lambda p: made(p, member("a", b"xx"), claimed={"a": known()}),
-    "not in the manifest": lambda p: made(p, member("b", b"x"), claimed={"a": known()}),
-    "twice": lambda p: made(p, member("a", b"x"), member("a", b"x"), claimed={"a": known(), "b": known()}),
-    "missing": lambda p: made(p, member("a", b"x"), claimed={"a": known(), "b": known()}),
+    "other content": lambda p: forge(p, member("a", b"y"), claimed={"a": known()}),
+    "another size": lambda p: forge(p, member("a", b"xx"), claimed={"a": known()}),
+    "not in the manifest": lambda p: forge(p, member("b", b"x"), claimed={"a": known()}),
+    "twice": lambda p: forge(p, member("a", b"x"), member("a", b"x"), claimed={"a": known(), "b": known()}),
+    "missing": lambda p: forge(p, member("a", b"x"), claimed={"a": known(), "b": known()}),
     "no manifest": lambda p: p.write_bytes(ZstdCompressor().compress(member("a", b"x")[0].tobuf() + bytes(2048))),
-    "manifest of another kind": lambda p: made(p, claimed=[1]),
-    "long header": lambda p: made(p, member("a" * 5000, b"x"), format=tarfile.PAX_FORMAT),
+    "manifest of another kind": lambda p: forge(p, claimed=[1]),
+    "long header": lambda p: forge(p, member("a" * 5000, b"x"), format=tarfile.PAX_FORMAT),
     "headers without end": lambda p: raw(p, member("a", type=tarfile.XHDTYPE)[0].tobuf() * 2**16),
-    "header with a size": lambda p: made(p, member("a", b"x", pax_headers={"size": "1"}), format=tarfile.PAX_FORMAT),
+    "header with a size": lambda p: forge(p, member("a", b"x", pax_headers={"size": "1"}), format=tarfile.PAX_FORMAT),
     "header for all": lambda p: raw(
         p,
         *[x.ljust(512, b"\0") for x in (member("a", b"9 size=1\n", type=tarfile.XGLTYPE)[0].tobuf(), b"9 size=1\n")],
@@ -261,7 +261,7 @@ WRONG = {
     "negative size of a header": lambda p: raw(
         p, member("a", type=tarfile.XHDTYPE, size=-512)[0].tobuf(tarfile.GNU_FORMAT), bytes(1024)
     ),
-    "negative size": lambda p: made(p, claimed={"a": {"sha256": "", "size": -1}}),
+    "negative size": lambda p: forge(p, claimed={"a": {"sha256": "", "size": -1}}),
     "no tar": lambda p: p.write_bytes(ZstdCompressor().compress(b"hello" * 1000)),
     "no zstandard": lambda p: p.write_bytes(b"hello"),
     "empty": lambda p: p.write_bytes(b""),
@@ -298,7 +298,7 @@ def test_header_that_has_no_end_is_refused_in_little_memory(tmp_path, header):
 
 
 def test_archive_that_claims_more_than_the_disk_holds_is_not_unpacked(tmp_path):
-    made(tmp_path / "x.tar.zst", claimed={"a": {"sha256": "", "size": 2**60}})
+    forge(tmp_path / "x.tar.zst", claimed={"a": {"sha256": "", "size": 2**60}})
     with pytest.raises(UnusableError, match=r"the files of the archive take .* are free"):
         unpack(tmp_path / "x.tar.zst")
 
@@ -318,7 +318,7 @@ def test_every_byte_of_an_archive_counts(packed):
 
 def test_archive_that_swells_is_refused_before_it_has_swollen(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "SMALL", 2**20)
-    path = made(tmp_path / "x.tar.zst", member("a", bytes(2**24)))
+    path = forge(tmp_path / "x.tar.zst", member("a", bytes(2**24)))
     assert path.stat().st_size < 2**24 / unpacking.MAX_EXPANSION
     with pytest.raises(UnusableError, match="swells"):
         unpack(path)

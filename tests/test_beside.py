@@ -1,4 +1,4 @@
-"""What is noted of a found point beside its score: measured, kept, compared, shown."""
+"""Figures noted of a point beside its score: measured, kept, compared, shown."""
 
 import io
 import json
@@ -58,8 +58,8 @@ def record(tmp_path):
 def test_run_notes_how_far_the_encoder_finds_the_point_from_where_it_is(record):
     vae, z = random_vae(PLAIN), record.tensors["z"]
     image = (vae.decode(z).mean > 0.5).float()
-    wanted = (vae.encode(image).mean - z).square().sum(-1).sqrt()
-    torch.testing.assert_close(torch.tensor([m.consistency for m in record.members]), wanted, rtol=1e-4, atol=1e-4)
+    expected = (vae.encode(image).mean - z).square().sum(-1).sqrt()
+    torch.testing.assert_close(torch.tensor([m.consistency for m in record.members]), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_run_notes_what_the_task_reports_of_the_image_that_was_found(record):
@@ -81,8 +81,8 @@ def test_images_count_as_equal_where_their_ink_is():
 
 
 def test_task_that_reports_nothing_has_nothing_beside():
-    found = diagnose(Space(random_vae(PLAIN), "mean"), Ink(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
-    assert [n["beside"] for n in found] == [{}, {}] and baseline_on_test_set(Ink(), torch.rand(3, 1, 28, 28)) == {}
+    notes = diagnose(Space(random_vae(PLAIN), "mean"), Ink(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
+    assert [n["beside"] for n in notes] == [{}, {}] and baseline_on_test_set(Ink(), torch.rand(3, 1, 28, 28)) == {}
 
 
 class Flat(Ink):
@@ -125,21 +125,21 @@ NOTHING = {"consistency": math.nan, "image": "", "beside": {}}
 
 def beside(model="vae", seed=0, images="abca"):
     """Four searches, of whose images two are the same."""
-    given = searched({"random": [[9.0, 1.0]] * 4}, init=seed, model=Model(model, "omniglot"))
+    example = searched({"random": [[9.0, 1.0]] * 4}, init=seed, model=Model(model, "omniglot"))
     members = [
         replace(m, consistency=float(i), image=images[i], beside={"fine": 10.0 * i, "valid": float(i > 0)})
-        for i, m in enumerate(given.members)
+        for i, m in enumerate(example.members)
     ]
-    return replace(given, members=members, usual={"fine": 12.5, "valid": 0.99})
+    return replace(example, members=members, usual={"fine": 12.5, "valid": 0.99})
 
 
 def test_medians_and_shares_are_measured_as_the_rest():
-    found = measures(beside())
-    assert one(found, "consistency", "random")["median"] == 1.5
-    assert one(found, "beside:fine", "random").estimate == 15.0
-    assert one(found, "beside:valid", "random").estimate == 0.75
-    assert one(found, "distinct", "random").estimate == 0.75
-    assert found.measures.set_index("measure").estimate["usual:fine"] == 12.5
+    comparison = measures(beside())
+    assert one(comparison, "consistency", "random")["median"] == 1.5
+    assert one(comparison, "beside:fine", "random").estimate == 15.0
+    assert one(comparison, "beside:valid", "random").estimate == 0.75
+    assert one(comparison, "distinct", "random").estimate == 0.75
+    assert comparison.measures.set_index("measure").estimate["usual:fine"] == 12.5
 
 
 def test_images_of_several_runs_in_one_model_are_told_apart_together():
@@ -149,9 +149,9 @@ def test_images_of_several_runs_in_one_model_are_told_apart_together():
 
 def test_runs_without_what_others_have_are_compared_with_them():
     bare = searched({"random": [[9.0, 1.0]] * 4}, model=Model("nevae_se", "omniglot"))
-    found = measures(beside(), bare)
-    assert set(found.measures[found.measures.measure == "consistency"].model) == {"vae"}
-    assert "Beside the objective" in shown(found)
+    comparison = measures(beside(), bare)
+    assert set(comparison.measures[comparison.measures.measure == "consistency"].model) == {"vae"}
+    assert "Beside the objective" in shown(comparison)
 
 
 def test_table_has_the_shell_and_the_test_images_beside():
@@ -182,7 +182,7 @@ def test_run_of_one_evaluation_is_drawn_without_a_curve(record, tmp_path):
     assert {p.name.partition("-")[0] for p in drawn} >= {"found"} and not [p for p in drawn if "curves" in p.name]
 
 
-def shown(found):
+def shown(comparison):
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(tables.terminal(found))
+    console.print(tables.terminal(comparison))
     return console.export_text()

@@ -28,9 +28,9 @@ def test_median_of_a_resample_is_that_of_its_values():
 
 
 def test_undefined_values_count_as_censored_and_infinite_ones_are_the_largest():
-    found = order_statistics(np.array([1.0, 2.0, np.inf, np.nan]), np.arange(4))
-    assert (found["n"], found["censored"], found["median"]) == (4, 2, 2.0)
-    assert math.isnan(found["mean"])
+    row = order_statistics(np.array([1.0, 2.0, np.inf, np.nan]), np.arange(4))
+    assert (row["n"], row["censored"], row["median"]) == (4, 2, 2.0)
+    assert math.isnan(row["mean"])
 
 
 def test_one_instance_has_no_interval():

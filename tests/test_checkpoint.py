@@ -40,7 +40,7 @@ def test_model_comes_back_with_its_header(saved):
 
 
 def unsigned(path, change):
-    """As by `write`, without the digest of the content: as anyone may write such a file."""
+    """Write as `write` does, without the digest of the content: as anyone may write such a file."""
     tensors, header = read(path)
     change(tensors, header)
     save_file(tensors, path, {"lso-bench": json.dumps(header)})
@@ -145,10 +145,10 @@ def test_frozen_weights_do_not_pass_for_trained_ones(saved):
 
 def test_own_checkpoint_comes_before_the_shipped_one(tmp_path):
     model = Model("vae", "omniglot")
-    own = tmp_path / "checkpoints" / model.file
-    own.parent.mkdir(parents=True)
-    own.write_bytes(b"")
-    assert checkpoint_of(model) == own
+    path = tmp_path / "checkpoints" / model.file
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    assert checkpoint_of(model) == path
 
 
 def test_names_cannot_leave_the_folder():

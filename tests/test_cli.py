@@ -57,9 +57,9 @@ def test_grid_of_seeds_and_dry_run(call, checkpoint, tmp_path):
 
 
 def test_grid_of_searchers_regions_and_search_seeds(call, checkpoint, tmp_path):
-    more = ("--searcher", "cmaes,sobol", "--region", "box:1,box:10", "--search-seed", "0,1", "--budget", "20")
+    options = ("--searcher", "cmaes,sobol", "--region", "box:1,box:10", "--search-seed", "0,1", "--budget", "20")
     where = ("--starts", "random,data", "--decoding", "greedy", "--joint", "--no-pictures")
-    done = call("run", "--model", "vae", "--task", "glyphs50:instances=3", "--latent", "4", *more, *where)
+    done = call("run", "--model", "vae", "--task", "glyphs50:instances=3", "--latent", "4", *options, *where)
     assert done.returncode == 0, done.stderr
     assert "Region box:10 leaves the prior far behind" in done.stderr and "box:1 leaves" not in done.stderr
     assert "--joint: of no effect on cmaes, sobol" in done.stderr
@@ -180,9 +180,9 @@ def test_folder_without_results_ends_with_status_4(call, tmp_path):
 
 def test_folder_without_runs_of_its_own_stands_for_the_results_folders_below_it(call, tmp_path):
     shutil.copytree(Path(__file__).parent / "schemas" / "2", tmp_path / "above" / "below")
-    done, same = (call("compare", folder) for folder in ("above", "above/below"))
-    assert done.returncode == 0 and "Final loss" in done.stdout and done.stdout == same.stdout
-    assert done.stderr == f"above has no runs of its own; reading above/below.\n{same.stderr}"
+    done, below = (call("compare", folder) for folder in ("above", "above/below"))
+    assert done.returncode == 0 and "Final loss" in done.stdout and done.stdout == below.stdout
+    assert done.stderr == f"above has no runs of its own; reading above/below.\n{below.stderr}"
 
 
 def test_results_into_a_foreign_folder_are_refused(call, checkpoint, tmp_path):
@@ -290,10 +290,10 @@ def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
         assert child.returncode == 143 and "Traceback" not in errors
         return errors
 
-    (told,) = re.findall("To go on: lso-bench (.*)", stop(arguments))
+    (command,) = re.findall("To go on: lso-bench (.*)", stop(arguments))
     (state,) = tmp_path.glob("*.state.safetensors")
     before = read(state)[1]
-    stop(shlex.split(told))
+    stop(shlex.split(command))
     after = read(state)[1]
     assert (len(after["history"]), after["batches"]) > (len(before["history"]), before["batches"]) > (0, 0)
 
@@ -323,8 +323,8 @@ def test_tensorboard_without_its_package_is_one_line(square_data, tmp_path, monk
 
 
 def test_traverse_draws_sheets_and_one_page(call, checkpoint, tmp_path):
-    given = ("traverse", "--model", "vae", "--data", "glyphs", "--latent", "4", "--steps", "12")
-    done = call(*given, "--dimensions", "0,3", "--active", "0")
+    arguments = ("traverse", "--model", "vae", "--data", "glyphs", "--latent", "4", "--steps", "12")
+    done = call(*arguments, "--dimensions", "0,3", "--active", "0")
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "results" / "traversals"
     names = {p.name.split("-s0-")[-1] for p in folder.glob("*.png")}
@@ -332,5 +332,5 @@ def test_traverse_draws_sheets_and_one_page(call, checkpoint, tmp_path):
     assert "No walk of vae without active dimensions" in done.stderr
     (page,) = folder.glob("*.html")
     assert page.read_text().count("data:image/png;base64,") == len(names) and "http" not in page.read_text()
-    done = call(*given, "--active", "9")
+    done = call(*arguments, "--active", "9")
     assert "passive.png" in done.stderr and "No walk" not in done.stderr

@@ -20,37 +20,37 @@ NAMES = ("vae", "beta_vae_0.9", "beta_vae_0.5", "nevae_se")
 SHAS = tuple(c * 64 for c in "abcd")
 
 
-def space(kl, **more):
+def space(kl, **fields):
     known = {"n": 9, "nelbo": 90.0, "distortion": 80.0, "squared_error": 20.0, "kl": kl, "mi": kl, "mi_b50": kl}
     known |= {"divergence": 0.1, "au": 2, "reencoding_mean": 1 / kl, "reencoding_logp": 1.0, "activity": [0.5, 0.05]}
-    return Metrics(**known, kl_each=[kl / 2, kl / 2], se={}, **more)
+    return Metrics(**known, kl_each=[kl / 2, kl / 2], se={}, **fields)
 
 
 def runs(names=NAMES, shas=SHAS):
     """Each model ends 1 lower than the one before."""
-    made = [searched({"random": [[99.0, 50.0 - i]] * 3}, model=Model(n, "omniglot")) for i, n in enumerate(names)]
-    return [replace(r, spec=replace(r.spec, checkpoint=sha)) for r, sha in zip(made, shas, strict=True)]
+    records = [searched({"random": [[99.0, 50.0 - i]] * 3}, model=Model(n, "omniglot")) for i, n in enumerate(names)]
+    return [replace(r, spec=replace(r.spec, checkpoint=sha)) for r, sha in zip(records, shas, strict=True)]
 
 
 SPACES = {sha: space(1.0 + i) for i, sha in enumerate(SHAS)}
 
 
-def row(found, space, outcome="final loss, random"):
-    table = found.collapse.correlations
+def row(comparison, space, outcome="final loss, random"):
+    table = comparison.collapse.correlations
     return table[(table.space == space) & (table.outcome == outcome)].iloc[0]
 
 
 def test_more_kl_goes_with_a_lower_loss():
-    found = row(measures(*runs(), spaces=SPACES), "KL")
-    assert (found.n, found.estimate, found.kendall) == (4, -1.0, pytest.approx(-1.0))
-    assert found.low == -1.0 and 0 < found.high < 1
-    assert found.p == pytest.approx(2 / math.factorial(4))
+    statistics = row(measures(*runs(), spaces=SPACES), "KL")
+    assert (statistics.n, statistics.estimate, statistics.kendall) == (4, -1.0, pytest.approx(-1.0))
+    assert statistics.low == -1.0 and 0 < statistics.high < 1
+    assert statistics.p == pytest.approx(2 / math.factorial(4))
 
 
 def test_holm_counts_every_correlation_of_the_table():
-    found = measures(*runs(), spaces=SPACES).collapse.correlations
-    assert (found["of"] == 3).all()  # MI, KL and re-encoding with the loss: nothing else differs
-    assert found.holm.max() == pytest.approx(3 * 2 / 24)
+    correlations = measures(*runs(), spaces=SPACES).collapse.correlations
+    assert (correlations["of"] == 3).all()  # MI, KL and re-encoding with the loss: nothing else differs
+    assert correlations.holm.max() == pytest.approx(3 * 2 / 24)
 
 
 def test_a_measure_that_never_changes_has_no_correlation():
@@ -59,9 +59,9 @@ def test_a_measure_that_never_changes_has_no_correlation():
 
 def test_models_that_were_not_measured_are_no_points():
     three = {sha: SPACES[sha] for sha in SHAS[:3]}
-    found = measures(*runs(), spaces=three)
-    assert [*found.collapse.checkpoint_table.model] == sorted(NAMES[:3])
-    assert row(found, "KL").n == 3 and math.isnan(row(found, "KL").low)
+    comparison = measures(*runs(), spaces=three)
+    assert [*comparison.collapse.checkpoint_table.model] == sorted(NAMES[:3])
+    assert row(comparison, "KL").n == 3 and math.isnan(row(comparison, "KL").low)
 
 
 def test_two_trainings_of_a_model_are_two_points():
@@ -80,17 +80,17 @@ def test_table_says_how_many_correlations_and_what_is_missing():
 
 
 def test_json_has_the_correlations():
-    found = json.loads(export.as_json(measures(*runs(), spaces=SPACES)))["collapse"]
-    assert {(r["space"], r["outcome"]): r["estimate"] for r in found["correlations"]}[
+    section = json.loads(export.as_json(measures(*runs(), spaces=SPACES)))["collapse"]
+    assert {(r["space"], r["outcome"]): r["estimate"] for r in section["correlations"]}[
         "KL", "final loss, random"
     ] == -1.0
-    assert len(found["points"]) == 4
+    assert len(section["points"]) == 4
 
 
 def test_other_starts_are_another_outcome():
-    made = runs()
-    made[0] = replace(searched({"encoder": [[99.0, 40.0]] * 3}), spec=replace(made[0].spec, starts=("encoder",)))
-    assert row(measures(*made, spaces=SPACES), "KL").n == 3
+    records = runs()
+    records[0] = replace(searched({"encoder": [[99.0, 40.0]] * 3}), spec=replace(records[0].spec, starts=("encoder",)))
+    assert row(measures(*records, spaces=SPACES), "KL").n == 3
 
 
 def test_nothing_measured_is_no_table():
@@ -98,24 +98,24 @@ def test_nothing_measured_is_no_table():
 
 
 def write(folder, name, metrics, sha=SHAS[0], **what):
-    told = {"checkpoint": sha, "estimators": ESTIMATORS, "effort": {"images": 0, "codes": 0}} | what
+    description = {"checkpoint": sha, "estimators": ESTIMATORS, "effort": {"images": 0, "codes": 0}} | what
     (folder / "metrics").mkdir(exist_ok=True)
-    (folder / "metrics" / name).write_text(json.dumps({"what": told, "metrics": asdict(metrics)}))
+    (folder / "metrics" / name).write_text(json.dumps({"what": description, "metrics": asdict(metrics)}))
 
 
 def test_measurements_of_one_checkpoint_complete_each_other(tmp_path):
     write(tmp_path, "b.json", space(2.0))
     write(tmp_path, "a.json", space(2.0, consistency_prior=5.0), effort={"images": 0, "codes": 100})
-    found, skipped = read([tmp_path])
-    assert (found[SHAS[0]].consistency_prior, skipped) == (5.0, [])
+    measurements, skipped = read([tmp_path])
+    assert (measurements[SHAS[0]].consistency_prior, skipped) == (5.0, [])
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"what": {}}', "[" * 100_000, '{"metrics": {"n": 1}}', "\x00"])
 def test_unusable_measurement_is_named(text, tmp_path):
     write(tmp_path, "a.json", space(2.0))
     (tmp_path / "metrics" / "bad.json").write_text(text)
-    found, (line,) = read([tmp_path])
-    assert len(found) == 1 and "bad.json" in line and "\n" not in line
+    measurements, (line,) = read([tmp_path])
+    assert len(measurements) == 1 and "bad.json" in line and "\n" not in line
 
 
 @pytest.mark.parametrize("wrong", [{"kl": "much"}, {"activity": None}, {"activity": ["x"]}])
@@ -134,9 +134,9 @@ def test_measurement_by_other_estimators_is_named(tmp_path):
 
 def test_correlation_is_that_of_scipy():
     x, y = np.random.default_rng(0).integers(0, 6, size=(2, 9)).astype(float)
-    found = correlation(x, y)
-    assert found["estimate"] == pytest.approx(spearmanr(x, y)[0])
-    assert found["kendall"] == pytest.approx(kendalltau(x, y)[0])
+    statistics = correlation(x, y)
+    assert statistics["estimate"] == pytest.approx(spearmanr(x, y)[0])
+    assert statistics["kendall"] == pytest.approx(kendalltau(x, y)[0])
 
 
 def test_infinite_outcomes_are_the_largest():

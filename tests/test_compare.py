@@ -33,12 +33,12 @@ def run(seed=0, gap=0.25, apart=2.0, slow=5, **spec):
     """N instances from two starts, `gap` apart in loss and `apart` in each of 4 coordinates; the `slow` last
     instances meet threshold 0.5 never, the others at step 100 or 200 by turns; no one meets 0.
     """
-    members, other = [], 0.001 * (spec.get("model", SPEC.model).name != "vae")  # no two models find the same losses
-    for start, more in (("random", gap + other), ("encoder", other)):
+    members, shift = [], 0.001 * (spec.get("model", SPEC.model).name != "vae")  # no two models find the same losses
+    for start, offset in (("random", gap + shift), ("encoder", shift)):
         for i in range(N):
             met = None if i >= N - slow else 100 * (1 + i % 2)
             members.append(
-                SearchResult(start, i, 50.0, 10.0 + i + more, 300, [met, None], 6.0, 10.0 + i + more, 301, "steps")
+                SearchResult(start, i, 50.0, 10.0 + i + offset, 300, [met, None], 6.0, 10.0 + i + offset, 301, "steps")
             )
     codes = torch.cat([torch.zeros(N, 4), torch.full((N, 4), apart)])
     at = torch.full((2 * N, 2, 4), torch.nan)
@@ -79,10 +79,10 @@ def test_one_more_censored_search_never_lowers_the_median():
 
 
 def test_gap_and_squared_distance_of_two_starts():
-    found, pair = measures(run()), "random - encoder"
-    assert one(found, "gap", pair)["median"] == pytest.approx(0.25)
-    assert one(found, "distance", pair)["median"] == 16.0  # 4 coordinates, 2 apart
-    at = one(found, "distance", pair, threshold=0.5)
+    comparison, pair = measures(run()), "random - encoder"
+    assert one(comparison, "gap", pair)["median"] == pytest.approx(0.25)
+    assert one(comparison, "distance", pair)["median"] == 16.0  # 4 coordinates, 2 apart
+    at = one(comparison, "distance", pair, threshold=0.5)
     assert (at["median"], at.n, at.censored) == (4.0, N, 5)
 
 
@@ -104,19 +104,19 @@ def test_seeds_of_one_instance_are_not_independent():
 
 def test_failed_run_is_named_and_left_out():
     failed = Record(replace(SPEC, seeds=Seeds(init=9)), "failed", error="ZeroDivisionError: by zero")
-    found = measures(run(), failed)
-    assert any("failed" in n and "by zero" in n for n in found.notes)
-    assert one(found, "loss", "random").n == N
+    comparison = measures(run(), failed)
+    assert any("failed" in n and "by zero" in n for n in comparison.notes)
+    assert one(comparison, "loss", "random").n == N
 
 
 def test_diverged_search_counts_as_worst():
     good = run()
     bad = replace(good, status="diverged", members=[replace(good.members[0], loss=math.nan), *good.members[1:]])
-    found = measures(bad)
-    row = one(found, "loss", "random")
+    comparison = measures(bad)
+    row = one(comparison, "loss", "random")
     assert (row.n, row.censored) == (N, 1) and row["median"] >= 19.75
-    assert any("diverged" in n for n in found.notes)
-    gap = one(found, "gap", "random - encoder")
+    assert any("diverged" in n for n in comparison.notes)
+    gap = one(comparison, "gap", "random - encoder")
     assert (gap.n, gap.censored) == (N, 1)
 
 
@@ -124,7 +124,7 @@ OTHER = Model("nevae_se", "omniglot")
 
 
 @pytest.mark.parametrize(
-    ("other", "says"),
+    ("record", "says"),
     [
         (run(model=OTHER, max_steps=999), "differ in budgets"),
         (run(model=OTHER, budget=301), "differ in budgets"),
@@ -151,8 +151,8 @@ OTHER = Model("nevae_se", "omniglot")
         (replace(run(), versions=VERSIONS | {"data_sha256": "a", "trained_on_sha256": "b"}), "other pixels"),
     ],
 )
-def test_what_makes_runs_incomparable_is_said(other, says):
-    assert any(says in line for line in caveats([run(), other]))
+def test_what_makes_runs_incomparable_is_said(record, says):
+    assert any(says in line for line in caveats([run(), record]))
 
 
 def test_comparable_runs_have_no_caveats():
@@ -170,20 +170,20 @@ def test_two_searchers_of_the_users_have_two_files_and_no_flag():
 
 
 def test_json_csv_and_table_give_the_same_figures():
-    found = measures(run())
-    rows = json.loads(export.as_json(found))["measures"]
-    table = list(csv.DictReader(io.StringIO(export.as_csv(found))))
-    assert len(rows) == len(table) == len(found.measures)
+    comparison = measures(run())
+    rows = json.loads(export.as_json(comparison))["measures"]
+    table = list(csv.DictReader(io.StringIO(export.as_csv(comparison))))
+    assert len(rows) == len(table) == len(comparison.measures)
     gap = next(r for r in rows if r["measure"] == "gap")
     assert float(next(r for r in table if r["measure"] == "gap")["median"]) == gap["median"]
-    text = shown(found)
+    text = shown(comparison)
     assert "> 300 (0/20)" in text and "200 (15/20)" in text and "16" in text
 
 
 def test_csv_says_how_many_runs_failed_and_of_what_code():
-    made = replace(run(budget=301), versions=VERSIONS | {"lso_bench": "9"})
+    newer = replace(run(budget=301), versions=VERSIONS | {"lso_bench": "9"})
     lost = Record(replace(SPEC, budget=301, seeds=Seeds(init=9)), "failed", error="no ink")
-    rows = list(csv.DictReader(io.StringIO(export.as_csv(measures(made, lost, run(model=OTHER), by=["data"])))))
+    rows = list(csv.DictReader(io.StringIO(export.as_csv(measures(newer, lost, run(model=OTHER), by=["data"])))))
     assert {(r["failed"], r["code"]) for r in rows if r["model"] == "vae"} == {("1", "9")}
     assert {(r["failed"], r["code"]) for r in rows if r["model"] == "nevae_se" and r["measure"] == "loss"} == {
         ("0", "")
@@ -208,25 +208,25 @@ def test_json_has_null_where_most_were_censored():
     ("cost", "title", "first"), [("steps", "Steps", "3 / 3"), ("seconds", "Seconds (of", "1.5 / 1.5")]
 )
 def test_way_to_a_target_is_counted_as_asked(cost, title, first):
-    found = measures(searched({"random": [[9.0, 9.0, 9.0, 1.0]] * 3}))  # half a second a step
+    comparison = measures(searched({"random": [[9.0, 9.0, 9.0, 1.0]] * 3}))  # half a second a step
     console = Console(width=300, record=True, file=io.StringIO())
-    console.print(tables.terminal(found, cost))
+    console.print(tables.terminal(comparison, cost))
     table = console.export_text().partition(f"{title}")[2]
     assert "to a target loss" in table and first in table
 
 
 def test_losses_that_are_all_the_same_have_no_shares_of_variance():
-    same = [replace(r, members=[replace(m, loss=10.0) for m in r.members]) for r in (run(), run(seed=1))]
+    records = [replace(r, members=[replace(m, loss=10.0) for m in r.members]) for r in (run(), run(seed=1))]
     console = Console(width=300, record=True, file=io.StringIO())
-    console.print(tables.terminal(measures(*same)))
+    console.print(tables.terminal(measures(*records)))
     text = console.export_text()
     assert "nothing varies" in text and "nan" not in text and "()" not in text
 
 
 def test_hostile_names_are_neutral_in_tables_and_csv():
-    found = measures(run(model=Model("=cmd|' /C calc'!A0", "omniglot"), task="[red]x"))
-    assert "\n=cmd" not in export.as_csv(found) and "'=cmd" in export.as_csv(found)
-    assert "[red]x" in shown(found, 160)
+    comparison = measures(run(model=Model("=cmd|' /C calc'!A0", "omniglot"), task="[red]x"))
+    assert "\n=cmd" not in export.as_csv(comparison) and "'=cmd" in export.as_csv(comparison)
+    assert "[red]x" in shown(comparison, 160)
 
 
 HOSTILE = ["\x1b[31mred\r\n", "[bold]x[/bold]", "=cmd|x", "\t=1+1", "a|b\\ & %$#_{}~^<b>", "n" * 10_000, "a\u202eb"]
@@ -234,13 +234,13 @@ HOSTILE = ["\x1b[31mred\r\n", "[bold]x[/bold]", "=cmd|x", "\t=1+1", "a|b\\ & %$#
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_form_lets_a_name_do_harm(name):
-    found = measures(run(model=Model(name, "omniglot"), region=f"box:{name}"))
-    drawn = (shown(found), tables.markdown(found), tables.latex(found), export.as_csv(found))
+    result = measures(run(model=Model(name, "omniglot"), region=f"box:{name}"))
+    drawn = (shown(result), tables.markdown(result), tables.latex(result), export.as_csv(result))
     for text in drawn:
         assert all(c.isprintable() or c == "\n" for c in text)
     assert max(map(len, drawn[0].splitlines())) <= 140 and all(len(text) < 60_000 for text in drawn[:3])
     assert not any(cell.strip()[:1] in ("=", "+", "@") for row in csv.reader(io.StringIO(drawn[3])) for cell in row)
-    assert {r["model"] for r in json.loads(export.as_json(found))["measures"]} == {name}  # data are left as they are
+    assert {r["model"] for r in json.loads(export.as_json(result))["measures"]} == {name}  # data are left as they are
 
 
 def test_markdown_has_as_many_cells_in_each_row_as_its_heading():
@@ -266,35 +266,35 @@ def test_latex_has_booktabs_rules_and_escapes_what_is_special():
 
 
 def bold(*records):
-    found = measures(*records)
-    table = next(t for part in tables.parts(found, "steps") for t in part.tables if t.title.startswith("Final loss"))
+    result = measures(*records)
+    table = next(t for part in tables.parts(result, "steps") for t in part.tables if t.title.startswith("Final loss"))
     return {(row[0].text, row[2].text) for row in table.rows if any(cell.best for cell in row)}
 
 
 def test_best_and_what_is_not_told_from_it_are_bold():
-    def found(model, shift, noise=0.0):
+    def shifted_run(model, shift, noise=0.0):
         rng = np.random.default_rng(1)
         ways = [[50.0, 10.0 + i + shift + noise * x] for i, x in enumerate(rng.standard_normal(N))]
         return searched({"random": ways}, model=Model(model, "omniglot"))
 
-    best = found("vae", 0.0)
-    assert bold(best, found("rae", 0.5)) == {("vae", "random")}  # half a unit more in every instance
-    assert bold(best, found("rae", 0.01, noise=3.0)) == {("vae", "random"), ("rae", "random")}
-    behind = one(measures(best, found("rae", 0.5)), "behind", "random", model="rae")
+    best = shifted_run("vae", 0.0)
+    assert bold(best, shifted_run("rae", 0.5)) == {("vae", "random")}  # half a unit more in every instance
+    assert bold(best, shifted_run("rae", 0.01, noise=3.0)) == {("vae", "random"), ("rae", "random")}
+    behind = one(measures(best, shifted_run("rae", 0.5)), "behind", "random", model="rae")
     assert behind["median"] == pytest.approx(0.5) and behind.n == N
 
 
 def test_runs_behind_each_row_are_counted():
     spec = replace(SPEC, seeds=Seeds(init=9))
     lost = replace(run(seed=1), members=[replace(m, loss=math.nan, stopped="diverged") for m in run(seed=1).members])
-    found = measures(
+    comparison = measures(
         run(), replace(lost, status="diverged"), Record(spec, "failed", error="ZeroDivisionError: by zero")
     )
-    (row,) = found.runs.to_dict("records")
+    (row,) = comparison.runs.to_dict("records")
     assert (row["runs"], row["failed"], row["diverged"]) == (3, 1, 1)
     assert (row["searches"], row["censored"], row["device"]) == (4 * N, 2 * N, "cpu")
     assert row["ended"] == f"{2 * N} steps, {2 * N} diverged"
-    assert json.loads(export.as_json(found))["runs"][0]["failed"] == 1
+    assert json.loads(export.as_json(comparison))["runs"][0]["failed"] == 1
 
 
 def test_group_of_failed_runs_alone_is_shown():
@@ -304,32 +304,32 @@ def test_group_of_failed_runs_alone_is_shown():
 
 def test_results_do_not_depend_on_the_order_of_the_records():
     runs = [run(seed=s, model=Model(m, "omniglot")) for s in range(3) for m in ("vae", "nevae_se")]
-    there, back = measures(*runs), measures(*reversed(runs))
-    pd.testing.assert_frame_equal(there.measures, back.measures)
-    assert there.notes == back.notes
+    forward, backward = measures(*runs), measures(*reversed(runs))
+    pd.testing.assert_frame_equal(forward.measures, backward.measures)
+    assert forward.notes == backward.notes
 
 
 def test_runs_on_different_devices_are_not_pooled():
-    found = measures(run(), replace(run(seed=1), versions={"device": "H100"}))
-    rows = found.measures[(found.measures.measure == "loss") & (found.measures.start == "random")]
+    comparison = measures(run(), replace(run(seed=1), versions={"device": "H100"}))
+    rows = comparison.measures[(comparison.measures.measure == "loss") & (comparison.measures.start == "random")]
     assert sorted(rows.device) == ["H100", "cpu"] and set(rows.n) == {N}
 
 
 def test_joint_stop_stands_beside_the_single_ones():
-    found = measures(run(seed=0), run(seed=1))
-    row = one(found, "joint", "random", threshold=0.5)
+    comparison = measures(run(seed=0), run(seed=1))
+    row = one(comparison, "joint", "random", threshold=0.5)
     assert (row.n, row["median"]) == (2, 200)  # a run is one joint stop
-    assert one(found, "joint", "random", threshold=0.0).censored == 2
-    assert one(found, "iterations", "random", threshold=0.5).n == 2 * N
+    assert one(comparison, "joint", "random", threshold=0.0).censored == 2
+    assert one(comparison, "iterations", "random", threshold=0.5).n == 2 * N
 
 
 @pytest.mark.parametrize(
     ("stopped", "joint", "known"), [("converged", False, 0), ("steps", False, 1), ("converged", True, 1)]
 )
 def test_joint_stop_is_unknown_where_problems_left_before_it(stopped, joint, known):
-    made = run(joint=joint)
-    made = replace(made, members=[replace(m, stopped=stopped) for m in made.members])
-    rows = measures(made).measures
+    record = run(joint=joint)
+    record = replace(record, members=[replace(m, stopped=stopped) for m in record.members])
+    rows = measures(record).measures
     joint_rows = rows[(rows.measure == "joint") & (rows.start == "random")]
     assert len(joint_rows[joint_rows.threshold == 0.5]) == 1  # was met while all were there
     assert len(joint_rows[joint_rows.threshold == 0.0]) == known
@@ -365,9 +365,9 @@ def test_no_table_is_wider_than_the_terminal(width):
     assert max(map(len, shown(measures(run(), long), width).splitlines())) <= width
 
 
-def shown(found, width=140):
+def shown(comparison, width=140):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(tables.terminal(found))
+    console.print(tables.terminal(comparison))
     return console.export_text()
 
 

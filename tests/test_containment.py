@@ -150,10 +150,10 @@ def test_each_stream_goes_on_where_it_stood_whatever_others_draw():
 
     alone, whole = Stream(4), Stream(4)
     expected = [stretch(alone) for _ in range(3)]
-    other = Stream(5)
+    second_stream = Stream(5)
     got = []
     for _ in range(3):
-        stretch(other)
+        stretch(second_stream)
         draws()
         got.append(stretch(whole))
     assert got == expected and len(set(expected)) == 3
@@ -192,7 +192,7 @@ def test_closed_stdout_stays_closed(capfd):
 
 
 class Unusual(BaseException):
-    """What is no Exception."""
+    """Error that is no Exception."""
 
 
 @pytest.mark.parametrize("error", [SystemExit(0), SystemExit("why"), Unusual("why"), KeyboardInterrupt()])

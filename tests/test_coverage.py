@@ -20,10 +20,10 @@ def test_interval_covers_as_often_as_it_says(name):
 
 @pytest.mark.parametrize("name", [n for n in COVERAGE["TESTS"] if n != SLOW])
 def test_what_is_alike_is_found_different_in_a_twentieth_at_most(name):
-    for what, share in COVERAGE["found"](COVERAGE["TESTS"][name], REPETITIONS).items():
+    for what, share in COVERAGE["rejections"](COVERAGE["TESTS"][name], REPETITIONS).items():
         assert share <= 0.06 + NOISE, (what, share)
 
 
 def test_friedman_s_test_is_not_timid():
-    found = COVERAGE["found"](COVERAGE["TESTS"]["k = 4, n = 50"], REPETITIONS)
-    assert found["Friedman"] >= 0.05 - NOISE
+    rejections = COVERAGE["rejections"](COVERAGE["TESTS"]["k = 4, n = 50"], REPETITIONS)
+    assert rejections["Friedman"] >= 0.05 - NOISE

@@ -32,11 +32,11 @@ def no_network(monkeypatch):
 @needs_real
 @pytest.mark.parametrize(("name", "sizes"), [("omniglot", (23_000, 1_345, 8_115)), ("mnist", (55_000, 5_000, 10_000))])
 def test_real_data_has_its_published_pixels_and_sizes(name, sizes):
-    found = data.load(name, REAL)
-    assert (len(found.train), len(found.valid), len(found.test)) == sizes
-    assert found.train.shape[1:] == found.test.shape[1:] == (1, 28, 28)
-    assert set(found.test.unique().tolist()) == set(found.valid.unique().tolist()) == {0.0, 1.0}
-    assert 0.03 < found.test.mean() < 0.2  # ink is 1 and rare
+    dataset = data.load(name, REAL)
+    assert (len(dataset.train), len(dataset.valid), len(dataset.test)) == sizes
+    assert dataset.train.shape[1:] == dataset.test.shape[1:] == (1, 28, 28)
+    assert set(dataset.test.unique().tolist()) == set(dataset.valid.unique().tolist()) == {0.0, 1.0}
+    assert 0.03 < dataset.test.mean() < 0.2  # ink is 1 and rare
 
 
 @needs_real
@@ -51,11 +51,11 @@ def test_unpacked_omniglot_is_read_like_its_archives(tmp_path):
 
 
 def test_glyphs_are_twenty_drawings_of_many_letters():
-    found = data.load("glyphs")
-    total = len(found.train) + len(found.valid) + len(found.test)
+    dataset = data.load("glyphs")
+    total = len(dataset.train) + len(dataset.valid) + len(dataset.test)
     assert total % glyphs.DRAWINGS == 0 and total > 28_000
-    assert len(found.train) == 23_000 and len(found.valid) == 1_345
-    ink = found.test.mean(dim=(1, 2, 3))
+    assert len(dataset.train) == 23_000 and len(dataset.valid) == 1_345
+    ink = dataset.test.mean(dim=(1, 2, 3))
     assert (ink > 0).float().mean() > 0.999 and 0.04 < ink.mean() < 0.2
 
 
@@ -154,11 +154,11 @@ def ones():
 
 
 def test_cached_copy_that_was_changed_is_made_again(fresh_cache):
-    made = cache.cached("squares", ones)
+    images = cache.cached("squares", ones)
     path = cache.cache_folder() / "squares.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\7")
-    assert (cache.cached("squares", lambda: 2 * made) == 2 * made).all()
-    assert (cache.cached("squares", lambda: 3 * made) == 2 * made).all()
+    assert (cache.cached("squares", lambda: 2 * images) == 2 * images).all()
+    assert (cache.cached("squares", lambda: 3 * images) == 2 * images).all()
 
 
 def test_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):

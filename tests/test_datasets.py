@@ -33,7 +33,7 @@ FROM_FILES = ("omniglot", "mnist")
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[needs_real] * (n in FROM_FILES)) for n in DATASETS.names()])
 class TestEveryDataSet:
-    """What every data set promises."""
+    """Promises of every data set."""
 
     @pytest.fixture
     def images(self, name):
@@ -54,11 +54,11 @@ class TestEveryDataSet:
         assert all(map(torch.equal, a, b)) and not torch.equal(a[0].sort().values, c[0].sort().values)
 
     def test_loads_as_what_a_model_is_shown(self, name):
-        found = data.load(name, REAL)
-        assert found.train.shape[1:] == found.test.shape[1:] == found.valid.shape[1:] == DATASETS.build(name).shape
-        levels = set(found.test[:50].unique().tolist())
-        assert levels == {0.0, 1.0} if found.likelihood == "bernoulli" else 0 <= min(levels) < max(levels) <= 1
-        assert found.likelihood == DATASETS.build(name).likelihood and len(found.sha256) == 64
+        images = data.load(name, REAL)
+        assert images.train.shape[1:] == images.test.shape[1:] == images.valid.shape[1:] == DATASETS.build(name).shape
+        levels = set(images.test[:50].unique().tolist())
+        assert levels == {0.0, 1.0} if images.likelihood == "bernoulli" else 0 <= min(levels) < max(levels) <= 1
+        assert images.likelihood == DATASETS.build(name).likelihood and len(images.sha256) == 64
 
     def test_says_what_it_is(self, name):
         assert 20 < len(DATASETS.names()[name]) < 110
@@ -70,10 +70,10 @@ def split(name, count, seed):
 
 @needs_real
 def test_omniglot_has_the_pixels_and_split_of_the_reference_results():
-    found = data.load("omniglot", REAL)
+    dataset = data.load("omniglot", REAL)
     kept = [json.loads(p.read_text())["what"] for p in (ROOT / "results/reference/metrics").glob("omniglot-*.json")]
-    test = hashlib.sha256(found.test.numpy().tobytes()).hexdigest()
-    assert kept and all((w["data_sha256"], w["test_sha256"]) == (found.sha256, test) for w in kept)
+    test = hashlib.sha256(dataset.test.numpy().tobytes()).hexdigest()
+    assert kept and all((w["data_sha256"], w["test_sha256"]) == (dataset.sha256, test) for w in kept)
 
 
 def test_shapes_are_squares_of_every_side_and_height_in_one_column():
@@ -85,10 +85,10 @@ def test_shapes_are_squares_of_every_side_and_height_in_one_column():
 
 
 def test_shapes_trains_on_each_image_ten_times_and_tests_on_none_of_them():
-    found = data.load("shapes")
-    trained, tested = (Counter(image.tobytes() for image in part.numpy()) for part in (found.train, grey(found.test)))
+    images = data.load("shapes")
+    trained, tested = (Counter(image.tobytes() for image in part.numpy()) for part in (images.train, grey(images.test)))
     assert set(trained.values()) == {REPEATS} and not trained & tested
-    assert len(trained) + len(found.valid) + len(tested) == 1090
+    assert len(trained) + len(images.valid) + len(tested) == 1090
 
 
 def grey(shown):
@@ -107,11 +107,11 @@ def test_shipped_model_of_shapes_is_searched_for_area(tmp_path):
     grid = Grid(["vae"], ["shapes_area"], ["cmaes"], arch="conv:encoder=8,channels=8", latent=2)
     store = Store(tmp_path / "results")
     (record,) = serial(plan(grid, Protocol(budget=150)), store, ExecutionOptions())
-    (found,), tensors = record.members, store.tensors(record.spec)
+    (member,), tensors = record.members, store.tensors(record.spec)
     assert tensors
     decoded = tensors["decoded"]
-    assert decoded.shape == (1, 1, 64, 64) and 300 < -found.best < 500
-    assert decoded.double().sum().item() / 255 == pytest.approx(-found.best, abs=8)  # 4096 pixels, rounded to bytes
+    assert decoded.shape == (1, 1, 64, 64) and 300 < -member.best < 500
+    assert decoded.double().sum().item() / 255 == pytest.approx(-member.best, abs=8)  # 4096 pixels, rounded to bytes
 
 
 BLOBS = '''"""Blobs, 28 x 28: one soft round spot each."""
@@ -147,10 +147,10 @@ def blobs(tmp_path):
 
 
 def test_data_set_comes_in_by_a_path(blobs):
-    found = data.load(f"{blobs}:count=300")
-    assert (len(found.train), len(found.valid), len(found.test)) == (240, 30, 30)
-    assert found.likelihood == "gaussian" and len(found.test.unique()) > 100  # shades, not ink
-    assert not (found.test[:, None] == found.train / 255).flatten(2).all(-1).any()
+    dataset = data.load(f"{blobs}:count=300")
+    assert (len(dataset.train), len(dataset.valid), len(dataset.test)) == (240, 30, 30)
+    assert dataset.likelihood == "gaussian" and len(dataset.test.unique()) > 100  # shades, not ink
+    assert not (dataset.test[:, None] == dataset.train / 255).flatten(2).all(-1).any()
 
 
 def test_data_set_comes_in_by_an_entry_point(tmp_path, monkeypatch):
@@ -234,9 +234,9 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("size", [28, 64])
 def test_folder_of_images_is_a_data_set_and_bad_files_are_named_and_counted(folder, size, capsys):
-    found = data.load(f"{folder}:size={size}")
-    assert (len(found.train), len(found.valid), len(found.test)) == (96, 12, 12)
-    assert found.train.shape[1:] == (1, size, size) and set(found.test.unique().tolist()) == {0.0, 1.0}
+    dataset = data.load(f"{folder}:size={size}")
+    assert (len(dataset.train), len(dataset.valid), len(dataset.test)) == (96, 12, 12)
+    assert dataset.train.shape[1:] == (1, size, size) and set(dataset.test.unique().tolist()) == {0.0, 1.0}
     said = capsys.readouterr().err
     assert said.startswith(f"3 of 123 images in {folder} are left out: ") and said.count("\n") == 1
     assert all(name in said for name in ("deep.png (wanted 8 bits a channel", "text.jpg", "torn.png"))

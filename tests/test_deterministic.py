@@ -42,15 +42,15 @@ def found_in(vae, folder: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_variance_that_nothing_trained_changes_no_search(tmp_path, monkeypatch):
-    one, other = (found_in(autoencoder(v), tmp_path / str(v), monkeypatch) for v in (-8.0, 4.0))
-    assert torch.equal(one.tensors["z"], other.tensors["z"])
-    assert [m.consistency for m in one.members] == [m.consistency for m in other.members]
+    first, second = (found_in(autoencoder(v), tmp_path / str(v), monkeypatch) for v in (-8.0, 4.0))
+    assert torch.equal(first.tensors["z"], second.tensors["z"])
+    assert [m.consistency for m in first.members] == [m.consistency for m in second.members]
 
 
 def test_a_variance_that_nothing_trained_changes_no_measure():
     effort = SampleSizes(samples=5, images=10, codes=10)
-    one, other = (evaluate(autoencoder(v), squares(60), effort)[0] for v in (-8.0, 4.0))
-    assert one == other
+    first, second = (evaluate(autoencoder(v), squares(60), effort)[0] for v in (-8.0, 4.0))
+    assert first == second
 
 
 @pytest.mark.parametrize(

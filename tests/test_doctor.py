@@ -19,10 +19,10 @@ from lso_bench.vae.trained_model import SHIPPED
 WAYS = {"random": [[9.0, 5.0], [8.0, 6.0]]}
 
 
-def states(found, about=None):
+def states(findings, about=None):
     """By state, the findings of one check."""
-    own = [f for f in found if about in (None, f.about)]
-    return {s: [f for f in own if f.state == s] for s in ("ok", "warning", "unusable")}
+    subset = [f for f in findings if about in (None, f.about)]
+    return {s: [f for f in subset if f.state == s] for s in ("ok", "warning", "unusable")}
 
 
 @pytest.fixture
@@ -61,11 +61,11 @@ PLANTED = {
 def test_fault_of_a_run_is_found_with_its_mend(folder, fault):
     first = min(folder.glob("runs/*/*"))
     PLANTED[fault](first)
-    whole, found = results.findings([folder])
+    whole, finding = results.findings([folder])
     kind = fault.strip()
-    assert "5 of 6" in whole.what and found.mend == results.MENDS[kind]
-    assert f"1 of its runs {kind} ({first.name}:" in found.what
-    assert found.state == ("warning" if kind in results.HARMLESS else "unusable")
+    assert "5 of 6" in whole.what and finding.mend == results.MENDS[kind]
+    assert f"1 of its runs {kind} ({first.name}:" in finding.what
+    assert finding.state == ("warning" if kind in results.HARMLESS else "unusable")
 
 
 def test_what_is_stale_foreign_or_double_is_a_warning(folder, tmp_path):
@@ -73,20 +73,20 @@ def test_what_is_stale_foreign_or_double_is_a_warning(folder, tmp_path):
     (folder / "tmp" / "old").mkdir()
     os.utime(folder / "tmp" / "old", (0, 0))
     shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("thesis.txt", "old"))
-    found = states(results.findings([folder, tmp_path / "copy"]))
-    assert len(found["ok"]) == 2 and not found["unusable"]
-    told = " ".join(f.what for f in found["warning"])
-    assert "thesis.txt" in told and "broken off long ago (old)" in told and "6 runs stand in several" in told
-    assert all(f.mend for f in found["warning"])
+    by_state = states(results.findings([folder, tmp_path / "copy"]))
+    assert len(by_state["ok"]) == 2 and not by_state["unusable"]
+    message = " ".join(f.what for f in by_state["warning"])
+    assert "thesis.txt" in message and "broken off long ago (old)" in message and "6 runs stand in several" in message
+    assert all(f.mend for f in by_state["warning"])
 
 
 def test_every_planted_fault_of_the_installation_is_found_and_none_raised(tmp_path, monkeypatch):
-    own = own_folder()
-    save_model(own / "short.safetensors", random_vae(TINY), {"command": "by a test"})
-    (own / "torn.safetensors").write_bytes((own / "short.safetensors").read_bytes()[:-9])
-    tensors, header = read(own / "short.safetensors")
-    write(own / "nan.safetensors", tensors | {"encoder.main.4.weight": torch.tensor(torch.nan)}, header)
-    write(own / "judge.safetensors", tensors, {"kind": "no such"})
+    directory = own_folder()
+    save_model(directory / "short.safetensors", random_vae(TINY), {"command": "by a test"})
+    (directory / "torn.safetensors").write_bytes((directory / "short.safetensors").read_bytes()[:-9])
+    tensors, header = read(directory / "short.safetensors")
+    write(directory / "nan.safetensors", tensors | {"encoder.main.4.weight": torch.tensor(torch.nan)}, header)
+    write(directory / "judge.safetensors", tensors, {"kind": "no such"})
     (tmp_path / "data" / "MNIST" / "raw").mkdir(parents=True)
     for part in ("train", "t10k"):
         (tmp_path / "data" / "MNIST" / "raw" / f"{part}-images-idx3-ubyte").write_bytes(b"short")
@@ -94,20 +94,20 @@ def test_every_planted_fault_of_the_installation_is_found_and_none_raised(tmp_pa
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     versions = {"torch": "1.0", "numpy": None}
     monkeypatch.setattr(installation, "version", lambda name: version(name, versions))
-    found = [*installation.examine([tmp_path / "nowhere"], tmp_path / "data")]
-    assert {f.about for f in found} >= {"gpu", "disk", "torchvision"}
-    assert all(f.mend for f in found if f.state != "ok") and all("\n" not in str(f) for f in found)
+    findings = [*installation.examine([tmp_path / "nowhere"], tmp_path / "data")]
+    assert {f.about for f in findings} >= {"gpu", "disk", "torchvision"}
+    assert all(f.mend for f in findings if f.state != "ok") and all("\n" not in str(f) for f in findings)
 
-    of = {about: states(found, about) for about in ("versions", "threads", "data", "checkpoints", "results")}
-    assert "torch 1.0, wanted >=2.10" in of["versions"]["warning"][0].what
-    assert of["versions"]["unusable"][0].what == "no numpy"
-    assert len(of["threads"]["warning"]) == 2
-    assert "MNIST in" in of["data"]["unusable"][0].what
-    bad = " ".join(f.what for f in of["checkpoints"]["unusable"])
+    by_topic = {about: states(findings, about) for about in ("versions", "threads", "data", "checkpoints", "results")}
+    assert "torch 1.0, wanted >=2.10" in by_topic["versions"]["warning"][0].what
+    assert by_topic["versions"]["unusable"][0].what == "no numpy"
+    assert len(by_topic["threads"]["warning"]) == 2
+    assert "MNIST in" in by_topic["data"]["unusable"][0].what
+    bad = " ".join(f.what for f in by_topic["checkpoints"]["unusable"])
     assert all(name in bad for name in ("torn", "nan", "judge")) and "short" not in bad
-    assert "short.safetensors: its header lacks data_sha256" in of["checkpoints"]["warning"][0].what
-    assert len(of["checkpoints"]["ok"]) == len([*SHIPPED.glob("*.safetensors")])
-    assert "no results folder" in of["results"]["unusable"][0].what
+    assert "short.safetensors: its header lacks data_sha256" in by_topic["checkpoints"]["warning"][0].what
+    assert len(by_topic["checkpoints"]["ok"]) == len([*SHIPPED.glob("*.safetensors")])
+    assert "no results folder" in by_topic["results"]["unusable"][0].what
 
 
 def version(name, versions):
@@ -123,17 +123,17 @@ def test_check_that_breaks_is_a_finding_itself(monkeypatch):
     monkeypatch.setattr(installation, "_versions", broken)
     monkeypatch.setattr(installation, "_data", lambda folder: iter(()))
     monkeypatch.setattr(installation, "_checkpoints", lambda: iter(()))
-    found = [*installation.examine()]
-    assert found[0].state == "unusable" and "RuntimeError: not as it was thought" in found[0].what
-    assert len({f.about for f in found}) > 3
+    findings = [*installation.examine()]
+    assert findings[0].state == "unusable" and "RuntimeError: not as it was thought" in findings[0].what
+    assert len({f.about for f in findings}) > 3
 
 
 def test_doctor_ends_with_status_4_where_something_is_unusable(call, folder, tmp_path):
     (min(folder.glob("runs/*/*")) / "trace.csv").write_text("")
     done = call("doctor", folder, "--json", "--data-dir", tmp_path)
     assert done.returncode == 4 and done.stderr == ""
-    found = json.loads(done.stdout)
-    assert [f["about"] for f in found if f["state"] == "unusable"] == ["results"]
+    findings = json.loads(done.stdout)
+    assert [f["about"] for f in findings if f["state"] == "unusable"] == ["results"]
 
 
 @pytest.mark.parametrize("variable", ["LSO_BENCH_CACHE", "LSO_BENCH_CHECKPOINTS"])
@@ -154,12 +154,12 @@ def test_a_cache_in_a_closed_folder_is_a_finding(tmp_path, monkeypatch):
         pass  # which opens the folders above
     closed.chmod(0)
     with as_another_user(tmp_path):
-        found = [f for f in installation._disk([]) if "LSO_BENCH_CACHE" in f.what]
-    assert [(f.state, f.mend) for f in found] == [("warning", "name another folder")]
+        findings = [f for f in installation._disk([]) if "LSO_BENCH_CACHE" in f.what]
+    assert [(f.state, f.mend) for f in findings] == [("warning", "name another folder")]
 
 
 def test_runs_that_nobody_may_read_are_named_and_the_others_read(folder):
-    closed, *others = sorted(folder.glob("runs/*"))
+    closed, *readable = sorted(folder.glob("runs/*"))
     mode = closed.stat().st_mode
     with as_another_user(folder):
         pass  # which opens the folders above
@@ -167,7 +167,7 @@ def test_runs_that_nobody_may_read_are_named_and_the_others_read(folder):
     try:
         with as_another_user(folder):
             store = Store(folder, readonly=True)
-            assert len([*store]) == sum(len([*p.iterdir()]) for p in others)
+            assert len([*store]) == sum(len([*p.iterdir()]) for p in readable)
             assert store.skipped and all(closed.name in line for line in store.skipped)
             _, bad = results.findings([folder])
         assert bad.state == "unusable" and "delete" not in bad.mend

@@ -39,13 +39,13 @@ def commands(text):
     lines += re.findall(rf"^\s*(?:\$ )?({PROGRAM} [^\n]+|make \w+)", fenced, re.M)
     lines += re.findall(r"(?:^ {4}|`)(python benchmarks/[^\n`]+)", whole, re.M)
     inline = re.findall(rf"`({PROGRAM} [^`]+|make \w+)`", whole)
-    found = [re.split(" [#&|] ?", line)[0].strip() for line in lines] + [" ".join(c.split()) for c in inline]
-    return [*dict.fromkeys(found)]
+    texts = [re.split(" [#&|] ?", line)[0].strip() for line in lines] + [" ".join(c.split()) for c in inline]
+    return [*dict.fromkeys(texts)]
 
 
 def documented():
-    of = {c: p for p in reversed(PAGES) for c in commands(p.read_text())}
-    return [pytest.param(c, id=f"{p.name}: {c[:60]}") for c, p in of.items()]
+    page_of = {c: p for p in reversed(PAGES) for c in commands(p.read_text())}
+    return [pytest.param(c, id=f"{p.name}: {c[:60]}") for c, p in page_of.items()]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def place(tmp_path_factory):
 
 
 def typed(command):
-    """What the command line makes of it: the command's name, its arguments as they stand for, its context.
+    """Parse a command as the command line does: its name, its arguments as they stand for, its context.
 
     Raises:
         AssertionError: there is no such command, option or argument.
@@ -94,9 +94,9 @@ def check(command):
     name, arguments, context = typed(command)
     try:
         if context and name == "compare":
-            more = [] if "--figures" in arguments else ["--no-traces"]
+            options = [] if "--figures" in arguments else ["--no-traces"]
             few = () if "searcher=cmaes" in arguments else FEW
-            app([name, *arguments, *more, *few], standalone_mode=False)
+            app([name, *arguments, *options, *few], standalone_mode=False)
         elif context and name in RUN:
             app([name, *arguments, *["--dry-run"] * (name == "reproduce")], standalone_mode=False)
         elif context and name == "run":

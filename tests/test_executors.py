@@ -45,13 +45,13 @@ def planned(checkpoint):
 
 
 def numbers(store: Store) -> dict[str, object]:
-    """What each run found, and the hashes of its files but for the seconds."""
-    found = {}
+    """Results of each run, and the hashes of its files but for the seconds."""
+    results = {}
     for path in store.folder.glob("runs/*/*/result.json"):
         raw = json.loads(path.read_text())
         hashes = {k: v for k, v in raw["sha256"].items() if k != "costs.csv"}
-        found[path.parent.name] = raw["spec"], raw["status"], raw["members"], raw["counts"], hashes
-    return found
+        results[path.parent.name] = raw["spec"], raw["status"], raw["members"], raw["counts"], hashes
+    return results
 
 
 def faulty(folder, does: str) -> str:
@@ -62,12 +62,12 @@ def faulty(folder, does: str) -> str:
 
 def test_all_executors_give_the_same_records(planned, tmp_path):
     stores = {n: Store(tmp_path / n) for n in ("none", "run", "batch", "one", "two")}
-    given = list(serial(planned, stores["none"], ExecutionOptions()))
+    records = list(serial(planned, stores["none"], ExecutionOptions()))
     for isolation in ("run", "batch"):
-        given += local(planned, stores[isolation], ExecutionOptions(jobs=2, isolation=isolation))
+        records += local(planned, stores[isolation], ExecutionOptions(jobs=2, isolation=isolation))
     for part, name in (("1/2", "one"), ("2/2", "two")):
-        given += local(shard(planned, part), stores[name], ExecutionOptions(isolation="batch"))
-    assert [r.status for r in given] == ["ok"] * 16
+        records += local(shard(planned, part), stores[name], ExecutionOptions(isolation="batch"))
+    assert [r.status for r in records] == ["ok"] * 16
     expected = numbers(stores["none"])
     assert len(expected) == 4 and numbers(stores["run"]) == numbers(stores["batch"]) == expected
     apart = numbers(stores["one"]), numbers(stores["two"])
@@ -83,12 +83,12 @@ def test_parts_copied_into_one_folder_are_the_whole_study(planned, tmp_path):
         store = Store(tmp_path / part[0])
         list(serial(shard(planned, part), store, ExecutionOptions()))
         for run in store.folder.glob("runs/*/*"):
-            run.rename(_made(both.folder / run.relative_to(store.folder)))
+            run.rename(_with_folder(both.folder / run.relative_to(store.folder)))
     assert all(p.spec in both for p in planned) and len(list(both)) == 4
     assert not both.skipped
 
 
-def _made(path):
+def _with_folder(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -112,9 +112,9 @@ def test_process_that_ends_without_an_answer_is_tried_again_and_then_named(check
     leaves = faulty(tmp_path, "os._exit(0)")  # as a library in C may
     planned = plan(Grid(["vae"], [leaves, "glyphs50:instances=2"], latent=4), Protocol(max_steps=2))
     records = local(planned, Store(tmp_path / "results"), ExecutionOptions(isolation=isolation))
-    found = {r.spec.task.partition(":")[0]: r for r in records}
-    assert found.pop("glyphs50").status == "ok"
-    (left,) = found.values()
+    by_task = {r.spec.task.partition(":")[0]: r for r in records}
+    assert by_task.pop("glyphs50").status == "ok"
+    (left,) = by_task.values()
     assert (left.status, left.error) == ("failed", "its process ended without an answer; tries: 2")
 
 
@@ -127,11 +127,11 @@ def test_run_that_takes_too_much_memory_fails_and_says_so(checkpoint, tmp_path):
 
 def test_what_runs_elsewhere_comes_last_and_what_is_done_elsewhere_is_not_done_again(planned, tmp_path):
     store = Store(tmp_path / "results")
-    first, *others = planned
+    first, *rest = planned
     queue = Queue(planned, store)
     with heartbeat.heartbeat(store.folder, heartbeat.Heartbeat("elsewhere", first.spec.key)):
         taken = [queue.take() for _ in planned]
-        assert [a and a.planned for a in taken] == [*others, None]
+        assert [a and a.planned for a in taken] == [*rest, None]
     attempt = queue.take()
     assert attempt is not None and attempt.planned == first and not queue
     (once,) = serial([first], store, ExecutionOptions())

@@ -23,11 +23,11 @@ READ = {"csv": pd.read_csv, "parquet": pd.read_parquet, "xlsx": pd.read_excel}
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(tmp_path / "r")
-    made.add(searched(WAYS, model=Model(FORMULA, "omniglot"), task="@SUM(1)", region="-2+3", budget=300))
-    made.add(searched(WAYS, init=1))
-    made.add(replace(searched(WAYS, init=2), status="failed", members=[], error="+ out of memory\n\x1b[31m"))
-    return made
+    results = Store(tmp_path / "r")
+    results.add(searched(WAYS, model=Model(FORMULA, "omniglot"), task="@SUM(1)", region="-2+3", budget=300))
+    results.add(searched(WAYS, init=1))
+    results.add(replace(searched(WAYS, init=2), status="failed", members=[], error="+ out of memory\n\x1b[31m"))
+    return results
 
 
 @pytest.mark.parametrize("kind", READ)

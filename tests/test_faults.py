@@ -45,12 +45,12 @@ ONCE = """def once(path):
 
 def broken(folder: Path) -> list[str]:
     """Published runs whose files are not those that their result.json names."""
-    found = []
+    names = []
     for run in folder.glob("runs/*/*"):
         named = json.loads((run / "result.json").read_text())["sha256"]
         if {n: sha256((run / n).read_bytes()).hexdigest() for n in named} != named:
-            found.append(run.name)
-    return found
+            names.append(run.name)
+    return names
 
 
 def any_of(folder: Path, pattern: str) -> bool:
@@ -58,21 +58,21 @@ def any_of(folder: Path, pattern: str) -> bool:
 
 
 def some_run(folder: Path) -> bool:
-    """Whether one is in progress."""
+    """Tell whether a run is in progress."""
     return any(r.key for r in heartbeat.read(folder)[0])
 
 
 def children(pid: int) -> list[psutil.Process]:
-    """Those that live."""
-    found = []
+    """Processes below this one that live."""
+    processes = []
     for p in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has ended since
-            found += [p] if p.status() != psutil.STATUS_ZOMBIE else []
-    return found
+            processes += [p] if p.status() != psutil.STATUS_ZOMBIE else []
+    return processes
 
 
 def within(seconds: float, holds) -> bool:
-    """Whether it holds before so many seconds are over."""
+    """Tell whether a condition holds before so many seconds are over."""
     until = time.monotonic() + seconds
     while not holds() and time.monotonic() < until:
         time.sleep(0.02)
@@ -84,8 +84,8 @@ def test_study_killed_at_random_moments_ends_as_an_undisturbed_one(checkpoint, t
     server, rng, kills, midway, folders = prepare(), random.Random(0), 0, 0, 0
 
     def study(name: str):
-        more = ("--seed", ",".join(map(str, range(RUNS))), "--jobs", "2", "--results", str(tmp_path / name))
-        return program(*STUDY, *TASK, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
+        options = ("--seed", ",".join(map(str, range(RUNS))), "--jobs", "2", "--results", str(tmp_path / name))
+        return program(*STUDY, *TASK, *options, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
 
     def ended(name: str) -> dict:
         child = study(name)
@@ -144,24 +144,24 @@ def test_process_that_dies_once_is_replaced_and_one_that_always_dies_is_named(ca
     )
     done = call_fresh("run", "--model", "vae", "--task", tasks, *limits, timeout=5 * SLOW)
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
-    found = {Path(r.spec.task.partition(":")[0]).stem: r for r in Store(tmp_path / "results")}
-    assert {n: r.status for n, r in found.items()} == {
+    by_task = {Path(r.spec.task.partition(":")[0]).stem: r for r in Store(tmp_path / "results")}
+    assert {n: r.status for n, r in by_task.items()} == {
         "time_sleep": "timeout",
         "os_kill": "failed",
         "once": "ok",
         "glyphs50": "ok",
     }
     killed = "its process was killed by SIGKILL"
-    assert found["os_kill"].error == f"{killed}; tries: 3" and found["os_kill"].versions["deaths"] == "; ".join(
+    assert by_task["os_kill"].error == f"{killed}; tries: 3" and by_task["os_kill"].versions["deaths"] == "; ".join(
         [killed] * 3
     )
-    assert found["once"].versions["deaths"] == killed and "deaths" not in found["glyphs50"].versions
+    assert by_task["once"].versions["deaths"] == killed and "deaths" not in by_task["glyphs50"].versions
 
 
-def popen(tmp_path, checkpoint, *more):
+def popen(tmp_path, checkpoint, *options):
     environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(checkpoint.parent)}
-    given = {"cwd": tmp_path, "env": environment, "stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
-    return subprocess.Popen([*PROGRAM, *STUDY, *more], start_new_session=True, **given)
+    setup = {"cwd": tmp_path, "env": environment, "stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    return subprocess.Popen([*PROGRAM, *STUDY, *options], start_new_session=True, **setup)
 
 
 @pytest.mark.timeout(900)

@@ -54,13 +54,13 @@ def test_task_that_goes_wrong_is_named_the_others_go_on_and_it_ends_with_status_
     limits = ("--latent", "4", "--max-steps", "40", "--starts", "random", "--device", "cpu", "--quiet", "--no-pictures")
     done = call("run", "--model", "vae", "--task", tasks, *limits)
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
-    told = {line.split(" · ")[1]: line for line in done.stderr.splitlines() if " · " in line}
-    assert told["./raises.py"].endswith("failed, task Faulty: ZeroDivisionError: as written")
-    assert "failed, task Faulty: ValueError: wanted floating-point scores of shape (2, 1), got" in told["./shape.py"]
-    assert "got torch.int64 of shape (2, 1)" in told["./whole.py"]
-    assert "the score carries no gradient; say `differentiable = False`" in told["./cut.py"]
-    assert told["./nan.py"].endswith("diverged, task Faulty: the score of 2 of 2 problems is not finite")
-    assert "glyphs50 · adam · seed 0: ok" in told["glyphs50"]
+    by_task = {line.split(" · ")[1]: line for line in done.stderr.splitlines() if " · " in line}
+    assert by_task["./raises.py"].endswith("failed, task Faulty: ZeroDivisionError: as written")
+    assert "failed, task Faulty: ValueError: wanted floating-point scores of shape (2, 1), got" in by_task["./shape.py"]
+    assert "got torch.int64 of shape (2, 1)" in by_task["./whole.py"]
+    assert "the score carries no gradient; say `differentiable = False`" in by_task["./cut.py"]
+    assert by_task["./nan.py"].endswith("diverged, task Faulty: the score of 2 of 2 problems is not finite")
+    assert "glyphs50 · adam · seed 0: ok" in by_task["glyphs50"]
     assert "failed" in done.stdout
 
 
@@ -77,10 +77,10 @@ def test_faulty_files_among_the_tasks_are_named_and_harm_no_other(call_fresh, ch
         (tmp_path / "lso_bench" / "tasks" / f"{name}.py").write_text(text)
     listed = call_fresh("list", "tasks")
     assert listed.returncode == 0 and {"fine", "glyphs50"} <= set(listed.stdout.split()), listed.stderr
-    told = dict(line.removeprefix("faulty: ").split(": ", 1) for line in listed.stderr.splitlines())
-    assert told.keys() == {*faulty, "mnist50", "odd", "ends"}
-    assert "ModuleNotFoundError" in told["absent"] and "got 2 (Ink, Other)" in told["two"]
-    assert "defined by both lso_bench.tasks.reconstruction and lso_bench.tasks.taken; rename one" in told["mnist50"]
+    messages = dict(line.removeprefix("faulty: ").split(": ", 1) for line in listed.stderr.splitlines())
+    assert messages.keys() == {*faulty, "mnist50", "odd", "ends"}
+    assert "ModuleNotFoundError" in messages["absent"] and "got 2 (Ink, Other)" in messages["two"]
+    assert "defined by both lso_bench.tasks.reconstruction and lso_bench.tasks.taken; rename one" in messages["mnist50"]
     assert call_fresh("run", "--model", "vae", "--dry-run", *SHORT).stdout.count("to do") == 1
 
 

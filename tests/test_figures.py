@@ -60,18 +60,18 @@ def test_interval_of_a_curve_is_exact_for_few_targets_and_none_for_fewer():
 
 def test_search_that_has_ended_keeps_its_last_loss_in_the_curve():
     record = searched({"random": [[9.0, 1.0], [9.0, 8.0, 7.0, 6.0]]})
-    found = with_curves(measures(record), [record], lambda _: Disk(record)).measures
-    rows = found[found.measure == "curve"].set_index("within").estimate
+    table = with_curves(measures(record), [record], lambda _: Disk(record)).measures
+    rows = table[table.measure == "curve"].set_index("within").estimate
     assert rows[1] == (1 + 8) / 2 and rows[3] == (1 + 6) / 2
 
 
 @pytest.fixture
 def two_models():
-    def of(model, init):
+    def record(model, init):
         ways = [[9.0, 5.0 + i + 0.1 * init] for i in range(3)]
         return searched({"random": ways, "encoder": ways}, init=init, search=0, model=Model(model, "omniglot"))
 
-    return [of(m, i) for m in ("vae", "nevae_se") for i in (0, 1)]
+    return [record(m, i) for m in ("vae", "nevae_se") for i in (0, 1)]
 
 
 def test_figures_are_drawn_and_do_not_overwrite_those_of_other_models(two_models, tmp_path):
@@ -93,20 +93,20 @@ def test_distance_is_drawn_where_thresholds_were_met(two_models, tmp_path):
 
 def curves_of(records, size="screen"):
     by_key = {r.spec.key: r for r in records}
-    found = with_curves(measures(*records), records, lambda s: Disk(by_key[s.key]))
-    (section,) = sections(found)
+    comparison = with_curves(measures(*records), records, lambda s: Disk(by_key[s.key]))
+    (section,) = sections(comparison)
     return FIGURES["curves"](section.measures, section.title, SIZES[size])
 
 
 def test_svg_of_a_page_is_the_same_each_time_and_shares_no_id_with_another(two_models):
     colours = [colour_of(m).lower() for m in ("vae", "nevae_se")]
     with style_context(SIZES["screen"]):
-        first, second, other = (svg(curves_of(two_models).figure, name, colours) for name in ("a", "a", "b"))
+        first, second, third = (svg(curves_of(two_models).figure, name, colours) for name in ("a", "a", "b"))
     assert first == second
-    ids = [{*re.findall(r' id="([^"]+)"', text)} for text in (first, other)]
+    ids = [{*re.findall(r' id="([^"]+)"', text)} for text in (first, third)]
     assert ids[0] and not ids[0] & ids[1]
-    for text, own in zip((first, other), ids, strict=True):
-        assert {*re.findall(r'(?:href="|url\()#([^")]+)', text)} == own
+    for text, names in zip((first, third), ids, strict=True):
+        assert {*re.findall(r'(?:href="|url\()#([^")]+)', text)} == names
 
 
 def test_svg_of_a_page_takes_its_colours_from_the_page_and_keeps_numbers_in_names(two_models):
@@ -147,10 +147,10 @@ def test_every_plot_has_its_caption_beside_it(two_models, tmp_path):
 
 
 def test_ranks_are_drawn_of_three_models_and_ten_instances(tmp_path):
-    def of(model, more):
-        return searched({"random": [[99.0, 5.0 + i + more] for i in range(10)]}, model=Model(model, "omniglot"))
+    def record(model, offset):
+        return searched({"random": [[99.0, 5.0 + i + offset] for i in range(10)]}, model=Model(model, "omniglot"))
 
-    three = [of("vae", 1.0), of("nevae_se", 0.0), of("rae", 0.5)]
+    three = [record("vae", 1.0), record("nevae_se", 0.0), record("rae", 0.5)]
     drawn = {f.name.partition("-")[0] for f in figures(measures(*three), tmp_path)}
     assert "ranks" in drawn and "collapse" not in drawn
     assert "ranks" not in {f.name.partition("-")[0] for f in figures(measures(*three[:2]), tmp_path)}
@@ -163,8 +163,8 @@ def test_collapse_is_drawn_where_three_models_differ(tmp_path):
     )
     with style_context(SIZES["screen"]):
         assert not scatter(points, "title", SIZES["screen"])
-        found = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])
-        assert found
-        save(found, tmp_path / "some.png", with_title=True)
+        figure = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])
+        assert figure
+        save(figure, tmp_path / "some.png", with_title=True)
     with Image.open(tmp_path / "some.png") as image:
         assert min(image.size) > 200

@@ -25,9 +25,9 @@ def texts(tmp_path_factory):
     ways = {"ok": record(loss=1.0), "ok too": record(loss=2.0)}
     ways |= {status: replace(record(), status=status, members=[], error="of then") for status in RETRYABLE}
     texts = {}
-    for name, given in ways.items():
+    for name, result in ways.items():
         store = Store(tmp_path_factory.mktemp("r"))
-        store.add(replace(given, trace=None, tensors={}))
+        store.add(replace(result, trace=None, tensors={}))
         texts[name] = next(store.folder.glob("runs/*/*/result.json")).read_bytes()
     return texts
 
@@ -100,12 +100,12 @@ def killed_at(monkeypatch, stop: int):
     seen = 0
 
     def watched(call):
-        def counted(*path, **more):
+        def counted(*path, **options):
             nonlocal seen
             seen += 1
             if seen > stop:
                 os._exit(9)
-            return call(*path, **more)
+            return call(*path, **options)
 
         return counted
 
@@ -147,10 +147,10 @@ def test_failed_run_is_put_back_where_the_disk_refuses_the_good_one(tmp_path, te
     (write,) = folder.begin("failed", "ok")
     refusals = iter([errno.ENOTEMPTY, error])
 
-    def refused(old, new, **more):
-        if not more:
+    def refused(old, new, **options):
+        if not options:
             raise OSError(next(refusals), "refused")
-        rename(old, new, **more)
+        rename(old, new, **options)
 
     monkeypatch.setattr(os, "rename", refused)
     with pytest.raises(OSError, match="refused"):

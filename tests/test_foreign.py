@@ -70,7 +70,7 @@ REFUSED = (UnusableError, LsoBenchError, ValueError, OSError)
 
 
 def of_metrics(path, read):
-    """What a reading of the metrics beside a store says."""
+    """Read the metrics beside a store."""
     (path.parent.parent / MARKER_FILE).write_text("")
     return read(path.parent.parent)
 

@@ -165,10 +165,10 @@ def compared_or_skipped(store):
     assert len(results.faults(store)) <= 2
     if len(records) < 2:
         return
-    found = compare(records, lambda _: store)
+    comparison = compare(records, lambda _: store)
     with Console(width=140, quiet=True) as console:
-        console.print(tables.terminal(found))
-    assert json.loads(export.as_json(found))["notes"] is not None and export.as_csv(found)
+        console.print(tables.terminal(comparison))
+    assert json.loads(export.as_json(comparison))["notes"] is not None and export.as_csv(comparison)
     for what in ("runs", "members", "traces"):
         frames.plain(frames.TABLES[what](records, lambda _: store))
 

@@ -56,12 +56,12 @@ def test_distortion_is_the_normal_density_summed_over_pixels():
 
 def test_elbo_of_a_model_that_knows_nothing_is_the_entropy_of_its_pixels():
     noise = torch.randn(400, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    found, _ = evaluate(constant(0.5, 0.1), 0.5 + 0.1 * noise, SampleSizes(samples=5, images=50, codes=0))
+    metrics, _ = evaluate(constant(0.5, 0.1), 0.5 + 0.1 * noise, SampleSizes(samples=5, images=50, codes=0))
     entropy = 784 * 0.5 * math.log(2 * math.pi * math.e * 0.1**2)  # negative: a density may exceed 1
-    assert found.nelbo is not None and found.nll is not None
-    assert abs(found.nelbo - entropy) < 4 * found.se["nelbo"] and found.nelbo < 0
-    assert found.kl == pytest.approx(0, abs=1e-6) and found.gap == pytest.approx(0, abs=1e-3)
-    assert found.squared_error == pytest.approx(784 * 0.1**2, rel=0.02)
+    assert metrics.nelbo is not None and metrics.nll is not None
+    assert abs(metrics.nelbo - entropy) < 4 * metrics.se["nelbo"] and metrics.nelbo < 0
+    assert metrics.kl == pytest.approx(0, abs=1e-6) and metrics.gap == pytest.approx(0, abs=1e-3)
+    assert metrics.squared_error == pytest.approx(784 * 0.1**2, rel=0.02)
 
 
 def test_learned_sigma_is_the_error_that_is_left():
@@ -88,8 +88,8 @@ def test_mean_is_that_of_the_distribution_wherever_it_is_decoded(vae):
         p = vae.decode(z.flatten(0, 1))
     assert (p.event_shape, p.batch_shape) == ((1, 28, 28), (10,)) and 0 <= p.mean.min() < p.mean.max() <= 1
     for decoding in ("mean", "greedy"):
-        found = Space(vae, decoding).decode(z)
-        torch.testing.assert_close(found.flatten(0, 1), p.mean, atol=1e-5, rtol=1e-4)
+        images = Space(vae, decoding).decode(z)
+        torch.testing.assert_close(images.flatten(0, 1), p.mean, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(freeze(vae).decode(z[0]).variance, p.variance[:5])
 
 

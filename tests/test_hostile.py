@@ -56,8 +56,8 @@ def test_results_with_hostile_names_are_shown_and_obeyed_by_nobody(tmp_path, cap
     store = Store(tmp_path / "r")
     store.add(hostile_run(name))
     compare([store.folder])
-    shown, told = capsys.readouterr()
-    assert not OBEYED & set(shown + told) and not told
+    shown, stderr = capsys.readouterr()
+    assert not OBEYED & set(shown + stderr) and not stderr
     if name.isascii() and name.isprintable() and len(name) < 60:
         assert name.split("/")[-1][:8] in shown
 
@@ -65,26 +65,26 @@ def test_results_with_hostile_names_are_shown_and_obeyed_by_nobody(tmp_path, cap
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_tables_for_other_programs_hold_no_formula_and_no_escape_code(name):
     run = hostile_run(name)
-    found = comparison_of([run], lambda _: Files(run))
-    text = export.as_csv(found)
+    comparison = comparison_of([run], lambda _: Files(run))
+    text = export.as_csv(comparison)
     text.encode()
     assert not OBEYED & set(text)
     assert not [c for row in csv.reader(io.StringIO(text)) for c in row if c.startswith(("=", "@", "+"))]
-    export.as_json(found).encode()
+    export.as_json(comparison).encode()
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_texts_for_people_hold_no_character_that_is_obeyed(name):
     run = hostile_run(name)
-    found = comparison_of([run], lambda _: Files(run))
-    html_page = html(Results([], [run], lambda _: Files(run), found))
-    for text in (tables.markdown(found), tables.latex(found), html_page):
+    comparison = comparison_of([run], lambda _: Files(run))
+    html_page = html(Results([], [run], lambda _: Files(run), comparison))
+    for text in (tables.markdown(comparison), tables.latex(comparison), html_page):
         assert not OBEYED & set(text)
     assert "<script>alert" not in html_page
 
 
 class Files:
-    """What a run left, from the record itself."""
+    """Files of a run, from the record itself."""
 
     def __init__(self, record):
         self.trace, self.costs, self.tensors = (lambda _, v=v: v for v in (record.trace, record.costs, record.tensors))
@@ -149,5 +149,5 @@ def test_page_shows_a_hostile_title_as_text(tmp_path):
 def test_messages_are_short_and_plain(capsys):
     say(HOSTILE["escape codes"] + HOSTILE["long"])
     out().print(HOSTILE["escape codes"])
-    shown, told = capsys.readouterr()
-    assert not OBEYED & set(shown + told) and len(told) < LONGEST + 10 and "red" in shown
+    shown, stderr = capsys.readouterr()
+    assert not OBEYED & set(shown + stderr) and len(stderr) < LONGEST + 10 and "red" in shown

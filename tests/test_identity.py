@@ -117,9 +117,9 @@ def test_an_edited_module_beside_the_task_is_another_run_and_is_refused(place):
 def test_an_edited_task_of_a_package_is_refused(place, monkeypatch):
     publish(place, monkeypatch, INK, "tasks", "my_ink = inks_of_a_package:Ink")
     planned = planned_of("my_ink")
-    other = replace(planned.identity, task=planned.identity.task.replace(planned.identity.task[:4], "0000", 1))
+    edited = replace(planned.identity, task=planned.identity.task.replace(planned.identity.task[:4], "0000", 1))
     with pytest.raises(UnusableError, match=r"code of task 'my_ink:.*' is another on this machine, or has changed"):
-        run(planned.spec, planned.checkpoint, planned=other)
+        run(planned.spec, planned.checkpoint, planned=edited)
 
 
 PATH = "import os, sys\nsys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n"
@@ -234,7 +234,7 @@ def test_a_data_set_that_changes_while_it_is_read_is_refused(place):
 
 
 def consistent(record):
-    """Whether the hashes of a record agree: of one file from a path, both are of the same content."""
+    """Tell whether the hashes of a record agree: of one file from a path, both are of the same content."""
     return record.spec.source.startswith(record.versions["task_sha256"])
 
 
@@ -321,9 +321,9 @@ def test_a_worker_elsewhere_has_the_files_and_what_they_import(place, monkeypatc
 def test_a_worker_elsewhere_refuses_other_files(place):
     (place / "ink.py").write_text(INK)
     job = job_of(planned_of("./ink.py"))
-    other = replace(job, sources={"./ink.py": {"ink.py": INK.replace("0.15", "0.3").encode()}})
+    edited = replace(job, sources={"./ink.py": {"ink.py": INK.replace("0.15", "0.3").encode()}})
     with pytest.raises(UnusableError, match="has changed since"):
-        Worker().run(other)
+        Worker().run(edited)
 
 
 def test_a_file_that_was_written_twice_within_a_second_is_the_last(place):

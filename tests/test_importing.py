@@ -14,7 +14,7 @@ from lso_bench.vae.import_weights import import_model
 
 
 class Evil:
-    """What pickle would call while it loads."""
+    """Object that pickle would call while it loads."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -49,8 +49,8 @@ def bomb(path):
             f.write(bytes(2**24))
 
 
-def weights(**more):
-    return random_vae(TINY).state_dict() | more
+def weights(**extra):
+    return random_vae(TINY).state_dict() | extra
 
 
 def torn(path):
@@ -84,9 +84,9 @@ FAULTS = {
 def test_faulty_file_is_refused_by_name_and_runs_nothing(source, tmp_path, fault):
     FAULTS[fault](source)
     assert refused_within(2**29, lambda: imported(source, tmp_path))
-    with pytest.raises(UnusableError, match=r"theirs\.pt") as told:
+    with pytest.raises(UnusableError, match=r"theirs\.pt") as error:
         imported(source, tmp_path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     with pytest.raises(UnusableError, match=r"theirs\.pt"):  # under the name of a checkpoint of ours
         load_model(source)
     assert not (tmp_path / "marker").exists() and not (tmp_path / "ours.safetensors").exists()

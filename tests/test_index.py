@@ -27,28 +27,28 @@ KEYS = ("spec", "status", "members", "counts", "versions", "error", "joint", "us
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(tmp_path / "r")
+    results = Store(tmp_path / "r")
     noted = replace(GOOD[1].members[0], beside={"density": 0.5}, image="0123456789abcdef", met=[1, None])
     for r in (GOOD[0], replace(GOOD[1], members=[noted, *GOOD[1].members[1:]]), GOOD[2], FAILED):
-        made.add(r)
+        results.add(r)
     stray = tmp_path / "r" / "runs" / "ab" / "abad"
     stray.mkdir(parents=True)
     (stray / "result.json").write_text("{")
-    return made
+    return results
 
 
-def told(records):
+def contents(records):
     """All that a record says; NaN is equal to itself."""
     return [repr([[*v] if k == "members" else v for k in KEYS if (v := getattr(r, k)) is not None]) for r in records]
 
 
 def agrees(store):
-    files, skipped = told(store), store.skipped
-    return told(index.records(store)) == files and store.skipped == skipped
+    files, skipped = contents(store), store.skipped
+    return contents(index.records(store)) == files and store.skipped == skipped
 
 
 def heads(store):
-    """How often the index keeps what runs have in common."""
+    """Count how often the index keeps what runs have in common."""
     with closing(sqlite3.connect(index.path_of(store.folder))) as database:
         return database.execute("SELECT count(*) FROM heads").fetchone()[0]
 
@@ -101,8 +101,8 @@ def test_what_stands_in_the_way_of_the_index_is_left_and_named_with_the_mend(sto
 
 
 def test_folders_do_not_mix(store, tmp_path):
-    other = Store(tmp_path / "other")
-    assert index.records(other) == [] and len(index.records(store)) == 4 and index.records(other) == []
+    second = Store(tmp_path / "other")
+    assert index.records(second) == [] and len(index.records(store)) == 4 and index.records(second) == []
 
 
 def folder_with_files(path):

@@ -61,9 +61,9 @@ def test_damaged_labels_of_mnist_are_named(tmp_path):
 def test_shipped_classifier_is_as_accurate_as_its_header_says(name):
     images, labels = data.load(name, REAL), load_labels(name, REAL)
     header = read(SHIPPED / f"{name}-classifier.safetensors")[1]
-    found = classifier(name).test_metrics(images.test[:2000], labels.test[:2000])["accuracy"]
+    accuracy = classifier(name).test_metrics(images.test[:2000], labels.test[:2000])["accuracy"]
     error = (header["metrics"]["accuracy"] * (1 - header["metrics"]["accuracy"]) / 2000) ** 0.5
-    assert header["data_sha256"] == images.sha256 and abs(found - header["metrics"]["accuracy"]) < 4 * error
+    assert header["data_sha256"] == images.sha256 and abs(accuracy - header["metrics"]["accuracy"]) < 4 * error
     assert name != "mnist" or header["metrics"]["accuracy"] > 0.985
 
 
@@ -71,9 +71,9 @@ def test_shipped_classifier_is_as_accurate_as_its_header_says(name):
 @pytest.mark.parametrize("name", ["mnist", "omniglot"])
 def test_shipped_density_gives_test_images_what_its_header_says(name):
     judge, header = density(name), read(SHIPPED / f"{name}-density.safetensors")[1]
-    found = -judge.log_prob(data.load(name, REAL).test[:200])
-    assert abs(found.mean() - header["metrics"]["nll"]) < 4 * found.std() / 200**0.5
-    assert (-found >= judge.ordinary).float().mean() > 0.95  # 0.99 of all
+    nll = -judge.log_prob(data.load(name, REAL).test[:200])
+    assert abs(nll.mean() - header["metrics"]["nll"]) < 4 * nll.std() / 200**0.5
+    assert (-nll >= judge.ordinary).float().mean() > 0.95  # 0.99 of all
 
 
 def test_density_is_exact():
@@ -106,11 +106,11 @@ def test_damaged_judge_is_named(classes, says, tmp_path, monkeypatch):
 
 def test_density_learns_and_is_kept_with_what_made_it(square_data, tmp_path, monkeypatch):
     monkeypatch.setattr(judges, "load", lambda *_: replace(square_data, train=square_data.train[:40]))
-    told, judge = [], ReferenceModel("density", "omniglot", 8)
-    found = judges.train(judge, tmp_path / judge.file, None, lambda *p: told.append(p))
-    assert [(at, of) for at, of, _ in told] == [(i, 8) for i in range(1, 9)] and told[-1][2] < 0.8 * told[0][2]
+    steps, judge = [], ReferenceModel("density", "omniglot", 8)
+    metrics = judges.train(judge, tmp_path / judge.file, None, lambda *p: steps.append(p))
+    assert [(at, total) for at, total, _ in steps] == [(i, 8) for i in range(1, 9)] and steps[-1][2] < 0.8 * steps[0][2]
     header = read(tmp_path / "omniglot-density.safetensors")[1]
-    assert header["metrics"] == found and header["data_sha256"] == "of squares"
+    assert header["metrics"] == metrics and header["data_sha256"] == "of squares"
     assert header["command"] == "lso-bench train-judge density --data omniglot --epochs 8 --seed 0"
 
 

@@ -22,12 +22,12 @@ def run(name: str, steps: int, init: int = 0, apart: float = 0.0) -> Record:
     `steps`; a random code ends `apart` away from the encoder's in each of its two dimensions.
     """
     ways = {s: [[3.0, 1.0]] * IMAGES for s in ("random", "encoder")}
-    made = searched(ways, lambda s, i: (apart * (s == "random"),) * 2, init, model=Model(name, "omniglot"))
-    members = [replace(m, met=[steps, steps + 100 * (m.instance % 3)]) for m in made.members]
-    return replace(made, members=members, joint={s: [steps, 2 * steps] for s in made.spec.starts})
+    record = searched(ways, lambda s, i: (apart * (s == "random"),) * 2, init, model=Model(name, "omniglot"))
+    members = [replace(m, met=[steps, steps + 100 * (m.instance % 3)]) for m in record.members]
+    return replace(record, members=members, joint={s: [steps, 2 * steps] for s in record.spec.starts})
 
 
-def told(records: list[Record], folder: Path):
+def repetition(records: list[Record], folder: Path):
     store = Store(folder)
     for r in records:
         store.add(r)
@@ -42,68 +42,68 @@ def test_first_seed_begins_from_both_kinds_and_further_ones_from_random_codes(ch
 
 
 def test_ours_stand_beside_the_papers(tmp_path):
-    found = told([run("vae", 1000), run("vae", 1400, init=1), run("nevae_se", 600, apart=3.0)], tmp_path)
-    vae, nevae = (row for _, row in found.rows.iterrows())
+    result = repetition([run("vae", 1000), run("vae", 1400, init=1), run("nevae_se", 600, apart=3.0)], tmp_path)
+    vae, nevae = (row for _, row in result.rows.iterrows())
     assert (vae.paper, vae.random, vae.runs, nevae.paper, nevae.random) == (26_900, 2400, 2, 16_200, 1200)
     assert nevae["single median"] == 700 and nevae["distance end mean"] == pytest.approx(18.0)
     assert nevae["basin estimate"] == 0 and vae["basin estimate"] == 1
 
 
 def test_order_is_that_of_the_same_image_from_the_same_start(tmp_path):
-    found = told([run("vae", 1000), run("nevae_se", 600), run("beta_vae_0.9", 1000)], tmp_path)
-    by_pair = {line.partition(":")[0]: line for line in found.order if "single images" in line}
-    same = by_pair["vae (paper 26,900) > nevae_se (16,200)"]
-    assert "+400 steps" in same and len(by_pair) == 3
+    result = repetition([run("vae", 1000), run("nevae_se", 600), run("beta_vae_0.9", 1000)], tmp_path)
+    by_pair = {line.partition(":")[0]: line for line in result.order if "single images" in line}
+    verdict = by_pair["vae (paper 26,900) > nevae_se (16,200)"]
+    assert "+400 steps" in verdict and len(by_pair) == 3
 
 
 @pytest.mark.parametrize(("vae", "said"), [(2000, "as in the paper"), (200, "THE OTHER WAY ROUND")])
 def test_order_is_told_only_with_an_interval_on_one_side(tmp_path, vae, said):
     records = [run("vae", vae), run("nevae_se", 600)]
     noisy = [replace(m, met=[m.met[0], m.met[1] + 10 * m.instance]) for m in records[0].members]
-    assert said in told([replace(records[0], members=noisy), records[1]], tmp_path).order[0]
+    assert said in repetition([replace(records[0], members=noisy), records[1]], tmp_path).order[0]
 
 
 def test_order_within_the_images_scatter_is_undecided(tmp_path):
     vae, nevae = run("vae", 600), run("nevae_se", 600)
     mixed = [replace(m, met=[m.met[0], m.met[1] + (100 if m.instance % 2 else -100)]) for m in vae.members]
-    assert "undecided" in told([replace(vae, members=mixed), nevae], tmp_path).order[0]
+    assert "undecided" in repetition([replace(vae, members=mixed), nevae], tmp_path).order[0]
 
 
 def test_order_of_the_joint_stop_is_told_from_each_kind_of_start(tmp_path):
     slow_alone = replace(run("vae", 600), joint={"random": [1, 900], "encoder": [1, 2000]})
-    found = told([slow_alone, run("nevae_se", 600)], tmp_path).order
+    result = repetition([slow_alone, run("nevae_se", 600)], tmp_path).order
     pair = "vae (paper 26,900) > nevae_se (16,200)"
-    assert f"{pair}: THE OTHER WAY ROUND; together, random starts: median difference -300 steps (one run)" in found
-    assert f"{pair}: as in the paper; together, from the encoder: median difference +800 steps (one run)" in found
+    assert f"{pair}: THE OTHER WAY ROUND; together, random starts: median difference -300 steps (one run)" in result
+    assert f"{pair}: as in the paper; together, from the encoder: median difference +800 steps (one run)" in result
 
 
 @pytest.mark.parametrize(("second", "said"), [(500, "undecided"), (650, "as in the paper")])
 def test_order_of_the_joint_stop_is_decided_where_every_seed_says_the_same(tmp_path, second, said):
     records = [run("vae", 700), run("vae", second, init=1), run("nevae_se", 600), run("nevae_se", 600, init=1)]
-    (line,) = (n for n in told(records, tmp_path).order if "together, random" in n)
+    (line,) = (n for n in repetition(records, tmp_path).order if "together, random" in n)
     low, high = sorted((200, 2 * (second - 600)))
     assert f": {said};" in line and f"(range over seeds {low} .. {high}, n = 2)" in line
 
 
 def test_joint_stop_that_was_not_met_is_later_than_any_that_was(tmp_path):
     never = replace(run("vae", 600), joint={"random": [1, None], "encoder": [1, None]})
-    found = told([never, run("nevae_se", 600)], tmp_path)
-    assert sum("as in the paper; together" in line for line in found.order) == 2
+    result = repetition([never, run("nevae_se", 600)], tmp_path)
+    assert sum("as in the paper; together" in line for line in result.order) == 2
     neither = replace(run("nevae_se", 600, init=1), joint=never.joint)
-    alone = told([replace(run("vae", 600, init=1), joint=never.joint), neither], tmp_path / "other")
+    alone = repetition([replace(run("vae", 600, init=1), joint=never.joint), neither], tmp_path / "other")
     assert not [line for line in alone.order if "together" in line]
 
 
 def test_joint_medians_have_their_range_over_seeds(tmp_path):
-    found = told([run("vae", 1000), run("vae", 1400, init=1)], tmp_path)
-    assert "| vae | 26,900 | 2,400 (2,000 .. 2,800, n = 2) |" in report.markdown(found)
+    result = repetition([run("vae", 1000), run("vae", 1400, init=1)], tmp_path)
+    assert "| vae | 26,900 | 2,400 (2,000 .. 2,800, n = 2) |" in report.markdown(result)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_command_and_versions_are_those_of_the_records(tmp_path, compiled):
     versions = {"compiled": compiled, "data_sha256": "ab" * 32, "lso_bench": "0.0.9", "torch": "2.0", "device": "cpu"}
     records = [replace(run(n, 600), versions=versions) for n in ("vae", "nevae_se")]
-    text = report.markdown(told(records, tmp_path))
+    text = report.markdown(repetition(records, tmp_path))
     assert text.count("--seed 0 --compile`") == compiled
     assert (
         "Runs: data sha256 abababababab, lso-bench 0.0.9, torch 2.0, on cpu. Checkpoints: vae 000000000000, nev" in text
@@ -112,7 +112,7 @@ def test_command_and_versions_are_those_of_the_records(tmp_path, compiled):
 
 def test_runs_of_which_only_some_were_compiled_say_so(tmp_path):
     records = [replace(run("vae", 600), versions={"compiled": True}), run("nevae_se", 600)]
-    assert [n for n in told(records, tmp_path).notes if "not all runs were compiled" in n]
+    assert [n for n in repetition(records, tmp_path).notes if "not all runs were compiled" in n]
 
 
 def test_missing_runs_are_counted_and_none_is_one_line(tmp_path):
@@ -125,11 +125,11 @@ def test_missing_runs_are_counted_and_none_is_one_line(tmp_path):
 
 
 def test_markdown_has_the_table_and_the_command(tmp_path):
-    found = told([run("vae", 1000), run("nevae_lp_0.1", 600)], tmp_path / "results")
-    text = report.markdown(found)
+    result = repetition([run("vae", 1000), run("nevae_lp_0.1", 600)], tmp_path / "results")
+    text = report.markdown(result)
     assert "| vae | 26,900 | 2,000 | 2,000 | 1,100" in text and "| nevae_lp_0.1 | - | 1,200 |" in text
     columns = {line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("| ")}
     assert columns == {11}
     assert "lso-bench reproduce search --models vae,nevae_lp_0.1 --data omniglot --arch small" in text
-    md, csv = report.write(found, "search", tmp_path)
+    md, csv = report.write(result, "search", tmp_path)
     assert md.read_text() == text and csv.read_text().count("\n") == 3

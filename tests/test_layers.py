@@ -1,4 +1,4 @@
-"""Who imports whom: downwards only, and nothing heavy before a command runs."""
+"""Imports between packages: downwards only, and nothing heavy before a command runs."""
 
 import ast
 import subprocess
@@ -86,8 +86,8 @@ def test_vae_knows_nothing_of_the_harness_but_what_lies_below_it(path):
 
 @pytest.mark.parametrize("path", sources("tasks"), ids=lambda p: p.name)
 def test_task_needs_only_the_harness_public_names(path):
-    own = [m for m in imported(path) if m.split(".")[0] in ("lso_bench", "vae", "tasks", "results", "tests")]
-    assert set(own) <= {"lso_bench", *(f"lso_bench.{name}" for name in lso_bench.__all__)}
+    modules = [m for m in imported(path) if m.split(".")[0] in ("lso_bench", "vae", "tasks", "results", "tests")]
+    assert set(modules) <= {"lso_bench", *(f"lso_bench.{name}" for name in lso_bench.__all__)}
 
 
 @pytest.mark.parametrize("package", ["", *INSIDE])

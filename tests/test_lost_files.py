@@ -130,8 +130,8 @@ def test_targets_of_the_others_stay_what_they_were(folder):
     store = Store(folder)
     store.add(best)
     (folder / "runs" / best.spec.key[:2] / best.spec.key / "trace.csv").unlink()
-    found = compare([*RUNS, best], lambda _: store).measures
-    steps = found[(found.measure == "steps") & (found.target == 0.01)]
+    table = compare([*RUNS, best], lambda _: store).measures
+    steps = table[(table.measure == "steps") & (table.target == 0.01)]
     assert {*steps.searcher} == {"adam"} and (steps.censored == steps.n).all()
 
 
@@ -140,8 +140,8 @@ def test_all_files_lost_leave_the_final_losses(folder):
         if path.name in FILES:
             path.write_bytes(b"")
     store = Store(folder)
-    found = compare(RUNS, lambda _: store).measures
-    assert not {*found.measure} & (OF_WAY | OF_CODES) and np.isfinite(found[found.measure == "loss"].estimate).all()
+    table = compare(RUNS, lambda _: store).measures
+    assert not {*table.measure} & (OF_WAY | OF_CODES) and np.isfinite(table[table.measure == "loss"].estimate).all()
     assert len(store.damaged_files) == 9
 
 
@@ -173,5 +173,5 @@ def test_export_writes_what_is_whole_and_names_the_file(call, folder, what):
     done = call("export", folder, "--what", what, "-o", "out.csv")
     assert done.returncode == 0 and "trace.csv is damaged" in done.stderr
     with (folder.parent / "out.csv").open() as f:
-        found = [*csv.DictReader(f)]
-    assert found and all(row.get("key") != TORN for row in found)
+        lines = [*csv.DictReader(f)]
+    assert lines and all(row.get("key") != TORN for row in lines)

@@ -112,38 +112,40 @@ class TestLinearGaussian:
     N = 6000
 
     @pytest.fixture
-    def found(self):
+    def metrics(self):
         return measured_linear_gaussian(self.N)
 
-    def near(self, found, key: str, truth: float, more: float = 0.0) -> None:
-        assert abs(getattr(found, key) - truth) < 4 * found.se[key] + more
+    def near(self, metrics, key: str, truth: float, slack: float = 0.0) -> None:
+        assert abs(getattr(metrics, key) - truth) < 4 * metrics.se[key] + slack
 
-    def test_information_and_rate_are_minus_half_the_log_determinant_of_the_posterior(self, found):
+    def test_information_and_rate_are_minus_half_the_log_determinant_of_the_posterior(self, metrics):
         truth = -0.5 * LinearGaussian().variance.log().sum().item()  # 1.6 nats
-        self.near(found, "mi", truth, more=0.01)  # n posteriors in place of all
-        self.near(found, "kl", truth)
-        assert sum(found.kl_each) == pytest.approx(found.kl)
+        self.near(metrics, "mi", truth, slack=0.01)  # n posteriors in place of all
+        self.near(metrics, "kl", truth)
+        assert sum(metrics.kl_each) == pytest.approx(metrics.kl)
 
-    def test_aggregate_posterior_is_the_prior(self, found):
-        self.near(found, "divergence", 0.0, more=0.01)
-        assert found.divergence == pytest.approx(found.kl - found.mi, abs=4 * found.se["mi"] + 4 * found.se["kl"])
+    def test_aggregate_posterior_is_the_prior(self, metrics):
+        self.near(metrics, "divergence", 0.0, slack=0.01)
+        assert metrics.divergence == pytest.approx(
+            metrics.kl - metrics.mi, abs=4 * metrics.se["mi"] + 4 * metrics.se["kl"]
+        )
 
-    def test_activity_is_one_minus_the_posterior_variance(self, found):
+    def test_activity_is_one_minus_the_posterior_variance(self, metrics):
         truth = (1 - LinearGaussian().variance).tolist()
-        assert found.activity == pytest.approx(truth, rel=0.06) and found.au == 2
+        assert metrics.activity == pytest.approx(truth, rel=0.06) and metrics.au == 2
 
-    def test_exact_posterior_leaves_no_gap(self, found):
+    def test_exact_posterior_leaves_no_gap(self, metrics):
         vae = LinearGaussian()
-        assert found.gap == pytest.approx(0, abs=1e-4)
-        self.near(found, "nll", vae.nll(vae.images(self.N)).item())
+        assert metrics.gap == pytest.approx(0, abs=1e-4)
+        self.near(metrics, "nll", vae.nll(vae.images(self.N)).item())
 
     def test_importance_weights_close_the_gap_of_a_wrong_posterior(self):
         vae = LinearGaussian(widen=1.4)
         x = vae.images(self.N)
-        found = evaluate(vae, x, SampleSizes(samples=500, images=400, codes=0))[0]
+        metrics = evaluate(vae, x, SampleSizes(samples=500, images=400, codes=0))[0]
         truth = vae.nll(x).item()
-        assert found.nelbo - truth > 0.2  # 2 * (0.5 * (1.4**2 - 1) - log 1.4) = 0.29 nats
-        assert found.nll == pytest.approx(truth, abs=4 * found.se["nll"])
+        assert metrics.nelbo - truth > 0.2  # 2 * (0.5 * (1.4**2 - 1) - log 1.4) = 0.29 nats
+        assert metrics.nll == pytest.approx(truth, abs=4 * metrics.se["nll"])
 
     def test_more_codes_make_a_tighter_bound(self):
         vae = LinearGaussian(widen=1.4)
@@ -163,17 +165,17 @@ def test_consistency_of_a_constant_encoder_is_the_distance_of_its_codes(source):
 def test_deterministic_model_has_no_measure_that_needs_a_distribution():
     vae = random_vae(TINY)
     vae.deterministic = True
-    found = evaluate(vae, squares(60), SampleSizes(samples=5, images=10, codes=10))[0]
-    assert found.nelbo is found.kl is found.mi is found.divergence is found.nll is found.kl_each is None
-    assert found.distortion > 0 and found.squared_error > 0 and found.consistency_prior > 0
+    metrics = evaluate(vae, squares(60), SampleSizes(samples=5, images=10, codes=10))[0]
+    assert metrics.nelbo is metrics.kl is metrics.mi is metrics.divergence is metrics.nll is metrics.kl_each is None
+    assert metrics.distortion > 0 and metrics.squared_error > 0 and metrics.consistency_prior > 0
 
 
-@pytest.mark.parametrize(("n", "there"), [(2, False), (20, False), (49, False), (50, True), (99, True)])
-def test_information_in_batches_of_50_wants_50_images(n, there):
-    found = measure(random_vae(TINY), squares(n))
-    assert (found.mi_b50 is not None) == there == ("mi_b50" in found.se)
-    assert found.mi is not None and found.mi <= math.log(n) + 1e-4
-    json.dumps(asdict(found), allow_nan=False)
+@pytest.mark.parametrize(("n", "present"), [(2, False), (20, False), (49, False), (50, True), (99, True)])
+def test_information_in_batches_of_50_wants_50_images(n, present):
+    metrics = measure(random_vae(TINY), squares(n))
+    assert (metrics.mi_b50 is not None) == present == ("mi_b50" in metrics.se)
+    assert metrics.mi is not None and metrics.mi <= math.log(n) + 1e-4
+    json.dumps(asdict(metrics), allow_nan=False)
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -183,6 +185,6 @@ def test_measures_of_fewer_than_two_images_are_refused(n):
 
 
 def test_every_mean_has_its_standard_error():
-    found = evaluate(random_vae(TINY), squares(60), SampleSizes(samples=5, images=10, codes=10))[0]
-    means = {k for k, v in vars(found).items() if isinstance(v, float)}
-    assert means == set(found.se) and all(e > 0 for e in found.se.values())
+    metrics = evaluate(random_vae(TINY), squares(60), SampleSizes(samples=5, images=10, codes=10))[0]
+    means = {k for k, v in vars(metrics).items() if isinstance(v, float)}
+    assert means == set(metrics.se) and all(e > 0 for e in metrics.se.values())

@@ -69,9 +69,9 @@ def test_frozen_model_gives_the_same_outputs(arch):
     rng = torch.Generator().manual_seed(0)
     frozen, x, z = freeze(vae), torch.rand(4, 1, 28, 28, generator=rng), torch.randn(4, 32, generator=rng)
     with torch.no_grad():
-        for same, plain in ((frozen.decoder(z, x), vae.decoder(z, x)), (frozen.encode(x).mean, vae.encode(x).mean)):
+        for output, plain in ((frozen.decoder(z, x), vae.decoder(z, x)), (frozen.encode(x).mean, vae.encode(x).mean)):
             scale = plain.abs().max().item()  # rounding grows with the largest of what a layer sums
-            torch.testing.assert_close(same, plain, atol=1e-5 * scale, rtol=0)
+            torch.testing.assert_close(output, plain, atol=1e-5 * scale, rtol=0)
 
 
 def test_freezing_leaves_the_model_itself_alone(vae):

@@ -67,9 +67,9 @@ def test_log_probability_has_the_entropy_as_its_expectation():
 
 def test_log_probability_without_its_constant_is_the_same_with_a_lower_bound():
     vae, x, penalties, constant = random_vae(TINY), squares(6), [], math.log(2 * math.pi) / 2
-    for made in (NeighborLP(c=1.2), NeighborLP(c=1.2 + constant, constant=True)):
+    for objective in (NeighborLP(c=1.2), NeighborLP(c=1.2 + constant, constant=True)):
         torch.manual_seed(0)
-        penalties.append(made(vae, x).penalty)
+        penalties.append(objective(vae, x).penalty)
     torch.testing.assert_close(penalties[0], penalties[1] - D * constant)
 
 

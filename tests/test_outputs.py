@@ -29,9 +29,9 @@ FOLDERS = {"compare": ("compare", "r", "--figures"), "plot": ("plot", "r", "--to
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(tmp_path / "r")
-    made.add(searched({"random": [[9.0, 5.0, 3.0], [8.0, 6.0, 4.0]]}))
-    return made
+    results = Store(tmp_path / "r")
+    results.add(searched({"random": [[9.0, 5.0, 3.0], [8.0, 6.0, 4.0]]}))
+    return results
 
 
 WRITERS = {
@@ -217,8 +217,8 @@ def test_what_a_command_wrote_before_is_replaced_after_more_runs(tmp_path, store
     frames.export([*store], lambda _: store, "runs", "csv", tmp_path / "new", columns.extend)
     assert all(frames.begins_so(tmp_path / f"t.{kind}", kind, columns) for kind in frames.READERS)
     assert not frames.begins_so(tmp_path / "t.csv", "csv", ["model", *columns])
-    other = Store(tmp_path / "other")
-    assert archive.holds(store.folder, tmp_path / "a") and not archive.holds(other.folder, tmp_path / "a")
+    second = Store(tmp_path / "other")
+    assert archive.holds(store.folder, tmp_path / "a") and not archive.holds(second.folder, tmp_path / "a")
 
 
 def test_archive_of_a_folder_with_damaged_runs_names_them_and_ends_with_status_4(call, tmp_path, store):
@@ -242,7 +242,7 @@ def test_strict_command_says_by_its_status_that_a_run_was_skipped(call, tmp_path
     assert call(*command, "--strict").returncode == 0
     store.add(searched({"random": [[9.0, 5.0]]}, init=1))
     sorted(tmp_path.glob("r/runs/*/*/result.json"))[0].write_text("{")
-    assert [call(*command, *more).returncode for more in ([], ["--strict"])] == [0, 3]
+    assert [call(*command, *options).returncode for options in ([], ["--strict"])] == [0, 3]
 
 
 def test_report_replaces_no_file_that_is_none_but_writes_to_a_pipe(call, tmp_path, store):

@@ -13,21 +13,21 @@ OTHER, THIRD = Model("nevae_se", "omniglot"), Model("beta_vae_0.9", "omniglot")
 SCALES = (1.0, 1000.0, 0.001)  # a unit each
 
 
-def run(task: int, more=0.0, model=SPEC.model, **spec):
+def run(task: int, offset=0.0, model=SPEC.model, **spec):
     """Two instances, in the unit of the task."""
     unit = SCALES[task % len(SCALES)]
-    ways = [[99.0 * unit, (5.0 + i + more) * unit] for i in range(2)]
+    ways = [[99.0 * unit, (5.0 + i + offset) * unit] for i in range(2)]
     return searched({"random": ways}, model=model, task=f"t{task}", **spec)
 
 
 def ranks(*runs) -> pd.Series:
     rows = measures(*runs).tasks
-    own = rows[rows.measure == "model rank:loss"]
-    return own.set_index("model").estimate
+    ranking = rows[rows.measure == "model rank:loss"]
+    return ranking.set_index("model").estimate
 
 
 def test_a_task_is_a_block_whatever_its_unit():
-    runs = [run(t, more, m) for t in range(3) for m, more in ((SPEC.model, 1.0), (OTHER, 0.0))]
+    runs = [run(t, offset, m) for t in range(3) for m, offset in ((SPEC.model, 1.0), (OTHER, 0.0))]
     assert ranks(*runs).to_dict() == {"nevae_se": 1.0, "vae": 2.0}
     rows = measures(*runs).tasks
     (won,) = rows[rows.measure == "model wins:loss"].to_dict("records")
@@ -42,31 +42,31 @@ def test_a_task_is_a_block_whatever_its_unit():
 
 
 def test_a_task_of_other_order_moves_the_ranks():
-    more = {"vae": (1.0, 1.0, -1.0), "nevae_se": (0.0, 0.0, 0.0)}
-    runs = [run(t, more[m.name][t], m) for t in range(3) for m in (SPEC.model, OTHER)]
+    offsets = {"vae": (1.0, 1.0, -1.0), "nevae_se": (0.0, 0.0, 0.0)}
+    runs = [run(t, offsets[m.name][t], m) for t in range(3) for m in (SPEC.model, OTHER)]
     assert ranks(*runs).to_dict() == pytest.approx({"nevae_se": 4 / 3, "vae": 5 / 3})
 
 
 def test_only_tasks_that_all_ran_count():
-    runs = [run(t, more, m) for t in range(3) for m, more in ((SPEC.model, 1.0), (OTHER, 0.0))]
-    found = measures(*runs, run(3)).tasks
-    assert set(found.n) == {3}
+    runs = [run(t, offset, m) for t in range(3) for m, offset in ((SPEC.model, 1.0), (OTHER, 0.0))]
+    tasks = measures(*runs, run(3)).tasks
+    assert set(tasks.n) == {3}
 
 
 def test_one_task_is_no_comparison_over_tasks():
-    found = measures(run(0), run(0, 1.0, OTHER))
-    assert found.tasks.empty and not list(over_tasks(found)) and "Over tasks" not in markdown(found)
+    comparison = measures(run(0), run(0, 1.0, OTHER))
+    assert comparison.tasks.empty and not list(over_tasks(comparison)) and "Over tasks" not in markdown(comparison)
 
 
 def test_tasks_with_other_budgets_are_not_pooled():
-    runs = [run(t, more, m, budget=9 + t) for t in range(2) for m, more in ((SPEC.model, 1.0), (OTHER, 0.0))]
+    runs = [run(t, offset, m, budget=9 + t) for t in range(2) for m, offset in ((SPEC.model, 1.0), (OTHER, 0.0))]
     assert measures(*runs).tasks.empty
 
 
 def test_ten_tasks_and_three_models_have_friedman_s_and_nemenyi_s_p():
     models = ((SPEC.model, 1.0), (OTHER, 0.0), (THIRD, 2.0))
-    found = measures(*(run(t, more, m) for t in range(10) for m, more in models))
-    (part,) = over_tasks(found)
+    comparison = measures(*(run(t, offset, m) for t in range(10) for m, offset in models))
+    (part,) = over_tasks(comparison)
     (table,) = part.tables
     rows = [{c.heading: cell.text for c, cell in zip(table.columns, row, strict=True)} for row in table.rows]
     assert [(r["model"], r["mean rank"]) for r in rows if r["of"] == "loss"] == [
@@ -80,16 +80,16 @@ def test_ten_tasks_and_three_models_have_friedman_s_and_nemenyi_s_p():
 
 
 def test_searchers_are_ranked_over_tasks_in_the_same_model():
-    runs = [run(t, more, searcher=s) for t in range(2) for s, more in (("adam", 1.0), ("lbfgs", 0.0))]
+    runs = [run(t, offset, searcher=s) for t in range(2) for s, offset in (("adam", 1.0), ("lbfgs", 0.0))]
     rows = measures(*runs).tasks
-    own = rows[rows.measure == "searcher rank:loss"]
-    assert own.set_index("searcher").estimate.to_dict() == {"adam": 2.0, "lbfgs": 1.0}
+    ranking = rows[rows.measure == "searcher rank:loss"]
+    assert ranking.set_index("searcher").estimate.to_dict() == {"adam": 2.0, "lbfgs": 1.0}
 
 
 def test_page_shows_the_tables_over_tasks_with_their_figure_and_nothing_of_one_task(tmp_path):
     def page(tasks: int) -> str:
         models = ((SPEC.model, 1.0), (OTHER, 0.0), (THIRD, 2.0))
-        runs = {r.spec.key: r for r in (run(t, more, m) for t in range(tasks) for m, more in models)}
+        runs = {r.spec.key: r for r in (run(t, offset, m) for t in range(tasks) for m, offset in models)}
         files = lambda spec: Disk(runs[spec.key])  # noqa: E731
         return html(Results([tmp_path], [*runs.values()], files, measures(*runs.values())))
 

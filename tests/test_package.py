@@ -1,4 +1,4 @@
-"""This program and a package with plugins, built and installed into a fresh environment."""
+"""Build and install the program and a package with plugins into a fresh environment."""
 
 import json
 import os
@@ -43,7 +43,7 @@ OFFLINE = ["--no-index", "--no-deps"]
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
-    """Those of this program and of the package."""
+    """Wheels of this program and of the package."""
     folder = tmp_path_factory.mktemp("wheels")
     for name in ("lso_bench", "vae", "tasks"):
         shutil.copytree(ROOT / name, folder / "ours" / name, symlinks=True)
@@ -63,11 +63,11 @@ def python(wheels, tmp_path_factory):
     """The interpreter of a new environment with both; what is heavy it reads from the present one."""
     folder = tmp_path_factory.mktemp("outside")
     venv.create(folder / "env", with_pip=False)
-    made = folder / "env" / "bin" / "python"
-    called([*PIP, f"--python={made}", "install", *OFFLINE, *wheels])
+    interpreter = folder / "env" / "bin" / "python"
+    called([*PIP, f"--python={interpreter}", "install", *OFFLINE, *wheels])
     (packages,) = (folder / "env").glob("lib/python*/site-packages")
     (packages / "present.pth").write_text("\n".join(site.getsitepackages()))
-    return made
+    return interpreter
 
 
 def called(command):
@@ -78,8 +78,8 @@ def called(command):
 
 def program(python, *arguments, code="from lso_bench.cli import main; main()", folder=None):
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "LSO_BENCH_CHECKPOINTS")}
-    given = {"cwd": folder or python.parent, "env": kept, "timeout": 200}
-    return subprocess.run([python, "-c", code, *arguments], capture_output=True, text=True, **given)
+    settings = {"cwd": folder or python.parent, "env": kept, "timeout": 200}
+    return subprocess.run([python, "-c", code, *arguments], capture_output=True, text=True, **settings)
 
 
 def test_wheel_holds_one_package_its_checkpoints_and_its_types(wheels):
@@ -120,6 +120,6 @@ def test_searcher_and_objective_of_an_installed_package_are_built(python):
     code += "print(SEARCHERS.build('outer_shrinking:sigma=0.5'), OBJECTIVES.build('outer_sparse:pull=0.3'))"
     done = program(python, code=code)
     assert done.returncode == 0, done.stderr
-    place, made = done.stdout.splitlines()
+    place, objects = done.stdout.splitlines()
     assert Path(place).is_relative_to(python.parents[1])
-    assert made == "Shrinking(sigma=0.5) Sparse(pull=0.3)"
+    assert objects == "Shrinking(sigma=0.5) Sparse(pull=0.3)"

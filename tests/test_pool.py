@@ -39,21 +39,21 @@ def pool(name: str, *arguments: str, **how: Any) -> Pool:
     return Pool(ExecutionOptions(**how), lambda attempt, slot: (function, [number(attempt), *arguments]), PRELOAD)
 
 
-def answers(of: Pool, *numbers: int) -> dict[int, Any]:
-    """What became of each number."""
+def answers(pool: Pool, *numbers: int) -> dict[int, Any]:
+    """Answers to the numbers, by number."""
     for n in numbers:
-        of.submit(attempt(n))
+        pool.submit(attempt(n))
     ended: dict[int, Any] = {}
-    while of.busy:
-        ended |= {number(done): answer for done, answer in of.finished(0)}
+    while pool.busy:
+        ended |= {number(done): answer for done, answer in pool.finished(0)}
     return ended
 
 
-def begin(of: Pool) -> None:
+def begin(pool: Pool) -> None:
     """Let it do one thing, until a process does it."""
-    of.submit(attempt(1))
-    while not any(w.attempt for w in of._workers):
-        assert list(of.finished(0)) == []
+    pool.submit(attempt(1))
+    while not any(w.attempt for w in pool._workers):
+        assert list(pool.finished(0)) == []
 
 
 def workers() -> list[psutil.Process]:
@@ -70,7 +70,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def all_ended() -> bool:
-    """Whether none is left; what was killed needs a moment on a busy machine."""
+    """Tell whether no process is left; what was killed needs a moment on a busy machine."""
     return not psutil.wait_procs(workers(), timeout=30)[1]
 
 

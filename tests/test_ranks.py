@@ -87,8 +87,8 @@ def test_few_blocks_have_no_p():
 
 
 def test_what_is_always_equal_has_p_one():
-    same = np.ones((12, 3))
-    assert rank_tests.friedman(same) == rank_tests.wilcoxon(same[:, 0], same[:, 1]) == 1.0
+    losses = np.ones((12, 3))
+    assert rank_tests.friedman(losses) == rank_tests.wilcoxon(losses[:, 0], losses[:, 1]) == 1.0
 
 
 def test_alike_are_the_largest_runs_within_the_reach():

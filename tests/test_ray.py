@@ -45,9 +45,9 @@ def head():
     os.environ |= ENVIRONMENT | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args=SMALL | {"include_dashboard": False, "_system_config": SOON})
-    yield made
-    made.shutdown()
+    machine = Cluster(initialize_head=True, head_node_args=SMALL | {"include_dashboard": False, "_system_config": SOON})
+    yield machine
+    machine.shutdown()
 
 
 def planned_of(*tasks: str, runs: int = 1):
@@ -55,7 +55,7 @@ def planned_of(*tasks: str, runs: int = 1):
 
 
 def works_under(raylet: int, folder: Path) -> bool:
-    """Whether a process of that machine does a run at the moment."""
+    """Tell whether a process of that machine does a run at the moment."""
     pids = [r.pid for r in heartbeat.read(folder)[0] if r.key]
     return any(raylet in [p.pid for p in psutil.Process(pid).parents()] for pid in pids)
 
@@ -69,12 +69,12 @@ def power_off(raylet: int) -> None:
 
 def sessions() -> set[Path]:
     """Folders in which Ray keeps what it writes about its clusters."""
-    there = Path(tempfile.gettempdir())
-    return {*there.glob("ray/session_*"), *there.glob("lso-bench-ray-*")}
+    temporary = Path(tempfile.gettempdir())
+    return {*temporary.glob("ray/session_*"), *temporary.glob("lso-bench-ray-*")}
 
 
 def times(folder: Path) -> dict[str, int]:
-    """When each run was published."""
+    """Times at which the runs were published."""
     return {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("runs/*/*/result.json")}
 
 
@@ -102,15 +102,15 @@ def test_cluster_of_our_own_gives_the_same_records_and_ends(head, checkpoint, tm
 def test_machine_killed_midway_loses_nothing_and_nothing_runs_twice(head, checkpoint, tmp_path):
     raylet = head.add_node(**SMALL).all_processes["raylet"][0].process.pid
     planned, store = planned_of(faulty(tmp_path, "time.sleep(0.3)"), runs=RUNS), Store(tmp_path / "results")
-    found, finished = [], {}
+    records, finished = [], {}
     for record in cluster(planned, store, ExecutionOptions(jobs=0, address=head.address, isolation="batch", retries=2)):
-        found.append(record)
-        if not finished and len(found) >= 2 and works_under(raylet, store.folder):
+        records.append(record)
+        if not finished and len(records) >= 2 and works_under(raylet, store.folder):
             finished = times(store.folder)
             power_off(raylet)
-    assert [r.status for r in found] == ["ok"] * RUNS and len({r.spec.key for r in found}) == RUNS
+    assert [r.status for r in records] == ["ok"] * RUNS and len({r.spec.key for r in records}) == RUNS
     assert len(finished) >= 2 and finished.items() <= times(store.folder).items()
-    deaths = [r.versions["deaths"] for r in found if "deaths" in r.versions]
+    deaths = [r.versions["deaths"] for r in records if "deaths" in r.versions]
     assert len(deaths) == 1, deaths  # what ran there was done again, elsewhere, and says why
     print(deaths, f"{len(finished)} of {RUNS} runs were done before the kill")
     assert not list((store.folder / "tmp").iterdir())
@@ -123,10 +123,10 @@ def test_worker_that_dies_or_hangs_is_replaced_and_its_run_named(head, checkpoin
     planned, store = planned_of(hangs, dies, "glyphs50:instances=2"), Store(tmp_path / "results")
     data.load("glyphs")  # which takes a while the first time
     how = ExecutionOptions(address=head.address, isolation="batch", timeout=30.0, retries=1)
-    found = {Path(r.spec.task.partition(":")[0]).stem: r for r in cluster(planned, store, how)}
-    assert {n: r.status for n, r in found.items()} == {"time_sleep": "timeout", "os_kill": "failed", "glyphs50": "ok"}
+    by_task = {Path(r.spec.task.partition(":")[0]).stem: r for r in cluster(planned, store, how)}
+    assert {n: r.status for n, r in by_task.items()} == {"time_sleep": "timeout", "os_kill": "failed", "glyphs50": "ok"}
     assert capfd.readouterr() == ("", "")  # the caller says a line for each record, and Ray nothing
-    assert found["os_kill"].error == "its process died; tries: 2" and "30 s" in (found["time_sleep"].error or "")
+    assert by_task["os_kill"].error == "its process died; tries: 2" and "30 s" in (by_task["time_sleep"].error or "")
     assert not list((store.folder / "tmp").iterdir())
 
 
@@ -151,16 +151,16 @@ def test_command_killed_and_given_again_does_only_what_is_missing(head, checkpoi
     prepare()
     slow, folder, runs = faulty(tmp_path, "time.sleep(0.3)"), tmp_path / "results", 12
     seeds = ",".join(map(str, range(runs)))
-    more = ("--task", slow, "--seed", seeds, "--results", str(folder), "--executor", "ray")
-    more += ("--address", head.address)
-    first = program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
+    options = ("--task", slow, "--seed", seeds, "--results", str(folder), "--executor", "ray")
+    options += ("--address", head.address)
+    first = program(*STUDY, *options, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
     assert within(SLOW, lambda: len(times(folder)) >= 2)
     os.kill(first.pid or 0, signal.SIGKILL)
     first.join()
     assert within(SLOW, lambda: not some_run(folder))  # a run that is being published is
     finished = times(folder)
     assert 2 <= len(finished) < runs
-    again = program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
+    again = program(*STUDY, *options, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
     again.join()
     assert again.exitcode == 0 and finished.items() <= times(folder).items()
     assert len(times(folder)) == runs and not any_of(folder, "tmp/*.json")
@@ -171,8 +171,8 @@ def test_command_killed_and_given_again_does_only_what_is_missing(head, checkpoi
 def test_signal_ends_the_command_and_its_workers(head, checkpoint, tmp_path):
     prepare()
     hangs, folder = faulty(tmp_path, "time.sleep(600)"), tmp_path / "results"
-    more = ("--task", hangs, "--results", str(folder), "--executor", "ray", "--address", head.address)
-    command = program(*STUDY, *more, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
+    options = ("--task", hangs, "--results", str(folder), "--executor", "ray", "--address", head.address)
+    command = program(*STUDY, *options, LSO_BENCH_CHECKPOINTS=str(checkpoint.parent))
     assert within(SLOW, lambda: any(r.key for r in heartbeat.read(folder)[0]))
     (worker,) = [r.pid for r in heartbeat.read(folder)[0] if r.key]
     os.kill(command.pid or 0, signal.SIGINT)
@@ -224,14 +224,14 @@ def greet(server: socket.socket) -> None:
 def test_address_where_nothing_answers_is_told_at_once(planned_one, tmp_path):
     with pytest.raises(UnusableError, match=r"Nothing answers at 127\.0\.0\.1:1 "):
         list(cluster(planned_one, Store(tmp_path / "results"), ExecutionOptions(address="127.0.0.1:1")))
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        Thread(target=greet, args=[other]).start()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=greet, args=[server]).start()
         with pytest.raises(UnusableError, match="is no Ray cluster"):
             list(
                 cluster(
                     planned_one,
                     Store(tmp_path / "results"),
-                    ExecutionOptions(address=f"127.0.0.1:{other.getsockname()[1]}"),
+                    ExecutionOptions(address=f"127.0.0.1:{server.getsockname()[1]}"),
                 )
             )
     with pytest.raises(UsageError, match="wants local, auto, HOST:PORT or ray://HOST:PORT; got 'head'"):

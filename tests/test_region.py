@@ -1,4 +1,4 @@
-"""Where a search may look: what is inside, what fills it evenly, what is refused."""
+"""Regions of a search: what is inside, what fills them evenly, what is refused."""
 
 import math
 

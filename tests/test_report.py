@@ -33,10 +33,10 @@ HOSTILE = (
 )
 
 
-def runs(*models, seeds=(0, 1), **more):
+def runs(*models, seeds=(0, 1), **fields):
     """The i-th model ends i lower than the first, on each of 8 targets."""
     return [
-        searched({"random": [[9.0, 7.0, 6.0 + t - i] for t in range(8)]}, init=s, model=Model(m, "omniglot"), **more)
+        searched({"random": [[9.0, 7.0, 6.0 + t - i] for t in range(8)]}, init=s, model=Model(m, "omniglot"), **fields)
         for i, m in enumerate(models)
         for s in seeds
     ]
@@ -73,10 +73,10 @@ class Elements(HTMLParser):
 
 
 def test_hostile_names_are_text(hostile):
-    found = Elements(hostile)
-    assert [t for t, _ in found.tags].count("script") == 1
-    assert not [(t, a) for t, a in found.tags if any(k.startswith("on") for k in a)]
-    assert "<script>alert(1)</script>" in found.text and "{{ 7*7 }}" in found.text
+    page = Elements(hostile)
+    assert [t for t, _ in page.tags].count("script") == 1
+    assert not [(t, a) for t, a in page.tags if any(k.startswith("on") for k in a)]
+    assert "<script>alert(1)</script>" in page.text and "{{ 7*7 }}" in page.text
     assert "\x00" not in hostile and "\x1b" not in hostile and "\u202e" not in hostile
     assert len(hostile) < 1_500_000  # a name of 10 kB is cut where it stands often
 
@@ -113,9 +113,9 @@ def test_same_results_give_the_same_page(tmp_path):
 
 def test_first_paragraph_gives_the_lowest_model_with_n_and_the_paired_difference():
     records = runs("vae", "nevae_se")
-    found = measures(*records)
-    assert findings.summary(found, records).startswith("4 runs (0 failed) with 32 searches: 2 models (nevae_se, vae;")
-    (section,) = sections(found)
+    result = measures(*records)
+    assert findings.summary(result, records).startswith("4 runs (0 failed) with 32 searches: 2 models (nevae_se, vae;")
+    (section,) = sections(result)
     (line,) = findings.lines(section, records)
     assert line.model == "nevae_se" and "n = 16 on 8 targets" in line.text
     assert "vae +1.00" in line.text and "not told apart" not in line.text  # 1 lower on every target
@@ -139,8 +139,8 @@ def test_what_is_missing_and_what_failed_is_named_with_its_reason():
 
 def test_runs_that_all_failed_are_reported_with_their_reasons(tmp_path):
     failed = [replace(r, status="failed", members=[], error="OSError: the disk is full") for r in runs("vae")]
-    found = Elements(html(load_report([stored(tmp_path / "r", failed)])))
-    assert "2 runs (2 failed) with 0 searches" in found.text and found.text.count("the disk is full") >= 2
+    page = Elements(html(load_report([stored(tmp_path / "r", failed)])))
+    assert "2 runs (2 failed) with 0 searches" in page.text and page.text.count("the disk is full") >= 2
 
 
 def test_spaces_that_were_measured_are_in_the_page_and_damaged_files_are_left_out(tmp_path):
@@ -210,6 +210,6 @@ def test_sections_hold_runs_of_which_some_failed(budgets, failed):
     ]
     for i in failed:
         runs[i] = Record(runs[i].spec, "failed", error="as written")
-    found = [*sections(measures(*runs))]
-    assert sum(len(s.runs) for s in found) == 2
-    assert {*pd.concat([s.measures for s in found]).searcher} >= {r.spec.searcher for r in runs if r.status == "ok"}
+    parts = [*sections(measures(*runs))]
+    assert sum(len(s.runs) for s in parts) == 2
+    assert {*pd.concat([s.measures for s in parts]).searcher} >= {r.spec.searcher for r in runs if r.status == "ok"}

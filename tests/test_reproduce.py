@@ -51,7 +51,7 @@ def few_images(monkeypatch):
 
 
 def measured(name: str, offset: float, au: int = 6, noise: float = 1.0, seed: int = 0) -> Measured:
-    """As if `name` had been measured: its MI that much above a common value of each image, and some noise."""
+    """Measure `name` artificially: its MI that much above a common value of each image, and some noise."""
     rng = torch.Generator().manual_seed(seed)
     image = 3 * torch.randn(N, generator=torch.Generator().manual_seed(99))
     values = image + offset + noise * torch.randn(N, generator=rng)
@@ -86,8 +86,8 @@ def measured(name: str, offset: float, au: int = 6, noise: float = 1.0, seed: in
 A_MEAN_OF_2 = ((1.9, 2.0, 2.1), (-1.0, 2.0, 5.0))
 
 
-def trained_by(seed: int, found: Measured) -> Measured:
-    return replace(found, model=replace(found.model, seed=seed))
+def trained_by(seed: int, measurement: Measured) -> Measured:
+    return replace(measurement, model=replace(measurement.model, seed=seed))
 
 
 def test_paper_has_every_row_by_the_name_of_its_model():
@@ -100,29 +100,29 @@ def test_pairs_in_the_other_order_are_pointed_out():
         measured("vae", 2.0, au=6),
         measured("vae_noanneal", 5.0, au=9, seed=1),
     )  # in the paper the former has more
-    found = order([vae, plain])
-    assert [line.partition(":")[0] for line in found.reversed_pairs] == ["-ELBO", "KL", "MI", "AU"]
-    assert "in the paper vae 6 > vae_noanneal 2; here 6 < 9" in found.reversed_pairs[3]
+    outcome = order([vae, plain])
+    assert [line.partition(":")[0] for line in outcome.reversed_pairs] == ["-ELBO", "KL", "MI", "AU"]
+    assert "in the paper vae 6 > vae_noanneal 2; here 6 < 9" in outcome.reversed_pairs[3]
 
 
-@pytest.mark.parametrize(("offset", "told"), [(0.05, "undecided"), (0.5, "other")])
-def test_errors_are_those_of_paired_differences(offset, told):
+@pytest.mark.parametrize(("offset", "verdict"), [(0.05, "undecided"), (0.5, "other")])
+def test_errors_are_those_of_paired_differences(offset, verdict):
     vae, plain = measured("vae", 0.0, noise=0.5), measured("vae_noanneal", offset, noise=0.5, seed=1)
     assert vae.metrics.se["mi"] > 0.1  # unpaired, a difference of 0.5 would be three errors, of 0.3 not two
-    found = order([vae, plain])
-    assert ("MI" in [line[:2] for line in found.reversed_pairs]) == (told == "other")
+    outcome = order([vae, plain])
+    assert ("MI" in [line[:2] for line in outcome.reversed_pairs]) == (verdict == "other")
 
 
 def test_small_differences_are_seen_in_pairs():
-    found = order([measured("vae", 0.0, noise=0.1), measured("vae_noanneal", 0.1, noise=0.1, seed=1)])
-    assert "MI" in [line[:2] for line in found.reversed_pairs]  # a seventh of the unpaired error
+    outcome = order([measured("vae", 0.0, noise=0.1), measured("vae_noanneal", 0.1, noise=0.1, seed=1)])
+    assert "MI" in [line[:2] for line in outcome.reversed_pairs]  # a seventh of the unpaired error
 
 
 def test_figures_of_the_paper_that_are_tied_give_no_order():
-    found = order(
+    outcome = order(
         [measured("beta_vae_0.8", 0.0, au=32), measured("beta_vae_0.7", -9.0, au=32, seed=1)]
     )  # MI 3.86, 3.87
-    assert found.agreeing + found.undecided + len(found.reversed_pairs) == 2  # -ELBO and KL
+    assert outcome.agreeing + outcome.undecided + len(outcome.reversed_pairs) == 2  # -ELBO and KL
 
 
 def test_units_at_the_threshold_decide_nothing():
@@ -136,8 +136,8 @@ def test_model_trained_by_another_formula_is_named_and_not_ordered(trained, tmp_
     path = tmp_path / "checkpoints" / Model("vae", "glyphs", "conv", 8).file
     vae, header = load_model(path)
     save_model(path, vae, header | {"objective": {"beta": 0.3, "anneal": True}})
-    found = reproduce(Request("table2", "glyphs", "conv"), tmp_path)
-    assert [n for n in found.notes if "vae (d = 8)" in n and "beta=0.3" in n] and found.order == Order(0, 0, [])
+    result = reproduce(Request("table2", "glyphs", "conv"), tmp_path)
+    assert [n for n in result.notes if "vae (d = 8)" in n and "beta=0.3" in n] and result.order == Order(0, 0, [])
 
 
 def test_figure_without_a_curve_is_refused_before_anything_is_trained(tmp_path):
@@ -161,23 +161,23 @@ def test_shipped_checkpoint_of_other_epochs_says_how_to_train_ones_own():
         check(Request("table1", "glyphs", "conv", epochs=5, precision="bf16"))
 
 
-@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--no-train",)])
-def test_other_epochs_end_the_command_before_anything_is_trained(trained, call, tmp_path, more):
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("--no-train",)])
+def test_other_epochs_end_the_command_before_anything_is_trained(trained, call, tmp_path, options):
     before = {*tmp_path.rglob("*")}
-    done = call("reproduce", "table2", "--data", "glyphs", "--arch", "conv", "--epochs", "5", *more)
+    done = call("reproduce", "table2", "--data", "glyphs", "--arch", "conv", "--epochs", "5", *options)
     fails(done, 4, "has 3 epochs", "leave --epochs out")
     assert {*tmp_path.rglob("*")} == before
 
 
 def test_precision_and_graph_reach_every_training(trained):
-    found = plans(Request("table2", "glyphs", "conv", captured=True, precision="bf16"))
-    assert len(found) == 12 - 2 and all(p.capture and p.precision == "bf16" for p in found)
+    trainings = plans(Request("table2", "glyphs", "conv", captured=True, precision="bf16"))
+    assert len(trainings) == 12 - 2 and all(p.capture and p.precision == "bf16" for p in trainings)
 
 
 def test_precision_stands_in_the_header_of_what_was_trained(square_data, monkeypatch, tmp_path):
     monkeypatch.setattr(training, "load", lambda *_: square_data)
-    wanted = Request("table1", "omniglot", "conv:channels=2,encoder=2", ["vae"], epochs=1, precision="bf16")
-    assert train_missing(wanted, None, "cpu", quiet=True) == []
+    request = Request("table1", "omniglot", "conv:channels=2,encoder=2", ["vae"], epochs=1, precision="bf16")
+    assert train_missing(request, None, "cpu", quiet=True) == []
     header = read(next(tmp_path.glob("checkpoints/*.safetensors")))[1]
     assert (header["epochs"], header["precision"]) == (1, "bf16") and "--precision bf16" in header["command"]
 
@@ -200,18 +200,18 @@ def trained(tmp_path):
 
 
 def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, tmp_path):
-    wanted = Request("table2", "glyphs", "conv")
-    assert len(untrained(models_of(wanted))) == 12 - 2
-    found = reproduce(wanted, tmp_path)
-    assert list(found.rows.paper) == [5, 8] and list(found.rows.latent) == [8, 8]
-    assert (found.rows.ours - found.rows.paper == found.rows.difference).all()
-    text = paper_tables.markdown(found)
+    request = Request("table2", "glyphs", "conv")
+    assert len(untrained(models_of(request))) == 12 - 2
+    reproduction = reproduce(request, tmp_path)
+    assert list(reproduction.rows.paper) == [5, 8] and list(reproduction.rows.latent) == [8, 8]
+    assert (reproduction.rows.ours - reproduction.rows.paper == reproduction.rows.difference).all()
+    text = paper_tables.markdown(reproduction)
     assert "| vae | 8 | 3 | 5 |" in text and "as in a test, nevae_se" in text
     assert re.search(
         r"Measured: data sha256 \w{12}, of the test images \w{12}, torch [\w.+]+, on cpu; written by lso-bench", text
     )
     assert "aggressive (d = 64)" in text.partition("not trained")[2]
-    md, table = paper_tables.write(found, "table2", tmp_path / "out")
+    md, table = paper_tables.write(reproduction, "table2", tmp_path / "out")
     assert md.read_text() == text and pd.read_csv(table).shape == (2, 11)
 
 
@@ -226,7 +226,9 @@ def test_several_trainings_are_one_row_of_their_mean_least_and_most():
 
 def test_order_of_trainings_that_differ_more_than_the_models_is_undecided():
     plain = measured("vae_noanneal", 3.0, noise=0.1, seed=1)
-    alike, apart = ([trained_by(s, measured("vae", x, noise=0.1)) for s, x in enumerate(of)] for of in A_MEAN_OF_2)
+    alike, apart = (
+        [trained_by(s, measured("vae", x, noise=0.1)) for s, x in enumerate(values)] for values in A_MEAN_OF_2
+    )
     assert "MI" in [line[:2] for line in order([*alike, plain], ["mi"]).reversed_pairs]
     assert order([*apart, plain], ["mi"]) == Order(0, 1, [])
 
@@ -235,13 +237,13 @@ def test_training_seeds_stand_in_the_table_its_notes_and_its_files_name(trained,
     header = {"command": "of seed 1", "epochs": 3, "objective": asdict(OBJECTIVES.build("vae"))}
     another = Model("vae", "glyphs", "conv", 8, 1)
     save_model(tmp_path / "checkpoints" / another.file, random_vae(replace(TINY, latent=8), seed=7), header)
-    found = reproduce(Request("table2", "glyphs", "conv", train_seeds=(0, 1)), tmp_path)
-    text = paper_tables.markdown(found)
+    reproduction = reproduce(Request("table2", "glyphs", "conv", train_seeds=(0, 1)), tmp_path)
+    text = paper_tables.markdown(reproduction)
     assert "means over training seeds 0, 1" in text and "one training seed" not in text
     assert re.search(r"^\| vae \| 8 \| 3 \| 2 \| 5 \| [\d.]+ \(\d \.\. \d\) \| [+-]\d\.\d \|$", text, re.M)
     assert re.search(r"^\| nevae_se \| 8 \| 3 \| 1 \| 8 \| \d \+- [\d.]+ \| [+-]\d \|$", text, re.M)  # no range of one
     assert "of seed 1" in text and "nevae_se (d = 8, seed 1)" in text.partition("not trained")[2]
-    assert paper_tables.write(found, "table2", tmp_path)[0].name == "table2-glyphs-conv-s0+1.md"
+    assert paper_tables.write(reproduction, "table2", tmp_path)[0].name == "table2-glyphs-conv-s0+1.md"
 
 
 def test_every_seed_is_planned_and_of_one_seed_the_table_says_so(trained, tmp_path):
@@ -282,8 +284,8 @@ def test_figures_are_drawn_and_their_figures_written(tmp_path):
         arch = replace(TINY, latent=32)
         save_model(tmp_path / "checkpoints" / Model(name, "glyphs", "conv").file, random_vae(arch, seed=i), header)
     for what, index in (("fig1", list(range(32))), ("fig2", [1, 2, 3])):
-        found = reproduce(Request(what, "glyphs", "conv", models=FIGURE_2), tmp_path)
-        table, png = paper_tables.write(found, what, tmp_path)
+        reproduction = reproduce(Request(what, "glyphs", "conv", models=FIGURE_2), tmp_path)
+        table, png = paper_tables.write(reproduction, what, tmp_path)
         figures = pd.read_csv(table, index_col=0)
         assert set(figures.columns) == set(FIGURE_2) and list(figures.index) == index
         assert png.read_bytes().startswith(b"\x89PNG")

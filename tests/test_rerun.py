@@ -16,9 +16,9 @@ from lso_bench.study.lookup import named_model
 
 
 def keys_of(text):
-    """Of the runs that a command would make."""
-    given = get_command(app).commands["run"].make_context("run", shlex.split(text)[2:]).params
-    grid, protocol = _study_from_options(**given)
+    """Keys of the runs that a command would make."""
+    parameters = get_command(app).commands["run"].make_context("run", shlex.split(text)[2:]).params
+    grid, protocol = _study_from_options(**parameters)
     return {p.spec.key for p in plan(grid, protocol)}
 
 
@@ -42,10 +42,10 @@ def test_command_plans_the_same_run(grid, protocol, tmp_path, monkeypatch):
 def test_runs_that_differ_in_the_seed_alone_share_a_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     specs = [p.spec for p in plan(Grid(["vae"], ["glyphs50"], seeds=[0, 1, 5]))]
-    other = [p.spec for p in plan(Grid(["vae"], ["glyphs50"], seeds=[0], search_seeds=[7]))]
-    (first, of), (second, alone) = commands([*specs, *other])
-    assert of == specs and keys_of(first) == {s.key for s in specs}
-    assert alone == other and keys_of(second) == {s.key for s in other}
+    rest = [p.spec for p in plan(Grid(["vae"], ["glyphs50"], seeds=[0], search_seeds=[7]))]
+    (first, group), (second, alone) = commands([*specs, *rest])
+    assert group == specs and keys_of(first) == {s.key for s in specs}
+    assert alone == rest and keys_of(second) == {s.key for s in rest}
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_command_says_every_name(task, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (spec,) = [p.spec for p in plan(Grid(["vae"], ["glyphs50"]))]
     odd = replace(spec, task=task, searcher="adam:lr=0.2", thresholds=(0.1,))
-    given = get_command(app).commands["run"].make_context("run", shlex.split(command(odd))[2:]).params
-    grid, protocol = _study_from_options(**given)
+    parameters = get_command(app).commands["run"].make_context("run", shlex.split(command(odd))[2:]).params
+    grid, protocol = _study_from_options(**parameters)
     assert (grid.models, grid.tasks, grid.searchers) == (["vae"], [task], ["adam:lr=0.2"])
     assert protocol.starts == odd.starts and protocol.thresholds == (0.1,)
 
@@ -82,14 +82,14 @@ def test_interrupted_training_goes_on_by_a_command_with_every_option_that_was_gi
     ]
     words += ["--latent", "4", "--epochs", "9", "--compile", "--capture", "--precision", "bf16", "--device", "cpu"]
     words += ["--data-dir", "my data", "--tensorboard", "$HOME/it's", *quiet]
-    given = options_of_train(words)
-    model = named_model(*(given[k] for k in ("model", "data", "arch", "latent", "seed")))
-    wanted = training.plan(model, *(given[k] for k in ("epochs", "compile", "capture", "precision")))
+    options = options_of_train(words)
+    model = named_model(*(options[k] for k in ("model", "data", "arch", "latent", "seed")))
+    planned = training.plan(model, *(options[k] for k in ("epochs", "compile", "capture", "precision")))
 
-    told = training.again(wanted, *(given[k] for k in ("device", "data_dir", "tensorboard", "quiet")))
+    line = training.again(planned, *(options[k] for k in ("device", "data_dir", "tensorboard", "quiet")))
 
-    program, name, *again = shlex.split(told)
-    assert (program, name) == ("lso-bench", "train") and options_of_train(again) == given
+    program, name, *again = shlex.split(line)
+    assert (program, name) == ("lso-bench", "train") and options_of_train(again) == options
 
 
 def options_of_train(words):

@@ -63,8 +63,8 @@ def by_hand(z, image, steps, lr=0.1):
 
 def test_adam_in_lockstep_equals_a_plain_loop_over_single_images():
     spec = replace(SPEC, thresholds=(-1e9,))  # nothing converges
-    found = search(spec)
-    curves = torch.stack([loss for step, loss in found.trace if step % 10 == 0], dim=1)  # (k, recorded)
+    result = search(spec)
+    curves = torch.stack([loss for step, loss in result.trace if step % 10 == 0], dim=1)  # (k, recorded)
     instances = torch.arange(6)
     space = Space(random_vae(TINY), "teacher", TASK.targets())
     starts = torch.cat([start(s, spec, TASK, space) for s in spec.starts])[:, 0]
@@ -81,29 +81,29 @@ def test_members_that_leave_do_not_change_the_others():
 
 
 def test_converged_members_cost_no_more_evaluations():
-    found = search(replace(SPEC, thresholds=(1e9,), max_steps=40))
-    assert found.evaluations.tolist() == [6] * 12  # all met it at step 5
-    assert found.gradients == 12 * 6
+    result = search(replace(SPEC, thresholds=(1e9,), max_steps=40))
+    assert result.evaluations.tolist() == [6] * 12  # all met it at step 5
+    assert result.gradients == 12 * 6
 
 
 def test_spends_exactly_its_budget():
-    found = search(replace(SPEC, budget=7, thresholds=(-1e9,)))
-    assert found.evaluations.tolist() == [7] * 12 and set(found.stop_reason) == {"budget"}
+    result = search(replace(SPEC, budget=7, thresholds=(-1e9,)))
+    assert result.evaluations.tolist() == [7] * 12 and set(result.stop_reason) == {"budget"}
 
 
 def test_max_steps_bounds_the_run():
-    found = search(replace(SPEC, thresholds=(-1e9,)))
-    assert set(found.steps.tolist()) == {25} and set(found.evaluations.tolist()) == {26}
+    result = search(replace(SPEC, thresholds=(-1e9,)))
+    assert set(result.steps.tolist()) == {25} and set(result.evaluations.tolist()) == {26}
 
 
 def test_box_holds_the_codes():
-    found = search(replace(SPEC, region="box:0.2"), scale=0.1)
-    assert found.z.abs().max() <= 0.2
+    result = search(replace(SPEC, region="box:0.2"), scale=0.1)
+    assert result.z.abs().max() <= 0.2
 
 
 def test_search_lowers_every_loss():
-    found = search()
-    assert (found.loss < found.trace[0][1]).all()
+    result = search()
+    assert (result.loss < result.trace[0][1]).all()
 
 
 def test_same_seeds_same_result_another_start_seed_another():
@@ -136,10 +136,10 @@ class PoisonedTask(Reconstruction):
 
 def test_member_whose_score_is_nan_leaves_and_the_others_go_on():
     poisoned = PoisonedTask("glyphs", 6, 0, TASK.targets())
-    found, clean = search(task=poisoned), search()
-    assert found.loss.isnan().nonzero().flatten().tolist() == [2, 8]
-    others = [i for i in range(12) if i not in (2, 8)]
-    torch.testing.assert_close(found.loss[others], clean.loss[others], rtol=1e-4, atol=1e-4)
+    result, clean = search(task=poisoned), search()
+    assert result.loss.isnan().nonzero().flatten().tolist() == [2, 8]
+    rest = [i for i in range(12) if i not in (2, 8)]
+    torch.testing.assert_close(result.loss[rest], clean.loss[rest], rtol=1e-4, atol=1e-4)
 
 
 def test_gradient_searcher_is_refused_where_there_is_no_gradient():
@@ -216,30 +216,30 @@ class Scripted(Searcher):
 
 
 def losses_at(*values):
-    """Of every member, at codes that have the same value in every dimension; (12, len(values))."""
+    """Losses of every member, at codes that have the same value in every dimension; (12, len(values))."""
     space = Space(random_vae(TINY), "teacher", TASK.at(torch.arange(6).repeat(2)).targets())
     z = torch.tensor(values).view(1, -1, 1).expand(12, -1, 4)
     return -TASK.at(torch.arange(6).repeat(2)).score(space.decode(z))
 
 
 def test_result_of_a_searcher_that_does_not_descend_is_the_best_it_saw():
-    found = search(replace(SPEC, max_steps=4, thresholds=()), searcher=Scripted([0.5, 1.0], [3.0], [-2.0]))
-    seen = torch.cat([found.trace[0][1][:, None], losses_at(0.5, 1.0, 3.0, -2.0, 0.0)], 1)
-    torch.testing.assert_close(found.loss, seen.amin(1), rtol=1e-4, atol=1e-3)
-    assert torch.equal(found.loss, found.best) and found.evaluations.tolist() == [6] * 12
+    result = search(replace(SPEC, max_steps=4, thresholds=()), searcher=Scripted([0.5, 1.0], [3.0], [-2.0]))
+    seen = torch.cat([result.trace[0][1][:, None], losses_at(0.5, 1.0, 3.0, -2.0, 0.0)], 1)
+    torch.testing.assert_close(result.loss, seen.amin(1), rtol=1e-4, atol=1e-3)
+    assert torch.equal(result.loss, result.best) and result.evaluations.tolist() == [6] * 12
 
 
 def test_budget_cuts_the_last_batch():
-    found = search(replace(SPEC, budget=3, thresholds=()), searcher=Scripted([0.5, 1.0, 9.0]))
-    seen = torch.cat([found.trace[0][1][:, None], losses_at(0.5, 1.0)], 1)
-    torch.testing.assert_close(found.loss, seen.amin(1), rtol=1e-4, atol=1e-3)
-    assert found.evaluations.tolist() == [3] * 12 and set(found.stop_reason) == {"budget"}
+    result = search(replace(SPEC, budget=3, thresholds=()), searcher=Scripted([0.5, 1.0, 9.0]))
+    seen = torch.cat([result.trace[0][1][:, None], losses_at(0.5, 1.0)], 1)
+    torch.testing.assert_close(result.loss, seen.amin(1), rtol=1e-4, atol=1e-3)
+    assert result.evaluations.tolist() == [3] * 12 and set(result.stop_reason) == {"budget"}
 
 
 def test_searcher_that_is_finished_ends_its_problem_and_meets_the_thresholds():
-    found = search(replace(SPEC, max_steps=20), searcher=Scripted([0.5], [1.0], [torch.nan]))
-    assert set(found.stop_reason) == {"finished"} and found.evaluations.tolist() == [3] * 12
-    assert (found.thresholds.step_at_threshold == 5).all()  # the next look after step 3
+    result = search(replace(SPEC, max_steps=20), searcher=Scripted([0.5], [1.0], [torch.nan]))
+    assert set(result.stop_reason) == {"finished"} and result.evaluations.tolist() == [3] * 12
+    assert (result.thresholds.step_at_threshold == 5).all()  # the next look after step 3
 
 
 class Short(Scripted):
@@ -252,8 +252,8 @@ class Short(Scripted):
 
 
 def test_searcher_that_returns_is_finished():
-    found = search(searcher=Short())
-    assert set(found.stop_reason) == {"finished"} and found.evaluations.tolist() == [1] * 12
+    result = search(searcher=Short())
+    assert set(result.stop_reason) == {"finished"} and result.evaluations.tolist() == [1] * 12
 
 
 def test_searcher_that_yields_another_shape_is_told_what_was_wanted():
@@ -286,26 +286,26 @@ def test_searcher_that_yields_what_cannot_be_scored_is_named(what, says):
 
 
 def test_patience_ends_what_does_not_improve():
-    found = search(replace(SPEC, max_steps=20, thresholds=(), patience=4), searcher=Scripted())
-    assert set(found.stop_reason) == {"patience"}
-    assert set(found.steps.tolist()) <= {4, 5}  # the origin is better than the start, or not
+    result = search(replace(SPEC, max_steps=20, thresholds=(), patience=4), searcher=Scripted())
+    assert set(result.stop_reason) == {"patience"}
+    assert set(result.steps.tolist()) <= {4, 5}  # the origin is better than the start, or not
 
 
 def test_time_ends_a_run_after_the_step_that_used_it_up():
-    found = search(replace(SPEC, seconds=1e-9))
-    assert set(found.stop_reason) == {"time"} and found.evaluations.tolist() == [1] * 12
+    result = search(replace(SPEC, seconds=1e-9))
+    assert set(result.stop_reason) == {"time"} and result.evaluations.tolist() == [1] * 12
 
 
 def test_joint_stop_is_the_stop_of_the_mean():
     spec = replace(SPEC, joint=True, max_steps=400, thresholds=(5.0, 1.0))
-    found = search(spec)
-    free = search(replace(spec, thresholds=(-1e9,), joint=False, max_steps=int(found.steps.max())))
+    result = search(spec)
+    free = search(replace(spec, thresholds=(-1e9,), joint=False, max_steps=int(result.steps.max())))
     curves = {step: loss.unflatten(0, (2, 6)).mean(1) for step, loss in free.trace}
-    looked = [s for s in range(0, int(found.steps.max()) + 1, 5) if s in curves]
+    looked = [s for s in range(0, int(result.steps.max()) + 1, 5) if s in curves]
     for start in range(2):
         for t, threshold in enumerate(spec.thresholds):
-            met = int(found.mean_convergence.step_at_threshold[start, t])
-            assert met > 0 and set(found.stop_reason) == {"converged"}
+            met = int(result.mean_convergence.step_at_threshold[start, t])
+            assert met > 0 and set(result.stop_reason) == {"converged"}
             if met in curves and met - 5 in curves:
                 assert curves[met - 5][start] - curves[met][start] <= threshold + 1e-3
             for a, b in pairwise(looked):
@@ -324,8 +324,8 @@ class Strays(Scripted):
 
 def test_what_is_yielded_for_a_problem_that_left_is_not_looked_at():
     poisoned = PoisonedTask("glyphs", 6, 0, TASK.targets())
-    found = search(replace(SPEC, region="box:0.5", max_steps=4, thresholds=()), task=poisoned, searcher=Strays())
-    assert found.stop_reason.count("diverged") == 2 and found.stop_reason.count("steps") == 10
+    result = search(replace(SPEC, region="box:0.5", max_steps=4, thresholds=()), task=poisoned, searcher=Strays())
+    assert result.stop_reason.count("diverged") == 2 and result.stop_reason.count("steps") == 10
 
 
 class Late(Reconstruction):
@@ -341,50 +341,50 @@ class Late(Reconstruction):
 
 def test_joint_stop_is_that_of_the_problems_that_are_left():
     spec = replace(SPEC, joint=True, max_steps=400, thresholds=(0.05, 0.01), starts=("encoder", "origin"))
-    found = search(spec, task=Late("glyphs", 6, 0, TASK.targets()))
+    result = search(spec, task=Late("glyphs", 6, 0, TASK.targets()))
     alone = search(spec, task=Reconstruction("glyphs", 5, 0, TASK.targets()[[0, 1, 3, 4, 5]]))
     assert (
-        found.stop_reason.count("diverged") == 2
+        result.stop_reason.count("diverged") == 2
         and (alone.mean_convergence.step_at_threshold >= 5).all()
         and alone.mean_convergence.step_at_threshold.max() > 10
     )
-    assert torch.equal(found.mean_convergence.step_at_threshold, alone.mean_convergence.step_at_threshold)
+    assert torch.equal(result.mean_convergence.step_at_threshold, alone.mean_convergence.step_at_threshold)
 
 
 class Steep(Reconstruction):
     """The third instance's score has no gradient that is a number."""
 
     def score(self, x):
-        y, more = super().score(x), torch.zeros(x.shape[:2])
+        y, extra = super().score(x), torch.zeros(x.shape[:2])
         for i in (self.targets() == TASK.targets()[2]).flatten(1).all(dim=1).nonzero()[:, 0].tolist():
-            more[i] = (0 * x[i]).flatten(1).sum(1).sqrt()  # 0, and its slope infinite
-        return y + more
+            extra[i] = (0 * x[i]).flatten(1).sum(1).sqrt()  # 0, and its slope infinite
+        return y + extra
 
 
 def test_member_whose_gradient_is_nan_has_diverged_and_not_converged():
-    found, clean = search(task=Steep("glyphs", 6, 0, TASK.targets())), search()
-    assert [found.stop_reason[i] for i in (2, 8)] == ["diverged"] * 2 and found.loss[[2, 8]].isnan().all()
-    assert (found.thresholds.step_at_threshold[[2, 8]] == -1).all()
-    others = [i for i in range(12) if i not in (2, 8)]
-    torch.testing.assert_close(found.loss[others], clean.loss[others], rtol=1e-4, atol=1e-4)
+    result, clean = search(task=Steep("glyphs", 6, 0, TASK.targets())), search()
+    assert [result.stop_reason[i] for i in (2, 8)] == ["diverged"] * 2 and result.loss[[2, 8]].isnan().all()
+    assert (result.thresholds.step_at_threshold[[2, 8]] == -1).all()
+    rest = [i for i in range(12) if i not in (2, 8)]
+    torch.testing.assert_close(result.loss[rest], clean.loss[rest], rtol=1e-4, atol=1e-4)
 
 
 def test_joint_keeps_every_problem_until_the_mean_has_converged():
-    found = search(replace(SPEC, joint=True, max_steps=400, thresholds=(5.0,)))
+    result = search(replace(SPEC, joint=True, max_steps=400, thresholds=(5.0,)))
     for start in range(2):
-        own = found.steps[6 * start : 6 * start + 6]
-        assert (own >= found.mean_convergence.step_at_threshold[start, 0]).all()
+        steps = result.steps[6 * start : 6 * start + 6]
+        assert (steps >= result.mean_convergence.step_at_threshold[start, 0]).all()
 
 
 def test_without_joint_the_mean_is_followed_only_while_all_are_there():
-    found = search(replace(SPEC, max_steps=400, thresholds=(5.0, 0.5)))
-    first_to_leave = int(found.steps.min())
-    assert (found.mean_convergence.step_at_threshold <= first_to_leave).all()
+    result = search(replace(SPEC, max_steps=400, thresholds=(5.0, 0.5)))
+    first_to_leave = int(result.steps.min())
+    assert (result.mean_convergence.step_at_threshold <= first_to_leave).all()
 
 
 def test_several_starts_of_a_problem_count_each_and_the_best_is_kept():
-    found = search(replace(SPEC, starts=("random:3", "data:3"), thresholds=(-1e9,)))
-    assert set(found.evaluations.tolist()) == {3 * 26} and found.gradients == 12 * 3 * 26
+    result = search(replace(SPEC, starts=("random:3", "data:3"), thresholds=(-1e9,)))
+    assert set(result.evaluations.tolist()) == {3 * 26} and result.gradients == 12 * 3 * 26
 
 
 @pytest.mark.parametrize(

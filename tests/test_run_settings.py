@@ -60,7 +60,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory):
-    """What the program knows of a setting that one line of its table declares."""
+    """Knowledge of the program of a setting that one line of its table declares."""
     folder = tmp_path_factory.mktemp("added")
     package, table = folder / "lso_bench", ROOT / "lso_bench" / "run_settings.py"
     package.mkdir()

@@ -213,7 +213,7 @@ def test_a_file_that_is_no_note_is_passed_over(folder, text):
 def test_only_notes_of_processes_that_are_gone_are_cleared(folder):
     ended = leave(folder, replace(this_process(), pid=2**22 + 1), OTHER)
     ended.with_suffix(".part").write_text("half")
-    left = [leave(folder, replace(this_process(), **more), OTHER) for more in ({}, {"host": "elsewhere"})]
+    left = [leave(folder, replace(this_process(), **changes), OTHER) for changes in ({}, {"host": "elsewhere"})]
     with heartbeat.heartbeat(folder, heartbeat.Heartbeat("alive", KEY)) as note:
         note.update(3, 10)
         heartbeat.clear(folder)

@@ -40,10 +40,10 @@ def test_run_of_every_schema_is_read_whole(run):
     assert not store.skipped and record.status == "ok" and len(record.members) == 4
     trace, tensors = store.trace(record.spec), store.tensors(record.spec)
     assert trace is not None and len(trace) == 12 and tensors and tensors["z"].shape == (4, 4)
-    found = compare([record], lambda _: store).measures
-    assert found[found.measure == "loss"].n.tolist() == [2, 2] and not store.damaged_files
-    steps = found[(found.measure == "evaluations") & (found.target == 0.01)]
-    assert ("seconds" in {*found.measure}) == ("costs.csv" in {p.name for p in run.iterdir()})  # unknown, not infinite
+    table = compare([record], lambda _: store).measures
+    assert table[table.measure == "loss"].n.tolist() == [2, 2] and not store.damaged_files
+    steps = table[(table.measure == "evaluations") & (table.target == 0.01)]
+    assert ("seconds" in {*table.measure}) == ("costs.csv" in {p.name for p in run.iterdir()})  # unknown, not infinite
     assert steps.n.tolist() == [2, 2] and steps.low.isna().all() and (steps.estimate == 3).any()
 
 
@@ -53,10 +53,10 @@ def test_folder_of_every_schema_is_whole_and_read_through_the_index_alike(versio
     (finding,) = results.findings([store.folder])
     assert finding.state == "ok"
     for _ in range(2):  # from the files, then from the index
-        found, same = index.records(store), [*store]
-        assert [r.spec.key for r in found] == [r.spec.key for r in same] and not store.skipped
-        assert [repr((r.spec, [*r.members], r.versions)) for r in found] == [
-            repr((r.spec, [*r.members], r.versions)) for r in same
+        indexed, direct = index.records(store), [*store]
+        assert [r.spec.key for r in indexed] == [r.spec.key for r in direct] and not store.skipped
+        assert [repr((r.spec, [*r.members], r.versions)) for r in indexed] == [
+            repr((r.spec, [*r.members], r.versions)) for r in direct
         ]
 
 
@@ -64,10 +64,10 @@ def test_result_of_schema_1_says_what_the_present_one_does():
     """The same search, done by the program of either schema."""
     old_store, new = (Store(SCHEMAS / v, readonly=True) for v in "12")
     (old,) = old_store
-    (same,) = [r for r in new if r.spec == old.spec]
-    assert old.spec.key != same.spec.key and old.versions["schema"] == 1
-    told = [replace(m, consistency=0.0, image="", beside={}) for m in (*old.members, *same.members)]
-    assert told[:4] == told[4:]
+    (present,) = [r for r in new if r.spec == old.spec]
+    assert old.spec.key != present.spec.key and old.versions["schema"] == 1
+    members = [replace(m, consistency=0.0, image="", beside={}) for m in (*old.members, *present.members)]
+    assert members[:4] == members[4:]
 
 
 def test_region_and_decoding_of_schema_1_are_those_of_the_present_one():

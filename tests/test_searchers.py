@@ -301,7 +301,7 @@ FEW_DRAWS = "saasbo:initial=4,warmup=4,samples=4,thinning=2,raw=16,restarts=1"
 
 
 def fifth_point(problem, score):
-    """What `FEW_DRAWS` asks for after its starts and first Sobol points."""
+    """Point that `FEW_DRAWS` asks for after its starts and first Sobol points."""
     search = SEARCHERS.build(FEW_DRAWS).search(problem)
     first = score(next(search))
     return search.send(score(search.send(first)))

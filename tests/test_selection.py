@@ -79,13 +79,13 @@ def test_rows_are_split_by_a_field_and_only_then():
 
 def test_split_rows_stand_in_the_order_of_their_numbers():
     runs = [searched({"random": [[9.0, 1.0]] * 2}, init=seed) for seed in (10, 9, 0)]
-    found = measures(*runs, by=("seed.init",)).measures
-    assert found[found.measure == "loss"]["seed.init"].tolist() == ["0", "9", "10"]
+    table = measures(*runs, by=("seed.init",)).measures
+    assert table[table.measure == "loss"]["seed.init"].tolist() == ["0", "9", "10"]
 
 
 @pytest.mark.parametrize("condition", [("prior", "true"), ("prior", "True"), ("searcher", "sobol:prior=true")])
 def test_truths_are_chosen_as_they_are_given_to_a_run(condition):
     both = [searched({"random": [[9.0]]}, searcher=f"sobol:prior={p},batch=10") for p in (True, False)]
-    field, wanted = condition
-    (run,) = chosen(both, [Condition(named(field, both), "=", (wanted,))])
+    field, truth = condition
+    (run,) = chosen(both, [Condition(named(field, both), "=", (truth,))])
     assert run is both[0] and value(run, "searcher.prior") is True

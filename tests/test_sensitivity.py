@@ -21,10 +21,10 @@ def kinds(*records):
 
 def test_pairs_are_of_the_same_instance_model_and_settings_alone():
     runs = [searched({"random": FLAT, "encoder": FLAT}, model=Model("vae", "omniglot", seed=s)) for s in (0, 1)]
-    found = pairs(table(runs))
-    own = table(runs)
-    a, b = own.iloc[found.a], own.iloc[found.b]
-    assert len(found) == 2 * 4
+    positions = pairs(table(runs))
+    rows = table(runs)
+    a, b = rows.iloc[positions.a], rows.iloc[positions.b]
+    assert len(positions) == 2 * 4
     for column in ("instance", "train", "search"):
         assert (a[column].to_numpy() == b[column].to_numpy()).all()
 
@@ -81,9 +81,9 @@ def test_all_in_the_same_basin_is_not_certainty():
 
 def test_spread_is_the_standard_deviation_over_starts_and_counts_each_once():
     runs = [searched({"random": [[9.0, x]], "encoder": [[9.0, 4.0]]}, init=i) for i, x in enumerate((1.0, 2.0, 3.0))]
-    found = measures(*runs)
-    assert one(found, "spread", "random, encoder")["median"] == pytest.approx(np.std([1, 2, 3, 4], ddof=1))
-    assert one(found, "spread", "random")["median"] == pytest.approx(1.0)
+    comparison = measures(*runs)
+    assert one(comparison, "spread", "random, encoder")["median"] == pytest.approx(np.std([1, 2, 3, 4], ddof=1))
+    assert one(comparison, "spread", "random")["median"] == pytest.approx(1.0)
 
 
 def test_spread_over_starts_of_which_one_diverged_is_not_that_of_the_others():
@@ -100,16 +100,16 @@ def test_pair_with_a_diverged_search_is_in_no_basin():
 
 
 def test_thresholds_of_the_spec_are_those_measured():
-    found = measures(searched({"random": FLAT, "encoder": FLAT})).measures
-    assert set(found[found.measure == "distance"].threshold.dropna()) == set(SPEC.thresholds)
+    rows = measures(searched({"random": FLAT, "encoder": FLAT})).measures
+    assert set(rows[rows.measure == "distance"].threshold.dropna()) == set(SPEC.thresholds)
 
 
 @pytest.mark.parametrize(("inits", "searches", "paired"), [(15, None, 45), (5, 8, 4 * 10), (15, 3, 45)])
 def test_pairs_do_not_grow_with_the_square_of_very_many_seeds(monkeypatch, inits, searches, paired):
-    """Of the lowest seeds."""
+    """Pairs are of the lowest seeds."""
     monkeypatch.setattr(start_sensitivity, "COMBINED", 100)
     seeds = [(i, i) for i in range(inits)] if searches is None else [*product(range(inits), range(searches))]
-    own = table([searched({"random": [[9.0, 5.0]]}, init=i, search=s) for i, s in seeds])
-    found = pairs(own)
-    assert len(found) == paired
-    assert own.init.iloc[found.b].max() == min(inits, 10) - 1
+    rows = table([searched({"random": [[9.0, 5.0]]}, init=i, search=s) for i, s in seeds])
+    positions = pairs(rows)
+    assert len(positions) == paired
+    assert rows.init.iloc[positions.b].max() == min(inits, 10) - 1

@@ -1,4 +1,4 @@
-"""What a plugin is: its file and what it imports from beside it, and nothing else."""
+"""Sources of a plugin: its file and what it imports from beside it, and nothing else."""
 
 import hashlib
 import sys

@@ -224,7 +224,7 @@ def test_a_text_with_commas_is_a_setting(words, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "wanted", "text"),
+    ("kind", "canonical", "text"),
     [
         ("searcher", "sobol:prior=true", "sobol:prior=True,batch=10"),
         ("searcher", "adam:lr=0.10", "adam:lr=0.1,beta1=0.9,beta2=0.999"),
@@ -234,12 +234,12 @@ def test_a_text_with_commas_is_a_setting(words, tmp_path, monkeypatch):
         ("region", "box:3.0", "box:3"),
     ],
 )
-def test_a_name_of_a_run_is_known_in_any_spelling(kind, wanted, text):
-    assert means(kind, wanted, text)
+def test_a_name_of_a_run_is_known_in_any_spelling(kind, canonical, text):
+    assert means(kind, canonical, text)
 
 
 @pytest.mark.parametrize(
-    ("kind", "wanted", "text"),
+    ("kind", "canonical", "text"),
     [
         ("searcher", "adam:lr=0.2", "adam:lr=0.1,beta1=0.9"),
         ("searcher", "adam:no=1", "adam:lr=0.1"),
@@ -247,8 +247,8 @@ def test_a_name_of_a_run_is_known_in_any_spelling(kind, wanted, text):
         ("model", "vae", "nevae_se"),
     ],
 )
-def test_another_name_is_not(kind, wanted, text):
-    assert not means(kind, wanted, text)
+def test_another_name_is_not(kind, canonical, text):
+    assert not means(kind, canonical, text)
 
 
 def test_a_rule_means_runs_in_any_spelling():

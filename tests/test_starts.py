@@ -1,4 +1,4 @@
-"""Where a search begins."""
+"""Starts of a search."""
 
 import pytest
 import torch
@@ -39,8 +39,8 @@ def test_encoder_is_the_mean_of_the_target_and_then_draws_around_it(space):
 
 
 def test_other_is_never_the_image_itself(space):
-    own = codes("encoder", space)
-    assert ((codes("other:4", space) - own).abs().amax(-1) > 1e-4).all()
+    encoder_codes = codes("encoder", space)
+    assert ((codes("other:4", space) - encoder_codes).abs().amax(-1) > 1e-4).all()
 
 
 def test_origin_is_the_mean_of_the_prior(space):
@@ -60,7 +60,7 @@ def test_what_is_drawn_is_drawn_by_the_seed(text, space):
 
 
 @pytest.mark.parametrize(
-    ("given", "targets", "says"),
+    ("kinds", "targets", "says"),
     [
         (("nowhere",), True, "No start 'nowhere'"),
         (("random:0",), True, "wanted random"),
@@ -72,6 +72,6 @@ def test_what_is_drawn_is_drawn_by_the_seed(text, space):
         (("other:5",), True, "more than 5 instances"),
     ],
 )
-def test_starts_that_cannot_be_are_refused(given, targets, says):
+def test_starts_that_cannot_be_are_refused(kinds, targets, says):
     with pytest.raises(UsageError, match=says):
-        starts.check(given, targets, 5)
+        starts.check(kinds, targets, 5)

@@ -9,15 +9,15 @@ from lso_bench.runner.stopping import Thresholds
 
 def follow(losses, thresholds, check_every=1):
     """The steps at which a search with these losses met each threshold."""
-    found = Thresholds(thresholds, check_every, 1, 1)
+    tracker = Thresholds(thresholds, check_every, 1, 1)
     for step, loss in enumerate(losses):
-        found.update(step, torch.tensor([float(loss)]), torch.tensor([[float(step)]]))
-    return found
+        tracker.update(step, torch.tensor([float(loss)]), torch.tensor([[float(step)]]))
+    return tracker
 
 
 def test_meets_a_threshold_when_the_loss_falls_by_no_more():
-    found = follow([10, 8, 7, 6.75, 6.75], [1.5, 0.5, 0.25, 0.0])
-    assert found.step_at_threshold.tolist() == [[2, 3, 3, 4]]
+    tracker = follow([10, 8, 7, 6.75, 6.75], [1.5, 0.5, 0.25, 0.0])
+    assert tracker.step_at_threshold.tolist() == [[2, 3, 3, 4]]
 
 
 def test_looks_only_at_every_check():

@@ -47,12 +47,12 @@ def broken_runs(folder: Path) -> list[str]:
 
 
 def test_record_comes_back_as_it_was(tmp_path):
-    store, given = Store(tmp_path / "r"), record(3)
-    assert given.spec not in store
-    assert store.add(given) and given.spec in store
+    store, saved = Store(tmp_path / "r"), record(3)
+    assert saved.spec not in store
+    assert store.add(saved) and saved.spec in store
     (back,) = store
-    assert (back.spec, back.status, back.members, back.counts) == (given.spec, "ok", given.members, given.counts)
-    trace, tensors = store.trace(given.spec), store.tensors(given.spec)
+    assert (back.spec, back.status, back.members, back.counts) == (saved.spec, "ok", saved.members, saved.counts)
+    trace, tensors = store.trace(saved.spec), store.tensors(saved.spec)
     assert trace is not None and trace.loss.tolist() == [9.0, 1.5]
     assert tensors and torch.equal(tensors["z"], torch.ones(1, 2) * 3)
 

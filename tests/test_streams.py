@@ -46,7 +46,7 @@ STATUS = {"no such word": 2, "no such option": 2, "no results": 4, "conclusion":
 
 @dataclass(frozen=True)
 class Streams:
-    """What stands at descriptors 1 and 2 when the program begins: a fault, or a file."""
+    """Streams at descriptors 1 and 2 when the program begins: a fault, or a file."""
 
     stdout: str = ""
     stderr: str = ""
@@ -110,15 +110,15 @@ def test_a_command_ends_as_ever_whatever_its_streams_do(called, checkpoint, tmp_
     usual, files = outcome(Streams())
     assert usual.returncode == STATUS.get(what, 0), usual.stderr
     for fault in FAULTS if what in COMMANDS else FAULTS[3:]:
-        done, same = outcome(Streams(stderr=fault))
-        assert (done.returncode, done.stdout, same) == (usual.returncode, usual.stdout, files), fault
-        done, same = outcome(Streams(stdout=fault))
+        done, contents = outcome(Streams(stderr=fault))
+        assert (done.returncode, done.stdout, contents) == (usual.returncode, usual.stdout, files), fault
+        done, contents = outcome(Streams(stdout=fault))
         lost = LOST if fault == "full" and usual.stdout else ""
         assert done.returncode == (usual.returncode or 4 * bool(lost)), done.stderr
         assert done.stderr.splitlines()[: len(usual.stderr.splitlines())] == usual.stderr.splitlines()
-        assert (LOST in done.stderr) == bool(lost) and same == files
-    both, same = outcome(Streams("closed", "closed"))
-    assert (both.returncode, same) == (usual.returncode, files)
+        assert (LOST in done.stderr) == bool(lost) and contents == files
+    both, contents = outcome(Streams("closed", "closed"))
+    assert (both.returncode, contents) == (usual.returncode, files)
 
 
 @pytest.mark.parametrize("streams", [Streams("broken", "broken"), Streams("closed", "closed"), Streams("full", "full")])

@@ -76,9 +76,9 @@ def test_best_point_is_that_of_a_fine_grid(k):
     x, y = data(k=k, n=6, d=1)
     acquisition = gaussian_process.log_ei(fitted(x, y).model, 1)
     raw = torch.linspace(0, 1, 40).double().view(-1, 1, 1, 1).expand(-1, k, -1, -1)
-    found = acquisition(gaussian_process.maximise(acquisition, raw, 4, 100).unsqueeze(0)).squeeze(0)
+    best = acquisition(gaussian_process.maximise(acquisition, raw, 4, 100).unsqueeze(0)).squeeze(0)
     grid = acquisition(torch.linspace(0, 1, 2001).double().view(-1, 1, 1, 1).expand(-1, k, -1, -1)).amax(0)
-    assert (found >= grid - 1e-3).all()
+    assert (best >= grid - 1e-3).all()
 
 
 def test_acquisition_is_botorchs_own():
@@ -142,8 +142,8 @@ def test_draws_have_the_posteriors_mean_and_spread():
 @pytest.mark.parametrize("scores", [0.0, 1e30, 5.0])
 def test_scores_that_are_all_the_same_do_no_harm(scores):
     x, _ = data()
-    found = fitted(x, torch.full((K, N), scores).double())
-    assert found.fitted.all() and found.model is not None
+    fit = fitted(x, torch.full((K, N), scores).double())
+    assert fit.fitted.all() and fit.model is not None
 
 
 def test_standardised_scores_of_any_size_have_mean_0_and_deviation_1():
@@ -158,9 +158,9 @@ def test_problem_that_cannot_be_fitted_is_left_out_and_the_others_are_not():
     x, y = data()
     broken = x.clone()
     broken[1] = torch.nan
-    found, clean = fitted(broken, y), fitted(x, y)
-    assert found.fitted.tolist() == [True, False, True, True]
-    torch.testing.assert_close(found.settings[[0, 2, 3]], clean.settings[[0, 2, 3]], rtol=1e-2, atol=1e-2)
+    fit, clean = fitted(broken, y), fitted(x, y)
+    assert fit.fitted.tolist() == [True, False, True, True]
+    torch.testing.assert_close(fit.settings[[0, 2, 3]], clean.settings[[0, 2, 3]], rtol=1e-2, atol=1e-2)
 
 
 def test_step_without_a_process_asks_for_sobol_points_and_counts_them(monkeypatch):
@@ -224,11 +224,11 @@ def test_problem_whose_posterior_fails_is_left_out_and_the_others_are_as_before(
     x, y = data()
     model = fitted(x, y).model
 
-    def highest_point(own, of):  # of the points seen, that of the highest posterior mean
-        if bad & set(of.tolist()):
+    def highest_point(gp, indices):  # of the points seen, that of the highest posterior mean
+        if bad & set(indices.tolist()):
             raise NotPSDError("not positive definite")
-        mean = own.posterior(x[of].transpose(0, 1).unsqueeze(2)).mean.squeeze((-1, -2))  # (n, b)
-        return x[of, mean.argmax(0)].unsqueeze(1)
+        mean = gp.posterior(x[indices].transpose(0, 1).unsqueeze(2)).mean.squeeze((-1, -2))  # (n, b)
+        return x[indices, mean.argmax(0)].unsqueeze(1)
 
     good, points = gaussian_process.proposed(model, highest_point)
     bad, kept = set(), [i for i in range(K) if i not in bad]

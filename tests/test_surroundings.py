@@ -1,4 +1,4 @@
-"""What stands around the program (variables, settings of other programs, folders of systems) does not reach in."""
+"""Surroundings of the program (variables, settings of other programs, folders of systems) do not reach in."""
 
 import os
 import pwd
@@ -207,16 +207,16 @@ def test_study_file_in_another_encoding_is_named(tmp_path, content, says):
 
 @pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="no clone of the repository")
 def test_clone_with_autocrlf_has_the_same_bytes_and_whole_results(tmp_path):
-    def git(*arguments: str, **more) -> str:
-        return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True, **more).stdout
+    def git(*arguments: str, **options) -> str:
+        return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True, **options).stdout
 
     git("clone", "-q", "-c", "core.autocrlf=true", "--no-checkout", str(ROOT), str(tmp_path / "clone"))
     parts = ["results", "tests/schemas", "tasks", ".gitattributes", "lso_bench/report/template"]
     git("checkout", "-q", "HEAD", "--", *parts, cwd=tmp_path / "clone")
     listed = [line.split(None, 3) for line in git("ls-tree", "-r", "HEAD", *parts, cwd=tmp_path / "clone").splitlines()]
-    wanted = {path: sha for _, _, sha, path in listed}
-    hashes = git("hash-object", "--no-filters", "--stdin-paths", input="\n".join(wanted), cwd=tmp_path / "clone")
-    assert dict(zip(wanted, hashes.split(), strict=True)) == wanted and len(wanted) > 300
+    expected = {path: sha for _, _, sha, path in listed}
+    hashes = git("hash-object", "--no-filters", "--stdin-paths", input="\n".join(expected), cwd=tmp_path / "clone")
+    assert dict(zip(expected, hashes.split(), strict=True)) == expected and len(expected) > 300
     states = [f.state for f in findings([tmp_path / "clone" / "results" / "reference"])]
     assert states and set(states) == {"ok"}
 
@@ -235,8 +235,8 @@ def test_modules_of_the_users_with_names_of_ours_are_not_in_the_way(checkpoint, 
         (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     run = ["run", "--model", "vae", *SHORT, "--starts", "random", "--jobs", "1", "--no-pictures"]
-    given = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
-    done = subprocess.run([sys.executable, "-c", CODE, *run], **given)
+    settings = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", CODE, *run], **settings)
     assert done.returncode == 0 and "executed" not in done.stderr, done.stderr
     assert [*tmp_path.glob("results/runs/*/*/result.json")]
 
@@ -297,10 +297,10 @@ def test_warnings_that_are_errors_elsewhere_fail_no_run(checkpoint, tmp_path):
         "--searcher",
         "bo:initial=2,raw=8,restarts=1",
     ]
-    more = ["--budget", "4", "--starts", "random", "--decoding", "sample", "--jobs", "1", "--quiet"]
+    options = ["--budget", "4", "--starts", "random", "--decoding", "sample", "--jobs", "1", "--quiet"]
     program, environment = (
         Path(sys.executable).with_name("lso-bench"),
         os.environ | {"PYTHONWARNINGS": "e::DeprecationWarning,error,ignore::ImportWarning"},
     )
-    done = subprocess.run([program, *words, *more], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run([program, *words, *options], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -38,7 +38,7 @@ def orders(table: Table) -> list[float]:
 
 
 def read(text: str, heading: str) -> float:
-    """What a reader takes a cell for: its first number, of an interval alone the middle."""
+    """Number that a reader takes a cell for: its first one, of an interval alone the middle."""
     some = [float(n.replace(",", "")) for n in re.findall(NUMBER, text)]
     some = [n / 100 for n in some] if "%" in text else some
     if heading == "95 % interval" and some:

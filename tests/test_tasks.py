@@ -1,4 +1,4 @@
-"""What the built-in tasks score, against closed forms; the contract that all tasks keep is in test_plugins."""
+"""Scores of the built-in tasks, against closed forms; the contract that all tasks keep is in test_plugins."""
 
 from pathlib import Path
 
@@ -81,8 +81,8 @@ def test_probabilities_of_all_classes_are_one(data):
 @pytest.mark.parametrize("data", ["mnist", "omniglot"])
 def test_density_of_noise_is_far_below_that_of_the_data(data):
     x = torch.rand(1, 4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    found = MatchClassifier(classifier(data).classes[0], data).beside(x)
-    assert (found["log_density"] < 3 * density(data).ordinary).all() and not found["valid"].any()
+    notes = MatchClassifier(classifier(data).classes[0], data).beside(x)
+    assert (notes["log_density"] < 3 * density(data).ordinary).all() and not notes["valid"].any()
 
 
 def test_class_that_is_not_there_is_named():

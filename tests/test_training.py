@@ -46,7 +46,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return checkpoint.read(path)[0]
 
 
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
@@ -54,7 +54,7 @@ def test_same_seed_same_weights_another_seed_others(square_data, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(plan(seed=seed), square_data, tmp_path / f"{name}.safetensors")
     a, b, c = (weights(tmp_path / f"{n}.safetensors") for n in "abc")
-    assert same(a, b) and not same(a, c)
+    assert equal(a, b) and not equal(a, c)
 
 
 def test_interrupted_anywhere_it_ends_with_the_same_weights(square_data, tmp_path):
@@ -72,7 +72,7 @@ def test_interrupted_anywhere_it_ends_with_the_same_weights(square_data, tmp_pat
             train(plan(), square_data, path, report=stop_after(epochs))
         assert not path.exists()
     train(plan(), square_data, path)
-    assert same(weights(path), weights(tmp_path / "whole.safetensors"))
+    assert equal(weights(path), weights(tmp_path / "whole.safetensors"))
     assert [row["epoch"] for row in checkpoint.read(path)[1]["history"]] == [1, 2, 3]
 
 
@@ -91,7 +91,7 @@ def test_stopped_within_an_epoch_it_goes_on_with_the_next_batch_to_the_same_weig
     header = checkpoint.read(path.with_suffix(".state.safetensors"))[1]
     assert len(header["history"]) == 1 and header["batches"] == 2
     train(plan(name), square_data, path)
-    assert same(weights(path), weights(tmp_path / "whole.safetensors"))
+    assert equal(weights(path), weights(tmp_path / "whole.safetensors"))
 
 
 def aggressive_job(square_data, **settings):
@@ -149,7 +149,7 @@ def test_killed_it_resumes_to_the_same_weights(square_data, tmp_path):
     child.join()
     assert state.exists() and not path.exists()
     train(plan(), square_data, path)
-    assert same(weights(path), weights(tmp_path / "whole.safetensors"))
+    assert equal(weights(path), weights(tmp_path / "whole.safetensors"))
 
 
 def test_header_says_what_made_the_weights(square_data, tmp_path):
@@ -239,7 +239,7 @@ def test_captured_step_has_the_losses_of_the_plain_one(name):
     for capture in (False, True):
         torch.manual_seed(0)
         vae = VAE(tiny()).cuda()
-        wanted = replace(plan(name), capture=capture)
-        job = Job(wanted, vae, optimizer(vae, wanted), OBJECTIVES.build(name))
+        settings = replace(plan(name), capture=capture)
+        job = Job(settings, vae, optimizer(vae, settings), OBJECTIVES.build(name))
         losses.append(torch.stack([training.optimizer_step(job, x, 1.0, capture).clone() for _ in range(4)]))
     torch.testing.assert_close(*losses, rtol=1e-2, atol=1e-2)

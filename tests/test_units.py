@@ -65,9 +65,9 @@ def test_a_score_times_a_power_of_two_is_asked_for_the_same_points(name, power):
 @pytest.mark.parametrize("name", BY_GRADIENT)
 def test_a_gradient_search_goes_the_same_way_in_any_unit(name, scale):
     usual, best = asked(name, 1.0, 60, region="none")
-    other, reached = asked(name, scale, 60, region="none")
-    n = min(usual.shape[1], other.shape[1], 8)  # near its end a quasi-Newton method divides one rounding by another
-    torch.testing.assert_close(other[:, :n], usual[:, :n], rtol=1e-3, atol=1e-3)
+    scaled, reached = asked(name, scale, 60, region="none")
+    n = min(usual.shape[1], scaled.shape[1], 8)  # near its end a quasi-Newton method divides one rounding by another
+    torch.testing.assert_close(scaled[:, :n], usual[:, :n], rtol=1e-3, atol=1e-3)
     start = valley(usual[:, :1]).amax(1)
     assert ((reached - best).abs() <= 1e-3 * (best - start)).all()
 
@@ -91,9 +91,9 @@ def test_gradient_searches_of_two_small_units_ask_for_the_same_points(name, powe
 @pytest.mark.parametrize("name", [n for n in SEARCHERS.names() if n not in SLOW])
 def test_an_offset_of_the_scores_size_changes_no_result(name, scale=1e-6):
     steps = STEPS.get(name, 60)
-    usual, other = asked(name, scale, steps)[1], asked(name, scale, steps, offset=64 * scale)[1]
+    usual, shifted = asked(name, scale, steps)[1], asked(name, scale, steps, offset=64 * scale)[1]
     worst = valley(asked(name, 1.0, 1)[0]).amax(1)
-    assert ((other - worst) >= 0.5 * (usual - worst)).all()
+    assert ((shifted - worst) >= 0.5 * (usual - worst)).all()
 
 
 @pytest.mark.parametrize("power", [-120, -60, -20, 20, 60, 120])
@@ -150,10 +150,10 @@ STILL, MOVING, BACK = [3.0, 3.0, 3.0], [3.0, 2.0, 1.0], [3.0, 2.0, 3.0]
 )
 def test_searches_that_never_left_their_starts_are_said(ways, gradients, says):
     record = replace(searched({"random": ways}), counts={"gradients": gradients})
-    told = f"{says} searches never changed the score of their starts" if says else ""
-    assert stood_still(record) == told
+    message = f"{says} searches never changed the score of their starts" if says else ""
+    assert stood_still(record) == message
     flagged = " ".join(caveats([record]))
-    assert told in flagged and ("never changed the score" in flagged) == bool(says)
+    assert message in flagged and ("never changed the score" in flagged) == bool(says)
 
 
 def test_a_run_whose_searches_never_left_their_starts_says_so(call, tmp_path):

@@ -34,10 +34,10 @@ def runs(scale=1.0, tasks=3, cost=517):
 
 @pytest.mark.parametrize("scale", [1e-38, 1e12, 1e37])
 def test_numbers_of_every_size_fit_their_cells(scale):
-    found = measures(*runs(scale, tasks=1))
+    comparison = measures(*runs(scale, tasks=1))
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(tables.terminal(found))
-    for text in (console.export_text(), tables.markdown(found), tables.latex(found)):
+    console.print(tables.terminal(comparison))
+    for text in (console.export_text(), tables.markdown(comparison), tables.latex(comparison)):
         assert not re.search(r"\d{16}", text) and "…" not in text and "nan" not in text
 
 
@@ -57,23 +57,23 @@ def test_shares_of_variance_and_their_intervals_stay_between_0_and_1(seed):
         for i in range(2)
         for s in range(2)
     ]
-    found = measures(*records).measures
-    for r in found[found.measure.str.contains("share")].to_dict("records"):
+    table = measures(*records).measures
+    for r in table[table.measure.str.contains("share")].to_dict("records"):
         values = [r[k] for k in ("low", "estimate", "high") if not math.isnan(r[k])]
         assert all(0 <= v <= 1 for v in values) and values == sorted(values)
         assert not (r["low"] < 0.005 and r["high"] > 0.995)  # an interval that says nothing is none
 
 
 def test_an_interval_too_wide_to_say_anything_is_none():
-    """Of two instances the jackknife has one degree of freedom: 12.7 standard errors of a logarithm."""
+    """Two instances leave the jackknife one degree of freedom: 12.7 standard errors of a logarithm."""
     assert np.isnan(jackknife(1.0, np.array([0.01, 100.0]))).all()
     low, high = jackknife(1.0, np.array([0.9, 1.1, 1.0]))
     assert 1 / WIDEST < low < 1 < high < WIDEST
 
 
 def test_figure_of_variances_is_drawn_for_scores_of_any_size():
-    found = measures(*runs(1e37, tasks=1))
-    rows = found.measures.assign(searcher_label="adam")
+    comparison = measures(*runs(1e37, tasks=1))
+    rows = comparison.measures.assign(searcher_label="adam")
     assert variance_figure(rows, "variance", SIZES["screen"]) is not None
 
 

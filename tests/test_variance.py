@@ -23,14 +23,14 @@ def design(rng, sizes=SIZES, target=2.0, train=0.0, start=0.5, search=0.3):
         + rng.normal(scale=search, size=(t, i, s, r))
     )
     index = np.indices(loss.shape).reshape(4, -1)
-    own = pd.DataFrame(
+    table = pd.DataFrame(
         dict(zip(SIZES, index, strict=True)) | {"loss": loss.flatten(), "weights": "", "start": "random"}
     )
-    return own.assign(start_id=own.init.map("random {}".format))
+    return table.assign(start_id=table.init.map("random {}".format))
 
 
-def found(own):
-    return {r["measure"].removeprefix("variance:"): r for r in decomposition(own) if "share" not in r["measure"]}
+def components(table):
+    return {r["measure"].removeprefix("variance:"): r for r in decomposition(table) if "share" not in r["measure"]}
 
 
 def test_closed_form_of_two_starts_and_two_instances():
@@ -51,7 +51,7 @@ def test_closed_form_of_two_starts_and_two_instances():
 def test_estimates_are_unbiased():
     """Total effects: start 0.5^2 + 0.3^2, search 0.3^2, train 0.4^2 + 0.3^2; target 2^2, the first order."""
     rng = np.random.default_rng(0)
-    runs = [found(design(rng, SIZES | {"instance": 12, "init": 3, "search": 2}, train=0.4)) for _ in range(60)]
+    runs = [components(design(rng, SIZES | {"instance": 12, "init": 3, "search": 2}, train=0.4)) for _ in range(60)]
     expected = {"search seed": 0.09, "start": 0.34, "train seed": 0.25, "target": 4.0, "total": 4.5}
     for factor, value in expected.items():
         estimates = np.array([r[factor]["estimate"] for r in runs])
@@ -62,13 +62,13 @@ def test_estimates_are_unbiased_where_searches_are_missing():
     rng = np.random.default_rng(1)
     estimates = []
     for _ in range(60):
-        own = design(rng, SIZES | {"instance": 10})
-        estimates.append(found(own[rng.random(len(own)) < 0.6].copy())["start"]["estimate"])
+        table = design(rng, SIZES | {"instance": 10})
+        estimates.append(components(table[rng.random(len(table)) < 0.6].copy())["start"]["estimate"])
     assert abs(np.mean(estimates) - 0.34) < 3.5 * np.std(estimates) / math.sqrt(len(estimates))
 
 
 def test_factor_of_one_level_has_no_number():
-    rows = found(design(np.random.default_rng(3), SIZES | {"init": 1}))
+    rows = components(design(np.random.default_rng(3), SIZES | {"init": 1}))
     assert math.isnan(rows["start"]["estimate"]) and rows["start"]["n"] == 1
 
 
@@ -93,29 +93,29 @@ def test_what_random_starts_decide_is_not_the_targets():
     """Each target has random starts of its own: losses that depend on the start alone have no effect of the target."""
     rng = np.random.default_rng(4)
     estimates = [
-        found(design(rng, SIZES | {"train": 1}, target=0.0, start=1.0))["target"]["estimate"] for _ in range(60)
+        components(design(rng, SIZES | {"train": 1}, target=0.0, start=1.0))["target"]["estimate"] for _ in range(60)
     ]
     assert abs(np.mean(estimates)) < 3.5 * np.std(estimates) / math.sqrt(len(estimates))
 
 
 def test_target_is_not_told_from_the_rest_where_nothing_else_varies():
-    rows = found(design(np.random.default_rng(5), {"train": 1, "instance": 30, "init": 1, "search": 1}))
+    rows = components(design(np.random.default_rng(5), {"train": 1, "instance": 30, "init": 1, "search": 1}))
     assert math.isnan(rows["target"]["estimate"]) and rows["total"]["estimate"] > 0
 
 
 def test_training_seeds_have_no_interval():
-    row = found(design(np.random.default_rng(6), train=0.4))["train seed"]
+    row = components(design(np.random.default_rng(6), train=0.4))["train seed"]
     assert row["estimate"] > 0 and math.isnan(row["low"]) and math.isnan(row["high"])
 
 
 def test_searches_without_a_finite_loss_are_counted():
-    own = design(np.random.default_rng(7))
-    own.loc[own.index[:10], "loss"] = math.inf
-    assert (found(own)["total"]["n"], found(own)["total"]["censored"]) == (len(own) - 10, 10)
+    table = design(np.random.default_rng(7))
+    table.loc[table.index[:10], "loss"] = math.inf
+    assert (components(table)["total"]["n"], components(table)["total"]["censored"]) == (len(table) - 10, 10)
 
 
 def test_what_no_pair_of_searches_shows_is_undefined():
     """Factors changed one at a time: no two searches of the others' targets differ in all of them."""
-    own = design(np.random.default_rng(8), SIZES | {"train": 2, "init": 2, "search": 2}, train=0.4)
-    alone = (own.train + own.init + own.search) <= 1
-    assert math.isnan(found(own[alone].copy())["total"]["estimate"])
+    table = design(np.random.default_rng(8), SIZES | {"train": 2, "init": 2, "search": 2}, train=0.4)
+    alone = (table.train + table.init + table.search) <= 1
+    assert math.isnan(components(table[alone].copy())["total"]["estimate"])

@@ -76,9 +76,9 @@ def test_condition_that_cannot_be_read_is_explained(condition, says):
     ],
 )
 def test_of_several_kinds_of_start_the_first_that_both_sides_have_is_taken_and_said(condition, start, figures):
-    found = verdict(condition, FOUND)
-    assert (found.start, found.left, found.right) == (start, *figures)
-    assert (f"of several kinds of start {start} was taken (say @<start>" in str(found)) == bool(start)
+    result = verdict(condition, FOUND)
+    assert (result.start, result.left, result.right) == (start, *figures)
+    assert (f"of several kinds of start {start} was taken (say @<start>" in str(result)) == bool(start)
 
 
 def test_kinds_of_start_that_the_sides_do_not_share_are_told():

@@ -1,4 +1,4 @@
-"""Which version of its task and searcher made a run: recorded, and told where versions are mixed."""
+"""Versions of the task and the searcher of a run: recorded, and told where versions are mixed."""
 
 import hashlib
 import json
@@ -73,7 +73,7 @@ def made_by(init=0, **versions):
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "says"),
+    ("first", "second", "says"),
     [
         (
             {"task_sha256": "aa"},
@@ -91,14 +91,14 @@ def made_by(init=0, **versions):
         ({}, {}, ""),
     ],
 )
-def test_mixed_versions_are_told(one, other, says):
-    lines = [line for line in caveats([made_by(**one), made_by(init=1, **other)]) if "several versions" in line]
+def test_mixed_versions_are_told(first, second, says):
+    lines = [line for line in caveats([made_by(**first), made_by(init=1, **second)]) if "several versions" in line]
     assert says in lines[0] if says else not lines
 
 
 def test_versions_of_a_searcher_are_told_over_tasks():
-    other = replace(made_by(searcher_sha256="bb"), spec=replace(SPEC, task="mnist50", searcher="adam:lr=0.3"))
-    assert any("adam: the runs were made by" in line for line in caveats([made_by(searcher_sha256="aa"), other]))
+    second = replace(made_by(searcher_sha256="bb"), spec=replace(SPEC, task="mnist50", searcher="adam:lr=0.3"))
+    assert any("adam: the runs were made by" in line for line in caveats([made_by(searcher_sha256="aa"), second]))
 
 
 def test_runs_of_another_version_than_is_there_are_found():
