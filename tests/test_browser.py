@@ -60,7 +60,7 @@ def test_opens_without_a_request_or_a_complaint_and_runs_no_name(browser, page, 
 
 def test_table_sorts_numbers_as_numbers_and_back(browser, page):
     view, _, _ = opened(browser, page)
-    table = view.locator("table", has=view.get_by_role("button", name="median", exact=True)).first
+    table = view.get_by_role("region", name="Final loss", exact=True).first.locator("table")
     heads = table.locator("thead th").all_inner_texts()
     at = heads.index("median")
 
