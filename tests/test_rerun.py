@@ -52,10 +52,10 @@ def test_runs_that_differ_in_the_seed_alone_share_a_command(tmp_path, monkeypatc
     "task",
     [
         "ink:target=0.2,data=./a b:size=28'",
-        notation.write("./a,b.py", {"words": "x, y", "url": "http://h:8/?q=1"}),
-        notation.write("./10:30.py"),
-        notation.write('./say "hi".py', {"path": "$HOME/*"}),
-        notation.write("a=b.py"),
+        str(notation.Choice("./a,b.py", {"words": "x, y", "url": "http://h:8/?q=1"})),
+        str(notation.Choice("./10:30.py")),
+        str(notation.Choice('./say "hi".py', {"path": "$HOME/*"})),
+        str(notation.Choice("a=b.py")),
     ],
 )
 def test_command_says_every_name(task, tmp_path, monkeypatch):

@@ -3,12 +3,13 @@
 import os
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from lso_bench.bounds import is_name
@@ -61,7 +62,7 @@ class Registry(Generic[T]):
         group: str,
         pinned: bool = False,
         examples: Sequence[str] = (),
-        fixed: Sequence[str] = (),
+        fixed: Mapping[str, str] = MappingProxyType({}),
         from_folder: Callable[[Path], T] | None = None,
         check: Callable[[T], None] = lambda plugin: None,
     ):
@@ -73,7 +74,7 @@ class Registry(Generic[T]):
             group: group of entry points under which other packages publish plugins.
             pinned: whether a canonical text has every setting, so that later defaults do not change it.
             examples: names to list first, also names with a number.
-            fixed: fields that are no settings: no text sets them.
+            fixed: fields that no text sets, each with the reason: `it is that of the data`.
             from_folder: makes the plugin of a folder given by its path; None: a folder is no plugin of this kind.
             check: refuses a plugin whose settings do not fit together, by a ValueError.
         """
@@ -179,7 +180,7 @@ class Registry(Generic[T]):
             name, settings = parse(text)
             plain = self._default(name)
             if fixed := [k for k in settings if k in self._fixed]:
-                raise ValueError(f"{fixed[0]} is no setting of {self.kind}s.")
+                raise ValueError(f"{fixed[0]} is no setting of {self.kind}s: {self._fixed[fixed[0]]}.")
             configured = call_user_code(lambda: apply_settings(plain, settings), name)
             self._check(configured)
         except (ValueError, TypeError) as error:
@@ -322,7 +323,7 @@ def _mentions(file: Path, name: str) -> bool:
     return name in (file.stem, *texts) or any("{" in t and _pattern(t).fullmatch(name) for t in texts)
 
 
-def _description(plugin: BuiltIn, fixed: Sequence[str]) -> str:
+def _description(plugin: BuiltIn, fixed: Mapping[str, str]) -> str:
     values = settings_of(plugin.cls) | plugin.preset | plugin.numbers
     settings = ", ".join(f"{k}={v}" for k, v in values.items() if k not in fixed)
     return first_line(plugin.cls) + (f"\n{settings}" if settings else "")

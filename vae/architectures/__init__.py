@@ -58,8 +58,12 @@ class Architecture(ABC):
         """
 
 
-OF_THE_DATA = ("size", "latent", "likelihood")  # fields that the data and an option decide
-ARCHITECTURES = Registry("architecture", Architecture, __name__, "lso_bench.architectures", fixed=OF_THE_DATA)
+FIXED = {  # fields that no text sets
+    "size": "it is that of the data",
+    "likelihood": "it is that of the data",
+    "latent": "it has an option of its own, --latent",
+}
+ARCHITECTURES = Registry("architecture", Architecture, __name__, "lso_bench.architectures", fixed=FIXED)
 
 
 def architecture(text: str, latent: int, size: int = 28, likelihood: Likelihood = "bernoulli") -> Architecture:
