@@ -7,8 +7,14 @@ import pytest
 import torch
 from conftest import random_vae, squares
 
+from lso_bench.doctor import installation
 from lso_bench.errors import UnusableError, UsageError
+from lso_bench.executors import Attempt, ExecutionOptions
+from lso_bench.executors.ray_cluster import _job, _sources
+from lso_bench.executors.remote_worker import Worker
+from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
+from lso_bench.study.grid import Grid, Protocol, plan
 from lso_bench.study.lookup import named_model
 from lso_bench.vae.architectures import ARCHITECTURES, architecture
 from lso_bench.vae.checkpoint import load_model, save_model
@@ -50,6 +56,14 @@ def mlp(tmp_path, monkeypatch):
     return "./mlp.py"
 
 
+@pytest.fixture
+def model_of_mlp(mlp, tmp_path):
+    """The checkpoint of a model of that architecture."""
+    path = tmp_path / "checkpoints" / named_model("vae", "glyphs", mlp, 4, 0).file
+    save_model(path, random_vae(architecture(mlp, 4)), {"model": {"arch": mlp}})
+    return path
+
+
 def test_architecture_is_a_file_with_settings(mlp):
     arch = architecture(f"{mlp}:hidden=8", latent=3, size=12)
     assert asdict(arch) == {"size": 12, "latent": 3, "likelihood": "bernoulli", "hidden": 8}
@@ -66,6 +80,28 @@ def test_checkpoint_brings_the_same_model_back_and_executes_no_file_that_it_name
     assert torch.equal(read.encode(x).mean, vae.encode(x).mean) and asdict(read.arch) == asdict(vae.arch)
     with pytest.raises(UnusableError, match="none of ours; give its file or package"):
         load_model(tmp_path / "m.safetensors")
+
+
+def test_weights_of_edited_networks_are_refused(mlp, tmp_path):
+    save_model(tmp_path / "m.safetensors", random_vae(architecture(mlp, 3)), {})
+    (tmp_path / "mlp.py").write_text(MLP.replace("nn.ELU()", "nn.Tanh()"))  # weights that fit, another function
+    with pytest.raises(UnusableError, match=r"another version of the architecture \./mlp\.py; put that one back"):
+        load_model(tmp_path / "m.safetensors", mlp)
+
+
+def test_worker_of_another_folder_is_sent_the_networks(mlp, model_of_mlp, tmp_path, monkeypatch):
+    (planned,) = plan(Grid(["vae"], ["ink:data=glyphs"], arch=mlp, latent=4), Protocol(max_steps=2, starts=("random",)))
+    job = _job(Attempt(planned), ExecutionOptions(), _sources([planned]))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    record = Worker().run(job)
+    assert isinstance(record, Record) and record.status == "ok" and record.spec == planned.spec
+
+
+def test_doctor_executes_no_networks_and_calls_their_sound_checkpoint_usable(model_of_mlp, mlp, tmp_path):
+    (tmp_path / "mlp.py").write_text("raise SystemExit('executed')")
+    finding = installation._checkpoint(model_of_mlp, "")
+    assert finding.state == "warning" and "its header lacks" in finding.what  # of a training, which it never had
 
 
 def test_frozen_model_of_any_layers_gives_the_same_outputs(mlp, tmp_path):

@@ -16,7 +16,7 @@ from zstandard import ZstdCompressor, ZstdDecompressor
 
 from lso_bench.commands.compare import compare
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.files.cache import cache_folder
+from lso_bench.files.paths import cache_folder
 from lso_bench.store import archive
 from lso_bench.store import unpack as unpacking
 from lso_bench.store.store import Store

@@ -1,6 +1,7 @@
 """The lists of plugins: quick from the cache, and never of an earlier state."""
 
 import json
+import os
 
 import pytest
 from examples import INK
@@ -35,6 +36,21 @@ def test_new_plugin_of_a_package_is_listed_at_once(cache, tmp_path, monkeypatch)
     assert "mine" not in catalogue.catalogue("tasks").names
     publish(tmp_path, monkeypatch, INK, "tasks", "mine = my_tasks:Ink")
     assert catalogue.catalogue("tasks").names["mine"] == "from my_tasks:Ink"
+
+
+def test_list_is_collected_anew_once_a_package_is_installed_or_removed(cache, tmp_path, monkeypatch):
+    (packages := tmp_path / "site-packages").mkdir()
+    os.utime(packages, (0, 0))
+    monkeypatch.syspath_prepend(packages)
+    collected, faulty = catalogue.catalogue("searchers"), catalogue.Catalogue({}, {"cmaes": "does not import"})
+    monkeypatch.setattr(catalogue, "_collect", lambda kind: faulty)
+    assert catalogue.catalogue("searchers") == collected
+    (packages / "cmaes-1.0.dist-info").mkdir()
+    assert catalogue.catalogue("searchers") == faulty
+
+
+def test_a_list_names_only_settings_that_a_text_can_set(cache):
+    assert "kernels" not in catalogue.catalogue("architectures").names["small"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"state": 3}', '{"state": "STATE", "names": ["adam"]}', "\0"])

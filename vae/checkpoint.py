@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.atomic_write import write_atomic
+from lso_bench.plugins.code_version import class_hash
 from lso_bench.plugins.notation import name_of
 from lso_bench.vae.architectures import ARCHITECTURES, Architecture
 from lso_bench.vae.model import VAE
@@ -25,7 +26,8 @@ from lso_bench.vae.trained_model import SHIPPED
 LARGEST = 256 * 2**20  # bytes; the largest that ships has 6 MB
 LARGEST_SUMS = 2**20  # bytes of SUMS
 KEY = "lso-bench"  # of our JSON in the safetensors metadata
-ARCHITECTURE = "architecture"  # key of a model's header: file of its architecture's class; older files: a ResNet
+ARCHITECTURE = "architecture"  # key of a model's header: built-in file of its networks; empty: not built in
+ARCHITECTURE_CODE = "architecture_sha256"  # key of a model's header: hash of the code of networks that are not built in
 DETERMINISTIC = "deterministic"  # key of a model's header: whether q(z|x) has no variance
 DIGEST = "sha256"  # key of the metadata: hash of JSON and tensors; older files have theirs in SUMS
 SUMS = "SHA256SUMS"  # beside the files that ship, as sha256sum writes it
@@ -113,8 +115,9 @@ def _matches_shipped(path: Path, content: bytes) -> bool:
 
 def save_model(path: Path, vae: VAE, header: Mapping[str, Any]) -> None:
     """Write the weights of `vae`, its architecture, and `header`, which says how it was trained."""
-    arch = {"arch": asdict(vae.arch), ARCHITECTURE: ARCHITECTURES.file_of(vae.arch)}
-    write(path, vae.state_dict(), {**header, **arch, DETERMINISTIC: vae.deterministic})
+    arch = {"arch": asdict(vae.arch), ARCHITECTURE: (file := ARCHITECTURES.file_of(vae.arch))}
+    code = {} if file else {ARCHITECTURE_CODE: class_hash(type(vae.arch))}
+    write(path, vae.state_dict(), {**header, **arch, **code, DETERMINISTIC: vae.deterministic})
 
 
 def load_model(path: Path, arch: str = "") -> tuple[VAE, dict[str, Any]]:
@@ -126,7 +129,9 @@ def load_model(path: Path, arch: str = "") -> tuple[VAE, dict[str, Any]]:
             header names is executed.
 
     Raises:
-        UnusableError: as `read`; or the weights do not fit the architecture, or are not finite.
+        UnusableError: as `read`; or the weights do not fit the architecture, or are not finite; or the code of the
+            architecture has changed since the training.
+        UsageError: there is no such architecture.
     """
     try:
         tensors, header = read(path)
@@ -203,9 +208,16 @@ def _architecture(path: Path, header: Mapping[str, Any], requested: str) -> Arch
 
 
 def _architecture_class(path: Path, header: Mapping[str, Any], requested: str) -> type[Architecture]:
-    if requested and not ARCHITECTURES.is_built_in(name_of(requested)):
-        return type(ARCHITECTURES.build(requested))
-    file = header.get(ARCHITECTURE, "resnet")
+    name = name_of(requested)
+    if requested and not ARCHITECTURES.is_built_in(name):
+        cls = type(ARCHITECTURES.build(requested))
+        if header.get(ARCHITECTURE_CODE) != class_hash(cls):
+            raise UnusableError(
+                f"{path} was trained with another version of the architecture {name}; put that one back, or train "
+                "again."
+            )
+        return cls
+    file = header.get(ARCHITECTURE, "resnet")  # older files have no other
     try:
         return ARCHITECTURES.class_in(file)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.files.paths import cache_folder, own_folder
+from lso_bench.plugins.sources import INSTALLED
 
 GROUPS = {  # groups of entry points, by kind
     "models": "lso_bench.objectives",
@@ -66,12 +68,13 @@ def _collect(kind: str) -> Catalogue:
 
 
 def _state(kind: str) -> str:
-    """Return a hash of all that a list depends on: this package's files, and the entry points of others."""
+    """Return a hash of all that a list depends on: files of this package, entry points, folders of installed ones."""
     folders = PACKAGE, *((PACKAGE / name).resolve() for name in ("vae", "tasks"))  # in a checkout these are links
     files = [(p, p.stat()) for folder in folders for p in sorted(folder.rglob("*.py"))]
     stats = [(str(p), status.st_mtime_ns, status.st_size) for p, status in files]
+    installed = [(p, Path(p).stat().st_mtime_ns) for p in sys.path if Path(p).name in INSTALLED and Path(p).is_dir()]
     points = sorted((e.name, e.value, e.dist.version if e.dist else "") for e in entry_points(group=GROUPS[kind]))
-    return hashlib.sha256(repr((lso_bench.__version__, stats, points)).encode()).hexdigest()
+    return hashlib.sha256(repr((lso_bench.__version__, stats, installed, points)).encode()).hexdigest()
 
 
 def _kept(path: Path, state: str) -> dict[str, str] | None:

@@ -45,7 +45,7 @@ Data = Annotated[
         parser=plugin, metavar="TEXT", help="A name (`lso-bench list data`), ./file.py, or a folder of images."
     ),
 ]
-Arch = Annotated[str, typer.Option(help="small, paper or conv; settings follow (small:gated=true).")]
+Arch = Annotated[str, typer.Option(help="small, paper, conv or ./file.py; settings follow (small:gated=true).")]
 TrainSeed = Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of the training.")]
 Draws = Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the measurement.")]
 Latent = Annotated[int, typer.Option(min=1, max=LATENT, help="Latent dimensions.")]

@@ -67,19 +67,23 @@ def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptio
 
 def _job(attempt: Attempt, options: ExecutionOptions, sources: dict[str, Files]) -> Job:
     planned = attempt.planned
-    needed = {name: sources[name] for name in code_version.files(planned.spec.task, planned.spec.searcher)}
+    needed = {name: sources[name] for name in _plugin_files(planned)}
     planned = replace(planned, checkpoint=planned.checkpoint.absolute())
     return Job(planned, options.place, attempt.provenance(options.isolation), needed)
 
 
 def _sources(planned: Sequence[PlannedRun]) -> dict[str, Files]:
-    """Return the files of tasks and searchers that were given by path.
+    """Return the files of plugins that were given by path.
 
     Raises:
         UnusableError: a file does not exist any more.
     """
-    names = dict.fromkeys(name for p in planned for name in code_version.files(p.spec.task, p.spec.searcher))
-    return {name: _files(Path(name)) for name in names}
+    return {name: _files(Path(name)) for name in dict.fromkeys(name for p in planned for name in _plugin_files(p))}
+
+
+def _plugin_files(planned: PlannedRun) -> list[str]:
+    """Return the paths of the plugins of a run that are given by path."""
+    return code_version.files(planned.spec.task, planned.spec.searcher, planned.spec.model.arch)
 
 
 def _files(path: Path) -> Files:

@@ -14,7 +14,7 @@ from typing import Any
 import lso_bench
 from lso_bench.errors import EndedError, UnusableError
 from lso_bench.executors.worker import attempt, settle, work
-from lso_bench.files.cache import cache_folder
+from lso_bench.files.paths import cache_folder
 from lso_bench.plugins.notation import parse
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
@@ -34,7 +34,7 @@ class Job:
     planned: PlannedRun
     place: Placement
     provenance: dict[str, Any]  # entries for the versions of its record
-    sources: dict[str, Files]  # files of task and searcher given by path, by that path
+    sources: dict[str, Files]  # files of plugins given by path, by that path
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,17 @@ def _end_on_sigterm() -> None:
 
 def _localise_spec(spec: Spec, sources: dict[str, Files]) -> Spec:
     """Return the same spec with the paths of its files on this machine."""
-    texts = {"task": spec.task, "searcher": spec.searcher}
-    for kind, text in texts.items():
-        choice = parse(text)
-        if choice.name in sources:
-            file = _write_sources(sources[choice.name]) / Path(choice.name).name
-            texts[kind] = str(choice._replace(name=str(file)))
-    return replace(spec, **texts)
+    task, searcher, arch = (_localise(text, sources) for text in (spec.task, spec.searcher, spec.model.arch))
+    return replace(spec, task=task, searcher=searcher, model=replace(spec.model, arch=arch))
+
+
+def _localise(text: str, sources: dict[str, Files]) -> str:
+    """Return the text of a plugin with the path of its file on this machine, where it is a file."""
+    choice = parse(text)
+    if choice.name not in sources:
+        return text
+    file = _write_sources(sources[choice.name]) / Path(choice.name).name
+    return str(choice._replace(name=str(file)))
 
 
 def _write_sources(files: Files) -> Path:

@@ -324,6 +324,7 @@ def _mentions(file: Path, name: str) -> bool:
 
 
 def _description(plugin: BuiltIn, fixed: Mapping[str, str]) -> str:
-    values = settings_of(plugin.cls) | plugin.preset | plugin.numbers
-    settings = ", ".join(f"{k}={v}" for k, v in values.items() if k not in fixed)
+    values = {k: v for k, v in settings_of(plugin.cls).items() if k not in fixed}
+    values |= {k: v for k, v in (plugin.preset | plugin.numbers).items() if k in values}  # only what a text can set
+    settings = ", ".join(f"{k}={v}" for k, v in values.items())
     return first_line(plugin.cls) + (f"\n{settings}" if settings else "")

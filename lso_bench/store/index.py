@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lso_bench.files.cache import cache_folder
+from lso_bench.files.paths import cache_folder
 from lso_bench.record import Record, SearchResult
 from lso_bench.spec import SCHEMA, Seeds, Spec, spec_from_json
 from lso_bench.store.columns import Columns

@@ -19,7 +19,7 @@ from typing import IO, Any
 from lso_bench.errors import UnusableError, WriteError
 from lso_bench.files import safe_read
 from lso_bench.files.atomic_write import reporting_disk_errors
-from lso_bench.files.cache import cache_folder
+from lso_bench.files.paths import cache_folder
 from lso_bench.store.results_folder import STALE
 
 FORMAT = 1  # version of the manifest
