@@ -394,3 +394,10 @@ def test_damaged_reading_and_writing_use_one_reader(tmp_path):
     store = Store(tmp_path / "r")
     store.add(Record(SPEC, "ok"))
     assert run_folder.read(store.place(SPEC)) == store.get(SPEC) == store.read(f"{SPEC.key[:2]}/{SPEC.key}")
+
+
+def test_ranges_of_seeds_are_written_with_a_dash():
+    assert numbers("seed", ["0-3,7", "2"]) == [0, 1, 2, 3, 7]
+    for text in ("3-1", "0-", "-1", "0-9999999", "a-b", "0-1-2"):
+        with pytest.raises(UsageError, match="or ranges as 0-9"):
+            numbers("seed", [text])

@@ -21,8 +21,8 @@ def test_interval_of_the_median_is_that_of_scipy():
 
 
 def test_median_of_a_resample_is_that_of_its_values():
-    values, instances = np.random.default_rng(2).normal(size=(5, 3)), np.repeat(np.arange(5), 3)
-    medians = [np.median(np.repeat(values, w.astype(int), axis=0)) for w in draws(5)]
+    values, instances = np.random.default_rng(2).normal(size=(7, 3)), np.repeat(np.arange(7), 3)
+    medians = [np.median(np.repeat(values, w.astype(int), axis=0)) for w in draws(7)]
     expected = np.quantile(medians, [0.025, 0.975], method="inverted_cdf")
     assert median_interval(values.flatten(), instances) == pytest.approx(tuple(expected))
 
@@ -33,5 +33,8 @@ def test_undefined_values_count_as_censored_and_infinite_ones_are_the_largest():
     assert math.isnan(row["mean"])
 
 
-def test_one_instance_has_no_interval():
-    assert math.isnan(order_statistics(np.array([1.0, 2.0]), np.zeros(2))["low"])
+def test_median_of_few_instances_has_no_interval():
+    """All values of n instances hold the median in 1 - 2^(1 - n) of cases: in less than 95 % with 5 of them."""
+    for n, has_interval in ((1, False), (5, False), (6, True)):
+        row = order_statistics(np.arange(2.0 * n), np.repeat(np.arange(n), 2))
+        assert math.isfinite(row["low"]) is math.isfinite(row["high"]) is has_interval

@@ -86,6 +86,25 @@ def test_gap_and_squared_distance_of_two_starts():
     assert (at["median"], at.n, at.censored) == (4.0, N, 5)
 
 
+def test_gap_at_a_threshold_is_that_of_the_losses_where_both_met_it():
+    """Losses fall by 1 a step from 10 and 12: after 4 and 3 steps they are 6 and 9, and in the end both 0."""
+    way = {"random": [[10.0 - s for s in range(11)]], "encoder": [[12.0 - s for s in range(12)] + [0.0]]}
+    record = searched(way, thresholds=(0.5, 0.1))
+    members = [replace(m, met=[4 if m.start == "random" else 3, None]) for m in record.members]
+    comparison = measures(replace(record, members=members))
+    assert one(comparison, "gap", "random - encoder", threshold=0.5)["median"] == 3.0
+    assert one(comparison, "gap", "random - encoder", threshold=0.1).censored == 1
+    assert one(comparison, "gap", "random - encoder")["median"] == 0.0
+
+
+def test_models_trained_for_different_times_are_flagged():
+    trained = [replace(run(model=m), versions=VERSIONS | {"epochs": e}) for m, e in ((SPEC.model, 20), (OTHER, 1))]
+    (line,) = [n for n in measures(*trained).notes if "epochs" in n]
+    assert "nevae_se was trained for 1 epochs and vae for 20" in line
+    alike = [replace(r, versions=VERSIONS | {"epochs": 20}) for r in trained]
+    assert not [n for n in measures(*alike).notes if "epochs" in n]
+
+
 def test_censored_searches_count_as_longer_than_all_others():
     few, most = measures(run(slow=5)), measures(run(slow=15))
     row = one(few, "iterations", "random", threshold=0.5)

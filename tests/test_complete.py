@@ -134,7 +134,7 @@ def test_study_with_a_run_whose_trace_is_lost_names_it_with_its_mend_and_ends_wi
     spoil(place, how)
     grid = ("--task", "glyphs50:instances=1", "--latent", 4, "--max-steps", 1, "--starts", "random")
     done = call("run", "--model", "vae", *grid, "--results", "r", "--quiet", "--no-pictures")
-    assert done.returncode == 4 and "Final loss" in done.stdout
+    assert done.returncode == 4 and "final loss" in done.stdout
     (line,) = [x for x in done.stderr.splitlines() if x.startswith("damaged: ")]
     assert f"{place.relative_to(tmp_path)}/trace.csv" in line and "delete its folder and run again" in line
     assert "0 of 1 planned runs stand in r, 1 damaged" in done.stderr

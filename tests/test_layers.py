@@ -32,7 +32,8 @@ INSIDE = {  # likewise the modules of a package
         ["conditions", "curves"],
         ["comparison"],
         ["caveats", "variance"],
-        ["collapse", "convergence", "duplicates", "groups", "paired", "start_sensitivity"],
+        ["collapse", "convergence", "duplicates", "groups", "paired"],
+        ["start_sensitivity"],
         ["bootstrap", "table"],
         ["fields", "intervals", "rank_tests"],
     ],
@@ -43,10 +44,10 @@ INSIDE = {  # likewise the modules of a package
         ["parent_death", "resources", "socket_names", "worker"],
     ],
     "report": [
-        ["html_report"],
-        ["html_overview", "tables"],
+        ["html_report", "summary"],
+        ["answers", "html_overview", "tables"],
         ["export", "figure_files", "measurements", "paired_tables", "paper_latent_search", "paper_tables"],
-        ["cells", "findings", "html_images", "renderers"],
+        ["cells", "contests", "findings", "html_images", "renderers"],
         ["figures", "frames", "provenance", "sections", "svg", "table"],
     ],
     "store": [

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 from scikit_posthocs import posthoc_nemenyi_friedman
 from statsmodels.stats.multitest import multipletests
 
@@ -43,6 +44,14 @@ def test_signed_ranks_of_demsar_s_example():
     c45, pruned = -AUC[:, :2].T
     assert rank_tests.rank_biserial(c45, pruned) == pytest.approx((12 - 93) / 105)  # the sums of ranks stand there
     assert rank_tests.wilcoxon(c45, pruned) == pytest.approx(0.011, abs=0.001)
+
+
+@pytest.mark.parametrize("n", [10, 11])
+def test_signed_ranks_with_ties_are_those_of_scipy(n):
+    """SciPy permutes the signs one by one, which takes 0.3 s for n = 10 and 2 s for n = 13."""
+    differences = np.random.default_rng(n).integers(-2, 4, n).astype(float)
+    theirs = scipy.stats.wilcoxon(differences, zero_method="zsplit").pvalue
+    assert rank_tests.wilcoxon(differences, np.zeros(n)) == pytest.approx(theirs)
 
 
 def test_nemenyi_is_that_of_scikit_posthocs():

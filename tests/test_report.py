@@ -197,7 +197,7 @@ def test_what_cannot_be_reported_is_said(tmp_path):
 def test_page_says_what_compare_says_of_runs_in_progress(tmp_path, call):
     folder = stored(tmp_path / "r", runs("vae"))
     (folder / "tmp" / "0123456789abcdef.host.1.json").write_text("{}")
-    line = "1 runs are in progress, or were broken off; they are left out."
+    line = "1 runs are in progress, or were broken off; they are left out"
     assert line in html(load_report([folder])) and line in " ".join(call("compare", folder).stdout.split())
 
 

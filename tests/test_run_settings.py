@@ -95,7 +95,7 @@ def test_added_setting_splits_rows_and_is_named_in_labels_caveats_and_conditions
     assert known["groups"] == [0.0, 0.1] and known["chosen"] == len(known["keys"])
     assert [label.partition(" ")[2] for label in known["labels"]] == ["noise 0", "noise 0.1"]
     (line,) = known["caveats"]
-    assert "differ in noise (0.0; 0.1)" in line
+    assert "differ in noise (as by default; noise 0.1)" in line
 
 
 def test_settings_of_the_first_schemas_are_part_of_every_key():

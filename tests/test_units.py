@@ -162,7 +162,8 @@ def test_a_run_whose_searches_never_left_their_starts_says_so(call, tmp_path):
     quiet = ("--quiet", "--no-pictures")
     ended = call("run", "--model", "vae", "--arch", "conv", "--task", "./flat.py", "--max-steps", "2", *quiet)
     assert ended.returncode == 0, ended.stderr
-    assert (ended.stderr + ended.stdout).count("1 of 1 searches never changed the score of their starts") == 2
+    shown = " ".join((ended.stderr + ended.stdout).split())
+    assert shown.count("1 of 1 searches never changed the score of their starts") == 2
 
 
 def test_same_basin_does_not_depend_on_the_unit_of_the_score():

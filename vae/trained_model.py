@@ -1,9 +1,12 @@
 """Trained models: what identifies one, and where its checkpoint lies."""
 
+import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from lso_bench.errors import UnusableError
 from lso_bench.files.paths import own_folder
@@ -50,3 +53,17 @@ def checkpoint(model: Model, folder: Path | None = None) -> Path:
         if os.path.isfile(directory / model.file):  # unlike Path.is_file it takes a name of any length
             return directory / model.file
     raise UnusableError(f"No checkpoint {model.file} in {folder or own_folder()} or among those shipped.")
+
+
+def training_length(header: Mapping[str, Any]) -> dict[str, int | float]:
+    """Return `epochs` of a checkpoint's training and `best_epoch`, that of the lowest -ELBO, where known."""
+    history = header.get("history")
+    measured = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
+    losses = {e["epoch"]: e["nelbo"] for e in measured if is_number(e.get("epoch")) and is_number(e.get("nelbo"))}
+    best = {"best_epoch": min(losses, key=lambda epoch: losses[epoch])} if losses else {}
+    return ({"epochs": header["epochs"]} if is_number(header.get("epochs")) else {}) | best
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

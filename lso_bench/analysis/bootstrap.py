@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, Shaped
 from lso_bench.analysis.intervals import NONE, Interval
 
 RESAMPLES = 2000
+FEWEST = 6  # blocks of an interval: all values of n blocks hold the median with probability 1 - 2^(1 - n), 0.97 for 6
 LEVELS = (0.025, 0.975)
 STATISTICS = ("n", "censored", "estimate", "low", "high", "median", "q25", "q75", "mean")
 
@@ -55,9 +56,12 @@ def order_statistics(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarr
 
 
 def median_interval(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarray, " n"]) -> Interval:
-    """Return the interval of the median; NaN for a single instance, or where all values are equal."""
+    """Return the interval of the median; NaN for fewer than FEWEST instances, or where all values are equal.
+
+    With fewer, no interval without assumptions holds the median in 95 % of cases.
+    """
     unique, instance_index = np.unique(instances, return_inverse=True)
-    if len(unique) < 2 or values.min() == values.max():
+    if len(unique) < FEWEST or values.min() == values.max():
         return NONE
     order = np.argsort(values, kind="stable")
     ordered, instance_index = values[order], instance_index[order]

@@ -1,28 +1,41 @@
 """Caveats of a comparison: what makes runs incomparable or their figures misleading, one line per caveat."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby, product
-from operator import attrgetter
 
 import numpy as np
 
 from lso_bench.analysis.duplicates import duplicate_warnings
 from lso_bench.analysis.table import group, sort_key
 from lso_bench.record import Record
-from lso_bench.run_settings import RUN_SETTINGS
+from lso_bench.run_settings import RUN_SETTINGS, Setting
 from lso_bench.store.columns import Columns
+from lso_bench.vae.trained_model import is_number
 
 
-def _values_by_caveat() -> dict[str, Callable[[Record], object]]:
-    """Return, by the words of a caveat, a function that gets the values of its settings."""
-    paths: dict[str, list[str]] = {}
+def _values_by_caveat() -> dict[str, Callable[[Record], str]]:
+    """Return, by the words of a caveat, a function that gets the text of its settings."""
+    settings: dict[str, list[Setting]] = {}
     for s in RUN_SETTINGS.values():
-        paths.setdefault(s.caveat, []).append(f"spec.{s.name}")
-    return {words: attrgetter(*names) for words, names in paths.items()}
+        settings.setdefault(s.caveat, []).append(s)
+    return {words: partial(_setting_text, listed) for words, listed in settings.items()}
+
+
+def _setting_text(settings: Sequence[Setting], record: Record) -> str:
+    """Return the values that are not the default; searches without thresholds have the default of a descent's."""
+    values = [(s, getattr(record.spec, s.name)) for s in settings if record.spec.thresholds or not s.descent]
+    return ", ".join(filter(None, (s.label(v) for s, v in values if v != s.default))) or "as by default"
+
+
+def _effort(record: Record) -> str:
+    """Return the evaluations of a problem; a step of a descent is one evaluation."""
+    return f"{record.spec.budget or record.spec.max_steps:,.0f} evaluations"
 
 
 COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
     **_values_by_caveat(),
+    "budgets": _effort,
     "starts": lambda r: r.spec.starts,
     "search regions": lambda r: r.spec.region,
     "decoding": lambda r: r.spec.decoding,
@@ -32,6 +45,7 @@ COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
     "code versions": lambda r: r.versions.get("lso_bench"),
     "versions of torch": lambda r: r.versions.get("torch"),
 }
+UNEQUAL_TRAINING = 1.5  # ratio of the epochs of two models, from which on they are not trained alike
 MAX_MOVED_SHARE = 0.25  # share of starts; 8 % of draws from the prior lie outside a box of 3 in 32 dimensions
 MAX_LISTED = 4  # values listed in a line
 
@@ -71,9 +85,13 @@ def _failures(record: Record) -> Iterator[str]:
 
 
 def _setting_differences(runs: list[Record]) -> Iterator[str]:
+    """Yield the settings in which runs in the same latent space differ; other spaces have tables of their own."""
     for setting, value in COMPARED_SETTINGS.items():
-        values = {value(r) for r in runs} - {()}  # not all searches have thresholds
-        if len(values) > 1:
+        values_by_space: dict[tuple, set] = {}
+        for r in runs:
+            values_by_space.setdefault(_space(r), set()).add(value(r))
+        values = max(values_by_space.values(), key=lambda texts: len(texts - {()}), default=set()) - {()}
+        if len(values) > 1:  # not all searches have thresholds
             yield f"the runs differ in {setting} ({_summarise_values(values)}); compare only rows where it is the same."
 
 
@@ -104,7 +122,8 @@ def _code_versions(runs: list[Record], kind: str) -> Iterator[str]:
 
 def _summarise_values(values: set) -> str:
     """List distinct values, at most MAX_LISTED of them."""
-    texts = sorted(", ".join(map(str, v)) if isinstance(v, tuple) else str(v)[:40] for v in values)
+    words = {None: "none", True: "yes", False: "no"}
+    texts = sorted(", ".join(map(str, v)) if isinstance(v, tuple) else str(words.get(v, v))[:40] for v in values)
     return "; ".join(texts[:MAX_LISTED]) + (f"; {len(texts) - MAX_LISTED} more" if len(texts) > MAX_LISTED else "")
 
 
@@ -166,7 +185,24 @@ def _search_setup(record: Record) -> tuple[str, ...]:
     return s.searcher, s.region, s.model.arch, str(s.model.latent), s.decoding
 
 
+def _training_lengths(runs: list[Record]) -> Iterator[str]:
+    """Yield models of one architecture whose trainings differ in length by UNEQUAL_TRAINING, as far as recorded."""
+    for space, space_runs in groupby(sorted(runs, key=_space), key=_space):
+        epochs = {r.spec.model.name: r.versions["epochs"] for r in space_runs if is_number(r.versions.get("epochs"))}
+        shortest, longest = (choose(epochs, key=lambda n: epochs[n], default="") for choose in (min, max))
+        if epochs and epochs[longest] >= UNEQUAL_TRAINING * epochs[shortest]:
+            yield (
+                f"{shortest} was trained for {epochs[shortest]:g} epochs and {longest} for {epochs[longest]:g} "
+                f"({space[0]}): the difference between them may be that of the trainings."
+            )
+
+
+def _space(record: Record) -> tuple[str, int]:
+    return record.spec.model.arch, record.spec.model.latent
+
+
 def _other_problems(runs: list[Record]) -> Iterator[str]:
+    yield from _training_lengths(runs)
     mismatched = {r.spec.model.name for r in runs if _other_pixels(r)}
     for model in sorted(mismatched):
         yield f"{model} was trained on other pixels than it was run on (other fonts or data)."

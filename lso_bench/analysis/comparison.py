@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from lso_bench.analysis import convergence, paired, start_sensitivity
@@ -73,9 +74,11 @@ def compare(
     columns = [*GROUP_KEYS, *by, *COLUMNS]
     if searches.empty:
         return Comparison(pd.DataFrame(columns=columns), caveats(ordered), targets, tuple(by), runs)
-    statistics = _group_statistics(searches, usable, files, targets, by)
+    histories = convergence.loss_histories(searches, usable, files) if files else None
+    at_thresholds = convergence.losses_at_thresholds(searches, histories) if histories else {}
+    statistics = _group_statistics(searches, usable, files, targets, by, histories, at_thresholds)
     groups = [(group, statistics(group)) for _, group in searches.groupby("group_id", sort=False)]
-    rows = [*(row for _, group_rows in groups for row in group_rows), *paired.rows(searches, failed, by)]
+    rows = [*(row for _, group_rows in groups for row in group_rows), *paired.rows(searches, failed, by, at_thresholds)]
     checkpoint_rows = [
         pair for group, group_rows in groups for pair in _by_checkpoint(group, group_rows, statistics, spaces or {})
     ]
@@ -87,11 +90,17 @@ def compare(
 
 
 def _group_statistics(
-    searches: pd.DataFrame, records: list[Record], files: Callable | None, targets: Targets, by: Sequence[str]
+    searches: pd.DataFrame,
+    records: list[Record],
+    files: Callable | None,
+    targets: Targets,
+    by: Sequence[str],
+    histories: convergence.LossHistories | None,
+    at_thresholds: Mapping[float, np.ndarray],
 ) -> GroupStatistics:
     """Return the function that computes the rows of a group, or of a part of one."""
     by_key = {r.spec.key: r for r in records}
-    target_costs = _target_costs(searches, records, files, targets) if files else None
+    target_costs = _target_costs(searches, histories, targets) if histories else None
     gaps = gap_to_best(searches)
 
     def rows(group: pd.DataFrame) -> list[dict]:
@@ -105,7 +114,11 @@ def _group_statistics(
             convergence.mean_loss_steps(runs),
             convergence.to_targets(group, target_costs) if target_costs else (),
             start_sensitivity.spread(group),
-            start_sensitivity.pair_statistics(group, start_sensitivity.final_latents(group, by_key, files))
+            start_sensitivity.pair_statistics(
+                group,
+                start_sensitivity.final_latents(group, by_key, files),
+                {t: losses[group.index] for t, losses in at_thresholds.items()},
+            )
             if files
             else (),
             decomposition(group),
@@ -125,9 +138,8 @@ def _by_checkpoint(
 
 
 def _target_costs(
-    searches: pd.DataFrame, records: list[Record], files: Callable, targets: Targets
+    searches: pd.DataFrame, histories: convergence.LossHistories, targets: Targets
 ) -> convergence.HittingCosts:
-    histories = convergence.loss_histories(searches, records, files)
     return convergence.first_hitting_costs(histories, convergence.targets(searches, histories, targets))
 
 
@@ -135,7 +147,7 @@ def _per_search(group: pd.DataFrame) -> Iterator[dict]:
     """Yield the statistics of single searches: the median over searches, and its interval over instances."""
     for start, searches in by_start(group):
         for measure, statistic in PER_SEARCH.items():
-            statistics = order_statistics(statistic(searches).to_numpy(float), searches.instance.to_numpy())
+            statistics = order_statistics(statistic(searches).to_numpy(float), searches.block.to_numpy())
             yield {"measure": measure, "start": start} | statistics
 
 
@@ -154,7 +166,7 @@ def _auxiliary(group: pd.DataFrame, baseline: dict[str, float]) -> Iterator[dict
 
 
 def _auxiliary_statistics(measure: str, recorded: pd.DataFrame) -> dict[str, int | float]:
-    values, instances = recorded[measure].to_numpy(float), recorded.instance.to_numpy()
+    values, blocks = recorded[measure].to_numpy(float), recorded.block.to_numpy()
     if measure != "beside:valid":
-        return order_statistics(values, instances)
-    return {"n": len(values), "censored": 0, "mean": values.mean()} | proportion_interval(values, instances)
+        return order_statistics(values, blocks)
+    return {"n": len(values), "censored": 0, "mean": values.mean()} | proportion_interval(values, blocks)

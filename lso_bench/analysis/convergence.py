@@ -56,7 +56,7 @@ def by_threshold(group: pd.DataFrame) -> Iterator[dict]:
     for start, searches in by_start(group):
         for t in thresholds(group):
             steps = searches[f"met {t:g}"].dropna()
-            statistics = order_statistics(steps.to_numpy(float), searches.instance[steps.index].to_numpy())
+            statistics = order_statistics(steps.to_numpy(float), searches.block[steps.index].to_numpy())
             yield {"measure": "iterations", "start": start, "threshold": t} | statistics
 
 
@@ -162,6 +162,23 @@ def first_hitting_costs(histories: LossHistories, target_losses: Float[np.ndarra
     return HittingCosts(dict(zip(COSTS, costs, strict=True)), dict(zip(COSTS, histories.spent.T, strict=True)))
 
 
+def losses_at_thresholds(searches: pd.DataFrame, histories: LossHistories) -> dict[float, Float[np.ndarray, " n"]]:
+    """Return the lowest loss of each search up to the step at which it met each threshold; NaN: not met or not known.
+
+    Traces have points 5 % of the steps apart. Between two of them the loss is interpolated: it changes by less than the
+    threshold there.
+    """
+    losses = {}
+    for t in thresholds(searches):
+        met = searches[f"met {t:g}"].to_numpy(float)
+        losses[t] = np.full(len(met), np.nan)
+        for i in np.flatnonzero(np.isfinite(met)).tolist():
+            steps = histories.costs[i][COSTS.index("steps")]
+            if not np.isnan(steps).any():
+                losses[t][i] = np.interp(met[i], steps, histories.lowest[i])
+    return losses
+
+
 def to_targets(group: pd.DataFrame, hitting: HittingCosts) -> Iterator[dict]:
     """Yield steps, evaluations and seconds to each target, their expected running time, and the ECDF over targets.
 
@@ -170,13 +187,13 @@ def to_targets(group: pd.DataFrame, hitting: HittingCosts) -> Iterator[dict]:
     known_searches = {cost: cast(pd.DataFrame, group[~np.isnan(hitting.spent[cost][group.index])]) for cost in COSTS}
     for cost, known in known_searches.items():
         for start, searches in by_start(known):
-            spent, instances = hitting.spent[cost][searches.index], searches.instance.to_numpy()
+            spent, blocks = hitting.spent[cost][searches.index], searches.block.to_numpy()
             for i, fraction in enumerate(FRACTIONS):
                 costs, labels = hitting.at[cost][searches.index, i], {"start": start, "target": fraction}
-                yield {"measure": cost, **labels} | order_statistics(costs, instances)
-                yield {"measure": f"aRT:{cost}", **labels} | running_time(costs, spent, instances)
+                yield {"measure": cost, **labels} | order_statistics(costs, blocks)
+                yield {"measure": f"aRT:{cost}", **labels} | running_time(costs, spent, blocks)
     if len(known := known_searches["evaluations"]):
-        yield from ecdf(hitting.at["evaluations"][known.index], known.instance.to_numpy())
+        yield from ecdf(hitting.at["evaluations"][known.index], known.block.to_numpy())
 
 
 def running_time(costs: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:

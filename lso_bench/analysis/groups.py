@@ -11,10 +11,11 @@ from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.table import GROUP_KEYS, OPTIONAL_NUMBERS, SECTION_KEYS, group
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
+from lso_bench.vae.trained_model import is_number
 
 SPENT = ("evaluations", "gradients", "decodes")  # by all searches of a run
 PHASES = ("fit", "propose", "decode", "score", "total")  # seconds
-COUNTS = ("runs", "failed", "diverged", "searches", "censored")
+COUNTS = ("runs", "trainings", "instances", "failed", "diverged", "searches", "censored")
 COST_COLUMNS = [f"spent {k}" for k in (*SPENT, *PHASES)]
 
 
@@ -22,8 +23,9 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     """Return one row per group: COUNTS, `ended`, `code` and COST_COLUMNS.
 
     `censored` counts searches without a finite final loss. `ended` lists the reasons why searches ended, with their
-    numbers. `code` lists versions of lso-bench. COST_COLUMNS (`spent evaluations` and so on) are medians of runs. A run
-    whose process died has no device; it is counted in the group that is equal otherwise.
+    numbers. `epochs` lists the lengths of the models' trainings. `code` lists versions of lso-bench. COST_COLUMNS
+    (`spent evaluations` and so on) are medians of runs. A run whose process died has no device; it is counted in the
+    group that is equal otherwise.
     """
     lines: dict[tuple, list[Record]] = {}
     for r in records:
@@ -33,14 +35,22 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     for key in [k for k in lines if k[at] == "unknown" and _without_item(at, k) in known]:
         lines[known[_without_item(at, key)]] += lines.pop(key)
     rows = [dict(zip((*GROUP_KEYS, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
-    table = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *COUNTS, "ended", "code", *COST_COLUMNS])
+    table = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *COUNTS, "ended", "epochs", "code", *COST_COLUMNS])
     return table.astype(dict.fromkeys(OPTIONAL_NUMBERS, float))
+
+
+def epochs_text(record: Record) -> str:
+    """Return the epochs of the training of a run's model, and the best one: "20 (best 18)"; empty if not recorded."""
+    epochs, best = (record.versions.get(k) for k in ("epochs", "best_epoch"))
+    if not is_number(epochs):
+        return ""
+    return f"{epochs:g}" + (f" (best {best:g})" if is_number(best) else "")
 
 
 def gap_to_best(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:
     """Return, by group number, one row per kind of start: the gap of its final loss to the best group's.
 
-    The best group has the lowest median. The gap is paired: for each instance, the median loss of the group less that
+    The best group has the lowest median. The gap is paired: for each block, the median loss of the group less that
     of the best group. The row has the order statistics of these differences. Groups are compared within SECTION_KEYS
     and from the same kind of start.
     """
@@ -48,7 +58,7 @@ def gap_to_best(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:
     for _, section in searches.groupby([*SECTION_KEYS, "start"], sort=False):
         medians = section.groupby("group_id", sort=False).loss.median()
         by_instance = cast(
-            pd.DataFrame, section.groupby(["group_id", "instance"], sort=False).loss.median().unstack("group_id")
+            pd.DataFrame, section.groupby(["group_id", "block"], sort=False).loss.median().unstack("group_id")
         )
         with np.errstate(invalid="ignore"):
             gaps = by_instance.sub(by_instance[medians.idxmin()], axis=0)
@@ -65,20 +75,24 @@ def _without_item(at: int, key: tuple) -> tuple:
 
 def _count(runs: list[Record]) -> dict[str, Any]:
     ended: Counter[str] = Counter()
-    censored = 0
+    censored, instances = 0, set()
     for r in runs:
         members = Columns.from_members(r.members)
         rows = dict(zip(members.names, members.rows.T, strict=True))
         censored += int((~np.isfinite(rows["loss"])).sum())
+        instances.update(rows["instance"].tolist())
         for index, n in zip(*np.unique(rows["stopped"], return_counts=True), strict=True):
             ended[members.words[int(index)]] += int(n)
     return {
         "runs": len(runs),
+        "trainings": len({r.spec.model.seed for r in runs}),
+        "instances": len(instances),
         "failed": sum(not r.members for r in runs),
         "diverged": sum(r.status == "diverged" for r in runs),
         "searches": sum(len(r.members) for r in runs),
         "censored": censored,
         "ended": ", ".join(f"{n} {reason}" for reason, n in ended.most_common()),
+        "epochs": ", ".join(sorted({epochs_text(r) for r in runs} - {""})),
         "code": ", ".join(sorted({str(r.versions["lso_bench"]) for r in runs if "lso_bench" in r.versions})),
     } | _spent([r for r in runs if r.members])
 

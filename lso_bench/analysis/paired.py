@@ -1,12 +1,15 @@
 """Paired comparison of models, and of searchers, on the same instances, starts and seeds.
 
 Models are compared where task, searcher and limits are equal; searchers where model and limits are. A block is an
-instance: the median of its searches from one kind of start, over the seeds that all contestants ran. Across tasks a
-block is a task: the median of its instances. A search that diverged, or a run that failed, is infinitely bad; it counts
-and is never left out.
+instance: the median of its searches from one kind of start, over the seeds that all contestants ran. Where a task has a
+single instance, a block is a random start. Across tasks a block is a task: the median of its blocks.
+
+How much depends on the start is compared by the gap between the final losses of two starts of an instance: the median
+of its pairs of one kind. A search that diverged, or a run that failed, is infinitely bad; it counts and is never left
+out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, cast
@@ -17,11 +20,12 @@ import pandas as pd
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
-from lso_bench.analysis.table import GROUP_KEYS, by_start, group, is_random, thresholds
+from lso_bench.analysis.start_sensitivity import final_gap, pairs
+from lso_bench.analysis.table import GROUP_KEYS, by_start, group, is_random, thresholds, with_blocks
 from lso_bench.record import Record
 
 COMPARED = ("model", "searcher")
-MATCHED_ON = ["train", "instance", "start_id", "search"]
+MATCHED_ON = ["train", "instance", "block", "start_id", "search"]
 TASK_COLUMNS = ["task", "decoding"]  # columns that may differ between the blocks of a comparison across tasks
 
 
@@ -38,7 +42,12 @@ class Blocks:
         return [int(i) for i in np.argsort(rank_tests.mean_ranks(self.values), kind="stable")]
 
 
-def rows(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
+def rows(
+    searches: pd.DataFrame,
+    failed: Sequence[Record],
+    by: Sequence[str] = (),
+    at_thresholds: Mapping[float, np.ndarray] | None = None,
+) -> Iterator[dict]:
     """Yield the measures "model rank:loss", "searcher wins:iterations" and so on.
 
     Each contestant has `rank`: its mean rank, with Friedman's p. Each pair has measures in the row of the contestant
@@ -48,12 +57,19 @@ def rows(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = (
     - `wins`: fraction of blocks in which the worse one has the lower value; ties count half.
     - `effect`: rank-biserial correlation.
     - `nemenyi`: difference of the mean ranks, with Nemenyi's p.
+
+    Args:
+        at_thresholds: loss of each search when it met a threshold, for the gaps there ("gap 0.01").
     """
-    all_searches = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
+    all_searches = with_blocks(pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True))
     for factor, labels, compared in _contexts(all_searches, by):
         for outcome, limit, column in _outcomes(compared, factor):
             if (comparison := blocks(compared, factor, column)) is not None:
                 yield from (labels | {"threshold": limit} | row for row in _measures(comparison, factor, outcome))
+    for threshold, losses in [*(at_thresholds or {}).items(), (None, searches.loss.to_numpy(float))]:
+        outcome = "gap" if threshold is None else f"gap {threshold:g}"
+        for labels, factor, comparison in _gap_rows(searches.assign(loss=losses), by):
+            yield from (labels | row for row in _measures(comparison, factor, outcome))
 
 
 def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
@@ -61,13 +77,16 @@ def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[
 
     `task` holds their number. Tasks differ in scale, so there are only ranks, wins and Nemenyi's test.
     """
-    all_searches = pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True)
+    all_searches = with_blocks(pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True))
     for factor, labels, compared in _contexts(all_searches, by, except_keys=TASK_COLUMNS):
         for outcome, limit, column in _outcomes(compared, factor):
             comparison = blocks(compared, factor, column, TASK_COLUMNS)
             if comparison is not None and len(comparison.values) > 1:
                 head = labels | {"task": f"{len(comparison.values)} tasks", "threshold": limit}
                 yield from (head | row for row in _measures(comparison, factor, outcome, scaled=False))
+    for labels, factor, comparison in _gap_rows(searches, by, TASK_COLUMNS):
+        head = labels | {"task": f"{len(comparison.values)} tasks"}
+        yield from (head | row for row in _measures(comparison, factor, "gap", scaled=False))
 
 
 def _contexts(
@@ -83,17 +102,46 @@ def _contexts(
                 yield factor, dict(zip(shared, cast(tuple, key), strict=True)) | {"start": start}, from_start
 
 
+def _gap_rows(
+    searches: pd.DataFrame, by: Sequence[str], except_keys: Sequence[str] = ()
+) -> Iterator[tuple[dict[str, Any], str, Blocks]]:
+    """Yield labels, factor and blocks of each comparison of gaps, by kind of pair of starts.
+
+    Blocks are instances, or tasks if `except_keys` are TASK_COLUMNS. A pair with a lost search is infinitely bad.
+    """
+    keys = [*GROUP_KEYS, *by]
+    tables = []
+    for key, matching in searches.groupby(keys, sort=False, dropna=False):
+        paired = pairs(cast(pd.DataFrame, matching))
+        is_known = paired[["loss_a", "loss_b"]].notna().all(axis=1)  # at a threshold: both met it
+        known = cast(pd.DataFrame, paired[is_known])
+        tables.append(known.assign(gap=final_gap(known), **dict(zip(keys, cast(tuple, key), strict=True))))
+    gaps = pd.concat(tables, ignore_index=True)
+    for factor in COMPARED:
+        shared = [*(k for k in keys if k not in (factor, *except_keys)), "kind"]
+        for key, matching in gaps.groupby(shared, sort=False, dropna=False):
+            cells = matching.pivot_table(
+                index=[*except_keys, "instance"], columns=factor, values="gap", aggfunc="median"
+            ).dropna()
+            over_tasks = cells.groupby([*except_keys]).median() if except_keys else cells
+            if over_tasks.shape[1] > 1 and len(over_tasks) > bool(except_keys):
+                *labels, kind = cast(tuple, key)
+                lost = np.isinf(cells).sum(axis=0).to_numpy()
+                head = dict(zip(shared, labels, strict=False)) | {"start": str(kind)}
+                yield head, factor, Blocks([str(c) for c in cells], _rounded(over_tasks), lost)
+
+
 def blocks(searches: pd.DataFrame, factor: str, column: str, over: Sequence[str] = ()) -> Blocks | None:
     """Return the blocks of a comparison; None if no two contestants share an instance, start and seeds.
 
-    Blocks are instances, or the values of the columns `over`.
+    Blocks are those of `lso_bench.analysis.table.with_blocks`, or the values of the columns `over`.
     """
     cells = searches.pivot_table(
         index=[*over, *MATCHED_ON], columns=factor, values=column, aggfunc="median", sort=False
     ).dropna()
     if cells.shape[1] < 2 or cells.empty:
         return None
-    each = cells.groupby([*over, "instance"]).median()
+    each = cells.groupby([*over, "block"]).median()
     values = _rounded(each.groupby([*over]).median() if over else each)
     return Blocks([str(c) for c in cells], values, np.isinf(cells).sum(axis=0).to_numpy())
 
@@ -104,13 +152,17 @@ def _rounded(values: pd.DataFrame) -> np.ndarray:
 
 
 def _outcomes(searches: pd.DataFrame, factor: str) -> Iterator[tuple[str, float | None, str]]:
-    """Yield name, threshold and column: the final loss, and steps to the smallest threshold that all requested."""
+    """Yield name, threshold and column: the final loss, and steps to the smallest threshold that all requested.
+
+    As `speed` follow the steps to the smallest threshold that at least half of all searches met.
+    """
     yield "loss", None, "loss"
-    for t in reversed(thresholds(searches)):
-        requested = searches[f"met {t:g}"].notna().groupby(searches[factor]).any()
-        if bool(requested.all()):
-            yield "iterations", t, f"met {t:g}"
-            return
+    steps = {t: searches[f"met {t:g}"] for t in reversed(thresholds(searches))}
+    requested = [t for t, s in steps.items() if bool(s.notna().groupby(searches[factor]).any().all())]
+    reached = [t for t in requested if np.isfinite(steps[t]).mean() >= 0.5]
+    for name, limits in (("iterations", requested), ("speed", reached)):
+        if limits:
+            yield name, limits[0], f"met {limits[0]:g}"
 
 
 def _measures(comparison: Blocks, factor: str, outcome: str, scaled: bool = True) -> Iterator[dict]:

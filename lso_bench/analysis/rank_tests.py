@@ -5,16 +5,18 @@ in Demsar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets"
 scikit-posthocs. Holm's correction equals that of statsmodels, which collects garbage for 0.1 s at every call.
 """
 
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 BLOCKS = 10  # with fewer there is no p: the tests are approximations, whose size was measured from 10 blocks on
 CONTESTANTS = 3  # fewest for Friedman's and Nemenyi's tests; two are compared by Wilcoxon's alone
 ALPHA = 0.05
+ENUMERATED = 13  # most tied differences whose signs are enumerated; with more the test is approximate, as in SciPy
 
 
 def mean_ranks(values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
@@ -65,7 +67,27 @@ def wilcoxon(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
     differences = finite_differences(a, b)
     if len(differences) < BLOCKS:
         return np.nan
-    return 1.0 if not differences.any() else float(cast(Any, stats.wilcoxon(differences, zero_method="zsplit")).pvalue)
+    if not differences.any():
+        return 1.0
+    has_ties = not differences.all() or len(np.unique(np.abs(differences))) < len(differences)
+    if has_ties and len(differences) <= ENUMERATED:
+        return _enumerated(differences)
+    return float(cast(Any, stats.wilcoxon(differences, zero_method="zsplit")).pvalue)
+
+
+def _enumerated(differences: Float[np.ndarray, " n"]) -> float:
+    """Compute p over all signs of tied differences: the p of `scipy.stats.wilcoxon`, which takes 0.3 s for n = 12."""
+    ranks = rankdata(np.abs(differences)) * np.sign(differences)
+    twice = np.rint(2 * np.abs(ranks[ranks != 0])).astype(int)  # whole numbers: tied ranks end in .5
+    sums = _all_signs(len(twice)) @ twice
+    positive = np.rint(2 * ranks[ranks > 0]).sum()
+    return float(min(1.0, 2 * min(np.mean(sums >= positive), np.mean(sums <= positive))))
+
+
+@cache
+def _all_signs(n: int) -> Int[np.ndarray, "signs n"]:
+    """Return all 2^n vectors of zeros and ones."""
+    return (np.arange(2**n)[:, None] >> np.arange(n)) & 1
 
 
 def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:

@@ -7,7 +7,7 @@ have none.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -89,19 +89,29 @@ def spread(group: pd.DataFrame) -> Iterator[dict]:
         yield {"measure": "spread", "start": ", ".join(labels)} | statistics
 
 
-def pair_statistics(group: pd.DataFrame, latents: FinalLatents) -> Iterator[dict]:
+def pair_statistics(
+    group: pd.DataFrame, latents: FinalLatents, losses: Mapping[float, Float[np.ndarray, " n"]]
+) -> Iterator[dict]:
     """Yield statistics of pairs of starts, by kind of pair.
 
-    - gap: difference of the final losses.
+    - gap: difference of the losses, where both searches met a threshold, and at the end.
     - distance: squared distance of the latents, at the end and where both searches met a threshold.
     - basin: fraction of pairs that end in the same basin.
 
     If the latents of one search are lost, only the gap is given.
+
+    Args:
+        losses: loss of each search of the group when it met a threshold; NaN: not met or not known.
     """
     paired = pairs(group)
     kinds = sorted(paired.kind.unique(), key=lambda k: [start_order(s) for s in k.split(" - ")])
     for kind in kinds:
         selected = cast(pd.DataFrame, paired[paired.kind == kind])
+        for t in latents.met:
+            gaps = np.abs(losses[t][selected.a] - losses[t][selected.b])
+            yield {"measure": "gap", "start": kind, "threshold": t} | order_statistics(
+                gaps, selected.instance.to_numpy()
+            )
         yield {"measure": "gap", "start": kind} | order_statistics(_gap(selected), selected.instance.to_numpy())
         selected = cast(pd.DataFrame, selected[latents.known[selected.a] & latents.known[selected.b]])
         if selected.empty:
@@ -117,9 +127,15 @@ def pair_statistics(group: pd.DataFrame, latents: FinalLatents) -> Iterator[dict
             yield {"measure": "distance", "start": kind, "threshold": t} | order_statistics(met_distance, instances)
 
 
+def final_gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
+    """Return the absolute difference of the final losses; infinite where a search diverged."""
+    is_lost = ~np.isfinite(paired[["loss_a", "loss_b"]].to_numpy(float)).all(axis=1)
+    return (paired.loss_a - paired.loss_b).abs().mask(is_lost, np.inf).to_numpy()
+
+
 def _gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
-    """Return the absolute difference of the final losses; NaN where one search diverged."""
-    return (paired.loss_a - paired.loss_b).abs().replace(np.inf, np.nan).to_numpy()
+    """Return `final_gap` with NaN where a search diverged."""
+    return np.where(np.isinf(gap := final_gap(paired)), np.nan, gap)
 
 
 def same_basin_rate(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:

@@ -56,11 +56,11 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     Columns: the group and its number (`group_id`), key, place in the record, seeds (train, init, search), weights,
     start, instance, losses and costs. `start_id` identifies the start: its label, and the init seed if it is random.
     Steps to a threshold are in `met 0.05` and so on, infinite if not met. Auxiliary measures are in
-    `beside:log_density` and so on.
+    `beside:log_density` and so on. `block`: see `with_blocks`.
     """
     runs = sorted(records, key=lambda r: sort_key(r, by))
     if not runs:
-        return pd.DataFrame(columns=[*GROUP_KEYS, *by, "instance"])
+        return pd.DataFrame(columns=[*GROUP_KEYS, *by, "instance", "block"])
     run_columns = pd.DataFrame([_run_columns(r, by) for r in runs]).astype(dict.fromkeys(OPTIONAL_NUMBERS, float))
     run_columns["group_id"] = run_columns.groupby([*GROUP_KEYS, *by], sort=False, dropna=False).ngroup()
     columns = [Columns.from_members(r.members) for r in runs]
@@ -76,7 +76,21 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
     seed_text = searches.init.astype(str).where(
         searches.start.map({s: is_random(s) for s in searches.start.unique()}), ""
     )
-    return searches.assign(start_id=(searches.start + " " + seed_text).str.rstrip()).drop(columns="run")
+    identified = searches.assign(start_id=(searches.start + " " + seed_text).str.rstrip()).drop(columns="run")
+    return with_blocks(identified)
+
+
+def with_blocks(searches: pd.DataFrame) -> pd.DataFrame:
+    """Return the searches with a column `block`: what is drawn anew in an interval, and paired in a test.
+
+    It is the instance. Where a task has a single one, it is the random start: such intervals and tests tell of other
+    starts of this instance. Starts that are not random have no second draw, and search seeds of a start share its
+    block: a searcher may not depend on them.
+    """
+    is_single = searches.groupby("task", sort=False).instance.transform("nunique") == 1
+    has_draws = is_single & searches.start.map({s: is_random(s) for s in searches.start.unique()})
+    draws = pd.Series(pd.factorize(searches.start_id)[0], searches.index) + 1
+    return searches.assign(block=searches.instance.where(~has_draws, draws))
 
 
 def _run_columns(record: Record, by: Sequence[str]) -> dict[str, object]:

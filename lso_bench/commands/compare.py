@@ -9,7 +9,8 @@ import typer
 from lso_bench.commands.exit_status import CONDITION_HOLDS, INCOMPLETE
 from lso_bench.commands.inputs import print_damaged, read, spaces_of
 from lso_bench.commands.options import Json, check_folder, names, outside
-from lso_bench.commands.output import out, say
+from lso_bench.commands.output import say
+from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
 
 
@@ -31,6 +32,9 @@ def compare(
     no_traces: Annotated[
         bool, typer.Option("--no-traces", help="Fast: without targets and distances, which need each run's files.")
     ] = False,
+    table: Table = None,
+    show_all: All = False,
+    wide: Wide = False,
     strict: Annotated[
         bool, typer.Option("--strict", help=f"Exit status {INCOMPLETE} if anything is flagged (!) or skipped.")
     ] = False,
@@ -46,6 +50,7 @@ def compare(
 ) -> None:
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
     form = _form(json=json, csv=csv, markdown=markdown, latex=latex)
+    view = View(form, tables_named(table), show_all, wide, cost, folders)
     _check("targets", targets, ["task", "model"])
     _check("cost", cost, ["steps", "evaluations", "seconds"])
     if figures and no_traces:
@@ -62,7 +67,7 @@ def compare(
     comparison.notes.extend(runs.unfinished)
     print_damaged(runs.stores)
     verdicts = [verdict(text, comparison) for text in fail_if or []]
-    show(comparison, form, cost)
+    show(comparison, view)
     if figures:
         from lso_bench.analysis.curves import with_curves
         from lso_bench.report.figure_files import figures as draw
@@ -75,20 +80,6 @@ def compare(
         raise typer.Exit(CONDITION_HOLDS)
     if strict and (comparison.notes or runs.skipped):
         raise typer.Exit(INCOMPLETE)
-
-
-def show(comparison, form: str, cost: str = "evaluations") -> None:
-    """Print a comparison in the requested form."""
-    from lso_bench.report import export, tables
-
-    if form == "table":
-        out().print(tables.terminal(comparison, cost))
-    elif form in ("json", "csv"):
-        print(export.as_json(comparison) if form == "json" else export.as_csv(comparison))
-        for note in comparison.notes if form == "csv" else ():
-            say(f"! {note}")
-    else:
-        print(tables.markdown(comparison, cost) if form == "markdown" else tables.latex(comparison, cost), end="")
 
 
 def _check(option: str, value: str, known: list[str]) -> None:

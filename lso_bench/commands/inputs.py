@@ -39,7 +39,7 @@ class LoadedRuns:
         """A message for each place with runs in progress or interrupted runs."""
         counts = [(s.folder, len(s.unfinished())) for s in self.stores]
         return [
-            f"{folder}: {n} runs are in progress, or were broken off; they are left out." for folder, n in counts if n
+            f"{n} runs are in progress, or were broken off; they are left out: {folder}." for folder, n in counts if n
         ]
 
     def files(self, spec: "Spec") -> "Store":

@@ -11,6 +11,7 @@ from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.errors import UnusableError, UsageError, unknown
 
 DEVICES = ["auto", "cpu", "cuda"]
+LONGEST_RANGE = 100_000  # numbers in a range as 0-9
 
 
 def outside(text: str | Path) -> Path:
@@ -94,15 +95,30 @@ def names(option: str, texts: Sequence[str]) -> list[str]:
 
 
 def numbers(option: str, texts: Sequence[str]) -> list[int]:
-    """Return the whole numbers in lists with commas, each once, none larger than a seed can be."""
-    from lso_bench.plugins.notation import whole
-
+    """Return the whole numbers in lists with commas, each once, none larger than a seed can be; 0-9 is a range."""
     try:
-        return list(dict.fromkeys(whole(part.strip(), 0, SEED) for text in texts for part in text.split(",")))
+        parts = [part.strip() for text in texts for part in text.split(",")]
+        return list(dict.fromkeys(number for part in parts for number in _range(part)))
     except ValueError as error:
         text = ",".join(texts)
-        expected = f"whole numbers from 0 to {SEED}, separated by commas"
+        expected = f"whole numbers from 0 to {SEED}, separated by commas, or ranges as 0-9"
         raise UsageError(f"--{option} wants {expected}, not {text!r}.") from error
+
+
+def _range(text: str) -> range:
+    """Return the whole numbers of "7" or "0-9".
+
+    Raises:
+        ValueError: it is neither, or longer than LONGEST_RANGE.
+    """
+    from lso_bench.plugins.notation import whole
+
+    first, dash, last = text.partition("-")
+    low = whole(first.strip(), 0, SEED)
+    numbered = range(low, whole(last.strip(), low, SEED) + 1) if dash else range(low, low + 1)
+    if len(numbered) > LONGEST_RANGE:
+        raise ValueError(text)
+    return numbered
 
 
 def thresholds(option: str, texts: Sequence[str]) -> tuple[float, ...]:

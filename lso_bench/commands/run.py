@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from lso_bench.commands.carry_out import carry_out, print_end
-from lso_bench.commands.compare import show
 from lso_bench.commands.dry_run import print_plan
 from lso_bench.commands.options import (
     LISTED,
@@ -35,6 +34,7 @@ from lso_bench.commands.options import (
 )
 from lso_bench.commands.output import say
 from lso_bench.commands.setting_options import setting_values, with_setting_options
+from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
 
 
@@ -90,6 +90,9 @@ def run(
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Draw what was found, and figures, at the end.")
     ] = True,
+    table: Table = None,
+    show_all: All = False,
+    wide: Wide = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False,
     **settings,
 ) -> None:
@@ -100,6 +103,7 @@ def run(
     from lso_bench.study import completeness
     from lso_bench.study import grid as studies
 
+    view = View("json" if json else "table", tables_named(table), show_all, wide)
     grid, run_protocol = _read_study(study, context) if study else _study_from_options(**context.params)
     requested = RequestedResources(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
     execution_options(1, device, data_dir, compile, capture, requested)  # report faults before a long planning
@@ -120,7 +124,7 @@ def run(
     from lso_bench.analysis.comparison import compare  # only now: neither a plan nor a worker needs SciPy's statistics
 
     comparison = compare(state.records, lambda _: store)
-    show(comparison, "json" if json else "table")
+    show(comparison, replace(view, folders=[results]))
     if pictures:
         from lso_bench.report import figure_files  # imported late: an error of a name shall not wait for matplotlib
 
@@ -137,6 +141,7 @@ def _read_study(path: Path, context: typer.Context) -> tuple:
 
     allowed = {"study", "compile", "capture", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
     allowed |= {"pictures", "jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
+    allowed |= {"table", "show_all", "wide"}
     command_line = [k for k in context.params if getattr(context.get_parameter_source(k), "name", "") == "COMMANDLINE"]
     if misplaced := [f"--{k.replace('_', '-')}" for k in command_line if k not in allowed]:
         if not path.exists():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.comparison import compare
+from lso_bench.analysis.rank_tests import ALPHA
 from lso_bench.analysis.table import Files, table
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.paper.published import SECTION_5_4
@@ -24,6 +25,8 @@ from lso_bench.task import TASKS
 from lso_bench.vae.trained_model import Model
 
 FIRST, LAST = 0.05, 0.0  # thresholds between which the paper reports the distance of the latents
+CLAIMED = ("vae", "nevae_se")  # models whose gaps the paper compares
+GAPS = (0.01, 0.005, LAST)  # thresholds of the gap between two starts; the paper speaks of the first two
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class LatentSearchResult:
     title: str
     name: str  # of the written files
     rows: pd.DataFrame  # one row per model: see `_row`
+    gaps: pd.DataFrame  # one row per model, pair of starts and threshold of GAPS: see `_gap_rows`
     order: list[str]  # of pairs of models by steps to threshold 0, one line per pair
     notes: list[str]
     command: str  # reproduces the runs
@@ -81,13 +85,15 @@ def repeated(runs: Sequence[PlannedRun], store: Store) -> LatentSearchResult:
     first = records[0].spec
     title = f"Section 5.4, steps to threshold 0: {first.task}, architecture {first.model.arch}, {first.searcher}"
     names = [n for n in SEARCHED if n in {r.spec.model.name for r in records}]
-    rows = pd.DataFrame([_row(n, [r for r in records if r.spec.model.name == n], lambda _: store) for n in names])
+    measures = {n: compare([r for r in records if r.spec.model.name == n], lambda _: store).measures for n in names}
+    rows = pd.DataFrame([_row(n, [r for r in records if r.spec.model.name == n], measures[n]) for n in names])
     name = "-".join([first.model.data, first.model.arch, *first.searcher.split(",")[0].split(":")])
     return LatentSearchResult(
         title,
         "".join(c if c.isalnum() or c in ".-=" else "+" for c in name),
         rows,
-        [*_order(records)],
+        pd.DataFrame([row for n in names for row in _gap_rows(measures[n])]),
+        [*_order(records), *_gap_order([r for r in records if r.spec.model.name in CLAIMED], lambda _: store)],
         [*_result_notes(records, keys)],
         _command(runs, records),
         {n: next(r.spec.checkpoint for r in records if r.spec.model.name == n) for n in names},
@@ -95,14 +101,20 @@ def repeated(runs: Sequence[PlannedRun], store: Store) -> LatentSearchResult:
     )
 
 
-def _row(name: str, records: Sequence[Record], files: Callable[[Spec], Files]) -> dict[str, object]:
+def _gap_rows(measures: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Yield the gap between the losses of two starts at each threshold of GAPS: median with its interval, mean."""
+    gaps = cast(pd.DataFrame, measures[(measures.measure == "gap") & measures.threshold.isin(GAPS)])
+    for row in gaps.sort_values("threshold", ascending=False, kind="stable").to_dict("records"):
+        yield {k: row[k] for k in ("model", "start", "threshold", "n", "censored", "median", "low", "high", "mean")}
+
+
+def _row(name: str, records: Sequence[Record], measures: pd.DataFrame) -> dict[str, object]:
     """Return the values of one model.
 
     Steps to threshold 0 are those of the mean over the images ("together", with minimum and maximum of the runs) and of
     single images. The squared distance is between the latents from two random starts; with one seed, between those from
     the random start and the encoder's.
     """
-    measures = compare(records, files).measures
     pair = "random - random" if (measures.start == "random - random").any() else "random - encoder"
 
     def statistics(measure: str, start: str, threshold: float | None = None) -> pd.Series:
@@ -143,6 +155,27 @@ def _order(records: Sequence[Record]) -> Iterator[str]:
         for a, b in pairs:
             if len(differences := (steps_by_model[a] - steps_by_model[b]).dropna()):
                 yield f"{_pair(a, b)}: {_joint_difference(differences, start_text)}"
+
+
+def _gap_order(records: Sequence[Record], files: Callable[[Spec], Files]) -> Iterator[str]:
+    """Yield the paired difference between the gaps of the VAE and of NE-VAE, by threshold and pair of starts."""
+    measures = compare(records, files).measures
+    for threshold in GAPS[:2]:
+        outcome = f"gap {threshold:g}"
+        differences = cast(pd.DataFrame, measures[measures.measure == f"model difference:{outcome}"])
+        for row in differences.to_dict("records"):
+            sign = 1 if row["model"] == CLAIMED[0] else -1  # the row is the one with the larger mean rank
+            low, high = sorted((sign * row["low"], sign * row["high"]))
+            verdict = "undecided" if not row["p"] < ALPHA else "as in the paper" if sign > 0 else "THE OTHER WAY ROUND"
+            is_pair = (measures.measure == f"model wins:{outcome}") & (measures.start == row["start"])
+            (wins,) = measures[is_pair].estimate
+            closer = 1 - wins if sign > 0 else wins
+            yield (
+                f"{CLAIMED[0]} > {CLAIMED[1]}: {verdict}; gap between two starts ({row['start']}) at threshold "
+                f"{threshold:g}: median difference {sign * row['estimate']:+.2g} "
+                f"(95 % interval {low:.2g} .. {high:.2g}), smaller in {CLAIMED[1]} on {closer:.0%} of {row['n']} "
+                f"images, p = {row['p']:.2g}"
+            )
 
 
 def _pair(a: str, b: str) -> str:

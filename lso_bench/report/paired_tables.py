@@ -43,13 +43,11 @@ OVER_TASKS_CAPTION = (
 )
 
 
-def contests(section: Section) -> Iterator[Table]:
-    """Yield a table of models and one of searchers, each against the best mean rank, on more than one instance."""
-    caption = CAPTION
-    for factor in COMPARED:
-        if rows := [*_contests(section, factor)]:
-            yield Table(title(factor), HEADER, rows, caption)
-            caption = f"As in the table of {factor}s"
+def contests(section: Section, factor: str) -> Iterator[Table]:
+    """Yield the table of models or of searchers, each against the best mean rank, on more than one instance."""
+    if rows := [*_contests(section, factor)]:
+        follows = factor == "searcher" and any(_contests(section, "model"))
+        yield Table(title(factor), HEADER, rows, "As in the table of models" if follows else CAPTION)
 
 
 def title(factor: str) -> str:

@@ -41,6 +41,19 @@ class Section:
         """Return the row of a measure with the model, searcher and start of `like`; empty if there is none."""
         return self._by_key.get(_key({**like, "measure": measure, "against": against}), {})
 
+    def searches(self, row: Mapping[str, Any]) -> str:
+        """Return the number of searches of a row, and instances x searches of each: "200 (50 x 4)"."""
+        instances = self._instances.get((row["model"], row["searcher_label"]), 0)
+        if instances < 2 or row["n"] % instances or row["n"] == instances:
+            return f"{row['n']}"
+        return f"{row['n']} ({instances} x {row['n'] // instances})"
+
+    @cached_property
+    def _instances(self) -> dict[tuple[str, str], int]:
+        """Number of instances by model and label of the searcher."""
+        columns = self.runs[["model", "searcher_label", "instances"]].itertuples(index=False, name=None)
+        return {(model, label): int(n) for model, label, n in columns}
+
     @cached_property
     def _by_measure(self) -> dict[str, pd.DataFrame]:
         return {str(measure): rows for measure, rows in self.measures.groupby("measure", sort=False)}

@@ -1,7 +1,7 @@
 """Tables of a comparison, section by section."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,16 +21,22 @@ from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import MODEL, SEARCHER, START, Cell, Column, Part, Table, columns
 
 SHOWN_WITH_LOSSES = ("loss", "best", "norm")  # statistics of single searches
+TABLES = (  # names of tables
+    *("final", "convergence", "targets", "starts", "variance", "cost", "models", "searchers", "tasks", "collapse"),
+    *("images", "runs"),
+)
 LOWEST_LOSS = {"task": "that any compared search reached", "model": "that any search in the same trained model reached"}
 STARTS = Column("starts", is_text=True)
 
 
-def terminal(comparison: Comparison, cost: str = "evaluations") -> RenderableType:
+def terminal(comparison: Comparison, cost: str = "evaluations", names: Sequence[str] = ()) -> RenderableType:
     """Render the tables of all sections for the terminal, then the notes.
 
-    `cost` is the unit of costs to a target, one of `lso_bench.analysis.convergence.COSTS`.
+    Args:
+        cost: unit of costs to a target, one of `lso_bench.analysis.convergence.COSTS`.
+        names: the tables to render, of TABLES; default: all, with the notes.
     """
-    return terminal_renderer.document(parts(comparison, cost), comparison.notes)
+    return terminal_renderer.document(parts(comparison, cost, names), () if names else comparison.notes)
 
 
 def markdown(comparison: Comparison, cost: str = "evaluations") -> str:
@@ -43,45 +49,49 @@ def latex(comparison: Comparison, cost: str = "evaluations") -> str:
     return latex_renderer.document(parts(comparison, cost), comparison.notes)
 
 
-def parts(comparison: Comparison, cost: str) -> Iterator[Part]:
-    """Yield a part per section; empty tables are left out."""
+def parts(comparison: Comparison, cost: str, names: Sequence[str] = ()) -> Iterator[Part]:
+    """Yield a part per section, with the tables of these names (default: all); empty tables are left out."""
     for section in sections(comparison):
         starts = ", ".join(section.rows("loss").start.unique())
         heading = f"{section.title} · starts {starts}" if starts else section.title
         descriptions = [*dict.fromkeys(section.searcher_descriptions.values())]
-        yield Part(heading, descriptions, section_tables(section, comparison.targets, cost))
-    yield from paired_tables.over_tasks(comparison)
-    yield from paired_tables.collapse(comparison.collapse)
+        if shown := section_tables(section, comparison.targets, cost, names):
+            yield Part(heading, descriptions, shown)
+    if not names or "tasks" in names:
+        yield from paired_tables.over_tasks(comparison)
+    if not names or "collapse" in names:
+        yield from paired_tables.collapse(comparison.collapse)
 
 
-def section_tables(section: Section, targets: str, cost: str = "evaluations") -> list[Table]:
-    """Return the tables of a section that have rows."""
-    tables = (
-        _runs(section),
-        _losses(section),
-        _further(section),
-        _auxiliary(section),
-        _thresholds(section),
-        _targets(section, targets, cost),
-        _starts(section),
-        _variance(section),
-        costs(section),
-        *paired_tables.contests(section),
-    )
-    return [t for t in tables if t.rows]
+def section_tables(section: Section, targets: str, cost: str = "evaluations", names: Sequence[str] = ()) -> list[Table]:
+    """Return the tables of a section that have rows, by default all of them."""
+    makers: dict[str, Callable[[], Iterable[Table]]] = {
+        "runs": lambda: [_runs(section)],
+        "final": lambda: [_losses(section), _further(section)],
+        "images": lambda: [_auxiliary(section)],
+        "convergence": lambda: [_thresholds(section)],
+        "targets": lambda: [_targets(section, targets, cost)],
+        "starts": lambda: [_starts(section), _gaps(section)],
+        "variance": lambda: [_variance(section)],
+        "cost": lambda: [costs(section)],
+        "models": lambda: paired_tables.contests(section, "model"),
+        "searchers": lambda: paired_tables.contests(section, "searcher"),
+    }
+    return [t for name, make in makers.items() if not names or name in names for t in make() if t.rows]
 
 
 def _runs(section: Section) -> Table:
     """Return the table of runs that the rows of other tables are based on."""
     counted = "runs", "failed", "diverged", "searches", "censored"
-    ended, code = (Column(name, is_text=True) for name in ("ended by", "code"))
-    caption = "Censored: searches that ended without a finite loss. Steps, evaluations: the budget of a problem"
+    ended, epochs, code = (Column(name, is_text=True) for name in ("ended by", "epochs", "code"))
+    caption = "Censored: searches that ended without a finite loss. Steps, evaluations: the budget of a problem. "
+    caption += "Epochs: of the model's training, and the one of the lowest -ELBO"
     rows = []
     for r in _rows(section.runs):
         limits = number(r["max_steps"], str), number(r["budget"], "{:g}".format)
         counts = (number(r[k], str) for k in counted)
-        rows.append([*_row_head(r), *counts, word(r["ended"]), *limits, word(r["code"])])
-    return Table("Runs", columns(MODEL, SEARCHER, *counted, ended, "steps", "evaluations", code), rows, caption)
+        rows.append([*_row_head(r), *counts, word(r["ended"]), *limits, word(r["epochs"]), word(r["code"])])
+    return Table("Runs", columns(MODEL, SEARCHER, *counted, ended, "steps", "evaluations", epochs, code), rows, caption)
 
 
 def costs(section: Section) -> Table:
@@ -103,8 +113,8 @@ def costs(section: Section) -> Table:
 def _losses(section: Section) -> Table:
     header = "n", "median", "95 % interval", "quartiles", "mean", "lowest seen, median", "|z|, median"
     caption = (
-        "Bold: the lowest median of a kind of start, and those that are not told from it: the paired difference over "
-        "instances, its median, has 0 in its 95 % interval"
+        "n: searches (instances x searches of each). Bold: the lowest median of a kind of start, and those that are "
+        "not told from it: the paired difference over instances, its median, has 0 in its 95 % interval"
     )
     rows = []
     for r in _rows(section.rows("loss")):
@@ -113,7 +123,8 @@ def _losses(section: Section) -> Table:
         quartiles = Cell(f"{r['q25']:.3g} .. {r['q75']:.3g}", r["q25"], bounds=(r["q25"], r["q75"]))
         mean = number(r["mean"], undefined="")  # undefined if a search was lost
         ends = mean, number(lowest), number(norm, lambda norm: fixed(norm, 1))
-        rows.append([*_row_key(r), number(r["n"], str), median, interval(r["low"], r["high"]), quartiles, *ends])
+        searches = Cell(section.searches(r), r["n"])
+        rows.append([*_row_key(r), searches, median, interval(r["low"], r["high"]), quartiles, *ends])
     title, name = "Final loss (minus the score)", "Final loss"
     return Table(title, columns(MODEL, SEARCHER, START, *header), rows, caption, name)
 
@@ -231,6 +242,22 @@ def _starts(section: Section) -> Table:
     basin = Column("same basin", is_whole=True)
     header = columns(MODEL, SEARCHER, STARTS, "pairs", "spread", "gap", basin, *(f"{t:g}" for t in limits), "end")
     return Table(title, header, rows, caption, "How much depends on the start")
+
+
+def _gaps(section: Section) -> Table:
+    """Return the table of the difference of the losses of two starts, where both met a threshold and at the end."""
+    title = "Gap between the losses of two starts, when both met a threshold and at the end"
+    caption = "Met by: pairs of which both met the threshold. Section 5.4 of the paper speaks of this gap"
+    rows = []
+    for _, line in section.rows("gap").groupby(["model", "searcher_label", "start"], sort=False):
+        by_threshold = {r["threshold"]: r for r in _rows(line)}
+        for r in by_threshold.values() if len(by_threshold) > 1 else ():
+            at = word("end") if pd.isna(r["threshold"]) else Cell(f"{r['threshold']:g}", r["threshold"])
+            met = number(r["n"] - r["censored"], "{:g}".format)
+            mean = number(r["mean"], undefined="")
+            rows.append([*_row_key(r), at, met, number(r["median"]), interval(r["low"], r["high"]), mean])
+    header = columns(MODEL, SEARCHER, STARTS, "threshold", "met by", "median", "95 % interval", "mean")
+    return Table(title, header, rows, caption, "Gap between two starts by threshold")
 
 
 def _variance(section: Section) -> Table:

@@ -28,6 +28,7 @@ from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.data import Dataset, as_model_input
 from lso_bench.vae.model import VAE
+from lso_bench.vae.trained_model import training_length
 
 POSTERIOR_DRAWS = 5000  # draws from the aggregate posterior, for its quantiles
 
@@ -68,7 +69,7 @@ def run(
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
     code = TASKS.code_version(spec.task, task) | SEARCHERS.code_version(spec.searcher, searcher)
-    versions = hashes | code | versions_of(placement)
+    versions = hashes | training_length(header) | code | versions_of(placement)
     record = record_of(context, search, problem.counts, seconds, versions)
     return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device)))
 

@@ -1,0 +1,80 @@
+"""Views of a comparison: the summary, a table, all tables, or a form for other programs."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lso_bench.commands.options import names
+from lso_bench.commands.output import out, say
+from lso_bench.errors import unknown
+
+Table = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table",
+        help="Only these tables: final, convergence, targets, starts, variance, cost, models, searchers, tasks, "
+        "collapse, images, runs.",
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="All tables and notes, instead of the summary.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Tables as wide as they are, whatever the terminal's width.")]
+
+
+@dataclass(frozen=True)
+class View:
+    """Part of a comparison that is printed, and its form."""
+
+    form: str = "table"  # table, json, csv, markdown or latex
+    tables: Sequence[str] = ()  # names; empty: the summary
+    show_all: bool = False
+    wide: bool = False
+    cost: str = "evaluations"
+    folders: Sequence[Path] = ()  # of the results, for the commands in the summary
+
+
+def tables_named(texts: Sequence[str] | None) -> list[str]:
+    """Return the names of the tables in lists with commas.
+
+    Raises:
+        UsageError: there is no such table.
+    """
+    if not texts:
+        return []
+    from lso_bench.report.tables import TABLES
+
+    listed = names("table", texts)
+    for name in listed:
+        if name not in TABLES:
+            raise unknown("table", name, [*TABLES])
+    return listed
+
+
+def show(comparison, view: View) -> None:
+    """Print a comparison."""
+    from lso_bench.report import export, tables
+
+    if view.form == "table":
+        _print_tables(comparison, view)
+    elif view.form in ("json", "csv"):
+        print(export.as_json(comparison) if view.form == "json" else export.as_csv(comparison))
+        for note in comparison.notes if view.form == "csv" else ():
+            say(f"! {note}")
+    else:
+        render = tables.markdown if view.form == "markdown" else tables.latex
+        print(render(comparison, view.cost), end="")
+
+
+def _print_tables(comparison, view: View) -> None:
+    from lso_bench.report import tables
+    from lso_bench.report.summary import summary
+
+    if view.tables or view.show_all:
+        out(view.wide).print(tables.terminal(comparison, view.cost, view.tables))
+        return
+    folder = " ".join(shlex.quote(str(path)) for path in view.folders)
+    commands = [f"lso-bench compare {folder} --all", "--table NAME", f"lso-bench report {folder}"]
+    print("\n".join(summary(comparison, commands)))

@@ -1,0 +1,162 @@
+"""Answers of a comparison in sentences: which is best, how fast, how dependent on the start.
+
+A winner is named only where the difference is significant.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
+from lso_bench.analysis.table import start_order
+from lso_bench.files.sanitize import one_line
+from lso_bench.report.contests import Contest, contests, contests_over_tasks
+from lso_bench.report.sections import Section
+
+NAME = 22  # characters of a name, at most
+MORE_STARTS = f": --seed 0-{BLOCKS - 1}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about contestants, and the words of its answer."""
+
+    label: str
+    outcome: str  # of `lso_bench.analysis.paired`
+    verb: str  # of one contestant
+    verbs: str  # of several
+    object: str  # what the best one does more than others
+    attribute: str  # what the best ones have
+    unknown: Callable[[Sequence[Section]], str]  # reason why nothing is compared
+
+
+def answers(question: Question, parts: Sequence[Section], comparison: Comparison) -> list[str]:
+    """Return the answer about models, and the one about searchers, where they were compared.
+
+    With several sections the contestants are compared over tasks.
+    """
+    texts = []
+    for factor in ("model", "searcher"):
+        if len(parts) == 1:
+            compared = [*contests(parts[0], factor, question.outcome)]
+        else:
+            compared = [*contests_over_tasks(comparison, factor, question.outcome)]
+        if shown := from_first_start(compared):
+            texts.append(_over_contexts(shown, question))
+            if question.outcome == "loss" and len(shown) == 1:
+                texts[-1] += _other_starts(shown[0], compared)
+    return texts or [f"undecided: {question.unknown(parts)}"]
+
+
+def from_first_start(compared: Sequence[Contest]) -> list[Contest]:
+    """Return the contests from one kind of start: random, if there is one."""
+    kinds = {c.start: [start_order(kind) for kind in c.start.split(" - ")] for c in compared}
+    start = min(kinds, key=lambda kind: kinds[kind], default="")
+    return [c for c in compared if c.start == start]
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Return names as a phrase."""
+    shown = [one_line(n, NAME) for n in names[:most]]
+    if len(names) > most:
+        return f"{', '.join(shown)} and {len(names) - most} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def p_text(p: float) -> str:
+    """Format a p-value; empty if it is unknown."""
+    return "" if math.isnan(p) else "<0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
+def _over_contexts(compared: Sequence[Contest], question: Question) -> str:
+    """Return the answer of contests of the same contestants: in full where all agree, else the best ones of each."""
+    if len(compared) == 1:
+        return _verdict(compared[0], question)
+    results: dict[tuple[str, ...], list[Contest]] = {}
+    for contest in compared:
+        results.setdefault(tuple(sorted(contest.top)) if contest.worse else (), []).append(contest)
+    factor = compared[0].factor
+    preposition, everywhere = ("with", "every searcher") if factor == "model" else ("in", "every model")
+    if [*results] == [()]:
+        return f"no significant difference between {factor}s {preposition} {everywhere}{_reason(compared)}."
+    phrases = []
+    for top, group in sorted(results.items(), key=lambda item: (not item[0], -len(item[1]))):
+        where = listed([c.context for c in group], 4) if len(results) > 1 else everywhere
+        phrases.append(f"{listed(top, 3) if top else 'undecided'} {preposition} {where}")
+    return f"{question.attribute}: {'; '.join(phrases)}."
+
+
+def _verdict(contest: Contest, question: Question) -> str:
+    """Return what is significant in a contest."""
+    if not contest.worse:
+        compared = listed(contest.names) if len(contest.names) <= 3 else f"the {len(contest.names)} {contest.factor}s"
+        return f"no significant difference between {compared}{_reason([contest])}."
+    p = p_text(max(contest.p(name) for name in contest.worse))
+    detail = f"p {p}" if p.startswith("<") else f"p = {p}"
+    if len(contest.names) == 2:
+        wins = 1 - contest.wins[contest.worse[0]]["estimate"]
+        detail = f"on {wins:.0%} of {contest.n} {contest.unit}, {detail}"
+    if question.outcome != "loss" and not math.isnan(contest.threshold):
+        detail += f", threshold {contest.threshold:g}"
+    verb = question.verb if len(contest.top) == 1 else question.verbs
+    return f"{listed(contest.top, 3)} {verb} {question.object} {listed(contest.worse)} ({detail})."
+
+
+def _reason(compared: Sequence[Contest]) -> str:
+    """Return why nothing is significant, in brackets."""
+    known = [p for c in compared for name in c.names[1:] if not math.isnan(p := c.p(name))]
+    if known:
+        return f" ({'smallest ' * (len(known) > 1)}p = {p_text(min(known))})"
+    fewest = min(compared, key=lambda c: c.n)
+    if fewest.n < BLOCKS:
+        count = f"{fewest.n} {fewest.unit if fewest.n != 1 else fewest.unit.removesuffix('s')}"
+        return f" ({count}; a test needs {BLOCKS}{MORE_STARTS if fewest.unit == 'starts' else ''})"
+    return f" (a test over tasks needs {CONTESTANTS} of them)" if fewest.unit == "tasks" else ""
+
+
+def _other_starts(contest: Contest, compared: Iterable[Contest]) -> str:
+    """Return whether the comparisons from other starts give the same answer."""
+    elsewhere = [c for c in compared if c.start != contest.start and c.context == contest.context]
+    agreeing = [c.start for c in elsewhere if {*c.top} == {*contest.top} and {*c.worse} == {*contest.worse}]
+    differing = [c.start for c in elsewhere if c.start not in agreeing]
+    agreement = [f"the same from {listed(agreeing, 3)} starts"] * bool(agreeing)
+    difference = [f"not from {listed(differing, 3)} starts"] * bool(differing)
+    return f" From {contest.start} starts; {', '.join([*agreement, *difference])}." if elsewhere else ""
+
+
+def _nothing_to_compare(parts: Sequence[Section]) -> str:
+    if len(parts) > 1:
+        return "no two tasks share two models or searchers."
+    return "there is one model and one searcher."
+
+
+def _few_converged(parts: Sequence[Section]) -> str:
+    """Return why no speed is compared."""
+    thresholds = {float(t) for part in parts for t in part.rows("iterations").threshold}
+    if not thresholds:
+        return "these searches have no threshold; see --table targets."
+    rows = pd.concat([part.rows("iterations") for part in parts])
+    at_largest = rows[rows.threshold == max(thresholds)]
+    unmet, n = int(at_largest.censored.sum()), int(at_largest.n.sum())
+    if 2 * unmet > n:
+        return f"{n - unmet} of {n} searches converged at threshold {max(thresholds):g}; more steps may decide it."
+    return _nothing_to_compare(parts)
+
+
+def _no_pairs(parts: Sequence[Section]) -> str:
+    if any(len(part.rows("gap")) for part in parts):
+        return _nothing_to_compare(parts)
+    return "each instance has one start; add --starts random,encoder or --seed 0,1."
+
+
+BEST = Question("Answer", "loss", "reaches", "reach", "a lower loss than", "lowest final loss", _nothing_to_compare)
+SPEED = Question(
+    "Speed", "speed", "converges", "converge", "in fewer steps than", "fewest steps to converge", _few_converged
+)
+STARTS = Question(
+    "Starts", "gap", "depends", "depend", "less on the start than", "least dependent on the start", _no_pairs
+)
+QUESTIONS = BEST, SPEED, STARTS

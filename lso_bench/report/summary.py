@@ -1,0 +1,215 @@
+"""Summary of a comparison: a table and the answers, in at most 15 lines of 80 columns."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.table import start_order
+from lso_bench.files.sanitize import one_line
+from lso_bench.plotting.numbers import in_words
+from lso_bench.report.answers import BEST, NAME, QUESTIONS, Question, answers, from_first_start, listed, p_text
+from lso_bench.report.contests import Contest, contests, contests_over_tasks
+from lso_bench.report.sections import Section, sections
+
+WIDTH = 80  # columns
+MOST = 15  # lines
+LABEL = 8  # columns of the word before a line: Answer, Speed, ...
+FEWEST = 3  # rows of the table that always stay, with its heading
+NOTES = 3  # notes, at most
+Rows = list[tuple[str, ...]]
+
+
+def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
+    """Return the lines of the summary; the last one names as many of `commands` as fit."""
+    parts = [*sections(comparison)]
+    if comparison.measures.empty:
+        return ["No run has a result.", *_notes(comparison.notes, MOST - 1)]
+    table, questions = _table(parts, comparison)
+    labelled = [(q.label, answers(q, parts, comparison)) for q in questions]
+    free = MOST - 2 - 1 - min(1, len(comparison.notes))  # heading and blank line, commands, a note
+    answered = next((lines for lines in _shorter(labelled) if len(lines) + len(table) <= free), [])
+    answered = answered or [*_shorter(labelled)][-1]
+    if len(table) + len(answered) > free:
+        room = max(free - len(answered), FEWEST)
+        table = [*table[: room - 1], f"  ... and {len(table) - room + 1} more: --all"]
+    notes = _notes(comparison.notes, max(1, free + 1 - len(table) - len(answered)))
+    body = [*answered, *notes, f"{'Next':<{LABEL}}{_fitted(commands, WIDTH - LABEL)}"]
+    blank = [""] * (len(table) + len(body) + 3 <= MOST)
+    return [_fitted(_heading(parts)), "", *table, *blank, *body]
+
+
+def _shorter(labelled: Sequence[tuple[str, list[str]]]) -> Iterator[list[str]]:
+    """Yield the lines of the answers in full, then shorter and shorter.
+
+    First goes what the questions after the first say of searchers, then every second line.
+    """
+    first_only = [(label, texts if i == 0 else texts[:1]) for i, (label, texts) in enumerate(labelled)]
+    for kept, most in ((labelled, 3), (first_only, 3), (first_only, 2), (first_only, 1)):
+        lines = [_wrapped(label * (i == 0), text, most) for label, texts in kept for i, text in enumerate(texts)]
+        yield [line for text_lines in lines for line in text_lines]
+
+
+def _heading(parts: Sequence[Section]) -> list[str]:
+    """Return the parts of the heading: task and instances, latent space, searcher, effort, training seeds."""
+    tasks = [*dict.fromkeys(_task(part) for part in parts)]
+    spaces = [*dict.fromkeys(f"{part.context['arch']}, d={part.context['latent']}" for part in parts)]
+    if len(parts) > 1:
+        runs = sum(int(part.runs.runs.sum()) for part in parts)
+        return [listed(tasks, 3) if len(tasks) < 4 else f"{len(tasks)} tasks", listed(spaces, 2), f"{runs} runs"]
+    part = parts[0]
+    compared = [c for factor in ("model", "searcher") for c in from_first_start([*contests(part, factor, "loss")])]
+    blocks = max(compared, key=lambda c: c.n, default=None)
+    labels = [*dict.fromkeys(part.rows("loss").searcher_label)]
+    models = [*dict.fromkeys(part.rows("loss").model)]
+    named = [*models * (len(models) == 1), *labels * (len(labels) == 1)]
+    limits = part.runs[["max_steps", "budget"]].drop_duplicates()
+    limit = limits.iloc[0]
+    effort = f"{limit.budget:g} evaluations" if limit.budget <= limit.max_steps else f"{limit.max_steps:,.0f} steps"
+    trainings = int(part.runs.trainings.max())
+    return [
+        f"{tasks[0]}{f' ({blocks.n} {blocks.unit})' if blocks and blocks.n > 1 else ''}",
+        spaces[0],
+        *named,
+        *[effort] * (len(limits) == 1),
+        f"{trainings} training seed{'s' * (trainings != 1)}",
+    ]
+
+
+def _table(parts: Sequence[Section], comparison: Comparison) -> tuple[list[str], Sequence[Question]]:
+    """Return the lines of the table, and the questions that it leaves to answer.
+
+    It has the losses of one section, or the ranks over tasks, or the answers of each setting.
+    """
+    if len(parts) == 1:
+        return _aligned(_losses(parts[0])), QUESTIONS
+    for factor in ("model", "searcher"):
+        if compared := from_first_start([*contests_over_tasks(comparison, factor, "loss")]):
+            return _aligned(_ranks(compared, factor, parts)), QUESTIONS
+    return _aligned(_settings(parts, comparison)), ()
+
+
+def _losses(part: Section) -> Rows:
+    """Return a row for each model or searcher, or a matrix of both."""
+    models, labels = ([*dict.fromkeys(part.rows("loss")[k])] for k in ("model", "searcher_label"))
+    if len(models) > 1 and len(labels) > 1:
+        return _matrix(part, models, labels)
+    factor = "searcher" if len(labels) > 1 else "model"
+    compared = from_first_start([*contests(part, factor, "loss")])
+    if not compared:
+        starts = part.rows("loss").to_dict("records")
+        rows = [(r["start"], in_words(r["median"]), _interval(r["low"], r["high"])) for r in starts]
+        return [("start", "final loss", "95 % CI"), *rows]
+    rows: Rows = [(factor, "final loss", "vs best, paired (95 % CI)", "wins", "p")]
+    for name in compared[0].names:
+        model, label = (name, labels[0]) if factor == "model" else (models[0], name)
+        rows.append((name, _median(part, model, label), *_against_best(compared[0], name)))
+    return rows
+
+
+def _matrix(part: Section, models: list[str], labels: list[str]) -> Rows:
+    """Return medians by model and searcher; a star marks those not significantly worse than the best of a column."""
+    compared = from_first_start([*contests(part, "model", "loss")])
+    top = {c.context: c.top if c.worse else [] for c in compared}
+    rows: Rows = [("final loss", *(f"{label} " for label in labels))]
+    for m in models:
+        rows.append((m, *(f"{_median(part, m, s)}{'*' if m in top.get(s, ()) else ' '}" for s in labels)))
+    return rows
+
+
+def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -> Rows:
+    """Return the mean ranks over tasks, by context; of a single context also the medians of the tasks."""
+    names = [*dict.fromkeys(name for c in compared for name in c.names)]
+    if len(compared) > 1:
+        header = ("mean rank of final loss", *(c.context for c in compared))
+        return [header, *((n, *(f"{c.ranks[n]:.2f}" if n in c.ranks else "" for c in compared)) for n in names)]
+    context = compared[0].context.partition(" (")[0]
+    rows: Rows = [(factor, "mean rank", *(_task(part) for part in parts))]
+    for n in names:
+        model, label = (n, context) if factor == "model" else (context, n)
+        rows.append((n, f"{compared[0].ranks[n]:.2f}", *(_median(part, model, label) for part in parts)))
+    return rows
+
+
+def _settings(parts: Sequence[Section], comparison: Comparison) -> Rows:
+    """Return the answers of each setting, a row a line."""
+    rows: Rows = []
+    places = [(_task(part), str(part.context["arch"]), f"d={part.context['latent']}") for part in parts]
+    varying = [i for i, values in enumerate(zip(*places, strict=True)) if len({*values}) > 1] or [0]
+    for part, place in zip(parts, places, strict=True):
+        setting = ", ".join(place[i] for i in varying)
+        texts = answers(BEST, [part], comparison)
+        width = WIDTH - NAME - 6
+        lines = [line for text in texts for line in textwrap.wrap(text, width, max_lines=3, placeholder=" …")]
+        rows += [(setting * (i == 0), f"{line:<{width}}") for i, line in enumerate(lines)]
+    return rows
+
+
+def _against_best(contest: Contest, name: str) -> tuple[str, ...]:
+    """Return difference to the best, wins and p of a contestant."""
+    if name == contest.best:
+        return "best", "", ""
+    difference, wins = contest.differences[name], contest.wins[name]
+    bounds = _interval(difference["low"], difference["high"])
+    within = f" {bounds}" * bool(bounds)
+    estimate = f"{'+' * (difference['estimate'] >= 0)}{in_words(difference['estimate'])}{within}"
+    return estimate, f"{wins['estimate']:.0%}", f"{p_text(contest.p(name))}{' *' if name in contest.worse else '  '}"
+
+
+def _interval(low: float, high: float) -> str:
+    """Format an interval; empty if it is undefined."""
+    return "" if math.isnan(low) else f"({in_words(low)}, {in_words(high)})"
+
+
+def _median(part: Section, model: str, label: str) -> str:
+    """Return the median final loss from one kind of start: random, if there is one."""
+    losses = part.rows("loss")
+    start = min(losses.start.unique(), key=start_order)
+    row = part.row("loss", {"model": model, "searcher_label": label, "start": start})
+    return in_words(row["median"]) if row else ""
+
+
+def _task(part: Section) -> str:
+    return part.context["task"].partition(":")[0].split("/")[-1]
+
+
+def _notes(notes: Sequence[str], room: int) -> list[str]:
+    """Return the first notes in at most so many lines, and the number of the others."""
+    lines: list[str] = []
+    shown = 0
+    for note in notes[:NOTES]:
+        if len(lines) < room:
+            lines += _wrapped("Note" * (not shown), note, min(2, room - len(lines)))
+            shown += 1
+    if len(notes) > shown:
+        suffix = f" (+{len(notes) - shown} more: --all)"
+        lines[-1] = one_line(lines[-1], WIDTH - len(suffix)) + suffix
+    return lines
+
+
+def _wrapped(label: str, text: str, most: int) -> list[str]:
+    """Return at most so many lines of a labelled text."""
+    first, indent = f"{label:<{LABEL}}", " " * LABEL
+    return textwrap.wrap(
+        one_line(text), WIDTH, initial_indent=first, subsequent_indent=indent, max_lines=most, placeholder=" …"
+    )
+
+
+def _fitted(texts: Sequence[str], width: int = WIDTH) -> str:
+    """Return as many texts as fit a line."""
+    shown = next((n for n in range(len(texts), 0, -1) if len(" · ".join(texts[:n])) <= width), 1)
+    return one_line(" · ".join(texts[:shown]), width)
+
+
+def _aligned(rows: Rows) -> list[str]:
+    """Return rows as lines: the first column to the left, the others to the right, as many as there is room for."""
+    columns = [
+        [one_line(c, NAME if i == 0 else WIDTH) for c in cells] for i, cells in enumerate(zip(*rows, strict=True))
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    shown = next(n for n in range(len(columns), 0, -1) if sum(widths[:n]) + 2 * n <= WIDTH or n == 1)
+    lines = []
+    for first, *cells in zip(*columns[:shown], strict=True):
+        figures = (f"{c:>{w}}" for c, w in zip(cells, widths[1:], strict=False))
+        lines.append("  ".join(["", f"{first:<{widths[0]}}", *figures]).rstrip())
+    return lines

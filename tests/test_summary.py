@@ -1,0 +1,124 @@
+"""The summary: the answer in 15 lines of 80 columns, and no winner that is not significant."""
+
+from dataclasses import replace
+
+import pytest
+from made import SPEC, measures, searched
+
+from lso_bench.report.summary import MOST, WIDTH, summary
+from lso_bench.vae.trained_model import Model
+
+N = 12
+NEVAE, BETA = Model("nevae_se", "omniglot"), Model("beta_vae_0.9", "omniglot")
+COMMANDS = ["lso-bench compare results --all"]
+
+
+def run(offset=0.0, model=SPEC.model, gap=0.0, steps=3, instances=N, **spec):
+    """Instances that end `offset` above 5, 6, 7 ... after some steps; from the encoder `gap` higher."""
+    paths = {
+        start: [[99.0] * steps + [5.0 + i + offset + gap * (start == "encoder")] for i in range(instances)]
+        for start in ("random", "encoder")
+    }
+    return searched(paths, model=model, **spec)
+
+
+def text(*records):
+    return "\n".join(summary(measures(*records), COMMANDS))
+
+
+def test_winner_of_two_models_is_named_with_its_share_and_p():
+    shown = text(run(1.0), run(model=NEVAE))
+    assert "Answer  nevae_se reaches a lower loss than vae (on 100% of 12 instances, p" in shown
+    assert "From random starts; the same from encoder starts." in " ".join(shown.split())
+    (row,) = (line.split() for line in shown.splitlines() if line.startswith("  vae"))
+    assert row[:3] == ["vae", "11.50", "+1.00"] and row[-1] == "*"
+
+
+def test_no_winner_is_named_without_significance():
+    shown = text(run(1e-7), run(model=NEVAE))
+    assert "Answer  no significant difference between" in shown and "reaches" not in shown and " *" not in shown
+
+
+def test_few_instances_say_what_a_test_wants():
+    shown = text(run(1.0, instances=3), run(model=NEVAE, instances=3))
+    assert "(3 instances; a test needs 10)" in " ".join(shown.split()) and "reaches" not in shown
+
+
+def test_one_model_and_searcher_has_nothing_to_compare():
+    shown = text(run())
+    assert "Answer  undecided: there is one model and one searcher." in shown and "· vae · adam ·" in shown
+
+
+def test_matrix_marks_what_is_not_significantly_worse_than_the_best():
+    records = [
+        run(o, m, searcher=s) for s in ("adam:lr=0.1", "cmaes:sigma=0.5") for o, m in ((1.0, SPEC.model), (0.0, NEVAE))
+    ]
+    lines = text(*records).splitlines()
+    (header,) = (line for line in lines if line.startswith("  final loss"))
+    assert header.split() == ["final", "loss", "adam", "cmaes"]
+    assert [line.count("*") for line in lines if line.startswith(("  vae", "  nevae_se"))] in ([0, 2], [2, 0])
+    assert any("lowest final loss: nevae_se with every searcher." in line for line in lines)
+
+
+def test_tasks_are_compared_by_mean_rank():
+    records = [run(o, m, task=f"ink:target=0.{i}") for i in range(1, 4) for o, m in ((1.0, SPEC.model), (0.0, NEVAE))]
+    lines = text(*records).splitlines()
+    assert lines[0].startswith("ink") and lines[2].split() == ["model", "mean", "rank", "ink", "ink", "ink"]
+    assert [line.split()[:2] for line in lines[3:5]] == [["nevae_se", "1.00"], ["vae", "2.00"]]
+    assert "(3 tasks; a test needs 10)" in " ".join("\n".join(lines).split())
+
+
+def test_settings_without_common_tasks_have_an_answer_each():
+    elsewhere = {"model": Model("vae", "omniglot", "conv"), "task": "ink"}
+    lines = text(run(1.0), run(model=NEVAE), run(**elsewhere)).splitlines()
+    assert any(line.split()[:4] == ["omniglot50,", "small", "nevae_se", "reaches"] for line in lines)
+    assert any(line.split()[:3] == ["ink,", "conv", "undecided:"] for line in lines)
+
+
+def test_task_of_one_instance_is_compared_over_its_random_starts():
+    def runs(model, offset):
+        return [searched({"random": [[9.0, 1.0 + seed + offset]]}, model=model, init=seed) for seed in range(N)]
+
+    shown = text(*runs(SPEC.model, 0.5), *runs(NEVAE, 0.0))
+    assert "of 12 starts" in shown and shown.startswith("omniglot50 (12 starts)")
+    few = text(*runs(SPEC.model, 0.5)[:3], *runs(NEVAE, 0.0)[:3])
+    assert "(3 starts; a test needs 10: --seed 0-9)" in " ".join(few.split())
+
+
+def test_repeated_starts_are_no_further_draws():
+    """A start that is not random is the same for every seed: ten copies of a search prove nothing."""
+    runs = [
+        searched({"encoder": [[9.0, 1.0 + offset]]}, model=model, init=seed)
+        for model, offset in ((SPEC.model, 0.5), (NEVAE, 0.0))
+        for seed in range(N)
+    ]
+    assert "reaches" not in text(*runs)
+
+
+def test_many_notes_are_counted():
+    comparison = measures(run(1.0), run(model=NEVAE))
+    lines = summary(replace(comparison, notes=[f"note {i} " + "long " * 40 for i in range(9)]), COMMANDS)
+    notes = [line for line in lines if "note" in line]
+    assert len(lines) <= MOST and max(map(len, lines)) <= WIDTH
+    assert any(f"(+{9 - len(notes)} more: --all)" in line for line in lines)
+
+
+def test_dependence_on_the_start_is_compared_by_the_gap():
+    shown = " ".join(text(run(1.0, gap=2.0), run(model=NEVAE, gap=0.5)).split())
+    assert "Starts nevae_se depends less on the start than vae" in shown
+
+
+@pytest.mark.parametrize(("models", "searchers"), [(1, 3), (4, 1), (3, 3)])
+def test_summary_fits_a_screen(models, searchers):
+    records = [
+        run(float(i), Model(f"nevae_lp_{i}.0", "omniglot"), searcher=f"adam:lr=0.{s + 1}")
+        for i in range(models)
+        for s in range(searchers)
+    ]
+    lines = summary(measures(*records), COMMANDS)
+    assert len(lines) <= MOST and max(map(len, lines)) <= WIDTH
+
+
+def test_control_characters_of_a_name_are_not_printed():
+    shown = text(run(1.0, task="./\x1b[31mred.py"), run(model=NEVAE, task="./\x1b[31mred.py"))
+    assert "\x1b" not in shown
