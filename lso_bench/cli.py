@@ -30,10 +30,10 @@ from lso_bench.commands import (
     traverse,
 )
 from lso_bench.commands.exit_status import FAULT, UNUSABLE, exit_status
-from lso_bench.commands.output import say
 from lso_bench.commands.parsing import Command
 from lso_bench.errors import EndedError, LsoBenchError, UnusableError
 from lso_bench.limits import is_want_of_memory
+from lso_bench.output import say
 from lso_bench.process import (
     lasting_threads,
     settle_figures,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import typer
+from lso_bench.commands.carry_out import carry_out, print_end
 from made import searched
 from test_executors import faulty
 from test_first_writer import DAMAGES
 
-from lso_bench.commands.carry_out import carry_out, print_end
 from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.worker import publish
 from lso_bench.record import Record

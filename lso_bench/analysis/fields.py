@@ -1,14 +1,15 @@
 """Fields of runs by name, to select runs and to split rows."""
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from lso_bench.errors import UsageError, unknown
-from lso_bench.plugins.notation import read, real
+from lso_bench.plugins.notation import parts, read, real, with_home_folder
 from lso_bench.plugins.settings import settings_of
 from lso_bench.record import Record
 from lso_bench.run_settings import IN_TABLES
@@ -101,6 +102,35 @@ def named(field: str, records: Iterable[Record]) -> str:
     if not matches:
         raise unknown("field", field, [*{*FIELDS, *(t.partition(".")[2] for t in known)}])
     return matches[0]
+
+
+def conditions(
+    texts: Iterable[str], wanted: Mapping[str, object], records: Sequence[Record], option: str = "where"
+) -> list[Condition]:
+    """Return the conditions of texts as `beta<1`, and of fields with their wanted values.
+
+    Raises:
+        UsageError: a text is no condition, or a field does not exist; `option` is named in the message.
+    """
+    parsed = []
+    for text in texts:
+        match = re.fullmatch(r"\s*([\w.]+)\s*(!=|<=|>=|=|<|>)\s*(.+?)\s*", text)
+        if not match:
+            raise UsageError(f"{option} wants a field, one of = != < > <= >=, and a value, not {text!r}.")
+        field, relation, values = match.groups()
+        if relation in RELATIONS and isinstance(number(values), str):
+            raise UsageError(f"{option} {field}{relation} wants a number, not {values!r}.")
+        try:
+            listed = dict.fromkeys(map(with_home_folder, parts(values)))
+        except ValueError as error:
+            raise UsageError(f"{option} {text!r}: {error}.") from error
+        if not all(listed):
+            raise UsageError(f"{option} wants values separated by commas, not {values!r}.")
+        parsed.append(Condition(named(field, records), relation, tuple(listed)))
+    for field, values in wanted.items():
+        listed = values if isinstance(values, list | tuple | range | set) else [values]
+        parsed.append(Condition(named(field, records), "=", tuple(field_text(v) for v in listed)))
+    return parsed
 
 
 def chosen(records: Sequence[Record], conditions: Iterable[Condition]) -> list[Record]:

@@ -9,9 +9,9 @@ import typer
 
 from lso_bench.commands.exit_status import UNUSABLE
 from lso_bench.commands.options import outside
-from lso_bench.commands.output import say
 from lso_bench.commands.target import Force, check_target
 from lso_bench.files.sanitize import some
+from lso_bench.output import say
 
 
 def archive(

@@ -1,17 +1,16 @@
 """The command `compare`."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lso_bench.commands.exit_status import CONDITION_HOLDS, INCOMPLETE
-from lso_bench.commands.inputs import print_damaged, read, spaces_of
+from lso_bench.commands.inputs import print_damaged, print_skipped, read
 from lso_bench.commands.options import Json, check_folder, names, outside
-from lso_bench.commands.output import say
 from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
+from lso_bench.output import say
 
 
 def compare(
@@ -57,14 +56,13 @@ def compare(
         raise UsageError("--figures draws from the traces; leave --no-traces out.")
     if figures:
         check_folder("figures", figures)
-    from lso_bench.analysis.comparison import compare as comparison_of
     from lso_bench.analysis.conditions import verdict
 
     runs = read(folders)
-    chosen, split = _select(runs.records, where or [], by or [])
-    files = None if no_traces else runs.files
-    comparison = comparison_of(chosen, files, "model" if targets == "model" else "task", split, spaces_of(runs))
-    comparison.notes.extend(runs.unfinished)
+    results = runs.where(*where) if where else runs
+    compared = results.compare(names("by", by or []), "model" if targets == "model" else "task", not no_traces)
+    comparison = compared.comparison
+    print_skipped(runs.unusable_spaces)
     print_damaged(runs.stores)
     verdicts = [verdict(text, comparison) for text in fail_if or []]
     show(comparison, view)
@@ -72,7 +70,7 @@ def compare(
         from lso_bench.analysis.curves import with_curves
         from lso_bench.report.figure_files import figures as draw
 
-        for path in draw(with_curves(comparison, chosen, runs.files), figures):
+        for path in draw(with_curves(comparison, results.records, runs.files), figures):
             say(f"picture: {path}")
     for condition in verdicts:
         say(str(condition))
@@ -92,21 +90,3 @@ def _form(**flags: bool) -> str:
     if len(forms) > 1:
         raise UsageError(f"One of --{', --'.join(forms)} at a time.")
     return forms[0] if forms else "table"
-
-
-def _select(records: list, where: list[str], by: list[str]) -> tuple[list, list[str]]:
-    """Return the selected records, and the additional fields that split their rows."""
-    from lso_bench.analysis.fields import RELATIONS, Condition, chosen, named, number
-    from lso_bench.analysis.table import GROUP_KEYS
-
-    conditions = []
-    for text in where:
-        parts = re.fullmatch(r"\s*([\w.]+)\s*(!=|<=|>=|=|<|>)\s*(.+?)\s*", text)
-        if not parts:
-            raise UsageError(f"--where wants a field, one of = != < > <= >=, and a value, not {text!r}.")
-        field, relation, values = parts.groups()
-        if relation in RELATIONS and isinstance(number(values), str):
-            raise UsageError(f"--where {field}{relation} wants a number, not {values!r}.")
-        conditions.append(Condition(named(field, records), relation, tuple(names("where", [values]))))
-    fields = dict.fromkeys(named(f, records) for f in names("by", by))
-    return chosen(records, conditions), [f for f in fields if f not in GROUP_KEYS]

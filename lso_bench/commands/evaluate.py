@@ -18,11 +18,11 @@ from lso_bench.commands.options import (
     Quiet,
     Results,
     TrainSeed,
-    device_of,
     names,
 )
-from lso_bench.commands.output import out, say
 from lso_bench.errors import UsageError
+from lso_bench.execution import device_of
+from lso_bench.output import out, say
 
 
 def evaluate(

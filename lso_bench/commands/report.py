@@ -7,8 +7,8 @@ import typer
 
 from lso_bench.commands.inputs import end, load_report
 from lso_bench.commands.options import Strict, outside
-from lso_bench.commands.output import say
 from lso_bench.commands.target import Force, check_target
+from lso_bench.output import say
 
 
 def report(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.carry_out import carry_out, print_end
+from lso_bench.commands.ending import print_end
 from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.commands.options import (
     LISTED,
@@ -18,15 +18,12 @@ from lso_bench.commands.options import (
     Precision,
     Quiet,
     Results,
-    check_capture,
-    check_compile,
-    device_of,
-    execution_options,
     names,
     numbers,
 )
-from lso_bench.commands.output import out, say
 from lso_bench.errors import UsageError
+from lso_bench.execution import check_capture, check_compile, device_of, execution_options
+from lso_bench.output import out, say
 
 
 def reproduce(
@@ -98,7 +95,7 @@ def _search(runs: list, store, options, json: bool, quiet: bool) -> None:
     from lso_bench.report import paper_latent_search as report
     from lso_bench.study import completeness
 
-    named_keys = carry_out(runs, store, options, quiet) if options else set()
+    named_keys = carry_out(runs, store, options, quiet, say) if options else set()
     outcome = latent_search.repeated(runs, store)
     written = report.write(outcome, "search", store.folder / "reproduction")
     _print_reproduction(outcome.rows, report.terminal(outcome), written, json)

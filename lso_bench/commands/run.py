@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.carry_out import carry_out, print_end
+from lso_bench.commands.ending import print_end
 from lso_bench.commands.dry_run import print_plan
 from lso_bench.commands.options import (
     LISTED,
@@ -26,16 +26,15 @@ from lso_bench.commands.options import (
     Results,
     Retries,
     Timeout,
-    address_of,
-    execution_options,
     names,
     numbers,
     outside,
 )
-from lso_bench.commands.output import say
 from lso_bench.commands.setting_options import setting_values, with_setting_options
 from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
+from lso_bench.execution import address_of, execution_options
+from lso_bench.output import say
 
 
 @with_setting_options(before="compile")
@@ -97,29 +96,31 @@ def run(
     **settings,
 ) -> None:
     """Search the latent spaces of models on tasks, and compare what was run. What is done already is not run again."""
+    from lso_bench.api.study import Study
     from lso_bench.executors.resources import RequestedResources
-    from lso_bench.progress import planning
     from lso_bench.store.store import Store
     from lso_bench.study import completeness
     from lso_bench.study import grid as studies
 
     view = View("json" if json else "table", tables_named(table), show_all, wide)
-    grid, run_protocol = _read_study(study, context) if study else _study_from_options(**context.params)
+    described = Study.from_file(_checked_file(study, context)) if study else _study_from_options(**context.params)
     requested = RequestedResources(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
     execution_options(1, device, data_dir, compile, capture, requested)  # report faults before a long planning
     if shard:
         studies.shard([], shard)
-    planned = studies.plan(grid, run_protocol, planning(quiet))
-    typed = run_protocol if study else replace(run_protocol, max_steps=context.params["max_steps"])
-    for line in studies.plan_warnings(planned, typed):
+    planned = described.plan(quiet)
+    protocol_typed = described.protocol if study else replace(described.protocol, max_steps=context.params["max_steps"])
+    for line in studies.plan_warnings(planned, protocol_typed):
         say(line)
     options = execution_options(len(planned), device, data_dir, compile, capture, requested)
     planned = studies.shard(planned, shard) if shard else planned
     if dry_run:
         print_plan(planned, results, options.jobs or 1, json)
         return
+    from lso_bench.api.carry_out import carry_out
+
     store = Store(results)
-    named_keys = carry_out(planned, store, options, quiet)
+    named_keys = carry_out(planned, store, options, quiet, say)
     state = completeness.check(planned, store)
     from lso_bench.analysis.comparison import compare  # only now: neither a plan nor a worker needs SciPy's statistics
 
@@ -135,10 +136,8 @@ def run(
     print_end(state.without(store.damaged_files), named_keys)
 
 
-def _read_study(path: Path, context: typer.Context) -> tuple:
-    """Read grid and protocol from a study file; the command line may then only say where and how to run it."""
-    from lso_bench.study import file
-
+def _checked_file(path: Path, context: typer.Context) -> Path:
+    """Return the path of a study file, with which the command line may only say where and how to run it."""
     allowed = {"study", "compile", "capture", "device", "results", "data_dir", "json", "quiet", "dry_run", "shard"}
     allowed |= {"pictures", "jobs", "timeout", "retries", "isolation", "memory", "gpu", "executor", "address"}
     allowed |= {"table", "show_all", "wide"}
@@ -147,11 +146,12 @@ def _read_study(path: Path, context: typer.Context) -> tuple:
         if not path.exists():
             raise UsageError(f"No study file {str(path)!r}; if it is a name, say which: --task {path}, for one.")
         raise UsageError(f"With a study file, say {', '.join(misplaced)} in it.")
-    return file.read(path)
+    return path
 
 
-def _study_from_options(model: list[str] | None, task: list[str] | None, protocol: str, **options) -> tuple:
-    """Return grid and protocol from the options of `run`."""
+def _study_from_options(model: list[str] | None, task: list[str] | None, protocol: str, **options):
+    """Return the study of the options of `run`."""
+    from lso_bench.api.study import Study
     from lso_bench.study import grid as study
     from lso_bench.study.file import rule
 
@@ -175,4 +175,4 @@ def _study_from_options(model: list[str] | None, task: list[str] | None, protoco
     starts = None if listed["starts"] is None else tuple(listed["starts"])
     settings = setting_values(options)
     settings["max_steps"] = settings["max_steps"] or (study.STEPS[protocol] if protocol != "quick" else None)
-    return grid, study.Protocol(starts=starts, decoding=options["decoding"], **settings)
+    return Study.of(grid, study.Protocol(starts=starts, decoding=options["decoding"], **settings))

@@ -17,13 +17,11 @@ from lso_bench.commands.options import (
     Precision,
     Quiet,
     TrainSeed,
-    check_capture,
-    check_compile,
-    device_of,
     outside,
     plugin,
 )
-from lso_bench.commands.output import say
+from lso_bench.execution import check_capture, check_compile, device_of
+from lso_bench.output import say
 
 
 def train(

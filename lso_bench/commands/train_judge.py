@@ -6,7 +6,7 @@ import typer
 
 from lso_bench.bounds import WHOLE
 from lso_bench.commands.options import DataDir, Quiet, TrainSeed
-from lso_bench.commands.output import say
+from lso_bench.output import say
 
 
 def train_judge(

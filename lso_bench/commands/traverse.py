@@ -15,12 +15,12 @@ from lso_bench.commands.options import (
     Models,
     Results,
     TrainSeed,
-    device_of,
     names,
     numbers,
 )
-from lso_bench.commands.output import say
 from lso_bench.errors import UsageError
+from lso_bench.execution import device_of
+from lso_bench.output import say
 
 
 def traverse(

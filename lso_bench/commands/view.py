@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from lso_bench.commands.options import names
-from lso_bench.commands.output import out, say
 from lso_bench.errors import unknown
+from lso_bench.output import out, say
 
 Table = Annotated[
     list[str] | None,

@@ -1,9 +1,11 @@
 """Versions of plugins by the content of their files."""
 
 import hashlib
+import inspect
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from lso_bench.plugins import sources
@@ -32,6 +34,23 @@ def source_now(*built: object) -> str:
     """Return the sha256 as `source_of` does, including modules that these plugins imported since."""
     modules = (type(plugin).__module__ for plugin in built)
     return _sha256(whole(sys.modules[module]) for module in modules if is_from_a_path(module))
+
+
+def object_hash(plugin: object) -> str:
+    """Return the sha256 of the source of an object's class, and of what the object holds.
+
+    Of a function it holds the source counts, or where there is none (typed at a prompt) its byte code.
+    """
+    held = {k: _source(v) if callable(v) else repr(v) for k, v in vars(plugin).items()}
+    return hashlib.sha256(repr((_source(type(plugin)), sorted(held.items()))).encode()).hexdigest()
+
+
+def _source(defined: Any) -> str:
+    try:
+        return inspect.getsource(defined)
+    except (OSError, TypeError):
+        code = getattr(defined, "__code__", None)
+        return repr((code.co_code, code.co_consts, code.co_names)) if code else repr(defined)
 
 
 def class_hash(cls: type) -> str:

@@ -81,6 +81,13 @@ class Registry(Generic[T]):
         self.kind, self.base, self.package, self.group = kind, base, package, group
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
         self._from_folder, self._check = from_folder, check
+        self._objects: dict[str, T] = {}  # plugins that only this process has, by name
+
+    def add(self, plugin: T) -> str:
+        """Return a name under which this process alone knows an object: its class and 8 digits of its hash."""
+        name = f"{type(plugin).__name__}@{code_version.object_hash(plugin)[:8]}"
+        self._objects[name] = plugin
+        return name
 
     def build(self, text: str) -> T:
         """Return the plugin of `name`, `name:setting=value,...` or `./file.py`.
@@ -99,6 +106,8 @@ class Registry(Generic[T]):
         """
         configured, plain = self._build(text)
         name = name_of(text)
+        if name in self._objects:
+            return name
         if is_file(name) or self.is_folder(name):
             name = path_text(name)
         elif self.is_built_in(name):
@@ -161,6 +170,8 @@ class Registry(Generic[T]):
             UsageError: as `build`.
         """
         name, cls = name_of(text), type(self.build(text) if plugin is None else plugin)
+        if name in self._objects:
+            return {f"{self.kind}_sha256": code_version.object_hash(self._objects[name])[:16]}
         entry = None if is_file(name) else self.published().get(name)
         package = f"{entry.dist.name} {entry.dist.version}" if entry and entry.dist else ""
         values = {f"{self.kind}_sha256": code_version.class_hash(cls)[:16], f"{self.kind}_package": package}
@@ -178,6 +189,8 @@ class Registry(Generic[T]):
             raise UsageError(f"{label}: wanted a name in UTF-8, of one line and without NUL; rename its {place}.")
         try:
             name, settings = parse(text)
+            if name in self._objects and not settings:
+                return self._objects[name], self._objects[name]
             plain = self._default(name)
             if fixed := [k for k in settings if k in self._fixed]:
                 raise ValueError(f"{fixed[0]} is no setting of {self.kind}s: {self._fixed[fixed[0]]}.")

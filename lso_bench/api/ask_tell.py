@@ -1,0 +1,103 @@
+"""Ask/tell optimizers of any library as searchers."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench.search import Problem, Searcher
+
+
+@dataclass(frozen=True)
+class SingleProblem:
+    """What an ask/tell optimizer is made for: one problem of d dimensions."""
+
+    start: Float[np.ndarray, " d"]
+    bounds: Float[np.ndarray, "d 2"]  # lowest and highest value of each dimension
+    seed: int  # differs between the problems of a run
+
+    @property
+    def dimension(self) -> int:
+        return len(self.start)
+
+
+@dataclass(frozen=True)
+class AskTell(Searcher):
+    """Searcher of an optimizer that **minimises** by ask and tell; one optimizer is made for each problem.
+
+    It takes what these libraries return:
+
+    - `cmaes`: `ask()` gives a point; `tell` takes `population_size` pairs of a point and its loss.
+    - `pycma`: `ask()` gives a list of points; `tell(points, losses)`.
+    - Nevergrad: `ask()` gives a candidate with `value`; `tell(candidate, loss)`.
+    - Optuna: a study; each dimension is a float parameter.
+    - any other: `ask()` gives a point as an array, and `tell(point, loss)`.
+
+    In a file of its own, make a subclass with a method `optimizer`.
+    """
+
+    factory: Callable[[SingleProblem], Any] | None = field(default=None)
+
+    def optimizer(self, problem: SingleProblem) -> Any:
+        """Return an optimizer for a problem."""
+        if self.factory is None:
+            raise ValueError("wanted a function that makes an optimizer, or a subclass with a method `optimizer`")
+        return self.factory(problem)
+
+    def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
+        yield problem.starts
+        low, high = (bound.double().cpu().numpy() for bound in problem.region.bounds)
+        first = problem.starts[:, 0].double().cpu().numpy().clip(low, high)
+        seeds = [(1_000_003 * (problem.seed + 1) + i) % 2**32 for i in range(len(first))]
+        bounds = np.stack([low, high], 1)
+        optimizers = [
+            _Turns(self.optimizer(SingleProblem(x, bounds, s)), bounds) for x, s in zip(first, seeds, strict=True)
+        ]
+        while True:
+            asked = [o.ask() for o in optimizers]
+            if len({len(points) for points in asked}) > 1:
+                raise ValueError("wanted the same number of points of each problem's optimizer")
+            y = yield problem.region.clip(torch.from_numpy(np.stack(asked)).to(problem.starts))
+            for o, scores in zip(optimizers, y.double().cpu().numpy(), strict=True):
+                if np.isfinite(scores).all():  # else the problem is over
+                    o.tell(-scores)
+
+
+class _Turns:
+    """One optimizer, asked for a turn of points and told their losses."""
+
+    def __init__(self, optimizer: Any, bounds: Float[np.ndarray, "d 2"]):
+        self._optimizer, self._bounds = optimizer, bounds
+        self._asked: list[Any] = []
+
+    def ask(self) -> Float[np.ndarray, "n d"]:
+        """Return the next points."""
+        size = getattr(self._optimizer, "population_size", 1)
+        first = self._optimizer.ask()
+        if isinstance(first, list | tuple) and not np.isscalar(first[0]):
+            self._asked = [*first]
+        else:
+            self._asked = [first, *(self._optimizer.ask() for _ in range(size - 1))]
+        self._is_batch = self._asked is not None and isinstance(first, list | tuple) and not np.isscalar(first[0])
+        return np.array([self._point(candidate) for candidate in self._asked])
+
+    def tell(self, losses: Float[np.ndarray, " n"]) -> None:
+        """Tell the losses of the last points."""
+        values = losses.tolist()
+        if self._is_batch:
+            self._optimizer.tell(self._asked, values)
+        elif hasattr(self._optimizer, "population_size"):
+            self._optimizer.tell([*zip(self._asked, values, strict=True)])
+        else:
+            for candidate, value in zip(self._asked, values, strict=True):
+                self._optimizer.tell(candidate, value)
+
+    def _point(self, candidate: Any) -> Float[np.ndarray, " d"]:
+        if hasattr(candidate, "suggest_float"):  # a trial of Optuna
+            bounds = enumerate(self._bounds.tolist())
+            return np.array([candidate.suggest_float(f"z{i}", low, high) for i, (low, high) in bounds])
+        return np.asarray(getattr(candidate, "value", candidate), dtype=float)

@@ -1,0 +1,185 @@
+"""Comparison of results: the summary, tables as DataFrames, LaTeX and figures."""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lso_bench.analysis.comparison import Comparison
+from lso_bench.errors import unknown
+from lso_bench.record import Record
+from lso_bench.report import tables
+from lso_bench.report.sections import sections
+from lso_bench.report.summary import summary
+from lso_bench.spec import Spec
+from lso_bench.store.store import Store
+
+if TYPE_CHECKING:
+    pass
+
+SETUP = ["task", "arch", "latent", "decoding", "device", "model", "searcher", "start"]  # columns that name a row
+STATISTICS = ["n", "censored", "estimate", "low", "high", "q25", "q75", "mean", "p"]
+
+
+@dataclass(frozen=True)
+class ResultComparison:
+    """What `lso-bench compare` prints, as objects. Losses are minus the score: lower is better.
+
+    In a DataFrame a row is a model with a searcher and a kind of start, `estimate` is the median over searches, and
+    `low` and `high` are its 95 % interval. docs/json.md says what each measure is.
+    """
+
+    comparison: Comparison = field(repr=False)
+    records: list[Record] = field(repr=False)
+    files: Callable[[Spec], Store] = field(repr=False)
+    folders: Sequence[Path] = ()
+
+    def summary(self, commands: Sequence[str] = ()) -> str:
+        """Return the table, the answers and the notes, in at most 15 lines of 80 columns.
+
+        Args:
+            commands: what the last line names; default: none.
+        """
+        return "\n".join(summary(self.comparison, commands))
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        """Show the summary in a notebook."""
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines that name what makes rows less comparable than they look."""
+        return self.comparison.notes
+
+    @property
+    def measures(self) -> pd.DataFrame:
+        """All measures in one long table, as `compare --json` gives them."""
+        return self.comparison.measures
+
+    @property
+    def final_loss(self) -> pd.DataFrame:
+        """Final losses."""
+        return self.measure("loss")
+
+    @property
+    def convergence(self) -> pd.DataFrame:
+        """Steps until the loss falls by no more than each threshold."""
+        return self.measure("iterations")
+
+    @property
+    def targets(self) -> pd.DataFrame:
+        """Evaluations until each target loss."""
+        return self.measure("evaluations")
+
+    @property
+    def starts(self) -> pd.DataFrame:
+        """Dependence on the start: gap of the losses, distance of the latents and same basin, of pairs of starts."""
+        return self.measure("gap", "distance", "basin")
+
+    def measure(self, *names: str) -> pd.DataFrame:
+        """Return the rows of these measures.
+
+        Raises:
+            UsageError: there is no such measure here.
+        """
+        known = self.measures.measure.unique().tolist()
+        for name in names:
+            if name not in known and len(names) == 1:
+                raise unknown("measure", name, known)
+        rows = self._labelled()
+        rows = rows[rows.measure.isin(names)]
+        columns = [c for c in ("measure", "threshold", "target", "within", "against") if rows[c].notna().any()]
+        shown = [c for c in columns if c != "measure" or len(names) > 1]
+        chosen = rows[[*SETUP, *self.comparison.by, *shown, *STATISTICS]]
+        return chosen.dropna(axis=1, how="all").reset_index(drop=True)
+
+    def paired(self, of: str = "model", outcome: str = "loss") -> pd.DataFrame:
+        """Return the paired comparisons of models or of searchers, each pair in a row.
+
+        `difference` is the median of a less b over the instances, `wins` the fraction of instances on which a is
+        better, `p` that of Wilcoxon's test, corrected by Holm's method.
+
+        Args:
+            of: "model" or "searcher".
+            outcome: "loss", "iterations", "speed" or "gap".
+
+        Raises:
+            UsageError: no such comparison.
+        """
+        if of not in ("model", "searcher"):
+            raise unknown("contestant", of, ["model", "searcher"])
+        rows = self._labelled()
+        known = rows.measure[rows.measure.str.startswith(f"{of} difference:")].str.partition(":")[2].unique().tolist()
+        if outcome not in known:
+            raise unknown("outcome", outcome, known)
+        keys = [*SETUP, *self.comparison.by, "threshold", "against"]
+        parts = [self._part(rows, f"{of} {m}:{outcome}", keys, columns) for m, columns in PAIR_COLUMNS.items()]
+        pairs = parts[0]
+        for part in parts[1:]:
+            pairs = pairs.merge(part, on=keys, how="left")
+        pairs = pairs.rename(columns={of: "a", "against": "b"})
+        if of == "searcher":
+            labels = dict(zip(self.measures.searcher, rows.searcher, strict=True))
+            pairs["b"] = pairs["b"].map(lambda text: labels.get(text, text))
+        return pairs.dropna(axis=1, how="all")
+
+    def table(self, name: str) -> str:
+        """Return a table as Markdown: final, convergence, targets, starts, variance, cost, models, searchers and so on.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        _check_table(name)
+        return tables.markdown(self.comparison, names=[name])
+
+    def latex(
+        self,
+        table: str = "final",
+        rows: str | None = None,
+        columns: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        label: str = "",
+        caption: str = "",
+    ) -> str:
+        r"""Return one table as LaTeX, for a document with `\usepackage{booktabs}`.
+
+        Args:
+            table: its name, as in `table`.
+            rows, columns: what rows and columns are, of model, searcher, task and start: medians in a matrix.
+            labels: displayed names: `{"nevae_se": "NE-VAE"}`.
+            label: for `\ref`.
+            caption: instead of the title.
+
+        Raises:
+            UsageError: there is no such table, or it cannot be a matrix.
+        """
+        _check_table(table)
+        from lso_bench.report.latex_table import one
+
+        return one(self.comparison, table, (rows, columns), labels or {}, label, caption)
+
+    def _labelled(self) -> pd.DataFrame:
+        """Return all measures, each searcher under its short name."""
+        parts = [part.measures.assign(searcher=part.measures.searcher_label) for part in sections(self.comparison)]
+        return pd.concat(parts).reindex(self.measures.index) if parts else self.measures
+
+    def _part(self, rows: pd.DataFrame, measure: str, keys: list[str], columns: Mapping[str, str]) -> pd.DataFrame:
+        return rows.loc[rows.measure == measure, [*keys, *columns]].rename(columns=columns)
+
+
+PAIR_COLUMNS = {  # columns of a pair, by measure
+    "difference": {"n": "n", "estimate": "difference", "low": "low", "high": "high", "p": "p"},
+    "wins": {"estimate": "wins"},
+    "effect": {"estimate": "effect"},
+}
+
+
+def _check_table(name: str) -> None:
+    if name not in tables.TABLES:
+        raise unknown("table", name, [*tables.TABLES])

@@ -1,0 +1,33 @@
+"""Latent space of a trained model, to decode and encode by hand."""
+
+from pathlib import Path
+
+from lso_bench.search.space import Space
+from lso_bench.study.lookup import find_checkpoint, named_model
+from lso_bench.vae.architectures import ARCHITECTURES
+from lso_bench.vae.checkpoint import load_model
+
+
+def space(
+    model: str,
+    data: str = "omniglot",
+    arch: str = "small",
+    latent: int = 32,
+    seed: int = 0,
+    checkpoint: str | Path = "",
+) -> Space:
+    """Return the frozen latent space of a trained model.
+
+    `space.decode(z)` takes latents of shape (k, n, d) and gives images of shape (k, n, 1, h, w). `space.encode(x)` takes
+    images of shape (b, 1, h, w) and gives latents of shape (b, d).
+
+    Args:
+        checkpoint: file of the weights; default: those of the named model.
+
+    Raises:
+        UsageError: no such model, data set or architecture.
+        UnusableError: there are no weights; the message gives the command that trains them.
+    """
+    path = Path(checkpoint) if checkpoint else find_checkpoint(named_model(model, data, arch, latent, seed))
+    vae, _ = load_model(path)
+    return Space(vae, "sample" if ARCHITECTURES.build(arch).autoregressive else "mean")

@@ -1,0 +1,198 @@
+"""Study: every combination of models, tasks, searchers and seeds, to be run and compared."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lso_bench.api.carry_out import carry_out
+from lso_bench.api.results import Results
+from lso_bench.errors import UsageError, unknown
+from lso_bench.execution import execution_options
+from lso_bench.executors.resources import RequestedResources
+from lso_bench.output import say
+from lso_bench.progress import planning
+from lso_bench.run_settings import RUN_SETTINGS
+from lso_bench.search import SEARCHERS, Searcher
+from lso_bench.store.store import Store
+from lso_bench.study import completeness, file
+from lso_bench.study.grid import STEPS, Grid, PlannedRun, Protocol, plan, plan_warnings, shard
+from lso_bench.task import TASKS, Task
+
+Names = str | Sequence[str]
+
+
+class Study:
+    """Searches of tasks in the latent spaces of models; every combination is a run.
+
+    Models, tasks and searchers are given by name with settings (`"ink:target=0.3"`), by the path of a file
+    (`"./my_task.py"`), and tasks and searchers also as objects. Runs with an object stay in this process.
+    """
+
+    def __init__(
+        self,
+        models: Names,
+        tasks: "Names | Task | Sequence[str | Task]",
+        searchers: "Names | Searcher | Sequence[str | Searcher]" = "adam",
+        *,
+        arch: str = "small",
+        latent: int = 32,
+        seeds: Iterable[int] = (0,),
+        search_seeds: Iterable[int] | None = None,
+        train_seeds: Iterable[int] = (0,),
+        regions: Names | None = None,
+        starts: Names | None = None,
+        decoding: str | None = None,
+        protocol: str = "quick",
+        budget: int | None = None,
+        max_steps: int | None = None,
+        exclude: Sequence[Mapping[str, Any]] = (),
+        override: Sequence[Mapping[str, Any]] = (),
+        **settings: Any,
+    ):
+        """Check the settings; nothing is run or read yet.
+
+        Args:
+            arch: architecture of the models, with its settings: `"conv"`.
+            latent: dimension of the latent space.
+            seeds: seeds of the starts; of the searches too, if there are no `search_seeds`.
+            train_seeds: seeds of the models' training.
+            regions: where searches may go: `"none"`, `"box:3"`, `"ball:10"`, `"quantiles:0.01"`.
+            starts: where they start: `"random"`, `"encoder"`, `"other"`, `"origin"`, `"data"`.
+            decoding: `"teacher"`, `"mean"`, `"sample"` or `"greedy"`; default: what fits.
+            protocol: `"quick"`, or `"paper"` for a descent to threshold 0.
+            budget: evaluations of a problem.
+            max_steps: steps of a descent.
+            exclude: runs to leave out: `{"model": "vae", "searcher": "bo"}`.
+            override: other settings for some runs: `{"searcher": "bo", "budget": 100}`.
+            settings: further settings of a run, as in a study file: docs/cli.md.
+
+        Raises:
+            UsageError: a setting does not exist or has a wrong value.
+        """
+        if protocol not in STEPS:
+            raise unknown("protocol", protocol, [*STEPS])
+        given = {"arch": arch, "latent": latent, "decoding": decoding, "budget": budget, "max_steps": max_steps}
+        lists = {"models": models, "tasks": tasks, "searchers": searchers, "regions": regions, "starts": starts}
+        seed_lists = {"seeds": seeds, "search_seeds": search_seeds, "train_seeds": train_seeds}
+        self._has_objects = False
+        given |= {key: self._named(key, value) for key, value in lists.items() if value is not None}
+        given |= {key: [*values] for key, values in seed_lists.items() if values is not None}
+        given |= {
+            key: [dict(table) for table in tables]
+            for key, tables in (("exclude", exclude), ("override", override))
+            if tables
+        }
+        given |= {key: [*value] if isinstance(value, tuple) else value for key, value in settings.items()}
+        values = {key: _checked(key, value) for key, value in given.items() if value is not None}
+        rules = (*values.pop("exclude", ()), *values.pop("override", ()))
+        if protocol != "quick":
+            values.setdefault("max_steps", STEPS[protocol])
+        self.grid = Grid(**{f.name: values[f.name] for f in fields(Grid) if f.name in values}, rules=rules)
+        self.protocol = Protocol(**{f.name: values[f.name] for f in fields(Protocol) if f.name in values})
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Study":
+        """Read a study file.
+
+        Raises:
+            UsageError: the file is missing or no TOML, or a setting is wrong.
+        """
+        return cls.of(*file.read(Path(path)))
+
+    @classmethod
+    def of(cls, grid: Grid, protocol: Protocol) -> "Study":
+        """Return the study of a grid and a protocol."""
+        study = cls.__new__(cls)
+        study.grid, study.protocol, study._has_objects = grid, protocol, False
+        return study
+
+    def plan(self, quiet: bool = True, part: str | None = None) -> list[PlannedRun]:
+        """Return the runs of the study; `part` is one of several disjoint ones, as `3/16`.
+
+        Raises:
+            UsageError: a name is unknown, or parts do not fit together.
+            UnusableError: a checkpoint is missing; the message says how to train it.
+        """
+        planned = plan(self.grid, self.protocol, planning(quiet))
+        return shard(planned, part) if part else planned
+
+    def run(
+        self,
+        folder: str | Path = "results",
+        *,
+        jobs: int | None = None,
+        timeout: float | None = None,
+        retries: int = 1,
+        isolation: str | None = None,
+        memory: float | None = None,
+        device: str = "auto",
+        data_dir: str | Path | None = None,
+        compile: bool = False,
+        capture: bool = False,
+        address: str | None = None,
+        gpu: float = 1.0,
+        quiet: bool = False,
+    ) -> Results:
+        """Carry out the runs that are not in the folder yet, and return all runs of the study.
+
+        Args:
+            jobs: runs at the same time; default: as many as there are cores and memory for.
+            timeout: seconds that a run may take.
+            retries: further tries of a run whose process died.
+            isolation: "run" (a process each), "batch" (processes that do many), "none" (this process).
+            memory: GB that a run may take.
+            device: "auto", "cpu" or "cuda".
+            data_dir: folder of data sets.
+            compile: the decoder by torch.compile.
+            capture: a search step as a CUDA graph.
+            address: of a Ray cluster; "local" starts one here.
+            gpu: share of a GPU for each run, on a cluster.
+            quiet: without progress.
+
+        Raises:
+            UsageError, UnusableError: as `plan`, or an option does not fit.
+        """
+        if self._has_objects and (isolation not in (None, "none") or address):
+            raise UsageError(
+                "Runs with an object stay in this process: leave `isolation` and `address` out, or give the path of a "
+                "file with the object's class."
+            )
+        process = "none" if self._has_objects else isolation
+        requested = RequestedResources(jobs, timeout, retries, process, memory, gpu, address)
+        options = execution_options(1, device, _path(data_dir), compile, capture, requested)
+        planned = self.plan(quiet)
+        for line in plan_warnings(planned, self.protocol):
+            warnings.warn(line, stacklevel=2)
+        options = execution_options(len(planned), device, _path(data_dir), compile, capture, requested)
+        store = Store(Path(folder))
+        carry_out(planned, store, options, quiet, (lambda line: None) if quiet else say)
+        state = completeness.check(planned, store)
+        for line in (*state.damaged(), *state.incomplete()):
+            warnings.warn(line, stacklevel=2)
+        return Results([store], state.records, {r.spec.key: store for r in state.records})
+
+    def _named(self, key: str, value: Any) -> list[str]:
+        """Return a list of names; objects are known to this process by a name of their own."""
+        registries = {"tasks": TASKS, "searchers": SEARCHERS}
+        items = [*value] if isinstance(value, list | tuple) else [value]
+        names = []
+        for item in items:
+            if key in registries and isinstance(item, registries[key].base):
+                item, self._has_objects = registries[key].add(item), True
+            names.append(item)
+        return names
+
+
+def _checked(key: str, value: Any) -> Any:
+    if key not in file.SETTINGS:
+        raise unknown("setting of a study", key, [*file.SETTINGS, *RUN_SETTINGS])
+    try:
+        return file.SETTINGS[key](value)
+    except ValueError as error:
+        raise UsageError(f"{key}: wanted {error}, got {value!r}.") from error
+
+
+def _path(folder: str | Path | None) -> Path | None:
+    return None if folder is None else Path(folder)
