@@ -4,21 +4,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lso_bench.api.latent_space import space
+    from lso_bench.api.results import Results, load
+    from lso_bench.api.study import Study
     from lso_bench.search import Problem, Searcher
+    from lso_bench.search.ask_tell import AskTell
     from lso_bench.search.space import Space
     from lso_bench.task import Task
     from lso_bench.vae.judges import classifier, density
 
 __version__ = "0.1.0"
-__all__ = ["Problem", "Searcher", "Space", "Task", "classifier", "density"]
+__all__ = [
+    "AskTell",
+    "Problem",
+    "Results",
+    "Searcher",
+    "Space",
+    "Study",
+    "Task",
+    "classifier",
+    "density",
+    "load",
+    "space",
+]
 
 _HOMES = {
+    "AskTell": "lso_bench.search.ask_tell",
     "Problem": "lso_bench.search",
+    "Results": "lso_bench.api.results",
     "Searcher": "lso_bench.search",
     "Space": "lso_bench.search.space",
+    "Study": "lso_bench.api.study",
     "Task": "lso_bench.task",
     "classifier": "lso_bench.vae.judges",
     "density": "lso_bench.vae.judges",
+    "load": "lso_bench.api.results",
+    "space": "lso_bench.api.latent_space",
 }
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from lso_bench import streams
+from lso_bench.api.output import say
 from lso_bench.commands import (
     archive,
     compare,
@@ -33,7 +34,6 @@ from lso_bench.commands.exit_status import FAULT, UNUSABLE, exit_status
 from lso_bench.commands.parsing import Command
 from lso_bench.errors import EndedError, LsoBenchError, UnusableError
 from lso_bench.limits import is_want_of_memory
-from lso_bench.output import say
 from lso_bench.process import (
     lasting_threads,
     settle_figures,

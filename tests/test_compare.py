@@ -411,8 +411,8 @@ def test_command_chooses_and_splits(folders, capsys):
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ({"where": ["model"]}, "--where wants a field"),
-        ({"where": ["lr<much"]}, "--where lr< wants a number"),
+        ({"where": ["model"]}, "where: wanted a field"),
+        ({"where": ["lr<much"]}, "where: lr< wants a number"),
         ({"by": ["modell"]}, "Did you mean 'model'"),
         ({"json": True, "latex": True}, "One of --json, --latex at a time"),
     ],

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import typer
-from lso_bench.commands.carry_out import carry_out, print_end
 from made import searched
 from test_executors import faulty
 from test_first_writer import DAMAGES
 
+from lso_bench.api.carry_out import carry_out
+from lso_bench.api.output import say
+from lso_bench.commands.ending import print_end
 from lso_bench.executors import ExecutionOptions
 from lso_bench.executors.worker import publish
 from lso_bench.record import Record
@@ -32,7 +34,7 @@ def done(run, status: Any = "ok"):
 
 def study(planned, store):
     """The exit status of what `run` does with these runs."""
-    said = carry_out(planned, store, ExecutionOptions(isolation="none"), quiet=True)
+    said = carry_out(planned, store, ExecutionOptions(isolation="none"), quiet=True, say=say)
     try:
         print_end(completeness.check(planned, store), said)
     except typer.Exit as end:

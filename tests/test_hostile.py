@@ -11,9 +11,9 @@ import torch
 from made import searched
 
 from lso_bench.analysis.comparison import compare as comparison_of
+from lso_bench.api.output import LONGEST, out, say
 from lso_bench.commands.compare import compare
 from lso_bench.errors import LsoBenchError
-from lso_bench.output import LONGEST, out, say
 from lso_bench.plotting import html_page
 from lso_bench.report import export, tables
 from lso_bench.report.figure_files import pictures

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = [  # each may import what stands in a row after its own, and nothing of its row or before
     ["cli"],
     ["commands"],
+    ["api"],
     ["report"],
     ["paper", "testing"],
     ["analysis", "executors", "models"],
@@ -44,11 +45,13 @@ INSIDE = {  # likewise the modules of a package
         ["parent_death", "resources", "socket_names", "worker"],
     ],
     "report": [
-        ["html_report", "summary"],
+        ["html_report", "latex_table", "summary"],
         ["answers", "html_overview", "tables"],
         ["export", "figure_files", "measurements", "paired_tables", "paper_latent_search", "paper_tables"],
-        ["cells", "contests", "findings", "html_images", "renderers"],
-        ["figures", "frames", "provenance", "sections", "svg", "table"],
+        ["cells", "findings", "html_images", "renderers"],
+        ["figures"],
+        ["contests"],
+        ["frames", "provenance", "sections", "svg", "table"],
     ],
     "store": [
         ["archive", "index"],

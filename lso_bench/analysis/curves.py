@@ -10,11 +10,12 @@ from scipy.stats import binom
 
 from lso_bench.analysis.bootstrap import LEVELS
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.convergence import recorded
+from lso_bench.analysis.convergence import COSTS, loss_histories, recorded
 from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, table
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 
+EVALUATIONS = COSTS.index("evaluations")
 POINTS = 60  # points of a curve, at most
 
 
@@ -100,3 +101,45 @@ def medians(values: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "3 s"]:
     low, high = (ordered[rank - 1], ordered[-rank]) if rank > 0 else (none, none)
     with np.errstate(invalid="ignore"):
         return np.stack([np.median(values, axis=0), low, high])
+
+
+def best_so_far(records: Iterable[Record], files: Callable[[Spec], Files], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the lowest loss within a number of evaluations: its median over instances, with a 95 % interval.
+
+    A row is a point of a curve: GROUP_KEYS, `start`, `within` (evaluations), `n`, `estimate`, `low`, `high`. A search
+    that has ended keeps its lowest loss.
+    """
+    usable = [r for r in records if r.members]
+    searches = table(usable, by)
+    rows = [] if searches.empty else [*_best_rows(searches, usable, files, by)]
+    columns = [*GROUP_KEYS, *by, "start", "within", "n", "estimate", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _best_rows(
+    searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files], by: Sequence[str]
+) -> Iterator[dict]:
+    histories = loss_histories(searches, records, files)
+    for _, group in searches.groupby("group_id", sort=False):
+        head = {k: group[k].iloc[0] for k in (*GROUP_KEYS, *by)}
+        for start, selected in by_start(group):
+            places = [i for i in selected.index if np.isfinite(histories.costs[i][EVALUATIONS]).all()]
+            last = max((float(histories.costs[i][EVALUATIONS, -1]) for i in places), default=0.0)
+            if last < 2:
+                continue  # one evaluation is no curve
+            grid = np.unique(np.geomspace(1, last, POINTS).round())
+            losses = np.stack([_at(histories.costs[i][EVALUATIONS], histories.lowest[i], grid) for i in places])
+            blocks = selected.block.loc[places].to_numpy()
+            median, low, high = medians(pd.DataFrame(losses).groupby(blocks).median().to_numpy())
+            for i, within in enumerate(grid):
+                if np.isfinite(median[i]):
+                    values = {"n": len(np.unique(blocks)), "estimate": median[i], "low": low[i], "high": high[i]}
+                    yield head | {"start": start, "within": within} | values
+
+
+def _at(
+    costs: Float[np.ndarray, " s"], lowest: Float[np.ndarray, " s"], grid: Float[np.ndarray, " g"]
+) -> Float[np.ndarray, " g"]:
+    """Return the lowest loss within each cost; infinite before the first."""
+    index = costs.searchsorted(grid, side="right") - 1
+    return np.where(index >= 0, lowest[np.maximum(index, 0)], np.inf)

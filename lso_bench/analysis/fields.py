@@ -105,7 +105,7 @@ def named(field: str, records: Iterable[Record]) -> str:
 
 
 def conditions(
-    texts: Iterable[str], wanted: Mapping[str, object], records: Sequence[Record], option: str = "where"
+    texts: Iterable[str], values_by_field: Mapping[str, object], records: Sequence[Record], option: str = "where"
 ) -> list[Condition]:
     """Return the conditions of texts as `beta<1`, and of fields with their wanted values.
 
@@ -116,18 +116,18 @@ def conditions(
     for text in texts:
         match = re.fullmatch(r"\s*([\w.]+)\s*(!=|<=|>=|=|<|>)\s*(.+?)\s*", text)
         if not match:
-            raise UsageError(f"{option} wants a field, one of = != < > <= >=, and a value, not {text!r}.")
+            raise UsageError(f"{option}: wanted a field, one of = != < > <= >=, and a value, not {text!r}.")
         field, relation, values = match.groups()
         if relation in RELATIONS and isinstance(number(values), str):
-            raise UsageError(f"{option} {field}{relation} wants a number, not {values!r}.")
+            raise UsageError(f"{option}: {field}{relation} wants a number, not {values!r}.")
         try:
             listed = dict.fromkeys(map(with_home_folder, parts(values)))
         except ValueError as error:
             raise UsageError(f"{option} {text!r}: {error}.") from error
         if not all(listed):
-            raise UsageError(f"{option} wants values separated by commas, not {values!r}.")
+            raise UsageError(f"{option}: wanted values separated by commas, not {values!r}.")
         parsed.append(Condition(named(field, records), relation, tuple(listed)))
-    for field, values in wanted.items():
+    for field, values in values_by_field.items():
         listed = values if isinstance(values, list | tuple | range | set) else [values]
         parsed.append(Condition(named(field, records), "=", tuple(field_text(v) for v in listed)))
     return parsed

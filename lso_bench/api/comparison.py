@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
@@ -18,15 +18,16 @@ from lso_bench.spec import Spec
 from lso_bench.store.store import Store
 
 if TYPE_CHECKING:
-    pass
+    from matplotlib.figure import Figure
 
-SETUP = ["task", "arch", "latent", "decoding", "device", "model", "searcher", "start"]  # columns that name a row
+ROW = ["model", "searcher", "start"]  # columns that name a row
+SETUP = ["task", "arch", "latent", "decoding", "device"]  # columns that name its table
 STATISTICS = ["n", "censored", "estimate", "low", "high", "q25", "q75", "mean", "p"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResultComparison:
-    """What `lso-bench compare` prints, as objects. Losses are minus the score: lower is better.
+    """Comparison of results, as `lso-bench compare` prints it. Losses are minus the score: lower is better.
 
     In a DataFrame a row is a model with a searcher and a kind of start, `estimate` is the median over searches, and
     `low` and `high` are its 95 % interval. docs/json.md says what each measure is.
@@ -45,7 +46,7 @@ class ResultComparison:
         """
         return "\n".join(summary(self.comparison, commands))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.summary()
 
     def _repr_html_(self) -> str:
@@ -92,12 +93,12 @@ class ResultComparison:
         for name in names:
             if name not in known and len(names) == 1:
                 raise unknown("measure", name, known)
-        rows = self._labelled()
-        rows = rows[rows.measure.isin(names)]
-        columns = [c for c in ("measure", "threshold", "target", "within", "against") if rows[c].notna().any()]
-        shown = [c for c in columns if c != "measure" or len(names) > 1]
-        chosen = rows[[*SETUP, *self.comparison.by, *shown, *STATISTICS]]
-        return chosen.dropna(axis=1, how="all").reset_index(drop=True)
+        labelled = self._labelled()
+        rows = cast(pd.DataFrame, labelled[labelled.measure.isin(names)])
+        details = [c for c in ("threshold", "target", "within", "against") if not rows[c].isna().to_numpy().all()]
+        shown = [*["measure"] * (len(names) > 1), *details]
+        table = cast(pd.DataFrame, rows[[*ROW, *self.comparison.by, *shown, *STATISTICS, *SETUP]])
+        return table.dropna(axis=1, how="all").reset_index(drop=True)
 
     def paired(self, of: str = "model", outcome: str = "loss") -> pd.DataFrame:
         """Return the paired comparisons of models or of searchers, each pair in a row.
@@ -118,7 +119,7 @@ class ResultComparison:
         known = rows.measure[rows.measure.str.startswith(f"{of} difference:")].str.partition(":")[2].unique().tolist()
         if outcome not in known:
             raise unknown("outcome", outcome, known)
-        keys = [*SETUP, *self.comparison.by, "threshold", "against"]
+        keys = [*ROW, "against", *self.comparison.by, "threshold", *SETUP]
         parts = [self._part(rows, f"{of} {m}:{outcome}", keys, columns) for m, columns in PAIR_COLUMNS.items()]
         pairs = parts[0]
         for part in parts[1:]:
@@ -127,7 +128,8 @@ class ResultComparison:
         if of == "searcher":
             labels = dict(zip(self.measures.searcher, rows.searcher, strict=True))
             pairs["b"] = pairs["b"].map(lambda text: labels.get(text, text))
-        return pairs.dropna(axis=1, how="all")
+        columns = [c for c in pairs if c not in SETUP]
+        return cast(pd.DataFrame, pairs[[*columns, *SETUP]]).dropna(axis=1, how="all")
 
     def table(self, name: str) -> str:
         """Return a table as Markdown: final, convergence, targets, starts, variance, cost, models, searchers and so on.
@@ -151,7 +153,8 @@ class ResultComparison:
 
         Args:
             table: its name, as in `table`.
-            rows, columns: what rows and columns are, of model, searcher, task and start: medians in a matrix.
+            rows: what the rows of a matrix of medians are: model, searcher, task or start.
+            columns: likewise its columns.
             labels: displayed names: `{"nevae_se": "NE-VAE"}`.
             label: for `\ref`.
             caption: instead of the title.
@@ -163,6 +166,23 @@ class ResultComparison:
         from lso_bench.report.latex_table import one
 
         return one(self.comparison, table, (rows, columns), labels or {}, label, caption)
+
+    def plot(self, kind: str = "forest", color: str = "searcher", of: str = "model", size: str = "screen") -> "Figure":
+        """Return a figure of matplotlib.
+
+        Args:
+            kind: "forest" (paired differences to the best), "curves" (lowest loss over evaluations), or a figure of
+                the report: "ecdf", "distance", "spread", "basin", "variance", "ranks".
+            color: of curves: "searcher" (a panel per model) or "model" (a panel per searcher).
+            of: of a forest plot: "model" or "searcher".
+            size: "screen", "column" (3.3 inches) or "page" (6.9 inches).
+
+        Raises:
+            UsageError: there is no such figure, or these results have several tasks or settings: select one by `where`.
+        """
+        from lso_bench.api.figures import draw
+
+        return draw(self, kind, color, of, size)
 
     def _labelled(self) -> pd.DataFrame:
         """Return all measures, each searcher under its short name."""

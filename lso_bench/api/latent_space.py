@@ -18,8 +18,8 @@ def space(
 ) -> Space:
     """Return the frozen latent space of a trained model.
 
-    `space.decode(z)` takes latents of shape (k, n, d) and gives images of shape (k, n, 1, h, w). `space.encode(x)` takes
-    images of shape (b, 1, h, w) and gives latents of shape (b, d).
+    `space.decode(z)` takes latents of shape (k, n, d) and gives images of shape (k, n, 1, h, w). `space.means(x)` takes
+    images of shape (b, 1, h, w) and gives the encoder's means, of shape (b, d). `space.latent` is d.
 
     Args:
         checkpoint: file of the weights; default: those of the named model.

@@ -4,14 +4,12 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lso_bench.api.carry_out import carry_out
-from lso_bench.api.results import Results
+from lso_bench.api.execution import execution_options
+from lso_bench.api.output import say
 from lso_bench.errors import UsageError, unknown
-from lso_bench.execution import execution_options
 from lso_bench.executors.resources import RequestedResources
-from lso_bench.output import say
 from lso_bench.progress import planning
 from lso_bench.run_settings import RUN_SETTINGS
 from lso_bench.search import SEARCHERS, Searcher
@@ -19,6 +17,9 @@ from lso_bench.store.store import Store
 from lso_bench.study import completeness, file
 from lso_bench.study.grid import STEPS, Grid, PlannedRun, Protocol, plan, plan_warnings, shard
 from lso_bench.task import TASKS, Task
+
+if TYPE_CHECKING:
+    from lso_bench.api.results import Results
 
 Names = str | Sequence[str]
 
@@ -73,19 +74,19 @@ class Study:
         """
         if protocol not in STEPS:
             raise unknown("protocol", protocol, [*STEPS])
-        given = {"arch": arch, "latent": latent, "decoding": decoding, "budget": budget, "max_steps": max_steps}
+        raw = {"arch": arch, "latent": latent, "decoding": decoding, "budget": budget, "max_steps": max_steps}
         lists = {"models": models, "tasks": tasks, "searchers": searchers, "regions": regions, "starts": starts}
         seed_lists = {"seeds": seeds, "search_seeds": search_seeds, "train_seeds": train_seeds}
         self._has_objects = False
-        given |= {key: self._named(key, value) for key, value in lists.items() if value is not None}
-        given |= {key: [*values] for key, values in seed_lists.items() if values is not None}
-        given |= {
+        raw |= {key: self._named(key, value) for key, value in lists.items() if value is not None}
+        raw |= {key: [*values] for key, values in seed_lists.items() if values is not None}
+        raw |= {
             key: [dict(table) for table in tables]
             for key, tables in (("exclude", exclude), ("override", override))
             if tables
         }
-        given |= {key: [*value] if isinstance(value, tuple) else value for key, value in settings.items()}
-        values = {key: _checked(key, value) for key, value in given.items() if value is not None}
+        raw |= {key: [*value] if isinstance(value, tuple) else value for key, value in settings.items()}
+        values = {key: _checked(key, value) for key, value in raw.items() if value is not None}
         rules = (*values.pop("exclude", ()), *values.pop("override", ()))
         if protocol != "quick":
             values.setdefault("max_steps", STEPS[protocol])
@@ -99,10 +100,10 @@ class Study:
         Raises:
             UsageError: the file is missing or no TOML, or a setting is wrong.
         """
-        return cls.of(*file.read(Path(path)))
+        return cls.from_grid(*file.read(Path(path)))
 
     @classmethod
-    def of(cls, grid: Grid, protocol: Protocol) -> "Study":
+    def from_grid(cls, grid: Grid, protocol: Protocol) -> "Study":
         """Return the study of a grid and a protocol."""
         study = cls.__new__(cls)
         study.grid, study.protocol, study._has_objects = grid, protocol, False
@@ -134,7 +135,7 @@ class Study:
         address: str | None = None,
         gpu: float = 1.0,
         quiet: bool = False,
-    ) -> Results:
+    ) -> "Results":
         """Carry out the runs that are not in the folder yet, and return all runs of the study.
 
         Args:
@@ -154,6 +155,9 @@ class Study:
         Raises:
             UsageError, UnusableError: as `plan`, or an option does not fit.
         """
+        from lso_bench.api.carry_out import carry_out  # imported late: a plan needs no statistics
+        from lso_bench.api.results import Results
+
         if self._has_objects and (isolation not in (None, "none") or address):
             raise UsageError(
                 "Runs with an object stay in this process: leave `isolation` and `address` out, or give the path of a "

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.output import say
 from lso_bench.commands.exit_status import UNUSABLE
 from lso_bench.commands.options import outside
 from lso_bench.commands.target import Force, check_target
 from lso_bench.files.sanitize import some
-from lso_bench.output import say
 
 
 def archive(

@@ -1,16 +1,16 @@
 """The command `compare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
+from lso_bench.api.output import say
 from lso_bench.commands.exit_status import CONDITION_HOLDS, INCOMPLETE
 from lso_bench.commands.inputs import print_damaged, print_skipped, read
 from lso_bench.commands.options import Json, check_folder, names, outside
 from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
-from lso_bench.output import say
 
 
 def compare(
@@ -31,6 +31,14 @@ def compare(
     no_traces: Annotated[
         bool, typer.Option("--no-traces", help="Fast: without targets and distances, which need each run's files.")
     ] = False,
+    label: Annotated[str, typer.Option(help="Of a LaTeX table, for \\ref.")] = "",
+    rows: Annotated[
+        str | None, typer.Option(help="Of a LaTeX matrix of medians: model, searcher, task, start.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Likewise, its columns.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Displayed name in LaTeX: nevae_se=NE-VAE; may stand several times.")
+    ] = None,
     table: Table = None,
     show_all: All = False,
     wide: Wide = False,
@@ -50,6 +58,9 @@ def compare(
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
     form = _form(json=json, csv=csv, markdown=markdown, latex=latex)
     view = View(form, tables_named(table), show_all, wide, cost, folders)
+    matrix = LatexTable(rows, columns, _labels(name or []), label)
+    if matrix != LatexTable() and not (latex and len(view.tables) == 1):
+        raise UsageError("--label, --rows, --columns and --name want --latex and one --table.")
     _check("targets", targets, ["task", "model"])
     _check("cost", cost, ["steps", "evaluations", "seconds"])
     if figures and no_traces:
@@ -65,19 +76,47 @@ def compare(
     print_skipped(runs.unusable_spaces)
     print_damaged(runs.stores)
     verdicts = [verdict(text, comparison) for text in fail_if or []]
-    show(comparison, view)
+    _show(compared, view, matrix)
     if figures:
-        from lso_bench.analysis.curves import with_curves
-        from lso_bench.report.figure_files import figures as draw
-
-        for path in draw(with_curves(comparison, results.records, runs.files), figures):
-            say(f"picture: {path}")
+        _draw(comparison, results, figures)
     for condition in verdicts:
         say(str(condition))
     if any(v.holds for v in verdicts):
         raise typer.Exit(CONDITION_HOLDS)
     if strict and (comparison.notes or runs.skipped):
         raise typer.Exit(INCOMPLETE)
+
+
+class LatexTable(NamedTuple):
+    """Rows, columns, displayed names and label of a single LaTeX table."""
+
+    rows: str | None = None
+    columns: str | None = None
+    names: dict[str, str] = {}
+    label: str = ""
+
+
+def _show(compared, view: View, matrix: LatexTable) -> None:
+    if view.form == "latex" and len(view.tables) == 1:
+        print(compared.latex(view.tables[0], *matrix), end="")
+    else:
+        show(compared.comparison, view)
+
+
+def _draw(comparison, results, folder: Path) -> None:
+    from lso_bench.analysis.curves import with_curves
+    from lso_bench.report.figure_files import figures
+
+    for path in figures(with_curves(comparison, results.records, results.files), folder):
+        say(f"picture: {path}")
+
+
+def _labels(texts: list[str]) -> dict[str, str]:
+    """Return the displayed names by name."""
+    pairs = [text.partition("=") for text in texts]
+    if faulty := next((text for text, pair in zip(texts, pairs, strict=True) if not (pair[0] and pair[2])), ""):
+        raise UsageError(f"--name wants a name and how it is displayed, as nevae_se=NE-VAE, not {faulty!r}.")
+    return {name: shown for name, _, shown in pairs}
 
 
 def _check(option: str, value: str, known: list[str]) -> None:

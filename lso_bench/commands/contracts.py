@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.output import say
 from lso_bench.bounds import WHOLE
 from lso_bench.commands.exit_status import USAGE
 from lso_bench.commands.options import DataDir, Json, outside, plugin
 from lso_bench.files.sanitize import printable
-from lso_bench.output import say
 
 
 def new_task(

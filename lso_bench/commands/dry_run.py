@@ -3,8 +3,8 @@
 from json import dumps
 from pathlib import Path
 
+from lso_bench.api.output import say
 from lso_bench.files.sanitize import printable
-from lso_bench.output import say
 
 
 def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 import typer
 
+from lso_bench.api.output import say
 from lso_bench.commands.exit_status import INCOMPLETE, UNUSABLE
-from lso_bench.output import say
 
 
 def print_end(state, named_keys: Collection[str] = ()) -> None:

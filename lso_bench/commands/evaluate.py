@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.execution import device_of
+from lso_bench.api.output import out, say
 from lso_bench.bounds import DRAWS
 from lso_bench.commands.options import (
     Arch,
@@ -21,8 +23,6 @@ from lso_bench.commands.options import (
     names,
 )
 from lso_bench.errors import UsageError
-from lso_bench.execution import device_of
-from lso_bench.output import out, say
 
 
 def evaluate(

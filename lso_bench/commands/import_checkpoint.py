@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.output import say
 from lso_bench.commands.options import Arch, Data, Latent, TrainSeed, outside, plugin
 from lso_bench.errors import UsageError
-from lso_bench.output import say
 
 
 def import_checkpoint(

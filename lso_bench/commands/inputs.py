@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from lso_bench.api.output import say
 from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.files.sanitize import some
-from lso_bench.output import say
 
 if TYPE_CHECKING:
     from lso_bench.api.results import Results

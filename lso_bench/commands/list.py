@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.output import out, say
 from lso_bench.errors import unknown
-from lso_bench.output import out, say
 
 
 def list_(kind: Annotated[str, typer.Argument(help="models, data, tasks, searchers or architectures.")]) -> None:

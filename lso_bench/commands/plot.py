@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.output import say
 from lso_bench.commands.inputs import end, load_report
 from lso_bench.commands.options import Strict, check_folder, names, outside
 from lso_bench.errors import unknown
-from lso_bench.output import say
 
 
 def plot(

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.output import say
 from lso_bench.commands.inputs import end, load_report
 from lso_bench.commands.options import Strict, outside
 from lso_bench.commands.target import Force, check_target
-from lso_bench.output import say
 
 
 def report(

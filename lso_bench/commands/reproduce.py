@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.execution import check_capture, check_compile, device_of, execution_options
+from lso_bench.api.output import out, say
 from lso_bench.commands.ending import print_end
 from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.commands.options import (
@@ -22,8 +24,6 @@ from lso_bench.commands.options import (
     numbers,
 )
 from lso_bench.errors import UsageError
-from lso_bench.execution import check_capture, check_compile, device_of, execution_options
-from lso_bench.output import out, say
 
 
 def reproduce(
@@ -91,6 +91,7 @@ def reproduce(
 
 def _search(runs: list, store, options, json: bool, quiet: bool) -> None:
     """Search, and show the results; if `options` is None, only of finished searches."""
+    from lso_bench.api.carry_out import carry_out
     from lso_bench.paper import latent_search
     from lso_bench.report import paper_latent_search as report
     from lso_bench.study import completeness

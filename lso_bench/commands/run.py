@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lso_bench.commands.ending import print_end
+from lso_bench.api.execution import address_of, execution_options
+from lso_bench.api.output import say
 from lso_bench.commands.dry_run import print_plan
+from lso_bench.commands.ending import print_end
 from lso_bench.commands.options import (
     LISTED,
     Address,
@@ -33,8 +35,6 @@ from lso_bench.commands.options import (
 from lso_bench.commands.setting_options import setting_values, with_setting_options
 from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
-from lso_bench.execution import address_of, execution_options
-from lso_bench.output import say
 
 
 @with_setting_options(before="compile")
@@ -175,4 +175,4 @@ def _study_from_options(model: list[str] | None, task: list[str] | None, protoco
     starts = None if listed["starts"] is None else tuple(listed["starts"])
     settings = setting_values(options)
     settings["max_steps"] = settings["max_steps"] or (study.STEPS[protocol] if protocol != "quick" else None)
-    return Study.of(grid, study.Protocol(starts=starts, decoding=options["decoding"], **settings))
+    return Study.from_grid(grid, study.Protocol(starts=starts, decoding=options["decoding"], **settings))

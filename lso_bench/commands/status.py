@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.output import out, say
 from lso_bench.commands.exit_status import UNUSABLE
 from lso_bench.commands.options import Json, outside
 from lso_bench.files.sanitize import some
-from lso_bench.output import out, say
 
 
 def status(

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.execution import check_capture, check_compile, device_of
+from lso_bench.api.output import say
 from lso_bench.commands.options import (
     Arch,
     Capture,
@@ -20,8 +22,6 @@ from lso_bench.commands.options import (
     outside,
     plugin,
 )
-from lso_bench.execution import check_capture, check_compile, device_of
-from lso_bench.output import say
 
 
 def train(

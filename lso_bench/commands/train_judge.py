@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.output import say
 from lso_bench.bounds import WHOLE
 from lso_bench.commands.options import DataDir, Quiet, TrainSeed
-from lso_bench.output import say
 
 
 def train_judge(

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.execution import device_of
+from lso_bench.api.output import say
 from lso_bench.bounds import SEED
 from lso_bench.commands.options import (
     Arch,
@@ -19,8 +21,6 @@ from lso_bench.commands.options import (
     numbers,
 )
 from lso_bench.errors import UsageError
-from lso_bench.execution import device_of
-from lso_bench.output import say
 
 
 def traverse(

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from lso_bench.api.output import out, say
 from lso_bench.commands.options import names
 from lso_bench.errors import unknown
-from lso_bench.output import out, say
 
 Table = Annotated[
     list[str] | None,
@@ -65,7 +65,7 @@ def show(comparison, view: View) -> None:
             say(f"! {note}")
     else:
         render = tables.markdown if view.form == "markdown" else tables.latex
-        print(render(comparison, view.cost), end="")
+        print(render(comparison, view.cost, view.tables), end="")
 
 
 def _print_tables(comparison, view: View) -> None:

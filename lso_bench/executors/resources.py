@@ -55,6 +55,8 @@ def resolve(runs: int, place: Placement, requested: RequestedResources) -> Execu
     if requested.address:
         return _on_cluster(place, requested, limit)
     gpus = torch.cuda.device_count() if place.device == "cuda" else 0
+    if requested.isolation == "none":
+        return _in_this_process(place, requested)
     at_once = min(requested.jobs or jobs(runs, cores(), memory(), gpus, requested.share), max(1, runs))
     is_plain_run = runs == 1 and requested == RequestedResources(retries=requested.retries, share=requested.share)
     return ExecutionOptions(
@@ -67,6 +69,13 @@ def resolve(runs: int, place: Placement, requested: RequestedResources) -> Execu
         memory=limit if limit or gpus or is_plain_run else _memory_per_run(at_once),
         gpus=gpus,
     )
+
+
+def _in_this_process(place: Placement, requested: RequestedResources) -> ExecutionOptions:
+    """Return the options for runs one after the other in this process."""
+    if requested.timeout is not None or requested.memory is not None or (requested.jobs or 1) > 1:
+        raise UsageError("Runs in this process go one by one, without limits; leave jobs, timeout and memory out.")
+    return ExecutionOptions(place, threads=threads(), retries=requested.retries, isolation="none")
 
 
 def _bytes(gigabytes: float) -> int:

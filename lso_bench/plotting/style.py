@@ -62,6 +62,16 @@ def plain(settings: Any = None) -> Iterator[None]:
             yield
 
 
+class NotebookFigure(Figure):
+    """Figure that a notebook shows, whatever backend it has."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        with plain():
+            self.savefig(picture, format="png", dpi=100)
+        return picture.getvalue()
+
+
 @contextmanager
 def style_context(size: Size) -> Iterator[None]:
     """Set fonts and lines for a size; figures are drawn and saved within this context."""
@@ -108,7 +118,7 @@ def panels(size: Size, count: int, height: float = 2.2, sharex: bool = False) ->
     """Create a figure of `count` panels that share their y axis, each `height` inches high on a screen."""
     columns = min(count, size.columns)
     rows = -(-count // columns)
-    figure = Figure(figsize=(size.width, height * size.height_factor * rows + 0.55))
+    figure = NotebookFigure(figsize=(size.width, height * size.height_factor * rows + 0.55))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=True)
     for axis in axes.flat[count:]:
         axis.set_visible(False)

@@ -84,8 +84,15 @@ class Registry(Generic[T]):
         self._objects: dict[str, T] = {}  # plugins that only this process has, by name
 
     def add(self, plugin: T) -> str:
-        """Return a name under which this process alone knows an object: its class and 8 digits of its hash."""
-        name = f"{type(plugin).__name__}@{code_version.object_hash(plugin)[:8]}"
+        """Return a name under which this process alone knows an object: its name or class, and 8 digits of its hash.
+
+        Raises:
+            UsageError: its name is no name of a plugin.
+        """
+        label = getattr(plugin, "name", "") or type(plugin).__name__
+        if not re.fullmatch(r"[\w.-]+", label):
+            raise UsageError(f"The name of a {self.kind} has letters, digits and ._-, not {label!r}.")
+        name = f"{label}@{code_version.object_hash(plugin)[:8]}"
         self._objects[name] = plugin
         return name
 

@@ -1,5 +1,6 @@
 """Sections of a comparison: models and searchers on one task, with labels for the searchers."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,7 +136,8 @@ def _label_parts(setup: dict[str, Any]) -> dict[str, str]:
     """Return a searcher's name, its settings and its limits, each as a short text."""
     name, settings = read(setup["searcher"])
     setting_texts = {k: f"{k}={v}" for k, v in settings.items()}
-    return {"name": name.split("/")[-1].removesuffix(".py"), **setting_texts, **_setting_labels(setup)}
+    short_name = re.sub(r"@[0-9a-f]{8}$", "", name.split("/")[-1].removesuffix(".py"))  # without an object's hash
+    return {"name": short_name, **setting_texts, **_setting_labels(setup)}
 
 
 def _setting_labels(setup: dict[str, Any]) -> dict[str, str]:

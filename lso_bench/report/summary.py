@@ -34,7 +34,8 @@ def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
         room = max(free - len(answered), FEWEST)
         table = [*table[: room - 1], f"  ... and {len(table) - room + 1} more: --all"]
     notes = _notes(comparison.notes, max(1, free + 1 - len(table) - len(answered)))
-    body = [*answered, *notes, f"{'Next':<{LABEL}}{_fitted(commands, WIDTH - LABEL)}"]
+    next_line = [f"{'Next':<{LABEL}}{_fitted(commands, WIDTH - LABEL)}"] * bool(commands)
+    body = [*answered, *notes, *next_line]
     blank = [""] * (len(table) + len(body) + 3 <= MOST)
     return [_fitted(_heading(parts)), "", *table, *blank, *body]
 

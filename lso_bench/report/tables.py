@@ -39,14 +39,14 @@ def terminal(comparison: Comparison, cost: str = "evaluations", names: Sequence[
     return terminal_renderer.document(parts(comparison, cost, names), () if names else comparison.notes)
 
 
-def markdown(comparison: Comparison, cost: str = "evaluations") -> str:
-    """Render the tables as Markdown."""
-    return markdown_renderer.document(parts(comparison, cost), comparison.notes)
+def markdown(comparison: Comparison, cost: str = "evaluations", names: Sequence[str] = ()) -> str:
+    """Render the tables as Markdown; with `names` only these, without the notes."""
+    return markdown_renderer.document(parts(comparison, cost, names), () if names else comparison.notes)
 
 
-def latex(comparison: Comparison, cost: str = "evaluations") -> str:
-    """Render the tables as LaTeX."""
-    return latex_renderer.document(parts(comparison, cost), comparison.notes)
+def latex(comparison: Comparison, cost: str = "evaluations", names: Sequence[str] = ()) -> str:
+    """Render the tables as LaTeX; with `names` only these, without the notes."""
+    return latex_renderer.document(parts(comparison, cost, names), () if names else comparison.notes)
 
 
 def parts(comparison: Comparison, cost: str, names: Sequence[str] = ()) -> Iterator[Part]:

@@ -1,5 +1,6 @@
 """Figures of convergence: loss over steps, and fraction of targets reached."""
 
+from itertools import cycle
 from typing import Any, cast
 
 import pandas as pd
@@ -21,6 +22,8 @@ from lso_bench.plotting.style import (
 
 STYLES = ("-", "--", ":", "-.")  # line styles of starts
 MARKS = 6  # markers on a line
+SEARCHER_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito 2008
+SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def curves(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
@@ -86,3 +89,35 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     return CaptionedFigure(
         "ecdf", figure, title, caption, values_in_words("Shares reached in the end", last, "estimate")
     )
+
+
+def best_so_far(rows: pd.DataFrame, title: str, size: Size, color: str = "searcher") -> CaptionedFigure | None:
+    """Draw the lowest loss so far over evaluations: a line per searcher and a panel per model, or the reverse.
+
+    Args:
+        rows: points of curves, of `lso_bench.analysis.curves.best_so_far`, with `searcher_label`.
+        color: "searcher" or "model": what has a line of its own.
+    """
+    line_by, panel_by = ("searcher_label", "model") if color == "searcher" else ("model", "searcher_label")
+    groups = [*rows.groupby(panel_by, sort=False)]
+    if not groups:
+        return None
+    figure, axes = panels(size, len(groups), sharex=True)
+    names = [str(name) for name in rows[line_by].unique()]
+    searcher_colours = cycle(SEARCHER_COLOURS)
+    colours = {n: colour_of(n) if color == "model" else next(searcher_colours) for n in names}
+    shapes = dict(zip(names, cycle(SHAPES), strict=False))
+    for axis, (name, panel) in zip(axes, groups, strict=True):
+        for key, line in panel.groupby(line_by, sort=False):
+            marks: dict[str, Any] = {"marker": shapes[str(key)], "markevery": max(1, len(line) // MARKS)}
+            axis.plot(line.within, line.estimate, color=colours[str(key)], label=label(key), **marks)
+        axis.set_title(heading(size, len(groups), name))
+        logarithmic(axis, "evaluations")
+    axes[0].set_ylabel("lowest loss so far")
+    legend(figure, axes, size)
+    last = rows.drop_duplicates(["model", "searcher_label"], keep="last")
+    caption = (
+        f"Lowest loss within so many evaluations of a problem: median over {count_range(rows.n)} instances, from "
+        f"{rows.start.iloc[0]} starts. No band: instances differ more than searchers; see the paired differences."
+    )
+    return CaptionedFigure("best", figure, title, caption, values_in_words("Lowest median losses", last, "estimate"))

@@ -30,12 +30,14 @@ def document(parts: Iterable[Part], notes: Sequence[str]) -> str:
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def table(table: Table, heading: str = "") -> str:
-    """Return a table; its caption is the title, the heading of its part and the caption."""
+def table(table: Table, heading: str = "", label: str = "", caption: str = "") -> str:
+    """Return a table; its caption is by default the title, the heading of its part and the table's caption."""
+    texts = [caption] if caption else [table.title, heading, table.caption]
     rows = ([rf"\textbf{{{_escape(c.text)}}}" if c.best else _escape(c.text) for c in row] for row in table.rows)
     lines = [
         r"\begin{table}",
-        rf"\caption{{{'. '.join(_escape(text) for text in (table.title, heading, table.caption))}}}",
+        rf"\caption{{{'. '.join(_escape(text) for text in texts if text)}}}",
+        *[rf"\label{{{label}}}"] * bool(label),
         r"\centering",
         rf"\begin{{tabular}}{{{''.join('l' if c.is_text else 'r' for c in table.columns)}}}",
         r"\toprule",

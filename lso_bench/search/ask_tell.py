@@ -1,7 +1,7 @@
 """Ask/tell optimizers of any library as searchers."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from lso_bench.search import Problem, Searcher
 
 @dataclass(frozen=True)
 class SingleProblem:
-    """What an ask/tell optimizer is made for: one problem of d dimensions."""
+    """Problem that an ask/tell optimizer is made for, of d dimensions."""
 
     start: Float[np.ndarray, " d"]
     bounds: Float[np.ndarray, "d 2"]  # lowest and highest value of each dimension
@@ -25,7 +25,7 @@ class SingleProblem:
         return len(self.start)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class AskTell(Searcher):
     """Searcher of an optimizer that **minimises** by ask and tell; one optimizer is made for each problem.
 
@@ -40,13 +40,21 @@ class AskTell(Searcher):
     In a file of its own, make a subclass with a method `optimizer`.
     """
 
-    factory: Callable[[SingleProblem], Any] | None = field(default=None)
+    def __init__(self, factory: Callable[[SingleProblem], Any] | None = None, name: str = ""):
+        """Wrap a function that makes an optimizer for a problem; a subclass with `optimizer` needs none.
+
+        Args:
+            name: in tables and figures; default: `AskTell`.
+        """
+        object.__setattr__(self, "factory", factory)  # no fields: those are settings, which a text can hold
+        object.__setattr__(self, "name", name)
 
     def optimizer(self, problem: SingleProblem) -> Any:
         """Return an optimizer for a problem."""
-        if self.factory is None:
+        factory = vars(self)["factory"]
+        if factory is None:
             raise ValueError("wanted a function that makes an optimizer, or a subclass with a method `optimizer`")
-        return self.factory(problem)
+        return factory(problem)
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         yield problem.starts
@@ -54,9 +62,8 @@ class AskTell(Searcher):
         first = problem.starts[:, 0].double().cpu().numpy().clip(low, high)
         seeds = [(1_000_003 * (problem.seed + 1) + i) % 2**32 for i in range(len(first))]
         bounds = np.stack([low, high], 1)
-        optimizers = [
-            _Turns(self.optimizer(SingleProblem(x, bounds, s)), bounds) for x, s in zip(first, seeds, strict=True)
-        ]
+        problems = [SingleProblem(x, bounds, seed) for x, seed in zip(first, seeds, strict=True)]
+        optimizers = [_Turns(self.optimizer(p), bounds) for p in problems]
         while True:
             asked = [o.ask() for o in optimizers]
             if len({len(points) for points in asked}) > 1:
@@ -72,28 +79,29 @@ class _Turns:
 
     def __init__(self, optimizer: Any, bounds: Float[np.ndarray, "d 2"]):
         self._optimizer, self._bounds = optimizer, bounds
-        self._asked: list[Any] = []
+        self._candidates: list[Any] = []
+        self._is_batch = False  # whether one `ask` gives all points of a turn
 
     def ask(self) -> Float[np.ndarray, "n d"]:
         """Return the next points."""
-        size = getattr(self._optimizer, "population_size", 1)
         first = self._optimizer.ask()
-        if isinstance(first, list | tuple) and not np.isscalar(first[0]):
-            self._asked = [*first]
+        self._is_batch = isinstance(first, list | tuple | np.ndarray) and np.ndim(first[0]) == 1
+        if self._is_batch:
+            self._candidates = [*first]
         else:
-            self._asked = [first, *(self._optimizer.ask() for _ in range(size - 1))]
-        self._is_batch = self._asked is not None and isinstance(first, list | tuple) and not np.isscalar(first[0])
-        return np.array([self._point(candidate) for candidate in self._asked])
+            size = getattr(self._optimizer, "population_size", 1)
+            self._candidates = [first, *(self._optimizer.ask() for _ in range(size - 1))]
+        return np.array([self._point(candidate) for candidate in self._candidates])
 
     def tell(self, losses: Float[np.ndarray, " n"]) -> None:
         """Tell the losses of the last points."""
         values = losses.tolist()
         if self._is_batch:
-            self._optimizer.tell(self._asked, values)
+            self._optimizer.tell(self._candidates, values)
         elif hasattr(self._optimizer, "population_size"):
-            self._optimizer.tell([*zip(self._asked, values, strict=True)])
+            self._optimizer.tell([*zip(self._candidates, values, strict=True)])
         else:
-            for candidate, value in zip(self._asked, values, strict=True):
+            for candidate, value in zip(self._candidates, values, strict=True):
                 self._optimizer.tell(candidate, value)
 
     def _point(self, candidate: Any) -> Float[np.ndarray, " d"]:

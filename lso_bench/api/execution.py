@@ -1,4 +1,4 @@
-"""How runs are carried out: device, compiler and resources, checked before they begin."""
+"""Options to carry out runs: device, compiler and resources, checked before they begin."""
 
 from pathlib import Path
 
@@ -61,8 +61,8 @@ def execution_options(runs: int, device: str, data_dir: Path | None, compile: bo
     from lso_bench.executors import resources
     from lso_bench.runner.placement import Placement
 
-    if requested.isolation not in (None, "run", "batch"):
-        raise unknown("isolation", requested.isolation, ["run", "batch"])
+    if requested.isolation not in (None, "run", "batch", "none"):
+        raise unknown("isolation", requested.isolation, ["run", "batch", "none"])
     is_remote = requested.address is not None and device in DEVICES  # the machines of the cluster decide
     target_device = device if is_remote else device_of(device)
     check_capture(capture and target_device != "auto", target_device)

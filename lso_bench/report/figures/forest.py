@@ -1,0 +1,55 @@
+"""Forest plot: paired differences to the best model or searcher, with their 95 % intervals."""
+
+from collections.abc import Sequence
+
+from lso_bench.plotting.colours import colour_of, marker_of
+from lso_bench.plotting.numbers import in_words
+from lso_bench.plotting.style import INK, CaptionedFigure, NotebookFigure, Size, label
+from lso_bench.report.contests import Contest
+
+ROW = 0.2  # inches of a row
+
+
+def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> CaptionedFigure | None:
+    """Draw the difference of each contestant to the best one of its contest, the better ones above.
+
+    Args:
+        contests: of one factor, from one kind of start.
+        factor: "model" or "searcher".
+    """
+    rows = [(c, name) for c in contests for name in c.names]
+    if not rows:
+        return None
+    figure = NotebookFigure(figsize=(size.width, ROW * (len(rows) + len(contests)) + 0.8))
+    axis = figure.subplots()
+    axis.axvline(0, color=INK, linewidth=0.6)
+    places, names, y = [], [], 0.0
+    for contest in contests:
+        for name in contest.names:
+            colour, marker = colour_of(name if factor == "model" else contest.context), marker_of(name)
+            difference = contest.differences.get(name, {"estimate": 0.0, "low": 0.0, "high": 0.0})
+            fill = colour if name in contest.worse or name == contest.best else "white"
+            axis.plot([difference["low"], difference["high"]], [y, y], color=colour)
+            axis.plot(difference["estimate"], y, marker, color=colour, markerfacecolor=fill)
+            places.append(y)
+            names.append(label(f"{contest.context}: {name}" if len(contests) > 1 else name))
+            y += 1
+        y += 0.7
+    axis.set_yticks(places, names)
+    axis.set_ylim(y - 0.2, -0.8)  # the first one on top
+    axis.set_xlabel(f"final loss less that of the best {factor}, median over {contests[0].unit}")
+    axis.grid(axis="x")
+    caption = (
+        f"Paired difference of the final loss to the {factor} with the best mean rank ({contests[0].n} "
+        f"{contests[0].unit}, from {contests[0].start} starts), with its 95 % interval. Hollow: not significant "
+        "(Wilcoxon's test with Holm's correction, p >= 0.05)."
+    )
+    return CaptionedFigure("forest", figure, title, caption, _words(contests))
+
+
+def _words(contests: Sequence[Contest]) -> str:
+    """Return the differences as a sentence."""
+    texts = [
+        f"{c.context}, {name}: {in_words(c.differences[name]['estimate'])}" for c in contests for name in c.names[1:]
+    ]
+    return f"Differences to the best: {'; '.join(texts)}."
