@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 SITE = ROOT / "build" / "docs"
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
-KINDS = {"list[str]": "LIST", "str": "TEXT", "int range": "N", "float range": "NUMBER"}  # as the help has them
 ALWAYS = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")  # pages from the root
 HELP = "<!-- the help of every command -->"
 
@@ -85,22 +84,21 @@ def helps() -> str:
 
 def help_of(name: str, command: typer.core.TyperCommand) -> str:
     """One command: its usage, what it does, and a table of its arguments and options."""
+    from lso_bench.commands.parsing import option_kind
+
     context = typer.Context(command, info_name=f"lso-bench {name}")
     usage = " ".join(command.get_usage(context).split()).removeprefix("Usage: ")
     records = [p.get_help_record(context) for p in command.params]
-    rows = [f"| `{kind(option)}` | {cell(text)} |" for option, text in filter(None, records)]
+    rows = [f"| `{option_kind(option)}` | {cell(text)} |" for option, text in filter(None, records)]
     about = " ".join(str(command.help).split())
     return "\n".join([f"### {name}", "", about, "", f"    {usage}", "", "| option | meaning |", "|---|---|", *rows, ""])
 
 
-def kind(option: str) -> str:
-    """An option with the kind of its value as one word: `--seed LIST`."""
-    return re.sub(r"<([^<>]+)>", lambda m: KINDS.get(m[1], m[1].upper()), option)
-
-
 def cell(text: str) -> str:
-    """A text that can stand in a table; the largest number there is, is no news."""
-    text = re.sub(r"(\d+)<=x<=9007199254740991", r"x>=\1", " ".join(text.split())).replace("|", "\\|")
+    """A text that can stand in a table."""
+    from lso_bench.commands.parsing import option_bounds
+
+    text = option_bounds(" ".join(text.split())).replace("|", "\\|")
     parts = text.split("`")  # every second one is code
     parts[::2] = [re.sub(r"([\[\]<*_])", r"\\\1", part) for part in parts[::2]]
     return "`".join(parts)

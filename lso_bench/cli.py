@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from lso_bench import streams
+from lso_bench import __version__, streams
 from lso_bench.api.output import say
 from lso_bench.commands import (
     archive,
@@ -81,22 +81,67 @@ END_SIGNALS = {  # signals that ask for the end, and their text
     signal.SIGUSR1: "Ended by SIGUSR1",  # sent by batch systems before the time limit of a job
     signal.SIGUSR2: "Ended by SIGUSR2",
 }
+EXAMPLES = {  # by command
+    "run": (
+        "lso-bench run --model vae,nevae_se --task glyphs50 --arch conv",
+        "lso-bench run study.toml --jobs 2 --results results/study",
+        "lso-bench run --model vae --task ink --searcher cmaes --seed 0-9",
+    ),
+    "compare": (
+        "lso-bench compare results/",
+        "lso-bench compare results/ --where task=ink --table final,starts",
+        "lso-bench compare results/ --latex --table final --label tab:lso",
+    ),
+    "train": ("lso-bench train --model nevae_se --data glyphs --arch conv --epochs 10",),
+    "evaluate": ("lso-bench evaluate --model vae,nevae_se --data omniglot",),
+    "report": ("lso-bench report results/reference -o report.html",),
+    "status": ("lso-bench status results/", "lso-bench status study.toml --results results/study"),
+    "list": ("lso-bench list", "lso-bench list tasks", "lso-bench list models --json"),
+}
+STATUSES = (
+    "Exit status: 0 all well; 2 the request does not fit; 3 incomplete; 4 something cannot be used; 5 --fail-if holds; "
+    "1 a fault of lso-bench. docs/exit-statuses.md explains each."
+)
 NOTATION = (
     "A name or value with a comma or a double quote stands in double quotes, and so does a name with a colon: "
     """--task '"./a,b.py":target=0.3'. Notation of names, settings and lists: docs/names.md."""
 )
 _end_requested = set()  # the first signal that asked for the end
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # it would interpret `[default: 30]` in a help text as markup
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=NOTATION,
+    epilog=STATUSES,
     help="Benchmarks of latent space optimization: train VAEs, search their latent spaces, compare.",
 )
+
+
+def _epilog(name: str) -> str | None:
+    """Return the examples of a command, and for `run` the notation of names."""
+    lines = "\n".join(["Examples:", *(f"  {line}" for line in EXAMPLES.get(name, ()))])
+    examples = [f"\b\n{lines}"] * (name in EXAMPLES)  # the mark keeps the lines apart
+    return "\n\n".join([*examples, *[NOTATION] * (name == "run")]) or None
+
+
+def _print_version(asked: bool) -> bool:
+    if asked:
+        print(f"lso-bench {__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 for name, command in COMMANDS.items():
-    app.command(name, cls=Command, epilog=NOTATION if name == "run" else None)(command)
+    app.command(name, cls=Command, epilog=_epilog(name))(command)
 
 
 def main() -> None:

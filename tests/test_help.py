@@ -1,12 +1,16 @@
 """The help says all that the source says, and a usage error says what to do."""
 
+import json
+import shlex
 from typing import get_args, get_type_hints
 
 import pytest
+import typer
 from conftest import fails
 from typer.testing import CliRunner
 
-from lso_bench.cli import COMMANDS, app
+import lso_bench
+from lso_bench.cli import COMMANDS, EXAMPLES, app
 
 TEXTS = {
     name: [
@@ -47,3 +51,57 @@ def test_variables_of_a_terminal_do_no_harm(call, monkeypatch, value):
 
 def test_a_forgotten_option_name_is_said(call):
     fails(call("run", "--model", "vae", "ink"), 2, "No study file 'ink'", "--task ink")
+
+
+def test_many_options_stand_in_groups_and_examples_below_them():
+    shown = CliRunner().invoke(app, ["run", "--help"]).output
+    headings = [line for line in shown.splitlines() if line and line[0] != " " and line.endswith(":")]
+    assert headings == ["Arguments:", "What:", "How long:", "Protocol:", "Machine:", "Output:", "Other:"]
+    assert "\n    lso-bench run study.toml" in shown
+    assert "9007199254740991" not in shown and "<str>" not in shown
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_examples_fit_a_terminal_and_can_be_parsed(command):
+    shown = CliRunner().invoke(app, [command, "--help"]).output
+    assert "Examples:" in shown and max(map(len, shown.splitlines())) <= 80
+    for example in EXAMPLES[command]:
+        assert example in shown
+        program, name, *arguments = shlex.split(example)
+        click = typer.main.get_command(app).commands[name]
+        assert program == "lso-bench" and click.make_context(name, arguments, resilient_parsing=True)
+
+
+def test_version_is_that_of_the_package(call):
+    assert call("--version").stdout == f"lso-bench {lso_bench.__version__}\n"
+
+
+def test_main_help_names_the_exit_statuses():
+    shown = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    assert "3 incomplete; 4 something cannot be used" in shown and "--show-completion" in shown
+
+
+def test_list_alone_names_everything_and_in_json_with_settings(call):
+    shown = call("list").stdout
+    assert all(name in shown for name in ("models", "nevae_se", "omniglot", "cmaes", "conv", "ink"))
+    entries = json.loads(call("list", "searchers", "--json").stdout)
+    assert {"name": "sobol", "settings": "prior=False, batch=10"}.items() <= next(
+        e for e in entries if e["name"] == "sobol"
+    ).items()
+    assert json.loads(call("list", "--json").stdout).keys() == {"models", "data", "tasks", "searchers", "architectures"}
+
+
+def test_status_of_a_study_counts_its_runs_and_no_others(call, tmp_path):
+    (tmp_path / "study.toml").write_text(
+        'models = ["vae"]\ntasks = ["ink"]\nsearchers = ["random"]\narch = "conv"\nbudget = 10\nseeds = [0, 1, 2]\n'
+    )
+    assert call("status", "study.toml").stdout == "study.toml: 3 to do of 3 runs in results\n"
+    options = ("--searcher", "random", "--arch", "conv", "--budget", "10", "--seed", "0,1,7", "--no-pictures")
+    assert call("run", "--model", "vae", "--task", "ink", *options).returncode == 0
+    done = call("status", "study.toml")
+    assert done.stdout == "study.toml: 2 done, 1 to do of 3 runs in results\n" and "seed 2" in done.stderr
+    assert json.loads(call("status", "study.toml", "--json").stdout)["runs"]["done"] == 2
+
+
+def test_search_without_gradients_names_the_architecture_that_has_them(call):
+    fails(call("run", "--model", "vae", "--task", "ink"), 2, "needs gradients", "--arch conv")

@@ -9,15 +9,21 @@ import typer
 
 from lso_bench.api.output import out, say
 from lso_bench.commands.exit_status import UNUSABLE
-from lso_bench.commands.options import Json, outside
-from lso_bench.files.sanitize import some
+from lso_bench.commands.options import Json, Results, outside
+from lso_bench.files.sanitize import printable, some
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(parser=outside, help="A results folder.")] = Path("results"),
+    folder: Annotated[
+        Path, typer.Argument(parser=outside, help="A results folder, or a study file: then only its runs in --results.")
+    ] = Path("results"),
+    results: Results = Path("results"),
     json: Json = False,
 ) -> None:
     """Show what is done, runs, failed and is damaged (status 4) in a results folder, how fast, and the time left."""
+    if folder.is_file():
+        _show_study(folder, results, json)
+        return
     from lso_bench.store import heartbeat
     from lso_bench.store.store import Store, counted
 
@@ -37,6 +43,32 @@ def status(
     for line in some(damages):
         say(line)
     if damages:
+        raise typer.Exit(UNUSABLE)
+
+
+def _show_study(path: Path, folder: Path, json: bool) -> None:
+    """Print how many runs of a study are done, missing, failed and damaged, and the missing ones."""
+    from json import dumps
+
+    from lso_bench.api.study import Study
+    from lso_bench.store.results_folder import MARKER_FILE
+    from lso_bench.store.run_folder import State
+    from lso_bench.store.store import Store
+    from lso_bench.study import completeness
+
+    planned = Study.from_file(path).plan()
+    store = Store(folder, readonly=True) if (folder / MARKER_FILE).exists() else None
+    state = completeness.check(planned, store)
+    labels: dict[State, str] = {"done": "done", "damaged": "damaged", "absent": "to do", "again": "failed"}
+    counts = {label: len(state.are(key)) for key, label in labels.items()}
+    if json:
+        print(dumps({"runs": counts, "planned": len(state.runs)}, indent=1))
+    else:
+        listed = ", ".join(f"{n} {label}" for label, n in counts.items() if n)
+        print(printable(f"{path}: {listed} of {len(state.runs)} runs in {folder}"))
+    for line in (*state.damaged(), *some([f"to do: {run.spec.title}, {run.spec.key}" for run in state.are("absent")])):
+        say(line)
+    if state.damages:
         raise typer.Exit(UNUSABLE)
 
 

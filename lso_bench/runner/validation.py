@@ -27,8 +27,10 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     name = spec.searcher_name
     if searcher.needs_gradient and not (task.differentiable and spec.decoding in ("teacher", "mean")):
         without_gradient = f"decoding {spec.decoding!r}" if task.differentiable else f"task {spec.task!r}"
+        elsewhere = ", or --arch conv" * (task.differentiable and spec.decoding == "sample")
         raise UsageError(
-            f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or sobol."
+            f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or "
+            f"sobol{elsewhere}."
         )
     if searcher.bounded and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
