@@ -24,10 +24,11 @@ from lso_bench.store import heartbeat
 
 Show = Callable[[str, int, int, str], None]  # activity, steps done, total steps, state
 
-EVERY = 20.0  # seconds between two lines without a terminal
-MOMENT = 1.5  # seconds of planning before the first message
+EVERY = 10.0  # seconds between two lines without a terminal
+MOMENT = 1.5  # seconds before the first message
 LOOK = 0.3  # seconds between two readings of the heartbeats
 LONGEST = 120  # characters of a name or state
+SHOWN = 2  # runs in a line
 
 
 @contextmanager
@@ -46,20 +47,19 @@ def progress_display(quiet: bool) -> Iterator[Show]:
 def study_progress(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callable[[int, int], None]]:
     """Show the progress of the runs with these keys while the body runs.
 
-    The body calls the yielded function with the number of done and of failed runs. Without a terminal only a single run
-    is shown; for several, the caller prints a line each.
+    The body calls the yielded function with the number of done and of failed runs. Without a terminal there is a line
+    every EVERY seconds, unless the caller printed one.
     """
-    if quiet or not (sys.stderr.isatty() or len(keys) == 1):
+    if quiet:
         yield lambda *_: None
         return
     ended = Event()
     with _bar() if sys.stderr.isatty() else nullcontext() as bar:
-        run_bars = _RunBars(bar, len(keys)) if bar else None
-        show = run_bars.show if run_bars else _show_each(_lines())
-        poller = Thread(target=_poll, args=(ended, folder, keys, show), daemon=True)
+        shown = _RunBars(bar, len(keys)) if bar else _RunLines(len(keys))
+        poller = Thread(target=_poll, args=(ended, folder, keys, shown.show), daemon=True)
         poller.start()
         try:
-            yield run_bars.count if run_bars else lambda *_: None
+            yield shown.count
         finally:
             ended.set()
             poller.join()
@@ -83,13 +83,31 @@ def _poll(ended: Event, folder: Path, keys: set[str], show: Callable[[list[heart
         show([r for r in heartbeat.read(folder)[0] if r.key in keys])
 
 
-def _show_each(show: Show) -> Callable[[list[heartbeat.Heartbeat]], None]:
-    def show_all(runs: list[heartbeat.Heartbeat]) -> None:
-        for r in runs:
-            if r.total:
-                show(r.title, r.done, r.total, r.state)
+class _RunLines:
+    """Lines about the runs of a study, from time to time."""
 
-    return show_all
+    def __init__(self, total: int):
+        self._total, self._done, self._failed = total, 0, 0
+        self._due = time.monotonic() + MOMENT
+        self._alone = _lines()
+
+    def count(self, done: int, failed: int) -> None:
+        self._done, self._failed = done, failed
+        self._due = time.monotonic() + EVERY  # the caller prints a line
+
+    def show(self, runs: list[heartbeat.Heartbeat]) -> None:
+        if self._total == 1:
+            for r in (r for r in runs if r.total):
+                self._alone(r.title, r.done, r.total, r.state)
+        elif time.monotonic() >= self._due:
+            failed = f", {self._failed} failed" * bool(self._failed)
+            states = [
+                f"{_short(r.title)}: {r.done}/{r.total}" if r.total else f"{_short(r.title)} begins" for r in runs
+            ]
+            rest = f" and {len(states) - SHOWN} more" * (len(states) > SHOWN)
+            current = "; ".join([f"{self._done} of {self._total} runs done{failed}", *states[:SHOWN]])
+            print(current + rest, file=sys.stderr, flush=True)
+            self._due = time.monotonic() + EVERY
 
 
 class _RunBars:

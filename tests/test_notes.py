@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import sys
+import time
 from dataclasses import asdict
 from threading import Event
 
@@ -164,3 +165,26 @@ def test_lines_of_progress_obey_nothing(monkeypatch, name):
     with progress.progress_display(False) as show:
         show(name, 1, 2, name)
     assert stream.getvalue().count("\n") == 1 and not OBEYED & set(stream.getvalue())
+
+
+def test_studies_tell_of_their_runs_also_without_a_terminal(folder, monkeypatch):
+    """A first line within two seconds, and none while the caller prints its own."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(progress, "LOOK", 0.01)
+    assert progress.MOMENT < 2 and progress.EVERY <= 10
+    monkeypatch.setattr(progress, "MOMENT", 0.0)
+    note(folder, f"{KEY}.{DEAD.host}.{os.getpid()}.json", **HERE, title="vae · ink", state="", done=3, total=9)
+    with progress.study_progress(False, folder, {KEY, "another"}):
+        until(lambda: stream.getvalue())
+    assert stream.getvalue() == "0 of 2 runs done; vae · ink: 3/9\n"
+    with progress.study_progress(True, folder, {KEY, "another"}):
+        time.sleep(0.1)
+    assert stream.getvalue().count("\n") == 1
+
+
+def until(holds, seconds=20.0):
+    """Wait until it holds."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)

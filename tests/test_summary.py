@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from made import SPEC, measures, searched
 
+from lso_bench.record import Record
 from lso_bench.report.summary import MOST, WIDTH, summary
 from lso_bench.vae.trained_model import Model
 
@@ -122,3 +123,11 @@ def test_summary_fits_a_screen(models, searchers):
 def test_control_characters_of_a_name_are_not_printed():
     shown = text(run(1.0, task="./\x1b[31mred.py"), run(model=NEVAE, task="./\x1b[31mred.py"))
     assert "\x1b" not in shown
+
+
+def test_task_whose_runs_all_failed_is_shown_beside_the_others():
+    records = [run(o, m, task=f"ink:target=0.{i}") for i in range(1, 3) for o, m in ((1.0, SPEC.model), (0.0, NEVAE))]
+    failed = Record(replace(SPEC, task="symmetry"), "failed", error="ValueError: as written")
+    shown = text(*records, failed)
+    assert "symmetry" in shown and "as written" in " ".join(shown.split())
+    assert "symmetry" in text(run(1.0), run(model=NEVAE), failed)

@@ -10,7 +10,7 @@ import typer
 
 from lso_bench.api.output import out, say
 from lso_bench.commands.options import names
-from lso_bench.errors import unknown
+from lso_bench.errors import UsageError, unknown
 
 Table = Annotated[
     list[str] | None,
@@ -34,6 +34,10 @@ class View:
     wide: bool = False
     cost: str = "evaluations"
     folders: Sequence[Path] = ()  # of the results, for the commands in the summary
+
+    def __post_init__(self):
+        if (self.tables or self.show_all) and self.form in ("json", "csv"):
+            raise UsageError(f"--table and --all are of printed tables; --{self.form} has all measures anyway.")
 
 
 def tables_named(texts: Sequence[str] | None) -> list[str]:

@@ -165,7 +165,7 @@ def _interval(low: float, high: float) -> str:
 def _median(part: Section, model: str, label: str) -> str:
     """Return the median final loss from one kind of start: random, if there is one."""
     losses = part.rows("loss")
-    start = min(losses.start.unique(), key=start_order)
+    start = min(losses.start.unique(), key=start_order, default="")  # all runs of a section may have failed
     row = part.row("loss", {"model": model, "searcher_label": label, "start": start})
     return in_words(row["median"]) if row else ""
 
