@@ -97,6 +97,11 @@ class RunSettings:
         neutral=False,
         since=2,
     )
+    precision: str = setting(
+        "fp32",
+        help="Of searches: fp32, or fp64 where threshold 0 shall not be the resolution of fp32.",
+        text="{}",
+    )
 
 
 def _setting(name: str, hint: Any, default: Any, facts: Mapping[str, Any]) -> Setting:

@@ -31,7 +31,8 @@ class Classifier(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "*b 1 h w"]) -> Float[Tensor, "*b c"]:
-        return self.main(x.reshape(-1, *x.shape[-3:])).reshape(*x.shape[:-3], -1)
+        images = x.reshape(-1, *x.shape[-3:]).to(next(self.parameters()).dtype)  # a search may be in double precision
+        return self.main(images).reshape(*x.shape[:-3], -1)
 
     def loss(self, grey: UInt8[Tensor, "b 1 h w"], label: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         """Compute the cross entropy in nats, averaged over a training batch.

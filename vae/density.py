@@ -26,7 +26,7 @@ class Density(nn.Module):
 
     def log_prob(self, x: Float[Tensor, "*b 1 h w"]) -> Float[Tensor, " *b"]:
         """Compute log p(x) in nats, summed over pixels, of binary images."""
-        flat = x.reshape(-1, *x.shape[-3:])
+        flat = x.reshape(-1, *x.shape[-3:]).to(next(self.parameters()).dtype)  # a search may be in double precision
         bias = self.pixels.of_code(flat.new_zeros(1, 1))  # (1, c, h, w)
         logits = self.pixels.rest(self.pixels.of_image(flat) + bias).float()
         return Bernoulli(logits=logits, validate_args=False).log_prob(flat).sum((-3, -2, -1)).reshape(x.shape[:-3])

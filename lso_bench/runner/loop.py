@@ -76,7 +76,7 @@ def drive(
             z = turns.ask(y, active.problems)
         n = _affordable(spec, z.shape[1], spent)
         _end_finished(search, active, z, step)
-        y = torch.full(z.shape[:2], torch.nan, device=z.device)
+        y = torch.full(z.shape[:2], torch.nan, device=z.device, dtype=z.dtype)
         if len(active.problems):
             scores = evaluate(space, active, z, n, searcher.needs_gradient, clock)
             if searcher.needs_gradient and z.grad is not None:  # a gradient that is not finite allows no step
@@ -189,17 +189,18 @@ def _with_gradient(y: Float[Tensor, "a n"], x: Float[Tensor, "a n *shape"], grad
 
 def _initial_search(spec: Spec, starts: Float[Tensor, "k m d"]) -> Search:
     k, _, d = starts.shape
+    worst = torch.full((k,), torch.inf, dtype=starts.dtype)
     return Search(
-        thresholds=Thresholds(spec.thresholds, spec.check_every, k, d),
-        mean_convergence=Thresholds(spec.thresholds, spec.check_every, len(spec.starts), 0),
-        z=torch.full((k, d), torch.nan),
-        loss=torch.full((k,), torch.inf),
-        best=torch.full((k,), torch.inf),
+        thresholds=Thresholds(spec.thresholds, spec.check_every, k, d, starts.dtype),
+        mean_convergence=Thresholds(spec.thresholds, spec.check_every, len(spec.starts), 0, starts.dtype),
+        z=torch.full((k, d), torch.nan, dtype=starts.dtype),
+        loss=worst.clone(),
+        best=worst.clone(),
         best_step=torch.zeros(k, dtype=torch.long),
         steps=torch.zeros(k, dtype=torch.long),
         evaluations=torch.zeros(k, dtype=torch.long),
         stop_reason=[""] * k,
-        loss_at_last_check=torch.full((k,), torch.inf),
+        loss_at_last_check=worst,
     )
 
 

@@ -49,7 +49,7 @@ def record_of(
     starts = [s for s in spec.starts for _ in range(context.task.instances)]
     keys = pd.DataFrame({"start": starts, "instance": context.instances.tolist()})
     trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in search.trace)
-    tensors = {"z": search.z, "z_met": search.thresholds.z_at_threshold}
+    tensors = {"z": search.z.float(), "z_met": search.thresholds.z_at_threshold.float()}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         x = space.decode(z.unsqueeze(1)).squeeze(1)
         diagnostics = diagnose(space, task, z, x)

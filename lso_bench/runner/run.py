@@ -23,7 +23,7 @@ from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Problem, region
 from lso_bench.search.clock import Clock
-from lso_bench.search.space import Space
+from lso_bench.search.space import DTYPES, Space
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.data import Dataset, as_model_input
@@ -71,23 +71,24 @@ def run(
     code = TASKS.code_version(spec.task, task) | SEARCHERS.code_version(spec.searcher, searcher)
     versions = hashes | training_length(header) | code | versions_of(placement)
     record = record_of(context, search, problem.counts, seconds, versions)
-    return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device)))
+    return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device, context.space.dtype)))
 
 
 def _build_context(spec: Spec, task: Task, vae: VAE, data: Dataset, placement: Placement) -> RunContext:
+    dtype = DTYPES[spec.precision]
     with plugin_errors("task", task):
-        task = task.bind(data.test.to(placement.device))
+        task = task.bind(data.test.to(placement.device, dtype))
         instances = torch.arange(task.instances).repeat(len(spec.starts))
         task_of_members = task.at(instances.to(placement.device))
     targets = targets_of(task_of_members)
-    space = Space(vae, spec.decoding, targets, spec.seeds.search, placement.compile, placement.capture)
+    space = Space(vae, spec.decoding, targets, spec.seeds.search, placement.compile, placement.capture, dtype)
     return RunContext(spec, task, space, instances, placement.device)
 
 
 def _problem(context: RunContext, data: Dataset) -> Problem:
     """Return the input of the searcher; starts outside the region are moved inside."""
     spec, task, space, device = context.spec, context.task, context.space, context.device
-    starts = torch.cat([starting_latents(s, spec.seeds.init, task, space, data) for s in spec.starts])
+    starts = torch.cat([starting_latents(s, spec.seeds.init, task, space, data) for s in spec.starts]).to(space.dtype)
     if not starts.isfinite().all():
         raise PluginError(f"model {spec.model.name}: its encoder gives starts that are not finite; look at its weights")
 

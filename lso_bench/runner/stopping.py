@@ -16,11 +16,13 @@ from torch import Tensor
 class Thresholds:
     """First step and latent at which each of k searches met each threshold."""
 
-    def __init__(self, thresholds: Sequence[float], check_every: int, k: int, d: int):
+    def __init__(
+        self, thresholds: Sequence[float], check_every: int, k: int, d: int, dtype: torch.dtype = torch.float32
+    ):
         self.thresholds, self.check_every = tuple(thresholds), check_every
         self.step_at_threshold: Int[Tensor, "k t"] = torch.full((k, len(self.thresholds)), -1)  # step; -1: not yet
-        self.z_at_threshold: Float[Tensor, "k t d"] = torch.full((k, len(self.thresholds), d), torch.nan)
-        self._last: Float[Tensor, " k"] = torch.full((k,), torch.inf)
+        self.z_at_threshold: Float[Tensor, "k t d"] = torch.full((k, len(self.thresholds), d), torch.nan, dtype=dtype)
+        self._last: Float[Tensor, " k"] = torch.full((k,), torch.inf, dtype=dtype)
 
     def update(
         self,
@@ -39,7 +41,7 @@ class Thresholds:
         self._last = loss.clone()
         if step == 0:
             return
-        limits = torch.tensor(self.thresholds)
+        limits = torch.tensor(self.thresholds, dtype=fell.dtype)
         new = (self.step_at_threshold < 0) & (fell.unsqueeze(1) <= limits) & loss.isfinite().unsqueeze(1)
         self.step_at_threshold[new] = step
         self.z_at_threshold = torch.where(new.unsqueeze(2), z.unsqueeze(1), self.z_at_threshold)

@@ -4,7 +4,7 @@ from lso_bench.errors import UsageError, unknown
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.search import Searcher
 from lso_bench.search import starts as starts_of
-from lso_bench.search.space import DECODINGS
+from lso_bench.search.space import DECODINGS, DTYPES
 from lso_bench.spec import Spec
 from lso_bench.task import Task
 from lso_bench.vae.architectures import ARCHITECTURES
@@ -23,6 +23,8 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
             f"leave the model's data set out, or say {task.data}."
         )
     _check_decoding(spec, task)
+    if spec.precision not in DTYPES:
+        raise unknown("precision", spec.precision, [*DTYPES])
     starts_of.check(spec.starts, task.has_targets, task.instances)
     name = spec.searcher_name
     if searcher.needs_gradient and not (task.differentiable and spec.decoding in ("teacher", "mean")):

@@ -1,5 +1,7 @@
 """Frozen model as the runner of a search uses it."""
 
+from copy import deepcopy
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,6 +18,7 @@ DECODINGS = {
     "sample": "an image drawn pixel by pixel; the same chance for every code of a run, and no gradient",
     "greedy": "the likelier value of each pixel in turn; no gradient",
 }
+DTYPES = {"fp32": torch.float32, "fp64": torch.float64}  # precisions of a search
 ENCODED = 5000  # most images encoded at once
 CHUNK = 512  # most images decoded at once without a gradient, to bound memory
 
@@ -30,6 +33,7 @@ class Space:
         seed: of the random numbers of decoding "sample".
         compile: compile the decoder by torch.compile; worth it for long searches.
         capture: whether a search may replay decoding and scoring as a CUDA graph.
+        dtype: of latents, images and weights.
     """
 
     def __init__(
@@ -40,8 +44,10 @@ class Space:
         seed: int = 0,
         compile: bool = False,
         capture: bool = False,
+        dtype: torch.dtype = torch.float32,
     ):
-        self.vae = freeze(vae)
+        self.vae = freeze(vae) if dtype == torch.float32 else deepcopy(freeze(vae)).to(dtype)
+        self.dtype = dtype
         self.latent = vae.arch.latent
         self.decoding = decoding
         self.capture = capture
@@ -50,13 +56,13 @@ class Space:
         if decoding == "teacher":
             if teacher is None or not isinstance(decoder, PixelCNN):
                 raise ValueError("wanted a PixelCNN and a teacher image for each problem")
-            self._teacher_part: Tensor = decoder.of_image(teacher)  # (k, c, h, w)
+            self._teacher_part: Tensor = decoder.of_image(teacher.to(dtype))  # (k, c, h, w)
         self._rest = decoder.rest if isinstance(decoder, PixelCNN) else decoder
         if compile:
             self._rest = torch.compile(self._rest, dynamic=True)  # batches shrink as problems end
         size, generator = vae.arch.size, torch.Generator().manual_seed(seed)
         drawn = torch.rand(size, size, generator=generator) if decoding == "sample" else torch.full((size, size), 0.5)
-        self._ink = drawn.to(self.device)
+        self._ink = drawn.to(self.device, dtype)
 
     @property
     def device(self) -> torch.device:
@@ -91,4 +97,4 @@ class Space:
 
     def posterior(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
         """Return q(z|x): batch (b,), event (d,)."""
-        return self.vae.encode(x)
+        return self.vae.encode(x.to(self.dtype))
