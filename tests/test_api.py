@@ -15,9 +15,11 @@ from nbclient import NotebookClient
 
 import lso_bench as lb
 from lso_bench.errors import UnusableError, UsageError
+from lso_bench.search import SEARCHERS
 from lso_bench.search.ask_tell import SingleProblem
 from lso_bench.store.results_folder import MARKER_FILE
 from lso_bench.study.grid import Grid, Protocol, plan
+from lso_bench.task import TASKS
 from lso_bench.testing import check_searcher
 
 ROOT = Path(__file__).parents[1]
@@ -286,3 +288,38 @@ def test_notebook_of_the_documents_runs(tmp_path):
     assert [len(c) for c in shown] == [len(c) for c in stored]
     tables = [(a, b) for old, new in zip(stored, shown, strict=True) for a, b in zip(old, new, strict=True)]
     assert any("cmaes" in (a or "") for a, _ in tables) and isinstance(pd.DataFrame(tables), pd.DataFrame)
+
+
+def test_objects_that_hold_other_values_have_other_names():
+    def make(sigma):
+        return lb.AskTell(lambda p: CMA(mean=p.start, sigma=sigma, bounds=p.bounds, seed=p.seed), name="mine")
+
+    @dataclass(frozen=True)
+    class Held(lb.Task):
+        """Distance to an image that it holds."""
+
+        image: torch.Tensor
+        data: str = "glyphs"
+
+        def score(self, x):
+            return -(x - self.image).square().sum(dim=(-3, -2, -1))
+
+    names = [SEARCHERS.add(make(s)) for s in (0.5, 2.0, 0.5)] + [
+        TASKS.add(Held(torch.ones(28, 28) * v)) for v in (0, 1)
+    ]
+    assert names[0] == names[2] != names[1] and names[3] != names[4] and names[0].startswith("mine@")
+    with pytest.raises(UsageError, match="no value that another process could compare"):
+        SEARCHERS.add(lb.AskTell(Batches(SingleProblem(np.ones(2), np.array([[0.0, 2.0]] * 2), 0)).ask))
+
+
+def test_settings_may_be_single_values():
+    one = lb.Study("vae", "glyphs50", ["sobol", "cmaes"], seeds=3, exclude={"searcher": "cmaes"}, **TINY).plan()
+    assert [(p.spec.searcher_name, p.spec.seeds.init) for p in one] == [("sobol", 3)]
+
+
+def test_pairs_of_searchers_keep_their_budgets_apart(tmp_path):
+    for budget in (10, 20):
+        lb.Study("vae", "glyphs50", ["sobol", "random"], **TINY | {"budget": budget}).run(tmp_path, quiet=True)
+    pairs = lb.load(tmp_path).compare().paired(of="searcher")
+    assert [a.split()[-2:] == b.split()[-2:] for a, b in zip(pairs.a, pairs.b, strict=True)] == [True, True]
+    assert len(set(pairs.a) | set(pairs.b)) == 4

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from made import SPEC, measures, searched
 
+from lso_bench.analysis.comparison import compare
 from lso_bench.record import Record
 from lso_bench.report.summary import MOST, WIDTH, summary
 from lso_bench.vae.trained_model import Model
@@ -131,3 +132,51 @@ def test_task_whose_runs_all_failed_is_shown_beside_the_others():
     shown = text(*records, failed)
     assert "symmetry" in shown and "as written" in " ".join(shown.split())
     assert "symmetry" in text(run(1.0), run(model=NEVAE), failed)
+
+
+def test_winner_by_count_whose_losses_are_larger_is_no_winner():
+    """Ahead by a little on 26 of 50 instances, far behind on 24: mean ranks and signed ranks disagree."""
+    ways = [[99.0, 5.0 + i + (0.001 * (i + 1) if i < 26 else -9.0 - i)] for i in range(50)]
+    records = [searched({"random": ways}), searched({"random": [[99.0, 5.0 + i] for i in range(50)]}, model=NEVAE)]
+    shown = " ".join(text(*records).split())
+    assert (
+        "reaches" not in shown and "undecided: nevae_se is ahead on more instances, vae by larger differences" in shown
+    )
+
+
+def test_only_the_best_is_said_to_be_better():
+    mid = Model("beta_vae_0.9", "omniglot")
+    shown = " ".join(text(run(2.0), run(1e-7, model=mid), run(model=NEVAE)).split())
+    assert "a lower loss than vae (p" in shown and "; no significant difference to" in shown and " reach " not in shown
+
+
+def test_searchers_with_other_limits_stand_in_the_table_and_are_said_not_to_be_compared():
+    records = [run(1.0), run(searcher="cmaes:sigma=0.5", budget=300), run(2.0, searcher="sobol:batch=10", budget=300)]
+    lines = text(*records).splitlines()
+    assert {line.split()[0] for line in lines[3:6]} == {"adam", "cmaes", "sobol"}
+    assert any(line.split()[0] == "adam" and "not compared" in line for line in lines[3:6])
+    alone = " ".join(text(*records[:2]).split())
+    assert "the 2 searchers share no starts, seeds and limits" in alone and "one model" not in alone
+
+
+def test_budgets_of_a_searcher_are_compared_apart():
+    records = [
+        run(o, searcher=s, budget=b) for b in (300, 900) for o, s in ((1.0, "cmaes:sigma=0.5"), (0.0, "sobol:batch=10"))
+    ]
+    lines = text(*records).splitlines()[3:7]
+    assert [line.split()[0] for line in lines] == ["sobol", "cmaes"] * 2
+    assert [line.rstrip().endswith("best") for line in lines] == [True, False] * 2
+
+
+def test_rows_split_by_a_field_are_compared_within_its_values():
+    records = [
+        run(o, searcher=s, init=seed) for seed in (0, 1) for o, s in ((1.0, "cmaes:sigma=0.5"), (0.0, "sobol:batch=10"))
+    ]
+    shown = "\n".join(summary(compare(records, None, by=["seed.init"])))
+    assert "lowest final loss: sobol" in shown
+
+
+def test_columns_without_room_are_counted():
+    records = [run(float(i), searcher=f"adam:lr=0.{i + 1}23456789", model=m) for i in range(6) for m in (NEVAE, BETA)]
+    shown = text(*records)
+    assert "more columns: --all" in shown and max(map(len, shown.splitlines())) <= WIDTH

@@ -129,8 +129,13 @@ def conditions(
         parsed.append(Condition(named(field, records), relation, tuple(listed)))
     for field, values in values_by_field.items():
         listed = values if isinstance(values, list | tuple | range | set) else [values]
-        parsed.append(Condition(named(field, records), "=", tuple(field_text(v) for v in listed)))
+        parsed.append(Condition(named(field, records), "=", tuple(map(_wanted_text, listed))))
     return parsed
+
+
+def _wanted_text(value: object) -> str:
+    """Return a wanted value as a condition has it."""
+    return "none" if value is None else repr(value) if isinstance(value, float) else field_text(value)
 
 
 def chosen(records: Sequence[Record], conditions: Iterable[Condition]) -> list[Record]:

@@ -66,9 +66,9 @@ def rows(
         for outcome, limit, column in _outcomes(compared, factor):
             if (comparison := blocks(compared, factor, column)) is not None:
                 yield from (labels | {"threshold": limit} | row for row in _measures(comparison, factor, outcome))
-    for threshold, losses in [*(at_thresholds or {}).items(), (None, searches.loss.to_numpy(float))]:
-        outcome = "gap" if threshold is None else f"gap {threshold:g}"
-        for labels, factor, comparison in _gap_rows(searches.assign(loss=losses), by):
+    met = {f"gap {t:g}": searches.assign(loss=losses) for t, losses in (at_thresholds or {}).items()}
+    for outcome, table in (met | {"gap": all_searches}).items():
+        for labels, factor, comparison in _gap_rows(table, by):
             yield from (labels | row for row in _measures(comparison, factor, outcome))
 
 
@@ -84,7 +84,7 @@ def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[
             if comparison is not None and len(comparison.values) > 1:
                 head = labels | {"task": f"{len(comparison.values)} tasks", "threshold": limit}
                 yield from (head | row for row in _measures(comparison, factor, outcome, scaled=False))
-    for labels, factor, comparison in _gap_rows(searches, by, TASK_COLUMNS):
+    for labels, factor, comparison in _gap_rows(all_searches, by, TASK_COLUMNS):
         head = labels | {"task": f"{len(comparison.values)} tasks"}
         yield from (head | row for row in _measures(comparison, factor, "gap", scaled=False))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.errors import unknown
 from lso_bench.record import Record
 from lso_bench.report import tables
@@ -125,9 +126,6 @@ class ResultComparison:
         for part in parts[1:]:
             pairs = pairs.merge(part, on=keys, how="left")
         pairs = pairs.rename(columns={of: "a", "against": "b"})
-        if of == "searcher":
-            labels = dict(zip(self.measures.searcher, rows.searcher, strict=True))
-            pairs["b"] = pairs["b"].map(lambda text: labels.get(text, text))
         columns = [c for c in pairs if c not in SETUP]
         return cast(pd.DataFrame, pairs[[*columns, *SETUP]]).dropna(axis=1, how="all")
 
@@ -148,6 +146,7 @@ class ResultComparison:
         labels: Mapping[str, str] | None = None,
         label: str = "",
         caption: str = "",
+        cost: str = "evaluations",
     ) -> str:
         r"""Return one table as LaTeX, for a document with `\usepackage{booktabs}`.
 
@@ -158,6 +157,7 @@ class ResultComparison:
             labels: displayed names: `{"nevae_se": "NE-VAE"}`.
             label: for `\ref`.
             caption: instead of the title.
+            cost: unit in the table of targets: "evaluations", "steps" or "seconds".
 
         Raises:
             UsageError: there is no such table, or it cannot be a matrix.
@@ -165,7 +165,7 @@ class ResultComparison:
         _check_table(table)
         from lso_bench.report.latex_table import one
 
-        return one(self.comparison, table, (rows, columns), labels or {}, label, caption)
+        return one(self.comparison, table, (rows, columns), labels or {}, label, caption, cost)
 
     def plot(self, kind: str = "forest", color: str = "searcher", of: str = "model", size: str = "screen") -> "Figure":
         """Return a figure of matplotlib.
@@ -185,8 +185,15 @@ class ResultComparison:
         return draw(self, kind, color, of, size)
 
     def _labelled(self) -> pd.DataFrame:
-        """Return all measures, each searcher under its short name."""
-        parts = [part.measures.assign(searcher=part.measures.searcher_label) for part in sections(self.comparison)]
+        """Return all measures, each searcher under its short name, also where a row is compared with another."""
+        parts = []
+        for part in sections(self.comparison):
+            rows = part.measures
+            setup = [k for k in (*GROUP_KEYS, *self.comparison.by) if k != "searcher"]
+            keys = [tuple(map(str, key)) for key in rows[setup].itertuples(index=False)]
+            labels = {(*key, s): label for key, s, label in zip(keys, rows.searcher, rows.searcher_label, strict=True)}
+            against = [labels.get((*key, a), a) for key, a in zip(keys, rows.against, strict=True)]
+            parts.append(rows.assign(searcher=rows.searcher_label, against=against))
         return pd.concat(parts).reindex(self.measures.index) if parts else self.measures
 
     def _part(self, rows: pd.DataFrame, measure: str, keys: list[str], columns: Mapping[str, str]) -> pd.DataFrame:

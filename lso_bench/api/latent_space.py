@@ -4,7 +4,6 @@ from pathlib import Path
 
 from lso_bench.search.space import Space
 from lso_bench.study.lookup import find_checkpoint, named_model
-from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.checkpoint import load_model
 
 
@@ -30,4 +29,4 @@ def space(
     """
     path = Path(checkpoint) if checkpoint else find_checkpoint(named_model(model, data, arch, latent, seed))
     vae, _ = load_model(path)
-    return Space(vae, "sample" if ARCHITECTURES.build(arch).autoregressive else "mean")
+    return Space(vae, "sample" if vae.arch.autoregressive else "mean")

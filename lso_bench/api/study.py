@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from lso_bench.api.output import say
 from lso_bench.errors import UsageError, unknown
 from lso_bench.executors.resources import RequestedResources
 from lso_bench.progress import planning
-from lso_bench.run_settings import RUN_SETTINGS
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.store.store import Store
 from lso_bench.study import completeness, file
@@ -39,17 +38,17 @@ class Study:
         *,
         arch: str = "small",
         latent: int = 32,
-        seeds: Iterable[int] = (0,),
-        search_seeds: Iterable[int] | None = None,
-        train_seeds: Iterable[int] = (0,),
+        seeds: int | Iterable[int] = (0,),
+        search_seeds: int | Iterable[int] | None = None,
+        train_seeds: int | Iterable[int] = (0,),
         regions: Names | None = None,
         starts: Names | None = None,
         decoding: str | None = None,
         protocol: str = "quick",
         budget: int | None = None,
         max_steps: int | None = None,
-        exclude: Sequence[Mapping[str, Any]] = (),
-        override: Sequence[Mapping[str, Any]] = (),
+        exclude: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
+        override: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
         **settings: Any,
     ):
         """Check the settings; nothing is run or read yet.
@@ -79,15 +78,18 @@ class Study:
         seed_lists = {"seeds": seeds, "search_seeds": search_seeds, "train_seeds": train_seeds}
         self._has_objects = False
         raw |= {key: self._named(key, value) for key, value in lists.items() if value is not None}
-        raw |= {key: [*values] for key, values in seed_lists.items() if values is not None}
         raw |= {
-            key: [dict(table) for table in tables]
-            for key, tables in (("exclude", exclude), ("override", override))
-            if tables
+            key: [*values] if isinstance(values, Iterable) else [values]
+            for key, values in seed_lists.items()
+            if values is not None
         }
+        for key, rule_tables in (("exclude", exclude), ("override", override)):
+            listed = [rule_tables] if isinstance(rule_tables, Mapping) else [*rule_tables]
+            raw |= {key: [dict(table) for table in listed]} if listed else {}
         raw |= {key: [*value] if isinstance(value, tuple) else value for key, value in settings.items()}
         values = {key: _checked(key, value) for key, value in raw.items() if value is not None}
         rules = (*values.pop("exclude", ()), *values.pop("override", ()))
+        self._typed_steps = values.get("max_steps")
         if protocol != "quick":
             values.setdefault("max_steps", STEPS[protocol])
         self.grid = Grid(**{f.name: values[f.name] for f in fields(Grid) if f.name in values}, rules=rules)
@@ -107,6 +109,7 @@ class Study:
         """Return the study of a grid and a protocol."""
         study = cls.__new__(cls)
         study.grid, study.protocol, study._has_objects = grid, protocol, False
+        study._typed_steps = protocol.max_steps
         return study
 
     def plan(self, quiet: bool = True, part: str | None = None) -> list[PlannedRun]:
@@ -167,7 +170,7 @@ class Study:
         requested = RequestedResources(jobs, timeout, retries, process, memory, gpu, address)
         options = execution_options(1, device, _path(data_dir), compile, capture, requested)
         planned = self.plan(quiet)
-        for line in plan_warnings(planned, self.protocol):
+        for line in plan_warnings(planned, replace(self.protocol, max_steps=self._typed_steps)):
             warnings.warn(line, stacklevel=2)
         options = execution_options(len(planned), device, _path(data_dir), compile, capture, requested)
         store = Store(Path(folder))
@@ -191,7 +194,7 @@ class Study:
 
 def _checked(key: str, value: Any) -> Any:
     if key not in file.SETTINGS:
-        raise unknown("setting of a study", key, [*file.SETTINGS, *RUN_SETTINGS])
+        raise unknown("setting of a study", key, [*file.SETTINGS])
     try:
         return file.SETTINGS[key](value)
     except ValueError as error:

@@ -98,7 +98,7 @@ class LatexTable(NamedTuple):
 
 def _show(compared, view: View, matrix: LatexTable) -> None:
     if view.form == "latex" and len(view.tables) == 1:
-        print(compared.latex(view.tables[0], *matrix), end="")
+        print(compared.latex(view.tables[0], *matrix, cost=view.cost), end="")
     else:
         show(compared.comparison, view)
 

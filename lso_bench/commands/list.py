@@ -43,9 +43,10 @@ def _entry(kind: str, name: str, text: str) -> dict[str, str]:
     from lso_bench.commands.catalogue import trained
 
     description, _, settings = text.partition("\n")
-    return {"name": name, "description": description, "settings": settings} | (
-        {"checkpoints": trained(name).strip("()")} if kind == "models" else {}
-    )
+    entry = {"name": name, "description": description, "settings": settings}
+    if kind == "models":
+        entry["checkpoints"] = trained(name).strip("()").removeprefix("checkpoints: ").replace("no checkpoint yet", "")
+    return entry
 
 
 def _print(texts: dict[str, str]) -> None:

@@ -66,7 +66,8 @@ Jobs = Annotated[int | None, typer.Option(min=1, help="Runs at the same time [de
 Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds of a run; then its status is timeout.")]
 Retries = Annotated[int, typer.Option(min=0, max=WHOLE, help="Further tries of a run whose process died.")]
 Isolation = Annotated[
-    str | None, typer.Option(help="run: a process each; batch: processes for many short runs [default: run].")
+    str | None,
+    typer.Option(help="run: a process each; batch: processes for many short runs; none: this one [default: run]."),
 ]
 Memory = Annotated[float | None, typer.Option(min=0, help="GB that a run may take, 0.6 at least [default: its share].")]
 Executor = Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")]

@@ -103,7 +103,11 @@ def run(
     from lso_bench.study import grid as studies
 
     view = View("json" if json else "table", tables_named(table), show_all, wide)
-    described = Study.from_file(_checked_file(study, context)) if study else _study_from_options(**context.params)
+    described = (
+        Study.from_file(_checked_file(study, context))
+        if study
+        else Study.from_grid(*_study_from_options(**context.params))
+    )
     requested = RequestedResources(jobs, timeout, retries, isolation, memory, gpu, address_of(executor, address))
     execution_options(1, device, data_dir, compile, capture, requested)  # report faults before a long planning
     if shard:
@@ -149,9 +153,8 @@ def _checked_file(path: Path, context: typer.Context) -> Path:
     return path
 
 
-def _study_from_options(model: list[str] | None, task: list[str] | None, protocol: str, **options):
-    """Return the study of the options of `run`."""
-    from lso_bench.api.study import Study
+def _study_from_options(model: list[str] | None, task: list[str] | None, protocol: str, **options) -> tuple:
+    """Return grid and protocol from the options of `run`."""
     from lso_bench.study import grid as study
     from lso_bench.study.file import rule
 
@@ -175,4 +178,4 @@ def _study_from_options(model: list[str] | None, task: list[str] | None, protoco
     starts = None if listed["starts"] is None else tuple(listed["starts"])
     settings = setting_values(options)
     settings["max_steps"] = settings["max_steps"] or (study.STEPS[protocol] if protocol != "quick" else None)
-    return Study.from_grid(grid, study.Protocol(starts=starts, decoding=options["decoding"], **settings))
+    return grid, study.Protocol(starts=starts, decoding=options["decoding"], **settings)

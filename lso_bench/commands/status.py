@@ -9,7 +9,8 @@ import typer
 
 from lso_bench.api.output import out, say
 from lso_bench.commands.exit_status import UNUSABLE
-from lso_bench.commands.options import Json, Results, outside
+from lso_bench.commands.options import Json, outside
+from lso_bench.errors import UsageError
 from lso_bench.files.sanitize import printable, some
 
 
@@ -17,7 +18,9 @@ def status(
     folder: Annotated[
         Path, typer.Argument(parser=outside, help="A results folder, or a study file: then only its runs in --results.")
     ] = Path("results"),
-    results: Results = Path("results"),
+    results: Annotated[
+        Path, typer.Option(parser=outside, metavar="PATH", help="Folder of the runs of a study file.")
+    ] = Path("results"),
     json: Json = False,
 ) -> None:
     """Show what is done, runs, failed and is damaged (status 4) in a results folder, how fast, and the time left."""
@@ -56,6 +59,10 @@ def _show_study(path: Path, folder: Path, json: bool) -> None:
     from lso_bench.store.store import Store
     from lso_bench.study import completeness
 
+    if path.suffix != ".toml":
+        raise UsageError(f"status wants a results folder or a study file (.toml), not {str(path)!r}.")
+    if not (folder / MARKER_FILE).exists():
+        say(f"{folder} is no results folder yet." if not folder.exists() else f"{folder} is no results folder.")
     planned = Study.from_file(path).plan()
     store = Store(folder, readonly=True) if (folder / MARKER_FILE).exists() else None
     state = completeness.check(planned, store)

@@ -52,6 +52,8 @@ def resolve(runs: int, place: Placement, requested: RequestedResources) -> Execu
         UsageError: a limit is no number or too small for any run, or too many jobs leave too little memory for each.
     """
     limit = _bytes(requested.memory) if requested.memory is not None else None
+    if requested.address and requested.isolation == "none":
+        raise UsageError("Runs on a cluster are not in this process; leave the isolation none, or the cluster, out.")
     if requested.address:
         return _on_cluster(place, requested, limit)
     gpus = torch.cuda.device_count() if place.device == "cuda" else 0

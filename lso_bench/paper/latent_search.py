@@ -166,9 +166,10 @@ def _gap_order(records: Sequence[Record], files: Callable[[Spec], Files]) -> Ite
         for row in differences.to_dict("records"):
             sign = 1 if row["model"] == CLAIMED[0] else -1  # the row is the one with the larger mean rank
             low, high = sorted((sign * row["low"], sign * row["high"]))
-            verdict = "undecided" if not row["p"] < ALPHA else "as in the paper" if sign > 0 else "THE OTHER WAY ROUND"
-            is_pair = (measures.measure == f"model wins:{outcome}") & (measures.start == row["start"])
-            (wins,) = measures[is_pair].estimate
+            of_pair = measures[measures.start == row["start"]].set_index("measure").estimate
+            wins, effect = (of_pair[f"model {m}:{outcome}"] for m in ("wins", "effect"))
+            is_larger = sign * effect < 0  # by the ranks of the differences, which p is about
+            verdict = "undecided" if not row["p"] < ALPHA else "as in the paper" if is_larger else "THE OTHER WAY ROUND"
             closer = 1 - wins if sign > 0 else wins
             yield (
                 f"{CLAIMED[0]} > {CLAIMED[1]}: {verdict}; gap between two starts ({row['start']}) at threshold "

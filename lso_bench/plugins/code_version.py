@@ -1,17 +1,23 @@
 """Versions of plugins by the content of their files."""
 
+import functools
 import hashlib
 import inspect
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
+from lso_bench.errors import UsageError
 from lso_bench.plugins import sources
 from lso_bench.plugins.discovery import is_from_a_path, whole
 from lso_bench.plugins.notation import is_file, name_of
 
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the text of an object that has none of its own
 _contents: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()  # source of classes, when this process loaded them
 
 
@@ -39,10 +45,47 @@ def source_now(*built: object) -> str:
 def object_hash(plugin: object) -> str:
     """Return the sha256 of the source of an object's class, and of what the object holds.
 
-    Of a function it holds the source counts, or where there is none (typed at a prompt) its byte code.
+    Of a function that it holds count the source (the byte code, where it was typed at a prompt), the defaults, and the
+    values that it takes from around it.
+
+    Raises:
+        UsageError: it holds something that has no value to compare.
     """
-    held = {k: _source(v) if callable(v) else repr(v) for k, v in vars(plugin).items()}
-    return hashlib.sha256(repr((_source(type(plugin)), sorted(held.items()))).encode()).hexdigest()
+    return hashlib.sha256(repr((_source(type(plugin)), _content(vars(plugin)))).encode()).hexdigest()
+
+
+def _content(value: Any) -> Any:
+    """Return a value with a text that is the same in another process."""
+    if isinstance(value, Mapping):
+        return sorted((str(k), _content(v)) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return [_content(v) for v in value]
+    if hasattr(value, "__array__"):  # also a tensor
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        return str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()
+    if callable(value):
+        return _content_of_callable(value)
+    return _text(value)
+
+
+def _content_of_callable(value: Any) -> Any:
+    if isinstance(value, functools.partial):
+        return _content([value.func, value.args, value.keywords])
+    if inspect.isfunction(value):
+        around = [cell.cell_contents for cell in value.__closure__ or ()]
+        return _source(value), _content([*around, value.__defaults__, value.__kwdefaults__])
+    if inspect.isclass(value) or inspect.isbuiltin(value):
+        return value.__module__, value.__qualname__, _source(value)
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    if ADDRESS.search(text := repr(value)):
+        raise UsageError(
+            f"An object with a {type(value).__name__} in it has no value that another process could compare; save its "
+            "class in a file, and give the path."
+        )
+    return text
 
 
 def _source(defined: Any) -> str:
@@ -50,7 +93,7 @@ def _source(defined: Any) -> str:
         return inspect.getsource(defined)
     except (OSError, TypeError):
         code = getattr(defined, "__code__", None)
-        return repr((code.co_code, code.co_consts, code.co_names)) if code else repr(defined)
+        return repr((code.co_code, code.co_consts, code.co_names)) if code else defined.__qualname__
 
 
 def class_hash(cls: type) -> str:

@@ -6,6 +6,7 @@ A winner is named only where the difference is significant.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import pandas as pd
 
@@ -26,10 +27,9 @@ class Question:
 
     label: str
     outcome: str  # of `lso_bench.analysis.paired`
-    verb: str  # of one contestant
-    verbs: str  # of several
+    verb: str
     object: str  # what the best one does more than others
-    attribute: str  # what the best ones have
+    attribute: str  # what the best one has, and those not significantly worse
     unknown: Callable[[Sequence[Section]], str]  # reason why nothing is compared
 
 
@@ -41,9 +41,9 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
     texts = []
     for factor in ("model", "searcher"):
         if len(parts) == 1:
-            compared = [*contests(parts[0], factor, question.outcome)]
+            compared = contests(parts[0], factor, question.outcome)
         else:
-            compared = [*contests_over_tasks(comparison, factor, question.outcome)]
+            compared = contests_over_tasks(comparison, factor, question.outcome)
         if shown := from_first_start(compared):
             texts.append(_over_contexts(shown, question))
             if question.outcome == "loss" and len(shown) == 1:
@@ -77,7 +77,8 @@ def _over_contexts(compared: Sequence[Contest], question: Question) -> str:
         return _verdict(compared[0], question)
     results: dict[tuple[str, ...], list[Contest]] = {}
     for contest in compared:
-        results.setdefault(tuple(sorted(contest.top)) if contest.worse else (), []).append(contest)
+        top = (contest.best, *sorted(n for n in contest.top if n != contest.best))
+        results.setdefault(tuple(sorted(top)) if contest.worse else (), []).append(contest)
     factor = compared[0].factor
     preposition, everywhere = ("with", "every searcher") if factor == "model" else ("in", "every model")
     if [*results] == [()]:
@@ -90,8 +91,13 @@ def _over_contexts(compared: Sequence[Contest], question: Question) -> str:
 
 
 def _verdict(contest: Contest, question: Question) -> str:
-    """Return what is significant in a contest."""
+    """Return what is significant in a contest: who is worse than the best one, and who is not told from it."""
     if not contest.worse:
+        if contest.contradicting:
+            return (
+                f"undecided: {contest.best} is ahead on more {contest.unit}, {listed(contest.contradicting)} by larger "
+                f"differences (p = {p_text(contest.p(contest.contradicting[0]))})."
+            )
         compared = listed(contest.names) if len(contest.names) <= 3 else f"the {len(contest.names)} {contest.factor}s"
         return f"no significant difference between {compared}{_reason([contest])}."
     p = p_text(max(contest.p(name) for name in contest.worse))
@@ -101,8 +107,9 @@ def _verdict(contest: Contest, question: Question) -> str:
         detail = f"on {wins:.0%} of {contest.n} {contest.unit}, {detail}"
     if question.outcome != "loss" and not math.isnan(contest.threshold):
         detail += f", threshold {contest.threshold:g}"
-    verb = question.verb if len(contest.top) == 1 else question.verbs
-    return f"{listed(contest.top, 3)} {verb} {question.object} {listed(contest.worse)} ({detail})."
+    level = contest.top[1:]
+    remark = f"; no significant difference to {listed(level)}" * bool(level)
+    return f"{listed([contest.best])} {question.verb} {question.object} {listed(contest.worse)} ({detail}){remark}."
 
 
 def _reason(compared: Sequence[Contest]) -> str:
@@ -128,9 +135,14 @@ def _other_starts(contest: Contest, compared: Iterable[Contest]) -> str:
 
 
 def _nothing_to_compare(parts: Sequence[Section]) -> str:
+    """Return why no models and no searchers are compared."""
     if len(parts) > 1:
-        return "no two tasks share two models or searchers."
-    return "there is one model and one searcher."
+        return "no two tasks share two models or searchers with the same seeds and limits."
+    models, searchers = (len({*parts[0].runs[k]}) for k in ("model", "searcher_label"))
+    if models == searchers == 1:
+        return "there is one model and one searcher."
+    names = [f"{models} models"] * (models > 1) + [f"{searchers} searchers"] * (searchers > 1)
+    return f"the {' and '.join(names)} share no starts, seeds and limits."
 
 
 def _few_converged(parts: Sequence[Section]) -> str:
@@ -139,24 +151,26 @@ def _few_converged(parts: Sequence[Section]) -> str:
     if not thresholds:
         return "these searches have no threshold; see --table targets."
     rows = pd.concat([part.rows("iterations") for part in parts])
-    at_largest = rows[rows.threshold == max(thresholds)]
-    unmet, n = int(at_largest.censored.sum()), int(at_largest.n.sum())
+    at_largest = cast(pd.DataFrame, rows[rows.threshold == max(thresholds)])
+    unmet, n = (int(at_largest[k].to_numpy().sum()) for k in ("censored", "n"))
     if 2 * unmet > n:
         return f"{n - unmet} of {n} searches converged at threshold {max(thresholds):g}; more steps may decide it."
     return _nothing_to_compare(parts)
 
 
 def _no_pairs(parts: Sequence[Section]) -> str:
-    if any(len(part.rows("gap")) for part in parts):
-        return _nothing_to_compare(parts)
+    """Return why no dependence on the start is compared."""
+    for part in parts:
+        searches: dict[tuple[str, str], int] = {}
+        for row in part.rows("loss").to_dict("records"):
+            place = row["model"], row["searcher_label"]
+            searches[place] = searches.get(place, 0) + int(row["n"])
+        if max(searches.values(), default=0) > part.runs.instances.max():
+            return _nothing_to_compare(parts)
     return "each instance has one start; add --starts random,encoder or --seed 0,1."
 
 
-BEST = Question("Answer", "loss", "reaches", "reach", "a lower loss than", "lowest final loss", _nothing_to_compare)
-SPEED = Question(
-    "Speed", "speed", "converges", "converge", "in fewer steps than", "fewest steps to converge", _few_converged
-)
-STARTS = Question(
-    "Starts", "gap", "depends", "depend", "less on the start than", "least dependent on the start", _no_pairs
-)
+BEST = Question("Answer", "loss", "reaches", "a lower loss than", "lowest final loss", _nothing_to_compare)
+SPEED = Question("Speed", "speed", "converges", "in fewer steps than", "fewest steps to converge", _few_converged)
+STARTS = Question("Starts", "gap", "depends", "less on the start than", "least dependent on the start", _no_pairs)
 QUESTIONS = BEST, SPEED, STARTS

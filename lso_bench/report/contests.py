@@ -1,8 +1,8 @@
 """Paired comparisons of models or searchers, from the measures of a comparison."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pandas as pd
@@ -11,8 +11,9 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.rank_tests import ALPHA
 from lso_bench.analysis.table import GROUP_KEYS, is_random
 from lso_bench.report.sections import Section, searcher_labels
+from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 
-SETTING = ["arch", "latent", "device"]  # columns that split comparisons over tasks
+SETTING = ["arch", "latent", "device", "region", *IN_TABLES]  # what contests with the same context may differ in
 Rows = Mapping[str, Mapping[str, Any]]  # by contestant
 
 
@@ -24,12 +25,16 @@ class Contest:
     context: str  # label of the searcher of compared models, or the model of compared searchers
     start: str
     threshold: float  # NaN: of another outcome than steps
-    names: list[str]
-    differences: Rows  # paired difference to the best, with its interval and p, by the worse contestant
-    wins: Rows  # share of instances in which that one is better than the best
     n: int  # of `unit`
     unit: str  # instances, starts (of a single instance) or tasks
-    ranks: Mapping[str, float]  # mean rank of each
+    ranks: Mapping[str, float]  # mean rank of each, the best first
+    differences: Rows  # paired difference to the best, with its interval and p, by the worse contestant
+    wins: Rows  # share of instances in which that one is better than the best
+    effects: Rows  # rank-biserial correlation with the best, below 0 if worse; not over tasks
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.ranks]
 
     @property
     def best(self) -> str:
@@ -37,8 +42,13 @@ class Contest:
 
     @property
     def worse(self) -> list[str]:
-        """Contestants that are significantly worse than the best."""
-        return [name for name in self.names[1:] if self.p(name) < ALPHA]
+        """Contestants that are significantly worse than the best, by the ranks of the differences too."""
+        return [name for name in self.names[1:] if self.p(name) < ALPHA and not self._is_better(name)]
+
+    @property
+    def contradicting(self) -> list[str]:
+        """Contestants with a higher mean rank whose differences to the best are significantly in their favour."""
+        return [name for name in self.names[1:] if self.p(name) < ALPHA and self._is_better(name)]
 
     @property
     def top(self) -> list[str]:
@@ -49,59 +59,71 @@ class Contest:
         """Return p of the difference of a contestant to the best one; NaN if it cannot be told."""
         return float(self.differences.get(name, {}).get("p", math.nan))
 
+    def _is_better(self, name: str) -> bool:
+        return self.effects.get(name, {}).get("estimate", -1.0) > 0
 
-def contests(section: Section, factor: str, outcome: str) -> Iterator[Contest]:
-    """Yield the comparisons of models (`factor`) under each searcher, or of searchers in each model, by start.
+
+def contests(section: Section, factor: str, outcome: str) -> list[Contest]:
+    """Return the comparisons of models (`factor`) under each searcher, or of searchers in each model, by start.
 
     Args:
         outcome: an outcome of `lso_bench.analysis.paired`.
     """
-    keys = [*(c for c in GROUP_KEYS if c != factor), "start"]
-    for _, ranked in section.rows(f"{factor} rank:{outcome}").groupby(keys, sort=False, dropna=False):
-        rows = cast(list[dict[str, Any]], cast(pd.DataFrame, ranked).to_dict("records"))
-        best, *rivals = rows
-        label, context = ("model", "searcher_label") if factor == "model" else ("searcher_label", "model")
-        pairs = {
-            measure: {r[label]: section.row(f"{factor} {measure}:{outcome}", r, best[factor]) for r in rivals}
-            for measure in ("difference", "wins")
-        }
-        names, threshold = [r[label] for r in rows], best["threshold"]
-        limit = math.nan if threshold is None else float(threshold)
-        ranks = {r[label]: float(r["estimate"]) for r in rows}
-        yield Contest(
-            factor,
-            best[context],
-            best["start"],
-            limit,
-            names,
-            pairs["difference"],
-            pairs["wins"],
-            int(best["n"]),
-            _unit(section, best["start"]),
-            ranks,
-        )
+    keys = [*(c for c in (*GROUP_KEYS, *section.by) if c != factor), "start"]
+    measures = [f"{factor} {m}:{outcome}" for m in ("rank", "difference", "wins", "effect")]
+    is_single = section.runs.instances.max() == 1
+    groups = [*_groups(section.measures, keys, measures)]
+    units = ["starts" if is_single and is_random(rows[0]["start"]) else "instances" for rows in groups]
+    return _contests(groups, factor, measures, units, section.by)
 
 
-def _unit(section: Section, start: str) -> str:
-    """Return what a comparison within a section has as its blocks; see `lso_bench.analysis.table.with_blocks`."""
-    return "starts" if section.runs.instances.max() == 1 and is_random(start) else "instances"
-
-
-def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> Iterator[Contest]:
-    """Yield the comparisons over tasks; their p is Nemenyi's, and n the number of tasks."""
+def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> list[Contest]:
+    """Return the comparisons over tasks; their p is Nemenyi's, and n the number of tasks."""
     if comparison.tasks.empty:
-        return
+        return []
     tasks = comparison.tasks.assign(searcher_label=searcher_labels(comparison.tasks, comparison.by))
-    keys = [*(c for c in GROUP_KEYS if c not in (factor, "decoding")), "start"]
-    measures = [f"{factor} {m}:{outcome}" for m in ("rank", "wins", "nemenyi")]
+    keys = [*(c for c in (*GROUP_KEYS, *comparison.by) if c not in (factor, "decoding")), "start"]
+    measures = [f"{factor} {m}:{outcome}" for m in ("rank", "nemenyi", "wins", "effect")]
+    groups = [*_groups(tasks, keys, measures)]
+    return _contests(groups, factor, measures, ["tasks"] * len(groups), comparison.by)
+
+
+def _groups(table: pd.DataFrame, keys: list[str], measures: list[str]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of each comparison."""
+    rows = cast(pd.DataFrame, table[table.measure.isin(measures)])
+    for _, compared in rows.groupby(keys, sort=False, dropna=False):
+        yield cast(list[dict[str, Any]], cast(pd.DataFrame, compared).to_dict("records"))
+
+
+def _contests(
+    groups: Sequence[list[dict[str, Any]]], factor: str, measures: list[str], units: list[str], by: Sequence[str]
+) -> list[Contest]:
+    """Return the contest of each group of rows; contexts of the same name get the settings in which they differ."""
+    pairs = [(_contest(rows, factor, measures, unit), rows[0]) for rows, unit in zip(groups, units, strict=True)]
+    named = []
+    for contest, row in pairs:
+        namesakes = [r for c, r in pairs if (c.context, c.start) == (contest.context, contest.start)]
+        differing = [k for k in (*SETTING, *by) if len({str(r[k]) for r in namesakes}) > 1]
+        suffix = f" ({', '.join(_setting_text(k, row[k]) for k in differing)})" if differing else ""
+        named.append(replace(contest, context=f"{contest.context}{suffix}"))
+    return named
+
+
+def _setting_text(name: str, value: Any) -> str:
+    """Return a setting of a contest as a short text."""
+    return (RUN_SETTINGS[name].label(value) or f"no {name}") if name in RUN_SETTINGS else f"{name} {value}"
+
+
+def _contest(rows: list[dict[str, Any]], factor: str, measures: list[str], unit: str) -> Contest:
+    """Return the contest of some rows; `measures` are those of rank, difference, wins and effect."""
     label, context = ("model", "searcher_label") if factor == "model" else ("searcher_label", "model")
-    has_settings = len(tasks[SETTING].drop_duplicates()) > 1
-    for _, compared in tasks[tasks.measure.isin(measures)].groupby(keys, sort=False, dropna=False):
-        rows = cast(list[dict[str, Any]], cast(pd.DataFrame, compared).to_dict("records"))
-        ranked = [r for r in rows if r["measure"] == measures[0]]
-        best = ranked[0]
-        against = {(r["measure"], r[label]): r for r in rows if r["against"] == best[factor]}
-        ranks = {r[label]: float(r["estimate"]) for r in ranked}
-        wins, nemenyi = ({n: against.get((m, n), {}) for n in [*ranks][1:]} for m in measures[1:])
-        where = f"{best[context]} ({best['arch']}, d={best['latent']})" if has_settings else best[context]
-        yield Contest(factor, where, best["start"], math.nan, [*ranks], nemenyi, wins, int(best["n"]), "tasks", ranks)
+    ranked = [r for r in rows if r["measure"] == measures[0]]
+    best = ranked[0]
+    against_best = {(r["measure"], r[label]): r for r in rows if r["against"] == best[factor]}
+    ranks = {r[label]: float(r["estimate"]) for r in ranked}
+    differences, wins, effects = (
+        {name: r for name in ranks if (r := against_best.get((measure, name)))} for measure in measures[1:]
+    )
+    threshold = math.nan if best["threshold"] is None else float(best["threshold"])
+    n = int(best["n"])
+    return Contest(factor, best[context], best["start"], threshold, n, unit, ranks, differences, wins, effects)

@@ -23,7 +23,13 @@ Axes = tuple[str | None, str | None]
 
 
 def one(
-    comparison: Comparison, name: str, axes: Axes, labels: Mapping[str, str], label: str = "", caption: str = ""
+    comparison: Comparison,
+    name: str,
+    axes: Axes,
+    labels: Mapping[str, str],
+    label: str = "",
+    caption: str = "",
+    cost: str = "evaluations",
 ) -> str:
     """Return the table of that name, of each section with it; with `axes` a matrix of medians.
 
@@ -32,6 +38,7 @@ def one(
         labels: displayed names, by name.
         label: for a reference; of several tables the second one ends in -2.
         caption: instead of the title.
+        cost: unit in the table of targets.
 
     Raises:
         UsageError: no such axis, no matrix of this table, or no such table here.
@@ -40,7 +47,7 @@ def one(
     if rows or header:
         shown = [_matrix(comparison, name, rows or "model", header or "searcher")]
     else:
-        shown = [t for part in tables.parts(comparison, "evaluations", [name]) for t in part.tables]
+        shown = [t for part in tables.parts(comparison, cost, [name]) for t in part.tables]
     if not shown:
         raise UsageError(f"These results have no table {name!r}.")
     if not re.fullmatch(LABEL, label):
@@ -67,7 +74,7 @@ def _matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:
     for place, several in medians.items():
         if len(several) > 1:
             first, second, *_ = (setup for setup, _ in several)
-            differing = next(k for k in first if first[k] != second[k])
+            differing = next((k for k in first if first[k] != second[k]), "setting")
             raise UsageError(f"Cell {' / '.join(place)} would have values of several {differing}s; select one.")
     names = [[*dict.fromkeys(place[i] for place in medians)] for i in (0, 1)]
     body = [[word(a), *(medians[a, b][0][1] if (a, b) in medians else EMPTY for b in names[1])] for a in names[0]]
@@ -85,7 +92,9 @@ def _medians(comparison: Comparison, measure: str, all_starts: bool) -> Iterator
             if all_starts or r["start"] == first:
                 setup = {axis: str(r[column]) for axis, column in AXES.items()}
                 is_best = (r["model"], r["searcher_label"], r["start"]) in best
-                space = {"architecture": f"{r['arch']}, d = {r['latent']}", "device": str(r["device"])}
+                space = {"architecture": f"{r['arch']}, d = {r['latent']}", "device": str(r["device"])} | {
+                    "decoding": str(r["decoding"])
+                }
                 yield setup | space, number(r["median"])._replace(best=is_best)
 
 

@@ -28,6 +28,7 @@ class Section:
     measures: pd.DataFrame  # long table
     runs: pd.DataFrame
     searcher_descriptions: dict[str, str]  # by label: searcher with settings, region and limits
+    by: tuple[str, ...] = ()  # fields that split the rows beyond GROUP_KEYS
 
     @property
     def title(self) -> str:
@@ -84,7 +85,11 @@ def sections(comparison: Comparison) -> Iterator[Section]:
             [labels[_setup_key(setup)] for setup in _searcher_setups(frame, columns)] for frame in (runs, rows)
         )
         yield Section(
-            context, rows.assign(searcher_label=row_labels), runs.assign(searcher_label=run_labels), descriptions
+            context,
+            rows.assign(searcher_label=row_labels),
+            runs.assign(searcher_label=run_labels),
+            descriptions,
+            comparison.by,
         )
 
 

@@ -59,7 +59,7 @@ def _heading(parts: Sequence[Section]) -> list[str]:
         runs = sum(int(part.runs.runs.sum()) for part in parts)
         return [listed(tasks, 3) if len(tasks) < 4 else f"{len(tasks)} tasks", listed(spaces, 2), f"{runs} runs"]
     part = parts[0]
-    compared = [c for factor in ("model", "searcher") for c in from_first_start([*contests(part, factor, "loss")])]
+    compared = [c for factor in ("model", "searcher") for c in from_first_start(contests(part, factor, "loss"))]
     blocks = max(compared, key=lambda c: c.n, default=None)
     labels = [*dict.fromkeys(part.rows("loss").searcher_label)]
     models = [*dict.fromkeys(part.rows("loss").model)]
@@ -85,7 +85,7 @@ def _table(parts: Sequence[Section], comparison: Comparison) -> tuple[list[str],
     if len(parts) == 1:
         return _aligned(_losses(parts[0])), QUESTIONS
     for factor in ("model", "searcher"):
-        if compared := from_first_start([*contests_over_tasks(comparison, factor, "loss")]):
+        if compared := from_first_start(contests_over_tasks(comparison, factor, "loss")):
             return _aligned(_ranks(compared, factor, parts)), QUESTIONS
     return _aligned(_settings(parts, comparison)), ()
 
@@ -96,21 +96,29 @@ def _losses(part: Section) -> Rows:
     if len(models) > 1 and len(labels) > 1:
         return _matrix(part, models, labels)
     factor = "searcher" if len(labels) > 1 else "model"
-    compared = from_first_start([*contests(part, factor, "loss")])
-    if not compared:
+    compared = from_first_start(contests(part, factor, "loss"))
+    if len(models) == len(labels) == 1:
         starts = part.rows("loss").to_dict("records")
         rows = [(r["start"], in_words(r["median"]), _interval(r["low"], r["high"])) for r in starts]
         return [("start", "final loss", "95 % CI"), *rows]
     rows: Rows = [(factor, "final loss", "vs best, paired (95 % CI)", "wins", "p")]
-    for name in compared[0].names:
-        model, label = (name, labels[0]) if factor == "model" else (models[0], name)
-        rows.append((name, _median(part, model, label), *_against_best(compared[0], name)))
+    for contest in compared:
+        for name in contest.names:
+            rows.append((name, _median(part, *_place(factor, name, models, labels)), *_against_best(contest, name)))
+    shown = {row[0] for row in rows}
+    for name in [n for n in (labels if factor == "searcher" else models) if n not in shown]:
+        rows.append((name, _median(part, *_place(factor, name, models, labels)), "not compared", "", ""))
     return rows
+
+
+def _place(factor: str, name: str, models: list[str], labels: list[str]) -> tuple[str, str]:
+    """Return model and searcher of a contestant where there is one of the other kind."""
+    return (name, labels[0]) if factor == "model" else (models[0], name)
 
 
 def _matrix(part: Section, models: list[str], labels: list[str]) -> Rows:
     """Return medians by model and searcher; a star marks those not significantly worse than the best of a column."""
-    compared = from_first_start([*contests(part, "model", "loss")])
+    compared = from_first_start(contests(part, "model", "loss"))
     top = {c.context: c.top if c.worse else [] for c in compared}
     rows: Rows = [("final loss", *(f"{label} " for label in labels))]
     for m in models:
@@ -124,18 +132,22 @@ def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -
     if len(compared) > 1:
         header = ("mean rank of final loss", *(c.context for c in compared))
         return [header, *((n, *(f"{c.ranks[n]:.2f}" if n in c.ranks else "" for c in compared)) for n in names)]
-    context = compared[0].context.partition(" (")[0]
     rows: Rows = [(factor, "mean rank", *(_task(part) for part in parts))]
     for n in names:
-        model, label = (n, context) if factor == "model" else (context, n)
-        rows.append((n, f"{compared[0].ranks[n]:.2f}", *(_median(part, model, label) for part in parts)))
+        medians = []
+        for part in parts:
+            models, labels = ([*dict.fromkeys(part.rows("loss")[k])] for k in ("model", "searcher_label"))
+            known = n in (models if factor == "model" else labels) and len(labels if factor == "model" else models) == 1
+            medians.append(_median(part, *_place(factor, n, models, labels)) if known else "")
+        rows.append((n, f"{compared[0].ranks[n]:.2f}", *medians))
     return rows
 
 
 def _settings(parts: Sequence[Section], comparison: Comparison) -> Rows:
     """Return the answers of each setting, a row a line."""
     rows: Rows = []
-    places = [(_task(part), str(part.context["arch"]), f"d={part.context['latent']}") for part in parts]
+    keys = ("arch", "latent", "decoding", "device")
+    places = [(_task(p), *(f"d={p.context[k]}" if k == "latent" else str(p.context[k]) for k in keys)) for p in parts]
     varying = [i for i, values in enumerate(zip(*places, strict=True)) if len({*values}) > 1] or [0]
     for part, place in zip(parts, places, strict=True):
         setting = ", ".join(place[i] for i in varying)
@@ -213,4 +225,5 @@ def _aligned(rows: Rows) -> list[str]:
     for first, *cells in zip(*columns[:shown], strict=True):
         figures = (f"{c:>{w}}" for c, w in zip(cells, widths[1:], strict=False))
         lines.append("  ".join(["", f"{first:<{widths[0]}}", *figures]).rstrip())
-    return lines
+    hidden = len(columns) - shown
+    return [*lines, *[f"  ... and {hidden} more columns: --all"] * bool(hidden)]
