@@ -1,13 +1,12 @@
 """The Python API: the same studies, runs and figures as the command line, as objects."""
 
 import json
-import warnings
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from cmaes import CMA
@@ -22,6 +21,7 @@ from lso_bench.study.grid import Grid, Protocol, plan
 from lso_bench.task import TASKS
 from lso_bench.testing import check_searcher
 
+WORD = r"[a-zA-Z_]+"
 ROOT = Path(__file__).parents[1]
 TINY = {"arch": "conv", "starts": ["random"], "budget": 20}
 
@@ -268,13 +268,13 @@ def test_objects_are_tasks_and_stay_in_this_process(tmp_path):
     assert again.records[0].spec.key in set(results.runs.key)
 
 
-def test_missing_runs_are_warned_of(tmp_path):
+def test_failed_runs_are_warned_of(tmp_path):
     @dataclass(frozen=True)
     class Broken(Dark):
         def score(self, x):
             raise ZeroDivisionError("as written")
 
-    with warnings.catch_warnings(record=True):
+    with pytest.warns(UserWarning, match="failed, task Broken: ZeroDivisionError: as written"):
         results = lb.Study("vae", Broken(), "sobol", **TINY).run(tmp_path / "r", quiet=True)
     assert results.runs.status.tolist() == ["failed"] and "as written" in results.runs.error[0]
 
@@ -286,8 +286,8 @@ def test_notebook_of_the_documents_runs(tmp_path):
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     shown = [[o.get("data", {}).get("text/plain") for o in c.get("outputs", [])] for c in notebook.cells]
     assert [len(c) for c in shown] == [len(c) for c in stored]
-    tables = [(a, b) for old, new in zip(stored, shown, strict=True) for a, b in zip(old, new, strict=True)]
-    assert any("cmaes" in (a or "") for a, _ in tables) and isinstance(pd.DataFrame(tables), pd.DataFrame)
+    for old, new in ((a, b) for pair in zip(stored, shown, strict=True) for a, b in zip(*pair, strict=True)):
+        assert re.findall(WORD, old or "") == re.findall(WORD, new or "")  # numbers differ between processors
 
 
 def test_objects_that_hold_other_values_have_other_names():

@@ -1,13 +1,14 @@
 """Trained models: what identifies one, and where its checkpoint lies."""
 
-import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
+from lso_bench.bounds import is_number
 from lso_bench.errors import UnusableError
 from lso_bench.files.paths import own_folder
 from lso_bench.plugins.notation import is_file, read
@@ -59,11 +60,7 @@ def training_length(header: Mapping[str, Any]) -> dict[str, int | float]:
     """Return `epochs` of a checkpoint's training and `best_epoch`, that of the lowest -ELBO, where known."""
     history = header.get("history")
     measured = [e for e in history if isinstance(e, dict)] if isinstance(history, list) else []
-    losses = {e["epoch"]: e["nelbo"] for e in measured if is_number(e.get("epoch")) and is_number(e.get("nelbo"))}
+    known = [e for e in measured if is_number(e.get("epoch")) and is_number(e.get("nelbo")) and isfinite(e["nelbo"])]
+    losses = {e["epoch"]: e["nelbo"] for e in known}
     best = {"best_epoch": min(losses, key=lambda epoch: losses[epoch])} if losses else {}
     return ({"epochs": header["epochs"]} if is_number(header.get("epochs")) else {}) | best
-
-
-def is_number(value: object) -> TypeGuard[int | float]:
-    """Return whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -8,10 +8,10 @@ import numpy as np
 
 from lso_bench.analysis.duplicates import duplicate_warnings
 from lso_bench.analysis.table import group, sort_key
+from lso_bench.bounds import is_number
 from lso_bench.record import Record
 from lso_bench.run_settings import RUN_SETTINGS, Setting
 from lso_bench.store.columns import Columns
-from lso_bench.vae.trained_model import is_number
 
 
 def _values_by_caveat() -> dict[str, Callable[[Record], str]]:

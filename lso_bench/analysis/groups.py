@@ -9,9 +9,9 @@ import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.table import GROUP_KEYS, OPTIONAL_NUMBERS, SECTION_KEYS, group
+from lso_bench.bounds import is_number
 from lso_bench.record import Record
 from lso_bench.store.columns import Columns
-from lso_bench.vae.trained_model import is_number
 
 SPENT = ("evaluations", "gradients", "decodes")  # by all searches of a run
 PHASES = ("fit", "propose", "decode", "score", "total")  # seconds

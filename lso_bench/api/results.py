@@ -156,7 +156,7 @@ def load(*places: str | Path) -> Results:
         UnusableError: a place is no results folder or archive, or there are no runs.
     """
     results = read([Path(p) for p in places], lambda line: warnings.warn(line, stacklevel=4))
-    for line in some([f"skipped: {line}" for line in results.skipped]):
+    for line in some([f"skipped: {line}" for line in (*results.skipped, *results.unusable_spaces)]):
         warnings.warn(line, stacklevel=2)
     return results.required()
 

@@ -10,6 +10,7 @@ from lso_bench.api.execution import execution_options
 from lso_bench.api.output import say
 from lso_bench.errors import UsageError, unknown
 from lso_bench.executors.resources import RequestedResources
+from lso_bench.files.sanitize import some
 from lso_bench.progress import planning
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.store.store import Store
@@ -176,7 +177,8 @@ class Study:
         store = Store(Path(folder))
         carry_out(planned, store, options, quiet, (lambda line: None) if quiet else say)
         state = completeness.check(planned, store)
-        for line in (*state.damaged(), *state.incomplete()):
+        failed = [f"{r.spec.title}: {r.status}, {r.error}" for r in state.records if r.status != "ok"]
+        for line in (*state.damaged(), *state.incomplete(), *some(failed)):
             warnings.warn(line, stacklevel=2)
         return Results([store], state.records, {r.spec.key: store for r in state.records})
 

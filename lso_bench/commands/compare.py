@@ -73,7 +73,7 @@ def compare(
     results = runs.where(*where) if where else runs
     compared = results.compare(names("by", by or []), "model" if targets == "model" else "task", not no_traces)
     comparison = compared.comparison
-    print_skipped(runs.unusable_spaces)
+    print_skipped(results.unusable_spaces)
     print_damaged(runs.stores)
     verdicts = [verdict(text, comparison) for text in fail_if or []]
     _show(compared, view, matrix)

@@ -24,6 +24,7 @@ FAMILIES = {
     "rae": "#999933",  # olive
 }
 OTHER_COLOURS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of the user's own
+SEARCHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito 2008
 MARKERS = "os^Dv<>Pp*Xh"
 MAX_LIGHTENING = 0.6  # fraction of the way to white
 DARK = "#15181c"  # background of the page in dark mode

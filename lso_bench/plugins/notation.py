@@ -90,6 +90,11 @@ def name_of(text: str) -> str:
     return read(text).name
 
 
+def short_name(text: str) -> str:
+    """Return the name without its settings, of a path the file alone, and of an object without its hash."""
+    return re.sub(r"@[0-9a-f]{8}$", "", name_of(text).split("/")[-1])
+
+
 def read(text: str) -> Choice:
     """Return what `parse` returns; a text that is not in this notation is a name without settings."""
     try:

@@ -14,6 +14,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.analysis.table import start_order
 from lso_bench.files.sanitize import one_line
+from lso_bench.report.cells import p_value
 from lso_bench.report.contests import Contest, contests, contests_over_tasks
 from lso_bench.report.sections import Section
 
@@ -67,8 +68,8 @@ def listed(names: Sequence[str], most: int = 4) -> str:
 
 
 def p_text(p: float) -> str:
-    """Format a p-value; empty if it is unknown."""
-    return "" if math.isnan(p) else "<0.0001" if p < 0.0001 else f"{p:.2g}"
+    """Format a p-value for a sentence; empty if it is unknown."""
+    return p_value(p).text.replace("< ", "<")
 
 
 def _over_contexts(compared: Sequence[Contest], question: Question) -> str:

@@ -17,7 +17,7 @@ from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as draw
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, save, style_context
-from lso_bench.plugins.notation import name_of
+from lso_bench.plugins.notation import name_of, short_name
 from lso_bench.record import Record
 from lso_bench.report.figures import FIGURES
 from lso_bench.report.figures.collapse import contexts, scatter
@@ -44,7 +44,7 @@ def pictures(
     for (task, searcher), searcher_runs in groupby(usable, key=_task_and_searcher):
         first_runs = {r.spec.model: r for r in sorted(searcher_runs, key=lambda r: r.spec.seeds.init, reverse=True)}
         runs = sorted(first_runs.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
-        name_parts = [_short(task), name_of(searcher), *dict.fromkeys(r.spec.model.name for r in runs)]
+        name_parts = [short_name(task), name_of(searcher), *dict.fromkeys(r.spec.model.name for r in runs)]
         file_name = _file_name(name_parts, runs)
         readable = [(r, tensors) for r in runs if (tensors := store.tensors(r.spec)) is not None]
         if readable and "targets" in readable[0][1]:
@@ -61,7 +61,7 @@ def _best_image_files(store: Store, records: Sequence[Record]) -> Iterator[Path]
     for task, task_runs in groupby(records, key=lambda r: r.spec.task):
         runs = list(task_runs)
         if best := _best_by_searcher(store, runs):
-            name_parts = [_short(task), *dict.fromkeys(r.spec.model.name for r in runs)]
+            name_parts = [short_name(task), *dict.fromkeys(r.spec.model.name for r in runs)]
             path = store.folder / "pictures" / f"found-{_file_name(name_parts, runs)}"
             short_names = _short_names([searcher for _, searcher in best])
             images = {
@@ -90,13 +90,8 @@ def _file_name(names: Sequence[str], runs: Sequence[Record]) -> str:
 
 def _short_names(searchers: Sequence[str]) -> dict[str, str]:
     """Return the short name of each searcher, with settings if another one shares it."""
-    shared = Counter(map(_short, dict.fromkeys(searchers)))
-    return {s: _short(s) if shared[_short(s)] == 1 else s.split("/")[-1].replace(":", "\n") for s in searchers}
-
-
-def _short(text: str) -> str:
-    """Return the name of a task or searcher without settings and folder."""
-    return name_of(text).split("/")[-1]
+    shared = Counter(map(short_name, dict.fromkeys(searchers)))
+    return {s: short_name(s) if shared[short_name(s)] == 1 else s.split("/")[-1].replace(":", "\n") for s in searchers}
 
 
 def figures(comparison: Comparison, folder: Path) -> list[Path]:
@@ -166,7 +161,7 @@ def named(section: Section, figure: CaptionedFigure) -> str:
 
 
 def _task(text: str) -> str:
-    return file_part(_short(text))
+    return file_part(short_name(text))
 
 
 def _short_hash(what: list) -> str:

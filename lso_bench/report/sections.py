@@ -1,6 +1,5 @@
 """Sections of a comparison: models and searchers on one task, with labels for the searchers."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import SECTION_KEYS
-from lso_bench.plugins.notation import read
+from lso_bench.plugins.notation import read, short_name
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 
 SEARCHER_KEYS = ["searcher", "region", *IN_TABLES]
@@ -139,10 +138,8 @@ def _short_labels(setups: list[dict[str, Any]]) -> list[str]:
 
 def _label_parts(setup: dict[str, Any]) -> dict[str, str]:
     """Return a searcher's name, its settings and its limits, each as a short text."""
-    name, settings = read(setup["searcher"])
-    setting_texts = {k: f"{k}={v}" for k, v in settings.items()}
-    short_name = re.sub(r"@[0-9a-f]{8}$", "", name.split("/")[-1].removesuffix(".py"))  # without an object's hash
-    return {"name": short_name, **setting_texts, **_setting_labels(setup)}
+    setting_texts = {k: f"{k}={v}" for k, v in read(setup["searcher"]).settings.items()}
+    return {"name": short_name(setup["searcher"]).removesuffix(".py"), **setting_texts, **_setting_labels(setup)}
 
 
 def _setting_labels(setup: dict[str, Any]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Summary of a comparison: a table and the answers, in at most 15 lines of 80 columns."""
 
-import math
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +7,9 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import start_order
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
+from lso_bench.plugins.notation import short_name
 from lso_bench.report.answers import BEST, NAME, QUESTIONS, Question, answers, from_first_start, listed, p_text
+from lso_bench.report.cells import interval_text
 from lso_bench.report.contests import Contest, contests, contests_over_tasks
 from lso_bench.report.sections import Section, sections
 
@@ -171,7 +172,8 @@ def _against_best(contest: Contest, name: str) -> tuple[str, ...]:
 
 def _interval(low: float, high: float) -> str:
     """Format an interval; empty if it is undefined."""
-    return "" if math.isnan(low) else f"({in_words(low)}, {in_words(high)})"
+    text = interval_text(low, high, in_words).replace(" .. ", ", ")
+    return f"({text})" * bool(text)
 
 
 def _median(part: Section, model: str, label: str) -> str:
@@ -183,7 +185,7 @@ def _median(part: Section, model: str, label: str) -> str:
 
 
 def _task(part: Section) -> str:
-    return part.context["task"].partition(":")[0].split("/")[-1]
+    return short_name(part.context["task"])
 
 
 def _notes(notes: Sequence[str], room: int) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from lso_bench.plotting.colours import colour_of, marker_of
+from lso_bench.plotting.colours import MARKERS, SEARCHER_COLOURS, colour_of, marker_of
 from lso_bench.plotting.style import (
     INK,
     CaptionedFigure,
@@ -22,8 +22,6 @@ from lso_bench.plotting.style import (
 
 STYLES = ("-", "--", ":", "-.")  # line styles of starts
 MARKS = 6  # markers on a line
-SEARCHER_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito 2008
-SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def curves(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
@@ -55,11 +53,16 @@ def curves(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None
 
 def _curve(axis: Any, model: str, style: str, line: pd.DataFrame) -> None:
     colour, x = colour_of(model), line.within
-    marks: dict[str, Any] = {"marker": marker_of(model), "markevery": max(1, len(line) // MARKS)}
+    marks = _marks(marker_of(model), len(line))
     name = label(model) if style == STYLES[0] else None
     axis.plot(x, line.estimate, style, color=colour, label=name, **marks)
     if style == STYLES[0]:
         axis.fill_between(x, line.low, line.high, color=colour, alpha=0.13, linewidth=0)
+
+
+def _marks(shape: str, points: int) -> dict[str, Any]:
+    """Return the settings of about MARKS markers on a line of so many points."""
+    return {"marker": shape, "markevery": max(1, points // MARKS)}
 
 
 def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
@@ -75,7 +78,7 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     for axis, (searcher, panel) in zip(axes, groups, strict=True):
         for model, line in panel.groupby("model", sort=False):
             x, y = [*line.within, ecdf_rows.within.max()], [*line.estimate, line.estimate.iloc[-1]]
-            marks: dict[str, Any] = {"marker": marker_of(str(model)), "markevery": max(1, len(x) // MARKS)}
+            marks = _marks(marker_of(str(model)), len(x))
             axis.step(x, y, where="post", color=colour_of(str(model)), label=label(model), **marks)
         axis.set(ylim=(-0.02, 1.02), title=heading(size, len(groups), searcher))
         logarithmic(axis, "evaluations")
@@ -106,10 +109,10 @@ def best_so_far(rows: pd.DataFrame, title: str, size: Size, color: str = "search
     names = [str(name) for name in rows[line_by].unique()]
     searcher_colours = cycle(SEARCHER_COLOURS)
     colours = {n: colour_of(n) if color == "model" else next(searcher_colours) for n in names}
-    shapes = dict(zip(names, cycle(SHAPES), strict=False))
+    shapes = dict(zip(names, cycle(MARKERS), strict=False))
     for axis, (name, panel) in zip(axes, groups, strict=True):
         for key, line in panel.groupby(line_by, sort=False):
-            marks: dict[str, Any] = {"marker": shapes[str(key)], "markevery": max(1, len(line) // MARKS)}
+            marks = _marks(shapes[str(key)], len(line))
             axis.plot(line.within, line.estimate, color=colours[str(key)], label=label(key), **marks)
         axis.set_title(heading(size, len(groups), name))
         logarithmic(axis, "evaluations")
