@@ -81,7 +81,7 @@ class Registry(Generic[T]):
         self.kind, self.base, self.package, self.group = kind, base, package, group
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
         self._from_folder, self._check = from_folder, check
-        self._objects: dict[str, T] = {}  # plugins that only this process has, by name
+        self._objects: dict[str, tuple[T, str]] = {}  # plugins that only this process has, with their hash, by name
 
     def add(self, plugin: T) -> str:
         """Return a name under which this process alone knows an object: its name or class, and 8 digits of its hash.
@@ -92,8 +92,9 @@ class Registry(Generic[T]):
         label = getattr(plugin, "name", "") or type(plugin).__name__
         if not re.fullmatch(r"[\w.-]+", label):
             raise UsageError(f"The name of a {self.kind} has letters, digits and ._-, not {label!r}.")
-        name = f"{label}@{code_version.object_hash(plugin)[:8]}"
-        self._objects[name] = plugin
+        digest = code_version.object_hash(plugin)  # once: what it holds may change while it runs
+        name = f"{label}@{digest[:8]}"
+        self._objects[name] = plugin, digest
         return name
 
     def build(self, text: str) -> T:
@@ -178,7 +179,7 @@ class Registry(Generic[T]):
         """
         name, cls = name_of(text), type(self.build(text) if plugin is None else plugin)
         if name in self._objects:
-            return {f"{self.kind}_sha256": code_version.object_hash(self._objects[name])[:16]}
+            return {f"{self.kind}_sha256": self._objects[name][1][:16]}
         entry = None if is_file(name) else self.published().get(name)
         package = f"{entry.dist.name} {entry.dist.version}" if entry and entry.dist else ""
         values = {f"{self.kind}_sha256": code_version.class_hash(cls)[:16], f"{self.kind}_package": package}
@@ -197,7 +198,7 @@ class Registry(Generic[T]):
         try:
             name, settings = parse(text)
             if name in self._objects and not settings:
-                return self._objects[name], self._objects[name]
+                return self._objects[name][0], self._objects[name][0]
             plain = self._default(name)
             if fixed := [k for k in settings if k in self._fixed]:
                 raise ValueError(f"{fixed[0]} is no setting of {self.kind}s: {self._fixed[fixed[0]]}.")

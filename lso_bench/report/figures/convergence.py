@@ -109,7 +109,8 @@ def best_so_far(rows: pd.DataFrame, title: str, size: Size, color: str = "search
     names = [str(name) for name in rows[line_by].unique()]
     searcher_colours = cycle(SEARCHER_COLOURS)
     colours = {n: colour_of(n) if color == "model" else next(searcher_colours) for n in names}
-    shapes = dict(zip(names, cycle(MARKERS), strict=False))
+    searcher_shapes = cycle(MARKERS)
+    shapes = {n: marker_of(n) if color == "model" else next(searcher_shapes) for n in names}
     for axis, (name, panel) in zip(axes, groups, strict=True):
         for key, line in panel.groupby(line_by, sort=False):
             marks = _marks(shapes[str(key)], len(line))

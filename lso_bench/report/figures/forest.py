@@ -1,8 +1,9 @@
 """Forest plot: paired differences to the best model or searcher, with their 95 % intervals."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
-from lso_bench.plotting.colours import colour_of, marker_of
+from lso_bench.plotting.colours import MARKERS, colour_of, marker_of
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plotting.style import INK, CaptionedFigure, NotebookFigure, Size, label
 from lso_bench.report.contests import Contest
@@ -23,10 +24,14 @@ def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> 
     figure = NotebookFigure(figsize=(size.width, ROW * (len(rows) + len(contests)) + 0.8))
     axis = figure.subplots()
     axis.axvline(0, color=INK, linewidth=0.6)
+    contestants = [*dict.fromkeys(name for _, name in rows)]
+    markers = dict(zip(contestants, cycle(MARKERS), strict=False))  # of searchers
+    if factor == "model":
+        markers = {name: marker_of(name) for name in contestants}
     places, names, y = [], [], 0.0
     for contest in contests:
         for name in contest.names:
-            colour, marker = colour_of(name if factor == "model" else contest.context), marker_of(name)
+            colour, marker = colour_of(name if factor == "model" else contest.context), markers[name]
             difference = contest.differences.get(name, {"estimate": 0.0, "low": 0.0, "high": 0.0})
             fill = colour if name in contest.worse or name == contest.best else "white"
             axis.plot([difference["low"], difference["high"]], [y, y], color=colour)
@@ -37,7 +42,7 @@ def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> 
         y += 0.7
     axis.set_yticks(places, names)
     axis.set_ylim(y - 0.2, -0.8)  # the first one on top
-    axis.set_xlabel(f"final loss less that of the best {factor}, median over {contests[0].unit}")
+    axis.set_xlabel(f"final loss less that of the best {factor},\nmedian over {contests[0].unit}")
     axis.grid(axis="x")
     caption = (
         f"Paired difference of the final loss to the {factor} with the best mean rank ({contests[0].n} "
