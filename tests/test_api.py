@@ -246,8 +246,8 @@ def test_optimizers_of_other_libraries_search(package, tmp_path):
     study = lb.Study("vae", "glyphs50:instances=2", lb.AskTell(factory), **TINY)
     (record,) = study.run(tmp_path / "r", quiet=True).records
     assert record.status == "ok" and all(m.evaluations == TINY["budget"] for m in record.members)
-    for told, member in zip(studies, record.members, strict=False):  # losses, not scores; the last turn has no answer
-        values = [t.value for t in told.trials if t.value is not None]
+    for asked, member in zip(studies, record.members, strict=False):  # losses, not scores; the last turn has no answer
+        values = [t.value for t in asked.trials if t.value is not None]
         assert len(values) == TINY["budget"] - 2 and min(values) >= member.best - 1e-3
     assert package == "optuna" or all(m.loss < m.first_loss for m in record.members)
 
