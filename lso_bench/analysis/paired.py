@@ -66,10 +66,11 @@ def rows(
         for outcome, limit, column in _outcomes(compared, factor):
             if (comparison := blocks(compared, factor, column)) is not None:
                 yield from (labels | {"threshold": limit} | row for row in _measures(comparison, factor, outcome))
-    met = {f"gap {t:g}": searches.assign(loss=losses) for t, losses in (at_thresholds or {}).items()}
-    for outcome, table in (met | {"gap": all_searches}).items():
-        for labels, factor, comparison in _gap_rows(table, by):
-            yield from (labels | row for row in _measures(comparison, factor, outcome))
+    missing = np.full(len(all_searches) - len(searches), np.nan)  # of failed runs, which met nothing
+    losses = {f"gap {t:g}": np.append(x, missing) for t, x in (at_thresholds or {}).items()}
+    losses["gap"] = all_searches.loss.to_numpy(float)
+    for labels, factor, outcome, comparison in _gap_rows(all_searches, losses, by):
+        yield from (labels | row for row in _measures(comparison, factor, outcome))
 
 
 def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str] = ()) -> Iterator[dict]:
@@ -84,9 +85,10 @@ def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[
             if comparison is not None and len(comparison.values) > 1:
                 head = labels | {"task": f"{len(comparison.values)} tasks", "threshold": limit}
                 yield from (head | row for row in _measures(comparison, factor, outcome, scaled=False))
-    for labels, factor, comparison in _gap_rows(all_searches, by, TASK_COLUMNS):
+    losses = {"gap": all_searches.loss.to_numpy(float)}
+    for labels, factor, outcome, comparison in _gap_rows(all_searches, losses, by, TASK_COLUMNS):
         head = labels | {"task": f"{len(comparison.values)} tasks"}
-        yield from (head | row for row in _measures(comparison, factor, "gap", scaled=False))
+        yield from (head | row for row in _measures(comparison, factor, outcome, scaled=False))
 
 
 def _contexts(
@@ -103,32 +105,44 @@ def _contexts(
 
 
 def _gap_rows(
-    searches: pd.DataFrame, by: Sequence[str], except_keys: Sequence[str] = ()
-) -> Iterator[tuple[dict[str, Any], str, Blocks]]:
-    """Yield labels, factor and blocks of each comparison of gaps, by kind of pair of starts.
+    searches: pd.DataFrame, losses: Mapping[str, np.ndarray], by: Sequence[str], except_keys: Sequence[str] = ()
+) -> Iterator[tuple[dict[str, Any], str, str, Blocks]]:
+    """Yield labels, factor, outcome and blocks of each comparison of gaps, by kind of pair of starts.
 
     Blocks are instances, or tasks if `except_keys` are TASK_COLUMNS. A pair with a lost search is infinitely bad.
+
+    Args:
+        losses: loss of each search, by outcome; NaN where it did not meet the outcome's threshold.
     """
+    if except_keys and searches.task.nunique() < 2:
+        return
     keys = [*GROUP_KEYS, *by]
-    tables = []
-    for key, matching in searches.groupby(keys, sort=False, dropna=False):
-        paired = pairs(cast(pd.DataFrame, matching))
-        is_known = paired[["loss_a", "loss_b"]].notna().all(axis=1)  # at a threshold: both met it
-        known = cast(pd.DataFrame, paired[is_known])
-        tables.append(known.assign(gap=final_gap(known), **dict(zip(keys, cast(tuple, key), strict=True))))
-    gaps = pd.concat(tables, ignore_index=True)
+    paired = _pairs(searches, keys)
+    gaps = {outcome: final_gap(x[paired.a], x[paired.b]) for outcome, x in losses.items()}
     for factor in COMPARED:
         shared = [*(k for k in keys if k not in (factor, *except_keys)), "kind"]
-        for key, matching in gaps.groupby(shared, sort=False, dropna=False):
-            cells = matching.pivot_table(
-                index=[*except_keys, "instance"], columns=factor, values="gap", aggfunc="median"
-            ).dropna()
-            over_tasks = cells.groupby([*except_keys]).median() if except_keys else cells
-            if over_tasks.shape[1] > 1 and len(over_tasks) > bool(except_keys):
-                *labels, kind = cast(tuple, key)
-                lost = np.isinf(cells).sum(axis=0).to_numpy()
-                head = dict(zip(shared, labels, strict=False)) | {"start": str(kind)}
-                yield head, factor, Blocks([str(c) for c in cells], _rounded(over_tasks), lost)
+        for key, matching in paired.groupby(shared, sort=False, dropna=False):
+            if len({*matching[factor]}) < 2:
+                continue
+            *labels, kind = cast(tuple, key)
+            head = dict(zip(shared, labels, strict=False)) | {"start": str(kind)}
+            places = [matching[c] for c in (*except_keys, "instance", factor)]
+            for outcome, gap in gaps.items():
+                cells = pd.Series(gap[matching.index], matching.index).groupby(places).median().unstack().dropna()
+                values = cells.groupby([*except_keys]).median() if except_keys and len(cells) else cells
+                if values.shape[1] > 1 and len(values) > bool(except_keys):
+                    lost = np.isinf(cells).sum(axis=0).to_numpy()
+                    yield head, factor, outcome, Blocks([str(c) for c in cells], _rounded(values), lost)
+
+
+def _pairs(searches: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return the pairs of starts of all groups; `a` and `b` are rows of `searches`, from 0."""
+    tables = []
+    for key, matching in searches.reset_index(drop=True).groupby(keys, sort=False, dropna=False):
+        places, table = matching.index.to_numpy(), pairs(cast(pd.DataFrame, matching))
+        numbered = {"a": places[table.a], "b": places[table.b]}
+        tables.append(table[["kind", "instance"]].assign(**numbered, **dict(zip(keys, cast(tuple, key), strict=True))))
+    return pd.concat(tables, ignore_index=True)
 
 
 def blocks(searches: pd.DataFrame, factor: str, column: str, over: Sequence[str] = ()) -> Blocks | None:

@@ -127,15 +127,17 @@ def pair_statistics(
             yield {"measure": "distance", "start": kind, "threshold": t} | order_statistics(met_distance, instances)
 
 
-def final_gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
-    """Return the absolute difference of the final losses; infinite where a search diverged."""
-    is_lost = ~np.isfinite(paired[["loss_a", "loss_b"]].to_numpy(float)).all(axis=1)
-    return (paired.loss_a - paired.loss_b).abs().mask(is_lost, np.inf).to_numpy()
+def final_gap(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return the absolute difference of losses; infinite where a search diverged, NaN where a loss is not known."""
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(a - b)
+    return np.where(np.isinf(a) | np.isinf(b), np.inf, differences)
 
 
 def _gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
     """Return `final_gap` with NaN where a search diverged."""
-    return np.where(np.isinf(gap := final_gap(paired)), np.nan, gap)
+    gap = final_gap(paired.loss_a.to_numpy(float), paired.loss_b.to_numpy(float))
+    return np.where(np.isinf(gap), np.nan, gap)
 
 
 def same_basin_rate(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
