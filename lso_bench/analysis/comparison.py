@@ -68,12 +68,10 @@ def compare(
         by: fields of `lso_bench.analysis.fields` that split the groups further.
         spaces: measured latent spaces, by the sha256 of the checkpoint.
     """
-    ordered = sorted(records, key=lambda r: sort_key(r, by))
-    usable, failed = ([r for r in ordered if bool(r.members) is has_members] for has_members in (True, False))
-    searches, runs = table(usable, by), group_summary(ordered, by)
-    columns = [*GROUP_KEYS, *by, *COLUMNS]
+    ordered, usable, failed = _by_outcome(records, by)
+    searches = table(usable, by)
     if searches.empty:
-        return Comparison(pd.DataFrame(columns=columns), caveats(ordered), targets, tuple(by), runs)
+        return _comparison(ordered, targets, by, (), ())
     histories = convergence.loss_histories(searches, usable, files) if files else None
     at_thresholds = convergence.losses_at_thresholds(searches, histories) if histories else {}
     statistics = _group_statistics(searches, usable, files, targets, by, histories, at_thresholds)
@@ -82,11 +80,48 @@ def compare(
     checkpoint_rows = [
         pair for group, group_rows in groups for pair in _by_checkpoint(group, group_rows, statistics, spaces or {})
     ]
-    tasks = pd.DataFrame(paired.across_tasks(searches, failed, by), columns=columns)
-    collapse_result = collapse(checkpoint_rows, spaces or {})
-    return Comparison(
-        pd.DataFrame(rows, columns=columns), caveats(ordered), targets, tuple(by), runs, tasks, collapse_result
-    )
+    tasks = paired.across_tasks(searches, failed, by)
+    return _comparison(ordered, targets, by, rows, tasks, collapse(checkpoint_rows, spaces or {}))
+
+
+def brief(records: Iterable[Record], targets: Targets = "task", by: Sequence[str] = ()) -> Comparison:
+    """Compute the measures that a summary shows, which need no files and a fraction of the time.
+
+    They are final losses, steps to thresholds, and the paired comparisons of both and of the gaps at the end.
+    """
+    ordered, usable, failed = _by_outcome(records, by)
+    searches = table(usable, by)
+    if searches.empty:
+        return _comparison(ordered, targets, by, (), ())
+    groups = [group for _, group in searches.groupby("group_id", sort=False)]
+    rows = [
+        head | row
+        for head, group in ((_head(g, by), g) for g in groups)
+        for row in (*_per_search(group), *convergence.by_threshold(group))
+    ]
+    rows += paired.rows(searches, failed, by)
+    return _comparison(ordered, targets, by, rows, paired.across_tasks(searches, failed, by))
+
+
+def _by_outcome(records: Iterable[Record], by: Sequence[str]) -> tuple[list[Record], list[Record], list[Record]]:
+    """Return the records in order, then those with searches, then those that failed."""
+    ordered = sorted(records, key=lambda r: sort_key(r, by))
+    return ordered, [r for r in ordered if r.members], [r for r in ordered if not r.members]
+
+
+def _comparison(
+    records: list[Record],
+    targets: Targets,
+    by: Sequence[str],
+    rows: Iterable[dict],
+    tasks: Iterable[dict],
+    collapse_result: Collapse | None = None,
+) -> Comparison:
+    """Return the comparison with these measures, within and across tasks."""
+    columns = [*GROUP_KEYS, *by, *COLUMNS]
+    measures, over_tasks = (pd.DataFrame(list(r), columns=columns) for r in (rows, tasks))
+    runs = group_summary(records, by)
+    return Comparison(measures, caveats(records), targets, tuple(by), runs, over_tasks, collapse_result or Collapse())
 
 
 def _group_statistics(
@@ -104,7 +139,6 @@ def _group_statistics(
     gaps = gap_to_best(searches)
 
     def rows(group: pd.DataFrame) -> list[dict]:
-        head: dict[str, Any] = {k: group[k].iloc[0] for k in (*GROUP_KEYS, *by)}
         runs = [by_key[k] for k in group.key.unique()]
         parts = (
             _per_search(group),
@@ -123,9 +157,15 @@ def _group_statistics(
             else (),
             decomposition(group),
         )
+        head = _head(group, by)
         return [head | row for part in parts for row in part]
 
     return rows
+
+
+def _head(group: pd.DataFrame, by: Sequence[str]) -> dict[str, Any]:
+    """Return what all searches of a group share."""
+    return {k: group[k].iloc[0] for k in (*GROUP_KEYS, *by)}
 
 
 def _by_checkpoint(

@@ -78,6 +78,8 @@ def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[
 
     `task` holds their number. Tasks differ in scale, so there are only ranks, wins and Nemenyi's test.
     """
+    if searches.task.nunique() < 2:
+        return
     all_searches = with_blocks(pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True))
     for factor, labels, compared in _contexts(all_searches, by, except_keys=TASK_COLUMNS):
         for outcome, limit, column in _outcomes(compared, factor):
@@ -114,8 +116,6 @@ def _gap_rows(
     Args:
         losses: loss of each search, by outcome; NaN where it did not meet the outcome's threshold.
     """
-    if except_keys and searches.task.nunique() < 2:
-        return
     keys = [*GROUP_KEYS, *by]
     paired = _pairs(searches, keys)
     gaps = {outcome: final_gap(x[paired.a], x[paired.b]) for outcome, x in losses.items()}

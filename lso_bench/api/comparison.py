@@ -3,8 +3,9 @@
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import pandas as pd
 
@@ -34,7 +35,7 @@ class ResultComparison:
     `low` and `high` are its 95 % interval. docs/json.md says what each measure is.
     """
 
-    comparison: Comparison = field(repr=False)
+    compute: Callable[[Literal["full", "brief"]], Comparison] = field(repr=False)
     records: list[Record] = field(repr=False)
     files: Callable[[Spec], Store] = field(repr=False)
     folders: Sequence[Path] = ()
@@ -45,7 +46,16 @@ class ResultComparison:
         Args:
             commands: what the last line names; default: none.
         """
-        return "\n".join(summary(self.comparison, commands))
+        return "\n".join(summary(self.__dict__.get("comparison") or self._brief, commands))
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """All measures, computed when they are first asked for."""
+        return self.compute("full")
+
+    @cached_property
+    def _brief(self) -> Comparison:
+        return self.compute("brief")
 
     def __repr__(self) -> str:
         return self.summary()
@@ -57,7 +67,7 @@ class ResultComparison:
     @property
     def notes(self) -> list[str]:
         """Lines that name what makes rows less comparable than they look."""
-        return self.comparison.notes
+        return self._brief.notes
 
     @property
     def measures(self) -> pd.DataFrame:

@@ -4,7 +4,8 @@ import sys
 
 from lso_bench.files.sanitize import printable
 
-WIDE = 140  # columns of a table where there is no terminal, or for --wide
+WIDE = 140  # columns of a table where there is no terminal
+UNLIMITED = 1000  # columns with --wide
 LONGEST = 2000  # characters of a message
 
 
@@ -20,7 +21,7 @@ class Out:
         from rich.segment import Segments
 
         width = Console().width if sys.stdout.isatty() else WIDE
-        console = Console(width=max(WIDE, width) if self.wide else width, highlight=False)
+        console = Console(width=UNLIMITED if self.wide else width, highlight=False)
         segments = [s if s.control else s._replace(text=printable(s.text)) for s in console.render(renderable)]
         console.print(Segments(segments))
 

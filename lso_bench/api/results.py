@@ -5,26 +5,29 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 from lso_bench.analysis import collapse
-from lso_bench.analysis.comparison import Targets, compare
+from lso_bench.analysis.comparison import Comparison, Targets, brief, compare
 from lso_bench.analysis.curves import with_curves
 from lso_bench.analysis.fields import chosen, conditions, named
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.api.comparison import ResultComparison
 from lso_bench.errors import UnusableError
 from lso_bench.files.sanitize import some
-from lso_bench.models.measurements import load_all
 from lso_bench.record import Record
-from lso_bench.report import frames, html_report
+from lso_bench.report import frames
 from lso_bench.spec import Spec
 from lso_bench.store import index
 from lso_bench.store.archive import open_results
 from lso_bench.store.results_folder import MARKER_FILE
 from lso_bench.store.store import Store
 from lso_bench.vae.metrics import Metrics
+
+if TYPE_CHECKING:  # the page needs matplotlib, which takes a second to import
+    from lso_bench.report import html_report
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,16 @@ class Results:
         """
         split = [f for f in dict.fromkeys(named(f, self.records) for f in by) if f not in GROUP_KEYS]
         files = self.files if traces else None
-        comparison = compare(self.records, files, targets, split, self._measured[0])
-        comparison.notes.extend(self.unfinished)
-        return ResultComparison(comparison, self.records, self.files, [s.folder for s in self.stores])
+
+        def compute(extent: Literal["full", "brief"]) -> Comparison:
+            if extent == "brief":
+                comparison = brief(self.records, targets, split)
+            else:
+                comparison = compare(self.records, files, targets, split, self._measured[0])
+            comparison.notes.extend(self.unfinished)
+            return comparison
+
+        return ResultComparison(compute, self.records, self.files, [s.folder for s in self.stores])
 
     @property
     def unusable_spaces(self) -> list[str]:
@@ -134,13 +144,17 @@ class Results:
             WriteError: the file cannot be written.
         """
         from lso_bench.files.atomic_write import write_out
+        from lso_bench.report import html_report
 
         target = Path(path)
         write_out(target, html_report.html(self.page()).encode())
         return target
 
-    def page(self) -> html_report.Results:
+    def page(self) -> "html_report.Results":
         """Return what the HTML page shows."""
+        from lso_bench.models.measurements import load_all
+        from lso_bench.report import html_report
+
         comparison = with_curves(self.compare().comparison, self.records, self.files)
         folders = [s.folder for s in self.stores]
         spaces = [m for folder in folders for m in load_all(folder)]

@@ -67,23 +67,27 @@ def compare(
         raise UsageError("--figures draws from the traces; leave --no-traces out.")
     if figures:
         check_folder("figures", figures)
-    from lso_bench.analysis.conditions import verdict
-
     runs = read(folders)
     results = runs.where(*where) if where else runs
     compared = results.compare(names("by", by or []), "model" if targets == "model" else "task", not no_traces)
-    comparison = compared.comparison
+    verdicts = _verdicts(fail_if or [], compared)
+    needs_files = strict or figures or not view.is_summary
+    notes = compared.comparison.notes if needs_files else compared.notes
     print_skipped(results.unusable_spaces)
     print_damaged(runs.stores)
-    verdicts = [verdict(text, comparison) for text in fail_if or []]
     _show(compared, view, matrix)
     if figures:
-        _draw(comparison, results, figures)
+        _draw(compared, figures)
     for condition in verdicts:
         say(str(condition))
-    if any(v.holds for v in verdicts):
+    _exit(any(v.holds for v in verdicts), strict and bool(notes or runs.skipped))
+
+
+def _exit(condition_holds: bool, is_incomplete: bool) -> None:
+    """Exit with the status of --fail-if or of --strict."""
+    if condition_holds:
         raise typer.Exit(CONDITION_HOLDS)
-    if strict and (comparison.notes or runs.skipped):
+    if is_incomplete:
         raise typer.Exit(INCOMPLETE)
 
 
@@ -100,14 +104,23 @@ def _show(compared, view: View, matrix: LatexTable) -> None:
     if view.form == "latex" and len(view.tables) == 1:
         print(compared.latex(view.tables[0], *matrix, cost=view.cost), end="")
     else:
-        show(compared.comparison, view)
+        show(compared, view)
 
 
-def _draw(comparison, results, folder: Path) -> None:
+def _verdicts(conditions: list[str], compared) -> list:
+    """Return the verdict on each condition of --fail-if."""
+    if not conditions:
+        return []
+    from lso_bench.analysis.conditions import verdict
+
+    return [verdict(text, compared.comparison) for text in conditions]
+
+
+def _draw(compared, folder: Path) -> None:
     from lso_bench.analysis.curves import with_curves
     from lso_bench.report.figure_files import figures
 
-    for path in figures(with_curves(comparison, results.records, results.files), folder):
+    for path in figures(with_curves(compared.comparison, compared.records, compared.files), folder):
         say(f"picture: {path}")
 
 

@@ -126,15 +126,15 @@ def run(
     store = Store(results)
     named_keys = carry_out(planned, store, options, quiet, say)
     state = completeness.check(planned, store)
-    from lso_bench.analysis.comparison import compare  # only now: neither a plan nor a worker needs SciPy's statistics
+    from lso_bench.api.results import Results  # only now: neither a plan nor a worker needs SciPy's statistics
 
-    comparison = compare(state.records, lambda _: store)
-    show(comparison, replace(view, folders=[results]))
+    compared = Results([store], state.records, {r.spec.key: store for r in state.records}).compare()
+    show(compared, replace(view, folders=[results]))
     if pictures:
         from lso_bench.report import figure_files  # imported late: an error of a name shall not wait for matplotlib
 
         for path in figure_files.pictures(
-            store, state.records, {p.spec.key: p.checkpoint for p in planned}, comparison
+            store, state.records, {p.spec.key: p.checkpoint for p in planned}, compared.comparison
         ):
             say(f"picture: {path}")
     print_end(state.without(store.damaged_files), named_keys)

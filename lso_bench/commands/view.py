@@ -4,13 +4,16 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lso_bench.api.output import out, say
 from lso_bench.commands.options import names
 from lso_bench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from lso_bench.api.comparison import ResultComparison
 
 Table = Annotated[
     list[str] | None,
@@ -35,6 +38,11 @@ class View:
     cost: str = "evaluations"
     folders: Sequence[Path] = ()  # of the results, for the commands in the summary
 
+    @property
+    def is_summary(self) -> bool:
+        """Whether only the answers are printed, which need no files of runs."""
+        return self.form == "table" and not self.tables and not self.show_all
+
     def __post_init__(self):
         if (self.tables or self.show_all) and self.form in ("json", "csv"):
             raise UsageError(f"--table and --all are of printed tables; --{self.form} has all measures anyway.")
@@ -57,12 +65,18 @@ def tables_named(texts: Sequence[str] | None) -> list[str]:
     return listed
 
 
-def show(comparison, view: View) -> None:
+def show(compared: "ResultComparison", view: View) -> None:
     """Print a comparison."""
+    if view.is_summary:
+        folder = " ".join(shlex.quote(str(path)) for path in view.folders)
+        commands = [f"lso-bench compare {folder} --all", "--table NAME", f"lso-bench report {folder}"]
+        print(compared.summary(commands))
+        return
     from lso_bench.report import export, tables
 
+    comparison = compared.comparison
     if view.form == "table":
-        _print_tables(comparison, view)
+        out(view.wide).print(tables.terminal(comparison, view.cost, view.tables))
     elif view.form in ("json", "csv"):
         print(export.as_json(comparison) if view.form == "json" else export.as_csv(comparison))
         for note in comparison.notes if view.form == "csv" else ():
@@ -70,15 +84,3 @@ def show(comparison, view: View) -> None:
     else:
         render = tables.markdown if view.form == "markdown" else tables.latex
         print(render(comparison, view.cost, view.tables), end="")
-
-
-def _print_tables(comparison, view: View) -> None:
-    from lso_bench.report import tables
-    from lso_bench.report.summary import summary
-
-    if view.tables or view.show_all:
-        out(view.wide).print(tables.terminal(comparison, view.cost, view.tables))
-        return
-    folder = " ".join(shlex.quote(str(path)) for path in view.folders)
-    commands = [f"lso-bench compare {folder} --all", "--table NAME", f"lso-bench report {folder}"]
-    print("\n".join(summary(comparison, commands)))
