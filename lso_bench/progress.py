@@ -65,6 +65,27 @@ def study_progress(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callab
             poller.join()
 
 
+@contextmanager
+def announced(activity: str) -> Iterator[None]:
+    """Name an activity without steps on stderr if the body takes more than a moment, and again every EVERY seconds."""
+    ended, began = Event(), time.monotonic()
+
+    def announce() -> None:
+        wait = MOMENT
+        while not ended.wait(wait):
+            passed = time.monotonic() - began
+            print(f"{activity} ...{f' {passed:.0f} s' * (passed > EVERY)}", file=sys.stderr, flush=True)
+            wait = EVERY
+
+    announcer = Thread(target=announce, daemon=True)
+    announcer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        announcer.join()
+
+
 def planning(quiet: bool) -> Callable[[int, int], None]:
     """Return a function that shows how many runs are planned, if that takes more than a moment."""
     due = time.monotonic() + MOMENT

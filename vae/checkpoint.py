@@ -139,8 +139,21 @@ def load_model(path: Path, arch: str = "") -> tuple[VAE, dict[str, Any]]:
         if isinstance(error.__cause__, OSError):
             raise
         raise UnusableError(f"{str(error).rstrip('.')}; {mend(path.parent)}.") from error
+    return fitted(path, tensors, _vae(path, header, arch)), header
+
+
+def check_model(path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
+    """Check that the content of a model's checkpoint fits the architecture of its header.
+
+    Raises:
+        UnusableError, UsageError: as `load_model`.
+    """
+    check_weights(path, tensors, _vae(path, header, ""))
+
+
+def _vae(path: Path, header: dict[str, Any], arch: str) -> Callable[[], VAE]:
     networks, deterministic = _architecture(path, header, arch), _is_deterministic(header)
-    return fitted(path, tensors, lambda: VAE(networks, deterministic)), header
+    return lambda: VAE(networks, deterministic)
 
 
 def mend(folder: Path) -> str:
@@ -156,6 +169,18 @@ def fitted(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], M]) -> 
     Raises:
         UnusableError: the weights do not fit, or are not finite.
     """
+    check_weights(path, tensors, make)
+    module = make()
+    module.load_state_dict(tensors)
+    return module.eval()
+
+
+def check_weights(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], nn.Module]) -> None:
+    """Check that the weights read from `path` are those of the module that `make` makes.
+
+    Raises:
+        UnusableError: they do not fit, or are not finite.
+    """
     with torch.device("meta"):  # takes no memory, however large the header says the model is
         expected = make().state_dict()
     if tensors.keys() != expected.keys():
@@ -169,9 +194,6 @@ def fitted(path: Path, tensors: Mapping[str, Tensor], make: Callable[[], M]) -> 
             raise UnusableError(f"{path}: wanted {key} to be {kind}, got {actual}.")
         if not torch.isfinite(tensor).all():
             raise UnusableError(f"{path}: {key} holds values that are not finite.")
-    module = make()
-    module.load_state_dict(tensors)
-    return module.eval()
 
 
 def sha256(path: Path) -> str:

@@ -67,12 +67,15 @@ def compare(
         raise UsageError("--figures draws from the traces; leave --no-traces out.")
     if figures:
         check_folder("figures", figures)
+    from lso_bench.progress import announced
+
     runs = read(folders)
     results = runs.where(*where) if where else runs
     compared = results.compare(names("by", by or []), "model" if targets == "model" else "task", not no_traces)
+    needs_files = strict or figures or fail_if or not view.is_summary
+    with announced(f"Comparing {len(results.records)} runs"):
+        notes = compared.comparison.notes if needs_files else compared.notes
     verdicts = _verdicts(fail_if or [], compared)
-    needs_files = strict or figures or not view.is_summary
-    notes = compared.comparison.notes if needs_files else compared.notes
     print_skipped(results.unusable_spaces)
     print_damaged(runs.stores)
     _show(compared, view, matrix)

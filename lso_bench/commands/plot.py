@@ -26,9 +26,11 @@ def plot(
     if width not in widths:
         raise unknown("width", width, [*widths])
     check_folder("to", to)
+    from lso_bench.progress import announced
     from lso_bench.report.figure_files import plots
 
-    results = load_report(folders)
+    with announced("Comparing the runs"):
+        results = load_report(folders)
     for path in plots(results.comparison, results.spaces, to, formats, width):
         say(f"written: {path}")
     end(results.skipped, strict)

@@ -21,11 +21,14 @@ def report(
 ) -> None:
     """Write one HTML page about what is in results folders; it needs no network and no other file."""
     from lso_bench.files.atomic_write import write_out
+    from lso_bench.progress import announced
     from lso_bench.report.html_report import html, is_report
 
     check_target(output, is_report, "report", force)
-    results = load_report(folders)
-    page = html(results).encode()
+    with announced("Comparing the runs"):
+        results = load_report(folders)
+    with announced("Drawing the page"):
+        page = html(results).encode()
     write_out(output, page)
     say(f"written: {output} ({len(page) / 1e6:.1f} MB)")
     end(results.skipped, strict)

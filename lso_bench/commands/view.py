@@ -67,14 +67,19 @@ def tables_named(texts: Sequence[str] | None) -> list[str]:
 
 def show(compared: "ResultComparison", view: View) -> None:
     """Print a comparison."""
+    from lso_bench.progress import announced
+
     if view.is_summary:
         folder = " ".join(shlex.quote(str(path)) for path in view.folders)
         commands = [f"lso-bench compare {folder} --all", "--table NAME", f"lso-bench report {folder}"]
-        print(compared.summary(commands))
+        with announced("Comparing the runs"):
+            text = compared.summary(commands)
+        print(text)
         return
     from lso_bench.report import export, tables
 
-    comparison = compared.comparison
+    with announced("Comparing the runs"):
+        comparison = compared.comparison
     if view.form == "table":
         out(view.wide).print(tables.terminal(comparison, view.cost, view.tables))
     elif view.form in ("json", "csv"):

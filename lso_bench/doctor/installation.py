@@ -30,7 +30,6 @@ def examine(results: Sequence[Path] = (), data_dir: Path | None = None) -> Itera
         "threads": _threads,
         "gpu": _gpu,
         "disk": lambda: _disk(results),
-        "torchvision": _torchvision,
         "data": lambda: _data(data_dir),
         "checkpoints": _checkpoints,
         "results": lambda: _results(results),
@@ -147,12 +146,13 @@ def _data(folder: Path | None) -> Iterator[Finding]:
     from lso_bench.files.download import offline
     from lso_bench.vae import data
 
-    data_path = folder or data.data_folder()
+    data_path, is_missing = folder or data.data_folder(), False
     for name in DATASETS.names():
         try:
             with offline():
                 dataset = data.load(name, data_path)
         except MissingError as error:
+            is_missing = True
             yield Finding("data", "warning", str(error).rstrip("."), "nothing, where it may be downloaded at first use")
         except (UnusableError, ValueError) as error:
             yield Finding("data", "unusable", f"{name}: {error}", f"move it out of {data_path}, or say --data-dir")
@@ -161,6 +161,8 @@ def _data(folder: Path | None) -> Iterator[Finding]:
             yield Finding("data", "ok", f"{name}: {count:,} images, sha256 {dataset.sha256[:12]}")
     for name, why in DATASETS.faults().items():
         yield Finding("data", "warning", f"{name}: {why}", "mend or remove the file or package that it comes from")
+    if is_missing:  # only downloads need torchvision, whose import takes a second
+        yield from _torchvision()
 
 
 def _checkpoints() -> Iterator[Finding]:
@@ -203,10 +205,10 @@ def _check_weights(path: Path, tensors: dict[str, Any], header: dict[str, Any]) 
     if header.get(checkpoint.ARCHITECTURE) == "":
         return HEADER  # whether weights fit can be told by code that only a command that names it executes
     if "kind" not in header:
-        checkpoint.load_model(path)
+        checkpoint.check_model(path, tensors, header)
         return HEADER
     judges = {"classifier": lambda: Classifier(header["classes"]), "density": Density}
-    checkpoint.fitted(path, tensors, judges[header["kind"]])
+    checkpoint.check_weights(path, tensors, judges[header["kind"]])
     return HEADER_OF_JUDGE
 
 
