@@ -6,7 +6,7 @@ PYTHON ?= python3
 .PHONY: demo test faults check docs site
 
 demo: .venv/installed
-	.venv/bin/lso-bench run --model vae,nevae_se --task glyphs50
+	.venv/bin/lso-bench run --model vae,nevae_se --task glyphs50 --searcher adam:lr=0.3
 
 test: .venv/installed
 	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist worksteal

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from lso_bench.bounds import WHOLE
 
+TO_ZERO = (0.05, 0.02, 0.01, 0.005, 0.001, 0.0)  # thresholds of the paper
 BOUNDS = {int: (1, WHOLE), float: (0.0, math.inf)}  # smallest and largest value, by type
 UNCHANGED: Any = object()
 
@@ -81,9 +82,9 @@ class RunSettings:
         descent=True,
         since=1,
     )
-    thresholds: tuple[float, ...] = setting(
-        (0.05, 0.02, 0.01, 0.005, 0.001, 0.0),
-        help="Changes of the loss at which a search has converged [default: 0.05 to 0].",
+    thresholds: tuple[float, ...] | None = setting(
+        None,
+        help="Changes of the loss at which a search has converged [default: the protocol's].",
         in_tables=False,  # each has columns of its own
         descent=True,
         neutral=(),  # problems do not stop by it

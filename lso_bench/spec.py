@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 from lso_bench.plugins.notation import name_of
-from lso_bench.run_settings import RUN_SETTINGS, RunSettings
+from lso_bench.run_settings import RUN_SETTINGS, TO_ZERO, RunSettings
 from lso_bench.vae.trained_model import Model
 
 SCHEMA = 2  # version of spec and record; part of every key
@@ -40,7 +40,8 @@ class Setup:
 class Spec(RunSettings, Setup):  # dataclasses put the fields of the last base first
     """A run: a setup, and settings of which none is left to decide."""
 
-    max_steps: int = 300  # of the searcher
+    max_steps: int = 1000  # of the searcher
+    thresholds: tuple[float, ...] = TO_ZERO
     source: str = ""  # sha256 of task and searcher files given by path
 
     @cached_property

@@ -15,7 +15,7 @@ from lso_bench.progress import planning
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.store.store import Store
 from lso_bench.study import completeness, file
-from lso_bench.study.grid import STEPS, Grid, PlannedRun, Protocol, plan, plan_warnings, shard
+from lso_bench.study.grid import PROTOCOLS, Grid, PlannedRun, Protocol, plan, plan_warnings, shard
 from lso_bench.task import TASKS, Task
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Study:
             regions: where searches may go: `"none"`, `"box:3"`, `"ball:10"`, `"quantiles:0.01"`.
             starts: where they start: `"random"`, `"encoder"`, `"other"`, `"origin"`, `"data"`.
             decoding: `"teacher"`, `"mean"`, `"sample"` or `"greedy"`; default: what fits.
-            protocol: `"quick"`, or `"paper"` for a descent to threshold 0.
+            protocol: `"quick"`, or `"paper"` for a descent to threshold 0, with 100,000 steps at most.
             budget: evaluations of a problem.
             max_steps: steps of a descent.
             exclude: runs to leave out: `{"model": "vae", "searcher": "bo"}`.
@@ -72,8 +72,8 @@ class Study:
         Raises:
             UsageError: a setting does not exist or has a wrong value.
         """
-        if protocol not in STEPS:
-            raise unknown("protocol", protocol, [*STEPS])
+        if protocol not in PROTOCOLS:
+            raise unknown("protocol", protocol, [*PROTOCOLS])
         raw = {"arch": arch, "latent": latent, "decoding": decoding, "budget": budget, "max_steps": max_steps}
         lists = {"models": models, "tasks": tasks, "searchers": searchers, "regions": regions, "starts": starts}
         seed_lists = {"seeds": seeds, "search_seeds": search_seeds, "train_seeds": train_seeds}
@@ -91,8 +91,7 @@ class Study:
         values = {key: _checked(key, value) for key, value in raw.items() if value is not None}
         rules = (*values.pop("exclude", ()), *values.pop("override", ()))
         self._typed_steps = values.get("max_steps")
-        if protocol != "quick":
-            values.setdefault("max_steps", STEPS[protocol])
+        values = PROTOCOLS[protocol] | values
         self.grid = Grid(**{f.name: values[f.name] for f in fields(Grid) if f.name in values}, rules=rules)
         self.protocol = Protocol(**{f.name: values[f.name] for f in fields(Protocol) if f.name in values})
 

@@ -58,7 +58,9 @@ def run(
     seed: Annotated[list[str], typer.Option(help="Of starts, and of searches; several with commas.")] = ["0"],  # noqa: B006
     search_seed: Annotated[list[str] | None, typer.Option(help="Of searches [default: --seed].")] = None,
     train_seed: Annotated[list[str], typer.Option(help="Of the models' training; several with commas.")] = ["0"],  # noqa: B006
-    protocol: Annotated[str, typer.Option(help="quick: 300 steps; paper: down to threshold 0.")] = "quick",
+    protocol: Annotated[
+        str, typer.Option(help="quick: to threshold 0.01, 1,000 steps at most; paper: to 0.")
+    ] = "quick",
     compile: Annotated[
         bool, typer.Option("--compile", help="The decoder by torch.compile; needs a C++ compiler.")
     ] = False,
@@ -160,8 +162,8 @@ def _study_from_options(model: list[str] | None, task: list[str] | None, protoco
 
     if not (model and task):
         raise UsageError("Wanted --model and --task, or a study file; `lso-bench list tasks` shows what there is.")
-    if protocol not in study.STEPS:
-        raise unknown("protocol", protocol, list(study.STEPS))
+    if protocol not in study.PROTOCOLS:
+        raise unknown("protocol", protocol, list(study.PROTOCOLS))
     listed = {k: names(k, options[k]) if options[k] else None for k in ("region", "starts")}
     grid = study.Grid(
         models=names("model", model),
@@ -177,5 +179,5 @@ def _study_from_options(model: list[str] | None, task: list[str] | None, protoco
     )
     starts = None if listed["starts"] is None else tuple(listed["starts"])
     settings = setting_values(options)
-    settings["max_steps"] = settings["max_steps"] or (study.STEPS[protocol] if protocol != "quick" else None)
+    settings |= {k: v for k, v in study.PROTOCOLS[protocol].items() if settings[k] is None}
     return grid, study.Protocol(starts=starts, decoding=options["decoding"], **settings)

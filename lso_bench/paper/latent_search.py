@@ -20,7 +20,7 @@ from lso_bench.search import SEARCHERS
 from lso_bench.spec import Spec
 from lso_bench.store.store import Store
 from lso_bench.study.command import sped_up
-from lso_bench.study.grid import STEPS, Grid, PlannedRun, Protocol, plan
+from lso_bench.study.grid import PROTOCOLS, Grid, PlannedRun, Protocol, plan
 from lso_bench.task import TASKS
 from lso_bench.vae.trained_model import Model
 
@@ -68,7 +68,7 @@ def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam
             if not init_seeds:
                 continue  # one seed: there are no further starts
             grid = Grid([m.name], [f"{m.data}50"], [searcher], init_seeds, arch=m.arch, latent=m.latent)
-            runs += plan(grid, Protocol(starts=starts, max_steps=STEPS["paper"], joint=True))
+            runs += plan(grid, Protocol(starts=starts, joint=True, **PROTOCOLS["paper"]))
     return runs
 
 

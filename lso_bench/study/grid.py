@@ -12,7 +12,7 @@ from lso_bench.errors import UsageError
 from lso_bench.plugins import code_version
 from lso_bench.plugins.notation import name_of, whole
 from lso_bench.record import Record
-from lso_bench.run_settings import NEUTRAL, RUN_SETTINGS, RunSettings
+from lso_bench.run_settings import NEUTRAL, RUN_SETTINGS, TO_ZERO, RunSettings
 from lso_bench.runner.identity import PLUGINS, UNKNOWN, Identity, identity
 from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Searcher
@@ -68,8 +68,12 @@ class Grid:
     rules: Sequence[Rule] = ()  # exclude combinations, or change their protocol
 
 
-# Largest number of gradient steps, by protocol; the paper's searches go to threshold 0.
-STEPS = {"quick": 300, "paper": 100_000}
+PROTOCOLS: dict[str, dict[str, Any]] = {  # settings of a descent that the user does not give, by protocol
+    "quick": {},  # see `_run_settings`
+    "paper": {"max_steps": 100_000, "thresholds": TO_ZERO},
+}
+QUICK_STEPS = 1000
+QUICK_THRESHOLDS = (0.05, 0.02, 0.01)  # squared errors of images of 28 x 28
 EVALUATIONS = 300  # per problem, if a searcher does not descend and no budget is set
 DEFAULT_BOX = "box:3"
 MAX_RUNS = 2_000_000  # runs of a study, which are all planned at once
@@ -198,7 +202,7 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
         region=point.region or (DEFAULT_BOX if searcher.bounded else "none"),
         starts=starts,
         decoding=_decoding(model, task) if protocol.decoding is None else protocol.decoding,
-        **_run_settings(protocol, searcher),
+        **_run_settings(protocol, searcher, task),
     )
     if field := unreadable(spec):
         raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
@@ -239,10 +243,15 @@ def _decoding(model: Model, task: Task) -> str:
     return "teacher" if task.has_targets else "sample"
 
 
-def _run_settings(protocol: Protocol, searcher: Searcher) -> dict[str, Any]:
-    """Return the settings of a run; for a searcher that does not descend, a budget and neutral values."""
+def _run_settings(protocol: Protocol, searcher: Searcher, task: Task) -> dict[str, Any]:
+    """Return the settings of a run; for a searcher that does not descend, a budget and neutral values.
+
+    Scores of a task without target images have a scale of their own, so that its searches go to threshold 0.
+    """
     values = {name: getattr(protocol, name) for name in RUN_SETTINGS}
     if searcher.descends:
-        return values | {"max_steps": protocol.max_steps or protocol.budget or STEPS["quick"]}
+        thresholds = protocol.thresholds or (QUICK_THRESHOLDS if task.has_targets else TO_ZERO)
+        steps = protocol.max_steps or protocol.budget or QUICK_STEPS
+        return values | {"max_steps": steps, "thresholds": thresholds}
     budget = protocol.budget or EVALUATIONS
     return values | NEUTRAL | {"max_steps": budget, "budget": budget}
