@@ -1,20 +1,17 @@
 """Figures of a comparison, one at a time."""
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from matplotlib.figure import Figure
 
-from lso_bench.analysis.curves import best_so_far, with_curves
-from lso_bench.analysis.table import start_order
+from lso_bench.analysis.curves import with_curves
 from lso_bench.errors import UsageError, unknown
 from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, style_context
-from lso_bench.report.answers import from_first_start
-from lso_bench.report.contests import contests
+from lso_bench.report.contests import contests, from_first_start
 from lso_bench.report.figures import FIGURES
-from lso_bench.report.figures.convergence import best_so_far as draw_best_so_far
+from lso_bench.report.figures.convergence import curves
 from lso_bench.report.figures.forest import forest
-from lso_bench.report.sections import Section, searcher_labels, sections
+from lso_bench.report.sections import Section, sections
 
 if TYPE_CHECKING:
     from lso_bench.api.comparison import ResultComparison
@@ -52,11 +49,7 @@ def _captioned(
 ) -> CaptionedFigure | None:
     if kind == "forest":
         return forest(from_first_start([*contests(part, factor, "loss")]), factor, part.title, size)
-    if kind == "curves":
-        points = best_so_far(compared.records, compared.files, compared.comparison.by)
-        start = min(points.start.unique(), key=start_order, default="")
-        from_start = cast(pd.DataFrame, points[points.start == start])
-        labelled = from_start.assign(searcher_label=searcher_labels(from_start, compared.comparison.by))
-        return draw_best_so_far(labelled, part.title, size, color)
     (with_lines,) = sections(with_curves(compared.comparison, compared.records, compared.files))
+    if kind == "curves":
+        return curves(with_lines.measures, part.title, size, color)
     return FIGURES[kind](with_lines.measures, part.title, size)

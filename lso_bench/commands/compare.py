@@ -8,7 +8,7 @@ import typer
 from lso_bench.api.output import say
 from lso_bench.commands.exit_status import CONDITION_HOLDS, INCOMPLETE
 from lso_bench.commands.inputs import print_damaged, print_skipped, read
-from lso_bench.commands.options import Json, check_folder, names, outside
+from lso_bench.commands.options import Json, check_folder, display_names, names, outside
 from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
 
@@ -58,7 +58,7 @@ def compare(
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
     form = _form(json=json, csv=csv, markdown=markdown, latex=latex)
     view = View(form, tables_named(table), show_all, wide, cost, folders)
-    matrix = LatexTable(rows, columns, _labels(name or []), label)
+    matrix = LatexTable(rows, columns, display_names("name", name or []), label)
     if matrix != LatexTable() and not (latex and len(view.tables) == 1):
         raise UsageError("--label, --rows, --columns and --name want --latex and one --table.")
     _check("targets", targets, ["task", "model"])
@@ -125,14 +125,6 @@ def _draw(compared, folder: Path) -> None:
 
     for path in figures(with_curves(compared.comparison, compared.records, compared.files), folder):
         say(f"picture: {path}")
-
-
-def _labels(texts: list[str]) -> dict[str, str]:
-    """Return the displayed names by name."""
-    pairs = [text.partition("=") for text in texts]
-    if faulty := next((text for text, pair in zip(texts, pairs, strict=True) if not (pair[0] and pair[2])), ""):
-        raise UsageError(f"--name wants a name and how it is displayed, as nevae_se=NE-VAE, not {faulty!r}.")
-    return {name: shown for name, _, shown in pairs}
 
 
 def _check(option: str, value: str, known: list[str]) -> None:

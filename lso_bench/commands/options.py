@@ -121,6 +121,18 @@ def _range(text: str) -> range:
     return numbered
 
 
+def display_names(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Return the displayed names by name, of texts as `nevae_se=NE-VAE`.
+
+    Raises:
+        UsageError: a text has another form.
+    """
+    pairs = [text.rpartition("=") for text in texts]
+    if faulty := next((text for text, pair in zip(texts, pairs, strict=True) if not (pair[0] and pair[2])), ""):
+        raise UsageError(f"--{option} wants a name and how it is displayed, as nevae_se=NE-VAE, not {faulty!r}.")
+    return {name: shown for name, _, shown in pairs}
+
+
 def thresholds(option: str, texts: Sequence[str]) -> tuple[float, ...]:
     """Return the thresholds in lists with commas, the largest first."""
     from lso_bench.plugins.notation import real

@@ -7,7 +7,7 @@ import typer
 
 from lso_bench.api.output import say
 from lso_bench.commands.inputs import end, load_report
-from lso_bench.commands.options import Strict, check_folder, names, outside
+from lso_bench.commands.options import Strict, check_folder, display_names, names, outside
 from lso_bench.errors import unknown
 
 
@@ -16,6 +16,15 @@ def plot(
     to: Annotated[Path, typer.Option(parser=outside, metavar="PATH", help="Folder to draw into.")] = Path("figures"),
     format: Annotated[list[str], typer.Option(help="png, svg, pdf; several with commas.")] = ["pdf"],  # noqa: B006
     width: Annotated[str, typer.Option(help="column (3.3 inches), or page (6.9 inches).")] = "column",
+    figure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only these: forest, curves, ecdf, distance, spread, basin, variance, ranks, collapse, activity."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Displayed name: nevae_se=NE-VAE; may stand several times.")
+    ] = None,
     strict: Strict = False,
 ) -> None:
     """Draw the figures of a report for a paper, without titles; their captions are written beside them."""
@@ -26,11 +35,19 @@ def plot(
     if width not in widths:
         raise unknown("width", width, [*widths])
     check_folder("to", to)
+    from lso_bench.plotting.style import displayed
     from lso_bench.progress import announced
-    from lso_bench.report.figure_files import plots
+    from lso_bench.report.figure_files import KINDS, plots
+
+    kinds = names("figure", figure) if figure else KINDS
+    for kind in kinds:
+        if kind not in KINDS:
+            raise unknown("figure", kind, [*KINDS])
+    shown_names = display_names("label", label or [])
 
     with announced("Comparing the runs"):
         results = load_report(folders)
-    for path in plots(results.comparison, results.spaces, to, formats, width):
-        say(f"written: {path}")
+    with displayed(shown_names):
+        for path in plots(results.comparison, results.spaces, to, formats, width, kinds):
+            say(f"written: {path}")
     end(results.skipped, strict)

@@ -7,6 +7,8 @@ too many.
 
 import hashlib
 import re
+from collections.abc import Iterable
+from itertools import cycle
 
 import numpy as np
 
@@ -94,3 +96,8 @@ def _hash(text: str) -> int:
 def _towards_white(colour: str, share: float) -> str:
     parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(p + share * (255 - p)):02x}" for p in parts)
+
+
+def searcher_looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return colour and marker of each searcher, the same in all figures of the same searchers."""
+    return dict(zip(sorted(names), zip(cycle(SEARCHER_COLOURS), cycle(MARKERS), strict=False), strict=False))

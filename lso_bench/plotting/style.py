@@ -3,10 +3,12 @@
 import io
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -21,6 +23,7 @@ INK = "#111111"  # text, axes and grid
 FORMATS = ("png", "svg", "pdf")
 LONGEST = 48  # characters of a name in a figure
 MOST = 24  # values in an alternative text
+_displayed: ContextVar[Mapping[str, str]] = ContextVar("displayed names", default=MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,19 @@ def legend(figure: Figure, axes: list[Any], size: Size, extra_handles: dict[str,
 
 
 def label(name: object) -> str:
-    """Return a name for a figure: short, on one line, without formulas."""
-    return one_line(str(name), LONGEST).replace("$", r"\$")
+    """Return a name for a figure: as `displayed` says, short, on one line, without formulas."""
+    shown = _displayed.get().get(str(name), str(name))
+    return one_line(shown, LONGEST).replace("$", r"\$")
+
+
+@contextmanager
+def displayed(names: Mapping[str, str]) -> Iterator[None]:
+    """Show some names in figures under others: `{"nevae_se": "NE-VAE"}`."""
+    token = _displayed.set(names)
+    try:
+        yield
+    finally:
+        _displayed.reset(token)
 
 
 def values_in_words(title: str, rows: pd.DataFrame, column: str, *columns: str) -> str:

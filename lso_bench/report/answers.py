@@ -12,10 +12,9 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
-from lso_bench.analysis.table import start_order
 from lso_bench.files.sanitize import one_line
 from lso_bench.report.cells import p_value
-from lso_bench.report.contests import Contest, contests, contests_over_tasks
+from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start
 from lso_bench.report.sections import Section
 
 NAME = 22  # characters of a name, at most
@@ -50,13 +49,6 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
             if question.outcome == "loss" and len(shown) == 1:
                 texts[-1] += _other_starts(shown[0], compared)
     return texts or [f"undecided: {question.unknown(parts)}"]
-
-
-def from_first_start(compared: Sequence[Contest]) -> list[Contest]:
-    """Return the contests from one kind of start: random, if there is one."""
-    kinds = {c.start: [start_order(kind) for kind in c.start.split(" - ")] for c in compared}
-    start = min(kinds, key=lambda kind: kinds[kind], default="")
-    return [c for c in compared if c.start == start]
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
@@ -150,7 +142,7 @@ def _few_converged(parts: Sequence[Section]) -> str:
     """Return why no speed is compared."""
     thresholds = {float(t) for part in parts for t in part.rows("iterations").threshold}
     if not thresholds:
-        return "these searches have no threshold; see --table targets."
+        return "these searches have no threshold; see the table of targets."
     rows = pd.concat([part.rows("iterations") for part in parts])
     at_largest = cast(pd.DataFrame, rows[rows.threshold == max(thresholds)])
     unmet, n = (int(at_largest[k].to_numpy().sum()) for k in ("censored", "n"))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.rank_tests import ALPHA
-from lso_bench.analysis.table import GROUP_KEYS, is_random
+from lso_bench.analysis.table import GROUP_KEYS, is_random, start_order
 from lso_bench.report.sections import Section, searcher_labels
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 
@@ -88,6 +88,13 @@ def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> li
     return _contests(groups, factor, measures, ["tasks"] * len(groups), comparison.by)
 
 
+def from_first_start(compared: Sequence[Contest]) -> list[Contest]:
+    """Return the contests from one kind of start: random, if there is one."""
+    kinds = {c.start: [start_order(kind) for kind in c.start.split(" - ")] for c in compared}
+    start = min(kinds, key=lambda kind: kinds[kind], default="")
+    return [c for c in compared if c.start == start]
+
+
 def _groups(table: pd.DataFrame, keys: list[str], measures: list[str]) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of each comparison."""
     rows = cast(pd.DataFrame, table[table.measure.isin(measures)])
@@ -104,6 +111,8 @@ def _contests(
     for contest, row in pairs:
         namesakes = [r for c, r in pairs if (c.context, c.start) == (contest.context, contest.start)]
         differing = [k for k in (*SETTING, *by) if len({str(r[k]) for r in namesakes}) > 1]
+        enough = [k for k in differing if len({str(r[k]) for r in namesakes}) == len(namesakes)]
+        differing = enough[:1] or differing
         suffix = f" ({', '.join(_setting_text(k, row[k]) for k in differing)})" if differing else ""
         named.append(replace(contest, context=f"{contest.context}{suffix}"))
     return named
@@ -111,6 +120,8 @@ def _contests(
 
 def _setting_text(name: str, value: Any) -> str:
     """Return a setting of a contest as a short text."""
+    if name == "region":
+        return "no region" if value == "none" else str(value)
     return (RUN_SETTINGS[name].label(value) or f"no {name}") if name in RUN_SETTINGS else f"{name} {value}"
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -11,20 +12,26 @@ from torch import Tensor
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.curves import with_curves
+from lso_bench.analysis.paired import COMPARED
 from lso_bench.files.atomic_write import write_atomic
-from lso_bench.files.sanitize import file_part, printable
+from lso_bench.files.sanitize import file_part, one_line, printable
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as draw
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, save, style_context
 from lso_bench.plugins.notation import name_of, short_name
 from lso_bench.record import Record
-from lso_bench.report.figures import FIGURES
+from lso_bench.report.contests import contests, from_first_start
+from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import contexts, scatter
+from lso_bench.report.figures.forest import forest
 from lso_bench.report.figures.rank_tests import critical_difference
 from lso_bench.report.sections import Section, searcher_labels, sections
+from lso_bench.report.table import LINE
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
+
+KINDS = ("forest", *FIGURES, "collapse", "activity")  # kinds of figure
 
 
 def pictures(
@@ -102,18 +109,35 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
         return [save(d, folder / f"{name}.png", with_title=True) for name, d in named_figures]
 
 
-def section_figures(section: Section, size: Size) -> Iterator[CaptionedFigure]:
-    """Yield every figure of a section, within `style_context`."""
-    for figure in FIGURES.values():
-        if captioned := figure(section.measures, section.title, size):
-            yield captioned
+def section_figures(section: Section, size: Size, kinds: Sequence[str] = KINDS) -> Iterator[CaptionedFigure]:
+    """Yield the figures of a section, within `style_context`.
+
+    Args:
+        kinds: which ones, of KINDS.
+    """
+    n = section.context
+    where = f"{short_name(n['task'])} · {n['arch']}, d = {n['latent']}"
+    for factor in COMPARED if "forest" in kinds else ():
+        compared = from_first_start(contests(section, factor, "loss"))
+        if captioned := forest(compared, factor, f"{TITLES[f'forest-{factor}s']}: {where}", size):
+            yield _with_settings(captioned, section)
+    for name, figure in FIGURES.items():
+        if name in kinds and (captioned := figure(section.measures, f"{TITLES[name]}: {where}", size)):
+            yield _with_settings(captioned, section)
 
 
-def comparison_figures(comparison: Comparison, size: Size) -> Iterator[tuple[str, CaptionedFigure]]:
+def _with_settings(captioned: CaptionedFigure, section: Section) -> CaptionedFigure:
+    """Return the figure with its settings at the end of the caption."""
+    return replace(captioned, caption=f"{captioned.caption} {one_line(section.title, LINE)}.")
+
+
+def comparison_figures(
+    comparison: Comparison, size: Size, kinds: Sequence[str] = KINDS
+) -> Iterator[tuple[str, CaptionedFigure]]:
     """Yield mean ranks over tasks, and collapse against search per context, with file names; within `style_context`."""
-    if figure := over_tasks(comparison, size):
+    if "ranks" in kinds and (figure := over_tasks(comparison, size)):
         yield f"ranks-tasks-{_short_hash([*comparison.runs.task.unique()])}", figure
-    for title, points in contexts(comparison.collapse.checkpoint_table):
+    for title, points in contexts(comparison.collapse.checkpoint_table) if "collapse" in kinds else ():
         if figure := scatter(points, title, size):
             yield f"collapse-{_task(points.task.iloc[0])}-{_short_hash([title, *points.weights])}", figure
 
@@ -123,24 +147,31 @@ def over_tasks(comparison: Comparison, size: Size) -> CaptionedFigure | None:
     rows = comparison.tasks
     if rows.empty:
         return None
-    return critical_difference(
-        rows.assign(searcher_label=searcher_labels(rows, comparison.by)), "Over tasks", size, "tasks"
-    )
+    labelled = rows.assign(searcher_label=searcher_labels(rows, comparison.by))
+    return critical_difference(labelled, "Mean ranks over tasks", size, "tasks")
 
 
 def plots(
-    comparison: Comparison, spaces: Sequence[Measured], folder: Path, formats: Sequence[str], width: str
+    comparison: Comparison,
+    spaces: Sequence[Measured],
+    folder: Path,
+    formats: Sequence[str],
+    width: str,
+    kinds: Sequence[str] = KINDS,
 ) -> Iterator[Path]:
     """Write the same figures for a paper, in every format, and a file of captions; yield their paths.
+
+    Args:
+        kinds: which ones, of KINDS.
 
     Raises:
         WriteError: a file cannot be written.
     """
     captions, size = [], SIZES[width]
     with style_context(size):
-        named_figures = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, size)]
-        named_figures += [*comparison_figures(comparison, size)]
-        if spaces:
+        named_figures = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, size, kinds)]
+        named_figures += [*comparison_figures(comparison, size, kinds)]
+        if spaces and "activity" in kinds:
             named_figures.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
         for name, d in named_figures:
             captions.append(f"{name}\n{d.title}. {d.caption}\n{d.alt_text}\n")

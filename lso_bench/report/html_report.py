@@ -17,10 +17,10 @@ from lso_bench.analysis.table import Files
 from lso_bench.files.sanitize import one_line
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting.activity import activity
-from lso_bench.plotting.colours import colour_of, for_dark_mode
+from lso_bench.plotting.colours import SEARCHER_COLOURS, colour_of, for_dark_mode
 from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
-from lso_bench.report import findings, html_images, html_overview, paired_tables
+from lso_bench.report import findings, html_answers, html_images, html_overview, paired_tables
 from lso_bench.report.figure_files import bars, over_tasks, section_figures
 from lso_bench.report.figures.collapse import contexts, scatter
 from lso_bench.report.renderers.html import environment
@@ -32,12 +32,12 @@ from lso_bench.spec import Spec
 
 GENERATOR = "lso-bench report"  # identifies a report
 SIZE = SIZES["screen"]
-PARTS = {  # figures above a table, by its heading
-    "Final loss": ("curves",),
-    "Evaluations to a target loss": ("ecdf",),
-    "How much depends on the start": ("distance", "spread", "basin"),
-    "Where the variance comes from": ("variance",),
-    paired_tables.title("model"): ("ranks",),
+TABS = {  # tables and figures of each section, by the tab of the page
+    "Models": (("final", "models"), ("ranks",)),
+    "Searchers": (("searchers",), ("forest-searchers",)),
+    "Convergence": (("convergence", "targets"), ("curves", "ecdf")),
+    "Starts": (("starts",), ("distance", "spread", "basin")),
+    "Statistics": (("variance", "images", "cost", "runs"), ("variance",)),
 }
 
 
@@ -65,24 +65,30 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class Part:
-    """A table below its figures."""
+    """Figures and tables below a heading."""
+
+    title: str
+    figures: list[PageFigure]
+    tables: list[Table]
+    searcher_descriptions: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A part of the page that is opened on demand."""
 
     id: str
     title: str
-    figures: list[PageFigure]
-    table: Table
+    parts: list[Part]
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section of the comparison."""
+    """A section of the comparison: its answers, the forest plot beside them, and its parts by tab."""
 
-    id: str
-    title: str  # short
-    full_title: str
-    searcher_descriptions: dict[str, str]
-    answers: list[findings.Line]
-    parts: list[Part]
+    answers: html_answers.Answers
+    forest: PageFigure | None
+    parts: dict[str, Part]
 
 
 def html(results: Results) -> str:
@@ -92,27 +98,29 @@ def html(results: Results) -> str:
     policy in the page forbids the network and every script but its own.
     """
     models = {r.spec.model.name for r in results.records} | {m.model.name for m in results.spaces}
-    colours = {c: for_dark_mode(c) for c in sorted({colour_of(n).lower() for n in models})}
+    used = {*map(colour_of, models), *SEARCHER_COLOURS}
+    colours = {c: for_dark_mode(c) for c in sorted(c.lower() for c in used)}
     with style_context(SIZE):
         chapters = [_chapter(s, i, results, colours) for i, s in enumerate(sections(results.comparison), 1)]
         tasks = [*_over_tasks(results.comparison, colours)]
-        collapse_parts = [*_collapse(results.comparison.collapse, colours)]
-        spaces = [activity(bars(results.spaces), "Activity", SIZE)] if results.spaces else []
-        active = [_page_figure(d, "activity", colours) for d in spaces]
+        collapse = [*_collapse(results.comparison.collapse, colours)]
+        spaces = [*_spaces(results.spaces, colours)]
     sheets, unread = html_images.reconstructions(results.records, results.files)
-    walks, left = html_images.walks(results.folders)
+    walks, not_shown = html_images.walks(results.folders)
+    parts = {tab: [c.parts[tab] for c in chapters if tab in c.parts] for tab in TABS}
+    parts["Models"] += tasks
+    parts["Collapse"] = [*collapse, *spaces]
+    tabs = {name: Tab(name.lower(), name, parts[name]) for name in parts}
     return _render(
         title=f"Latent space optimization: {findings.names(r.spec.task.partition(':')[0] for r in results.records)}",
         summary=findings.summary(results.comparison, results.records),
         colours=colours,
         chapters=chapters,
-        tasks=tasks,
-        more=collapse_parts,
-        bars=active,
-        spaces=html_overview.spaces(results.spaces) if results.spaces else None,
+        tabs=[tabs[name] for name in ("Models", "Searchers", "Convergence", "Starts", "Collapse") if parts[name]],
+        statistics=tabs["Statistics"],
         sheets=sheets,
         walks=walks,
-        left=[*unread, *left],
+        left=[*unread, *not_shown],
         lost=[*html_overview.lost(results.records), *results.skipped],
         missing=html_overview.missing(results.records),
         notes=results.comparison.notes,
@@ -133,29 +141,23 @@ def is_report(path: Path) -> bool:
 
 def _chapter(section: Section, place: int, results: Results, colours: dict[str, str]) -> Chapter:
     figures = {d.name: _page_figure(d, f"s{place}{d.name}", colours) for d in section_figures(section, SIZE)}
-    parts = []
-    for n, table in enumerate(section_tables(section, results.comparison.targets)):
-        over = [figures[name] for name in PARTS.get(table.heading, ()) if name in figures]
-        parts.append(Part(f"s{place}-{n}", table.heading, over, table))
-    n = section.context
-    title = f"{n['task'].partition(':')[0]} · {n['arch']}, d = {n['latent']}"
-    return Chapter(
-        f"s{place}",
-        short(title),
-        section.title,
-        section.searcher_descriptions,
-        [*findings.lines(section, results.records)],
-        parts,
-    )
+    title = short(html_answers.title(section))
+    parts = {}
+    for tab, (tables, names) in TABS.items():
+        shown = section_tables(section, results.comparison.targets, names=tables)
+        drawn = [figures[name] for name in names if name in figures]
+        if shown or drawn:
+            described = [*section.searcher_descriptions.values()] if tab == "Searchers" else []
+            parts[tab] = Part(title, drawn, shown, described)
+    forest = figures.get("forest-models") or figures.get("forest-searchers")
+    return Chapter(html_answers.section_answers(section, results.comparison), forest, parts)
 
 
 def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Part]:
-    """Yield the tables over tasks; the first has the figure, if there are enough tasks."""
+    """Yield the tables over tasks, with their figure if there are enough tasks."""
     figure = over_tasks(comparison, SIZE)
-    figures = [_page_figure(figure, "tasks", colours)] if figure else []
     for part in paired_tables.over_tasks(comparison):
-        for i, table in enumerate(part.tables, 1):
-            yield Part(f"tasks-{i}", table.heading, figures if i == 1 else [], table)
+        yield Part("Over tasks", [_page_figure(figure, "tasks", colours)] if figure else [], part.tables)
 
 
 def _collapse(result: Collapse, colours: dict[str, str]) -> Iterator[Part]:
@@ -165,7 +167,16 @@ def _collapse(result: Collapse, colours: dict[str, str]) -> Iterator[Part]:
             context = group[COMPARED_WITHIN].map(str).iloc[0]
             in_context = (result.correlations[COMPARED_WITHIN].map(str) == context).all(axis=1)
             (part,) = paired_tables.collapse(Collapse(group, cast(pd.DataFrame, result.correlations[in_context])))
-            yield Part(f"more-{i}", title, [_page_figure(scatter_plot, f"more{i}", colours)], part.tables[0])
+            yield Part(title, [_page_figure(scatter_plot, f"more{i}", colours)], part.tables)
+
+
+def _spaces(spaces: Sequence[Measured], colours: dict[str, str]) -> Iterator[Part]:
+    """Yield the measures of the latent spaces, if any were taken."""
+    if spaces:
+        figure = activity(bars(spaces), "Activity", SIZE)
+        yield Part(
+            "Latent spaces, measured", [_page_figure(figure, "activity", colours)], [html_overview.spaces(spaces)]
+        )
 
 
 def _page_figure(figure: CaptionedFigure, name: str, colours: dict[str, str]) -> PageFigure:

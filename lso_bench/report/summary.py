@@ -8,9 +8,9 @@ from lso_bench.analysis.table import start_order
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import short_name
-from lso_bench.report.answers import BEST, NAME, QUESTIONS, Question, answers, from_first_start, listed, p_text
+from lso_bench.report.answers import BEST, NAME, QUESTIONS, Question, answers, listed, p_text
 from lso_bench.report.cells import interval_text
-from lso_bench.report.contests import Contest, contests, contests_over_tasks
+from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start
 from lso_bench.report.sections import Section, sections
 
 WIDTH = 80  # columns

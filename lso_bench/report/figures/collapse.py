@@ -41,7 +41,8 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | N
     descriptions = [
         f"{outcome} with {space} {rho:.2f}" for (space, outcome), rho in correlations.items() if not np.isnan(rho)
     ]
-    return CaptionedFigure("collapse", figure, title, caption, f"Rank correlations: {'; '.join(descriptions)}.")
+    heading = f"Outcomes of searches over measures of the latent space: {title}"
+    return CaptionedFigure("collapse", figure, heading, caption, f"Rank correlations: {'; '.join(descriptions)}.")
 
 
 def contexts(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

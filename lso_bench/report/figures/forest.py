@@ -1,14 +1,14 @@
 """Forest plot: paired differences to the best model or searcher, with their 95 % intervals."""
 
 from collections.abc import Sequence
-from itertools import cycle
 
-from lso_bench.plotting.colours import MARKERS, colour_of, marker_of
+from lso_bench.plotting.colours import colour_of, marker_of, searcher_looks
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plotting.style import INK, CaptionedFigure, NotebookFigure, Size, label
 from lso_bench.report.contests import Contest
 
-ROW = 0.2  # inches of a row
+ROW = 0.18  # inches of a row
+WITHIN = {"model": "with", "searcher": "in"}  # preposition before what a comparison is made in
 
 
 def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> CaptionedFigure | None:
@@ -21,26 +21,31 @@ def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> 
     rows = [(c, name) for c in contests for name in c.names]
     if not rows:
         return None
-    figure = NotebookFigure(figsize=(size.width, ROW * (len(rows) + len(contests)) + 0.8))
+    figure = NotebookFigure(figsize=(size.width, ROW * (len(rows) + 1.7 * len(contests)) + 0.8))
     axis = figure.subplots()
     axis.axvline(0, color=INK, linewidth=0.6)
-    contestants = [*dict.fromkeys(name for _, name in rows)]
-    markers = dict(zip(contestants, cycle(MARKERS), strict=False))  # of searchers
+    contestants = sorted({name for _, name in rows})
+    looks = searcher_looks(contestants)
     if factor == "model":
-        markers = {name: marker_of(name) for name in contestants}
+        looks = {name: (colour_of(name), marker_of(name)) for name in contestants}
     places, names, y = [], [], 0.0
     for contest in contests:
+        if len(contests) > 1:
+            places.append(y)
+            names.append(label(f"{WITHIN[factor]} {contest.context}:"))
+            y += 1
         for name in contest.names:
-            colour, marker = colour_of(name if factor == "model" else contest.context), markers[name]
+            colour, marker = looks[name]
             difference = contest.differences.get(name, {"estimate": 0.0, "low": 0.0, "high": 0.0})
             fill = colour if name in contest.worse or name == contest.best else "white"
             axis.plot([difference["low"], difference["high"]], [y, y], color=colour)
             axis.plot(difference["estimate"], y, marker, color=colour, markerfacecolor=fill)
             places.append(y)
-            names.append(label(f"{contest.context}: {name}" if len(contests) > 1 else name))
+            names.append(label(name))
             y += 1
         y += 0.7
     axis.set_yticks(places, names)
+    axis.tick_params(axis="y", length=0)
     axis.set_ylim(y - 0.2, -0.8)  # the first one on top
     axis.set_xlabel(f"final loss less that of the best {factor},\nmedian over {contests[0].unit}")
     axis.grid(axis="x")
@@ -49,7 +54,7 @@ def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> 
         f"{contests[0].unit}, from {contests[0].start} starts), with its 95 % interval. Hollow: not significant "
         "(Wilcoxon's test with Holm's correction, p >= 0.05)."
     )
-    return CaptionedFigure("forest", figure, title, caption, _words(contests))
+    return CaptionedFigure(f"forest-{factor}s", figure, title, caption, _words(contests))
 
 
 def _words(contests: Sequence[Contest]) -> str:

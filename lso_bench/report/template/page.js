@@ -1,14 +1,19 @@
-// Sorts a table by the column whose heading is pressed: numbers as numbers, what is empty last.
+// Sorts a table by the column whose heading is pressed: numbers as numbers, what is empty last. Opens what a link names.
 "use strict";
+function read(text) {
+  const plain = text.replace(/(\d),(?=\d{3})/g, "$1").replace("\u2212", "-");
+  return text === "" ? null : /^-?\d+(\.\d+)?$/.test(plain) ? Number(plain) : text;
+}
 function value(row, column) {
   const cell = row.cells[column], order = cell.dataset.order;
-  if (order === undefined) return cell.textContent.trim() || null;
+  if (order === undefined) return read(cell.textContent.trim());
   if (order === "inf" || order === "-inf") return order === "inf" ? Infinity : -Infinity;
   return order === "nan" ? null : Number(order);
 }
 function compare(a, b, down) {
   if (a === null || b === null) return (a === null) - (b === null);
-  const order = typeof a === "number" ? (a > b) - (a < b) : a.localeCompare(b, "en", { numeric: true });
+  const order = typeof a === "number" && typeof b === "number" ? (a > b) - (a < b)
+    : String(a).localeCompare(String(b), "en", { numeric: true });
   return down ? -order : order;
 }
 for (const button of document.querySelectorAll("th button")) {
@@ -22,3 +27,10 @@ for (const button of document.querySelectorAll("th button")) {
     body.append(...rows.map((row) => row[1]));
   });
 }
+function reveal() {
+  const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let e = named; e; e = e.parentElement) if (e.tagName === "DETAILS") e.open = true;
+  if (named) named.scrollIntoView();
+}
+addEventListener("hashchange", reveal);
+reveal();

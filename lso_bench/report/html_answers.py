@@ -1,0 +1,74 @@
+"""First screen of the HTML page: the answers, the matrix of medians, and how sure they are."""
+
+from dataclasses import dataclass
+
+from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.table import start_order
+from lso_bench.plotting.numbers import in_words
+from lso_bench.plugins.notation import short_name
+from lso_bench.report import cells
+from lso_bench.report.answers import QUESTIONS, answers
+from lso_bench.report.contests import contests, from_first_start
+from lso_bench.report.sections import Section
+from lso_bench.report.table import MODEL, Table, columns
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers of a section to each question, and the table that they are read from."""
+
+    title: str  # short
+    questions: list[tuple[str, list[str]]]  # label, and sentences
+    medians: Table
+    certainty: str
+
+
+def section_answers(section: Section, comparison: Comparison) -> Answers:
+    """Return what the first screen says of a section; the sentences are those of the summary in the terminal."""
+    questions = [(q.label, answers(q, [section], comparison)) for q in QUESTIONS]
+    return Answers(title(section), questions, _medians(section), _certainty(section))
+
+
+def title(section: Section) -> str:
+    """Return a short title: task, architecture and latent dimension."""
+    n = section.context
+    return f"{short_name(n['task'])} · {n['arch']}, d = {n['latent']}"
+
+
+def _medians(section: Section) -> Table:
+    """Return the median final losses, a row a model and a column a searcher."""
+    losses = section.rows("loss")
+    models, labels = ([*dict.fromkeys(losses[k])] for k in ("model", "searcher_label"))
+    start = min(losses.start.unique(), key=start_order, default="")
+    compared = from_first_start(contests(section, "model", "loss"))
+    top = {c.context: c.top if c.worse else [] for c in compared}
+    rows = []
+    for m in models:
+        medians = []
+        for label in labels:
+            row = section.row("loss", {"model": m, "searcher_label": label, "start": start})
+            is_best = m in top.get(label, ())
+            cell = cells.number(row["median"] if row else None, in_words, undefined="")
+            medians.append(cell._replace(text=f"{cell.text}{' *' * is_best}", best=is_best))
+        rows.append([cells.model(m), *medians])
+    caption = f"Median of the final loss, minus the score, from {start} starts: lower is better. "
+    if any(top.values()):
+        caption += "*: the best model of a column, and those that are not significantly worse on the same instances"
+    return Table("Final loss", columns(MODEL, *labels), rows, caption)
+
+
+def _certainty(section: Section) -> str:
+    """Return what the answers rest on: instances, training seeds, and starts of each instance."""
+    runs, losses = section.runs, section.rows("loss")
+    instances, trainings = int(runs.instances.max()), int(runs.trainings.max())
+    searches = losses.groupby(["model", "searcher_label"]).n.sum() / max(instances, 1)
+    few, many = (int(searches.min()), int(searches.max())) if len(searches) else (0, 0)
+    starts = f"{few}" if few == many else f"{few} to {many}"
+    return (
+        f"{_count(instances, 'instance')}, {_count(trainings, 'training seed')}, "
+        f"{starts} start{'s' * (many != 1)} of each instance. "
+    ) + "All this is about these trained models: another training is another model."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
