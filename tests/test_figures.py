@@ -58,11 +58,11 @@ def test_interval_of_a_curve_is_exact_for_few_targets_and_none_for_fewer():
     assert np.isnan(medians(losses[:5])[1:]).all()
 
 
-def test_search_that_has_ended_keeps_its_last_loss_in_the_curve():
-    record = searched({"random": [[9.0, 1.0], [9.0, 8.0, 7.0, 6.0]]})
+def test_search_that_has_ended_keeps_its_lowest_loss_in_the_curve():
+    record = searched({"random": [[9.0, 1.0, 2.0], [9.0, 8.0, 7.0, 6.0]]})
     table = with_curves(measures(record), [record], lambda _: Disk(record)).measures
     rows = table[table.measure == "curve"].set_index("within").estimate
-    assert rows[1] == (1 + 8) / 2 and rows[3] == (1 + 6) / 2
+    assert rows[1] == 9 and rows[2] == (1 + 8) / 2 and rows[4] == (1 + 6) / 2
 
 
 @pytest.fixture
@@ -78,8 +78,9 @@ def test_figures_are_drawn_and_do_not_overwrite_those_of_other_models(two_models
     both, alone = measures(*two_models), measures(*two_models[:2])
     files = [*figures(both, tmp_path), *figures(alone, tmp_path)]
     kinds = {f.name.partition("-")[0] for f in files}
-    assert kinds == set(FIGURES) - {"distance", "curves", "ranks"}  # no threshold met, no trace read, two models
-    assert len(set(files)) == len(files) == 8
+    not_drawn = {"distance", "curves", "ranks"}  # no threshold met, no trace read, two models
+    assert kinds == {"forest", *FIGURES} - not_drawn
+    assert len(set(files)) == len(files) == 9  # a model alone has no forest
     for f in files:
         with Image.open(f) as image:
             assert min(image.size) > 300

@@ -46,6 +46,7 @@ INSIDE = {  # likewise the modules of a package
     ],
     "report": [
         ["html_report", "latex_table", "summary"],
+        ["html_answers"],
         ["answers", "html_overview", "tables"],
         ["export", "figure_files", "measurements", "paired_tables", "paper_latent_search", "paper_tables"],
         ["cells", "findings", "html_images", "renderers"],

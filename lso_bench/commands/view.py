@@ -40,7 +40,7 @@ class View:
 
     @property
     def is_summary(self) -> bool:
-        """Whether only the answers are printed, which need no files of runs."""
+        """Test whether only the answers are printed, which need no files of runs."""
         return self.form == "table" and not self.tables and not self.show_all
 
     def __post_init__(self):

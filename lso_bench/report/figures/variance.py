@@ -7,7 +7,7 @@ import pandas as pd
 
 from lso_bench.analysis.variance import FACTORS
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, panels, values_in_words
+from lso_bench.plotting.style import CaptionedFigure, Size, heading, label, legend, logarithmic, panels, values_in_words
 from lso_bench.report.figures.start_sensitivity import dodge_offset
 
 
@@ -36,12 +36,8 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
                 model_rows,
                 [factors.index(m.partition(":")[2]) + dodge_offset(i, len(models)) for m in model_rows.measure],
             )
-        axis.set(
-            xscale="log",
-            ylim=(len(factors) - 0.5, -0.5),
-            title=heading(size, len(groups), searcher),
-            xlabel="root of the variance",
-        )
+        axis.set(ylim=(len(factors) - 0.5, -0.5), title=heading(size, len(groups), searcher))
+        logarithmic(axis, "root of the variance")
         axis.set_yticks(range(len(factors)), [f.replace(" and ", "\nand ") for f in factors])
         axis.grid(axis="x")
     legend(figure, axes, size)
