@@ -244,7 +244,7 @@ def test_modules_of_the_users_with_names_of_ours_are_not_in_the_way(checkpoint, 
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("PATH", "/nonexistent", "--compile needs a C++ compiler"),
+        ("PATH", "/nonexistent", "(--compile) needs a C++ compiler"),
         ("TORCHINDUCTOR_CACHE_DIR", "/tmp/with a space", "set TORCHINDUCTOR_CACHE_DIR"),
     ],
 )

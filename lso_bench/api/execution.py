@@ -14,14 +14,14 @@ def device_of(name: str) -> str:
     if name not in DEVICES:
         raise unknown("device", name, DEVICES)
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("No CUDA device here; say --device cpu.")
+        raise UsageError("No CUDA device here; wanted device cpu (--device cpu).")
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def check_capture(capture: bool, device: str) -> None:
     """Refuse a CUDA graph on a device that has none."""
     if capture and device != "cuda":
-        raise UsageError("--capture wants a CUDA device; leave it out.")
+        raise UsageError("To capture CUDA graphs (--capture) wants a CUDA device; leave it out.")
 
 
 def check_compile(compile: bool, device: str) -> None:
@@ -39,11 +39,13 @@ def check_compile(compile: bool, device: str) -> None:
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler as error:
-        raise UsageError("--compile needs a C++ compiler, g++ or $CXX; install one, or leave --compile out.") from error
+        raise UsageError(
+            "To compile (--compile) needs a C++ compiler, g++ or $CXX; install one, or do not compile."
+        ) from error
     if " " in (folder := cache_dir()):
         raise UsageError(
-            f"--compile cannot work in {folder!r}, which has a space in its name; set TORCHINDUCTOR_CACHE_DIR to a "
-            "folder without one."
+            f"torch.compile (--compile) cannot work in {folder!r}, which has a space in its name; set "
+            "TORCHINDUCTOR_CACHE_DIR to a folder without one."
         )
 
 

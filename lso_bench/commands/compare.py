@@ -1,5 +1,6 @@
 """The command `compare`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -57,7 +58,10 @@ def compare(
 ) -> None:
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
     form = _form(json=json, csv=csv, markdown=markdown, latex=latex)
-    view = View(form, tables_named(table), show_all, wide, cost, folders)
+    selection = shlex.join(
+        [word for key, texts in (("where", where), ("by", by)) for t in texts or () for word in (f"--{key}", t)]
+    )
+    view = View(form, tables_named(table), show_all, wide, cost, folders, selection)
     matrix = LatexTable(rows, columns, display_names("name", name or []), label)
     if matrix != LatexTable() and not (latex and len(view.tables) == 1):
         raise UsageError("--label, --rows, --columns and --name want --latex and one --table.")

@@ -37,6 +37,7 @@ class View:
     wide: bool = False
     cost: str = "evaluations"
     folders: Sequence[Path] = ()  # of the results, for the commands in the summary
+    selection: str = ""  # options that chose the runs and split the rows, likewise
 
     @property
     def is_summary(self) -> bool:
@@ -71,7 +72,8 @@ def show(compared: "ResultComparison", view: View) -> None:
 
     if view.is_summary:
         folder = " ".join(shlex.quote(str(path)) for path in view.folders)
-        commands = [f"lso-bench compare {folder} --all", "--table NAME", f"lso-bench report {folder}"]
+        compare = " ".join(filter(None, ("lso-bench compare", folder, view.selection)))
+        commands = [f"{compare} --all", "--table NAME", f"lso-bench report {folder}"]
         with announced("Comparing the runs"):
             text = compared.summary(commands)
         print(text)
@@ -80,6 +82,8 @@ def show(compared: "ResultComparison", view: View) -> None:
 
     with announced("Comparing the runs"):
         comparison = compared.comparison
+    if view.tables and not [*tables.parts(comparison, view.cost, view.tables)]:
+        say(f"Nothing to show: these results have no rows for --table {','.join(view.tables)}.")
     if view.form == "table":
         out(view.wide).print(tables.terminal(comparison, view.cost, view.tables))
     elif view.form in ("json", "csv"):

@@ -109,7 +109,9 @@ def _reason(compared: Sequence[Contest]) -> str:
     """Return why nothing is significant, in brackets."""
     known = [p for c in compared for name in c.names[1:] if not math.isnan(p := c.p(name))]
     if known:
-        return f" ({'smallest ' * (len(known) > 1)}p = {p_text(min(known))})"
+        thresholds = {c.threshold for c in compared if not math.isnan(c.threshold)}
+        at = f", threshold {min(thresholds):g}" * (len(thresholds) == 1)
+        return f" ({'smallest ' * (len(known) > 1)}p = {p_text(min(known))}{at})"
     fewest = min(compared, key=lambda c: c.n)
     if fewest.n < BLOCKS:
         count = f"{fewest.n} {fewest.unit if fewest.n != 1 else fewest.unit.removesuffix('s')}"
