@@ -12,6 +12,7 @@ from PIL import Image
 
 from lso_bench.analysis.collapse import LATENT_METRICS
 from lso_bench.analysis.curves import medians, with_curves
+from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
 from lso_bench.plotting.style import SIZES, label, save, style_context
 from lso_bench.report.figure_files import figures, plots
@@ -158,10 +159,9 @@ def test_ranks_are_drawn_of_three_models_and_ten_instances(tmp_path):
 
 
 def test_collapse_is_drawn_where_three_models_differ(tmp_path):
-    names = ("vae", "nevae_se", "rae")
-    points = pd.DataFrame(
-        {"model": names, **dict.fromkeys(LATENT_METRICS, np.nan), "final loss, random": [1.0, 2.0, np.inf]}
-    )
+    first = measures(searched({"random": [[9.0, 5.0]]})).measures.iloc[0]
+    context = {k: [first[k]] * 3 for k in GROUP_KEYS} | {"model": ["vae", "nevae_se", "rae"], "weights": ["a", "b", "c"]}
+    points = pd.DataFrame(context | dict.fromkeys(LATENT_METRICS, np.nan) | {"final loss, random": [1.0, 2.0, np.inf]})
     with style_context(SIZES["screen"]):
         assert not scatter(points, "title", SIZES["screen"])
         figure = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])

@@ -109,8 +109,8 @@ def _reason(compared: Sequence[Contest]) -> str:
     """Return why nothing is significant, in brackets."""
     known = [p for c in compared for name in c.names[1:] if not math.isnan(p := c.p(name))]
     if known:
-        thresholds = {c.threshold for c in compared if not math.isnan(c.threshold)}
-        at = f", threshold {min(thresholds):g}" * (len(thresholds) == 1)
+        thresholds = {f", threshold {c.threshold:g}" for c in compared if not math.isnan(c.threshold)}
+        at = "".join(thresholds) if len(thresholds) == 1 else ""
         return f" ({'smallest ' * (len(known) > 1)}p = {p_text(min(known))}{at})"
     fewest = min(compared, key=lambda c: c.n)
     if fewest.n < BLOCKS:

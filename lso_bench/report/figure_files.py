@@ -23,7 +23,7 @@ from lso_bench.plugins.notation import name_of, short_name
 from lso_bench.record import Record
 from lso_bench.report.contests import contests, from_first_start
 from lso_bench.report.figures import FIGURES, TITLES
-from lso_bench.report.figures.collapse import contexts, scatter
+from lso_bench.report.figures.collapse import scatter, settings
 from lso_bench.report.figures.forest import forest
 from lso_bench.report.figures.rank_tests import critical_difference
 from lso_bench.report.sections import Section, searcher_labels, sections
@@ -137,7 +137,7 @@ def comparison_figures(
     """Yield mean ranks over tasks, and collapse against search per context, with file names; within `style_context`."""
     if "ranks" in kinds and (figure := over_tasks(comparison, size)):
         yield f"ranks-tasks-{_short_hash([*comparison.runs.task.unique()])}", figure
-    for title, points in contexts(comparison.collapse.checkpoint_table) if "collapse" in kinds else ():
+    for title, points in settings(comparison.collapse.checkpoint_table) if "collapse" in kinds else ():
         if figure := scatter(points, title, size):
             yield f"collapse-{_task(points.task.iloc[0])}-{_short_hash([title, *points.weights])}", figure
 

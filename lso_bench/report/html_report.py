@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,9 +11,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from lso_bench import __version__
-from lso_bench.analysis.collapse import COMPARED_WITHIN, Collapse
+from lso_bench.analysis.collapse import Collapse
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import Files
+from lso_bench.analysis.table import SECTION_KEYS, Files
 from lso_bench.files.sanitize import one_line
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting.activity import activity
@@ -22,7 +22,7 @@ from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
 from lso_bench.report import findings, html_answers, html_images, html_overview, paired_tables
 from lso_bench.report.figure_files import bars, over_tasks, section_figures
-from lso_bench.report.figures.collapse import contexts, scatter
+from lso_bench.report.figures.collapse import scatter, settings
 from lso_bench.report.renderers.html import environment
 from lso_bench.report.sections import Section, sections
 from lso_bench.report.svg import svg
@@ -161,13 +161,14 @@ def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Par
 
 
 def _collapse(result: Collapse, colours: dict[str, str]) -> Iterator[Part]:
-    """Yield figure and table of each context with enough models."""
-    for i, (title, group) in enumerate(contexts(result.checkpoint_table), 1):
-        if scatter_plot := scatter(group, title, SIZE):
-            context = group[COMPARED_WITHIN].map(str).iloc[0]
-            in_context = (result.correlations[COMPARED_WITHIN].map(str) == context).all(axis=1)
-            (part,) = paired_tables.collapse(Collapse(group, cast(pd.DataFrame, result.correlations[in_context])))
-            yield Part(title, [_page_figure(scatter_plot, f"more{i}", colours)], part.tables)
+    """Yield figure and tables of each section with enough models."""
+    for i, (title, points) in enumerate(settings(result.checkpoint_table), 1):
+        if scatter_plot := scatter(points, title, SIZE):
+            section = points[[*SECTION_KEYS]].map(str).iloc[0]
+            in_section = (result.correlations[[*SECTION_KEYS]].map(str) == section).all(axis=1)
+            parts = paired_tables.collapse(Collapse(points, cast(pd.DataFrame, result.correlations[in_section])))
+            tables = [replace(t, name=f"{part.heading}: {t.title}") for part in parts for t in part.tables]
+            yield Part("Does collapse decide search?", [_page_figure(scatter_plot, f"more{i}", colours)], tables)
 
 
 def _spaces(spaces: Sequence[Measured], colours: dict[str, str]) -> Iterator[Part]:

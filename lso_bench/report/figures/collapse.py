@@ -1,57 +1,62 @@
-"""Figure of collapse against search: outcomes of searches over latent-space metrics."""
+"""Figure of collapse against search: final losses over measures of the latent space."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, LATENT_METRICS, correlation, outcomes_of
+from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, correlation, outcomes_of
+from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import CaptionedFigure, Size, label, legend
+from lso_bench.plugins.notation import short_name
+from lso_bench.report.sections import searcher_labels
+
+SHOWN = ("AU 0.01", "MI", "KL", "re-encoding", "consistency prior")  # the other metrics and outcomes are in the tables
 
 
 def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
-    """Draw outcomes of searches (rows) against latent-space metrics (columns), a point per checkpoint.
+    """Draw the final loss (a row of panels per searcher) over latent-space metrics (columns), a point per checkpoint.
 
     None if no metric has FEWEST points.
 
     Args:
-        points: rows of one context, of `lso_bench.analysis.collapse.Collapse.checkpoint_table`.
+        points: rows of one section, of `lso_bench.analysis.collapse.Collapse.checkpoint_table`.
     """
-    spaces = [s for s in LATENT_METRICS if int(points[s].notna().to_numpy().sum()) >= FEWEST]
-    outcomes = outcomes_of(points)
-    if not spaces:
+    spaces = [s for s in SHOWN if int(points[s].notna().to_numpy().sum()) >= FEWEST]
+    groups = [group for _, group in points.groupby(COMPARED_WITHIN, sort=False, dropna=False) if len(group) >= FEWEST]
+    if not spaces or not groups:
         return None
-    figure = Figure(figsize=(size.width, 1.25 * size.height_factor * len(outcomes) + 0.9))
-    axes = figure.subplots(len(outcomes), len(spaces), sharex="col", sharey="row", squeeze=False)
-    correlations = {}
-    for line, outcome in zip(axes, outcomes, strict=True):
+    names = dict(zip(points.index, searcher_labels(points), strict=True))
+    figure = Figure(figsize=(size.width, 1.2 * size.height_factor * len(groups) + 0.9))
+    axes = figure.subplots(len(groups), len(spaces), sharex="col", sharey="row", squeeze=False)
+    descriptions = []
+    for line, group in zip(axes, groups, strict=True):
+        outcome, name = outcomes_of(group)[0], names[group.index[0]]
         for axis, space in zip(line, spaces, strict=True):
-            correlations[space, outcome] = _draw_panel(axis, points, space, outcome)
-        line[0].set_ylabel(outcome.replace(", ", "\n"))
+            rho = _draw_panel(axis, group, space, outcome)
+            descriptions += [f"{outcome} of {label(name)} with {space} {rho:.2f}"] * (not np.isnan(rho))
+        line[0].set_ylabel(f"{label(name)}\nfinal loss")
     for axis, space in zip(axes[-1], spaces, strict=True):
         axis.set_xlabel(space.replace(" ", "\n", 1))
     legend(figure, [*axes.flat], size)
     caption = (
-        f"Does collapse decide search? A point is one of {len(points)} trained models; over each panel Spearman's rank "
-        "correlation. Its interval, and what it can show, are in the table."
+        "Does collapse decide search? A point is a trained model, its loss the median over instances; over each panel "
+        "stands Spearman's rank correlation. Its interval, other outcomes, and what they can show, are in the tables."
     )
-    descriptions = [
-        f"{outcome} with {space} {rho:.2f}" for (space, outcome), rho in correlations.items() if not np.isnan(rho)
-    ]
-    heading = f"Outcomes of searches over measures of the latent space: {title}"
-    return CaptionedFigure("collapse", figure, heading, caption, f"Rank correlations: {'; '.join(descriptions)}.")
+    return CaptionedFigure("collapse", figure, title, caption, f"Rank correlations: {'; '.join(descriptions)}.")
 
 
-def contexts(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield a title and the checkpoints of each context."""
+def settings(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield a title and the checkpoints of each section."""
     if points.empty:
         return
-    for _, group in points.groupby(COMPARED_WITHIN, sort=False, dropna=False):
+    for _, group in points.groupby([*SECTION_KEYS], sort=False, dropna=False):
         first = group.iloc[0]
-        yield f"{first.task} · {first.searcher} · {first.arch}, d = {first.latent}", group
+        where = f"{short_name(first.task)} · {first.arch}, d = {first.latent}"
+        yield f"Final loss over measures of the latent space: {where}", cast(pd.DataFrame, group)
 
 
 def _draw_panel(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> float:
@@ -59,9 +64,6 @@ def _draw_panel(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> fl
     for model, model_points in points.groupby("model", sort=False):
         name = str(model)
         axis.plot(model_points[space], model_points[outcome], marker_of(name), color=colour_of(name), label=label(name))
-    values = points[outcome].to_numpy(float)
-    if values.min() > 0 and values.max() > 20 * values.min():
-        axis.set_yscale("log")
     rho = correlation(*points[[space, outcome]].astype(float).dropna().to_numpy().T)["estimate"]
     axis.set_title("" if np.isnan(rho) else f"{rho:.2f}")
     axis.margins(0.12)
