@@ -53,13 +53,51 @@ def opened(browser, address, width=1400, scheme="light"):
 def test_opens_without_a_request_or_a_complaint_and_runs_no_name(browser, page, scheme):
     view, asked, said = opened(browser, page, scheme=scheme)
     view.wait_for_timeout(200)
+    assert view.evaluate("document.documentElement.scrollHeight") < 12 * 900  # folded
+    unfold(view)
     assert [a for a in asked if not a.startswith("data:image/png")] == [page] and said == []
     assert "<script>alert(1)</script>" in view.inner_text("main")
     view.close()
 
 
+def unfold(view):
+    view.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
+
+
+def test_links_open_what_they_name(browser, page):
+    view, _, _ = opened(browser, page)
+    assert not view.locator("details.tab[open]").count()
+    view.locator("nav a[href='#starts']").click()
+    view.wait_for_function("document.querySelector('#starts').open")
+    view.locator(".chip").first.click()
+    view.wait_for_function("document.querySelector('#statistics').open")
+    view.close()
+
+
+def test_columns_are_sorted_by_what_is_read_in_their_cells(browser, page):
+    view, _, _ = opened(browser, page)
+    unfold(view)
+    texts = ["1,500", "750", "", "\N{MINUS SIGN}3", "12,000", "cmaes"]
+    view.evaluate(
+        """texts => {
+            const table = document.querySelector("table"), body = table.tBodies[0], row = body.rows[0];
+            body.replaceChildren(...texts.map((text) => {
+                const copy = row.cloneNode(true);
+                copy.cells[0].textContent = text;
+                return copy;
+            }));
+            table.querySelector("button").click();
+        }""",
+        texts,
+    )
+    shown = view.locator("table").first.locator("tbody tr td:first-child").all_inner_texts()
+    assert shown == ["\N{MINUS SIGN}3", "750", "1,500", "12,000", "cmaes", ""]
+    view.close()
+
+
 def test_table_sorts_numbers_as_numbers_and_back(browser, page):
     view, _, _ = opened(browser, page)
+    unfold(view)
     table = view.get_by_role("region", name="Final loss", exact=True).first.locator("table")
     heads = table.locator("thead th").all_inner_texts()
     at = heads.index("median")
@@ -81,6 +119,7 @@ def test_table_sorts_numbers_as_numbers_and_back(browser, page):
 @pytest.mark.parametrize("width", [390, 800, 1400])
 def test_page_itself_does_not_scroll_sideways(browser, page, width):
     view, _, _ = opened(browser, page, width=width)
+    unfold(view)
     assert view.evaluate("document.documentElement.scrollWidth") <= width
     view.close()
 
@@ -88,6 +127,7 @@ def test_page_itself_does_not_scroll_sideways(browser, page, width):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast_by_day_and_by_night(browser, page, scheme):
     view, _, _ = opened(browser, page, scheme=scheme)
+    unfold(view)
     body = view.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (luminance(body) > 0.5) == (scheme == "light")
     for what in ("h1", "p.quiet", "td.n", "a", "figcaption", ".command code", "svg text"):

@@ -160,7 +160,10 @@ def test_ranks_are_drawn_of_three_models_and_ten_instances(tmp_path):
 
 def test_collapse_is_drawn_where_three_models_differ(tmp_path):
     first = measures(searched({"random": [[9.0, 5.0]]})).measures.iloc[0]
-    context = {k: [first[k]] * 3 for k in GROUP_KEYS} | {"model": ["vae", "nevae_se", "rae"], "weights": ["a", "b", "c"]}
+    context = {k: [first[k]] * 3 for k in GROUP_KEYS} | {
+        "model": ["vae", "nevae_se", "rae"],
+        "weights": ["a", "b", "c"],
+    }
     points = pd.DataFrame(context | dict.fromkeys(LATENT_METRICS, np.nan) | {"final loss, random": [1.0, 2.0, np.inf]})
     with style_context(SIZES["screen"]):
         assert not scatter(points, "title", SIZES["screen"])

@@ -17,8 +17,8 @@ from lso_bench.plotting.numbers import count
 from lso_bench.report import tables
 from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_value, share, word
 from lso_bench.report.export import as_csv
-from lso_bench.report.figures import FIGURES
-from lso_bench.report.html_report import PARTS
+from lso_bench.report.figures import FIGURES, TITLES
+from lso_bench.report.html_report import TABS
 from lso_bench.report.renderers import csv, html, latex, markdown, terminal
 from lso_bench.report.table import MODEL, Cell, Column, Table, columns
 
@@ -106,9 +106,11 @@ def test_a_cell_with_a_comma_sorts_above_a_smaller_one():
     assert orders(table) == [750, 1500, 2e6]
 
 
-def test_figures_of_the_page_stand_over_tables_that_there_are():
-    assert set(PARTS) <= {table.heading for table in drawn(measures(*runs()))}
-    assert {name for names in PARTS.values() for name in names} == set(FIGURES)
+def test_every_table_and_figure_of_a_section_has_a_place_in_the_page():
+    named = [name for tables_of_tab, _ in TABS.values() for name in tables_of_tab]
+    drawn_names = {name for _, figures_of_tab in TABS.values() for name in figures_of_tab}
+    assert sorted([*named, "tasks", "collapse"]) == sorted(tables.TABLES)  # each in one tab
+    assert drawn_names | {"forest-models"} == {*TITLES} and {*FIGURES} < {*TITLES}
 
 
 def test_infinity_sorts_above_every_number_and_what_is_undefined_is_no_number():

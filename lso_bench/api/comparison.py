@@ -40,13 +40,15 @@ class ResultComparison:
     files: Callable[[Spec], Store] = field(repr=False)
     folders: Sequence[Path] = ()
 
-    def summary(self, commands: Sequence[str] = ()) -> str:
+    def summary(self, commands: Sequence[str] = (), complete: bool = False) -> str:
         """Return the table, the answers and the notes, in at most 15 lines of 80 columns.
 
         Args:
             commands: what the last line names; default: none.
+            complete: compute all measures, which reads every file of the runs.
         """
-        return "\n".join(summary(self.__dict__.get("comparison") or self._brief, commands))
+        known = self.comparison if complete else self.__dict__.get("comparison")
+        return "\n".join(summary(known or self._brief, commands))
 
     @cached_property
     def comparison(self) -> Comparison:

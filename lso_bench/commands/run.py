@@ -131,7 +131,7 @@ def run(
     from lso_bench.api.results import Results  # only now: neither a plan nor a worker needs SciPy's statistics
 
     compared = Results([store], state.records, {r.spec.key: store for r in state.records}).compare()
-    show(compared, replace(view, folders=[results]))
+    show(compared, replace(view, folders=[results]), complete=True)
     if pictures:
         from lso_bench.report import figure_files  # imported late: an error of a name shall not wait for matplotlib
 

@@ -66,8 +66,12 @@ def tables_named(texts: Sequence[str] | None) -> list[str]:
     return listed
 
 
-def show(compared: "ResultComparison", view: View) -> None:
-    """Print a comparison."""
+def show(compared: "ResultComparison", view: View, complete: bool = False) -> None:
+    """Print a comparison.
+
+    Args:
+        complete: compute all measures even for a summary, so that damaged files of runs are noticed.
+    """
     from lso_bench.progress import announced
 
     if view.is_summary:
@@ -75,7 +79,7 @@ def show(compared: "ResultComparison", view: View) -> None:
         compare = " ".join(filter(None, ("lso-bench compare", folder, view.selection)))
         commands = [f"{compare} --all", "--table NAME", f"lso-bench report {folder}"]
         with announced("Comparing the runs"):
-            text = compared.summary(commands)
+            text = compared.summary(commands, complete)
         print(text)
         return
     from lso_bench.report import export, tables

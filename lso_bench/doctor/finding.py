@@ -14,4 +14,6 @@ class Finding:
     mend: str = ""  # remedy, if there is one
 
     def __str__(self) -> str:
-        return f"{self.state:9} {self.about}: {self.what}" + (f". Mend: {self.mend}" if self.mend else "")
+        return f"{self.state:9} {self.about}: " + (
+            f"{self.what.rstrip('.')}. Mend: {self.mend}" if self.mend else self.what
+        )

@@ -54,7 +54,7 @@ def _medians(section: Section) -> Table:
     caption = f"Median of the final loss, minus the score, from {start} starts: lower is better. "
     if any(top.values()):
         caption += "*: the best model of a column, and those that are not significantly worse on the same instances"
-    return Table("Final loss", columns(MODEL, *labels), rows, caption)
+    return Table("Medians of the final loss", columns(MODEL, *labels), rows, caption)
 
 
 def _certainty(section: Section) -> str:
