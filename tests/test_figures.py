@@ -14,9 +14,9 @@ from lso_bench.analysis.collapse import LATENT_METRICS
 from lso_bench.analysis.curves import medians, with_curves
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
-from lso_bench.plotting.style import SIZES, label, save, style_context
-from lso_bench.report.figure_files import figures, plots
-from lso_bench.report.figures import FIGURES
+from lso_bench.plotting.style import SIZES, displayed, label, save, style_context
+from lso_bench.report.figure_files import figures, plots, section_figures
+from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import scatter
 from lso_bench.report.sections import sections
 from lso_bench.report.svg import svg
@@ -85,6 +85,24 @@ def test_figures_are_drawn_and_do_not_overwrite_those_of_other_models(two_models
     for f in files:
         with Image.open(f) as image:
             assert min(image.size) > 300
+
+
+def test_plot_draws_the_named_figures_alone_and_under_the_given_names(two_models, tmp_path):
+    with displayed({"nevae_se": "NE-VAE"}):
+        drawn = [*plots(measures(*two_models), [], tmp_path, ["svg"], "column", ["forest", "basin"])]
+    assert {f.name.partition("-")[0] for f in drawn} == {"forest", "basin", "captions.txt"}
+    captions = (tmp_path / "captions.txt").read_text()
+    assert "NE-VAE" in captions and "nevae_se" not in captions
+
+
+def test_figures_say_in_their_titles_what_is_seen_and_in_their_captions_under_which_settings(two_models):
+    (section,) = sections(measures(*two_models))
+    with style_context(SIZES["screen"]):
+        drawn = [*section_figures(section, SIZES["screen"])]
+    assert len(drawn) > 3
+    for f in drawn:
+        assert f.title.startswith(TITLES[f.name]) and "omniglot50 · small, d = 32" in f.title
+        assert section.title in f.caption and "instances=" not in f.title
 
 
 def test_distance_is_drawn_where_thresholds_were_met(two_models, tmp_path):

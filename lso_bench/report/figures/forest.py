@@ -60,6 +60,8 @@ def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> 
 def _words(contests: Sequence[Contest]) -> str:
     """Return the differences as a sentence."""
     texts = [
-        f"{c.context}, {name}: {in_words(c.differences[name]['estimate'])}" for c in contests for name in c.names[1:]
+        f"{label(c.context)}, {label(name)}: {in_words(c.differences[name]['estimate'])}"
+        for c in contests
+        for name in c.names[1:]
     ]
     return f"Differences to the best: {'; '.join(texts)}."
