@@ -33,11 +33,11 @@ from lso_bench.spec import Spec
 GENERATOR = "lso-bench report"  # identifies a report
 SIZE = SIZES["screen"]
 TABS = {  # tables and figures of each section, by the tab of the page
-    "Models": (("final", "models"), ("ranks",)),
+    "Models": (("final", "models"), ()),
     "Searchers": (("searchers",), ("forest-searchers",)),
     "Convergence": (("convergence", "targets"), ("curves", "ecdf")),
     "Starts": (("starts",), ("distance", "spread", "basin")),
-    "Statistics": (("variance", "images", "cost", "runs"), ("variance",)),
+    "Statistics": (("variance", "images", "cost", "runs"), ("variance", "ranks")),
 }
 
 
