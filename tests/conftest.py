@@ -4,6 +4,7 @@ import ast
 import gc
 import multiprocessing
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -160,6 +161,11 @@ def model_of_noise(tmp_path, monkeypatch):
     model = Model("vae", "noise.py", "small", 4)
     save_model(tmp_path / "checkpoints" / model.file, random_vae(TINY), {"made": "by a test"})
     return model
+
+
+def messages(errors: str) -> list[str]:
+    """Return the lines on stderr without those that announce what takes more than a moment."""
+    return [line for line in errors.splitlines() if not re.fullmatch(r"[A-Z].* \.\.\.(?: \d+ s)?", line)]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -20,6 +21,7 @@ import lso_bench.executors.serial
 import lso_bench.report.figure_files
 import lso_bench.report.frames
 import lso_bench.report.tables  # noqa: F401  so that each fork has its imports behind it
+from lso_bench import progress
 from lso_bench.progress import progress_display
 
 SCHEMA = Path(__file__).parent / "schemas" / "2"
@@ -176,3 +178,13 @@ def test_a_progress_display_that_cannot_be_drawn_ends_nothing(monkeypatch):
         show("vae on glyphs", 1, 2, "epoch 1")
         show("vae on glyphs", 2, 2, "epoch 2")
     assert sys.stderr is terminal and "Traceback" not in terminal.getvalue()
+
+
+def test_what_takes_more_than_a_moment_is_announced_and_what_is_quick_is_not(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "MOMENT", 0.2)
+    with progress.announced("Counting"):
+        pass
+    assert not capsys.readouterr().err
+    with progress.announced("Counting"):
+        time.sleep(1.0)
+    assert capsys.readouterr().err == "Counting ...\n"
