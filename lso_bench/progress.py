@@ -66,8 +66,11 @@ def study_progress(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callab
 
 
 @contextmanager
-def announced(activity: str) -> Iterator[None]:
+def announced(activity: str, quiet: bool = False) -> Iterator[None]:
     """Name an activity without steps on stderr if the body takes more than a moment, and again every EVERY seconds."""
+    if quiet:
+        yield
+        return
     ended, began = Event(), time.monotonic()
 
     def announce() -> None:

@@ -98,6 +98,26 @@ def test_gap_at_a_threshold_is_that_of_the_losses_where_both_met_it():
     assert one(comparison, "gap", "random - encoder")["median"] == 0.0
 
 
+def test_model_that_met_no_threshold_takes_no_gap_at_it_from_the_others():
+    way = {"random": [[10.0 - s for s in range(11)]] * 12, "encoder": [[12.0 - s for s in range(12)] + [0.0]] * 12}
+    records = [searched(way, thresholds=(0.5,), model=Model(m, "omniglot")) for m in ("vae", "nevae_se", "rae")]
+    met = [
+        replace(r, members=[replace(m, met=[4 if m.start == "random" else 3]) for m in r.members]) for r in records[:2]
+    ]
+    died = Record(records[2].spec, "failed", error="it died")
+    for third in (records[2], died):
+        rows = measures(*met, third).measures
+        assert {*rows[rows.measure == "model rank:gap 0.5"].model} == {"vae", "nevae_se"}
+
+
+def test_searchers_without_thresholds_differ_in_none_from_those_that_have_them():
+    descent = searched({"random": [[9.0, 5.0]] * 3}, max_steps=300)
+    other = searched({"random": [[9.0, 5.0]] * 3}, searcher="cmaes:sigma=0.5", budget=300, thresholds=())
+    assert not [n for n in measures(descent, other).notes if "threshold" in n]
+    finer = replace(descent, spec=replace(descent.spec, seeds=Seeds(1, 1), thresholds=(0.5, 0.1)))
+    assert [n for n in measures(descent, other, finer).notes if "differ in thresholds (0.5, 0; 0.5, 0.1)" in n]
+
+
 def test_models_trained_for_different_times_are_flagged():
     trained = [replace(run(model=m), versions=VERSIONS | {"epochs": e}) for m, e in ((SPEC.model, 20), (OTHER, 1))]
     (line,) = [n for n in measures(*trained).notes if "epochs" in n]

@@ -90,6 +90,7 @@ def test_figures_are_drawn_and_do_not_overwrite_those_of_other_models(two_models
 def test_plot_draws_the_named_figures_alone_and_under_the_given_names(two_models, tmp_path):
     with displayed({"nevae_se": "NE-VAE"}):
         drawn = [*plots(measures(*two_models), [], tmp_path, ["svg"], "column", ["forest", "basin"])]
+        assert label("in nevae_se (box:3):") == "in NE-VAE (box:3):" and label("nevae_se2") == "nevae_se2"
     assert {f.name.partition("-")[0] for f in drawn} == {"forest", "basin", "captions.txt"}
     captions = (tmp_path / "captions.txt").read_text()
     assert "NE-VAE" in captions and "nevae_se" not in captions

@@ -18,6 +18,7 @@ from lso_bench.errors import UnusableError, UsageError, WriteError
 from lso_bench.models.measurements import load_all
 from lso_bench.record import Record
 from lso_bench.report import findings, html_images, html_overview
+from lso_bench.report.html_answers import section_answers
 from lso_bench.report.html_report import html
 from lso_bench.report.sections import sections
 from lso_bench.store.store import Store
@@ -122,7 +123,36 @@ def test_first_screen_says_what_the_summary_says(tmp_path, call):
     answer = "Nevae_se reaches a lower loss than vae (on 100% of 12 instances"
     assert answer in " ".join(first_screen.split())
     assert answer[1:] in " ".join(call("compare", folder).stdout.split())
-    assert "How sure: 12 instances, 1 training seed, 1 start of each instance" in " ".join(first_screen.split())
+    assert "How sure: 12 instances, 1 training seed, 1 search of each instance" in " ".join(first_screen.split())
+
+
+def test_tasks_that_differ_in_a_setting_have_titles_that_tell_them_apart(tmp_path):
+    records = [r for target in (0.3, 0.5) for r in runs("vae", "nevae_se", seeds=(0,), task=f"ink:target={target}")]
+    page = html(load_report([stored(tmp_path / "r", records)]))
+    titles = re.findall(r'<h2 class="setting">(.*?)</h2>', page)
+    assert len(titles) == len(set(titles)) == 3  # over tasks, and each
+    assert titles[0] == "Over tasks" and "ink:target=0.3" in titles[1]
+
+
+def test_run_that_died_is_named_among_the_failed_and_answers_nothing(tmp_path):
+    died = Record(runs("rae")[0].spec, "failed", error="its process died")
+    page = Elements(html(load_report([stored(tmp_path / "r", [*runs("vae", "nevae_se"), died])])))
+    assert page.text.count("How sure") == 1 and "its process died" in page.text
+
+
+def test_searchers_of_one_model_have_their_forest_plot_once(tmp_path):
+    records = [*runs("vae", seeds=(0,)), *runs("vae", seeds=(0,), searcher="lbfgs:lr=1.0")]
+    ids = [a["id"] for _, a in Elements(html(load_report([stored(tmp_path / "r", records)]))).tags if "id" in a]
+    assert len(ids) == len(set(ids))
+
+
+def test_searches_of_an_instance_are_counted_in_each_training():
+    trained = [Model("vae", "omniglot", seed=s) for s in range(3)]
+    ways = {"random": [[9.0, 6.0 + t] for t in range(6)], "encoder": [[9.0, 5.0 + t] for t in range(6)]}
+    (section,) = sections(measures(*(searched(ways, model=m) for m in trained)))
+    answers = section_answers(section, measures(*(searched(ways, model=m) for m in trained)))
+    assert answers.certainty.startswith("6 instances, 3 training seeds, 2 searches of each instance in a training.")
+    assert answers.medians.caption.endswith("lower is better")
 
 
 def test_no_heading_names_a_model_and_no_answer_one_that_is_not_significantly_better(tmp_path):

@@ -35,6 +35,7 @@ def _effort(record: Record) -> str:
 
 COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
     **_values_by_caveat(),
+    "thresholds": lambda r: ", ".join(f"{t:g}" for t in r.spec.thresholds) or (),
     "budgets": _effort,
     "starts": lambda r: r.spec.starts,
     "search regions": lambda r: r.spec.region,

@@ -128,7 +128,8 @@ def _gap_rows(
             head = dict(zip(shared, labels, strict=False)) | {"start": str(kind)}
             places = [matching[c] for c in (*except_keys, "instance", factor)]
             for outcome, gap in gaps.items():
-                cells = pd.Series(gap[matching.index], matching.index).groupby(places).median().unstack().dropna()
+                cells = pd.Series(gap[matching.index], matching.index).groupby(places).median().unstack()
+                cells = cells.dropna(axis=1, how="all").dropna()  # a contestant that met no threshold stays out
                 values = cells.groupby([*except_keys]).median() if except_keys and len(cells) else cells
                 if values.shape[1] > 1 and len(values) > bool(except_keys):
                     lost = np.isinf(cells).sum(axis=0).to_numpy()

@@ -69,7 +69,7 @@ class ResultComparison:
     @property
     def notes(self) -> list[str]:
         """Lines that name what makes rows less comparable than they look."""
-        return self._brief.notes
+        return (self.__dict__.get("comparison") or self._brief).notes
 
     @property
     def measures(self) -> pd.DataFrame:

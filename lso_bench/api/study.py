@@ -90,7 +90,7 @@ class Study:
         raw |= {key: [*value] if isinstance(value, tuple) else value for key, value in settings.items()}
         values = {key: _checked(key, value) for key, value in raw.items() if value is not None}
         rules = (*values.pop("exclude", ()), *values.pop("override", ()))
-        self._typed_steps = values.get("max_steps")
+        self._typed = {key: values.get(key) for key in PROTOCOLS["paper"]}
         values = PROTOCOLS[protocol] | values
         self.grid = Grid(**{f.name: values[f.name] for f in fields(Grid) if f.name in values}, rules=rules)
         self.protocol = Protocol(**{f.name: values[f.name] for f in fields(Protocol) if f.name in values})
@@ -109,7 +109,7 @@ class Study:
         """Return the study of a grid and a protocol."""
         study = cls.__new__(cls)
         study.grid, study.protocol, study._has_objects = grid, protocol, False
-        study._typed_steps = protocol.max_steps
+        study._typed = {}
         return study
 
     def plan(self, quiet: bool = True, part: str | None = None) -> list[PlannedRun]:
@@ -170,7 +170,7 @@ class Study:
         requested = RequestedResources(jobs, timeout, retries, process, memory, gpu, address)
         options = execution_options(1, device, _path(data_dir), compile, capture, requested)
         planned = self.plan(quiet)
-        for line in plan_warnings(planned, replace(self.protocol, max_steps=self._typed_steps)):
+        for line in plan_warnings(planned, replace(self.protocol, **self._typed)):
             warnings.warn(line, stacklevel=2)
         options = execution_options(len(planned), device, _path(data_dir), compile, capture, requested)
         store = Store(Path(folder))

@@ -59,7 +59,8 @@ def run(
     search_seed: Annotated[list[str] | None, typer.Option(help="Of searches [default: --seed].")] = None,
     train_seed: Annotated[list[str], typer.Option(help="Of the models' training; several with commas.")] = ["0"],  # noqa: B006
     protocol: Annotated[
-        str, typer.Option(help="quick: to threshold 0.01, 1,000 steps at most; paper: to 0.")
+        str,
+        typer.Option(help="quick: 1,000 steps at most, to threshold 0.01 of target images; paper: to 0."),
     ] = "quick",
     compile: Annotated[
         bool, typer.Option("--compile", help="The decoder by torch.compile; needs a C++ compiler.")
@@ -115,8 +116,8 @@ def run(
     if shard:
         studies.shard([], shard)
     planned = described.plan(quiet)
-    protocol_typed = described.protocol if study else replace(described.protocol, max_steps=context.params["max_steps"])
-    for line in studies.plan_warnings(planned, protocol_typed):
+    typed = {} if study else {k: context.params[k] for k in studies.PROTOCOLS["paper"]}
+    for line in studies.plan_warnings(planned, replace(described.protocol, **typed)):
         say(line)
     options = execution_options(len(planned), device, data_dir, compile, capture, requested)
     planned = studies.shard(planned, shard) if shard else planned
@@ -131,7 +132,7 @@ def run(
     from lso_bench.api.results import Results  # only now: neither a plan nor a worker needs SciPy's statistics
 
     compared = Results([store], state.records, {r.spec.key: store for r in state.records}).compare()
-    show(compared, replace(view, folders=[results]), complete=True)
+    show(compared, replace(view, folders=[results]), complete=True, quiet=quiet)
     if pictures:
         from lso_bench.report import figure_files  # imported late: an error of a name shall not wait for matplotlib
 

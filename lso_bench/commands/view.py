@@ -15,6 +15,7 @@ from lso_bench.errors import UsageError, unknown
 if TYPE_CHECKING:
     from lso_bench.api.comparison import ResultComparison
 
+LONGEST = 65  # characters of a command that fits the last line of a summary
 Table = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,10 +67,11 @@ def tables_named(texts: Sequence[str] | None) -> list[str]:
     return listed
 
 
-def show(compared: "ResultComparison", view: View, complete: bool = False) -> None:
+def show(compared: "ResultComparison", view: View, complete: bool = False, quiet: bool = False) -> None:
     """Print a comparison.
 
     Args:
+        quiet: without progress.
         complete: compute all measures even for a summary, so that damaged files of runs are noticed.
     """
     from lso_bench.progress import announced
@@ -77,14 +79,15 @@ def show(compared: "ResultComparison", view: View, complete: bool = False) -> No
     if view.is_summary:
         folder = " ".join(shlex.quote(str(path)) for path in view.folders)
         compare = " ".join(filter(None, ("lso-bench compare", folder, view.selection)))
-        commands = [f"{compare} --all", "--table NAME", f"lso-bench report {folder}"]
-        with announced("Comparing the runs"):
+        first = f"{compare} --all" if len(compare) < LONGEST else "--all"
+        commands = [first, "--table NAME", f"lso-bench report {folder}"]
+        with announced("Comparing the runs", quiet):
             text = compared.summary(commands, complete)
         print(text)
         return
     from lso_bench.report import export, tables
 
-    with announced("Comparing the runs"):
+    with announced("Comparing the runs", quiet):
         comparison = compared.comparison
     if view.tables and not [*tables.parts(comparison, view.cost, view.tables)]:
         say(f"Nothing to show: these results have no rows for --table {','.join(view.tables)}.")

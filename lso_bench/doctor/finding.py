@@ -8,7 +8,7 @@ from typing import Literal
 class Finding:
     """State of a part of the installation or of results, and its remedy."""
 
-    about: str  # a check of `lso_bench.doctor.installation`
+    about: str  # what was checked
     state: Literal["ok", "warning", "unusable"]
     what: str
     mend: str = ""  # remedy, if there is one

@@ -1,6 +1,7 @@
 """Style of figures: sizes, fonts, colours and captions."""
 
 import io
+import re
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
@@ -145,14 +146,9 @@ def logarithmic(axis: Any, label: str) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-def legend(figure: Figure, axes: list[Any], size: Size, extra_handles: dict[str, Any] | None = None) -> None:
-    """Add one legend below the panels, for the labels of all of them.
-
-    Args:
-        extra_handles: further handles by label.
-    """
+def legend(figure: Figure, axes: list[Any], size: Size) -> None:
+    """Add one legend below the panels, for the labels of all of them."""
     handles = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
-    handles |= extra_handles or {}
     if not handles:
         return
     letters = max(map(len, handles)) + 6
@@ -162,7 +158,10 @@ def legend(figure: Figure, axes: list[Any], size: Size, extra_handles: dict[str,
 
 def label(name: object) -> str:
     """Return a name for a figure: as `displayed` says, short, on one line, without formulas."""
-    shown = _displayed.get().get(str(name), str(name))
+    shown, names = str(name), _displayed.get()
+    if names:
+        whole = "|".join(re.escape(n) for n in sorted(names, key=len, reverse=True))
+        shown = re.sub(rf"(?<![\w.:=-])(?:{whole})(?![\w.=-])", lambda m: names[m[0]], shown)
     return one_line(shown, LONGEST).replace("$", r"\$")
 
 

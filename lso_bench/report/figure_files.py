@@ -13,6 +13,7 @@ from torch import Tensor
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.curves import with_curves
 from lso_bench.analysis.paired import COMPARED
+from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.files.sanitize import file_part, one_line, printable
 from lso_bench.models.measurements import Measured
@@ -59,8 +60,8 @@ def pictures(
             written.append(draw.reconstructions(path, [r for r, _ in readable], [tensors for _, tensors in readable]))
         if bars := _stored_activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file_name}", bars))
-    with_loss_curves = with_curves(comparison, records, lambda _: store)
-    return [*written, *_best_image_files(store, usable), *figures(with_loss_curves, store.folder / "pictures")]
+    drawn = with_curves(comparison, records, lambda _: store)
+    return [*written, *_best_image_files(store, usable), *figures(drawn, store.folder / "pictures")]
 
 
 def _best_image_files(store: Store, records: Sequence[Record]) -> Iterator[Path]:
@@ -115,8 +116,7 @@ def section_figures(section: Section, size: Size, kinds: Sequence[str] = KINDS) 
     Args:
         kinds: which ones, of KINDS.
     """
-    n = section.context
-    where = f"{short_name(n['task'])} · {n['arch']}, d = {n['latent']}"
+    where = section.short_title
     for factor in COMPARED if "forest" in kinds else ():
         compared = from_first_start(contests(section, factor, "loss"))
         if captioned := forest(compared, factor, f"{TITLES[f'forest-{factor}s']}: {where}", size):
@@ -139,7 +139,8 @@ def comparison_figures(
         yield f"ranks-tasks-{_short_hash([*comparison.runs.task.unique()])}", figure
     for title, points in settings(comparison.collapse.checkpoint_table) if "collapse" in kinds else ():
         if figure := scatter(points, title, size):
-            yield f"collapse-{_task(points.task.iloc[0])}-{_short_hash([title, *points.weights])}", figure
+            section = points[[*SECTION_KEYS]].iloc[0].map(str)
+            yield f"collapse-{_task(section.task)}-{_short_hash([*section, *points.weights])}", figure
 
 
 def over_tasks(comparison: Comparison, size: Size) -> CaptionedFigure | None:

@@ -1,11 +1,11 @@
 """First screen of the HTML page: the answers, the matrix of medians, and how sure they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import start_order
 from lso_bench.plotting.numbers import in_words
-from lso_bench.plugins.notation import short_name
 from lso_bench.report import cells
 from lso_bench.report.answers import QUESTIONS, answers
 from lso_bench.report.contests import contests, from_first_start
@@ -26,13 +26,12 @@ class Answers:
 def section_answers(section: Section, comparison: Comparison) -> Answers:
     """Return what the first screen says of a section; the sentences are those of the summary in the terminal."""
     questions = [(q.label, answers(q, [section], comparison)) for q in QUESTIONS]
-    return Answers(title(section), questions, _medians(section), _certainty(section))
+    return Answers(section.short_title, questions, _medians(section), _certainty(section))
 
 
-def title(section: Section) -> str:
-    """Return a short title: task, architecture and latent dimension."""
-    n = section.context
-    return f"{short_name(n['task'])} · {n['arch']}, d = {n['latent']}"
+def overall(parts: Sequence[Section], comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Return the answers over tasks, if several tasks share models or searchers."""
+    return [] if comparison.tasks.empty else [(q.label, answers(q, parts, comparison)) for q in QUESTIONS]
 
 
 def _medians(section: Section) -> Table:
@@ -51,9 +50,9 @@ def _medians(section: Section) -> Table:
             cell = cells.number(row["median"] if row else None, in_words, undefined="")
             medians.append(cell._replace(text=f"{cell.text}{' *' * is_best}", best=is_best))
         rows.append([cells.model(m), *medians])
-    caption = f"Median of the final loss, minus the score, from {start} starts: lower is better. "
+    caption = f"Median of the final loss, minus the score, from {start} starts: lower is better"
     if any(top.values()):
-        caption += "*: the best model of a column, and those that are not significantly worse on the same instances"
+        caption += ". *: the best model of a column, and those that are not significantly worse on the same instances"
     return Table("Medians of the final loss", columns(MODEL, *labels), rows, caption)
 
 
@@ -61,12 +60,14 @@ def _certainty(section: Section) -> str:
     """Return what the answers rest on: instances, training seeds, and starts of each instance."""
     runs, losses = section.runs, section.rows("loss")
     instances, trainings = int(runs.instances.max()), int(runs.trainings.max())
-    searches = losses.groupby(["model", "searcher_label"]).n.sum() / max(instances, 1)
-    few, many = (int(searches.min()), int(searches.max())) if len(searches) else (0, 0)
-    starts = f"{few}" if few == many else f"{few} to {many}"
+    keys = ["model", "searcher_label"]
+    of_runs = runs.groupby(keys)
+    searches = losses.groupby(keys).n.sum() / (of_runs.instances.max() * of_runs.trainings.max())
+    few, many = int(searches.min()), int(searches.max())
+    number = f"{few}" if few == many else f"{few} to {many}"
     return (
         f"{_count(instances, 'instance')}, {_count(trainings, 'training seed')}, "
-        f"{starts} start{'s' * (many != 1)} of each instance. "
+        f"{number} search{'es' * (many != 1)} of each instance in a training. "
     ) + "All this is about these trained models: another training is another model."
 
 

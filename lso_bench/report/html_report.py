@@ -101,7 +101,8 @@ def html(results: Results) -> str:
     used = {*map(colour_of, models), *SEARCHER_COLOURS}
     colours = {c: for_dark_mode(c) for c in sorted(c.lower() for c in used)}
     with style_context(SIZE):
-        chapters = [_chapter(s, i, results, colours) for i, s in enumerate(sections(results.comparison), 1)]
+        parts_with_results = [s for s in sections(results.comparison) if len(s.measures)]
+        chapters = [_chapter(s, i, results, colours) for i, s in enumerate(parts_with_results, 1)]
         tasks = [*_over_tasks(results.comparison, colours)]
         collapse = [*_collapse(results.comparison.collapse, colours)]
         spaces = [*_spaces(results.spaces, colours)]
@@ -115,6 +116,7 @@ def html(results: Results) -> str:
         title=f"Latent space optimization: {findings.names(r.spec.task.partition(':')[0] for r in results.records)}",
         summary=findings.summary(results.comparison, results.records),
         colours=colours,
+        overall=html_answers.overall(parts_with_results, results.comparison),
         chapters=chapters,
         tabs=[tabs[name] for name in ("Models", "Searchers", "Convergence", "Starts", "Collapse") if parts[name]],
         statistics=tabs["Statistics"],
@@ -141,15 +143,14 @@ def is_report(path: Path) -> bool:
 
 def _chapter(section: Section, place: int, results: Results, colours: dict[str, str]) -> Chapter:
     figures = {d.name: _page_figure(d, f"s{place}{d.name}", colours) for d in section_figures(section, SIZE)}
-    title = short(html_answers.title(section))
-    parts = {}
+    forest = figures.get("forest-models") or figures.pop("forest-searchers", None)  # each stands once in the page
+    title, parts = short(section.short_title), {}
     for tab, (tables, names) in TABS.items():
         shown = section_tables(section, results.comparison.targets, names=tables)
         drawn = [figures[name] for name in names if name in figures]
         if shown or drawn:
             described = [*section.searcher_descriptions.values()] if tab == "Searchers" else []
             parts[tab] = Part(title, drawn, shown, described)
-    forest = figures.get("forest-models") or figures.get("forest-searchers")
     return Chapter(html_answers.section_answers(section, results.comparison), forest, parts)
 
 

@@ -1,6 +1,6 @@
 """Sections of a comparison: models and searchers on one task, with labels for the searchers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -28,6 +28,7 @@ class Section:
     runs: pd.DataFrame
     searcher_descriptions: dict[str, str]  # by label: searcher with settings, region and limits
     by: tuple[str, ...] = ()  # fields that split the rows beyond GROUP_KEYS
+    short_title: str = ""  # task, architecture and dimension, and what tells it from the other sections
 
     @property
     def title(self) -> str:
@@ -72,8 +73,9 @@ class Section:
 def sections(comparison: Comparison) -> Iterator[Section]:
     """Yield the sections of a comparison."""
     columns = [*SEARCHER_KEYS, *comparison.by]
-    for key, runs in comparison.runs.groupby([*SECTION_KEYS], dropna=False, sort=False):
-        context: dict[str, Any] = dict(zip(SECTION_KEYS, cast(tuple, key), strict=True))
+    groups = [*comparison.runs.groupby([*SECTION_KEYS], dropna=False, sort=False)]
+    contexts: list[dict[str, Any]] = [dict(zip(SECTION_KEYS, cast(tuple, key), strict=True)) for key, _ in groups]
+    for (_, runs), context, short_title in zip(groups, contexts, short_titles(contexts), strict=True):
         in_section = (comparison.measures[[*SECTION_KEYS]] == pd.Series(context)).all(axis=1)
         rows = cast(pd.DataFrame, comparison.measures[in_section])
         # a lost run has no device
@@ -89,7 +91,19 @@ def sections(comparison: Comparison) -> Iterator[Section]:
             runs.assign(searcher_label=run_labels),
             descriptions,
             comparison.by,
+            short_title,
         )
+
+
+def short_titles(contexts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a short title of each section: task, architecture and dimension, and what tells it from its namesakes."""
+    titles = [f"{short_name(c['task'])} · {c['arch']}, d = {c['latent']}" for c in contexts]
+    unique = []
+    for title, context in zip(titles, contexts, strict=True):
+        namesakes = [c for t, c in zip(titles, contexts, strict=True) if t == title]
+        differing = [k for k in SECTION_KEYS if len({str(c[k]) for c in namesakes}) > 1]
+        unique.append(" · ".join([title, *(str(context[k]) for k in differing)]))
+    return unique
 
 
 def searcher_labels(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:

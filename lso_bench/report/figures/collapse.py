@@ -1,7 +1,7 @@
 """Figure of collapse against search: final losses over measures of the latent space."""
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,7 @@ from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, correlation, ou
 from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import CaptionedFigure, Size, label, legend
-from lso_bench.plugins.notation import short_name
-from lso_bench.report.sections import searcher_labels
+from lso_bench.report.sections import searcher_labels, short_titles
 
 SHOWN = ("AU 0.01", "MI", "KL", "re-encoding", "consistency prior")  # the other metrics and outcomes are in the tables
 
@@ -53,10 +52,10 @@ def settings(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield a title and the checkpoints of each section."""
     if points.empty:
         return
-    for _, group in points.groupby([*SECTION_KEYS], sort=False, dropna=False):
-        first = group.iloc[0]
-        where = f"{short_name(first.task)} · {first.arch}, d = {first.latent}"
-        yield f"Final loss over measures of the latent space: {where}", cast(pd.DataFrame, group)
+    groups = [group for _, group in points.groupby([*SECTION_KEYS], sort=False, dropna=False)]
+    titles = short_titles([group[[*SECTION_KEYS]].iloc[0].to_dict() for group in groups])
+    for title, group in zip(titles, groups, strict=True):
+        yield f"Final loss over measures of the latent space: {title}", group
 
 
 def _draw_panel(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> float:

@@ -48,8 +48,9 @@ def curves(rows: pd.DataFrame, title: str, size: Size, color: str = "") -> Capti
     legend(figure, axes, size)
     last = rows.drop_duplicates(["model", "searcher_label"], keep="last")
     caption = (
-        f"Lowest loss within so many evaluations of a problem: median over {count_range(rows.n)} instances, from "
-        f"{rows.start.iloc[0]} starts. No band: instances differ more than searchers; see the paired differences."
+        f"Lowest loss within so many evaluations of a problem: median over {count_range(rows.n)} instances (of one, "
+        f"over its starts), from {rows.start.iloc[0]} starts. No band: instances differ more than searchers; see "
+        "the paired differences."
     )
     return CaptionedFigure("curves", figure, title, caption, values_in_words("Lowest median losses", last, "estimate"))
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
+from lso_bench.analysis.rank_tests import BLOCKS
 from lso_bench.plotting.colours import colour_of, marker_of, searcher_looks
 from lso_bench.plotting.numbers import in_words
-from lso_bench.plotting.style import INK, CaptionedFigure, NotebookFigure, Size, label
+from lso_bench.plotting.style import INK, CaptionedFigure, NotebookFigure, Size, count_range, label
 from lso_bench.report.contests import Contest
 
 ROW = 0.18  # inches of a row
@@ -49,12 +52,18 @@ def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> 
     axis.set_ylim(y - 0.2, -0.8)  # the first one on top
     axis.set_xlabel(f"final loss less that of the best {factor},\nmedian over {contests[0].unit}")
     axis.grid(axis="x")
-    caption = (
-        f"Paired difference of the final loss to the {factor} with the best mean rank ({contests[0].n} "
-        f"{contests[0].unit}, from {contests[0].start} starts), with its 95 % interval. Hollow: not significant "
-        "(Wilcoxon's test with Holm's correction, p >= 0.05)."
+    return CaptionedFigure(f"forest-{factor}s", figure, title, _caption(contests, factor), _words(contests))
+
+
+def _caption(contests: Sequence[Contest], factor: str) -> str:
+    """Return what is drawn, of how many blocks, and what a hollow point means."""
+    blocks = f"{count_range(pd.Series([c.n for c in contests]))} {contests[0].unit}"
+    return (
+        f"Paired difference of the final loss to the {factor} with the best mean rank ({blocks}, from "
+        f"{contests[0].start} starts), with its 95 % interval. "
+        "Hollow: not significantly worse (Wilcoxon's test with Holm's correction; none under "
+        f"{BLOCKS} {contests[0].unit})."
     )
-    return CaptionedFigure(f"forest-{factor}s", figure, title, caption, _words(contests))
 
 
 def _words(contests: Sequence[Contest]) -> str:

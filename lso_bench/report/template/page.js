@@ -33,4 +33,6 @@ function reveal() {
   if (named) named.scrollIntoView();
 }
 addEventListener("hashchange", reveal);
+addEventListener("click", (event) => { if (event.target.closest("a[href^='#']")) setTimeout(reveal); });
+addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
 reveal();
