@@ -112,10 +112,10 @@ def test_model_that_met_no_threshold_takes_no_gap_at_it_from_the_others():
 
 def test_searchers_without_thresholds_differ_in_none_from_those_that_have_them():
     descent = searched({"random": [[9.0, 5.0]] * 3}, max_steps=300)
-    other = searched({"random": [[9.0, 5.0]] * 3}, searcher="cmaes:sigma=0.5", budget=300, thresholds=())
-    assert not [n for n in measures(descent, other).notes if "threshold" in n]
+    without = searched({"random": [[9.0, 5.0]] * 3}, searcher="cmaes:sigma=0.5", budget=300, thresholds=())
+    assert not [n for n in measures(descent, without).notes if "threshold" in n]
     finer = replace(descent, spec=replace(descent.spec, seeds=Seeds(1, 1), thresholds=(0.5, 0.1)))
-    assert [n for n in measures(descent, other, finer).notes if "differ in thresholds (0.5, 0; 0.5, 0.1)" in n]
+    assert [n for n in measures(descent, without, finer).notes if "differ in thresholds (0.5, 0; 0.5, 0.1)" in n]
 
 
 def test_models_trained_for_different_times_are_flagged():
