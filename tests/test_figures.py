@@ -13,6 +13,7 @@ from PIL import Image
 from lso_bench.analysis.collapse import LATENT_METRICS
 from lso_bench.analysis.curves import medians, with_curves
 from lso_bench.analysis.table import GROUP_KEYS
+from lso_bench.errors import UnusableError
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
 from lso_bench.plotting.style import SIZES, displayed, label, save, style_context
 from lso_bench.report.figure_files import figures, plots, section_figures
@@ -94,6 +95,20 @@ def test_plot_draws_the_named_figures_alone_and_under_the_given_names(two_models
     assert {f.name.partition("-")[0] for f in drawn} == {"forest", "basin", "captions.txt"}
     captions = (tmp_path / "captions.txt").read_text()
     assert "NE-VAE" in captions and "nevae_se" not in captions
+
+
+def test_plot_of_what_results_do_not_have_is_refused_and_writes_nothing(two_models, tmp_path):
+    with pytest.raises(UnusableError, match="nothing for the figures collapse"):
+        [*plots(measures(*two_models), [], tmp_path, ["svg"], "column", ["collapse"])]
+    assert not [*tmp_path.iterdir()]
+
+
+def test_curves_have_a_line_of_each_searcher_whatever_its_starts():
+    ways = [[9.0, 5.0 + i] for i in range(3)]
+    records = [searched({"random": ways}), searched({"encoder": ways}, searcher="lbfgs:lr=1.0")]
+    with style_context(SIZES["screen"]):
+        drawn = curves_of(records)
+    assert len(drawn.figure.axes[0].lines) == 2 and "from random, encoder starts" in drawn.caption
 
 
 def test_figures_say_in_their_titles_what_is_seen_and_in_their_captions_under_which_settings(two_models):

@@ -22,7 +22,7 @@ from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.collapse import Collapse, collapse
 from lso_bench.analysis.groups import gap_to_best, group_summary
 from lso_bench.analysis.intervals import proportion_interval
-from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, sort_key, table
+from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, shared, sort_key, table
 from lso_bench.analysis.variance import decomposition
 from lso_bench.record import Record
 from lso_bench.spec import Spec
@@ -93,12 +93,10 @@ def brief(records: Iterable[Record], targets: Targets = "task", by: Sequence[str
     searches = table(usable, by)
     if searches.empty:
         return _comparison(ordered, targets, by, (), ())
-    groups = [group for _, group in searches.groupby("group_id", sort=False)]
-    rows = [
-        head | row
-        for head, group in ((_head(g, by), g) for g in groups)
-        for row in (*_per_search(group), *convergence.by_threshold(group))
-    ]
+    rows = []
+    for _, group in searches.groupby("group_id", sort=False):
+        head = shared(group, by)
+        rows += [head | row for row in (*_per_search(group), *convergence.by_threshold(group))]
     rows += paired.rows(searches, failed, by)
     return _comparison(ordered, targets, by, rows, paired.across_tasks(searches, failed, by))
 
@@ -157,15 +155,10 @@ def _group_statistics(
             else (),
             decomposition(group),
         )
-        head = _head(group, by)
+        head = shared(group, by)
         return [head | row for part in parts for row in part]
 
     return rows
-
-
-def _head(group: pd.DataFrame, by: Sequence[str]) -> dict[str, Any]:
-    """Return what all searches of a group share."""
-    return {k: group[k].iloc[0] for k in (*GROUP_KEYS, *by)}
 
 
 def _by_checkpoint(

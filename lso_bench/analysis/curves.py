@@ -11,7 +11,7 @@ from scipy.stats import binom
 from lso_bench.analysis.bootstrap import LEVELS
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.convergence import COSTS, loss_histories
-from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, table
+from lso_bench.analysis.table import Files, by_start, shared, table
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 
@@ -39,7 +39,7 @@ def _rows(
 ) -> Iterator[dict]:
     histories = loss_histories(searches, records, files)
     for _, group in searches.groupby("group_id", sort=False):
-        head = {k: group[k].iloc[0] for k in (*GROUP_KEYS, *by)}
+        head = shared(group, by)
         for start, selected in by_start(group):
             places = [i for i in selected.index if np.isfinite(histories.costs[i][EVALUATIONS]).all()]
             last = max((float(histories.costs[i][EVALUATIONS, -1]) for i in places), default=0.0)

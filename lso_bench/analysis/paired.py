@@ -156,8 +156,8 @@ def blocks(searches: pd.DataFrame, factor: str, column: str, over: Sequence[str]
     ).dropna()
     if cells.shape[1] < 2 or cells.empty:
         return None
-    each = cells.groupby([*over, "block"]).median()
-    values = _rounded(each.groupby([*over]).median() if over else each)
+    block_medians = cells.groupby([*over, "block"]).median()
+    values = _rounded(block_medians.groupby([*over]).median() if over else block_medians)
     return Blocks([str(c) for c in cells], values, np.isinf(cells).sum(axis=0).to_numpy())
 
 

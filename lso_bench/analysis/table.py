@@ -44,6 +44,11 @@ def group(record: Record, by: Sequence[str] = ()) -> dict[str, Any]:
     return {k: FIELDS[k](record) for k in GROUP_KEYS} | {k: field_text(value(record, k)) for k in by}
 
 
+def shared(searches: pd.DataFrame, by: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the values that all searches of a group share, of their table: GROUP_KEYS, and the columns in `by`."""
+    return {k: searches[k].iloc[0] for k in (*GROUP_KEYS, *by)}
+
+
 def sort_key(record: Record, by: Sequence[str] = ()) -> tuple:
     """Return a sort key of a record that does not depend on where it is stored."""
     split = [(isinstance(v, str), v) for v in (number(field_text(value(record, k))) for k in by)]

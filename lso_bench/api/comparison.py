@@ -47,13 +47,17 @@ class ResultComparison:
             commands: what the last line names; default: none.
             complete: compute all measures, which reads every file of the runs.
         """
-        known = self.comparison if complete else self.__dict__.get("comparison")
-        return "\n".join(summary(known or self._brief, commands))
+        return "\n".join(summary(self.comparison if complete else self._known, commands))
 
     @cached_property
     def comparison(self) -> Comparison:
         """All measures, computed when they are first asked for."""
         return self.compute("full")
+
+    @property
+    def _known(self) -> Comparison:
+        """All measures if they are computed already, else those of a summary."""
+        return self.__dict__.get("comparison") or self._brief
 
     @cached_property
     def _brief(self) -> Comparison:
@@ -69,7 +73,7 @@ class ResultComparison:
     @property
     def notes(self) -> list[str]:
         """Lines that name what makes rows less comparable than they look."""
-        return (self.__dict__.get("comparison") or self._brief).notes
+        return self._known.notes
 
     @property
     def measures(self) -> pd.DataFrame:

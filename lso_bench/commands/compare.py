@@ -58,10 +58,7 @@ def compare(
 ) -> None:
     """Compare what is in results folders: final losses, cost of convergence, dependence on the start."""
     form = _form(json=json, csv=csv, markdown=markdown, latex=latex)
-    selection = shlex.join(
-        [word for key, texts in (("where", where), ("by", by)) for t in texts or () for word in (f"--{key}", t)]
-    )
-    view = View(form, tables_named(table), show_all, wide, cost, folders, selection)
+    view = View(form, tables_named(table), show_all, wide, cost, folders, _selection(where or [], by or []))
     matrix = LatexTable(rows, columns, display_names("name", name or []), label)
     if matrix != LatexTable() and not (latex and len(view.tables) == 1):
         raise UsageError("--label, --rows, --columns and --name want --latex and one --table.")
@@ -88,6 +85,12 @@ def compare(
     for condition in verdicts:
         say(str(condition))
     _exit(any(v.holds for v in verdicts), strict and bool(notes or runs.skipped))
+
+
+def _selection(where: list[str], by: list[str]) -> str:
+    """Return the options that choose the runs and split the rows, for the commands in the summary."""
+    options = [("--where", text) for text in where] + [("--by", text) for text in by]
+    return shlex.join([word for option in options for word in option])
 
 
 def _exit(condition_holds: bool, is_incomplete: bool) -> None:

@@ -51,5 +51,5 @@ def _lines(findings: "Sequence[Finding]", show_all: bool) -> Iterator[str]:
     if checkpoints and not show_all:
         yield f"ok        checkpoints: {len(checkpoints)} are whole and fit their architectures"
     counts = [(len(by_state["unusable"]), "unusable"), (len(by_state["warning"]), "to be warned of")]
-    wrong = " and ".join(f"{n} {what}" for n, what in counts if n)
+    wrong = " and ".join(f"{n} {state}" for n, state in counts if n)
     yield f"Result: {wrong}; the first lines say what helps." if wrong else "Result: nothing is wrong."

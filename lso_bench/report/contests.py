@@ -88,6 +88,12 @@ def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> li
     return _contests(groups, factor, measures, ["tasks"] * len(groups), comparison.by)
 
 
+def starred(section: Section) -> dict[str, list[str]]:
+    """Return, by searcher, the models that are not significantly worse than the best, where any model is."""
+    compared = from_first_start(contests(section, "model", "loss"))
+    return {c.context: c.top for c in compared if c.worse}
+
+
 def from_first_start(compared: Sequence[Contest]) -> list[Contest]:
     """Return the contests from one kind of start: random, if there is one."""
     kinds = {c.start: [start_order(kind) for kind in c.start.split(" - ")] for c in compared}

@@ -14,6 +14,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.curves import with_curves
 from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.table import SECTION_KEYS
+from lso_bench.errors import UnusableError
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.files.sanitize import file_part, one_line, printable
 from lso_bench.models.measurements import Measured
@@ -167,6 +168,7 @@ def plots(
 
     Raises:
         WriteError: a file cannot be written.
+        UnusableError: the results have nothing for these figures.
     """
     captions, size = [], SIZES[width]
     with style_context(size):
@@ -177,6 +179,8 @@ def plots(
         for name, d in named_figures:
             captions.append(f"{name}\n{d.title}. {d.caption}\n{d.alt_text}\n")
             yield from (save(d, folder / f"{name}.{f}") for f in formats)
+    if not captions:
+        raise UnusableError(f"These results have nothing for the figures {', '.join(kinds)}.")
     write_atomic(folder / "captions.txt", "\n".join(map(printable, captions)).encode(errors="replace"))
     yield folder / "captions.txt"
 

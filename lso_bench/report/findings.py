@@ -15,14 +15,14 @@ def summary(comparison: Comparison, records: Sequence[Record]) -> str:
     trained = len({(r.spec.model, r.spec.checkpoint) for r in records})
     seeds = "one training seed each" if trained == len(models) else f"{trained} trained models"
     parts = [
-        f"{_count(len(records), 'run')} ({len(failed)} failed) with {searches:,} searches:",
-        f"{_count(len(models), 'model')} ({names(models)}; {seeds}),",
-        f"{_count(len(names_by_kind['searcher']), 'searcher')} ({names(names_by_kind['searcher'])})",
-        f"on {_count(len(names_by_kind['task']), 'task')} ({names(names_by_kind['task'])}).",
+        f"{counted(len(records), 'run')} ({len(failed)} failed) with {searches:,} searches:",
+        f"{counted(len(models), 'model')} ({names(models)}; {seeds}),",
+        f"{counted(len(names_by_kind['searcher']), 'searcher')} ({names(names_by_kind['searcher'])})",
+        f"on {counted(len(names_by_kind['task']), 'task')} ({names(names_by_kind['task'])}).",
     ]
     n_notes = len(comparison.notes)
     if n_notes:
-        parts.append(f"{_count(n_notes, 'flag')} below {'say' if n_notes > 1 else 'says'} what may not be compared.")
+        parts.append(f"{counted(n_notes, 'flag')} below {'say' if n_notes > 1 else 'says'} what may not be compared.")
     return " ".join(parts)
 
 
@@ -33,5 +33,6 @@ def names(texts: Iterable[object], most: int = 8) -> str:
     return ", ".join(shortened[:most]) + suffix
 
 
-def _count(n: int, noun: str) -> str:
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is not one."""
     return f"{n:,} {noun}{'s' * (n != 1)}"

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import start_order
 from lso_bench.plotting.numbers import in_words
 from lso_bench.report import cells
 from lso_bench.report.answers import QUESTIONS, answers
-from lso_bench.report.contests import contests, from_first_start
+from lso_bench.report.contests import starred
+from lso_bench.report.findings import counted
 from lso_bench.report.sections import Section
 from lso_bench.report.table import MODEL, Table, columns
 
@@ -36,24 +36,18 @@ def overall(parts: Sequence[Section], comparison: Comparison) -> list[tuple[str,
 
 def _medians(section: Section) -> Table:
     """Return the median final losses, a row a model and a column a searcher."""
-    losses = section.rows("loss")
-    models, labels = ([*dict.fromkeys(losses[k])] for k in ("model", "searcher_label"))
-    start = min(losses.start.unique(), key=start_order, default="")
-    compared = from_first_start(contests(section, "model", "loss"))
-    top = {c.context: c.top if c.worse else [] for c in compared}
-    rows = []
-    for m in models:
+    top, rows = starred(section), []
+    for m in section.models:
         medians = []
-        for label in labels:
-            row = section.row("loss", {"model": m, "searcher_label": label, "start": start})
+        for label in section.searcher_labels:
             is_best = m in top.get(label, ())
-            cell = cells.number(row["median"] if row else None, in_words, undefined="")
+            cell = cells.number(section.median_loss(m, label), in_words, undefined="")
             medians.append(cell._replace(text=f"{cell.text}{' *' * is_best}", best=is_best))
         rows.append([cells.model(m), *medians])
-    caption = f"Median of the final loss, minus the score, from {start} starts: lower is better"
-    if any(top.values()):
+    caption = f"Median of the final loss, minus the score, from {section.first_start} starts: lower is better"
+    if top:
         caption += ". *: the best model of a column, and those that are not significantly worse on the same instances"
-    return Table("Medians of the final loss", columns(MODEL, *labels), rows, caption)
+    return Table("Medians of the final loss", columns(MODEL, *section.searcher_labels), rows, caption)
 
 
 def _certainty(section: Section) -> str:
@@ -66,10 +60,6 @@ def _certainty(section: Section) -> str:
     few, many = int(searches.min()), int(searches.max())
     number = f"{few}" if few == many else f"{few} to {many}"
     return (
-        f"{_count(instances, 'instance')}, {_count(trainings, 'training seed')}, "
+        f"{counted(instances, 'instance')}, {counted(trainings, 'training seed')}, "
         f"{number} search{'es' * (many != 1)} of each instance in a training. "
     ) + "All this is about these trained models: another training is another model."
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s' * (n != 1)}"

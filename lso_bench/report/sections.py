@@ -1,5 +1,6 @@
 """Sections of a comparison: models and searchers on one task, with labels for the searchers."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any, cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import SECTION_KEYS
+from lso_bench.analysis.table import SECTION_KEYS, start_order
 from lso_bench.plugins.notation import read, short_name
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 
@@ -42,6 +43,26 @@ class Section:
     def row(self, measure: str, like: Mapping[str, Any], against: str = "") -> dict[str, Any]:
         """Return the row of a measure with the model, searcher and start of `like`; empty if there is none."""
         return self._by_key.get(_key({**like, "measure": measure, "against": against}), {})
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Models that have a final loss, in order."""
+        return [*dict.fromkeys(self.rows("loss").model)]
+
+    @cached_property
+    def searcher_labels(self) -> list[str]:
+        """Labels of the searchers that have a final loss, in order."""
+        return [*dict.fromkeys(self.rows("loss").searcher_label)]
+
+    @cached_property
+    def first_start(self) -> str:
+        """Kind of start that comes first: random, if there is one; empty if all runs failed."""
+        return min(self.rows("loss").start.unique(), key=start_order, default="")
+
+    def median_loss(self, model: str, label: str) -> float:
+        """Return the median final loss from the first kind of start; NaN if there is none."""
+        row = self.row("loss", {"model": model, "searcher_label": label, "start": self.first_start})
+        return row.get("median", math.nan)
 
     def searches(self, row: Mapping[str, Any]) -> str:
         """Return the number of searches of a row, and instances x searches of each: "200 (50 x 4)"."""

@@ -1,16 +1,16 @@
 """Summary of a comparison: a table and the answers, in at most 15 lines of 80 columns."""
 
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.table import start_order
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import short_name
 from lso_bench.report.answers import BEST, NAME, QUESTIONS, Question, answers, listed, p_text
 from lso_bench.report.cells import interval_text
-from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start
+from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start, starred
 from lso_bench.report.sections import Section, sections
 
 WIDTH = 80  # columns
@@ -62,8 +62,7 @@ def _heading(parts: Sequence[Section]) -> list[str]:
     part = parts[0]
     compared = [c for factor in ("model", "searcher") for c in from_first_start(contests(part, factor, "loss"))]
     blocks = max(compared, key=lambda c: c.n, default=None)
-    labels = [*dict.fromkeys(part.rows("loss").searcher_label)]
-    models = [*dict.fromkeys(part.rows("loss").model)]
+    models, labels = part.models, part.searcher_labels
     named = [*models * (len(models) == 1), *labels * (len(labels) == 1)]
     limits = part.runs[["max_steps", "budget"]].drop_duplicates()
     limit = limits.iloc[0]
@@ -93,9 +92,9 @@ def _table(parts: Sequence[Section], comparison: Comparison) -> tuple[list[str],
 
 def _losses(part: Section) -> Rows:
     """Return a row for each model or searcher, or a matrix of both."""
-    models, labels = ([*dict.fromkeys(part.rows("loss")[k])] for k in ("model", "searcher_label"))
+    models, labels = part.models, part.searcher_labels
     if len(models) > 1 and len(labels) > 1:
-        return _matrix(part, models, labels)
+        return _matrix(part)
     factor = "searcher" if len(labels) > 1 else "model"
     compared = from_first_start(contests(part, factor, "loss"))
     if len(models) == len(labels) == 1:
@@ -105,24 +104,23 @@ def _losses(part: Section) -> Rows:
     rows: Rows = [(factor, "final loss", "vs best, paired (95 % CI)", "wins", "p")]
     for contest in compared:
         for name in contest.names:
-            rows.append((name, _median(part, *_place(factor, name, models, labels)), *_against_best(contest, name)))
+            rows.append((name, _median(part, *_place(factor, name, part)), *_against_best(contest, name)))
     shown = {row[0] for row in rows}
     for name in [n for n in (labels if factor == "searcher" else models) if n not in shown]:
-        rows.append((name, _median(part, *_place(factor, name, models, labels)), "not compared", "", ""))
+        rows.append((name, _median(part, *_place(factor, name, part)), "not compared", "", ""))
     return rows
 
 
-def _place(factor: str, name: str, models: list[str], labels: list[str]) -> tuple[str, str]:
+def _place(factor: str, name: str, part: Section) -> tuple[str, str]:
     """Return model and searcher of a contestant where there is one of the other kind."""
-    return (name, labels[0]) if factor == "model" else (models[0], name)
+    return (name, part.searcher_labels[0]) if factor == "model" else (part.models[0], name)
 
 
-def _matrix(part: Section, models: list[str], labels: list[str]) -> Rows:
+def _matrix(part: Section) -> Rows:
     """Return medians by model and searcher; a star marks those not significantly worse than the best of a column."""
-    compared = from_first_start(contests(part, "model", "loss"))
-    top = {c.context: c.top if c.worse else [] for c in compared}
+    labels, top = part.searcher_labels, starred(part)
     rows: Rows = [("final loss", *(f"{label} " for label in labels))]
-    for m in models:
+    for m in part.models:
         rows.append((m, *(f"{_median(part, m, s)}{'*' if m in top.get(s, ()) else ' '}" for s in labels)))
     return rows
 
@@ -137,9 +135,11 @@ def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -
     for n in names:
         medians = []
         for part in parts:
-            models, labels = ([*dict.fromkeys(part.rows("loss")[k])] for k in ("model", "searcher_label"))
-            known = n in (models if factor == "model" else labels) and len(labels if factor == "model" else models) == 1
-            medians.append(_median(part, *_place(factor, n, models, labels)) if known else "")
+            contestants, contexts = part.models, part.searcher_labels
+            if factor == "searcher":
+                contestants, contexts = contexts, contestants
+            known = n in contestants and len(contexts) == 1
+            medians.append(_median(part, *_place(factor, n, part)) if known else "")
         rows.append((n, f"{compared[0].ranks[n]:.2f}", *medians))
     return rows
 
@@ -177,11 +177,8 @@ def _interval(low: float, high: float) -> str:
 
 
 def _median(part: Section, model: str, label: str) -> str:
-    """Return the median final loss from one kind of start: random, if there is one."""
-    losses = part.rows("loss")
-    start = min(losses.start.unique(), key=start_order, default="")  # all runs of a section may have failed
-    row = part.row("loss", {"model": model, "searcher_label": label, "start": start})
-    return in_words(row["median"]) if row else ""
+    """Return the median final loss as a text; empty if there is none."""
+    return "" if math.isnan(median := part.median_loss(model, label)) else in_words(median)
 
 
 def _task(part: Section) -> str:

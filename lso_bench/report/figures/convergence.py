@@ -29,7 +29,9 @@ def curves(rows: pd.DataFrame, title: str, size: Size, color: str = "") -> Capti
         color: "searcher" or "model": what has a line of its own; default: searchers, if there are several.
     """
     rows = cast(pd.DataFrame, rows[rows.measure == "curve"])
-    rows = cast(pd.DataFrame, rows[rows.start == min(rows.start.unique(), key=start_order, default="")])
+    lines = rows.groupby(["model", "searcher_label"], sort=False)
+    first = lines.start.transform(lambda starts: min(starts, key=start_order))  # random, if a searcher has it
+    rows = cast(pd.DataFrame, rows[rows.start == first])
     color = color or ("searcher" if rows.searcher_label.nunique() > 1 else "model")
     line_by, panel_by = ("searcher_label", "model") if color == "searcher" else ("model", "searcher_label")
     groups = [*rows.groupby(panel_by, sort=False)]
@@ -47,10 +49,11 @@ def curves(rows: pd.DataFrame, title: str, size: Size, color: str = "") -> Capti
     axes[0].set_ylabel("lowest loss so far")
     legend(figure, axes, size)
     last = rows.drop_duplicates(["model", "searcher_label"], keep="last")
+    starts = ", ".join(rows.start.unique())
     caption = (
         f"Lowest loss within so many evaluations of a problem: median over {count_range(rows.n)} instances (of one, "
-        f"over its starts), from {rows.start.iloc[0]} starts. No band: instances differ more than searchers; see "
-        "the paired differences."
+        f"over its starts), from {starts} starts. No band: instances differ more than searchers; see the paired "
+        "differences."
     )
     return CaptionedFigure("curves", figure, title, caption, values_in_words("Lowest median losses", last, "estimate"))
 
