@@ -154,6 +154,14 @@ def test_svg_of_a_page_takes_its_colours_from_the_page_and_keeps_numbers_in_name
     assert "lr=0.0312" in text and "<script" not in text and "http" not in text.replace("http://www.w3.org/", "")
 
 
+def test_hollow_points_of_a_page_have_its_background(two_models):
+    (section,) = sections(measures(*two_models))
+    with style_context(SIZES["screen"]):
+        forest, *_ = section_figures(section, SIZES["screen"], ["forest"])
+        text = svg(forest.figure, "a", [])
+    assert "fill: var(--page)" in text and "#ffffff" not in text
+
+
 def test_no_name_is_a_formula_or_markup_in_a_figure():
     names = ("$\\frac$", "a$b$c", "x" * 10_000, "\x00\x1b[31m\u202e", "<script>alert(1)</script>", "字")
     ways = {"random": [[9.0, 5.0 + i] for i in range(3)]}

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from lso_bench.plotting.style import INK
 
+PAPER = "#ffffff"  # fill of hollow points
+
 BETWEEN = re.compile(r">\s+<")
 TAG = re.compile(r"<[^>]*>")  # text between tags keeps its numbers
 COLOUR = re.compile(r"#[0-9a-f]{6}\b")
@@ -19,7 +21,7 @@ NUMBER = re.compile(r"-?\d+\.\d{2,}")
 def svg(figure: Figure, name: str, colours: Collection[str]) -> str:
     """Return the SVG element of a figure, with the same bytes every time; within `style_context`.
 
-    Text stays text. Ink takes the colour of the page, and each of `colours` (#rrggbb) the page's variable of that name.
+    Text stays text. Ink and hollow points take the colours of the page, and each of `colours` (#rrggbb) the page's variable of that name.
     Every id begins with `name`, so that figures of a page do not share one.
     """
     text = io.StringIO()
@@ -69,5 +71,7 @@ def _round_in_tag(text: str) -> str:
 
 
 def _with_page_colours(text: str, colours: Collection[str]) -> str:
-    replacements = {INK: "currentColor"} | {c.lower(): f"var(--c{c[1:].lower()})" for c in colours}
+    replacements = {INK: "currentColor", PAPER: "var(--page)"} | {
+        c.lower(): f"var(--c{c[1:].lower()})" for c in colours
+    }
     return TAG.sub(lambda tag: COLOUR.sub(lambda m: replacements.get(m[0], m[0]), tag[0]), text)
