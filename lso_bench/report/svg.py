@@ -21,8 +21,8 @@ NUMBER = re.compile(r"-?\d+\.\d{2,}")
 def svg(figure: Figure, name: str, colours: Collection[str]) -> str:
     """Return the SVG element of a figure, with the same bytes every time; within `style_context`.
 
-    Text stays text. Ink and hollow points take the colours of the page, and each of `colours` (#rrggbb) the page's variable
-    of that name. Every id begins with `name`, so that figures of a page do not share one.
+    Text stays text. Ink and hollow points take the colours of the page, and each of `colours` (#rrggbb) the page's
+    variable of that name. Every id begins with `name`, so that figures of a page do not share one.
     """
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "figure.constrained_layout.use": False}):
