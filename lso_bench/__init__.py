@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from lso_bench.search.ask_tell import AskTell
     from lso_bench.search.space import Space
     from lso_bench.task import Task
+    from lso_bench.vae.frozen_models import FrozenModel
     from lso_bench.vae.judges import classifier, density
 
 __version__ = "0.1.0"
 __all__ = [
     "AskTell",
+    "FrozenModel",
     "Problem",
     "Results",
     "Searcher",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "AskTell": "lso_bench.search.ask_tell",
+    "FrozenModel": "lso_bench.vae.frozen_models",
     "Problem": "lso_bench.search",
     "Results": "lso_bench.api.results",
     "Searcher": "lso_bench.search",

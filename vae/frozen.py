@@ -1,16 +1,19 @@
 """Trained models frozen for search: the same outputs with less work."""
 
 from copy import deepcopy
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from lso_bench.vae.model import VAE
+from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.networks import CausalConv2d, PixelCNN
 
+M = TypeVar("M", bound=LatentModel)
 
-def freeze(vae: VAE) -> VAE:
+
+def freeze(vae: M) -> M:
     """Return a copy in evaluation mode without weight gradients.
 
     Batch norm is folded into the convolutions before it. The PixelCNN's path from the latent to its first layer
@@ -22,7 +25,7 @@ def freeze(vae: VAE) -> VAE:
     for module in list(frozen.modules()):
         if isinstance(module, nn.Sequential):
             _fold(module)
-    if isinstance(frozen.decoder, PixelCNN):
+    if isinstance(frozen, VAE) and isinstance(frozen.decoder, PixelCNN):
         _multiply_out(frozen.decoder)
     frozen.frozen = True
     return frozen

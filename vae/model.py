@@ -1,5 +1,6 @@
-"""The model: an encoder and a decoder as conditional distributions."""
+"""Models: an encoder and a decoder as conditional distributions."""
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -7,28 +8,64 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
-from lso_bench.vae.architectures import Architecture
+from lso_bench.vae.architectures import Architecture, Likelihood
 
 
-class VAE(nn.Module):
+class LatentModel(nn.Module):
+    """Model with a latent space: q(z|x), p(x|z) and the prior p(z)."""
+
+    latent: int  # latent dimensions, d
+    shape: tuple[int, ...]  # of a sample
+    likelihood: Likelihood  # of the data
+    autoregressive: bool  # whether a part of a sample depends on the parts before it
+    binary_input: bool  # whether the encoder was trained on binary samples alone
+    has_density = True  # whether log p(x|z) is known
+    deterministic = False  # whether q(z|x) has no variance: the latent of x is the mean
+    frozen = False  # in evaluation mode and without weight gradients
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Return the device of the weights."""
+
+    @abstractmethod
+    def encode(self, x: Float[Tensor, "b *shape"]) -> Distribution:
+        """Return q(z|x): batch (b,), event (d,)."""
+
+    @abstractmethod
+    def decode(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b *shape"] | None = None) -> Any:
+        """Return p(x|z): batch (b,), event the shape of a sample. `teacher`: see `VAE.decode`."""
+
+    @abstractmethod
+    def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
+        """Return the mean of p(x|z), of a decoder that is not autoregressive."""
+
+    def prior(self, like: Tensor) -> Distribution:
+        """Return p(z) = N(0, I): batch (), event (d,), on the device of `like`."""
+        zero = torch.zeros(self.latent, device=like.device, dtype=like.dtype)
+        return Independent(Normal(zero, torch.ones_like(zero), validate_args=False), 1)
+
+
+class VAE(LatentModel):
     """Variational autoencoder: q(z|x), a diagonal normal, and p(x|z), a Bernoulli or a normal for each pixel.
 
-    Source: Kingma & Welling 2014. If `deterministic`, the variance of q(z|x) was not trained and is 0: the latent
-    of x is the mean.
+    Source: Kingma & Welling 2014. If `deterministic`, the variance of q(z|x) was not trained and is 0.
     """
-
-    deterministic = False
-    frozen = False  # whether `vae.frozen.freeze` made it
 
     def __init__(self, arch: Architecture, deterministic: bool = False):
         super().__init__()
         self.arch = arch
+        self.latent, self.shape, self.likelihood = arch.latent, (1, arch.size, arch.size), arch.likelihood
+        self.autoregressive, self.binary_input = arch.autoregressive, arch.likelihood == "bernoulli"
         self.deterministic = deterministic
         self.encoder = arch.encoder_network()
         self.decoder: Any = arch.decoder_network()
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
     def encode(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
-        """Return q(z|x): batch (b,), event (d,)."""
         mean, log_variance = _single_precision(self.encoder(x)).chunk(2, dim=-1)  # (b, d) each
         std = torch.zeros_like(mean) if self.deterministic else (log_variance / 2).exp()
         return Independent(Normal(mean, std, validate_args=False), 1)
@@ -45,10 +82,8 @@ class VAE(nn.Module):
             return Independent(Normal(logits.sigmoid(), self.decoder.sigma, validate_args=False), 3)
         return Independent(Bernoulli(logits=logits, validate_args=False), 3)
 
-    def prior(self, like: Tensor) -> Distribution:
-        """Return p(z) = N(0, I): batch (), event (d,), on the device of `like`."""
-        zero = torch.zeros(self.arch.latent, device=like.device, dtype=like.dtype)
-        return Independent(Normal(zero, torch.ones_like(zero), validate_args=False), 1)
+    def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b 1 h w"]:
+        return _single_precision(self.decoder(z)).sigmoid()
 
 
 def _single_precision(output: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch.distributions import Independent
 from torch.nn.functional import elu, linear, pad
 
 from lso_bench.vae.frozen import freeze
-from lso_bench.vae.model import VAE
+from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.networks import CausalConv2d, PixelCNN, Residual
 
 LEAST = 2.0**-24  # smallest noise of a normal pixel: torch.rand may return 0, whose quantile is infinite
@@ -15,21 +15,23 @@ LEAST = 2.0**-24  # smallest noise of a normal pixel: torch.rand may return 0, w
 
 @torch.no_grad()
 def sample(
-    vae: VAE, z: Float[Tensor, "b d"], noise: Float[Tensor, "b h w"] | None = None
+    vae: LatentModel, z: Float[Tensor, "b d"], noise: Float[Tensor, "b h w"] | None = None
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
     """Draw images x ~ p(x|z), and return them with the mean of each pixel given z and the pixels drawn before it.
 
     The mean of a Bernoulli pixel is its probability of ink. A Bernoulli pixel is ink where this exceeds `noise`
     (uniform in [0, 1); default: drawn). With the same noise, images of two latents differ only by the latents.
     Noise of 0.5 takes the likelier value of each pixel in turn. A normal pixel is its quantile at `noise`, so that
-    0.5 takes the mean.
+    0.5 takes the mean. The decoded samples of a model from outside are returned as they are, because it has no
+    distribution of samples.
     """
-    size = vae.arch.size
+    if not isinstance(vae, VAE):
+        return (x := vae.mean(z)), x
     if noise is None:
-        noise = torch.rand(len(z), size, size, device=z.device)
-    if not isinstance(vae.decoder, PixelCNN):
+        noise = torch.rand(len(z), *vae.shape[1:], device=z.device)
+    if not vae.autoregressive:
         p = vae.decode(z)
-        if vae.arch.likelihood == "gaussian":
+        if vae.likelihood == "gaussian":
             assert isinstance(p, Independent)
             return p.base_dist.icdf(noise[:, None].clamp(min=LEAST)), p.mean
         return (p.mean > noise[:, None]).float(), p.mean

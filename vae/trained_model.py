@@ -16,6 +16,7 @@ from lso_bench.plugins.sources import digest
 from lso_bench.vae.data import file_name
 
 SHIPPED = Path(__file__).parent / "checkpoints"
+EXTERNAL = "external"  # architecture of a model whose networks are the user's own
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Model:
     arch: str = "small"  # with its settings
     latent: int = 32
     seed: int = 0  # training seed
+
+    @property
+    def external(self) -> bool:
+        """Whether it is a frozen model from outside; its name is that of its plugin."""
+        return self.arch == EXTERNAL
 
     @property
     def file(self) -> str:

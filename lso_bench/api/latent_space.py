@@ -4,7 +4,9 @@ from pathlib import Path
 
 from lso_bench.search.space import Space
 from lso_bench.study.lookup import find_checkpoint, named_model
+from lso_bench.vae import loading
 from lso_bench.vae.checkpoint import load_model
+from lso_bench.vae.model import LatentModel
 
 
 def space(
@@ -27,6 +29,9 @@ def space(
         UsageError: no such model, data set or architecture.
         UnusableError: there are no weights; the message gives the command that trains them.
     """
-    path = Path(checkpoint) if checkpoint else find_checkpoint(named_model(model, data, arch, latent, seed))
-    vae, _ = load_model(path)
-    return Space(vae, "sample" if vae.arch.autoregressive else "mean")
+    if checkpoint:
+        vae: LatentModel = load_model(Path(checkpoint))[0]
+    else:
+        named = named_model(model, data, arch, latent, seed)
+        vae, _ = loading.load(named, find_checkpoint(named))
+    return Space(vae, "sample" if vae.autoregressive else "mean")

@@ -14,6 +14,7 @@ from lso_bench.analysis.comparison import Comparison, Targets, brief, compare
 from lso_bench.analysis.curves import with_curves
 from lso_bench.analysis.fields import chosen, conditions, named
 from lso_bench.analysis.table import GROUP_KEYS
+from lso_bench.analysis.united import united
 from lso_bench.api.comparison import ResultComparison
 from lso_bench.errors import UnusableError
 from lso_bench.files.sanitize import some
@@ -115,17 +116,17 @@ class Results:
             UsageError: a field does not exist.
         """
         split = [f for f in dict.fromkeys(named(f, self.records) for f in by) if f not in GROUP_KEYS]
-        files = self.files if traces else None
+        files, records = self.files if traces else None, united(self.records)
 
         def compute(extent: Literal["full", "brief"]) -> Comparison:
             if extent == "brief":
-                comparison = brief(self.records, targets, split)
+                comparison = brief(records, targets, split)
             else:
-                comparison = compare(self.records, files, targets, split, self._measured[0])
+                comparison = compare(records, files, targets, split, self._measured[0])
             comparison.notes.extend(self.unfinished)
             return comparison
 
-        return ResultComparison(compute, self.records, self.files, [s.folder for s in self.stores])
+        return ResultComparison(compute, records, self.files, [s.folder for s in self.stores])
 
     @property
     def unusable_spaces(self) -> list[str]:
@@ -155,7 +156,7 @@ class Results:
         from lso_bench.models.measurements import load_all
         from lso_bench.report import html_report
 
-        comparison = with_curves(self.compare().comparison, self.records, self.files)
+        comparison = with_curves(self.compare().comparison, united(self.records), self.files)
         folders = [s.folder for s in self.stores]
         spaces = [m for folder in folders for m in load_all(folder)]
         return html_report.Results(folders, self.records, self.files, comparison, spaces, self.skipped)

@@ -99,12 +99,14 @@ class Worker:
 
     def _checkpoint(self, planned: PlannedRun, weights: bytes | None) -> Path | None:
         """Return the path of the weights on this machine; None if they are missing."""
-        sha256 = planned.spec.checkpoint
+        model, sha256 = planned.spec.model, planned.spec.checkpoint
+        if model.external:
+            return planned.checkpoint  # its code and weights came with the job
         received = cache_folder() / "sent" / f"{sha256}.safetensors"
         if weights is not None:
             _write(received, weights)
         for path in (planned.checkpoint, received):
-            if path.is_file() and self._loaded.sha256(path) == sha256:
+            if path.is_file() and self._loaded.fingerprint(model, path) == sha256:
                 return path
         return None
 

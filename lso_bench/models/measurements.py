@@ -16,8 +16,7 @@ from lso_bench.files.atomic_write import write_atomic
 from lso_bench.progress import progress_display
 from lso_bench.store import result_files
 from lso_bench.study.lookup import find_checkpoint
-from lso_bench.vae import checkpoint
-from lso_bench.vae.checkpoint import load_model, sha256
+from lso_bench.vae import checkpoint, loading
 from lso_bench.vae.data import Dataset, load
 from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
@@ -104,11 +103,11 @@ def _is_valid(measured: Measured) -> bool:
 def _measure_or_load(
     model: Model, path: Path, data: Dataset, results: Path, device: str, effort: SampleSizes, seed: int
 ) -> Measured:
-    vae, header = load_model(path, model.arch)
+    vae, header = loading.load(model, path)
     test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
     what = {
         "estimators": ESTIMATORS,
-        "checkpoint": sha256(path),
+        "checkpoint": loading.fingerprint(model, path),
         "data_sha256": data.sha256,
         "test_sha256": test,
         "deterministic": vae.deterministic,

@@ -11,10 +11,10 @@ from torch import Tensor
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.html_page import page
 from lso_bench.study.lookup import find_checkpoint
-from lso_bench.vae.checkpoint import load_model
+from lso_bench.vae import loading
 from lso_bench.vae.data import load
 from lso_bench.vae.metrics import ACTIVE, measure
-from lso_bench.vae.model import VAE
+from lso_bench.vae.model import LatentModel
 from lso_bench.vae.trained_model import Model
 from lso_bench.vae.traverse import along, outwards, walk
 
@@ -45,7 +45,7 @@ class Sheet:
 
 def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = None, device: str = "cpu") -> list[Path]:
     """Write PNG sheets and an HTML page of all sheets; return the paths, the page last."""
-    vae, header = load_model(find_checkpoint(model), model.arch)
+    vae, header = loading.load(model, find_checkpoint(model))
     activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
     stem, pngs = Path(model.file).stem, []
     for sheet in sheets(vae.to(device), torch.tensor(activity), walks):
@@ -63,14 +63,14 @@ def _stored_activity(header: dict, d: int) -> list[float] | None:
     return activity if valid else None
 
 
-def sheets(vae: VAE, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sheet]:
+def sheets(vae: LatentModel, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sheet]:
     """Yield the sheet of all dimensions, most active first, those of single dimensions, and a random direction.
 
     The random direction comes once complete and once without its active dimensions, if inactive ones exist.
     """
-    d, device = vae.arch.latent, next(vae.parameters()).device
+    d, device = vae.latent, vae.device
     random = torch.Generator().manual_seed(walks.seed)
-    noise = torch.rand(vae.arch.size, vae.arch.size, generator=random).to(device)
+    noise = torch.rand(vae.shape[1:], generator=random).to(device)
     direction = torch.randn(d, generator=random)
     order = activity.argsort(descending=True).tolist()
     span = f"from -{walks.reach:g} to +{walks.reach:g}"

@@ -149,13 +149,18 @@ def single_subclass(base: type, module: ModuleType) -> type:
     Raises:
         ValueError: the module defines none, or several.
     """
-    defined = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
-    classes = [c for c in dict.fromkeys(defined) if issubclass(c, base)]
-    leaves = [c for c in classes if not any(issubclass(derived, c) for derived in classes if derived is not c)]
+    leaves = subclasses(base, module)
     if len(leaves) != 1:
         names = f" ({', '.join(c.__name__ for c in leaves)})" if leaves else ""
         raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(leaves)}{names}.")
     return leaves[0]
+
+
+def subclasses(base: type, module: ModuleType) -> list[type]:
+    """Return the subclasses of `base` that a module defines, without their base classes in it."""
+    defined = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
+    classes = [c for c in dict.fromkeys(defined) if issubclass(c, base)]
+    return [c for c in classes if not any(issubclass(derived, c) for derived in classes if derived is not c)]
 
 
 def instantiate(base: type, cls: object, label: str) -> Any:

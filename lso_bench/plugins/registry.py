@@ -27,6 +27,7 @@ from lso_bench.plugins.discovery import (
     require_plugin_class,
     shadowed_names,
     single_subclass,
+    subclasses,
 )
 from lso_bench.plugins.notation import Choice, digits, is_file, name_of, parse, path_text, unquoted_path
 from lso_bench.plugins.settings import apply_settings, differing, settings_of
@@ -143,6 +144,20 @@ class Registry(Generic[T]):
     def is_built_in(self, name: str) -> bool:
         """Return whether a name stands for a built-in plugin, which is made without running any other code."""
         return not is_file(name) and self._find(name) is not None
+
+    def defines(self, text: str) -> bool:
+        """Return whether a text names a plugin of this kind; a file is executed, to see the classes that it defines.
+
+        Raises:
+            UsageError: the file does not exist, or does not import.
+        """
+        name = name_of(text)
+        if not is_file(name):
+            return name in self._objects or name in self.published() or self.is_built_in(name)
+        try:
+            return bool(subclasses(self.base, module_at(Path(name))))
+        except ValueError as error:
+            raise UsageError(f"{self.kind.capitalize()} {text!r}: {error} {unquoted_path(text)}".rstrip()) from error
 
     def is_folder(self, name: str) -> bool:
         """Return whether a name is the path of a folder that is a plugin."""

@@ -14,6 +14,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.curves import with_curves
 from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.table import SECTION_KEYS
+from lso_bench.analysis.united import united
 from lso_bench.errors import UnusableError
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.files.sanitize import file_part, one_line, printable
@@ -61,7 +62,7 @@ def pictures(
             written.append(draw.reconstructions(path, [r for r, _ in readable], [tensors for _, tensors in readable]))
         if bars := _stored_activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file_name}", bars))
-    drawn = with_curves(comparison, records, lambda _: store)
+    drawn = with_curves(comparison, united(records), lambda _: store)
     return [*written, *_best_image_files(store, usable), *figures(drawn, store.folder / "pictures")]
 
 
@@ -210,7 +211,8 @@ def _task_and_searcher(record: Record) -> tuple[str, str]:
 
 def _stored_activity(runs: Sequence[Record], checkpoints: dict[str, Path]) -> list[tuple[str, list[float]]]:
     """Return each model's activity from the headers of the checkpoints."""
-    headers = [(r.spec.model.name, checkpoint.read(checkpoints[r.spec.key])[1]) for r in runs]
+    trained = [r for r in runs if not r.spec.model.external]
+    headers = [(r.spec.model.name, checkpoint.read(checkpoints[r.spec.key])[1]) for r in trained]
     measured = [(name, h["metrics"]) for name, h in headers if isinstance(h.get("metrics"), dict)]
     return [(name, m["activity"]) for name, m in measured if _are_numbers(m.get("activity"))]
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import start_order
+from lso_bench.analysis.united import space_name
 from lso_bench.errors import UsageError, unknown
 from lso_bench.report import tables
 from lso_bench.report.cells import EMPTY, number, word
@@ -92,7 +93,7 @@ def _medians(comparison: Comparison, measure: str, all_starts: bool) -> Iterator
             if all_starts or r["start"] == first:
                 setup = {axis: str(r[column]) for axis, column in AXES.items()}
                 is_best = (r["model"], r["searcher_label"], r["start"]) in best
-                space = {"architecture": f"{r['arch']}, d = {r['latent']}", "device": str(r["device"])} | {
+                space = {"architecture": space_name(r["arch"], r["latent"]), "device": str(r["device"])} | {
                     "decoding": str(r["decoding"])
                 }
                 yield setup | space, number(r["median"])._replace(best=is_best)

@@ -12,6 +12,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.analysis.table import GROUP_KEYS
+from lso_bench.analysis.united import space_name
 from lso_bench.plotting.numbers import significant
 from lso_bench.report.cells import EMPTY, estimate, model, number, p_value, within, word
 from lso_bench.report.sections import Section, searcher_labels
@@ -134,7 +135,7 @@ def collapse(result: Collapse) -> Iterator[Part]:
         widths = [NAME_WIDTH, *[0] * len(metrics)]
         header = outcomes, *(Column(f"{s}, n = {n[s]}", min_width=w) for s, w in zip(metrics, widths, strict=False))
         table = Table(heading, header, rows, _limits(context, [s for s in LATENT_METRICS if s not in metrics]))
-        setup = f"{head.task.partition(':')[0]}, {head.searcher}, {head.arch}, d = {head.latent}"
+        setup = f"{head.task.partition(':')[0]}, {head.searcher}, {space_name(head.arch, head.latent)}"
         yield Part(f"Does collapse decide search? {setup}", [], [table])
 
 

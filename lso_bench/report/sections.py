@@ -11,6 +11,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import SECTION_KEYS, start_order
+from lso_bench.analysis.united import space_name
 from lso_bench.plugins.notation import read, short_name
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 
@@ -34,7 +35,7 @@ class Section:
     @property
     def title(self) -> str:
         n = self.context
-        return f"{n['task']} · {n['arch']}, d = {n['latent']} · decoding {n['decoding']} · {n['device']}"
+        return f"{n['task']} · {space_name(n['arch'], n['latent'])} · decoding {n['decoding']} · {n['device']}"
 
     def rows(self, measure: str) -> pd.DataFrame:
         """Return the rows of a measure."""
@@ -118,7 +119,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
 
 def short_titles(contexts: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a short title of each section: task, architecture and dimension, and what tells it from its namesakes."""
-    titles = [f"{short_name(c['task'])} · {c['arch']}, d = {c['latent']}" for c in contexts]
+    titles = [f"{short_name(c['task'])} · {space_name(c['arch'], c['latent'])}" for c in contexts]
     unique = []
     for title, context in zip(titles, contexts, strict=True):
         namesakes = [c for t, c in zip(titles, contexts, strict=True) if t == title]

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.united import space_name
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import short_name
@@ -55,7 +56,7 @@ def _shorter(labelled: Sequence[tuple[str, list[str]]]) -> Iterator[list[str]]:
 def _heading(parts: Sequence[Section]) -> list[str]:
     """Return the parts of the heading: task and instances, latent space, searcher, effort, training seeds."""
     tasks = [*dict.fromkeys(_task(part) for part in parts)]
-    spaces = [*dict.fromkeys(f"{part.context['arch']}, d={part.context['latent']}" for part in parts)]
+    spaces = [*dict.fromkeys(space_name(part.context["arch"], part.context["latent"], "=") for part in parts)]
     if len(parts) > 1:
         runs = sum(int(part.runs.runs.sum()) for part in parts)
         return [listed(tasks, 3) if len(tasks) < 4 else f"{len(tasks)} tasks", listed(spaces, 2), f"{runs} runs"]

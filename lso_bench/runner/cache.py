@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae.checkpoint import load_model, sha256
 from lso_bench.vae.data import Dataset, data_folder, file_name, load
-from lso_bench.vae.frozen import freeze
-from lso_bench.vae.model import VAE
+from lso_bench.vae.loading import fingerprint
+from lso_bench.vae.loading import load as load_model
+from lso_bench.vae.model import LatentModel
+from lso_bench.vae.trained_model import Model
 
 CACHED = 4  # most data sets and most models; the largest data set takes 50 MB
 
@@ -47,22 +48,25 @@ class Loaded:
             data, _ = self._once(key, read)
         return data
 
-    def sha256(self, checkpoint: Path) -> str:
-        """Return the sha256 of the file's content."""
-        return self._once(("sha256", *_file_state(checkpoint)), lambda: sha256(checkpoint))
+    def fingerprint(self, model: Model, checkpoint: Path) -> str:
+        """Return the identity of a model's weights, as `lso_bench.vae.loading.fingerprint` does."""
+        if model.external:
+            return fingerprint(model, checkpoint)
+        return self._once(("sha256", *_file_state(checkpoint)), lambda: fingerprint(model, checkpoint))
 
-    def model(self, checkpoint: Path, device: str, arch: str = "") -> tuple[VAE, dict[str, Any]]:
-        """Return the frozen model and the header of a checkpoint; `arch`: as in `lso_bench.vae.checkpoint.load_model`.
+    def model(self, model: Model, checkpoint: Path, device: str) -> tuple[LatentModel, dict[str, Any]]:
+        """Return the frozen model and the header of its checkpoint.
 
         Raises:
-            UnusableError: as `lso_bench.vae.checkpoint.load_model`.
+            UnusableError, UsageError, PluginError: as `lso_bench.vae.loading.load`.
         """
 
-        def read() -> tuple[VAE, dict[str, Any]]:
-            vae, header = load_model(checkpoint, arch)
-            return freeze(vae).to(device), header
+        def read() -> tuple[LatentModel, dict[str, Any]]:
+            vae, header = load_model(model, checkpoint)
+            return vae.to(device), header
 
-        return self._once(("model", device, arch, *_file_state(checkpoint)), read)
+        state = (fingerprint(model, checkpoint),) if model.external else _file_state(checkpoint)
+        return self._once(("model", device, model.name if model.external else model.arch, *state), read)
 
     def _once(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
         if key not in self._cached:

@@ -25,7 +25,7 @@ def diagnose(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor,
         PluginError: the task's auxiliary values are not one number a sample, or the task raises.
     """
     binary = x > 0.5
-    encoder_input = binary.float() if space.vae.arch.likelihood == "bernoulli" else x
+    encoder_input = binary.to(x) if space.vae.binary_input else x
     distances = (space.posterior(encoder_input).mean - z).norm(dim=-1).tolist()
     hashes = [hashlib.sha256(b.cpu().numpy().tobytes()).hexdigest()[:16] for b in binary]
     auxiliary = {name: numbers[:, 0].tolist() for name, numbers in _auxiliary(task, x.unsqueeze(1)).items()}

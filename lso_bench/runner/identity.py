@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from lso_bench.errors import UnusableError
+from lso_bench.errors import LsoBenchError, PluginError, UnusableError
 from lso_bench.plugins import code_version
 from lso_bench.plugins.registry import Registry
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.data import file_name
+from lso_bench.vae.trained_model import Model
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,16 @@ def contradiction(spec: Spec, versions: Mapping[str, Any]) -> str:
 def changed(subject: str) -> UnusableError:
     """Return the error about something that changed since the run was planned."""
     return UnusableError(f"{subject} has changed since the run was planned; run the command again.")
+
+
+def changed_model(model: Model, checkpoint: Path) -> LsoBenchError:
+    """Return the error about a model that changed since the run was planned.
+
+    That of an external model concerns its own runs alone: others of the study go on.
+    """
+    if model.external:
+        return PluginError(f"model {model.name}, or its weights, changed since the run was planned; run it again")
+    return changed(str(checkpoint))
 
 
 def _changed_files(spec: Spec) -> UnusableError:

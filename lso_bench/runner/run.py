@@ -27,7 +27,7 @@ from lso_bench.search.space import DTYPES, Space
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.data import Dataset, as_model_input
-from lso_bench.vae.model import VAE
+from lso_bench.vae.model import LatentModel
 from lso_bench.vae.trained_model import training_length
 
 POSTERIOR_DRAWS = 5000  # draws from the aggregate posterior, for its quantiles
@@ -51,11 +51,11 @@ def run(
             and searcher, are not those that the run was planned with.
     """
     started, device, loaded = time.perf_counter(), placement.device, loaded or Loaded()
-    if loaded.sha256(checkpoint) != spec.checkpoint:
-        raise identity.changed(str(checkpoint))
+    if loaded.fingerprint(spec.model, checkpoint) != spec.checkpoint:
+        raise identity.changed_model(spec.model, checkpoint)
     identity.check_files(spec)
     torch.backends.cudnn.allow_tf32 = False  # TF32 is too coarse for small thresholds
-    vae, header = loaded.model(checkpoint, device, spec.model.arch)
+    vae, header = loaded.model(spec.model, checkpoint, device)
     task, searcher = TASKS.build(spec.task), SEARCHERS.build(spec.searcher)
     identity.check(spec, planned, task, searcher)
     check_fit(spec, task, searcher)
@@ -74,7 +74,7 @@ def run(
     return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device, context.space.dtype)))
 
 
-def _build_context(spec: Spec, task: Task, vae: VAE, data: Dataset, placement: Placement) -> RunContext:
+def _build_context(spec: Spec, task: Task, vae: LatentModel, data: Dataset, placement: Placement) -> RunContext:
     dtype = DTYPES[spec.precision]
     with plugin_errors("task", task):
         task = task.bind(data.test.to(placement.device, dtype))

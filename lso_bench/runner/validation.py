@@ -9,6 +9,8 @@ from lso_bench.spec import Spec
 from lso_bench.task import Task
 from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.frozen_models import FROZEN_MODELS
+from lso_bench.vae.trained_model import Model
 
 
 def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
@@ -19,16 +21,19 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     """
     if task.data != spec.model.data and DATASETS.canonical(task.data) != spec.model.data:
         raise UsageError(
-            f"Task {spec.task!r} scores {task.data}, and the model was trained on {spec.model.data}; "
-            f"leave the model's data set out, or say {task.data}."
+            f"Task {spec.task!r} scores {task.data}, and model {spec.model.name!r} is of {spec.model.data}; choose a task "
+            f"on {spec.model.data} (`lso-bench list tasks`), or a model of {task.data}."
         )
     _check_decoding(spec, task)
     if spec.precision not in DTYPES:
         raise unknown("precision", spec.precision, [*DTYPES])
     starts_of.check(spec.starts, task.has_targets, task.instances)
     name = spec.searcher_name
-    if searcher.needs_gradient and not (task.differentiable and spec.decoding in ("teacher", "mean")):
-        without_gradient = f"decoding {spec.decoding!r}" if task.differentiable else f"task {spec.task!r}"
+    decoder_has_gradient = spec.decoding in ("teacher", "mean") and _is_differentiable(spec.model)
+    if searcher.needs_gradient and not (task.differentiable and decoder_has_gradient):
+        without_gradient = f"task {spec.task!r}"
+        if task.differentiable:
+            without_gradient = f"model {spec.model.name!r}" if spec.model.external else f"decoding {spec.decoding!r}"
         elsewhere = ", or --arch conv" * (task.differentiable and spec.decoding == "sample")
         raise UsageError(
             f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or "
@@ -43,7 +48,17 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
         raise UsageError(f"Searcher {name!r} begins with {design} evaluations; --budget {spec.budget} is less.")
 
 
+def _is_differentiable(model: Model) -> bool:
+    return not model.external or FROZEN_MODELS.build(model.name).differentiable
+
+
 def _check_decoding(spec: Spec, task: Task) -> None:
+    if spec.model.external:
+        if spec.decoding != "mean":
+            raise UsageError(
+                f"Decoding {spec.decoding!r} is not for model {spec.model.name!r}, which decodes by itself."
+            )
+        return
     autoregressive = ARCHITECTURES.build(spec.model.arch).autoregressive
     if spec.decoding not in DECODINGS:
         raise unknown("decoding", spec.decoding, list(DECODINGS))

@@ -1,5 +1,6 @@
 """Frozen model as the runner of a search uses it."""
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lso_bench.vae.frozen import freeze
-from lso_bench.vae.model import VAE
+from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.networks import PixelCNN
 from lso_bench.vae.sampling import sample
 
@@ -38,7 +39,7 @@ class Space:
 
     def __init__(
         self,
-        vae: VAE,
+        vae: LatentModel,
         decoding: str,
         teacher: Float[Tensor, "k 1 h w"] | None = None,
         seed: int = 0,
@@ -48,25 +49,25 @@ class Space:
     ):
         self.vae = freeze(vae) if dtype == torch.float32 else deepcopy(freeze(vae)).to(dtype)
         self.dtype = dtype
-        self.latent = vae.arch.latent
+        self.latent = vae.latent
         self.decoding = decoding
         self.capture = capture
         self.decodes = 0  # images decoded so far
-        decoder = self.vae.decoder
+        decoder = self.vae.decoder if isinstance(self.vae, VAE) else None
         if decoding == "teacher":
             if teacher is None or not isinstance(decoder, PixelCNN):
                 raise ValueError("wanted a PixelCNN and a teacher image for each problem")
             self._teacher_part: Tensor = decoder.of_image(teacher.to(dtype))  # (k, c, h, w)
-        self._rest = decoder.rest if isinstance(decoder, PixelCNN) else decoder
+        self._rest: Callable[[Tensor], Tensor] = decoder.rest if isinstance(decoder, PixelCNN) else self.vae.mean
         if compile:
             self._rest = torch.compile(self._rest, dynamic=True)  # batches shrink as problems end
-        size, generator = vae.arch.size, torch.Generator().manual_seed(seed)
-        drawn = torch.rand(size, size, generator=generator) if decoding == "sample" else torch.full((size, size), 0.5)
+        size, generator = vae.shape[1:], torch.Generator().manual_seed(seed)
+        drawn = torch.rand(size, generator=generator) if decoding == "sample" else torch.full(size, 0.5)
         self._ink = drawn.to(self.device, dtype)
 
     @property
     def device(self) -> torch.device:
-        return next(self.vae.parameters()).device
+        return self.vae.device
 
     def decode(
         self, z: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | None = None
@@ -83,12 +84,11 @@ class Space:
         return torch.cat([self._images(*part) for part in parts]).unflatten(0, (k, n))
 
     def _images(self, z: Float[Tensor, "b d"], problems: Int[Tensor, " b"]) -> Float[Tensor, "b 1 h w"]:
-        decoder = self.vae.decoder
         if self.decoding == "teacher":
-            assert isinstance(decoder, PixelCNN)
-            return self._rest(decoder.of_code(z) + self._teacher_part[problems]).sigmoid()
+            assert isinstance(self.vae, VAE) and isinstance(self.vae.decoder, PixelCNN)
+            return self._rest(self.vae.decoder.of_code(z) + self._teacher_part[problems]).sigmoid()
         if self.decoding == "mean":
-            return self._rest(z).sigmoid()
+            return self._rest(z)
         return sample(self.vae, z, self._ink.expand(len(z), -1, -1))[0].clamp(0, 1)  # a normal pixel may lie outside
 
     def means(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d"]:

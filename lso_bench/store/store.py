@@ -12,7 +12,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +21,7 @@ from torch import Tensor
 from lso_bench.errors import DamagedError, UnusableError
 from lso_bench.files.atomic_write import disk_error_reason
 from lso_bench.record import Record
-from lso_bench.spec import SCHEMA, Spec, digest
+from lso_bench.spec import SCHEMA, Spec
 from lso_bench.store import encoding, result_files, results_folder
 from lso_bench.store.results_folder import MARKER_FILE, WAITING, run_path
 from lso_bench.store.run_folder import MEND, RETRYABLE, Standing, judge, publish, read, sync
@@ -155,7 +154,7 @@ class Store:
 
         None if the file is damaged or missing; see `damaged_files`. For older schemas the trace gives the costs.
         """
-        if spec.key != digest(SCHEMA, asdict(spec)):
+        if self._schema(spec) != SCHEMA:
             return None if (trace := self.trace(spec)) is None else encoding.costs_of(trace)
         return self._read_verified(spec, "costs.csv", encoding.parse_costs)
 
@@ -166,6 +165,13 @@ class Store:
         are any. None if the file is damaged or missing; see `damaged_files`.
         """
         return self._read_verified(spec, "latents.safetensors", encoding.parse_tensors)
+
+    def _schema(self, spec: Spec) -> object:
+        """Return the schema of a run's result; the present one, if it cannot be read."""
+        try:
+            return result_files.result(self.place(spec))["schema"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return SCHEMA
 
     def _read_verified(self, spec: Spec, name: str, parse: Callable[[bytes, Record], T]) -> T | None:
         """Parse a file of a run; None, with a message in `damaged_files`, if its hash or content is wrong."""

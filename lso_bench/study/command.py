@@ -8,6 +8,7 @@ from typing import Any
 from lso_bench.record import Record
 from lso_bench.run_settings import NEUTRAL, RUN_SETTINGS
 from lso_bench.spec import Seeds, Spec
+from lso_bench.vae.trained_model import EXTERNAL
 
 
 def commands(specs: Sequence[Spec]) -> list[tuple[str, list[Spec]]]:
@@ -45,8 +46,8 @@ def command(spec: Spec, seeds: Sequence[int] = ()) -> str:
         "--search-seed": spec.seeds.search if spec.seeds.search != spec.seeds.init else None,
         "--train-seed": m.seed or None,
         **{option: value for option, value in changed.items() if option not in flags},
-        "--arch": m.arch if m.arch != "small" else None,
-        "--latent": m.latent if m.latent != 32 else None,
+        "--arch": m.arch if m.arch not in ("small", EXTERNAL) else None,
+        "--latent": m.latent if m.latent != 32 and not m.external else None,
     }
     words = [part for option, value in options.items() if value is not None for part in (option, str(value))]
     switches = [option if value else f"--no-{option[2:]}" for option, value in flags.items()]

@@ -20,12 +20,12 @@ from lso_bench.search import region as regions
 from lso_bench.search import starts as starts_of
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.schema import unreadable
-from lso_bench.study.lookup import STORABLE, find_checkpoint, named_model
+from lso_bench.study.lookup import STORABLE, canonical_model, find_checkpoint, named_model
 from lso_bench.study.overrides import Rule, Rules
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.architectures import ARCHITECTURES
-from lso_bench.vae.checkpoint import sha256
 from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.loading import fingerprint
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import Model
 
@@ -117,7 +117,7 @@ def _axes(grid: Grid) -> list[dict[Any, None]]:
     searchers = [SEARCHERS.canonical(name) for name in grid.searchers]
     region_names = [regions.canonical(r) for r in grid.regions or ()] or [None]
     seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
-    axes = tasks, searchers, region_names, map(OBJECTIVES.canonical, grid.models), grid.train_seeds, seeds
+    axes = tasks, searchers, region_names, map(canonical_model, grid.models), grid.train_seeds, seeds
     return [dict.fromkeys(axis) for axis in axes]
 
 
@@ -161,7 +161,6 @@ class _Lookups:
     def __init__(self, grid: Grid):
         self._grid = grid
         self.plugin = cache(lambda kind, text: PLUGINS[kind].build(text))
-        self.deterministic = cache(lambda model: OBJECTIVES.build(model).deterministic)
         self.weights = cache(self._weights)
         self.source = cache(self._source)
         self.identity = cache(self._identity)
@@ -176,7 +175,7 @@ class _Lookups:
             raise UsageError(f"Task {task!r}: {error}") from error
         model = named_model(name, data, self._grid.arch, self._grid.latent, seed)
         path = find_checkpoint(model)
-        return model, path, sha256(path)
+        return model, path, fingerprint(model, path)
 
     def _source(self, task: str, searcher: str) -> str:
         return code_version.source_of(self.plugin("task", task), self.plugin("searcher", searcher))
@@ -190,8 +189,9 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
     task, searcher = lookups.plugin("task", point.task), lookups.plugin("searcher", point.searcher)
     default_starts = ("random", "encoder") if task.has_targets else ("random",)
     starts = tuple(map(starts_of.canonical, protocol.starts or default_starts))
-    starts_of.check_variance(starts, lookups.deterministic(point.model))
     model, path, weights = lookups.weights(point.model, point.task, point.train_seed)
+    if not model.external:  # whether a model from outside has a variance shows when it encodes
+        starts_of.check_variance(starts, OBJECTIVES.build(point.model).deterministic)
     spec = Spec(
         model=model,
         checkpoint=weights,
@@ -238,7 +238,7 @@ def runs_of_other_versions(records: Iterable[Record]) -> dict[str, list[str]]:
 
 
 def _decoding(model: Model, task: Task) -> str:
-    if not ARCHITECTURES.build(model.arch).autoregressive:
+    if model.external or not ARCHITECTURES.build(model.arch).autoregressive:
         return "mean"
     return "teacher" if task.has_targets else "sample"
 

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.files.paths import own_folder
+from lso_bench.plugins.notation import is_file, name_of
 from lso_bench.store.schema import unreadable
+from lso_bench.vae import external_model
 from lso_bench.vae.architectures import ARCHITECTURES, architecture
 from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.frozen_models import FROZEN_MODELS
 from lso_bench.vae.objectives import OBJECTIVES
-from lso_bench.vae.trained_model import Model
+from lso_bench.vae.trained_model import EXTERNAL, Model
 from lso_bench.vae.trained_model import checkpoint as checkpoint_of
 
 VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # version of a user's data or objective in a checkpoint's name
@@ -19,15 +22,45 @@ LONGEST_FILE = 200  # bytes of a checkpoint's name; other names extend it, and f
 STORABLE = "numbers below 2^53 that have an end, and names in UTF-8, of one line and without NUL"
 
 
+def is_external(name: str) -> bool:
+    """Return whether a name stands for a frozen model from outside, not for an objective that trains ours.
+
+    Raises:
+        UsageError: it is a file that does not import, or defines neither.
+    """
+    if FROZEN_MODELS.defines(name):
+        return True
+    if is_file(name_of(name)) and not OBJECTIVES.defines(name):
+        raise UsageError(
+            f"Model {name!r}: wanted one subclass of FrozenModel (networks of your own) or of Objective (a way to train "
+            "ours), got none; `lso-bench new-model` writes an example."
+        )
+    return False
+
+
+def canonical_model(name: str) -> str:
+    """Return the canonical name of a model.
+
+    Raises:
+        UsageError: it does not exist.
+    """
+    return (FROZEN_MODELS if is_external(name) else OBJECTIVES).canonical(name)
+
+
 def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> Model:
     """Return the model of that name, with all names in their canonical spelling.
+
+    A model from outside has its own data set and latent dimensions; the other arguments do not concern it.
 
     Raises:
         UsageError: an objective, data set, setting or architecture does not exist, or the architecture does not fit the
             data.
     """
-    if field := unreadable(Model(name, data, arch, latent, seed)):
-        raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
+    if is_external(name):
+        plugin = external_model.build(name)
+        name, data = FROZEN_MODELS.canonical(name), DATASETS.canonical(plugin.data)
+        return _storable(Model(name, data, EXTERNAL, plugin.latent))
+    _storable(Model(name, data, arch, latent, seed))
     images = DATASETS.build(data)
     architecture(arch, latent, images.size, images.likelihood)
     model = Model(OBJECTIVES.canonical(name), DATASETS.canonical(data), ARCHITECTURES.canonical(arch), latent, seed)
@@ -38,12 +71,25 @@ def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> Mode
     return model
 
 
+def _storable(model: Model) -> Model:
+    """Return the model, if a result can hold its fields.
+
+    Raises:
+        UsageError: names the field.
+    """
+    if field := unreadable(model):
+        raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
+    return model
+
+
 def find_checkpoint(model: Model) -> Path:
-    """Return the path of a model's weights.
+    """Return the path of a model's weights; of a model from outside, that of its file.
 
     Raises:
         UnusableError: there are none; the message gives the command that trains them and its approximate time.
     """
+    if model.external:
+        return external_model.file_of(external_model.build(model.name))
     try:
         return checkpoint_of(model)
     except UnusableError as error:

@@ -1,0 +1,52 @@
+"""Models from outside beside trained ones: runs of several architectures in one section of a comparison."""
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import replace
+
+from lso_bench.record import Record
+from lso_bench.vae.trained_model import Model
+
+SEVERAL = "several"  # architecture of a section of several; each model's name says its own
+NO_LATENT = 0  # latent dimensions of such a section
+
+
+def united(records: Iterable[Record]) -> list[Record]:
+    """Return the records, with united architectures where a model from outside is among the runs of a task.
+
+    Only runs that decode alike are united: a decoder that sees the target's pixels has other losses. The records keep
+    their keys.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for r in records:
+        groups.setdefault((r.spec.task, r.spec.decoding), []).append(r)
+    return [r for runs in groups.values() for r in _united_group(runs)]
+
+
+def _united_group(runs: list[Record]) -> list[Record]:
+    models = [*dict.fromkeys(r.spec.model for r in runs)]
+    if not any(m.external for m in models) or len({(m.arch, m.latent) for m in models}) < 2:
+        return runs
+    labels = {m: replace(m, name=_label(m, models), arch=SEVERAL, latent=NO_LATENT) for m in models}
+    return [_with_model(r, labels[r.spec.model]) for r in runs]
+
+
+def _label(model: Model, models: Sequence[Model]) -> str:
+    """Return the name of a model with its architecture, and its dimensions if ours have several."""
+    if model.external:
+        return model.name
+    several = len({m.latent for m in models if not m.external}) > 1
+    return f"{model.name} ({model.arch}{f', d = {model.latent}' if several else ''})"
+
+
+def _with_model(record: Record, model: Model) -> Record:
+    spec = copy(record.spec)
+    key = spec.key
+    object.__setattr__(spec, "model", model)
+    object.__setattr__(spec, "key", key)  # that of the run's files
+    return replace(record, spec=spec)
+
+
+def space_name(arch: str, latent: int, equals: str = " = ") -> str:
+    """Return the text for the architecture and dimensions of a section."""
+    return f"{SEVERAL} architectures" if arch == SEVERAL else f"{arch}, d{equals}{latent}"

@@ -1,0 +1,202 @@
+"""A frozen model from outside, as the rest of the program uses a model."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageError
+from lso_bench.files import safe_read
+from lso_bench.plugins.containment import contained, reason
+from lso_bench.plugins.settings import settings_of
+from lso_bench.vae.datasets import DATASETS, Source
+from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
+from lso_bench.vae.model import LatentModel
+
+LARGEST = 1 << 40  # bytes of a file of weights
+
+
+def build(name: str) -> FrozenModel:
+    """Return the frozen model of a name or path.
+
+    Raises:
+        UsageError: there is none, or it names no data set or no number of latent dimensions.
+    """
+    plugin = FROZEN_MODELS.build(name)
+    if not (type(plugin.latent) is int and plugin.latent > 0):
+        raise UsageError(f"Model {name!r}: wanted latent, a whole number from 1, got {plugin.latent!r}.")
+    if not (isinstance(plugin.files, tuple | list) and all(isinstance(f, str) for f in plugin.files)):
+        raise UsageError(f"Model {name!r}: wanted files, a tuple of names, got {plugin.files!r}.")
+    if not plugin.data:
+        raise UsageError(f"Model {name!r} names no data set; write data = 'omniglot', or another of its samples.")
+    try:
+        DATASETS.build(plugin.data)
+    except UsageError as error:
+        raise UsageError(f"Model {name!r}: {error}") from error
+    return plugin
+
+
+def file_of(plugin: FrozenModel) -> Path:
+    """Return the file of a model's class; for a class typed at a prompt, a path in the working folder."""
+    try:
+        return Path(inspect.getfile(type(plugin))).absolute()
+    except (OSError, TypeError):
+        return Path.cwd() / type(plugin).__name__
+
+
+def fingerprint(name: str, plugin: FrozenModel | None = None) -> str:
+    """Compute the sha256 of what a model is: its code, settings and weights.
+
+    Raises:
+        UsageError: as `build`.
+        UnusableError: a file of weights is missing or cannot be read.
+    """
+    plugin = plugin or build(name)
+    code = FROZEN_MODELS.code_version(name, plugin).get("model_sha256", "")
+    weights = {file: _sha256(name, file_of(plugin).parent / file) for file in plugin.files}
+    identity = code, settings_of(plugin), plugin.data, plugin.latent, weights
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(name: str, file: Path) -> str:
+    try:
+        status = file.stat()
+        return _sha256_of_state(file, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UnusableError(f"Model {name!r}: its weights {file} cannot be read: {why}.") from error
+
+
+@lru_cache(maxsize=256)
+def _sha256_of_state(file: Path, state: tuple[int, ...]) -> str:
+    """Compute the hash of a file, once for each of its states."""
+    return safe_read.sha256(file, LARGEST)
+
+
+def load(name: str) -> "ExternalModel":
+    """Return a frozen model with its weights, on the CPU.
+
+    Raises:
+        UsageError: as `build`.
+        PluginError: its code raises, or its latents or samples have another form than it says.
+    """
+    plugin = build(name)
+    with _plugin_code(name, "load"):
+        network: object = plugin.load(file_of(plugin).parent)
+    if not isinstance(network, nn.Module):
+        raise PluginError(f"model {name}: wanted a torch.nn.Module from load, got {type(network).__name__}")
+    model = ExternalModel(plugin, name, network.eval().requires_grad_(False))
+    with torch.no_grad():
+        model.deterministic = isinstance(model.encoded(torch.zeros(2, *model.shape)), Tensor)
+        model.mean(torch.zeros(2, model.latent))
+    return model
+
+
+class ExternalModel(LatentModel):
+    """Frozen model from outside: what its code returns is checked, and its errors name it."""
+
+    frozen = True
+    autoregressive = False
+    binary_input = False  # a decoded sample is encoded as it is
+
+    def __init__(self, plugin: FrozenModel, name: str, network: nn.Module):
+        super().__init__()
+        source: Source = DATASETS.build(plugin.data)
+        self.plugin, self.name, self.network = plugin, name, network
+        self.latent, self.shape, self.likelihood = plugin.latent, tuple(source.shape), source.likelihood
+        self.has_density = type(plugin).log_prob is not FrozenModel.log_prob
+        self.register_buffer("_place", torch.zeros(()), persistent=False)  # a network may have no parameters
+
+    @property
+    def device(self) -> torch.device:
+        return self._place.device  # pyright: ignore[reportReturnType]
+
+    def encoded(self, x: Float[Tensor, "b *shape"]) -> Distribution | Float[Tensor, "b d"]:
+        """Return what the model's own `encode` gives, with the dimensions of a latent as the event.
+
+        Raises:
+            PluginError: it is no distribution or tensor of one latent a sample.
+        """
+        with _plugin_code(self.name, "encode"):
+            q: Any = self.plugin.encode(self.network, x)
+        if isinstance(q, Distribution) and len(q.batch_shape) == 2:
+            q = Independent(q, 1)
+        shape = tuple(q.batch_shape + q.event_shape) if isinstance(q, Distribution) else _shape(q)
+        if shape != (expected := (len(x), self.latent)):
+            raise PluginError(
+                f"model {self.name}: wanted latents of shape {expected} from encode, a distribution or a tensor, got "
+                f"{shape or type(q).__name__}"
+            )
+        return q
+
+    def encode(self, x: Float[Tensor, "b *shape"]) -> Distribution:
+        """Return q(z|x): batch (b,), event (d,); of a deterministic encoder without variance."""
+        q = self.encoded(x)
+        return Independent(Normal(q, torch.zeros_like(q), validate_args=False), 1) if isinstance(q, Tensor) else q
+
+    def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
+        """Return the decoded samples.
+
+        Raises:
+            PluginError: they are not floating-point samples of the data set's shape.
+        """
+        with _plugin_code(self.name, "decode"):
+            x: Any = self.plugin.decode(self.network, z)
+        expected = (len(z), *self.shape)
+        if _shape(x) != expected or not x.is_floating_point():
+            got = f"{x.dtype} of {_shape(x)}" if isinstance(x, Tensor) else type(x).__name__
+            raise PluginError(f"model {self.name}: wanted samples of shape {expected} from decode, got {got}")
+        return x
+
+    def decode(self, z: Float[Tensor, "b d"], teacher: Tensor | None = None) -> "Decoded":
+        """Return the decoded samples with the model's own density."""
+        return Decoded(self.mean(z), lambda x: self._log_prob(x, z))
+
+    def _log_prob(self, x: Float[Tensor, "b *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        with _plugin_code(self.name, "log_prob"):
+            values: Any = self.plugin.log_prob(self.network, x.expand(len(z), *self.shape), z)
+        if _shape(values) != (len(z),):
+            raise PluginError(
+                f"model {self.name}: wanted one log p(x|z) a sample, shape {(len(z),)}, got {_shape(values)}"
+            )
+        return values
+
+
+class Decoded:
+    """Decoded samples of a model that has no distribution of samples, only, perhaps, a density."""
+
+    def __init__(self, mean: Float[Tensor, "b *shape"], log_prob: Callable[[Tensor], Tensor]):
+        self.mean, self.log_prob = mean, log_prob
+
+    def sample(self) -> Float[Tensor, "b *shape"]:
+        """Return the decoded samples: nothing is drawn."""
+        return self.mean
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+@contextmanager
+def _plugin_code(name: str, method: str) -> Iterator[None]:
+    """Run code of the model in this context.
+
+    Raises:
+        PluginError: names the model and the method.
+    """
+    try:
+        with contained():
+            yield
+    except LsoBenchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"model {name}: {reason(error)} in {method}") from error

@@ -1,0 +1,63 @@
+"""Frozen models from outside: networks and weights that this program did not train, one model a file.
+
+To add one, write a file with one subclass of `FrozenModel`, a frozen dataclass:
+
+- `data`, `latent` and `files` say whose samples it takes and gives, how many latent dimensions it has, and which files
+  beside it hold its weights;
+- `load`, `encode` and `decode` use the networks; `log_prob` is optional;
+- its fields are its settings (`--model ./mine.py:field=value`).
+
+`lso-bench check-model ./mine.py` tests it. A file in this folder is known by its name.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lso_bench.plugins.registry import Registry
+
+
+class FrozenModel(ABC):
+    """Encoder and decoder of the user's own; a frozen dataclass whose fields are its settings.
+
+    The networks are used in evaluation mode, on the device of the run, and without gradients of their weights.
+    """
+
+    data: str = ""  # the data set whose samples it takes and gives; every model names one
+    latent: int = 0  # latent dimensions, d
+    files: tuple[str, ...] = ()  # weights, relative to the folder of the class's file; their content identifies it
+    differentiable: ClassVar[bool] = True  # whether gradients of the decoded sample reach the latent
+
+    @abstractmethod
+    def load(self, folder: Path) -> nn.Module:
+        """Build the networks with their weights, on the CPU; `folder` is that of the class's file."""
+
+    @abstractmethod
+    def encode(self, network: nn.Module, x: Float[Tensor, "b *shape"]) -> Distribution | Float[Tensor, "b d"]:
+        """Return q(z|x), or the latents of a deterministic encoder."""
+
+    @abstractmethod
+    def decode(self, network: nn.Module, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
+        """Return samples in the form of the data set; images lie in [0, 1]. Each depends on its latent alone."""
+
+    def log_prob(
+        self, network: nn.Module, x: Float[Tensor, "b *shape"], z: Float[Tensor, "b d"]
+    ) -> Float[Tensor, " b"]:
+        """Return log p(x|z) in nats; optional. Without it the measures that need it stay empty."""
+        raise NotImplementedError
+
+    @staticmethod
+    def tensors(file: Path) -> dict[str, Tensor]:
+        """Read the tensors of a file of safetensors or of `torch.save`, on the CPU; no code in the file is executed."""
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+FROZEN_MODELS = Registry("model", FrozenModel, __name__, "lso_bench.models", pinned=True)

@@ -1,0 +1,31 @@
+"""Load a model, trained by this program or from outside."""
+
+from pathlib import Path
+from typing import Any
+
+from lso_bench.vae import checkpoint, external_model
+from lso_bench.vae.frozen import freeze
+from lso_bench.vae.model import LatentModel
+from lso_bench.vae.trained_model import Model
+
+
+def fingerprint(model: Model, path: Path) -> str:
+    """Compute the sha256 of a model's weights in the file `path`; of an external model, of its code and weights.
+
+    Raises:
+        UsageError, UnusableError: the file, or the model, is missing or cannot be used.
+    """
+    return external_model.fingerprint(model.name) if model.external else checkpoint.sha256(path)
+
+
+def load(model: Model, path: Path) -> tuple[LatentModel, dict[str, Any]]:
+    """Return a frozen model on the CPU, and the header of its checkpoint; empty for an external model.
+
+    Raises:
+        UnusableError, UsageError: as `lso_bench.vae.checkpoint.load_model`.
+        PluginError: as `lso_bench.vae.external_model.load`.
+    """
+    if model.external:
+        return external_model.load(model.name), {}
+    vae, header = checkpoint.load_model(path, model.arch)
+    return freeze(vae), header
