@@ -89,7 +89,15 @@ def load(name: str) -> "ExternalModel":
         UsageError: as `build`.
         PluginError: its code raises, or its latents or samples have another form than it says.
     """
-    plugin = build(name)
+    return loaded(build(name), name)
+
+
+def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
+    """Return a frozen model with its weights; `name` stands in messages.
+
+    Raises:
+        PluginError: as `load`.
+    """
     with _plugin_code(name, "load"):
         network: object = plugin.load(file_of(plugin).parent)
     if not isinstance(network, nn.Module):

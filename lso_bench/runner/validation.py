@@ -21,8 +21,8 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     """
     if task.data != spec.model.data and DATASETS.canonical(task.data) != spec.model.data:
         raise UsageError(
-            f"Task {spec.task!r} scores {task.data}, and model {spec.model.name!r} is of {spec.model.data}; choose a task "
-            f"on {spec.model.data} (`lso-bench list tasks`), or a model of {task.data}."
+            f"Task {spec.task!r} scores {task.data}, and model {spec.model.name!r} is of {spec.model.data}; choose a "
+            f"task on {spec.model.data} (`lso-bench list tasks`), or a model of {task.data}."
         )
     _check_decoding(spec, task)
     if spec.precision not in DTYPES:

@@ -68,4 +68,6 @@ def _changed_settings(spec: Spec) -> dict[str, Any]:
 
 def unrepeatable(spec: Spec) -> str:
     """Return why no command repeats exactly this run; empty if one does."""
-    return "its task or searcher is a file, of which only the hash is known" if spec.source else ""
+    if spec.source:
+        return "its task or searcher is a file, of which only the hash is known"
+    return "its model is a file, of which only the hash is known" if spec.model.external else ""

@@ -32,8 +32,8 @@ def is_external(name: str) -> bool:
         return True
     if is_file(name_of(name)) and not OBJECTIVES.defines(name):
         raise UsageError(
-            f"Model {name!r}: wanted one subclass of FrozenModel (networks of your own) or of Objective (a way to train "
-            "ours), got none; `lso-bench new-model` writes an example."
+            f"Model {name!r}: wanted one subclass of FrozenModel (networks of your own) or of Objective (a way to "
+            "train ours), got none; `lso-bench new-model` writes an example."
         )
     return False
 
