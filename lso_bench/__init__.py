@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lso_bench.api.latent_space import space
+    from lso_bench.api.module_pair import model
     from lso_bench.api.results import Results, load
     from lso_bench.api.study import Study
     from lso_bench.search import Problem, Searcher
@@ -27,6 +28,7 @@ __all__ = [
     "classifier",
     "density",
     "load",
+    "model",
     "space",
 ]
 
@@ -42,6 +44,7 @@ _HOMES = {
     "classifier": "lso_bench.vae.judges",
     "density": "lso_bench.vae.judges",
     "load": "lso_bench.api.results",
+    "model": "lso_bench.api.module_pair",
     "space": "lso_bench.api.latent_space",
 }
 

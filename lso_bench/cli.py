@@ -60,6 +60,8 @@ COMMANDS = {  # in the order of the help
     "doctor": doctor.doctor,
     "new-task": contracts.new_task,
     "check-task": contracts.check_task,
+    "new-model": contracts.new_model,
+    "check-model": contracts.check_model,
     "check-searcher": contracts.check_searcher,
 }
 DISK_ERRORS = {  # errors of a disk or its permissions

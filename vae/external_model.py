@@ -31,7 +31,15 @@ def build(name: str) -> FrozenModel:
     Raises:
         UsageError: there is none, or it names no data set or no number of latent dimensions.
     """
-    plugin = FROZEN_MODELS.build(name)
+    return checked(FROZEN_MODELS.build(name), name)
+
+
+def checked(plugin: FrozenModel, name: str) -> FrozenModel:
+    """Return the model, if it says its data set, latent dimensions and files.
+
+    Raises:
+        UsageError: as `build`.
+    """
     if not (type(plugin.latent) is int and plugin.latent > 0):
         raise UsageError(f"Model {name!r}: wanted latent, a whole number from 1, got {plugin.latent!r}.")
     if not (isinstance(plugin.files, tuple | list) and all(isinstance(f, str) for f in plugin.files)):

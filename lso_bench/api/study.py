@@ -17,6 +17,7 @@ from lso_bench.store.store import Store
 from lso_bench.study import completeness, file
 from lso_bench.study.grid import PROTOCOLS, Grid, PlannedRun, Protocol, plan, plan_warnings, shard
 from lso_bench.task import TASKS, Task
+from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
 
 if TYPE_CHECKING:
     from lso_bench.api.results import Results
@@ -28,12 +29,12 @@ class Study:
     """Searches of tasks in the latent spaces of models; every combination is a run.
 
     Models, tasks and searchers are given by name with settings (`"ink:target=0.3"`), by the path of a file
-    (`"./my_task.py"`), and tasks and searchers also as objects. Runs with an object stay in this process.
+    (`"./my_task.py"`), or as objects. Runs with an object stay in this process.
     """
 
     def __init__(
         self,
-        models: Names,
+        models: "Names | FrozenModel | Sequence[str | FrozenModel]",
         tasks: "Names | Task | Sequence[str | Task]",
         searchers: "Names | Searcher | Sequence[str | Searcher]" = "adam",
         *,
@@ -183,7 +184,7 @@ class Study:
 
     def _named(self, key: str, value: Any) -> list[str]:
         """Return a list of names; objects are known to this process by a name of their own."""
-        registries = {"tasks": TASKS, "searchers": SEARCHERS}
+        registries = {"models": FROZEN_MODELS, "tasks": TASKS, "searchers": SEARCHERS}
         items = [*value] if isinstance(value, list | tuple) else [value]
         names = []
         for item in items:

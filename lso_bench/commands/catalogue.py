@@ -16,13 +16,14 @@ from lso_bench.files.atomic_write import write_atomic
 from lso_bench.files.paths import cache_folder, own_folder
 from lso_bench.plugins.sources import INSTALLED
 
-GROUPS = {  # groups of entry points, by kind
-    "models": "lso_bench.objectives",
-    "data": "lso_bench.datasets",
-    "tasks": "lso_bench.tasks",
-    "searchers": "lso_bench.searchers",
-    "architectures": "lso_bench.architectures",
+GROUPS = {  # groups of entry points, by kind; a model is an objective, or comes from outside
+    "models": ("lso_bench.objectives", "lso_bench.models"),
+    "data": ("lso_bench.datasets",),
+    "tasks": ("lso_bench.tasks",),
+    "searchers": ("lso_bench.searchers",),
+    "architectures": ("lso_bench.architectures",),
 }
+OUTSIDE = "(with its weights)"  # end of the description of a model that this program does not train
 PACKAGE = Path(lso_bench.__file__).parent
 LARGEST = 1 << 20  # bytes of a kept list
 
@@ -60,11 +61,17 @@ def _collect(kind: str) -> Catalogue:
     from lso_bench.task import TASKS
     from lso_bench.vae.architectures import ARCHITECTURES
     from lso_bench.vae.datasets import DATASETS
+    from lso_bench.vae.frozen_models import FROZEN_MODELS
     from lso_bench.vae.objectives import OBJECTIVES
 
-    registries = {r.group: r for r in (OBJECTIVES, DATASETS, TASKS, SEARCHERS, ARCHITECTURES)}
-    registry = registries[GROUPS[kind]]
-    return Catalogue(registry.names(), registry.faults())
+    registries = {r.group: r for r in (OBJECTIVES, FROZEN_MODELS, DATASETS, TASKS, SEARCHERS, ARCHITECTURES)}
+    names: dict[str, str] = {}
+    faults: dict[str, str] = {}
+    for group in GROUPS[kind]:
+        remark = f" {OUTSIDE}" if group == FROZEN_MODELS.group else ""
+        names |= {name: text + remark for name, text in registries[group].names().items()}
+        faults |= registries[group].faults()
+    return Catalogue(names, faults)
 
 
 def _state(kind: str) -> str:
@@ -73,7 +80,8 @@ def _state(kind: str) -> str:
     files = [(p, p.stat()) for folder in folders for p in sorted(folder.rglob("*.py"))]
     stats = [(str(p), status.st_mtime_ns, status.st_size) for p, status in files]
     installed = [(p, Path(p).stat().st_mtime_ns) for p in sys.path if Path(p).name in INSTALLED and Path(p).is_dir()]
-    points = sorted((e.name, e.value, e.dist.version if e.dist else "") for e in entry_points(group=GROUPS[kind]))
+    entries = (e for group in GROUPS[kind] for e in entry_points(group=group))
+    points = sorted((e.name, e.value, e.dist.version if e.dist else "") for e in entries)
     return hashlib.sha256(repr((lso_bench.__version__, stats, installed, points)).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Commands for authors of plugins: `new-task`, `check-task`, `check-searcher`."""
+"""Commands for authors of plugins: `new-task`, `check-task`, `new-model`, `check-model`, `check-searcher`."""
 
 import shlex
 from collections.abc import Iterator
@@ -37,6 +37,31 @@ def check_task(
     from lso_bench.testing import examine
 
     _print_findings(f"Task {task!r}", examine(task, data_dir=data_dir), json)
+
+
+def new_model(
+    name: Annotated[str, typer.Argument(help="Of the model; of its file as well.")],
+    folder: Annotated[Path, typer.Option(parser=outside, metavar="PATH", help="Where to write it.")] = Path("."),
+) -> None:
+    """Write a commented example of a model of your own networks, to be changed."""
+    from lso_bench.testing import template
+
+    path = template.write(name, folder, "model")
+    print(path)
+    say(f"Put your networks in; then say `lso-bench check-model {shlex.quote(str(path))}`.")
+
+
+def check_model(
+    model: Annotated[
+        str, typer.Argument(parser=plugin, metavar="MODEL", help="A name, with or without settings, or ./file.py.")
+    ],
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Look at everything that a model of your own networks promises, and say what is missing."""
+    from lso_bench.testing import examine_model
+
+    _print_findings(f"Model {model!r}", examine_model(model, data_dir=data_dir), json)
 
 
 def check_searcher(

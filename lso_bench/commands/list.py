@@ -27,7 +27,7 @@ def list_(
         print(dumps(entries[kind] if kind else entries, indent=1))
     elif kind:
         texts = {
-            name: f"{text.partition(chr(10))[0]} {trained(name)}" if kind == "models" else text
+            name: f"{text.partition(chr(10))[0]} {trained(name)}" if _is_trained_here(kind, text) else text
             for name, text in catalogues[kind].names.items()
         }
         _print(texts)
@@ -44,9 +44,15 @@ def _entry(kind: str, name: str, text: str) -> dict[str, str]:
 
     description, _, settings = text.partition("\n")
     entry = {"name": name, "description": description, "settings": settings}
-    if kind == "models":
+    if _is_trained_here(kind, text):
         entry["checkpoints"] = trained(name).strip("()").removeprefix("checkpoints: ").replace("no checkpoint yet", "")
     return entry
+
+
+def _is_trained_here(kind: str, text: str) -> bool:
+    from lso_bench.commands.catalogue import OUTSIDE
+
+    return kind == "models" and not text.endswith(OUTSIDE)
 
 
 def _print(texts: dict[str, str]) -> None:

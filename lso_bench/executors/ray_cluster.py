@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lso_bench.errors import UnusableError
 from lso_bench.executors import Attempt, ExecutionOptions, Queue
 from lso_bench.executors.ray_connection import connected
 from lso_bench.executors.ray_workers import RayPool
@@ -17,6 +18,7 @@ from lso_bench.executors.worker import outcome, publish
 from lso_bench.files.paths import data_folder
 from lso_bench.limits import cores
 from lso_bench.plugins import code_version
+from lso_bench.plugins.notation import name_of
 from lso_bench.plugins.sources import beside, read_source
 from lso_bench.record import Record
 from lso_bench.runner.identity import changed
@@ -24,7 +26,7 @@ from lso_bench.runner.placement import Placement
 from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
-from lso_bench.vae import checkpoint
+from lso_bench.vae import checkpoint, external_model
 
 
 def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
@@ -78,12 +80,32 @@ def _sources(planned: Sequence[PlannedRun]) -> dict[str, Files]:
     Raises:
         UnusableError: a file does not exist any more.
     """
-    return {name: _files(Path(name)) for name in dict.fromkeys(name for p in planned for name in _plugin_files(p))}
+    sources = {name: _files(Path(name)) for name in dict.fromkeys(name for p in planned for name in _plugin_files(p))}
+    for name in {p.spec.model.name for p in planned if p.spec.model.external}:
+        sources[name_of(name)] |= _weight_files(name)
+    return sources
 
 
 def _plugin_files(planned: PlannedRun) -> list[str]:
     """Return the paths of the plugins of a run that are given by path."""
-    return code_version.files(planned.spec.task, planned.spec.searcher, planned.spec.model.arch)
+    spec = planned.spec
+    return code_version.files(spec.task, spec.searcher, spec.model.name if spec.model.external else spec.model.arch)
+
+
+def _weight_files(name: str) -> Files:
+    """Return the weights of a model from outside, by their names beside its file.
+
+    Raises:
+        UnusableError: a file cannot be read, or lies elsewhere, where no other machine finds it.
+    """
+    plugin = external_model.build(name)
+    folder = external_model.file_of(plugin).parent
+    try:
+        if outside := [f for f in plugin.files if not (folder / f).resolve().is_relative_to(folder.resolve())]:
+            raise UnusableError(f"Model {name!r}: wanted weights beside its file, to send them, got {outside[0]}.")
+        return {file: checkpoint.content(folder / file) for file in plugin.files}
+    except OSError as error:
+        raise changed(name) from error
 
 
 def _files(path: Path) -> Files:

@@ -129,8 +129,9 @@ def _end_on_sigterm() -> None:
 
 def _localise_spec(spec: Spec, sources: dict[str, Files]) -> Spec:
     """Return the same spec with the paths of its files on this machine."""
-    task, searcher, arch = (_localise(text, sources) for text in (spec.task, spec.searcher, spec.model.arch))
-    return replace(spec, task=task, searcher=searcher, model=replace(spec.model, arch=arch))
+    texts = spec.task, spec.searcher, spec.model.name, spec.model.arch
+    task, searcher, name, arch = (_localise(text, sources) for text in texts)
+    return replace(spec, task=task, searcher=searcher, model=replace(spec.model, name=name, arch=arch))
 
 
 def _localise(text: str, sources: dict[str, Files]) -> str:

@@ -63,6 +63,8 @@ def _content(value: Any) -> Any:
     if hasattr(value, "__array__"):  # also a tensor
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         return str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()
+    if hasattr(value, "state_dict"):  # networks: their code and weights
+        return [_source(type(part)) for part in value.modules()], repr(value), _content(value.state_dict())
     if callable(value):
         return _content_of_callable(value)
     return _text(value)

@@ -1,4 +1,4 @@
-"""Contract tests for authors of plugins: `from lso_bench.testing import check_task, check_searcher`."""
+"""Contract tests for authors of plugins: `from lso_bench.testing import check_task, check_searcher, check_model`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +12,13 @@ from lso_bench.plugins.discovery import instantiate, require_plugin_class
 from lso_bench.runner.identity import PLUGINS
 from lso_bench.search import Searcher
 from lso_bench.task import Task
-from lso_bench.testing import searcher_promises, task_promises
+from lso_bench.testing import model_promises, searcher_promises, task_promises
+from lso_bench.testing.model_case import ModelCase
 from lso_bench.testing.promise import Finding, check, run_checks
 from lso_bench.testing.searcher_case import STEPS, SearcherCase
 from lso_bench.testing.side_effects import OFTEN, Watch
 from lso_bench.testing.task_case import TaskCase
+from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
 
 
 def check_task(
@@ -72,12 +74,48 @@ def examine_searcher(searcher: str | Path | type[Searcher] | Searcher, steps: in
     return run_checks(searcher_promises.REQUIREMENTS, case)
 
 
+def check_model(
+    model: str | Path | type[FrozenModel] | FrozenModel,
+    samples: Float[Tensor, "t *shape"] | None = None,
+    data_dir: Path | None = None,
+) -> None:
+    """Check that a frozen model from outside meets every requirement.
+
+    Args:
+        model: a name with or without settings, a file, a class or an instance.
+        samples: samples of its data set; by default the test set.
+        data_dir: folder of data sets.
+
+    Raises:
+        AssertionError: names every unmet requirement.
+        UsageError: there is no such model, or it cannot be built.
+        UnusableError: its data set or its weights are missing.
+    """
+    check(examine_model(model, samples, data_dir), model)
+
+
+def examine_model(
+    model: str | Path | type[FrozenModel] | FrozenModel,
+    samples: Float[Tensor, "t *shape"] | None = None,
+    data_dir: Path | None = None,
+) -> Iterator[Finding]:
+    """Yield a finding for each requirement of a frozen model, in turn; end at an unmet one that later checks need.
+
+    Arguments and errors are those of `check_model`.
+    """
+    watch = Watch()
+    plugin = _instantiate("model", model, watch)
+    name = str(model) if isinstance(model, str | Path) else type(plugin).__name__
+    return run_checks(model_promises.REQUIREMENTS, ModelCase(plugin, name, samples, data_dir, watch))
+
+
 def _instantiate(kind: str, plugin: Any, watch: Watch) -> Any:
+    registry = {**PLUGINS, "model": FROZEN_MODELS}[kind]
     if isinstance(plugin, str | Path):
-        PLUGINS[kind].build(str(plugin))  # imports its libraries, whose side effects are not the plugin's own
+        registry.build(str(plugin))  # imports its libraries, whose side effects are not the plugin's own
         with watch.during("its import", times=OFTEN):
-            return PLUGINS[kind].build(str(plugin))
-    base = PLUGINS[kind].base
+            return registry.build(str(plugin))
+    base = registry.base
     try:
         if isinstance(plugin, type):
             with watch.during("__init__", times=OFTEN):

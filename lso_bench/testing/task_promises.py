@@ -14,7 +14,7 @@ from lso_bench.task import Task
 from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.settings import check_settings
 from lso_bench.testing.task_case import TaskCase, near, worst_mismatch
-from lso_bench.testing.worker import LostWorkerError, scores_elsewhere
+from lso_bench.testing.worker import LostWorkerError, answer_elsewhere
 from lso_bench.vae.datasets import DATASETS
 
 CALLS = 60  # consecutive calls, to find a task that fails only later
@@ -221,6 +221,10 @@ def _targets(case: TaskCase, task: Task | None = None) -> Tensor:
     return targets
 
 
+def _score(task: Task, x: Tensor) -> Tensor:
+    return task.score(x)
+
+
 def _check_worker(case: TaskCase) -> None:
     x = case.x[:, :4]
     try:
@@ -232,7 +236,7 @@ def _check_worker(case: TaskCase) -> None:
         ) from error
     scores = case.score(case.task_for_problems, x)
     try:
-        worker_scores = scores_elsewhere(pickled, type(case.task_for_problems).__module__)
+        worker_scores = answer_elsewhere(_score, pickled, type(case.task_for_problems).__module__)
     except LostWorkerError as error:
         raise UnmetRequirementError(
             'wanted scores from a worker process, got its end; a script asks under `if __name__ == "__main__":`'

@@ -1,12 +1,14 @@
-"""Example of a task, written by `lso-bench new-task`."""
+"""Examples of a task and of a model, written by `lso-bench new-task` and `lso-bench new-model`."""
 
 from keyword import iskeyword
 from pathlib import Path
 
 from lso_bench.errors import UsageError
+from lso_bench.plugins.registry import Registry
 from lso_bench.task import TASKS
+from lso_bench.vae.frozen_models import FROZEN_MODELS
 
-TEXT = '''"""How much of the page is inked."""
+TASK = '''"""How much of the page is inked."""
 
 from dataclasses import dataclass
 
@@ -29,26 +31,60 @@ class Example(Task):
         """Higher is better. x: n samples in [0, 1] for each of k problems, every one scored on its own."""
         return -(x.mean(dim=(-3, -2, -1)) - self.target).abs()
 '''
-TAKEN = ("Task", "Tensor", "Float")  # class names with another meaning in that file
+MODEL = '''"""A linear autoencoder."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lso_bench import FrozenModel
 
 
-def write(name: str, folder: Path) -> Path:
-    """Write the file of an example task of this name; return its path.
+@dataclass(frozen=True)
+class Example(FrozenModel):
+    """Projection of a glyph to a random plane; put your own networks here."""
+
+    data = "glyphs"  # the data set whose samples it takes and gives (`lso-bench list data`)
+    latent = 16  # dimensions of the latent space
+    files = ()  # weights beside this file, as ("weights.pt",); another content is another model
+
+    def load(self, folder):
+        """Return the networks. With weights: network.load_state_dict(self.tensors(folder / "weights.pt"))."""
+        network = nn.Linear(28 * 28, self.latent, bias=False)
+        nn.init.orthogonal_(network.weight, generator=torch.Generator().manual_seed(0))
+        return network
+
+    def encode(self, network, x):
+        """Return latents (b, latent) of samples (b, 1, 28, 28), or a distribution: torch.distributions.Normal."""
+        return network(x.flatten(1) - 0.1)
+
+    def decode(self, network, z):
+        """Return samples in [0, 1]."""
+        return (z @ network.weight + 0.1).clamp(0, 1).unflatten(1, (1, 28, 28))
+'''
+KINDS: dict[str, tuple[str, Registry]] = {"task": (TASK, TASKS), "model": (MODEL, FROZEN_MODELS)}
+TAKEN = ("Task", "Tensor", "Float", "FrozenModel")  # class names with another meaning in those files
+
+
+def write(name: str, folder: Path, kind: str = "task") -> Path:
+    """Write the file of an example, a task or a model, of this name; return its path.
 
     Raises:
         UsageError: the name is invalid or taken, the file exists, or the folder does not.
     """
+    text, registry = KINDS[kind]
     cls = "".join(part.capitalize() for part in name.split("_"))
     if not name.isidentifier() or iskeyword(name) or iskeyword(cls) or name[0] == "_" or cls in TAKEN:
-        raise UsageError(f"No task can be called {name!r}; wanted a Python identifier, such as round_letters.")
-    if name in TASKS.names() or name in TASKS.faults():
-        raise UsageError(f"There is a task {name!r} already (`lso-bench list tasks`); choose another name.")
+        raise UsageError(f"No {kind} can be called {name!r}; wanted a Python identifier, such as round_letters.")
+    if name in registry.names() or name in registry.faults():
+        raise UsageError(f"There is a {kind} {name!r} already (`lso-bench list {kind}s`); choose another name.")
     path = folder / f"{name}.py"
     if not folder.is_dir():
         raise UsageError(f"No folder {str(folder)!r}; make it, or give another with --folder.")
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(TEXT.replace("Example", cls).replace("example", name))
+            file.write(text.replace("Example", cls).replace("example", name))
     except FileExistsError as error:
         raise UsageError(f"{path} is there already; choose another name, or delete it.") from error
     except OSError as error:

@@ -1,0 +1,82 @@
+"""Test case of a frozen model from outside: the model, test samples, and what it makes of them."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lso_bench.errors import PluginError
+from lso_bench.testing.promise import UnmetRequirementError
+from lso_bench.testing.side_effects import Watch
+from lso_bench.vae import external_model
+from lso_bench.vae.data import load
+from lso_bench.vae.external_model import ExternalModel
+from lso_bench.vae.frozen_models import FrozenModel
+
+SAMPLES = 64  # test samples that are encoded
+
+
+class ModelCase:
+    """A frozen model, its latents of test samples, and the samples decoded from them."""
+
+    def __init__(
+        self,
+        model: FrozenModel,
+        name: str,
+        samples: Float[Tensor, "t *shape"] | None,
+        data_dir: Path | None,
+        watch: Watch,
+    ):
+        self.plugin, self.name, self.watch = model, name, watch
+        self._samples, self._data_dir = samples, data_dir
+
+    @cached_property
+    def x(self) -> Float[Tensor, "n *shape"]:
+        """Samples spread over the test set: those passed in, else that of the model's data."""
+        test = load(self.plugin.data, self._data_dir).test if self._samples is None else self._samples
+        return test[torch.linspace(0, len(test) - 1, min(SAMPLES, len(test))).long()].float()
+
+    @cached_property
+    def model(self) -> ExternalModel:
+        """The model with its weights.
+
+        Raises:
+            UnmetRequirementError: it cannot be loaded.
+        """
+        with self.watch.during("load"):
+            return required(lambda: external_model.loaded(self.plugin, self.name))
+
+    def posterior(self, x: Float[Tensor, "b *shape"]) -> Distribution:
+        """Return q(z|x) of a copy of `x`, without a gradient."""
+        with torch.no_grad(), self.watch.during("encode"):
+            return required(lambda: self.model.encode(x.clone()))
+
+    def decoded(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
+        """Return the samples decoded from a copy of `z`, without a gradient."""
+        with torch.no_grad(), self.watch.during("decode"):
+            return required(lambda: self.model.mean(z.clone()))
+
+    @cached_property
+    def z(self) -> Float[Tensor, "n d"]:
+        """Mean latent of each sample."""
+        return self.posterior(self.x).mean
+
+    @cached_property
+    def reconstructions(self) -> Float[Tensor, "n *shape"]:
+        """Samples decoded from `z`."""
+        return self.decoded(self.z)
+
+
+def required(call):
+    """Return the result of code of the model.
+
+    Raises:
+        UnmetRequirementError: it broke its contract.
+    """
+    try:
+        return call()
+    except PluginError as error:
+        raise UnmetRequirementError(str(error)) from error
