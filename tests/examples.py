@@ -2,7 +2,7 @@
 
 from lso_bench.testing import template
 
-INK = template.TEXT.replace("Example", "Ink").replace("example", "ink")
+INK = template.TASK.replace("Example", "Ink").replace("example", "ink")
 
 SHRINKING = '''"""Ever smaller random steps from the best point so far."""
 

@@ -36,7 +36,7 @@ INSIDE = {  # likewise the modules of a package
         ["collapse", "convergence", "duplicates", "groups", "paired"],
         ["start_sensitivity"],
         ["bootstrap", "table"],
-        ["fields", "intervals", "rank_tests"],
+        ["fields", "intervals", "rank_tests", "united"],
     ],
     "executors": [
         ["local", "ray_cluster"],

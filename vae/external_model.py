@@ -114,7 +114,7 @@ def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
     with torch.no_grad():
         model.deterministic = isinstance(model.encoded(torch.zeros(2, *model.shape)), Tensor)
         model.mean(torch.zeros(2, model.latent))
-    return model
+    return model.eval()
 
 
 class ExternalModel(LatentModel):

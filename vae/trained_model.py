@@ -31,7 +31,7 @@ class Model:
 
     @property
     def external(self) -> bool:
-        """Whether it is a frozen model from outside; its name is that of its plugin."""
+        """Return whether it is a frozen model from outside; its name is that of its plugin."""
         return self.arch == EXTERNAL
 
     @property

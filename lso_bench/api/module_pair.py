@@ -19,7 +19,7 @@ class ModulePair(FrozenModel):
     decoder: nn.Module
     latent: int
     data: str
-    name: str
+    name: str = "model"
 
     def load(self, folder: Path) -> nn.Module:
         """Return copies of both modules, because the harness freezes them."""

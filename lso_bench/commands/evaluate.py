@@ -10,8 +10,8 @@ from lso_bench.api.output import out, say
 from lso_bench.bounds import DRAWS
 from lso_bench.commands.options import (
     Arch,
-    Data,
     DataDir,
+    DataOfModels,
     Device,
     Draws,
     Json,
@@ -27,7 +27,7 @@ from lso_bench.errors import UsageError
 
 def evaluate(
     model: Models,
-    data: Data,
+    data: DataOfModels = None,
     arch: Arch = "small",
     latent: Latent = 32,
     seed: TrainSeed = 0,

@@ -45,6 +45,15 @@ Data = Annotated[
         parser=plugin, metavar="TEXT", help="A name (`lso-bench list data`), ./file.py, or a folder of images."
     ),
 ]
+DataOfModels = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        parser=plugin,
+        metavar="TEXT",
+        help="A name (`lso-bench list data`), ./file.py, or a folder of images [default: the model's own].",
+    ),
+]
 Arch = Annotated[str, typer.Option(help="small, paper, conv or ./file.py; settings follow (small:gated=true).")]
 TrainSeed = Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of the training.")]
 Draws = Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the measurement.")]

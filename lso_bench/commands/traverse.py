@@ -10,8 +10,8 @@ from lso_bench.api.output import say
 from lso_bench.bounds import SEED
 from lso_bench.commands.options import (
     Arch,
-    Data,
     DataDir,
+    DataOfModels,
     Device,
     Latent,
     Models,
@@ -25,7 +25,7 @@ from lso_bench.errors import UsageError
 
 def traverse(
     model: Models,
-    data: Data,
+    data: DataOfModels = None,
     dimensions: Annotated[
         list[str], typer.Option(help="That get a sheet of their own, with commas; 0 is the most active.")
     ] = ["0"],  # noqa: B006

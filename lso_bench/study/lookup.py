@@ -47,10 +47,13 @@ def canonical_model(name: str) -> str:
     return (FROZEN_MODELS if is_external(name) else OBJECTIVES).canonical(name)
 
 
-def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> Model:
+def named_model(name: str, data: str | None, arch: str, latent: int, seed: int) -> Model:
     """Return the model of that name, with all names in their canonical spelling.
 
     A model from outside has its own data set and latent dimensions; the other arguments do not concern it.
+
+    Args:
+        data: data set of the training; None: that of a model from outside.
 
     Raises:
         UsageError: an objective, data set, setting or architecture does not exist, or the architecture does not fit the
@@ -60,6 +63,8 @@ def named_model(name: str, data: str, arch: str, latent: int, seed: int) -> Mode
         plugin = external_model.build(name)
         name, data = FROZEN_MODELS.canonical(name), DATASETS.canonical(plugin.data)
         return _storable(Model(name, data, EXTERNAL, plugin.latent))
+    if data is None:
+        raise UsageError(f"Model {name!r}: wanted --data, the data set that it was trained on; `lso-bench list data`.")
     _storable(Model(name, data, arch, latent, seed))
     images = DATASETS.build(data)
     architecture(arch, latent, images.size, images.likelihood)

@@ -1,0 +1,373 @@
+"""Frozen models from outside: searched like trained ones, named by file and weights, and refused in one line."""
+
+import json
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import NOISE, messages
+from made import SPEC
+from torch import nn
+from torch.distributions import Normal
+
+import lso_bench
+from lso_bench.analysis.united import united
+from lso_bench.errors import PluginError, UnusableError, UsageError
+from lso_bench.runner.run import run
+from lso_bench.search.space import Space
+from lso_bench.store.store import Store
+from lso_bench.study.grid import Grid, Protocol, plan
+from lso_bench.study.lookup import find_checkpoint, named_model
+from lso_bench.testing import check_model, examine_model, template
+from lso_bench.vae import external_model
+from lso_bench.vae.loading import fingerprint, load
+
+MINE = template.MODEL.replace("Example", "Mine").replace('data = "glyphs"', 'data = "noise.py"')
+WEIGHED = MINE.replace("files = ()", 'files = ("weights.pt",)').replace(
+    "        nn.init.orthogonal_(network.weight, generator=torch.Generator().manual_seed(0))\n",
+    '        network.load_state_dict(self.tensors(folder / "weights.pt"))\n',
+)
+TASK = template.TASK.replace("Example", "Ink").replace('data = "glyphs"', 'data = "noise.py"')
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with a model, its weights, a task and a small data set."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "noise.py").write_text(NOISE)
+    (tmp_path / "mine.py").write_text(WEIGHED)
+    (tmp_path / "ink.py").write_text(TASK)
+    weigh(tmp_path / "weights.pt", 0)
+    return tmp_path
+
+
+def weigh(path, seed, latent=16):
+    """Write weights of the model."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.save({"weight": torch.linalg.qr(torch.randn(784, latent, generator=generator))[0].T.contiguous()}, path)
+
+
+def planned(*models, **how):
+    return plan(Grid(models or ("mine.py",), ["ink.py"]), Protocol(max_steps=3, **how))
+
+
+def test_frozen_model_is_searched_and_named_by_its_file(here):
+    (p,) = planned()
+    record = run(p.spec, p.checkpoint)
+    assert (record.status, record.spec.model.name, record.spec.model.latent) == ("ok", "./mine.py", 16)
+    assert record.tensors["z"].shape == (1, 16) and record.tensors["decoded"].shape == (1, 1, 28, 28)
+    assert record.members[0].loss < record.members[0].first_loss
+
+
+def test_result_of_a_frozen_model_is_read_again(here):
+    (p,) = planned()
+    store = Store(here / "results")
+    store.add(run(p.spec, p.checkpoint))
+    assert Store(here / "results").get(p.spec).spec == p.spec
+
+
+def test_run_of_other_weights_or_of_edited_code_is_another_run(here):
+    keys = {planned()[0].spec.key}
+    weigh(here / "weights.pt", 1)
+    keys |= {planned()[0].spec.key}
+    (here / "mine.py").write_text(WEIGHED + "# edited\n")
+    keys |= {planned()[0].spec.key}
+    assert len(keys) == 3
+
+
+def test_run_refuses_weights_that_changed_since_it_was_planned(here):
+    (p,) = planned()
+    weigh(here / "weights.pt", 1)
+    with pytest.raises(PluginError, match=r"mine\.py, or its weights, changed since the run was planned"):
+        run(p.spec, p.checkpoint)
+
+
+def test_networks_are_in_evaluation_mode_and_frozen(here):
+    model = external_model.load("mine.py")
+    assert not model.training and not any(p.requires_grad for p in model.parameters())
+
+
+def test_gradient_of_a_decoded_sample_reaches_the_latent(here):
+    space = Space(external_model.load("mine.py"), "mean")
+    z = torch.zeros(2, 1, 16, requires_grad=True)
+    space.decode(z).sum().backward()
+    assert z.grad is not None and z.grad.any()
+
+
+def test_double_precision_search_of_a_frozen_model_decodes_in_double_precision(here):
+    space = Space(external_model.load("mine.py"), "mean", dtype=torch.float64)
+    assert space.decode(torch.zeros(1, 1, 16, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_settings_of_a_frozen_model_follow_its_name(here):
+    (here / "mine.py").write_text(WEIGHED.replace("    data =", "    offset: float = 0.1\n    data =", 1))
+    assert named_model("mine.py", "", "", 1, 0).name == "./mine.py:offset=0.1"
+    assert named_model("mine.py:offset=0.2", "", "", 1, 0).name == "./mine.py:offset=0.2"
+
+
+def test_gradient_search_needs_a_differentiable_decoder(here):
+    (here / "mine.py").write_text(WEIGHED + "\n    differentiable = False\n")
+    with pytest.raises(UsageError, match=r"adam.* needs gradients, and model './mine.py' gives none"):
+        planned()
+
+
+def test_model_of_another_data_set_is_refused_when_planned(here):
+    with pytest.raises(UsageError, match=r"scores glyphs, and model './mine.py' is of ./noise.py"):
+        plan(Grid(["mine.py"], ["ink"]))
+
+
+def test_decoding_of_our_networks_is_refused(here):
+    with pytest.raises(UsageError, match=r"'greedy' is not for model './mine.py', which decodes by itself"):
+        planned(decoding="greedy")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (
+            ("class Mine(FrozenModel)", "class Mine"),
+            r"wanted one subclass of FrozenModel .* or of Objective .*, got none",
+        ),
+        (("import torch\n", "import torch\nimport nothing_of_this_name\n"), "does not import: ModuleNotFoundError"),
+        (('data = "noise.py"', 'data = ""'), "names no data set"),
+        (('data = "noise.py"', 'data = "omniglott"'), "Did you mean 'omniglot'"),
+        (("latent = 16", "latent = 0"), "wanted latent, a whole number from 1, got 0"),
+        (('files = ("weights.pt",)', "files = 7"), "wanted files, a tuple of names, got 7"),
+        (("def encode", "def encod"), "abstract; write its encode"),
+    ],
+)
+def test_file_that_is_no_frozen_model_is_refused_when_planned(here, change, match):
+    (here / "mine.py").write_text(WEIGHED.replace(*change, 1))
+    with pytest.raises(UsageError, match=match):
+        planned()
+
+
+def test_file_with_two_frozen_models_names_both(here):
+    (here / "mine.py").write_text(WEIGHED + WEIGHED.replace("Mine", "Yours"))
+    with pytest.raises(UsageError, match=r"wanted one subclass of FrozenModel, got 2 \(Mine, Yours\)"):
+        planned()
+
+
+def test_missing_weights_are_named_when_planned(here):
+    (here / "weights.pt").unlink()
+    with pytest.raises(UnusableError, match=r"its weights .*weights.pt cannot be read: No such file"):
+        planned()
+
+
+BROKEN_CODE = {
+    "encoder's shape": (
+        ("return network(x.flatten(1) - 0.1)", "return network(x.flatten(1))[:, :3]"),
+        "wanted latents of shape",
+    ),
+    "no tensor": (
+        ("return network(x.flatten(1) - 0.1)", "return [1]"),
+        r"wanted latents of shape \(2, 16\).* got list",
+    ),
+    "decoder's shape": ((".unflatten(1, (1, 28, 28))", ""), r"wanted samples of shape \(2, 1, 28, 28\) .*got .*784"),
+    "whole numbers": ((".unflatten(1, (1, 28, 28))", ".unflatten(1, (1, 28, 28)).long()"), "got torch.int64"),
+    "no module": (("return network\n", "return 5\n"), "wanted a torch.nn.Module from load, got int"),
+    "raises": (
+        ("return (z @", "raise ZeroDivisionError('no')\n        return (z @"),
+        "ZeroDivisionError: no in decode",
+    ),
+    "ends the program": (("return (z @", "raise SystemExit(0)\n        return (z @"), "SystemExit: 0 in decode"),
+    "latents of another size": (("latent = 16", "latent = 8"), "size mismatch|Error.* in load"),
+}
+
+
+@pytest.mark.parametrize("change", BROKEN_CODE)
+def test_broken_contract_is_one_line_with_the_model_and_method(here, change):
+    edit, match = BROKEN_CODE[change]
+    (here / "mine.py").write_text(WEIGHED.replace(*edit, 1))
+    with pytest.raises(PluginError, match=f"^model mine.py: .*({match})"):
+        external_model.load("mine.py")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated", pickle.dumps({"weight": 1})])
+def test_damaged_weights_fail_their_runs_and_the_study_goes_on(here, call, content):
+    (here / "weights.pt").write_bytes(content)
+    (here / "other.py").write_text(MINE)
+    answer = call(
+        "run", "--model", "mine.py,other.py", "--task", "ink.py", "--max-steps", 2, "--no-pictures", "--quiet"
+    )
+    states = {r.spec.model.name: (r.status, r.error) for r in Store(here / "results")}
+    assert states["./other.py"][0] == "ok" and states["./mine.py"][0] == "failed"
+    assert "model ./mine.py:" in states["./mine.py"][1] and " in load" in states["./mine.py"][1]
+    assert answer.returncode == 3 and "Traceback" not in answer.stderr
+
+
+def test_weights_that_hold_code_are_not_executed(here):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(here / "evil"), "w"))
+
+    torch.save({"weight": Evil()}, here / "weights.pt")
+    with pytest.raises(PluginError, match="in load"):
+        external_model.load("mine.py")
+    assert not (here / "evil").exists()
+
+
+def test_latents_of_a_deterministic_encoder_have_no_variance(here):
+    model = external_model.load("mine.py")
+    assert model.deterministic and not model.encode(torch.rand(3, 1, 28, 28)).stddev.any()
+
+
+def test_distribution_of_the_encoder_is_used(here):
+    (here / "mine.py").write_text(
+        WEIGHED.replace(
+            "return network(x.flatten(1) - 0.1)", "return torch.distributions.Normal(network(x.flatten(1)), 2.0)"
+        )
+    )
+    model = external_model.load("mine.py")
+    q = model.encode(torch.rand(3, 1, 28, 28))
+    assert not model.deterministic and q.event_shape == (16,) and (q.stddev == 2).all()
+
+
+def test_space_of_a_frozen_model_decodes_and_encodes_by_hand(here):
+    space = lso_bench.space("mine.py")
+    x = space.decode(torch.zeros(1, 2, 16))
+    assert x.shape == (1, 2, 1, 28, 28) and torch.allclose(x, torch.full_like(x, 0.1))
+    assert space.means(x[0]).shape == (2, 16)
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(784, 3)
+
+    def forward(self, x):
+        return Normal(self.linear(x.flatten(1)), 0.5)
+
+
+class Decoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear, self.dropout = nn.Linear(3, 784), nn.Dropout(0.5)
+
+    def forward(self, z):
+        return self.dropout(self.linear(z)).sigmoid().unflatten(1, (1, 28, 28))
+
+
+def test_two_modules_are_a_model_in_python(here):
+    encoder, decoder = Encoder(), Decoder()
+    mine = lso_bench.model(encoder, decoder, latent=3, data="noise.py", name="pair")
+    results = lso_bench.Study(mine, "./ink.py", max_steps=2).run(here / "results", quiet=True)
+    (record,) = results.records
+    assert record.status == "ok" and record.spec.model.name.startswith("pair@")
+    assert decoder.training and all(p.requires_grad for p in decoder.parameters()), "the user's own stay as they were"
+
+
+def test_pair_of_modules_with_other_weights_has_another_name(here):
+    encoder, decoder = Encoder(), Decoder()
+    names = set()
+    for _ in range(2):
+        mine = lso_bench.model(encoder, decoder, latent=3, data="noise.py")
+        names |= {lso_bench.Study(mine, "./ink.py").grid.models[0]}
+        nn.init.zeros_(decoder.linear.bias)
+    assert len(names) == 2
+
+
+def test_example_keeps_all_its_promises(here):
+    (here / "example.py").write_text(MINE)
+    check_model("example.py")
+
+
+PROMISES = {
+    "dropout in training mode": (
+        "return (z @",
+        "z = nn.functional.dropout(z, 0.5, training=True)\n        return (z @",
+        {"determinism", "batch independence", "worker"},
+    ),
+    "batch statistics": (
+        "return network(x.flatten(1) - 0.1)",
+        "z = network(x.flatten(1))\n        return (z - z.mean(0)) / (z.std(0, correction=0) + 1e-3)",
+        {"batch independence"},
+    ),
+    "another decoder": ("return (z @ network.weight", "return (-z @ network.weight", {"reconstruction"}),
+    "no gradient": ("return (z @", "z = z.detach()\n        return (z @", {"gradient"}),
+    "not in the unit interval": (".clamp(0, 1)", ".mul(5)", {"samples"}),
+    "not finite": ("+ 0.1).clamp(0, 1)", "+ 0.1).clamp(0, 1).log()", {"samples"}),
+    "wrong sign of the density": (
+        "    def encode",
+        "    def log_prob(self, network, x, z):\n"
+        "        return (x - self.decode(network, z)).square().flatten(1).sum(-1)\n\n"
+        "    def encode",
+        {"density"},
+    ),
+    "no docstring": (
+        '    """Projection of a glyph to a random plane; put your own networks here."""\n',
+        "",
+        {"description"},
+    ),
+    "prints": ("return (z @", "print('z')\n        return (z @", {"side effects"}),
+}
+
+
+@pytest.mark.parametrize("fault", PROMISES)
+def test_each_broken_promise_of_a_frozen_model_is_named(here, fault):
+    before, after, promises = PROMISES[fault]
+    assert before in MINE
+    (here / "example.py").write_text(MINE.replace(before, after, 1))
+    assert {f.promise for f in examine_model("example.py") if f.state == "missing"} == promises
+
+
+def test_spread_of_narrow_codes_is_said_with_the_remedy(here):
+    (here / "example.py").write_text(MINE.replace("x.flatten(1) - 0.1", "(x.flatten(1) - 0.1) / 1000"))
+    (finding,) = (f for f in examine_model("example.py") if f.promise == "spread")
+    assert "of the prior's shell 4" in finding.says and "--space standard" in finding.says
+
+
+def test_commands_write_check_list_and_walk_a_frozen_model(here, call):
+    assert call("new-model", "first").returncode == 0
+    (here / "first.py").write_text((here / "first.py").read_text().replace('data = "glyphs"', 'data = "noise.py"'))
+    checked = call("check-model", "first.py", "--json")
+    assert checked.returncode == 0 and {f["state"] for f in json.loads(checked.stdout)} == {"ok", "not made"}
+    walked = call("traverse", "--model", "first.py", "--steps", 5, "--dimensions", 0)
+    assert walked.returncode == 0, walked.stderr
+    assert len([*(here / "results" / "traversals").glob("*.png")]) >= 2
+
+
+def test_bad_model_file_is_one_line_in_every_command(here, call):
+    (here / "mine.py").write_text("x = 1\n")
+    for command in (["run", "--task", "ink.py"], ["evaluate"], ["traverse"], ["check-model"]):
+        where = ["mine.py"] if command == ["check-model"] else ["--model", "mine.py"]
+        answer = call(*command, *where)
+        lines = messages(answer.stderr) or answer.stdout.splitlines()
+        assert answer.returncode not in (0, 1) and len(lines) == 1 and "FrozenModel" in lines[0], lines
+
+
+def test_models_of_several_architectures_share_a_section_where_one_is_from_outside(made_records):
+    ours, mine, teacher = united(made_records)
+    assert (ours.spec.model.name, mine.spec.model.name) == ("vae (conv)", "./mine.py")
+    assert ours.spec.model.arch == mine.spec.model.arch == "several"
+    assert teacher.spec.model.arch == "small", "it decodes in another way"
+    assert [r.spec.key for r in (ours, mine, teacher)] == [r.spec.key for r in made_records]
+
+
+def test_models_of_our_networks_alone_keep_their_sections(made_records):
+    ours = [made_records[0], made_records[2]]
+    assert united(ours) == ours
+
+
+@pytest.fixture
+def made_records():
+    from made import Model, Record
+
+    def record(model, decoding="mean"):
+        return Record(replace(SPEC, model=model, decoding=decoding), "ok")
+
+    return [
+        record(Model("vae", "omniglot", "conv")),
+        record(Model("./mine.py", "omniglot", "external", 16)),
+        record(Model("vae", "omniglot", "small"), "teacher"),
+    ]
+
+
+def test_identity_of_a_frozen_model_does_not_depend_on_its_folder(here):
+    first = fingerprint(named_model("mine.py", "", "", 1, 0), here)
+    (here / "sub").mkdir()
+    for name in ("mine.py", "weights.pt"):
+        (here / "sub" / name).write_bytes((here / name).read_bytes())
+    model = named_model("sub/mine.py", "", "", 1, 0)
+    assert fingerprint(model, find_checkpoint(model)) == first and load(model, here)[0].latent == 16
