@@ -12,7 +12,7 @@ from test_objectives import D, constant_encoder
 from lso_bench.vae.code_use import (
     au_relative,
     decoder_use,
-    derangement,
+    error_in_cycle,
     reencoding_draw,
     retrieval,
     retrieval_chance,
@@ -80,10 +80,24 @@ def test_deaf_decoder_has_no_use_of_codes_that_other_measures_praise():
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 501])
-def test_no_image_has_its_place_in_a_derangement(n):
-    for _ in range(20):
-        order = derangement(n)
-        assert (order != torch.arange(n)).all() and torch.equal(order.sort().values, torch.arange(n))
+def test_no_image_is_given_its_own_code(n):
+    vae = LinearGaussian(noise=1e-3)  # its own code, drawn once, would change nothing
+    assert (decoder_use(vae, vae.images(n)) > 0).all()
+
+
+def test_error_of_decoder_use_is_its_spread_over_data():
+    vae = LinearGaussian(noise=0.1)
+    samples = vae.images(100 * 1000).split(100)
+    uses = [decoder_use(vae, x) for x in samples]
+    spread = torch.stack([u.mean() for u in uses]).std().item()
+    alone = torch.stack([u.std() / 10 for u in uses]).mean().item()  # as if no two values shared an image
+    errors = sum(error_in_cycle(u) for u in uses) / 1000
+    assert errors == pytest.approx(spread, rel=0.06) and alone < 0.9 * spread
+
+
+def test_decoder_use_is_never_surer_than_independent_values_are():
+    alternating = torch.tensor([1.0, -1.0]).repeat(50)
+    assert error_in_cycle(alternating) == pytest.approx(alternating.std().item() / 10)
 
 
 @pytest.mark.parametrize("second", [0.5, 2.0])

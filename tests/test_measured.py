@@ -112,7 +112,7 @@ def test_missing_measure_is_an_empty_cell_and_not_0(model_of_noise, tmp_path):
     as_older_versions_stored(next(tmp_path.glob("r/metrics/*.json")))
     (old,) = measurements.load_all(tmp_path / "r")
     rows = {row[0].text: row[1] for row in metrics_table([old]).rows}
-    for label in ("decoder use, nats", "retrieval, share of images", "dimensions with sd(mu) > noise"):
+    for label in ("decoder use, nats", "retrieval, share of images", "active units above the noise"):
         assert rows[label].text == "-" and math.isnan(rows[label].value)
     new = measure(model_of_noise, tmp_path, CODES)
     headings = [c.heading for c in html_overview.spaces([old]).columns]
@@ -120,7 +120,7 @@ def test_missing_measure_is_an_empty_cell_and_not_0(model_of_noise, tmp_path):
     table = html_overview.spaces([old, new])
     cells = dict(zip([c.heading for c in table.columns], zip(*table.rows, strict=True), strict=True))
     assert [c.text for c in cells["decoder use, nats"]] == ["-", f"{new.metrics.decoder_use:.3f}"]
-    assert [c.text for c in cells["dimensions with sd(mu) > noise"]] == ["-", str(new.metrics.au_relative)]
+    assert [c.text for c in cells["active units above the noise"]] == ["-", str(new.metrics.au_relative)]
 
 
 def test_table_says_what_chance_retrieves(model_of_noise, tmp_path):

@@ -1,7 +1,7 @@
 """Measures of how far a decoder uses its code, which neither grey levels nor a teacher can fool."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.vae.metrics import BATCH, BLOCK
@@ -13,13 +13,14 @@ from lso_bench.vae.sampling import sample
 def decoder_use(vae: VAE, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:
     """Compute log p(x|z) - log p(x|z') in nats, with z ~ q(z|x), and z' the latent of another image.
 
+    The images are put in a random cycle, which is the order of the result, and z' is the latent of the image before.
     The mean is 0 for a decoder that ignores its latent. An autoregressive decoder sees the pixels of x before each
     pixel in both terms. Source: Cheng et al. 2020, "CLUB: A Contrastive Log-ratio Upper Bound of Mutual Information",
     section 3, with one z' an image. The mean is above the mutual information where p(x|z) is exact for q(z|x).
     """
+    x = x[torch.randperm(len(x)).to(x.device)]
     z = vae.encode(x).rsample()
-    swapped = z[derangement(len(z)).to(z.device)]
-    return _log_likelihood(vae, x, z) - _log_likelihood(vae, x, swapped)
+    return _log_likelihood(vae, x, z) - _log_likelihood(vae, x, z.roll(1, 0))
 
 
 def _log_likelihood(vae: VAE, x: Float[Tensor, "m 1 h w"], z: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
@@ -27,12 +28,15 @@ def _log_likelihood(vae: VAE, x: Float[Tensor, "m 1 h w"], z: Float[Tensor, "m d
     return torch.cat([vae.decode(latents, images).log_prob(images) for images, latents in batches])
 
 
-def derangement(n: int) -> Int[Tensor, " n"]:
-    """Draw a permutation of n items, one random cycle through all, which leaves no item in its place; n > 1."""
-    order = torch.randperm(n)
-    successor = torch.empty_like(order)
-    successor[order] = order.roll(-1)
-    return successor
+def error_in_cycle(values: Float[Tensor, " m"]) -> float:
+    """Compute the standard error of a mean of values in a cycle, of which only neighbours depend on each other.
+
+    The variance of the mean is (v + 2 c) / m, with v the variance and c the covariance of neighbours. A negative c is
+    left out, so that the error is never below that of independent values.
+    """
+    deviations = values.double() - values.double().mean()
+    covariance = (deviations * deviations.roll(1)).mean().clamp(min=0)
+    return ((deviations.var() + 2 * covariance) / len(values)).sqrt().item()
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae.code_use import au_relative, decoder_use, reencoding_draw, retrieval
+from lso_bench.vae.code_use import au_relative, decoder_use, error_in_cycle, reencoding_draw, retrieval
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, observe, summarise
 from lso_bench.vae.model import VAE
@@ -81,7 +81,8 @@ def with_code_use(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         images = x[torch.randperm(len(x))][: sizes.codes].to(device)
-        metrics = _with_metric(metrics, "decoder_use", *_mean_and_error(decoder_use(vae, images)))
+        gains = decoder_use(vae, images)
+        metrics = _with_metric(metrics, "decoder_use", gains.double().mean().item(), error_in_cycle(gains))
         metrics = _with_metric(metrics, "reencoding_draw", *_mean_and_error(reencoding_draw(vae, images)))
         metrics = _with_metric(metrics, "retrieval", *_share_and_error(retrieval(vae, images)))
     return replace(_finite(metrics), au_relative=au_relative(vae, x, device))

@@ -36,7 +36,7 @@ ROWS = {  # label: field
     "|mu(x') - z|, z from the prior": "consistency_prior",
     "|mu(x') - z|, z from q(z|x)": "consistency_posterior",
     "retrieval, share of images": "retrieval",
-    "dimensions with sd(mu) > noise": "au_relative",
+    "active units above the noise": "au_relative",
 }
 LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # thresholds of activity
 
