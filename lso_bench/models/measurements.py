@@ -128,7 +128,10 @@ def _measure_or_load(
     except UnusableError as error:
         mend = "the training diverged, or the weights are not of this network; leave it out, or train it again"
         raise UnusableError(f"{path}: {error}: {mend}") from error
-    _write(file, new, key)
+    if stored is None:
+        checkpoint.write(file.with_suffix(".safetensors"), new.each, {"of": key})
+    text = {k: v for k, v in asdict(new).items() if k != "each"}
+    write_atomic(file, json.dumps(text, indent=1, allow_nan=False).encode())
     return new
 
 
@@ -143,12 +146,6 @@ def _completed(stored: Measured, vae: VAE, data: Dataset) -> Measured:
     """Return a measurement of an older version with the measures that it lacks; the others stay as they are."""
     seed, device = stored.what["seed"], stored.what["device"]
     return replace(stored, metrics=with_code_use(stored.metrics, vae, data.test, stored.effort, seed, device))
-
-
-def _write(file: Path, measured: Measured, key: str) -> None:
-    checkpoint.write(file.with_suffix(".safetensors"), measured.each, {"of": key})
-    text = {k: v for k, v in asdict(measured).items() if k != "each"}
-    write_atomic(file, json.dumps(text, indent=1, allow_nan=False).encode())
 
 
 def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:
