@@ -249,7 +249,7 @@ def test_evaluate_measures_once_and_keeps_it(call, model_of_noise, tmp_path):
     first = call(*arguments)
     assert first.returncode == 0, first.stderr
     assert "Seed of the draws: 0." in re.sub(r"\s+", " ", call(*arguments).stdout)
-    assert "log n = 3.40" in first.stdout and first.stdout.count("+-") == 13  # 12 means, and the title
+    assert "log n = 3.40" in first.stdout and first.stdout.count("+-") == 16  # 15 means, and the title
     (kept,) = (tmp_path / "results" / "metrics").glob("*.json")
     assert call(*arguments).stdout == first.stdout
     raw = json.loads(kept.read_text())

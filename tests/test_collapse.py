@@ -53,6 +53,15 @@ def test_holm_counts_every_correlation_of_the_table():
     assert correlations.holm.max() == pytest.approx(3 * 2 / 24)
 
 
+def test_decoder_use_is_correlated_where_it_was_measured():
+    spaces = {sha: replace(space, decoder_use=10.0 - i) for i, (sha, space) in enumerate(SPACES.items())}
+    statistics = row(measures(*runs(), spaces=spaces), "decoder use")
+    assert (statistics.n, statistics.estimate) == (4, 1.0)
+    older = spaces | {SHAS[0]: SPACES[SHAS[0]]}
+    assert row(measures(*runs(), spaces=older), "decoder use").n == 3
+    assert row(measures(*runs(), spaces=SPACES), "decoder use").n == 0
+
+
 def test_a_measure_that_never_changes_has_no_correlation():
     assert math.isnan(row(measures(*runs(), spaces=SPACES), "AU 0.01").estimate)
 
@@ -76,7 +85,7 @@ def test_table_says_how_many_correlations_and_what_is_missing():
     Console(width=160, file=text).print(tables.terminal(measures(*runs(), spaces=SPACES)))
     text = " ".join(text.getvalue().split())
     assert "Does collapse decide search?" in text and "3 correlations" in text
-    assert "Of 4 models no p is below 0.083" in text and "consistency prior, consistency posterior" in text
+    assert "Of 4 models no p is below 0.083" in text and "decoder use, consistency prior, consistency posterior" in text
 
 
 def test_json_has_the_correlations():

@@ -1,6 +1,8 @@
 """Measured latent spaces: kept once, and never with figures that are none."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,16 +10,29 @@ from conftest import TINY, random_vae
 
 from lso_bench.errors import UnusableError
 from lso_bench.models import measurements
+from lso_bench.report import html_overview
+from lso_bench.report.measurements import metrics_table
 from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.evaluation import SampleSizes
 
 EFFORT = SampleSizes(images=2, samples=2, codes=0)
+CODES = replace(EFFORT, codes=4)
+CODE_USE = ("decoder_use", "reencoding_draw", "au_relative", "retrieval")
 
 
-def measure(model, tmp_path):
-    (one,) = measurements.measured([model], tmp_path / "r", effort=EFFORT)
+def measure(model, tmp_path, effort=EFFORT):
+    (one,) = measurements.measured([model], tmp_path / "r", effort=effort)
     return one
+
+
+def as_older_versions_stored(path):
+    """Take the measures of the use of codes out of a file; one of the others is changed, so that it is known again."""
+    raw = json.loads(path.read_text())
+    for key in CODE_USE:
+        del raw["metrics"][key]
+        raw["metrics"]["se"].pop(key, None)
+    path.write_text(json.dumps(raw | {"metrics": raw["metrics"] | {"nelbo": 123.0}}))
 
 
 @pytest.mark.parametrize("size", [1e10, 1e25, 1e38])
@@ -70,3 +85,44 @@ def test_kept_measures_of_another_form_are_measured_again(model_of_noise, tmp_pa
     assert measurements.load_all(tmp_path / "r") == []
     again = measure(model_of_noise, tmp_path)
     assert again.metrics == first.metrics and len(measurements.load_all(tmp_path / "r")) == 1
+
+
+def test_measures_that_an_older_version_did_not_have_are_added_and_the_others_stay(model_of_noise, tmp_path):
+    first = measure(model_of_noise, tmp_path, CODES)
+    (path,) = tmp_path.glob("r/metrics/*.json")
+    as_older_versions_stored(path)
+    (old,) = measurements.load_all(tmp_path / "r")
+    assert old.metrics.decoder_use is old.metrics.retrieval is old.metrics.au_relative is None
+    again = measure(model_of_noise, tmp_path, CODES)
+    assert again.metrics == replace(first.metrics, nelbo=123.0)
+    assert None not in [getattr(again.metrics, k) for k in CODE_USE]
+    (kept,) = measurements.load_all(tmp_path / "r")
+    assert kept.metrics == again.metrics and kept.each.keys() == first.each.keys()
+
+
+def test_measurement_without_codes_lacks_nothing(model_of_noise, tmp_path):
+    measure(model_of_noise, tmp_path)
+    (path,) = tmp_path.glob("r/metrics/*.json")
+    as_older_versions_stored(path)
+    assert measure(model_of_noise, tmp_path).metrics.nelbo == 123.0  # read, not measured again
+
+
+def test_missing_measure_is_an_empty_cell_and_not_0(model_of_noise, tmp_path):
+    measure(model_of_noise, tmp_path, CODES)
+    as_older_versions_stored(next(tmp_path.glob("r/metrics/*.json")))
+    (old,) = measurements.load_all(tmp_path / "r")
+    rows = {row[0].text: row[1] for row in metrics_table([old]).rows}
+    for label in ("decoder use, nats", "retrieval, share of images", "active units above the noise"):
+        assert rows[label].text == "-" and math.isnan(rows[label].value)
+    new = measure(model_of_noise, tmp_path, CODES)
+    headings = [c.heading for c in html_overview.spaces([old]).columns]
+    assert "decoder use, nats" not in headings
+    table = html_overview.spaces([old, new])
+    cells = dict(zip([c.heading for c in table.columns], zip(*table.rows, strict=True), strict=True))
+    assert [c.text for c in cells["decoder use, nats"]] == ["-", f"{new.metrics.decoder_use:.3f}"]
+    assert [c.text for c in cells["active units above the noise"]] == ["-", str(new.metrics.au_relative)]
+
+
+def test_table_says_what_chance_retrieves(model_of_noise, tmp_path):
+    assert "chance retrieves 0.250" in metrics_table([measure(model_of_noise, tmp_path, CODES)]).caption
+    assert "retrieves" not in metrics_table([measure(model_of_noise, tmp_path)]).caption

@@ -72,14 +72,15 @@ class LinearGaussian(VAE):
     Source: Tipping & Bishop 1999, "Probabilistic Principal Component Analysis", equations 6 to 8.
     """
 
-    def __init__(self, widen: float = 1.0):
+    def __init__(self, widen: float = 1.0, second: float = 0.5, noise: float = 0.5):
+        """Make a model whose second latent has `second` times the weights of the first."""
         nn.Module.__init__(self)
-        self.arch = ResNet(size=2, latent=2, kernels=())
+        self.arch = ResNet(size=2, latent=2, kernels=(), likelihood="gaussian")
         self.decoder = nn.Identity()
         self.W = nn.Parameter(
-            0.5 * torch.tensor([[1.0, 0.5], [1.0, -0.5], [-1.0, 0.5], [1.0, 0.5]]), requires_grad=False
+            0.5 * torch.tensor([[1.0, second], [1.0, -second], [-1.0, second], [1.0, second]]), requires_grad=False
         )
-        self.noise = 0.5
+        self.noise = noise
         self.variance = 1 / (1 + self.W.square().sum(0) / self.noise**2)  # of p(z|x), (d,)
         self.widen = widen  # how much wider q is than p(z|x)
 

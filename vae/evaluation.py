@@ -8,12 +8,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
+from lso_bench.vae.code_use import au_relative, decoder_use, error_in_cycle, reencoding_draw, retrieval
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, observe, summarise
 from lso_bench.vae.model import VAE
 from lso_bench.vae.sampling import sample
 
-MEANS = (*PROBABILISTIC, "distortion", "squared_error", "nll", "gap", "consistency_prior", "consistency_posterior")
+CODE_USE = ("decoder_use", "reencoding_draw", "retrieval")
+MEANS = (
+    *(*PROBABILISTIC, "distortion", "squared_error", "nll", "gap", "consistency_prior", "consistency_posterior"),
+    *CODE_USE,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class SampleSizes:
 
     samples: int = 500  # latents an image for the importance-weighted NLL: Burda et al. 2016, section 5
     images: int = 100  # images over which the NLL is averaged; 0 leaves it out
-    codes: int = 500  # latents from which images are drawn for the latent consistency; 0 leaves it out
+    codes: int = 500  # latents for the latent consistency and the measures of `CODE_USE`; 0 leaves them out
 
     def __post_init__(self):
         if self.images == 1 or self.codes == 1:
@@ -53,7 +58,34 @@ def evaluate(
             for source in ("prior", "posterior"):
                 errors = latent_consistency(vae, shuffled[: sizes.codes].to(device), source)
                 metrics = _with_metric(metrics, f"consistency_{source}", *_mean_and_error(errors))
-    return _finite(metrics), observed
+    return with_code_use(metrics, vae, x, sizes, seed, device), observed
+
+
+def lacks_code_use(metrics: Metrics, sizes: SampleSizes) -> bool:
+    """Return whether measures of the codes are missing, as in what older versions stored."""
+    return sizes.codes > 0 and metrics.decoder_use is None
+
+
+def with_code_use(
+    metrics: Metrics, vae: VAE, x: Float[Tensor, "n 1 h w"], sizes: SampleSizes, seed: int, device: str
+) -> Metrics:
+    """Return metrics with those of `vae.code_use`, over the images of the latent consistency.
+
+    Their draws do not depend on the other sample sizes.
+
+    Raises:
+        UnusableError: a metric is not finite.
+    """
+    if not sizes.codes:
+        return _finite(metrics)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        images = x[torch.randperm(len(x))][: sizes.codes].to(device)
+        gains = decoder_use(vae, images)
+        metrics = _with_metric(metrics, "decoder_use", gains.double().mean().item(), error_in_cycle(gains))
+        metrics = _with_metric(metrics, "reencoding_draw", *_mean_and_error(reencoding_draw(vae, images)))
+        metrics = _with_metric(metrics, "retrieval", *_share_and_error(retrieval(vae, images)))
+    return replace(_finite(metrics), au_relative=au_relative(vae, x, device))
 
 
 def _finite(metrics: Metrics) -> Metrics:
@@ -114,3 +146,14 @@ def _with_metric(metrics: Metrics, key: str, value: float, error: float) -> Metr
 def _mean_and_error(values: Float[Tensor, " m"]) -> tuple[float, float]:
     """Return the mean and its standard error."""
     return values.double().mean().item(), values.double().std().item() / math.sqrt(len(values))
+
+
+def _share_and_error(shares: Float[Tensor, " n"]) -> tuple[float, float]:
+    """Return the mean of values in [0, 1] and its standard error, which is above 0 also where all are 0 or 1.
+
+    The error is the standard deviation of the posterior of a share under a uniform prior. Source: Gelman et al. 2013,
+    "Bayesian Data Analysis", section 2.4.
+    """
+    n, total = len(shares), shares.double().sum().item()
+    expected = (total + 1) / (n + 2)
+    return total / n, math.sqrt(expected * (1 - expected) / (n + 3))

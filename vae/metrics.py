@@ -41,6 +41,10 @@ class Metrics:
     gap: float | None = None  # nats: -ELBO - NLL
     consistency_prior: float | None = None  # |mu(x') - z|, x' ~ p(x|z), z ~ p(z), in prior standard deviations
     consistency_posterior: float | None = None  # likewise, with z ~ q(z|x)
+    decoder_use: float | None = None  # nats: log p(x|z) - log p(x|z'), z' of another image; vae.code_use has these four
+    reencoding_draw: float | None = None  # as reencoding_mean, for x' ~ p(x|z) in place of the mean image
+    au_relative: int | None = None  # dimensions whose mean varies more than the noise of the posterior
+    retrieval: float | None = None  # share of images that the reconstruction is nearest to, of a set
 
 
 PROBABILISTIC = ("nelbo", "kl", "mi", "mi_b50", "divergence", "reencoding_mean", "reencoding_logp")

@@ -1,10 +1,10 @@
 """Correlations of latent-space metrics with search outcomes, over checkpoints: does collapse decide search?
 
-A checkpoint is a point. Its metrics come from `lso-bench evaluate` (AU, MI, KL, re-encoding, latent consistency). Its
-outcomes come from its searches (final loss, steps to a threshold, dependence on the start), within one task, searcher,
-architecture and limits. The main figure is Spearman's rank correlation: an interval of Kendall's needs more than 4
-points, and there are few. Checkpoints that share images, starts and seeds are no independent replicates, and a
-correlation is no cause.
+A checkpoint is a point. Its metrics come from `lso-bench evaluate` (AU, MI, KL, decoder use, re-encoding, latent
+consistency). Its outcomes come from its searches (final loss, steps to a threshold, dependence on the start), within
+one task, searcher, architecture and limits. The main figure is Spearman's rank correlation: an interval of Kendall's
+needs more than 4 points, and there are few. Checkpoints that share images, starts and seeds are no independent
+replicates, and a correlation is no cause.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ LATENT_METRICS = (
     *(f"AU {a:g}" for a in ACTIVE),
     "MI",
     "KL",
+    "decoder use",
     "re-encoding",
     "consistency prior",
     "consistency posterior",
@@ -104,7 +105,8 @@ def _point(sha: str, rows: list[dict], space: Metrics) -> dict[str, Any]:
 
 def _latent_metrics(space: Metrics) -> dict[str, int | float | None]:
     au = [sum(x > a for x in space.activity) for a in ACTIVE]
-    rest = space.mi, space.kl, space.reencoding_mean, space.consistency_prior, space.consistency_posterior
+    consistency = space.consistency_prior, space.consistency_posterior
+    rest = space.mi, space.kl, space.decoder_use, space.reencoding_mean, *consistency
     return dict(zip(LATENT_METRICS, (*au, *rest), strict=True))
 
 

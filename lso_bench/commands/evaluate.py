@@ -36,7 +36,7 @@ def evaluate(
     nll_images: Annotated[int, typer.Option(min=0, max=DRAWS, help="Images for the NLL; 0 leaves it out.")] = 100,
     nll_samples: Annotated[int, typer.Option(min=1, max=DRAWS, help="Codes an image for the NLL.")] = 500,
     codes: Annotated[
-        int, typer.Option(min=0, max=DRAWS, help="Codes for the latent consistency; 0 leaves it out.")
+        int, typer.Option(min=0, max=DRAWS, help="Codes for latent consistency, decoder use, retrieval; 0: none.")
     ] = 500,
     device: Device = "auto",
     results: Results = Path("results"),
@@ -44,7 +44,7 @@ def evaluate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure latent spaces on the test set: -ELBO, NLL, KL, MI, active units, re-encoding, latent consistency."""
+    """Measure latent spaces on the test set: -ELBO, NLL, KL, MI, active units, decoder use, re-encoding."""
     from lso_bench.models.measurements import measured
     from lso_bench.report import measurements
     from lso_bench.store.store import Store

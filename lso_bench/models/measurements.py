@@ -18,8 +18,9 @@ from lso_bench.store import result_files
 from lso_bench.study.lookup import find_checkpoint
 from lso_bench.vae import checkpoint, loading
 from lso_bench.vae.data import Dataset, load
-from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate
+from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate, lacks_code_use, with_code_use
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
+from lso_bench.vae.model import VAE
 from lso_bench.vae.trained_model import Model
 
 MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # keys of the header, stored
@@ -117,20 +118,33 @@ def _measure_or_load(
     }
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     file = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
-    if (stored := _read(file, what)) is not None:
+    stored = _read(file, what)
+    if stored is not None and not lacks_code_use(stored.metrics, effort):
         return stored
     try:
-        metrics, observed = evaluate(vae.to(device), data.test, effort, seed, device)
+        vae = vae.to(device)
+        new = _completed(stored, vae, data) if stored is not None else _measured(model, vae, header, what, data)
     except UnusableError as error:
         mend = "the training diverged, or the weights are not of this network; leave it out, or train it again"
         raise UnusableError(f"{path}: {error}: {mend}") from error
+    if stored is None:
+        checkpoint.write(file.with_suffix(".safetensors"), new.each, {"of": key})
+    text = {k: v for k, v in asdict(new).items() if k != "each"}
+    write_atomic(file, json.dumps(text, indent=1, allow_nan=False).encode())
+    return new
+
+
+def _measured(model: Model, vae: VAE, header: dict[str, Any], what: dict[str, Any], data: Dataset) -> Measured:
+    metrics, observed = evaluate(vae, data.test, SampleSizes(**what["effort"]), what["seed"], what["device"])
     made_by = {k: header.get(k) for k in MADE_BY}
     each = {k: observed.each[k].float() for k in EACH if k in observed.each}
-    measurement = Measured(model, what, made_by, str(torch.__version__), metrics, each)
-    checkpoint.write(file.with_suffix(".safetensors"), each, {"of": key})
-    text = {k: v for k, v in asdict(measurement).items() if k != "each"}
-    write_atomic(file, json.dumps(text, indent=1, allow_nan=False).encode())
-    return measurement
+    return Measured(model, what, made_by, str(torch.__version__), metrics, each)
+
+
+def _completed(stored: Measured, vae: VAE, data: Dataset) -> Measured:
+    """Return a measurement of an older version with the measures that it lacks; the others stay as they are."""
+    seed, device = stored.what["seed"], stored.what["device"]
+    return replace(stored, metrics=with_code_use(stored.metrics, vae, data.test, stored.effort, seed, device))
 
 
 def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:

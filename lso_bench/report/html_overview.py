@@ -6,13 +6,15 @@ from itertools import groupby
 
 from lso_bench.analysis.table import group, sort_key
 from lso_bench.models.measurements import Measured
-from lso_bench.plotting.numbers import count, fixed
+from lso_bench.plotting.numbers import count
 from lso_bench.record import Record
 from lso_bench.report.cells import model, number, word
-from lso_bench.report.measurements import ROWS, active_units
+from lso_bench.report.measurements import ROWS, active_units, mean
 from lso_bench.report.table import MODEL, Column, Table, columns
 from lso_bench.spec import SCHEMA, digest
 from lso_bench.study.command import commands, sped_up, unrepeatable
+from lso_bench.vae.code_use import retrieval_chance
+from lso_bench.vae.metrics import BLOCK
 
 LIMIT = 0.01  # of activity; Burda et al. 2016
 
@@ -71,9 +73,12 @@ def spaces(measured: Sequence[Measured]) -> Table:
     for m in measured:
         words = [model(m.model.name), word(m.model.data), word(m.model.arch)]
         counts = [m.model.latent, m.metrics.n, active_units(m, LIMIT)]
-        metrics = (number(getattr(m.metrics, key), lambda v: fixed(v, 3)) for key in shown.values())
+        metrics = (mean(m.metrics, key) for key in shown.values())
         rows.append([*words, *(number(n, count) for n in counts), *metrics])
-    caption = "Means over the test images, in nats where nothing else is said. Active: dimensions above 0.01."
+    caption = (
+        "Means over the test images, in nats where nothing else is said. Active: dimensions above 0.01. Retrieval is "
+        f"among {BLOCK} images (chance {retrieval_chance(BLOCK):g}), or all codes where they are fewer."
+    )
     data, arch = (Column(name, is_text=True) for name in ("data", "architecture"))
     return Table("", columns(MODEL, data, arch, "d", "images", "active", *shown), rows, caption)
 

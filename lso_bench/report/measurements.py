@@ -16,6 +16,7 @@ from lso_bench.plotting.numbers import fixed
 from lso_bench.report.cells import number, word
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import Cell, Column, Table, columns
+from lso_bench.vae.code_use import retrieval_chance
 from lso_bench.vae.metrics import BLOCK, Metrics
 
 ROWS = {  # label: field
@@ -28,10 +29,14 @@ ROWS = {  # label: field
     "MI, nats": "mi",
     "MI in batches of 50, nats": "mi_b50",
     "KL(q(z), p(z)), nats": "divergence",
+    "decoder use, nats": "decoder_use",
     "re-encoding, mean (z - z')^2": "reencoding_mean",
+    "re-encoding of a draw, mean (z - z')^2": "reencoding_draw",
     "re-encoding, -log q(z|x^), nats": "reencoding_logp",
     "|mu(x') - z|, z from the prior": "consistency_prior",
     "|mu(x') - z|, z from q(z|x)": "consistency_posterior",
+    "retrieval, share of images": "retrieval",
+    "active units above the noise": "au_relative",
 }
 LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # thresholds of activity
 
@@ -58,7 +63,8 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
     caption = (
         f"MI cannot exceed log n = {log(n):.2f}; {_batch_note(n)}. NLL: the gap to -ELBO over "
         f"{images} images, {sizes.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is "
-        f"sqrt(d) = {model.latent**0.5:.1f} away. Seed of the draws: {measured[0].what['seed']}."
+        f"sqrt(d) = {model.latent**0.5:.1f} away. {_code_use_note(codes)}Seed of the draws: "
+        f"{measured[0].what['seed']}."
     )
     return Table(title, columns(Column("", is_text=True), *(m.model.name for m in measured)), rows, caption)
 
@@ -98,6 +104,19 @@ def _batch_note(n: int) -> str:
     return f"in batches of {BLOCK}, log {BLOCK} = {log(BLOCK):.2f}"
 
 
+def _code_use_note(codes: int) -> str:
+    """Return what decoder use and retrieval are over, and chance; empty if there are no codes."""
+    if not codes:
+        return ""
+    chance = f"chance retrieves {retrieval_chance(codes):.3f}"
+    return f"Decoder use, re-encoding of a draw, retrieval: {codes} images; {chance}. "
+
+
+def mean(metrics: Metrics, key: str) -> Cell:
+    """Return the cell of a metric: a count as it is, a mean with three decimals, nothing for a missing one."""
+    return number(getattr(metrics, key), lambda v: str(v) if isinstance(v, int) else fixed(v, 3))
+
+
 def _dimension_cells(metrics: Metrics, rank: int) -> tuple[Cell, Cell, Cell]:
     n = sorted(range(len(metrics.activity)), key=lambda i: -metrics.activity[i])[rank]
     activity, kl = metrics.activity[n], metrics.kl_each[n] if metrics.kl_each else None
@@ -105,4 +124,5 @@ def _dimension_cells(metrics: Metrics, rank: int) -> tuple[Cell, Cell, Cell]:
 
 
 def _cell(measured: Measured, key: str) -> Cell:
-    return number(getattr(measured.metrics, key), lambda v: f"{fixed(v, 3)} +- {fixed(measured.metrics.se[key], 3)}")
+    cell, error = mean(measured.metrics, key), measured.metrics.se.get(key)
+    return cell if error is None else cell._replace(text=f"{cell.text} +- {fixed(error, 3)}")

@@ -13,7 +13,7 @@ from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import CaptionedFigure, Size, label, legend
 from lso_bench.report.sections import searcher_labels, short_titles
 
-SHOWN = ("AU 0.01", "MI", "KL", "re-encoding", "consistency prior")  # the other metrics and outcomes are in the tables
+SHOWN = ("AU 0.01", "MI", "KL", "decoder use", "re-encoding", "consistency prior")  # tables have the others
 
 
 def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
