@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from lso_bench.errors import UnusableError
+from lso_bench.runner import aggregate_posterior
+from lso_bench.search.coordinates import Moments
 from lso_bench.vae.checkpoint import load_model, sha256
 from lso_bench.vae.data import Dataset, data_folder, file_name, load
 from lso_bench.vae.frozen import freeze
@@ -63,6 +65,15 @@ class Loaded:
             return freeze(vae).to(device), header
 
         return self._once(("model", device, arch, *_file_state(checkpoint)), read)
+
+    def moments(self, checkpoint: Path, arch: str, data: Dataset) -> Moments:
+        """Return the moments of the aggregate posterior, computed on the CPU, so that they are the same everywhere.
+
+        Raises:
+            UnusableError: as `model`.
+        """
+        key = "moments", arch, data.name, data.sha256, *_file_state(checkpoint)
+        return self._once(key, lambda: aggregate_posterior.moments(self.model(checkpoint, "cpu", arch)[0], data))
 
     def _once(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
         if key not in self._cached:
