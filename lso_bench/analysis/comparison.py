@@ -26,6 +26,7 @@ from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, shared, sort_key, table
 from lso_bench.analysis.variance import decomposition
 from lso_bench.record import Record
+from lso_bench.run_settings import PRIOR
 from lso_bench.spec import Spec
 from lso_bench.vae.metrics import Metrics
 
@@ -187,8 +188,9 @@ def _per_search(group: pd.DataFrame) -> Iterator[dict]:
 
 def _auxiliary(group: pd.DataFrame, baseline: dict[str, float]) -> Iterator[dict]:
     """Yield |u|, latent consistency, the fraction of distinct images and the auxiliary measures, where recorded."""
+    in_u = "|norm u" * (group.space.iloc[0] != PRIOR)
     for start, searches in by_start(group):
-        for measure in group.columns[group.columns.str.match("norm u|consistency|beside:")]:
+        for measure in group.columns[group.columns.str.match(f"consistency|beside:{in_u}")]:
             recorded = searches.dropna(subset=[measure])
             if len(recorded):
                 yield {"measure": measure, "start": start} | _auxiliary_statistics(measure, recorded)

@@ -63,7 +63,7 @@ def record_of(
     return Record(
         spec,
         "diverged" if error else "ok",
-        _members(starts, context.instances, search, _norms(space, u, z), diagnostics),
+        _members(starts, context.instances, search, z.cpu(), diagnostics),
         evaluations | {"gradients": search.gradients} | counts,
         seconds,
         versions,
@@ -75,18 +75,8 @@ def record_of(
     )
 
 
-def _norms(space: Space, u: Tensor, z: Tensor) -> dict[str, list[float]]:
-    """Return |z| and |u| of points u; |u| is NaN where u is z."""
-    norm_u = u.new_full((len(u),), torch.nan) if space.coordinates is None else u.cpu().norm(dim=-1)
-    return {"distance_to_prior": z.cpu().norm(dim=-1).tolist(), "norm_u": norm_u.tolist()}
-
-
 def _members(
-    starts: list[str],
-    instances: Tensor,
-    search: Search,
-    norms: dict[str, list[float]],
-    diagnostics: list[dict[str, Any]],
+    starts: list[str], instances: Tensor, search: Search, z: Tensor, diagnostics: list[dict[str, Any]]
 ) -> list[SearchResult]:
     columns = {
         "start": starts,
@@ -95,7 +85,8 @@ def _members(
         "loss": search.loss.tolist(),
         "steps": search.steps.tolist(),
         "met": _steps_to_threshold(search.thresholds),
-        **norms,
+        "distance_to_prior": z.norm(dim=-1).tolist(),
+        "norm_u": search.z.norm(dim=-1).tolist(),
         "best": search.best.tolist(),
         "evaluations": search.evaluations.tolist(),
         "stopped": search.stop_reason,
