@@ -76,8 +76,8 @@ class Study:
         """
         if protocol not in PROTOCOLS:
             raise unknown("protocol", protocol, [*PROTOCOLS])
-        raw = {"arch": arch, "latent": latent, "decoding": decoding, "budget": budget, "max_steps": max_steps}
-        raw |= {"space": space}
+        raw = {"arch": arch, "latent": latent, "decoding": decoding, "space": space}
+        raw |= {"budget": budget, "max_steps": max_steps}
         lists = {"models": models, "tasks": tasks, "searchers": searchers, "regions": regions, "starts": starts}
         seed_lists = {"seeds": seeds, "search_seeds": search_seeds, "train_seeds": train_seeds}
         self._has_objects = False
