@@ -11,6 +11,7 @@ from lso_bench.bounds import WHOLE
 TO_ZERO = (0.05, 0.02, 0.01, 0.005, 0.001, 0.0)  # thresholds of the paper
 BOUNDS = {int: (1, WHOLE), float: (0.0, math.inf)}  # smallest and largest value, by type
 UNCHANGED: Any = object()
+PRIOR = "prior"  # coordinates of a search that are z itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Setting:
     name: str
     kind: Any  # type of its values except None: int, float, bool or str; not in tables also tuple[float, ...]
     default: Any  # None: no limit, or the plan decides
+    omitted: Any  # value of a run that keys and descriptions leave out; by default `default`
     bounds: tuple[int | float, int | float]  # smallest and largest number; by default BOUNDS of its type
     help: str  # of its option
     text: str  # format of a value in tables; by default name and value
@@ -27,7 +29,7 @@ class Setting:
     caveat: str  # words for what runs with different values differ in; by default the name
     descent: bool = False  # whether it has no effect on searchers that do not descend
     neutral: Any = UNCHANGED  # value that runs of those searchers get
-    since: int | None = None  # first schema whose keys hash it; None: a key hashes it only if it is not the default
+    since: int | None = None  # first schema whose keys hash it; None: a key hashes it only if it is not `omitted`
 
     @property
     def option(self) -> str:
@@ -103,6 +105,12 @@ class RunSettings:
         help="Of searches: fp32, or fp64 where threshold 0 shall not be the resolution of fp32.",
         text="{}",
     )
+    space: str | None = setting(
+        None,
+        help="Coordinates of searches: prior (z itself), standard or pca:8 [default: prior].",
+        omitted=PRIOR,
+        caveat="coordinates",
+    )
 
 
 def _setting(name: str, hint: Any, default: Any, facts: Mapping[str, Any]) -> Setting:
@@ -110,6 +118,7 @@ def _setting(name: str, hint: Any, default: Any, facts: Mapping[str, Any]) -> Se
     kind = next(k for k in get_args(hint) if k is not NoneType) if isinstance(hint, UnionType) else hint
     words = name.replace("_", " ")
     usual = {
+        "omitted": default,
         "bounds": BOUNDS.get(kind, (-math.inf, math.inf)),
         "caveat": words,
         "text": words + {bool: "", float: " {:g}"}.get(kind, " {}"),

@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 from lso_bench.plugins.notation import name_of
-from lso_bench.run_settings import RUN_SETTINGS, TO_ZERO, RunSettings
+from lso_bench.run_settings import PRIOR, RUN_SETTINGS, TO_ZERO, RunSettings
 from lso_bench.vae.trained_model import Model
 
 SCHEMA = 2  # version of spec and record; part of every key
 
-LATER = {s.name: s.default for s in RUN_SETTINGS.values() if s.since is None}  # left out of a key while default
+LATER = {s.name: s.omitted for s in RUN_SETTINGS.values() if s.since is None}  # left out of a key at this value
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Spec(RunSettings, Setup):  # dataclasses put the fields of the last base f
 
     max_steps: int = 1000  # of the searcher
     thresholds: tuple[float, ...] = TO_ZERO
+    space: str = PRIOR  # coordinates of the search, as `lso_bench.search.coordinates.parse` reads them
     source: str = ""  # sha256 of task and searcher files given by path
 
     @cached_property
@@ -65,9 +66,10 @@ class Spec(RunSettings, Setup):  # dataclasses put the fields of the last base f
 
     @property
     def title(self) -> str:
-        """Text for a reader: `nevae_se · omniglot50 · adam · seed 0`."""
+        """Text for a reader: `nevae_se · omniglot50 · adam · seed 0`, with the coordinates if they are not z."""
         trained = f" (trained with seed {self.model.seed})" if self.model.seed else ""
-        return f"{self.model.name}{trained} · {self.task_name} · {self.searcher_name} · seed {self.seeds.init}"
+        searcher = self.searcher_name + f" · space {self.space}" * (self.space != PRIOR)
+        return f"{self.model.name}{trained} · {self.task_name} · {searcher} · seed {self.seeds.init}"
 
 
 def _field_values(part: Spec | Model | Seeds) -> dict:

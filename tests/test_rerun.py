@@ -29,6 +29,7 @@ GRIDS = [
     (Grid(["vae"], ["ink:target=0.3"], ["adam:lr=0.02"], arch="conv"), Protocol(max_steps=7, patience=3, seconds=1.5)),
     (Grid(["vae"], ["glyphs50"]), Protocol(check_every=50, max_steps=99)),
     (Grid(["vae"], ["glyphs50"], ["adam", "sobol"]), Protocol(thresholds=(0.3, 1e-7, 0.0))),
+    (Grid(["vae"], ["ink"], ["cmaes"]), Protocol(space="pca:8")),
 ]
 
 

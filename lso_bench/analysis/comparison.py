@@ -4,9 +4,10 @@ A measure is a row of a long table, from which tables, JSON, CSV and figures are
 measure, start, threshold or target, n, an estimate with a 95 % interval, quartiles and mean. Intervals come from
 resampled instances, so that several seeds of an instance do not count as independent.
 
-The estimate is the median of loss, best, norm, consistency, beside, iterations, joint, steps, evaluations, seconds,
-spread, gap and distance. It is a fraction for distinct, beside:valid, basin and ecdf, and the value itself for usual,
-aRT (expected running time) and variance. Rows with `against` and p compare models or searchers: see `paired`.
+The estimate is the median of loss, best, norm (|z|), norm u (|u|), consistency, beside, iterations, joint, steps,
+evaluations, seconds, spread, gap and distance. It is a fraction for distinct, beside:valid, basin and ecdf, and the
+value itself for usual, aRT (expected running time) and variance. Rows with `against` and p compare models or
+searchers: see `paired`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, shared, sort_key, table
 from lso_bench.analysis.variance import decomposition
 from lso_bench.record import Record
+from lso_bench.run_settings import PRIOR
 from lso_bench.spec import Spec
 from lso_bench.vae.metrics import Metrics
 
@@ -185,9 +187,10 @@ def _per_search(group: pd.DataFrame) -> Iterator[dict]:
 
 
 def _auxiliary(group: pd.DataFrame, baseline: dict[str, float]) -> Iterator[dict]:
-    """Yield latent consistency, the fraction of distinct images, and the task's auxiliary measures, where recorded."""
+    """Yield |u|, latent consistency, the fraction of distinct images and the auxiliary measures, where recorded."""
+    in_u = "|norm u" * (group.space.iloc[0] != PRIOR)
     for start, searches in by_start(group):
-        for measure in group.columns[group.columns.str.match("consistency|beside:")]:
+        for measure in group.columns[group.columns.str.match(f"consistency|beside:{in_u}")]:
             recorded = searches.dropna(subset=[measure])
             if len(recorded):
                 yield {"measure": measure, "start": start} | _auxiliary_statistics(measure, recorded)

@@ -119,7 +119,7 @@ def _join_searches(thresholds: Sequence[float], runs: Sequence[tuple[int, Column
     columns |= {"start": start} | numbers | losses | {"image": [image or None for image in images]}
     columns |= {k: v for k, v in by_name.items() if k.startswith("beside:")}
     columns |= {f"met {t:g}": by_name[f"met {i}"] for i, t in enumerate(thresholds)}
-    return pd.DataFrame(columns).rename(columns={"distance_to_prior": "norm"})
+    return pd.DataFrame(columns).rename(columns={"distance_to_prior": "norm", "norm_u": "norm u"})
 
 
 def is_random(start: str) -> bool:

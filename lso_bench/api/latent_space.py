@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from lso_bench.run_settings import PRIOR
+from lso_bench.runner.cache import Loaded
+from lso_bench.runner.run import coordinates_of
+from lso_bench.search.coordinates import parse
 from lso_bench.search.space import Space
 from lso_bench.study.lookup import find_checkpoint, named_model
-from lso_bench.vae import loading
-from lso_bench.vae.checkpoint import load_model
-from lso_bench.vae.model import LatentModel
+from lso_bench.vae.data import load
 
 
 def space(
@@ -16,22 +18,27 @@ def space(
     latent: int = 32,
     seed: int = 0,
     checkpoint: str | Path = "",
+    space: str = PRIOR,
 ) -> Space:
     """Return the frozen latent space of a trained model.
 
     `space.decode(z)` takes latents of shape (k, n, d) and gives images of shape (k, n, 1, h, w). `space.means(x)` takes
     images of shape (b, 1, h, w) and gives the encoder's means, of shape (b, d). `space.latent` is d.
 
+    With other coordinates than z, `decode` takes u and `means` gives u, and `space.latent` is their number.
+    `space.to_z(u)` and `space.to_u(z)` convert.
+
     Args:
         checkpoint: file of the weights; default: those of the named model.
+        space: coordinates: `"prior"` (z itself), `"standard"` or `"pca:8"`, which read the training images of `data`.
 
     Raises:
-        UsageError: no such model, data set or architecture.
+        UsageError: no such model, data set, architecture or coordinates.
         UnusableError: there are no weights; the message gives the command that trains them.
     """
-    if checkpoint:
-        vae: LatentModel = load_model(Path(checkpoint))[0]
-    else:
-        named = named_model(model, data, arch, latent, seed)
-        vae, _ = loading.load(named, find_checkpoint(named))
-    return Space(vae, "sample" if vae.autoregressive else "mean")
+    named, loaded = named_model(model, data, arch, latent, seed), Loaded()
+    path = Path(checkpoint) if checkpoint else find_checkpoint(named)
+    vae, _ = loaded.model(named, path, "cpu")
+    parse(space, vae.latent)
+    mapping = None if space == PRIOR else coordinates_of(space, named, path, load(named.data), loaded)
+    return Space(vae, "sample" if vae.autoregressive else "mean", coordinates=mapping)

@@ -49,6 +49,7 @@ class Study:
         protocol: str = "quick",
         budget: int | None = None,
         max_steps: int | None = None,
+        space: str | None = None,
         exclude: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
         override: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
         **settings: Any,
@@ -66,6 +67,7 @@ class Study:
             protocol: `"quick"`, or `"paper"` for a descent to threshold 0, with 100,000 steps at most.
             budget: evaluations of a problem.
             max_steps: steps of a descent.
+            space: coordinates of the searches: `"prior"`, `"standard"` or `"pca:8"`; default: `"prior"`.
             exclude: runs to leave out: `{"model": "vae", "searcher": "bo"}`.
             override: other settings for some runs: `{"searcher": "bo", "budget": 100}`.
             settings: further settings of a run, as in a study file: docs/cli.md.
@@ -75,7 +77,8 @@ class Study:
         """
         if protocol not in PROTOCOLS:
             raise unknown("protocol", protocol, [*PROTOCOLS])
-        raw = {"arch": arch, "latent": latent, "decoding": decoding, "budget": budget, "max_steps": max_steps}
+        raw = {"arch": arch, "latent": latent, "decoding": decoding, "space": space}
+        raw |= {"budget": budget, "max_steps": max_steps}
         lists = {"models": models, "tasks": tasks, "searchers": searchers, "regions": regions, "starts": starts}
         seed_lists = {"seeds": seeds, "search_seeds": search_seeds, "train_seeds": train_seeds}
         self._has_objects = False

@@ -191,7 +191,7 @@ def _description(setup: dict[str, Any]) -> str:
     """Return the full description, for the top of a section."""
     budget = "" if pd.isna(setup["budget"]) else f", {setup['budget']:g} evaluations a problem"
     changed = [RUN_SETTINGS[k] for k in IN_TABLES if k not in ("max_steps", "budget")]
-    limits = [s.label(setup[s.name]) for s in changed if setup[s.name] != s.default]
+    limits = [s.label(setup[s.name]) for s in changed if setup[s.name] != s.omitted]
     region = "no region" if setup["region"] == "none" else f"region {setup['region']}"
     return (
         f"{setup['searcher']}: at most {setup['max_steps']} steps{budget}, {', '.join(filter(None, (region, *limits)))}"

@@ -13,6 +13,7 @@ from lso_bench.report.answers import BEST, NAME, QUESTIONS, Question, answers, l
 from lso_bench.report.cells import interval_text
 from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start, starred
 from lso_bench.report.sections import Section, sections
+from lso_bench.run_settings import PRIOR
 
 WIDTH = 80  # columns
 MOST = 15  # lines
@@ -69,10 +70,12 @@ def _heading(parts: Sequence[Section]) -> list[str]:
     limit = limits.iloc[0]
     effort = f"{limit.budget:g} evaluations" if limit.budget <= limit.max_steps else f"{limit.max_steps:,.0f} steps"
     trainings = int(part.runs.trainings.max())
+    coordinates = [s for s in part.runs.space.unique() if s != PRIOR] * (part.runs.space.nunique() == 1)
     return [
         f"{tasks[0]}{f' ({blocks.n} {blocks.unit})' if blocks and blocks.n > 1 else ''}",
         spaces[0],
         *named,
+        *[f"space {s}" for s in coordinates],
         *[effort] * (len(limits) == 1),
         f"{trainings} training seed{'s' * (trainings != 1)}",
     ]

@@ -152,19 +152,23 @@ def _auxiliary(section: Section) -> Table:
     usual = section.measures[section.measures.measure.str.startswith("usual:")]
     tests = {r["measure"]: r["estimate"] for r in _rows(usual)}
     headings = [f"{k} (test {_auxiliary_cell(k, tests.get(f'usual:{k}', math.nan)).text})" for k in auxiliary]
+    has_u = len(section.rows("norm u")) > 0
     shell = f"|z| (shell {section.context['latent'] ** 0.5:.2g})"
     caption = (
         "Shell: sqrt(d), where the prior's mass is. x: the decoded image, Bernoulli pixels binarised at 0.5. "
         "Distinct: share of images x that differ"
+        + ". u: the coordinates of the search (--space)" * has_u
         + ". Test: of test images" * bool(auxiliary)
         + "; valid: share" * ("valid" in auxiliary)
     )
     rows = []
     for r in _rows(section.rows("distinct")):
-        medians = (number(section.row(m, r).get("median")) for m in ("norm", "consistency"))
+        norm = section.row("norm", r)
+        norms = (norm, *[section.row("norm u", r) or norm] * has_u, section.row("consistency", r))
+        medians = (number(statistics.get("median")) for statistics in norms)
         values = (_auxiliary_cell(k, section.row(f"beside:{k}", r).get("estimate", math.nan)) for k in auxiliary)
         rows.append([*_row_key(r), number(r["n"], str), *medians, share(r["estimate"]), *values])
-    header = columns(MODEL, SEARCHER, START, "n", shell, "|mu(x) - z|", "distinct", *headings)
+    header = columns(MODEL, SEARCHER, START, "n", shell, *["|u|"] * has_u, "|mu(x) - z|", "distinct", *headings)
     return Table("Beside the objective, medians", header, rows, caption, "Beside the objective")
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from lso_bench.errors import UnusableError
+from lso_bench.runner import aggregate_posterior
+from lso_bench.search.coordinates import Moments
 from lso_bench.vae.data import Dataset, data_folder, file_name, load
 from lso_bench.vae.loading import fingerprint
 from lso_bench.vae.loading import load as load_model
@@ -65,8 +67,16 @@ class Loaded:
             vae, header = load_model(model, checkpoint)
             return vae.to(device), header
 
-        state = (fingerprint(model, checkpoint),) if model.external else _file_state(checkpoint)
-        return self._once(("model", device, model.name if model.external else model.arch, *state), read)
+        return self._once(("model", device, *_model_state(model, checkpoint)), read)
+
+    def moments(self, model: Model, checkpoint: Path, data: Dataset) -> Moments:
+        """Return the moments of the aggregate posterior, computed on the CPU, so that they are the same everywhere.
+
+        Raises:
+            UnusableError: as `model`.
+        """
+        key = "moments", data.name, data.sha256, *_model_state(model, checkpoint)
+        return self._once(key, lambda: aggregate_posterior.moments(self.model(model, checkpoint, "cpu")[0], data))
 
     def _once(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
         if key not in self._cached:
@@ -79,6 +89,13 @@ class Loaded:
 def _write_counts(data: Dataset) -> list[int]:
     """Return torch's counts of in-place writes to the images."""
     return [images._version for images in (data.train, data.valid, data.test)]
+
+
+def _model_state(model: Model, checkpoint: Path) -> tuple[Any, ...]:
+    """Return a value that changes with the model's code or weights."""
+    if model.external:
+        return model.name, fingerprint(model, checkpoint)
+    return model.arch, *_file_state(checkpoint)
 
 
 def _file_state(path: Path) -> tuple[Any, ...]:

@@ -41,8 +41,8 @@ class Search:
 
     thresholds: Thresholds
     mean_convergence: Thresholds  # of the mean loss over the problems of each start
-    z: Float[Tensor, "k d"]  # last latent of each
-    loss: Float[Tensor, " k"]  # at z
+    z: Float[Tensor, "k d"]  # last point of each, in the coordinates of the space
+    loss: Float[Tensor, " k"]  # at that point
     best: Float[Tensor, " k"]  # lowest loss
     best_step: Int[Tensor, " k"]  # step of the lowest loss
     steps: Int[Tensor, " k"]  # steps of each

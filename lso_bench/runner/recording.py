@@ -44,25 +44,26 @@ def record_of(
         counts: counts of the searcher.
         seconds: seconds by phase.
     """
-    spec, space, task, z = context.spec, context.space, context.task_of_all, search.z.to(context.device)
+    spec, space, task, u = context.spec, context.space, context.task_of_all, search.z.to(context.device)
+    z, z_met = space.to_z(u), space.to_z(search.thresholds.z_at_threshold.to(context.device))
     counts = counts | {"decodes": space.decodes}  # decodes of the search
     starts = [s for s in spec.starts for _ in range(context.task.instances)]
     keys = pd.DataFrame({"start": starts, "instance": context.instances.tolist()})
     trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in search.trace)
-    tensors = {"z": search.z.float(), "z_met": search.thresholds.z_at_threshold.float()}
+    tensors = {"z": z.float().cpu(), "z_met": z_met.float().cpu()}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-        x = space.decode(z.unsqueeze(1)).squeeze(1)
+        x = space.decode(u.unsqueeze(1)).squeeze(1)
         diagnostics = diagnose(space, task, z, x)
     tensors["decoded"] = _to_bytes(x)
     if (targets := targets_of(context.task)) is not None:
         tensors["targets"] = _to_bytes(targets)
     diverged = ~search.loss.isfinite()
-    error = cause(space, task, z, diverged.to(z.device), spec.model.name) if diverged.any() else None
+    error = cause(space, task, u, diverged.to(u.device), spec.model.name) if diverged.any() else None
     evaluations = {"steps": int(search.steps.max()), "evaluations": int(search.evaluations.sum())}
     return Record(
         spec,
         "diverged" if error else "ok",
-        _members(starts, context.instances, search, diagnostics),
+        _members(starts, context.instances, search, z.cpu(), diagnostics),
         evaluations | {"gradients": search.gradients} | counts,
         seconds,
         versions,
@@ -75,7 +76,7 @@ def record_of(
 
 
 def _members(
-    starts: list[str], instances: Tensor, search: Search, diagnostics: list[dict[str, Any]]
+    starts: list[str], instances: Tensor, search: Search, z: Tensor, diagnostics: list[dict[str, Any]]
 ) -> list[SearchResult]:
     columns = {
         "start": starts,
@@ -84,7 +85,8 @@ def _members(
         "loss": search.loss.tolist(),
         "steps": search.steps.tolist(),
         "met": _steps_to_threshold(search.thresholds),
-        "distance_to_prior": search.z.norm(dim=-1).tolist(),
+        "distance_to_prior": z.norm(dim=-1).tolist(),
+        "norm_u": search.z.norm(dim=-1).tolist(),
         "best": search.best.tolist(),
         "evaluations": search.evaluations.tolist(),
         "stopped": search.stop_reason,

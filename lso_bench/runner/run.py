@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from lso_bench.errors import PluginError
 from lso_bench.record import Record
-from lso_bench.runner import identity
+from lso_bench.run_settings import PRIOR
+from lso_bench.runner import aggregate_posterior, identity
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.diagnostics import baseline_on_test_set
 from lso_bench.runner.identity import UNKNOWN, Identity
@@ -21,16 +21,15 @@ from lso_bench.runner.recording import RunContext, record_of
 from lso_bench.runner.scores import targets_of
 from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.validation import check_fit
-from lso_bench.search import SEARCHERS, Problem, region
+from lso_bench.search import SEARCHERS, Problem, coordinates, region
 from lso_bench.search.clock import Clock
+from lso_bench.search.coordinates import Coordinates
 from lso_bench.search.space import DTYPES, Space
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
-from lso_bench.vae.data import Dataset, as_model_input
+from lso_bench.vae.data import Dataset
 from lso_bench.vae.model import LatentModel
-from lso_bench.vae.trained_model import training_length
-
-POSTERIOR_DRAWS = 5000  # draws from the aggregate posterior, for its quantiles
+from lso_bench.vae.trained_model import Model, training_length
 
 
 def run(
@@ -60,7 +59,8 @@ def run(
     identity.check(spec, planned, task, searcher)
     check_fit(spec, task, searcher)
     data = loaded.data(task.data, placement.data_dir, planned.data)
-    context = _build_context(spec, task, vae, data, placement)
+    mapping = coordinates_of(spec.space, spec.model, checkpoint, data, loaded)
+    context = _build_context(spec, task, vae, data, placement, mapping)
     with torch.random.fork_rng():
         problem = _problem(context, data)
         torch.manual_seed(spec.seeds.search)
@@ -74,14 +74,27 @@ def run(
     return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device, context.space.dtype)))
 
 
-def _build_context(spec: Spec, task: Task, vae: LatentModel, data: Dataset, placement: Placement) -> RunContext:
+def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, loaded: Loaded) -> Coordinates | None:
+    """Return the coordinates of a space in the model of a checkpoint; None if they are z.
+
+    Raises:
+        UsageError, PluginError: as `lso_bench.search.coordinates.build`.
+        UnusableError: as `Loaded.model`.
+    """
+    return None if space == PRIOR else coordinates.build(space, loaded.moments(model, checkpoint, data))
+
+
+def _build_context(
+    spec: Spec, task: Task, vae: LatentModel, data: Dataset, placement: Placement, mapping: Coordinates | None
+) -> RunContext:
     dtype = DTYPES[spec.precision]
     with plugin_errors("task", task):
         task = task.bind(data.test.to(placement.device, dtype))
         instances = torch.arange(task.instances).repeat(len(spec.starts))
         task_of_members = task.at(instances.to(placement.device))
     targets = targets_of(task_of_members)
-    space = Space(vae, spec.decoding, targets, spec.seeds.search, placement.compile, placement.capture, dtype)
+    speed = placement.compile, placement.capture
+    space = Space(vae, spec.decoding, targets, spec.seeds.search, *speed, dtype, mapping)
     return RunContext(spec, task, space, instances, placement.device)
 
 
@@ -91,17 +104,10 @@ def _problem(context: RunContext, data: Dataset) -> Problem:
     starts = torch.cat([starting_latents(s, spec.seeds.init, task, space, data) for s in spec.starts]).to(space.dtype)
     if not starts.isfinite().all():
         raise PluginError(f"model {spec.model.name}: its encoder gives starts that are not finite; look at its weights")
-
-    def posterior() -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        chosen = torch.randperm(len(data.train), generator=generator)[:POSTERIOR_DRAWS]
-        q = space.posterior(as_model_input(data.train[chosen], data.likelihood, generator).to(device))
-        return q.mean + q.stddev * torch.randn(q.mean.shape, generator=generator).to(device)
-
-    search_region = region.build(spec.region, space.latent, posterior, device)
+    search_region = region.build(spec.region, space.latent, lambda: aggregate_posterior.draws(space, data), device)
     synchronize = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     inside = search_region.clip(starts)
     moved = int(((inside - starts).abs() > 1e-6).any(-1).any(-1).sum())
-    return Problem(
-        inside, search_region, spec.seeds.search, Clock(synchronize), {"moved_starts": moved} if moved else {}
-    )
+    counts = {"moved_starts": moved, "flat_dimensions": space.coordinates.raised if space.coordinates else 0}
+    nonzero = {name: count for name, count in counts.items() if count}
+    return Problem(inside, search_region, spec.seeds.search, Clock(synchronize), nonzero)

@@ -12,7 +12,7 @@ from lso_bench.vae.data import Dataset, as_model_input
 
 
 def starting_latents(text: str, seed: int, task: Task, space: Space, data: Dataset) -> Float[Tensor, "i m d"]:
-    """Return m latents for each instance of `task`; random ones are drawn with `seed`.
+    """Return m points for each instance of `task`, in the coordinates of the space; random ones by `seed`.
 
     Raises:
         UsageError: the start does not exist, or does not fit the model.
@@ -30,7 +30,7 @@ def starting_latents(text: str, seed: int, task: Task, space: Space, data: Datas
     targets = targets_of(task)
     assert targets is not None, "parse() refused it"
     if name == "other":
-        return torch.stack([space.posterior(targets.roll(-j, 0)).mean for j in range(1, m + 1)], 1)
+        return torch.stack([space.means(targets.roll(-j, 0)) for j in range(1, m + 1)], 1)
     q = space.posterior(targets)
-    noise = torch.randn(i, m - 1, space.latent, generator=generator).to(device)
-    return torch.cat([q.mean[:, None], q.mean[:, None] + q.stddev[:, None] * noise], 1)
+    noise = torch.randn(i, m - 1, q.mean.shape[1], generator=generator).to(device)
+    return space.to_u(torch.cat([q.mean[:, None], q.mean[:, None] + q.stddev[:, None] * noise], 1))

@@ -2,7 +2,7 @@
 
 from lso_bench.errors import UsageError, unknown
 from lso_bench.runner.plugin_errors import plugin_errors
-from lso_bench.search import Searcher
+from lso_bench.search import Searcher, coordinates
 from lso_bench.search import starts as starts_of
 from lso_bench.search.space import DECODINGS, DTYPES
 from lso_bench.spec import Spec
@@ -27,6 +27,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     _check_decoding(spec, task)
     if spec.precision not in DTYPES:
         raise unknown("precision", spec.precision, [*DTYPES])
+    _, dimension = coordinates.parse(spec.space, spec.model.latent)
     starts_of.check(spec.starts, task.has_targets, task.instances)
     name = spec.searcher_name
     decoder_has_gradient = spec.decoding in ("teacher", "mean") and _is_differentiable(spec.model)
@@ -42,7 +43,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     if searcher.bounded and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
     with plugin_errors("searcher", searcher):
-        needed = searcher.design(spec.model.latent)
+        needed = searcher.design(dimension)
     design = max(needed, starts_of.parse(spec.starts[0], task.has_targets)[1])
     if spec.budget is not None and spec.budget < design:
         raise UsageError(f"Searcher {name!r} begins with {design} evaluations; --budget {spec.budget} is less.")

@@ -150,11 +150,16 @@ def build(text: str, d: int, posterior: Callable[[], Float[Tensor, "n d"]], devi
     return Region(-high, high, size if kind == "ball" else None)
 
 
-def beyond_prior_warning(text: str, d: int) -> str:
-    """Return a warning if a region extends far beyond the prior's mass; empty if not."""
+def beyond_prior_warning(text: str, d: int, center: str = "the prior") -> str:
+    """Return a warning if a region extends far beyond the mass of N(0, I), which is the prior; empty if not.
+
+    Args:
+        d: number of coordinates.
+        center: name of the distribution that has mean 0 and variance 1 in these coordinates.
+    """
     kind, size = parse(text)
     if kind == "box" and size > FAR_BOX:
-        return f"Region {text} leaves the prior far behind; its mass lies within 5 in every direction."
+        return f"Region {text} leaves {center} far behind; its mass lies within 5 in every direction."
     if kind == "ball" and size > FAR_BALL * math.sqrt(d):
-        return f"Region {text} leaves the prior far behind; its shell is at sqrt({d}) = {math.sqrt(d):.1f}."
+        return f"Region {text} leaves {center} far behind; its shell is at sqrt({d}) = {math.sqrt(d):.1f}."
     return ""

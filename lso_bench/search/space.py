@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Distribution
 
+from lso_bench.search.coordinates import Coordinates
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.networks import PixelCNN
@@ -27,6 +28,8 @@ CHUNK = 512  # most images decoded at once without a gradient, to bound memory
 class Space:
     """Latent space of a frozen model, for k problems at once.
 
+    A point is given by its coordinates u. They are z itself, unless the space has `coordinates`.
+
     Args:
         decoding: one of `DECODINGS`.
         teacher: the teacher image of each problem, for decoding "teacher". Its part of the first layer does not depend
@@ -35,6 +38,7 @@ class Space:
         compile: compile the decoder by torch.compile; worth it for long searches.
         capture: whether a search may replay decoding and scoring as a CUDA graph.
         dtype: of latents, images and weights.
+        coordinates: map from u to z; None: u is z.
     """
 
     def __init__(
@@ -46,10 +50,12 @@ class Space:
         compile: bool = False,
         capture: bool = False,
         dtype: torch.dtype = torch.float32,
+        coordinates: Coordinates | None = None,
     ):
         self.vae = freeze(vae) if dtype == torch.float32 else deepcopy(freeze(vae)).to(dtype)
         self.dtype = dtype
-        self.latent = vae.latent
+        self.coordinates = coordinates and coordinates.to(self.device, dtype)
+        self.latent = coordinates.dimension if coordinates else vae.latent
         self.decoding = decoding
         self.capture = capture
         self.decodes = 0  # images decoded so far
@@ -70,13 +76,13 @@ class Space:
         return self.vae.device
 
     def decode(
-        self, z: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | None = None
+        self, u: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | None = None
     ) -> Float[Tensor, "k n 1 h w"]:
-        """Decode the latents of these problems (default: of all)."""
-        k, n, _ = z.shape
+        """Decode the points of these problems (default: of all)."""
+        k, n, _ = u.shape
         self.decodes += k * n
-        flat = z.flatten(0, 1)
-        indices = torch.arange(k, device=z.device) if problems is None else problems
+        flat = self.to_z(u).flatten(0, 1)
+        indices = torch.arange(k, device=u.device) if problems is None else problems
         indices = indices.repeat_interleave(n)
         if torch.is_grad_enabled() or len(flat) <= CHUNK:
             return self._images(flat, indices).unflatten(0, (k, n))
@@ -92,9 +98,17 @@ class Space:
         return sample(self.vae, z, self._ink.expand(len(z), -1, -1))[0].clamp(0, 1)  # a normal pixel may lie outside
 
     def means(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d"]:
-        """Return the means of q(z|x), encoding in batches that bound memory."""
-        return torch.cat([self.posterior(part).mean for part in x.split(ENCODED)])
+        """Return the coordinates of the means of q(z|x), encoding in batches that bound memory."""
+        return self.to_u(torch.cat([self.posterior(part).mean for part in x.split(ENCODED)]))
 
     def posterior(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
-        """Return q(z|x): batch (b,), event (d,)."""
+        """Return q(z|x) of the latents z: batch (b,), event (d,)."""
         return self.vae.encode(x.to(self.dtype))
+
+    def to_z(self, u: Float[Tensor, "... k"]) -> Float[Tensor, "... d"]:
+        """Return the latents at coordinates u."""
+        return u if self.coordinates is None else self.coordinates.to_z(u)
+
+    def to_u(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... k"]:
+        """Return the coordinates of latents; of latents beyond the axes, those of their projection."""
+        return z if self.coordinates is None else self.coordinates.to_u(z)

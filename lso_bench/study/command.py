@@ -7,6 +7,7 @@ from typing import Any
 
 from lso_bench.record import Record
 from lso_bench.run_settings import NEUTRAL, RUN_SETTINGS
+from lso_bench.search import coordinates
 from lso_bench.spec import Seeds, Spec
 from lso_bench.vae.trained_model import EXTERNAL
 
@@ -58,6 +59,7 @@ def _changed_settings(spec: Spec) -> dict[str, Any]:
     """Return the settings that a command must name, by their options; lists as text."""
     descends = bool(spec.thresholds)
     defaults = {s.name: s.default for s in RUN_SETTINGS.values()} | ({} if descends else NEUTRAL)
+    defaults["space"] = coordinates.default(spec.model)
     values = {name: getattr(spec, name) for name in RUN_SETTINGS if name != "max_steps" or descends}
     return {
         RUN_SETTINGS[k].option: ",".join(map(str, v)) if isinstance(v, tuple) else v

@@ -12,10 +12,10 @@ from lso_bench.errors import UsageError
 from lso_bench.plugins import code_version
 from lso_bench.plugins.notation import name_of, whole
 from lso_bench.record import Record
-from lso_bench.run_settings import NEUTRAL, RUN_SETTINGS, TO_ZERO, RunSettings
+from lso_bench.run_settings import NEUTRAL, PRIOR, RUN_SETTINGS, TO_ZERO, RunSettings
 from lso_bench.runner.identity import PLUGINS, UNKNOWN, Identity, identity
 from lso_bench.runner.validation import check_fit
-from lso_bench.search import SEARCHERS, Searcher
+from lso_bench.search import SEARCHERS, Searcher, coordinates
 from lso_bench.search import region as regions
 from lso_bench.search import starts as starts_of
 from lso_bench.spec import Seeds, Spec
@@ -202,7 +202,7 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
         region=point.region or (DEFAULT_BOX if searcher.bounded else "none"),
         starts=starts,
         decoding=_decoding(model, task) if protocol.decoding is None else protocol.decoding,
-        **_run_settings(protocol, searcher, task),
+        **_run_settings(protocol, searcher, task, model),
     )
     if field := unreadable(spec):
         raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
@@ -212,14 +212,20 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
 
 def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol) -> list[str]:
     """Return warnings for the user before the runs of a protocol."""
-    pairs = dict.fromkeys((p.spec.region, p.spec.model.latent) for p in planned)
-    lines = [w for w in dict.fromkeys(regions.beyond_prior_warning(*pair) for pair in pairs) if w]
+    specs = {(p.spec.region, p.spec.space, p.spec.model.latent): p.spec for p in planned}.values()
+    lines = [w for w in dict.fromkeys(map(_region_warning, specs)) if w]
     searchers = dict.fromkeys(p.spec.searcher for p in planned)
     descents = [s.option for s in RUN_SETTINGS.values() if s.descent and getattr(protocol, s.name) != s.default]
     unaffected = [name_of(n) for n in searchers if not SEARCHERS.build(n).descends]
     if unaffected and descents:
         lines.append(f"{' and '.join(descents)}: of no effect on {', '.join(unaffected)}; give --budget, evaluations.")
     return lines
+
+
+def _region_warning(spec: Spec) -> str:
+    _, dimension = coordinates.parse(spec.space, spec.model.latent)
+    center = "the prior" if spec.space == PRIOR else "the aggregate posterior"
+    return regions.beyond_prior_warning(spec.region, dimension, center)
 
 
 def runs_of_other_versions(records: Iterable[Record]) -> dict[str, list[str]]:
@@ -243,12 +249,13 @@ def _decoding(model: Model, task: Task) -> str:
     return "teacher" if task.has_targets else "sample"
 
 
-def _run_settings(protocol: Protocol, searcher: Searcher, task: Task) -> dict[str, Any]:
+def _run_settings(protocol: Protocol, searcher: Searcher, task: Task, model: Model) -> dict[str, Any]:
     """Return the settings of a run; for a searcher that does not descend, a budget and neutral values.
 
     Scores of a task without target images have a scale of their own, so that its searches go to threshold 0.
     """
     values = {name: getattr(protocol, name) for name in RUN_SETTINGS}
+    values["space"] = coordinates.canonical(protocol.space or coordinates.default(model), model.latent)
     if searcher.descends:
         thresholds = protocol.thresholds or (QUICK_THRESHOLDS if task.has_targets else TO_ZERO)
         steps = protocol.max_steps or protocol.budget or QUICK_STEPS
