@@ -186,7 +186,7 @@ def test_moments_are_computed_once_a_checkpoint_and_never_for_the_prior(search):
     search(vae, loaded, space="standard")
     (first,) = moments_in(loaded)
     path = find_checkpoint(Model("vae", "glyphs", "small", 4))
-    assert loaded.moments(path, "small", load("glyphs")) is first
+    assert loaded.moments(Model("vae", "glyphs", "small", 4), path, load("glyphs")) is first
 
 
 def moments_in(loaded):

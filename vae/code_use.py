@@ -5,12 +5,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.vae.metrics import BATCH, BLOCK
-from lso_bench.vae.model import VAE
+from lso_bench.vae.model import LatentModel
 from lso_bench.vae.sampling import sample
 
 
 @torch.no_grad()
-def decoder_use(vae: VAE, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:
+def decoder_use(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:
     """Compute log p(x|z) - log p(x|z') in nats, with z ~ q(z|x), and z' the latent of another image.
 
     The images are put in a random cycle, which is the order of the result, and z' is the latent of the image before.
@@ -23,7 +23,7 @@ def decoder_use(vae: VAE, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:
     return _log_likelihood(vae, x, z) - _log_likelihood(vae, x, z.roll(1, 0))
 
 
-def _log_likelihood(vae: VAE, x: Float[Tensor, "m 1 h w"], z: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
+def _log_likelihood(vae: LatentModel, x: Float[Tensor, "m 1 h w"], z: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
     batches = zip(x.split(BATCH), z.split(BATCH), strict=True)
     return torch.cat([vae.decode(latents, images).log_prob(images) for images, latents in batches])
 
@@ -40,7 +40,7 @@ def error_in_cycle(values: Float[Tensor, " m"]) -> float:
 
 
 @torch.no_grad()
-def reencoding_draw(vae: VAE, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:
+def reencoding_draw(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:
     """Compute the mean over dimensions of (z - z')^2, with z ~ q(z|x), z' ~ q(z|x') and x' drawn from p(x|z).
 
     `Metrics.reencoding_mean` has the mean image in place of x', whose grey levels can carry the code. x' is drawn
@@ -52,7 +52,7 @@ def reencoding_draw(vae: VAE, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"
 
 
 @torch.no_grad()
-def au_relative(vae: VAE, x: Float[Tensor, "n 1 h w"], device: str) -> int | None:
+def au_relative(vae: LatentModel, x: Float[Tensor, "n 1 h w"], device: str) -> int | None:
     """Count the dimensions whose mean varies over the images more than the noise of the posterior.
 
     Dimension j counts where the standard deviation of mu_j over images is above the root mean square of its posterior
@@ -67,7 +67,7 @@ def au_relative(vae: VAE, x: Float[Tensor, "n 1 h w"], device: str) -> int | Non
 
 
 @torch.no_grad()
-def retrieval(vae: VAE, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " k"]:
+def retrieval(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " k"]:
     """Return for each image whether its reconstruction is nearer to it than to the others of its set: 1 or 0.
 
     An image that shares the least distance with others counts a part. Sets are whole sets of BLOCK images, or all
@@ -83,9 +83,9 @@ def retrieval_chance(images: int) -> float:
     return 1 / min(BLOCK, images)
 
 
-def _reconstruction(vae: VAE, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, "m 1 h w"]:
+def _reconstruction(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, "m 1 h w"]:
     mean = vae.encode(x).mean
-    return sample(vae, mean)[0] if vae.arch.autoregressive else vae.decode(mean).mean
+    return sample(vae, mean)[0] if vae.autoregressive else vae.decode(mean).mean
 
 
 def _retrieved(decoded: Float[Tensor, "m 1 h w"], x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:

@@ -11,7 +11,7 @@ from lso_bench.errors import UnusableError
 from lso_bench.vae.code_use import au_relative, decoder_use, error_in_cycle, reencoding_draw, retrieval
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, observe, summarise
-from lso_bench.vae.model import VAE
+from lso_bench.vae.model import LatentModel
 from lso_bench.vae.sampling import sample
 
 CODE_USE = ("decoder_use", "reencoding_draw", "retrieval")
@@ -35,7 +35,7 @@ class SampleSizes:
 
 
 def evaluate(
-    vae: VAE,
+    vae: LatentModel,
     x: Float[Tensor, "n 1 h w"],
     sizes: SampleSizes | None = None,
     seed: int = 0,
@@ -52,7 +52,7 @@ def evaluate(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         shuffled = x[torch.randperm(len(x))]
-        if sizes.images and not vae.deterministic:
+        if sizes.images and vae.has_density and not vae.deterministic:
             metrics = _with_nll(metrics, *importance_gap(vae, shuffled[: sizes.images].to(device), sizes.samples))
         if sizes.codes:
             for source in ("prior", "posterior"):
@@ -63,11 +63,11 @@ def evaluate(
 
 def lacks_code_use(metrics: Metrics, sizes: SampleSizes) -> bool:
     """Return whether measures of the codes are missing, as in what older versions stored."""
-    return sizes.codes > 0 and metrics.decoder_use is None
+    return sizes.codes > 0 and metrics.retrieval is None
 
 
 def with_code_use(
-    metrics: Metrics, vae: VAE, x: Float[Tensor, "n 1 h w"], sizes: SampleSizes, seed: int, device: str
+    metrics: Metrics, vae: LatentModel, x: Float[Tensor, "n 1 h w"], sizes: SampleSizes, seed: int, device: str
 ) -> Metrics:
     """Return metrics with those of `vae.code_use`, over the images of the latent consistency.
 
@@ -81,9 +81,11 @@ def with_code_use(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         images = x[torch.randperm(len(x))][: sizes.codes].to(device)
-        gains = decoder_use(vae, images)
-        metrics = _with_metric(metrics, "decoder_use", gains.double().mean().item(), error_in_cycle(gains))
-        metrics = _with_metric(metrics, "reencoding_draw", *_mean_and_error(reencoding_draw(vae, images)))
+        if vae.has_density:
+            gains = decoder_use(vae, images)
+            metrics = _with_metric(metrics, "decoder_use", gains.double().mean().item(), error_in_cycle(gains))
+        if vae.draws:
+            metrics = _with_metric(metrics, "reencoding_draw", *_mean_and_error(reencoding_draw(vae, images)))
         metrics = _with_metric(metrics, "retrieval", *_share_and_error(retrieval(vae, images)))
     return replace(_finite(metrics), au_relative=au_relative(vae, x, device))
 
@@ -95,7 +97,7 @@ def _finite(metrics: Metrics) -> Metrics:
 
 
 @torch.no_grad()
-def importance_gap(vae: VAE, x: Float[Tensor, "m 1 h w"], samples: int) -> tuple[float, float]:
+def importance_gap(vae: LatentModel, x: Float[Tensor, "m 1 h w"], samples: int) -> tuple[float, float]:
     """Compute mean and standard error of -ELBO minus the importance-weighted NLL over the images `x`, in nats.
 
     NLL = -log 1/S sum exp(log p(x|z) + log p(z) - log q(z|x)), S = `samples`: an upper bound on -log p(x) that
@@ -107,7 +109,7 @@ def importance_gap(vae: VAE, x: Float[Tensor, "m 1 h w"], samples: int) -> tuple
         q, prior = frozen.encode(image), frozen.prior(image)
         z = q.sample((samples,))[:, 0]  # (S, d)
         likelihood = torch.cat(
-            [frozen.decode(c, image.expand(len(c), -1, -1, -1)).log_prob(image) for c in z.split(BATCH)]
+            [frozen.decode(c, image.expand(len(c), *vae.shape)).log_prob(image) for c in z.split(BATCH)]
         )
         weight = (likelihood + prior.log_prob(z) - q.log_prob(z[:, None])[:, 0]).double()  # (S,)
         gaps.append(torch.logsumexp(weight, 0) - math.log(samples) - weight.mean())
@@ -115,7 +117,7 @@ def importance_gap(vae: VAE, x: Float[Tensor, "m 1 h w"], samples: int) -> tuple
 
 
 @torch.no_grad()
-def latent_consistency(vae: VAE, x: Float[Tensor, "m 1 h w"], source: str) -> Float[Tensor, " m"]:
+def latent_consistency(vae: LatentModel, x: Float[Tensor, "m 1 h w"], source: str) -> Float[Tensor, " m"]:
     """Compute |mu(x') - z| with x' ~ p(x|z), for as many latents z as images, with z from `source`.
 
     `source` is "prior" for z ~ p(z), or "posterior" for z ~ q(z|x). The distance is Euclidean, in prior standard

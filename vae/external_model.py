@@ -18,6 +18,7 @@ from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageErr
 from lso_bench.files import safe_read
 from lso_bench.plugins.containment import contained, reason
 from lso_bench.plugins.settings import settings_of
+from lso_bench.vae.architectures import Likelihood
 from lso_bench.vae.datasets import DATASETS, Source
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
 from lso_bench.vae.model import LatentModel
@@ -122,37 +123,49 @@ class ExternalModel(LatentModel):
 
     frozen = True
     autoregressive = False
+    draws = False
     binary_input = False  # a decoded sample is encoded as it is
 
     def __init__(self, plugin: FrozenModel, name: str, network: nn.Module):
         super().__init__()
         source: Source = DATASETS.build(plugin.data)
         self.plugin, self.name, self.network = plugin, name, network
-        self.latent, self.shape, self.likelihood = plugin.latent, tuple(source.shape), source.likelihood
+        self._shape, self._likelihood = tuple(source.shape), source.likelihood
         self.has_density = type(plugin).log_prob is not FrozenModel.log_prob
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # a network may have no parameters
+
+    @property
+    def latent(self) -> int:
+        return self.plugin.latent
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return self._likelihood
 
     @property
     def device(self) -> torch.device:
         return self._place.device  # pyright: ignore[reportReturnType]
 
-    def encoded(self, x: Float[Tensor, "b *shape"]) -> Distribution | Float[Tensor, "b d"]:
-        """Return what the model's own `encode` gives, with the dimensions of a latent as the event.
+    def encoded(self, x: Float[Tensor, "b *shape"]) -> Independent | Float[Tensor, "b d"]:
+        """Return what the model's own `encode` gives: a tensor, or a normal with the dimensions of a latent as event.
 
         Raises:
-            PluginError: it is no distribution or tensor of one latent a sample.
+            PluginError: it is neither, or not one latent a sample.
         """
         with _plugin_code(self.name, "encode"):
             q: Any = self.plugin.encode(self.network, x)
-        if isinstance(q, Distribution) and len(q.batch_shape) == 2:
-            q = Independent(q, 1)
-        shape = tuple(q.batch_shape + q.event_shape) if isinstance(q, Distribution) else _shape(q)
-        if shape != (expected := (len(x), self.latent)):
+        normal = q.base_dist if isinstance(q, Independent) else q
+        values = normal.mean if isinstance(normal, Normal) else q
+        if _shape(values) != (expected := (len(x), self.latent)):
             raise PluginError(
-                f"model {self.name}: wanted latents of shape {expected} from encode, a distribution or a tensor, got "
-                f"{shape or type(q).__name__}"
+                f"model {self.name}: wanted latents of shape {expected} from encode, a tensor or a "
+                f"torch.distributions.Normal, got {_shape(values) or type(q).__name__}"
             )
-        return q
+        return Independent(normal, 1) if isinstance(normal, Normal) else q
 
     def encode(self, x: Float[Tensor, "b *shape"]) -> Distribution:
         """Return q(z|x): batch (b,), event (d,); of a deterministic encoder without variance."""

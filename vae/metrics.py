@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
-from lso_bench.vae.model import VAE
+from lso_bench.vae.model import LatentModel
 
 ACTIVE = 0.01  # smallest variance of mu over the data of an active dimension: Burda et al. 2016, section 5.2
 BATCH = 250  # images a batch
@@ -19,12 +19,13 @@ BLOCK = 50  # images of `mi_b50`
 class Metrics:
     """Means over the `n` test images; `se` holds the Monte-Carlo standard error of each mean.
 
-    Metrics that need a distribution of latents are None for a deterministic autoencoder.
+    Metrics that need a distribution of latents are None for a deterministic autoencoder, those that need log p(x|z) for
+    a model that has none.
     """
 
     n: int
     nelbo: float | None  # nats
-    distortion: float  # nats: -log p(x|z), teacher-forced where the decoder is autoregressive
+    distortion: float | None  # nats: -log p(x|z), teacher-forced where the decoder is autoregressive
     squared_error: float  # sum over pixels of (x - E[p(x|z)])^2, likewise
     kl: float | None  # nats, summed over dimensions
     mi: float | None  # nats, against all n posteriors; cannot exceed log n
@@ -60,13 +61,13 @@ class Observed:
     kl_each: list[float] | None
 
 
-def measure(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu") -> Metrics:
+def measure(vae: LatentModel, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu") -> Metrics:
     """Compute the metrics of `vae`, in evaluation mode, on images; one latent is drawn for each image."""
     return summarise(observe(vae, x, seed, device))
 
 
 @torch.no_grad()
-def observe(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int, device: str) -> Observed:
+def observe(vae: LatentModel, x: Float[Tensor, "n 1 h w"], seed: int, device: str) -> Observed:
     """Compute the values that `measure` averages. Two models with the same seed have paired values of an image.
 
     MI is E log q(z|x) - log q(z), which equals E KL(q(z|x), p(z)) - KL(q(z), p(z)) (Hoffman & Johnson 2016, equation
@@ -86,7 +87,8 @@ def observe(vae: VAE, x: Float[Tensor, "n 1 h w"], seed: int, device: str) -> Ob
     if not vae.deterministic:
         aggregate = aggregate_log_density(z, mean, std)
         values["kl"] = kl_each.sum(-1)
-        values["nelbo"] = values["distortion"] + values["kl"]
+        if vae.has_density:
+            values["nelbo"] = values["distortion"] + values["kl"]
         values["mi"] = posterior - aggregate
         values["divergence"] = aggregate - prior
         blocks = _blocks(len(x), seed)
@@ -101,9 +103,9 @@ def summarise(observed: Observed) -> Metrics:
     values = dict(observed.each)
     if "mi_b50" in values:  # images outside the blocks have no value
         values["mi_b50"] = values["mi_b50"][~values["mi_b50"].isnan()]
-    means = dict.fromkeys(PROBABILISTIC) | {k: v.mean().item() for k, v in values.items()}
+    means = dict.fromkeys(("distortion", *PROBABILISTIC)) | {k: v.mean().item() for k, v in values.items()}
     return Metrics(
-        n=len(observed.each["distortion"]),
+        n=len(observed.each["squared_error"]),
         au=sum(a > ACTIVE for a in observed.activity),
         activity=observed.activity,
         kl_each=observed.kl_each,
@@ -141,7 +143,7 @@ def aggregate_log_density(
     return torch.cat(list(parts)) - math.log(len(mean))
 
 
-def _row(vae: VAE, x: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:
+def _row(vae: LatentModel, x: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:
     q, prior = vae.encode(x), vae.prior(x)
     assert isinstance(q, Independent) and isinstance(prior, Independent)
     z = q.rsample()  # unlike sample, accepts values that are not finite
@@ -152,7 +154,7 @@ def _row(vae: VAE, x: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:
         "std": q.stddev,
         "own": q.log_prob(z),
         "prior": prior.log_prob(z),
-        "distortion": -p.log_prob(x),
+        **({"distortion": -p.log_prob(x)} if vae.has_density else {}),
         "squared_error": (x - p.mean).square().flatten(1).sum(-1),
         "kl_each": kl_divergence(q.base_dist, prior.base_dist),
     }

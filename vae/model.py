@@ -14,14 +14,35 @@ from lso_bench.vae.architectures import Architecture, Likelihood
 class LatentModel(nn.Module):
     """Model with a latent space: q(z|x), p(x|z) and the prior p(z)."""
 
-    latent: int  # latent dimensions, d
-    shape: tuple[int, ...]  # of a sample
-    likelihood: Likelihood  # of the data
-    autoregressive: bool  # whether a part of a sample depends on the parts before it
-    binary_input: bool  # whether the encoder was trained on binary samples alone
     has_density = True  # whether log p(x|z) is known
+    draws = True  # whether samples can be drawn from p(x|z)
     deterministic = False  # whether q(z|x) has no variance: the latent of x is the mean
     frozen = False  # in evaluation mode and without weight gradients
+
+    @property
+    @abstractmethod
+    def latent(self) -> int:
+        """Return the number of latent dimensions, d."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of a sample."""
+
+    @property
+    @abstractmethod
+    def likelihood(self) -> Likelihood:
+        """Return the likelihood of the data."""
+
+    @property
+    @abstractmethod
+    def autoregressive(self) -> bool:
+        """Return whether a part of a sample depends on the parts before it."""
+
+    @property
+    @abstractmethod
+    def binary_input(self) -> bool:
+        """Return whether the encoder was trained on binary samples alone."""
 
     @property
     @abstractmethod
@@ -55,11 +76,29 @@ class VAE(LatentModel):
     def __init__(self, arch: Architecture, deterministic: bool = False):
         super().__init__()
         self.arch = arch
-        self.latent, self.shape, self.likelihood = arch.latent, (1, arch.size, arch.size), arch.likelihood
-        self.autoregressive, self.binary_input = arch.autoregressive, arch.likelihood == "bernoulli"
         self.deterministic = deterministic
         self.encoder = arch.encoder_network()
         self.decoder: Any = arch.decoder_network()
+
+    @property
+    def latent(self) -> int:
+        return self.arch.latent
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return 1, self.arch.size, self.arch.size
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return self.arch.likelihood
+
+    @property
+    def autoregressive(self) -> bool:
+        return self.arch.autoregressive
+
+    @property
+    def binary_input(self) -> bool:
+        return self.arch.likelihood == "bernoulli"
 
     @property
     def device(self) -> torch.device:

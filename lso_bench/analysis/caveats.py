@@ -8,6 +8,7 @@ import numpy as np
 
 from lso_bench.analysis.duplicates import duplicate_warnings
 from lso_bench.analysis.table import group, sort_key
+from lso_bench.analysis.united import BY_MODEL
 from lso_bench.bounds import is_number
 from lso_bench.record import Record
 from lso_bench.run_settings import RUN_SETTINGS, Setting
@@ -202,7 +203,21 @@ def _space(record: Record) -> tuple[str, int]:
     return record.spec.model.arch, record.spec.model.latent
 
 
+def _several_decodings(runs: list[Record]) -> Iterator[str]:
+    """Yield a line where a model from outside is not compared with ours, because these see the target's pixels."""
+    outside = sorted({r.spec.model.name for r in runs if r.spec.model.external})
+    forced = sorted({r.spec.model.name for r in runs if r.spec.decoding == "teacher"})
+    if outside and forced:
+        yield (
+            f"{_shorten(forced)} decode each pixel given the target's pixels before it, {_shorten(outside)} from the "
+            "latent alone; they are not compared (--arch conv decodes alike)."
+        )
+    if any(r.spec.space == BY_MODEL for r in runs):
+        yield "ours are searched in z, models from outside in standardised coordinates; --space sets one for all."
+
+
 def _other_problems(runs: list[Record]) -> Iterator[str]:
+    yield from _several_decodings(runs)
     yield from _training_lengths(runs)
     mismatched = {r.spec.model.name for r in runs if _other_pixels(r)}
     for model in sorted(mismatched):

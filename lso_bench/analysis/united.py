@@ -5,9 +5,11 @@ from copy import copy
 from dataclasses import replace
 
 from lso_bench.record import Record
+from lso_bench.search import coordinates
 from lso_bench.vae.trained_model import Model
 
 SEVERAL = "several"  # architecture of a section of several; each model's name says its own
+BY_MODEL = "by model"  # coordinates of searches in models that have several defaults
 NO_LATENT = 0  # latent dimensions of such a section
 
 
@@ -28,7 +30,8 @@ def _united_group(runs: list[Record]) -> list[Record]:
     if not any(m.external for m in models) or len({(m.arch, m.latent) for m in models}) < 2:
         return runs
     labels = {m: replace(m, name=_label(m, models), arch=SEVERAL, latent=NO_LATENT) for m in models}
-    return [_with_model(r, labels[r.spec.model]) for r in runs]
+    one_space = len({r.spec.space for r in runs}) == 1
+    return [_relabelled(r, labels[r.spec.model], one_space) for r in runs]
 
 
 def _label(model: Model, models: Sequence[Model]) -> str:
@@ -39,10 +42,13 @@ def _label(model: Model, models: Sequence[Model]) -> str:
     return f"{model.name} ({model.arch}{f', d = {model.latent}' if several else ''})"
 
 
-def _with_model(record: Record, model: Model) -> Record:
-    spec = copy(record.spec)
+def _relabelled(record: Record, model: Model, one_space: bool) -> Record:
+    """Return a record with another model, and with BY_MODEL for the coordinates that its own model has by default."""
+    spec, space = copy(record.spec), record.spec.space
     key = spec.key
     object.__setattr__(spec, "model", model)
+    if not one_space and space == coordinates.default(record.spec.model):
+        object.__setattr__(spec, "space", BY_MODEL)
     object.__setattr__(spec, "key", key)  # that of the run's files
     return replace(record, spec=spec)
 

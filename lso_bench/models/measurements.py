@@ -20,7 +20,7 @@ from lso_bench.vae import checkpoint, loading
 from lso_bench.vae.data import Dataset, load
 from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate, lacks_code_use, with_code_use
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
-from lso_bench.vae.model import VAE
+from lso_bench.vae.model import LatentModel
 from lso_bench.vae.trained_model import Model
 
 MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # keys of the header, stored
@@ -134,14 +134,14 @@ def _measure_or_load(
     return new
 
 
-def _measured(model: Model, vae: VAE, header: dict[str, Any], what: dict[str, Any], data: Dataset) -> Measured:
+def _measured(model: Model, vae: LatentModel, header: dict[str, Any], what: dict[str, Any], data: Dataset) -> Measured:
     metrics, observed = evaluate(vae, data.test, SampleSizes(**what["effort"]), what["seed"], what["device"])
     made_by = {k: header.get(k) for k in MADE_BY}
     each = {k: observed.each[k].float() for k in EACH if k in observed.each}
     return Measured(model, what, made_by, str(torch.__version__), metrics, each)
 
 
-def _completed(stored: Measured, vae: VAE, data: Dataset) -> Measured:
+def _completed(stored: Measured, vae: LatentModel, data: Dataset) -> Measured:
     """Return a measurement of an older version with the measures that it lacks; the others stay as they are."""
     seed, device = stored.what["seed"], stored.what["device"]
     return replace(stored, metrics=with_code_use(stored.metrics, vae, data.test, stored.effort, seed, device))

@@ -40,7 +40,7 @@ class FrozenModel(ABC):
 
     @abstractmethod
     def encode(self, network: nn.Module, x: Float[Tensor, "b *shape"]) -> Distribution | Float[Tensor, "b d"]:
-        """Return q(z|x), or the latents of a deterministic encoder."""
+        """Return q(z|x), a `torch.distributions.Normal`, or the latents of a deterministic encoder."""
 
     @abstractmethod
     def decode(self, network: nn.Module, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
