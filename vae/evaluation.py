@@ -154,7 +154,7 @@ def _share_and_error(shares: Float[Tensor, " n"]) -> tuple[float, float]:
     """Return the mean of values in [0, 1] and its standard error, which is above 0 also where all are 0 or 1.
 
     The error is the standard deviation of the posterior of a share under a uniform prior. Source: Gelman et al. 2013,
-    "Bayesian Data Analysis", section 2.4.
+    "Bayesian Data Analysis", chapter 2.
     """
     n, total = len(shares), shares.double().sum().item()
     expected = (total + 1) / (n + 2)
