@@ -66,7 +66,7 @@ def settle(path: Path, source: Path, data: Dataset, device: str) -> None:
     else:
         header |= {"of_epochs": header["epochs"], "batches": 0}
     model = Model(**header["model"])
-    arch = architecture(model.arch, model.latent, data.train.shape[-1], data.likelihood)
+    arch = architecture(model.arch, model.latent, tuple(data.train.shape[1:]), data.likelihood)
     vae = VAE(arch, OBJECTIVES.build(model.name).deterministic)
     vae.load_state_dict(rounded(tensors))
     torch.backends.cudnn.allow_tf32 = False

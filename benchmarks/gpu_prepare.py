@@ -43,7 +43,7 @@ def main() -> None:
     typed = parser.parse_args()
     typed.folder.mkdir(parents=True, exist_ok=True)
     fetch(typed.folder, typed.python)
-    np.savez_compressed(typed.folder / "omniglot-28.npz", images=DATASETS.build("omniglot").images(data_folder()))
+    np.savez_compressed(typed.folder / "omniglot-28.npz", images=DATASETS.build("omniglot").samples(data_folder()))
     size = sum(path.stat().st_size for path in typed.folder.iterdir())
     print(f"{typed.folder}: {size / 2**20:.1f} MiB")
 

@@ -36,7 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lso_bench.process import settle_memory
 from lso_bench.vae.architectures import architecture
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.data import binarise
 from lso_bench.vae.model import VAE
 from lso_bench.vae.networks import CausalConv2d
@@ -219,7 +219,7 @@ class TwoLayers(VAE):
     """pythae's default encoder and decoder under our interface."""
 
     def __init__(self, theirs: Any):
-        super().__init__(ResNet(latent=theirs.latent_dim, kernels=(), encoder=1, hidden=1, channels=1))
+        super().__init__(Conv(latent=theirs.latent_dim, encoder=1, hidden=1, channels=1))
         self.encoder = _Joined(theirs.encoder)
         self.decoder = _Logits(theirs.decoder)
 

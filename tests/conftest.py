@@ -36,7 +36,7 @@ from lso_bench.errors import UnusableError
 from lso_bench.executors.fork_server import start_server
 from lso_bench.executors.local import PRELOAD
 from lso_bench.vae.architectures import Architecture
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.paper import Paper
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.data import Dataset, binarise
 from lso_bench.vae.model import VAE
@@ -63,20 +63,20 @@ needs_real = pytest.mark.skipif(
 
 PROGRAM = [sys.executable, "-c", "from lso_bench.cli import main; main()"]
 SHORT = ("--task", "glyphs50", "--latent", "4", "--max-steps", "2", "--device", "cpu")  # of a run
-TINY = ResNet(latent=4, encoder=4, hidden=8, channels=4, kernels=(7, 5, 3), skips=False)
+TINY = Paper(latent=4, encoder=4, hidden=8, channels=4, kernels=(7, 5, 3), skips=False)
 
 
-def preset(arch: ResNet) -> dict[str, object]:
+def preset(arch: Paper) -> dict[str, object]:
     """The settings under which an architecture may have a name of its own."""
-    return {k: v for k, v in asdict(arch).items() if k not in ("size", "latent", "likelihood")}
+    return {k: v for k, v in asdict(arch).items() if k not in ("shape", "latent", "likelihood")}
 
 
-NOISE = """from lso_bench.vae.datasets import Source
+NOISE = """from lso_bench.vae.datasets import ImageSource
 import numpy as np
 from dataclasses import dataclass
 
 @dataclass(frozen=True)
-class Noise(Source):
+class Noise(ImageSource):
     size, likelihood = 28, "bernoulli"
 
     def images(self, folder):

@@ -19,6 +19,7 @@ from lso_bench.study.lookup import named_model
 from lso_bench.vae.architectures import ARCHITECTURES, architecture
 from lso_bench.vae.checkpoint import load_model, save_model
 from lso_bench.vae.metrics import measure
+from lso_bench.vae.trained_model import Model
 
 ROOT = Path(__file__).parents[1]
 MLP = '''"""Fully connected networks."""
@@ -65,12 +66,12 @@ def model_of_mlp(mlp, tmp_path):
 
 
 def test_architecture_is_a_file_with_settings(mlp):
-    arch = architecture(f"{mlp}:hidden=8", latent=3, size=12)
-    assert asdict(arch) == {"size": 12, "latent": 3, "likelihood": "bernoulli", "hidden": 8}
+    arch = architecture(f"{mlp}:hidden=8", latent=3, shape=(1, 12, 12))
+    assert asdict(arch) == {"shape": (1, 12, 12), "latent": 3, "likelihood": "bernoulli", "hidden": 8}
     assert ARCHITECTURES.canonical("mlp.py:hidden=08") == "./mlp.py:hidden=8"
     assert ARCHITECTURES.canonical("mlp.py:hidden=256") == "./mlp.py"
-    with pytest.raises(UsageError, match=r"likelihood is one of .*bernoulli"):
-        architecture(mlp, 3, 28, "gaussian")
+    with pytest.raises(UsageError, match="likelihood of its decoder is bernoulli, and that of these data gaussian"):
+        architecture(mlp, 3, (1, 28, 28), "gaussian")
 
 
 def test_checkpoint_brings_the_same_model_back_and_executes_no_file_that_it_names(mlp, tmp_path):
@@ -107,7 +108,7 @@ def test_doctor_executes_no_networks_and_calls_their_sound_checkpoint_usable(mod
 def test_frozen_model_of_any_layers_gives_the_same_outputs(mlp, tmp_path):
     vae, z = random_vae(architecture(mlp, 3)), torch.randn(5, 3)
     save_model(tmp_path / "m.safetensors", vae, {})
-    frozen, _ = Loaded().model(tmp_path / "m.safetensors", "cpu", mlp)
+    frozen, _ = Loaded().model(Model("vae", "glyphs", mlp, 3), tmp_path / "m.safetensors", "cpu")
     assert torch.allclose(frozen.decode(z).mean, vae.decode(z).mean) and measure(vae, squares(60)).n == 60
 
 

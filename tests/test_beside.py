@@ -20,12 +20,12 @@ from lso_bench.search.space import Space
 from lso_bench.spec import Spec
 from lso_bench.store.store import Store
 from lso_bench.tasks.ink import Ink
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.checkpoint import save_model, sha256
 from lso_bench.vae.data import load
 from lso_bench.vae.trained_model import Model
 
-PLAIN = ResNet(latent=4, encoder=2, hidden=8, channels=2, kernels=())
+PLAIN = Conv(latent=4, encoder=2, hidden=8, channels=2)
 DARK = '''"""Ink, with what is dark told beside."""
 
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ from conftest import PROGRAM, SHORT, TINY, fails, preset
 
 from lso_bench.errors import UsageError
 from lso_bench.models import training
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.paper import Paper
 from lso_bench.vae.checkpoint import load_model, read, save_model
 from lso_bench.vae.trained_model import Model
 
@@ -301,7 +301,7 @@ def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
 
 def test_trained_model_has_its_learning_curve_beside_it(square_data, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "load", lambda *_: square_data)
-    monkeypatch.setitem(ResNet.variants, "tiny", preset(TINY))
+    monkeypatch.setattr(Paper, "variants", {"paper": {}, "tiny": preset(TINY)})
     path = training.train(training.plan(Model("vae", "omniglot", "tiny", 4), 2), None, "cpu", quiet=True)
     rows = list(csv.DictReader(io.StringIO(path.with_suffix(".csv").read_text())))
     assert [r["epoch"] for r in rows] == ["1", "2"] and {"nelbo", "kl", "mi", "au", "reencoding_mean"} <= set(rows[0])

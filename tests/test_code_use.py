@@ -1,7 +1,6 @@
 """Measures of how far a decoder uses its code, against closed forms and against models that fool other measures."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ from conftest import TINY, random_vae, squares
 from test_metrics import LinearGaussian
 from test_objectives import D, constant_encoder
 
+from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.code_use import (
     au_relative,
     decoder_use,
@@ -21,7 +21,7 @@ from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.metrics import PROBABILISTIC, measure
 
 N = 4000
-CONV = replace(TINY, kernels=(), skips=True)
+CONV = Conv(latent=4, encoder=4, hidden=8, channels=4)
 
 
 @pytest.fixture(autouse=True)

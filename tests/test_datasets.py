@@ -23,8 +23,9 @@ from lso_bench.study.lookup import named_model
 from lso_bench.task import TASKS
 from lso_bench.vae import data
 from lso_bench.vae.checkpoint import load_model
-from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.datasets import DATASETS, ImageSource
 from lso_bench.vae.datasets.shapes import COLUMN, REPEATS
+from lso_bench.vae.likelihoods import LIKELIHOODS
 from lso_bench.vae.trained_model import Model
 
 ROOT = Path(__file__).parents[1]
@@ -36,32 +37,34 @@ class TestEveryDataSet:
     """Promises of every data set."""
 
     @pytest.fixture
-    def images(self, name):
-        return DATASETS.build(name).images(REAL)
+    def samples(self, name):
+        return DATASETS.build(name).samples(REAL)
 
-    def test_images_are_grey_bytes_of_its_shape_and_the_same_every_time(self, name, images):
-        assert images.dtype == np.uint8 and images.shape[1:] == DATASETS.build(name).shape[1:]
-        assert images.max() > 200 and images.min() == 0
-        assert (images == DATASETS.build(name).images(REAL)).all()
+    def test_samples_have_its_shape_and_are_the_same_every_time(self, name, samples):
+        assert samples.shape[1:] == DATASETS.build(name).shape
+        assert (samples == DATASETS.build(name).samples(REAL)).all()
+        if isinstance(DATASETS.build(name), ImageSource):
+            assert samples.dtype == np.uint8 and samples.max() > 200 and samples.min() == 0
 
-    def test_split_deals_every_image_to_one_part(self, name, images):
-        parts = [set(part.tolist()) for part in split(name, len(images), 0)]
-        assert set.union(*parts) == set(range(len(images))) and sum(map(len, parts)) == len(images)
+    def test_split_deals_every_sample_to_one_part(self, name, samples):
+        parts = [set(part.tolist()) for part in split(name, len(samples), 0)]
+        assert set.union(*parts) == set(range(len(samples))) and sum(map(len, parts)) == len(samples)
         assert len(parts[0]) > 4 * len(parts[1]) and min(map(len, parts)) >= 100
 
-    def test_split_is_decided_by_its_seed(self, name, images):
-        a, b, c = (split(name, len(images), seed) for seed in (0, 0, 1))
+    def test_split_is_decided_by_its_seed(self, name, samples):
+        a, b, c = (split(name, len(samples), seed) for seed in (0, 0, 1))
         assert all(map(torch.equal, a, b)) and not torch.equal(a[0].sort().values, c[0].sort().values)
 
     def test_loads_as_what_a_model_is_shown(self, name):
-        images = data.load(name, REAL)
-        assert images.train.shape[1:] == images.test.shape[1:] == images.valid.shape[1:] == DATASETS.build(name).shape
-        levels = set(images.test[:50].unique().tolist())
-        assert levels == {0.0, 1.0} if images.likelihood == "bernoulli" else 0 <= min(levels) < max(levels) <= 1
-        assert images.likelihood == DATASETS.build(name).likelihood and len(images.sha256) == 64
+        loaded = data.load(name, REAL)
+        assert loaded.train.shape[1:] == loaded.test.shape[1:] == loaded.valid.shape[1:] == DATASETS.build(name).shape
+        levels, likelihood = set(loaded.test[:50].unique().tolist()), LIKELIHOODS.build(loaded.likelihood)
+        assert levels == {0.0, 1.0} if likelihood.binary else len(levels) > 2
+        assert not likelihood.bounded or 0 <= min(levels) < max(levels) <= 1
+        assert loaded.likelihood == DATASETS.build(name).likelihood and len(loaded.sha256) == 64
 
     def test_says_what_it_is(self, name):
-        assert 20 < len(DATASETS.names()[name]) < 110
+        assert 20 < len(DATASETS.names()[name].partition("\n")[0]) < 110
 
 
 def split(name, count, seed):
@@ -120,11 +123,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lso_bench.vae.datasets import Source
+from lso_bench.vae.datasets import ImageSource
 
 
 @dataclass(frozen=True)
-class Blobs(Source):
+class Blobs(ImageSource):
     """Soft white spots on black, their places and widths drawn by a seed."""
 
     count: int = 500
@@ -178,7 +181,7 @@ def test_edited_data_set_is_another_model(blobs):
         (BLOBS.replace("@dataclass(frozen=True)", ""), "dataclass"),
         (BLOBS.replace("int = 500", "int"), "count"),
         (BLOBS.replace("size = 28", "size = 30"), "wanted a size of 4, 8, 12, ... pixels a side, got 30"),
-        (BLOBS.replace('"gaussian"', '"normal"'), "wanted a likelihood of .*, got 'normal'"),
+        (BLOBS.replace('"gaussian"', '"normal"'), "No likelihood 'normal'; there are"),
     ],
 )
 def test_faulty_data_set_is_named_in_one_line(tmp_path, text, says):
@@ -190,10 +193,10 @@ def test_faulty_data_set_is_named_in_one_line(tmp_path, text, says):
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        (".astype(np.uint8)", "", r"wanted images of uint8 \(28, 28\), got float64"),
-        ("[: self.size, : self.size]", "[:28, :27]", r"got uint8 \(28, 27\)"),
+        (".astype(np.uint8)", "", r"wanted samples of uint8 \(1, 28, 28\), got float64"),
+        ("[: self.size, : self.size]", "[:28, :27]", r"got uint8 \(1, 28, 27\)"),
         ("self.count, 3", "-1, 3", "ValueError: negative dimensions"),
-        ("int = 500", "int = 12", "wanted 2 images or more in every part of its split, got 1"),
+        ("int = 500", "int = 12", "wanted 2 samples or more in every part of its split, got 1"),
     ],
 )
 def test_data_set_that_gives_no_images_is_named_in_one_line(blobs, before, after, says):
@@ -333,5 +336,5 @@ def test_split_that_gives_no_three_parts_is_named(tmp_path, parts):
     ]
     lines += ["class Odd(Ours):", "    def split(self, count, dealt):", f"        return {parts}"]
     (tmp_path / "odd.py").write_text("\n".join(lines))
-    with pytest.raises(UnusableError, match=r"odd\.py.*image numbers for three parts from `split`, got \w+Error"):
+    with pytest.raises(UnusableError, match=r"odd\.py.*sample numbers for three parts from `split`, got \w+Error"):
         data.load(str(tmp_path / "odd.py"))

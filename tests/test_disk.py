@@ -19,7 +19,7 @@ from lso_bench.report import frames
 from lso_bench.store import archive
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.paper import Paper
 from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training import train
 from lso_bench.vae.training_state import Plan
@@ -149,7 +149,7 @@ PLAN = Plan(Model("vae", "omniglot", "tiny", 4), 3, anneal_epochs=1.0, threads=1
 
 @pytest.mark.parametrize("epoch", [0, 1, 3])  # before the first state is kept, in the middle, when all is trained
 def test_training_goes_on_to_the_same_weights_when_there_is_room_again(disk, tmp_path, square_data, monkeypatch, epoch):
-    monkeypatch.setitem(ResNet.variants, "tiny", preset(TINY))
+    monkeypatch.setattr(Paper, "variants", {"paper": {}, "tiny": preset(TINY)})
     whole, path = tmp_path / "whole.safetensors", disk / "m.safetensors"
     train(PLAN, square_data, whole)
     with pytest.raises(UnusableError, match=r"Cannot write .*safetensors: No space left.* GB free"):

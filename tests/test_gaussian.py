@@ -11,7 +11,7 @@ from lso_bench.errors import UnusableError, UsageError
 from lso_bench.search.space import Space
 from lso_bench.study.lookup import named_model
 from lso_bench.vae.architectures import architecture
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.checkpoint import load_model, read, save_model, write
 from lso_bench.vae.data import Dataset, as_model_input
 from lso_bench.vae.evaluation import SampleSizes, evaluate
@@ -24,7 +24,7 @@ from lso_bench.vae.trained_model import SHIPPED, Model
 from lso_bench.vae.training import step, train
 from lso_bench.vae.training_state import Job, Plan, optimizer
 
-ARCH = ResNet(latent=3, encoder=4, hidden=8, channels=4, kernels=(), likelihood="gaussian")
+ARCH = Conv(latent=3, encoder=4, hidden=8, channels=4, likelihood="gaussian")
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_drawn_images_follow_the_distribution_and_stay_images_in_a_search():
     n = x.numel()
     assert abs(x.mean().item() - 0.6) < 4 * 0.3 / math.sqrt(n) and (mean - 0.6).abs().max() < 1e-5
     assert x.std().item() == pytest.approx(0.3, abs=4 * 0.3 / math.sqrt(2 * n))
-    assert sample(vae, torch.randn(1, 3), torch.zeros(1, 28, 28))[0].isfinite().all()
+    assert sample(vae, torch.randn(1, 3), torch.zeros(1, 1, 28, 28))[0].isfinite().all()
     decoded = Space(vae, "sample").decode(torch.randn(2, 4, 3))
     assert decoded.min() == 0 and decoded.max() == 1 and len(decoded.unique()) > 100
 
@@ -112,7 +112,9 @@ def test_images_are_shown_grey_and_not_drawn():
 
 def test_pixelcnn_is_refused(tmp_path):
     (tmp_path / "many").mkdir()
-    with pytest.raises(UsageError, match="PixelCNN draws pixels of 0 and 1, and these data are Gaussian; choose conv"):
+    with pytest.raises(
+        UsageError, match="likelihood of its decoder is bernoulli, and that of these data gaussian; choose conv"
+    ):
         named_model("vae", f"{tmp_path}/many:likelihood=gaussian", "small", 4, 0)
 
 
@@ -138,7 +140,7 @@ def test_unknown_likelihood_in_a_checkpoint_is_refused(vae, tmp_path):
 
 
 def test_training_learns_grey_images_and_resumes_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setitem(ResNet.variants, "tiny", {"encoder": 4, "hidden": 8, "channels": 4, "kernels": ()})
+    monkeypatch.setattr(Conv, "variants", {"conv": {}, "tiny": {"encoder": 4, "hidden": 8, "channels": 4}})
     x = (squares(121) * torch.linspace(40, 250, 121)[:, None, None, None]).to(torch.uint8)
     data = Dataset("own", x[:101], x[101:111] / 255, x[111:] / 255, "of grey squares", "gaussian")
     plan = Plan(Model("vae", "own", "tiny", 3), epochs=6, anneal_epochs=1.0, lr=0.02, threads=1)
@@ -158,5 +160,5 @@ def test_training_learns_grey_images_and_resumes_to_the_same_weights(tmp_path, m
 
 def test_only_a_gaussian_has_sigma(vae):
     assert sum(isinstance(p, nn.Parameter) and p.ndim == 0 for p in vae.parameters()) == 1
-    plain = random_vae(ResNet(latent=3, encoder=4, hidden=8, channels=4, kernels=()))
+    plain = random_vae(Conv(latent=3, encoder=4, hidden=8, channels=4))
     assert not [p for p in plain.parameters() if p.ndim == 0]

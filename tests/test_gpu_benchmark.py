@@ -18,7 +18,7 @@ from conftest import preset, random_vae
 from lso_bench.errors import UnusableError
 from lso_bench.store.archive import open_results
 from lso_bench.vae import checkpoint, training
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.paper import Paper
 from lso_bench.vae.data import load
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.trained_model import Model
@@ -109,8 +109,8 @@ def test_a_dry_run_that_is_killed_goes_on_from_its_output_and_then_does_nothing_
 
 @pytest.fixture
 def tiny(monkeypatch):
-    small = ResNet(latent=4, encoder=8, hidden=8, channels=8, kernels=(7, 3), skips=False)
-    monkeypatch.setitem(ResNet.variants, "tiny", preset(small))
+    small = Paper(latent=4, encoder=8, hidden=8, channels=8, kernels=(7, 3), skips=False)
+    monkeypatch.setattr(Paper, "variants", {"paper": {}, "tiny": preset(small)})
     return Plan(Model("nevae_se", "omniglot", "tiny", 4), 3, anneal_epochs=1.0, threads=1)
 
 
@@ -180,7 +180,7 @@ def test_a_packed_training_that_is_damaged_is_refused(tiny, square_data, tmp_pat
 
 
 def test_the_state_of_a_paper_s_training_takes_half_of_16_mib(tmp_path):
-    vae = random_vae(ResNet())
+    vae = random_vae(Paper())
     tensors = {f"vae.{k}": t for k, t in vae.state_dict().items()}
     for i, p in enumerate(vae.parameters()):
         tensors |= {f"adam.{i}.exp_avg": torch.randn_like(p), f"adam.{i}.exp_avg_sq": 1e-9 * torch.rand_like(p)}

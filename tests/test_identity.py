@@ -35,10 +35,10 @@ SHORT = Protocol(max_steps=2, budget=4)
 BLOBS = '''"""Spots."""
 from dataclasses import dataclass
 import numpy as np
-from lso_bench.vae.datasets import Source
+from lso_bench.vae.datasets import ImageSource
 
 @dataclass(frozen=True)
-class Spots(Source):
+class Spots(ImageSource):
     """White squares."""
     def images(self, folder):
         return np.random.default_rng(0).integers(0, 256, (100, 28, 28)).astype(np.uint8)

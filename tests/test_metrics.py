@@ -12,7 +12,7 @@ from test_objectives import D, constant_encoder
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.evaluation import SampleSizes, evaluate, importance_gap, latent_consistency
 from lso_bench.vae.metrics import Metrics, aggregate_log_density, measure
 from lso_bench.vae.model import VAE
@@ -75,7 +75,7 @@ class LinearGaussian(VAE):
     def __init__(self, widen: float = 1.0, second: float = 0.5, noise: float = 0.5):
         """Make a model whose second latent has `second` times the weights of the first."""
         nn.Module.__init__(self)
-        self.arch = ResNet(size=2, latent=2, kernels=(), likelihood="gaussian")
+        self.arch = Conv(shape=(1, 2, 2), latent=2, likelihood="gaussian")
         self.decoder = nn.Identity()
         self.W = nn.Parameter(
             0.5 * torch.tensor([[1.0, second], [1.0, -second], [-1.0, second], [1.0, second]]), requires_grad=False

@@ -38,13 +38,14 @@ def test_every_pixel_depends_on_the_whole_code(arch):
 @pytest.mark.parametrize("size", [28, 32, 64])
 @pytest.mark.parametrize("arch", ARCHITECTURES.names())
 def test_architecture_is_of_the_size_of_its_images(arch, size):
-    vae, x = random_vae(architecture(f"{arch}:encoder=2,hidden=4,channels=2", 3, size)), torch.rand(2, 1, size, size)
+    settings = "hidden=4" if arch == "mlp" else "encoder=2,hidden=4,channels=2"
+    vae, x = random_vae(architecture(f"{arch}:{settings}", 3, (1, size, size))), torch.rand(2, 1, size, size)
     assert vae.encode(x).mean.shape == (2, 3) and vae.decode(torch.randn(2, 3), x).mean.shape == x.shape
 
 
 @pytest.mark.parametrize(("size", "side", "doublings"), [(28, 7, 2), (64, 4, 4)])
 def test_convolutions_halve_to_a_side_of_4_and_double_from_a_small_one(size, side, doublings):
-    vae = random_vae(architecture("conv", 2, size))
+    vae = random_vae(architecture("conv", 2, (1, size, size)))
     layers = list(vae.decoder.main)
     assert layers[3].unflattened_size == (64, side, side)
     assert sum(isinstance(m, torch.nn.ConvTranspose2d) for m in layers) == doublings

@@ -24,9 +24,9 @@ def test_each_probability_is_that_of_the_whole_network_given_the_pixels_before(a
 
 
 def test_pixel_is_ink_where_its_probability_exceeds_the_noise():
-    noise = torch.rand(3, 28, 28)
+    noise = torch.rand(3, 1, 28, 28)
     x, mean = sample(random_vae(TINY), torch.randn(3, TINY.latent), noise)
-    assert torch.equal(x, (mean > noise[:, None]).float())
+    assert torch.equal(x, (mean > noise).float())
 
 
 def test_draws_follow_the_probabilities():
@@ -37,21 +37,21 @@ def test_draws_follow_the_probabilities():
 
 
 def test_same_noise_and_code_same_image():
-    noise, z = torch.rand(2, 28, 28), torch.randn(2, TINY.latent)
+    noise, z = torch.rand(2, 1, 28, 28), torch.randn(2, TINY.latent)
     assert torch.equal(sample(random_vae(TINY), z, noise)[0], sample(random_vae(TINY), z, noise)[0])
 
 
 def test_convolutional_decoder_draws_every_pixel_from_its_mean():
     vae, z = random_vae(ARCHITECTURES.build("conv")), torch.randn(4, 32)
-    noise = torch.rand(4, 28, 28)
+    noise = torch.rand(4, 1, 28, 28)
     x, mean = sample(vae, z, noise)
     with torch.no_grad():
         torch.testing.assert_close(mean, vae.decode(z).mean)
-    assert torch.equal(x, (mean > noise[:, None]).float())
+    assert torch.equal(x, (mean > noise).float())
 
 
 def test_frozen_model_gives_the_same_and_may_be_frozen_again():
-    vae, z, noise = random_vae(TINY), torch.randn(2, TINY.latent), torch.rand(2, 28, 28)
+    vae, z, noise = random_vae(TINY), torch.randn(2, TINY.latent), torch.rand(2, 1, 28, 28)
     frozen = freeze(freeze(vae))
     torch.testing.assert_close(sample(frozen, z, noise)[1], sample(vae, z, noise)[1])
     with torch.no_grad():
@@ -73,5 +73,5 @@ def test_walk_where_the_decoder_sees_no_code_shows_one_image():
     vae = random_vae(TINY)
     with torch.no_grad():
         vae.decoder.of_code[0].weight.zero_()
-    images = walk(vae, along(TINY.latent, 0, 10.0, 7), torch.rand(28, 28))
+    images = walk(vae, along(TINY.latent, 0, 10.0, 7), torch.rand(1, 28, 28))
     torch.testing.assert_close(images, images[:1].expand_as(images))

@@ -16,7 +16,7 @@ from torch.optim import Adam
 from lso_bench.errors import UnusableError
 from lso_bench.vae import checkpoint, training
 from lso_bench.vae.architectures import ARCHITECTURES
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.paper import Paper
 from lso_bench.vae.data import Dataset
 from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives import OBJECTIVES
@@ -31,7 +31,7 @@ EPOCHS = 3
 @pytest.fixture(autouse=True)
 def tiny_architecture(monkeypatch):
     """The smallest network that has every kind of layer, under a name of its own."""
-    monkeypatch.setitem(ResNet.variants, "tiny", preset(tiny()))
+    monkeypatch.setattr(Paper, "variants", {"paper": {}, "tiny": preset(tiny())})
 
 
 def tiny():
@@ -131,7 +131,7 @@ def test_encoder_stops_leading_when_information_no_longer_grows(square_data, mon
 
 
 def train_slowly(data: Dataset, path: Path) -> None:
-    ResNet.variants["tiny"] = preset(tiny())
+    Paper.variants = {"paper": {}, "tiny": preset(tiny())}
     torch.set_num_threads(1)
     train(plan(), data, path, report=lambda _: time.sleep(0.3))
 

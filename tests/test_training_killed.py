@@ -12,7 +12,7 @@ import torch
 from conftest import TINY, preset
 
 from lso_bench.vae import checkpoint, training
-from lso_bench.vae.architectures.resnet import ResNet
+from lso_bench.vae.architectures.paper import Paper
 from lso_bench.vae.data import Dataset
 from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training_state import Plan
@@ -41,7 +41,7 @@ def wait_for_change(child: BaseProcess, folder: Path) -> None:
 def test_killed_at_random_moments_it_ends_with_the_weights_of_an_undisturbed_training(
     square_data, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(ResNet.variants, "tiny", preset(TINY))
+    monkeypatch.setattr(Paper, "variants", {"paper": {}, "tiny": preset(TINY)})
     whole, path = tmp_path / "whole.safetensors", tmp_path / "killed" / "m.safetensors"
     training.train(PLAN, square_data, whole)
     rng, context, where = random.Random(0), multiprocessing.get_context("fork"), set()

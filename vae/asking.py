@@ -15,7 +15,7 @@ from lso_bench.vae.objectives import Objective, Terms
 OURS = "lso_bench.vae."  # prefix of the modules whose objectives are not checked
 
 
-def terms_of(loss: Objective, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+def terms_of(loss: Objective, vae: VAE, x: Float[Tensor, "b *shape"]) -> Terms:
     """Return the terms of the loss for the images `x`.
 
     Raises:

@@ -30,6 +30,8 @@ ARCHITECTURE = "architecture"  # key of a model's header: built-in file of its n
 ARCHITECTURE_CODE = "architecture_sha256"  # key of a model's header: hash of the code of networks that are not built in
 DETERMINISTIC = "deterministic"  # key of a model's header: whether q(z|x) has no variance
 DIGEST = "sha256"  # key of the metadata: hash of JSON and tensors; older files have theirs in SUMS
+OLDER = "resnet"  # built-in file of older headers, and of those that name none: of `paper`, `small` and `conv`
+OF_PIXELCNN = ("kernels", "skips", "gated")  # settings that older headers have of `conv`, too
 SUMS = "SHA256SUMS"  # beside the files that ship, as sha256sum writes it
 M = TypeVar("M", bound=nn.Module)
 
@@ -221,12 +223,28 @@ def _architecture(path: Path, header: Mapping[str, Any], requested: str) -> Arch
     Raises:
         UnusableError: it describes none.
     """
-    settings: Any = header.get("arch")
     cls: Any = _architecture_class(path, header, requested)
     try:
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+        settings = _settings(header)
+    except (AttributeError, TypeError) as error:
+        raise UnusableError(f"{path}: its header describes no architecture that we know.") from error
+    if cls.__module__ == "lso_bench.vae.architectures.conv":
+        settings = {k: v for k, v in settings.items() if k not in OF_PIXELCNN}
+    try:
+        return cls(**settings)
     except (AttributeError, TypeError, ValueError) as error:
         raise UnusableError(f"{path}: its header describes no architecture that we know.") from error
+
+
+def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the architecture of a header; older ones have `size`, the side of a square image.
+
+    Raises:
+        AttributeError, TypeError: there are none.
+    """
+    settings: Any = header.get("arch")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    return values if "size" not in values or "shape" in values else {"shape": (1, *2 * [values.pop("size")])} | values
 
 
 def _architecture_class(path: Path, header: Mapping[str, Any], requested: str) -> type[Architecture]:
@@ -239,7 +257,10 @@ def _architecture_class(path: Path, header: Mapping[str, Any], requested: str) -
                 "again."
             )
         return cls
-    file = header.get(ARCHITECTURE, "resnet")  # older files have no other
+    file = header.get(ARCHITECTURE, OLDER)
+    if file == OLDER:
+        settings = header.get("arch")
+        file = "paper" if isinstance(settings, dict) and settings.get("kernels") else "conv"
     try:
         return ARCHITECTURES.class_in(file)
     except ValueError as error:

@@ -10,7 +10,7 @@ from lso_bench.vae.sampling import sample
 
 
 @torch.no_grad()
-def decoder_use(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:
+def decoder_use(vae: LatentModel, x: Float[Tensor, "m *shape"]) -> Float[Tensor, " m"]:
     """Compute log p(x|z) - log p(x|z') in nats, with z ~ q(z|x), and z' the latent of another image.
 
     The images are put in a random cycle, which is the order of the result, and z' is the latent of the image before.
@@ -23,7 +23,7 @@ def decoder_use(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, 
     return _log_likelihood(vae, x, z) - _log_likelihood(vae, x, z.roll(1, 0))
 
 
-def _log_likelihood(vae: LatentModel, x: Float[Tensor, "m 1 h w"], z: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
+def _log_likelihood(vae: LatentModel, x: Float[Tensor, "m *shape"], z: Float[Tensor, "m d"]) -> Float[Tensor, " m"]:
     batches = zip(x.split(BATCH), z.split(BATCH), strict=True)
     return torch.cat([vae.decode(latents, images).log_prob(images) for images, latents in batches])
 
@@ -40,7 +40,7 @@ def error_in_cycle(values: Float[Tensor, " m"]) -> float:
 
 
 @torch.no_grad()
-def reencoding_draw(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:
+def reencoding_draw(vae: LatentModel, x: Float[Tensor, "m *shape"]) -> Float[Tensor, " m"]:
     """Compute the mean over dimensions of (z - z')^2, with z ~ q(z|x), z' ~ q(z|x') and x' drawn from p(x|z).
 
     `Metrics.reencoding_mean` has the mean image in place of x', whose grey levels can carry the code. x' is drawn
@@ -52,7 +52,7 @@ def reencoding_draw(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tens
 
 
 @torch.no_grad()
-def au_relative(vae: LatentModel, x: Float[Tensor, "n 1 h w"], device: str) -> int | None:
+def au_relative(vae: LatentModel, x: Float[Tensor, "n *shape"], device: str) -> int | None:
     """Count the dimensions whose mean varies over the images more than the noise of the posterior.
 
     Dimension j counts where the standard deviation of mu_j over images is above the root mean square of its posterior
@@ -67,7 +67,7 @@ def au_relative(vae: LatentModel, x: Float[Tensor, "n 1 h w"], device: str) -> i
 
 
 @torch.no_grad()
-def retrieval(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " k"]:
+def retrieval(vae: LatentModel, x: Float[Tensor, "m *shape"]) -> Float[Tensor, " k"]:
     """Return for each image whether its reconstruction is nearer to it than to the others of its set: 1 or 0.
 
     An image that shares the least distance with others counts a part. Sets are whole sets of BLOCK images, or all
@@ -83,12 +83,12 @@ def retrieval_chance(images: int) -> float:
     return 1 / min(BLOCK, images)
 
 
-def _reconstruction(vae: LatentModel, x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, "m 1 h w"]:
+def _reconstruction(vae: LatentModel, x: Float[Tensor, "m *shape"]) -> Float[Tensor, "m *shape"]:
     mean = vae.encode(x).mean
     return sample(vae, mean)[0] if vae.autoregressive else vae.decode(mean).mean
 
 
-def _retrieved(decoded: Float[Tensor, "m 1 h w"], x: Float[Tensor, "m 1 h w"]) -> Float[Tensor, " m"]:
+def _retrieved(decoded: Float[Tensor, "m *shape"], x: Float[Tensor, "m *shape"]) -> Float[Tensor, " m"]:
     exact = "donot_use_mm_for_euclid_dist"  # equal distances stay equal
     distance = torch.cdist(decoded.flatten(1), x.flatten(1), compute_mode=exact)  # (m, m)
     nearest = distance == distance.min(-1, keepdim=True).values

@@ -1,4 +1,4 @@
-"""Data sets as tensors: find one by its name, split it, binarise it.
+"""Data sets as tensors: find one by its name, split it, show it to a model.
 
 The files of a data set are read from the data folder, without the network. That folder is the first given of: argument,
 `LSO_BENCH_DATA`, the user's cache. Missing files are downloaded.
@@ -9,10 +9,11 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,23 +22,23 @@ from lso_bench.files.paths import data_folder
 from lso_bench.plugins.containment import contained, reason
 from lso_bench.plugins.notation import is_file, read
 from lso_bench.plugins.sources import digest
-from lso_bench.vae.architectures import Likelihood
 from lso_bench.vae.datasets import DATASETS, Source
 from lso_bench.vae.image_folder import fingerprint
+from lso_bench.vae.likelihoods import LIKELIHOODS
 
 SPLIT_SEED = 0  # seed of the split into train, valid and test, and of the fixed binarisation
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training images in grey, and validation and test images as the input of a model."""
+    """Training samples as they are stored, and validation and test samples as the input of a model."""
 
     name: str
-    train: UInt8[Tensor, "n 1 h w"]  # grey, 0..255; see `as_model_input`
-    valid: Float[Tensor, "v 1 h w"]  # Bernoulli data: 0 or 1, a fixed draw of each grey level
-    test: Float[Tensor, "t 1 h w"]  # likewise
-    sha256: str  # hash of all grey images in their order before the split
-    likelihood: Likelihood = "bernoulli"
+    train: Shaped[Tensor, "n *shape"]  # grey levels 0..255, or numbers; see `as_model_input`
+    valid: Float[Tensor, "v *shape"]  # Bernoulli data: 0 or 1, a fixed draw of each grey level
+    test: Float[Tensor, "t *shape"]  # likewise
+    sha256: str  # hash of all stored samples in their order before the split
+    likelihood: str = "bernoulli"
 
 
 def load(name: str, folder: Path | None = None) -> Dataset:
@@ -48,46 +49,49 @@ def load(name: str, folder: Path | None = None) -> Dataset:
         UnusableError: files are missing and cannot be downloaded, or are damaged; or the images have another size.
     """
     origin = DATASETS.build(name)
-    images = _images(origin, name, folder or data_folder())
-    digest = hashlib.sha256(images.tobytes()).hexdigest()
+    stored = _stored(origin, name, folder or data_folder())
+    digest = hashlib.sha256(stored.tobytes()).hexdigest()
     if origin.published and digest != origin.published:
         raise UnusableError(
-            f"The {name} images are not the published ones: wanted sha256 {origin.published[:12]}, got {digest[:12]}; "
+            f"The {name} samples are not the published ones: wanted sha256 {origin.published[:12]}, got {digest[:12]}; "
             "delete the copy in the data folder to download it again."
         )
-    grey, generator = torch.from_numpy(images).unsqueeze(1), torch.Generator().manual_seed(SPLIT_SEED)
-    train, valid, test = _split(origin, name, grey, generator)
+    samples, generator = torch.from_numpy(stored), torch.Generator().manual_seed(SPLIT_SEED)
+    train, valid, test = _split(origin, name, samples, generator)
     fixed_valid, fixed_test = (as_model_input(part, origin.likelihood, generator) for part in (valid, test))
     return Dataset(name, train, fixed_valid, fixed_test, digest, origin.likelihood)
 
 
-def _split(origin: Source, name: str, grey: UInt8[Tensor, "n 1 h w"], generator: torch.Generator) -> list[Tensor]:
-    """Return the images of the training, validation and test part."""
+def _split(origin: Source, name: str, samples: Shaped[Tensor, "n *shape"], generator: torch.Generator) -> list[Tensor]:
+    """Return the samples of the training, validation and test part."""
     try:
         with contained():
-            train, valid, test = origin.split(len(grey), generator)
-        parts = [grey[train], grey[valid], grey[test]]
+            train, valid, test = origin.split(len(samples), generator)
+        parts = [samples[train], samples[valid], samples[test]]
     except Exception as error:  # user code may raise anything
         raise UnusableError(
-            f"Data set {name!r}: wanted image numbers for three parts from `split`, got {reason(error)}"
+            f"Data set {name!r}: wanted sample numbers for three parts from `split`, got {reason(error)}"
         ) from error
     if (fewest := min(map(len, parts))) < 2:
-        raise UnusableError(f"Data set {name!r}: wanted 2 images or more in every part of its split, got {fewest}.")
+        raise UnusableError(f"Data set {name!r}: wanted 2 samples or more in every part of its split, got {fewest}.")
     return parts
 
 
-def _images(origin: Source, name: str, folder: Path) -> NDArray[np.uint8]:
+def _stored(origin: Source, name: str, folder: Path) -> NDArray[Any]:
     try:
         with contained():
-            images = origin.images(folder)
-        actual = f"{images.dtype} {images.shape[1:]}"
+            samples = origin.samples(folder)
+        dtype, actual = str(samples.dtype), f"{samples.dtype} {samples.shape[1:]}"
     except UnusableError:
         raise
     except Exception as error:  # user code may raise anything
         raise UnusableError(f"Data set {name!r}: {reason(error)}") from error
-    if actual != (expected := f"uint8 {origin.shape[1:]}"):
-        raise UnusableError(f"Data set {name!r}: wanted images of {expected}, got {actual}.")
-    return images
+    dtypes = ("uint8",) if LIKELIHOODS.build(origin.likelihood).bounded else ("uint8", "float32")
+    if actual not in (expected := [f"{d} {tuple(origin.shape)}" for d in dtypes]):
+        raise UnusableError(f"Data set {name!r}: wanted samples of {' or '.join(expected)}, got {actual}.")
+    if dtype == "float32" and not np.isfinite(samples).all():
+        raise UnusableError(f"Data set {name!r}: wanted finite numbers, got others.")
+    return samples
 
 
 def file_name(text: str) -> str:
@@ -102,10 +106,10 @@ def file_name(text: str) -> str:
 
 
 def as_model_input(
-    grey: UInt8[Tensor, "n 1 h w"], likelihood: Likelihood, generator: torch.Generator | None = None
-) -> Float[Tensor, "n 1 h w"]:
-    """Return grey images as a model takes them: Bernoulli data newly binarised, others as grey levels in [0, 1]."""
-    return binarise(grey, generator) if likelihood == "bernoulli" else grey.float() / 255
+    stored: Shaped[Tensor, "n *shape"], likelihood: str, generator: torch.Generator | None = None
+) -> Float[Tensor, "n *shape"]:
+    """Return stored samples as a model takes them: Bernoulli data newly binarised, grey levels in [0, 1], numbers."""
+    return LIKELIHOODS.build(likelihood).model_input(stored, generator)
 
 
 def binarise(grey: UInt8[Tensor, "n 1 h w"], generator: torch.Generator | None = None) -> Float[Tensor, "n 1 h w"]:

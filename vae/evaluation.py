@@ -36,7 +36,7 @@ class SampleSizes:
 
 def evaluate(
     vae: LatentModel,
-    x: Float[Tensor, "n 1 h w"],
+    x: Float[Tensor, "n *shape"],
     sizes: SampleSizes | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -67,7 +67,7 @@ def lacks_code_use(metrics: Metrics, sizes: SampleSizes) -> bool:
 
 
 def with_code_use(
-    metrics: Metrics, vae: LatentModel, x: Float[Tensor, "n 1 h w"], sizes: SampleSizes, seed: int, device: str
+    metrics: Metrics, vae: LatentModel, x: Float[Tensor, "n *shape"], sizes: SampleSizes, seed: int, device: str
 ) -> Metrics:
     """Return metrics with those of `vae.code_use`, over the images of the latent consistency.
 
@@ -97,7 +97,7 @@ def _finite(metrics: Metrics) -> Metrics:
 
 
 @torch.no_grad()
-def importance_gap(vae: LatentModel, x: Float[Tensor, "m 1 h w"], samples: int) -> tuple[float, float]:
+def importance_gap(vae: LatentModel, x: Float[Tensor, "m *shape"], samples: int) -> tuple[float, float]:
     """Compute mean and standard error of -ELBO minus the importance-weighted NLL over the images `x`, in nats.
 
     NLL = -log 1/S sum exp(log p(x|z) + log p(z) - log q(z|x)), S = `samples`: an upper bound on -log p(x) that
@@ -117,7 +117,7 @@ def importance_gap(vae: LatentModel, x: Float[Tensor, "m 1 h w"], samples: int) 
 
 
 @torch.no_grad()
-def latent_consistency(vae: LatentModel, x: Float[Tensor, "m 1 h w"], source: str) -> Float[Tensor, " m"]:
+def latent_consistency(vae: LatentModel, x: Float[Tensor, "m *shape"], source: str) -> Float[Tensor, " m"]:
     """Compute |mu(x') - z| with x' ~ p(x|z), for as many latents z as images, with z from `source`.
 
     `source` is "prior" for z ~ p(z), or "posterior" for z ~ q(z|x). The distance is Euclidean, in prior standard

@@ -18,9 +18,9 @@ from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageErr
 from lso_bench.files import safe_read
 from lso_bench.plugins.containment import contained, reason
 from lso_bench.plugins.settings import settings_of
-from lso_bench.vae.architectures import Likelihood
 from lso_bench.vae.datasets import DATASETS, Source
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
+from lso_bench.vae.likelihoods import LIKELIHOODS
 from lso_bench.vae.model import LatentModel
 
 LARGEST = 1 << 40  # bytes of a file of weights
@@ -130,7 +130,8 @@ class ExternalModel(LatentModel):
         super().__init__()
         source: Source = DATASETS.build(plugin.data)
         self.plugin, self.name, self.network = plugin, name, network
-        self._shape, self._likelihood = tuple(source.shape), source.likelihood
+        self._shape = tuple(source.shape)
+        self._bounded = LIKELIHOODS.build(source.likelihood).bounded
         self.has_density = type(plugin).log_prob is not FrozenModel.log_prob
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # a network may have no parameters
 
@@ -143,8 +144,8 @@ class ExternalModel(LatentModel):
         return self._shape
 
     @property
-    def likelihood(self) -> Likelihood:
-        return self._likelihood
+    def bounded(self) -> bool:
+        return self._bounded
 
     @property
     def device(self) -> torch.device:

@@ -12,8 +12,7 @@ from PIL import Image, ImageOps
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.sanitize import remark
-from lso_bench.vae.architectures import Likelihood
-from lso_bench.vae.datasets import Source
+from lso_bench.vae.datasets import ImageSource
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 FEWEST = 100  # images; of fewer, a tenth is too small a test set
@@ -22,7 +21,7 @@ NAMED = 5  # most left-out files that a message names
 
 
 @dataclass(frozen=True)
-class ImageFolder(Source):
+class ImageFolder(ImageSource):
     """All images in a folder and those below it, grey, each resized whole to a square by area; white is 1.
 
     What is transparent lies on white. Files that cannot be read are named on stderr and left out.
@@ -30,7 +29,7 @@ class ImageFolder(Source):
 
     path: Path
     size: int = 28  # pixels a side: 28 or 64
-    likelihood: Likelihood = "bernoulli"
+    likelihood: str = "bernoulli"
 
     def __post_init__(self):
         if self.size not in (28, 64):

@@ -61,13 +61,13 @@ class Observed:
     kl_each: list[float] | None
 
 
-def measure(vae: LatentModel, x: Float[Tensor, "n 1 h w"], seed: int = 0, device: str = "cpu") -> Metrics:
+def measure(vae: LatentModel, x: Float[Tensor, "n *shape"], seed: int = 0, device: str = "cpu") -> Metrics:
     """Compute the metrics of `vae`, in evaluation mode, on images; one latent is drawn for each image."""
     return summarise(observe(vae, x, seed, device))
 
 
 @torch.no_grad()
-def observe(vae: LatentModel, x: Float[Tensor, "n 1 h w"], seed: int, device: str) -> Observed:
+def observe(vae: LatentModel, x: Float[Tensor, "n *shape"], seed: int, device: str) -> Observed:
     """Compute the values that `measure` averages. Two models with the same seed have paired values of an image.
 
     MI is E log q(z|x) - log q(z), which equals E KL(q(z|x), p(z)) - KL(q(z), p(z)) (Hoffman & Johnson 2016, equation
@@ -143,7 +143,7 @@ def aggregate_log_density(
     return torch.cat(list(parts)) - math.log(len(mean))
 
 
-def _row(vae: LatentModel, x: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:
+def _row(vae: LatentModel, x: Float[Tensor, "b *shape"]) -> dict[str, Tensor]:
     q, prior = vae.encode(x), vae.prior(x)
     assert isinstance(q, Independent) and isinstance(prior, Independent)
     z = q.rsample()  # unlike sample, accepts values that are not finite

@@ -1,14 +1,16 @@
 """Models: an encoder and a decoder as conditional distributions."""
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 
-from lso_bench.vae.architectures import Architecture, Likelihood
+from lso_bench.vae.architectures import Architecture
+from lso_bench.vae.likelihoods import LIKELIHOODS, Likelihood
 
 
 class LatentModel(nn.Module):
@@ -31,13 +33,13 @@ class LatentModel(nn.Module):
 
     @property
     @abstractmethod
-    def likelihood(self) -> Likelihood:
-        """Return the likelihood of the data."""
+    def autoregressive(self) -> bool:
+        """Return whether a part of a sample depends on the parts before it."""
 
     @property
     @abstractmethod
-    def autoregressive(self) -> bool:
-        """Return whether a part of a sample depends on the parts before it."""
+    def bounded(self) -> bool:
+        """Return whether samples lie in [0, 1]."""
 
     @property
     @abstractmethod
@@ -68,7 +70,7 @@ class LatentModel(nn.Module):
 
 
 class VAE(LatentModel):
-    """Variational autoencoder: q(z|x), a diagonal normal, and p(x|z), a Bernoulli or a normal for each pixel.
+    """Variational autoencoder: q(z|x), a diagonal normal, and p(x|z), which the data's likelihood makes of outputs.
 
     Source: Kingma & Welling 2014. If `deterministic`, the variance of q(z|x) was not trained and is 0.
     """
@@ -80,51 +82,53 @@ class VAE(LatentModel):
         self.encoder = arch.encoder_network()
         self.decoder: Any = arch.decoder_network()
 
+    @cached_property
+    def density(self) -> Likelihood:
+        """Likelihood of the data."""
+        return LIKELIHOODS.build(self.arch.likelihood)
+
     @property
     def latent(self) -> int:
         return self.arch.latent
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return 1, self.arch.size, self.arch.size
-
-    @property
-    def likelihood(self) -> Likelihood:
-        return self.arch.likelihood
+        return self.arch.shape
 
     @property
     def autoregressive(self) -> bool:
         return self.arch.autoregressive
 
     @property
+    def bounded(self) -> bool:
+        return self.density.bounded
+
+    @property
     def binary_input(self) -> bool:
-        return self.arch.likelihood == "bernoulli"
+        return self.density.binary
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    def encode(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
+    def encode(self, x: Float[Tensor, "b *shape"]) -> Distribution:
         mean, log_variance = _single_precision(self.encoder(x)).chunk(2, dim=-1)  # (b, d) each
         std = torch.zeros_like(mean) if self.deterministic else (log_variance / 2).exp()
         return Independent(Normal(mean, std, validate_args=False), 1)
 
-    def decode(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b 1 h w"] | None = None) -> Distribution:
-        """Return p(x|z): batch (b,), event (1, h, w).
+    def decode(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b *shape"] | None = None) -> Distribution:
+        """Return p(x|z): batch (b,), event the shape of a sample.
 
-        `teacher` is the image that an autoregressive decoder is conditioned on: each pixel of the result
+        `teacher` is the sample that an autoregressive decoder is conditioned on: each pixel of the result
         depends on z and on the teacher's pixels above it and to its left. Other decoders ignore it.
         """
         output = self.decoder(z, teacher) if self.arch.autoregressive else self.decoder(z)
-        logits = _single_precision(output)
-        if self.arch.likelihood == "gaussian":
-            return Independent(Normal(logits.sigmoid(), self.decoder.sigma, validate_args=False), 3)
-        return Independent(Bernoulli(logits=logits, validate_args=False), 3)
+        return self.density.distribution(_single_precision(output), self.decoder)
 
-    def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b 1 h w"]:
-        return _single_precision(self.decoder(z)).sigmoid()
+    def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
+        return self.density.mean(_single_precision(self.decoder(z)))
 
 
 def _single_precision(output: Tensor) -> Tensor:
-    """Return the output of a network in single precision, also under autocast: sums over all pixels need it."""
+    """Return the output of a network in single precision, also under autocast: sums over all elements need it."""
     return output.float() if output.dtype is torch.bfloat16 else output

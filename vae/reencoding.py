@@ -13,7 +13,7 @@ from lso_bench.vae.model import VAE
 Statistics = Literal["shared", "data", "frozen"]
 
 
-def reencode(vae: VAE, image: Float[Tensor, "b 1 h w"], norm: Statistics) -> Distribution:
+def reencode(vae: VAE, image: Float[Tensor, "b *shape"], norm: Statistics) -> Distribution:
     """Return q(z|image), with a choice of statistics for batch norm in training.
 
     `norm` is "shared" (normalise by the statistics of `image` and update the running ones, as a second call of the

@@ -3,21 +3,18 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.distributions import Independent
 from torch.nn.functional import elu, linear, pad
 
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.networks import CausalConv2d, PixelCNN, Residual
 
-LEAST = 2.0**-24  # smallest noise of a normal pixel: torch.rand may return 0, whose quantile is infinite
-
 
 @torch.no_grad()
 def sample(
-    vae: LatentModel, z: Float[Tensor, "b d"], noise: Float[Tensor, "b h w"] | None = None
-) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """Draw images x ~ p(x|z), and return them with the mean of each pixel given z and the pixels drawn before it.
+    vae: LatentModel, z: Float[Tensor, "b d"], noise: Float[Tensor, "b *shape"] | None = None
+) -> tuple[Float[Tensor, "b *shape"], Float[Tensor, "b *shape"]]:
+    """Draw samples x ~ p(x|z), and return them with the mean of each element given z and the elements drawn before it.
 
     The mean of a Bernoulli pixel is its probability of ink. A Bernoulli pixel is ink where this exceeds `noise`
     (uniform in [0, 1); default: drawn). With the same noise, images of two latents differ only by the latents.
@@ -28,14 +25,11 @@ def sample(
     if not isinstance(vae, VAE):
         return (x := vae.mean(z)), x
     if noise is None:
-        noise = torch.rand(len(z), *vae.shape[1:], device=z.device)
+        noise = torch.rand(len(z), *vae.shape, device=z.device)
     if not vae.autoregressive:
         p = vae.decode(z)
-        if vae.likelihood == "gaussian":
-            assert isinstance(p, Independent)
-            return p.base_dist.icdf(noise[:, None].clamp(min=LEAST)), p.mean
-        return (p.mean > noise[:, None]).float(), p.mean
-    return _by_pixels(freeze(vae).decoder, z, noise)
+        return vae.density.draw(p, noise), p.mean
+    return _by_pixels(freeze(vae).decoder, z, noise[:, 0])
 
 
 def _by_pixels(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lso_bench.vae import checkpoint
 from lso_bench.vae.asking import rate_weight, terms_of
 from lso_bench.vae.capture import CapturedStep
-from lso_bench.vae.data import Dataset, as_model_input
+from lso_bench.vae.data import Dataset
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives.aggressive import Aggressive
@@ -115,7 +115,7 @@ def one_epoch(
         if aggressive:
             _aggressive_encoder_steps(job, images, weight)
         with _trainable(job.vae.encoder, not aggressive):
-            x = as_model_input(images[order[i]], job.vae.arch.likelihood)
+            x = job.vae.density.model_input(images[order[i]])
             optimizer_step(job, x, weight, plan.capture and not aggressive)
         now = time.perf_counter()
         job.batches, job.seconds = i + 1, before + now - start
@@ -129,7 +129,7 @@ def one_epoch(
             report(_progress(job, len(images), (i + 1 - first) * plan.batch / (now - start)))
 
 
-def _save_within_epoch(job: Job, x: Float[Tensor, "b 1 h w"], state: Path) -> None:
+def _save_within_epoch(job: Job, x: Float[Tensor, "b *shape"], state: Path) -> None:
     """Save the state within an epoch, unless the loss of its last images diverged: then the last epoch's stays."""
     if job.history and (problem := has_diverged(job.history, validate(job.vae, x, str(x.device)))):
         raise diverged(job, state, problem)
@@ -192,7 +192,7 @@ def _aggressive_encoder_steps(job: Job, images: Tensor, weight: float) -> None:
     with _trainable(job.vae.decoder, False):
         for i in range(1, loss.inner + 1):
             fresh = torch.randperm(len(images))[: job.plan.batch]
-            total += step(job, as_model_input(images[fresh.to(images.device)], job.vae.arch.likelihood), weight)
+            total += step(job, job.vae.density.model_input(images[fresh.to(images.device)]), weight)
             if i % loss.look == 0:
                 mean = total.item() / loss.look
                 if mean > best:
@@ -213,7 +213,7 @@ def _trainable(part: nn.Module, trainable: bool) -> Iterator[None]:
         part.requires_grad_(True)
 
 
-def validate(vae: VAE, x: Float[Tensor, "n 1 h w"], device: str) -> dict[str, int | float]:
+def validate(vae: VAE, x: Float[Tensor, "n *shape"], device: str) -> dict[str, int | float]:
     """Compute the metrics of `x` that a learning curve shows, with one latent drawn for each image.
 
     Standard errors of the means follow (`nelbo_se`), if there are enough images.

@@ -24,6 +24,6 @@ def outwards(direction: Float[Tensor, " d"], reach: float, steps: int) -> Float[
     return torch.linspace(0, reach, steps)[:, None] * direction / direction.norm()
 
 
-def walk(vae: LatentModel, z: Float[Tensor, "s d"], noise: Float[Tensor, "h w"]) -> Float[Tensor, "s 1 h w"]:
+def walk(vae: LatentModel, z: Float[Tensor, "s d"], noise: Float[Tensor, "*shape"]) -> Float[Tensor, "s *shape"]:
     """Compute the probability of ink in every pixel of the image of each latent; all images have the same noise."""
-    return torch.cat([sample(vae, part, noise.expand(len(part), -1, -1))[1] for part in z.split(BATCH)])
+    return torch.cat([sample(vae, part, noise.expand(len(part), *noise.shape))[1] for part in z.split(BATCH)])

@@ -34,5 +34,5 @@ def import_checkpoint(
     if path.exists():
         raise UsageError(f"{path} is there already; move it away, or say another --seed.")
     deterministic = OBJECTIVES.build(model).deterministic
-    import_model(file, path, architecture(arch, latent, images.size, images.likelihood), deterministic)
+    import_model(file, path, architecture(arch, latent, images.shape, images.likelihood), deterministic)
     say(f"checkpoint: {path}")

@@ -21,6 +21,7 @@ from lso_bench.plotting.numbers import fixed
 from lso_bench.progress import progress_display
 from lso_bench.store import heartbeat
 from lso_bench.vae import judges, training
+from lso_bench.vae.architectures import IMAGE
 from lso_bench.vae.data import load
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.labels import labelled
@@ -116,9 +117,9 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
         raise unknown("judge", kind, list(judges.EPOCHS))
     if kind == "classifier" and data not in (known := labelled()):
         raise UsageError(f"Data set {data!r} has no labels for a classifier; there are those of {', '.join(known)}.")
-    if (images := DATASETS.build(data)).size != 28 or images.likelihood != "bernoulli":
+    if (source := DATASETS.build(data)).shape != IMAGE or source.likelihood != "bernoulli":
         raise UsageError(
-            f"A judge wants binary images of 28 pixels a side; {data!r} has {images.size}, {images.likelihood}."
+            f"A judge wants binary images of shape {IMAGE}; those of {data!r} have {source.shape}, {source.likelihood}."
         )
     reference = judges.ReferenceModel(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
     path = own_folder() / reference.file

@@ -70,7 +70,7 @@ def sheets(vae: LatentModel, activity: Float[Tensor, " d"], walks: Walks) -> Ite
     """
     d, device = vae.latent, vae.device
     random = torch.Generator().manual_seed(walks.seed)
-    noise = torch.rand(vae.shape[1:], generator=random).to(device)
+    noise = torch.rand(vae.shape, generator=random).to(device)
     direction = torch.randn(d, generator=random)
     order = activity.argsort(descending=True).tolist()
     span = f"from -{walks.reach:g} to +{walks.reach:g}"

@@ -35,7 +35,7 @@ def moments(vae: LatentModel, data: Dataset) -> Moments:
     return Moments(mean, centred.T @ centred / len(x) + variances.mean(0).diag())
 
 
-def _samples(data: Dataset) -> tuple[Float[Tensor, "n 1 h w"], torch.Generator]:
+def _samples(data: Dataset) -> tuple[Float[Tensor, "n *shape"], torch.Generator]:
     """Return training samples as the model takes them, and the generator that drew them, of seed 0."""
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(data.train), generator=generator)[:SAMPLES]

@@ -45,7 +45,7 @@ class Space:
         self,
         vae: LatentModel,
         decoding: str,
-        teacher: Float[Tensor, "k 1 h w"] | None = None,
+        teacher: Float[Tensor, "k *shape"] | None = None,
         seed: int = 0,
         compile: bool = False,
         capture: bool = False,
@@ -67,9 +67,9 @@ class Space:
         self._rest: Callable[[Tensor], Tensor] = decoder.rest if isinstance(decoder, PixelCNN) else self.vae.mean
         if compile:
             self._rest = torch.compile(self._rest, dynamic=True)  # batches shrink as problems end
-        size, generator = vae.shape[1:], torch.Generator().manual_seed(seed)
+        size, generator = vae.shape, torch.Generator().manual_seed(seed)
         drawn = torch.rand(size, generator=generator) if decoding == "sample" else torch.full(size, 0.5)
-        self._ink = drawn.to(self.device, dtype)
+        self._noise = drawn.to(self.device, dtype)
 
     @property
     def device(self) -> torch.device:
@@ -77,7 +77,7 @@ class Space:
 
     def decode(
         self, u: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | None = None
-    ) -> Float[Tensor, "k n 1 h w"]:
+    ) -> Float[Tensor, "k n *shape"]:
         """Decode the points of these problems (default: of all)."""
         k, n, _ = u.shape
         self.decodes += k * n
@@ -85,23 +85,24 @@ class Space:
         indices = torch.arange(k, device=u.device) if problems is None else problems
         indices = indices.repeat_interleave(n)
         if torch.is_grad_enabled() or len(flat) <= CHUNK:
-            return self._images(flat, indices).unflatten(0, (k, n))
+            return self._samples(flat, indices).unflatten(0, (k, n))
         parts = zip(flat.split(CHUNK), indices.split(CHUNK), strict=True)
-        return torch.cat([self._images(*part) for part in parts]).unflatten(0, (k, n))
+        return torch.cat([self._samples(*part) for part in parts]).unflatten(0, (k, n))
 
-    def _images(self, z: Float[Tensor, "b d"], problems: Int[Tensor, " b"]) -> Float[Tensor, "b 1 h w"]:
+    def _samples(self, z: Float[Tensor, "b d"], problems: Int[Tensor, " b"]) -> Float[Tensor, "b *shape"]:
         if self.decoding == "teacher":
             assert isinstance(self.vae, VAE) and isinstance(self.vae.decoder, PixelCNN)
             return self._rest(self.vae.decoder.of_code(z) + self._teacher_part[problems]).sigmoid()
         if self.decoding == "mean":
             return self._rest(z)
-        return sample(self.vae, z, self._ink.expand(len(z), -1, -1))[0].clamp(0, 1)  # a normal pixel may lie outside
+        x = sample(self.vae, z, self._noise.expand(len(z), *self._noise.shape))[0]
+        return x.clamp(0, 1) if self.vae.bounded else x  # a normal pixel may lie outside
 
-    def means(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d"]:
+    def means(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b d"]:
         """Return the coordinates of the means of q(z|x), encoding in batches that bound memory."""
         return self.to_u(torch.cat([self.posterior(part).mean for part in x.split(ENCODED)]))
 
-    def posterior(self, x: Float[Tensor, "b 1 h w"]) -> Distribution:
+    def posterior(self, x: Float[Tensor, "b *shape"]) -> Distribution:
         """Return q(z|x) of the latents z: batch (b,), event (d,)."""
         return self.vae.encode(x.to(self.dtype))
 

@@ -66,8 +66,8 @@ def named_model(name: str, data: str | None, arch: str, latent: int, seed: int) 
     if data is None:
         raise UsageError(f"Model {name!r}: wanted --data, the data set that it was trained on; `lso-bench list data`.")
     _storable(Model(name, data, arch, latent, seed))
-    images = DATASETS.build(data)
-    architecture(arch, latent, images.size, images.likelihood)
+    source = DATASETS.build(data)
+    architecture(arch, latent, source.shape, source.likelihood)
     model = Model(OBJECTIVES.canonical(name), DATASETS.canonical(data), ARCHITECTURES.canonical(arch), latent, seed)
     if (length := len(model.file.encode())) > LONGEST_FILE:
         raise UsageError(

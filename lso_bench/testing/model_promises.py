@@ -52,7 +52,7 @@ def _check_samples(case: ModelCase) -> None:
     prior = case.decoded(torch.randn(len(case.x), case.model.latent, generator=torch.Generator().manual_seed(0)))
     _require_finite(prior, "samples of latents from the prior", "decode")
     low, high = min(x.min(), prior.min()).item(), max(x.max(), prior.max()).item()
-    if case.model.likelihood == "bernoulli" and not -1e-4 <= low <= high <= 1 + 1e-4:
+    if case.model.bounded and not -1e-4 <= low <= high <= 1 + 1e-4:
         raise UnmetRequirementError(
             f"wanted images in [0, 1] from `decode`, got {low:.3g} to {high:.3g}; end it in a sigmoid or a clamp"
         )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lso_bench.files.cache import cached
-from lso_bench.vae.datasets import Source, Split
+from lso_bench.vae.datasets import ImageSource, Split
 
 DRAWINGS = 20  # drawings of each letter, as in Omniglot
 FACES = 4  # fewest faces with a letter
@@ -20,7 +20,7 @@ BIG = 112  # pixels a side before the area average to 28
 
 
 @dataclass(frozen=True)
-class Glyphs(Source):
+class Glyphs(ImageSource):
     """Letters of a dozen scripts in typeset drawings, made at first use without a download.
 
     Their number and split are about those of Omniglot: 23,000 / 1,345 / rest. Pixels vary with the version of

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.download import download
-from lso_bench.vae.datasets import Classes, Source, Split
+from lso_bench.vae.datasets import Classes, ImageSource, Split
 
 
 @dataclass(frozen=True)
-class MNIST(Source):
+class MNIST(ImageSource):
     """Handwritten digits: 70,000, the 60,000 training images first.
 
     Source: LeCun, Cortes & Burges. Split 55,000 / 5,000 of the training images, and the 10,000 test images.

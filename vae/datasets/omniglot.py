@@ -17,7 +17,7 @@ from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.cache import cached
 from lso_bench.files.download import download
-from lso_bench.vae.datasets import Classes, Source, Split
+from lso_bench.vae.datasets import Classes, ImageSource, Split
 
 HALVES = ("images_background", "images_evaluation")
 LARGEST = 64 << 20  # bytes of an archive; the larger one has 9 MiB
@@ -25,7 +25,7 @@ LARGEST_DRAWING = 64 << 10  # bytes of a drawing; they have less than 1 KiB
 
 
 @dataclass(frozen=True)
-class Omniglot(Source):
+class Omniglot(ImageSource):
     """Handwritten characters: 32,460, by alphabet, character and drawer, background set first.
 
     Source: Lake, Salakhutdinov & Tenenbaum 2015. Split 23,000 / 1,345 / 8,115, the first two as in this literature.

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lso_bench.vae.datasets import Source, Split
+from lso_bench.vae.datasets import ImageSource, Split
 
 LARGEST = 20  # pixels a side
 COLUMN = 32  # of every square's left edge
@@ -15,7 +15,7 @@ REPEATS = 10  # of each training image in an epoch
 
 
 @dataclass(frozen=True)
-class Shapes(Source):
+class Shapes(ImageSource):
     """White squares with sides of 1 to 20 pixels on black, one at every height of the page, in one column: 1,090.
 
     Source: Tripp, Daxberger & Hernández-Lobato 2020, "Sample-Efficient Optimization in the Latent Space of Deep

@@ -39,7 +39,7 @@ class Objective(ABC):
     deterministic: ClassVar[bool] = False  # an autoencoder: its latent is the encoder's mean, and it has no ELBO
 
     @abstractmethod
-    def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+    def __call__(self, vae: VAE, x: Float[Tensor, "b *shape"]) -> Terms:
         """Compute the terms of the loss for the images `x`, which are inputs of the model."""
 
     def rate_weight(self, epoch: float, epochs: int, anneal_epochs: float) -> float:

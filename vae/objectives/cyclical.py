@@ -26,7 +26,7 @@ class Cyclical(Objective):
         if self.cycles < 1 or not 0 < self.share <= 1:
             raise ValueError("cycles is 1 or more, share above 0 and at most 1.")
 
-    def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+    def __call__(self, vae: VAE, x: Float[Tensor, "b *shape"]) -> Terms:
         return ELBO()(vae, x)
 
     def rate_weight(self, epoch: float, epochs: int, anneal_epochs: float) -> float:

@@ -24,7 +24,7 @@ class ELBO(Objective):
     beta: float = 1.0
     anneal: bool = True
 
-    def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+    def __call__(self, vae: VAE, x: Float[Tensor, "b *shape"]) -> Terms:
         q = vae.encode(x)
         distortion = -vae.decode(q.rsample(), x).log_prob(x)
         return Terms(distortion, kl_divergence(q, vae.prior(x)), torch.zeros_like(distortion))

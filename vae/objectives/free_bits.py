@@ -23,7 +23,7 @@ class FreeBits(Objective):
     floor: float = 0.1  # nats a dimension; lambda in the paper
     anneal: bool = False
 
-    def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+    def __call__(self, vae: VAE, x: Float[Tensor, "b *shape"]) -> Terms:
         q, p = vae.encode(x), vae.prior(x)
         assert isinstance(q, Independent) and isinstance(p, Independent)
         kl = kl_divergence(q.base_dist, p.base_dist)  # (b, d)

@@ -25,7 +25,7 @@ class InfoVAE(Objective):
     def rate_weight(self, epoch: float, epochs: int, anneal_epochs: float) -> float:
         return 1 - self.alpha
 
-    def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+    def __call__(self, vae: VAE, x: Float[Tensor, "b *shape"]) -> Terms:
         q, prior = vae.encode(x), vae.prior(x)
         z = q.rsample()
         distortion = -vae.decode(z, x).log_prob(x)

@@ -32,7 +32,7 @@ class NeighborSE(Objective):
     beta: float = 1.0
     anneal: bool = True
 
-    def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+    def __call__(self, vae: VAE, x: Float[Tensor, "b *shape"]) -> Terms:
         q = vae.encode(x)
         z = q.rsample()
         p = vae.decode(z, x)

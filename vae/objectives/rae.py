@@ -24,7 +24,7 @@ class RAE(Objective):
     anneal: bool = False
     deterministic: ClassVar[bool] = True
 
-    def __call__(self, vae: VAE, x: Float[Tensor, "b 1 h w"]) -> Terms:
+    def __call__(self, vae: VAE, x: Float[Tensor, "b *shape"]) -> Terms:
         z = vae.encode(x).mean
         distortion = -vae.decode(z, x).log_prob(x)
         size = sum((p.square().sum() for p in vae.decoder.parameters()), start=x.new_zeros(()))

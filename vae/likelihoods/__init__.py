@@ -1,0 +1,48 @@
+"""Likelihoods p(x|z) of a decoder's output, one a file.
+
+To add one, save a file here with one subclass of `Likelihood`, a frozen dataclass:
+
+- `distribution(output, decoder)` turns the decoder's output into p(x|z), a distribution of whole samples;
+- `mean(output)` gives its mean alone, with a gradient;
+- `draw(p, noise)` draws from it, given uniform noise;
+- `model_input(stored, generator)` shows stored samples to a model;
+- the file's name is the likelihood's name, which data sets use.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lso_bench.plugins.registry import Registry
+
+
+class Likelihood(ABC):
+    """Density of samples given the output of a decoder; independent elements, all of one kind."""
+
+    binary: ClassVar[bool] = False  # whether a model sees binary samples alone
+    bounded: bool = True  # whether samples lie in [0, 1], as those of images do
+
+    @abstractmethod
+    def distribution(self, output: Float[Tensor, "b *shape"], decoder: nn.Module) -> Distribution:
+        """Return p(x|z): batch (b,), event the shape of a sample; `decoder` may hold further parameters."""
+
+    @abstractmethod
+    def mean(self, output: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+        """Return the mean of p(x|z)."""
+
+    @abstractmethod
+    def draw(self, p: Distribution, noise: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+        """Draw from p(x|z); `noise` is uniform in [0, 1), and 0.5 gives the likeliest or middle value."""
+
+    @abstractmethod
+    def model_input(
+        self, stored: Shaped[Tensor, "n *shape"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n *shape"]:
+        """Return stored samples as a model takes them."""
+
+
+LIKELIHOODS = Registry("likelihood", Likelihood, __name__, "lso_bench.likelihoods")
