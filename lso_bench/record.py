@@ -26,9 +26,9 @@ class SearchResult:
     evaluations: int  # number of evaluations spent
     stopped: str  # stop reason: converged, finished, diverged, patience, budget, time, steps
     consistency: float = math.nan  # |mu(x) - z| of the final latent z and its decoded image x; NaN: not recorded
-    norm_u: float = math.nan  # |u|, the norm of z in the coordinates of the search; NaN: not recorded, they are z
     image: str = ""  # 16 hexadecimal digits of the sha256 of x; equal images have equal digits
     beside: dict[str, float] = field(default_factory=dict)  # auxiliary values of the decoded image, by name
+    norm_u: float = math.nan  # |u|, the norm of z in the coordinates of the search; NaN: not recorded, they are z
 
 
 FILES = ("trace", "costs", "tensors")  # fields of a record with a file of their own

@@ -118,6 +118,7 @@ MEMBERS = st.tuples(
     NUMBERS,
     st.text("0123456789abcdef", max_size=16),
     st.dictionaries(TEXTS, FLOATS, max_size=2),
+    NUMBERS,
 )
 RECORDS = st.tuples(
     st.sampled_from(["ok", "diverged", "failed", "timeout"]),

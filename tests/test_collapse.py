@@ -35,9 +35,9 @@ def runs(names=NAMES, shas=SHAS):
 SPACES = {sha: space(1.0 + i) for i, sha in enumerate(SHAS)}
 
 
-def row(comparison, space, outcome="final loss, random"):
+def row(comparison, metric, outcome="final loss, random"):
     table = comparison.collapse.correlations
-    return table[(table.space == space) & (table.outcome == outcome)].iloc[0]
+    return table[(table.metric == metric) & (table.outcome == outcome)].iloc[0]
 
 
 def test_more_kl_goes_with_a_lower_loss():
@@ -90,7 +90,7 @@ def test_table_says_how_many_correlations_and_what_is_missing():
 
 def test_json_has_the_correlations():
     section = json.loads(export.as_json(measures(*runs(), spaces=SPACES)))["collapse"]
-    assert {(r["space"], r["outcome"]): r["estimate"] for r in section["correlations"]}[
+    assert {(r["metric"], r["outcome"]): r["estimate"] for r in section["correlations"]}[
         "KL", "final loss, random"
     ] == -1.0
     assert len(section["points"]) == 4

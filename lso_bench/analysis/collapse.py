@@ -143,9 +143,9 @@ def correlations(points: pd.DataFrame) -> Iterator[dict]:
     head = {k: points[k].iloc[0] for k in COMPARED_WITHIN}
     rows = []
     for outcome in outcomes_of(points):
-        for space in LATENT_METRICS:
-            values = points[[space, outcome]].astype(float).dropna().to_numpy()
-            rows.append({"outcome": outcome, "space": space, "n": len(values)} | correlation(*values.T))
+        for metric in LATENT_METRICS:
+            values = points[[metric, outcome]].astype(float).dropna().to_numpy()
+            rows.append({"outcome": outcome, "metric": metric, "n": len(values)} | correlation(*values.T))
     adjusted = holm(np.array([row["p"] for row in rows]))
     tests = int(np.isfinite(adjusted).sum())
     for row, p in zip(rows, adjusted, strict=True):

@@ -124,11 +124,11 @@ def collapse(result: Collapse) -> Iterator[Part]:
         return
     for _, context in result.correlations.groupby(COMPARED_WITHIN, sort=False, dropna=False):
         head = context.iloc[0]
-        n = {s: int(context[context.space == s].n.max()) for s in LATENT_METRICS}
+        n = {s: int(context[context.metric == s].n.max()) for s in LATENT_METRICS}
         metrics = [s for s in LATENT_METRICS if n[s] >= FEWEST]
         rows = []
         for outcome, line in context.groupby("outcome", sort=False):
-            by_metric = {r["space"]: r for r in line.to_dict("records")}
+            by_metric = {r["metric"]: r for r in line.to_dict("records")}
             rows.append([word(outcome), *(_correlation(by_metric[s], n[s]) for s in metrics)])
         heading = "Spearman's rank correlation over trained models (95 % interval)"
         outcomes = Column("of the searches", is_text=True, min_width=NAME_WIDTH)

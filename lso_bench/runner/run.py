@@ -67,10 +67,9 @@ def run(
         search = drive(spec, context.space, context.task, context.instances.to(device), searcher, problem, report)
     identity.check_late_imports(spec, task, searcher)
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
-    hashes = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")}
-    code = TASKS.code_version(spec.task, task) | SEARCHERS.code_version(spec.searcher, searcher)
-    versions = hashes | training_length(header) | code | versions_of(placement)
-    record = record_of(context, search, problem.counts, seconds, versions)
+    versions = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")} | training_length(header)
+    versions |= TASKS.code_version(spec.task, task) | SEARCHERS.code_version(spec.searcher, searcher)
+    record = record_of(context, search, problem.counts, seconds, versions | versions_of(placement))
     return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device, context.space.dtype)))
 
 
