@@ -53,4 +53,10 @@ class Record:
     )  # `beside` of test images: medians; for `valid`, the fraction
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
-    tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets, uint8
+    tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets
+
+
+def holds_images(tensors: dict[str, Tensor]) -> bool:
+    """Return whether the samples of a run are grey images, which can be drawn."""
+    decoded = tensors.get("decoded")
+    return decoded is not None and str(decoded.dtype) == "torch.uint8" and decoded.ndim == 4

@@ -119,7 +119,8 @@ def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: P
         raise UsageError(f"Data set {data!r} has no labels for a classifier; there are those of {', '.join(known)}.")
     if (source := DATASETS.build(data)).shape != IMAGE or source.likelihood != "bernoulli":
         raise UsageError(
-            f"A judge wants binary images of shape {IMAGE}; those of {data!r} have {source.shape}, {source.likelihood}."
+            f"A judge wants binary images of 28 pixels a side; the samples of {data!r} have shape {source.shape}, "
+            f"{source.likelihood}."
         )
     reference = judges.ReferenceModel(kind, data, epochs or judges.EPOCHS[kind], seed)  # pyright: ignore[reportArgumentType]
     path = own_folder() / reference.file

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.errors import UsageError
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.html_page import page
 from lso_bench.study.lookup import find_checkpoint
@@ -44,8 +45,14 @@ class Sheet:
 
 
 def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = None, device: str = "cpu") -> list[Path]:
-    """Write PNG sheets and an HTML page of all sheets; return the paths, the page last."""
+    """Write PNG sheets and an HTML page of all sheets; return the paths, the page last.
+
+    Raises:
+        UsageError: the model has no images.
+    """
     vae, header = loading.load(model, find_checkpoint(model))
+    if len(vae.shape) != 3:
+        raise UsageError(f"A walk draws images; the samples of {model.data} have shape {vae.shape}.")
     activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
     stem, pngs = Path(model.file).stem, []
     for sheet in sheets(vae.to(device), torch.tensor(activity), walks):

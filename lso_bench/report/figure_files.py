@@ -23,7 +23,7 @@ from lso_bench.plotting import images as draw
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, save, style_context
 from lso_bench.plugins.notation import name_of, short_name
-from lso_bench.record import Record
+from lso_bench.record import Record, holds_images
 from lso_bench.report.contests import contests, from_first_start
 from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import scatter, settings
@@ -57,7 +57,7 @@ def pictures(
         name_parts = [short_name(task), name_of(searcher), *dict.fromkeys(r.spec.model.name for r in runs)]
         file_name = _file_name(name_parts, runs)
         readable = [(r, tensors) for r in runs if (tensors := store.tensors(r.spec)) is not None]
-        if readable and "targets" in readable[0][1]:
+        if readable and "targets" in readable[0][1] and all(holds_images(t) for _, t in readable):
             path = store.folder / "pictures" / f"images-{file_name}"
             written.append(draw.reconstructions(path, [r for r, _ in readable], [tensors for _, tensors in readable]))
         if bars := _stored_activity(runs, checkpoints):
@@ -87,7 +87,12 @@ def _best_by_searcher(store: Store, runs: Sequence[Record]) -> dict[tuple[str, s
         tensors, key = store.tensors(r.spec), (r.spec.model.name, r.spec.searcher)
         scores = 0 - torch.tensor([m.loss for m in r.members]).nan_to_num(torch.inf)  # 0 - 0 is no -0
         index = int(scores.argmax())
-        if tensors is not None and "targets" not in tensors and (key not in best or scores[index] > best[key][1]):
+        if (
+            tensors
+            and holds_images(tensors)
+            and "targets" not in tensors
+            and (key not in best or scores[index] > best[key][1])
+        ):
             best[key] = tensors["decoded"][index], scores[index].item()
     return best
 

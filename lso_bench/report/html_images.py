@@ -16,7 +16,7 @@ from torch import Tensor
 from lso_bench.analysis.table import Files
 from lso_bench.files import safe_read
 from lso_bench.plotting.numbers import in_words
-from lso_bench.record import Record
+from lso_bench.record import Record, holds_images
 from lso_bench.report.table import short
 from lso_bench.spec import Spec
 
@@ -62,6 +62,8 @@ def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -
             if tensors is None:
                 unreadable.append(f"images of {r.spec.title}, whose file is damaged")
                 continue
+            if not holds_images(tensors):
+                continue
             if "targets" in tensors and not strips:
                 images = tensors["targets"][:SHOWN]
                 strips.append(_strip("target", "", images, f"{len(images)} targets"))
@@ -76,7 +78,7 @@ def _run_strips(record: Record, tensors: dict[str, Tensor]) -> Iterator[Strip]:
     name = record.spec.model.name
     for start in record.spec.starts:
         indices = [i for i, m in enumerate(record.members) if m.start == start][:SHOWN]
-        if indices and "decoded" in tensors:
+        if indices:
             mean = in_words(float(np.mean([record.members[i].loss for i in indices])))
             alt = f"images that {short(name)} ended with from {short(start)} starts, mean loss {mean}"
             yield _strip(f"{short(name)}, from {short(start)}: {mean}", name, tensors["decoded"][indices], alt)

@@ -54,9 +54,9 @@ def record_of(
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         x = space.decode(u.unsqueeze(1)).squeeze(1)
         diagnostics = diagnose(space, task, z, x)
-    tensors["decoded"] = _to_bytes(x)
+    tensors["decoded"] = _storable(x, space.vae.bounded)
     if (targets := targets_of(context.task)) is not None:
-        tensors["targets"] = _to_bytes(targets)
+        tensors["targets"] = _storable(targets, space.vae.bounded)
     diverged = ~search.loss.isfinite()
     error = cause(space, task, u, diverged.to(u.device), spec.model.name) if diverged.any() else None
     evaluations = {"steps": int(search.steps.max()), "evaluations": int(search.evaluations.sum())}
@@ -99,6 +99,6 @@ def _steps_to_threshold(thresholds: Thresholds) -> list[list[int | None]]:
     return [[step if step >= 0 else None for step in row] for row in thresholds.step_at_threshold.tolist()]
 
 
-def _to_bytes(images: Tensor) -> Tensor:
-    """Convert images to grey levels 0..255, which are small to store."""
-    return (images * 255).round().to(torch.uint8).cpu()
+def _storable(x: Tensor, bounded: bool) -> Tensor:
+    """Return samples for a result: those in [0, 1] as levels 0..255, which are small; others in single precision."""
+    return (x * 255).round().to(torch.uint8).cpu() if bounded else x.float().cpu()
