@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, CaptionedFigure, Size, count_range, heading, label, values_in_words
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, blank, count_range, heading, label, values_in_words
 
 NAMES = {"loss": "final loss", "iterations": "steps to"}
 
@@ -26,7 +25,7 @@ def critical_difference(
     if not contests:
         return None
     heights = [0.95 + 0.2 * len(ranked) for _, ranked in contests]
-    figure = Figure(figsize=(size.width, sum(heights)))
+    figure = blank(size.width, sum(heights))
     axes = figure.subplots(len(contests), 1, height_ratios=heights, squeeze=False)
     for axis, (name, ranked) in zip(axes.flat, contests, strict=True):
         _draw_ranks(axis, ranked)
