@@ -55,6 +55,11 @@ class Contest:
         """The best contestant, and those that are not significantly worse."""
         return [name for name in self.names if name not in self.worse]
 
+    @property
+    def is_tested(self) -> bool:
+        """Whether there are enough blocks, and contestants, for a test."""
+        return any(not math.isnan(self.p(name)) for name in self.names[1:])
+
     def p(self, name: str) -> float:
         """Return p of the difference of a contestant to the best one; NaN if it cannot be told."""
         return float(self.differences.get(name, {}).get("p", math.nan))

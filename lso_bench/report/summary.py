@@ -8,7 +8,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import short_name
-from lso_bench.report.answers import BEST, NAME, QUESTIONS, Question, answers, listed, p_text
+from lso_bench.report.answers import BEST, NAME, QUESTIONS, SPEED, STARTS, Question, answers, listed, p_text
 from lso_bench.report.cells import interval_text
 from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start, starred
 from lso_bench.report.sections import Section, sections
@@ -86,7 +86,9 @@ def _table(parts: Sequence[Section], comparison: Comparison) -> tuple[list[str],
         return _aligned(_losses(parts[0])), QUESTIONS
     for factor in ("model", "searcher"):
         if compared := from_first_start(contests_over_tasks(comparison, factor, "loss")):
-            return _aligned(_ranks(compared, factor, parts)), QUESTIONS
+            if len(compared) == 1 or any(c.is_tested for c in compared):
+                return _aligned(_ranks(compared, factor, parts)), QUESTIONS
+            return _aligned(_settings(parts, comparison)), (SPEED, STARTS)
     return _aligned(_settings(parts, comparison)), ()
 
 
