@@ -64,6 +64,21 @@ def test_matrix_marks_what_is_not_significantly_worse_than_the_best():
     assert any("lowest final loss: nevae_se with every searcher." in line for line in lines)
 
 
+def test_star_beside_a_higher_median_is_explained():
+    """Half a unit better on all instances but two, and there far worse, so that its median is the higher one."""
+
+    def records(*better):
+        return [
+            searched({"random": [[99.0, x] for x in losses]}, model=model, searcher=s)
+            for s in ("adam:lr=0.1", "cmaes:sigma=0.5")
+            for model, losses in ((SPEC.model, [5.0] * 7 + [6.0] * 6), (NEVAE, better))
+        ]
+
+    remark = "a test of pairs, not of medians"
+    assert remark in text(*records(*[4.9] * 6, 5.5, *[5.9] * 6))
+    assert remark not in text(*records(*[4.9] * 13))
+
+
 def test_tasks_are_compared_by_mean_rank():
     records = [run(o, m, task=f"ink:target=0.{i}") for i in range(1, 4) for o, m in ((1.0, SPEC.model), (0.0, NEVAE))]
     lines = text(*records).splitlines()

@@ -99,6 +99,16 @@ def starred(section: Section) -> dict[str, list[str]]:
     return {c.context: c.top for c in compared if c.worse}
 
 
+def has_starred_higher(section: Section) -> bool:
+    """Return whether a starred median is higher than one without a star: the test is of pairs, not of medians."""
+    for label, top in starred(section).items():
+        medians = {m: section.median_loss(m, label) for m in section.models}
+        others = [median for m, median in medians.items() if m not in top]
+        if any(medians[m] > median for m in top for median in others):
+            return True
+    return False
+
+
 def from_first_start(compared: Sequence[Contest]) -> list[Contest]:
     """Return the contests from one kind of start: random, if there is one."""
     kinds = {c.start: [start_order(kind) for kind in c.start.split(" - ")] for c in compared}

@@ -7,7 +7,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.plotting.numbers import in_words
 from lso_bench.report import cells
 from lso_bench.report.answers import QUESTIONS, answers
-from lso_bench.report.contests import starred
+from lso_bench.report.contests import has_starred_higher, starred
 from lso_bench.report.findings import counted
 from lso_bench.report.sections import Section
 from lso_bench.report.table import MODEL, Table, columns
@@ -47,6 +47,8 @@ def _medians(section: Section) -> Table:
     caption = f"Median of the final loss, minus the score, from {section.first_start} starts: lower is better"
     if top:
         caption += ". *: the best model of a column, and those that are not significantly worse on the same instances"
+    if has_starred_higher(section):
+        caption += ". The test is of pairs, not of medians: here a starred median is higher than one without a star"
     return Table("Medians of the final loss", columns(MODEL, *section.searcher_labels), rows, caption)
 
 

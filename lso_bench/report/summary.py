@@ -10,7 +10,14 @@ from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import short_name
 from lso_bench.report.answers import BEST, NAME, QUESTIONS, SPEED, STARTS, Question, answers, listed, p_text
 from lso_bench.report.cells import interval_text
-from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start, starred
+from lso_bench.report.contests import (
+    Contest,
+    contests,
+    contests_over_tasks,
+    from_first_start,
+    has_starred_higher,
+    starred,
+)
 from lso_bench.report.sections import Section, sections
 
 WIDTH = 80  # columns
@@ -83,7 +90,7 @@ def _table(parts: Sequence[Section], comparison: Comparison) -> tuple[list[str],
     It has the losses of one section, or the ranks over tasks, or the answers of each setting.
     """
     if len(parts) == 1:
-        return _aligned(_losses(parts[0])), QUESTIONS
+        return [*_aligned(_losses(parts[0])), *_remark(parts[0])], QUESTIONS
     for factor in ("model", "searcher"):
         if compared := from_first_start(contests_over_tasks(comparison, factor, "loss")):
             if len(compared) == 1 or any(c.is_tested for c in compared):
@@ -125,6 +132,14 @@ def _matrix(part: Section) -> Rows:
     for m in part.models:
         rows.append((m, *(f"{_median(part, m, s)}{'*' if m in top.get(s, ()) else ' '}" for s in labels)))
     return rows
+
+
+def _remark(part: Section) -> list[str]:
+    """Return a line below the matrix where stars and medians seem to disagree."""
+    is_matrix = len(part.models) > 1 and len(part.searcher_labels) > 1
+    return ["  *: a test of pairs, not of medians; here a starred median is the higher one"] * (
+        is_matrix and has_starred_higher(part)
+    )
 
 
 def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -> Rows:
