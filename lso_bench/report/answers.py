@@ -41,8 +41,8 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
     With several sections the contestants are compared over tasks, or within each where the tasks are few.
     """
     texts = []
-    if len(parts) > 1 and (by_task := _by_task(question, parts, comparison)):
-        return by_task
+    if len(parts) > 1 and (by_each := by_section(question, parts, comparison)):
+        return by_each
     for factor in ("model", "searcher"):
         if len(parts) == 1:
             compared = contests(parts[0], factor, question.outcome)
@@ -55,7 +55,7 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
     return [*dict.fromkeys(texts)] or [f"undecided: {question.unknown(parts)}"]
 
 
-def _by_task(question: Question, parts: Sequence[Section], comparison: Comparison) -> list[str]:
+def by_section(question: Question, parts: Sequence[Section], comparison: Comparison) -> list[str]:
     """Return the answers within the sections, if the contests over tasks are not tested and few sentences say it."""
     over_tasks = [
         c for factor in ("model", "searcher") for c in contests_over_tasks(comparison, factor, question.outcome)
