@@ -167,10 +167,10 @@ def _settings(parts: Sequence[Section], comparison: Comparison) -> Rows:
     keys = ("arch", "latent", "decoding", "device")
     places = [(_task(p), *(f"d={p.context[k]}" if k == "latent" else str(p.context[k]) for k in keys)) for p in parts]
     varying = [i for i, values in enumerate(zip(*places, strict=True)) if len({*values}) > 1] or [0]
-    for part, place in zip(parts, places, strict=True):
-        setting = ", ".join(place[i] for i in varying)
+    settings = [", ".join(place[i] for i in varying) for place in places]
+    width = WIDTH - 4 - min(NAME, max(map(len, settings)))
+    for part, setting in zip(parts, settings, strict=True):
         texts = answers(BEST, [part], comparison)
-        width = WIDTH - NAME - 6
         lines = [line for text in texts for line in textwrap.wrap(text, width, max_lines=3, placeholder=" …")]
         rows += [(setting * (i == 0), f"{line:<{width}}") for i, line in enumerate(lines)]
     return rows
