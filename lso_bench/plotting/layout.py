@@ -26,7 +26,7 @@ class FittedMargins(LayoutEngine):
         axes = [axis for axis in fig.axes if axis.get_subplotspec()]
         if not axes:
             return
-        (width, height), pad = fig.bbox.size.tolist(), PAD * fig.dpi
+        (width, height), pad = map(float, fig.bbox.size), PAD * fig.dpi
         renderer = RendererAgg(width, height, fig.dpi)
         places: list[Any] = [axis.get_subplotspec() for axis in axes]
         text = np.array([_text_sizes(axis, renderer) for axis in axes])
