@@ -57,7 +57,7 @@ class Contest:
 
     @property
     def is_tested(self) -> bool:
-        """Whether there are enough blocks, and contestants, for a test."""
+        """Return whether there are enough blocks, and contestants, for a test."""
         return any(not math.isnan(self.p(name)) for name in self.names[1:])
 
     def p(self, name: str) -> float:
@@ -103,8 +103,8 @@ def has_starred_higher(section: Section) -> bool:
     """Return whether a starred median is higher than one without a star: the test is of pairs, not of medians."""
     for label, top in starred(section).items():
         medians = {m: section.median_loss(m, label) for m in section.models}
-        others = [median for m, median in medians.items() if m not in top]
-        if any(medians[m] > median for m in top for median in others):
+        worse_medians = [median for m, median in medians.items() if m not in top]
+        if any(medians[m] > median for m in top for median in worse_medians):
             return True
     return False
 
