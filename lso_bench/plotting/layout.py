@@ -15,7 +15,7 @@ class FittedMargins(LayoutEngine):
     """Places the panels of a grid so that their text, the legend below and the heading above fit.
 
     Columns are equally wide, and rows have the height ratios of the grid. Matplotlib's constrained layout measures all
-    text twice, which took a third of the time of a page.
+    text twice, which took a third of the time of drawing a page (9 of 26 s in a profile of results/reference).
     """
 
     _adjust_compatible = True

@@ -148,7 +148,7 @@ def logarithmic(axis: Any, label: str) -> None:
     low, high = axis.get_xlim()
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=7))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}"))
-    axis.minorticks_off()  # they take as long as all text
+    axis.minorticks_off()  # each takes as long as a major one
 
 
 def legend(figure: Figure, axes: list[Any], size: Size) -> None:
