@@ -268,8 +268,13 @@ def test_objects_are_tasks_and_stay_in_this_process(tmp_path):
     results = study.run(tmp_path / "r", quiet=True)
     assert len(set(results.runs["spec.task"])) == 2 and set(results.runs["versions.isolation"]) == {"none"}
     assert results.runs["versions.task_sha256"].nunique() == 2
-    with pytest.raises(UsageError, match="Runs with an object stay in this process"):
-        study.run(tmp_path / "r", isolation="batch")
+    for elsewhere in ({"isolation": "batch"}, {"jobs": 2}, {"address": "local"}):
+        with pytest.raises(UsageError, match="A study with an object runs in this process, one run at a time"):
+            lb.Study.from_grid(study.grid, study.protocol).run(tmp_path / "r", **elsewhere)
+    page = results.report(tmp_path / "r.html").read_text()
+    assert "task Dark came from Python as an object: no command names it" in page and "--task Dark@" not in page
+    with pytest.raises(UsageError, match="an object of Python, which no text names"):
+        TASKS.build("Dark@01234567")
     again = lb.Study("vae", [Dark()], "sobol", **TINY).run(tmp_path / "r", quiet=True)
     assert again.records[0].spec.key in set(results.runs.key)
 

@@ -124,6 +124,28 @@ def test_page_itself_does_not_scroll_sideways(browser, page, width):
     view.close()
 
 
+def test_options_of_commands_are_not_broken_at_hyphens(browser, page):
+    lines = """() => {
+        const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), lines = [];
+        for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+            for (const match of node.data.matchAll(/--[a-z][a-z-]*/g)) {
+                const range = document.createRange();
+                range.setStart(node, match.index);
+                range.setEnd(node, match.index + match[0].length);
+                lines.push(new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size);
+            }
+        }
+        return lines.filter(Boolean);
+    }"""
+    counts = []
+    for width in (390, 500, 800, 1400):
+        view, _, _ = opened(browser, page, width=width)
+        unfold(view)
+        counts += view.evaluate(lines)
+        view.close()
+    assert len(counts) > 40 and {*counts} == {1}
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast_by_day_and_by_night(browser, page, scheme):
     view, _, _ = opened(browser, page, scheme=scheme)

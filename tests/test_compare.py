@@ -320,6 +320,11 @@ def test_best_and_what_is_not_told_from_it_are_bold():
     best = shifted_run("vae", 0.0)
     assert bold(best, shifted_run("rae", 0.5)) == {("vae", "random")}  # half a unit more in every instance
     assert bold(best, shifted_run("rae", 0.01, noise=3.0)) == {("vae", "random"), ("rae", "random")}
+    few = [
+        searched({"random": [[50.0, 10.0 + shift]] * 3}, model=Model(m, "omniglot"))
+        for m, shift in (("vae", 0), ("rae", 1))
+    ]
+    assert bold(*few) == set()  # three instances have no interval, and no best
     behind = one(measures(best, shifted_run("rae", 0.5)), "behind", "random", model="rae")
     assert behind["median"] == pytest.approx(0.5) and behind.n == N
 

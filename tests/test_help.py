@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 import lso_bench
 from lso_bench.cli import COMMANDS, EXAMPLES, app
+from lso_bench.commands.parsing import GROUPS
+from lso_bench.commands.parsing import _group as group_of
 
 TEXTS = {
     name: [
@@ -59,6 +61,14 @@ def test_many_options_stand_in_groups_and_examples_below_them():
     assert headings == ["Arguments:", "What:", "How long:", "Protocol:", "Machine:", "Output:", "Other:"]
     assert "\n    lso-bench run study.toml" in shown
     assert "9007199254740991" not in shown and "<str>" not in shown
+
+
+def test_every_option_has_a_group_and_every_name_of_a_group_is_one():
+    commands = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    options = {n: [p.name for p in c.params if p.param_type_name == "option"] for n, c in commands.items()}
+    assert {f"{n} --{o}" for n, listed in options.items() for o in listed if group_of(o) not in GROUPS} == set()
+    named = [o for listed in GROUPS.values() for o in listed.split()]
+    assert len(named) == len({*named}) and {*named} <= {o for listed in options.values() for o in listed} | {"models"}
 
 
 @pytest.mark.parametrize("command", EXAMPLES)

@@ -49,7 +49,7 @@ INSIDE = {  # likewise the modules of a package
         ["html_answers"],
         ["answers", "html_overview", "tables"],
         ["export", "figure_files", "measurements", "paired_tables", "paper_latent_search", "paper_tables"],
-        ["cells", "findings", "html_images", "renderers"],
+        ["cells", "findings", "html_images", "renderers", "section_figures"],
         ["figures"],
         ["contests"],
         ["frames", "provenance", "sections", "svg", "table"],

@@ -130,8 +130,8 @@ def test_tasks_that_differ_in_a_setting_have_titles_that_tell_them_apart(tmp_pat
     records = [r for target in (0.3, 0.5) for r in runs("vae", "nevae_se", seeds=(0,), task=f"ink:target={target}")]
     page = html(load_report([stored(tmp_path / "r", records)]))
     titles = re.findall(r'<h2 class="setting">(.*?)</h2>', page)
-    assert len(titles) == len(set(titles)) == 3  # over tasks, and each
-    assert titles[0] == "Over tasks" and "ink:target=0.3" in titles[1]
+    assert len(titles) == len(set(titles)) == 2  # two tasks are too few to be compared over tasks
+    assert "ink:target=0.3" in titles[0]
 
 
 def test_run_that_died_is_named_among_the_failed_and_answers_nothing(tmp_path):
@@ -161,7 +161,7 @@ def test_no_heading_names_a_model_and_no_answer_one_that_is_not_significantly_be
     headings = re.findall(r"<(h[1-4]|summary|dt)[^>]*>(.*?)</\1>", page, re.DOTALL)
     assert len(headings) > 8 and not [text for _, text in headings if "vae" in text]
     answers = Elements(page.partition("<main>")[0]).text
-    assert "lower loss" not in answers and "no significant difference between nevae_se and vae" in answers.lower()
+    assert "lower loss" not in answers and "Undecided: 8 instances, a test needs 10." in answers
 
 
 def test_what_is_missing_and_what_failed_is_named_with_its_reason():

@@ -11,7 +11,7 @@ searchers: see `paired`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -51,6 +51,8 @@ class Comparison:
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per group: see `lso_bench.analysis.groups`
     tasks: pd.DataFrame = field(default_factory=pd.DataFrame)  # measures across tasks: see `paired.across_tasks`
     collapse: Collapse = field(default_factory=Collapse)
+    searches: pd.DataFrame = field(default_factory=pd.DataFrame)  # one row per search: see `table.table`
+    histories: convergence.LossHistories | None = None  # of these searches, if their files were read
 
 
 def compare(
@@ -83,7 +85,9 @@ def compare(
         pair for group, group_rows in groups for pair in _by_checkpoint(group, group_rows, statistics, spaces or {})
     ]
     tasks = paired.across_tasks(searches, failed, by)
-    return _comparison(ordered, targets, by, rows, tasks, collapse(checkpoint_rows, spaces or {}))
+    spaces_compared = collapse(checkpoint_rows, spaces or {})
+    compared = _comparison(ordered, targets, by, rows, tasks)
+    return replace(compared, collapse=spaces_compared, searches=searches, histories=histories)
 
 
 def brief(records: Iterable[Record], targets: Targets = "task", by: Sequence[str] = ()) -> Comparison:
@@ -100,7 +104,8 @@ def brief(records: Iterable[Record], targets: Targets = "task", by: Sequence[str
         head = shared(group, by)
         rows += [head | row for row in (*_per_search(group), *convergence.by_threshold(group))]
     rows += paired.rows(searches, failed, by)
-    return _comparison(ordered, targets, by, rows, paired.across_tasks(searches, failed, by))
+    compared = _comparison(ordered, targets, by, rows, paired.across_tasks(searches, failed, by))
+    return replace(compared, searches=searches)
 
 
 def _by_outcome(records: Iterable[Record], by: Sequence[str]) -> tuple[list[Record], list[Record], list[Record]]:
@@ -115,13 +120,12 @@ def _comparison(
     by: Sequence[str],
     rows: Iterable[dict],
     tasks: Iterable[dict],
-    collapse_result: Collapse | None = None,
 ) -> Comparison:
     """Return the comparison with these measures, within and across tasks."""
     columns = [*GROUP_KEYS, *by, *COLUMNS]
     measures, over_tasks = (pd.DataFrame(list(r), columns=columns) for r in (rows, tasks))
     runs = group_summary(records, by)
-    return Comparison(measures, caveats(records), targets, tuple(by), runs, over_tasks, collapse_result or Collapse())
+    return Comparison(measures, caveats(records), targets, tuple(by), runs, over_tasks)
 
 
 def _group_statistics(

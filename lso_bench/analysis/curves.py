@@ -10,8 +10,8 @@ from scipy.stats import binom
 
 from lso_bench.analysis.bootstrap import LEVELS
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.convergence import COSTS, loss_histories
-from lso_bench.analysis.table import Files, by_start, shared, table
+from lso_bench.analysis.convergence import COSTS, LossHistories, loss_histories
+from lso_bench.analysis.table import Files, by_start, shared
 from lso_bench.record import Record
 from lso_bench.spec import Spec
 
@@ -25,19 +25,18 @@ def with_curves(comparison: Comparison, records: Iterable[Record], files: Callab
     The estimate is the median over instances, each with the median of its searches, and has a 95 % interval. A search
     that has ended keeps its lowest loss. These measures read every trace, so only comparisons that are drawn have them.
     """
-    usable = [r for r in records if r.members]
-    searches = table(usable, comparison.by)
-    rows = [] if searches.empty else [*_rows(searches, usable, files, comparison.by)]
+    searches = comparison.searches
+    if searches.empty:
+        return comparison
+    histories = comparison.histories or loss_histories(searches, [r for r in records if r.members], files)
+    rows = [*_rows(searches, histories, comparison.by)]
     if not rows:
         return comparison
     curves = pd.DataFrame(rows, columns=comparison.measures.columns)
     return replace(comparison, measures=pd.concat([comparison.measures, curves]))
 
 
-def _rows(
-    searches: pd.DataFrame, records: Sequence[Record], files: Callable[[Spec], Files], by: Sequence[str]
-) -> Iterator[dict]:
-    histories = loss_histories(searches, records, files)
+def _rows(searches: pd.DataFrame, histories: LossHistories, by: Sequence[str]) -> Iterator[dict]:
     for _, group in searches.groupby("group_id", sort=False):
         head = shared(group, by)
         for start, selected in by_start(group):

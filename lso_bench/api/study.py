@@ -11,6 +11,7 @@ from lso_bench.api.output import say
 from lso_bench.errors import UsageError, unknown
 from lso_bench.executors.resources import RequestedResources
 from lso_bench.files.sanitize import some
+from lso_bench.plugins.notation import is_object
 from lso_bench.progress import planning
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.store.store import Store
@@ -29,7 +30,7 @@ class Study:
     """Searches of tasks in the latent spaces of models; every combination is a run.
 
     Models, tasks and searchers are given by name with settings (`"ink:target=0.3"`), by the path of a file
-    (`"./my_task.py"`), or as objects. Runs with an object stay in this process.
+    (`"./my_task.py"`), or as objects. Studies with an object stay in this process.
     """
 
     def __init__(
@@ -81,8 +82,7 @@ class Study:
         raw |= {"budget": budget, "max_steps": max_steps}
         lists = {"models": models, "tasks": tasks, "searchers": searchers, "regions": regions, "starts": starts}
         seed_lists = {"seeds": seeds, "search_seeds": search_seeds, "train_seeds": train_seeds}
-        self._has_objects = False
-        raw |= {key: self._named(key, value) for key, value in lists.items() if value is not None}
+        raw |= {key: _named(key, value) for key, value in lists.items() if value is not None}
         raw |= {
             key: [*values] if isinstance(values, Iterable) else [values]
             for key, values in seed_lists.items()
@@ -112,8 +112,7 @@ class Study:
     def from_grid(cls, grid: Grid, protocol: Protocol) -> "Study":
         """Return the study of a grid and a protocol."""
         study = cls.__new__(cls)
-        study.grid, study.protocol, study._has_objects = grid, protocol, False
-        study._typed = {}
+        study.grid, study.protocol, study._typed = grid, protocol, {}
         return study
 
     def plan(self, quiet: bool = True, part: str | None = None) -> list[PlannedRun]:
@@ -165,12 +164,13 @@ class Study:
         from lso_bench.api.carry_out import carry_out  # imported late: a plan needs no statistics
         from lso_bench.api.results import Results
 
-        if self._has_objects and (isolation not in (None, "none") or address):
+        has_objects = any(map(is_object, (*self.grid.models, *self.grid.tasks, *self.grid.searchers)))
+        if has_objects and (isolation not in (None, "none") or address or (jobs or 1) > 1):
             raise UsageError(
-                "Runs with an object stay in this process: leave `isolation` and `address` out, or give the path of a "
-                "file with the object's class."
+                "A study with an object runs in this process, one run at a time: leave `jobs`, `isolation` and "
+                "`address` out, or give the path of a file with the object's class."
             )
-        process = "none" if self._has_objects else isolation
+        process = "none" if has_objects else isolation
         requested = RequestedResources(jobs, timeout, retries, process, memory, gpu, address)
         options = execution_options(1, device, _path(data_dir), compile, capture, requested)
         planned = self.plan(quiet)
@@ -185,16 +185,12 @@ class Study:
             warnings.warn(line, stacklevel=2)
         return Results([store], state.records, {r.spec.key: store for r in state.records})
 
-    def _named(self, key: str, value: Any) -> list[str]:
-        """Return a list of names; objects are known to this process by a name of their own."""
-        registries = {"models": FROZEN_MODELS, "tasks": TASKS, "searchers": SEARCHERS}
-        items = [*value] if isinstance(value, list | tuple) else [value]
-        names = []
-        for item in items:
-            if key in registries and isinstance(item, registries[key].base):
-                item, self._has_objects = registries[key].add(item), True
-            names.append(item)
-        return names
+
+def _named(key: str, value: Any) -> list[str]:
+    """Return a list of names; objects are known to this process by a name of their own."""
+    registry = {"models": FROZEN_MODELS, "tasks": TASKS, "searchers": SEARCHERS}.get(key)
+    items = [*value] if isinstance(value, list | tuple) else [value]
+    return [registry.add(item) if registry and isinstance(item, registry.base) else item for item in items]
 
 
 def _checked(key: str, value: Any) -> Any:

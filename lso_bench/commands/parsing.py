@@ -21,12 +21,13 @@ KINDS = {  # kinds of values in a help text, by the words of the parser
 UNBOUNDED = re.compile(r"(\d+)<=x<=9007199254740991")  # the largest whole number is no news
 GROUPED = 12  # options of a command, from which on its help has them in groups
 GROUPS = {  # of options, in the order of the help; settings of a run without a group are Protocol
-    "What": "model models task searcher data arch latent seed search_seed train_seed where by exclude shard",
+    "What": "model models task searcher data arch latent seed search_seed train_seed where by exclude shard what",
     "How long": "protocol max_steps budget seconds patience epochs timeout",
-    "Protocol": "starts region decoding override targets cost no_traces draws train",
+    "Protocol": "starts region decoding override targets cost no_traces draws no_train nll_images nll_samples codes "
+    "dimensions steps reach active",
     "Machine": "device compile capture precision jobs retries isolation memory executor address gpu data_dir results",
     "Output": "json csv markdown latex table show_all wide label rows columns name figures pictures quiet dry_run "
-    "strict fail_if output",
+    "strict fail_if output force to format width figure folder tensorboard each",
 }
 NUMBERS = {int: (DIGITS, "a whole number"), float: (REAL, "a number")}
 

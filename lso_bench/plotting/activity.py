@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, CaptionedFigure, Size, heading, label
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, blank, heading, label
 
 ACTIVE = 0.01  # Burda et al. 2016
 Bars = Sequence[tuple[str, Sequence[float]]]  # model names, each with the activity of its dimensions
@@ -22,13 +21,14 @@ def activity(models: Bars, title: str, size: Size) -> CaptionedFigure:
     panel_titles = [heading(size, len(models) + 1, text) for text in summaries]
     columns = min(size.columns, len(models) + 1)
     rows = -(-(len(models) + 1) // columns)
-    figure = Figure(figsize=(size.width, 1.5 * size.height_factor * rows + 0.3))
+    figure = blank(size.width, 1.5 * size.height_factor * rows + 0.3)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, (name, values), panel_title in zip(axes.flat, models, panel_titles, strict=False):
         ordered = np.sort(np.asarray(values))[::-1]
         axis.bar(range(1, len(ordered) + 1), ordered, color=colour_of(name), linewidth=0)
         axis.axhline(ACTIVE, color=INK, linewidth=0.6, linestyle="--", alpha=0.6)
         axis.set(yscale="log", ylim=(1e-4, 2), title=panel_title)
+        axis.minorticks_off()
     for axis in axes[:, 0]:
         axis.set_ylabel("activity")
     axes.flat[len(models) - 1].set_xlabel("latent dimension, by activity")
@@ -50,6 +50,7 @@ def _counts(axis, models: Bars) -> None:
         count = (np.asarray(values)[None] > limits[:, None]).sum(1)
         axis.step(limits, count, color=colour_of(name), marker=marker_of(name), markevery=12)
     axis.set(xscale="log", xlabel="threshold of activity", ylabel="dimensions above")
+    axis.minorticks_off()
 
 
 def _active(values: Sequence[float]) -> int:

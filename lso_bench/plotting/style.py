@@ -15,10 +15,11 @@ from typing import Any
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.files.sanitize import one_line
+from lso_bench.plotting.layout import FittedMargins, lay_out
 
 INK = "#111111"  # text, axes and grid
 FORMATS = ("png", "svg", "pdf")
@@ -76,6 +77,11 @@ class NotebookFigure(Figure):
         return picture.getvalue()
 
 
+def blank(width: float, height: float) -> NotebookFigure:
+    """Create an empty figure of so many inches, whose panels will leave room for its text."""
+    return NotebookFigure(figsize=(width, height), layout=FittedMargins())
+
+
 @contextmanager
 def style_context(size: Size) -> Iterator[None]:
     """Set fonts and lines for a size; figures are drawn and saved within this context."""
@@ -112,7 +118,6 @@ def style_context(size: Size) -> Iterator[None]:
         "ytick.color": INK,
         "pdf.fonttype": 42,
         "svg.hashsalt": "lso-bench",
-        "figure.constrained_layout.use": True,
     }
     with plain(settings):
         yield
@@ -122,7 +127,7 @@ def panels(size: Size, count: int, height: float = 2.2, sharex: bool = False) ->
     """Create a figure of `count` panels that share their y axis, each `height` inches high on a screen."""
     columns = min(count, size.columns)
     rows = -(-count // columns)
-    figure = NotebookFigure(figsize=(size.width, height * size.height_factor * rows + 0.55))
+    figure = blank(size.width, height * size.height_factor * rows + 0.55)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=True)
     for axis in axes.flat[count:]:
         axis.set_visible(False)
@@ -143,7 +148,7 @@ def logarithmic(axis: Any, label: str) -> None:
     low, high = axis.get_xlim()
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=7))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.minorticks_off()  # each takes as long as a major one
 
 
 def legend(figure: Figure, axes: list[Any], size: Size) -> None:
@@ -202,6 +207,7 @@ def save(captioned: CaptionedFigure, path: Path, with_title: bool = False) -> Pa
         _add_heading(captioned)
     picture, dates = io.BytesIO(), {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     form, metadata = path.suffix.removeprefix("."), dates.get(path.suffix)
+    lay_out(captioned.figure)
     captioned.figure.savefig(picture, format=form, dpi=160 if with_title else 300, metadata=metadata)
     write_atomic(path, picture.getvalue())
     return path

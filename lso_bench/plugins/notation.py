@@ -19,6 +19,7 @@ from lso_bench.bounds import WHOLE
 from lso_bench.files.paths import from_outside
 
 SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")  # start of a setting
+OBJECT_HASH = re.compile(r"@[0-9a-f]{8}$")  # after the name of an object
 QUOTED = re.compile('"((?:[^"]|"")*)"')
 DIGITS = re.compile(r"[+-]?[0-9]{1,40}")
 REAL = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE)
@@ -92,7 +93,12 @@ def name_of(text: str) -> str:
 
 def short_name(text: str) -> str:
     """Return the name without its settings, of a path the file alone, and of an object without its hash."""
-    return re.sub(r"@[0-9a-f]{8}$", "", name_of(text).split("/")[-1])
+    return OBJECT_HASH.sub("", name_of(text).split("/")[-1])
+
+
+def is_object(text: str) -> bool:
+    """Return whether a text stands for an object of Python, which only the process that has it can use."""
+    return bool(OBJECT_HASH.search(name_of(text)))
 
 
 def read(text: str) -> Choice:

@@ -29,7 +29,7 @@ from lso_bench.plugins.discovery import (
     single_subclass,
     subclasses,
 )
-from lso_bench.plugins.notation import Choice, digits, is_file, name_of, parse, path_text, unquoted_path
+from lso_bench.plugins.notation import Choice, digits, is_file, is_object, name_of, parse, path_text, unquoted_path
 from lso_bench.plugins.settings import apply_settings, differing, settings_of
 
 T = TypeVar("T")
@@ -252,6 +252,8 @@ class Registry(Generic[T]):
         faulty = self.faults()
         if name in faulty:
             raise ValueError(faulty[name])
+        if is_object(name):
+            raise ValueError("an object of Python, which no text names; give the path of a file with its class.")
         left_out = f" Faulty, and left out: {', '.join(faulty)}." if faulty else ""
         raise UsageError(f"{unknown(self.kind, name, [*self.names()])}{left_out}")
 

@@ -13,11 +13,13 @@ import pandas as pd
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.files.sanitize import one_line
+from lso_bench.plugins.notation import short_name
 from lso_bench.report.cells import p_value
 from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start
 from lso_bench.report.sections import Section
 
 NAME = 22  # characters of a name, at most
+SECTIONS = 4  # sections with an answer each, at most
 MORE_STARTS = f": --seed 0-{BLOCKS - 1}"
 
 
@@ -36,9 +38,11 @@ class Question:
 def answers(question: Question, parts: Sequence[Section], comparison: Comparison) -> list[str]:
     """Return the answer about models, and the one about searchers, where they were compared.
 
-    With several sections the contestants are compared over tasks.
+    With several sections the contestants are compared over tasks, or within each where the tasks are few.
     """
     texts = []
+    if len(parts) > 1 and (by_each := by_section(question, parts, comparison)):
+        return by_each
     for factor in ("model", "searcher"):
         if len(parts) == 1:
             compared = contests(parts[0], factor, question.outcome)
@@ -48,7 +52,30 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
             texts.append(_over_contexts(shown, question))
             if question.outcome == "loss" and len(shown) == 1:
                 texts[-1] += _other_starts(shown[0], compared)
-    return texts or [f"undecided: {question.unknown(parts)}"]
+    return [*dict.fromkeys(texts)] or [f"undecided: {question.unknown(parts)}"]
+
+
+def by_section(question: Question, parts: Sequence[Section], comparison: Comparison) -> list[str]:
+    """Return the answers within the sections, if the contests over tasks are not tested and few sentences say it."""
+    over_tasks = [
+        c for factor in ("model", "searcher") for c in contests_over_tasks(comparison, factor, question.outcome)
+    ]
+    if len(parts) > SECTIONS or not over_tasks or any(c.is_tested for c in over_tasks):
+        return []
+    parts = [part for part in parts if part.models]
+    places: dict[str, list[str]] = {}
+    for title, part in zip(_titles(parts), parts, strict=True):
+        for text in answers(question, [part], comparison):
+            places.setdefault(text.replace("undecided: ", "undecided, "), []).append(title)
+    every = {len(parts): "every task"}
+    return [f"{every.get(len(where)) or listed(where)}: {text}" for text, where in places.items()]
+
+
+def _titles(parts: Sequence[Section]) -> list[str]:
+    """Return the shortest names of sections that tell them apart."""
+    tasks = [str(part.context["task"]) for part in parts]
+    names = [[*map(short_name, tasks)], tasks, [part.short_title for part in parts]]
+    return next((titles for titles in names if len({*titles}) == len(parts)), names[-1])
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
@@ -68,19 +95,30 @@ def _over_contexts(compared: Sequence[Contest], question: Question) -> str:
     """Return the answer of contests of the same contestants: in full where all agree, else the best ones of each."""
     if len(compared) == 1:
         return _verdict(compared[0], question)
-    results: dict[tuple[str, ...], list[Contest]] = {}
-    for contest in compared:
-        top = (contest.best, *sorted(n for n in contest.top if n != contest.best))
-        results.setdefault(tuple(sorted(top)) if contest.worse else (), []).append(contest)
+    results: dict[str, list[Contest]] = {}
+    for contest in sorted(compared, key=lambda c: not c.worse):
+        results.setdefault(_result(contest), []).append(contest)
     factor = compared[0].factor
     preposition, everywhere = ("with", "every searcher") if factor == "model" else ("in", "every model")
-    if [*results] == [()]:
-        return f"no significant difference between {factor}s {preposition} {everywhere}{_reason(compared)}."
+    if not any(c.worse for c in compared) and len(results) == 1:
+        (result,) = results
+        if not compared[0].is_tested:
+            return f"{result}."
+        return f"{result} between {factor}s {preposition} {everywhere}{_smallest_p(compared)}."
     phrases = []
-    for top, group in sorted(results.items(), key=lambda item: (not item[0], -len(item[1]))):
+    for result, group in sorted(results.items(), key=lambda item: (not item[1][0].worse, -len(item[1]))):
         where = listed([c.context for c in group], 4) if len(results) > 1 else everywhere
-        phrases.append(f"{listed(top, 3) if top else 'undecided'} {preposition} {where}")
+        phrases.append(f"{result} {preposition} {where}")
     return f"{question.attribute}: {'; '.join(phrases)}."
+
+
+def _result(contest: Contest) -> str:
+    """Return who is best in a contest, or why nobody is."""
+    if contest.worse:
+        return listed(sorted(contest.top), 3)
+    if not contest.is_tested:
+        return f"undecided: {_untested(contest)}"
+    return "undecided" if contest.contradicting else "no significant difference"
 
 
 def _verdict(contest: Contest, question: Question) -> str:
@@ -91,8 +129,10 @@ def _verdict(contest: Contest, question: Question) -> str:
                 f"undecided: {contest.best} is ahead on more {contest.unit}, {listed(contest.contradicting)} by larger "
                 f"differences (p = {p_text(contest.p(contest.contradicting[0]))})."
             )
+        if not contest.is_tested:
+            return f"undecided: {_untested(contest)}."
         compared = listed(contest.names) if len(contest.names) <= 3 else f"the {len(contest.names)} {contest.factor}s"
-        return f"no significant difference between {compared}{_reason([contest])}."
+        return f"no significant difference between {compared}{_smallest_p([contest])}."
     p = p_text(max(contest.p(name) for name in contest.worse))
     detail = f"p {p}" if p.startswith("<") else f"p = {p}"
     if len(contest.names) == 2:
@@ -105,28 +145,31 @@ def _verdict(contest: Contest, question: Question) -> str:
     return f"{listed([contest.best])} {question.verb} {question.object} {listed(contest.worse)} ({detail}){remark}."
 
 
-def _reason(compared: Sequence[Contest]) -> str:
-    """Return why nothing is significant, in brackets."""
+def _smallest_p(compared: Sequence[Contest]) -> str:
+    """Return the smallest p of contests in brackets; one of them was tested."""
     known = [p for c in compared for name in c.names[1:] if not math.isnan(p := c.p(name))]
-    if known:
-        thresholds = {f", threshold {c.threshold:g}" for c in compared if not math.isnan(c.threshold)}
-        at = "".join(thresholds) if len(thresholds) == 1 else ""
-        return f" ({'smallest ' * (len(known) > 1)}p = {p_text(min(known))}{at})"
-    fewest = min(compared, key=lambda c: c.n)
-    if fewest.n < BLOCKS:
-        count = f"{fewest.n} {fewest.unit if fewest.n != 1 else fewest.unit.removesuffix('s')}"
-        return f" ({count}; a test needs {BLOCKS}{MORE_STARTS if fewest.unit == 'starts' else ''})"
-    return f" (a test over tasks needs {CONTESTANTS} of them)" if fewest.unit == "tasks" else ""
+    thresholds = {f", threshold {c.threshold:g}" for c in compared if not math.isnan(c.threshold)}
+    at = "".join(thresholds) if len(thresholds) == 1 else ""
+    return f" ({'smallest ' * (len(known) > 1)}p = {p_text(min(known))}{at})"
+
+
+def _untested(contest: Contest) -> str:
+    """Return why a contest was not tested, and what would help."""
+    if contest.n >= BLOCKS:
+        return f"a test over tasks needs {CONTESTANTS} {contest.factor}s"
+    count = f"{contest.n} {contest.unit if contest.n != 1 else contest.unit.removesuffix('s')}"
+    return f"{count}, a test needs {BLOCKS}{MORE_STARTS if contest.unit == 'starts' else ''}"
 
 
 def _other_starts(contest: Contest, compared: Iterable[Contest]) -> str:
     """Return whether the comparisons from other starts give the same answer."""
-    elsewhere = [c for c in compared if c.start != contest.start and c.context == contest.context]
+    elsewhere = [c for c in compared if c.start != contest.start and c.context == contest.context and c.is_tested]
     agreeing = [c.start for c in elsewhere if {*c.top} == {*contest.top} and {*c.worse} == {*contest.worse}]
     differing = [c.start for c in elsewhere if c.start not in agreeing]
     agreement = [f"the same from {listed(agreeing, 3)} starts"] * bool(agreeing)
     difference = [f"not from {listed(differing, 3)} starts"] * bool(differing)
-    return f" From {contest.start} starts; {', '.join([*agreement, *difference])}." if elsewhere else ""
+    is_known = bool(elsewhere) and contest.is_tested
+    return f" From {contest.start} starts; {', '.join([*agreement, *difference])}." if is_known else ""
 
 
 def _nothing_to_compare(parts: Sequence[Section]) -> str:

@@ -55,6 +55,11 @@ class Contest:
         """The best contestant, and those that are not significantly worse."""
         return [name for name in self.names if name not in self.worse]
 
+    @property
+    def is_tested(self) -> bool:
+        """Return whether there are enough blocks, and contestants, for a test."""
+        return any(not math.isnan(self.p(name)) for name in self.names[1:])
+
     def p(self, name: str) -> float:
         """Return p of the difference of a contestant to the best one; NaN if it cannot be told."""
         return float(self.differences.get(name, {}).get("p", math.nan))
@@ -92,6 +97,16 @@ def starred(section: Section) -> dict[str, list[str]]:
     """Return, by searcher, the models that are not significantly worse than the best, where any model is."""
     compared = from_first_start(contests(section, "model", "loss"))
     return {c.context: c.top for c in compared if c.worse}
+
+
+def has_starred_higher(section: Section) -> bool:
+    """Return whether a starred median is higher than one without a star: the test is of pairs, not of medians."""
+    for label, top in starred(section).items():
+        medians = {m: section.median_loss(m, label) for m in section.models}
+        worse_medians = [median for m, median in medians.items() if m not in top]
+        if any(medians[m] > median for m in top for median in worse_medians):
+            return True
+    return False
 
 
 def from_first_start(compared: Sequence[Contest]) -> list[Contest]:

@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -12,29 +11,25 @@ from torch import Tensor
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.curves import with_curves
-from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.analysis.united import united
 from lso_bench.errors import UnusableError
 from lso_bench.files.atomic_write import write_atomic
-from lso_bench.files.sanitize import file_part, one_line, printable
+from lso_bench.files.sanitize import file_part, printable
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as draw
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.style import SIZES, CaptionedFigure, Size, save, style_context
 from lso_bench.plugins.notation import name_of, short_name
 from lso_bench.record import Record, holds_images
-from lso_bench.report.contests import contests, from_first_start
-from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import scatter, settings
-from lso_bench.report.figures.forest import forest
 from lso_bench.report.figures.rank_tests import critical_difference
+from lso_bench.report.section_figures import SECTION_KINDS, section_figures
 from lso_bench.report.sections import Section, searcher_labels, sections
-from lso_bench.report.table import LINE
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
 
-KINDS = ("forest", *FIGURES, "collapse", "activity")  # kinds of figure
+KINDS = (*SECTION_KINDS, "collapse", "activity")  # kinds of figure
 
 
 def pictures(
@@ -115,27 +110,6 @@ def figures(comparison: Comparison, folder: Path) -> list[Path]:
         named_figures = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, SIZES["screen"])]
         named_figures += [*comparison_figures(comparison, SIZES["screen"])]
         return [save(d, folder / f"{name}.png", with_title=True) for name, d in named_figures]
-
-
-def section_figures(section: Section, size: Size, kinds: Sequence[str] = KINDS) -> Iterator[CaptionedFigure]:
-    """Yield the figures of a section, within `style_context`.
-
-    Args:
-        kinds: which ones, of KINDS.
-    """
-    where = section.short_title
-    for factor in COMPARED if "forest" in kinds else ():
-        compared = from_first_start(contests(section, factor, "loss"))
-        if captioned := forest(compared, factor, f"{TITLES[f'forest-{factor}s']}: {where}", size):
-            yield _with_settings(captioned, section)
-    for name, figure in FIGURES.items():
-        if name in kinds and (captioned := figure(section.measures, f"{TITLES[name]}: {where}", size)):
-            yield _with_settings(captioned, section)
-
-
-def _with_settings(captioned: CaptionedFigure, section: Section) -> CaptionedFigure:
-    """Return the figure with its settings at the end of the caption."""
-    return replace(captioned, caption=f"{captioned.caption} {one_line(section.title, LINE)}.")
 
 
 def comparison_figures(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.plotting.numbers import in_words
 from lso_bench.report import cells
-from lso_bench.report.answers import QUESTIONS, answers
-from lso_bench.report.contests import starred
+from lso_bench.report.answers import QUESTIONS, answers, by_section
+from lso_bench.report.contests import has_starred_higher, starred
 from lso_bench.report.findings import counted
 from lso_bench.report.sections import Section
 from lso_bench.report.table import MODEL, Table, columns
@@ -30,8 +30,10 @@ def section_answers(section: Section, comparison: Comparison) -> Answers:
 
 
 def overall(parts: Sequence[Section], comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return the answers over tasks, if several tasks share models or searchers."""
-    return [] if comparison.tasks.empty else [(q.label, answers(q, parts, comparison)) for q in QUESTIONS]
+    """Return the answers over tasks, if several tasks share models or searchers, and are enough to be compared."""
+    if comparison.tasks.empty or by_section(QUESTIONS[0], parts, comparison):
+        return []
+    return [(q.label, answers(q, parts, comparison)) for q in QUESTIONS]
 
 
 def _medians(section: Section) -> Table:
@@ -47,6 +49,8 @@ def _medians(section: Section) -> Table:
     caption = f"Median of the final loss, minus the score, from {section.first_start} starts: lower is better"
     if top:
         caption += ". *: the best model of a column, and those that are not significantly worse on the same instances"
+    if has_starred_higher(section):
+        caption += ". The test is of pairs, not of medians: here a starred median is higher than one without a star"
     return Table("Medians of the final loss", columns(MODEL, *section.searcher_labels), rows, caption)
 
 

@@ -12,7 +12,7 @@ from lso_bench.report.cells import model, number, word
 from lso_bench.report.measurements import ROWS, active_units, mean
 from lso_bench.report.table import MODEL, Column, Table, columns
 from lso_bench.spec import SCHEMA, digest
-from lso_bench.study.command import commands, sped_up, unrepeatable
+from lso_bench.study.command import commands, objects_of, sped_up, unrepeatable
 from lso_bench.vae.code_use import retrieval_chance
 from lso_bench.vae.metrics import BLOCK
 
@@ -49,7 +49,10 @@ def environment(records: Sequence[Record]) -> Table:
 
 
 def again(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
-    """Yield, for each group of runs pooled in a row, its name, the command to repeat it, and what the command needs."""
+    """Yield, for each group of runs pooled in a row, its name, the command to repeat it, and what the command needs.
+
+    The command is empty if the task or the searcher is an object of Python.
+    """
     for _, group_runs in groupby(sorted(records, key=sort_key), key=group):
         runs = [*group_runs]
         for command, specs in commands([r.spec for r in runs]):
@@ -57,11 +60,11 @@ def again(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
             keys = {s.key for s in specs}
             weights = f"weights {first.checkpoint[:12]}"
             source = f"task or searcher file {first.source[:12]}" if first.source else ""
-            needs = ", ".join(filter(None, (weights, source, unrepeatable(first))))
+            needs = ", ".join(filter(None, (unrepeatable(first), weights, source)))
             digests = " ".join(digest(SCHEMA, asdict(s)) for s in specs)
             yield (
                 f"{first.title.rpartition(' · ')[0]} · {len(specs)} run{'s' * (len(specs) > 1)}",
-                command + sped_up(r for r in runs if r.spec.key in keys),
+                "" if objects_of(first) else command + sped_up(r for r in runs if r.spec.key in keys),
                 f"{needs}; makes {digests}",
             )
 

@@ -9,9 +9,16 @@ from lso_bench.analysis.united import space_name
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import short_name
-from lso_bench.report.answers import BEST, NAME, QUESTIONS, Question, answers, listed, p_text
+from lso_bench.report.answers import BEST, NAME, QUESTIONS, SPEED, STARTS, Question, answers, listed, p_text
 from lso_bench.report.cells import interval_text
-from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start, starred
+from lso_bench.report.contests import (
+    Contest,
+    contests,
+    contests_over_tasks,
+    from_first_start,
+    has_starred_higher,
+    starred,
+)
 from lso_bench.report.sections import Section, sections
 from lso_bench.run_settings import PRIOR
 
@@ -87,10 +94,12 @@ def _table(parts: Sequence[Section], comparison: Comparison) -> tuple[list[str],
     It has the losses of one section, or the ranks over tasks, or the answers of each setting.
     """
     if len(parts) == 1:
-        return _aligned(_losses(parts[0])), QUESTIONS
+        return [*_aligned(_losses(parts[0])), *_remark(parts[0])], QUESTIONS
     for factor in ("model", "searcher"):
         if compared := from_first_start(contests_over_tasks(comparison, factor, "loss")):
-            return _aligned(_ranks(compared, factor, parts)), QUESTIONS
+            if len(compared) == 1 or any(c.is_tested for c in compared):
+                return _aligned(_ranks(compared, factor, parts)), QUESTIONS
+            return _aligned(_settings(parts, comparison)), (SPEED, STARTS)
     return _aligned(_settings(parts, comparison)), ()
 
 
@@ -129,6 +138,14 @@ def _matrix(part: Section) -> Rows:
     return rows
 
 
+def _remark(part: Section) -> list[str]:
+    """Return a line below the matrix where stars and medians seem to disagree."""
+    is_matrix = len(part.models) > 1 and len(part.searcher_labels) > 1
+    return ["  *: a test of pairs, not of medians; here a starred median is the higher one"] * (
+        is_matrix and has_starred_higher(part)
+    )
+
+
 def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -> Rows:
     """Return the mean ranks over tasks, by context; of a single context also the medians of the tasks."""
     names = [*dict.fromkeys(name for c in compared for name in c.names)]
@@ -154,10 +171,10 @@ def _settings(parts: Sequence[Section], comparison: Comparison) -> Rows:
     keys = ("arch", "latent", "decoding", "device")
     places = [(_task(p), *(f"d={p.context[k]}" if k == "latent" else str(p.context[k]) for k in keys)) for p in parts]
     varying = [i for i, values in enumerate(zip(*places, strict=True)) if len({*values}) > 1] or [0]
-    for part, place in zip(parts, places, strict=True):
-        setting = ", ".join(place[i] for i in varying)
+    settings = [", ".join(place[i] for i in varying) for place in places]
+    width = WIDTH - 4 - min(NAME, max(map(len, settings)))
+    for part, setting in zip(parts, settings, strict=True):
         texts = answers(BEST, [part], comparison)
-        width = WIDTH - NAME - 6
         lines = [line for text in texts for line in textwrap.wrap(text, width, max_lines=3, placeholder=" …")]
         rows += [(setting * (i == 0), f"{line:<{width}}") for i, line in enumerate(lines)]
     return rows

@@ -5,9 +5,9 @@ import re
 from collections.abc import Collection
 
 import matplotlib
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from lso_bench.plotting.layout import lay_out
 from lso_bench.plotting.style import INK
 
 PAPER = "#ffffff"  # fill of hollow points
@@ -25,8 +25,8 @@ def svg(figure: Figure, name: str, colours: Collection[str]) -> str:
     variable of that name. Every id begins with `name`, so that figures of a page do not share one.
     """
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "figure.constrained_layout.use": False}):
-        _lay_out(figure)
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        lay_out(figure)
         no_metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)
     document = text.getvalue()
@@ -35,14 +35,6 @@ def svg(figure: Figure, name: str, colours: Collection[str]) -> str:
         element = re.sub(pattern, "", element, flags=re.DOTALL)
     element = _short_ids(element, name)
     return _with_page_colours(_round_numbers(element), colours)
-
-
-def _lay_out(figure: Figure) -> None:
-    """Fix the layout, because a figure with a layout engine is drawn twice."""
-    FigureCanvasSVG(figure)  # its fonts decide the layout
-    if engine := figure.get_layout_engine():
-        engine.execute(figure)
-    figure.set_layout_engine(None)  # matplotlib's setting: none
 
 
 def _short_ids(text: str, name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from rich.console import RenderableType
 
+from lso_bench.analysis.bootstrap import FEWEST
 from lso_bench.analysis.comparison import PER_SEARCH, Comparison
 from lso_bench.analysis.groups import PHASES, SPENT
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
@@ -114,7 +115,8 @@ def _losses(section: Section) -> Table:
     header = "n", "median", "95 % interval", "quartiles", "mean", "lowest seen, median", "|z|, median"
     caption = (
         "n: searches (instances x searches of each). Bold: the lowest median of a kind of start, and those that are "
-        "not told from it: the paired difference over instances, its median, has 0 in its 95 % interval"
+        "not told from it: the paired difference over instances, its median, has 0 in its 95 % interval. "
+        "Nothing is bold without an interval"
     )
     rows = []
     for r in _rows(section.rows("loss")):
@@ -142,8 +144,8 @@ def _further(section: Section) -> Table:
 
 
 def _is_tied_with_best(gap: dict[str, Any]) -> bool:
-    """Return whether no row is significantly better."""
-    return gap["estimate"] == 0 or gap["low"] <= 0 <= gap["high"]
+    """Return whether no row is significantly better; false too where there is no interval, for want of instances."""
+    return (gap["estimate"] == 0 and gap["n"] >= FEWEST) or gap["low"] <= 0 <= gap["high"]
 
 
 def _auxiliary(section: Section) -> Table:

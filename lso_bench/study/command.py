@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lso_bench.plugins.notation import is_object, short_name
 from lso_bench.record import Record
 from lso_bench.run_settings import NEUTRAL, RUN_SETTINGS
 from lso_bench.search import coordinates
@@ -68,8 +69,16 @@ def _changed_settings(spec: Spec) -> dict[str, Any]:
     }
 
 
+def objects_of(spec: Spec) -> list[str]:
+    """Return the names of the model, the task and the searcher if they are objects of Python, without their hashes."""
+    named = {"model": spec.model.name, "task": spec.task, "searcher": spec.searcher}
+    return [f"{kind} {short_name(text)}" for kind, text in named.items() if is_object(text)]
+
+
 def unrepeatable(spec: Spec) -> str:
     """Return why no command repeats exactly this run; empty if one does."""
+    if objects := objects_of(spec):
+        return f"{' and '.join(objects)} came from Python as an object: no command names it; run the script again"
     if spec.source:
         return "its task or searcher is a file, of which only the hash is known"
     return "its model is a file, of which only the hash is known" if spec.model.external else ""

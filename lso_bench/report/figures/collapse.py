@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, correlation, outcomes_of
 from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import CaptionedFigure, Size, label, legend
+from lso_bench.plotting.style import CaptionedFigure, Size, blank, label, legend
 from lso_bench.report.sections import searcher_labels, short_titles
 
 SHOWN = ("AU 0.01", "MI", "KL", "decoder use", "re-encoding", "consistency prior")  # tables have the others
@@ -29,7 +28,7 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | N
     if not spaces or not groups:
         return None
     names = dict(zip(points.index, searcher_labels(points), strict=True))
-    figure = Figure(figsize=(size.width, 1.2 * size.height_factor * len(groups) + 0.9))
+    figure = blank(size.width, 1.2 * size.height_factor * len(groups) + 0.9)
     axes = figure.subplots(len(groups), len(spaces), sharex="col", sharey="row", squeeze=False)
     descriptions = []
     for line, group in zip(axes, groups, strict=True):

@@ -7,7 +7,7 @@ import pandas as pd
 from lso_bench.analysis.rank_tests import BLOCKS
 from lso_bench.plotting.colours import colour_of, marker_of, searcher_looks
 from lso_bench.plotting.numbers import in_words
-from lso_bench.plotting.style import INK, CaptionedFigure, NotebookFigure, Size, count_range, label
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, blank, count_range, label
 from lso_bench.report.contests import Contest
 
 ROW = 0.18  # inches of a row
@@ -24,7 +24,7 @@ def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> 
     rows = [(c, name) for c in contests for name in c.names]
     if not rows:
         return None
-    figure = NotebookFigure(figsize=(size.width, ROW * (len(rows) + 1.7 * len(contests)) + 0.8))
+    figure = blank(size.width, ROW * (len(rows) + 1.7 * len(contests)) + 0.8)
     axis = figure.subplots()
     axis.axvline(0, color=INK, linewidth=0.6)
     contestants = sorted({name for _, name in rows})
@@ -61,8 +61,8 @@ def _caption(contests: Sequence[Contest], factor: str) -> str:
     return (
         f"Paired difference of the final loss to the {factor} with the best mean rank ({blocks}, from "
         f"{contests[0].start} starts), with its 95 % interval. "
-        "Hollow: not significantly worse (Wilcoxon's test with Holm's correction; none under "
-        f"{BLOCKS} {contests[0].unit})."
+        f"Hollow: not significantly worse (Wilcoxon's test with Holm's correction), or not tested: under {BLOCKS} "
+        f"{contests[0].unit}."
     )
 
 

@@ -4,20 +4,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.table import GROUP_KEYS
-from lso_bench.plotting.colours import colour_of, marker_of
-from lso_bench.plotting.style import INK, CaptionedFigure, Size, count_range, heading, label, values_in_words
+from lso_bench.plotting.colours import colour_of, marker_of, searcher_looks
+from lso_bench.plotting.style import INK, CaptionedFigure, Size, blank, count_range, label, values_in_words
 
+ROW = 0.19  # inches of a row
+HEAD = 2.7  # rows of a comparison beside its contestants: its name, the critical difference, a gap
 NAMES = {"loss": "final loss", "iterations": "steps to"}
 
 
 def critical_difference(
     rows: pd.DataFrame, title: str, size: Size, blocks: str = "instances"
 ) -> CaptionedFigure | None:
-    """Draw mean ranks of models (for a searcher) and of searchers (for a model), a panel per comparison.
+    """Draw mean ranks of models (for a searcher) and of searchers (for a model), one comparison below the other.
 
     A bar joins contestants within Nemenyi's critical difference (Demsar 2006, section 3.2.2 and figure 1, here from top
     to bottom). None if no comparison has 3 contestants and 10 blocks.
@@ -25,15 +26,21 @@ def critical_difference(
     contests = [*_contests(rows)]
     if not contests:
         return None
-    heights = [0.95 + 0.2 * len(ranked) for _, ranked in contests]
-    figure = Figure(figsize=(size.width, sum(heights)))
-    axes = figure.subplots(len(contests), 1, height_ratios=heights, squeeze=False)
-    for axis, (name, ranked) in zip(axes.flat, contests, strict=True):
-        _draw_ranks(axis, ranked)
-        axis.set_title(heading(size, 1, name))
     all_contestants = pd.concat([ranked for _, ranked in contests])
+    count = len(all_contestants) + HEAD * len(contests)
+    figure = blank(size.width, ROW * count + 0.6)
+    axis = figure.subplots()
+    places, y, most = [], 0.0, max(len(ranked) for _, ranked in contests)
+    for name, ranked in contests:
+        axis.text(1, y, label(name), fontweight="bold", va="center")
+        places += _draw_ranks(axis, ranked, y + 2, most)
+        y += len(ranked) + HEAD
+    axis.set_yticks(places, [label(name) for name in all_contestants.label])
+    axis.tick_params(axis="y", length=0)
+    axis.set(xlim=(0.9, most + 0.6), ylim=(y - 1, -0.8), xticks=range(1, most + 1), xlabel="mean rank")
+    axis.grid(axis="x")
     range_text = f"Mean rank over {count_range(all_contestants.n)} {blocks}, 1 is best."
-    caption = f"{range_text} A bar joins what cannot be told apart (Nemenyi, 5 %)."
+    caption = f"{range_text} A bar at the right joins what does not differ significantly (Nemenyi, 5 %)."
     return CaptionedFigure(
         "ranks", figure, title, caption, values_in_words("Mean ranks", all_contestants, "estimate", "start")
     )
@@ -56,18 +63,22 @@ def _contests(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
                 yield f"{outcome_text}; {fixed}; from {first.start}; n = {first.n:g}", contestants.assign(label=names)
 
 
-def _draw_ranks(axis: Any, ranked: pd.DataFrame) -> None:
-    """Draw the best rank on top, and the bars at the right."""
-    k = len(ranked)
-    reach = rank_tests.critical_difference(k, int(ranked.n.iloc[0]))
-    for i, (mean, model) in enumerate(zip(ranked.estimate, ranked.model, strict=True)):
-        axis.plot(mean, i, marker_of(model), color=colour_of(model), markersize=5)
-    bars = rank_tests.nonsignificant_groups(ranked.estimate.to_numpy(), reach)
-    for place, (first, last) in enumerate(bars):
-        x = k + 0.25 + 0.15 * place
-        axis.plot([x, x], [first - 0.2, last + 0.2], color=INK, linewidth=3, alpha=0.6, solid_capstyle="butt")
-    axis.errorbar(1 + reach / 2, -1, xerr=reach / 2, color=INK, capsize=2, linewidth=0.8)
-    axis.text(1 + reach + 0.05, -1, f"critical difference {reach:.2f}", va="center")
-    axis.set_yticks(range(k), [label(name) for name in ranked.label])
-    axis.set(xlim=(0.9, k + 0.3 + 0.15 * len(bars)), ylim=(k - 0.4, -1.6), xticks=range(1, k + 1))
-    axis.grid(axis="x")
+def _draw_ranks(axis: Any, ranked: pd.DataFrame, top: float, most: int) -> list[float]:
+    """Draw the critical difference, the ranks below it, the best on top, and the bars; return the places of the ranks.
+
+    Args:
+        most: contestants of the largest comparison; the bars stand at its right.
+    """
+    reach = rank_tests.critical_difference(len(ranked), int(ranked.n.iloc[0]))
+    places = [top + i for i in range(len(ranked))]
+    several_models = ranked.model.nunique() > 1
+    looks = {m: (colour_of(m), marker_of(m)) for m in ranked.model} if several_models else searcher_looks(ranked.label)
+    for y, mean, name in zip(places, ranked.estimate, ranked.model if several_models else ranked.label, strict=True):
+        colour, marker = looks[name]
+        axis.plot(mean, y, marker, color=colour, markersize=5)
+    for i, (first, last) in enumerate(rank_tests.nonsignificant_groups(ranked.estimate.to_numpy(), reach)):
+        x = most + 0.2 + 0.12 * i
+        axis.plot([x, x], [places[first] - 0.2, places[last] + 0.2], color=INK, linewidth=3, alpha=0.6)
+    axis.errorbar(1 + reach / 2, top - 1, xerr=reach / 2, color=INK, capsize=2, linewidth=0.8)
+    axis.text(1 + reach + 0.05, top - 1, f"critical difference {reach:.2f}", va="center")
+    return places

@@ -39,6 +39,7 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
         for model, line in pair_rows.groupby("model", sort=False):
             _distances(axis, str(model), line, limits)
         axis.set(yscale="log", title=heading(size, len(groups), searcher, kind), xlabel="stopping threshold")
+        axis.minorticks_off()
         axis.set_xticks(range(len(limits) + 1), [*(f"{t:g}" for t in limits), "end"])
         axis.tick_params(axis="x", rotation=30)
     axes[0].set_ylabel("squared distance of the codes")

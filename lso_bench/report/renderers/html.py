@@ -5,13 +5,15 @@ import re
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.colours import colour_of
 from lso_bench.report.table import LONGEST, Cell, Column, Table
 
 LONG = 26  # characters of a name that is wrapped
+OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*(?: [\w.,:=-]*\w)?")  # an option of a command, with its value
+LONGEST_OPTION = 40  # characters; a longer one may be broken, so that it fits a phone
 
 
 @cache
@@ -21,7 +23,7 @@ def environment() -> Environment:
     templates = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters["one_line"] = one_line
+    templates.filters |= {"one_line": one_line, "unbroken": _unbroken}
     templates.globals |= {"colour": lambda model: f"--c{colour_of(model)[1:].lower()}", "longest": LONGEST}
     templates.globals |= {"table": table, "attributes": _attributes, "content": _content}
     return templates
@@ -30,6 +32,15 @@ def environment() -> Environment:
 def table(table: Table) -> Markup:
     """Return a table whose columns can be sorted by the script of the page, above its caption."""
     return Markup(environment().get_template("table.html").render(t=table))
+
+
+def _unbroken(text: str) -> Markup:
+    """Return a text whose options of commands, such as "--seed 0-9", stand on one line each."""
+
+    def option(match: re.Match[str]) -> str:
+        return f'<span class="unbroken">{match[0]}</span>' if len(match[0]) <= LONGEST_OPTION else match[0]
+
+    return Markup(OPTION.sub(option, str(escape(text))))
 
 
 def _attributes(cell: Cell, column: Column) -> Markup:
