@@ -73,7 +73,9 @@ def test_interrupted_anywhere_it_ends_with_the_same_weights(square_data, tmp_pat
         assert not path.exists()
     train(plan(), square_data, path)
     assert equal(weights(path), weights(tmp_path / "whole.safetensors"))
-    assert [row["epoch"] for row in checkpoint.read(path)[1]["history"]] == [1, 2, 3]
+    header = checkpoint.read(path)[1]
+    assert [row["epoch"] for row in header["history"]] == [1, 2, 3]
+    assert header["metrics"]["se"]["decoder_use"] > 0 and header["metrics"]["au_relative"] >= 0
 
 
 def stopping_after(batches: int):

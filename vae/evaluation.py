@@ -10,7 +10,7 @@ from torch import Tensor
 from lso_bench.errors import UnusableError
 from lso_bench.vae.code_use import au_relative, decoder_use, error_in_cycle, reencoding_draw, retrieval
 from lso_bench.vae.frozen import freeze
-from lso_bench.vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, observe, summarise
+from lso_bench.vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, measure, observe, summarise
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.sampling import sample
 
@@ -61,6 +61,18 @@ def evaluate(
     return with_code_use(metrics, vae, x, sizes, seed, device), observed
 
 
+def after_training(vae: LatentModel, x: Float[Tensor, "n *shape"], seed: int = 0, device: str = "cpu") -> Metrics:
+    """Return what the header of a checkpoint holds: the metrics of one pass, decoder use, and units above the noise.
+
+    Decoder use is over as many images as in `evaluate`.
+    """
+    metrics = measure(vae, x, seed, device)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        metrics = _with_decoder_use(metrics, vae, x[torch.randperm(len(x))][: SampleSizes().codes].to(device))
+    return replace(metrics, au_relative=au_relative(vae, x, device))
+
+
 def lacks_code_use(metrics: Metrics, sizes: SampleSizes) -> bool:
     """Return whether measures of the codes are missing, as in what older versions stored."""
     return sizes.codes > 0 and metrics.retrieval is None
@@ -81,13 +93,19 @@ def with_code_use(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         images = x[torch.randperm(len(x))][: sizes.codes].to(device)
-        if vae.has_density:
-            gains = decoder_use(vae, images)
-            metrics = _with_metric(metrics, "decoder_use", gains.double().mean().item(), error_in_cycle(gains))
+        metrics = _with_decoder_use(metrics, vae, images)
         if vae.draws:
             metrics = _with_metric(metrics, "reencoding_draw", *_mean_and_error(reencoding_draw(vae, images)))
         metrics = _with_metric(metrics, "retrieval", *_share_and_error(retrieval(vae, images)))
     return replace(_finite(metrics), au_relative=au_relative(vae, x, device))
+
+
+def _with_decoder_use(metrics: Metrics, vae: LatentModel, images: Float[Tensor, "m *shape"]) -> Metrics:
+    """Return metrics with decoder use, if the model has a density."""
+    if not vae.has_density:
+        return metrics
+    gains = decoder_use(vae, images)
+    return _with_metric(metrics, "decoder_use", gains.double().mean().item(), error_in_cycle(gains))
 
 
 def _finite(metrics: Metrics) -> Metrics:

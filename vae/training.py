@@ -16,6 +16,7 @@ from lso_bench.vae import checkpoint
 from lso_bench.vae.asking import rate_weight, terms_of
 from lso_bench.vae.capture import CapturedStep
 from lso_bench.vae.data import Dataset
+from lso_bench.vae.evaluation import after_training
 from lso_bench.vae.metrics import measure
 from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives.aggressive import Aggressive
@@ -93,7 +94,7 @@ def train(
             report(_progress(job, len(images), speed))
     vae = job.vae.eval()
     with torch.compiler.set_stance("force_eager"):
-        metrics = measure(vae, data.test, device=device)
+        metrics = after_training(vae, data.test, device=device)
     checkpoint.save_model(path, vae, checkpoint_header(plan, data, job.history) | {"metrics": asdict(metrics)})
     state.unlink(missing_ok=True)
     return vae
