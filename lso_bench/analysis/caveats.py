@@ -8,7 +8,7 @@ import numpy as np
 
 from lso_bench.analysis.duplicates import duplicate_warnings
 from lso_bench.analysis.table import group, sort_key
-from lso_bench.analysis.united import BY_MODEL
+from lso_bench.analysis.united import BY_MODEL, original
 from lso_bench.bounds import is_number
 from lso_bench.record import Record
 from lso_bench.run_settings import RUN_SETTINGS, Setting
@@ -200,7 +200,8 @@ def _training_lengths(runs: list[Record]) -> Iterator[str]:
 
 
 def _space(record: Record) -> tuple[str, int]:
-    return record.spec.model.arch, record.spec.model.latent
+    model = original(record.spec.model)
+    return model.arch, model.latent
 
 
 def _several_decodings(runs: list[Record]) -> Iterator[str]:
