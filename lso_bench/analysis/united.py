@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ NO_LATENT = 0  # latent dimensions of such a section in its keys; nothing shows 
 class UnitedModel(Model):
     """A model in a section of several architectures, under the name that it has there."""
 
-    original: Model = Model("", "")
+    original: Model = field(default_factory=lambda: Model("", ""))
 
     @property
     def external(self) -> bool:
