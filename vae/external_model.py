@@ -82,7 +82,9 @@ def _sha256(name: str, file: Path) -> str:
         return _sha256_of_state(file, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UnusableError(f"Model {name!r}: its weights {file} cannot be read: {why}.") from error
+        raise UnusableError(
+            f"Model {name!r}: its weights {file} cannot be read: {why}; put them there, or correct `files`."
+        ) from error
 
 
 @lru_cache(maxsize=256)

@@ -189,17 +189,21 @@ def _search_setup(record: Record) -> tuple[str, ...]:
 
 def _training_lengths(runs: list[Record]) -> Iterator[str]:
     """Yield models of one architecture whose trainings differ in length by UNEQUAL_TRAINING, as far as recorded."""
-    for space, space_runs in groupby(sorted(runs, key=_space), key=_space):
+    for networks, space_runs in groupby(sorted(runs, key=_networks), key=_networks):
         epochs = {r.spec.model.name: r.versions["epochs"] for r in space_runs if is_number(r.versions.get("epochs"))}
         shortest, longest = (choose(epochs, key=lambda n: epochs[n], default="") for choose in (min, max))
         if epochs and epochs[longest] >= UNEQUAL_TRAINING * epochs[shortest]:
             yield (
                 f"{shortest} was trained for {epochs[shortest]:g} epochs and {longest} for {epochs[longest]:g} "
-                f"({space[0]}): the difference between them may be that of the trainings."
+                f"({networks[0]}): the difference between them may be that of the trainings."
             )
 
 
 def _space(record: Record) -> tuple[str, int]:
+    return record.spec.model.arch, record.spec.model.latent
+
+
+def _networks(record: Record) -> tuple[str, int]:
     model = original(record.spec.model)
     return model.arch, model.latent
 
