@@ -271,7 +271,7 @@ def test_name_that_cannot_be_a_task_is_refused(tmp_path, name):
 
 
 def test_guide_counts_the_lines_of_the_example():
-    count = lines_of_code(template.TEXT)
+    count = lines_of_code(template.TASK)
     assert count <= 15 and f"{count} lines of code" in (ROOT / "CONTRIBUTING.md").read_text()
 
 

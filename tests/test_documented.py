@@ -10,7 +10,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import typer
+from torch import nn
 
 from lso_bench.cli import app
 from lso_bench.commands.options import names
@@ -26,7 +28,18 @@ PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "resu
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
 STAND_FOR = {"NAME": "vae", "TASK": "ink", "S": "0", "DIR": "figures", "study.toml": "results/studies/structure.toml"}
 STAND_FOR |= dict.fromkeys(("results/", "one"), "results/reference")
-RUN = ("list", "new-task", "check-task", "export", "archive", "status", "doctor", "report", "reproduce")  # the last dry
+RUN = (
+    "list",
+    "new-task",
+    "new-model",
+    "check-task",
+    "export",
+    "archive",
+    "status",
+    "doctor",
+    "report",
+    "reproduce",
+)  # the last dry
 FEW = ("--where", "lr=0.1", "--where", "seed.train=0")  # rows of a comparison of which every command is typed
 PROGRAM = r"(?:\.venv/bin/)?lso-bench"
 
@@ -62,9 +75,16 @@ def place(tmp_path_factory):
     pack(folder / "results" / "reference", folder / "reference.tar.zst")
     code = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "docs" / "own.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", code, re.S)
-    for name in ("MyTask", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
+    for name in ("Autoencoder", "MyTask", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
         (text,) = (b for b in blocks if f"class {name}(" in b)
         (folder / f"{re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower()}.py").write_text(text)
+    networks = nn.ModuleDict(
+        {
+            "encoder": nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 16)),
+            "decoder": nn.Sequential(nn.Linear(16, 256), nn.ReLU(), nn.Linear(256, 784), nn.Sigmoid()),
+        }
+    )
+    torch.save(networks.state_dict(), folder / "autoencoder.pt")
     return folder
 
 
@@ -122,7 +142,8 @@ def test_command_in_the_documents_can_be_typed(command, place, monkeypatch):
         options = [w for w in words if w.startswith("--")]
         assert all(f'"{o}"' in (ROOT / script).read_text() for o in options)
         return
-    (place / "my_task.py").unlink(missing_ok=True) if "new-task" in command else None
+    for kind in ("task", "model"):
+        (place / f"my_{kind}.py").unlink(missing_ok=True) if f"new-{kind}" in command else None
     check(command)
 
 

@@ -188,7 +188,7 @@ def test_edited_objective_is_another_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", [template.TEXT.replace("Example", "MyTask").replace("example", "my_task"), SHRINKING, SPARSE]
+    "text", [template.TASK.replace("Example", "MyTask").replace("example", "my_task"), SHRINKING, SPARSE]
 )
 def test_examples_in_the_guide_are_those_tested_here(text):
     assert text.strip() in (ROOT / "CONTRIBUTING.md").read_text()

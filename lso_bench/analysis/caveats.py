@@ -217,12 +217,22 @@ def _several_decodings(runs: list[Record]) -> Iterator[str]:
             f"{_shorten(forced)} decode each pixel given the target's pixels before it, {_shorten(outside)} from the "
             "latent alone; they are not compared (--arch conv decodes alike)."
         )
-    if any(r.spec.space == BY_MODEL for r in runs):
-        yield "ours are searched in z, models from outside in standardised coordinates; --space sets one for all."
+
+
+def _several_coordinates(runs: list[Record]) -> Iterator[str]:
+    """Yield a line where models are compared of which each has its own default coordinates."""
+    external = {r.spec.model.name: r.spec.model.external for r in runs if r.spec.space == BY_MODEL}
+    in_z, standardised = ([n for n in external if external[n] is outside] for outside in (False, True))
+    if in_z and standardised:
+        yield (
+            f"{_shorten(in_z)} searched in z, {_shorten(standardised)} in standardised coordinates; --space sets one "
+            "for all."
+        )
 
 
 def _other_problems(runs: list[Record]) -> Iterator[str]:
     yield from _several_decodings(runs)
+    yield from _several_coordinates(runs)
     yield from _training_lengths(runs)
     mismatched = {r.spec.model.name for r in runs if _other_pixels(r)}
     for model in sorted(mismatched):
