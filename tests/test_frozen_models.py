@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ import lso_bench
 from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.united import united
 from lso_bench.errors import PluginError, UnusableError, UsageError
+from lso_bench.executors.ray_cluster import _sources
 from lso_bench.models.measurements import Measured
 from lso_bench.report import tables
 from lso_bench.report.export import as_csv, as_json
@@ -27,7 +29,7 @@ from lso_bench.report.summary import summary
 from lso_bench.runner.run import run
 from lso_bench.search.space import Space
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Grid, Protocol, plan
+from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.study.lookup import find_checkpoint, named_model
 from lso_bench.testing import check_model, examine_model, template
 from lso_bench.vae import external_model
@@ -447,6 +449,11 @@ def test_model_that_edits_its_input_changes_nothing_outside(here):
     model, x, z = external_model.load("mine.py"), torch.rand(2, 1, 28, 28), torch.zeros(2, 16)
     model.encode(x0 := x.clone()), model.mean(z)
     assert torch.equal(x, x0) and not z.any()
+
+
+def test_model_of_a_package_sends_no_files_to_a_cluster():
+    spec = replace(SPEC, model=Model("published", "omniglot", EXTERNAL, 16))
+    assert _sources([PlannedRun(spec, Path("published.py"))]) == {}
 
 
 def test_error_of_many_lines_is_one_line(here):
