@@ -225,8 +225,8 @@ def _several_coordinates(runs: list[Record]) -> Iterator[str]:
     in_z, standardised = ([n for n in external if external[n] is outside] for outside in (False, True))
     if in_z and standardised:
         yield (
-            f"{_shorten(in_z)} searched in z, {_shorten(standardised)} in standardised coordinates; --space sets one "
-            "for all."
+            f"searches of {_shorten(in_z)} are in z, of {_shorten(standardised)} in standardised coordinates; --space "
+            "sets one for all."
         )
 
 
