@@ -36,7 +36,9 @@ class EndedError(SystemExit):
 
 
 def unknown(kind: str, name: str, known: list[str]) -> UsageError:
-    """Return an error about an unknown name, with the most similar known one."""
+    """Return an error about an unknown name, with the most similar known one; without any, a plugin is a file."""
+    if not known:
+        return UsageError(f"No {kind} {name!r}; none has a name here. Give a file by its path: ./{name}.py.")
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return UsageError(f"No {kind} {name!r}; there are {', '.join(map(repr, sorted(known)))}.{hint}")

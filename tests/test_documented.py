@@ -10,8 +10,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import typer
+from torch import nn
 
+import lso_bench
 from lso_bench.cli import app
 from lso_bench.commands.options import names
 from lso_bench.commands.run import _study_from_options as of_options
@@ -20,13 +23,26 @@ from lso_bench.store.archive import pack
 from lso_bench.study import file
 from lso_bench.study.grid import plan
 from lso_bench.study.lookup import named_model
+from lso_bench.testing import examine_model
+from lso_bench.vae import external_model
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "results/README.md")]
 PAGES += sorted((ROOT / "docs").glob("**/*.md"))
 STAND_FOR = {"NAME": "vae", "TASK": "ink", "S": "0", "DIR": "figures", "study.toml": "results/studies/structure.toml"}
 STAND_FOR |= dict.fromkeys(("results/", "one"), "results/reference")
-RUN = ("list", "new-task", "check-task", "export", "archive", "status", "doctor", "report", "reproduce")  # the last dry
+RUN = (
+    "list",
+    "new-task",
+    "new-model",
+    "check-task",
+    "export",
+    "archive",
+    "status",
+    "doctor",
+    "report",
+    "reproduce",
+)  # the last dry
 FEW = ("--where", "lr=0.1", "--where", "seed.train=0")  # rows of a comparison of which every command is typed
 PROGRAM = r"(?:\.venv/bin/)?lso-bench"
 
@@ -62,9 +78,16 @@ def place(tmp_path_factory):
     pack(folder / "results" / "reference", folder / "reference.tar.zst")
     code = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "docs" / "own.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", code, re.S)
-    for name in ("MyTask", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
+    for name in ("Autoencoder", "MyTask", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
         (text,) = (b for b in blocks if f"class {name}(" in b)
         (folder / f"{re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower()}.py").write_text(text)
+    networks = nn.ModuleDict(
+        {
+            "encoder": nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 16)),
+            "decoder": nn.Sequential(nn.Linear(16, 256), nn.ReLU(), nn.Linear(256, 784), nn.Sigmoid()),
+        }
+    )
+    torch.save(networks.state_dict(), folder / "autoencoder.pt")
     return folder
 
 
@@ -122,7 +145,8 @@ def test_command_in_the_documents_can_be_typed(command, place, monkeypatch):
         options = [w for w in words if w.startswith("--")]
         assert all(f'"{o}"' in (ROOT / script).read_text() for o in options)
         return
-    (place / "my_task.py").unlink(missing_ok=True) if "new-task" in command else None
+    for kind in ("task", "model"):
+        (place / f"my_{kind}.py").unlink(missing_ok=True) if f"new-{kind}" in command else None
     check(command)
 
 
@@ -164,3 +188,47 @@ def test_wrong_command_would_be_found(command, place, monkeypatch):
         return
     with pytest.raises(AssertionError, match=WRONG[command]):
         check(command)
+
+
+def example(words):
+    """The only example in Python of own.md that has these words."""
+    (text,) = (
+        b for b in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own.md").read_text(), re.S) if words in b
+    )
+    return text
+
+
+def test_documented_autoencoder_is_loaded_and_decodes(place, monkeypatch):
+    monkeypatch.chdir(place)
+    model = external_model.load("autoencoder.py")
+    z = model.encode(torch.rand(3, 1, 28, 28)).mean
+    assert z.shape == (3, 16) and model.mean(z).shape == (3, 1, 28, 28)
+
+
+def test_documented_model_of_pythae_keeps_its_promises(tmp_path, monkeypatch):
+    models = pytest.importorskip("pythae.models")
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    models.VAE(models.VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="bce")).save("pythae_vae")
+    Path("my_pythae.py").write_text(example("class Pythae("))
+    unmet = {
+        f.promise for f in examine_model("my_pythae.py", torch.rand(64, 1, 28, 28).round()) if f.state == "missing"
+    }
+    assert unmet <= {"reconstruction", "density"}, "these weights are not trained"
+
+
+def test_documented_pair_of_modules_is_trained_and_searched(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = example("lb.model(")
+    short = text.replace("range(300)", "range(3)").replace("budget=50", "budget=14")
+    assert short.count("(3)") == 1 and short.count("budget=14") == 1
+    exec(compile(short, "own.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert "mine@" in shown and "vae (conv)" in shown
+    assert lso_bench.load("results").records
+
+
+@pytest.mark.parametrize("words", ["class Autoencoder(", "class Pythae(", "lb.model("])
+def test_documented_model_is_a_short_file(words):
+    lines = [line for line in example(words).splitlines() if line.strip() and not line.startswith('"""')]
+    assert 12 <= len(lines) <= 25

@@ -1,27 +1,42 @@
 """Frozen models from outside: searched like trained ones, named by file and weights, and refused in one line."""
 
+import io
 import json
 import pickle
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from conftest import NOISE, messages
-from made import SPEC
+from made import SPEC, Disk, measures, searched
 from torch import nn
 from torch.distributions import Normal
 
 import lso_bench
+from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.united import united
 from lso_bench.errors import PluginError, UnusableError, UsageError
+from lso_bench.executors.ray_cluster import _sources
+from lso_bench.models.measurements import Measured
+from lso_bench.report import tables
+from lso_bench.report.export import as_csv, as_json
+from lso_bench.report.frames import export
+from lso_bench.report.measurements import dimensions_table, metrics_table
+from lso_bench.report.summary import summary
 from lso_bench.runner.run import run
 from lso_bench.search.space import Space
 from lso_bench.store.store import Store
-from lso_bench.study.grid import Grid, Protocol, plan
+from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.study.lookup import find_checkpoint, named_model
 from lso_bench.testing import check_model, examine_model, template
 from lso_bench.vae import external_model
+from lso_bench.vae.evaluation import SampleSizes
 from lso_bench.vae.loading import fingerprint, load
+from lso_bench.vae.metrics import Metrics
+from lso_bench.vae.trained_model import EXTERNAL, Model
 
 MINE = template.MODEL.replace("Example", "Mine").replace('data = "glyphs"', 'data = "noise.py"')
 WEIGHED = MINE.replace("files = ()", 'files = ("weights.pt",)').replace(
@@ -169,10 +184,10 @@ BROKEN_CODE = {
     "no module": (("return network\n", "return 5\n"), "wanted a torch.nn.Module from load, got int"),
     "raises": (
         ("return (z @", "raise ZeroDivisionError('no')\n        return (z @"),
-        "ZeroDivisionError: no in decode",
+        "decode raised ZeroDivisionError: no",
     ),
-    "ends the program": (("return (z @", "raise SystemExit(0)\n        return (z @"), "SystemExit: 0 in decode"),
-    "latents of another size": (("latent = 16", "latent = 8"), "size mismatch|Error.* in load"),
+    "ends the program": (("return (z @", "raise SystemExit(0)\n        return (z @"), "decode raised SystemExit: 0"),
+    "latents of another size": (("latent = 16", "latent = 8"), "load raised RuntimeError: .*size mismatch"),
 }
 
 
@@ -193,7 +208,7 @@ def test_damaged_weights_fail_their_runs_and_the_study_goes_on(here, call, conte
     )
     states = {r.spec.model.name: (r.status, r.error) for r in Store(here / "results")}
     assert states["./other.py"][0] == "ok" and states["./mine.py"][0] == "failed"
-    assert "model ./mine.py:" in states["./mine.py"][1] and " in load" in states["./mine.py"][1]
+    assert "model ./mine.py:" in states["./mine.py"][1] and "load raised" in states["./mine.py"][1]
     assert answer.returncode == 3 and "Traceback" not in answer.stderr
 
 
@@ -203,7 +218,9 @@ def test_weights_that_hold_code_are_not_executed(here):
             return (open, (str(here / "evil"), "w"))
 
     torch.save({"weight": Evil()}, here / "weights.pt")
-    with pytest.raises(PluginError, match="in load"):
+    with pytest.raises(
+        PluginError, match=r"load raised ValueError: weights\.pt is damaged, or holds more than tensors"
+    ):
         external_model.load("mine.py")
     assert not (here / "evil").exists()
 
@@ -350,9 +367,126 @@ def test_models_of_our_networks_alone_keep_their_sections(made_records):
     assert united(ours) == ours
 
 
+def dimensions_differ():
+    """Searches in one of our models, and in one from outside of another size."""
+    paths = {"random": [[5.0, 3.0], [6.0, 4.0]]}
+    models = Model("vae", "omniglot", "conv"), Model("./mine.py", "omniglot", EXTERNAL, 16)
+    return [searched(paths, model=model, decoding="mean") for model in models]
+
+
+def test_models_that_decode_in_another_way_are_said_to_be_not_compared():
+    teacher = searched({"random": [[5.0, 3.0], [6.0, 4.0]]}, model=Model("vae", "omniglot"), decoding="teacher")
+    (line,) = [line for line in caveats(united([*dimensions_differ(), teacher])) if "not compared" in line]
+    assert "./mine.py from the latent alone" in line and "--arch conv" in line
+
+
+def test_settings_that_differ_within_a_united_section_are_flagged():
+    ours, mine = dimensions_differ()
+    records = [ours, replace(mine, spec=replace(mine.spec, region="box:3"))]
+    assert [line for line in caveats(united(records)) if "differ in search regions" in line]
+
+
+def test_trainings_are_compared_within_an_architecture():
+    ours, mine = dimensions_differ()
+    small = replace(ours, spec=replace(ours.spec, model=Model("vae", "omniglot", "small")), versions={"epochs": 90})
+    records = [replace(ours, versions={"epochs": 20}), mine, small]
+    assert not [line for line in caveats(united(records)) if "was trained for" in line]
+
+
+def test_no_number_of_dimensions_is_given_where_models_differ_in_it():
+    comparison = measures(*united(dimensions_differ()))
+    assert {r["latent"] for r in json.loads(as_json(comparison))["measures"]} == {None}
+    assert pd.read_csv(io.StringIO(as_csv(comparison))).latent.isna().all()
+    shown = "\n".join([tables.markdown(comparison), *summary(comparison, [])])
+    assert "several architectures" in shown and not re.search(r"\bd ?= ?0|shell 0", shown)
+
+
+def test_exported_measures_are_those_of_the_comparison(tmp_path):
+    records = dimensions_differ()
+    home = {r.spec.key: Disk(r) for r in records}
+    export(records, lambda spec: home[spec.key], "measures", "csv", tmp_path / "m.csv")  # pyright: ignore
+    assert {*pd.read_csv(tmp_path / "m.csv").model} == {"vae (conv)", "./mine.py"}
+
+
+def measured(name, arch, d):
+    """A measured latent space of d dimensions."""
+    means = dict.fromkeys(("nelbo", "distortion", "kl", "mi", "mi_b50", "divergence", "reencoding_logp"))
+    metrics = Metrics(
+        100, squared_error=1.0, au=d, reencoding_mean=0.1, activity=[1.0] * d, kl_each=None, se={}, **means
+    )
+    return Measured(Model(name, "omniglot", arch, d), {"effort": asdict(SampleSizes()), "seed": 0}, {}, "", metrics, {})
+
+
+def test_measurements_name_each_model_s_own_dimensions():
+    spaces = [measured("vae", "conv", 32), measured("./mine.py", EXTERNAL, 16)]
+    table = metrics_table(spaces)
+    assert "vae conv, d = 32, ./mine.py external, d = 16" in table.title and "5.7 or 4.0 away" in table.caption
+    assert len(dimensions_table(spaces).rows) == len(dimensions_table(spaces[::-1]).rows) == 32
+
+
+def test_measurements_of_different_data_sets_are_refused(here, call):
+    answer = call("evaluate", "--model", "mine.py,vae", "--data", "glyphs", "--arch", "conv")
+    assert answer.returncode == 2 and "Wanted models of one data set" in answer.stderr
+
+
+@pytest.mark.parametrize("command", [["train"], ["import-checkpoint", "weights.pt"]])
+def test_frozen_model_is_not_trained(here, call, command):
+    answer = call(*command, "--model", "mine.py", "--data", "omniglot")
+    (line,) = messages(answer.stderr)
+    assert answer.returncode == 2 and "lso-bench run --model mine.py" in line
+
+
+def test_name_that_no_model_has_is_answered_with_how_to_give_a_file(here, call):
+    answer = call("check-model", "mine")
+    assert answer.returncode == 2 and "./mine.py" in answer.stderr
+
+
+def test_model_that_edits_its_input_changes_nothing_outside(here):
+    edited = WEIGHED.replace("        return (z @", "        z += 1\n        return (z @").replace(
+        "return network(x.flatten(1) - 0.1)", "return network(x.sub_(0.1).flatten(1))"
+    )
+    (here / "mine.py").write_text(edited)
+    model, x, z = external_model.load("mine.py"), torch.rand(2, 1, 28, 28), torch.zeros(2, 16)
+    model.encode(x0 := x.clone()), model.mean(z)
+    assert torch.equal(x, x0) and not z.any()
+
+
+def test_model_of_a_package_sends_no_files_to_a_cluster():
+    spec = replace(SPEC, model=Model("published", "omniglot", EXTERNAL, 16))
+    assert _sources([PlannedRun(spec, Path("published.py"))]) == {}
+
+
+def test_error_of_many_lines_is_one_line(here):
+    (here / "mine.py").write_text(
+        WEIGHED.replace("return (z @", "raise ValueError('a\\n\\tb. ' * 999)\n        return (z @")
+    )
+    with pytest.raises(PluginError) as refused:
+        external_model.load("mine.py")
+    assert "\n" not in str(refused.value) and "\t" not in str(refused.value) and len(str(refused.value)) < 500
+
+
+def test_module_saved_whole_is_named_with_the_mend(here):
+    torch.save(nn.Linear(784, 16, bias=False), here / "weights.pt")
+    with pytest.raises(PluginError, match=r"weights.pt .* holds more than tensors .*save network.state_dict\(\)"):
+        external_model.load("mine.py")
+
+
+def test_encoder_that_gives_mean_and_variance_is_answered_with_the_form(here):
+    (here / "mine.py").write_text(
+        WEIGHED.replace("return network(x.flatten(1) - 0.1)", "m = network(x.flatten(1))\n        return m, m")
+    )
+    with pytest.raises(PluginError, match=r"got tuple; return its mean, or Normal\(mean, standard deviation\)"):
+        external_model.load("mine.py")
+
+
+def test_training_mode_that_load_leaves_is_ended(here):
+    (here / "mine.py").write_text(WEIGHED.replace("return network\n", "return network.train()\n"))
+    assert not any(m.training for m in external_model.load("mine.py").modules())
+
+
 @pytest.fixture
 def made_records():
-    from made import Model, Record
+    from made import Record
 
     def record(model, decoding="mean"):
         return Record(replace(SPEC, model=model, decoding=decoding), "ok")

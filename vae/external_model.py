@@ -82,7 +82,9 @@ def _sha256(name: str, file: Path) -> str:
         return _sha256_of_state(file, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UnusableError(f"Model {name!r}: its weights {file} cannot be read: {why}.") from error
+        raise UnusableError(
+            f"Model {name!r}: its weights {file} cannot be read: {why}; put them there, or correct `files`."
+        ) from error
 
 
 @lru_cache(maxsize=256)
@@ -158,13 +160,15 @@ class ExternalModel(LatentModel):
             PluginError: it is neither, or not one latent a sample.
         """
         with _plugin_code(self.name, "encode"):
-            q: Any = self.plugin.encode(self.network, x)
+            q: Any = self.plugin.encode(self.network, x.clone())  # it may change its input
         normal = q.base_dist if isinstance(q, Independent) else q
         values = normal.mean if isinstance(normal, Normal) else q
         if _shape(values) != (expected := (len(x), self.latent)):
             raise PluginError(
                 f"model {self.name}: wanted latents of shape {expected} from encode, a tensor or a "
                 f"torch.distributions.Normal, got {_shape(values) or type(q).__name__}"
+                + "; return its mean, or Normal(mean, standard deviation)"
+                * isinstance(q, tuple)
             )
         return Independent(normal, 1) if isinstance(normal, Normal) else q
 
@@ -180,7 +184,7 @@ class ExternalModel(LatentModel):
             PluginError: they are not floating-point samples of the data set's shape.
         """
         with _plugin_code(self.name, "decode"):
-            x: Any = self.plugin.decode(self.network, z)
+            x: Any = self.plugin.decode(self.network, z.clone())
         expected = (len(z), *self.shape)
         if _shape(x) != expected or not x.is_floating_point():
             got = f"{x.dtype} of {_shape(x)}" if isinstance(x, Tensor) else type(x).__name__
@@ -193,7 +197,7 @@ class ExternalModel(LatentModel):
 
     def _log_prob(self, x: Float[Tensor, "b *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         with _plugin_code(self.name, "log_prob"):
-            values: Any = self.plugin.log_prob(self.network, x.expand(len(z), *self.shape), z)
+            values: Any = self.plugin.log_prob(self.network, x.expand(len(z), *self.shape).clone(), z.clone())
         if _shape(values) != (len(z),):
             raise PluginError(
                 f"model {self.name}: wanted one log p(x|z) a sample, shape {(len(z),)}, got {_shape(values)}"
@@ -229,4 +233,4 @@ def _plugin_code(name: str, method: str) -> Iterator[None]:
     except LsoBenchError:
         raise
     except Exception as error:
-        raise PluginError(f"model {name}: {reason(error)} in {method}") from error
+        raise PluginError(f"model {name}: {method} raised {reason(error)}") from error

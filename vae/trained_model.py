@@ -37,11 +37,11 @@ class Model:
     @property
     def file(self) -> str:
         """Name of the checkpoint file; the user's own data and objectives add a hash of their content."""
-        name, arch = (re.sub(r"[^\w.=-]+", "+", _with_hash(text)) for text in (self.name, self.arch))
+        name, arch = (re.sub(r"[^\w.=-]+", "+", with_hash(text)) for text in (self.name, self.arch))
         return f"{file_name(self.data)}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
 
 
-def _with_hash(text: str) -> str:
+def with_hash(text: str) -> str:
     """Return a name with its settings; the path of a user's file as its stem and a hash of its content."""
     choice = read(text)
     if is_file(choice.name) and os.path.isfile(choice.name):

@@ -8,7 +8,7 @@ import numpy as np
 
 from lso_bench.analysis.duplicates import duplicate_warnings
 from lso_bench.analysis.table import group, sort_key
-from lso_bench.analysis.united import BY_MODEL
+from lso_bench.analysis.united import BY_MODEL, original
 from lso_bench.bounds import is_number
 from lso_bench.record import Record
 from lso_bench.run_settings import RUN_SETTINGS, Setting
@@ -189,18 +189,23 @@ def _search_setup(record: Record) -> tuple[str, ...]:
 
 def _training_lengths(runs: list[Record]) -> Iterator[str]:
     """Yield models of one architecture whose trainings differ in length by UNEQUAL_TRAINING, as far as recorded."""
-    for space, space_runs in groupby(sorted(runs, key=_space), key=_space):
+    for networks, space_runs in groupby(sorted(runs, key=_networks), key=_networks):
         epochs = {r.spec.model.name: r.versions["epochs"] for r in space_runs if is_number(r.versions.get("epochs"))}
         shortest, longest = (choose(epochs, key=lambda n: epochs[n], default="") for choose in (min, max))
         if epochs and epochs[longest] >= UNEQUAL_TRAINING * epochs[shortest]:
             yield (
                 f"{shortest} was trained for {epochs[shortest]:g} epochs and {longest} for {epochs[longest]:g} "
-                f"({space[0]}): the difference between them may be that of the trainings."
+                f"({networks[0]}): the difference between them may be that of the trainings."
             )
 
 
 def _space(record: Record) -> tuple[str, int]:
     return record.spec.model.arch, record.spec.model.latent
+
+
+def _networks(record: Record) -> tuple[str, int]:
+    model = original(record.spec.model)
+    return model.arch, model.latent
 
 
 def _several_decodings(runs: list[Record]) -> Iterator[str]:
@@ -212,12 +217,22 @@ def _several_decodings(runs: list[Record]) -> Iterator[str]:
             f"{_shorten(forced)} decode each pixel given the target's pixels before it, {_shorten(outside)} from the "
             "latent alone; they are not compared (--arch conv decodes alike)."
         )
-    if any(r.spec.space == BY_MODEL for r in runs):
-        yield "ours are searched in z, models from outside in standardised coordinates; --space sets one for all."
+
+
+def _several_coordinates(runs: list[Record]) -> Iterator[str]:
+    """Yield a line where models are compared of which each has its own default coordinates."""
+    external = {r.spec.model.name: r.spec.model.external for r in runs if r.spec.space == BY_MODEL}
+    in_z, standardised = ([n for n in external if external[n] is outside] for outside in (False, True))
+    if in_z and standardised:
+        yield (
+            f"searches of {_shorten(in_z)} are in z, of {_shorten(standardised)} in standardised coordinates; --space "
+            "sets one for all."
+        )
 
 
 def _other_problems(runs: list[Record]) -> Iterator[str]:
     yield from _several_decodings(runs)
+    yield from _several_coordinates(runs)
     yield from _training_lengths(runs)
     mismatched = {r.spec.model.name for r in runs if _other_pixels(r)}
     for model in sorted(mismatched):

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
 
 from lso_bench.record import Record
 from lso_bench.search import coordinates
@@ -10,7 +12,23 @@ from lso_bench.vae.trained_model import Model
 
 SEVERAL = "several"  # architecture of a section of several; each model's name says its own
 BY_MODEL = "by model"  # coordinates of searches in models that have several defaults
-NO_LATENT = 0  # latent dimensions of such a section
+NO_LATENT = 0  # latent dimensions of such a section in its keys; nothing shows this number
+
+
+@dataclass(frozen=True)
+class UnitedModel(Model):
+    """A model in a section of several architectures, under the name that it has there."""
+
+    original: Model = field(default_factory=lambda: Model("", ""))
+
+    @property
+    def external(self) -> bool:
+        return self.original.external
+
+
+def original(model: Model) -> Model:
+    """Return the model as its runs name it, with its own architecture and latent dimensions."""
+    return model.original if isinstance(model, UnitedModel) else model
 
 
 def united(records: Iterable[Record]) -> list[Record]:
@@ -29,7 +47,7 @@ def _united_group(runs: list[Record]) -> list[Record]:
     models = [*dict.fromkeys(r.spec.model for r in runs)]
     if not any(m.external for m in models) or len({(m.arch, m.latent) for m in models}) < 2:
         return runs
-    labels = {m: replace(m, name=_label(m, models), arch=SEVERAL, latent=NO_LATENT) for m in models}
+    labels = {m: UnitedModel(_label(m, models), m.data, SEVERAL, NO_LATENT, m.seed, m) for m in models}
     one_space = len({r.spec.space for r in runs}) == 1
     return [_relabelled(r, labels[r.spec.model], one_space) for r in runs]
 
@@ -56,3 +74,10 @@ def _relabelled(record: Record, model: Model, one_space: bool) -> Record:
 def space_name(arch: str, latent: int, equals: str = " = ") -> str:
     """Return the text for the architecture and dimensions of a section."""
     return f"{SEVERAL} architectures" if arch == SEVERAL else f"{arch}, d{equals}{latent}"
+
+
+def with_known_dimensions(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of measures or runs; its column `latent` is empty where models of several sizes share a row."""
+    if not {"arch", "latent"} <= {*table.columns} or not (several := table.arch == SEVERAL).any():
+        return table
+    return table.assign(latent=table.latent.astype("Int64").mask(several))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import GROUP_KEYS
+from lso_bench.analysis.united import with_known_dimensions
 from lso_bench.errors import unknown
 from lso_bench.record import Record
 from lso_bench.report import tables
@@ -78,7 +79,7 @@ class ResultComparison:
     @property
     def measures(self) -> pd.DataFrame:
         """All measures in one long table, as `compare --json` gives them."""
-        return self.comparison.measures
+        return with_known_dimensions(self.comparison.measures)
 
     @property
     def final_loss(self) -> pd.DataFrame:
@@ -210,7 +211,7 @@ class ResultComparison:
             labels = {(*key, s): label for key, s, label in zip(keys, rows.searcher, rows.searcher_label, strict=True)}
             against = [labels.get((*key, a), a) for key, a in zip(keys, rows.against, strict=True)]
             parts.append(rows.assign(searcher=rows.searcher_label, against=against))
-        return pd.concat(parts).reindex(self.measures.index) if parts else self.measures
+        return with_known_dimensions(pd.concat(parts)).reindex(self.measures.index) if parts else self.measures
 
     def _part(self, rows: pd.DataFrame, measure: str, keys: list[str], columns: Mapping[str, str]) -> pd.DataFrame:
         return rows.loc[rows.measure == measure, [*keys, *columns]].rename(columns=columns)

@@ -23,13 +23,13 @@ def import_checkpoint(
 ) -> None:
     """Bring weights that were trained elsewhere into a checkpoint; nothing in their file is executed."""
     from lso_bench.files.paths import own_folder
-    from lso_bench.study.lookup import named_model
+    from lso_bench.study.lookup import trainable_model
     from lso_bench.vae.architectures import architecture
     from lso_bench.vae.datasets import DATASETS
     from lso_bench.vae.import_weights import import_model
     from lso_bench.vae.objectives import OBJECTIVES
 
-    model_spec, images = named_model(model, data, arch, latent, seed), DATASETS.build(data)
+    model_spec, images = trainable_model(model, data, arch, latent, seed), DATASETS.build(data)
     path = own_folder() / model_spec.file
     if path.exists():
         raise UsageError(f"{path} is there already; move it away, or say another --seed.")

@@ -34,7 +34,9 @@ def plugin(text: str) -> str:
 
 
 LISTED = "Names, separated by commas; may stand several times"
-Models = Annotated[list[str], typer.Option("--model", help=f"{LISTED}; `lso-bench list models`.")]
+Models = Annotated[
+    list[str], typer.Option("--model", help=f"{LISTED}; `lso-bench list models`, or your own ./mine.py.")
+]
 Epochs = Annotated[int | None, typer.Option(min=1, max=WHOLE, help="[default: 30; paper 100]")]
 Compile = Annotated[bool, typer.Option("--compile", help="By torch.compile; needs a C++ compiler.")]
 Capture = Annotated[bool, typer.Option("--capture", help="The step as a CUDA graph; on a GPU.")]

@@ -43,7 +43,9 @@ def run(
     study: Annotated[
         Path | None, typer.Argument(parser=outside, help="A study file (TOML), instead of models, tasks and how.")
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(help=f"{LISTED}; `lso-bench list models`.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help=f"{LISTED}; `lso-bench list models`, or your own ./mine.py.")
+    ] = None,
     task: Annotated[
         list[str] | None, typer.Option(help=f"{LISTED}. Settings follow (ink:target=0.3); ./file.py is a name, too.")
     ] = None,

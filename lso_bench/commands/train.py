@@ -44,12 +44,12 @@ def train(
 ) -> None:
     """Train a model; started again after an interruption, it goes on from there."""
     from lso_bench.models import training
-    from lso_bench.study.lookup import named_model
+    from lso_bench.study.lookup import trainable_model
 
     resolved_device = device_of(device)
     check_capture(capture, resolved_device)
     check_compile(compile, resolved_device)
-    model_spec = named_model(model, data, arch, latent, seed)
+    model_spec = trainable_model(model, data, arch, latent, seed)
     plan = training.plan(model_spec, epochs, compile, capture, precision)
     path = training.train(plan, data_dir, resolved_device, quiet, tensorboard)
     say(f"checkpoint: {path}")

@@ -82,7 +82,8 @@ def _sources(planned: Sequence[PlannedRun]) -> dict[str, Files]:
     """
     sources = {name: _files(Path(name)) for name in dict.fromkeys(name for p in planned for name in _plugin_files(p))}
     for name in {p.spec.model.name for p in planned if p.spec.model.external}:
-        sources[name_of(name)] |= _weight_files(name)
+        if (file := name_of(name)) in sources:  # else a package has it, with its weights
+            sources[file] |= _weight_files(name)
     return sources
 
 

@@ -58,7 +58,9 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
     for sheet in sheets(vae.to(device), torch.tensor(activity), walks):
         png = folder / f"{stem}-{sheet.name}.png"
         pngs.append(pictures.sheet(png, f"{model.name}: {sheet.title}", sheet.labels, [r.cpu() for r in sheet.rows]))
-    title = f"Latent traversals of {model.name} ({model.data}, {model.arch}, d = {model.latent}, seed {model.seed})"
+    networks = "" if model.external else f"{model.arch}, "
+    seed = "" if model.external else f", seed {model.seed}"
+    title = f"Latent traversals of {model.name} ({model.data}, {networks}d = {model.latent}{seed})"
     return [*pngs, page(folder / f"{stem}.html", title, pngs)]
 
 

@@ -15,10 +15,12 @@ from typing import Any, TextIO
 import torch
 
 from lso_bench.errors import EndedError
+from lso_bench.files.sanitize import one_line
 from lso_bench.plugins.process_state import PARTS
 from lso_bench.plugins.random_numbers import Numbers, passing
 
 NAMED = 3  # most environment variables that a message names
+LONGEST = 400  # characters of an error's text; a network that lacks its weights names every tensor
 
 
 class ExitError(Exception):
@@ -26,8 +28,9 @@ class ExitError(Exception):
 
 
 def reason(error: Exception) -> str:
-    """Return the text of a message about an error that plugin code raised."""
-    return str(error) if isinstance(error, ExitError) else f"{type(error).__name__}: {error}"
+    """Return the text of a message about an error that plugin code raised, in one line without a final stop."""
+    text = str(error) if isinstance(error, ExitError) else f"{type(error).__name__}: {error}"
+    return one_line(" ".join(text.split()), LONGEST).rstrip(".")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.rank_tests import ALPHA
 from lso_bench.analysis.table import GROUP_KEYS, is_random, start_order
+from lso_bench.analysis.united import NO_LATENT, SEVERAL
 from lso_bench.report.sections import Section, searcher_labels
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 
@@ -134,13 +135,16 @@ def _contests(
         differing = [k for k in (*SETTING, *by) if len({str(r[k]) for r in namesakes}) > 1]
         enough = [k for k in differing if len({str(r[k]) for r in namesakes}) == len(namesakes)]
         differing = enough[:1] or differing
-        suffix = f" ({', '.join(_setting_text(k, row[k]) for k in differing)})" if differing else ""
+        texts = dict.fromkeys(_setting_text(k, row[k]) for k in differing)
+        suffix = f" ({', '.join(texts)})" if differing else ""
         named.append(replace(contest, context=f"{contest.context}{suffix}"))
     return named
 
 
 def _setting_text(name: str, value: Any) -> str:
     """Return a setting of a contest as a short text."""
+    if (name, value) in (("arch", SEVERAL), ("latent", NO_LATENT)):
+        return f"{SEVERAL} architectures"
     if name == "region":
         return "no region" if value == "none" else str(value)
     return (RUN_SETTINGS[name].label(value) or f"no {name}") if name in RUN_SETTINGS else f"{name} {value}"

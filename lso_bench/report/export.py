@@ -7,6 +7,7 @@ import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.table import GROUP_KEYS
+from lso_bench.analysis.united import with_known_dimensions
 from lso_bench.report.frames import plain
 
 
@@ -35,14 +36,15 @@ def as_csv(comparison: Comparison) -> str:
     """
     group_columns = [*GROUP_KEYS, *comparison.by]
     run_columns = comparison.runs[[*group_columns, "failed", "code"]].astype({"failed": "Int64"})
-    return plain(comparison.measures.merge(run_columns, how="left", on=group_columns)).to_csv(index=False)
+    rows = comparison.measures.merge(run_columns, how="left", on=group_columns)
+    return plain(with_known_dimensions(rows)).to_csv(index=False)
 
 
 def _rows(table: pd.DataFrame) -> list[dict]:
-    return [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+    return [{str(k): _plain(v) for k, v in row.items()} for row in with_known_dimensions(table).to_dict("records")]
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
     return value.item() if hasattr(value, "item") else value  # pyright: ignore[reportAttributeAccessIssue]

@@ -49,7 +49,7 @@ def pictures(
     for (task, searcher), searcher_runs in groupby(usable, key=_task_and_searcher):
         first_runs = {r.spec.model: r for r in sorted(searcher_runs, key=lambda r: r.spec.seeds.init, reverse=True)}
         runs = sorted(first_runs.values(), key=lambda r: [x.spec.key for x in records].index(r.spec.key))
-        name_parts = [short_name(task), name_of(searcher), *dict.fromkeys(r.spec.model.name for r in runs)]
+        name_parts = [short_name(task), name_of(searcher), *dict.fromkeys(short_name(r.spec.model.name) for r in runs)]
         file_name = _file_name(name_parts, runs)
         readable = [(r, tensors) for r in runs if (tensors := store.tensors(r.spec)) is not None]
         if readable and "targets" in readable[0][1] and all(holds_images(t) for _, t in readable):
@@ -66,7 +66,7 @@ def _best_image_files(store: Store, records: Sequence[Record]) -> Iterator[Path]
     for task, task_runs in groupby(records, key=lambda r: r.spec.task):
         runs = list(task_runs)
         if best := _best_by_searcher(store, runs):
-            name_parts = [short_name(task), *dict.fromkeys(r.spec.model.name for r in runs)]
+            name_parts = [short_name(task), *dict.fromkeys(short_name(r.spec.model.name) for r in runs)]
             path = store.folder / "pictures" / f"found-{_file_name(name_parts, runs)}"
             short_names = _short_names([searcher for _, searcher in best])
             images = {

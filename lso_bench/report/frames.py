@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lso_bench.analysis.comparison import compare
+from lso_bench.analysis.united import united, with_known_dimensions
 from lso_bench.errors import UsageError, unknown
 from lso_bench.files.atomic_write import write_out
 from lso_bench.files.sanitize import neutral
@@ -100,7 +101,7 @@ def plain(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measures(records: Sequence[Record], home: Home) -> pd.DataFrame:
-    return compare(records, home).measures
+    return with_known_dimensions(compare(united(records), home).measures)
 
 
 def _runs(records: Sequence[Record], home: Home) -> pd.DataFrame:

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from rich.table import Table as RichTable
 
+from lso_bench.analysis.united import space_name
 from lso_bench.files.sanitize import file_part
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
-from lso_bench.report.cells import number, word
+from lso_bench.report.cells import EMPTY, number, word
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import Cell, Column, Table, columns
 from lso_bench.vae.code_use import retrieval_chance
 from lso_bench.vae.metrics import BLOCK, Metrics
+from lso_bench.vae.trained_model import with_hash
 
 ROWS = {  # label: field
     "-ELBO, nats": "nelbo",
@@ -53,17 +55,17 @@ def dimensions(measured: Sequence[Measured]) -> RichTable:
 
 def metrics_table(measured: Sequence[Measured]) -> Table:
     """Return a table with one column per model; each mean has its standard error."""
-    model, metrics, sizes = measured[0].model, measured[0].metrics, measured[0].effort
+    metrics, sizes = measured[0].metrics, measured[0].effort
     n, images, codes = metrics.n, min(sizes.images, metrics.n), min(sizes.codes, metrics.n)
     rows = [[word(label), *(_cell(m, key) for m in measured)] for label, key in ROWS.items()]
     for limit in LIMITS:
         label = "active units (activity > 0.01)" if limit == 0.01 else f"dimensions with activity > {limit}"
         rows.append([word(label), *(number(active_units(m, limit), str) for m in measured)])
-    title = f"{model.data} test set, {n:,} images; {model.arch}, d = {model.latent}; mean +- standard error"
+    title = f"{measured[0].model.data} test set, {n:,} images; {_spaces(measured)}; mean +- standard error"
     caption = (
         f"MI cannot exceed log n = {log(n):.2f}; {_batch_note(n)}. NLL: the gap to -ELBO over "
         f"{images} images, {sizes.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is "
-        f"sqrt(d) = {model.latent**0.5:.1f} away. {_code_use_note(codes)}Seed of the draws: "
+        f"sqrt(d) = {_distances(measured)} away. {_code_use_note(codes)}Seed of the draws: "
         f"{measured[0].what['seed']}."
     )
     return Table(title, columns(Column("", is_text=True), *(m.model.name for m in measured)), rows, caption)
@@ -71,10 +73,23 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
 
 def dimensions_table(measured: Sequence[Measured]) -> Table:
     """Return a table with one row per dimension, sorted by activity for each model: number, activity, KL in nats."""
-    ranks = range(measured[0].model.latent)
+    ranks = range(max(len(m.metrics.activity) for m in measured))
     rows = [[cell for m in measured for cell in _dimension_cells(m.metrics, rank)] for rank in ranks]
     header = columns(*(heading for m in measured for heading in (m.model.name, "activity", "KL")))
     return Table("Each latent dimension, by activity: number, activity, KL in nats", header, rows)
+
+
+def _spaces(measured: Sequence[Measured]) -> str:
+    """Return architecture and dimensions: once where all models share them, else each with the model's name."""
+    texts = [space_name(m.model.arch, m.model.latent) for m in measured]
+    if len({*texts}) == 1:
+        return texts[0]
+    return ", ".join(f"{m.model.name} {text}" for m, text in zip(measured, texts, strict=True))
+
+
+def _distances(measured: Sequence[Measured]) -> str:
+    """Return the norm of the prior's shell of each number of latent dimensions."""
+    return " or ".join(f"{d**0.5:.1f}" for d in dict.fromkeys(m.model.latent for m in measured))
 
 
 def active_units(measured: Measured, limit: float) -> int:
@@ -91,7 +106,7 @@ def as_json(measured: Sequence[Measured]) -> str:
 def picture(measured: Sequence[Measured], folder: Path) -> Path:
     """Draw the activity of each latent dimension, one panel per model, and the active units at every threshold."""
     first = measured[0].model
-    names = "-".join(m.model.name for m in measured)
+    names = "-".join(with_hash(m.model.name) for m in measured)
     if len(names.encode()) > 80:
         names = f"{file_part(names)}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"  # no two lists share a file
     name = f"activity-{Path(replace(first, name=names).file).stem}.png"
@@ -118,6 +133,8 @@ def mean(metrics: Metrics, key: str) -> Cell:
 
 
 def _dimension_cells(metrics: Metrics, rank: int) -> tuple[Cell, Cell, Cell]:
+    if rank >= len(metrics.activity):
+        return EMPTY, EMPTY, EMPTY
     n = sorted(range(len(metrics.activity)), key=lambda i: -metrics.activity[i])[rank]
     activity, kl = metrics.activity[n], metrics.kl_each[n] if metrics.kl_each else None
     return number(n, str), number(activity, lambda v: fixed(v, 4)), number(kl, lambda v: fixed(v, 4))

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.united import space_name
+from lso_bench.analysis.united import SEVERAL, space_name
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import short_name
@@ -168,16 +168,21 @@ def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -
 def _settings(parts: Sequence[Section], comparison: Comparison) -> Rows:
     """Return the answers of each setting, a row a line."""
     rows: Rows = []
-    keys = ("arch", "latent", "decoding", "device")
-    places = [(_task(p), *(f"d={p.context[k]}" if k == "latent" else str(p.context[k]) for k in keys)) for p in parts]
+    places = [(_task(p), *_latent_space(p), p.context["decoding"], p.context["device"]) for p in parts]
     varying = [i for i, values in enumerate(zip(*places, strict=True)) if len({*values}) > 1] or [0]
-    settings = [", ".join(place[i] for i in varying) for place in places]
+    settings = [", ".join(filter(None, (place[i] for i in varying))) for place in places]
     width = WIDTH - 4 - min(NAME, max(map(len, settings)))
     for part, setting in zip(parts, settings, strict=True):
         texts = answers(BEST, [part], comparison)
         lines = [line for text in texts for line in textwrap.wrap(text, width, max_lines=3, placeholder=" …")]
         rows += [(setting * (i == 0), f"{line:<{width}}") for i, line in enumerate(lines)]
     return rows
+
+
+def _latent_space(part: Section) -> tuple[str, str]:
+    """Return the architecture and the dimensions of a section; without dimensions where models differ in them."""
+    arch, latent = part.context["arch"], part.context["latent"]
+    return arch, "" if arch == SEVERAL else f"d={latent}"
 
 
 def _against_best(contest: Contest, name: str) -> tuple[str, ...]:

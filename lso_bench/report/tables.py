@@ -11,6 +11,7 @@ from lso_bench.analysis.bootstrap import FEWEST
 from lso_bench.analysis.comparison import PER_SEARCH, Comparison
 from lso_bench.analysis.groups import PHASES, SPENT
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
+from lso_bench.analysis.united import SEVERAL
 from lso_bench.analysis.variance import FACTORS
 from lso_bench.plotting.numbers import count, fixed
 from lso_bench.report import paired_tables
@@ -155,10 +156,9 @@ def _auxiliary(section: Section) -> Table:
     tests = {r["measure"]: r["estimate"] for r in _rows(usual)}
     headings = [f"{k} (test {_auxiliary_cell(k, tests.get(f'usual:{k}', math.nan)).text})" for k in auxiliary]
     has_u = len(section.rows("norm u")) > 0
-    shell = f"|z| (shell {section.context['latent'] ** 0.5:.2g})"
+    norm_heading, shell = _shell(section)
     caption = (
-        "Shell: sqrt(d), where the prior's mass is. x: the decoded image, Bernoulli pixels binarised at 0.5. "
-        "Distinct: share of images x that differ"
+        f"{shell}. x: the decoded image, Bernoulli pixels binarised at 0.5. Distinct: share of images x that differ"
         + ". u: the coordinates of the search (--space)" * has_u
         + ". Test: of test images" * bool(auxiliary)
         + "; valid: share" * ("valid" in auxiliary)
@@ -170,8 +170,15 @@ def _auxiliary(section: Section) -> Table:
         medians = (number(statistics.get("median")) for statistics in norms)
         values = (_auxiliary_cell(k, section.row(f"beside:{k}", r).get("estimate", math.nan)) for k in auxiliary)
         rows.append([*_row_key(r), number(r["n"], str), *medians, share(r["estimate"]), *values])
-    header = columns(MODEL, SEARCHER, START, "n", shell, *["|u|"] * has_u, "|mu(x) - z|", "distinct", *headings)
+    header = columns(MODEL, SEARCHER, START, "n", norm_heading, *["|u|"] * has_u, "|mu(x) - z|", "distinct", *headings)
     return Table("Beside the objective, medians", header, rows, caption, "Beside the objective")
+
+
+def _shell(section: Section) -> tuple[str, str]:
+    """Return the heading of |z| and what its caption says; models of several architectures may differ in d."""
+    if section.context["arch"] == SEVERAL:
+        return "|z|", "The prior's mass is at |z| = sqrt(d)"
+    return f"|z| (shell {section.context['latent'] ** 0.5:.2g})", "Shell: sqrt(d), where the prior's mass is"
 
 
 def _auxiliary_cell(name: str, value: float) -> Cell:

@@ -76,6 +76,21 @@ def named_model(name: str, data: str | None, arch: str, latent: int, seed: int) 
     return model
 
 
+def trainable_model(name: str, data: str, arch: str, latent: int, seed: int) -> Model:
+    """Return the model of that name, one of our networks.
+
+    Raises:
+        UsageError: as `named_model`, or it is a model from outside.
+    """
+    model = named_model(name, data, arch, latent, seed)
+    if model.external:
+        raise UsageError(
+            f"Model {name!r} is a frozen model with weights of its own; wanted an objective, that trains our networks. "
+            f"`lso-bench run --model {name}` searches it as it is."
+        )
+    return model
+
+
 def _storable(model: Model) -> Model:
     """Return the model, if a result can hold its fields.
 

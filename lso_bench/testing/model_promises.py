@@ -20,7 +20,7 @@ from lso_bench.vae.frozen_models import FrozenModel
 ALONE = 8  # samples that are encoded and decoded alone
 NARROW, WIDE = 0.5, 2.0  # ratios of the latents' norm to the prior's shell, outside of which a remark follows
 DECODED = 256  # samples of the timed decode
-REMEDY = "put dropout and batch norm in evaluation mode (torch.nn.Module's do so by themselves), and draw no noise"
+REMEDY = "draw no noise, pass training=False to functional.dropout, and leave evaluation mode as the harness sets it"
 
 
 def _check_data(case: ModelCase) -> None:
@@ -30,6 +30,8 @@ def _check_data(case: ModelCase) -> None:
 def _check_weights(case: ModelCase) -> str:
     digest = external_model.fingerprint(case.name, case.plugin)
     count = len(case.plugin.files)
+    if not count:
+        return f"no files; its code alone identifies it ({digest[:12]}), so name in `files` what `load` reads"
     return f"{count} file{'s' * (count != 1)} of weights; the model's identity is {digest[:12]}"
 
 
@@ -177,7 +179,11 @@ def _check_cost(case: ModelCase) -> str:
     before, started = _peak_bytes(), time.perf_counter()
     case.decoded(z)
     seconds, added = time.perf_counter() - started, max(0, _peak_bytes() - before)
-    return f"{1000 * seconds / DECODED:.3g} ms a decode, {added / 2**20:.3g} MB more for {DECODED} at once"
+    return f"{1000 * seconds / DECODED:.3g} ms a decode, {_memory(added)} for {DECODED} at once"
+
+
+def _memory(added: int) -> str:
+    return f"{added / 2**20:.3g} MB more" if added else "no more memory than the checks before"
 
 
 def _peak_bytes() -> int:

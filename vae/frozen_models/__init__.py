@@ -12,7 +12,7 @@ To add one, write a file with one subclass of `FrozenModel`, a frozen dataclass:
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -53,11 +53,24 @@ class FrozenModel(ABC):
         raise NotImplementedError
 
     @staticmethod
-    def tensors(file: Path) -> dict[str, Tensor]:
-        """Read the tensors of a file of safetensors or of `torch.save`, on the CPU; no code in the file is executed."""
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        return torch.load(file, map_location="cpu", weights_only=True)
+    def tensors(file: Path) -> dict[str, Any]:
+        """Read the tensors of a file of safetensors or of `torch.save`, on the CPU; no code in the file is executed.
+
+        Raises:
+            OSError: the file is missing or cannot be opened.
+            ValueError: it is damaged, or holds other objects than tensors, numbers and texts in lists and dicts.
+        """
+        try:
+            if file.suffix == ".safetensors":
+                return load_file(file)
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except OSError:
+            raise
+        except Exception as error:  # torch raises many kinds
+            raise ValueError(
+                f"{file.name} is damaged, or holds more than tensors ({type(error).__name__}); save "
+                "network.state_dict() by torch.save"
+            ) from error
 
 
 FROZEN_MODELS = Registry("model", FrozenModel, __name__, "lso_bench.models", pinned=True)
