@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from multiprocessing import forkserver, process
@@ -202,6 +202,31 @@ def call(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start the program as `call` does; the process, and its errors as a stream that is read while it runs."""
+    with ExitStack() as stack:
+
+        def run(*arguments):
+            receiver, sender = os.pipe()
+            child = multiprocessing.get_context("fork").Process(target=_say_to, args=(sender, tmp_path, arguments))
+            child.start()
+            os.close(sender)
+            stack.callback(child.join)
+            stack.callback(child.kill)  # comes first, and does nothing where it has ended
+            return child, stack.enter_context(os.fdopen(receiver))
+
+        yield run
+
+
+def _say_to(sender: int, folder: Path, arguments: tuple[object, ...]) -> NoReturn:
+    """Become the program, whose errors go to this descriptor, and its output nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(sender, 2)
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
+    become_the_program(folder, [*map(str, arguments)])
 
 
 def become_the_program(folder: Path, arguments: list[str], imported: Path = Path(os.devnull)) -> NoReturn:
