@@ -19,12 +19,13 @@ from typing import NoReturn
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from jaxtyping import config, install_import_hook
+import checks
+from jaxtyping import config
 
 for module in ("beartype", "matplotlib.figure", "pandas", "scipy.ndimage", "scipy.stats", "torch._dynamo", "typer"):
     import_module(module)  # before the hook: what is imported after it is compiled each time, not read as byte code
 
-install_import_hook("lso_bench", "beartype.beartype")
+checks.install("lso_bench")
 
 from dataclasses import asdict
 
@@ -82,6 +83,12 @@ class Noise(Source):
     def images(self, folder):
         return np.random.default_rng(0).integers(0, 256, (300, 28, 28), dtype=np.uint8)
 """
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays: modules, tests and their parameters."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -58,6 +58,7 @@ def test_grid_of_seeds_and_dry_run(call, checkpoint, tmp_path):
 def test_grid_of_searchers_regions_and_search_seeds(call, checkpoint, tmp_path):
     options = ("--searcher", "cmaes,sobol", "--region", "box:1,box:10", "--search-seed", "0,1", "--budget", "20")
     where = ("--starts", "random,data", "--decoding", "greedy", "--joint", "--no-pictures", "--protocol", "paper")
+    where += ("--isolation", "none")
     done = call("run", "--model", "vae", "--task", "glyphs50:instances=3", "--latent", "4", *options, *where)
     assert done.returncode == 0, done.stderr
     assert "Region box:10 leaves the prior far behind" in done.stderr and "box:1 leaves" not in done.stderr
