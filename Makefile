@@ -2,7 +2,8 @@
 
 export OMP_WAIT_POLICY ?= PASSIVE
 PYTHON ?= python3
-PIP = .venv/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+PIP_OPTIONS ?=
+PIP = .venv/bin/pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt
 
 .PHONY: demo test faults check docs site
 
@@ -32,7 +33,6 @@ site: .venv/installed
 	.venv/bin/python docs/stage.py
 	.venv/bin/zensical build --strict --clean
 
-# Modules are compiled when they are first imported: four of five never are.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) torch torchvision
