@@ -10,9 +10,11 @@ from functools import partial, wraps
 from typing import Any, get_args
 
 import jaxtyping
-from jaxtyping import AbstractArray, config
+from beartype import BeartypeConf, beartype
+from jaxtyping import AbstractArray, TypeCheckError, config
 
 _with_shapes = jaxtyping.jaxtyped
+_with_types = beartype(conf=BeartypeConf(violation_type=TypeCheckError))  # a TypeError, as by jaxtyping
 
 
 def install(package: str) -> None:
@@ -26,7 +28,7 @@ def _checked(function: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         return partial(_checked, typechecker=typechecker)
     if not inspect.isfunction(function) or any(map(_may_hold_shapes, function.__annotations__.values())):
         return _with_shapes(function, typechecker=typechecker)
-    strict = typechecker(function)
+    strict = _with_types(function)
 
     @wraps(function)
     def call(*arguments: Any, **settings: Any) -> Any:
