@@ -2,6 +2,8 @@
 
 export OMP_WAIT_POLICY ?= PASSIVE
 PYTHON ?= python3
+PIP_OPTIONS ?=
+PIP = .venv/bin/pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt
 
 .PHONY: demo test faults check docs site
 
@@ -11,8 +13,9 @@ demo: .venv/installed
 test: .venv/installed
 	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist worksteal
 
+# A file's tests stay in one process: those of Ray look for what another cluster might leave.
 faults: .venv/installed
-	OMP_NUM_THREADS=1 .venv/bin/pytest -m faults
+	OMP_NUM_THREADS=1 .venv/bin/pytest -m faults --numprocesses 2 --dist loadfile
 
 check: .venv/installed
 	.venv/bin/ruff format --check .
@@ -32,6 +35,6 @@ site: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
-	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	$(PIP) torch torchvision
+	$(PIP) -e '.[dev,docs]'
 	touch .venv/installed

@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from multiprocessing import forkserver, process
@@ -19,12 +19,13 @@ from typing import NoReturn
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from jaxtyping import config, install_import_hook
+import checks
+from jaxtyping import config
 
 for module in ("beartype", "matplotlib.figure", "pandas", "scipy.ndimage", "scipy.stats", "torch._dynamo", "typer"):
     import_module(module)  # before the hook: what is imported after it is compiled each time, not read as byte code
 
-install_import_hook("lso_bench", "beartype.beartype")
+checks.install("lso_bench")
 
 from dataclasses import asdict
 
@@ -82,6 +83,12 @@ class Noise(ImageSource):
     def images(self, folder):
         return np.random.default_rng(0).integers(0, 256, (300, 28, 28), dtype=np.uint8)
 """
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays: modules, tests and their parameters."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -202,6 +209,31 @@ def call(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start the program as `call` does; the process, and its errors as a stream that is read while it runs."""
+    with ExitStack() as stack:
+
+        def run(*arguments):
+            receiver, sender = os.pipe()
+            child = multiprocessing.get_context("fork").Process(target=_say_to, args=(sender, tmp_path, arguments))
+            child.start()
+            os.close(sender)
+            stack.callback(child.join)
+            stack.callback(child.kill)  # comes first, and does nothing where it has ended
+            return child, stack.enter_context(os.fdopen(receiver))
+
+        yield run
+
+
+def _say_to(sender: int, folder: Path, arguments: tuple[object, ...]) -> NoReturn:
+    """Become the program, whose errors go to this descriptor, and its output nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(sender, 2)
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", closefd=False) for stream in (1, 2))
+    become_the_program(folder, [*map(str, arguments)])
 
 
 def become_the_program(folder: Path, arguments: list[str], imported: Path = Path(os.devnull)) -> NoReturn:

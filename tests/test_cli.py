@@ -8,13 +8,12 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import PROGRAM, SHORT, TINY, fails, preset
+from conftest import SHORT, TINY, fails, preset
 
 from lso_bench.errors import UsageError
 from lso_bench.models import training
@@ -59,6 +58,7 @@ def test_grid_of_seeds_and_dry_run(call, checkpoint, tmp_path):
 def test_grid_of_searchers_regions_and_search_seeds(call, checkpoint, tmp_path):
     options = ("--searcher", "cmaes,sobol", "--region", "box:1,box:10", "--search-seed", "0,1", "--budget", "20")
     where = ("--starts", "random,data", "--decoding", "greedy", "--joint", "--no-pictures", "--protocol", "paper")
+    where += ("--isolation", "none")
     done = call("run", "--model", "vae", "--task", "glyphs50:instances=3", "--latent", "4", *options, *where)
     assert done.returncode == 0, done.stderr
     assert "Region box:10 leaves the prior far behind" in done.stderr and "box:1 leaves" not in done.stderr
@@ -195,23 +195,19 @@ def test_results_into_a_foreign_folder_are_refused(call, checkpoint, tmp_path):
 
 @pytest.mark.parametrize("often", [False, True])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signal_ends_it_with_its_status_and_how_to_go_on(checkpoint, tmp_path, number, status, often):
-    environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(checkpoint.parent)}
-    arguments = ["run", "--model", "vae", "--task", "glyphs50", "--latent", "4", "--protocol", "paper"]
-    child = subprocess.Popen(
-        [*PROGRAM, *arguments], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert child.stderr is not None
-    first = next(line for line in child.stderr if not line.startswith("Planning: "))
+def test_signal_ends_it_with_its_status_and_how_to_go_on(start, checkpoint, tmp_path, number, status, often):
+    child, stderr = start("run", "--model", "vae", "--task", "glyphs50", "--latent", "4", "--protocol", "paper")
+    first = next(line for line in stderr if not line.startswith("Planning: "))
     assert "0/100000" in first  # its first line of progress: the search has begun
     time.sleep(0.2)
-    child.send_signal(number)
-    errors = next(line for line in child.stderr if "finished runs" in line) if often else ""
-    while often and child.poll() is None:
+    os.kill(child.pid, number)
+    errors = next(line for line in stderr if "finished runs" in line) if often else ""
+    while often and child.is_alive():
         time.sleep(0.02)
-        child.send_signal(number)
-    errors += child.communicate(timeout=30)[1]
-    assert child.returncode == status and "The same command goes on from there" in errors
+        os.kill(child.pid, number)
+    errors += stderr.read()
+    child.join()
+    assert child.exitcode == status and "The same command goes on from there" in errors
     assert "Traceback" not in errors and not list(tmp_path.glob("results/runs/*/*"))
 
 
@@ -263,38 +259,25 @@ def test_evaluate_measures_once_and_keeps_it(call, model_of_noise, tmp_path):
     assert json.loads(call(*arguments, "--json").stdout)[0]["metrics"]["kl_each"]
 
 
-def test_train_stops_at_a_signal_says_how_to_go_on_and_does(tmp_path):
-    environment = os.environ | {"LSO_BENCH_CHECKPOINTS": str(tmp_path)}
-    arguments = [
-        "train",
-        "--model",
-        "rae",
-        "--data",
-        "glyphs",
-        "--arch",
-        "conv:channels=2,encoder=2",
-        "--latent",
-        "4",
-        "--epochs",
-        "9",
-        "--device",
-        "cpu",
-        "--data-dir",
-        str(tmp_path / "my data"),
-    ]
+def test_train_stops_at_a_signal_says_how_to_go_on_and_does(start, tmp_path):
+    arch = ("--arch", "conv:channels=2,encoder=2", "--latent", "4")
+    rest = ("--epochs", "9", "--device", "cpu", "--data-dir", str(tmp_path / "my data"))
 
-    def stop(arguments) -> str:
-        child = subprocess.Popen([*PROGRAM, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
-        assert child.stderr is not None and " of 9," in child.stderr.readline()
-        child.send_signal(signal.SIGTERM)
-        errors = child.communicate(timeout=60)[1]
-        assert child.returncode == 143 and "Traceback" not in errors
+    def stop(*arguments) -> str:
+        child, stderr = start(*arguments)
+        assert " of 9," in stderr.readline()
+        os.kill(child.pid, signal.SIGTERM)
+        errors = stderr.read()
+        child.join()
+        assert child.exitcode == 143 and "Traceback" not in errors
         return errors
 
-    (command,) = re.findall("To go on: lso-bench (.*)", stop(arguments))
-    (state,) = tmp_path.glob("*.state.safetensors")
+    (command,) = re.findall(
+        "To go on: lso-bench (.*)", stop("train", "--model", "rae", "--data", "glyphs", *arch, *rest)
+    )
+    (state,) = (tmp_path / "checkpoints").glob("*.state.safetensors")
     before = read(state)[1]
-    stop(shlex.split(command))
+    stop(*shlex.split(command))
     after = read(state)[1]
     assert (len(after["history"]), after["batches"]) > (len(before["history"]), before["batches"]) > (0, 0)
 

@@ -2,11 +2,12 @@
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from bright import Bright
 from conftest import lines_of_code, squares
 from examples import INK
 
@@ -223,17 +224,6 @@ def test_all_broken_promises_are_told_at_once(tmp_path):
     (tmp_path / "bad.py").write_text(text)
     with pytest.raises(AssertionError, match=r"2 broken promises of .*\n- optimum: wanted .*\n- settings: wanted"):
         check_task(tmp_path / "bad.py", squares(40))
-
-
-@dataclass(frozen=True)
-class Bright(Task):
-    """The mean brightness of a sample of any shape."""
-
-    data = "glyphs"
-    optimum = 1.0
-
-    def score(self, x):
-        return x.flatten(2).mean(-1)
 
 
 VECTORS = torch.rand(9, 5, generator=torch.Generator().manual_seed(0))

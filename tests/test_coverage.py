@@ -1,6 +1,7 @@
 """Intervals cover, and tests err, as often as they say; benchmarks/coverage.py measures the same more closely."""
 
 import runpy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ REPETITIONS = 200
 NOISE = 3 * (0.05 * 0.95 / REPETITIONS) ** 0.5
 
 
+@cache
+def rejections(name: str) -> dict[str, float]:
+    """Share of studies without a difference in which each test sees one."""
+    return COVERAGE["rejections"](COVERAGE["TESTS"][name], REPETITIONS)
+
+
 @pytest.mark.parametrize("name", [n for n in COVERAGE["INTERVALS"] if n != HEAVY])
 def test_interval_covers_as_often_as_it_says(name):
     for what, (inside, *_) in COVERAGE["covered"](COVERAGE["INTERVALS"][name], REPETITIONS).items():
@@ -20,10 +27,9 @@ def test_interval_covers_as_often_as_it_says(name):
 
 @pytest.mark.parametrize("name", [n for n in COVERAGE["TESTS"] if n != SLOW])
 def test_what_is_alike_is_found_different_in_a_twentieth_at_most(name):
-    for what, share in COVERAGE["rejections"](COVERAGE["TESTS"][name], REPETITIONS).items():
+    for what, share in rejections(name).items():
         assert share <= 0.06 + NOISE, (what, share)
 
 
 def test_friedman_s_test_is_not_timid():
-    rejections = COVERAGE["rejections"](COVERAGE["TESTS"]["k = 4, n = 50"], REPETITIONS)
-    assert rejections["Friedman"] >= 0.05 - NOISE
+    assert rejections("k = 4, n = 50")["Friedman"] >= 0.05 - NOISE

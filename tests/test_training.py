@@ -141,7 +141,7 @@ def train_slowly(data: Dataset, path: Path) -> None:
 def test_killed_it_resumes_to_the_same_weights(square_data, tmp_path):
     train(plan(), square_data, tmp_path / "whole.safetensors")
     path = tmp_path / "killed.safetensors"
-    child = multiprocessing.get_context("spawn").Process(target=train_slowly, args=(square_data, path))
+    child = multiprocessing.get_context("fork").Process(target=train_slowly, args=(square_data, path))
     child.start()
     state = path.with_suffix(".state.safetensors")
     while not state.exists() and child.is_alive():

@@ -14,8 +14,8 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import scipy
 from jaxtyping import Float
-from scipy.stats import kendalltau, norm, permutation_test, rankdata
 
 from lso_bench.analysis.intervals import CONFIDENCE, NONE, Interval
 from lso_bench.analysis.rank_tests import holm
@@ -163,7 +163,7 @@ def correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> dict[
 
     All are NaN for fewer than FEWEST points, or where x or y is constant.
     """
-    ranks = np.stack([rankdata(x), rankdata(y)])
+    ranks = np.stack([scipy.stats.rankdata(x), scipy.stats.rankdata(y)])
     if len(x) < FEWEST or (np.ptp(ranks, axis=1) == 0).any():
         return dict.fromkeys(("estimate", "low", "high", "kendall", "p"), np.nan)
     rho = float(np.clip(_spearman(*ranks), -1, 1))
@@ -172,7 +172,7 @@ def correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> dict[
         "estimate": rho,
         "low": low,
         "high": high,
-        "kendall": float(cast(Any, kendalltau(x, y)).statistic),
+        "kendall": float(cast(Any, scipy.stats.kendalltau(x, y)).statistic),
         "p": _p_value(*ranks),
     }
 
@@ -187,14 +187,14 @@ def spearman_interval(rho: float, n: int) -> Interval:
         return NONE
     limit = 1 - 6 / (n**3 - n)
     clipped = min(max(rho, -limit), limit)
-    half_width = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + clipped**2 / 2) / (n - 3))
+    half_width = scipy.stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + clipped**2 / 2) / (n - 3))
     low, high = np.tanh(np.arctanh(clipped) + np.array([-half_width, half_width])).tolist()
     return (-1.0 if rho < -limit else low), (1.0 if rho > limit else high)
 
 
 def _p_value(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
     """Compute the two-sided p of a permutation test; all n! pairings are tried where they are few."""
-    test = permutation_test(
+    test = scipy.stats.permutation_test(
         (x,),
         lambda x, axis: _spearman(x, y),
         permutation_type="pairings",

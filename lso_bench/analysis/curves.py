@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import scipy
 from jaxtyping import Float
-from scipy.stats import binom
 
 from lso_bench.analysis.bootstrap import LEVELS
 from lso_bench.analysis.comparison import Comparison
@@ -69,7 +69,7 @@ def medians(values: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "3 s"]:
     Statistics", section 7.1.
     """
     ordered = np.sort(values, axis=0)
-    rank = int(binom.ppf(LEVELS[0], len(values), 0.5))  # values below the interval's lower end
+    rank = int(scipy.stats.binom.ppf(LEVELS[0], len(values), 0.5))  # values below the interval's lower end
     none = np.full(values.shape[1], np.nan)
     low, high = (ordered[rank - 1], ordered[-rank]) if rank > 0 else (none, none)
     with np.errstate(invalid="ignore"):

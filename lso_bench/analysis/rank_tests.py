@@ -9,9 +9,8 @@ from functools import cache
 from typing import Any, cast
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import stats
-from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 BLOCKS = 10  # with fewer there is no p: the tests are approximations, whose size was measured from 10 blocks on
 CONTESTANTS = 3  # fewest for Friedman's and Nemenyi's tests; two are compared by Wilcoxon's alone
@@ -21,7 +20,7 @@ ENUMERATED = 13  # most tied differences whose signs are enumerated; with more t
 
 def mean_ranks(values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
     """Compute mean ranks; 1 is best, and equal values share the mean of their ranks."""
-    return rankdata(values, axis=1).mean(axis=0)
+    return scipy.stats.rankdata(values, axis=1).mean(axis=0)
 
 
 def friedman(values: Float[np.ndarray, "n k"]) -> float:
@@ -31,8 +30,8 @@ def friedman(values: Float[np.ndarray, "n k"]) -> float:
     """
     if values.shape[0] < BLOCKS or values.shape[1] < CONTESTANTS:
         return np.nan
-    ranks = rankdata(values, axis=1)
-    return 1.0 if (ranks == ranks[:, :1]).all() else float(friedmanchisquare(*ranks.T).pvalue)
+    ranks = scipy.stats.rankdata(values, axis=1)
+    return 1.0 if (ranks == ranks[:, :1]).all() else float(scipy.stats.friedmanchisquare(*ranks.T).pvalue)
 
 
 def critical_difference(k: int, n: int) -> float:
@@ -40,7 +39,7 @@ def critical_difference(k: int, n: int) -> float:
 
     Among k equal contestants the largest difference exceeds it by chance in 5 % of cases.
     """
-    return float(studentized_range.ppf(1 - ALPHA, k, np.inf)) / np.sqrt(2) * _standard_error(k, n)
+    return float(scipy.stats.studentized_range.ppf(1 - ALPHA, k, np.inf)) / np.sqrt(2) * _standard_error(k, n)
 
 
 def nonsignificant_groups(mean: Float[np.ndarray, " k"], reach: float) -> list[tuple[int, int]]:
@@ -56,7 +55,7 @@ def nemenyi(difference: float, k: int, n: int) -> float:
     """Compute p of a difference of two mean ranks, among all pairs of k contestants on n blocks; NaN as `friedman`."""
     if n < BLOCKS or k < CONTESTANTS:
         return np.nan
-    return float(studentized_range.sf(np.sqrt(2) * abs(difference) / _standard_error(k, n), k, np.inf))
+    return float(scipy.stats.studentized_range.sf(np.sqrt(2) * abs(difference) / _standard_error(k, n), k, np.inf))
 
 
 def wilcoxon(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
@@ -72,12 +71,12 @@ def wilcoxon(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
     has_ties = not differences.all() or len(np.unique(np.abs(differences))) < len(differences)
     if has_ties and len(differences) <= ENUMERATED:
         return _enumerated(differences)
-    return float(cast(Any, stats.wilcoxon(differences, zero_method="zsplit")).pvalue)
+    return float(cast(Any, scipy.stats.wilcoxon(differences, zero_method="zsplit")).pvalue)
 
 
 def _enumerated(differences: Float[np.ndarray, " n"]) -> float:
     """Compute p over all signs of tied differences: the p of `scipy.stats.wilcoxon`, which takes 0.3 s for n = 12."""
-    ranks = rankdata(np.abs(differences)) * np.sign(differences)
+    ranks = scipy.stats.rankdata(np.abs(differences)) * np.sign(differences)
     twice = np.rint(2 * np.abs(ranks[ranks != 0])).astype(int)  # whole numbers: tied ranks end in .5
     sums = _all_signs(len(twice)) @ twice
     positive = np.rint(2 * ranks[ranks > 0]).sum()
@@ -117,7 +116,7 @@ def rank_biserial(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> flo
     differing block, -1 where it is worse. Source: Kerby 2014, "The Simple Difference Formula".
     """
     differences = finite_differences(a, b)
-    ranks = rankdata(np.abs(differences))
+    ranks = scipy.stats.rankdata(np.abs(differences))
     return float((ranks * -np.sign(differences)).sum() / ranks.sum())
 
 
