@@ -59,4 +59,4 @@ class Record:
 def holds_images(tensors: dict[str, Tensor]) -> bool:
     """Return whether the samples of a run are grey images, which can be drawn."""
     decoded = tensors.get("decoded")
-    return decoded is not None and str(decoded.dtype) == "torch.uint8" and decoded.ndim == 4
+    return decoded is not None and str(decoded.dtype) == "torch.uint8" and decoded.ndim == 4 and decoded.shape[1] == 1

@@ -117,8 +117,8 @@ def test_double_precision_search_of_a_frozen_model_decodes_in_double_precision(h
 
 def test_settings_of_a_frozen_model_follow_its_name(here):
     (here / "mine.py").write_text(WEIGHED.replace("    data =", "    offset: float = 0.1\n    data =", 1))
-    assert named_model("mine.py", "", "", 1, 0).name == "./mine.py:offset=0.1"
-    assert named_model("mine.py:offset=0.2", "", "", 1, 0).name == "./mine.py:offset=0.2"
+    assert named_model("mine.py", None, "", 1, 0).name == "./mine.py:offset=0.1"
+    assert named_model("mine.py:offset=0.2", None, "", 1, 0).name == "./mine.py:offset=0.2"
 
 
 def test_gradient_search_needs_a_differentiable_decoder(here):
@@ -429,6 +429,11 @@ def test_measurements_of_different_data_sets_are_refused(here, call):
     assert answer.returncode == 2 and "Wanted models of one data set" in answer.stderr
 
 
+def test_measurement_on_another_data_set_is_refused(here, call):
+    answer = call("evaluate", "--model", "mine.py", "--data", "glyphs")
+    assert answer.returncode == 2 and "has samples of ./noise.py, not of glyphs" in answer.stderr
+
+
 @pytest.mark.parametrize("command", [["train"], ["import-checkpoint", "weights.pt"]])
 def test_frozen_model_is_not_trained(here, call, command):
     answer = call(*command, "--model", "mine.py", "--data", "omniglot")
@@ -499,9 +504,9 @@ def made_records():
 
 
 def test_identity_of_a_frozen_model_does_not_depend_on_its_folder(here):
-    first = fingerprint(named_model("mine.py", "", "", 1, 0), here)
+    first = fingerprint(named_model("mine.py", None, "", 1, 0), here)
     (here / "sub").mkdir()
     for name in ("mine.py", "weights.pt"):
         (here / "sub" / name).write_bytes((here / name).read_bytes())
-    model = named_model("sub/mine.py", "", "", 1, 0)
+    model = named_model("sub/mine.py", None, "", 1, 0)
     assert fingerprint(model, find_checkpoint(model)) == first and load(model, here)[0].latent == 16

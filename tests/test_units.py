@@ -11,7 +11,7 @@ from lso_bench.analysis.caveats import caveats, stood_still
 from lso_bench.search import SEARCHERS, Problem, gaussian_process
 from lso_bench.search.region import build
 from lso_bench.search.score_unit import LARGEST, units
-from lso_bench.testing.template import TEXT
+from lso_bench.testing.template import TASK
 
 SETTINGS = {
     "bo": "bo:initial=5,raw=16,restarts=1,fit_steps=5",
@@ -158,7 +158,7 @@ def test_searches_that_never_left_their_starts_are_said(ways, gradients, says):
 
 def test_a_run_whose_searches_never_left_their_starts_says_so(call, tmp_path):
     """In its line, and where it is compared."""
-    (tmp_path / "flat.py").write_text(TEXT.replace("return -", "return 0 * "))
+    (tmp_path / "flat.py").write_text(TASK.replace("return -", "return 0 * "))
     quiet = ("--quiet", "--no-pictures")
     ended = call("run", "--model", "vae", "--arch", "conv", "--task", "./flat.py", "--max-steps", "2", *quiet)
     assert ended.returncode == 0, ended.stderr

@@ -5,6 +5,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def checked(plugin: FrozenModel, name: str) -> FrozenModel:
     Raises:
         UsageError: as `build`.
     """
+    if not is_dataclass(plugin):
+        raise UsageError(f"Model {name!r}: wanted a dataclass; write @dataclass(frozen=True) above its class.")
     if not (type(plugin.latent) is int and plugin.latent > 0):
         raise UsageError(f"Model {name!r}: wanted latent, a whole number from 1, got {plugin.latent!r}.")
     if not (isinstance(plugin.files, tuple | list) and all(isinstance(f, str) for f in plugin.files)):

@@ -48,8 +48,9 @@ def _united_group(runs: list[Record]) -> list[Record]:
     if not any(m.external for m in models) or len({(m.arch, m.latent) for m in models}) < 2:
         return runs
     labels = {m: UnitedModel(_label(m, models), m.data, SEVERAL, NO_LATENT, m.seed, m) for m in models}
-    one_space = len({r.spec.space for r in runs}) == 1
-    return [_relabelled(r, labels[r.spec.model], one_space) for r in runs]
+    spaces = [{r.spec.space for r in runs if r.spec.model == m} for m in models]
+    comparable = bool(set.intersection(*spaces))  # all were searched in the same coordinates, too
+    return [_relabelled(r, labels[r.spec.model], comparable) for r in runs]
 
 
 def _label(model: Model, models: Sequence[Model]) -> str:
@@ -60,18 +61,21 @@ def _label(model: Model, models: Sequence[Model]) -> str:
     return f"{model.name} ({model.arch}{f', d = {model.latent}' if several else ''})"
 
 
-def _relabelled(record: Record, model: Model, one_space: bool) -> Record:
-    """Return a record with another model, and with BY_MODEL for the coordinates that its own model has by default."""
+def _relabelled(record: Record, model: Model, comparable: bool) -> Record:
+    """Return a record with another model, and with BY_MODEL for the coordinates that its own model has by default.
+
+    If models are comparable in the same coordinates, these keep their name.
+    """
     spec, space = copy(record.spec), record.spec.space
     key = spec.key
     object.__setattr__(spec, "model", model)
-    if not one_space and space == coordinates.default(record.spec.model):
+    if not comparable and space == coordinates.default(record.spec.model):
         object.__setattr__(spec, "space", BY_MODEL)
     object.__setattr__(spec, "key", key)  # that of the run's files
     return replace(record, spec=spec)
 
 
-def space_name(arch: str, latent: int, equals: str = " = ") -> str:
+def space_name(arch: str, latent: object, equals: str = " = ") -> str:
     """Return the text for the architecture and dimensions of a section."""
     return f"{SEVERAL} architectures" if arch == SEVERAL else f"{arch}, d{equals}{latent}"
 

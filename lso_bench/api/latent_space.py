@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from lso_bench.errors import UsageError
 from lso_bench.run_settings import PRIOR
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import coordinates_of
 from lso_bench.search.coordinates import parse
 from lso_bench.search.space import Space
-from lso_bench.study.lookup import find_checkpoint, named_model
+from lso_bench.study.lookup import find_checkpoint, is_external, named_model
 from lso_bench.vae.data import load
 
 
@@ -36,7 +37,10 @@ def space(
         UsageError: no such model, data set, architecture or coordinates.
         UnusableError: there are no weights; the message gives the command that trains them.
     """
-    named, loaded = named_model(model, data, arch, latent, seed), Loaded()
+    loaded = Loaded()
+    named = named_model(model, None if is_external(model) else data, arch, latent, seed)
+    if checkpoint and named.external:
+        raise UsageError(f"Model {model!r} names its weights itself; leave `checkpoint` out.")
     path = Path(checkpoint) if checkpoint else find_checkpoint(named)
     vae, _ = loaded.model(named, path, "cpu")
     parse(space, vae.latent)

@@ -37,7 +37,7 @@ class ModulePair(FrozenModel):
 def model(
     encoder: nn.Module, decoder: nn.Module, latent: int, data: str = "omniglot", name: str = "model"
 ) -> FrozenModel:
-    """Return a frozen model of two modules, for `Study(models=[...])`; it stays in this process.
+    """Return a frozen model of copies of two modules, for `Study(models=[...])`; it stays in this process.
 
     Args:
         encoder: takes samples (b, *shape) and gives a distribution of latents or a tensor of them, (b, d).
@@ -49,4 +49,4 @@ def model(
     for role, module in (("encoder", encoder), ("decoder", decoder)):
         if not isinstance(module, nn.Module):
             raise TypeError(f"{role}: wanted a torch.nn.Module, got {type(module).__name__}; write it as a module")
-    return ModulePair(encoder, decoder, latent, data, name)
+    return ModulePair(deepcopy(encoder), deepcopy(decoder), latent, data, name)  # trained on, the user's own change

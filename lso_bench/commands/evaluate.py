@@ -48,13 +48,10 @@ def evaluate(
     from lso_bench.models.measurements import measured
     from lso_bench.report import measurements
     from lso_bench.store.store import Store
-    from lso_bench.study.lookup import named_model
+    from lso_bench.study.lookup import measured_models
     from lso_bench.vae.evaluation import SampleSizes
 
-    models = list(dict.fromkeys(named_model(m, data, arch, latent, seed) for m in names("model", model)))
-    if len({m.data for m in models}) > 1:
-        sets = ", ".join(f"{m.name} {m.data}" for m in models)
-        raise UsageError(f"Wanted models of one data set, got {sets}; measure those of each data set by themselves.")
+    models = measured_models(names("model", model), data, arch, latent, seed)
     if nll_images == 1 or codes == 1:
         raise UsageError("--nll-images and --codes want 2 or more, for a standard error; 0 leaves the measure out.")
     effort = SampleSizes(images=nll_images, samples=nll_samples, codes=codes)

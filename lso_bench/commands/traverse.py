@@ -45,12 +45,12 @@ def traverse(
     """Draw walks through latent spaces: every dimension by activity, single ones, a random direction."""
     from lso_bench.models import traversal
     from lso_bench.store.store import Store
-    from lso_bench.study.lookup import named_model
+    from lso_bench.study.lookup import measured_models
 
     single_dimensions = numbers("dimensions", dimensions)
     if not all(0 <= n < latent for n in single_dimensions):
         raise UsageError(f"--dimensions wants numbers from 0 to {latent - 1}, not {','.join(dimensions)!r}.")
-    models = list(dict.fromkeys(named_model(m, data, arch, latent, seed) for m in names("model", model)))
+    models = measured_models(names("model", model), data, arch, latent, seed)
     walk_settings = traversal.Walks(single_dimensions, steps, reach, draws, active)
     Store(results)
     for m in models:

@@ -15,6 +15,7 @@ from lso_bench.executors.ray_connection import connected
 from lso_bench.executors.ray_workers import RayPool
 from lso_bench.executors.remote_worker import Files, Job, MissingWeights
 from lso_bench.executors.worker import outcome, publish
+from lso_bench.files import safe_read
 from lso_bench.files.paths import data_folder
 from lso_bench.limits import cores
 from lso_bench.plugins import code_version
@@ -27,6 +28,8 @@ from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae import checkpoint, external_model
+
+LARGEST_SENT = 1 << 30  # bytes of a file of weights that goes with each run
 
 
 def cluster(planned: Sequence[PlannedRun], store: Store, options: ExecutionOptions) -> Iterator[Record]:
@@ -104,9 +107,11 @@ def _weight_files(name: str) -> Files:
     try:
         if outside := [f for f in plugin.files if not (folder / f).resolve().is_relative_to(folder.resolve())]:
             raise UnusableError(f"Model {name!r}: wanted weights beside its file, to send them, got {outside[0]}.")
-        return {file: checkpoint.content(folder / file) for file in plugin.files}
+        return {file: safe_read.content(folder / file, LARGEST_SENT) for file in plugin.files}
     except OSError as error:
         raise changed(name) from error
+    except ValueError as error:
+        raise UnusableError(f"Model {name!r}: its weights cannot be sent to a cluster: {error}.") from error
 
 
 def _files(path: Path) -> Files:

@@ -145,7 +145,8 @@ def _localise(text: str, sources: dict[str, Files]) -> str:
 
 def _write_sources(files: Files) -> Path:
     """Write files to a folder of this machine, and return it; modules beside a plugin become importable."""
-    digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
+    hashes = [(name, hashlib.sha256(content).hexdigest()) for name, content in sorted(files.items())]
+    digest = hashlib.sha256(repr(hashes).encode()).hexdigest()[:16]
     folder = cache_folder().absolute() / "sent" / digest
     for name, content in files.items():
         if not (folder / name).is_file():

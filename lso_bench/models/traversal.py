@@ -51,8 +51,8 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
         UsageError: the model has no images.
     """
     vae, header = loading.load(model, find_checkpoint(model))
-    if len(vae.shape) != 3:
-        raise UsageError(f"A walk draws images; the samples of {model.data} have shape {vae.shape}.")
+    if len(vae.shape) != 3 or vae.shape[0] != 1 or vae.shape[1] != vae.shape[2]:
+        raise UsageError(f"A walk draws square grey images; the samples of {model.data} have shape {vae.shape}.")
     activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
     stem, pngs = Path(model.file).stem, []
     for sheet in sheets(vae.to(device), torch.tensor(activity), walks):

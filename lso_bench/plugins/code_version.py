@@ -11,6 +11,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from lso_bench.errors import UsageError
 from lso_bench.plugins import sources
@@ -63,11 +65,20 @@ def _content(value: Any) -> Any:
     if hasattr(value, "__array__"):  # also a tensor
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         return str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()
-    if hasattr(value, "state_dict"):  # networks: their code and weights
-        return [_source(type(part)) for part in value.modules()], repr(value), _content(value.state_dict())
+    if isinstance(value, nn.Module):
+        return [_content_of_network(part) for part in value.modules()]
+    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:  # which NumPy lacks
+        return "bfloat16", _content(value.float())
     if callable(value):
         return _content_of_callable(value)
     return _text(value)
+
+
+def _content_of_network(part: nn.Module) -> Any:
+    """Return the code, the weights, the buffers and the attributes of one part of a network."""
+    tensors = dict(part.named_parameters(recurse=False)) | dict(part.named_buffers(recurse=False))
+    attributes = {k: v for k, v in vars(part).items() if k not in vars(nn.Module()) or k == "training"}
+    return type(part).__qualname__, _source(type(part)), _content(tensors), _content(attributes)
 
 
 def _content_of_callable(value: Any) -> Any:

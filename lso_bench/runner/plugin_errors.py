@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from lso_bench.errors import PluginError, UsageError
+from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.plugins.containment import contained, reason
 from lso_bench.plugins.random_numbers import Stream, passing
 from lso_bench.search import Searcher
 from lso_bench.task import Task
+from lso_bench.vae.trained_model import Model
 
 BUILT_IN = "lso_bench.searchers."  # modules that are trusted not to change the process, because a step is short
 
@@ -34,3 +35,18 @@ def plugin_errors(kind: str, plugin: Task | Searcher, stream: Stream | None = No
         raise
     except Exception as error:  # also a data set that the plugin's own code loads and that is missing
         raise PluginError(f"{kind} {type(plugin).__name__}: {reason(error)}") from error
+
+
+@contextmanager
+def model_errors(model: Model) -> Iterator[None]:
+    """Use a model in this context; errors about one from outside fail its own runs, and others of the study go on.
+
+    Raises:
+        PluginError: a model from outside cannot be used.
+    """
+    try:
+        yield
+    except (UsageError, UnusableError) as error:
+        if not model.external:
+            raise
+        raise PluginError(str(error)) from error

@@ -16,7 +16,7 @@ from lso_bench.runner.diagnostics import baseline_on_test_set
 from lso_bench.runner.identity import UNKNOWN, Identity
 from lso_bench.runner.loop import Progress, drive
 from lso_bench.runner.placement import ON_CPU, Placement, versions_of
-from lso_bench.runner.plugin_errors import plugin_errors
+from lso_bench.runner.plugin_errors import model_errors, plugin_errors
 from lso_bench.runner.recording import RunContext, record_of
 from lso_bench.runner.scores import targets_of
 from lso_bench.runner.starting_codes import starting_latents
@@ -50,11 +50,12 @@ def run(
             and searcher, are not those that the run was planned with.
     """
     started, device, loaded = time.perf_counter(), placement.device, loaded or Loaded()
-    if loaded.fingerprint(spec.model, checkpoint) != spec.checkpoint:
-        raise identity.changed_model(spec.model, checkpoint)
+    with model_errors(spec.model):
+        if loaded.fingerprint(spec.model, checkpoint) != spec.checkpoint:
+            raise identity.changed_model(spec.model, checkpoint)
+        vae, header = loaded.model(spec.model, checkpoint, device)
     identity.check_files(spec)
     torch.backends.cudnn.allow_tf32 = False  # TF32 is too coarse for small thresholds
-    vae, header = loaded.model(spec.model, checkpoint, device)
     task, searcher = TASKS.build(spec.task), SEARCHERS.build(spec.searcher)
     identity.check(spec, planned, task, searcher)
     check_fit(spec, task, searcher)
@@ -62,7 +63,8 @@ def run(
     mapping = coordinates_of(spec.space, spec.model, checkpoint, data, loaded)
     context = _build_context(spec, task, vae, data, placement, mapping)
     with torch.random.fork_rng():
-        problem = _problem(context, data)
+        with model_errors(spec.model):
+            problem = _problem(context, data)
         torch.manual_seed(spec.seeds.search)
         search = drive(spec, context.space, context.task, context.instances.to(device), searcher, problem, report)
     identity.check_late_imports(spec, task, searcher)

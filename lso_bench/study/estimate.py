@@ -36,4 +36,5 @@ def estimate(planned: Sequence[PlannedRun], records: Iterable[Record]) -> Estima
 
 
 def _kind(spec: Spec) -> tuple[str, ...]:
-    return spec.model.arch, str(spec.model.latent), spec.task, spec.searcher_name
+    network = spec.model.name if spec.model.external else spec.model.arch
+    return network, str(spec.model.latent), spec.task, spec.searcher_name

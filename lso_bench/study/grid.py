@@ -20,7 +20,7 @@ from lso_bench.search import region as regions
 from lso_bench.search import starts as starts_of
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.schema import unreadable
-from lso_bench.study.lookup import STORABLE, canonical_model, find_checkpoint, named_model
+from lso_bench.study.lookup import STORABLE, canonical_model, find_checkpoint, is_external, named_model
 from lso_bench.study.overrides import Rule, Rules
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.architectures import ARCHITECTURES
@@ -98,7 +98,8 @@ def plan(
         )
     rules, lookups, planned, axes = Rules(grid.rules), _Lookups(grid), dict[Spec, PlannedRun](), _axes(grid)
     total = prod(map(len, axes))
-    for done, point in enumerate(starmap(_GridPoint, product(*axes))):
+    for done, listed in enumerate(starmap(_GridPoint, product(*axes))):
+        point = listed._replace(train_seed=0) if lookups.external(listed.model) else listed
         if (overrides := rules.settings(point.rule_fields)) is not None:
             changed = replace(protocol, **overrides) if overrides else protocol
             prototype = lookups.planned(changed, point._replace(seeds=Seeds()))
@@ -161,6 +162,7 @@ class _Lookups:
     def __init__(self, grid: Grid):
         self._grid = grid
         self.plugin = cache(lambda kind, text: PLUGINS[kind].build(text))
+        self.external = cache(is_external)
         self.weights = cache(self._weights)
         self.source = cache(self._source)
         self.identity = cache(self._identity)
@@ -189,9 +191,9 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
     task, searcher = lookups.plugin("task", point.task), lookups.plugin("searcher", point.searcher)
     default_starts = ("random", "encoder") if task.has_targets else ("random",)
     starts = tuple(map(starts_of.canonical, protocol.starts or default_starts))
-    model, path, weights = lookups.weights(point.model, point.task, point.train_seed)
-    if not model.external:  # whether a model from outside has a variance shows when it encodes
+    if not lookups.external(point.model):  # whether a model from outside has a variance shows when it encodes
         starts_of.check_variance(starts, OBJECTIVES.build(point.model).deterministic)
+    model, path, weights = lookups.weights(point.model, point.task, point.train_seed)
     spec = Spec(
         model=model,
         checkpoint=weights,

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from lso_bench.errors import UnusableError, UsageError
@@ -28,6 +29,8 @@ def is_external(name: str) -> bool:
     Raises:
         UsageError: it is a file that does not import, or defines neither.
     """
+    if not is_file(name_of(name)) and OBJECTIVES.is_built_in(name_of(name)):
+        return False
     if FROZEN_MODELS.defines(name):
         return True
     if is_file(name_of(name)) and not OBJECTIVES.defines(name):
@@ -50,7 +53,7 @@ def canonical_model(name: str) -> str:
 def named_model(name: str, data: str | None, arch: str, latent: int, seed: int) -> Model:
     """Return the model of that name, with all names in their canonical spelling.
 
-    A model from outside has its own data set and latent dimensions; the other arguments do not concern it.
+    A model from outside has its own data set and latent dimensions; architecture and seed do not concern it.
 
     Args:
         data: data set of the training; None: that of a model from outside.
@@ -89,6 +92,21 @@ def trainable_model(name: str, data: str, arch: str, latent: int, seed: int) -> 
             f"`lso-bench run --model {name}` searches it as it is."
         )
     return model
+
+
+def measured_models(names: Sequence[str], data: str | None, arch: str, latent: int, seed: int) -> list[Model]:
+    """Return the models of these names, each once, for a measurement on their common data set.
+
+    Raises:
+        UsageError: as `named_model`; or a model from outside has another data set than the rest, or than `data`.
+    """
+    models = list(dict.fromkeys(named_model(name, data, arch, latent, seed) for name in names))
+    if len({m.data for m in models}) > 1:
+        sets = ", ".join(f"{m.name} {m.data}" for m in models)
+        raise UsageError(f"Wanted models of one data set, got {sets}; measure those of each data set by themselves.")
+    if data is not None and models[0].data != DATASETS.canonical(data):
+        raise UsageError(f"Model {models[0].name!r} has samples of {models[0].data}, not of {data}; leave --data out.")
+    return models
 
 
 def _storable(model: Model) -> Model:

@@ -3,12 +3,14 @@
 import math
 import pickle
 import resource
+import sys
 import time
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.errors import UnusableError
 from lso_bench.testing.model_case import ModelCase, required
 from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.settings import storable_settings
@@ -28,7 +30,10 @@ def _check_data(case: ModelCase) -> None:
 
 
 def _check_weights(case: ModelCase) -> str:
-    digest = external_model.fingerprint(case.name, case.plugin)
+    try:
+        digest = external_model.fingerprint(case.name, case.plugin)
+    except UnusableError as error:
+        raise UnmetRequirementError(f"wanted the files that `files` names, got none: {error}") from error
     count = len(case.plugin.files)
     if not count:
         return f"no files; its code alone identifies it ({digest[:12]}), so name in `files` what `load` reads"
@@ -187,7 +192,8 @@ def _memory(added: int) -> str:
 
 
 def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _check_settings(case: ModelCase) -> None:
