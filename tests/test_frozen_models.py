@@ -17,6 +17,7 @@ from torch.distributions import Normal
 
 import lso_bench
 from lso_bench.analysis.caveats import caveats
+from lso_bench.analysis.conditions import verdict
 from lso_bench.analysis.united import united
 from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.executors.ray_cluster import _sources
@@ -399,6 +400,13 @@ def test_no_number_of_dimensions_is_given_where_models_differ_in_it():
     assert pd.read_csv(io.StringIO(as_csv(comparison))).latent.isna().all()
     shown = "\n".join([tables.markdown(comparison), *summary(comparison, [])])
     assert "several architectures" in shown and not re.search(r"\bd ?= ?0|shell 0", shown)
+
+
+@pytest.mark.parametrize("name", ["vae", "vae (conv)"])
+def test_condition_may_name_models_of_a_united_section(name):
+    comparison = measures(*united(dimensions_differ()))
+    condition = verdict(f"./mine.py@random.loss >= {name}/adam@random.loss", comparison)
+    assert condition.holds and condition.left == condition.right == 3.5
 
 
 def test_exported_measures_are_those_of_the_comparison(tmp_path):
