@@ -276,6 +276,27 @@ def test_two_modules_are_a_model_in_python(here):
     assert decoder.training and all(p.requires_grad for p in decoder.parameters()), "the user's own stay as they were"
 
 
+def test_two_modules_have_a_space_and_can_be_checked(here):
+    mine = lso_bench.model(Encoder(), nn.Sequential(Decoder()), latent=3, data="noise.py")
+    assert lso_bench.space(mine).decode(torch.zeros(1, 2, 3)).shape == (1, 2, 1, 28, 28)
+    states = {f.promise: f.state for f in examine_model(mine)}
+    assert states["samples"] == states["worker"] == "ok" and states["settings"] == "not made"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"latent": 0}, "wanted latent, a whole number from 1, got 0"),
+        ({"data": "glyfs"}, "Did you mean 'glyphs'"),
+        ({"encoder": len}, "encoder"),
+    ],
+)
+def test_modules_that_are_no_model_are_refused_at_once(arguments, match):
+    right = {"encoder": Encoder(), "decoder": Decoder(), "latent": 3, "data": "glyphs"}
+    with pytest.raises((UsageError, TypeError), match=match):
+        lso_bench.model(**right | arguments)
+
+
 def test_pair_of_modules_with_other_weights_has_another_name(here):
     encoder, decoder = Encoder(), Decoder()
     names = set()

@@ -9,10 +9,11 @@ from lso_bench.search.coordinates import parse
 from lso_bench.search.space import Space
 from lso_bench.study.lookup import find_checkpoint, named_model
 from lso_bench.vae.data import load
+from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
 
 
 def space(
-    model: str,
+    model: str | FrozenModel,
     data: str = "omniglot",
     arch: str = "small",
     latent: int = 32,
@@ -20,7 +21,7 @@ def space(
     checkpoint: str | Path = "",
     space: str = PRIOR,
 ) -> Space:
-    """Return the frozen latent space of a trained model.
+    """Return the frozen latent space of a trained model, or of a frozen model of your own: a path or an object.
 
     `space.decode(z)` takes latents of shape (k, n, d) and gives images of shape (k, n, 1, h, w). `space.means(x)` takes
     images of shape (b, 1, h, w) and gives the encoder's means, of shape (b, d). `space.latent` is d.
@@ -36,7 +37,8 @@ def space(
         UsageError: no such model, data set, architecture or coordinates.
         UnusableError: there are no weights; the message gives the command that trains them.
     """
-    named, loaded = named_model(model, data, arch, latent, seed), Loaded()
+    name = FROZEN_MODELS.add(model) if isinstance(model, FrozenModel) else model
+    named, loaded = named_model(name, data, arch, latent, seed), Loaded()
     path = Path(checkpoint) if checkpoint else find_checkpoint(named)
     vae, _ = loaded.model(named, path, "cpu")
     parse(space, vae.latent)
