@@ -17,6 +17,7 @@ from torch.distributions import Normal
 
 import lso_bench
 from lso_bench.analysis.caveats import caveats
+from lso_bench.analysis.conditions import verdict
 from lso_bench.analysis.united import united
 from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.executors.ray_cluster import _sources
@@ -275,6 +276,27 @@ def test_two_modules_are_a_model_in_python(here):
     assert decoder.training and all(p.requires_grad for p in decoder.parameters()), "the user's own stay as they were"
 
 
+def test_two_modules_have_a_space_and_can_be_checked(here):
+    mine = lso_bench.model(Encoder(), nn.Sequential(Decoder()), latent=3, data="noise.py")
+    assert lso_bench.space(mine).decode(torch.zeros(1, 2, 3)).shape == (1, 2, 1, 28, 28)
+    states = {f.promise: f.state for f in examine_model(mine)}
+    assert states["samples"] == states["worker"] == "ok" and states["settings"] == "not made"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"latent": 0}, "wanted latent, a whole number from 1, got 0"),
+        ({"data": "glyfs"}, "Did you mean 'glyphs'"),
+        ({"encoder": len}, "encoder"),
+    ],
+)
+def test_modules_that_are_no_model_are_refused_at_once(arguments, match):
+    right = {"encoder": Encoder(), "decoder": Decoder(), "latent": 3, "data": "glyphs"}
+    with pytest.raises((UsageError, TypeError), match=match):
+        lso_bench.model(**right | arguments)
+
+
 def test_pair_of_modules_with_other_weights_has_another_name(here):
     encoder, decoder = Encoder(), Decoder()
     names = set()
@@ -399,6 +421,13 @@ def test_no_number_of_dimensions_is_given_where_models_differ_in_it():
     assert pd.read_csv(io.StringIO(as_csv(comparison))).latent.isna().all()
     shown = "\n".join([tables.markdown(comparison), *summary(comparison, [])])
     assert "several architectures" in shown and not re.search(r"\bd ?= ?0|shell 0", shown)
+
+
+@pytest.mark.parametrize("name", ["vae", "vae (conv)"])
+def test_condition_may_name_models_of_a_united_section(name):
+    comparison = measures(*united(dimensions_differ()))
+    condition = verdict(f"./mine.py@random.loss >= {name}/adam@random.loss", comparison)
+    assert condition.holds and condition.left == condition.right == 3.5
 
 
 def test_exported_measures_are_those_of_the_comparison(tmp_path):

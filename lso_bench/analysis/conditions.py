@@ -8,7 +8,7 @@ Nothing but the two sides and their relation is evaluated.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,10 +21,10 @@ from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.plugins.notation import name_of
 
 PATTERN = re.compile(r"(?P<left>.+?)\s*(?P<relation><=|>=|<|>)\s*(?P<right>.+)")
-SIDE = re.compile(
-    r"(?P<model>[^/@]+)(?:/(?P<searcher>[^@]+))?(?:@(?P<start>.+))?\.(?P<measure>[^.\[\]]+)(?:\[(?P<at>[^\]]+)\])?"
-)
+MODEL = r"[^/@]+"
+REST = r"(?:/(?P<searcher>[^@]+))?(?:@(?P<start>.+))?\.(?P<measure>[^.\[\]]+)(?:\[(?P<at>[^\]]+)\])?"
 SYNTAX = "wanted '<model>[/<searcher>][@<start>].<measure> > <the same, or a number>'"
+SHORT: dict[str, Callable[[str], str]] = {"searcher": name_of, "model": lambda name: name.partition(" (")[0]}
 AT = ("threshold", "target", "within")
 
 
@@ -84,13 +84,20 @@ def _side(side: str, text: str, rows: pd.DataFrame) -> _Side:
         return _Side(side, float(side))
     except ValueError:
         pass
-    parts = SIDE.fullmatch(side)
+    parts = _parsed(side, rows)
     if not parts:
         raise UsageError(f"No side {side!r} in {text!r}; {SYNTAX}.")
     for column in ("model", "searcher", "measure", "start"):
         if parts[column]:
             rows = _rows_named(rows, column, parts[column])
     return _Side(side, rows=rows, at=parts["at"])
+
+
+def _parsed(side: str, rows: pd.DataFrame) -> re.Match[str] | None:
+    """Return the parts of a side; the name of a model may be a path, with slashes and dots."""
+    known = sorted({*rows.model}, key=len, reverse=True)
+    matches = (re.fullmatch(f"(?P<model>{model}){REST}", side) for model in (*map(re.escape, known), MODEL))
+    return next(filter(None, matches), None)
 
 
 def _start(sides: Sequence[_Side]) -> str:
@@ -117,9 +124,12 @@ def _estimate(side: _Side, start: str, by: tuple[str, ...]) -> float:
 
 
 def _rows_named(rows: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
-    """Return the rows of a name; a searcher may be named without its settings, if no full name matches."""
+    """Return the rows of a name; if no full name matches, of a short one.
+
+    A searcher may be named without its settings, a model without the architecture in brackets (`united`).
+    """
     full_names = rows[column].fillna("").astype(str)
-    short_names = full_names.map(name_of) if column == "searcher" else full_names
+    short_names = full_names.map(SHORT.get(column, str))
     for names in (full_names, short_names):
         if bool((names == name).any()):
             return cast(pd.DataFrame, rows[names == name])

@@ -10,10 +10,11 @@ from lso_bench.search.coordinates import parse
 from lso_bench.search.space import Space
 from lso_bench.study.lookup import find_checkpoint, is_external, named_model
 from lso_bench.vae.data import load
+from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
 
 
 def space(
-    model: str,
+    model: str | FrozenModel,
     data: str = "omniglot",
     arch: str = "small",
     latent: int = 32,
@@ -21,7 +22,7 @@ def space(
     checkpoint: str | Path = "",
     space: str = PRIOR,
 ) -> Space:
-    """Return the frozen latent space of a trained model.
+    """Return the frozen latent space of a trained model, or of a frozen model of your own: a path or an object.
 
     `space.decode(z)` takes latents of shape (k, n, d) and gives images of shape (k, n, 1, h, w). `space.means(x)` takes
     images of shape (b, 1, h, w) and gives the encoder's means, of shape (b, d). `space.latent` is d.
@@ -37,10 +38,10 @@ def space(
         UsageError: no such model, data set, architecture or coordinates.
         UnusableError: there are no weights; the message gives the command that trains them.
     """
-    loaded = Loaded()
-    named = named_model(model, None if is_external(model) else data, arch, latent, seed)
+    name, loaded = FROZEN_MODELS.add(model) if isinstance(model, FrozenModel) else model, Loaded()
+    named = named_model(name, None if is_external(name) else data, arch, latent, seed)
     if checkpoint and named.external:
-        raise UsageError(f"Model {model!r} names its weights itself; leave `checkpoint` out.")
+        raise UsageError(f"Model {name!r} names its weights itself; leave `checkpoint` out.")
     path = Path(checkpoint) if checkpoint else find_checkpoint(named)
     vae, _ = loaded.model(named, path, "cpu")
     parse(space, vae.latent)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lso_bench.vae.external_model import checked
 from lso_bench.vae.frozen_models import FrozenModel
 
 
@@ -45,8 +46,13 @@ def model(
         latent: dimensions of the latent space, d.
         data: the data set whose samples these are.
         name: how results name the model; letters, digits and ._-.
+
+    Raises:
+        TypeError: `encoder` or `decoder` is no module.
+        UsageError: `latent` is no whole number from 1, or there is no such data set.
     """
     for role, module in (("encoder", encoder), ("decoder", decoder)):
         if not isinstance(module, nn.Module):
             raise TypeError(f"{role}: wanted a torch.nn.Module, got {type(module).__name__}; write it as a module")
-    return ModulePair(deepcopy(encoder), deepcopy(decoder), latent, data, name)  # trained on, the user's own change
+    copies = deepcopy(encoder), deepcopy(decoder)  # which the user's training does not change
+    return checked(ModulePair(*copies, latent, data, name), name)

@@ -76,7 +76,10 @@ def resolve(runs: int, place: Placement, requested: RequestedResources) -> Execu
 def _in_this_process(place: Placement, requested: RequestedResources) -> ExecutionOptions:
     """Return the options for runs one after the other in this process."""
     if requested.timeout is not None or requested.memory is not None or (requested.jobs or 1) > 1:
-        raise UsageError("Runs in this process go one by one, without limits; leave jobs, timeout and memory out.")
+        raise UsageError(
+            "Runs in this process go one by one, without limits, and so do runs with an object; leave jobs, timeout "
+            "and memory out."
+        )
     return ExecutionOptions(place, threads=threads(), retries=requested.retries, isolation="none")
 
 

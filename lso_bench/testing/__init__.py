@@ -120,7 +120,8 @@ def _instantiate(kind: str, plugin: Any, watch: Watch) -> Any:
         if isinstance(plugin, type):
             with watch.during("__init__", times=OFTEN):
                 return instantiate(base, plugin, plugin.__name__)
-        require_plugin_class(base, type(plugin), type(plugin).__name__)
+        if not isinstance(plugin, FrozenModel):  # two modules are a model without defaults
+            require_plugin_class(base, type(plugin), type(plugin).__name__)
         return plugin
     except ValueError as error:
         raise UsageError(str(error)) from error
