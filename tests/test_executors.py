@@ -169,11 +169,12 @@ def test_jobs_and_threads_share_the_cores(monkeypatch):
 
 
 def test_what_is_loaded_is_read_again_when_its_file_changes(checkpoint):
-    loaded = Loaded()
-    before, hashed = loaded.model(checkpoint, "cpu")[0], loaded.sha256(checkpoint)
-    assert loaded.model(checkpoint, "cpu")[0] is before and before.frozen
+    loaded, model = Loaded(), Model("vae", "omniglot")
+    before, hashed = loaded.model(model, checkpoint, "cpu")[0], loaded.fingerprint(model, checkpoint)
+    assert loaded.model(model, checkpoint, "cpu")[0] is before and before.frozen
     save_model(checkpoint, random_vae(TINY, seed=1), {})
-    assert loaded.model(checkpoint, "cpu")[0] is not before and loaded.sha256(checkpoint) != hashed
+    assert loaded.model(model, checkpoint, "cpu")[0] is not before
+    assert loaded.fingerprint(model, checkpoint) != hashed
 
 
 def test_task_that_writes_into_its_images_spoils_no_later_run_of_its_process(planned, tmp_path):
