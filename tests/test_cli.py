@@ -134,7 +134,7 @@ def test_lists(call):
         (("reproduce", "fig1", "--train-seed", "0,1"), ["belongs to table1 and table2"]),
         (("reproduce", "table1", "--train-seed", "-1"), ["numbers from 0", "'-1'"]),
         (("reproduce", "table1", "--seed", "3"), ["belong to `reproduce search`"]),
-        (("train-judge", "density", "--data", "shapes"), ["28 pixels", "'shapes' has 64"]),
+        (("train-judge", "density", "--data", "shapes"), ["28 pixels", "(1, 64, 64)"]),
         (("reproduce", "search", "--models", "vae_noanneal"), ["No model of search 'vae_noanneal'", "'vae'"]),
         (("traverse", "--model", "vae", "--data", "glyphs", "--dimensions", "32"), ["from 0 to 31"]),
         (("list", "modles"), ["Did you mean 'models'?"]),
