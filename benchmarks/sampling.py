@@ -30,7 +30,7 @@ def whole_passes(vae: VAE, z: Tensor, noise: Tensor, pixels: int) -> tuple[Tenso
     for n in range(pixels):
         i, j = divmod(n, 28)
         mean[:, 0, i, j] = vae.decode(z, x).mean[:, 0, i, j]
-        x[:, 0, i, j] = (mean[:, 0, i, j] > noise[:, i, j]).float()
+        x[:, 0, i, j] = (mean[:, 0, i, j] > noise[:, 0, i, j]).float()
     return x, mean
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     settle_memory()
     torch.manual_seed(0)
     vae = freeze(VAE(architecture(args.arch, 32)).eval())
-    z, noise = torch.randn(args.images, 32), torch.rand(args.images, 28, 28)
+    z, noise = torch.randn(args.images, 32), torch.rand(args.images, 1, 28, 28)
     start = time.perf_counter()
     ours, our_mean = sample(vae, z, noise)
     cached = time.perf_counter() - start
