@@ -37,13 +37,13 @@ class Source(ABC):
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Return the shape of one sample."""
+        """Return the shape of one sample, as a model gets it."""
 
     @abstractmethod
-    def samples(self, folder: Path) -> Shaped[np.ndarray, "n *shape"]:
+    def samples(self, folder: Path) -> Shaped[np.ndarray, "n *stored"]:
         """Return all samples as they are stored; `folder` holds data sets that need files.
 
-        They are grey levels 0..255 in uint8, or numbers in float32, which stay as they are.
+        They are grey levels 0..255 in uint8, numbers in float32, which stay as they are, or tokens in uint8.
 
         Raises:
             UnusableError: files are missing and cannot be downloaded, or are damaged.
