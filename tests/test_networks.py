@@ -38,7 +38,7 @@ def test_every_pixel_depends_on_the_whole_code(arch):
 @pytest.mark.parametrize("size", [28, 32, 64])
 @pytest.mark.parametrize("arch", ARCHITECTURES.names())
 def test_architecture_is_of_the_size_of_its_images(arch, size):
-    settings = "hidden=4" if arch == "mlp" else "encoder=2,hidden=4,channels=2"
+    settings = "hidden=4" if arch in ("mlp", "parallel") else "encoder=2,hidden=4,channels=2"
     vae, x = random_vae(architecture(f"{arch}:{settings}", 3, (1, size, size))), torch.rand(2, 1, size, size)
     assert vae.encode(x).mean.shape == (2, 3) and vae.decode(torch.randn(2, 3), x).mean.shape == x.shape
 

@@ -34,7 +34,7 @@ class Dataset:
     """Training samples as they are stored, and validation and test samples as the input of a model."""
 
     name: str
-    train: Shaped[Tensor, "n *shape"]  # grey levels 0..255, or numbers; see `as_model_input`
+    train: Shaped[Tensor, "n *stored"]  # grey levels 0..255, numbers, or tokens; see `as_model_input`
     valid: Float[Tensor, "v *shape"]  # Bernoulli data: 0 or 1, a fixed draw of each grey level
     test: Float[Tensor, "t *shape"]  # likewise
     sha256: str  # hash of all stored samples in their order before the split
@@ -86,11 +86,14 @@ def _stored(origin: Source, name: str, folder: Path) -> NDArray[Any]:
         raise
     except Exception as error:  # user code may raise anything
         raise UnusableError(f"Data set {name!r}: {reason(error)}") from error
-    dtypes = ("uint8",) if LIKELIHOODS.build(origin.likelihood).bounded else ("uint8", "float32")
-    if actual not in (expected := [f"{d} {tuple(origin.shape)}" for d in dtypes]):
+    likelihood = LIKELIHOODS.build(origin.likelihood)
+    dtypes = ("uint8",) if likelihood.bounded else ("uint8", "float32")
+    if actual not in (expected := [f"{d} {likelihood.stored_shape(tuple(origin.shape))}" for d in dtypes]):
         raise UnusableError(f"Data set {name!r}: wanted samples of {' or '.join(expected)}, got {actual}.")
     if dtype == "float32" and not np.isfinite(samples).all():
         raise UnusableError(f"Data set {name!r}: wanted finite numbers, got others.")
+    if dtype == "uint8" and samples.max(initial=0) >= likelihood.levels:
+        raise UnusableError(f"Data set {name!r}: wanted tokens below {likelihood.levels}, got {samples.max()}.")
     return samples
 
 
@@ -106,9 +109,9 @@ def file_name(text: str) -> str:
 
 
 def as_model_input(
-    stored: Shaped[Tensor, "n *shape"], likelihood: str, generator: torch.Generator | None = None
+    stored: Shaped[Tensor, "n *stored"], likelihood: str, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n *shape"]:
-    """Return stored samples as a model takes them: Bernoulli data newly binarised, grey levels in [0, 1], numbers."""
+    """Return stored samples as a model takes them: Bernoulli data newly binarised, grey levels, numbers, one-hot."""
     return LIKELIHOODS.build(likelihood).model_input(stored, generator)
 
 

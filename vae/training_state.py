@@ -68,7 +68,7 @@ def start_or_resume(plan: Plan, data: Dataset, state: Path, device: str) -> Job:
     torch.manual_seed(plan.model.seed)
     loss, arch = (
         OBJECTIVES.build(plan.model.name),
-        architecture(plan.model.arch, plan.model.latent, tuple(data.train.shape[1:]), data.likelihood),
+        architecture(plan.model.arch, plan.model.latent, tuple(data.test.shape[1:]), data.likelihood),
     )
     vae = VAE(arch, loss.deterministic).to(device)
     if vae.arch.channels_last:

@@ -56,7 +56,9 @@ DataOfModels = Annotated[
         help="A name (`lso-bench list data`), ./file.py, or a folder of images [default: the model's own].",
     ),
 ]
-Arch = Annotated[str, typer.Option(help="small, paper, conv, mlp or ./file.py; settings follow (small:gated=true).")]
+Arch = Annotated[
+    str, typer.Option(help="small, paper, conv, mlp, parallel or ./file.py; settings follow (mlp:hidden=64).")
+]
 TrainSeed = Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of the training.")]
 Draws = Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the measurement.")]
 Latent = Annotated[int, typer.Option(min=1, max=LATENT, help="Latent dimensions.")]

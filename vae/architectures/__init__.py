@@ -19,6 +19,7 @@ from lso_bench.plugins.notation import name_of
 from lso_bench.plugins.registry import Registry
 
 IMAGE = (1, 28, 28)  # shape of the samples of the paper
+SUITED = {"gaussian": "conv or mlp", "categorical": "parallel or mlp"}  # architectures that have a likelihood
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Architecture(ABC):
         if name_of(self.likelihood) not in self.likelihoods:
             raise ValueError(
                 f"The likelihood of its decoder is {' or '.join(self.likelihoods)}, and that of these data "
-                f"{self.likelihood}; choose conv or mlp."
+                f"{self.likelihood}; choose {SUITED.get(name_of(self.likelihood), 'mlp')}."
             )
         if self.images_only and not (len(self.shape) == 3 and self.shape[0] == 1 and self.shape[1] == self.shape[2]):
             raise ValueError(f"Its samples are square grey images, not of shape {self.shape}; choose mlp.")
@@ -66,8 +67,8 @@ class Architecture(ABC):
     def decoder_network(self) -> nn.Module:
         """Build the decoder: latents (b, d) to outputs (b, *shape), from which the likelihood is made.
 
-        Outputs are logits of a Bernoulli; for a Gaussian the module has the standard deviation of an element, `sigma`
-        (`lso_bench.vae.networks.Sigma`). A PixelCNN also gets the samples of teacher forcing.
+        Outputs are logits of a Bernoulli or of tokens; for a Gaussian the module has the standard deviation of an
+        element, `sigma` (`lso_bench.vae.networks.Sigma`). A PixelCNN also gets the samples of teacher forcing.
         """
 
 

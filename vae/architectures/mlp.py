@@ -16,7 +16,7 @@ class MLP(Architecture):
     It is the VAE of tutorials, a control that everybody knows. Source of the sizes: the VAE among PyTorch's examples.
     """
 
-    likelihoods: ClassVar = ("bernoulli", "gaussian")
+    likelihoods: ClassVar = ("bernoulli", "gaussian", "categorical")
     images_only: ClassVar = False
     hidden: int = 400  # units of each hidden layer
     layers: int = 1  # hidden layers of each network

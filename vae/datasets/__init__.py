@@ -6,12 +6,15 @@ To add one, save a file here with one subclass of `ImageSource`, a frozen datacl
 - `images(folder)` gives all images, in an order that never changes;
 - the file's name is the data set's name.
 
-Samples of another shape are a subclass of `Source`, with `shape` and `samples(folder)`.
+Texts are a subclass of `TextSource`, with `length`, `symbols` and `samples(folder)`. Samples of another shape are a
+subclass of `Source`, with `shape` and `samples(folder)`.
 
 `lso-bench list data` then shows it, and the tests check it.
 """
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,13 +40,13 @@ class Source(ABC):
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Return the shape of one sample."""
+        """Return the shape of one sample, as a model gets it."""
 
     @abstractmethod
-    def samples(self, folder: Path) -> Shaped[np.ndarray, "n *shape"]:
+    def samples(self, folder: Path) -> Shaped[np.ndarray, "n *stored"]:
         """Return all samples as they are stored; `folder` holds data sets that need files.
 
-        They are grey levels 0..255 in uint8, or numbers in float32, which stay as they are.
+        They are grey levels 0..255 in uint8, numbers in float32, which stay as they are, or tokens in uint8.
 
         Raises:
             UnusableError: files are missing and cannot be downloaded, or are damaged.
@@ -85,6 +88,55 @@ class ImageSource(Source):
 
     def samples(self, folder: Path) -> Shaped[np.ndarray, "n 1 h w"]:
         return self.images(folder)[:, None]
+
+
+class TextSource(Source):
+    """Source of texts, sequences of tokens; token 0 is the end, and fills the places after it."""
+
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """Return the number of tokens of the longest text, without its end."""
+
+    @property
+    @abstractmethod
+    def symbols(self) -> tuple[str, ...]:
+        """Return the symbols of the tokens 1, 2, ..., at most 255; texts are read with the longest that fits."""
+
+    @property
+    def likelihood(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return f"categorical:vocabulary={1 + len(self.symbols)}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.length, 1 + len(self.symbols)
+
+    def tokens(self, texts: Sequence[str]) -> UInt8[np.ndarray, "n t"]:
+        """Return the tokens of texts.
+
+        Raises:
+            ValueError: a text has a symbol that is unknown, or is too long or empty; names it.
+        """
+        rows = np.zeros((len(texts), self.length), np.uint8)
+        for row, text in zip(rows, texts, strict=True):
+            numbers = self._numbers(text)
+            row[: len(numbers)] = numbers
+        return rows
+
+    def _numbers(self, text: str) -> list[int]:
+        longest_first = sorted(self.symbols, key=len, reverse=True)
+        parts = re.findall("|".join(map(re.escape, longest_first)) + "|(?s:.)", text)
+        if unknown := [part for part in parts if part not in self.symbols]:
+            raise ValueError(f"wanted texts of {' '.join(self.symbols)}, got {unknown[0]!r} in {text[:80]!r}")
+        if not 1 <= len(parts) <= self.length:
+            raise ValueError(f"wanted 1 to {self.length} symbols, got {len(parts)} in {text[:80]!r}")
+        return [1 + self.symbols.index(part) for part in parts]
+
+    def texts(self, tokens: Shaped[np.ndarray, "n t"]) -> list[str]:
+        """Return the texts of tokens, up to the first end."""
+        ends = np.where((tokens == 0).any(1), (tokens == 0).argmax(1), tokens.shape[1])
+        rows = zip(tokens.tolist(), ends.tolist(), strict=True)
+        return ["".join(self.symbols[token - 1] for token in row[:end]) for row, end in rows]
 
 
 def _image_folder(path: Path) -> Source:

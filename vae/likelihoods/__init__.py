@@ -5,7 +5,7 @@ To add one, save a file here with one subclass of `Likelihood`, a frozen datacla
 - `distribution(output, decoder)` turns the decoder's output into p(x|z), a distribution of whole samples;
 - `mean(output)` gives its mean alone, with a gradient;
 - `draw(p, noise)` draws from it, given uniform noise;
-- `model_input(stored, generator)` shows stored samples to a model;
+- `model_input(stored, generator)` shows stored samples to a model; `stored_shape` is their shape, if it is another;
 - the file's name is the likelihood's name, which data sets use.
 """
 
@@ -21,10 +21,19 @@ from lso_bench.plugins.registry import Registry
 
 
 class Likelihood(ABC):
-    """Density of samples given the output of a decoder; independent elements, all of one kind."""
+    """Density of samples given the output of a decoder; elements of one kind."""
 
     binary: ClassVar[bool] = False  # whether a model sees binary samples alone
     bounded: bool = True  # whether samples lie in [0, 1], as those of images do
+
+    @property
+    def levels(self) -> int:
+        """Return how many values a stored byte may have, from 0."""
+        return 256
+
+    def stored_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of a stored sample, of which `model_input` makes one of `shape` (default: the same)."""
+        return shape
 
     @abstractmethod
     def distribution(self, output: Float[Tensor, "b *shape"], decoder: nn.Module) -> Distribution:
@@ -40,7 +49,7 @@ class Likelihood(ABC):
 
     @abstractmethod
     def model_input(
-        self, stored: Shaped[Tensor, "n *shape"], generator: torch.Generator | None = None
+        self, stored: Shaped[Tensor, "n *stored"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "n *shape"]:
         """Return stored samples as a model takes them."""
 
