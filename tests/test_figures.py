@@ -30,6 +30,10 @@ def test_every_model_of_table_1_has_a_colour_of_its_own():
     assert all(colour_of(m) == colour for m, colour in FAMILIES.items() if m not in ("beta_vae", "nevae_lp"))
 
 
+def test_model_keeps_its_colour_where_its_architecture_is_named():
+    assert colour_of("vae (conv)") == colour_of("vae") and colour_of("./mine.py") != colour_of("vae")
+
+
 def test_settings_do_not_take_the_plain_model_its_colour():
     assert colour_of("nevae_se:sample=false") != colour_of("nevae_se")
 

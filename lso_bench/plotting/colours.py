@@ -35,7 +35,8 @@ SCALES = {"beta_vae": (0.4, 0.9), "nevae_lp": (-5.0, -3.0, -1.0, -0.1, 0.0, 0.1,
 
 
 def colour_of(model: str) -> str:
-    """Return the colour of a model as #rrggbb, by its name alone."""
+    """Return the colour of a model as #rrggbb, by its name alone; a note in brackets behind it does not count."""
+    model = re.sub(r" \([^()]*\)$", "", model)  # the architecture, where a section has several
     name, _, settings = model.partition(":")
     family, number = _split(name)
     base = FAMILIES.get(family) or OTHER_COLOURS[_hash(model) % len(OTHER_COLOURS)]

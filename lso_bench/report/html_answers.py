@@ -25,15 +25,21 @@ class Answers:
 
 def section_answers(section: Section, comparison: Comparison) -> Answers:
     """Return what the first screen says of a section; the sentences are those of the summary in the terminal."""
-    questions = [(q.label, answers(q, [section], comparison)) for q in QUESTIONS]
-    return Answers(section.short_title, questions, _medians(section), _certainty(section))
+    return Answers(section.short_title, _answered([section], comparison), _medians(section), _certainty(section))
 
 
 def overall(parts: Sequence[Section], comparison: Comparison) -> list[tuple[str, list[str]]]:
     """Return the answers over tasks, if several tasks share models or searchers, and are enough to be compared."""
     if comparison.tasks.empty or by_section(QUESTIONS[0], parts, comparison):
         return []
-    return [(q.label, answers(q, parts, comparison)) for q in QUESTIONS]
+    return _answered(parts, comparison)
+
+
+def _answered(parts: Sequence[Section], comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Return the sentences of each question; they begin with a capital, unless with a name."""
+    names = tuple(name for part in parts for name in (*part.models, *part.searcher_labels))
+    questions = [(q.label, answers(q, parts, comparison)) for q in QUESTIONS]
+    return [(label, [t if t.startswith(names) else t[:1].upper() + t[1:] for t in texts]) for label, texts in questions]
 
 
 def _medians(section: Section) -> Table:
