@@ -34,7 +34,9 @@ def test_tokens_are_shown_one_hot():
     assert DENSITY.stored_shape((T, V)) == (T,)
 
 
-@pytest.mark.parametrize(("tokens", "counted"), [([0, 0, 0], 1), ([2, 0, 0], 2), ([2, 3, 0], 3), ([2, 3, 1], 3)])
+@pytest.mark.parametrize(
+    ("tokens", "counted"), [([0, 0, 0], 1), ([2, 0, 0], 2), ([2, 0, 3], 2), ([2, 3, 0], 3), ([2, 3, 1], 3)]
+)
 def test_density_of_uniform_logits_counts_tokens_up_to_and_with_the_end(tokens, counted):
     uniform = DENSITY.distribution(torch.zeros(1, T, V), torch.nn.Module())
     assert uniform.log_prob(shown(tokens)).item() == pytest.approx(-counted * math.log(V))
@@ -59,11 +61,9 @@ def test_mean_of_the_output_is_that_of_the_distribution():
     torch.testing.assert_close(DENSITY.mean(output), DENSITY.distribution(output, torch.nn.Module()).mean)
 
 
-def test_density_of_probabilities_is_the_expected_one(p):
-    chances = torch.rand(1, T, V).softmax(-1)
-    x = every_sequence()
-    weights = DENSITY.distribution(chances.log(), torch.nn.Module()).log_prob(x).exp()
-    assert p.log_prob(chances).item() == pytest.approx((weights * p.log_prob(x)).sum().item(), rel=1e-5)
+def test_density_of_a_mean_of_sequences_is_the_mean_of_their_densities(p):
+    x = torch.cat([shown([2, 0, 0], [2, 3, 0]), every_sequence()])
+    assert p.log_prob(x.mean(0, keepdim=True)).item() == pytest.approx(p.log_prob(x).mean().item(), rel=1e-5)
 
 
 def test_draws_follow_the_distribution_and_have_ends_after_the_end(p):

@@ -1,4 +1,7 @@
-"""Samples from p(x|z). A PixelCNN is sampled pixel by pixel; each step computes one new column of activations."""
+"""Samples from p(x|z), of an autoregressive decoder element by element.
+
+For each pixel of a PixelCNN one new column of activations is computed, for each token of a GRU one new state.
+"""
 
 import torch
 from jaxtyping import Bool, Float
@@ -6,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import elu, linear, pad
 
 from lso_bench.vae.frozen import freeze
+from lso_bench.vae.likelihoods.categorical import END
 from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.networks import CausalConv2d, PixelCNN, Residual
+from lso_bench.vae.recurrent import RecurrentDecoder
 
 
 @torch.no_grad()
@@ -29,7 +34,24 @@ def sample(
     if not vae.autoregressive:
         p = vae.decode(z)
         return vae.density.draw(p, noise), p.mean
+    if isinstance(vae.decoder, RecurrentDecoder):
+        return _by_tokens(vae, vae.decoder, z, noise)
     return _by_pixels(freeze(vae).decoder, z, noise[:, 0])
+
+
+def _by_tokens(
+    vae: VAE, decoder: RecurrentDecoder, z: Float[Tensor, "b d"], noise: Float[Tensor, "b t v"]
+) -> tuple[Float[Tensor, "b t v"], Float[Tensor, "b t v"]]:
+    """Sample from a recurrent decoder, which keeps its state between two tokens."""
+    state, token = decoder.initial(z), torch.zeros_like(noise[:, :1])
+    tokens, logits = [], []
+    for chance in noise.split(1, dim=1):
+        ended = token[..., END, None] > 0
+        step, state = decoder.step(z, token, state)
+        logits.append(decoder.after_end(step, ended))
+        token = vae.density.draw(vae.density.distribution(logits[-1], decoder), chance)
+        tokens.append(token)
+    return torch.cat(tokens, 1), vae.density.distribution(torch.cat(logits, 1), decoder).mean
 
 
 def _by_pixels(

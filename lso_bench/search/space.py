@@ -15,7 +15,7 @@ from lso_bench.vae.networks import PixelCNN
 from lso_bench.vae.sampling import sample
 
 DECODINGS = {
-    "teacher": "the mean image, every pixel given the target's pixels before it (PixelCNN)",
+    "teacher": "the mean image, every pixel given the target's pixels before it (PixelCNN, GRU)",
     "mean": "the mean image (a decoder that is not autoregressive)",
     "sample": "an image drawn pixel by pixel; the same chance for every code of a run, and no gradient",
     "greedy": "the likelier value of each pixel in turn; no gradient",
@@ -32,8 +32,8 @@ class Space:
 
     Args:
         decoding: one of `DECODINGS`.
-        teacher: the teacher image of each problem, for decoding "teacher". Its part of the first layer does not depend
-            on z and is computed once.
+        teacher: the teacher image of each problem, for decoding "teacher". Its part of the first layer of a PixelCNN
+            does not depend on z and is computed once.
         seed: of the random numbers of decoding "sample".
         compile: compile the decoder by torch.compile; worth it for long searches.
         capture: whether a search may replay decoding and scoring as a CUDA graph.
@@ -61,9 +61,10 @@ class Space:
         self.decodes = 0  # images decoded so far
         decoder = self.vae.decoder if isinstance(self.vae, VAE) else None
         if decoding == "teacher":
-            if teacher is None or not isinstance(decoder, PixelCNN):
-                raise ValueError("wanted a PixelCNN and a teacher image for each problem")
-            self._teacher_part: Tensor = decoder.of_image(teacher.to(dtype))  # (k, c, h, w)
+            if teacher is None or not vae.autoregressive:
+                raise ValueError("wanted an autoregressive decoder and a teacher image for each problem")
+            teacher = teacher.to(dtype)
+            self._teacher_part: Tensor = decoder.of_image(teacher) if isinstance(decoder, PixelCNN) else teacher
         self._rest: Callable[[Tensor], Tensor] = decoder.rest if isinstance(decoder, PixelCNN) else self.vae.mean
         if compile:
             self._rest = torch.compile(self._rest, dynamic=True)  # batches shrink as problems end
@@ -91,7 +92,9 @@ class Space:
 
     def _samples(self, z: Float[Tensor, "b d"], problems: Int[Tensor, " b"]) -> Float[Tensor, "b *shape"]:
         if self.decoding == "teacher":
-            assert isinstance(self.vae, VAE) and isinstance(self.vae.decoder, PixelCNN)
+            assert isinstance(self.vae, VAE)
+            if not isinstance(self.vae.decoder, PixelCNN):
+                return self.vae.decode(z, self._teacher_part[problems]).mean
             return self._rest(self.vae.decoder.of_code(z) + self._teacher_part[problems]).sigmoid()
         if self.decoding == "mean":
             return self._rest(z)

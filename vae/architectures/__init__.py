@@ -19,7 +19,11 @@ from lso_bench.plugins.notation import name_of
 from lso_bench.plugins.registry import Registry
 
 IMAGE = (1, 28, 28)  # shape of the samples of the paper
-SUITED = {"gaussian": "conv or mlp", "categorical": "parallel or mlp"}  # architectures that have a likelihood
+SUITED = {  # architectures that have a likelihood
+    "bernoulli": "small, paper, conv or mlp",
+    "gaussian": "conv or mlp",
+    "categorical": "gru, parallel or mlp",
+}
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
-from torch.distributions import Distribution
-from torch.nn.functional import one_hot
+from torch.distributions import Distribution, constraints
+from torch.nn.functional import one_hot, pad
 
 from lso_bench.plugins.settings import at_least
 from lso_bench.vae.likelihoods import Likelihood
@@ -35,7 +35,7 @@ class Categorical(Likelihood):
         return shape[:-1]
 
     def distribution(self, output: Float[Tensor, "b t v"], decoder: nn.Module) -> "Sequences":
-        return Sequences(output)
+        return Sequences(output, given_teacher=getattr(decoder, "given_teacher", False))
 
     def mean(self, output: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
         return Sequences(output).mean
@@ -52,38 +52,44 @@ class Categorical(Likelihood):
     def model_input(
         self, stored: Shaped[Tensor, "n t"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "n t v"]:
-        return one_hot(stored.long(), self.vocabulary).float()
+        return padded(one_hot(stored.long(), self.vocabulary).float())
 
 
 class Sequences(Distribution):
-    """Distribution of one-hot sequences (t, v): independent tokens up to the first end, then ends alone."""
+    """Distribution of one-hot sequences (t, v): tokens up to the first end, then ends alone.
 
-    arg_constraints = {}
+    Tokens are independent, or, `given_teacher`, each is given those of a teacher before it. Logits after the teacher's
+    end are then those of ends.
+    """
 
-    def __init__(self, logits: Float[Tensor, "b t v"]):
+    def __init__(self, logits: Float[Tensor, "b t v"], given_teacher: bool = False):
         self.log_probabilities = logits.log_softmax(-1)
+        self.given_teacher = given_teacher
         super().__init__(logits.shape[:1], logits.shape[1:], validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        return {}
 
     @property
     def mean(self) -> Float[Tensor, "b t v"]:
         """Return the probability of each token at each position."""
-        return padded(self.log_probabilities.exp())
+        chances = self.log_probabilities.exp()
+        return chances if self.given_teacher else padded(chances)
 
     def log_prob(self, value: Float[Tensor, "b t v"]) -> Float[Tensor, " c"]:
-        """Return the sum over tokens up to and with the first end, in nats; of probabilities, its expectation."""
-        tokens = (value * self.log_probabilities).sum(-1)  # (b, t)
-        return (tokens * not_ended(value)).sum(-1)
+        """Return the sum over tokens up to and with the first end, in nats; of a mean of sequences, the mean of it."""
+        counted = torch.cat([first_ends(value)[..., None], value[..., 1:]], -1)  # END is the first token
+        return (counted * self.log_probabilities).sum((-2, -1))
 
 
-def not_ended(x: Float[Tensor, "b t v"]) -> Float[Tensor, "b t"]:
-    """Return the probability that a sequence of independent tokens has no end before each position."""
-    before = 1 - x[:, :-1, END]
-    return torch.cat([torch.ones_like(x[:, :1, END]), before.cumprod(-1)], -1)
+def first_ends(x: Float[Tensor, "b t v"]) -> Float[Tensor, "b t"]:
+    """Return the probability that a sequence first ends at each position; after an end are ends alone."""
+    ended = x[..., END]
+    return ended - pad(ended[:, :-1], (1, 0))
 
 
-def padded(x: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
-    """Return probabilities of tokens with ends alone after the first end."""
-    alive = not_ended(x)[..., None]
-    ends = torch.zeros_like(x[:1, :1])
-    ends[..., END] = 1
-    return alive * x + (1 - alive) * ends
+def padded(chances: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
+    """Return the probabilities of independent tokens up to the first end, and of ends alone after it."""
+    alive = pad((1 - chances[:, :-1, END]).cumprod(-1), (1, 0), value=1.0)[..., None]  # (b, t, 1)
+    return torch.cat([1 - alive * (1 - chances[..., :1]), alive * chances[..., 1:]], -1)
