@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from lso_bench.search.ask_tell import AskTell
     from lso_bench.search.space import Space
     from lso_bench.task import Task
+    from lso_bench.task.text_task import TextTask
+    from lso_bench.vae.expression_values import expression_scores
     from lso_bench.vae.frozen_models import FrozenModel
     from lso_bench.vae.judges import classifier, density
 
@@ -25,8 +27,10 @@ __all__ = [
     "Space",
     "Study",
     "Task",
+    "TextTask",
     "classifier",
     "density",
+    "expression_scores",
     "load",
     "model",
     "space",
@@ -41,8 +45,10 @@ _HOMES = {
     "Space": "lso_bench.search.space",
     "Study": "lso_bench.api.study",
     "Task": "lso_bench.task",
+    "TextTask": "lso_bench.task.text_task",
     "classifier": "lso_bench.vae.judges",
     "density": "lso_bench.vae.judges",
+    "expression_scores": "lso_bench.vae.expression_values",
     "load": "lso_bench.api.results",
     "model": "lso_bench.api.module_pair",
     "space": "lso_bench.api.latent_space",

@@ -78,7 +78,7 @@ def place(tmp_path_factory):
     pack(folder / "results" / "reference", folder / "reference.tar.zst")
     code = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "docs" / "own.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", code, re.S)
-    for name in ("Autoencoder", "MyTask", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
+    for name in ("Autoencoder", "MyTask", "Balanced", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
         (text,) = (b for b in blocks if f"class {name}(" in b)
         (folder / f"{re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower()}.py").write_text(text)
     networks = nn.ModuleDict(

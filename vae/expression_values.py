@@ -1,16 +1,20 @@
 """Values of expressions in x, and their distance from a target; expressions are read, never executed."""
 
 import math
+import re
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, UInt8
 
-from lso_bench.vae.grammar import LEAVES, OPENINGS, OPERATORS, TOKEN
+from lso_bench.vae.grammar import LEAVES, OPENINGS, OPERATORS, SYMBOLS, TOKEN
 
 POINTS = np.linspace(-10, 10, 1000)
 WORST = 1000.0  # largest mean squared error that counts; source: weighted retraining (Tripp et al. 2020), its code
 FEW = 50  # of so many points one is looked at first
-CHUNK = 2000  # expressions evaluated at once, to bound memory
+CHUNK = 2000  # expressions evaluated at once at few points, to bound memory
+FULL_CHUNK = 250  # at all points
+PARTS = re.compile("|".join(re.escape(s) for s in sorted(SYMBOLS, key=len, reverse=True)) + "|(?s:.)")
 CLOSE, PLUS, TIMES = TOKEN[")"], TOKEN["+"], TOKEN["*"]
 
 
@@ -49,6 +53,32 @@ def scores(tokens: UInt8[np.ndarray, "n t"], target: Float[np.ndarray, " p"]) ->
     with np.errstate(all="ignore"):
         error = np.square(values(tokens, POINTS) - target).mean(1)
     return -np.log1p(np.fmin(error, WORST))  # fmin: an error that is no number is the largest
+
+
+def expression_scores(texts: Sequence[str], target: str = "1/3+x+sin(x*x)") -> list[float | None]:
+    """Return -log(1 + min(mean squared error, 1000)) of texts from a target, on 1,000 points from -10 to 10.
+
+    None stands for a text that is no expression.
+
+    Raises:
+        ValueError: the target is no expression, or not finite at all points.
+    """
+    tokens, aim = _tokens(texts), _tokens([target])
+    valid, result = are_expressions(tokens), np.full(len(texts), None)
+    if not are_expressions(aim)[0] or not np.isfinite(aims := values(aim, POINTS)[0]).all():
+        raise ValueError(f"wanted an expression that is finite from -10 to 10, as 1/3+x+sin(x*x), got {target[:80]!r}")
+    for part in np.array_split(np.flatnonzero(valid), 1 + len(texts) // FULL_CHUNK):
+        result[part] = scores(tokens[part], aims)
+    return result.tolist()
+
+
+def _tokens(texts: Sequence[str]) -> UInt8[np.ndarray, "n t"]:
+    """Return the tokens of texts of any length; ends alone for a text with an unknown symbol."""
+    rows = [[TOKEN.get(part, 0) for part in PARTS.findall(text)] for text in texts]
+    tokens = np.zeros((len(rows), 1 + max(map(len, rows), default=0)), np.uint8)
+    for row, numbers in zip(tokens, rows, strict=True):
+        row[: len(numbers)] = numbers if all(numbers) else 0
+    return tokens
 
 
 def exceeds(tokens: UInt8[np.ndarray, "n t"], target: Float[np.ndarray, " p"], bound: float) -> Bool[np.ndarray, " n"]:

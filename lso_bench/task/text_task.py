@@ -1,0 +1,101 @@
+"""Base class of tasks that score texts."""
+
+import math
+from abc import abstractmethod
+from numbers import Real
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from lso_bench.task import Task
+from lso_bench.vae.datasets import DATASETS, TextSource
+
+MOST = 100_000  # scores that a task keeps; beyond it all are forgotten
+
+
+class TextTask(Task):
+    """A score of texts, which samples of a data set of texts are; a frozen dataclass, as every task.
+
+    A subclass names the data set (`data`), the score of invalid texts (`invalid_score`), and scores texts.
+    """
+
+    __slots__ = ("_scored",)  # no part of what the task is: neither of its settings, nor of its hash
+    differentiable = False
+    invalid_score: float  # finite, below every score of a valid text; every subclass states it
+
+    @abstractmethod
+    def score_texts(self, texts: list[str]) -> list[float | None]:
+        """Return the score of each text, higher is better; None for an invalid one.
+
+        The texts are distinct, and may be empty. A text that was scored before is not asked for again.
+        """
+
+    def bind(self, test: Float[Tensor, "t *shape"]) -> Task:
+        self._scores()  # refuses what no text can be scored with
+        return self
+
+    def texts(self, x: Float[Tensor, "k n t v"]) -> list[str]:
+        """Return the k n texts of samples: the likeliest token at each position, up to the first end."""
+        return self._scores().source.texts(x.detach().flatten(0, 1).argmax(-1).cpu().numpy())
+
+    def score(self, x: Float[Tensor, "k n t v"]) -> Float[Tensor, "k n"]:
+        scores = [self.invalid_score if score is None else score for score in self._scores_of(self.texts(x))]
+        return x.new_tensor(scores).view(x.shape[:2])
+
+    def beside(self, x: Float[Tensor, "k n t v"]) -> dict[str, Float[Tensor, "k n"]]:
+        valid = [float(score is not None) for score in self._scores_of(self.texts(x))]
+        return {"valid": x.new_tensor(valid).view(x.shape[:2])}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings, which alone go to another process."""
+        return vars(self)
+
+    def _scores(self) -> "_Scores":
+        if not hasattr(self, "_scored"):
+            object.__setattr__(self, "_scored", _Scores(self))  # the class is frozen
+        return self._scored
+
+    def _scores_of(self, texts: list[str]) -> list[float | None]:
+        known = self._scores().known
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(new, self._checked(self.score_texts([*new]), new), strict=True))
+        scores = [known[text] for text in texts]
+        if len(known) > MOST:
+            known.clear()
+        return scores
+
+    def _checked(self, scores: object, texts: list[str]) -> list[float | None]:
+        """Return the scores of texts.
+
+        Raises:
+            ValueError: they are not a finite number above `invalid_score`, or None, for each text.
+        """
+        if not isinstance(scores, list) or len(scores) != len(texts):
+            got = f"{len(scores)}" if isinstance(scores, list) else repr(scores)[:80]
+            raise ValueError(f"wanted a list of {len(texts)} scores from `score_texts`, one a text, got {got}")
+        return [self._checked_score(score, text) for score, text in zip(scores, texts, strict=True)]
+
+    def _checked_score(self, score: object, text: str) -> float | None:
+        if score is None:
+            return None
+        if not isinstance(score, Real) or not math.isfinite(score):
+            raise ValueError(
+                f"wanted a finite score of a valid text and None of an invalid one, got {score!r} of {text!r}"
+            )
+        if score <= self.invalid_score:
+            above = f"above `invalid_score`, {self.invalid_score:g}"
+            raise ValueError(f"wanted scores of valid texts {above}, got {score:g} of {text!r}; state a lower one")
+        return float(score)
+
+
+class _Scores:
+    """Data set of a task's texts, and the scores of texts so far."""
+
+    def __init__(self, task: TextTask):
+        source, invalid = DATASETS.build(task.data), getattr(task, "invalid_score", None)
+        if not isinstance(source, TextSource):
+            raise ValueError(f"wanted a data set of texts, got {task.data!r}; such is expressions")
+        if not isinstance(invalid, Real) or not math.isfinite(invalid):
+            raise ValueError(f"wanted a finite `invalid_score`, got {invalid!r}; state it in the class")
+        self.source, self.known = source, dict[str, float | None]()
