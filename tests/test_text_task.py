@@ -2,20 +2,24 @@
 
 import math
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 from conftest import random_vae
+from made import measures, searched
 
 from lso_bench import TextTask, expression_scores
 from lso_bench.errors import UsageError
 from lso_bench.plugins.code_version import object_hash
+from lso_bench.report import sections, tables
 from lso_bench.runner.run import run
+from lso_bench.runner.text_counts import TextCounts
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, text_task
 from lso_bench.tasks.expression import Expression
+from lso_bench.tasks.ink import Ink
 from lso_bench.testing import examine
 from lso_bench.vae.architectures import architecture
 from lso_bench.vae.checkpoint import save_model, sha256
@@ -121,7 +125,7 @@ def test_scores_that_are_none_are_refused(fault):
         scored(Faulty(), "x", "1")
 
 
-@pytest.mark.parametrize("stated", [math.nan, -math.inf, None, "-1"])
+@pytest.mark.parametrize("stated", [math.nan, -math.inf, -1e39, None, "-1"])
 def test_invalid_score_that_is_no_finite_number_is_refused_before_a_run(stated):
     class Faulty(Length):
         invalid_score = stated
@@ -213,4 +217,40 @@ def test_run_that_meets_invalid_texts_goes_on_to_the_end_of_its_budget(tmp_path)
     record = run(Spec(Model("vae", DATA, arch, 3), sha256(path), f'expression:data="{DATA}"', "sobol", **how), path)
     (search,) = record.members
     assert record.status == "ok" and search.stopped == "budget" and search.evaluations == 40
+    assert 1 <= record.counts["distinct_texts"] <= 40 and 1 <= record.counts["invalid_texts"] <= 40
     assert record.trace.loss.max() == pytest.approx(math.log(1001) + 1) and search.beside["valid"] in (0, 1)
+
+
+def test_texts_are_counted_once_for_each_problem():
+    counts, x = TextCounts(), samples("x", "x", "+x", "1").unflatten(1, (2, 2))[0]  # two problems, two samples each
+    for _ in range(2):
+        counts.add(Length(), torch.tensor([0, 4]), x, Length().score(x))
+    assert counts.of_record() == {"invalid_texts": 2, "distinct_texts": 3}
+
+
+def test_task_of_images_has_no_counts_of_texts():
+    counts, x = TextCounts(), torch.rand(1, 2, 1, 28, 28)
+    counts.add(Ink(), torch.tensor([0]), x, Ink().score(x))
+    assert counts.of_record() == {}
+
+
+def example(seed, **counts):
+    return replace(searched({"random": [[9.0, 1.0]]}, init=seed), counts=counts)
+
+
+def shown(*records):
+    (section,) = sections.sections(measures(*records))
+    (table,) = [t for t in tables.section_tables(section, "task", names=["runs"])]
+    return dict(zip([c.heading for c in table.columns], [cell.text for cell in table.rows[0]], strict=True))
+
+
+def test_comparison_shows_the_median_shares_of_distinct_and_invalid_texts():
+    runs = [example(i, evaluations=100, distinct_texts=10 * i, invalid_texts=90) for i in (1, 2, 4)]
+    assert [shown(*runs)[k] for k in ("texts distinct", "texts invalid")] == ["20%", "90%"]
+
+
+@pytest.mark.parametrize(
+    "counts", [{}, {"evaluations": 0, "distinct_texts": 1, "invalid_texts": 1}, {"distinct_texts": 1}]
+)
+def test_comparison_without_counts_of_texts_shows_none(counts):
+    assert not [k for k in shown(example(0, **counts)) if "texts" in k]

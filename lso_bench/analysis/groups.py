@@ -14,18 +14,20 @@ from lso_bench.record import Record
 from lso_bench.store.columns import Columns
 
 SPENT = ("evaluations", "gradients", "decodes")  # by all searches of a run
+TEXTS = ("distinct", "invalid")  # shares of the evaluations of a run
 PHASES = ("fit", "propose", "decode", "score", "total")  # seconds
 COUNTS = ("runs", "trainings", "instances", "failed", "diverged", "searches", "censored")
 COST_COLUMNS = [f"spent {k}" for k in (*SPENT, *PHASES)]
+TEXT_COLUMNS = [f"texts {k}" for k in TEXTS]
 
 
 def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return one row per group: COUNTS, `ended`, `code` and COST_COLUMNS.
+    """Return one row per group: COUNTS, `ended`, `code`, COST_COLUMNS and TEXT_COLUMNS.
 
     `censored` counts searches without a finite final loss. `ended` lists the reasons why searches ended, with their
     numbers. `epochs` lists the lengths of the models' trainings. `code` lists versions of lso-bench. COST_COLUMNS
-    (`spent evaluations` and so on) are medians of runs. A run whose process died has no device; it is counted in the
-    group that is equal otherwise.
+    (`spent evaluations` and so on) are medians of runs, and so are TEXT_COLUMNS, shares of their evaluations. A run
+    whose process died has no device; it is counted in the group that is equal otherwise.
     """
     lines: dict[tuple, list[Record]] = {}
     for r in records:
@@ -35,7 +37,8 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     for key in [k for k in lines if k[at] == "unknown" and _without_item(at, k) in known]:
         lines[known[_without_item(at, key)]] += lines.pop(key)
     rows = [dict(zip((*GROUP_KEYS, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
-    table = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *COUNTS, "ended", "epochs", "code", *COST_COLUMNS])
+    measured = *COUNTS, "ended", "epochs", "code", *COST_COLUMNS, *TEXT_COLUMNS
+    table = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *measured])
     return table.astype(dict.fromkeys(OPTIONAL_NUMBERS, float))
 
 
@@ -101,4 +104,7 @@ def _spent(runs: list[Record]) -> dict[str, float]:
     """Return the medians of runs; NaN where no run recorded a value."""
     recorded = {k: [r.counts[k] for r in runs if k in r.counts] for k in SPENT}
     recorded |= {k: [r.seconds[k] for r in runs if k in r.seconds] for k in PHASES}
-    return {f"spent {k}": float(np.median(v)) if v else np.nan for k, v in recorded.items()}
+    columns = {f"spent {k}": v for k, v in recorded.items()}
+    scored = [r for r in runs if r.counts.get("evaluations") and all(f"{k}_texts" in r.counts for k in TEXTS)]
+    columns |= {f"texts {k}": [r.counts[f"{k}_texts"] / r.counts["evaluations"] for r in scored] for k in TEXTS}
+    return {name: float(np.median(v)) if v else np.nan for name, v in columns.items()}

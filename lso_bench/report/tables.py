@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from lso_bench.analysis.bootstrap import FEWEST
 from lso_bench.analysis.comparison import PER_SEARCH, Comparison
-from lso_bench.analysis.groups import PHASES, SPENT
+from lso_bench.analysis.groups import PHASES, SPENT, TEXT_COLUMNS
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.analysis.united import SEVERAL
 from lso_bench.analysis.variance import FACTORS
@@ -88,12 +88,15 @@ def _runs(section: Section) -> Table:
     ended, epochs, code = (Column(name, is_text=True) for name in ("ended by", "epochs", "code"))
     caption = "Censored: searches that ended without a finite loss. Steps, evaluations: the budget of a problem. "
     caption += "Epochs: of the model's training, and the one of the lowest -ELBO"
+    texts = [*section.runs.reindex(columns=TEXT_COLUMNS).dropna(axis=1, how="all")]
+    caption += ". Texts: of the evaluations, median of runs; distinct: new to their search" * bool(texts)
     rows = []
     for r in _rows(section.runs):
-        limits = number(r["max_steps"], str), number(r["budget"], "{:g}".format)
+        limits = number(r["max_steps"], str), number(r["budget"], "{:g}".format), *(share(r[k]) for k in texts)
         counts = (number(r[k], str) for k in counted)
         rows.append([*_row_head(r), *counts, word(r["ended"]), *limits, word(r["epochs"]), word(r["code"])])
-    return Table("Runs", columns(MODEL, SEARCHER, *counted, ended, "steps", "evaluations", epochs, code), rows, caption)
+    header = columns(MODEL, SEARCHER, *counted, ended, "steps", "evaluations", *texts, epochs, code)
+    return Table("Runs", header, rows, caption)
 
 
 def costs(section: Section) -> Table:

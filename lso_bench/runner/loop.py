@@ -15,6 +15,7 @@ from lso_bench.runner.ask_tell import Turns
 from lso_bench.runner.cuda_graph import CapturedScores, Score
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.stopping import Thresholds
+from lso_bench.runner.text_counts import TextCounts
 from lso_bench.search import Problem, Searcher
 from lso_bench.search.clock import Clock
 from lso_bench.search.space import Space
@@ -53,6 +54,7 @@ class Search:
     trace: list[tuple[int, Float[Tensor, " k"]]] = field(default_factory=list)
     costs: list[tuple[int, int, float]] = field(default_factory=list)  # a row a step in the trace: step,
     # evaluations of each active problem, and seconds of all problems, up to the step
+    texts: TextCounts = field(default_factory=TextCounts)
 
 
 def drive(
@@ -68,8 +70,8 @@ def drive(
 
     Problems that are over cost nothing.
     """
-    clock, active = problem.clock, _ActiveProblems(task, instances, problem.seed)
     search = _initial_search(spec, problem.starts)
+    clock, active = problem.clock, _ActiveProblems(task, instances, problem.seed, search.texts)
     turns, y, spent = Turns(searcher, problem), None, 0
     for step in range(spec.max_steps + 1):
         with clock("propose"):
@@ -109,8 +111,8 @@ def drive(
 class _ActiveProblems:
     """Problems that are not over, and the task restricted to them."""
 
-    def __init__(self, task: Task, instances: Int[Tensor, " k"], seed: int):
-        self._full_task, self._instances = task, instances
+    def __init__(self, task: Task, instances: Int[Tensor, " k"], seed: int, texts: TextCounts):
+        self._full_task, self._instances, self.texts = task, instances, texts
         self.draws = Stream(seed)  # random numbers of the task
         self.problems: Int[Tensor, " a"] = torch.arange(len(instances), device=instances.device)
         self.task = self._restrict(instances)
@@ -170,6 +172,7 @@ def evaluate(
             x = space.decode(z[active.problems, :n], active.problems)
         with clock("score"), plugin_errors("task", active.task, active.draws):
             y = _with_gradient(task_scores.scores(active.task.score(x), x), x, gradient)
+            active.texts.add(active.task, active.problems, x, y)
         if gradient:
             with clock("decode"):
                 (-y.sum()).backward()

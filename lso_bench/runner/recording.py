@@ -46,7 +46,7 @@ def record_of(
     """
     spec, space, task, u = context.spec, context.space, context.task_of_all, search.z.to(context.device)
     z, z_met = space.to_z(u), space.to_z(search.thresholds.z_at_threshold.to(context.device))
-    counts = counts | {"decodes": space.decodes}  # decodes of the search
+    counts = counts | search.texts.of_record() | {"decodes": space.decodes}  # decodes of the search
     starts = [s for s in spec.starts for _ in range(context.task.instances)]
     keys = pd.DataFrame({"start": starts, "instance": context.instances.tolist()})
     trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in search.trace)

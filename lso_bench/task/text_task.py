@@ -1,10 +1,10 @@
 """Base class of tasks that score texts."""
 
-import math
 from abc import abstractmethod
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -28,7 +28,7 @@ class TextTask(Task):
     def score_texts(self, texts: list[str]) -> list[float | None]:
         """Return the score of each text, higher is better; None for an invalid one.
 
-        The texts are distinct, and may be empty. A text that was scored before is not asked for again.
+        The texts are distinct, and may be empty. None of them is among those whose scores the task keeps.
         """
 
     def bind(self, test: Float[Tensor, "t *shape"]) -> Task:
@@ -79,7 +79,7 @@ class TextTask(Task):
     def _checked_score(self, score: object, text: str) -> float | None:
         if score is None:
             return None
-        if not isinstance(score, Real) or not math.isfinite(score):
+        if not _is_finite(score):
             raise ValueError(
                 f"wanted a finite score of a valid text and None of an invalid one, got {score!r} of {text!r}"
             )
@@ -89,6 +89,11 @@ class TextTask(Task):
         return float(score)
 
 
+def _is_finite(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number that single precision holds."""
+    return isinstance(value, Real) and abs(float(value)) <= torch.finfo(torch.float32).max
+
+
 class _Scores:
     """Data set of a task's texts, and the scores of texts so far."""
 
@@ -96,6 +101,6 @@ class _Scores:
         source, invalid = DATASETS.build(task.data), getattr(task, "invalid_score", None)
         if not isinstance(source, TextSource):
             raise ValueError(f"wanted a data set of texts, got {task.data!r}; such is expressions")
-        if not isinstance(invalid, Real) or not math.isfinite(invalid):
+        if not _is_finite(invalid):
             raise ValueError(f"wanted a finite `invalid_score`, got {invalid!r}; state it in the class")
         self.source, self.known = source, dict[str, float | None]()
