@@ -189,6 +189,8 @@ def test_trained_model_is_above_the_entropy_and_is_searched_for_sequences(arch, 
     vae, header = load_model(tmp_path / "checkpoints" / named_model("vae", DATA, arch, 3, 0).file)
     assert vae.shape == SHAPE and header["metrics"]["nelbo"] > DATASETS.build(DATA).entropy
     assert header["history"][1]["nelbo"] < header["history"][0]["nelbo"]
+    measured = call("evaluate", "--model", "vae", "--arch", arch, "--latent", 3, "--data", DATA, "--codes", 0)
+    assert "below 7.01, the entropy of the data in nats" in " ".join(measured.stdout.split())  # log(4 + 60 + 1044)
     (mean,) = searched(arch, "adam", Protocol(max_steps=5))
     assert all(m.loss <= m.first_loss for m in mean.members)
     (greedy,) = searched(arch, "sobol", Protocol(budget=20, decoding="greedy"))
