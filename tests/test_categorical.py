@@ -81,6 +81,13 @@ def test_equal_noise_gives_the_likeliest_token_at_every_position():
     assert torch.equal(drawn, shown([2, 1, 3], [3, 0, 0]))
 
 
+def test_likeliest_tokens_of_probabilities_are_a_sequence_and_of_a_sequence_itself():
+    x = every_sequence()
+    assert torch.equal(DENSITY.likeliest(x).float(), x)
+    chances = torch.tensor([[[0.1, 0.2, 0.4, 0.3], [0.4, 0.3, 0.2, 0.1], [0.4, 0.6, 0.0, 0.0]]])
+    assert torch.equal(DENSITY.likeliest(chances).float(), shown([2, 0, 0]))
+
+
 def test_gradient_of_the_mean_and_density_is_finite_where_a_token_is_certain():
     output = torch.tensor([[[200.0, 0, 0, 0]] * T], requires_grad=True)
     p = DENSITY.distribution(output, torch.nn.Module())
