@@ -31,7 +31,7 @@ def p():
 
 def test_tokens_are_shown_one_hot():
     assert shown([3, 1, 0]).tolist() == [[[0, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]]]
-    assert DENSITY.stored_shape((T, V)) == (T,)
+    assert torch.equal(shown([2, 0, 3]), shown([2, 0, 0])) and DENSITY.stored_shape((T, V)) == (T,)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,13 @@ def test_equal_noise_gives_the_likeliest_token_at_every_position():
     logits = torch.tensor([[[0.0, 1, 2, 0], [0, 3, 1, 0], [0, 0, 0, 1]], [[0, 0, 0, 1], [2, 1, 0, 0], [0, 5, 0, 0]]])
     drawn = DENSITY.draw(DENSITY.distribution(logits, torch.nn.Module()), torch.full((2, T, V), 0.5))
     assert torch.equal(drawn, shown([2, 1, 3], [3, 0, 0]))
+
+
+def test_likeliest_tokens_of_probabilities_are_a_sequence_and_of_a_sequence_itself():
+    x = every_sequence()
+    assert torch.equal(DENSITY.likeliest(x).float(), x)
+    chances = torch.tensor([[[0.1, 0.2, 0.4, 0.3], [0.4, 0.3, 0.2, 0.1], [0.4, 0.6, 0.0, 0.0]]])
+    assert torch.equal(DENSITY.likeliest(chances).float(), shown([2, 0, 0]))
 
 
 def test_gradient_of_the_mean_and_density_is_finite_where_a_token_is_certain():

@@ -76,7 +76,7 @@ def place(tmp_path_factory):
         if spec["model"]["name"] not in ("vae", "nevae_se") or not re.match("adam:lr=0.1|cmaes", spec["searcher"]):
             shutil.rmtree(path.parent)  # what remains is soon read
     pack(folder / "results" / "reference", folder / "reference.tar.zst")
-    code = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "docs" / "own.md").read_text()
+    code = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "docs" / "bring-your-own.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", code, re.S)
     for name in ("Autoencoder", "MyTask", "Balanced", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
         (text,) = (b for b in blocks if f"class {name}(" in b)
@@ -191,9 +191,9 @@ def test_wrong_command_would_be_found(command, place, monkeypatch):
 
 
 def example(words):
-    """The only example in Python of own.md that has these words."""
+    """The only example in Python of bring-your-own.md that has these words."""
     (text,) = (
-        b for b in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own.md").read_text(), re.S) if words in b
+        b for b in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "bring-your-own.md").read_text(), re.S) if words in b
     )
     return text
 
@@ -222,7 +222,7 @@ def test_documented_pair_of_modules_is_trained_and_searched(tmp_path, monkeypatc
     text = example("lb.model(")
     short = text.replace("range(300)", "range(3)").replace("budget=50", "budget=14")
     assert short.count("(3)") == 1 and short.count("budget=14") == 1
-    exec(compile(short, "own.md", "exec"), {})
+    exec(compile(short, "bring-your-own.md", "exec"), {})
     shown = capsys.readouterr().out
     assert "mine@" in shown and "vae (conv)" in shown
     assert lso_bench.load("results").records

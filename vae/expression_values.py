@@ -26,7 +26,7 @@ def are_expressions(tokens: UInt8[np.ndarray, "n t"]) -> Bool[np.ndarray, " n"]:
         end, close, opening = column == 0, column == CLOSE, np.isin(column, OPENINGS)
         after_operand = end | close | np.isin(column, OPERATORS)
         depth += opening.astype(int) - close
-        right &= (complete == after_operand) & (depth >= 0) & ~(end & (depth > 0))
+        right &= (complete == after_operand) & (depth >= 0)
         complete = close | end | np.isin(column, LEAVES)
     ended = (tokens[:, :-1] == 0) <= (tokens[:, 1:] == 0)
     return right & complete & (depth == 0) & ended.all(1)

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
@@ -62,6 +62,10 @@ class LatentModel(nn.Module):
     @abstractmethod
     def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
         """Return the mean of p(x|z), of a decoder that is not autoregressive."""
+
+    def likeliest(self, x: Float[Tensor, "b *shape"]) -> Bool[Tensor, "b *shape"]:
+        """Return the binary sample nearest to a decoded one."""
+        return x > 0.5
 
     def prior(self, like: Tensor) -> Distribution:
         """Return p(z) = N(0, I): batch (), event (d,), on the device of `like`."""
@@ -127,6 +131,9 @@ class VAE(LatentModel):
 
     def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
         return self.density.mean(_single_precision(self.decoder(z)))
+
+    def likeliest(self, x: Float[Tensor, "b *shape"]) -> Bool[Tensor, "b *shape"]:
+        return self.density.likeliest(x)
 
 
 def _single_precision(output: Tensor) -> Tensor:

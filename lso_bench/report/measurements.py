@@ -18,6 +18,7 @@ from lso_bench.report.cells import EMPTY, number, word
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import Cell, Column, Table, columns
 from lso_bench.vae.code_use import retrieval_chance
+from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.metrics import BLOCK, Metrics
 from lso_bench.vae.trained_model import with_hash
 
@@ -66,7 +67,7 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
         f"MI cannot exceed log n = {log(n):.2f}; {_batch_note(n)}. NLL: the gap to -ELBO over "
         f"{images} images, {sizes.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is "
         f"sqrt(d) = {_distances(measured)} away. {_code_use_note(codes)}Seed of the draws: "
-        f"{measured[0].what['seed']}."
+        f"{measured[0].what['seed']}.{_entropy_note(measured[0].model.data)}"
     )
     return Table(title, columns(Column("", is_text=True), *(m.model.name for m in measured)), rows, caption)
 
@@ -117,6 +118,12 @@ def _batch_note(n: int) -> str:
     if n < BLOCK:
         return f"{n} images make no batch of {BLOCK}"
     return f"in batches of {BLOCK}, log {BLOCK} = {log(BLOCK):.2f}"
+
+
+def _entropy_note(data: str) -> str:
+    """Return the entropy of a data set, where it is known."""
+    entropy = DATASETS.build(data).entropy
+    return "" if entropy is None else f" No -ELBO is on average below {entropy:.2f}, the entropy of the data in nats."
 
 
 def _code_use_note(codes: int) -> str:

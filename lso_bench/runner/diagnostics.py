@@ -19,13 +19,13 @@ TEST_IMAGES = 500  # test images of the baseline of a task's auxiliary values
 def diagnose(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor, "k *shape"]) -> list[dict[str, Any]]:
     """Return `consistency`, `image` and `beside` of `SearchResult`, for latents z and their decoded samples x.
 
-    If the encoder was trained on binary samples, x is binarised at 0.5: a draw would add randomness. The hash `image`
-    is that of the binarised sample, or of a sample's numbers where these are not in [0, 1].
+    If the encoder was trained on binary samples, it gets the likeliest one: a draw would add randomness. The hash
+    `image` is that of the likeliest sample, or of a sample's numbers where these are not in [0, 1].
 
     Raises:
         PluginError: the task's auxiliary values are not one number a sample, or the task raises.
     """
-    binary = x > 0.5
+    binary = space.vae.likeliest(x)
     encoder_input = binary.to(x) if space.vae.binary_input else x
     distances = (space.posterior(encoder_input).mean - z).norm(dim=-1).tolist()
     hashes = [hashlib.sha256(b.cpu().numpy().tobytes()).hexdigest()[:16] for b in (binary if space.vae.bounded else x)]

@@ -14,7 +14,7 @@ from lso_bench.vae.recurrent import RecurrentDecoder, RecurrentEncoder
 class GRU(Architecture):
     """GRUs: each token is decoded given the latent and the tokens before it, so that the latent may be ignored.
 
-    Source of the kind: Bowman et al. 2016, "Generating Sentences from a Continuous Space".
+    Source of the kind: Bowman et al. 2016, "Generating Sentences from a Continuous Space". Sizes: inferred.
     """
 
     likelihoods: ClassVar = ("categorical",)

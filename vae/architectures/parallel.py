@@ -13,7 +13,7 @@ class Parallel(MLP):
     """Embedding that all positions share, hidden layers, and logits of all tokens at once, given the latent alone.
 
     A token is independent of the tokens before it, given the latent; so a collapsed latent costs much. Source of the
-    kind: the SELFIES VAE of Gonzalez-Duque et al. 2024 (arXiv 2406.04739), three times as deep.
+    kind: the SELFIES VAE of Gonzalez-Duque et al. 2024 (arXiv 2406.04739), with three hidden layers. Sizes: inferred.
     """
 
     hidden: int = 512

@@ -35,6 +35,7 @@ class Source(ABC):
     """Source of the samples of a data set; a frozen dataclass whose fields are its settings."""
 
     likelihood: str = "bernoulli"  # of an element of a sample, a name of `lso_bench.vae.likelihoods`
+    entropy: float | None = None  # nats, of one sample, where it is known: no -ELBO of a model is below it on average
     published: ClassVar[str] = ""  # expected sha256 of the content of all samples, if they are published data
 
     @property

@@ -42,7 +42,7 @@ class Expressions(TextSource):
         return SYMBOLS
 
     @property
-    def entropy(self) -> float:
+    def entropy(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Return the entropy of a draw in nats, those included that the bound leaves out."""
         return math.log(count_up_to(self.rules))
 

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -46,6 +46,10 @@ class Likelihood(ABC):
     @abstractmethod
     def draw(self, p: Distribution, noise: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
         """Draw from p(x|z); `noise` is uniform in [0, 1), and 0.5 gives the likeliest or middle value."""
+
+    def likeliest(self, mean: Float[Tensor, "b *shape"]) -> Bool[Tensor, "b *shape"]:
+        """Return the likeliest binary sample of a mean in [0, 1]."""
+        return mean > 0.5
 
     @abstractmethod
     def model_input(

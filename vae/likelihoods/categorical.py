@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.nn.functional import one_hot, pad
@@ -22,6 +22,7 @@ class Categorical(Likelihood):
     Tokens are stored as bytes (n, t). A model gets them one-hot (n, t, v), and decodes probabilities (n, t, v).
     """
 
+    binary = True
     vocabulary: int = 256  # number of tokens, v, the end token among them
 
     def __post_init__(self):
@@ -48,6 +49,9 @@ class Categorical(Likelihood):
         assert isinstance(p, Sequences)
         gumbel = -(-noise.clamp(min=LEAST).log()).log()
         return padded(one_hot((p.log_probabilities + gumbel).argmax(-1), self.vocabulary).to(noise.dtype))
+
+    def likeliest(self, mean: Float[Tensor, "b t v"]) -> Bool[Tensor, "b t v"]:
+        return padded(one_hot(mean.argmax(-1), self.vocabulary).float()) > 0
 
     def model_input(
         self, stored: Shaped[Tensor, "n t"], generator: torch.Generator | None = None
