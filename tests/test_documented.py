@@ -193,7 +193,9 @@ def test_wrong_command_would_be_found(command, place, monkeypatch):
 def example(words):
     """The only example in Python of bring-your-own.md that has these words."""
     (text,) = (
-        b for b in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "bring-your-own.md").read_text(), re.S) if words in b
+        b
+        for b in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "bring-your-own.md").read_text(), re.S)
+        if words in b
     )
     return text
 
