@@ -63,6 +63,7 @@ def test_grid_of_searchers_regions_and_search_seeds(call, checkpoint, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Region box:10 leaves the prior far behind" in done.stderr and "box:1 leaves" not in done.stderr
     assert "--joint: of no effect on cmaes, sobol" in done.stderr  # and nothing of thresholds, which nobody typed
+    assert "--thresholds" not in done.stderr
     results = [json.loads(p.read_text()) for p in tmp_path.glob("results/runs/*/*/result.json")]
     assert {
         (r["spec"]["searcher"].split(":")[0], r["spec"]["region"], r["spec"]["seeds"]["search"]) for r in results

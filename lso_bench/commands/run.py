@@ -118,7 +118,7 @@ def run(
     if shard:
         studies.shard([], shard)
     planned = described.plan(quiet)
-    typed = {} if study else {k: context.params[k] for k in studies.PROTOCOLS["paper"]}
+    typed = {} if study else {k: context.params[k] or None for k in studies.PROTOCOLS["paper"]}
     for line in studies.plan_warnings(planned, replace(described.protocol, **typed)):
         say(line)
     options = execution_options(len(planned), device, data_dir, compile, capture, requested)
