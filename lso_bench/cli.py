@@ -231,7 +231,13 @@ def _on_signal(number: int, *_: object) -> None:
     if _end_requested:
         os._exit(status)
     _end_requested.add(number)  # handlers stay: they would be reset while a plugin's code runs
-    with suppress(OSError):  # the terminal may be gone
-        text = END_SIGNALS[signal.Signals(number)]
-        say(f"{text}; finished runs and epochs are kept. The same command goes on from there.")
+    reason = END_SIGNALS[signal.Signals(number)]
+    text = f"{reason}; finished runs and epochs are kept. The same command goes on from there."
+    try:
+        say(text)
+    except OSError:
+        pass  # the terminal may be gone
+    except RuntimeError:  # the signal came while a line was written, and a stream of Python refuses two at once
+        with suppress(OSError):
+            os.write(2, f"{text}\n".encode())
     raise EndedError(status)
