@@ -219,10 +219,14 @@ def _explain(error: Exception) -> int:
 
 
 def _install_handlers() -> None:
-    """Handle signals that ask for the end; signals ignored by `nohup` and the like stay ignored."""
+    """Handle signals that ask for the end; signals ignored by `nohup` and the like stay ignored.
+
+    They are unblocked: a program inherits the mask of whatever starts it, and would never hear of them.
+    """
     for number in END_SIGNALS:
         if number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _on_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
 
 
 def _on_signal(number: int, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""A signal that comes while a line is written on stderr ends the program, too."""
+"""A signal ends the program also while a line is written on stderr, and where whatever started it blocks signals."""
 
 import signal
 import subprocess
@@ -9,6 +9,8 @@ import pytest
 CODE = """
 import io, os, signal, sys, time
 from lso_bench import cli
+
+signal.pthread_sigmask(signal.SIG_BLOCK, [{number}])  # inherited
 
 class Raw(io.RawIOBase):
     asked = False
