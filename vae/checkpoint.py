@@ -228,7 +228,7 @@ def _architecture(path: Path, header: Mapping[str, Any], requested: str) -> Arch
         settings = _settings(header)
     except (AttributeError, TypeError) as error:
         raise UnusableError(f"{path}: its header describes no architecture that we know.") from error
-    if cls.__module__ == "lso_bench.vae.architectures.conv":
+    if header.get(ARCHITECTURE, OLDER) == OLDER and not settings.get("kernels"):
         settings = {k: v for k, v in settings.items() if k not in OF_PIXELCNN}
     try:
         return cls(**settings)

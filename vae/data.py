@@ -25,6 +25,7 @@ from lso_bench.plugins.sources import digest
 from lso_bench.vae.datasets import DATASETS, Source
 from lso_bench.vae.image_folder import fingerprint
 from lso_bench.vae.likelihoods import LIKELIHOODS
+from lso_bench.vae.likelihoods.bernoulli import Bernoulli
 
 SPLIT_SEED = 0  # seed of the split into train, valid and test, and of the fixed binarisation
 
@@ -117,4 +118,4 @@ def as_model_input(
 
 def binarise(grey: UInt8[Tensor, "n 1 h w"], generator: torch.Generator | None = None) -> Float[Tensor, "n 1 h w"]:
     """Draw every pixel from a Bernoulli; its grey level is the probability of ink (Salakhutdinov & Murray 2008)."""
-    return torch.bernoulli(grey.float() / 255, generator=generator)
+    return Bernoulli().model_input(grey, generator)

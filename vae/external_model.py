@@ -214,10 +214,6 @@ class Decoded:
     def __init__(self, mean: Float[Tensor, "b *shape"], log_prob: Callable[[Tensor], Tensor]):
         self.mean, self.log_prob = mean, log_prob
 
-    def sample(self) -> Float[Tensor, "b *shape"]:
-        """Return the decoded samples: nothing is drawn."""
-        return self.mean
-
 
 def _shape(value: Any) -> tuple[int, ...]:
     return tuple(value.shape) if isinstance(value, Tensor) else ()

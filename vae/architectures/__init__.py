@@ -54,6 +54,11 @@ class Architecture(ABC):
         return self.shape[-1]
 
     @property
+    def gaussian(self) -> bool:
+        """Return whether the decoder needs a standard deviation."""
+        return name_of(self.likelihood) == "gaussian"
+
+    @property
     def autoregressive(self) -> bool:
         """Return whether the decoder is a `PixelCNN`, in which a pixel depends on those before it (default: no)."""
         return False

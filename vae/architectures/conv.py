@@ -31,4 +31,4 @@ class Conv(Architecture):
         return Encoder(self.size, self.latent, self.encoder, self.hidden)
 
     def decoder_network(self) -> nn.Module:
-        return ConvDecoder(self.size, self.latent, self.channels, self.hidden, self.likelihood.startswith("gaussian"))
+        return ConvDecoder(self.size, self.latent, self.channels, self.hidden, self.gaussian)

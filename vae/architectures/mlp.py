@@ -30,5 +30,4 @@ class MLP(Architecture):
         return nn.Sequential(nn.Flatten(), *fully_connected(self.shape, self.hidden, self.layers, 2 * self.latent))
 
     def decoder_network(self) -> nn.Module:
-        gaussian = self.likelihood.startswith("gaussian")
-        return FullyConnectedDecoder(self.latent, self.hidden, self.layers, self.shape, gaussian)
+        return FullyConnectedDecoder(self.latent, self.hidden, self.layers, self.shape, self.gaussian)

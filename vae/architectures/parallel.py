@@ -31,8 +31,7 @@ class Parallel(MLP):
         return nn.Sequential(embedded, nn.Flatten(), *hidden)
 
     def decoder_network(self) -> nn.Module:
-        gaussian = self.likelihood.startswith("gaussian")
-        decoder = FullyConnectedDecoder(self.latent, self.hidden, self.layers, self._embedded_shape, gaussian)
+        decoder = FullyConnectedDecoder(self.latent, self.hidden, self.layers, self._embedded_shape, self.gaussian)
         decoder.main.append(nn.Linear(self.embedding, self.shape[-1]))
         return decoder
 
