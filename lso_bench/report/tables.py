@@ -21,6 +21,7 @@ from lso_bench.report.renderers import markdown as markdown_renderer
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import MODEL, SEARCHER, START, Cell, Column, Part, Table, columns
+from lso_bench.task import SHARES
 
 SHOWN_WITH_LOSSES = ("loss", "best", "norm")  # statistics of single searches
 TABLES = (  # names of tables
@@ -164,7 +165,7 @@ def _auxiliary(section: Section) -> Table:
         f"{shell}. x: the decoded image, Bernoulli pixels binarised at 0.5. Distinct: share of images x that differ"
         + ". u: the coordinates of the search (--space)" * has_u
         + ". Test: of test images" * bool(auxiliary)
-        + "; valid: share" * ("valid" in auxiliary)
+        + "".join(f"; {name}: share" for name in SHARES if name in auxiliary)
     )
     rows = []
     for r in _rows(section.rows("distinct")):
@@ -185,7 +186,7 @@ def _shell(section: Section) -> tuple[str, str]:
 
 
 def _auxiliary_cell(name: str, value: float) -> Cell:
-    return share(value) if name == "valid" else number(value)
+    return share(value) if name in SHARES else number(value)
 
 
 def _thresholds(section: Section) -> Table:
