@@ -16,16 +16,16 @@ LEAST = 1e-30  # smallest probability of a token: a decoded token that is anothe
 class ExpressionMatch(Task):
     """Minus the error between a sample and the instance's sequence of tokens; 0 is best.
 
-    `squared`: the squared error of the tokens' probabilities, 2 for each decoded token that differs. `nats`: -log of
-    the probability of the sequence up to and with its first end, 69 for each decoded token that differs. The sequences
-    are drawn without replacement, by `seed`, from the test set. Beside it stands whether the likeliest tokens are
+    `nats`: -log of the probability of the sequence up to and with its first end, 69 for each decoded token that
+    differs. `squared`: the squared error of the tokens' probabilities, 2 for each decoded token that differs; its
+    gradient vanishes where the decoder is sure of wrong tokens. The sequences are drawn without replacement, by `seed`, from the test set. Beside it stands whether the likeliest tokens are
     exactly those of the sequence.
     """
 
     data: str = "expressions"
     instances: int = 50
     seed: int = 0  # of the choice of sequences
-    error: Literal["squared", "nats"] = "squared"
+    error: Literal["nats", "squared"] = "nats"
     sequences: Float[Tensor, "i t v"] | None = None  # not a setting: filled by `bind` and `at`
 
     optimum = 0.0

@@ -28,7 +28,7 @@ def samples(*texts):
     return LIKELIHOODS.build(SOURCE.likelihood).model_input(torch.tensor(SOURCE.tokens(texts)))
 
 
-def about(text, error="squared"):
+def about(text, error="nats"):
     """The task whose only target is a text."""
     return ExpressionMatch(data=DATA, instances=1, error=error).bind(samples(text))
 
@@ -39,20 +39,20 @@ def about(text, error="squared"):
 )
 def test_error_of_decoded_tokens_is_2_or_69_nats_for_each_that_differs(text, differing, counted):
     x = samples(text)[None].double()
-    assert about("x+1").score(x).item() == -2 * differing
-    assert about("x+1", "nats").score(x).item() == pytest.approx(counted * math.log(1e-30))
+    assert about("x+1", "squared").score(x).item() == -2 * differing
+    assert about("x+1").score(x).item() == pytest.approx(counted * math.log(1e-30))
 
 
 def test_nats_are_the_log_probability_of_the_model():
     logits = torch.randn(3, 5, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for text in ("x", "x+1", "x+1*2"):
         expected = Sequences(logits).log_prob(samples(text).double().expand(3, -1, -1))
-        torch.testing.assert_close(about(text, "nats").score(logits.softmax(-1)[None])[0], expected)
+        torch.testing.assert_close(about(text).score(logits.softmax(-1)[None])[0], expected)
 
 
 def test_gradient_of_nats_is_that_of_a_sequence_in_which_other_tokens_do_not_count():
     x = torch.full((1, 1, 5, 12), 1 / 12, requires_grad=True)
-    about("x+1", "nats").score(x).sum().backward()
+    about("x+1").score(x).sum().backward()
     assert x.grad is not None
     torch.testing.assert_close(x.grad[0, 0, :4], 12 * samples("x+1")[0, :4])  # with the end
     assert not x.grad[0, 0, 4].any()
@@ -86,7 +86,7 @@ def record(tmp_path):
     def recorded(searcher, decoding):
         arch, path = "gru:hidden=16,embedding=4", tmp_path / f"{searcher}.safetensors"
         save_model(path, random_vae(architecture(arch, 3, (5, 12), "categorical:vocabulary=12")), {"made": "by a test"})
-        task = f'expression_match50:data="{DATA}",instances=3,error=nats'
+        task = f'expression_match50:data="{DATA}",instances=3'
         how = {"max_steps": 30, "thresholds": (), "starts": ("random",), "region": "box:3", "decoding": decoding}
         return run(Spec(Model("vae", DATA, arch, 3), sha256(path), task, searcher, **how), path)
 
