@@ -18,8 +18,8 @@ class ExpressionMatch(Task):
 
     `nats`: -log of the probability of the sequence up to and with its first end, 69 for each decoded token that
     differs. `squared`: the squared error of the tokens' probabilities, 2 for each decoded token that differs; its
-    gradient vanishes where the decoder is sure of wrong tokens. The sequences are drawn without replacement, by `seed`, from the test set. Beside it stands whether the likeliest tokens are
-    exactly those of the sequence.
+    gradient vanishes where the decoder is sure of wrong tokens. The sequences are drawn without replacement, by `seed`,
+    from the test set. Beside it stands whether the likeliest tokens are exactly those of the sequence.
     """
 
     data: str = "expressions"
