@@ -21,7 +21,7 @@ class SearchResult:
     loss: float  # final loss; for searchers that do not descend, the lowest loss
     steps: int  # number of steps taken
     met: list[int | None]  # step at which each threshold of the spec was met; None: not met
-    distance_to_prior: float  # |z| of the final latent
+    distance_to_prior: float  # |z| of the final latent; NaN: the search was one of samples
     best: float  # lowest loss
     evaluations: int  # number of evaluations spent
     stopped: str  # stop reason: converged, finished, diverged, patience, budget, time, steps

@@ -5,6 +5,7 @@ from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.search import Searcher, coordinates
 from lso_bench.search import starts as starts_of
 from lso_bench.search.space import DECODINGS, DTYPES
+from lso_bench.search.training_samples import kind_of
 from lso_bench.spec import Spec
 from lso_bench.task import Task
 from lso_bench.vae.architectures import ARCHITECTURES
@@ -30,6 +31,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     _, dimension = coordinates.parse(spec.space, spec.model.latent)
     starts_of.check(spec.starts, task.has_targets, task.instances)
     name = spec.searcher_name
+    _check_kind(name, searcher, spec.model)
     decoder_has_gradient = spec.decoding in ("teacher", "mean") and _is_differentiable(spec.model)
     if searcher.needs_gradient and not (task.differentiable and decoder_has_gradient):
         without_gradient = f"task {spec.task!r}"
@@ -51,6 +53,16 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
 
 def _is_differentiable(model: Model) -> bool:
     return not model.external or FROZEN_MODELS.build(model.name).differentiable
+
+
+def _check_kind(name: str, searcher: Searcher, model: Model) -> None:
+    source = DATASETS.build(model.data)
+    kind = kind_of(source.shape, source.likelihood)
+    if searcher.takes and searcher.takes != kind:
+        raise UsageError(
+            f"Searcher {name!r} searches {searcher.takes}, and samples of {model.data} are {kind}; choose screening or "
+            "cmaes."
+        )
 
 
 def _check_decoding(spec: Spec, task: Task) -> None:
