@@ -11,9 +11,10 @@ from lso_bench.search.space import Space
 from lso_bench.search.starts import parse
 from lso_bench.search.training_samples import NO_ROW, TrainingSamples
 from lso_bench.task import Task
-from lso_bench.vae.data import Dataset
+from lso_bench.vae.data import Dataset, as_model_input
 
-TRAINING = ("random", "data")  # starts that are training samples; the others are decoded latents
+TRAINING = ("data", "random")  # starts that are training samples; the others are decoded latents
+Start = tuple[Float[Tensor, "i m d"], Int[Tensor, "i m"]]  # starting samples, and their rows in the training samples
 
 
 @torch.no_grad()
@@ -22,25 +23,30 @@ def starting_samples(
 ) -> tuple[Float[Tensor, "k m d"], TrainingSamples]:
     """Return the starting samples of all problems, by start and instance, and the training samples beside them.
 
-    Training samples are drawn by `seed`: `data` gives those whose codes latent searches begin at. Other starts are the
-    samples that the model decodes from its starting latents.
+    Training samples are drawn by `seed`: `data` gives those whose codes latent searches begin at, `random` others.
+    Other starts are the samples that the model decodes from its starting latents.
     """
-    rows = torch.cat([_rows(text, seed, task, data) for text in starts])
-    empty = torch.empty(0, dtype=space.dtype, device=space.device)
-    training = TrainingSamples(data.train, space.vae.shape, data.likelihood, rows)
-    x = training.points(rows, torch.Generator().manual_seed(seed), empty)
-    for j, text in enumerate(starts):
-        problems = torch.arange(j * task.instances, (j + 1) * task.instances, device=space.device)
-        if parse(text, task.has_targets)[0] not in TRAINING:
-            latents = starting_latents(text, seed, task, space, data).to(space.dtype)
-            x[problems] = space.decode(latents, problems).flatten(2)
-    return x, training
+    parts = [
+        _training(text, seed, task, data)
+        if parse(text, task.has_targets)[0] in TRAINING
+        else _decoded(text, j, seed, task, space, data)
+        for j, text in enumerate(starts)
+    ]
+    x = torch.cat([samples.to(space.device, space.dtype) for samples, _ in parts])
+    rows = torch.cat([rows for _, rows in parts])
+    return x, TrainingSamples(data.train, space.vae.shape, data.likelihood, rows)
 
 
-def _rows(text: str, seed: int, task: Task, data: Dataset) -> Int[Tensor, "i m"]:
-    """Return the rows of the training samples of a start, of each instance; `NO_ROW` for a start of another kind."""
-    name, m = parse(text, task.has_targets)
-    if name not in TRAINING:
-        return torch.full((task.instances, m), NO_ROW)
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(len(data.train), (task.instances * m,), generator=generator).unflatten(0, (-1, m))
+def _training(text: str, seed: int, task: Task, data: Dataset) -> Start:
+    (name, m), generator = parse(text, task.has_targets), torch.Generator().manual_seed(seed)
+    drawn = torch.randint(len(data.train), (1 + TRAINING.index(name), task.instances * m), generator=generator)
+    rows = drawn[-1]
+    samples = as_model_input(data.train[rows], data.likelihood, generator).flatten(1)
+    return samples.unflatten(0, (-1, m)), rows.unflatten(0, (-1, m))
+
+
+def _decoded(text: str, j: int, seed: int, task: Task, space: Space, data: Dataset) -> Start:
+    """Return the decoded latents of the start at place j."""
+    latents = starting_latents(text, seed, task, space, data).to(space.dtype)
+    problems = torch.arange(j * task.instances, (j + 1) * task.instances, device=space.device)
+    return space.decode(latents, problems).flatten(2), torch.full(latents.shape[:2], NO_ROW)

@@ -42,7 +42,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
             f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or "
             f"sobol{elsewhere}."
         )
-    if searcher.bounded and spec.region == "none":
+    if searcher.bounded and searcher.space == "latents" and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
     with plugin_errors("searcher", searcher):
         needed = searcher.design(dimension)

@@ -82,7 +82,7 @@ class Searcher(ABC):
     no further points, and returns when it has none for any problem.
 
     With `space = "samples"` the points are samples, as a task scores them, each laid out in a row of d numbers. Nothing
-    is decoded, there is no region, and `problem.samples` holds the training samples.
+    is decoded, the region of a run is of no effect, and `problem.samples` holds the training samples.
 
     If `needs_gradient`, the points are leaves that require a gradient. With the scores, `.grad` holds the gradient
     of **minus** the score, which a torch optimizer descends.

@@ -38,7 +38,7 @@ def evolve(problem: Problem, population: int, offspring: int, vary: Vary) -> Gen
         z = torch.cat([children, z], 1)
 
 
-def _best(z: Points, y: Scores, count: int) -> tuple[Points, Scores, Int[Tensor, " k"]]:
+def _best(z: Points, y: Scores, count: int) -> tuple[Float[Tensor, "k b d"], Float[Tensor, "k b"], Int[Tensor, " k"]]:
     """Return the best points of each problem and their scores, best first, and how many of these `count` are distinct.
 
     Of a problem that is over, whose scores are NaN, one counts.

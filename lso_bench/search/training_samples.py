@@ -41,7 +41,7 @@ class TrainingSamples:
         return orders
 
     def points(
-        self, rows: Int[Tensor, "k n"], generator: torch.Generator, like: Float[Tensor, "k m d"]
+        self, rows: Int[Tensor, "k n"], generator: torch.Generator, like: Float[Tensor, "..."]
     ) -> Float[Tensor, "k n d"]:
         """Return training samples as points, with the device and dtype of `like`; NaN for `NO_ROW`.
 

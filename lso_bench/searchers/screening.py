@@ -21,7 +21,6 @@ class Screening(Searcher):
 
     batch: int = 10  # samples scored together
     space = "samples"
-    bounded = False
 
     def __post_init__(self):
         at_least(self, 1, "batch", most=10_000)

@@ -32,7 +32,6 @@ class StringGA(Searcher):
     crossover: float = 0.5  # chance of an offspring to have two parents
     space = "samples"
     takes = "sequences"
-    bounded = False
 
     def __post_init__(self):
         at_least(self, 2, "population", most=10_000)

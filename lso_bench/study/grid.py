@@ -201,7 +201,7 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
         searcher=point.searcher,
         source=lookups.source(*names),
         seeds=point.seeds,
-        region=_region(point.region, searcher),
+        region=point.region or (DEFAULT_BOX if searcher.bounded else "none"),
         starts=starts,
         decoding=_decoding(model, task) if protocol.decoding is None else protocol.decoding,
         **_run_settings(protocol, searcher, task, model),
@@ -210,12 +210,6 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
         raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
     check_fit(spec, task, searcher)
     return PlannedRun(spec, path, lookups.identity(*names))
-
-
-def _region(region: str | None, searcher: Searcher) -> str:
-    if searcher.space == "samples":
-        return "none"
-    return region or (DEFAULT_BOX if searcher.bounded else "none")
 
 
 def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol) -> list[str]:
