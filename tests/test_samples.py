@@ -1,7 +1,7 @@
 """Searchers whose points are samples: what they ask for, against exact laws, and what a run of them records."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from lso_bench.runner.run import run
 from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.starting_samples import starting_samples
 from lso_bench.runner.validation import check_fit
-from lso_bench.search import SEARCHERS, Problem
+from lso_bench.search import SEARCHERS, Problem, Searcher
 from lso_bench.search.controls import control
 from lso_bench.search.evolution import evolve
 from lso_bench.search.space import Space
@@ -26,7 +26,9 @@ from lso_bench.search.training_samples import NO_ROW, TrainingSamples
 from lso_bench.searchers.image_ga import ImageGA, rectangles
 from lso_bench.searchers.string_ga import StringGA, compacted, joined_at
 from lso_bench.spec import Spec
+from lso_bench.store.store import Store
 from lso_bench.tasks.ink import Ink
+from lso_bench.testing import examine_searcher
 from lso_bench.vae.architectures import architecture
 from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.checkpoint import save_model, sha256
@@ -252,13 +254,14 @@ def recorded(tmp_path):
 
 
 @pytest.mark.parametrize("searcher", ["screening", "string_ga:population=10"])
-def test_run_of_samples_keeps_its_budget_and_has_no_latents(recorded, searcher):
-    record = recorded(searcher)
+def test_run_of_samples_keeps_its_budget_and_has_no_latents(recorded, searcher, tmp_path):
+    Store(tmp_path / "r").add(recorded(searcher))
+    (record,) = Store(tmp_path / "r")
     assert record.status == "ok" and all(m.stopped == "budget" and m.evaluations == 40 for m in record.members)
     assert record.counts["decodes"] == 0 and record.counts["evaluations"] == 80 and record.counts["distinct_texts"] > 1
     assert all(math.isnan(m.distance_to_prior + m.consistency) and math.isnan(m.norm_u) for m in record.members)
-    assert record.tensors["z"].isnan().all() and record.tensors["z"].shape == (2, 3)
-    assert record.tensors["decoded"].shape == (2, 5, 12)
+    tensors = Store(tmp_path / "r").tensors(record.spec)
+    assert tensors["z"].isnan().all() and tensors["z"].shape == (2, 3) and tensors["decoded"].shape == (2, 5, 12)
 
 
 def test_screened_run_ends_when_all_training_samples_were_scored(recorded):
@@ -290,6 +293,32 @@ def test_tables_show_a_dash_for_what_a_search_of_samples_has_not(recorded):
     assert "samples in place of codes" in described["screening"] and "region box:3" in described["sobol"]
     basins = comparison.measures[comparison.measures.measure == "basin"]
     assert "screening" not in set(basins.searcher.str.partition(":")[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "points", "says"),
+    [
+        ("sequences", lambda z: z + 0.5, "a position that is not one token, a 1 among zeros"),
+        ("sequences", lambda z: z.unflatten(-1, (6, 5)).flip(2).flatten(2), "a token after the end"),
+        ("images", lambda z: z + 0.5, "a pixel outside 0 and 1"),
+    ],
+)
+def test_points_that_are_no_samples_are_named_by_the_check(kind, points, says):
+    @dataclass(frozen=True)
+    class Faulty(Searcher):
+        """Spoils the starts."""
+
+        space = "samples"
+        takes = kind
+
+        def search(self, problem):
+            yield problem.starts
+            while True:
+                yield points(problem.starts)
+
+    assert [f.missing for f in examine_searcher(Faulty(), 4) if f.promise == "samples"] == [
+        f"wanted points that are {kind} as a model gets them, got {says}; lay each sample out in a row"
+    ]
 
 
 def test_uniform_draws_are_no_control():
