@@ -21,8 +21,8 @@ class StringGA(Searcher):
     """Genetic algorithm of token sequences; it begins with training samples.
 
     A token is replaced by another, deleted, or gets one before it, as in STONED (Nigam et al. 2021, "Beyond generative
-    models", section 2.1). Two parents are joined at one place, the same in both (Holland 1975, chapter 6). What
-    would equal the first parent has at least one change. Rates and sizes are inferred.
+    models"). Two parents are joined at one place, the same in both (Holland 1975, chapter 6). What would equal the
+    first parent has at least one change. Rates and sizes are inferred.
     """
 
     population: int = 20  # best sequences so far that have offspring
