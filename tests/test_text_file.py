@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from itertools import islice, product
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lso_bench.runner.cache import Loaded
 from lso_bench.study.lookup import named_model
 from lso_bench.vae import data, text_file
 from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.selfies_texts import kept_selfies
 from lso_bench.vae.trained_model import Model
 
 WORDS = ["".join(letters) for letters in islice(product("abc", repeat=5), 200)]
@@ -66,7 +68,7 @@ def test_molecules_are_turned_into_selfies(tmp_path):
 
 
 def test_file_of_selfies_needs_no_package(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "selfies", None)
+    monkeypatch.setitem(sys.modules, "selfies", None)
     lines = ["[C][=O]" + "[N]" * n for n in range(110)]
     (tmp_path / "my.txt").write_text("\n".join(lines))
     assert texts(f"{tmp_path}/my.txt:tokenizer=selfies") == lines
@@ -116,15 +118,25 @@ def test_bad_lines_of_several_kinds_are_one_remark(file, capsys):
     ("tokenizer", "bad", "says"),
     [
         ("smiles", "CC}", "not of the symbols of smiles"),
-        ("selfies", "C", "no molecule"),
-        ("selfies", "CQ", "no molecule"),
+        ("selfies", "CC(", "that SELFIES cannot write"),
+        ("selfies", "CQ", "that SELFIES cannot write"),
     ],
 )
 def test_what_is_no_molecule_is_named(tmp_path, capsys, tokenizer, bad, says):
     pytest.importorskip("selfies")
-    (tmp_path / "my.smi").write_text("\n".join(["C(C", bad, *MOLECULES][tokenizer == "smiles" :]))
-    texts(f"{tmp_path}/my.smi:tokenizer={tokenizer}")
-    assert f"{says}" in capsys.readouterr().err
+    (tmp_path / "my.smi").write_text("\n".join([bad, *MOLECULES]))
+    assert len(texts(f"{tmp_path}/my.smi:tokenizer={tokenizer}")) == len(MOLECULES)
+    assert f"my.smi: 1 of 123 lines are left out: 1 {says} (first: line 1).\n" in capsys.readouterr().err
+
+
+def test_selfies_are_written_once(tmp_path, monkeypatch):
+    pytest.importorskip("selfies")
+    monkeypatch.setenv("LSO_BENCH_CACHE", str(tmp_path))
+    written = kept_selfies(MOLECULES)
+    monkeypatch.setitem(sys.modules, "selfies", None)
+    assert kept_selfies(MOLECULES) == written and kept_selfies([]) == []
+    with pytest.raises(UnusableError, match=r"^SELFIES need the package selfies: pip install"):
+        kept_selfies(MOLECULES[1:])
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,20 @@ from lso_bench.files import safe_read
 from lso_bench.files.sanitize import remark
 from lso_bench.plugins.settings import at_least
 from lso_bench.vae.datasets import Split, TextSource
-from lso_bench.vae.selfies_texts import selfies
+from lso_bench.vae.selfies_texts import kept_selfies
 from lso_bench.vae.tokenizers import TOKENIZERS, Tokenizer, symbols_of
 
 OF_MOLECULES = (".smi", ".smiles")  # endings
+CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # all but the tabulator
 FEWEST = 100  # texts; of fewer, a tenth is too small a test set
 MOST_SYMBOLS = 255  # different ones; with the end they fill a byte
 LARGEST = 256 << 20  # bytes of a file
 LONGEST_LINE = 100_000  # bytes
 ROOM = 1 << 24  # most numbers of the validation and of the test part, which a model gets one-hot
+
+
+class Fault(str):
+    """Description of what is wrong with a line, in the place of its text."""
 
 
 class Content(NamedTuple):
@@ -105,20 +110,8 @@ def _read(path: Path, tokenizer: str, most: int, state: tuple[int, ...]) -> Cont
     Raises:
         UnusableError: it cannot be read, has too few texts, or too many different symbols.
     """
-    texts: dict[str, list[str]] = {}  # symbols by text
-    faults: dict[str, list[int]] = {}  # numbers of lines by what is wrong with them
     lines = _lines(path)
-    for number, line in enumerate(lines, 1):
-        try:
-            text = _text(line, path.suffix.lower() in OF_MOLECULES, tokenizer)
-            symbols = _symbols(text, tokenizer, most)
-        except ValueError as error:
-            faults.setdefault(str(error), []).append(number)
-        else:
-            if text in texts:
-                faults.setdefault("that stand twice", []).append(number)
-            elif symbols:
-                texts[text] = symbols
+    texts, faults = _sorted_out(_texts(lines, path.suffix.lower() in OF_MOLECULES, tokenizer), tokenizer, most)
     left_out = _left_out(faults, len(lines))
     if len(texts) < FEWEST:
         raise UnusableError(
@@ -143,35 +136,53 @@ def _lines(path: Path) -> list[bytes]:
     return content.removeprefix(b"\xef\xbb\xbf").splitlines()
 
 
-def _text(line: bytes, of_molecules: bool, tokenizer: str) -> str:
-    """Return the text of a line; empty for a blank one.
+def _texts(lines: list[bytes], of_molecules: bool, tokenizer: str) -> list[str]:
+    """Return the text of each line, empty for a blank one, or a fault."""
+    texts = [_text(line, of_molecules, tokenizer == "words") for line in lines]
+    if not (of_molecules and tokenizer == "selfies"):
+        return texts
+    smiles = [text for text in texts if text and not isinstance(text, Fault)]
+    written = dict(zip(smiles, kept_selfies(smiles), strict=True))
+    return [written[text] or Fault("that SELFIES cannot write") if text in written else text for text in texts]
 
-    Raises:
-        ValueError: says what is wrong with the line.
-    """
+
+def _text(line: bytes, of_molecules: bool, of_words: bool) -> str:
     if len(line) > LONGEST_LINE:
-        raise ValueError(f"longer than {LONGEST_LINE:,} bytes")
+        return Fault(f"longer than {LONGEST_LINE:,} bytes")
     try:
         text = line.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError("not in UTF-8") from error
-    text = " ".join(text.split()[:1] if of_molecules else text.split() if tokenizer == "words" else [text.strip()])
-    return selfies([text])[0] if text and of_molecules and tokenizer == "selfies" else text
+    except UnicodeDecodeError:
+        return Fault("not in UTF-8")
+    if CONTROL.search(text):
+        return Fault("with control characters")
+    words = text.split()[:1] if of_molecules else text.split() if of_words else [text.strip()]
+    return " ".join(words)
 
 
-def _symbols(text: str, tokenizer: str, most: int) -> list[str]:
-    """Return the symbols of a text.
+def _sorted_out(texts: list[str], tokenizer: str, most: int) -> tuple[dict[str, list[str]], dict[str, list[int]]]:
+    """Return the symbols of each distinct text, and the numbers of the lines of each fault."""
+    symbols: dict[str, list[str]] = {}
+    faults: dict[str, list[int]] = {}
+    for number, text in enumerate(texts, 1):
+        if fault := _fault(text, symbols, tokenizer, most):
+            faults.setdefault(fault, []).append(number)
+    return symbols, faults
 
-    Raises:
-        ValueError: says what is wrong with the text.
-    """
-    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text.replace("\t", "")):
-        raise ValueError("with control characters")
-    if (symbols := symbols_of(text, tokenizer)) is None:
-        raise ValueError(f"not of the symbols of {tokenizer}")
+
+def _fault(text: str, known: dict[str, list[str]], tokenizer: str, most: int) -> str:
+    """Return what is wrong with a text; without a fault note its symbols under `known`."""
+    if isinstance(text, Fault):
+        return text
+    if text in known:
+        return "that stand twice"
+    symbols = symbols_of(text, tokenizer)
+    if symbols is None:
+        return f"not of the symbols of {tokenizer}"
     if len(symbols) > most:
-        raise ValueError(f"of more than {most} symbols")
-    return symbols
+        return f"of more than {most} symbols"
+    if symbols:
+        known[text] = symbols
+    return ""
 
 
 def _left_out(faults: dict[str, list[int]], lines: int) -> str:
