@@ -21,7 +21,7 @@ class SearchResult:
     loss: float  # final loss; for searchers that do not descend, the lowest loss
     steps: int  # number of steps taken
     met: list[int | None]  # step at which each threshold of the spec was met; None: not met
-    distance_to_prior: float  # |z| of the final latent
+    distance_to_prior: float  # |z| of the final latent; NaN: the search was one of samples
     best: float  # lowest loss
     evaluations: int  # number of evaluations spent
     stopped: str  # stop reason: converged, finished, diverged, patience, budget, time, steps
@@ -51,7 +51,7 @@ class Record:
     # problems met each threshold; None: not met while all of them were active
     usual: dict[str, float] = field(
         default_factory=dict, metadata=ADDED
-    )  # `beside` of test images: medians; for `valid`, the fraction
+    )  # `beside` of test images: medians; for `valid` and `exact`, the fraction
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
     tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets: samples,

@@ -5,9 +5,9 @@ measure, start, threshold or target, n, an estimate with a 95 % interval, quarti
 resampled instances, so that several seeds of an instance do not count as independent.
 
 The estimate is the median of loss, best, norm (|z|), norm u (|u|), consistency, beside, iterations, joint, steps,
-evaluations, seconds, spread, gap and distance. It is a fraction for distinct, beside:valid, basin and ecdf, and the
-value itself for usual, aRT (expected running time) and variance. Rows with `against` and p compare models or
-searchers: see `paired`.
+evaluations, seconds, spread, gap and distance. It is a fraction for distinct, beside:valid, beside:exact, basin and
+ecdf, and the value itself for usual, aRT (expected running time) and variance. Rows with `against` and p compare
+models or searchers: see `paired`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ from lso_bench.analysis.variance import decomposition
 from lso_bench.record import Record
 from lso_bench.run_settings import PRIOR
 from lso_bench.spec import Spec
+from lso_bench.task import SHARES
 from lso_bench.vae.metrics import Metrics
 
 PER_SEARCH: dict[str, Callable[[pd.DataFrame], Any]] = {  # statistics of single searches, from their table
@@ -207,6 +208,6 @@ def _auxiliary(group: pd.DataFrame, baseline: dict[str, float]) -> Iterator[dict
 
 def _auxiliary_statistics(measure: str, recorded: pd.DataFrame) -> dict[str, int | float]:
     values, blocks = recorded[measure].to_numpy(float), recorded.block.to_numpy()
-    if measure != "beside:valid":
+    if measure.removeprefix("beside:") not in SHARES:
         return order_statistics(values, blocks)
     return {"n": len(values), "censored": 0, "mean": values.mean()} | proportion_interval(values, blocks)

@@ -34,7 +34,7 @@ class FinalLatents:
 
     end: Float[np.ndarray, "n d"]
     met: dict[float, Float[np.ndarray, "n d"]]  # by threshold; NaN: not met
-    known: Bool[np.ndarray, " n"]  # false: the file is lost
+    known: Bool[np.ndarray, " n"]  # false: the file is lost, or the search was one of samples
 
 
 def final_latents(group: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> FinalLatents:
@@ -45,8 +45,9 @@ def final_latents(group: pd.DataFrame, by_key: dict[str, Record], files: Callabl
         if (tensors := files(spec).tensors(spec)) is not None:
             members = torch.tensor(group.place.to_numpy()[rows])
             z_met = {t: tensors["z_met"][members, i].double().numpy() for i, t in enumerate(spec.thresholds)}
-            loaded.append((rows, tensors["z"][members].double().numpy(), z_met))
-            known[rows] = True
+            z = tensors["z"][members].double().numpy()
+            loaded.append((rows, z, z_met))
+            known[rows] = ~np.isnan(z).any(1)
     shape = len(group), loaded[0][1].shape[1] if loaded else 0
     end, by_threshold = np.full(shape, np.nan), {t: np.full(shape, np.nan) for t in thresholds(group)}
     for rows, z, z_met in loaded:

@@ -14,6 +14,7 @@ from lso_bench.analysis.table import SECTION_KEYS, start_order
 from lso_bench.analysis.united import space_name
 from lso_bench.plugins.notation import read, short_name
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
+from lso_bench.search.controls import control, searches_samples
 
 SEARCHER_KEYS = ["searcher", "region", *IN_TABLES]
 
@@ -193,6 +194,7 @@ def _description(setup: dict[str, Any]) -> str:
     changed = [RUN_SETTINGS[k] for k in IN_TABLES if k not in ("max_steps", "budget")]
     limits = [s.label(setup[s.name]) for s in changed if setup[s.name] != s.omitted]
     region = "no region" if setup["region"] == "none" else f"region {setup['region']}"
-    return (
-        f"{setup['searcher']}: at most {setup['max_steps']} steps{budget}, {', '.join(filter(None, (region, *limits)))}"
-    )
+    area = "samples in place of codes" if searches_samples(setup["searcher"]) else region
+    role = f" (control: {text})" if (text := control(setup["searcher"])) else ""
+    restrictions = ", ".join(filter(None, (area, *limits)))
+    return f"{setup['searcher']}{role}: at most {setup['max_steps']} steps{budget}, {restrictions}"

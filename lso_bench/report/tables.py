@@ -14,6 +14,7 @@ from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.analysis.united import SEVERAL
 from lso_bench.analysis.variance import FACTORS
 from lso_bench.plotting.numbers import count, fixed
+from lso_bench.plugins.notation import name_of
 from lso_bench.report import paired_tables
 from lso_bench.report.cells import EMPTY, estimate, interval, interval_text, model, number, rounded, share, word
 from lso_bench.report.renderers import latex as latex_renderer
@@ -21,6 +22,8 @@ from lso_bench.report.renderers import markdown as markdown_renderer
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import MODEL, SEARCHER, START, Cell, Column, Part, Table, columns
+from lso_bench.search.controls import control
+from lso_bench.task import SHARES
 
 SHOWN_WITH_LOSSES = ("loss", "best", "norm")  # statistics of single searches
 TABLES = (  # names of tables
@@ -121,7 +124,7 @@ def _losses(section: Section) -> Table:
         "n: searches (instances x searches of each). Bold: the lowest median of a kind of start, and those that are "
         "not told from it: the paired difference over instances, its median, has 0 in its 95 % interval. "
         "Nothing is bold without an interval"
-    )
+    ) + _controls(section)
     rows = []
     for r in _rows(section.rows("loss")):
         lowest, norm = (section.row(m, r)["median"] for m in ("best", "norm"))
@@ -133,6 +136,12 @@ def _losses(section: Section) -> Table:
         rows.append([*_row_key(r), searches, median, interval(r["low"], r["high"]), quartiles, *ends])
     title, name = "Final loss (minus the score)", "Final loss"
     return Table(title, columns(MODEL, SEARCHER, START, *header), rows, caption, name)
+
+
+def _controls(section: Section) -> str:
+    """Return the sentence that names the controls of a section; empty if there are none."""
+    names = sorted({name_of(s) for s in section.measures.searcher.unique() if control(s)})
+    return f". Controls: {', '.join(f'{name} ({control(name)})' for name in names)}" if names else ""
 
 
 def _further(section: Section) -> Table:
@@ -164,7 +173,7 @@ def _auxiliary(section: Section) -> Table:
         f"{shell}. x: the decoded image, Bernoulli pixels binarised at 0.5. Distinct: share of images x that differ"
         + ". u: the coordinates of the search (--space)" * has_u
         + ". Test: of test images" * bool(auxiliary)
-        + "; valid: share" * ("valid" in auxiliary)
+        + "".join(f"; {name}: share" for name in SHARES if name in auxiliary)
     )
     rows = []
     for r in _rows(section.rows("distinct")):
@@ -185,7 +194,7 @@ def _shell(section: Section) -> tuple[str, str]:
 
 
 def _auxiliary_cell(name: str, value: float) -> Cell:
-    return share(value) if name == "valid" else number(value)
+    return share(value) if name in SHARES else number(value)
 
 
 def _thresholds(section: Section) -> Table:

@@ -67,7 +67,7 @@ def record_of(
     return Record(
         spec,
         "diverged" if error else "ok",
-        _members(starts, context.instances, search, z.cpu(), diagnostics),
+        _members(starts, context.instances, search, z.cpu(), space.norm(search.z), diagnostics),
         evaluations | {"gradients": search.gradients} | counts,
         seconds,
         versions,
@@ -80,7 +80,12 @@ def record_of(
 
 
 def _members(
-    starts: list[str], instances: Tensor, search: Search, z: Tensor, diagnostics: list[dict[str, Any]]
+    starts: list[str],
+    instances: Tensor,
+    search: Search,
+    z: Tensor,
+    norms: Tensor,
+    diagnostics: list[dict[str, Any]],
 ) -> list[SearchResult]:
     columns = {
         "start": starts,
@@ -90,7 +95,7 @@ def _members(
         "steps": search.steps.tolist(),
         "met": _steps_to_threshold(search.thresholds),
         "distance_to_prior": z.norm(dim=-1).tolist(),
-        "norm_u": search.z.norm(dim=-1).tolist(),
+        "norm_u": norms.tolist(),
         "best": search.best.tolist(),
         "evaluations": search.evaluations.tolist(),
         "stopped": search.stop_reason,

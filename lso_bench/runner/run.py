@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from lso_bench.errors import PluginError
 from lso_bench.record import Record
@@ -20,10 +21,12 @@ from lso_bench.runner.plugin_errors import model_errors, plugin_errors
 from lso_bench.runner.recording import RunContext, record_of
 from lso_bench.runner.scores import targets_of
 from lso_bench.runner.starting_codes import starting_latents
+from lso_bench.runner.starting_samples import starting_samples
 from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Problem, coordinates, region
 from lso_bench.search.clock import Clock
 from lso_bench.search.coordinates import Coordinates
+from lso_bench.search.sample_space import SampleSpace
 from lso_bench.search.space import DTYPES, Space
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
@@ -64,7 +67,9 @@ def run(
     context = _build_context(spec, task, vae, data, placement, mapping)
     with torch.random.fork_rng():
         with model_errors(spec.model):
-            problem = _problem(context, data)
+            problem = (_problem if searcher.space == "latents" else _sample_problem)(context, data)
+        if searcher.space == "samples":
+            context = replace(context, space=SampleSpace(context.space))
         torch.manual_seed(spec.seeds.search)
         search = drive(spec, context.space, context.task, context.instances.to(device), searcher, problem, report)
     identity.check_late_imports(spec, task, searcher)
@@ -103,12 +108,27 @@ def _problem(context: RunContext, data: Dataset) -> Problem:
     """Return the input of the searcher; starts outside the region are moved inside."""
     spec, task, space, device = context.spec, context.task, context.space, context.device
     starts = torch.cat([starting_latents(s, spec.seeds.init, task, space, data) for s in spec.starts]).to(space.dtype)
-    if not starts.isfinite().all():
-        raise PluginError(f"model {spec.model.name}: its encoder gives starts that are not finite; look at its weights")
+    _check_finite(starts, spec)
     search_region = region.build(spec.region, space.latent, lambda: aggregate_posterior.draws(space, data), device)
-    synchronize = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     inside = search_region.clip(starts)
     moved = int(((inside - starts).abs() > 1e-6).any(-1).any(-1).sum())
     counts = {"moved_starts": moved, "flat_dimensions": space.coordinates.raised if space.coordinates else 0}
     nonzero = {name: count for name, count in counts.items() if count}
-    return Problem(inside, search_region, spec.seeds.search, Clock(synchronize), nonzero)
+    return Problem(inside, search_region, spec.seeds.search, _clock(device), nonzero)
+
+
+def _sample_problem(context: RunContext, data: Dataset) -> Problem:
+    """Return the input of a searcher whose points are samples."""
+    spec = context.spec
+    starts, samples = starting_samples(spec.starts, spec.seeds.init, context.task, context.space, data)
+    _check_finite(starts, spec)
+    return Problem(starts, seed=spec.seeds.search, clock=_clock(context.device), samples=samples)
+
+
+def _check_finite(starts: Tensor, spec: Spec) -> None:
+    if not starts.isfinite().all():
+        raise PluginError(f"model {spec.model.name}: its encoder gives starts that are not finite; look at its weights")
+
+
+def _clock(device: str) -> Clock:
+    return Clock(torch.cuda.synchronize if device.startswith("cuda") else lambda: None)

@@ -5,6 +5,7 @@ from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.search import Searcher, coordinates
 from lso_bench.search import starts as starts_of
 from lso_bench.search.space import DECODINGS, DTYPES, GRADIENT
+from lso_bench.search.training_samples import kind_of
 from lso_bench.spec import Spec
 from lso_bench.task import Task
 from lso_bench.task.text_task import TextTask
@@ -32,6 +33,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     _, dimension = coordinates.parse(spec.space, spec.model.latent)
     starts_of.check(spec.starts, task.has_targets, task.instances)
     name = spec.searcher_name
+    _check_kind(name, searcher, spec.model)
     decoder_has_gradient = spec.decoding in GRADIENT and _is_differentiable(spec.model)
     if searcher.needs_gradient and not (task.differentiable and decoder_has_gradient):
         without_gradient = f"task {spec.task!r}"
@@ -41,7 +43,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
             f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or "
             f"sobol{_elsewhere(spec) if task.differentiable else ''}."
         )
-    if searcher.bounded and spec.region == "none":
+    if searcher.bounded and searcher.space == "latents" and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
     with plugin_errors("searcher", searcher):
         needed = searcher.design(dimension)
@@ -67,6 +69,16 @@ def _is_autoregressive(spec: Spec) -> bool:
 
 def _is_differentiable(model: Model) -> bool:
     return not model.external or FROZEN_MODELS.build(model.name).differentiable
+
+
+def _check_kind(name: str, searcher: Searcher, model: Model) -> None:
+    source = DATASETS.build(model.data)
+    kind = kind_of(source.shape, source.likelihood)
+    if searcher.takes and searcher.takes != kind:
+        raise UsageError(
+            f"Searcher {name!r} searches {searcher.takes}, and samples of {model.data} are {kind}; choose screening or "
+            "cmaes."
+        )
 
 
 def _check_decoding(spec: Spec, task: Task) -> None:

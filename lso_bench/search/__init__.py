@@ -7,7 +7,7 @@ To add one, save a file there with one subclass of `Searcher`, a frozen dataclas
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from torch.quasirandom import SobolEngine
 from lso_bench.plugins.registry import Registry
 from lso_bench.search.clock import Clock
 from lso_bench.search.region import Region
+from lso_bench.search.training_samples import TrainingSamples
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Problem:
     seed: int = 0
     clock: Clock = field(default_factory=Clock)  # `with problem.clock("fit"):` counts the time of its body as "fit"
     counts: dict[str, int] = field(default_factory=dict)  # counts by name, which the searcher adds to the record
+    samples: TrainingSamples | None = None  # for searchers whose points are samples, in place of latents
 
 
 def check_points(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k n d"]:
@@ -79,12 +81,17 @@ class Searcher(ABC):
     scores are NaN, and the points yielded for it are ignored. A searcher yields NaN for a problem for which it has
     no further points, and returns when it has none for any problem.
 
+    With `space = "samples"` the points are samples, as a task scores them, each laid out in a row of d numbers. Nothing
+    is decoded, the region of a run is of no effect, and `problem.samples` holds the training samples.
+
     If `needs_gradient`, the points are leaves that require a gradient. With the scores, `.grad` holds the gradient
     of **minus** the score, which a torch optimizer descends.
     """
 
     needs_gradient: ClassVar[bool] = False
     bounded: ClassVar[bool] = True  # whether it needs a bounded region
+    space: ClassVar[Literal["latents", "samples"]] = "latents"  # kind of its points
+    takes: ClassVar[Literal["", "sequences", "images"]] = ""  # kind of samples that it takes; empty: any
     descends: ClassVar[bool] = False  # whether its result is its last point; if not, its best point
 
     def design(self, d: int) -> int:

@@ -126,6 +126,10 @@ class Space:
         """Return the latents at coordinates u."""
         return u if self.coordinates is None else self.coordinates.to_z(u)
 
+    def norm(self, u: Float[Tensor, "... k"]) -> Float[Tensor, "..."]:
+        """Return |u|."""
+        return u.norm(dim=-1)
+
     def to_u(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... k"]:
         """Return the coordinates of latents; of latents beyond the axes, those of their projection."""
         return z if self.coordinates is None else self.coordinates.to_u(z)

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from lso_bench.plugins.registry import Registry
 
+SHARES = ("valid", "exact")  # auxiliary values that are 0 or 1, of which reports show the share
+
 
 class Task(ABC):
     """A score to maximise; a frozen dataclass whose fields are its settings and are stored in every record."""
@@ -41,7 +43,7 @@ class Task(ABC):
         """Return auxiliary values of samples beside their score, by name (default: none).
 
         Each value depends on its sample alone, as in `score`. Reports show medians, beside those of test images.
-        `valid` is 0 or 1 and says which samples count; reports show the fraction.
+        `valid` is 0 or 1 and says which samples count, `exact` which are their target; reports show the fraction.
         """
         return {}
 

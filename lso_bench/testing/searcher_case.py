@@ -13,6 +13,7 @@ from lso_bench.plugins.random_numbers import Stream
 from lso_bench.search import Problem, Searcher, check_leaf, check_points
 from lso_bench.search.region import Region, build
 from lso_bench.testing.promise import UnmetRequirementError
+from lso_bench.testing.sample_problems import problem_of, sample_losses
 from lso_bench.testing.side_effects import Watch
 
 STEPS = 30
@@ -26,10 +27,14 @@ Trajectory = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # points
 
 
 class SearcherCase:
-    """A searcher on three test functions of four dimensions, whose minima lie within 0.5 of the origin."""
+    """A searcher on three test functions of four dimensions, whose minima lie within 0.5 of the origin.
+
+    A searcher of samples is tested on three hidden samples.
+    """
 
     def __init__(self, bare: Searcher, watch: Watch, steps: int = STEPS):
         self.plugin, self.watch, self.steps = bare, watch, steps
+        self.kind = (bare.takes or "sequences") if bare.space == "samples" else ""  # of samples; empty: latents
         self.leaving_step = min(LEAVING_STEP, steps - 2)
 
     @cached_property
@@ -69,7 +74,7 @@ class SearcherCase:
         Raises:
             UnmetRequirementError: the searcher raises, or yields points of a wrong shape.
         """
-        problem, trajectory, y = Problem(starting_latents(region, starts), region_of(region), seed), [], None
+        problem, trajectory, y = self.problem(region, starts, seed), [], None
         search = _SearchUnderTest(searcher or self.plugin, problem, self.watch, context)
         for step in range(steps or self.steps):
             if (z := search.ask(y, step)) is None:
@@ -81,9 +86,19 @@ class SearcherCase:
         search.close()
         return trajectory
 
+    def problem(self, region: str = BOX, starts: int = 1, seed: int = 0) -> Problem:
+        """Return the input of the searcher."""
+        if self.kind:
+            return problem_of(self.kind, PROBLEMS, starts, seed)
+        return Problem(starting_latents(region, starts), region_of(region), seed)
+
+    def losses(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
+        """Return the losses of points, all at least about 0."""
+        return sample_losses(self.kind, z) if self.kind else test_functions(z)
+
     def _scores(self, z: Float[Tensor, "k n d"], factor: int) -> Float[Tensor, "k n"]:
-        """Score latents; the gradient of minus the scores goes into `z.grad`."""
-        loss = test_functions(z) * factor
+        """Score points; the gradient of minus the scores goes into `z.grad`."""
+        loss = self.losses(z) * factor
         if self.plugin.needs_gradient and not z.isnan().all():
             z.grad = None
             loss.nansum().backward()

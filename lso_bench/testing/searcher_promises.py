@@ -8,9 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
+from lso_bench.search import Searcher
+from lso_bench.testing import sample_problems
 from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.random_draws import Draws
-from lso_bench.testing.searcher_case import BOX, SearcherCase, Trajectory, region_of, starting_latents, test_functions
+from lso_bench.testing.searcher_case import SearcherCase, Trajectory, region_of
 from lso_bench.testing.settings import alternatives, storable_settings
 
 REGIONS = ("box:0.3", "ball:0.3", "quantiles:0.1")
@@ -31,7 +33,7 @@ def _check_points(case: SearcherCase) -> None:
 
 def _check_starts(case: SearcherCase) -> None:
     for starts in (1, 3):
-        expected = starting_latents(BOX, starts)
+        expected = case.problem(starts=starts).starts
         (z, _), *_ = case.search(steps=1, starts=starts)
         if z.shape != expected.shape or not torch.equal(z, expected):
             raise UnmetRequirementError(
@@ -94,7 +96,7 @@ def _check_direction(case: SearcherCase) -> str:
     t_statistic = 0.0
     for seed in SEEDS:
         trajectory = case.search(seed=seed) if seed else case.trajectory
-        gain = _gain(trajectory, case.negated_trajectory(seed))
+        gain = _gain(case, trajectory, case.negated_trajectory(seed))
         if gain is None:
             return "asks for points without regard to scores"
         if seed == 0 and _ignores_scores(case):
@@ -116,7 +118,7 @@ def _check_direction(case: SearcherCase) -> str:
 def _ignores_scores(case: SearcherCase) -> bool:
     """Return whether the searcher asks for the same points if all scores are 0."""
     try:
-        return not case.plugin.needs_gradient and _gain(case.trajectory, case.flat_trajectory) is None
+        return not case.plugin.needs_gradient and _gain(case, case.trajectory, case.flat_trajectory) is None
     except UnmetRequirementError:
         return False  # another requirement covers this
 
@@ -130,7 +132,7 @@ def _t_statistic(gains: Float[Tensor, " g"]) -> float:
     return (gains.mean() / (gains.std() / len(gains) ** 0.5).clamp(min=1e-12)).item()
 
 
-def _gain(trajectory: Trajectory, negated: Trajectory) -> Float[Tensor, " k"] | None:
+def _gain(case: SearcherCase, trajectory: Trajectory, negated: Trajectory) -> Float[Tensor, " k"] | None:
     """Return how much better the points of a trajectory are than those with negated scores, for each problem.
 
     The gain is the difference of mean losses over their sum, in [-1, 1], from the first differing step on. None if the
@@ -141,7 +143,7 @@ def _gain(trajectory: Trajectory, negated: Trajectory) -> Float[Tensor, " k"] | 
     if first is None:
         return None
     losses, negated_losses = (
-        torch.cat([test_functions(z) for z, _ in steps[first:]], 1).nanmean(1) for steps in (trajectory, negated)
+        torch.cat([case.losses(z) for z, _ in steps[first:]], 1).nanmean(1) for steps in (trajectory, negated)
     )
     return ((negated_losses - losses) / (negated_losses + losses)).nan_to_num()
 
@@ -172,6 +174,14 @@ def _check_region(case: SearcherCase) -> None:
                     f"wanted points inside the region {region}, got one {distance:.2g} outside; "
                     "yield problem.region.clip(z)"
                 )
+
+
+def _check_samples(case: SearcherCase) -> None:
+    for z, _ in case.trajectory:
+        if reason := sample_problems.fault(case.kind, z):
+            raise UnmetRequirementError(
+                f"wanted points that are {case.kind} as a model gets them, got {reason}; lay each sample out in a row"
+            )
 
 
 def _check_seed(case: SearcherCase) -> None:
@@ -252,13 +262,18 @@ def _flatten(trajectory: Trajectory) -> Float[Tensor, " p"]:
     return torch.cat([z.flatten() for z, _ in trajectory]).nan_to_num()
 
 
+def _searches_latents(searcher: Searcher) -> bool:
+    return searcher.space == "latents"
+
+
 REQUIREMENTS = (
     Requirement("points", "codes of every problem, of shape (k, n, d), whenever asked", _check_points, blocking=True),
     Requirement("starts", "the first points are the starts", _check_starts),
     Requirement("better", "finds better scores than the start's", _check_improvement),
     Requirement("direction", "asks for points of higher scores, or asks without regard to them", _check_direction),
-    Requirement("dimensions", "looks along every one", _check_dimensions),
-    Requirement("region", "looks only inside the region", _check_region),
+    Requirement("dimensions", "looks along every one", _check_dimensions, applies=_searches_latents),
+    Requirement("region", "looks only inside the region", _check_region, applies=_searches_latents),
+    Requirement("samples", "every point is a sample", _check_samples, applies=lambda s: not _searches_latents(s)),
     Requirement("seed", "the same points from the same seed, others from another", _check_seed),
     Requirement(
         "going on",

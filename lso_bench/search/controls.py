@@ -1,0 +1,23 @@
+"""Controls of a comparison: searchers that a search of latents should beat."""
+
+from lso_bench.plugins.notation import parse
+from lso_bench.search import SEARCHERS
+
+CONTROLS = {
+    "random": "draws from the prior",
+    "screening": "training samples as they are",
+    "string_ga": "mutation and crossover of training samples",
+    "image_ga": "mutation and crossover of training samples",
+}
+
+
+def control(searcher: str) -> str:
+    """Return what the control of this name and settings does; empty for a searcher that is none."""
+    name, settings = parse(searcher)
+    return "" if settings.get("uniform") == "True" else CONTROLS.get(name, "")
+
+
+def searches_samples(searcher: str) -> bool:
+    """Return whether the points of a built-in searcher are samples; no file of a plugin is executed."""
+    name, _ = parse(searcher)
+    return SEARCHERS.is_built_in(name) and SEARCHERS.build(name).space == "samples"
