@@ -16,12 +16,14 @@ from lso_bench.study.lookup import named_model
 from lso_bench.vae import data
 from lso_bench.vae.architectures import architecture
 from lso_bench.vae.asking import terms_of
-from lso_bench.vae.checkpoint import load_model
+from lso_bench.vae.checkpoint import load_model, read
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.likelihoods import LIKELIHOODS
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.sampling import sample
+from lso_bench.vae.training import Stopped, train
+from lso_bench.vae.training_state import Plan
 
 DATA = "expressions:rules=6,count=500"  # at most 5 tokens of 12
 SHAPE, LIKELIHOOD = (5, 12), "categorical:vocabulary=12"
@@ -205,6 +207,20 @@ def test_trained_model_is_above_the_entropy_and_is_searched_for_sequences(arch, 
     decoded = greedy.tensors["decoded"]
     assert set(decoded.unique().tolist()) == {0, 255} and (decoded.sum(-1) == 255).all()  # one-hot
     assert {m.loss % 2 for m in greedy.members} == {0.0}  # two for each token that differs
+
+
+@pytest.mark.parametrize("settings", [f"vae {RECURRENT},dropout=0.3", f"nevae_se {RECURRENT}", f"vae {TINY}"])
+def test_interrupted_training_of_sequences_goes_on_to_the_same_weights(settings, expressions, tmp_path):
+    name, arch = settings.split()
+    trained = Plan(named_model(name, DATA, arch, 3, 0), 2, anneal_epochs=1.0, batch=100, threads=1)
+    train(trained, expressions, tmp_path / "whole.safetensors")
+    for batches in (1, 2, 3):  # after 1, 3 and 6 batches; an epoch has 4
+        seen = iter(range(1, 100))
+        with pytest.raises(Stopped):
+            train(trained, expressions, tmp_path / "parts.safetensors", stop=lambda: next(seen) == batches)  # noqa: B023
+    train(trained, expressions, tmp_path / "parts.safetensors")
+    whole, parts = (read(tmp_path / f"{n}.safetensors")[0] for n in ("whole", "parts"))
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole)
 
 
 def searched(arch, searcher, protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Table as RichTable
 
 from lso_bench.analysis.united import space_name
+from lso_bench.errors import LsoBenchError
 from lso_bench.files.sanitize import file_part
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as pictures
@@ -121,8 +122,11 @@ def _batch_note(n: int) -> str:
 
 
 def _entropy_note(data: str) -> str:
-    """Return the entropy of a data set, where it is known."""
-    entropy = DATASETS.build(data).entropy
+    """Return the entropy of a data set, where it is known; a user's own file may be gone."""
+    try:
+        entropy = DATASETS.build(data).entropy
+    except LsoBenchError:
+        return ""
     return "" if entropy is None else f" No -ELBO is on average below {entropy:.2f}, the entropy of the data in nats."
 
 

@@ -12,6 +12,7 @@ subclass of `Source`, with `shape` and `samples(folder)`.
 `lso-bench list data` then shows it, and the tests check it.
 """
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from lso_bench.files.sanitize import one_line
 from lso_bench.plugins.registry import Registry
 from lso_bench.vae.likelihoods import LIKELIHOODS
 
+ENDINGS = (".smi", ".smiles", ".txt")  # of files of texts, each of which is a data set
 Split = tuple[Int[Tensor, " n"], Int[Tensor, " v"], Int[Tensor, " t"]]
 Classes = tuple[tuple[str, ...], Int[Tensor, " n"]]  # names of the classes, and the class of each sample
 
@@ -39,6 +41,7 @@ class Source(ABC):
     likelihood: str = "bernoulli"  # of an element of a sample, a name of `lso_bench.vae.likelihoods`
     entropy: float | None = None  # nats, of one sample, where it is known: no -ELBO of a model is below it on average
     published: ClassVar[str] = ""  # expected sha256 of the content of all samples, if they are published data
+    small: ClassVar[str] = ""  # settings of a part of it that is soon read, for a check of its files; empty: all
 
     @property
     @abstractmethod
@@ -60,6 +63,10 @@ class Source(ABC):
         tenth = count // 10
         train, valid, test = torch.randperm(count, generator=dealt).split([count - 2 * tenth, tenth, tenth])
         return train, valid, test
+
+    def sha256(self, stored: Shaped[np.ndarray, "n *stored"]) -> str:
+        """Compute the hash of all samples as they are stored, hexadecimal."""
+        return hashlib.sha256(stored.tobytes()).hexdigest()
 
     def classes(self, folder: Path) -> Classes | None:
         """Return the names of the classes and the class of each sample, in order; None (the default) if unknown.
@@ -104,7 +111,7 @@ class TextSource(Source):
     @property
     @abstractmethod
     def symbols(self) -> tuple[str, ...]:
-        """Return the symbols of the tokens 1, 2, ..., at most 255; texts are read with the longest that fits."""
+        """Return the symbols of the tokens 1, 2, ..., at most 255."""
 
     @property
     def likelihood(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -114,6 +121,11 @@ class TextSource(Source):
     def shape(self) -> tuple[int, ...]:
         return self.length, 1 + len(self.symbols)
 
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Return a pattern of one symbol in a text, else of one character (default: the longest symbol that fits)."""
+        return _longest_first(self.symbols)
+
     def tokens(self, texts: Sequence[str]) -> UInt8[np.ndarray, "n t"]:
         """Return the tokens of texts.
 
@@ -121,7 +133,7 @@ class TextSource(Source):
             ValueError: a text has a symbol that is unknown, or is too long or empty; names it.
         """
         rows, length, symbols = np.zeros((len(texts), self.length), np.uint8), self.length, self.symbols
-        pattern, token = _reader(symbols)
+        pattern, token = self.pattern, {symbol: i for i, symbol in enumerate(symbols, 1)}
         for row, text in zip(rows, texts, strict=True):
             parts = pattern.findall(text)
             numbers = [token.get(part, 0) for part in parts]
@@ -141,17 +153,15 @@ class TextSource(Source):
 
 
 @cache
-def _reader(symbols: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, int]]:
-    """Return a pattern of one symbol, the longest that fits, else of one character; and the token of each symbol."""
-    longest_first = sorted(symbols, key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, longest_first)) + "|(?s:.)")
-    return pattern, {symbol: token for token, symbol in enumerate(symbols, 1)}
+def _longest_first(symbols: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(symbols, key=len, reverse=True))) + "|(?s:.)")
 
 
-def _image_folder(path: Path) -> Source:
-    from lso_bench.vae.image_folder import ImageFolder  # which imports this module
+def _at_path(path: Path) -> Source:
+    from lso_bench.vae.image_folder import ImageFolder  # which imports this module, as does
+    from lso_bench.vae.text_file import text_file
 
-    return ImageFolder(path)
+    return ImageFolder(path) if path.is_dir() else text_file(path)
 
 
 def _check(origin: Source) -> None:
@@ -168,4 +178,6 @@ def _check(origin: Source) -> None:
         raise ValueError(str(error)) from error
 
 
-DATASETS = Registry("data set", Source, __name__, "lso_bench.datasets", from_folder=_image_folder, check=_check)
+DATASETS = Registry(
+    "data set", Source, __name__, "lso_bench.datasets", from_path=_at_path, endings=ENDINGS, check=_check
+)

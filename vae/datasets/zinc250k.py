@@ -52,6 +52,8 @@ class ZINC250k(TextSource):
     Representation of Molecules". Source of SELFIES: Krenn et al. 2020.
     """
 
+    small = "count=2000"
+
     representation: Literal["selfies", "smiles"] = "selfies"
     count: int = MOLECULES  # molecules that are drawn
     most: int = LONGEST  # symbols of a molecule; longer ones of those drawn are left out
