@@ -79,4 +79,4 @@ def _name(rows: tuple[str, ...], representation: str) -> str:
 def _vector(bits: UInt8[np.ndarray, " b"]) -> Any:
     from rdkit.DataStructs import CreateFromBinaryText
 
-    return CreateFromBinaryText(bits.tobytes())
+    return CreateFromBinaryText(bits.tobytes())  # pyright: ignore[reportArgumentType], it takes bytes

@@ -83,7 +83,7 @@ def atoms(element: str = "") -> Part:
 
 
 @cache
-def fingerprints(kind: str) -> Part:
+def fingerprints(kind: str) -> Callable[[Any], Any]:
     """Return the function from a molecule to its fingerprint: counts of environments, atom pairs, or pharmacophores."""
     if kind == "PHCO":
         from rdkit.Chem.Pharm2D import Generate, Gobbi_Pharm2D

@@ -23,7 +23,7 @@ def logp(molecule: Any) -> float:
 
 def sa(molecule: Any) -> float:
     """Return minus the synthetic accessibility score, -1 easy to -10 hard. Source: Ertl & Schuffenhauer 2009."""
-    from rdkit.Contrib.SA_Score import sascorer
+    from rdkit.Contrib.SA_Score import sascorer  # pyright: ignore[reportMissingImports], it has no __init__.py
 
     return -sascorer.calculateScore(molecule)
 

@@ -50,7 +50,7 @@ def _of_selfies(text: str) -> Any:
     from selfies import DecoderError, decoder
 
     try:
-        return _of_smiles(decoder(text))
+        return _of_smiles(str(decoder(text)))
     except DecoderError:
         return None
 
