@@ -27,6 +27,7 @@ from lso_bench.tasks.guacamol import GuacaMol
 from lso_bench.tasks.molecule import Molecule
 from lso_bench.vae.architectures import architecture
 from lso_bench.vae.checkpoint import save_model
+from lso_bench.vae.data import load
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.trained_model import Model
 
@@ -228,6 +229,21 @@ def test_a_score_of_molecules_is_one_method():
     assert Carbons().score_texts([BENZENE, "C1", "O", "CCO"]) == [6, None, 0, 2]
 
 
+@with_all
+def test_data_set_of_no_molecules_is_refused_before_a_run(tmp_path):
+    from selfies import encoder
+
+    (tmp_path / "mine.txt").write_text("\n".join(map(encoder, zinc()[:120])))
+    file = f"{tmp_path}/mine.txt"
+    for data in ("expressions:rules=6,count=100", f"{file}:most=600"):
+        with pytest.raises(
+            ValueError, match=r"wanted a data set of molecules, got .* SMILES in .* say tokenizer=selfies"
+        ):
+            Molecule(data=data).bind(load(data).test)
+    data = f"{file}:tokenizer=selfies"
+    assert Molecule(data=data).bind(load(data).test) == Molecule(data=data)
+
+
 @with_rdkit
 def test_nearest_row_is_the_first_of_the_most_similar():
     rows = ["CCCCCCCC", BENZENE, "C1=CC=CC=C1", "no molecule"]
@@ -293,6 +309,7 @@ def test_without_a_package_one_line_says_what_to_install(missing, monkeypatch):
         task = TASKS.build(text)
         with pytest.raises(PluginError, match=rf"^Molecules need the package {missing}.*pip install 'lso-bench\[mol"):
             task.bind(torch.zeros(1, *DATASETS.build(task.data).shape))
+        assert task.picture("[C][O]") == ""
 
 
 @with_rdkit

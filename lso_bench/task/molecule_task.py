@@ -6,8 +6,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.errors import PluginError
 from lso_bench.task import Task
 from lso_bench.task.text_task import TextTask
+
+SAMPLE = 100  # test texts of which at least half are molecules
 
 
 class MoleculeTask(TextTask):
@@ -24,10 +27,14 @@ class MoleculeTask(TextTask):
         """Return the score of an `rdkit.Chem.Mol`, higher is better; None for one that is invalid."""
 
     def bind(self, test: Float[Tensor, "t *shape"]) -> Task:
-        from lso_bench.molecules.reading import require
+        from lso_bench.molecules.reading import molecules
 
         task = super().bind(test)
-        require(self.representation)
+        texts = [text for text in self.texts(test[None, :SAMPLE]) if text]
+        valid = sum(m is not None for m in molecules(texts, self.representation))
+        if 2 * valid < len(texts):
+            got = f"{valid} {self.representation.upper()} in {len(texts)} test texts of {self.data!r}"
+            raise ValueError(f"wanted a data set of molecules, got {got}; of a file of SELFIES say tokenizer=selfies")
         return task
 
     @property
@@ -49,7 +56,10 @@ class MoleculeTask(TextTask):
         return tanimoto_to_nearest(texts, rows, self.representation)
 
     def picture(self, text: str) -> str:
-        """Return a drawing of a molecule, an `svg` element; empty for a text that is no molecule."""
+        """Return a drawing of a molecule, an `svg` element; empty for a text that is no molecule, and without RDKit."""
         from lso_bench.molecules.drawing import draw_svg
 
-        return draw_svg(text, self.representation)
+        try:
+            return draw_svg(text, self.representation)
+        except PluginError:  # results are read also where the extra is not installed
+            return ""
