@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -305,6 +306,7 @@ def test_pooled_state_that_cannot_be_decoded_is_said_in_one_line(here):
     (finding,) = (f for f in examine_model("mine.py") if f.state == "missing")
     assert finding.promise == "reconstruction" and "\n" not in str(finding)
     assert "encoder and decoder do not belong together (a pooled state cannot be decoded)" in finding.missing
+    assert f"    {finding}\n" in (Path(__file__).parents[1] / "docs" / "bring-your-own.md").read_text()
 
 
 def test_check_says_the_noise_the_spread_and_what_tokens_cannot_write(here):
