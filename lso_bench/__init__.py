@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lso_bench.task import Task
     from lso_bench.task.molecule_task import MoleculeTask
     from lso_bench.task.text_task import TextTask
+    from lso_bench.vae.ehrlich_function import EhrlichFunction
     from lso_bench.vae.expression_values import expression_scores
     from lso_bench.vae.frozen_models import FrozenModel, FrozenTextModel
     from lso_bench.vae.judges import classifier, density
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AskTell",
+    "EhrlichFunction",
     "FrozenModel",
     "FrozenTextModel",
     "MoleculeTask",
@@ -45,6 +47,7 @@ __all__ = [
 
 _HOMES = {
     "AskTell": "lso_bench.search.ask_tell",
+    "EhrlichFunction": "lso_bench.vae.ehrlich_function",
     "FrozenModel": "lso_bench.vae.frozen_models",
     "FrozenTextModel": "lso_bench.vae.frozen_models",
     "MoleculeTask": "lso_bench.task.molecule_task",
