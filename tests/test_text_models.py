@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from lso_bench import expression_scores
 from lso_bench.errors import PluginError, UsageError
-from lso_bench.models import text_sheets
+from lso_bench.models import measurements, text_sheets
 from lso_bench.runner.run import run
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, Protocol, plan
+from lso_bench.study.lookup import named_model
 from lso_bench.tasks.expression import Expression
 from lso_bench.testing import check_model, examine_model, template
 from lso_bench.testing.text_model_promises import distances
@@ -155,14 +156,11 @@ def test_model_of_texts_of_images_is_refused_when_planned(here):
         plan(Grid(["mine.py"], ["ink"], ["sobol"]))
 
 
-def test_error_of_a_model_of_texts_fails_its_runs_and_the_study_goes_on(here, call):
-    (here / "other.py").write_text(EXACT.replace("Mine", "Other"))
+def test_bad_output_in_the_middle_of_a_search_names_the_model(here):
     decoding(here, "['x'] * len(z) if len(z) == 2 else None")
-    answer = call("run", "--model", "mine.py,other.py", "--task", TASK, "--searcher", "sobol", "--budget", 4, "--quiet")
-    states = {r.spec.model.name: r for r in Store(here / "results")}
-    assert states["./other.py"].status == "ok" and states["./mine.py"].status == "failed"
-    assert re.search(r"wanted a list of \d+ texts from decode, got NoneType", states["./mine.py"].error or "")
-    assert answer.returncode == 3 and "Traceback" not in answer.stderr
+    (p,) = plan(Grid(["mine.py"], [TASK], ["sobol"]), Protocol(budget=4, starts=("random",)))
+    with pytest.raises(PluginError, match=r"^model ./mine.py: wanted a list of \d+ texts from decode, got NoneType"):
+        run(p.spec, p.checkpoint)
 
 
 def measured(*, sizes=None):
@@ -346,3 +344,15 @@ def test_commands_write_check_and_walk_a_model_of_texts(here, call):
 def test_equal_neighbours_of_a_walk_stand_once(tmp_path):
     path = text_sheets.write(tmp_path / "walk.txt", "walk", ["step 1"], [["x", "x", "", "x\n1"]])
     assert path.read_text().splitlines() == ["walk", "  step 1", "    x  (2 times)", "    (the empty text)", "    x 1"]
+
+
+def test_measurement_of_an_older_version_gets_the_exact_reconstruction(here):
+    model, results, effort = named_model("mine.py", None, "", 1, 0), here / "results", SampleSizes(2, 0, 20)
+    (first,) = measurements.measured([model], results, effort=effort)
+    (file,) = results.glob("metrics/*.json")
+    raw = json.loads(file.read_text())
+    del raw["metrics"]["exact"], raw["metrics"]["se"]["exact"]
+    file.write_text(json.dumps(raw))
+    assert measurements.load_all(results)[0].metrics.exact is None
+    (again,) = measurements.measured([model], results, effort=effort)
+    assert again.metrics == first.metrics and again.metrics.exact == 1.0
