@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import is_dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +223,7 @@ class ExternalModel(LatentModel):
 
     def decode(self, z: Float[Tensor, "b d"], teacher: Tensor | None = None) -> "Decoded":
         """Return the decoded samples with the model's own density."""
-        return Decoded(self.mean(z), lambda x: self._log_prob(x, z))
+        return Decoded(lambda: self.mean(z), lambda x: self._log_prob(x, z))
 
     def _log_prob(self, x: Float[Tensor, "c *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         with plugin_code(self.name, "log_prob"):
@@ -242,8 +242,13 @@ class ExternalModel(LatentModel):
 class Decoded:
     """Decoded samples of a model that has no distribution of samples, only, perhaps, a density."""
 
-    def __init__(self, mean: Float[Tensor, "b *shape"], log_prob: Callable[[Tensor], Tensor]):
-        self.mean, self.log_prob = mean, log_prob
+    def __init__(self, mean: Callable[[], Tensor], log_prob: Callable[[Tensor], Tensor]):
+        self._mean, self.log_prob = mean, log_prob
+
+    @cached_property
+    def mean(self) -> Float[Tensor, "b *shape"]:
+        """Decoded samples, which a density alone does not need."""
+        return self._mean()
 
 
 def _shape(value: Any) -> tuple[int, ...]:
