@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lso_bench.task.text_task import TextTask
     from lso_bench.vae.ehrlich_function import EhrlichFunction
     from lso_bench.vae.expression_values import expression_scores
-    from lso_bench.vae.frozen_models import FrozenModel
+    from lso_bench.vae.frozen_models import FrozenModel, FrozenTextModel
     from lso_bench.vae.judges import classifier, density
 
 __version__ = "0.1.0"
@@ -26,6 +26,7 @@ __all__ = [
     "AskTell",
     "EhrlichFunction",
     "FrozenModel",
+    "FrozenTextModel",
     "MoleculeTask",
     "Problem",
     "Results",
@@ -48,6 +49,7 @@ _HOMES = {
     "AskTell": "lso_bench.search.ask_tell",
     "EhrlichFunction": "lso_bench.vae.ehrlich_function",
     "FrozenModel": "lso_bench.vae.frozen_models",
+    "FrozenTextModel": "lso_bench.vae.frozen_models",
     "MoleculeTask": "lso_bench.task.molecule_task",
     "Problem": "lso_bench.search",
     "Results": "lso_bench.api.results",

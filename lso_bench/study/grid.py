@@ -27,6 +27,7 @@ from lso_bench.task import TASKS, Task
 from lso_bench.task.text_task import TextTask
 from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.frozen_models import FROZEN_MODELS
 from lso_bench.vae.loading import fingerprint
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import Model
@@ -253,7 +254,7 @@ def _decoding(model: Model, task: Task) -> str:
     Where that does not fit, images are drawn, and the likeliest token of a sequence is taken each time.
     """
     if model.external:
-        return "mean"
+        return FROZEN_MODELS.build(model.name).decoding
     if isinstance(task, TextTask):
         return "greedy"
     if not ARCHITECTURES.build(model.arch).autoregressive:
