@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.record import SHARES
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.scores import reported
 from lso_bench.search.space import Space
@@ -46,8 +47,8 @@ def _auxiliary(task: Task, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Te
 
 @torch.no_grad()
 def baseline_on_test_set(task: Task, test: Float[Tensor, "t *shape"]) -> dict[str, float]:
-    """Return a task's auxiliary values of test images: medians; of `valid` the share."""
+    """Return a task's auxiliary values of test images: medians; of shares their means."""
     with plugin_errors("task", task):
         first = task.at(torch.zeros(1, dtype=torch.long, device=test.device))
     auxiliary = _auxiliary(first, test[None, :TEST_IMAGES])
-    return {name: (v.mean() if name == "valid" else v.median()).item() for name, v in auxiliary.items()}
+    return {name: (v.mean() if name in SHARES else v.median()).item() for name, v in auxiliary.items()}
