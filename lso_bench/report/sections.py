@@ -10,6 +10,7 @@ from typing import Any, cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.groups import TEXT_COLUMNS
 from lso_bench.analysis.table import SECTION_KEYS, start_order
 from lso_bench.analysis.united import space_name
 from lso_bench.plugins.notation import read, short_name
@@ -64,6 +65,19 @@ class Section:
         """Return the median final loss from the first kind of start; NaN if there is none."""
         row = self.row("loss", {"model": model, "searcher_label": label, "start": self.first_start})
         return row.get("median", math.nan)
+
+    @cached_property
+    def scores_texts(self) -> bool:
+        """Return whether the task scores texts, whose evaluations were counted."""
+        return bool(self.runs.reindex(columns=TEXT_COLUMNS).notna().to_numpy().any())
+
+    def lacks_text(self, row: Mapping[str, Any]) -> bool:
+        """Return whether most searches of a row saw no valid text; their median loss is that of an invalid one."""
+        return self.scores_texts and self.row("beside:valid", row).get("estimate", 1.0) < 0.5
+
+    def evaluated(self, share: str, like: Mapping[str, Any]) -> float:
+        """Return the share of evaluations of a model and searcher: of valid or of distinct texts; NaN if unknown."""
+        return self.row(f"evaluations:{share}", {**like, "start": ""}).get("estimate", math.nan)
 
     def searches(self, row: Mapping[str, Any]) -> str:
         """Return the number of searches of a row, and instances x searches of each: "200 (50 x 4)"."""

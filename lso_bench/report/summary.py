@@ -9,8 +9,19 @@ from lso_bench.analysis.united import SEVERAL, space_name
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import short_name
-from lso_bench.report.answers import BEST, NAME, QUESTIONS, SPEED, STARTS, Question, answers, listed, p_text
-from lso_bench.report.cells import interval_text
+from lso_bench.report.answers import (
+    BEST,
+    NAME,
+    QUESTIONS,
+    SPEED,
+    STARTS,
+    Question,
+    answers,
+    few_valid_texts,
+    listed,
+    p_text,
+)
+from lso_bench.report.cells import NO_TEXT, NO_TEXT_SAYS, interval_text, loss
 from lso_bench.report.contests import (
     Contest,
     contests,
@@ -37,6 +48,7 @@ def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
         return ["No run has a result.", *_notes(comparison.notes, MOST - 1)]
     table, questions = _table(parts, comparison)
     labelled = [(q.label, answers(q, parts, comparison)) for q in questions]
+    labelled += [("Texts", lines)] if (lines := few_valid_texts(parts)) else []
     free = MOST - 2 - 1 - min(1, len(comparison.notes))  # heading and blank line, commands, a note
     answered = next((lines for lines in _shorter(labelled) if len(lines) + len(table) <= free), [])
     answered = answered or [*_shorter(labelled)][-1]
@@ -139,11 +151,13 @@ def _matrix(part: Section) -> Rows:
 
 
 def _remark(part: Section) -> list[str]:
-    """Return a line below the matrix where stars and medians seem to disagree."""
+    """Return a line below the matrix where stars and medians seem to disagree, and one where losses are marked."""
     is_matrix = len(part.models) > 1 and len(part.searcher_labels) > 1
-    return ["  *: a test of pairs, not of medians; here a starred median is the higher one"] * (
+    lines = ["  *: a test of pairs, not of medians; here a starred median is the higher one"] * (
         is_matrix and has_starred_higher(part)
     )
+    is_marked = any(NO_TEXT in _median(part, m, label) for m in part.models for label in part.searcher_labels)
+    return [*lines, *[f"  {NO_TEXT_SAYS}"] * is_marked]
 
 
 def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -> Rows:
@@ -203,8 +217,9 @@ def _interval(low: float, high: float) -> str:
 
 
 def _median(part: Section, model: str, label: str) -> str:
-    """Return the median final loss as a text; empty if there is none."""
-    return "" if math.isnan(median := part.median_loss(model, label)) else in_words(median)
+    """Return the median final loss as a text, marked if most of its searches saw no valid text; empty if unknown."""
+    lacks_text = part.lacks_text({"model": model, "searcher_label": label, "start": part.first_start})
+    return loss(part.median_loss(model, label), lacks_text, in_words, undefined="").text
 
 
 def _task(part: Section) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.files.sanitize import storable
 from lso_bench.plugins.containment import reason
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.text_counts import TextCounts
@@ -36,7 +37,7 @@ def found_texts(
     measured = dict(zip(valid, _measured(task, valid, rows), strict=True))
     nothing = {"nearest": "", "beside": {"valid": 0.0}}
     return [
-        {"text": text or "", "final_text": final} | measured.get(text, nothing)
+        {"text": storable(text or ""), "final_text": storable(final)} | measured.get(text, nothing)
         for text, final in zip(best, task.texts(x.unsqueeze(1)), strict=True)
     ]
 
@@ -58,7 +59,7 @@ def _measured(task: TextTask, texts: Sequence[str], rows: TrainingRows) -> list[
     lengths = [len(rows.index.tokens(text)) for text in texts]
     return [
         {
-            "nearest": row,
+            "nearest": storable(row),
             "beside": {
                 "valid": 1.0,
                 "novel": float(text not in rows.known),
