@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from lso_bench.task import Task
     from lso_bench.task.text_task import TextTask
     from lso_bench.vae.expression_values import expression_scores
-    from lso_bench.vae.frozen_models import FrozenModel
+    from lso_bench.vae.frozen_models import FrozenModel, FrozenTextModel
     from lso_bench.vae.judges import classifier, density
 
 __version__ = "0.1.0"
 __all__ = [
     "AskTell",
     "FrozenModel",
+    "FrozenTextModel",
     "Problem",
     "Results",
     "Searcher",
@@ -39,6 +40,7 @@ __all__ = [
 _HOMES = {
     "AskTell": "lso_bench.search.ask_tell",
     "FrozenModel": "lso_bench.vae.frozen_models",
+    "FrozenTextModel": "lso_bench.vae.frozen_models",
     "Problem": "lso_bench.search",
     "Results": "lso_bench.api.results",
     "Searcher": "lso_bench.search",

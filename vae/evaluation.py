@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae.code_use import au_relative, decoder_use, error_in_cycle, reencoding_draw, retrieval
+from lso_bench.vae.code_use import au_relative, decoder_use, error_in_cycle, exact, reencoding_draw, retrieval
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, measure, observe, summarise
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.sampling import sample
 
-CODE_USE = ("decoder_use", "reencoding_draw", "retrieval")
+CODE_USE = ("decoder_use", "reencoding_draw", "retrieval", "exact")
 MEANS = (
     *(*PROBABILISTIC, "distortion", "squared_error", "nll", "gap", "consistency_prior", "consistency_posterior"),
     *CODE_USE,
@@ -73,9 +73,9 @@ def after_training(vae: LatentModel, x: Float[Tensor, "n *shape"], seed: int = 0
     return replace(metrics, au_relative=au_relative(vae, x, device))
 
 
-def lacks_code_use(metrics: Metrics, sizes: SampleSizes) -> bool:
+def lacks_code_use(metrics: Metrics, sizes: SampleSizes, vae: LatentModel) -> bool:
     """Return whether measures of the codes are missing, as in what older versions stored."""
-    return sizes.codes > 0 and metrics.retrieval is None
+    return sizes.codes > 0 and (metrics.retrieval is None or (vae.of_texts and metrics.exact is None))
 
 
 def with_code_use(
@@ -97,6 +97,8 @@ def with_code_use(
         if vae.draws:
             metrics = _with_metric(metrics, "reencoding_draw", *_mean_and_error(reencoding_draw(vae, images)))
         metrics = _with_metric(metrics, "retrieval", *_share_and_error(retrieval(vae, images)))
+        if vae.of_texts:
+            metrics = _with_metric(metrics, "exact", *_share_and_error(exact(vae, images)))
     return replace(_finite(metrics), au_relative=au_relative(vae, x, device))
 
 

@@ -42,7 +42,7 @@ def traverse(
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
-    """Draw walks through latent spaces: every dimension by activity, single ones, a random direction."""
+    """Draw walks through latent spaces, or print their texts: every dimension by activity, single ones, a direction."""
     from lso_bench.models import traversal
     from lso_bench.store.store import Store
     from lso_bench.study.lookup import measured_models
@@ -56,6 +56,8 @@ def traverse(
     for m in models:
         written = traversal.traverse(m, walk_settings, results / "traversals", data_dir, device_of(device))
         for path in written:
+            if path.suffix == ".txt":
+                print(path.read_text("utf-8"), end="")
             say(f"written: {path}")
         if not any("-passive" in p.name for p in written):
             why = f"all are above {active:g}; --active sets another limit"

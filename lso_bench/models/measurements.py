@@ -119,7 +119,7 @@ def _measure_or_load(
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     file = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
     stored = _read(file, what)
-    if stored is not None and not lacks_code_use(stored.metrics, effort):
+    if stored is not None and not lacks_code_use(stored.metrics, effort, vae):
         return stored
     try:
         vae = vae.to(device)

@@ -39,6 +39,7 @@ ROWS = {  # label: field
     "|mu(x') - z|, z from the prior": "consistency_prior",
     "|mu(x') - z|, z from q(z|x)": "consistency_posterior",
     "retrieval, share of images": "retrieval",
+    "exact reconstruction, share of texts": "exact",
     "active units above the noise": "au_relative",
 }
 LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # thresholds of activity
@@ -58,7 +59,8 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
     """Return a table with one column per model; each mean has its standard error."""
     metrics, sizes = measured[0].metrics, measured[0].effort
     n, images, codes = metrics.n, min(sizes.images, metrics.n), min(sizes.codes, metrics.n)
-    rows = [[word(label), *(_cell(m, key) for m in measured)] for label, key in ROWS.items()]
+    keys = {label: key for label, key in ROWS.items() if key != "exact" or metrics.exact is not None}
+    rows = [[word(label), *(_cell(m, key) for m in measured)] for label, key in keys.items()]
     for limit in LIMITS:
         label = "active units (activity > 0.01)" if limit == 0.01 else f"dimensions with activity > {limit}"
         rows.append([word(label), *(number(active_units(m, limit), str) for m in measured)])

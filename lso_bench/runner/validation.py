@@ -55,7 +55,7 @@ def _is_differentiable(model: Model) -> bool:
 
 def _check_decoding(spec: Spec, task: Task) -> None:
     if spec.model.external:
-        if spec.decoding != "mean":
+        if spec.decoding != FROZEN_MODELS.build(spec.model.name).decoding:
             raise UsageError(
                 f"Decoding {spec.decoding!r} is not for model {spec.model.name!r}, which decodes by itself."
             )

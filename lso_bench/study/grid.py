@@ -25,6 +25,7 @@ from lso_bench.study.overrides import Rule, Rules
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.frozen_models import FROZEN_MODELS
 from lso_bench.vae.loading import fingerprint
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import Model
@@ -246,7 +247,9 @@ def runs_of_other_versions(records: Iterable[Record]) -> dict[str, list[str]]:
 
 
 def _decoding(model: Model, task: Task) -> str:
-    if model.external or not ARCHITECTURES.build(model.arch).autoregressive:
+    if model.external:
+        return FROZEN_MODELS.build(model.name).decoding
+    if not ARCHITECTURES.build(model.arch).autoregressive:
         return "mean"
     return "teacher" if task.has_targets else "sample"
 

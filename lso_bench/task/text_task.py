@@ -12,6 +12,7 @@ from torch import Tensor
 from lso_bench.task import Task
 from lso_bench.task.nearest_row import TokenRows, TrainingRows
 from lso_bench.vae.datasets import DATASETS, TextSource
+from lso_bench.vae.text_samples import TextSamples
 
 MOST = 100_000  # scores that a task keeps; beyond it all are forgotten
 
@@ -54,8 +55,11 @@ class TextTask(Task):
         return self
 
     def texts(self, x: Float[Tensor, "k n t v"]) -> list[str]:
-        """Return the k n texts of samples: the likeliest token at each position, up to the first end."""
-        return self._scores().source.texts(x.detach().flatten(0, 1).argmax(-1).cpu().numpy())
+        """Return the k n texts of samples: the likeliest token at each position, up to the first end.
+
+        A model of texts may give a text that no tokens write; it is returned as the model gave it.
+        """
+        return self._scores().samples.texts(x.flatten(0, 1))
 
     def score(self, x: Float[Tensor, "k n t v"]) -> Float[Tensor, "k n"]:
         scores = [self.invalid_score if score is None else score for score in self._scores_of(self.texts(x))]
@@ -121,4 +125,4 @@ class _Scores:
             raise ValueError(f"wanted a data set of texts, got {task.data!r}; such is expressions")
         if not _is_finite(invalid):
             raise ValueError(f"wanted a finite `invalid_score`, got {invalid!r}; state it in the class")
-        self.source, self.known = source, dict[str, float | None]()
+        self.samples, self.known = TextSamples(source), dict[str, float | None]()
