@@ -255,7 +255,7 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
 
 
 def _texts(runs: list[Record]) -> Iterator[str]:
-    """Yield what makes scores of texts misleading: of the best texts their length and novelty, of all their validity."""
+    """Yield what makes scores of texts misleading: length and novelty of the best, validity of all."""
     scored = [r for r in runs if scored_texts(r)]
     cells = {name: [*rows] for name, rows in groupby(sorted(scored, key=_cell), key=_cell)}
     best = {name: search for name, rows in cells.items() if (search := _best_valid(rows)) is not None}

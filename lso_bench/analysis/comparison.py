@@ -5,9 +5,9 @@ measure, start, threshold or target, n, an estimate with a 95 % interval, quarti
 resampled instances, so that several seeds of an instance do not count as independent.
 
 The estimate is the median of loss, best, norm (|z|), norm u (|u|), consistency, beside, iterations, joint, steps,
-evaluations, seconds, spread, gap and distance, and of the shares evaluations:valid and evaluations:distinct over runs.
-It is a fraction for distinct, beside:valid, beside:novel, basin and ecdf, and the value itself for usual, aRT (expected running time) and variance. Rows with `against` and p compare models or
-searchers: see `paired`.
+evaluations, seconds, spread, gap and distance, and of the shares evaluations:valid and evaluations:distinct of runs. It
+is a fraction for distinct, beside:valid, beside:novel, basin and ecdf, and the value itself for usual, aRT (expected
+running time) and variance. Rows with `against` and p compare models or searchers: see `paired`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -93,7 +93,8 @@ def compare(
 def brief(records: Iterable[Record], targets: Targets = "task", by: Sequence[str] = ()) -> Comparison:
     """Compute the measures that a summary shows, which need no files and a fraction of the time.
 
-    They are final losses, valid ends, steps to thresholds, and the paired comparisons of both and of the gaps at the end.
+    They are final losses, shares of valid samples, steps to thresholds, and paired comparisons of losses, steps and the
+    gaps at the end.
     """
     ordered, usable, failed = _by_outcome(records, by)
     searches = table(usable, by)

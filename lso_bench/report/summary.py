@@ -1,6 +1,5 @@
 """Summary of a comparison: a table and the answers, in at most 15 lines of 80 columns."""
 
-import math
 import textwrap
 from collections.abc import Iterator, Sequence
 

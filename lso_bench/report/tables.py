@@ -34,11 +34,12 @@ from lso_bench.report.renderers import markdown as markdown_renderer
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import MODEL, SEARCHER, START, Cell, Column, Part, Table, columns
+from lso_bench.report.text_tables import best_texts
 
 SHOWN_WITH_LOSSES = ("loss", "best", "norm")  # statistics of single searches
 TABLES = (  # names of tables
     *("final", "convergence", "targets", "starts", "variance", "cost", "models", "searchers", "tasks", "collapse"),
-    *("images", "runs"),
+    *("images", "texts", "runs"),
 )
 LOWEST_LOSS = {"task": "that any compared search reached", "model": "that any search in the same trained model reached"}
 SAMPLES = {False: "image, Bernoulli pixels binarised at 0.5", True: "text"}  # by whether the task scores texts
@@ -89,6 +90,7 @@ def section_tables(section: Section, targets: str, cost: str = "evaluations", na
         "runs": lambda: [_runs(section)],
         "final": lambda: [_losses(section), _further(section)],
         "images": lambda: [_auxiliary(section)],
+        "texts": lambda: [best_texts(section)],
         "convergence": lambda: [_thresholds(section)],
         "targets": lambda: [_targets(section, targets, cost)],
         "starts": lambda: [_starts(section), _gaps(section)],

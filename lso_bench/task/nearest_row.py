@@ -68,7 +68,7 @@ class TokenRows:
                 best, smallest = int(block[ratios.argmin()]), float(ratios.min())
         return self.texts[best], 1 - smallest
 
-    def _matrix(self, texts: Sequence[str]) -> Int[np.ndarray, "n t"]:
+    def _matrix(self, texts: Sequence[str]) -> Shaped[np.ndarray, "n t"]:
         rows = [self.tokens(text) for text in texts]
         matrix = np.zeros((len(rows), max(map(len, rows), default=0)), np.int16)
         for row, tokens in zip(matrix, rows, strict=True):
@@ -76,7 +76,7 @@ class TokenRows:
         return matrix
 
     @cached_property
-    def _counts(self) -> Int[np.ndarray, "v n"]:
+    def _counts(self) -> Shaped[np.ndarray, "v n"]:
         """Return how often each token stands in each row, 255 at most."""
         counts, places = np.zeros((UNKNOWN + 1, len(self.texts)), np.uint8), np.arange(len(self.texts))
         for column, tokens in enumerate(self.matrix.T):
