@@ -280,8 +280,8 @@ def _cell(record: Record) -> str:
 
 def _best_valid(runs: Sequence[Record]) -> SearchResult | None:
     """Return the search that found the best valid text; None if none found one."""
-    found = (m for r in runs for m in r.members if not _lacks_text(m))
-    return min(found, key=lambda m: m.best, default=None)
+    with_text = (m for r in runs for m in r.members if not _lacks_text(m))
+    return min(with_text, key=lambda m: m.best, default=None)
 
 
 def _lacks_text(search: SearchResult) -> bool:

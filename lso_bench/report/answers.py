@@ -81,11 +81,11 @@ def few_valid_texts(parts: Sequence[Section]) -> list[str]:
     runs = pd.concat(tables, ignore_index=True)
     shares = {"valid": 1 - runs["texts invalid"], "distinct": runs["texts distinct"]}
     fewest = {name: values.idxmin() for name, values in shares.items() if values.min() < FEW[name]}
-    ends = [
-        f"{name} {_range(shares[name])} (fewest by {runs.searcher_label[i]} in {runs.model[i]})"
+    return [
+        f"{_range(shares[name])} of evaluations were of {name} texts; fewest by {runs.searcher_label[i]} in "
+        f"{runs.model[i]}."
         for name, i in fewest.items()
     ]
-    return [f"of the evaluations {' and '.join(ends)}."] if ends else []
 
 
 def _range(shares: pd.Series) -> str:
