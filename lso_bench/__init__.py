@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lso_bench.search.space import Space
     from lso_bench.task import Task
     from lso_bench.task.text_task import TextTask
+    from lso_bench.vae.ehrlich_function import EhrlichFunction
     from lso_bench.vae.expression_values import expression_scores
     from lso_bench.vae.frozen_models import FrozenModel, FrozenTextModel
     from lso_bench.vae.judges import classifier, density
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AskTell",
+    "EhrlichFunction",
     "FrozenModel",
     "FrozenTextModel",
     "Problem",
@@ -39,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "AskTell": "lso_bench.search.ask_tell",
+    "EhrlichFunction": "lso_bench.vae.ehrlich_function",
     "FrozenModel": "lso_bench.vae.frozen_models",
     "FrozenTextModel": "lso_bench.vae.frozen_models",
     "Problem": "lso_bench.search",

@@ -76,6 +76,15 @@ def test_every_objective_has_a_finite_gradient_on_sequences(name, arch, expressi
     assert all(g is not None and g.isfinite().all() for g in gradients) and any((g != 0).any() for g in gradients)
 
 
+@BOTH
+@pytest.mark.parametrize("name", ["nevae_se", "nevae_lp_0.1"])
+def test_gradient_of_a_drawn_reconstruction_reaches_the_decoder(name, arch, expressions):
+    vae = random(arch).train()
+    penalty = OBJECTIVES.build(f"{name}:channel=draw")(vae, expressions.test).penalty.sum()
+    gradients = torch.autograd.grad(penalty, list(vae.decoder.parameters()))
+    assert all(g.isfinite().all() for g in gradients) and any((g != 0).any() for g in gradients)
+
+
 @pytest.mark.parametrize("arch", ["small", "conv"])
 def test_networks_of_images_refuse_sequences(arch):
     with pytest.raises(UsageError, match="that of these data categorical:vocabulary=12; choose gru, parallel or mlp"):

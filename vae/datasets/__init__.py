@@ -15,6 +15,7 @@ subclass of `Source`, with `shape` and `samples(folder)`.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
 from lso_bench.errors import UsageError
+from lso_bench.files.sanitize import one_line
 from lso_bench.plugins.registry import Registry
 from lso_bench.vae.likelihoods import LIKELIHOODS
 
@@ -118,26 +120,32 @@ class TextSource(Source):
         Raises:
             ValueError: a text has a symbol that is unknown, or is too long or empty; names it.
         """
-        rows = np.zeros((len(texts), self.length), np.uint8)
+        rows, length, symbols = np.zeros((len(texts), self.length), np.uint8), self.length, self.symbols
+        pattern, token = _reader(symbols)
         for row, text in zip(rows, texts, strict=True):
-            numbers = self._numbers(text)
+            parts = pattern.findall(text)
+            numbers = [token.get(part, 0) for part in parts]
+            if 0 in numbers:
+                unknown = parts[numbers.index(0)]
+                raise ValueError(f"wanted texts of {one_line(' '.join(symbols), 80)}, got {unknown!r} in {text[:80]!r}")
+            if not 1 <= len(parts) <= length:
+                raise ValueError(f"wanted 1 to {length} symbols, got {len(parts)} in {text[:80]!r}")
             row[: len(numbers)] = numbers
         return rows
-
-    def _numbers(self, text: str) -> list[int]:
-        longest_first = sorted(self.symbols, key=len, reverse=True)
-        parts = re.findall("|".join(map(re.escape, longest_first)) + "|(?s:.)", text)
-        if unknown := [part for part in parts if part not in self.symbols]:
-            raise ValueError(f"wanted texts of {' '.join(self.symbols)}, got {unknown[0]!r} in {text[:80]!r}")
-        if not 1 <= len(parts) <= self.length:
-            raise ValueError(f"wanted 1 to {self.length} symbols, got {len(parts)} in {text[:80]!r}")
-        return [1 + self.symbols.index(part) for part in parts]
 
     def texts(self, tokens: Shaped[np.ndarray, "n t"]) -> list[str]:
         """Return the texts of tokens, up to the first end."""
         ends = np.where((tokens == 0).any(1), (tokens == 0).argmax(1), tokens.shape[1])
-        rows = zip(tokens.tolist(), ends.tolist(), strict=True)
-        return ["".join(self.symbols[token - 1] for token in row[:end]) for row, end in rows]
+        rows, symbols = zip(tokens.tolist(), ends.tolist(), strict=True), self.symbols
+        return ["".join(symbols[token - 1] for token in row[:end]) for row, end in rows]
+
+
+@cache
+def _reader(symbols: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, int]]:
+    """Return a pattern of one symbol, the longest that fits, else of one character; and the token of each symbol."""
+    longest_first = sorted(symbols, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest_first)) + "|(?s:.)")
+    return pattern, {symbol: token for token, symbol in enumerate(symbols, 1)}
 
 
 def _image_folder(path: Path) -> Source:

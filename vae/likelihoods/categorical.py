@@ -46,9 +46,21 @@ class Categorical(Likelihood):
 
         Source: Maddison et al. 2014, "A* Sampling", section 2. Equal noise gives the likeliest token.
         """
+        return padded(self._tokens(p, noise))
+
+    def straight_through(self, p: Distribution, noise: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
+        """Draw sequences; the gradient of a drawn token is that of the token's probabilities.
+
+        Tokens after the first drawn end have no gradient.
+        """
+        assert isinstance(p, Sequences)
+        chances = p.log_probabilities.exp()
+        return padded(self._tokens(p, noise) + (chances - chances.detach()))
+
+    def _tokens(self, p: Distribution, noise: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
         assert isinstance(p, Sequences)
         gumbel = -(-noise.clamp(min=LEAST).log()).log()
-        return padded(one_hot((p.log_probabilities + gumbel).argmax(-1), self.vocabulary).to(noise.dtype))
+        return one_hot((p.log_probabilities + gumbel).argmax(-1), self.vocabulary).to(noise.dtype)
 
     def likeliest(self, mean: Float[Tensor, "b t v"]) -> Bool[Tensor, "b t v"]:
         return padded(one_hot(mean.argmax(-1), self.vocabulary).float()) > 0
