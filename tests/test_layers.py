@@ -23,7 +23,7 @@ PACKAGES = [  # each may import what stands in a row after its own, and nothing 
     ["plotting", "searchers", "store", "tasks"],
     ["process", "record", "search"],
     ["limits", "spec", "streams", "task"],
-    ["vae"],
+    ["molecules", "vae"],
     ["plugins"],
     ["files", "run_settings"],
     ["bounds", "errors"],

@@ -225,7 +225,7 @@ class ExternalModel(LatentModel):
         """Return the decoded samples with the model's own density."""
         return Decoded(self.mean(z), lambda x: self._log_prob(x, z))
 
-    def _log_prob(self, x: Float[Tensor, "b *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+    def _log_prob(self, x: Float[Tensor, "c *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         with plugin_code(self.name, "log_prob"):
             values: Any = self.log_likelihood(x.expand(len(z), *self.shape).clone(), z.clone())
         if _shape(values) != (len(z),):

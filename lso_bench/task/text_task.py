@@ -125,4 +125,5 @@ class _Scores:
             raise ValueError(f"wanted a data set of texts, got {task.data!r}; such is expressions")
         if not _is_finite(invalid):
             raise ValueError(f"wanted a finite `invalid_score`, got {invalid!r}; state it in the class")
-        self.samples, self.known = TextSamples(source), dict[str, float | None]()
+        self.source, self.known = source, dict[str, float | None]()
+        self.samples = TextSamples(source)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from lso_bench.testing.model_case import ModelCase, text_samples, texts_of
+from lso_bench.testing.model_case import ModelCase, required, text_samples, texts_of
 from lso_bench.testing.model_promises import ALONE, REMEDY, REQUIREMENTS, decoded_elsewhere
 from lso_bench.testing.promise import Requirement, UnmetRequirementError
 from lso_bench.testing.task_case import near, worst_mismatch
@@ -15,6 +15,7 @@ from lso_bench.testing.task_case import near, worst_mismatch
 SHIFTS = 4  # other texts with whose latents each text is compared
 LESS = 0.95  # largest ratio of the distances of reconstructions and of shuffled ones
 ERRORS = 2  # standard errors by which they must differ
+ROUNDING = 1e-4  # nats by which a log-probability may exceed 0
 
 
 def _check_texts(case: ModelCase) -> str:
@@ -77,7 +78,7 @@ def _require_same(latents: Sequence[Tensor], texts: Sequence[Sequence[str]], whe
 
 
 def _check_worker(case: ModelCase) -> None:
-    here, elsewhere = texts_of(case, case.reconstructions[:ALONE]), texts_of(case, decoded_elsewhere(case))
+    here, elsewhere = texts_of(case, case.decoded(case.z[:ALONE])), texts_of(case, decoded_elsewhere(case))
     if differing := [pair for pair in zip(here, elsewhere, strict=True) if pair[0] != pair[1]]:
         raise UnmetRequirementError(
             f"wanted the same texts in a worker process, got {differing[0][1]!r} for {differing[0][0]!r}; let `load` "
@@ -89,11 +90,11 @@ def _check_reconstruction(case: ModelCase) -> str:
     """Check that a text is decoded better from its own latent than from those of others, by the edit distance."""
     texts, decoded = texts_of(case, case.x), texts_of(case, case.reconstructions)
     shifted = torch.stack([distances(texts, decoded[i:] + decoded[:i]) for i in range(SHIFTS + 1)]).double()
-    own, others = shifted[0], shifted[1:].mean(0)
-    gain, exact = others - own, sum(a == b for a, b in zip(texts, decoded, strict=True))
-    figures = f"{own.mean():.3g} edits, from others' latents {others.mean():.3g}; {exact} of {len(texts)} exact"
+    matched, mismatched = shifted[0], shifted[1:].mean(0)
+    gain, exact = mismatched - matched, sum(a == b for a, b in zip(texts, decoded, strict=True))
+    figures = f"{matched.mean():.3g} edits, from others' latents {mismatched.mean():.3g}; {exact} of {len(texts)} exact"
     error = gain.std() / math.sqrt(len(gain))
-    if not (own.mean() <= LESS * others.mean() and gain.mean() > ERRORS * error):
+    if not (matched.mean() <= LESS * mismatched.mean() and gain.mean() > ERRORS * error):
         raise UnmetRequirementError(
             f"wanted texts decoded from their own latents a twentieth nearer than from others', got {figures}; encoder "
             "and decoder do not belong together (a pooled state cannot be decoded), or the decoder ignores its latent"
@@ -131,14 +132,15 @@ def _check_latents(case: ModelCase) -> str:
 def _check_density(case: ModelCase) -> str:
     """Check that log p(x|z) is that of a text, at most 0, and greater under its own latent than under another's."""
     with torch.no_grad(), case.watch.during("log_prob"):
-        own, other = (case.model.decode(z).log_prob(case.x) for z in (case.z, case.z.roll(1, 0)))
-    figures = f"{own.mean():.4g} nats, under another's latent {other.mean():.4g}"
-    if not (own.isfinite().all() and other.isfinite().all() and max(own.max(), other.max()) <= 1e-4):
+        both = [required(lambda z=z: case.model.decode(z).log_prob(case.x)) for z in (case.z, case.z.roll(1, 0))]
+    matched, mismatched, greatest = *both, torch.cat(both).max().item()
+    figures = f"{matched.mean():.4g} nats, under another's latent {mismatched.mean():.4g}"
+    if not (torch.cat(both).isfinite().all() and greatest <= ROUNDING):
         raise UnmetRequirementError(
-            f"wanted finite log p(text|z) of at most 0, got {figures}, at most {max(own.max(), other.max()):.4g}; sum "
-            "the log-probabilities of its symbols"
+            f"wanted finite log p(text|z) of at most 0, got {figures}, the greatest {greatest:.4g}; sum the "
+            "log-probabilities of the symbols of a text"
         )
-    if not own.mean() > other.mean():
+    if not matched.mean() > mismatched.mean():
         raise UnmetRequirementError(
             f"wanted a greater log p(text|z) of a text's own latent than of another's, got {figures}; look at its sign"
         )
