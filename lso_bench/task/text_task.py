@@ -39,7 +39,7 @@ class TextTask(Task):
 
         By default the similarity is 1 - the edit distance of the tokens / the longer of the two lengths.
         """
-        index = rows.index if isinstance(rows, TrainingRows) else TokenRows(self._scores().samples.source, rows)
+        index = rows.index if isinstance(rows, TrainingRows) else TokenRows(self._scores().source, rows)
         return [index.nearest(text) for text in texts]
 
     def picture(self, text: str) -> str:
@@ -48,7 +48,7 @@ class TextTask(Task):
 
     def training_rows(self, tokens: Shaped[np.ndarray, "n t"]) -> TrainingRows:
         """Return the training texts of the data set, of which these are the tokens."""
-        return TrainingRows(self._scores().samples.source, tokens)
+        return TrainingRows(self._scores().source, tokens)
 
     def bind(self, test: Float[Tensor, "t *shape"]) -> Task:
         self._scores()  # refuses what no text can be scored with
