@@ -80,13 +80,13 @@ def spaces(measured: Sequence[Measured]) -> Table:
     labels = labelled(measured, words)
     shown = {label: key for label, key in labels.items() if any(getattr(m.metrics, key) is not None for m in measured)}
     for m in measured:
-        words = [model(m.model.name), word(m.model.data), word(m.model.arch)]
+        names = [model(m.model.name), word(m.model.data), word(m.model.arch)]
         counts = [m.model.latent, m.metrics.n, active_units(m, LIMIT)]
         metrics = (mean(m.metrics, key) for key in shown.values())
-        rows.append([*words, *(number(n, count) for n in counts), *metrics])
+        rows.append([*names, *(number(n, count) for n in counts), *metrics])
     caption = (
-        f"Means over the test {samples}, in nats where nothing else is said. Active: dimensions above 0.01. Retrieval is "
-        f"among {BLOCK} {samples} (chance {retrieval_chance(BLOCK):g}), or all codes where they are fewer."
+        f"Means over the test {samples}, in nats where nothing else is said. Active: dimensions above 0.01. Retrieval "
+        f"is among {BLOCK} {samples} (chance {retrieval_chance(BLOCK):g}), or all codes where they are fewer."
     )
     data, arch = (Column(name, is_text=True) for name in ("data", "architecture"))
     return Table("", columns(MODEL, data, arch, "d", samples, "active", *shown), rows, caption)
