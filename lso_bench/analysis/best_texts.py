@@ -17,10 +17,10 @@ def best_texts(searches: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     a valid text.
     """
     names = [*GROUP_KEYS, *by, "found", "text", "score", "nearest", *BESIDE]
-    if "text" not in searches or not (searches.text != "").any():
+    if "beside:valid" not in searches:
         return pd.DataFrame(columns=names)
     groups = searches[searches["beside:valid"].notna()].groupby("group_id", sort=False)
-    rows = [_best(group) for _, group in groups if group.final_text.ne("").any() or group.text.ne("").any()]
+    rows = [_best(group) for _, group in groups if (group.text + group.final_text).ne("").any()]
     return pd.DataFrame(rows).reindex(columns=names)
 
 

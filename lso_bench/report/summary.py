@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.united import SEVERAL, space_name
@@ -123,7 +124,7 @@ def _losses(part: Section) -> Rows:
     compared = from_first_start(contests(part, factor, "loss"))
     if len(models) == len(labels) == 1:
         starts = part.rows("loss").to_dict("records")
-        rows = [(r["start"], in_words(r["median"]), _interval(r["low"], r["high"])) for r in starts]
+        rows = [(r["start"], _loss(part, r), _interval(r["low"], r["high"])) for r in starts]
         return [("start", "final loss", "95 % CI"), *rows]
     rows: Rows = [(factor, "final loss", "vs best, paired (95 % CI)", "wins", "p")]
     for contest in compared:
@@ -216,9 +217,14 @@ def _interval(low: float, high: float) -> str:
 
 
 def _median(part: Section, model: str, label: str) -> str:
-    """Return the median final loss as a text, marked if most of its searches saw no valid text; empty if unknown."""
-    lacks_text = part.lacks_text({"model": model, "searcher_label": label, "start": part.first_start})
-    return loss(part.median_loss(model, label), lacks_text, in_words, undefined="").text
+    """Return the median final loss as a text; empty if there is none."""
+    row = {"model": model, "searcher_label": label, "start": part.first_start}
+    return _loss(part, row | {"median": part.median_loss(model, label)})
+
+
+def _loss(part: Section, row: dict[str, Any]) -> str:
+    """Return the median of a row as a text, marked if most of its searches saw no valid text; empty if undefined."""
+    return loss(row["median"], part.lacks_text(row), in_words, undefined="").text
 
 
 def _task(part: Section) -> str:

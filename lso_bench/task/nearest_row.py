@@ -70,7 +70,7 @@ class TokenRows:
 
     def _matrix(self, texts: Sequence[str]) -> Shaped[np.ndarray, "n t"]:
         rows = [self.tokens(text) for text in texts]
-        matrix = np.zeros((len(rows), max(map(len, rows), default=0)), np.int16)
+        matrix = np.zeros((len(rows), max([1, *map(len, rows)])), np.int16)
         for row, tokens in zip(matrix, rows, strict=True):
             row[: len(tokens)] = tokens
         return matrix
