@@ -143,7 +143,7 @@ def run(
         for path in figure_files.pictures(
             store, state.records, {p.spec.key: p.checkpoint for p in planned}, compared.comparison
         ):
-            say(f"picture: {path}")
+            say(f"{'texts' if path.suffix == '.txt' else 'picture'}: {path}")
     print_end(state.without(store.damaged_files), named_keys)
 
 

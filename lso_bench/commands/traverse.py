@@ -29,7 +29,7 @@ def traverse(
     dimensions: Annotated[
         list[str], typer.Option(help="That get a sheet of their own, with commas; 0 is the most active.")
     ] = ["0"],  # noqa: B006
-    steps: Annotated[int, typer.Option(min=2, max=1000, help="Images of a walk.")] = 100,
+    steps: Annotated[int, typer.Option(min=2, max=1000, help="Samples of a walk.")] = 100,
     reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, prior standard deviations.")] = 10.0,
     draws: Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the random direction and of the ink.")] = 0,
     active: Annotated[

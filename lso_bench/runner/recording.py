@@ -10,6 +10,7 @@ from torch import Tensor
 from lso_bench.record import Record, SearchResult
 from lso_bench.runner.diagnostics import diagnose
 from lso_bench.runner.divergence import cause
+from lso_bench.runner.found_texts import found_texts
 from lso_bench.runner.loop import Search
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.scores import targets_of
@@ -17,6 +18,7 @@ from lso_bench.runner.stopping import Thresholds
 from lso_bench.search.space import Space
 from lso_bench.spec import Spec
 from lso_bench.task import Task
+from lso_bench.task.nearest_row import TrainingRows
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.default_architecture import is_of_sequences
 from lso_bench.vae.likelihoods.categorical import END
@@ -32,6 +34,7 @@ class RunContext:
     space: Space
     instances: Tensor  # instance of each member
     device: str
+    rows: TrainingRows | None = None  # training rows of the task's data, if these are texts
 
     @property
     def task_of_all(self) -> Task:
@@ -58,6 +61,7 @@ def record_of(
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         x = space.decode(u.unsqueeze(1)).squeeze(1)
         diagnostics = diagnose(space, task, z, x)
+        texts = found_texts(task, search.texts, x, context.rows)
     tensors["decoded"] = _storable(x, spec.model, space.vae.bounded)
     if (targets := targets_of(context.task)) is not None:
         tensors["targets"] = _storable(targets, spec.model, space.vae.bounded)
@@ -67,7 +71,7 @@ def record_of(
     return Record(
         spec,
         "diverged" if error else "ok",
-        _members(starts, context.instances, search, z.cpu(), space.norm(search.z), diagnostics),
+        _members(starts, context.instances, search, z.cpu(), space.norm(search.z), [*map(_merged, diagnostics, texts)]),
         evaluations | {"gradients": search.gradients} | counts,
         seconds,
         versions,
@@ -102,6 +106,11 @@ def _members(
     }
     rows = zip(zip(*columns.values(), strict=True), diagnostics, strict=True)
     return [SearchResult(**dict(zip(columns, row, strict=True)), **diagnosis) for row, diagnosis in rows]
+
+
+def _merged(diagnosis: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
+    """Return the diagnoses of a search, with those of its text."""
+    return diagnosis | text | {"beside": diagnosis["beside"] | text.get("beside", {})}
 
 
 def _steps_to_threshold(thresholds: Thresholds) -> list[list[int | None]]:

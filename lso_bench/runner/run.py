@@ -14,6 +14,7 @@ from lso_bench.run_settings import PRIOR
 from lso_bench.runner import aggregate_posterior, identity
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.diagnostics import baseline_on_test_set
+from lso_bench.runner.found_texts import usual_texts
 from lso_bench.runner.identity import UNKNOWN, Identity
 from lso_bench.runner.loop import Progress, drive
 from lso_bench.runner.placement import ON_CPU, Placement, versions_of
@@ -30,6 +31,7 @@ from lso_bench.search.sample_space import SampleSpace
 from lso_bench.search.space import DTYPES, Space
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
+from lso_bench.task.nearest_row import TrainingRows
 from lso_bench.vae.data import Dataset
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.trained_model import Model, training_length
@@ -64,7 +66,7 @@ def run(
     check_fit(spec, task, searcher)
     data = loaded.data(task.data, placement.data_dir, planned.data)
     mapping = coordinates_of(spec.space, spec.model, checkpoint, data, loaded)
-    context = _build_context(spec, task, vae, data, placement, mapping)
+    context = _build_context(spec, task, vae, data, placement, mapping, loaded.training_rows(task, data))
     with torch.random.fork_rng():
         with model_errors(spec.model):
             problem = (_problem if searcher.space == "latents" else _sample_problem)(context, data)
@@ -77,7 +79,11 @@ def run(
     versions = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")} | training_length(header)
     versions |= TASKS.code_version(spec.task, task) | SEARCHERS.code_version(spec.searcher, searcher)
     record = record_of(context, search, problem.counts, seconds, versions | versions_of(placement))
-    return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device, context.space.dtype)))
+    test = data.test.to(device, context.space.dtype)
+    usual_text = loaded.once(
+        ("usual texts", spec.task, spec.source, data.sha256), lambda: usual_texts(context.task, test, context.rows)
+    )
+    return replace(record, usual=baseline_on_test_set(context.task, test) | usual_text)
 
 
 def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, loaded: Loaded) -> Coordinates | None:
@@ -91,7 +97,13 @@ def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, lo
 
 
 def _build_context(
-    spec: Spec, task: Task, vae: LatentModel, data: Dataset, placement: Placement, mapping: Coordinates | None
+    spec: Spec,
+    task: Task,
+    vae: LatentModel,
+    data: Dataset,
+    placement: Placement,
+    mapping: Coordinates | None,
+    rows: TrainingRows | None,
 ) -> RunContext:
     dtype = DTYPES[spec.precision]
     with plugin_errors("task", task):
@@ -101,7 +113,7 @@ def _build_context(
     targets = targets_of(task_of_members)
     speed = placement.compile, placement.capture
     space = Space(vae, spec.decoding, targets, spec.seeds.search, *speed, dtype, mapping)
-    return RunContext(spec, task, space, instances, placement.device)
+    return RunContext(spec, task, space, instances, placement.device, rows)
 
 
 def _problem(context: RunContext, data: Dataset) -> Problem:

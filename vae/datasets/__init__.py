@@ -40,6 +40,7 @@ class Source(ABC):
 
     likelihood: str = "bernoulli"  # of an element of a sample, a name of `lso_bench.vae.likelihoods`
     entropy: float | None = None  # nats, of one sample, where it is known: no -ELBO of a model is below it on average
+    words: ClassVar[tuple[str, str]] = ("samples", "numbers")  # for samples, and for the elements of one
     published: ClassVar[str] = ""  # expected sha256 of the content of all samples, if they are published data
     small: ClassVar[str] = ""  # settings of a part of it that is soon read, for a check of its files; empty: all
 
@@ -80,6 +81,7 @@ class Source(ABC):
 class ImageSource(Source):
     """Source of square grey images."""
 
+    words = ("images", "pixels")
     size: int = 28  # pixels a side; a multiple of 4
 
     @property
@@ -102,6 +104,8 @@ class ImageSource(Source):
 
 class TextSource(Source):
     """Source of texts, sequences of tokens; token 0 is the end, and fills the places after it."""
+
+    words = ("texts", "tokens")
 
     @property
     @abstractmethod
@@ -150,6 +154,10 @@ class TextSource(Source):
         ends = np.where((tokens == 0).any(1), (tokens == 0).argmax(1), tokens.shape[1])
         rows, symbols = zip(tokens.tolist(), ends.tolist(), strict=True), self.symbols
         return ["".join(symbols[token - 1] for token in row[:end]) for row, end in rows]
+
+    def valid(self, texts: Sequence[str]) -> list[bool] | None:
+        """Return whether each text is one that the data may hold; None (the default) if the data set cannot tell."""
+        return None
 
 
 @cache
