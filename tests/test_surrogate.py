@@ -164,7 +164,7 @@ def test_problem_that_cannot_be_fitted_is_left_out_and_the_others_are_not():
 
 
 def test_step_without_a_process_asks_for_sobol_points_and_counts_them(monkeypatch):
-    def hopeless(x, y, begin, steps):
+    def hopeless(x, y, begin, steps, kernel):
         return gaussian_process.Fit(None, torch.zeros(len(x), dtype=torch.bool), begin)
 
     monkeypatch.setattr(gaussian_process, "fit", hopeless)
