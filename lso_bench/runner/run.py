@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Problem, coordinates, region
 from lso_bench.search.clock import Clock
-from lso_bench.search.coordinates import Coordinates
+from lso_bench.search.coordinates import AnyCoordinates
 from lso_bench.search.space import DTYPES, Space
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
@@ -75,18 +76,21 @@ def run(
     return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device, context.space.dtype)))
 
 
-def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, loaded: Loaded) -> Coordinates | None:
+def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, loaded: Loaded) -> AnyCoordinates | None:
     """Return the coordinates of a space in the model of a checkpoint; None if they are z.
 
     Raises:
         UsageError, PluginError: as `lso_bench.search.coordinates.build`.
         UnusableError: as `Loaded.model`.
     """
-    return None if space == PRIOR else coordinates.build(space, loaded.moments(model, checkpoint, data))
+    if space == PRIOR:
+        return None
+    examples = partial(loaded.examples, model, checkpoint, data)
+    return coordinates.build(space, loaded.moments(model, checkpoint, data), examples)
 
 
 def _build_context(
-    spec: Spec, task: Task, vae: LatentModel, data: Dataset, placement: Placement, mapping: Coordinates | None
+    spec: Spec, task: Task, vae: LatentModel, data: Dataset, placement: Placement, mapping: AnyCoordinates | None
 ) -> RunContext:
     dtype = DTYPES[spec.precision]
     with plugin_errors("task", task):

@@ -29,6 +29,7 @@ from torch import Tensor
 from lso_bench.search import kernels
 
 ENTRIES = 4_000_000  # most entries of kernel matrices in one batch, 32 MB each; larger batches are split
+CORRECTIONS = 40  # that L-BFGS remembers; more than its usual 10 halve the steps for the linear kernel
 FLAT = 1e-12  # share of the largest absolute score; a smaller spread of scores is rounding error
 JITTER = 1e-6  # added to the diagonal of a joint posterior before sampling
 SAMPLES = 128  # samples of the outcomes of several points, for qLogEI
@@ -73,6 +74,11 @@ class Surrogates(Model):
         covariance = covariance.transpose(0, 1).reshape(*r, a, q, q)
         return GPyTorchPosterior(MultivariateNormal(mean, covariance + JITTER * torch.eye(q).to(X)))
 
+    def mean(self, points: Float[Tensor, "a m d"]) -> Float[Tensor, "a m"]:
+        """Return the posterior means of points of each problem."""
+        cross = self.gps.covar_module(self.x, points).to_dense()  # (a, n, m)
+        return self.gps.mean_module(points) + (cross.transpose(1, 2) @ self.weights).squeeze(-1)
+
     def subset(self, problems: Int[Tensor, " b"]) -> "Surrogates":
         """Return the processes of some of the problems."""
         gps = _processes(self.x[problems], self.gps.train_targets[problems], self.kernel)
@@ -91,39 +97,30 @@ class Surrogates(Model):
         return torch.stack(matrices, 1)
 
 
-def unknown(k: int, d: int, kernel: str = "rbf") -> Float[Tensor, "k p"]:
-    """Return the hyperparameters of k unfitted processes, all NaN: noise, mean and those of the kernel."""
-    return torch.full((k, 2 + kernels.count_hyperparameters(kernel, d)), torch.nan).double()
-
-
 @dataclass(frozen=True)
 class Fit:
     """Fitted processes of the problems whose fit succeeded."""
 
     model: Surrogates | None  # of the problems in `fitted`; None if there are none
     fitted: Bool[Tensor, " a"]
-    settings: Float[Tensor, "a p"]  # hyperparameters of all problems, the start of the next fit
 
 
-def fit(
-    x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], begin: Float[Tensor, "a p"], steps: int, kernel: str = "rbf"
-) -> Fit:
+def fit(x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], steps: int, kernel: str = "rbf") -> Fit:
     """Fit the most likely process (MAP) of each problem to its points in the unit cube and its scores, standardised.
 
-    Kernels and priors are those of `kernels.build`. Each problem takes at most `steps` steps of L-BFGS from the
-    hyperparameters `begin`. If these are NaN, it takes at most five times as many from BoTorch's initial values. It
-    ends earlier where it has converged. A problem whose fit fails alone and with jitter is left out.
+    Kernels and priors are those of `kernels.build`. Each problem takes at most `steps` steps of L-BFGS from BoTorch's
+    initial values, and ends earlier where it has converged. A problem whose fit fails alone and with jitter is left
+    out.
     """
     x, y = x.double(), standardised(y.double())
     size = max(1, ENTRIES // x.shape[1] ** 2)
-    batches = list(torch.arange(len(x)).split(size))
-    parts = [_fit_part(x[i], y[i], begin[i], steps * (5 if begin[i].isnan().any() else 1), kernel) for i in batches]
+    parts = [_fit_part(x[i], y[i], steps, kernel) for i in torch.arange(len(x)).split(size)]
     settings, fitted = (torch.cat(p) for p in zip(*parts, strict=True))
     if not fitted.any():
-        return Fit(None, fitted, settings)
+        return Fit(None, fitted)
     gps = _processes(x[fitted], y[fitted], kernel)
     _set_hyperparameters(gps, settings[fitted])
-    return Fit(Surrogates(gps, kernel), fitted, settings)
+    return Fit(Surrogates(gps, kernel), fitted)
 
 
 def standardised(y: Float[Tensor, "a n"]) -> Float[Tensor, "a n"]:
@@ -192,13 +189,15 @@ def maximise(
     chosen = values.topk(min(restarts, len(raw)), 0).indices  # (s, a)
     begin = raw.gather(0, chosen[..., None, None].expand(-1, -1, *raw.shape[2:]))  # (s, a, q, d)
 
-    def loss(flat: Tensor) -> tuple[Tensor, Tensor]:
-        z = flat.detach().clone().requires_grad_()
-        values = -acquisition(z.view_as(begin)).flatten()
-        return values.detach(), torch.autograd.grad(values.sum(), z)[0]
+    last = begin.flatten(0, 1).flatten(1)
 
-    flat = begin.flatten(0, 1).flatten(1)
-    ends = _minimise(loss, flat, [(0.0, 1.0)] * flat.shape[1], steps).view_as(begin)
+    def loss(part: Tensor, indices: list[int]) -> tuple[Tensor, Tensor]:
+        last[indices] = part  # the acquisition is that of all problems
+        z = last.clone().requires_grad_()
+        values = -acquisition(z.view_as(begin)).flatten()
+        return values.detach()[indices], torch.autograd.grad(values.sum(), z)[0][indices]
+
+    ends = _minimise(loss, last.clone(), [(0.0, 1.0)] * last.shape[1], steps).view_as(begin)
     with torch.no_grad():
         best = acquisition(ends).argmax(0)  # (a)
     return ends[best, torch.arange(len(best))]
@@ -210,33 +209,33 @@ def _count_points(acquisition: AcquisitionFunction) -> int:
     return model.x.shape[1]
 
 
-Slopes = Callable[[Tensor], tuple[Tensor, Tensor]]  # b points of p variables to b values and their gradients
+# some of the points of b functions, and which these are, to the functions' values and gradients there
+Slopes = Callable[[Float[Tensor, "c p"], list[int]], tuple[Float[Tensor, " c"], Float[Tensor, "c p"]]]
 
 
 def _minimise(loss: Slopes, begin: Float[Tensor, "b p"], bounds: list[tuple], steps: int) -> Float[Tensor, "b p"]:
     """Minimise b independent functions, evaluated together, each with its own L-BFGS-B."""
-    last = begin.clone()
 
     def evaluate(x: np.ndarray, batch_indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        last[batch_indices] = torch.from_numpy(x).to(last)
-        values, slopes = loss(last)
-        return values[batch_indices].cpu().numpy(), slopes[batch_indices].cpu().numpy()
+        values, slopes = loss(torch.from_numpy(x).to(begin), batch_indices)
+        return values.cpu().numpy(), slopes.cpu().numpy()
 
-    minima, _, _ = fmin_l_bfgs_b_batched(evaluate, begin.cpu().numpy(), bounds, maxiter=steps, pass_batch_indices=True)
+    minima, _, _ = fmin_l_bfgs_b_batched(
+        evaluate, begin.cpu().numpy(), bounds, maxcor=CORRECTIONS, maxiter=steps, pass_batch_indices=True
+    )
     return torch.from_numpy(minima).to(begin)
 
 
 def _fit_part(
-    x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], begin: Float[Tensor, "a p"], steps: int, kernel: str
+    x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], steps: int, kernel: str
 ) -> tuple[Float[Tensor, "a p"], Bool[Tensor, " a"]]:
     """Return the hyperparameters, and whether each fit succeeded; if the batch fails, fit the problems one by one."""
     gps = _processes(x, y, kernel)
     initial = _hyperparameters(gps)
-    first = torch.where(begin.isnan(), initial, begin)
     try:
         if not (x.isfinite().all() and y.isfinite().all()):
             raise NanError
-        optimum = _most_likely(gps, first, steps)
+        optimum = _most_likely(gps, kernel, steps)
         _set_hyperparameters(gps, optimum)
         Surrogates(gps, kernel)
         succeeded = optimum.isfinite().all(1)
@@ -244,28 +243,47 @@ def _fit_part(
     except FAILURES:
         if len(x) == 1:
             return initial, torch.zeros(1, dtype=torch.bool)
-        fits = [_fit_part(x[i : i + 1], y[i : i + 1], first[i : i + 1], steps, kernel) for i in range(len(x))]
+        fits = [_fit_part(x[i : i + 1], y[i : i + 1], steps, kernel) for i in range(len(x))]
         settings, succeeded = zip(*fits, strict=True)
         return torch.cat(settings), torch.cat(succeeded)
 
 
-def _most_likely(gps: SingleTaskGP, first: Float[Tensor, "a p"], steps: int) -> Float[Tensor, "a p"]:
-    """Return the hyperparameters of the highest posterior density, by L-BFGS from `first`.
+def _most_likely(gps: SingleTaskGP, kernel: str, steps: int) -> Float[Tensor, "a p"]:
+    """Return the hyperparameters of the highest posterior density, by L-BFGS from those that the processes have.
 
     It steps in the logarithms of noise and lengthscales, whose priors are quadratic there: it converges in 15 to 70
     steps where steps in the values themselves take 100 to 600. The density is still that of the values.
     """
-    limits, loss = _limits(gps), _negative_log_posterior(gps)
+    limits, loss = _limits(gps), _LossOfSome(gps, kernel)
     positive = torch.tensor([low is not None for low in limits])
 
-    def loss_of_free(free: Tensor) -> tuple[Tensor, Tensor]:
+    def loss_of_free(free: Tensor, indices: list[int]) -> tuple[Tensor, Tensor]:
         settings = torch.where(positive, free.exp(), free)
-        values, slope = loss(settings)
+        values, slope = loss(settings, indices)
         return values, torch.where(positive, slope * settings, slope)
 
-    bounds = [(None if low is None else math.log(low), None) for low in limits]
+    bounds, first = [(None if low is None else math.log(low), None) for low in limits], _hyperparameters(gps)
     free = _minimise(loss_of_free, torch.where(positive, first.log(), first), bounds, steps)
     return torch.where(positive, free.exp(), free)
+
+
+class _LossOfSome:
+    """Loss of the problems that are still being fitted; the others are left out when they are the larger half."""
+
+    def __init__(self, gps: Any, kernel: str):
+        self._x, self._y, self._kernel = gps.train_inputs[0], gps.train_targets, kernel
+        self._problems, self._settings = torch.arange(len(self._x)), _hyperparameters(gps)
+        self._loss = _negative_log_posterior(gps)
+
+    def __call__(self, settings: Float[Tensor, "c p"], problems: list[int]) -> tuple[Tensor, Tensor]:
+        chosen = torch.tensor(problems)
+        if 2 * len(chosen) <= len(self._problems):
+            self._problems, self._settings = chosen, settings.clone()
+            self._loss = _negative_log_posterior(_processes(self._x[chosen], self._y[chosen], self._kernel))
+        rows = torch.searchsorted(self._problems, chosen)
+        self._settings[rows] = settings
+        values, slopes = self._loss(self._settings)
+        return values[rows], slopes[rows]
 
 
 def _processes(x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], kernel: str) -> SingleTaskGP:
@@ -274,7 +292,7 @@ def _processes(x: Float[Tensor, "a n d"], y: Float[Tensor, "a n"], kernel: str) 
         return SingleTaskGP(x, y.unsqueeze(-1), covar_module=covariance, outcome_transform=None).to(x)
 
 
-def _negative_log_posterior(gps: Any) -> Slopes:
+def _negative_log_posterior(gps: Any) -> Callable[[Float[Tensor, "a p"]], tuple[Tensor, Tensor]]:
     """Return the loss of a fit, with its gradient: minus log posterior density of the hyperparameters, per point."""
     likelihood: Any = ExactMarginalLogLikelihood(gps.likelihood, gps)
     gps.train()

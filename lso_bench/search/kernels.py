@@ -57,11 +57,6 @@ def build(name: str, d: int, batch: torch.Size) -> Kernel:
     return get_covar_module_with_dim_scaled_prior(d, batch, use_rbf_kernel=name == "rbf")
 
 
-def count_hyperparameters(name: str, d: int) -> int:
-    """Return how many hyperparameters the kernel of a problem has."""
-    return d + 3 * (name == "linear")
-
-
 def _onto_sphere(x: Float[Tensor, "*a n d"]) -> Float[Tensor, "*a n e"]:
     square = x.square().sum(-1, keepdim=True)
     return torch.cat([2 * x, square - 1], -1) / (square + 1)

@@ -35,7 +35,7 @@ class BAxUS(Searcher):
     bins: int = 3  # new coordinates for each one at a split
     budget: int = 300  # evaluations within which the whole space is reached if no step succeeds
     candidates: int = 500  # points of a trust region among which the highest of a draw is taken
-    fit_steps: int = 20  # most steps of L-BFGS that fit a process anew, from where the last fit ended
+    fit_steps: int = 100  # most steps of L-BFGS that fit a process; it ends where it has converged
     kernel: Literal["rbf", "matern", "linear"] = "matern"
 
     def __post_init__(self):
@@ -84,8 +84,8 @@ class BAxUS(Searcher):
         spaces, asked = trust.spaces, len(indices)
         x = spaces.lower(u[indices], level, indices)
         with problem.clock("fit"):
-            fitted = gaussian_process.fit(x, y[indices], trust.settings[level][indices], self.fit_steps, self.kernel)
-        trust.settings[level][indices], indices = fitted.settings, indices[fitted.fitted]
+            fitted = gaussian_process.fit(x, y[indices], self.fit_steps, self.kernel)
+        indices = indices[fitted.fitted]
         good, points = indices[:0], u.new_empty(0, self.q, u.shape[2])
         if fitted.model is not None:
             candidates = trust.candidates(problem, level, indices, fitted.model, y, draws)
@@ -103,12 +103,9 @@ class GrowingRegions(TrustRegions):
     """Trust regions in subspaces: one that has shrunk away goes on in the next level, and in the last begins anew."""
 
     def __init__(self, spaces: Subspaces, k: int, starts: int, searcher: BAxUS):
-        from lso_bench.search.gaussian_process import unknown
-
-        super().__init__(torch.empty(k, 0), 1)
+        super().__init__(k, 1)
         self.spaces, self.level = spaces, torch.zeros(k, dtype=torch.long)
         self.since[:] = starts
-        self.settings = [unknown(k, e, searcher.kernel) for e in spaces.dimensions]  # of the processes, by level
         self._patience = patience(spaces.dimensions, searcher)
         self.patience[:] = self._patience[0]
 
@@ -145,7 +142,7 @@ class GrowingRegions(TrustRegions):
         if self.level[i] + 1 < len(self.spaces.bins):
             self.level[i] += 1
         else:
-            self.since[i], self.settings[-1][i] = evaluations, torch.nan
+            self.since[i] = evaluations
         self.patience[i] = self._patience[int(self.level[i])]
 
 

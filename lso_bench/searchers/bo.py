@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LEADERS = 5  # best points seen, near which the acquisition is tried too
 NEAR = 0.05  # standard deviation of the steps from the best points, of a side of the region
+FIT = 5  # most steps of a fit, by `fit_steps`, which older results of `fit_steps=20` have in their key
 MARGIN = 0.01  # of a ball's radius, from its sphere: on it a line search does not see what is inside
 
 
@@ -37,7 +38,7 @@ class BO(Searcher):
     q: int = 1  # points a step; several by qLogEI
     raw: int = 128  # points tried before the acquisition's line searches, half of them near the best seen
     restarts: int = 4  # line searches of the acquisition, from the best of those
-    fit_steps: int = 20  # most steps of L-BFGS that fit a process anew, from where the last fit ended
+    fit_steps: int = 20  # a fifth of the most steps of L-BFGS that fit a process; it ends where it has converged
     polish_steps: int = 40  # most steps of L-BFGS on the acquisition
     kernel: Literal["rbf", "matern", "linear"] = added("rbf")
 
@@ -56,7 +57,6 @@ class BO(Searcher):
         engine = sobol_engine(d, problem.seed)
         region, even = problem.region, self.raw - self.raw // 2
         z, y = yield from begin(problem, engine, self.initial)
-        settings = gaussian_process.unknown(k, d, self.kernel)
         seeded = torch.Generator().manual_seed(problem.seed)
         while True:
             u, seen = region.to_cube(z), y.cpu().double()
@@ -66,10 +66,8 @@ class BO(Searcher):
             active = seen.isfinite().all(1).nonzero()[:, 0]
             if len(active):
                 with problem.clock("fit"):
-                    fitted = gaussian_process.fit(
-                        u[active], seen[active], settings[active], self.fit_steps, self.kernel
-                    )
-                settings[active], indices = fitted.settings, active[fitted.fitted]
+                    fitted = gaussian_process.fit(u[active], seen[active], FIT * self.fit_steps, self.kernel)
+                indices = active[fitted.fitted]
                 if fitted.model is not None:
                     propose = partial(self._best, region, raw[:, indices])
                     good, points = gaussian_process.proposed(fitted.model, propose)

@@ -12,6 +12,7 @@ from torch import Tensor
 from lso_bench.plugins.settings import added, at_least
 from lso_bench.search import Problem, Searcher
 from lso_bench.search.sobol_points import sobol_engine
+from lso_bench.searchers.bo import FIT
 
 FIRST, LEAST, MOST = 0.8, 0.5**7, 1.6  # length of a trust region, sides of the search region (the paper, section 3)
 SUCCESSES = 3  # in a row before it doubles (the same)
@@ -33,7 +34,7 @@ class TuRBO(Searcher):
     initial: int = 20  # evaluations before the first process, and after a restart
     q: int = 5  # points a step
     candidates: int = 500  # points of a trust region among which the highest of a draw is taken
-    fit_steps: int = 20  # most steps of L-BFGS that fit a process anew, from where the last fit ended
+    fit_steps: int = 20  # a fifth of the most steps of L-BFGS that fit a process; it ends where it has converged
     kernel: Literal["rbf", "matern", "linear"] = added("rbf")
 
     def __post_init__(self):
@@ -46,16 +47,13 @@ class TuRBO(Searcher):
         return self.initial
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
-        from lso_bench.search import gaussian_process
 
         z = problem.starts
         y = yield z
         k, _, d = z.shape
         engine, seeded = sobol_engine(d, problem.seed), torch.Generator().manual_seed(problem.seed)
         shares = torch.Generator().manual_seed(problem.seed + 1)
-        trust = TrustRegions(
-            gaussian_process.unknown(k, d, self.kernel), patience=math.ceil(max(4 / self.q, d / self.q))
-        )
+        trust = TrustRegions(k, patience=math.ceil(max(4 / self.q, d / self.q)))
         while True:
             u, seen = problem.region.to_cube(z), y.cpu().double()
             asked = problem.region.throughout(engine.draw(self.q).to(z)).expand(k, -1, -1).clone()
@@ -86,9 +84,8 @@ class TuRBO(Searcher):
 
         even, share, moves, noise = chance
         with problem.clock("fit"):
-            fitted = gaussian_process.fit(u[indices], y[indices], trust.settings[indices], self.fit_steps, self.kernel)
-        trust.settings[indices], asked = fitted.settings, len(indices)
-        indices = indices[fitted.fitted]
+            fitted = gaussian_process.fit(u[indices], y[indices], FIT * self.fit_steps, self.kernel)
+        asked, indices = len(indices), indices[fitted.fitted]
         problem.counts["fallbacks"] = problem.counts.get("fallbacks", 0) + asked - len(indices)
         if fitted.model is None:
             return indices, u.new_empty(0, self.q, u.shape[2])
@@ -107,14 +104,12 @@ class TuRBO(Searcher):
 class TrustRegions:
     """Trust regions of k problems, and what decides their size."""
 
-    def __init__(self, settings: Float[Tensor, "k p"], patience: int):
-        k = len(settings)
+    def __init__(self, k: int, patience: int):
         self.patience: Int[Tensor, " k"] = torch.full((k,), patience)  # failures in a row before a region is halved
         self.length: Float[Tensor, " k"] = torch.full((k,), FIRST, dtype=torch.float64)
         self.successes: Int[Tensor, " k"] = torch.zeros(k, dtype=torch.long)  # in a row
         self.failures: Int[Tensor, " k"] = torch.zeros(k, dtype=torch.long)
         self.since: Int[Tensor, " k"] = torch.zeros(k, dtype=torch.long)  # the first evaluation after the last restart
-        self.settings = settings  # of the processes
 
     def follow(self, y: Float[Tensor, "k n"], q: int, asked: Bool[Tensor, " k"]) -> None:
         """Grow, shrink or begin anew after the last `q` scores of the problems that were `asked` for points."""
@@ -133,7 +128,7 @@ class TrustRegions:
 
     def renew(self, i: int, evaluations: int) -> None:
         """Begin anew in a problem whose region has shrunk away after so many evaluations."""
-        self.since[i], self.settings[i] = evaluations, torch.nan
+        self.since[i] = evaluations
 
 
 def around(
