@@ -34,7 +34,8 @@ def space(
     Args:
         arch: architecture; default: `"small"`, of texts `"gru"`.
         checkpoint: file of the weights; default: those of the named model.
-        space: coordinates: `"prior"` (z itself), `"standard"` or `"pca:8"`, which read the training images of `data`.
+        space: coordinates: `"prior"` (z itself), or `"standard"`, `"pca:8"` or `"examples:9"`, which read the training
+            images of `data`.
 
     Raises:
         UsageError: no such model, data set, architecture or coordinates.

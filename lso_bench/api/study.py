@@ -68,8 +68,8 @@ class Study:
             protocol: `"quick"`, or `"paper"` for a descent to threshold 0, with 100,000 steps at most.
             budget: evaluations of a problem.
             max_steps: steps of a descent.
-            space: coordinates of the searches: `"prior"`, `"standard"` or `"pca:8"`; default: `"prior"`, for
-                models from outside `"standard"`.
+            space: coordinates of the searches: `"prior"`, `"standard"`, `"pca:8"` or `"examples:9"`; default:
+                `"prior"`, for models from outside `"standard"`.
             exclude: runs to leave out: `{"model": "vae", "searcher": "bo"}`.
             override: other settings for some runs: `{"searcher": "bo", "budget": 100}`.
             settings: further settings of a run, as in a study file: docs/cli.md.

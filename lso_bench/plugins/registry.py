@@ -30,7 +30,7 @@ from lso_bench.plugins.discovery import (
     subclasses,
 )
 from lso_bench.plugins.notation import Choice, digits, is_file, is_object, name_of, parse, path_text, unquoted_path
-from lso_bench.plugins.settings import apply_settings, differing, settings_of
+from lso_bench.plugins.settings import apply_settings, differing, pinned, settings_of
 
 T = TypeVar("T")
 VALUE = re.compile(r"\\\{(\w+)(:g)?\\\}")  # placeholder of a setting's value in an escaped name
@@ -123,7 +123,7 @@ class Registry(Generic[T]):
             name = path_text(name)
         elif self.is_built_in(name):
             return self._built_in_text(configured, name)
-        return str(Choice(name, settings_of(configured) if self._pinned else differing(configured, plain)))
+        return str(Choice(name, pinned(configured) if self._pinned else differing(configured, plain)))
 
     def names(self) -> dict[str, str]:
         """Return the plugins by name, with the first line of their docstring and their settings.
@@ -274,7 +274,7 @@ class Registry(Generic[T]):
         """Return the canonical text of a built-in plugin, which was requested under `name`."""
         names = [*self._spellings(configured)]
         if self._pinned:  # another name only if its settings are not those of `name`
-            return str(Choice(name if name in names else next(iter(names), name), settings_of(configured)))
+            return str(Choice(name if name in names else next(iter(names), name), pinned(configured)))
         choices = [Choice(n, differing(configured, self._default(n))) for n in names]
         return str(min((c for c in choices if self._means(str(c), configured)), key=lambda c: len(c.settings)))
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from lso_bench.errors import UnusableError
 from lso_bench.runner import aggregate_posterior
 from lso_bench.search.coordinates import Moments
@@ -86,6 +88,16 @@ class Loaded:
         """
         key = "moments", data.name, data.sha256, *_model_state(model, checkpoint)
         return self.once(key, lambda: aggregate_posterior.moments(self.model(model, checkpoint, "cpu")[0], data))
+
+    def examples(self, model: Model, checkpoint: Path, data: Dataset, count: int) -> Tensor:
+        """Return draws of the aggregate posterior for the first `count` samples, computed on the CPU: (count, d).
+
+        Raises:
+            UnusableError: as `model`.
+        """
+        key = "examples", count, data.name, data.sha256, *_model_state(model, checkpoint)
+        vae = self.model(model, checkpoint, "cpu")[0]
+        return self.once(key, lambda: aggregate_posterior.examples(vae, data, count))
 
     def once(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
         """Return what `read` gives, which is kept with the last few of its kind, the first element of the key."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ from lso_bench.runner.starting_samples import starting_samples
 from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Problem, coordinates, region
 from lso_bench.search.clock import Clock
-from lso_bench.search.coordinates import Coordinates
+from lso_bench.search.coordinates import AnyCoordinates
 from lso_bench.search.sample_space import SampleSpace
 from lso_bench.search.space import DTYPES, Space
 from lso_bench.spec import Spec
@@ -86,14 +87,17 @@ def run(
     return replace(record, usual=baseline_on_test_set(context.task, test) | usual_text)
 
 
-def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, loaded: Loaded) -> Coordinates | None:
+def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, loaded: Loaded) -> AnyCoordinates | None:
     """Return the coordinates of a space in the model of a checkpoint; None if they are z.
 
     Raises:
         UsageError, PluginError: as `lso_bench.search.coordinates.build`.
         UnusableError: as `Loaded.model`.
     """
-    return None if space == PRIOR else coordinates.build(space, loaded.moments(model, checkpoint, data))
+    if space == PRIOR:
+        return None
+    examples = partial(loaded.examples, model, checkpoint, data)
+    return coordinates.build(space, loaded.moments(model, checkpoint, data), examples)
 
 
 def _build_context(
@@ -102,7 +106,7 @@ def _build_context(
     vae: LatentModel,
     data: Dataset,
     placement: Placement,
-    mapping: Coordinates | None,
+    mapping: AnyCoordinates | None,
     rows: TrainingRows | None,
 ) -> RunContext:
     dtype = DTYPES[spec.precision]

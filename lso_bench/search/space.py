@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lso_bench.search.coordinates import Coordinates
+from lso_bench.search.coordinates import AnyCoordinates
 from lso_bench.vae.default_architecture import is_of_sequences
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.model import VAE, LatentModel
@@ -60,7 +60,7 @@ class Space:
         compile: bool = False,
         capture: bool = False,
         dtype: torch.dtype = torch.float32,
-        coordinates: Coordinates | None = None,
+        coordinates: AnyCoordinates | None = None,
     ):
         self.vae = freeze(vae) if dtype == torch.float32 else deepcopy(freeze(vae)).to(dtype)
         self.dtype = dtype

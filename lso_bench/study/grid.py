@@ -228,7 +228,9 @@ def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol) -> list[str
 
 
 def _region_warning(spec: Spec) -> str:
-    _, dimension = coordinates.parse(spec.space, spec.model.latent)
+    name, dimension = coordinates.parse(spec.space, spec.model.latent)
+    if name == "examples":  # none of their combinations leaves the examples
+        return ""
     center = "the prior" if spec.space == PRIOR else "the aggregate posterior"
     return regions.beyond_prior_warning(spec.region, dimension, center)
 
