@@ -16,7 +16,7 @@ class UnusableError(LsoBenchError):
 
 
 class MissingError(UnusableError):
-    """Files of a data set are missing, and may be downloaded."""
+    """Files of a data set, or the package that reads them, are missing, and may be downloaded or installed."""
 
 
 class WriteError(UnusableError):

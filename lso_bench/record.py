@@ -29,7 +29,13 @@ class SearchResult:
     image: str = ""  # 16 hexadecimal digits of the sha256 of x; equal images have equal digits
     beside: dict[str, float] = field(default_factory=dict)  # auxiliary values of the decoded image, by name
     norm_u: float = math.nan  # |u|, the norm of z in the coordinates of the search; NaN: not recorded, they are z
+    text: str = ""  # of a task that scores texts: the best valid text of the search; empty: it saw none
+    final_text: str = ""  # text that the search ended with, valid or not
+    nearest: str = ""  # training row nearest to `text`
 
+
+SHARES = ("valid", "novel", "exact")  # names of auxiliary values that are 0 or 1, of which reports show the fraction
+LONGEST_TEXT = 100_000  # characters of a text of a search
 
 FILES = ("trace", "costs", "tensors")  # fields of a record with a file of their own
 ADDED = {"optional": True}  # metadata of a field that earlier results of the schema lack; they have its default
@@ -54,7 +60,8 @@ class Record:
     )  # `beside` of test images: medians; for `valid` and `exact`, the fraction
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
-    tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets
+    tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets: samples,
+    # of sequences tokens (k, t), in older results levels 0..255 of their one-hot form (k, t, v)
 
 
 def holds_images(tensors: dict[str, Tensor]) -> bool:

@@ -107,7 +107,7 @@ class RunSettings:
     )
     space: str | None = setting(
         None,
-        help="Coordinates of searches: prior (z itself), standard, pca:8 [default: prior; from outside: standard].",
+        help="Coordinates: prior (z itself), standard, pca:8, examples:9 [default: prior; from outside: standard].",
         omitted=PRIOR,
         caveat="coordinates",
     )

@@ -75,6 +75,23 @@ def test_draws_follow_the_distribution_and_have_ends_after_the_end(p):
     assert ((counts - expected).square() / expected).sum() < 73  # chi-square of 39 degrees: 0.999 quantile
 
 
+def test_straight_through_draw_is_the_draw_and_has_the_gradient_of_the_probabilities():
+    logits, noise = torch.randn(50, 1, V, requires_grad=True), torch.rand(50, 1, V)
+    p, weights = DENSITY.distribution(logits, torch.nn.Module()), torch.randn(V)
+    drawn = DENSITY.straight_through(p, noise)
+    assert torch.equal(drawn, DENSITY.draw(p, noise))
+    (gradient,) = torch.autograd.grad((drawn * weights).sum(), logits, retain_graph=True)
+    torch.testing.assert_close(gradient, torch.autograd.grad((p.mean * weights).sum(), logits)[0])
+
+
+def test_straight_through_draw_has_no_gradient_after_its_end():
+    logits = torch.randn(50, T, V, requires_grad=True)
+    drawn = DENSITY.straight_through(DENSITY.distribution(logits, torch.nn.Module()), torch.rand(50, T, V))
+    (gradient,) = torch.autograd.grad((drawn * torch.randn(V)).sum(), logits)
+    after = drawn[..., 0].cumsum(1) > 1
+    assert after.any() and (gradient[after] == 0).all() and (gradient[~after] != 0).all()
+
+
 def test_equal_noise_gives_the_likeliest_token_at_every_position():
     logits = torch.tensor([[[0.0, 1, 2, 0], [0, 3, 1, 0], [0, 0, 0, 1]], [[0, 0, 0, 1], [2, 1, 0, 0], [0, 5, 0, 0]]])
     drawn = DENSITY.draw(DENSITY.distribution(logits, torch.nn.Module()), torch.full((2, T, V), 0.5))

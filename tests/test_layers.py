@@ -23,7 +23,7 @@ PACKAGES = [  # each may import what stands in a row after its own, and nothing 
     ["plotting", "searchers", "store", "tasks"],
     ["process", "record", "search"],
     ["limits", "spec", "streams", "task"],
-    ["vae"],
+    ["molecules", "vae"],
     ["plugins"],
     ["files", "run_settings"],
     ["bounds", "errors"],
@@ -32,7 +32,7 @@ INSIDE = {  # likewise the modules of a package
     "analysis": [
         ["conditions", "curves"],
         ["comparison"],
-        ["caveats", "variance"],
+        ["best_texts", "caveats", "variance"],
         ["collapse", "convergence", "duplicates", "groups", "paired"],
         ["start_sensitivity"],
         ["bootstrap", "table"],
@@ -47,8 +47,9 @@ INSIDE = {  # likewise the modules of a package
     "report": [
         ["html_report", "latex_table", "summary"],
         ["html_answers"],
-        ["answers", "html_overview", "tables"],
+        ["answers", "html_overview", "html_texts", "tables"],
         ["export", "figure_files", "measurements", "paired_tables", "paper_latent_search", "paper_tables"],
+        ["text_tables"],
         ["cells", "findings", "html_images", "renderers", "section_figures"],
         ["figures"],
         ["contests"],

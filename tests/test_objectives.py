@@ -7,6 +7,7 @@ import torch
 from conftest import TINY, random_vae, squares
 
 from lso_bench.errors import UsageError
+from lso_bench.vae.architectures import architecture
 from lso_bench.vae.objectives import OBJECTIVES, TABLE_1
 from lso_bench.vae.objectives.aggressive import Aggressive
 from lso_bench.vae.objectives.cyclical import Cyclical
@@ -87,6 +88,60 @@ def test_log_probability_above_the_bound_is_constant_without_gradient():
     torch.testing.assert_close(penalty, torch.full((5,), 100.0 * D))
     gradients = torch.autograd.grad(penalty.sum(), list(vae.parameters()), allow_unused=True)
     assert all(g is None or (g == 0).all() for g in gradients)
+
+
+def one_element(likelihood, p):
+    """A model of one token or pixel, which is 1 with probability p whatever z; q(z|x) is at 3x."""
+    shape = (1, 2) if likelihood.startswith("categorical") else (1, 1, 1)
+    vae = random_vae(architecture("mlp", 1, shape, likelihood))
+    encoder, decoder = torch.nn.Linear(math.prod(shape), 2), torch.nn.Linear(1, math.prod(shape))
+    with torch.no_grad():
+        for layer in (encoder, decoder):
+            layer.weight.zero_()
+        encoder.weight[0, -1] = 3.0
+        encoder.bias.copy_(torch.tensor([0.0, -40.0]))
+        decoder.bias.copy_(torch.tensor([0.0, math.log(p / (1 - p))])[-math.prod(shape) :])
+    vae.encoder = torch.nn.Sequential(torch.nn.Flatten(), encoder)
+    vae.decoder = torch.nn.Sequential(decoder, torch.nn.Unflatten(1, shape))
+    x = torch.zeros(4000, *shape)
+    x[..., -1] = 1
+    return vae, x
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "categorical:vocabulary=2"])
+def test_squared_error_of_a_draw_is_that_of_its_two_values(likelihood):
+    vae, x = one_element(likelihood, 0.3)
+    objective = NeighborSE(sample=False, channel="draw")
+    penalty = objective(vae, x).penalty
+    missed = penalty > 1
+    torch.testing.assert_close(penalty, torch.where(missed, 9.0, 0.0))
+    assert abs(missed.double().mean().item() - 0.7) < 4 * math.sqrt(0.3 * 0.7 / 4000)
+    mean = NeighborSE(sample=False, channel="mean")(vae, x).penalty
+    torch.testing.assert_close(mean, torch.full((4000,), (3 - 3 * 0.3) ** 2))
+    bias = vae.decoder[0].bias
+    (gradient,) = torch.autograd.grad(penalty.sum(), bias)  # straight-through: d penalty / dp = -18 where it missed
+    assert gradient[-1].item() == pytest.approx(-18 * 0.3 * 0.7 * missed.sum().item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "categorical:vocabulary=2"])
+@pytest.mark.parametrize("make", [NeighborSE, NeighborLP])
+def test_sequences_are_drawn_and_images_are_means_by_default(make, likelihood):
+    vae, x = one_element(likelihood, 0.3)
+    penalties = {}
+    for channel in ("auto", "draw", "mean"):
+        torch.manual_seed(0)
+        penalties[channel] = make(channel=channel)(vae, x).penalty
+    alike = "draw" if likelihood.startswith("categorical") else "mean"
+    assert torch.equal(penalties["auto"], penalties[alike]) and not torch.equal(penalties["draw"], penalties["mean"])
+
+
+@pytest.mark.parametrize("make", [NeighborSE, NeighborLP])
+def test_gradient_of_a_drawn_image_reaches_the_decoder(make):
+    vae = random_vae(TINY)
+    gradients = torch.autograd.grad(
+        make(channel="draw")(vae, squares(5)).penalty.sum(), list(vae.decoder.parameters()), allow_unused=True
+    )
+    assert any(g is not None and (g != 0).any() for g in gradients)
 
 
 @pytest.mark.parametrize("make", [NeighborSE, NeighborLP])

@@ -22,8 +22,13 @@ SLOW = {"saasbo": pytest.mark.skipif(WITHOUT, reason="takes an hour: LSO_BENCH_S
 
 
 needs_numpyro = pytest.mark.skipif(find_spec("numpyro") is None, reason="needs the extra saasbo, for NumPyro")
-STEPS = {"bo": 5, "turbo": 7, "saasbo": 3}  # enough to use what they were told, where a step is dear
-CHEAPER = {"bo": "bo:raw=8,restarts=1,fit_steps=5,polish_steps=5", "turbo": "turbo:fit_steps=5"}
+STEPS = {"ascent": 6, "baxus": 14, "bo": 5, "turbo": 7, "saasbo": 3}  # enough to use scores, where a step is dear
+CHEAPER = {
+    "ascent": "ascent:initial=5,training=10,ascents=8",
+    "baxus": "baxus:initial=3,candidates=40,fit_steps=4",
+    "bo": "bo:raw=8,restarts=1,fit_steps=5,polish_steps=5",
+    "turbo": "turbo:fit_steps=5",
+}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in SEARCHERS.names()])
@@ -277,6 +282,11 @@ def test_example_of_the_guide_keeps_every_promise(tmp_path):
         ("bo:initial=1", "initial: wanted 2 or more"),
         ("bo:q=0", "q: wanted 1 or more"),
         ("turbo:candidates=4", "candidates: wanted 5 or more"),
+        ("bo:kernel=cubic", "kernel is one of 'rbf', 'matern', 'linear', not 'cubic'"),
+        ("latent_ga:population=1", "population: wanted 2 or more"),
+        ("latent_ga:rate=1.5", "rate: wanted 1 or less"),
+        ("baxus:bins=0", "bins: wanted 1 or more"),
+        ("ascent:ascents=4", "ascents: wanted 5 or more"),
         ("sobol:batch=10001", "batch: wanted 10000 or less, got 10001"),
         ("random:batch=1000000000", "batch: wanted 10000 or less"),
         ("bo:raw=100000000", "raw: wanted 100000 or less, got 100000000"),

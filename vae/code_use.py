@@ -1,9 +1,10 @@
 """Measures of how far a decoder uses its code, which neither grey levels nor a teacher can fool."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from lso_bench.vae.likelihoods.categorical import END
 from lso_bench.vae.metrics import BATCH, BLOCK
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.sampling import sample
@@ -93,3 +94,25 @@ def _retrieved(decoded: Float[Tensor, "m *shape"], x: Float[Tensor, "m *shape"])
     distance = torch.cdist(decoded.flatten(1), x.flatten(1), compute_mode=exact)  # (m, m)
     nearest = distance == distance.min(-1, keepdim=True).values
     return nearest.diagonal() / nearest.sum(-1)
+
+
+@torch.no_grad()
+def exact(vae: LatentModel, x: Float[Tensor, "m t v"]) -> Float[Tensor, " m"]:
+    """Return for each text whether the text decoded from mu(x) is the same: 1 or 0."""
+    return (_decoded(vae, x) == x.argmax(-1)).all(-1).float()
+
+
+@torch.no_grad()
+def token_accuracy(vae: LatentModel, x: Float[Tensor, "m t v"]) -> Float[Tensor, " m"]:
+    """Return for each text the share of its tokens, with its end, that the text decoded from mu(x) has there."""
+    right, ended = _decoded(vae, x) == x.argmax(-1), x[..., END].cumsum(-1)
+    counted = ended <= 1  # up to and with the first end
+    return (right & counted).sum(-1) / counted.sum(-1)
+
+
+def _decoded(vae: LatentModel, x: Float[Tensor, "m t v"]) -> Int[Tensor, "m t"]:
+    """Return the tokens decoded from mu(x): the likeliest at each position in turn, without a teacher."""
+    z = vae.encode(x).mean
+    even = torch.full_like(x[:1], 0.5)
+    decoded = [sample(vae, part, even.expand(len(part), *vae.shape))[0] for part in z.split(BATCH)]
+    return torch.cat(decoded).argmax(-1)

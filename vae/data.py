@@ -4,7 +4,6 @@ The files of a data set are read from the data folder, without the network. That
 `LSO_BENCH_DATA`, the user's cache. Missing files are downloaded.
 """
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from lso_bench.files.paths import data_folder
 from lso_bench.plugins.containment import contained, reason
 from lso_bench.plugins.notation import is_file, read
 from lso_bench.plugins.sources import digest
+from lso_bench.vae import image_folder, text_file
 from lso_bench.vae.datasets import DATASETS, Source
-from lso_bench.vae.image_folder import fingerprint
 from lso_bench.vae.likelihoods import LIKELIHOODS
 from lso_bench.vae.likelihoods.bernoulli import Bernoulli
 
@@ -38,7 +37,7 @@ class Dataset:
     train: Shaped[Tensor, "n *stored"]  # grey levels 0..255, numbers, or tokens; see `as_model_input`
     valid: Float[Tensor, "v *shape"]  # Bernoulli data: 0 or 1, a fixed draw of each grey level
     test: Float[Tensor, "t *shape"]  # likewise
-    sha256: str  # hash of all stored samples in their order before the split
+    sha256: str  # hash of all samples in their order before the split
     likelihood: str = "bernoulli"
 
 
@@ -51,16 +50,16 @@ def load(name: str, folder: Path | None = None) -> Dataset:
     """
     origin = DATASETS.build(name)
     stored = _stored(origin, name, folder or data_folder())
-    digest = hashlib.sha256(stored.tobytes()).hexdigest()
-    if origin.published and digest != origin.published:
+    sha256 = origin.sha256(stored)
+    if origin.published and sha256 != origin.published:
         raise UnusableError(
-            f"The {name} samples are not the published ones: wanted sha256 {origin.published[:12]}, got {digest[:12]}; "
+            f"The {name} samples are not the published ones: wanted sha256 {origin.published[:12]}, got {sha256[:12]}; "
             "delete the copy in the data folder to download it again."
         )
     samples, generator = torch.from_numpy(stored), torch.Generator().manual_seed(SPLIT_SEED)
     train, valid, test = _split(origin, name, samples, generator)
     fixed_valid, fixed_test = (as_model_input(part, origin.likelihood, generator) for part in (valid, test))
-    return Dataset(name, train, fixed_valid, fixed_test, digest, origin.likelihood)
+    return Dataset(name, train, fixed_valid, fixed_test, sha256, origin.likelihood)
 
 
 def _split(origin: Source, name: str, samples: Shaped[Tensor, "n *shape"], generator: torch.Generator) -> list[Tensor]:
@@ -104,7 +103,8 @@ def file_name(text: str) -> str:
     path = Path(choice.name)
     if is_file(choice.name) and os.path.isfile(path):
         choice = choice._replace(name=f"{path.stem}+{digest(path)[:8]}")
-    elif DATASETS.is_folder(choice.name):
+    elif DATASETS.is_path(choice.name):
+        fingerprint = image_folder.fingerprint if path.is_dir() else text_file.fingerprint
         choice = choice._replace(name=f"{path.resolve().name}+{fingerprint(path)}")
     return re.sub(r"[^\w.=]+", "+", str(choice))
 

@@ -8,13 +8,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae.code_use import au_relative, decoder_use, error_in_cycle, reencoding_draw, retrieval
+from lso_bench.vae.code_use import (
+    au_relative,
+    decoder_use,
+    error_in_cycle,
+    exact,
+    reencoding_draw,
+    retrieval,
+    token_accuracy,
+)
+from lso_bench.vae.datasets import Source, TextSource
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.metrics import BATCH, PROBABILISTIC, Metrics, Observed, measure, observe, summarise
 from lso_bench.vae.model import LatentModel
+from lso_bench.vae.prior_texts import prior_shares
 from lso_bench.vae.sampling import sample
 
-CODE_USE = ("decoder_use", "reencoding_draw", "retrieval")
+CODE_USE = ("decoder_use", "reencoding_draw", "retrieval", "exact", "token_accuracy")
 MEANS = (
     *(*PROBABILISTIC, "distortion", "squared_error", "nll", "gap", "consistency_prior", "consistency_posterior"),
     *CODE_USE,
@@ -73,9 +83,9 @@ def after_training(vae: LatentModel, x: Float[Tensor, "n *shape"], seed: int = 0
     return replace(metrics, au_relative=au_relative(vae, x, device))
 
 
-def lacks_code_use(metrics: Metrics, sizes: SampleSizes) -> bool:
+def lacks_code_use(metrics: Metrics, sizes: SampleSizes, vae: LatentModel) -> bool:
     """Return whether measures of the codes are missing, as in what older versions stored."""
-    return sizes.codes > 0 and metrics.retrieval is None
+    return sizes.codes > 0 and (metrics.retrieval is None or (vae.of_texts and metrics.token_accuracy is None))
 
 
 def with_code_use(
@@ -97,7 +107,26 @@ def with_code_use(
         if vae.draws:
             metrics = _with_metric(metrics, "reencoding_draw", *_mean_and_error(reencoding_draw(vae, images)))
         metrics = _with_metric(metrics, "retrieval", *_share_and_error(retrieval(vae, images)))
+        if vae.of_texts:
+            metrics = _with_metric(metrics, "exact", *_share_and_error(exact(vae, images)))
+            metrics = _with_metric(metrics, "token_accuracy", *_mean_and_error(token_accuracy(vae, images)))
     return replace(_finite(metrics), au_relative=au_relative(vae, x, device))
+
+
+def with_prior_texts(
+    metrics: Metrics, vae: LatentModel, source: Source, train: Tensor, sizes: SampleSizes, seed: int
+) -> Metrics:
+    """Return metrics of a model of texts with the shares of valid, distinct and novel texts of draws of the prior.
+
+    Args:
+        train: training samples as they are stored.
+    """
+    if not (isinstance(source, TextSource) and sizes.codes):
+        return metrics
+    shares = prior_shares(vae, source, train, sizes.codes, seed)
+    errors = {name: math.sqrt(_share_variance(share * n, n)) for name, (share, n) in shares.items()}
+    errors.pop("prior_distinct", None)  # texts that are alike are not independent draws
+    return replace(metrics, **{name: share for name, (share, _) in shares.items()}, se=metrics.se | errors)
 
 
 def _with_decoder_use(metrics: Metrics, vae: LatentModel, images: Float[Tensor, "m *shape"]) -> Metrics:
@@ -110,7 +139,7 @@ def _with_decoder_use(metrics: Metrics, vae: LatentModel, images: Float[Tensor, 
 
 def _finite(metrics: Metrics) -> Metrics:
     if infinite := [k for k in MEANS if not math.isfinite(getattr(metrics, k) or 0)]:
-        raise UnusableError(f"its latent space has no finite {', '.join(infinite)} on these images")
+        raise UnusableError(f"its latent space has no finite {', '.join(infinite)} on these samples")
     return metrics
 
 
@@ -175,5 +204,10 @@ def _share_and_error(shares: Float[Tensor, " n"]) -> tuple[float, float]:
     "Bayesian Data Analysis", chapter 2.
     """
     n, total = len(shares), shares.double().sum().item()
+    return total / n, math.sqrt(_share_variance(total, n))
+
+
+def _share_variance(total: float, n: int) -> float:
+    """Return the variance of the posterior of a share, of which `total` of n draws were counted."""
     expected = (total + 1) / (n + 2)
-    return total / n, math.sqrt(expected * (1 - expected) / (n + 3))
+    return expected * (1 - expected) / (n + 3)

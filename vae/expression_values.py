@@ -32,6 +32,11 @@ def are_expressions(tokens: UInt8[np.ndarray, "n t"]) -> Bool[np.ndarray, " n"]:
     return right & complete & (depth == 0) & ended.all(1)
 
 
+def are_expression_texts(texts: Sequence[str]) -> list[bool]:
+    """Return whether each text is an expression."""
+    return are_expressions(_tokens(texts)).tolist()
+
+
 def values(tokens: UInt8[np.ndarray, "n t"], x: Float[np.ndarray, " p"]) -> Float64[np.ndarray, "n p"]:
     """Return the values of expressions at the points x; * and / bind before + and from the left.
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import is_dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageErr
 from lso_bench.files import safe_read
 from lso_bench.plugins.containment import contained, reason
 from lso_bench.plugins.settings import settings_of
-from lso_bench.vae.datasets import DATASETS, Source
-from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
+from lso_bench.vae.datasets import DATASETS, Source, TextSource
+from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel
 from lso_bench.vae.likelihoods import LIKELIHOODS
+from lso_bench.vae.likelihoods.categorical import Categorical
 from lso_bench.vae.model import LatentModel
 
 LARGEST = 1 << 40  # bytes of a file of weights
@@ -51,9 +52,11 @@ def checked(plugin: FrozenModel, name: str) -> FrozenModel:
     if not plugin.data:
         raise UsageError(f"Model {name!r} names no data set; write data = 'omniglot', or another of its samples.")
     try:
-        DATASETS.build(plugin.data)
+        source = DATASETS.build(plugin.data)
     except UsageError as error:
         raise UsageError(f"Model {name!r}: {error}") from error
+    if isinstance(plugin, FrozenTextModel) and not isinstance(source, TextSource):
+        raise UsageError(f"Model {name!r}: wanted a data set of texts, as expressions, got {plugin.data!r}.")
     return plugin
 
 
@@ -112,15 +115,23 @@ def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
     Raises:
         PluginError: as `load`.
     """
-    with _plugin_code(name, "load"):
+    with plugin_code(name, "load"):
         network: object = plugin.load(file_of(plugin).parent)
     if not isinstance(network, nn.Module):
         raise PluginError(f"model {name}: wanted a torch.nn.Module from load, got {type(network).__name__}")
-    model = ExternalModel(plugin, name, network.eval().requires_grad_(False))
+    model = _wrapped(plugin, name, network.eval().requires_grad_(False))
     with torch.no_grad():
-        model.deterministic = isinstance(model.encoded(torch.zeros(2, *model.shape)), Tensor)
+        model.deterministic = isinstance(model.encoded(model.example()), Tensor)
         model.mean(torch.zeros(2, model.latent))
     return model.eval()
+
+
+def _wrapped(plugin: FrozenModel, name: str, network: nn.Module) -> "ExternalModel":
+    if not isinstance(plugin, FrozenTextModel):
+        return ExternalModel(plugin, name, network)
+    from lso_bench.vae.external_text_model import ExternalTextModel  # which imports this module
+
+    return ExternalTextModel(plugin, name, network)
 
 
 class ExternalModel(LatentModel):
@@ -136,8 +147,8 @@ class ExternalModel(LatentModel):
         source: Source = DATASETS.build(plugin.data)
         self.plugin, self.name, self.network = plugin, name, network
         self._shape = tuple(source.shape)
-        self._bounded = LIKELIHOODS.build(source.likelihood).bounded
-        self.has_density = type(plugin).log_prob is not FrozenModel.log_prob
+        self._likelihood = LIKELIHOODS.build(source.likelihood)
+        self.has_density = plugin.has_log_prob
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # a network may have no parameters
 
     @property
@@ -150,11 +161,19 @@ class ExternalModel(LatentModel):
 
     @property
     def bounded(self) -> bool:
-        return self._bounded
+        return self._likelihood.bounded
+
+    @property
+    def of_texts(self) -> bool:
+        return isinstance(self._likelihood, Categorical)
 
     @property
     def device(self) -> torch.device:
         return self._place.device  # pyright: ignore[reportReturnType]
+
+    def example(self) -> Float[Tensor, "2 *shape"]:
+        """Return two samples that the model must encode."""
+        return torch.zeros(2, *self.shape)
 
     def encoded(self, x: Float[Tensor, "b *shape"]) -> Independent | Float[Tensor, "b d"]:
         """Return what the model's own `encode` gives: a tensor, or a normal with the dimensions of a latent as event.
@@ -162,11 +181,19 @@ class ExternalModel(LatentModel):
         Raises:
             PluginError: it is neither, or not one latent a sample.
         """
-        with _plugin_code(self.name, "encode"):
+        with plugin_code(self.name, "encode"):
             q: Any = self.plugin.encode(self.network, x.clone())  # it may change its input
+        return self.checked_latents(q, len(x))
+
+    def checked_latents(self, q: Any, count: int) -> Independent | Float[Tensor, "b d"]:
+        """Return what `encode` gave for so many samples.
+
+        Raises:
+            PluginError: as `encoded`.
+        """
         normal = q.base_dist if isinstance(q, Independent) else q
         values = normal.mean if isinstance(normal, Normal) else q
-        if _shape(values) != (expected := (len(x), self.latent)):
+        if _shape(values) != (expected := (count, self.latent)):
             raise PluginError(
                 f"model {self.name}: wanted latents of shape {expected} from encode, a tensor or a "
                 f"torch.distributions.Normal, got {_shape(values) or type(q).__name__}"
@@ -186,7 +213,7 @@ class ExternalModel(LatentModel):
         Raises:
             PluginError: they are not floating-point samples of the data set's shape.
         """
-        with _plugin_code(self.name, "decode"):
+        with plugin_code(self.name, "decode"):
             x: Any = self.plugin.decode(self.network, z.clone())
         expected = (len(z), *self.shape)
         if _shape(x) != expected or not x.is_floating_point():
@@ -196,23 +223,32 @@ class ExternalModel(LatentModel):
 
     def decode(self, z: Float[Tensor, "b d"], teacher: Tensor | None = None) -> "Decoded":
         """Return the decoded samples with the model's own density."""
-        return Decoded(self.mean(z), lambda x: self._log_prob(x, z))
+        return Decoded(lambda: self.mean(z), lambda x: self._log_prob(x, z))
 
-    def _log_prob(self, x: Float[Tensor, "b *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-        with _plugin_code(self.name, "log_prob"):
-            values: Any = self.plugin.log_prob(self.network, x.expand(len(z), *self.shape).clone(), z.clone())
+    def _log_prob(self, x: Float[Tensor, "c *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        with plugin_code(self.name, "log_prob"):
+            values: Any = self.log_likelihood(x.expand(len(z), *self.shape).clone(), z.clone())
         if _shape(values) != (len(z),):
             raise PluginError(
                 f"model {self.name}: wanted one log p(x|z) a sample, shape {(len(z),)}, got {_shape(values)}"
             )
         return values
 
+    def log_likelihood(self, x: Float[Tensor, "b *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        """Return what the model's own `log_prob` gives."""
+        return self.plugin.log_prob(self.network, x, z)
+
 
 class Decoded:
     """Decoded samples of a model that has no distribution of samples, only, perhaps, a density."""
 
-    def __init__(self, mean: Float[Tensor, "b *shape"], log_prob: Callable[[Tensor], Tensor]):
-        self.mean, self.log_prob = mean, log_prob
+    def __init__(self, mean: Callable[[], Tensor], log_prob: Callable[[Tensor], Tensor]):
+        self._mean, self.log_prob = mean, log_prob
+
+    @cached_property
+    def mean(self) -> Float[Tensor, "b *shape"]:
+        """Decoded samples, which a density alone does not need."""
+        return self._mean()
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -220,7 +256,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 @contextmanager
-def _plugin_code(name: str, method: str) -> Iterator[None]:
+def plugin_code(name: str, method: str) -> Iterator[None]:
     """Run code of the model in this context.
 
     Raises:

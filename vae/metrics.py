@@ -46,6 +46,11 @@ class Metrics:
     reencoding_draw: float | None = None  # as reencoding_mean, for x' ~ p(x|z) in place of the mean image
     au_relative: int | None = None  # dimensions whose mean varies more than the noise of the posterior
     retrieval: float | None = None  # share of images that the reconstruction is nearest to, of a set
+    exact: float | None = None  # share of texts that are decoded from mu(x) without an error; None of other samples
+    token_accuracy: float | None = None  # share of tokens that are, likewise, up to and with the end of a text
+    prior_valid: float | None = None  # shares of texts x ~ p(x|z), z ~ p(z): see `lso_bench.vae.prior_texts`
+    prior_distinct: float | None = None
+    prior_novel: float | None = None
 
 
 PROBABILISTIC = ("nelbo", "kl", "mi", "mi_b50", "divergence", "reencoding_mean", "reencoding_logp")

@@ -11,6 +11,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from lso_bench.vae.architectures import Architecture
 from lso_bench.vae.likelihoods import LIKELIHOODS, Likelihood
+from lso_bench.vae.likelihoods.categorical import Categorical
 
 
 class LatentModel(nn.Module):
@@ -40,6 +41,11 @@ class LatentModel(nn.Module):
     @abstractmethod
     def bounded(self) -> bool:
         """Return whether samples lie in [0, 1]."""
+
+    @property
+    def of_texts(self) -> bool:
+        """Return whether samples are texts."""
+        return False
 
     @property
     @abstractmethod
@@ -106,6 +112,10 @@ class VAE(LatentModel):
     @property
     def bounded(self) -> bool:
         return self.density.bounded
+
+    @property
+    def of_texts(self) -> bool:
+        return isinstance(self.density, Categorical)
 
     @property
     def binary_input(self) -> bool:

@@ -1,16 +1,30 @@
-"""Re-encoding of a model's reconstruction, with a choice of batch-norm statistics."""
+"""Re-encoding of a model's reconstruction: of its mean or of a draw, with a choice of batch-norm statistics."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lso_bench.vae.default_architecture import is_of_sequences
 from lso_bench.vae.model import VAE
 
 Statistics = Literal["shared", "data", "frozen"]
+Channel = Literal["auto", "mean", "draw"]
+
+
+def reconstruction(vae: VAE, p: Distribution, channel: Channel) -> Float[Tensor, "b *shape"]:
+    """Return what of p(x|z) is re-encoded, with a gradient.
+
+    `channel` is "mean", "draw" (a draw with straight-through gradients), or "auto": a draw of sequences of tokens, the
+    mean of other samples. The decimals of a mean can carry the code, whatever the mean looks like; a draw has none. A
+    draw from an autoregressive decoder is given the teacher's elements before each, which tell of x, too.
+    """
+    drawn = is_of_sequences(vae.arch.likelihood) if channel == "auto" else channel == "draw"
+    return vae.density.straight_through(p, torch.rand_like(p.mean)) if drawn else p.mean
 
 
 def reencode(vae: VAE, image: Float[Tensor, "b *shape"], norm: Statistics) -> Distribution:

@@ -7,10 +7,11 @@ from itertools import groupby, product
 import numpy as np
 
 from lso_bench.analysis.duplicates import duplicate_warnings
+from lso_bench.analysis.groups import scored_texts
 from lso_bench.analysis.table import group, sort_key
 from lso_bench.analysis.united import BY_MODEL, original
 from lso_bench.bounds import is_number
-from lso_bench.record import Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.run_settings import RUN_SETTINGS, Setting
 from lso_bench.store.columns import Columns
 
@@ -49,6 +50,8 @@ COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
 }
 UNEQUAL_TRAINING = 1.5  # ratio of the epochs of two models, from which on they are not trained alike
 MAX_MOVED_SHARE = 0.25  # share of starts; 8 % of draws from the prior lie outside a box of 3 in 32 dimensions
+LONG = 0.99  # share of training texts that are shorter than one, from which on it counts as long
+INVALID = ("invalid_texts", "evaluations")  # counts of a run
 MAX_LISTED = 4  # values listed in a line
 
 
@@ -66,6 +69,7 @@ def caveats(records: Sequence[Record]) -> list[str]:
             *_unpaired_rows(runs),
             *_missing_runs(runs),
             *_other_problems(runs),
+            *_texts(runs),
         )
         lines += [f"{name}: {line}" for line in messages]
     by_searcher = sorted((r for r in ordered if r.members), key=_searcher)
@@ -248,6 +252,40 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
                 f"{r.spec.title}: {share} and were moved to its edge; "
                 f"they are not the {', '.join(r.spec.starts)} codes."
             )
+
+
+def _texts(runs: list[Record]) -> Iterator[str]:
+    """Yield what makes scores of texts misleading: length and novelty of the best, validity of all."""
+    scored = [r for r in runs if scored_texts(r)]
+    cells = {name: [*rows] for name, rows in groupby(sorted(scored, key=_cell), key=_cell)}
+    best = {name: search for name, rows in cells.items() if (search := _best_valid(rows)) is not None}
+    if long := [name for name, m in best.items() if m.beside.get("longer_than", 0) >= LONG]:
+        yield (
+            f"the best text of {_shorten(long)} is longer than {LONG:.0%} of the training texts; length alone may give "
+            "its score."
+        )
+    if known := [name for name, m in best.items() if m.beside.get("novel") == 0]:
+        yield f"the best text of {_shorten(known)} stands in the training set; picking training texts finds it."
+    counts = {name: [sum(r.counts[k] for r in rows) for k in INVALID] for name, rows in cells.items()}
+    if few := [f"{name} ({i / n:.0%})" for name, (i, n) in counts.items() if 2 * i > n]:
+        yield f"most evaluations of {_shorten(few)} were of invalid texts; these searches saw few scores."
+    lost = {name: sum(_lacks_text(m) for r in rows for m in r.members) for name, rows in cells.items()}
+    if none := [f"{name} ({n} of {sum(len(r.members) for r in cells[name])})" for name, n in lost.items() if n]:
+        yield f"searches of {_shorten(none)} saw no valid text; their loss is that of an invalid one."
+
+
+def _cell(record: Record) -> str:
+    return f"{record.spec.model.name} with {record.spec.searcher_name}"
+
+
+def _best_valid(runs: Sequence[Record]) -> SearchResult | None:
+    """Return the search that found the best valid text; None if none found one."""
+    with_text = (m for r in runs for m in r.members if not _lacks_text(m))
+    return min(with_text, key=lambda m: m.best, default=None)
+
+
+def _lacks_text(search: SearchResult) -> bool:
+    return search.beside.get("valid") == 0
 
 
 def stood_still(record: Record) -> str:

@@ -5,9 +5,9 @@ measure, start, threshold or target, n, an estimate with a 95 % interval, quarti
 resampled instances, so that several seeds of an instance do not count as independent.
 
 The estimate is the median of loss, best, norm (|z|), norm u (|u|), consistency, beside, iterations, joint, steps,
-evaluations, seconds, spread, gap and distance. It is a fraction for distinct, beside:valid, beside:exact, basin and
-ecdf, and the value itself for usual, aRT (expected running time) and variance. Rows with `against` and p compare
-models or searchers: see `paired`.
+evaluations, seconds, spread, gap and distance, and of the shares evaluations:valid and evaluations:distinct of runs. It
+is a fraction for distinct, beside:valid, beside:novel, beside:exact, basin and ecdf, and the value itself for usual,
+aRT (expected running time) and variance. Rows with `against` and p compare models or searchers: see `paired`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,14 +21,13 @@ from lso_bench.analysis import convergence, paired, start_sensitivity
 from lso_bench.analysis.bootstrap import STATISTICS, order_statistics
 from lso_bench.analysis.caveats import caveats
 from lso_bench.analysis.collapse import Collapse, collapse
-from lso_bench.analysis.groups import gap_to_best, group_summary
+from lso_bench.analysis.groups import gap_to_best, group_summary, text_shares
 from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, shared, sort_key, table
 from lso_bench.analysis.variance import decomposition
-from lso_bench.record import Record
+from lso_bench.record import SHARES, Record
 from lso_bench.run_settings import PRIOR
 from lso_bench.spec import Spec
-from lso_bench.task import SHARES
 from lso_bench.vae.metrics import Metrics
 
 PER_SEARCH: dict[str, Callable[[pd.DataFrame], Any]] = {  # statistics of single searches, from their table
@@ -94,7 +93,8 @@ def compare(
 def brief(records: Iterable[Record], targets: Targets = "task", by: Sequence[str] = ()) -> Comparison:
     """Compute the measures that a summary shows, which need no files and a fraction of the time.
 
-    They are final losses, steps to thresholds, and the paired comparisons of both and of the gaps at the end.
+    They are final losses, shares of valid samples, steps to thresholds, and paired comparisons of losses, steps and the
+    gaps at the end.
     """
     ordered, usable, failed = _by_outcome(records, by)
     searches = table(usable, by)
@@ -103,7 +103,8 @@ def brief(records: Iterable[Record], targets: Targets = "task", by: Sequence[str
     rows = []
     for _, group in searches.groupby("group_id", sort=False):
         head = shared(group, by)
-        rows += [head | row for row in (*_per_search(group), *convergence.by_threshold(group))]
+        valid = (row for start, searches in by_start(group) for row in _beside(start, searches, "beside:valid$"))
+        rows += [head | row for row in (*_per_search(group), *valid, *convergence.by_threshold(group))]
     rows += paired.rows(searches, failed, by)
     compared = _comparison(ordered, targets, by, rows, paired.across_tasks(searches, failed, by))
     return replace(compared, searches=searches)
@@ -149,6 +150,7 @@ def _group_statistics(
             _per_search(group),
             gaps[group.group_id.iloc[0]],
             _auxiliary(group, runs[0].usual),
+            text_shares(runs),
             convergence.by_threshold(group),
             convergence.mean_loss_steps(runs),
             convergence.to_targets(group, target_costs) if target_costs else (),
@@ -195,15 +197,20 @@ def _auxiliary(group: pd.DataFrame, baseline: dict[str, float]) -> Iterator[dict
     """Yield |u|, latent consistency, the fraction of distinct images and the auxiliary measures, where recorded."""
     in_u = "|norm u" * (group.space.iloc[0] != PRIOR)
     for start, searches in by_start(group):
-        for measure in group.columns[group.columns.str.match(f"consistency|beside:{in_u}")]:
-            recorded = searches.dropna(subset=[measure])
-            if len(recorded):
-                yield {"measure": measure, "start": start} | _auxiliary_statistics(measure, recorded)
+        yield from _beside(start, searches, f"consistency|beside:{in_u}")
         if len(images := searches.dropna(subset=["image"])):
             distinct = len(images.drop_duplicates(["weights", "image"])) / len(images)  # of all runs in a trained model
             yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": distinct}
     for name, value in baseline.items():
         yield {"measure": f"usual:{name}", "n": 1, "censored": 0, "estimate": value}
+
+
+def _beside(start: str, searches: pd.DataFrame, pattern: str) -> Iterator[dict]:
+    """Yield the auxiliary measures of searches whose names begin with a pattern, where recorded."""
+    for measure in searches.columns[searches.columns.str.match(pattern)]:
+        recorded = searches.dropna(subset=[measure])
+        if len(recorded):
+            yield {"measure": measure, "start": start} | _auxiliary_statistics(measure, recorded)
 
 
 def _auxiliary_statistics(measure: str, recorded: pd.DataFrame) -> dict[str, int | float]:

@@ -1,7 +1,7 @@
 """Groups of a comparison: number of runs, versions of the code, and the gap to the best group."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -40,6 +40,24 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     measured = *COUNTS, "ended", "epochs", "code", *COST_COLUMNS, *TEXT_COLUMNS
     table = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *measured])
     return table.astype(dict.fromkeys(OPTIONAL_NUMBERS, float))
+
+
+def scored_texts(record: Record) -> bool:
+    """Return whether the searches of a run scored texts, and how many were invalid and distinct is recorded."""
+    return bool(record.counts.get("evaluations")) and all(f"{k}_texts" in record.counts for k in TEXTS)
+
+
+def text_shares(runs: Sequence[Record]) -> Iterator[dict[str, Any]]:
+    """Yield the shares of evaluations that were of valid texts, and of texts new to their search, if runs have any."""
+    scored = [r for r in runs if scored_texts(r)]
+    seeds = np.array([r.spec.seeds.init for r in scored])
+    for name, count in {"valid": _valid_texts, "distinct": lambda r: r.counts["distinct_texts"]}.items():
+        shares = np.array([count(r) / r.counts["evaluations"] for r in scored])
+        yield from [{"measure": f"evaluations:{name}"} | order_statistics(shares, seeds)] if scored else []
+
+
+def _valid_texts(record: Record) -> int:
+    return record.counts["evaluations"] - record.counts["invalid_texts"]
 
 
 def epochs_text(record: Record) -> str:
@@ -105,6 +123,6 @@ def _spent(runs: list[Record]) -> dict[str, float]:
     recorded = {k: [r.counts[k] for r in runs if k in r.counts] for k in SPENT}
     recorded |= {k: [r.seconds[k] for r in runs if k in r.seconds] for k in PHASES}
     columns = {f"spent {k}": v for k, v in recorded.items()}
-    scored = [r for r in runs if r.counts.get("evaluations") and all(f"{k}_texts" in r.counts for k in TEXTS)]
+    scored = [r for r in runs if scored_texts(r)]
     columns |= {f"texts {k}": [r.counts[f"{k}_texts"] / r.counts["evaluations"] for r in scored] for k in TEXTS}
     return {name: float(np.median(v)) if v else np.nan for name, v in columns.items()}

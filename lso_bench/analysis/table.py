@@ -28,6 +28,7 @@ GROUP_KEYS = (  # searches that are equal in these are pooled, separately for ea
 OPTIONAL_NUMBERS = [  # columns with NaN for None
     k for k, hint in get_type_hints(Spec).items() if k in GROUP_KEYS and hint in (int | None, float | None)
 ]
+TEXTS = ("text", "final_text", "nearest")  # fields of a search that hold texts of its samples
 SECTION_KEYS = ("task", "arch", "latent", "decoding", "device")  # groups that are equal in these share a table
 
 
@@ -60,8 +61,8 @@ def table(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataFrame:
 
     Columns: the group and its number (`group_id`), key, place in the record, seeds (train, init, search), weights,
     start, instance, losses and costs. `start_id` identifies the start: its label, and the init seed if it is random.
-    Steps to a threshold are in `met 0.05` and so on, infinite if not met. Auxiliary measures are in
-    `beside:log_density` and so on. `block`: see `with_blocks`.
+    Texts are in TEXTS, empty where samples are none. Steps to a threshold are in `met 0.05` and so on, infinite if not
+    met. Auxiliary measures are in `beside:log_density` and so on. `block`: see `with_blocks`.
     """
     runs = sorted(records, key=lambda r: sort_key(r, by))
     if not runs:
@@ -111,12 +112,13 @@ def _join_searches(thresholds: Sequence[float], runs: Sequence[tuple[int, Column
     sizes, word_counts = [len(c) for c in members], [len(c.words) for c in members]
     by_name = dict(zip(members[0].names, np.concatenate([c.rows for c in members]).T, strict=True))
     first_word = np.repeat(np.cumsum([0, *word_counts[:-1]]), sizes)  # index of a run's first word among all
-    start = np.array([w for c in members for w in c.words], object)[by_name["start"].astype(int) + first_word]
+    all_words = np.array([w for c in members for w in c.words], object)
+    texts = {k: all_words[by_name[k].astype(int) + first_word] for k in ("start", *TEXTS)}
     numbers = {k: by_name[k].astype(int) if k in WHOLE else by_name[k] for k in NUMBERS}
     losses = {k: np.where(np.isnan(by_name[k]), np.inf, by_name[k]) for k in ("loss", "best")}
     images = np.concatenate([c.images for c in members]).astype(str).astype(object)
     columns = {"run": np.repeat([i for i, _ in runs], sizes), "place": np.concatenate([np.arange(n) for n in sizes])}
-    columns |= {"start": start} | numbers | losses | {"image": [image or None for image in images]}
+    columns |= texts | numbers | losses | {"image": [image or None for image in images]}
     columns |= {k: v for k, v in by_name.items() if k.startswith("beside:")}
     columns |= {f"met {t:g}": by_name[f"met {i}"] for i, t in enumerate(thresholds)}
     return pd.DataFrame(columns).rename(columns={"distance_to_prior": "norm", "norm_u": "norm u"})

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -42,11 +42,12 @@ def check_task(
 def new_model(
     name: Annotated[str, typer.Argument(help="Of the model; of its file as well.")],
     folder: Annotated[Path, typer.Option(parser=outside, metavar="PATH", help="Where to write it.")] = Path("."),
+    kind: Annotated[Literal["image", "text"], typer.Option(help="What it takes and gives.")] = "image",
 ) -> None:
     """Write a commented example of a model of your own networks, to be changed."""
     from lso_bench.testing import template
 
-    path = template.write(name, folder, "model")
+    path = template.write(name, folder, "text model" if kind == "text" else "model")
     print(path)
     say(f"Put your networks in; then say `lso-bench check-model {shlex.quote(str(path))}`.")
 

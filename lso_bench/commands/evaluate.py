@@ -28,13 +28,13 @@ from lso_bench.errors import UsageError
 def evaluate(
     model: Models,
     data: DataOfModels = None,
-    arch: Arch = "small",
+    arch: Arch = None,
     latent: Latent = 32,
     seed: TrainSeed = 0,
     each: Annotated[bool, typer.Option("--each", help="Also every latent dimension: activity and KL.")] = False,
     draws: Draws = 0,
-    nll_images: Annotated[int, typer.Option(min=0, max=DRAWS, help="Images for the NLL; 0 leaves it out.")] = 100,
-    nll_samples: Annotated[int, typer.Option(min=1, max=DRAWS, help="Codes an image for the NLL.")] = 500,
+    nll_images: Annotated[int, typer.Option(min=0, max=DRAWS, help="Samples for the NLL; 0 leaves it out.")] = 100,
+    nll_samples: Annotated[int, typer.Option(min=1, max=DRAWS, help="Codes a sample for the NLL.")] = 500,
     codes: Annotated[
         int, typer.Option(min=0, max=DRAWS, help="Codes for latent consistency, decoder use, retrieval; 0: none.")
     ] = 500,
@@ -44,7 +44,7 @@ def evaluate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure latent spaces on the test set: -ELBO, NLL, KL, MI, active units, decoder use, re-encoding."""
+    """Measure latent spaces on the test set: -ELBO, NLL, KL, MI, active units, decoder use, re-encoding; texts more."""
     from lso_bench.models.measurements import measured
     from lso_bench.report import measurements
     from lso_bench.store.store import Store

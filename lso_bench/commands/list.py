@@ -31,6 +31,8 @@ def list_(
             for name, text in catalogues[kind].names.items()
         }
         _print(texts)
+        if kind == "data":
+            say("Data sets are also folders of images (./my_images), and files of texts (./my.txt, ./my.smi).")
     else:
         _print({name: ", ".join(c.names) for name, c in catalogues.items()})
     for c in catalogues.values():

@@ -29,20 +29,20 @@ def traverse(
     dimensions: Annotated[
         list[str], typer.Option(help="That get a sheet of their own, with commas; 0 is the most active.")
     ] = ["0"],  # noqa: B006
-    steps: Annotated[int, typer.Option(min=2, max=1000, help="Images of a walk.")] = 100,
+    steps: Annotated[int, typer.Option(min=2, max=1000, help="Samples of a walk.")] = 100,
     reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, prior standard deviations.")] = 10.0,
     draws: Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the random direction and of the ink.")] = 0,
     active: Annotated[
         float, typer.Option(min=0.0, help="Activity above which the last walk holds a dimension at 0.")
     ] = 0.01,
-    arch: Arch = "small",
+    arch: Arch = None,
     latent: Latent = 32,
     seed: TrainSeed = 0,
     device: Device = "auto",
     results: Results = Path("results"),
     data_dir: DataDir = None,
 ) -> None:
-    """Draw walks through latent spaces: every dimension by activity, single ones, a random direction."""
+    """Draw walks through latent spaces, or print their texts: every dimension by activity, single ones, a direction."""
     from lso_bench.models import traversal
     from lso_bench.store.store import Store
     from lso_bench.study.lookup import measured_models
@@ -56,6 +56,8 @@ def traverse(
     for m in models:
         written = traversal.traverse(m, walk_settings, results / "traversals", data_dir, device_of(device))
         for path in written:
+            if path.suffix == ".txt":
+                print(path.read_text("utf-8"), end="")
             say(f"written: {path}")
         if not any("-passive" in p.name for p in written):
             why = f"all are above {active:g}; --active sets another limit"

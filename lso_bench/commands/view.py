@@ -21,7 +21,7 @@ Table = Annotated[
     typer.Option(
         "--table",
         help="Only these tables: final, convergence, targets, starts, variance, cost, models, searchers, tasks, "
-        "collapse, images, runs.",
+        "collapse, images, texts, runs.",
     ),
 ]
 All = Annotated[bool, typer.Option("--all", help="All tables and notes, instead of the summary.")]

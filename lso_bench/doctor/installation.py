@@ -150,15 +150,18 @@ def _data(folder: Path | None) -> Iterator[Finding]:
     for name in DATASETS.names():
         try:
             with offline():
-                dataset = data.load(name, data_path)
+                small = DATASETS.build(name).small
+                dataset = data.load(f"{name}:{small}" if small else name, data_path)
         except MissingError as error:
             is_missing = True
-            yield Finding("data", "warning", str(error).rstrip("."), "nothing, where it may be downloaded at first use")
+            yield Finding(
+                "data", "warning", str(error).rstrip("."), "nothing, unless it is wanted; some are downloaded then"
+            )
         except (UnusableError, ValueError) as error:
             yield Finding("data", "unusable", f"{name}: {error}", f"move it out of {data_path}, or say --data-dir")
         else:
             count = len(dataset.train) + len(dataset.valid) + len(dataset.test)
-            yield Finding("data", "ok", f"{name}: {count:,} images, sha256 {dataset.sha256[:12]}")
+            yield Finding("data", "ok", f"{name}: {count:,} samples, sha256 {dataset.sha256[:12]}")
     for name, why in DATASETS.faults().items():
         yield Finding("data", "warning", f"{name}: {why}", "mend or remove the file or package that it comes from")
     if is_missing:  # only downloads need torchvision, whose import takes a second

@@ -18,7 +18,8 @@ from lso_bench.store import result_files
 from lso_bench.study.lookup import find_checkpoint
 from lso_bench.vae import checkpoint, loading
 from lso_bench.vae.data import Dataset, load
-from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate, lacks_code_use, with_code_use
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.evaluation import MEANS, SampleSizes, evaluate, lacks_code_use, with_code_use, with_prior_texts
 from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.trained_model import Model
@@ -119,7 +120,7 @@ def _measure_or_load(
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     file = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
     stored = _read(file, what)
-    if stored is not None and not lacks_code_use(stored.metrics, effort):
+    if stored is not None and not lacks_code_use(stored.metrics, effort, vae):
         return stored
     try:
         vae = vae.to(device)
@@ -135,7 +136,9 @@ def _measure_or_load(
 
 
 def _measured(model: Model, vae: LatentModel, header: dict[str, Any], what: dict[str, Any], data: Dataset) -> Measured:
-    metrics, observed = evaluate(vae, data.test, SampleSizes(**what["effort"]), what["seed"], what["device"])
+    sizes, seed = SampleSizes(**what["effort"]), what["seed"]
+    metrics, observed = evaluate(vae, data.test, sizes, seed, what["device"])
+    metrics = with_prior_texts(metrics, vae, DATASETS.build(data.name), data.train, sizes, seed)
     made_by = {k: header.get(k) for k in MADE_BY}
     each = {k: observed.each[k].float() for k in EACH if k in observed.each}
     return Measured(model, what, made_by, str(torch.__version__), metrics, each)
@@ -144,7 +147,9 @@ def _measured(model: Model, vae: LatentModel, header: dict[str, Any], what: dict
 def _completed(stored: Measured, vae: LatentModel, data: Dataset) -> Measured:
     """Return a measurement of an older version with the measures that it lacks; the others stay as they are."""
     seed, device = stored.what["seed"], stored.what["device"]
-    return replace(stored, metrics=with_code_use(stored.metrics, vae, data.test, stored.effort, seed, device))
+    metrics = with_code_use(stored.metrics, vae, data.test, stored.effort, seed, device)
+    source = DATASETS.build(data.name)
+    return replace(stored, metrics=with_prior_texts(metrics, vae, source, data.train, stored.effort, seed))
 
 
 def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:

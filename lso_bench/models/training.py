@@ -88,13 +88,16 @@ def _exclusively(path: Path, plan: Plan) -> Iterator[bool]:
 
 
 def _train(plan: Plan, path: Path, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None) -> None:
-    data = load(plan.model.data, data_dir)
+    data, source = load(plan.model.data, data_dir), DATASETS.build(plan.model.data)
+    samples, _ = source.words
     with progress_display(quiet) as show, _curves(path, tensorboard) as draw, _stopped_by_signals() as stop:
 
         def report(p: training.Progress) -> None:
             last = p.history[-1] if p.history else None
-            so_far = _brief(last) if last else "first epoch"
-            state = f"epoch {min(p.epoch, plan.epochs)} of {plan.epochs}, {so_far}, {p.images_per_second:.0f} images/s"
+            so_far = _brief(last, source.entropy) if last else "first epoch"
+            state = (
+                f"epoch {min(p.epoch, plan.epochs)} of {plan.epochs}, {so_far}, {p.images_per_second:.0f} {samples}/s"
+            )
             show(f"{plan.model.name} on {plan.model.data}", p.done, p.total, state)
             draw(p.history)
 
@@ -144,8 +147,10 @@ def again(plan: Plan, device: str, data_dir: Path | None, tensorboard: Path | No
     return f"{command(plan)} {shlex.join([*words, *['--quiet'] * quiet])}"
 
 
-def _brief(row: Row) -> str:
-    names = {"nelbo": "-ELBO", "kl": "KL", "mi": "MI"} if "nelbo" in row else {"distortion": "distortion"}
+def _brief(row: Row, entropy: float | None) -> str:
+    """Return the losses of an epoch; -ELBO beside the entropy of the data, where it is known."""
+    bound = "" if entropy is None else f" (entropy {fixed(entropy, 2)})"
+    names = {"nelbo": f"-ELBO{bound}", "kl": "KL", "mi": "MI"} if "nelbo" in row else {"distortion": "distortion"}
     return ", ".join(f"{label} {fixed(row[key], 2)}" for key, label in names.items())
 
 

@@ -1,4 +1,4 @@
-"""Plots of latent traversals: the changes of the image along a dimension or a random direction."""
+"""Latent traversals: the changes of the image or text along a dimension or a random direction."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
+from lso_bench.models import text_sheets
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.html_page import page
 from lso_bench.study.lookup import find_checkpoint
 from lso_bench.vae import loading
 from lso_bench.vae.data import load
+from lso_bench.vae.datasets import DATASETS, TextSource
 from lso_bench.vae.metrics import ACTIVE, measure
 from lso_bench.vae.model import LatentModel
+from lso_bench.vae.text_samples import TextSamples
 from lso_bench.vae.trained_model import Model
 from lso_bench.vae.traverse import along, outwards, walk
 
@@ -36,32 +39,43 @@ class Walks:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of images under a title."""
+    """Rows of samples under a title."""
 
     name: str
     title: str
     labels: Sequence[str]  # of the rows
-    rows: Sequence[Float[Tensor, "s 1 h w"]]
+    rows: Sequence[Float[Tensor, "s *shape"]]
 
 
 def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = None, device: str = "cpu") -> list[Path]:
-    """Write PNG sheets and an HTML page of all sheets; return the paths, the page last.
+    """Write sheets, PNG and an HTML page of all for images, text files for texts; return the paths, the page last.
 
     Raises:
-        UsageError: the model has no images.
+        UsageError: the model has neither images nor texts.
     """
     vae, header = loading.load(model, find_checkpoint(model))
-    if len(vae.shape) != 3 or vae.shape[0] != 1 or vae.shape[1] != vae.shape[2]:
+    if not vae.of_texts and (len(vae.shape) != 3 or vae.shape[0] != 1 or vae.shape[1] != vae.shape[2]):
         raise UsageError(f"A walk draws square grey images; the samples of {model.data} have shape {vae.shape}.")
     activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
+    walked = sheets(vae.to(device), torch.tensor(activity), walks)
+    if vae.of_texts:
+        return [_write_texts(model, sheet, folder) for sheet in walked]
     stem, pngs = Path(model.file).stem, []
-    for sheet in sheets(vae.to(device), torch.tensor(activity), walks):
+    for sheet in walked:
         png = folder / f"{stem}-{sheet.name}.png"
         pngs.append(pictures.sheet(png, f"{model.name}: {sheet.title}", sheet.labels, [r.cpu() for r in sheet.rows]))
     networks = "" if model.external else f"{model.arch}, "
     seed = "" if model.external else f", seed {model.seed}"
     title = f"Latent traversals of {model.name} ({model.data}, {networks}d = {model.latent}{seed})"
     return [*pngs, page(folder / f"{stem}.html", title, pngs)]
+
+
+def _write_texts(model: Model, sheet: Sheet, folder: Path) -> Path:
+    source = DATASETS.build(model.data)
+    assert isinstance(source, TextSource), "its samples are texts"
+    rows = [TextSamples(source).texts(row) for row in sheet.rows]
+    path = folder / f"{Path(model.file).stem}-{sheet.name}.txt"
+    return text_sheets.write(path, f"{model.name}: {sheet.title}", sheet.labels, rows)
 
 
 def _stored_activity(header: dict, d: int) -> list[float] | None:
@@ -80,6 +94,8 @@ def sheets(vae: LatentModel, activity: Float[Tensor, " d"], walks: Walks) -> Ite
     d, device = vae.latent, vae.device
     random = torch.Generator().manual_seed(walks.seed)
     noise = torch.rand(vae.shape, generator=random).to(device)
+    if vae.of_texts:
+        noise = torch.full_like(noise, 0.5)  # the likeliest token each time
     direction = torch.randn(d, generator=random)
     order = activity.argsort(descending=True).tolist()
     span = f"from -{walks.reach:g} to +{walks.reach:g}"
@@ -102,6 +118,6 @@ def sheets(vae: LatentModel, activity: Float[Tensor, " d"], walks: Walks) -> Ite
         yield _walk("passive", title, images(path.where(~active, 0)))
 
 
-def _walk(name: str, title: str, images: Float[Tensor, "s 1 h w"]) -> Sheet:
+def _walk(name: str, title: str, images: Float[Tensor, "s *shape"]) -> Sheet:
     rows = images.split(ROW)
     return Sheet(name, title, [f"step {1 + i * ROW}" for i in range(len(rows))], rows)

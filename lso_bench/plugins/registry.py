@@ -30,7 +30,7 @@ from lso_bench.plugins.discovery import (
     subclasses,
 )
 from lso_bench.plugins.notation import Choice, digits, is_file, is_object, name_of, parse, path_text, unquoted_path
-from lso_bench.plugins.settings import apply_settings, differing, settings_of
+from lso_bench.plugins.settings import apply_settings, differing, pinned, settings_of
 
 T = TypeVar("T")
 VALUE = re.compile(r"\\\{(\w+)(:g)?\\\}")  # placeholder of a setting's value in an escaped name
@@ -64,7 +64,8 @@ class Registry(Generic[T]):
         pinned: bool = False,
         examples: Sequence[str] = (),
         fixed: Mapping[str, str] = MappingProxyType({}),
-        from_folder: Callable[[Path], T] | None = None,
+        from_path: Callable[[Path], T] | None = None,
+        endings: tuple[str, ...] = (),
         check: Callable[[T], None] = lambda plugin: None,
     ):
         """Set up the registry; nothing is imported yet.
@@ -76,12 +77,13 @@ class Registry(Generic[T]):
             pinned: whether a canonical text has every setting, so that later defaults do not change it.
             examples: names to list first, also names with a number.
             fixed: fields that no text sets, each with the reason: `it is that of the data`.
-            from_folder: makes the plugin of a folder given by its path; None: a folder is no plugin of this kind.
+            from_path: makes the plugin of a folder, or of a file with one of `endings`, given by its path; None: none
+                is.
             check: refuses a plugin whose settings do not fit together, by a ValueError.
         """
         self.kind, self.base, self.package, self.group = kind, base, package, group
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
-        self._from_folder, self._check = from_folder, check
+        self._from_path, self._endings, self._check = from_path, endings, check
         self._objects: dict[str, tuple[T, str]] = {}  # plugins that only this process has, with their hash, by name
 
     def add(self, plugin: T) -> str:
@@ -117,11 +119,11 @@ class Registry(Generic[T]):
         name = name_of(text)
         if name in self._objects:
             return name
-        if is_file(name) or self.is_folder(name):
+        if is_file(name) or self.is_path(name):
             name = path_text(name)
         elif self.is_built_in(name):
             return self._built_in_text(configured, name)
-        return str(Choice(name, settings_of(configured) if self._pinned else differing(configured, plain)))
+        return str(Choice(name, pinned(configured) if self._pinned else differing(configured, plain)))
 
     def names(self) -> dict[str, str]:
         """Return the plugins by name, with the first line of their docstring and their settings.
@@ -159,10 +161,14 @@ class Registry(Generic[T]):
         except ValueError as error:
             raise UsageError(f"{self.kind.capitalize()} {text!r}: {error} {unquoted_path(text)}".rstrip()) from error
 
-    def is_folder(self, name: str) -> bool:
-        """Return whether a name is the path of a folder that is a plugin."""
-        is_path = self._from_folder is not None and os.path.isdir(name)  # unlike Path.is_dir it takes any text
-        return is_path and not self.is_built_in(name) and name not in plugin_entry_points(self.group)
+    def is_path(self, name: str) -> bool:
+        """Return whether a name is the path of a folder, or of a file that is not in Python, that is a plugin."""
+        if self._from_path is None or not (os.path.isdir(name) or (self._may_be_file(name) and os.path.exists(name))):
+            return False
+        return not self.is_built_in(name) and name not in plugin_entry_points(self.group)
+
+    def _may_be_file(self, name: str) -> bool:
+        return bool(self._endings) and name.lower().endswith(self._endings)
 
     def file_of(self, plugin: T) -> str:
         """Return the name of the built-in file of a plugin; empty for a plugin from elsewhere."""
@@ -208,7 +214,7 @@ class Registry(Generic[T]):
         """
         label = f"{self.kind.capitalize()} {text!r}"
         if not is_name(text):
-            place = "file or folder" if self._from_folder else "file"
+            place = "file or folder" if self._from_path else "file"
             raise UsageError(f"{label}: wanted a name in UTF-8, of one line and without NUL; rename its {place}.")
         try:
             name, settings = parse(text)
@@ -245,10 +251,10 @@ class Registry(Generic[T]):
             return call_user_code(lambda: apply_settings(make(), numbers), name)
         if entry := self.published().get(name):
             return instantiate(self.base, load_entry_point(entry), entry.value)
-        if self._from_folder and os.path.isdir(name):
-            return self._from_folder(Path(name))
-        if self._from_folder and "/" in name:
-            raise ValueError(f"No file or folder {name!r}.")
+        if self._from_path and self.is_path(name):
+            return self._from_path(Path(name))
+        if self._from_path and ("/" in name or self._may_be_file(name)):
+            raise ValueError(self._no_path(name))
         faulty = self.faults()
         if name in faulty:
             raise ValueError(faulty[name])
@@ -257,11 +263,18 @@ class Registry(Generic[T]):
         left_out = f" Faulty, and left out: {', '.join(faulty)}." if faulty else ""
         raise UsageError(f"{unknown(self.kind, name, [*self.names()])}{left_out}")
 
+    def _no_path(self, name: str) -> str:
+        if os.path.exists(name):
+            return (
+                f"{name!r} has another ending; wanted a folder, or a file with one of .py, {', '.join(self._endings)}."
+            )
+        return f"No file or folder {name!r}."
+
     def _built_in_text(self, configured: T, name: str) -> str:
         """Return the canonical text of a built-in plugin, which was requested under `name`."""
         names = [*self._spellings(configured)]
         if self._pinned:  # another name only if its settings are not those of `name`
-            return str(Choice(name if name in names else next(iter(names), name), settings_of(configured)))
+            return str(Choice(name if name in names else next(iter(names), name), pinned(configured)))
         choices = [Choice(n, differing(configured, self._default(n))) for n in names]
         return str(min((c for c in choices if self._means(str(c), configured)), key=lambda c: len(c.settings)))
 

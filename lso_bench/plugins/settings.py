@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from lso_bench.plugins.notation import real, whole
 
+OMITTED = "omitted"  # in the metadata of a field: the value that no pinned text names
 MOST = 1e5  # default upper limit of a setting: time and memory grow with most of them
 T = TypeVar("T")  # a frozen dataclass
 
@@ -35,6 +36,20 @@ def settings_of(configured: object) -> dict[str, bool | int | float | str]:
     """Return the settings of a dataclass that text can express, with their values; of a class, their defaults."""
     values: dict[str, Any] = {f.name: getattr(configured, f.name, None) for f in fields(configured)}  # pyright: ignore[reportArgumentType]
     return {k: v for k, v in values.items() if type(v) in (bool, int, float, str)}
+
+
+def added(value: Any) -> Any:
+    """Return the field of a setting that a plugin with stored results was given later, with this default.
+
+    Pinned texts, and so the keys of runs, leave the setting out at this value, also when its default changes.
+    """
+    return field(default=value, metadata={OMITTED: value})
+
+
+def pinned(configured: Any) -> dict[str, bool | int | float | str]:
+    """Return the settings that a pinned text names: all but those that are at the value of `added`."""
+    omitted = {f.name: f.metadata[OMITTED] for f in fields(configured) if OMITTED in f.metadata}
+    return {k: v for k, v in settings_of(configured).items() if k not in omitted or v != omitted[k]}
 
 
 def differing(configured: object, plain: object) -> dict[str, str]:

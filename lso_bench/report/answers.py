@@ -11,6 +11,7 @@ from typing import cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.groups import TEXT_COLUMNS
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.files.sanitize import one_line
 from lso_bench.plugins.notation import short_name
@@ -20,6 +21,7 @@ from lso_bench.report.sections import Section
 
 NAME = 22  # characters of a name, at most
 SECTIONS = 4  # sections with an answer each, at most
+FEW = {"valid": 0.9, "distinct": 0.5}  # shares of the evaluations of a model and searcher below which it is said
 MORE_STARTS = f": --seed 0-{BLOCKS - 1}"
 
 
@@ -69,6 +71,26 @@ def by_section(question: Question, parts: Sequence[Section], comparison: Compari
             places.setdefault(text.replace("undecided: ", "undecided, "), []).append(title)
     every = {len(parts): "every task"}
     return [f"{every.get(len(where)) or listed(where)}: {text}" for text, where in places.items()]
+
+
+def few_valid_texts(parts: Sequence[Section]) -> list[str]:
+    """Return a sentence about the evaluations of tasks that score texts, if few anywhere were valid or distinct."""
+    tables = [part.runs.dropna(subset=TEXT_COLUMNS) for part in parts if part.scores_texts]
+    if not tables:
+        return []
+    runs = pd.concat(tables, ignore_index=True)
+    shares = {"valid": 1 - runs["texts invalid"], "distinct": runs["texts distinct"]}
+    fewest = {name: values.idxmin() for name, values in shares.items() if values.min() < FEW[name]}
+    return [
+        f"{_range(shares[name])} of evaluations were of {name} texts; fewest by {runs.searcher_label[i]} in "
+        f"{runs.model[i]}."
+        for name, i in fewest.items()
+    ]
+
+
+def _range(shares: pd.Series) -> str:
+    """Return the lowest and the highest of shares as a text."""
+    return " to ".join(dict.fromkeys(f"{share:.0%}" for share in (shares.min(), shares.max())))
 
 
 def _titles(parts: Sequence[Section]) -> list[str]:

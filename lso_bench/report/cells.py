@@ -9,6 +9,8 @@ from lso_bench.report.table import Cell, Number
 
 Form = Callable[[Any], str]
 
+NO_TEXT = "†"  # mark of the median loss of searches most of which saw no valid text
+NO_TEXT_SAYS = f"{NO_TEXT}: most of its searches saw no valid text, and have the loss of an invalid one"
 EMPTY = Cell("", math.nan)
 
 
@@ -32,6 +34,12 @@ def number(value: Number | None, form: Form = rounded, undefined: str = "-") -> 
     if value is None or math.isnan(value):
         return Cell(undefined, math.nan)
     return Cell(form(value), value)
+
+
+def loss(median: Number, lacks_text: bool = False, form: Form = rounded, undefined: str = "-") -> Cell:
+    """Format a median loss; it is marked if most of its searches saw no valid text."""
+    cell = number(median, form, undefined)
+    return cell._replace(text=f"{cell.text}{NO_TEXT * lacks_text}")
 
 
 def share(value: Number) -> Cell:

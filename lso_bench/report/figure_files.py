@@ -24,8 +24,10 @@ from lso_bench.plugins.notation import name_of, short_name
 from lso_bench.record import Record, holds_images
 from lso_bench.report.figures.collapse import scatter, settings
 from lso_bench.report.figures.rank_tests import critical_difference
+from lso_bench.report.renderers.markdown import plain_rows
 from lso_bench.report.section_figures import SECTION_KINDS, section_figures
 from lso_bench.report.sections import Section, searcher_labels, sections
+from lso_bench.report.text_tables import best_texts
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
 
@@ -35,7 +37,7 @@ KINDS = (*SECTION_KINDS, "collapse", "activity")  # kinds of figure
 def pictures(
     store: Store, records: Sequence[Record], checkpoints: dict[str, Path], comparison: Comparison
 ) -> list[Path]:
-    """Write all pictures of runs: reconstructions, activity, best images, and figures; return their paths.
+    """Write all pictures of runs: reconstructions, activity, best images or texts, and figures; return their paths.
 
     Reconstructions and activity are drawn for each task and searcher, from the first of several seeds.
 
@@ -57,8 +59,9 @@ def pictures(
             written.append(draw.reconstructions(path, [r for r, _ in readable], [tensors for _, tensors in readable]))
         if bars := _stored_activity(runs, checkpoints):
             written.append(draw.activity(store.folder / "pictures" / f"activity-{file_name}", bars))
+    written += [*_best_image_files(store, usable), *_text_files(store.folder / "pictures", comparison)]
     drawn = with_curves(comparison, united(records), lambda _: store)
-    return [*written, *_best_image_files(store, usable), *figures(drawn, store.folder / "pictures")]
+    return [*written, *figures(drawn, store.folder / "pictures")]
 
 
 def _best_image_files(store: Store, records: Sequence[Record]) -> Iterator[Path]:
@@ -73,6 +76,15 @@ def _best_image_files(store: Store, records: Sequence[Record]) -> Iterator[Path]
                 (model, short_names[searcher]): image_and_score for (model, searcher), image_and_score in best.items()
             }
             yield draw.best_images(path, f"{task}: the best of each searcher and its score", images)
+
+
+def _text_files(folder: Path, comparison: Comparison) -> Iterator[Path]:
+    """Write the best texts of each section to a text file."""
+    for section in sections(comparison):
+        if (table := best_texts(section)).rows:
+            path = folder / f"found-{_task(section.context['task'])}-{_short_hash(_content(section))}.txt"
+            write_atomic(path, f"{section.title}\n\n{plain_rows(table)}\n\n{table.caption}.\n".encode())
+            yield path
 
 
 def _best_by_searcher(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[Tensor, float]]:
@@ -172,8 +184,11 @@ def bars(spaces: Sequence[Measured]) -> list[tuple[str, list[float]]]:
 
 def named(section: Section, figure: CaptionedFigure) -> str:
     """Return a file name without suffix that no other section's figure has."""
-    content = [section.title, *map(" ".join, section.lines()), *section.searcher_descriptions.values()]
-    return f"{figure.name}-{_task(section.context['task'])}-{_short_hash(content)}"
+    return f"{figure.name}-{_task(section.context['task'])}-{_short_hash(_content(section))}"
+
+
+def _content(section: Section) -> list[str]:
+    return [section.title, *map(" ".join, section.lines()), *section.searcher_descriptions.values()]
 
 
 def _task(text: str) -> str:

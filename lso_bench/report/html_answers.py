@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.plotting.numbers import in_words
 from lso_bench.report import cells
-from lso_bench.report.answers import QUESTIONS, answers, by_section
+from lso_bench.report.answers import QUESTIONS, answers, by_section, few_valid_texts
 from lso_bench.report.contests import has_starred_higher, starred
 from lso_bench.report.findings import counted
 from lso_bench.report.sections import Section
@@ -39,6 +39,7 @@ def _answered(parts: Sequence[Section], comparison: Comparison) -> list[tuple[st
     """Return the sentences of each question; they begin with a capital, unless with a name."""
     names = tuple(name for part in parts for name in (*part.models, *part.searcher_labels))
     questions = [(q.label, answers(q, parts, comparison)) for q in QUESTIONS]
+    questions += [("Texts", lines)] if (lines := few_valid_texts(parts)) else []
     return [(label, [t if t.startswith(names) else t[:1].upper() + t[1:] for t in texts]) for label, texts in questions]
 
 
@@ -49,7 +50,8 @@ def _medians(section: Section) -> Table:
         medians = []
         for label in section.searcher_labels:
             is_best = m in top.get(label, ())
-            cell = cells.number(section.median_loss(m, label), in_words, undefined="")
+            row = {"model": m, "searcher_label": label, "start": section.first_start}
+            cell = cells.loss(section.median_loss(m, label), section.lacks_text(row), in_words, undefined="")
             medians.append(cell._replace(text=f"{cell.text}{' *' * is_best}", best=is_best))
         rows.append([cells.model(m), *medians])
     caption = f"Median of the final loss, minus the score, from {section.first_start} starts: lower is better"
@@ -57,6 +59,8 @@ def _medians(section: Section) -> Table:
         caption += ". *: the best model of a column, and those that are not significantly worse on the same instances"
     if has_starred_higher(section):
         caption += ". The test is of pairs, not of medians: here a starred median is higher than one without a star"
+    if any(cells.NO_TEXT in cell.text for row in rows for cell in row):
+        caption += f". {cells.NO_TEXT_SAYS}"
     return Table("Medians of the final loss", columns(MODEL, *section.searcher_labels), rows, caption)
 
 

@@ -1,19 +1,23 @@
 """Overview of a set of runs for the HTML page: failed and missing runs, environment, commands to repeat them."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import groupby
 
 from lso_bench.analysis.table import group, sort_key
+from lso_bench.errors import LsoBenchError
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting.numbers import count
+from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
 from lso_bench.report.cells import model, number, word
-from lso_bench.report.measurements import ROWS, active_units, mean
+from lso_bench.report.measurements import active_units, labelled, mean
 from lso_bench.report.table import MODEL, Column, Table, columns
 from lso_bench.spec import SCHEMA, digest
 from lso_bench.study.command import commands, objects_of, sped_up, unrepeatable
 from lso_bench.vae.code_use import retrieval_chance
+from lso_bench.vae.datasets import DATASETS, ImageSource, Source
 from lso_bench.vae.metrics import BLOCK
 
 LIMIT = 0.01  # of activity; Burda et al. 2016
@@ -72,18 +76,36 @@ def again(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
 def spaces(measured: Sequence[Measured]) -> Table:
     """Return a table of measured latent spaces, one row per model."""
     rows = []
-    shown = {label: key for label, key in ROWS.items() if any(getattr(m.metrics, key) is not None for m in measured)}
+    samples, _ = words = _words(measured)
+    labels = labelled(measured, words)
+    shown = {label: key for label, key in labels.items() if any(getattr(m.metrics, key) is not None for m in measured)}
     for m in measured:
-        words = [model(m.model.name), word(m.model.data), word(m.model.arch)]
+        names = [model(m.model.name), word(m.model.data), word(m.model.arch)]
         counts = [m.model.latent, m.metrics.n, active_units(m, LIMIT)]
         metrics = (mean(m.metrics, key) for key in shown.values())
-        rows.append([*words, *(number(n, count) for n in counts), *metrics])
+        rows.append([*names, *(number(n, count) for n in counts), *metrics])
     caption = (
-        "Means over the test images, in nats where nothing else is said. Active: dimensions above 0.01. Retrieval is "
-        f"among {BLOCK} images (chance {retrieval_chance(BLOCK):g}), or all codes where they are fewer."
+        f"Means over the test {samples}, in nats where nothing else is said. Active: dimensions above 0.01. Retrieval "
+        f"is among {BLOCK} {samples} (chance {retrieval_chance(BLOCK):g}), or all codes where they are fewer."
     )
     data, arch = (Column(name, is_text=True) for name in ("data", "architecture"))
-    return Table("", columns(MODEL, data, arch, "d", "images", "active", *shown), rows, caption)
+    return Table("", columns(MODEL, data, arch, "d", samples, "active", *shown), rows, caption)
+
+
+def _words(measured: Sequence[Measured]) -> tuple[str, str]:
+    """Return the words for samples and their elements; those for images where they differ or are not known.
+
+    A file that a result names is never executed.
+    """
+    words = {ImageSource.words if (source := _source(m.model.data)) is None else source.words for m in measured}
+    return words.pop() if len(words) == 1 else ImageSource.words
+
+
+def _source(data: str) -> Source | None:
+    """Return a built-in data set; None for others, and where a setting does not exist here."""
+    with suppress(LsoBenchError):
+        return DATASETS.build(data) if DATASETS.is_built_in(name_of(data)) else None
+    return None
 
 
 def _key_without_model(record: Record) -> str:

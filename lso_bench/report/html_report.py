@@ -23,6 +23,7 @@ from lso_bench.record import Record
 from lso_bench.report import findings, html_answers, html_images, html_overview, paired_tables
 from lso_bench.report.figure_files import bars, over_tasks
 from lso_bench.report.figures.collapse import scatter, settings
+from lso_bench.report.html_texts import drawn
 from lso_bench.report.renderers.html import environment
 from lso_bench.report.section_figures import section_figures
 from lso_bench.report.sections import Section, sections
@@ -37,9 +38,13 @@ TABS = {  # tables and figures of each section, by the tab of the page
     "Models": (("final", "models"), ()),
     "Searchers": (("searchers",), ("forest-searchers",)),
     "Convergence": (("convergence", "targets"), ("curves", "ecdf")),
+    "Texts": (("texts",), ()),
     "Starts": (("starts",), ("distance", "spread", "basin")),
     "Statistics": (("variance", "images", "cost", "runs"), ("variance", "ranks")),
 }
+
+
+OPENED = ("Models", "Searchers", "Texts", "Convergence", "Starts", "Collapse")  # tabs before that of images
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ def html(results: Results) -> str:
         colours=colours,
         overall=html_answers.overall(parts_with_results, results.comparison),
         chapters=chapters,
-        tabs=[tabs[name] for name in ("Models", "Searchers", "Convergence", "Starts", "Collapse") if parts[name]],
+        tabs=[tabs[name] for name in OPENED if parts[name]],
         statistics=tabs["Statistics"],
         sheets=sheets,
         walks=walks,
@@ -148,10 +153,11 @@ def _chapter(section: Section, place: int, results: Results, colours: dict[str, 
     title, parts = short(section.short_title), {}
     for tab, (tables, names) in TABS.items():
         shown = section_tables(section, results.comparison.targets, names=tables)
-        drawn = [figures[name] for name in names if name in figures]
-        if shown or drawn:
+        shown = [drawn(t, section.context["task"]) for t in shown] if tab == "Texts" else shown
+        part_figures = [figures[name] for name in names if name in figures]
+        if shown or part_figures:
             described = [*section.searcher_descriptions.values()] if tab == "Searchers" else []
-            parts[tab] = Part(title, drawn, shown, described)
+            parts[tab] = Part(title, part_figures, shown, described)
     return Chapter(html_answers.section_answers(section, results.comparison), forest, parts)
 
 

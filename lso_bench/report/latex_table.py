@@ -11,7 +11,7 @@ from lso_bench.analysis.table import start_order
 from lso_bench.analysis.united import space_name
 from lso_bench.errors import UsageError, unknown
 from lso_bench.report import tables
-from lso_bench.report.cells import EMPTY, number, word
+from lso_bench.report.cells import EMPTY, NO_TEXT, NO_TEXT_SAYS, loss, word
 from lso_bench.report.contests import contests
 from lso_bench.report.renderers import latex
 from lso_bench.report.sections import Section, sections
@@ -79,7 +79,8 @@ def _matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:
             raise UsageError(f"Cell {' / '.join(place)} would have values of several {differing}s; select one.")
     names = [[*dict.fromkeys(place[i] for place in medians)] for i in (0, 1)]
     body = [[word(a), *(medians[a, b][0][1] if (a, b) in medians else EMPTY for b in names[1])] for a in names[0]]
-    return Table(title, columns(Column(rows, is_text=True), *names[1]), body)
+    is_marked = any(NO_TEXT in cell.text for row in body for cell in row)
+    return Table(title, columns(Column(rows, is_text=True), *names[1]), body, NO_TEXT_SAYS * is_marked)
 
 
 def _medians(comparison: Comparison, measure: str, all_starts: bool) -> Iterator[tuple[dict[str, str], Cell]]:
@@ -96,7 +97,8 @@ def _medians(comparison: Comparison, measure: str, all_starts: bool) -> Iterator
                 space = {"architecture": space_name(r["arch"], r["latent"]), "device": str(r["device"])} | {
                     "decoding": str(r["decoding"])
                 }
-                yield setup | space, number(r["median"])._replace(best=is_best)
+                cell = loss(r["median"], measure == "loss" and part.lacks_text(r))
+                yield setup | space, cell._replace(best=is_best)
 
 
 def _best(part: Section) -> Iterator[tuple[str, str, str]]:

@@ -41,6 +41,14 @@ ROWS = {  # label: field
     "retrieval, share of images": "retrieval",
     "active units above the noise": "au_relative",
 }
+OF_TEXTS = {  # likewise, of models of texts alone
+    "exact reconstruction, share of texts": "exact",
+    "reconstructed tokens, share": "token_accuracy",
+    "texts of the prior: valid, share": "prior_valid",
+    "texts of the prior: distinct, of the valid": "prior_distinct",
+    "texts of the prior: novel, of the distinct": "prior_novel",
+}
+ENTROPY = "entropy of the data, nats"
 LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # thresholds of activity
 
 
@@ -56,19 +64,27 @@ def dimensions(measured: Sequence[Measured]) -> RichTable:
 
 def metrics_table(measured: Sequence[Measured]) -> Table:
     """Return a table with one column per model; each mean has its standard error."""
-    metrics, sizes = measured[0].metrics, measured[0].effort
+    metrics, sizes, source = measured[0].metrics, measured[0].effort, DATASETS.build(measured[0].model.data)
+    (samples, elements), entropy = source.words, source.entropy
     n, images, codes = metrics.n, min(sizes.images, metrics.n), min(sizes.codes, metrics.n)
-    rows = [[word(label), *(_cell(m, key) for m in measured)] for label, key in ROWS.items()]
+    labels = labelled(measured, (samples, elements))
+    rows = [[word(label), *(_cell(m, key) for m in measured)] for label, key in labels.items()]
+    rows[1:1] = [[word(ENTROPY), *(number(entropy, lambda v: fixed(v, 3)) for _ in measured)]] if entropy else []
     for limit in LIMITS:
         label = "active units (activity > 0.01)" if limit == 0.01 else f"dimensions with activity > {limit}"
         rows.append([word(label), *(number(active_units(m, limit), str) for m in measured)])
-    title = f"{measured[0].model.data} test set, {n:,} images; {_spaces(measured)}; mean +- standard error"
+    title = f"{measured[0].model.data} test set, {n:,} {samples}; {_spaces(measured)}; mean +- standard error"
     caption = (
-        f"MI cannot exceed log n = {log(n):.2f}; {_batch_note(n)}. NLL: the gap to -ELBO over "
-        f"{images} images, {sizes.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is "
-        f"sqrt(d) = {_distances(measured)} away. {_code_use_note(codes)}Seed of the draws: "
-        f"{measured[0].what['seed']}.{_entropy_note(measured[0].model.data)}"
+        f"MI cannot exceed log n = {log(n):.2f}; {_batch_note(n, samples)}. NLL: the gap to -ELBO over "
+        f"{images} {samples}, {sizes.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is "
+        f"sqrt(d) = {_distances(measured)} away. {_code_use_note(codes, samples)}Seed of the draws: "
+        f"{measured[0].what['seed']}.{_entropy_note(entropy)}"
     )
+    if metrics.token_accuracy is not None:
+        caption += (
+            f" Reconstruction: the likeliest text of mu(x), of {codes} texts. Texts of the prior: {sizes.codes} draws "
+            "of p(x|z), z from the prior."
+        )
     return Table(title, columns(Column("", is_text=True), *(m.model.name for m in measured)), rows, caption)
 
 
@@ -114,24 +130,31 @@ def picture(measured: Sequence[Measured], folder: Path) -> Path:
     return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
 
 
-def _batch_note(n: int) -> str:
+def labelled(measured: Sequence[Measured], words: tuple[str, str]) -> dict[str, str]:
+    """Return the field of each label, in the words for the samples of the data and for their elements."""
+    samples, elements = words
+    of_texts = {label: k for label, k in OF_TEXTS.items() if any(getattr(m.metrics, k) is not None for m in measured)}
+    named = {label.replace("images", samples).replace("pixels", elements): key for label, key in ROWS.items()}
+    return named | of_texts
+
+
+def _batch_note(n: int, samples: str) -> str:
     if n < BLOCK:
-        return f"{n} images make no batch of {BLOCK}"
+        return f"{n} {samples} make no batch of {BLOCK}"
     return f"in batches of {BLOCK}, log {BLOCK} = {log(BLOCK):.2f}"
 
 
-def _entropy_note(data: str) -> str:
-    """Return the entropy of a data set, where it is known."""
-    entropy = DATASETS.build(data).entropy
+def _entropy_note(entropy: float | None) -> str:
+    """Return what the entropy of a data set says, where it is known."""
     return "" if entropy is None else f" No -ELBO is on average below {entropy:.2f}, the entropy of the data in nats."
 
 
-def _code_use_note(codes: int) -> str:
+def _code_use_note(codes: int, samples: str) -> str:
     """Return what decoder use and retrieval are over, and chance; empty if there are no codes."""
     if not codes:
         return ""
     chance = f"chance retrieves {retrieval_chance(codes):.3f}"
-    return f"Decoder use, re-encoding of a draw, retrieval: {codes} images; {chance}. "
+    return f"Decoder use, re-encoding of a draw, retrieval: {codes} {samples}; {chance}. "
 
 
 def mean(metrics: Metrics, key: str) -> Cell:

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
 from typing import Any, cast
 
 import pandas as pd
 
+from lso_bench.analysis.best_texts import best_texts
 from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.groups import TEXT_COLUMNS
 from lso_bench.analysis.table import SECTION_KEYS, start_order
 from lso_bench.analysis.united import space_name
 from lso_bench.plugins.notation import read, short_name
@@ -31,6 +33,7 @@ class Section:
     runs: pd.DataFrame
     searcher_descriptions: dict[str, str]  # by label: searcher with settings, region and limits
     by: tuple[str, ...] = ()  # fields that split the rows beyond GROUP_KEYS
+    texts: pd.DataFrame = field(default_factory=pd.DataFrame)  # the best of each model and searcher: see `best_texts`
     short_title: str = ""  # task, architecture and dimension, and what tells it from the other sections
 
     @property
@@ -66,6 +69,19 @@ class Section:
         row = self.row("loss", {"model": model, "searcher_label": label, "start": self.first_start})
         return row.get("median", math.nan)
 
+    @cached_property
+    def scores_texts(self) -> bool:
+        """Return whether the task scores texts, whose evaluations were counted."""
+        return bool(self.runs.reindex(columns=TEXT_COLUMNS).notna().to_numpy().any())
+
+    def lacks_text(self, row: Mapping[str, Any]) -> bool:
+        """Return whether most searches of a row saw no valid text; their median loss is that of an invalid one."""
+        return self.scores_texts and self.row("beside:valid", row).get("estimate", 1.0) < 0.5
+
+    def evaluated(self, share: str, like: Mapping[str, Any]) -> float:
+        """Return the share of evaluations of a model and searcher: of valid or of distinct texts; NaN if unknown."""
+        return self.row(f"evaluations:{share}", {**like, "start": ""}).get("estimate", math.nan)
+
     def searches(self, row: Mapping[str, Any]) -> str:
         """Return the number of searches of a row, and instances x searches of each: "200 (50 x 4)"."""
         instances = self._instances.get((row["model"], row["searcher_label"]), 0)
@@ -98,15 +114,17 @@ def sections(comparison: Comparison) -> Iterator[Section]:
     columns = [*SEARCHER_KEYS, *comparison.by]
     groups = [*comparison.runs.groupby([*SECTION_KEYS], dropna=False, sort=False)]
     contexts: list[dict[str, Any]] = [dict(zip(SECTION_KEYS, cast(tuple, key), strict=True)) for key, _ in groups]
+    all_texts = best_texts(comparison.searches, comparison.by)
     for (_, runs), context, short_title in zip(groups, contexts, short_titles(contexts), strict=True):
         in_section = (comparison.measures[[*SECTION_KEYS]] == pd.Series(context)).all(axis=1)
         rows = cast(pd.DataFrame, comparison.measures[in_section])
+        texts = cast(pd.DataFrame, all_texts[(all_texts[[*SECTION_KEYS]] == pd.Series(context)).all(axis=1)])
         # a lost run has no device
         setups = {_setup_key(setup): setup for frame in (runs, rows) for setup in _searcher_setups(frame, columns)}
         labels = _labels_by_key(setups)
         descriptions = {labels[text]: _description(setup) for text, setup in setups.items()}
-        run_labels, row_labels = (
-            [labels[_setup_key(setup)] for setup in _searcher_setups(frame, columns)] for frame in (runs, rows)
+        run_labels, row_labels, text_labels = (
+            [labels[_setup_key(setup)] for setup in _searcher_setups(frame, columns)] for frame in (runs, rows, texts)
         )
         yield Section(
             context,
@@ -114,6 +132,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
             runs.assign(searcher_label=run_labels),
             descriptions,
             comparison.by,
+            texts.assign(searcher_label=text_labels),
             short_title,
         )
 

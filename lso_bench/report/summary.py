@@ -1,16 +1,27 @@
 """Summary of a comparison: a table and the answers, in at most 15 lines of 80 columns."""
 
-import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.united import SEVERAL, space_name
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plugins.notation import short_name
-from lso_bench.report.answers import BEST, NAME, QUESTIONS, SPEED, STARTS, Question, answers, listed, p_text
-from lso_bench.report.cells import interval_text
+from lso_bench.report.answers import (
+    BEST,
+    NAME,
+    QUESTIONS,
+    SPEED,
+    STARTS,
+    Question,
+    answers,
+    few_valid_texts,
+    listed,
+    p_text,
+)
+from lso_bench.report.cells import NO_TEXT, NO_TEXT_SAYS, interval_text, loss
 from lso_bench.report.contests import (
     Contest,
     contests,
@@ -37,6 +48,7 @@ def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
         return ["No run has a result.", *_notes(comparison.notes, MOST - 1)]
     table, questions = _table(parts, comparison)
     labelled = [(q.label, answers(q, parts, comparison)) for q in questions]
+    labelled += [("Texts", lines)] if (lines := few_valid_texts(parts)) else []
     free = MOST - 2 - 1 - min(1, len(comparison.notes))  # heading and blank line, commands, a note
     answered = next((lines for lines in _shorter(labelled) if len(lines) + len(table) <= free), [])
     answered = answered or [*_shorter(labelled)][-1]
@@ -112,7 +124,7 @@ def _losses(part: Section) -> Rows:
     compared = from_first_start(contests(part, factor, "loss"))
     if len(models) == len(labels) == 1:
         starts = part.rows("loss").to_dict("records")
-        rows = [(r["start"], in_words(r["median"]), _interval(r["low"], r["high"])) for r in starts]
+        rows = [(r["start"], _loss(part, r), _interval(r["low"], r["high"])) for r in starts]
         return [("start", "final loss", "95 % CI"), *rows]
     rows: Rows = [(factor, "final loss", "vs best, paired (95 % CI)", "wins", "p")]
     for contest in compared:
@@ -139,11 +151,13 @@ def _matrix(part: Section) -> Rows:
 
 
 def _remark(part: Section) -> list[str]:
-    """Return a line below the matrix where stars and medians seem to disagree."""
+    """Return a line below the matrix where stars and medians seem to disagree, and one where losses are marked."""
     is_matrix = len(part.models) > 1 and len(part.searcher_labels) > 1
-    return ["  *: a test of pairs, not of medians; here a starred median is the higher one"] * (
+    lines = ["  *: a test of pairs, not of medians; here a starred median is the higher one"] * (
         is_matrix and has_starred_higher(part)
     )
+    is_marked = any(NO_TEXT in _median(part, m, label) for m in part.models for label in part.searcher_labels)
+    return [*lines, *[f"  {NO_TEXT_SAYS}"] * is_marked]
 
 
 def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -> Rows:
@@ -204,7 +218,13 @@ def _interval(low: float, high: float) -> str:
 
 def _median(part: Section, model: str, label: str) -> str:
     """Return the median final loss as a text; empty if there is none."""
-    return "" if math.isnan(median := part.median_loss(model, label)) else in_words(median)
+    row = {"model": model, "searcher_label": label, "start": part.first_start}
+    return _loss(part, row | {"median": part.median_loss(model, label)})
+
+
+def _loss(part: Section, row: dict[str, Any]) -> str:
+    """Return the median of a row as a text, marked if most of its searches saw no valid text; empty if undefined."""
+    return loss(row["median"], part.lacks_text(row), in_words, undefined="").text
 
 
 def _task(part: Section) -> str:

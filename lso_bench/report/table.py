@@ -22,6 +22,8 @@ class Cell(NamedTuple):
     best: bool = False
     bounds: tuple[Number, Number] | None = None  # ends of the interval in the text
     model: str = ""  # model whose colour the cell has
+    longest: int = LONGEST  # characters that are shown
+    picture: str = ""  # address of a picture that stands above the text on a page
 
 
 class Column(NamedTuple):

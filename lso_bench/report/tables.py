@@ -15,22 +15,40 @@ from lso_bench.analysis.united import SEVERAL
 from lso_bench.analysis.variance import FACTORS
 from lso_bench.plotting.numbers import count, fixed
 from lso_bench.plugins.notation import name_of
+from lso_bench.record import SHARES
 from lso_bench.report import paired_tables
-from lso_bench.report.cells import EMPTY, estimate, interval, interval_text, model, number, rounded, share, word
+from lso_bench.report.cells import (
+    EMPTY,
+    NO_TEXT_SAYS,
+    estimate,
+    interval,
+    interval_text,
+    loss,
+    model,
+    number,
+    rounded,
+    share,
+    word,
+)
 from lso_bench.report.renderers import latex as latex_renderer
 from lso_bench.report.renderers import markdown as markdown_renderer
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import MODEL, SEARCHER, START, Cell, Column, Part, Table, columns
+from lso_bench.report.text_tables import best_texts
 from lso_bench.search.controls import control
-from lso_bench.task import SHARES
 
 SHOWN_WITH_LOSSES = ("loss", "best", "norm")  # statistics of single searches
 TABLES = (  # names of tables
     *("final", "convergence", "targets", "starts", "variance", "cost", "models", "searchers", "tasks", "collapse"),
-    *("images", "runs"),
+    *("images", "texts", "runs"),
 )
 LOWEST_LOSS = {"task": "that any compared search reached", "model": "that any search in the same trained model reached"}
+SAMPLES = {False: "image, Bernoulli pixels binarised at 0.5", True: "text"}  # by whether the task scores texts
+TEXTS_SAY = (
+    ". Of valid texts: novel, no training text; length in tokens; longer_than, the share of training texts that are "
+    "shorter; similarity to the nearest training text"
+)
 STARTS = Column("starts", is_text=True)
 
 
@@ -74,6 +92,7 @@ def section_tables(section: Section, targets: str, cost: str = "evaluations", na
         "runs": lambda: [_runs(section)],
         "final": lambda: [_losses(section), _further(section)],
         "images": lambda: [_auxiliary(section)],
+        "texts": lambda: [best_texts(section)],
         "convergence": lambda: [_thresholds(section)],
         "targets": lambda: [_targets(section, targets, cost)],
         "starts": lambda: [_starts(section), _gaps(section)],
@@ -104,7 +123,8 @@ def _runs(section: Section) -> Table:
 
 def costs(section: Section) -> Table:
     """Return the table of a run's costs beyond its steps."""
-    header = ("evaluations", "gradients", "decoded images", *(f"{k}, s" for k in PHASES))
+    samples = "texts" if section.scores_texts else "images"
+    header = ("evaluations", "gradients", f"decoded {samples}", *(f"{k}, s" for k in PHASES))
     caption = (
         "Medians of runs, all problems of a run side by side. Seconds are those of the machine that did it; fit: of a "
         "surrogate, propose: all else that the searcher does"
@@ -119,21 +139,29 @@ def costs(section: Section) -> Table:
 
 
 def _losses(section: Section) -> Table:
-    header = "n", "median", "95 % interval", "quartiles", "mean", "lowest seen, median", "|z|, median"
     caption = (
         "n: searches (instances x searches of each). Bold: the lowest median of a kind of start, and those that are "
         "not told from it: the paired difference over instances, its median, has 0 in its 95 % interval. "
         "Nothing is bold without an interval"
     ) + _controls(section)
+    texts = ("valid", "distinct") if section.scores_texts else ()
+    if texts:
+        caption += (
+            ". Valid, distinct: of the evaluations, those of valid texts, and of texts that are new to their search"
+        )
     rows = []
     for r in _rows(section.rows("loss")):
         lowest, norm = (section.row(m, r)["median"] for m in ("best", "norm"))
-        median = number(r["median"])._replace(best=_is_tied_with_best(section.row("behind", r)))
+        median = loss(r["median"], section.lacks_text(r))._replace(best=_is_tied_with_best(section.row("behind", r)))
         quartiles = Cell(f"{r['q25']:.3g} .. {r['q75']:.3g}", r["q25"], bounds=(r["q25"], r["q75"]))
         mean = number(r["mean"], undefined="")  # undefined if a search was lost
         ends = mean, number(lowest), number(norm, lambda norm: fixed(norm, 1))
         searches = Cell(section.searches(r), r["n"])
-        rows.append([*_row_key(r), searches, median, interval(r["low"], r["high"]), quartiles, *ends])
+        shares = (share(section.evaluated(k, r)) for k in texts)
+        rows.append([*_row_key(r), searches, median, *shares, interval(r["low"], r["high"]), quartiles, *ends])
+    caption += f". {NO_TEXT_SAYS}" * any(section.lacks_text(r) for r in _rows(section.rows("loss")))
+    ends_header = "95 % interval", "quartiles", "mean", "lowest seen, median", "|z|, median"
+    header = "n", "median", *texts, *ends_header
     title, name = "Final loss (minus the score)", "Final loss"
     return Table(title, columns(MODEL, SEARCHER, START, *header), rows, caption, name)
 
@@ -170,10 +198,11 @@ def _auxiliary(section: Section) -> Table:
     has_u = len(section.rows("norm u")) > 0
     norm_heading, shell = _shell(section)
     caption = (
-        f"{shell}. x: the decoded image, Bernoulli pixels binarised at 0.5. Distinct: share of images x that differ"
+        f"{shell}. x: the decoded {SAMPLES[section.scores_texts]}. Distinct: share of these x that differ"
         + ". u: the coordinates of the search (--space)" * has_u
         + ". Test: of test images" * bool(auxiliary)
-        + "".join(f"; {name}: share" for name in SHARES if name in auxiliary)
+        + "".join(f"; {k}: share" for k in SHARES if k in auxiliary)
+        + TEXTS_SAY * ("longer_than" in auxiliary)
     )
     rows = []
     for r in _rows(section.rows("distinct")):

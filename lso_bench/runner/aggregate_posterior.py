@@ -35,6 +35,14 @@ def moments(vae: LatentModel, data: Dataset) -> Moments:
     return Moments(mean, centred.T @ centred / len(x) + variances.mean(0).diag())
 
 
+@torch.no_grad()
+def examples(vae: LatentModel, data: Dataset, count: int) -> Float[Tensor, "k d"]:
+    """Return a draw of q(z|x) for each of the first `count` of these samples, in double precision."""
+    x, generator = _samples(data)
+    q = vae.encode(x[:count])
+    return (q.mean + q.stddev * torch.randn(q.mean.shape, generator=generator)).double()
+
+
 def _samples(data: Dataset) -> tuple[Float[Tensor, "n *shape"], torch.Generator]:
     """Return training samples as the model takes them, and the generator that drew them, of seed 0."""
     generator = torch.Generator().manual_seed(0)

@@ -4,9 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from lso_bench.errors import UnusableError
 from lso_bench.runner import aggregate_posterior
 from lso_bench.search.coordinates import Moments
+from lso_bench.task import Task
+from lso_bench.task.nearest_row import TrainingRows
+from lso_bench.task.text_task import TextTask
 from lso_bench.vae.data import Dataset, data_folder, file_name, load
 from lso_bench.vae.loading import fingerprint
 from lso_bench.vae.loading import load as load_model
@@ -44,17 +49,17 @@ class Loaded:
         if planned and files != planned:
             raise UnusableError(f"Data set {name!r} has changed since the run was planned; run the command again.")
         key = "data", name, files, folder or data_folder()
-        data, before = self._once(key, read)
+        data, before = self.once(key, read)
         if _write_counts(data) != before:
             del self._cached[key]
-            data, _ = self._once(key, read)
+            data, _ = self.once(key, read)
         return data
 
     def fingerprint(self, model: Model, checkpoint: Path) -> str:
         """Return the identity of a model's weights, as `lso_bench.vae.loading.fingerprint` does."""
         if model.external:
             return fingerprint(model, checkpoint)
-        return self._once(("sha256", *_file_state(checkpoint)), lambda: fingerprint(model, checkpoint))
+        return self.once(("sha256", *_file_state(checkpoint)), lambda: fingerprint(model, checkpoint))
 
     def model(self, model: Model, checkpoint: Path, device: str) -> tuple[LatentModel, dict[str, Any]]:
         """Return the frozen model and the header of its checkpoint.
@@ -67,7 +72,13 @@ class Loaded:
             vae, header = load_model(model, checkpoint)
             return vae.to(device), header
 
-        return self._once(("model", device, *_model_state(model, checkpoint)), read)
+        return self.once(("model", device, *_model_state(model, checkpoint)), read)
+
+    def training_rows(self, task: Task, data: Dataset) -> TrainingRows | None:
+        """Return the training texts of a task's data; None if the task does not score texts."""
+        if not isinstance(task, TextTask):
+            return None
+        return self.once(("rows", data.name, data.sha256), lambda: task.training_rows(data.train.numpy()))
 
     def moments(self, model: Model, checkpoint: Path, data: Dataset) -> Moments:
         """Return the moments of the aggregate posterior, computed on the CPU, so that they are the same everywhere.
@@ -76,9 +87,20 @@ class Loaded:
             UnusableError: as `model`.
         """
         key = "moments", data.name, data.sha256, *_model_state(model, checkpoint)
-        return self._once(key, lambda: aggregate_posterior.moments(self.model(model, checkpoint, "cpu")[0], data))
+        return self.once(key, lambda: aggregate_posterior.moments(self.model(model, checkpoint, "cpu")[0], data))
 
-    def _once(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
+    def examples(self, model: Model, checkpoint: Path, data: Dataset, count: int) -> Tensor:
+        """Return draws of the aggregate posterior for the first `count` samples, computed on the CPU: (count, d).
+
+        Raises:
+            UnusableError: as `model`.
+        """
+        key = "examples", count, data.name, data.sha256, *_model_state(model, checkpoint)
+        vae = self.model(model, checkpoint, "cpu")[0]
+        return self.once(key, lambda: aggregate_posterior.examples(vae, data, count))
+
+    def once(self, key: tuple[Any, ...], read: Callable[[], Any]) -> Any:
+        """Return what `read` gives, which is kept with the last few of its kind, the first element of the key."""
         if key not in self._cached:
             self._cached[key] = read()
             for oldest in [k for k in self._cached if k[0] == key[0] != "sha256"][:-CACHED]:

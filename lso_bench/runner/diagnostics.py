@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.record import SHARES
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.scores import reported
 from lso_bench.search.space import Space
-from lso_bench.task import SHARES, Task
+from lso_bench.task import Task
 
 TEST_IMAGES = 500  # test images of the baseline of a task's auxiliary values
 
@@ -46,7 +47,7 @@ def _auxiliary(task: Task, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Te
 
 @torch.no_grad()
 def baseline_on_test_set(task: Task, test: Float[Tensor, "t *shape"]) -> dict[str, float]:
-    """Return a task's auxiliary values of test images: medians; of `SHARES` the mean."""
+    """Return a task's auxiliary values of test images: medians; of shares their means."""
     with plugin_errors("task", task):
         first = task.at(torch.zeros(1, dtype=torch.long, device=test.device))
     auxiliary = _auxiliary(first, test[None, :TEST_IMAGES])

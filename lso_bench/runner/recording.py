@@ -10,6 +10,7 @@ from torch import Tensor
 from lso_bench.record import Record, SearchResult
 from lso_bench.runner.diagnostics import diagnose
 from lso_bench.runner.divergence import cause
+from lso_bench.runner.found_texts import found_texts
 from lso_bench.runner.loop import Search
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.scores import targets_of
@@ -17,6 +18,11 @@ from lso_bench.runner.stopping import Thresholds
 from lso_bench.search.space import Space
 from lso_bench.spec import Spec
 from lso_bench.task import Task
+from lso_bench.task.nearest_row import TrainingRows
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.default_architecture import is_of_sequences
+from lso_bench.vae.likelihoods.categorical import END
+from lso_bench.vae.trained_model import Model
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class RunContext:
     space: Space
     instances: Tensor  # instance of each member
     device: str
+    rows: TrainingRows | None = None  # training rows of the task's data, if these are texts
 
     @property
     def task_of_all(self) -> Task:
@@ -54,16 +61,17 @@ def record_of(
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         x = space.decode(u.unsqueeze(1)).squeeze(1)
         diagnostics = diagnose(space, task, z, x)
-    tensors["decoded"] = _storable(x, space.vae.bounded)
+        texts = found_texts(task, search.texts, x, context.rows)
+    tensors["decoded"] = _storable(x, spec.model, space.vae.bounded)
     if (targets := targets_of(context.task)) is not None:
-        tensors["targets"] = _storable(targets, space.vae.bounded)
+        tensors["targets"] = _storable(targets, spec.model, space.vae.bounded)
     diverged = ~search.loss.isfinite()
     error = cause(space, task, u, diverged.to(u.device), spec.model.name) if diverged.any() else None
     evaluations = {"steps": int(search.steps.max()), "evaluations": int(search.evaluations.sum())}
     return Record(
         spec,
         "diverged" if error else "ok",
-        _members(starts, context.instances, search, z.cpu(), space.norm(search.z), diagnostics),
+        _members(starts, context.instances, search, z.cpu(), space.norm(search.z), [*map(_merged, diagnostics, texts)]),
         evaluations | {"gradients": search.gradients} | counts,
         seconds,
         versions,
@@ -100,10 +108,21 @@ def _members(
     return [SearchResult(**dict(zip(columns, row, strict=True)), **diagnosis) for row, diagnosis in rows]
 
 
+def _merged(diagnosis: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
+    """Return the diagnoses of a search, with those of its text."""
+    return diagnosis | text | {"beside": diagnosis["beside"] | text.get("beside", {})}
+
+
 def _steps_to_threshold(thresholds: Thresholds) -> list[list[int | None]]:
     return [[step if step >= 0 else None for step in row] for row in thresholds.step_at_threshold.tolist()]
 
 
-def _storable(x: Tensor, bounded: bool) -> Tensor:
-    """Return samples for a result: those in [0, 1] as levels 0..255, which are small; others in single precision."""
+def _storable(x: Tensor, model: Model, bounded: bool) -> Tensor:
+    """Return samples for a result: of sequences the likeliest tokens, up to the first end, and ends after it.
+
+    Other samples in [0, 1] are levels 0..255, which are small. The rest is in single precision.
+    """
+    if is_of_sequences(DATASETS.build(model.data).likelihood):
+        tokens = x.argmax(-1)
+        return (tokens * (tokens != END).cumprod(-1)).to(torch.uint8).cpu()
     return (x * 255).round().to(torch.uint8).cpu() if bounded else x.float().cpu()

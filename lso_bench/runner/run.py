@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from lso_bench.run_settings import PRIOR
 from lso_bench.runner import aggregate_posterior, identity
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.diagnostics import baseline_on_test_set
+from lso_bench.runner.found_texts import usual_texts
 from lso_bench.runner.identity import UNKNOWN, Identity
 from lso_bench.runner.loop import Progress, drive
 from lso_bench.runner.placement import ON_CPU, Placement, versions_of
@@ -25,11 +27,12 @@ from lso_bench.runner.starting_samples import starting_samples
 from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Problem, coordinates, region
 from lso_bench.search.clock import Clock
-from lso_bench.search.coordinates import Coordinates
+from lso_bench.search.coordinates import AnyCoordinates
 from lso_bench.search.sample_space import SampleSpace
 from lso_bench.search.space import DTYPES, Space
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
+from lso_bench.task.nearest_row import TrainingRows
 from lso_bench.vae.data import Dataset
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.trained_model import Model, training_length
@@ -64,7 +67,7 @@ def run(
     check_fit(spec, task, searcher)
     data = loaded.data(task.data, placement.data_dir, planned.data)
     mapping = coordinates_of(spec.space, spec.model, checkpoint, data, loaded)
-    context = _build_context(spec, task, vae, data, placement, mapping)
+    context = _build_context(spec, task, vae, data, placement, mapping, loaded.training_rows(task, data))
     with torch.random.fork_rng():
         with model_errors(spec.model):
             problem = (_problem if searcher.space == "latents" else _sample_problem)(context, data)
@@ -77,21 +80,34 @@ def run(
     versions = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")} | training_length(header)
     versions |= TASKS.code_version(spec.task, task) | SEARCHERS.code_version(spec.searcher, searcher)
     record = record_of(context, search, problem.counts, seconds, versions | versions_of(placement))
-    return replace(record, usual=baseline_on_test_set(context.task, data.test.to(device, context.space.dtype)))
+    test = data.test.to(device, context.space.dtype)
+    usual_text = loaded.once(
+        ("usual texts", spec.task, spec.source, data.sha256), lambda: usual_texts(context.task, test, context.rows)
+    )
+    return replace(record, usual=baseline_on_test_set(context.task, test) | usual_text)
 
 
-def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, loaded: Loaded) -> Coordinates | None:
+def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, loaded: Loaded) -> AnyCoordinates | None:
     """Return the coordinates of a space in the model of a checkpoint; None if they are z.
 
     Raises:
         UsageError, PluginError: as `lso_bench.search.coordinates.build`.
         UnusableError: as `Loaded.model`.
     """
-    return None if space == PRIOR else coordinates.build(space, loaded.moments(model, checkpoint, data))
+    if space == PRIOR:
+        return None
+    examples = partial(loaded.examples, model, checkpoint, data)
+    return coordinates.build(space, loaded.moments(model, checkpoint, data), examples)
 
 
 def _build_context(
-    spec: Spec, task: Task, vae: LatentModel, data: Dataset, placement: Placement, mapping: Coordinates | None
+    spec: Spec,
+    task: Task,
+    vae: LatentModel,
+    data: Dataset,
+    placement: Placement,
+    mapping: AnyCoordinates | None,
+    rows: TrainingRows | None,
 ) -> RunContext:
     dtype = DTYPES[spec.precision]
     with plugin_errors("task", task):
@@ -101,7 +117,7 @@ def _build_context(
     targets = targets_of(task_of_members)
     speed = placement.compile, placement.capture
     space = Space(vae, spec.decoding, targets, spec.seeds.search, *speed, dtype, mapping)
-    return RunContext(spec, task, space, instances, placement.device)
+    return RunContext(spec, task, space, instances, placement.device, rows)
 
 
 def _problem(context: RunContext, data: Dataset) -> Problem:

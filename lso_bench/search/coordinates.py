@@ -2,8 +2,10 @@
 
 q(z) is the mean of q(z|x) over training samples x. `standard` shifts and scales each dimension of z, so that u has
 mean 0 and variance 1 there. `pca:8` takes the 8 leading principal axes, each scaled by its standard deviation.
+`examples:9` combines 9 draws of q(z) by 8 coordinates (`search.example_coordinates`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +15,11 @@ from torch import Tensor
 from lso_bench.errors import PluginError, UsageError, unknown
 from lso_bench.plugins.notation import whole
 from lso_bench.run_settings import PRIOR
+from lso_bench.search.example_coordinates import ExampleCoordinates
 from lso_bench.vae.trained_model import Model
 
-NAMES = (PRIOR, "standard", "pca:8")  # notations, with an example of the number of axes
+NAMES = (PRIOR, "standard", "pca:8", "examples:9")  # notations, with an example of the number
+COUNTED = {"pca": (1, 8, "principal axes"), "examples": (2, 9, "examples")}  # least and usual number, and of what
 SMALLEST = 1e-3  # share of the largest standard deviation; smaller ones are raised to it
 
 
@@ -56,23 +60,27 @@ class Coordinates:
         return (offset if self.axes is None else offset @ self.axes.T) / self.scale
 
 
+AnyCoordinates = Coordinates | ExampleCoordinates
+
+
 def parse(text: str, d: int) -> tuple[str, int]:
     """Return the name of coordinates, and their number in a latent space of d dimensions.
 
     Raises:
-        UsageError: the text is neither `prior`, `standard` nor `pca:K` with K of 1 to d axes.
+        UsageError: the text is none of `prior`, `standard`, `pca:K` and `examples:K` with a K that d dimensions allow.
     """
     name, _, count = text.partition(":")
-    if name != "pca":
+    if name not in COUNTED:
         if text not in NAMES:
             raise unknown("space", text, [*NAMES])
         return name, d
+    least, usual, noun = COUNTED[name]
     try:
-        return name, whole(count, 1, d)
+        return name, whole(count, least, d) - least + 1
     except ValueError as error:
         raise UsageError(
-            f"Space {text!r}: wanted pca:K, with the number of principal axes K from 1 to {d}, the model's dimensions; "
-            f"say pca:{min(8, d)}."
+            f"Space {text!r}: wanted {name}:K, with the number of {noun} K from {least} to {d}, the model's "
+            f"dimensions; say {name}:{min(usual, d)}."
         ) from error
 
 
@@ -83,7 +91,7 @@ def canonical(text: str, d: int) -> str:
         UsageError: as `parse`.
     """
     name, k = parse(text, d)
-    return f"pca:{k}" if name == "pca" else name
+    return f"{name}:{k + COUNTED[name][0] - 1}" if name in COUNTED else name
 
 
 def default(model: Model) -> str:
@@ -94,8 +102,8 @@ def default(model: Model) -> str:
     return "standard" if model.external else PRIOR
 
 
-def build(text: str, moments: Moments) -> Coordinates:
-    """Return the map of `standard` or `pca:K`.
+def build(text: str, moments: Moments, examples: Callable[[int], Float[Tensor, "k d"]]) -> AnyCoordinates:
+    """Return the map of `standard`, `pca:K` or `examples:K`; `examples` returns so many draws of q(z).
 
     Raises:
         PluginError: the moments are not finite, or the encoder gives all samples the same latent.
@@ -103,14 +111,16 @@ def build(text: str, moments: Moments) -> Coordinates:
     name, k = parse(text, len(moments.mean))
     if name == "pca":
         variances, axes = _principal_axes(moments.covariance)
-        std = variances[:k].clamp_min(0).sqrt()
+        std, axes = variances[:k].clamp_min(0).sqrt(), axes[:k]
     else:
         std, axes = moments.covariance.diagonal().sqrt(), None
     if not (moments.mean.isfinite().all() and 0 < std.max() < torch.inf):
         raise PluginError(f"--space {text} wants an aggregate posterior of finite spread, and it has none; say prior")
     smallest = SMALLEST * std.max()
-    raised = int((std < smallest).sum())
-    return Coordinates(moments.mean, std.clamp_min(smallest), None if axes is None else axes[:k], raised)
+    raised, std = int((std < smallest).sum()), std.clamp_min(smallest)
+    if name == "examples":
+        return ExampleCoordinates(moments.mean, std, (examples(k + 1).to(std) - moments.mean) / std, raised)
+    return Coordinates(moments.mean, std, axes, raised)
 
 
 def _principal_axes(covariance: Float[Tensor, "d d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]:

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from lso_bench.errors import UsageError
 from lso_bench.plugins.settings import at_least
 from lso_bench.search import Problem, Searcher, begin
+from lso_bench.search.sobol_points import sobol_engine
 
 JITTER = (1e-8, 1e-5)  # added to the diagonal where a decomposition fails, in the first try (GPyTorch's) and the second
 
@@ -49,7 +49,7 @@ class SAASBO(Searcher):
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         k, _, d = problem.starts.shape
-        engine = SobolEngine(d, scramble=True, seed=problem.seed)
+        engine = sobol_engine(d, problem.seed)
         z, y = yield from begin(problem, engine, self.initial)
         while True:
             u, seen = problem.region.to_cube(z), y.cpu().double()
@@ -88,9 +88,9 @@ class SAASBO(Searcher):
         with problem.clock("fit"):
             gp = self._fitted(u, scores, seed)
         cube = torch.stack([torch.zeros_like(u[0]), torch.ones_like(u[0])])
-        wanted: dict[str, Any] = {"q": 1, "num_restarts": self.restarts, "raw_samples": self.raw}
+        options: dict[str, Any] = {"q": 1, "num_restarts": self.restarts, "raw_samples": self.raw}
         acquisition = Inside(qLogExpectedImprovement(gp, scores.max()), problem.region.even)
-        return problem.region.even(optimize_acqf(acquisition, cube, **wanted)[0].detach())
+        return problem.region.even(optimize_acqf(acquisition, cube, **options)[0].detach())
 
     def _fitted(self, u: Float[Tensor, "n d"], scores: Float[Tensor, " n"], seed: int) -> Any:
         """A BoTorch model.

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from lso_bench.plugins.settings import at_least
 from lso_bench.search import Problem, Searcher
+from lso_bench.search.sobol_points import sobol_engine
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Sobol(Searcher):
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
         yield problem.starts
         k, _, d = problem.starts.shape
-        engine = SobolEngine(d, scramble=True, seed=problem.seed)
+        engine = sobol_engine(d, problem.seed)
         while True:
             u = engine.draw(self.batch).clamp(1e-6, 1 - 1e-6).to(problem.starts)
             z = problem.region.clip(torch.special.ndtri(u)) if self.prior else problem.region.spread(u)

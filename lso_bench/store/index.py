@@ -27,7 +27,7 @@ from lso_bench.store.columns import Columns
 from lso_bench.store.schema import PLAIN
 from lso_bench.store.store import Store
 
-FORMAT = 4  # version of the database; each version has its own file
+FORMAT = 5  # version of the database; each version has its own file
 COLUMNS = zlib.crc32(" ".join(f.name for part in (Record, SearchResult, Spec) for f in fields(part)).encode())
 WAIT = 2.0  # seconds to wait for another process that writes it
 UNUSABLE_NOW = {  # errors that leave the database as it is: locked, full, or read-only
@@ -55,7 +55,6 @@ class _SharedPart:
     spec: dict[str, Any]  # the fields of their specs, except the seeds
     rest: dict[str, Any]  # SHARED
     names: tuple[str, ...]  # of their `Columns`
-    words: tuple[str, ...]
 
 
 class _OtherRunsError(Exception):
@@ -187,7 +186,8 @@ def _read(store: Store, name: str) -> tuple[str, str, bytes, bytes]:
     spec = asdict(record.spec)
     shared, run_fields = ({k: getattr(record, k) for k in names} for names in (SHARED_FIELDS, RUN_FIELDS))
     run_fields["seeds"], spec["seeds"] = spec["seeds"], {}
-    head = json.dumps([spec, shared, members.names, members.words])
+    run_fields["words"] = members.words  # texts of searches are among them
+    head = json.dumps([spec, shared, members.names])
     return head, json.dumps(run_fields), members.rows.tobytes(), members.images.tobytes()
 
 
@@ -205,10 +205,10 @@ def _parse_shared(digest: str, text: str) -> _SharedPart | None:
         raise ValueError("a damaged head")
     if not text:
         return None
-    spec, shared, names, words = json.loads(text)
+    spec, shared, names = json.loads(text)
     values = vars(spec_from_json(spec))
     del values["seeds"]
-    return _SharedPart(values, shared, tuple(names), tuple(words))
+    return _SharedPart(values, shared, tuple(names))
 
 
 def _records(rows: Iterable[tuple], heads: Mapping[str, _SharedPart | None], store: Store) -> Iterator[Record]:
@@ -224,5 +224,5 @@ def _records(rows: Iterable[tuple], heads: Mapping[str, _SharedPart | None], sto
         spec = Spec(**shared.spec, seeds=Seeds(**run_fields.pop("seeds")))
         object.__setattr__(spec, "key", name.rpartition("/")[2])  # verified when the file was read; hashing is slow
         matrix = np.frombuffer(numbers).reshape(-1, len(shared.names))
-        members = Columns(shared.names, shared.words, matrix, np.frombuffer(images, "S16"))
+        members = Columns(shared.names, tuple(run_fields.pop("words")), matrix, np.frombuffer(images, "S16"))
         yield Record(spec, members=members, **shared.rest, **run_fields)

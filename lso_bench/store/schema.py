@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lso_bench.bounds import is_name, is_number, is_text, is_whole
-from lso_bench.record import ADDED, FILES, Record, SearchResult
+from lso_bench.record import ADDED, FILES, LONGEST_TEXT, Record, SearchResult
 from lso_bench.run_settings import RUN_SETTINGS
 from lso_bench.spec import SCHEMA, Seeds, Spec, digest, spec_from_json
 from lso_bench.vae.trained_model import Model
@@ -134,6 +134,8 @@ def _check(record: Record) -> None:
         raise ValueError("its searches are not those of its spec")
     if not all(IMAGE.fullmatch(m.image) for m in record.members):
         raise ValueError("an image is not 16 hexadecimal digits")
+    if any(len(text) > LONGEST_TEXT for m in record.members for text in (m.text, m.final_text, m.nearest)):
+        raise ValueError(f"a text of a search has more than {LONGEST_TEXT:,} characters")
     if any(len(steps) != len(spec.thresholds) for steps in record.joint.values()):
         raise ValueError("its joint stops are not those of its spec")
 

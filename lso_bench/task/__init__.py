@@ -8,8 +8,6 @@ from torch import Tensor
 
 from lso_bench.plugins.registry import Registry
 
-SHARES = ("valid", "exact")  # auxiliary values that are 0 or 1, of which reports show the share
-
 
 class Task(ABC):
     """A score to maximise; a frozen dataclass whose fields are its settings and are stored in every record."""

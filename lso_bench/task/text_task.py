@@ -4,12 +4,15 @@ from abc import abstractmethod
 from numbers import Real
 from typing import Any, TypeGuard
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lso_bench.task import Task
+from lso_bench.task.nearest_row import TokenRows, TrainingRows
 from lso_bench.vae.datasets import DATASETS, TextSource
+from lso_bench.vae.text_samples import TextSamples
 
 MOST = 100_000  # scores that a task keeps; beyond it all are forgotten
 
@@ -31,13 +34,32 @@ class TextTask(Task):
         The texts are distinct, and may be empty. None of them is among those whose scores the task keeps.
         """
 
+    def nearest(self, texts: list[str], rows: list[str]) -> list[tuple[str, float]]:
+        """Return the row that is nearest to each text, and their similarity in [0, 1].
+
+        By default the similarity is 1 - the edit distance of the tokens / the longer of the two lengths.
+        """
+        index = rows.index if isinstance(rows, TrainingRows) else TokenRows(self._scores().source, rows)
+        return [index.nearest(text) for text in texts]
+
+    def picture(self, text: str) -> str:
+        """Return a drawing of a text as SVG; empty (the default) if it has none."""
+        return ""
+
+    def training_rows(self, tokens: Shaped[np.ndarray, "n t"]) -> TrainingRows:
+        """Return the training texts of the data set, of which these are the tokens."""
+        return TrainingRows(self._scores().source, tokens)
+
     def bind(self, test: Float[Tensor, "t *shape"]) -> Task:
         self._scores()  # refuses what no text can be scored with
         return self
 
     def texts(self, x: Float[Tensor, "k n t v"]) -> list[str]:
-        """Return the k n texts of samples: the likeliest token at each position, up to the first end."""
-        return self._scores().source.texts(x.detach().flatten(0, 1).argmax(-1).cpu().numpy())
+        """Return the k n texts of samples: the likeliest token at each position, up to the first end.
+
+        A model of texts may give a text that no tokens write; it is returned as the model gave it.
+        """
+        return self._scores().samples.texts(x.flatten(0, 1))
 
     def score(self, x: Float[Tensor, "k n t v"]) -> Float[Tensor, "k n"]:
         scores = [self.invalid_score if score is None else score for score in self._scores_of(self.texts(x))]
@@ -104,3 +126,4 @@ class _Scores:
         if not _is_finite(invalid):
             raise ValueError(f"wanted a finite `invalid_score`, got {invalid!r}; state it in the class")
         self.source, self.known = source, dict[str, float | None]()
+        self.samples = TextSamples(source)

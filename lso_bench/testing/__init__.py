@@ -12,13 +12,13 @@ from lso_bench.plugins.discovery import instantiate, require_plugin_class
 from lso_bench.runner.identity import PLUGINS
 from lso_bench.search import Searcher
 from lso_bench.task import Task
-from lso_bench.testing import model_promises, searcher_promises, task_promises
+from lso_bench.testing import model_promises, searcher_promises, task_promises, text_model_promises
 from lso_bench.testing.model_case import ModelCase
 from lso_bench.testing.promise import Finding, check, run_checks
 from lso_bench.testing.searcher_case import STEPS, SearcherCase
 from lso_bench.testing.side_effects import OFTEN, Watch
 from lso_bench.testing.task_case import TaskCase
-from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
+from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel
 
 
 def check_task(
@@ -106,7 +106,9 @@ def examine_model(
     watch = Watch()
     plugin = _instantiate("model", model, watch)
     name = str(model) if isinstance(model, str | Path) else type(plugin).__name__
-    return run_checks(model_promises.REQUIREMENTS, ModelCase(plugin, name, samples, data_dir, watch))
+    of_texts = isinstance(plugin, FrozenTextModel)
+    requirements = text_model_promises.TEXT_REQUIREMENTS if of_texts else model_promises.REQUIREMENTS
+    return run_checks(requirements, ModelCase(plugin, name, samples, data_dir, watch))
 
 
 def _instantiate(kind: str, plugin: Any, watch: Watch) -> Any:

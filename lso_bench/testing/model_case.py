@@ -14,7 +14,9 @@ from lso_bench.testing.side_effects import Watch
 from lso_bench.vae import external_model
 from lso_bench.vae.data import load
 from lso_bench.vae.external_model import ExternalModel
+from lso_bench.vae.external_text_model import ExternalTextModel
 from lso_bench.vae.frozen_models import FrozenModel
+from lso_bench.vae.text_samples import TextSamples
 
 SAMPLES = 64  # test samples that are encoded
 
@@ -68,6 +70,17 @@ class ModelCase:
     def reconstructions(self) -> Float[Tensor, "n *shape"]:
         """Samples decoded from `z`."""
         return self.decoded(self.z)
+
+
+def text_samples(case: ModelCase) -> TextSamples:
+    """Return what turns texts of a model of texts into samples."""
+    assert isinstance(case.model, ExternalTextModel)
+    return case.model.text_samples
+
+
+def texts_of(case: ModelCase, x: Float[Tensor, "n t v"]) -> list[str]:
+    """Return the texts of samples of a model of texts."""
+    return text_samples(case).texts(x)
 
 
 def required(call):

@@ -124,7 +124,8 @@ def _check_spread(case: ModelCase) -> str:
     norm, shell = case.z.norm(dim=-1).median().item(), math.sqrt(case.model.latent)
     text = f"median norm of a sample's latent {norm:.3g}, of the prior's shell {shell:.3g}"
     if not NARROW <= norm / shell <= WIDE:
-        text += "; --space standard, the default of such a model, makes box:3 and random starts fit"
+        wide = f"box:3 reaches {3 * shell / norm:.3g} root mean squares of a dimension" if norm else "the latents are 0"
+        text += f"; {wide}; --space standard, the default of such a model, makes it and random starts fit"
     return text
 
 
@@ -161,6 +162,20 @@ def _decode(plugin: FrozenModel, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *s
 
 
 def _check_worker(case: ModelCase) -> None:
+    decoded = decoded_elsewhere(case)
+    if not near(*_rows(case.reconstructions[:ALONE], decoded)).all():
+        mismatch = worst_mismatch(*_rows(case.reconstructions[:ALONE], decoded))
+        raise UnmetRequirementError(
+            f"wanted the same samples in a worker process, got {mismatch}; let `load` read all that decoding depends on"
+        )
+
+
+def decoded_elsewhere(case: ModelCase) -> Float[Tensor, "b *shape"]:
+    """Return the first samples, decoded in a worker process.
+
+    Raises:
+        UnmetRequirementError: the model cannot be sent there, or the process ends.
+    """
     try:
         pickled = pickle.dumps((case.plugin, case.z[:ALONE]))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -169,14 +184,9 @@ def _check_worker(case: ModelCase) -> None:
             "class at the top of a module, and load networks in `load`"
         ) from error
     try:
-        decoded = answer_elsewhere(_decode, pickled, type(case.plugin).__module__)
+        return answer_elsewhere(_decode, pickled, type(case.plugin).__module__)
     except LostWorkerError as error:
         raise UnmetRequirementError("wanted samples from a worker process, got its end") from error
-    if not near(*_rows(case.reconstructions[:ALONE], decoded)).all():
-        mismatch = worst_mismatch(*_rows(case.reconstructions[:ALONE], decoded))
-        raise UnmetRequirementError(
-            f"wanted the same samples in a worker process, got {mismatch}; let `load` read all that decoding depends on"
-        )
 
 
 def _check_cost(case: ModelCase) -> str:
@@ -222,7 +232,7 @@ REQUIREMENTS = (
         "density",
         "a sample is likelier under its own latent",
         _check_density,
-        applies=lambda model: type(model).log_prob is not FrozenModel.log_prob,
+        applies=lambda model: model.has_log_prob,
     ),
     Requirement("settings", "every one can be recorded", _check_settings, applies=_has_defaults),
     Requirement("worker", "goes to another process and decodes the same there", _check_worker),

@@ -35,11 +35,12 @@ class Watch:
             lso_bench.plugins.containment.ExitError: the method raised an exception that ends a program.
         """
         with tempfile.TemporaryFile("w+", errors="replace") as out:
-            changed, threads = list[str](), lasting_threads()
+            changed, threads, modules = list[str](), lasting_threads(), len(sys.modules)
             try:
                 with contained(numbers, out) as changed:
                     yield
             finally:
+                changed = changed if len(sys.modules) == modules else []  # else a library's, on its first import
                 out.seek(0)
                 if printed := out.read():
                     sys.stderr.write(printed)

@@ -1,4 +1,4 @@
-"""Examples of a task and of a model, written by `lso-bench new-task` and `lso-bench new-model`."""
+"""Examples of a task, of a model and of a model of texts, written by `lso-bench new-task` and `lso-bench new-model`."""
 
 from keyword import iskeyword
 from pathlib import Path
@@ -63,12 +63,54 @@ class Example(FrozenModel):
         """Return samples in [0, 1]."""
         return (z @ network.weight + 0.1).clamp(0, 1).unflatten(1, (1, 28, 28))
 '''
-KINDS: dict[str, tuple[str, Registry]] = {"task": (TASK, TASKS), "model": (MODEL, FROZEN_MODELS)}
-TAKEN = ("Task", "Tensor", "Float", "FrozenModel")  # class names with another meaning in those files
+TEXT_MODEL = '''"""A linear autoencoder of texts."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.functional import one_hot
+
+from lso_bench import FrozenTextModel
+
+SYMBOLS, LENGTH = " x123+*/()sinep", 20  # the vocabulary of this model; the blank fills the end
+
+
+@dataclass(frozen=True)
+class Example(FrozenTextModel):
+    """Projection of the characters of an expression to a random plane; put your own networks here."""
+
+    data = "expressions"  # the data set whose texts it takes and gives (`lso-bench list data`)
+    latent = 64  # dimensions of the latent space
+    files = ()  # weights beside this file, as ("weights.pt",); another content is another model
+
+    def load(self, folder):
+        """Return the networks. With weights: network.load_state_dict(self.tensors(folder / "weights.pt"))."""
+        network = nn.Linear(LENGTH * len(SYMBOLS), self.latent, bias=False)
+        nn.init.orthogonal_(network.weight, generator=torch.Generator().manual_seed(0))
+        return network
+
+    def encode(self, network, texts):
+        """Return latents (b, latent) of texts, or a distribution: torch.distributions.Normal(mean, sd)."""
+        rows = [[SYMBOLS.find(c) for c in text[:LENGTH].ljust(LENGTH)] for text in texts]
+        tokens = torch.tensor(rows, device=network.weight.device).clamp(min=0)  # an unknown character is a blank
+        return network(one_hot(tokens, len(SYMBOLS)).flatten(1).to(network.weight))
+
+    def decode(self, network, z):
+        """Return a text of each latent, the same each time; `data` need not be able to write it."""
+        tokens = (z @ network.weight).unflatten(1, (LENGTH, len(SYMBOLS))).argmax(-1)
+        return ["".join(SYMBOLS[i] for i in row).partition(" ")[0] for row in tokens.tolist()]
+'''
+KINDS: dict[str, tuple[str, Registry]] = {
+    "task": (TASK, TASKS),
+    "model": (MODEL, FROZEN_MODELS),
+    "text model": (TEXT_MODEL, FROZEN_MODELS),
+}
+TAKEN = ("Task", "Tensor", "Float", "FrozenModel", "FrozenTextModel")  # class names with another meaning in those files
 
 
 def write(name: str, folder: Path, kind: str = "task") -> Path:
-    """Write the file of an example, a task or a model, of this name; return its path.
+    """Write the file of an example, a task, a model or a text model, of this name; return its path.
 
     Raises:
         UsageError: the name is invalid or taken, the file exists, or the folder does not.
@@ -78,7 +120,9 @@ def write(name: str, folder: Path, kind: str = "task") -> Path:
     if not name.isidentifier() or iskeyword(name) or iskeyword(cls) or name[0] == "_" or cls in TAKEN:
         raise UsageError(f"No {kind} can be called {name!r}; wanted a Python identifier, such as round_letters.")
     if name in registry.names() or name in registry.faults():
-        raise UsageError(f"There is a {kind} {name!r} already (`lso-bench list {kind}s`); choose another name.")
+        raise UsageError(
+            f"There is a {kind} {name!r} already (`lso-bench list {kind.split()[-1]}s`); choose another name."
+        )
     path = folder / f"{name}.py"
     if not folder.is_dir():
         raise UsageError(f"No folder {str(folder)!r}; make it, or give another with --folder.")

@@ -12,9 +12,11 @@ subclass of `Source`, with `shape` and `samples(folder)`.
 `lso-bench list data` then shows it, and the tests check it.
 """
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,9 +26,11 @@ from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
 from lso_bench.errors import UsageError
+from lso_bench.files.sanitize import one_line
 from lso_bench.plugins.registry import Registry
 from lso_bench.vae.likelihoods import LIKELIHOODS
 
+ENDINGS = (".smi", ".smiles", ".txt")  # of files of texts, each of which is a data set
 Split = tuple[Int[Tensor, " n"], Int[Tensor, " v"], Int[Tensor, " t"]]
 Classes = tuple[tuple[str, ...], Int[Tensor, " n"]]  # names of the classes, and the class of each sample
 
@@ -36,7 +40,9 @@ class Source(ABC):
 
     likelihood: str = "bernoulli"  # of an element of a sample, a name of `lso_bench.vae.likelihoods`
     entropy: float | None = None  # nats, of one sample, where it is known: no -ELBO of a model is below it on average
+    words: ClassVar[tuple[str, str]] = ("samples", "numbers")  # for samples, and for the elements of one
     published: ClassVar[str] = ""  # expected sha256 of the content of all samples, if they are published data
+    small: ClassVar[str] = ""  # settings of a part of it that is soon read, for a check of its files; empty: all
 
     @property
     @abstractmethod
@@ -59,6 +65,10 @@ class Source(ABC):
         train, valid, test = torch.randperm(count, generator=dealt).split([count - 2 * tenth, tenth, tenth])
         return train, valid, test
 
+    def sha256(self, stored: Shaped[np.ndarray, "n *stored"]) -> str:
+        """Compute the hash of all samples as they are stored, hexadecimal."""
+        return hashlib.sha256(stored.tobytes()).hexdigest()
+
     def classes(self, folder: Path) -> Classes | None:
         """Return the names of the classes and the class of each sample, in order; None (the default) if unknown.
 
@@ -71,6 +81,7 @@ class Source(ABC):
 class ImageSource(Source):
     """Source of square grey images."""
 
+    words = ("images", "pixels")
     size: int = 28  # pixels a side; a multiple of 4
 
     @property
@@ -94,6 +105,8 @@ class ImageSource(Source):
 class TextSource(Source):
     """Source of texts, sequences of tokens; token 0 is the end, and fills the places after it."""
 
+    words = ("texts", "tokens")
+
     @property
     @abstractmethod
     def length(self) -> int:
@@ -102,7 +115,7 @@ class TextSource(Source):
     @property
     @abstractmethod
     def symbols(self) -> tuple[str, ...]:
-        """Return the symbols of the tokens 1, 2, ..., at most 255; texts are read with the longest that fits."""
+        """Return the symbols of the tokens 1, 2, ..., at most 255."""
 
     @property
     def likelihood(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -112,38 +125,51 @@ class TextSource(Source):
     def shape(self) -> tuple[int, ...]:
         return self.length, 1 + len(self.symbols)
 
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Return a pattern of one symbol in a text, else of one character (default: the longest symbol that fits)."""
+        return _longest_first(self.symbols)
+
     def tokens(self, texts: Sequence[str]) -> UInt8[np.ndarray, "n t"]:
         """Return the tokens of texts.
 
         Raises:
             ValueError: a text has a symbol that is unknown, or is too long or empty; names it.
         """
-        rows = np.zeros((len(texts), self.length), np.uint8)
+        rows, length, symbols = np.zeros((len(texts), self.length), np.uint8), self.length, self.symbols
+        pattern, token = self.pattern, {symbol: i for i, symbol in enumerate(symbols, 1)}
         for row, text in zip(rows, texts, strict=True):
-            numbers = self._numbers(text)
+            parts = pattern.findall(text)
+            numbers = [token.get(part, 0) for part in parts]
+            if 0 in numbers:
+                unknown = parts[numbers.index(0)]
+                raise ValueError(f"wanted texts of {one_line(' '.join(symbols), 80)}, got {unknown!r} in {text[:80]!r}")
+            if not 1 <= len(parts) <= length:
+                raise ValueError(f"wanted 1 to {length} symbols, got {len(parts)} in {text[:80]!r}")
             row[: len(numbers)] = numbers
         return rows
-
-    def _numbers(self, text: str) -> list[int]:
-        longest_first = sorted(self.symbols, key=len, reverse=True)
-        parts = re.findall("|".join(map(re.escape, longest_first)) + "|(?s:.)", text)
-        if unknown := [part for part in parts if part not in self.symbols]:
-            raise ValueError(f"wanted texts of {' '.join(self.symbols)}, got {unknown[0]!r} in {text[:80]!r}")
-        if not 1 <= len(parts) <= self.length:
-            raise ValueError(f"wanted 1 to {self.length} symbols, got {len(parts)} in {text[:80]!r}")
-        return [1 + self.symbols.index(part) for part in parts]
 
     def texts(self, tokens: Shaped[np.ndarray, "n t"]) -> list[str]:
         """Return the texts of tokens, up to the first end."""
         ends = np.where((tokens == 0).any(1), (tokens == 0).argmax(1), tokens.shape[1])
-        rows = zip(tokens.tolist(), ends.tolist(), strict=True)
-        return ["".join(self.symbols[token - 1] for token in row[:end]) for row, end in rows]
+        rows, symbols = zip(tokens.tolist(), ends.tolist(), strict=True), self.symbols
+        return ["".join(symbols[token - 1] for token in row[:end]) for row, end in rows]
+
+    def valid(self, texts: Sequence[str]) -> list[bool] | None:
+        """Return whether each text is one that the data may hold; None (the default) if the data set cannot tell."""
+        return None
 
 
-def _image_folder(path: Path) -> Source:
-    from lso_bench.vae.image_folder import ImageFolder  # which imports this module
+@cache
+def _longest_first(symbols: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(symbols, key=len, reverse=True))) + "|(?s:.)")
 
-    return ImageFolder(path)
+
+def _at_path(path: Path) -> Source:
+    from lso_bench.vae.image_folder import ImageFolder  # which imports this module, as does
+    from lso_bench.vae.text_file import text_file
+
+    return ImageFolder(path) if path.is_dir() else text_file(path)
 
 
 def _check(origin: Source) -> None:
@@ -160,4 +186,6 @@ def _check(origin: Source) -> None:
         raise ValueError(str(error)) from error
 
 
-DATASETS = Registry("data set", Source, __name__, "lso_bench.datasets", from_folder=_image_folder, check=_check)
+DATASETS = Registry(
+    "data set", Source, __name__, "lso_bench.datasets", from_path=_at_path, endings=ENDINGS, check=_check
+)

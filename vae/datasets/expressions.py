@@ -1,6 +1,7 @@
 """Expressions in x, drawn uniformly from a grammar, whose entropy is known."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from jaxtyping import Bool, UInt8
 
 from lso_bench.plugins.settings import at_least
 from lso_bench.vae.datasets import TextSource
-from lso_bench.vae.expression_values import POINTS, exceeds
+from lso_bench.vae.expression_values import POINTS, are_expression_texts, exceeds
 from lso_bench.vae.grammar import MOST_RULES, SYMBOLS, count_up_to, draw, longest
 
 TARGET = 1 / 3 + POINTS + np.sin(POINTS * POINTS)  # source: Kusner et al. 2017, section 5
@@ -45,6 +46,9 @@ class Expressions(TextSource):
     def entropy(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Return the entropy of a draw in nats, those included that the bound leaves out."""
         return math.log(count_up_to(self.rules))
+
+    def valid(self, texts: Sequence[str]) -> list[bool]:
+        return are_expression_texts(texts)
 
     def samples(self, folder: Path) -> UInt8[np.ndarray, "n t"]:
         rng, rows = np.random.default_rng(0), np.zeros((0, self.length), np.uint8)

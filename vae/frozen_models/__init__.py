@@ -7,6 +7,8 @@ To add one, write a file with one subclass of `FrozenModel`, a frozen dataclass:
 - `load`, `encode` and `decode` use the networks; `log_prob` is optional;
 - its fields are its settings (`--model ./mine.py:field=value`).
 
+A model of texts is a subclass of `FrozenTextModel`, which gets and gives texts in place of samples.
+
 `lso-bench check-model ./mine.py` tests it. A file in this folder is known by its name.
 """
 
@@ -33,6 +35,7 @@ class FrozenModel(ABC):
     latent: int = 0  # latent dimensions, d
     files: tuple[str, ...] = ()  # weights, relative to the folder of the class's file; their content identifies it
     differentiable: ClassVar[bool] = True  # whether gradients of the decoded sample reach the latent
+    decoding: ClassVar[str] = "mean"  # how records name what it decodes
 
     @abstractmethod
     def load(self, folder: Path) -> nn.Module:
@@ -51,6 +54,11 @@ class FrozenModel(ABC):
     ) -> Float[Tensor, " b"]:
         """Return log p(x|z) in nats; optional. Without it the measures that need it stay empty."""
         raise NotImplementedError
+
+    @property
+    def has_log_prob(self) -> bool:
+        """Return whether the model says log p(x|z)."""
+        return type(self).log_prob not in (FrozenModel.log_prob, FrozenTextModel.log_prob)
 
     @staticmethod
     def tensors(file: Path) -> dict[str, Any]:
@@ -71,6 +79,34 @@ class FrozenModel(ABC):
                 f"{file.name} is damaged, or holds more than tensors ({type(error).__name__}); save "
                 "network.state_dict() by torch.save"
             ) from error
+
+
+class FrozenTextModel(FrozenModel):
+    """Encoder and decoder of texts of the user's own, with a vocabulary of their own; a frozen dataclass.
+
+    `data` names a data set of texts. `encode` must take what `decode` gives, the empty text too.
+    """
+
+    differentiable = False  # no gradient passes a text
+    decoding = "greedy"
+
+    @abstractmethod
+    def encode(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, network: nn.Module, texts: list[str]
+    ) -> Distribution | Float[Tensor, "b d"]:
+        """Return q(z|x) of each text, a `torch.distributions.Normal`, or the latents of a deterministic encoder."""
+
+    @abstractmethod
+    def decode(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, network: nn.Module, z: Float[Tensor, "b d"]
+    ) -> list[str]:
+        """Return a text of each latent; it depends on its latent alone, and is the same each time."""
+
+    def log_prob(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, network: nn.Module, texts: list[str], z: Float[Tensor, "b d"]
+    ) -> Float[Tensor, " b"]:
+        """Return log p(text|z) in nats, at most 0; optional. Without it the measures that need it stay empty."""
+        raise NotImplementedError
 
 
 FROZEN_MODELS = Registry("model", FrozenModel, __name__, "lso_bench.models", pinned=True)

@@ -4,7 +4,7 @@ To add one, save a file here with one subclass of `Likelihood`, a frozen datacla
 
 - `distribution(output, decoder)` turns the decoder's output into p(x|z), a distribution of whole samples;
 - `mean(output)` gives its mean alone, with a gradient;
-- `draw(p, noise)` draws from it, given uniform noise;
+- `draw(p, noise)` draws from it, given uniform noise; `straight_through` is the draw with a gradient;
 - `model_input(stored, generator)` shows stored samples to a model; `stored_shape` is their shape, if it is another;
 - the file's name is the likelihood's name, which data sets use.
 """
@@ -44,8 +44,16 @@ class Likelihood(ABC):
         """Return the mean of p(x|z)."""
 
     @abstractmethod
-    def draw(self, p: Distribution, noise: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+    def draw(self, p: Distribution, noise: Float[Tensor, "#b *shape"]) -> Float[Tensor, "b *shape"]:
         """Draw from p(x|z); `noise` is uniform in [0, 1), and 0.5 gives the likeliest or middle value."""
+
+    def straight_through(self, p: Distribution, noise: Float[Tensor, "#b *shape"]) -> Float[Tensor, "b *shape"]:
+        """Draw from p(x|z) with a gradient: that of the mean, as if the draw were the mean (default).
+
+        Source: Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons", section 4.
+        """
+        mean = p.mean
+        return self.draw(p, noise).detach() + (mean - mean.detach())
 
     def likeliest(self, mean: Float[Tensor, "b *shape"]) -> Bool[Tensor, "b *shape"]:
         """Return the likeliest binary sample of a mean in [0, 1]."""

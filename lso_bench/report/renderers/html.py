@@ -52,8 +52,10 @@ def _attributes(cell: Cell, column: Column) -> Markup:
 
 
 def _content(cell: Cell) -> str:
-    """Return the text of a cell: bold if it is the best, and numbers with a true minus sign."""
-    text = one_line(cell.text, LONGEST)
+    """Return the text of a cell: bold if it is the best, below its picture, and numbers with a true minus sign."""
+    text = one_line(cell.text, cell.longest)
     if not isinstance(cell.value, str):
         text = re.sub(r"-(?=\d)", "\N{MINUS SIGN}", text)
+    if cell.picture:
+        return Markup('<img class="drawing" src="{}" alt="">{}').format(cell.picture, text)
     return Markup("<b>{}</b>").format(text) if cell.best else text

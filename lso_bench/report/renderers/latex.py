@@ -16,6 +16,7 @@ SPECIAL = {  # characters with a meaning in LaTeX
     "∞": r"$\infty$",
     "·": r"$\cdot$",
     "…": r"\dots{}",
+    "†": r"$\dagger$",
     "\N{REPLACEMENT CHARACTER}": "?",
 }
 

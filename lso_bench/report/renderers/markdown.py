@@ -17,7 +17,7 @@ def document(parts: Iterable[Part], notes: Sequence[str]) -> str:
 
 def table(table: Table) -> str:
     """Return title, rows and caption of a table."""
-    rows = ([f"**{_escape(c.text)}**" if c.best else _escape(c.text) for c in row] for row in table.rows)
+    rows = ([f"{'**' * c.best}{_escape(c.text, c.longest)}{'**' * c.best}" for c in row] for row in table.rows)
     rule = [":--" if c.is_text else "--:" for c in table.columns]
     lines = _lines([_escape(c.heading) for c in table.columns], rule, *rows)
     return "\n\n".join(filter(None, [f"**{_escape(table.title, LINE)}**", lines, _escape(table.caption, LINE)]))
@@ -26,11 +26,11 @@ def table(table: Table) -> str:
 def plain_rows(table: Table) -> str:
     """Return heading and rows of a table to be read as text: names as they are, columns unaligned."""
 
-    def texts(cells: Iterable[str]) -> list[str]:
-        return [one_line(text, LONGEST).replace("|", "\\|") for text in cells]
+    def texts(cells: Iterable[tuple[str, int]]) -> list[str]:
+        return [one_line(text, longest).replace("|", "\\|") for text, longest in cells]
 
-    rule = ["---"] * len(table.columns)
-    return _lines(texts(c.heading for c in table.columns), rule, *(texts(c.text for c in row) for row in table.rows))
+    rows = (texts((c.text, c.longest) for c in row) for row in table.rows)
+    return _lines(texts((c.heading, LONGEST) for c in table.columns), ["---"] * len(table.columns), *rows)
 
 
 def _items(lines: Sequence[str]) -> str:

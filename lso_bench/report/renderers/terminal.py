@@ -33,7 +33,7 @@ def table(table: Table) -> RichTable:
     rich_table.title, rich_table.caption = Text(table.title, "italic"), caption
     for i, column in enumerate(table.columns):
         heading = Text("\n".join(one_line(line, LONGEST) for line in column.heading.split("\n")))
-        longest = max((len(one_line(row[i].text, LONGEST)) for row in table.rows), default=0)
+        longest = max((len(one_line(row[i].text, row[i].longest)) for row in table.rows), default=0)
         rich_table.add_column(
             heading,
             justify="left" if column.is_text else "right",
@@ -41,5 +41,5 @@ def table(table: Table) -> RichTable:
             no_wrap=column.is_whole,
         )
     for row in table.rows:
-        rich_table.add_row(*(Text(one_line(c.text, LONGEST), "bold" if c.best else "") for c in row))
+        rich_table.add_row(*(Text(one_line(c.text, c.longest), "bold" if c.best else "") for c in row))
     return rich_table

@@ -1,0 +1,1 @@
+"""Molecules, by RDKit: read, scored, compared and drawn. The optional extra `molecules` brings RDKit and SELFIES."""

@@ -1,0 +1,86 @@
+"""A frozen model of texts from outside, as the rest of the program uses a model: texts are samples of its data set."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+
+from lso_bench.errors import PluginError
+from lso_bench.vae.datasets import DATASETS, TextSource
+from lso_bench.vae.external_model import ExternalModel, plugin_code
+from lso_bench.vae.frozen_models import FrozenTextModel
+from lso_bench.vae.text_samples import TextSamples
+
+
+class ExternalTextModel(ExternalModel):
+    """Frozen model that takes and gives texts; a text that the data set's tokens cannot write stays what it is."""
+
+    draws = True  # a decoded text is no mean
+    plugin: FrozenTextModel
+
+    def __init__(self, plugin: FrozenTextModel, name: str, network: torch.nn.Module):
+        super().__init__(plugin, name, network)
+        source = DATASETS.build(plugin.data)
+        assert isinstance(source, TextSource), "it was checked"
+        self.text_samples = TextSamples(source)
+
+    @property
+    def bounded(self) -> bool:
+        return False  # spelled characters are negative
+
+    def example(self) -> Float[Tensor, "2 t v"]:
+        """Return what the model decodes, which it must encode, too."""
+        return self.mean(torch.zeros(2, self.latent))
+
+    def encoded(self, x: Float[Tensor, "b t v"]) -> Independent | Float[Tensor, "b d"]:
+        """Return what the model's own `encode` gives for the texts of samples, as `ExternalModel.encoded`.
+
+        Raises:
+            PluginError: as there; or latents are not finite.
+        """
+        texts = self.text_samples.texts(x)
+        with plugin_code(self.name, "encode"):
+            q = self.plugin.encode(self.network, [*texts])
+        q = self.checked_latents(q, len(x))
+        mean = q.mean if isinstance(q, Distribution) else q
+        if not (finite := mean.isfinite().all(-1)).all():
+            text = texts[int((~finite).nonzero()[0])]
+            raise PluginError(f"model {self.name}: wanted finite latents from encode, got others for {text[:80]!r}")
+        return q
+
+    def texts(self, z: Float[Tensor, "b d"]) -> list[str]:
+        """Return the decoded texts.
+
+        Raises:
+            PluginError: they are not a list of as many texts.
+        """
+        with plugin_code(self.name, "decode"):
+            texts: object = self.plugin.decode(self.network, z.clone())
+        if not isinstance(texts, list) or len(texts) != len(z):
+            got = f"{len(texts)}" if isinstance(texts, list) else type(texts).__name__
+            raise PluginError(f"model {self.name}: wanted a list of {len(z)} texts from decode, got {got}")
+        if (wrong := next((text for text in texts if not _is_text(text)), "")) != "":
+            raise PluginError(f"model {self.name}: wanted texts, str in Unicode, from decode, got {wrong!r:.80}")
+        return texts
+
+    def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b t v"]:
+        """Return the decoded texts as samples.
+
+        Raises:
+            PluginError: as `texts`.
+        """
+        return self.text_samples.samples(self.texts(z)).to(z)
+
+    def log_likelihood(self, x: Float[Tensor, "b t v"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        return self.plugin.log_prob(self.network, self.text_samples.texts(x), z)
+
+
+def _is_text(value: object) -> bool:
+    """Return whether a value is a text that a file can hold; a lone surrogate is none."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
