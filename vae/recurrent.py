@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from lso_bench.vae.likelihoods.categorical import END
+from lso_bench.vae.recurrence import states
 from lso_bench.vae.sequence_decoder import Before, SequenceDecoder, of_token
 
 
@@ -23,10 +24,10 @@ class RecurrentEncoder(nn.Module):
         self.exit = nn.Linear(hidden, 2 * latent)
 
     def forward(self, x: Float[Tensor, "b t v"]) -> Float[Tensor, "b e"]:
-        states, _ = self.gru(self.embedding(x))
+        hidden = states(self.gru, self.embedding, x, None, x.new_zeros(len(x), self.gru.hidden_size))
         ended = pad(x[:, :-1, END].cummax(1).values, (0, 1), value=1.0)  # the last state is that of what has no end
         weights = ended.diff(dim=1, prepend=torch.zeros_like(ended[:, :1]))  # (b, t)
-        return self.exit((weights[..., None] * states).sum(1))
+        return self.exit((weights[..., None] * hidden).sum(1))
 
 
 class RecurrentDecoder(SequenceDecoder):
@@ -43,9 +44,7 @@ class RecurrentDecoder(SequenceDecoder):
         self.exit = nn.Linear(hidden, vocabulary)
 
     def logits(self, z: Float[Tensor, "b d"], before: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
-        latents = z[:, None].expand(-1, before.shape[1], -1)
-        states, _ = self.gru(torch.cat([self.embedding(before), latents], -1), self.entry(z)[None])
-        return self.exit(states)
+        return self.exit(states(self.gru, self.embedding, before, z, self.entry(z)))
 
     def steps(self, z: Float[Tensor, "b d"]) -> "RecurrentSteps":
         return RecurrentSteps(self, z)
