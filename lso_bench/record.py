@@ -60,7 +60,8 @@ class Record:
     )  # `beside` of test images: medians; for `valid`, the fraction
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
-    tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets
+    tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets: samples,
+    # of sequences tokens (k, t), in older results levels 0..255 of their one-hot form (k, t, v)
 
 
 def holds_images(tensors: dict[str, Tensor]) -> bool:

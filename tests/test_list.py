@@ -49,6 +49,10 @@ def test_list_is_collected_anew_once_a_package_is_installed_or_removed(cache, tm
     assert catalogue.catalogue("searchers") == faulty
 
 
+def test_list_of_models_names_the_checkpoints_of_the_default_networks_of_images_and_of_texts(cache):
+    assert {"expressions", "omniglot", "glyphs"} <= {*catalogue.trained("vae")[14:-1].split(", ")}
+
+
 def test_a_list_names_only_settings_that_a_text_can_set(cache):
     assert "kernels" not in catalogue.catalogue("architectures").names["small"]
 

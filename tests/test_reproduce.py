@@ -17,6 +17,7 @@ from lso_bench.paper.tables import (
     FIGURE_2,
     Reproduction,
     Request,
+    _has_other_settings,
     check,
     models_of,
     plans,
@@ -138,6 +139,14 @@ def test_model_trained_by_another_formula_is_named_and_not_ordered(trained, tmp_
     save_model(path, vae, header | {"objective": {"beta": 0.3, "anneal": True}})
     result = reproduce(Request("table2", "glyphs", "conv"), tmp_path)
     assert [n for n in result.notes if "vae (d = 8)" in n and "beta=0.3" in n] and result.order == Order(0, 0, [])
+
+
+def test_settings_that_older_headers_lack_are_no_other_settings():
+    for name, lacking in (("nevae_se", "channel"), ("nevae_lp_0.1", "channel"), ("nevae_se", "norm")):
+        plain = measured(name, 0.0)
+        objective = {k: v for k, v in plain.made_by["objective"].items() if k != lacking}
+        older = replace(plain, made_by=plain.made_by | {"objective": objective})
+        assert _has_other_settings(older) == (lacking == "norm")  # which meant something else before it was a setting
 
 
 def test_figure_without_a_curve_is_refused_before_anything_is_trained(tmp_path):

@@ -1,13 +1,12 @@
 """Recurrent networks of sequences of tokens."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 from lso_bench.vae.likelihoods.categorical import END
-
-NEVER = -1e4  # logit of a token after the end; finite, so that gradients are
+from lso_bench.vae.sequence_decoder import Before, SequenceDecoder, of_token
 
 
 class RecurrentEncoder(nn.Module):
@@ -30,45 +29,43 @@ class RecurrentEncoder(nn.Module):
         return self.exit((weights[..., None] * states).sum(1))
 
 
-class RecurrentDecoder(nn.Module):
+class RecurrentDecoder(SequenceDecoder):
     """GRU whose input at each position is the latent and the embedded token before; the latent gives its first state.
 
-    In training a token before is hidden with the probability `dropout`. Source: Bowman et al. 2016, "Generating
-    Sentences from a Continuous Space", section 3.1.
+    Source of the kind: Bowman et al. 2016, "Generating Sentences from a Continuous Space".
     """
 
-    given_teacher = True  # logits at a position are given the teacher's tokens before it
-
     def __init__(self, vocabulary: int, latent: int, embedding: int, hidden: int, dropout: float = 0.0):
-        super().__init__()
-        self.dropout = dropout
+        super().__init__(dropout)
         self.embedding = nn.Linear(vocabulary, embedding, bias=False)
         self.entry = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh())
         self.gru = nn.GRU(embedding + latent, hidden, batch_first=True)
         self.exit = nn.Linear(hidden, vocabulary)
 
-    def forward(self, z: Float[Tensor, "b d"], teacher: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
-        before = pad(teacher[:, :-1], (0, 0, 1, 0))  # nothing before the first token
-        if self.training and self.dropout:
-            before = before * (torch.rand_like(before[..., :1]) >= self.dropout)
-        logits, _ = self.step(z, before, self.initial(z))
-        return self.after_end(logits, pad(teacher[:, :-1, END, None], (0, 0, 1, 0)) > 0.5)
-
-    def initial(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "1 b h"]:
-        """Return the state before the first token."""
-        return self.entry(z)[None]
-
-    def step(
-        self, z: Float[Tensor, "b d"], before: Float[Tensor, "b t v"], state: Float[Tensor, "1 b h"]
-    ) -> tuple[Float[Tensor, "b t v"], Float[Tensor, "1 b h"]]:
-        """Return the logits of tokens given those before each, and the state after the last."""
+    def logits(self, z: Float[Tensor, "b d"], before: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
         latents = z[:, None].expand(-1, before.shape[1], -1)
-        states, state = self.gru(torch.cat([self.embedding(before), latents], -1), state)
-        return self.exit(states), state
+        states, _ = self.gru(torch.cat([self.embedding(before), latents], -1), self.entry(z)[None])
+        return self.exit(states)
 
-    @staticmethod
-    def after_end(logits: Float[Tensor, "b t v"], ended: Bool[Tensor, "b t 1"]) -> Float[Tensor, "b t v"]:
-        """Return logits that allow ends alone where a sequence has ended."""
-        only_end = torch.full_like(logits[:1, :1], NEVER)
-        only_end[..., END] = 0
-        return torch.where(ended, only_end, logits)
+    def steps(self, z: Float[Tensor, "b d"]) -> "RecurrentSteps":
+        return RecurrentSteps(self, z)
+
+
+class RecurrentSteps:
+    """Steps of a recurrent decoder; of a GRU's input, the parts of the latent and of each token are computed once."""
+
+    def __init__(self, decoder: RecurrentDecoder, z: Float[Tensor, "b d"]):
+        gru, embedding = decoder.gru, decoder.embedding.weight  # (e, v)
+        of_embedding, of_latent = gru.weight_ih_l0.split([len(embedding), z.shape[-1]], dim=1)  # (3h, e), (3h, d)
+        self.decoder, self.state = decoder, decoder.entry(z)
+        self.of_tokens, self.of_latent = (of_embedding @ embedding).T, linear(z, of_latent, gru.bias_ih_l0)
+
+    def __call__(self, before: Before | None) -> Float[Tensor, "b v"]:
+        gru = self.decoder.gru
+        inputs = self.of_latent if before is None else self.of_latent + of_token(self.of_tokens, before)
+        recurrent = linear(self.state, gru.weight_hh_l0, gru.bias_hh_l0)
+        h = self.state.shape[-1]
+        reset, update = (inputs[:, : 2 * h] + recurrent[:, : 2 * h]).sigmoid().chunk(2, -1)
+        new = (inputs[:, 2 * h :] + reset * recurrent[:, 2 * h :]).tanh()
+        self.state = torch.lerp(new, self.state, update)
+        return self.decoder.exit(self.state)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lso_bench.vae.likelihoods.categorical import Categorical
+from lso_bench.vae.default_architecture import is_of_sequences
 from lso_bench.vae.model import VAE
 
 Statistics = Literal["shared", "data", "frozen"]
@@ -23,7 +23,7 @@ def reconstruction(vae: VAE, p: Distribution, channel: Channel) -> Float[Tensor,
     mean of other samples. The decimals of a mean can carry the code, whatever the mean looks like; a draw has none. A
     draw from an autoregressive decoder is given the teacher's elements before each, which tell of x, too.
     """
-    drawn = isinstance(vae.density, Categorical) if channel == "auto" else channel == "draw"
+    drawn = is_of_sequences(vae.arch.likelihood) if channel == "auto" else channel == "draw"
     return vae.density.straight_through(p, torch.rand_like(p.mean)) if drawn else p.mean
 
 

@@ -1,31 +1,31 @@
 """Samples from p(x|z), of an autoregressive decoder element by element.
 
-For each pixel of a PixelCNN one new column of activations is computed, for each token of a GRU one new state.
+For each pixel of a PixelCNN one new column of activations is computed, for each token of a sequence one new state.
 """
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import elu, linear, pad
+from torch.nn.functional import elu, linear, one_hot, pad
 
 from lso_bench.vae.frozen import freeze
-from lso_bench.vae.likelihoods.categorical import END
+from lso_bench.vae.likelihoods.categorical import END, gumbel, padded
 from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.networks import CausalConv2d, PixelCNN, Residual
-from lso_bench.vae.recurrent import RecurrentDecoder
+from lso_bench.vae.sequence_decoder import SequenceDecoder
 
 
 @torch.no_grad()
 def sample(
-    vae: LatentModel, z: Float[Tensor, "b d"], noise: Float[Tensor, "b *shape"] | None = None
+    vae: LatentModel, z: Float[Tensor, "b d"], noise: Float[Tensor, "#b *shape"] | None = None
 ) -> tuple[Float[Tensor, "b *shape"], Float[Tensor, "b *shape"]]:
     """Draw samples x ~ p(x|z), and return them with the mean of each element given z and the elements drawn before it.
 
     The mean of a Bernoulli pixel is its probability of ink. A Bernoulli pixel is ink where this exceeds `noise`
-    (uniform in [0, 1); default: drawn). With the same noise, images of two latents differ only by the latents.
-    Noise of 0.5 takes the likelier value of each pixel in turn. A normal pixel is its quantile at `noise`, so that
-    0.5 takes the mean. The decoded samples of a model from outside are returned as they are, because it has no
-    distribution of samples.
+    (uniform in [0, 1), of each sample or one for all; default: drawn). With the same noise, images of two latents
+    differ only by the latents. Noise of 0.5 takes the likelier value of each pixel in turn. A normal pixel is its
+    quantile at `noise`, so that 0.5 takes the mean. The decoded samples of a model from outside are returned as they
+    are, because it has no distribution of samples.
     """
     if not isinstance(vae, VAE):
         return (x := vae.mean(z)), x
@@ -34,28 +34,43 @@ def sample(
     if not vae.autoregressive:
         p = vae.decode(z)
         return vae.density.draw(p, noise), p.mean
-    if isinstance(vae.decoder, RecurrentDecoder):
-        return _by_tokens(vae, vae.decoder, z, noise)
+    if isinstance(vae.decoder, SequenceDecoder):
+        return _by_tokens(vae.decoder, z, noise)
     return _by_pixels(freeze(vae).decoder, z, noise[:, 0])
 
 
 def _by_tokens(
-    vae: VAE, decoder: RecurrentDecoder, z: Float[Tensor, "b d"], noise: Float[Tensor, "b t v"]
+    decoder: SequenceDecoder, z: Float[Tensor, "b d"], noise: Float[Tensor, "#b t v"]
 ) -> tuple[Float[Tensor, "b t v"], Float[Tensor, "b t v"]]:
-    """Sample from a recurrent decoder, which keeps its state between two tokens."""
-    state, token = decoder.initial(z), torch.zeros_like(noise[:, :1])
+    """Sample from a decoder of sequences, which keeps what it computed for the tokens before."""
+    steps, token, ended = decoder.steps(z), None, torch.zeros(len(z), 1, dtype=torch.bool, device=z.device)
     tokens, logits = [], []
-    for chance in noise.split(1, dim=1):
-        ended = token[..., END, None] > 0
-        step, state = decoder.step(z, token, state)
-        logits.append(decoder.after_end(step, ended))
-        token = vae.density.draw(vae.density.distribution(logits[-1], decoder), chance)
+    for chance in gumbel(noise).unbind(1):
+        logits.append(decoder.after_end(steps(token), ended))
+        token = (logits[-1] + chance).argmax(-1)
+        ended = token[:, None] == END
         tokens.append(token)
-    return torch.cat(tokens, 1), vae.density.distribution(torch.cat(logits, 1), decoder).mean
+    x = one_hot(torch.stack(tokens, 1), noise.shape[-1]).to(z.dtype)
+    return x, torch.stack(logits, 1).softmax(-1)
+
+
+def expected(vae: VAE, z: Float[Tensor, "b d"]) -> Float[Tensor, "b t v"]:
+    """Return probabilities of tokens, each given z and the probabilities of the tokens before it in place of tokens.
+
+    They have a gradient. They are biased: the mean of p(x|z) over draws of the tokens before differs. Where every token
+    is certain, they are those of the likeliest tokens. A decoder of all tokens at once has no tokens before: the result
+    is its mean.
+    """
+    if not vae.autoregressive:
+        return vae.mean(z)
+    steps, chances = vae.decoder.steps(z), []
+    for _ in range(vae.shape[0]):
+        chances.append(steps(chances[-1] if chances else None).softmax(-1))
+    return padded(torch.stack(chances, 1))
 
 
 def _by_pixels(
-    decoder: nn.Module, z: Float[Tensor, "b d"], noise: Float[Tensor, "b h w"]
+    decoder: nn.Module, z: Float[Tensor, "b d"], noise: Float[Tensor, "#b h w"]
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
     """Sample from a frozen PixelCNN. Every layer stores its inputs at the pixels before."""
     assert isinstance(decoder, PixelCNN)

@@ -7,16 +7,17 @@ from lso_bench.run_settings import PRIOR
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import coordinates_of
 from lso_bench.search.coordinates import parse
-from lso_bench.search.space import Space
+from lso_bench.search.space import Space, free_running
 from lso_bench.study.lookup import find_checkpoint, is_external, named_model
 from lso_bench.vae.data import load
+from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
 
 
 def space(
     model: str | FrozenModel,
     data: str = "omniglot",
-    arch: str = "small",
+    arch: str | None = None,
     latent: int = 32,
     seed: int = 0,
     checkpoint: str | Path = "",
@@ -31,6 +32,7 @@ def space(
     `space.to_z(u)` and `space.to_u(z)` convert.
 
     Args:
+        arch: architecture; default: `"small"`, of texts `"gru"`.
         checkpoint: file of the weights; default: those of the named model.
         space: coordinates: `"prior"` (z itself), `"standard"` or `"pca:8"`, which read the training images of `data`.
 
@@ -46,4 +48,5 @@ def space(
     vae, _ = loaded.model(named, path, "cpu")
     parse(space, vae.latent)
     mapping = None if space == PRIOR else coordinates_of(space, named, path, load(named.data), loaded)
-    return Space(vae, "sample" if vae.autoregressive else "mean", coordinates=mapping)
+    decoding = free_running(DATASETS.build(named.data).likelihood) if vae.autoregressive else "mean"
+    return Space(vae, decoding, coordinates=mapping)

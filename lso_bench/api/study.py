@@ -39,7 +39,7 @@ class Study:
         tasks: "Names | Task | Sequence[str | Task]",
         searchers: "Names | Searcher | Sequence[str | Searcher]" = "adam",
         *,
-        arch: str = "small",
+        arch: str | None = None,
         latent: int = 32,
         seeds: int | Iterable[int] = (0,),
         search_seeds: int | Iterable[int] | None = None,
@@ -58,13 +58,13 @@ class Study:
         """Check the settings; nothing is run or read yet.
 
         Args:
-            arch: architecture of the models, with its settings: `"conv"`.
+            arch: architecture of the models, with its settings: `"conv"`; default: `"small"`, of texts `"gru"`.
             latent: dimension of the latent space.
             seeds: seeds of the starts; of the searches too, if there are no `search_seeds`.
             train_seeds: seeds of the models' training.
             regions: where searches may go: `"none"`, `"box:3"`, `"ball:10"`, `"quantiles:0.01"`.
             starts: where they start: `"random"`, `"encoder"`, `"other"`, `"origin"`, `"data"`.
-            decoding: `"teacher"`, `"mean"`, `"sample"` or `"greedy"`; default: what fits.
+            decoding: `"teacher"`, `"mean"`, `"soft"`, `"sample"` or `"greedy"`; default: what fits.
             protocol: `"quick"`, or `"paper"` for a descent to threshold 0, with 100,000 steps at most.
             budget: evaluations of a problem.
             max_steps: steps of a descent.

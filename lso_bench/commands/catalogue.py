@@ -15,6 +15,7 @@ from lso_bench.files import safe_read
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.files.paths import cache_folder, own_folder
 from lso_bench.plugins.sources import INSTALLED
+from lso_bench.vae.default_architecture import OF_IMAGES, OF_SEQUENCES
 
 GROUPS = {  # groups of entry points, by kind; a model is an objective, or comes from outside
     "models": ("lso_bench.objectives", "lso_bench.models"),
@@ -23,6 +24,7 @@ GROUPS = {  # groups of entry points, by kind; a model is an objective, or comes
     "searchers": ("lso_bench.searchers",),
     "architectures": ("lso_bench.architectures",),
 }
+DEFAULTS = (OF_IMAGES, OF_SEQUENCES)  # architectures
 OUTSIDE = "(with its weights)"  # end of the description of a model that this program does not train
 PACKAGE = Path(lso_bench.__file__).parent
 LARGEST = 1 << 20  # bytes of a kept list
@@ -49,10 +51,10 @@ def catalogue(kind: str) -> Catalogue:
 
 
 def trained(name: str) -> str:
-    """Return the data sets with a checkpoint of a model in the default architecture, as a remark."""
+    """Return the data sets with a checkpoint of a model in their default architecture, as a remark."""
     folders = own_folder(), PACKAGE / "vae" / "checkpoints"
     files = {p.name for folder in folders for p in folder.glob("*.safetensors") if ".state." not in p.name}
-    data_sets = [f.split("-")[0] for f in sorted(files) if f"-small-d32-{name}-s0." in f]
+    data_sets = [f.split("-")[0] for f in sorted(files) if any(f"-{a}-d32-{name}-s0." in f for a in DEFAULTS)]
     return f"(checkpoints: {', '.join(dict.fromkeys(data_sets))})" if data_sets else "(no checkpoint yet)"
 
 

@@ -28,7 +28,7 @@ from lso_bench.errors import UsageError
 def evaluate(
     model: Models,
     data: DataOfModels = None,
-    arch: Arch = "small",
+    arch: Arch = None,
     latent: Latent = 32,
     seed: TrainSeed = 0,
     each: Annotated[bool, typer.Option("--each", help="Also every latent dimension: activity and KL.")] = False,

@@ -17,7 +17,7 @@ def import_checkpoint(
         typer.Option(parser=plugin, metavar="TEXT", help="The name that they are to have; `lso-bench list models`."),
     ],
     data: Data,
-    arch: Arch = "small",
+    arch: Arch = None,
     latent: Latent = 32,
     seed: TrainSeed = 0,
 ) -> None:
@@ -34,5 +34,5 @@ def import_checkpoint(
     if path.exists():
         raise UsageError(f"{path} is there already; move it away, or say another --seed.")
     deterministic = OBJECTIVES.build(model).deterministic
-    import_model(file, path, architecture(arch, latent, images.shape, images.likelihood), deterministic)
+    import_model(file, path, architecture(model_spec.arch, latent, images.shape, images.likelihood), deterministic)
     say(f"checkpoint: {path}")

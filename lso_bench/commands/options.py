@@ -57,7 +57,11 @@ DataOfModels = Annotated[
     ),
 ]
 Arch = Annotated[
-    str, typer.Option(help="small, paper, conv, mlp, parallel or ./file.py; settings follow (mlp:hidden=64).")
+    str | None,
+    typer.Option(
+        help="small, paper, conv, mlp; of texts gru, transformer, parallel; ./file.py; settings follow (mlp:hidden=64) "
+        "[default: small; of texts gru]."
+    ),
 ]
 TrainSeed = Annotated[int, typer.Option("--seed", min=0, max=SEED, help="Of the training.")]
 Draws = Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the measurement.")]

@@ -56,7 +56,9 @@ def run(
     region: Annotated[
         list[str] | None, typer.Option(help="none, box:3, ball:10, quantiles:0.01; several with commas.")
     ] = None,
-    decoding: Annotated[str | None, typer.Option(help="teacher, mean, sample or greedy [default: what fits].")] = None,
+    decoding: Annotated[
+        str | None, typer.Option(help="teacher, mean, soft, sample or greedy [default: what fits].")
+    ] = None,
     seed: Annotated[list[str], typer.Option(help="Of starts, and of searches; several with commas.")] = ["0"],  # noqa: B006
     search_seed: Annotated[list[str] | None, typer.Option(help="Of searches [default: --seed].")] = None,
     train_seed: Annotated[list[str], typer.Option(help="Of the models' training; several with commas.")] = ["0"],  # noqa: B006
@@ -84,7 +86,7 @@ def run(
     isolation: Isolation = None,
     memory: Memory = None,
     gpu: Gpu = 1.0,
-    arch: Arch = "small",
+    arch: Arch = None,
     latent: Latent = 32,
     device: Device = "auto",
     results: Results = Path("results"),

@@ -27,7 +27,7 @@ from lso_bench.commands.options import (
 def train(
     model: Annotated[str, typer.Option(parser=plugin, metavar="TEXT", help="A name; `lso-bench list models`.")],
     data: Data,
-    arch: Arch = "small",
+    arch: Arch = None,
     latent: Latent = 32,
     seed: TrainSeed = 0,
     epochs: Epochs = None,

@@ -35,7 +35,7 @@ def traverse(
     active: Annotated[
         float, typer.Option(min=0.0, help="Activity above which the last walk holds a dimension at 0.")
     ] = 0.01,
-    arch: Arch = "small",
+    arch: Arch = None,
     latent: Latent = 32,
     seed: TrainSeed = 0,
     device: Device = "auto",

@@ -19,6 +19,10 @@ from lso_bench.search.space import Space
 from lso_bench.spec import Spec
 from lso_bench.task import Task
 from lso_bench.task.nearest_row import TrainingRows
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.default_architecture import is_of_sequences
+from lso_bench.vae.likelihoods.categorical import END
+from lso_bench.vae.trained_model import Model
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,9 @@ def record_of(
         x = space.decode(u.unsqueeze(1)).squeeze(1)
         diagnostics = diagnose(space, task, z, x)
         texts = found_texts(task, search.texts, x, context.rows)
-    tensors["decoded"] = _storable(x, space.vae.bounded)
+    tensors["decoded"] = _storable(x, spec.model, space.vae.bounded)
     if (targets := targets_of(context.task)) is not None:
-        tensors["targets"] = _storable(targets, space.vae.bounded)
+        tensors["targets"] = _storable(targets, spec.model, space.vae.bounded)
     diverged = ~search.loss.isfinite()
     error = cause(space, task, u, diverged.to(u.device), spec.model.name) if diverged.any() else None
     evaluations = {"steps": int(search.steps.max()), "evaluations": int(search.evaluations.sum())}
@@ -108,6 +112,12 @@ def _steps_to_threshold(thresholds: Thresholds) -> list[list[int | None]]:
     return [[step if step >= 0 else None for step in row] for row in thresholds.step_at_threshold.tolist()]
 
 
-def _storable(x: Tensor, bounded: bool) -> Tensor:
-    """Return samples for a result: those in [0, 1] as levels 0..255, which are small; others in single precision."""
+def _storable(x: Tensor, model: Model, bounded: bool) -> Tensor:
+    """Return samples for a result: of sequences the likeliest tokens, up to the first end, and ends after it.
+
+    Other samples in [0, 1] are levels 0..255, which are small. The rest is in single precision.
+    """
+    if is_of_sequences(DATASETS.build(model.data).likelihood):
+        tokens = x.argmax(-1)
+        return (tokens * (tokens != END).cumprod(-1)).to(torch.uint8).cpu()
     return (x * 255).round().to(torch.uint8).cpu() if bounded else x.float().cpu()

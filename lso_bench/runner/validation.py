@@ -4,11 +4,13 @@ from lso_bench.errors import UsageError, unknown
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.search import Searcher, coordinates
 from lso_bench.search import starts as starts_of
-from lso_bench.search.space import DECODINGS, DTYPES
+from lso_bench.search.space import DECODINGS, DTYPES, GRADIENT
 from lso_bench.spec import Spec
 from lso_bench.task import Task
+from lso_bench.task.text_task import TextTask
 from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.default_architecture import is_of_sequences
 from lso_bench.vae.frozen_models import FROZEN_MODELS
 from lso_bench.vae.trained_model import Model
 
@@ -30,15 +32,14 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     _, dimension = coordinates.parse(spec.space, spec.model.latent)
     starts_of.check(spec.starts, task.has_targets, task.instances)
     name = spec.searcher_name
-    decoder_has_gradient = spec.decoding in ("teacher", "mean") and _is_differentiable(spec.model)
+    decoder_has_gradient = spec.decoding in GRADIENT and _is_differentiable(spec.model)
     if searcher.needs_gradient and not (task.differentiable and decoder_has_gradient):
         without_gradient = f"task {spec.task!r}"
         if task.differentiable:
             without_gradient = f"model {spec.model.name!r}" if spec.model.external else f"decoding {spec.decoding!r}"
-        elsewhere = ", or --arch conv" * (task.differentiable and spec.decoding == "sample")
         raise UsageError(
             f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or "
-            f"sobol{elsewhere}."
+            f"sobol{_elsewhere(spec) if task.differentiable else ''}."
         )
     if searcher.bounded and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
@@ -47,6 +48,21 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     design = max(needed, starts_of.parse(spec.starts[0], task.has_targets)[1])
     if spec.budget is not None and spec.budget < design:
         raise UsageError(f"Searcher {name!r} begins with {design} evaluations; --budget {spec.budget} is less.")
+
+
+def _elsewhere(spec: Spec) -> str:
+    """Return where gradients are, as a further choice, for a decoding that has none."""
+    if _is_of_sequences(spec):
+        return f", or --decoding {'soft' if _is_autoregressive(spec) else 'mean'}" * (not spec.model.external)
+    return ", or --arch conv" * (spec.decoding == "sample")
+
+
+def _is_of_sequences(spec: Spec) -> bool:
+    return is_of_sequences(DATASETS.build(spec.model.data).likelihood)
+
+
+def _is_autoregressive(spec: Spec) -> bool:
+    return ARCHITECTURES.build(spec.model.arch).autoregressive
 
 
 def _is_differentiable(model: Model) -> bool:
@@ -60,16 +76,25 @@ def _check_decoding(spec: Spec, task: Task) -> None:
                 f"Decoding {spec.decoding!r} is not for model {spec.model.name!r}, which decodes by itself."
             )
         return
-    autoregressive = ARCHITECTURES.build(spec.model.arch).autoregressive
     if spec.decoding not in DECODINGS:
         raise unknown("decoding", spec.decoding, list(DECODINGS))
-    if spec.decoding == ("mean" if autoregressive else "teacher"):
+    if isinstance(task, TextTask) and spec.decoding in GRADIENT:
+        raise UsageError(
+            f"Task {spec.task!r} scores texts, and decoding {spec.decoding!r} gives probabilities of tokens; say "
+            "--decoding greedy or sample."
+        )
+    autoregressive = _is_autoregressive(spec)
+    if spec.decoding in (("mean",) if autoregressive else ("teacher", "soft")):
         kind = "is" if autoregressive else "is not"
         raise UsageError(
             f"Decoding {spec.decoding!r} is not for --arch {spec.model.arch}, which {kind} autoregressive."
         )
+    if spec.decoding == "soft" and not _is_of_sequences(spec):
+        raise UsageError(
+            f"Decoding 'soft' is of sequences, and samples of {spec.model.data} are none; say --arch conv."
+        )
     if spec.decoding == "teacher" and not task.has_targets:
         raise UsageError(
-            f"Task {spec.task!r} has no images for the autoregressive decoder of {spec.model.arch!r} to be conditioned "
-            "on; say --decoding sample, or --arch conv."
+            f"Task {spec.task!r} has no samples for the autoregressive decoder of {spec.model.arch!r} to be given; say "
+            f"--decoding {'soft' if _is_of_sequences(spec) else 'sample, or --arch conv'}."
         )

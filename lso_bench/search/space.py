@@ -9,20 +9,30 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lso_bench.search.coordinates import Coordinates
+from lso_bench.vae.default_architecture import is_of_sequences
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.networks import PixelCNN
-from lso_bench.vae.sampling import sample
+from lso_bench.vae.sampling import expected, sample
 
 DECODINGS = {
-    "teacher": "the mean image, every pixel given the target's pixels before it (PixelCNN, GRU)",
+    "teacher": "the mean image, every pixel given the target's pixels before it (PixelCNN, GRU, transformer)",
     "mean": "the mean image (a decoder that is not autoregressive)",
+    "soft": "probabilities of tokens, given those of the tokens before (GRU, transformer); biased, with a gradient",
     "sample": "an image drawn pixel by pixel; the same chance for every code of a run, and no gradient",
     "greedy": "the likelier value of each pixel in turn; no gradient",
 }
+
+
+GRADIENT = ("teacher", "mean", "soft")  # decodings with a gradient, which give means instead of samples
 DTYPES = {"fp32": torch.float32, "fp64": torch.float64}  # precisions of a search
 ENCODED = 5000  # most images encoded at once
 CHUNK = 512  # most images decoded at once without a gradient, to bound memory
+
+
+def free_running(likelihood: str) -> str:
+    """Return the default decoding of an autoregressive decoder that has no target."""
+    return "greedy" if is_of_sequences(likelihood) else "sample"
 
 
 class Space:
@@ -98,7 +108,10 @@ class Space:
             return self._rest(self.vae.decoder.of_code(z) + self._teacher_part[problems]).sigmoid()
         if self.decoding == "mean":
             return self._rest(z)
-        x = sample(self.vae, z, self._noise.expand(len(z), *self._noise.shape))[0]
+        if self.decoding == "soft":
+            assert isinstance(self.vae, VAE)
+            return expected(self.vae, z)
+        x = sample(self.vae, z, self._noise[None])[0]
         return x.clamp(0, 1) if self.vae.bounded else x  # a normal pixel may lie outside
 
     def means(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b d"]:

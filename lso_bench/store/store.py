@@ -161,8 +161,8 @@ class Store:
     def tensors(self, spec: Spec) -> dict[str, Tensor] | None:
         """Return the tensors of a run by name.
 
-        They are final latents `z`, latents at each threshold `z_met`, final images `decoded`, and `targets` if there
-        are any. None if the file is damaged or missing; see `damaged_files`.
+        They are final latents `z`, latents at each threshold `z_met`, final samples `decoded`, and `targets` if there
+        are any. Sequences are tokens (k, t), images levels 0..255. None if the file is damaged or missing; see `damaged_files`.
         """
         return self._read_verified(spec, "latents.safetensors", encoding.parse_tensors)
 

@@ -18,11 +18,13 @@ from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Searcher, coordinates
 from lso_bench.search import region as regions
 from lso_bench.search import starts as starts_of
+from lso_bench.search.space import free_running
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.schema import unreadable
 from lso_bench.study.lookup import STORABLE, canonical_model, find_checkpoint, is_external, named_model
 from lso_bench.study.overrides import Rule, Rules
 from lso_bench.task import TASKS, Task
+from lso_bench.task.text_task import TextTask
 from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.frozen_models import FROZEN_MODELS
@@ -45,7 +47,7 @@ class Codes:
     """Latents at which searches start, and how latents are decoded."""
 
     starts: tuple[str, ...] | None = None  # None: random, and encoder if there are targets
-    decoding: str | None = None  # None: teacher for a PixelCNN (sample without targets), mean for other decoders
+    decoding: str | None = None  # None: see `_decoding`
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Grid:
     search_seeds: Sequence[int] | None = None  # seeds of searches; None: equal to the seed of the starts
     train_seeds: Sequence[int] = (0,)
     regions: Sequence[str] | None = None  # None: box:3 for searchers that need bounds
-    arch: str = "small"
+    arch: str | None = None  # None: small; of data of texts gru
     latent: int = 32
     rules: Sequence[Rule] = ()  # exclude combinations, or change their protocol
 
@@ -247,11 +249,17 @@ def runs_of_other_versions(records: Iterable[Record]) -> dict[str, list[str]]:
 
 
 def _decoding(model: Model, task: Task) -> str:
+    """Return the default decoding: that of the mean, given the target's pixels if the decoder is autoregressive.
+
+    Where that does not fit, images are drawn, and the likeliest token of a sequence is taken each time.
+    """
     if model.external:
         return FROZEN_MODELS.build(model.name).decoding
+    if isinstance(task, TextTask):
+        return "greedy"
     if not ARCHITECTURES.build(model.arch).autoregressive:
         return "mean"
-    return "teacher" if task.has_targets else "sample"
+    return "teacher" if task.has_targets else free_running(DATASETS.build(model.data).likelihood)
 
 
 def _run_settings(protocol: Protocol, searcher: Searcher, task: Task, model: Model) -> dict[str, Any]:

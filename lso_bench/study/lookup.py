@@ -12,6 +12,7 @@ from lso_bench.store.schema import unreadable
 from lso_bench.vae import external_model
 from lso_bench.vae.architectures import ARCHITECTURES, architecture
 from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.default_architecture import default_architecture
 from lso_bench.vae.frozen_models import FROZEN_MODELS
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import EXTERNAL, Model
@@ -50,13 +51,14 @@ def canonical_model(name: str) -> str:
     return (FROZEN_MODELS if is_external(name) else OBJECTIVES).canonical(name)
 
 
-def named_model(name: str, data: str | None, arch: str, latent: int, seed: int) -> Model:
+def named_model(name: str, data: str | None, arch: str | None, latent: int, seed: int) -> Model:
     """Return the model of that name, with all names in their canonical spelling.
 
     A model from outside has its own data set and latent dimensions; architecture and seed do not concern it.
 
     Args:
         data: data set of the training; None: that of a model from outside.
+        arch: architecture; None: the default of these data.
 
     Raises:
         UsageError: an objective, data set, setting or architecture does not exist, or the architecture does not fit the
@@ -68,8 +70,9 @@ def named_model(name: str, data: str | None, arch: str, latent: int, seed: int) 
         return _storable(Model(name, data, EXTERNAL, plugin.latent))
     if data is None:
         raise UsageError(f"Model {name!r}: wanted --data, the data set that it was trained on; `lso-bench list data`.")
-    _storable(Model(name, data, arch, latent, seed))
+    _storable(Model(name, data, arch or "", latent, seed))
     source = DATASETS.build(data)
+    arch = default_architecture(source.likelihood) if arch is None else arch
     architecture(arch, latent, source.shape, source.likelihood)
     model = Model(OBJECTIVES.canonical(name), DATASETS.canonical(data), ARCHITECTURES.canonical(arch), latent, seed)
     if (length := len(model.file.encode())) > LONGEST_FILE:
@@ -79,7 +82,7 @@ def named_model(name: str, data: str | None, arch: str, latent: int, seed: int) 
     return model
 
 
-def trainable_model(name: str, data: str, arch: str, latent: int, seed: int) -> Model:
+def trainable_model(name: str, data: str, arch: str | None, latent: int, seed: int) -> Model:
     """Return the model of that name, one of our networks.
 
     Raises:
@@ -94,7 +97,7 @@ def trainable_model(name: str, data: str, arch: str, latent: int, seed: int) -> 
     return model
 
 
-def measured_models(names: Sequence[str], data: str | None, arch: str, latent: int, seed: int) -> list[Model]:
+def measured_models(names: Sequence[str], data: str | None, arch: str | None, latent: int, seed: int) -> list[Model]:
     """Return the models of these names, each once, for a measurement on their common data set.
 
     Raises:

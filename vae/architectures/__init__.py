@@ -22,7 +22,7 @@ IMAGE = (1, 28, 28)  # shape of the samples of the paper
 SUITED = {  # architectures that have a likelihood
     "bernoulli": "small, paper, conv or mlp",
     "gaussian": "conv or mlp",
-    "categorical": "gru, parallel or mlp",
+    "categorical": "gru, transformer, parallel or mlp",
 }
 
 

@@ -44,10 +44,10 @@ class Likelihood(ABC):
         """Return the mean of p(x|z)."""
 
     @abstractmethod
-    def draw(self, p: Distribution, noise: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+    def draw(self, p: Distribution, noise: Float[Tensor, "#b *shape"]) -> Float[Tensor, "b *shape"]:
         """Draw from p(x|z); `noise` is uniform in [0, 1), and 0.5 gives the likeliest or middle value."""
 
-    def straight_through(self, p: Distribution, noise: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+    def straight_through(self, p: Distribution, noise: Float[Tensor, "#b *shape"]) -> Float[Tensor, "b *shape"]:
         """Draw from p(x|z) with a gradient: that of the mean, as if the draw were the mean (default).
 
         Source: Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons", section 4.

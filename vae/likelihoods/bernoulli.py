@@ -23,7 +23,7 @@ class Bernoulli(Likelihood):
     def mean(self, output: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
         return output.sigmoid()
 
-    def draw(self, p: Distribution, noise: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+    def draw(self, p: Distribution, noise: Float[Tensor, "#b *shape"]) -> Float[Tensor, "b *shape"]:
         """Return ink where its probability exceeds the noise."""
         return (p.mean > noise).float()
 

@@ -41,14 +41,14 @@ class Categorical(Likelihood):
     def mean(self, output: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
         return Sequences(output).mean
 
-    def draw(self, p: Distribution, noise: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
-        """Return the token of the highest log-probability plus Gumbel noise, -log(-log(noise)), at each position.
+    def draw(self, p: Distribution, noise: Float[Tensor, "#b t v"]) -> Float[Tensor, "b t v"]:
+        """Return the token of the highest log-probability plus Gumbel noise at each position.
 
         Source: Maddison et al. 2014, "A* Sampling", section 2. Equal noise gives the likeliest token.
         """
         return padded(self._tokens(p, noise))
 
-    def straight_through(self, p: Distribution, noise: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
+    def straight_through(self, p: Distribution, noise: Float[Tensor, "#b t v"]) -> Float[Tensor, "b t v"]:
         """Draw sequences; the gradient of a drawn token is that of the token's probabilities.
 
         Tokens after the first drawn end have no gradient.
@@ -57,10 +57,9 @@ class Categorical(Likelihood):
         chances = p.log_probabilities.exp()
         return padded(self._tokens(p, noise) + (chances - chances.detach()))
 
-    def _tokens(self, p: Distribution, noise: Float[Tensor, "b t v"]) -> Float[Tensor, "b t v"]:
+    def _tokens(self, p: Distribution, noise: Float[Tensor, "#b t v"]) -> Float[Tensor, "b t v"]:
         assert isinstance(p, Sequences)
-        gumbel = -(-noise.clamp(min=LEAST).log()).log()
-        return one_hot((p.log_probabilities + gumbel).argmax(-1), self.vocabulary).to(noise.dtype)
+        return one_hot((p.log_probabilities + gumbel(noise)).argmax(-1), self.vocabulary).to(noise.dtype)
 
     def likeliest(self, mean: Float[Tensor, "b t v"]) -> Bool[Tensor, "b t v"]:
         return padded(one_hot(mean.argmax(-1), self.vocabulary).float()) > 0
@@ -97,6 +96,11 @@ class Sequences(Distribution):
         """Return the sum over tokens up to and with the first end, in nats; of a mean of sequences, the mean of it."""
         counted = torch.cat([first_ends(value)[..., None], value[..., 1:]], -1)  # END is the first token
         return (counted * self.log_probabilities).sum((-2, -1))
+
+
+def gumbel(noise: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return standard Gumbel noise, -log(-log(u)), of uniform noise u."""
+    return -(-noise.clamp(min=LEAST).log()).log()
 
 
 def first_ends(x: Float[Tensor, "b t v"]) -> Float[Tensor, "b t"]:

@@ -29,12 +29,12 @@ class Gaussian(Likelihood):
     def mean(self, output: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
         return output.sigmoid() if self.bounded else output
 
-    def draw(self, p: Distribution, noise: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+    def draw(self, p: Distribution, noise: Float[Tensor, "#b *shape"]) -> Float[Tensor, "b *shape"]:
         """Return the quantile of each element at the noise."""
         assert isinstance(p, Independent)
         return p.base_dist.icdf(noise.clamp(min=LEAST))
 
-    def straight_through(self, p: Distribution, noise: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:
+    def straight_through(self, p: Distribution, noise: Float[Tensor, "#b *shape"]) -> Float[Tensor, "b *shape"]:
         """Return the quantile of each element at the noise, whose gradient is exact."""
         return self.draw(p, noise)
 
