@@ -118,7 +118,7 @@ DATA = "expressions:rules=6,count=500"
 
 
 def said(call, *arguments):
-    """What a command prints on stdout and stderr."""
+    """Return the stdout and stderr of a command that ends well."""
     ran = call(*arguments)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout, ran.stderr
