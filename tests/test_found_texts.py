@@ -78,9 +78,12 @@ def levenshtein(a, b):
 )
 def test_edit_distance_counts_tokens(text, row, distance):
     known = rows(row)
-    tokens = known.index.tokens(text)
-    assert edit_distances(tokens, known.index.matrix, known.index.lengths).tolist() == [distance]
-    assert known.index.nearest(text) == (row, pytest.approx(1 - distance / max(len(tokens), known.index.lengths[0])))
+    tokens = known.as_tokens.tokens(text)
+    assert edit_distances(tokens, known.as_tokens.matrix, known.as_tokens.lengths).tolist() == [distance]
+    assert known.as_tokens.nearest(text) == (
+        row,
+        pytest.approx(1 - distance / max(len(tokens), known.as_tokens.lengths[0])),
+    )
 
 
 def test_nearest_row_is_that_of_the_smallest_distance_of_all():
@@ -120,7 +123,7 @@ def test_default_of_a_task_is_the_same_for_plain_lists_and_training_rows():
 # Beside the scores
 
 
-def found(task, best, *final, known=("x", "x+1", "sin(x)")):
+def described(task, best, *final, known=("x", "x+1", "sin(x)")):
     counts = TextCounts(best=best)
     return found_texts(task, counts, samples(*final), rows(*known))
 
@@ -134,7 +137,7 @@ def test_best_valid_text_of_each_problem_is_kept_where_it_was_seen():
 
 
 def test_found_text_is_described_as_the_training_texts_say():
-    new, known, none = found(Length(), {0: (3.0, "x*1"), 1: (6.0, "sin(x)")}, "x*1", "+x", "+1")
+    new, known, none = described(Length(), {0: (3.0, "x*1"), 1: (6.0, "sin(x)")}, "x*1", "+x", "+1")
     assert new == {
         "text": "x*1",
         "final_text": "x*1",
@@ -164,7 +167,7 @@ def test_nearest_rows_that_are_none_are_refused(gives):
             return gives
 
     with pytest.raises(PluginError, match=r"wanted .* from `nearest`, got"):
-        found(Faulty(), {0: (1.0, "x")}, "x")
+        described(Faulty(), {0: (1.0, "x")}, "x")
 
 
 @pytest.fixture

@@ -113,18 +113,51 @@ def test_data_set_names_its_samples(data, words):
     assert DATASETS.build(data).words[0] == words
 
 
-def test_table_speaks_of_texts_and_shows_the_entropy_beside_the_elbo(call, tmp_path, monkeypatch):
+OPTIONS = ("--model", "vae", "--arch", "parallel:hidden=8,layers=1,embedding=3", "--latent", 2)
+DATA = "expressions:rules=6,count=500"
+
+
+def said(call, *arguments):
+    """Return the stdout and stderr of a command that ends well."""
+    ran = call(*arguments)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout, ran.stderr
+
+
+def test_commands_speak_of_texts_from_training_to_the_page(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    data, arch = "expressions:rules=6,count=500", "parallel:hidden=8,layers=1,embedding=3"
-    options = ("--model", "vae", "--arch", arch, "--latent", 2, "--data", data)
-    trained = call("train", *options, "--epochs", 1)
-    assert trained.returncode == 0, trained.stderr
-    measured = call("evaluate", *options, "--codes", 20, "--nll-images", 0)
-    assert measured.returncode == 0, measured.stderr
-    lines = measured.stdout.splitlines()
+    said(call, "train", *OPTIONS, "--data", DATA, "--epochs", 1)
+    check_evaluation(said(call, "evaluate", *OPTIONS, "--data", DATA, "--codes", 20, "--nll-images", 0)[0])
+    run = (
+        "run",
+        *OPTIONS,
+        "--task",
+        f'expression:data="{DATA}"',
+        "--searcher",
+        "sobol",
+        "--budget",
+        10,
+        "--seed",
+        "0,1",
+    )
+    first = said(call, *run)[1]
+    (path,) = [Path(line.removeprefix("texts: ")) for line in first.splitlines() if line.startswith("texts: ")]
+    assert "best valid text" in path.read_text()
+    before = {p: p.stat().st_mtime_ns for p in Path("results/runs").rglob("result.json")}
+    said(call, *run, "--no-pictures")
+    assert len(before) == 2 and before == {p: p.stat().st_mtime_ns for p in Path("results/runs").rglob("result.json")}
+    assert "Best texts" in said(call, "compare", "results", "--table", "texts")[0]
+    said(call, "report", "results", "-o", "page.html")
+    page = Path("page.html").read_text()
+    assert 'id="texts"' in page and 'id="pictures"' not in page
+
+
+def check_evaluation(printed):
+    """The entropy stands below -ELBO, and nothing is called an image."""
+    lines = printed.splitlines()
     elbo = next(i for i, line in enumerate(lines) if "-ELBO, nats" in line)
     assert "entropy of the data, nats" in lines[elbo + 1]
-    words = " ".join(measured.stdout.split())
+    words = " ".join(printed.split())
     assert "image" not in words and "pixel" not in words
     for label in ("reconstructed tokens, share", "texts of the prior: valid, share", "retrieval, share of texts"):
         assert label in words

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.groups import TEXT_COLUMNS
@@ -79,8 +81,8 @@ def few_valid_texts(parts: Sequence[Section]) -> list[str]:
     if not tables:
         return []
     runs = pd.concat(tables, ignore_index=True)
-    shares = {"valid": 1 - runs["texts invalid"], "distinct": runs["texts distinct"]}
-    fewest = {name: values.idxmin() for name, values in shares.items() if values.min() < FEW[name]}
+    shares = {"valid": 1 - runs["texts invalid"].to_numpy(), "distinct": runs["texts distinct"].to_numpy()}
+    fewest = {name: int(values.argmin()) for name, values in shares.items() if values.min() < FEW[name]}
     return [
         f"{_range(shares[name])} of evaluations were of {name} texts; fewest by {runs.searcher_label[i]} in "
         f"{runs.model[i]}."
@@ -88,7 +90,7 @@ def few_valid_texts(parts: Sequence[Section]) -> list[str]:
     ]
 
 
-def _range(shares: pd.Series) -> str:
+def _range(shares: Float[np.ndarray, " r"]) -> str:
     """Return the lowest and the highest of shares as a text."""
     return " to ".join(dict.fromkeys(f"{share:.0%}" for share in (shares.min(), shares.max())))
 

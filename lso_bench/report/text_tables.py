@@ -41,7 +41,8 @@ def _text(text: str) -> Cell:
 
 
 def _share(value: float) -> Cell:
-    return EMPTY if math.isnan(value) else share(value)
+    """Return a share in whole percent that it reaches: 99.9 % is not 100 %."""
+    return EMPTY if math.isnan(value) else Cell(f"{math.floor(100 * value + 1e-9)}%", value)
 
 
 def _yes_or_no(value: float) -> Cell:

@@ -1,6 +1,5 @@
 """Texts that searches found, and what is said beside their scores: novelty, length, the nearest training row."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from lso_bench.task import Task
 from lso_bench.task.nearest_row import TrainingRows
 from lso_bench.task.text_task import TextTask
 
+NOTHING: dict[str, Any] = {"text": "", "nearest": "", "beside": {"valid": 0.0}}  # of a search without a valid text
 TEST_TEXTS = 20  # test texts of the baseline of the similarity, whose rows are searched one by one
 
 
@@ -32,14 +32,12 @@ def found_texts(
     """
     if not isinstance(task, TextTask) or rows is None:
         return [{} for _ in x]
-    best = [counts.best.get(i, (math.nan, None))[1] for i in range(len(x))]
-    valid = [*dict.fromkeys(text for text in best if text is not None)]
+    best = {problem: text for problem, (_, text) in counts.best.items()}
+    valid = [*dict.fromkeys(best.values())]
     measured = dict(zip(valid, _measured(task, valid, rows), strict=True))
-    nothing = {"nearest": "", "beside": {"valid": 0.0}}
-    return [
-        {"text": storable(text or ""), "final_text": storable(final)} | measured.get(text, nothing)
-        for text, final in zip(best, task.texts(x.unsqueeze(1)), strict=True)
-    ]
+    with_text = {i: {"text": storable(text)} | measured[text] for i, text in best.items()}
+    finals = task.texts(x.unsqueeze(1))
+    return [with_text.get(i, NOTHING) | {"final_text": storable(final)} for i, final in enumerate(finals)]
 
 
 def usual_texts(task: Task, test: Float[Tensor, "t *shape"], rows: TrainingRows | None) -> dict[str, float]:
@@ -56,7 +54,7 @@ def _measured(task: TextTask, texts: Sequence[str], rows: TrainingRows) -> list[
     """Return `nearest` and `beside` of valid texts."""
     with plugin_errors("task", task):
         nearest = _checked(task.nearest([*texts], rows), texts)
-    lengths = [len(rows.index.tokens(text)) for text in texts]
+    lengths = [len(rows.as_tokens.tokens(text)) for text in texts]
     return [
         {
             "nearest": storable(row),

@@ -18,7 +18,7 @@ class TrainingRows(list[str]):
 
     def __init__(self, source: TextSource, tokens: Shaped[np.ndarray, "n t"]):
         super().__init__(source.texts(tokens))
-        self.index = TokenRows(source, self, tokens)
+        self.as_tokens = TokenRows(source, self, tokens)
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -27,7 +27,7 @@ class TrainingRows(list[str]):
 
     def share_shorter(self, length: int) -> float:
         """Return the share of the rows that are shorter than so many tokens."""
-        return float((self.index.lengths < length).mean())
+        return float((self.as_tokens.lengths < length).mean())
 
 
 class TokenRows:

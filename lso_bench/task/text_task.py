@@ -39,7 +39,7 @@ class TextTask(Task):
 
         By default the similarity is 1 - the edit distance of the tokens / the longer of the two lengths.
         """
-        index = rows.index if isinstance(rows, TrainingRows) else TokenRows(self._scores().source, rows)
+        index = rows.as_tokens if isinstance(rows, TrainingRows) else TokenRows(self._scores().source, rows)
         return [index.nearest(text) for text in texts]
 
     def picture(self, text: str) -> str:
