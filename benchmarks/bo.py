@@ -1,15 +1,16 @@
-"""One step of Bayesian optimization on 50 problems: one batch, against a loop over BoTorch's own functions.
+"""Bayesian optimization of many problems: one batch, against a loop over BoTorch's own functions.
 
-    python benchmarks/bo.py [--problems 50] [--points 30] [--steps 3] [--threads 2] [--loop 5]
-    python benchmarks/bo.py --regret [--problems 8] [--evaluations 60]
-    python benchmarks/bo.py --points 500 --loop 0 --steps 1 --fit-steps 2
+    python benchmarks/bo.py [--problems 50] [--points 30] [--steps 3] [--threads 2] [--loop 5] [--kernels rbf,linear]
+    python benchmarks/bo.py --regret [--problems 8] [--evaluations 60] [--searchers bo bo:kernel=linear turbo baxus]
+    python benchmarks/bo.py --points 500 --loop 0 --steps 1
 
-A step fits the processes and maximises log expected improvement: (a) ours from nothing, as the first of a search,
-(b) ours from where the last step's fit ended, as all others, (c) `SingleTaskGP`, `fit_gpytorch_mll` and `optimize_acqf`
-with as many raw points and restarts, problem after problem, on `--loop` of the problems. Of TuRBO the same, with points
-drawn from as many candidates: (c) is `fit_gpytorch_mll` and `MaxPosteriorSampling`. By turns in this one process.
-Prints seconds a problem, the acquisition reached by (a) and (c), each on its own fit, and the memory at its highest.
-With `--regret` whole searches of both instead, on the same functions from the same points.
+A step fits the processes and maximises log expected improvement: ours, and in a loop `SingleTaskGP` with the same
+kernel, `fit_gpytorch_mll` and `optimize_acqf` with as many raw points and restarts, problem after problem, on `--loop`
+of the problems. Of TuRBO the same, with points drawn from as many candidates: the loop is `fit_gpytorch_mll` and
+`MaxPosteriorSampling`. By turns in this one process. Prints seconds a problem, the acquisition reached by both, each
+on its own fit, and the memory at its highest.
+With `--regret` whole searches of both instead, on the same functions. Of `bo` the loop begins with the same points. Of
+`turbo` and `baxus` it is the loop of BoTorch's tutorials, one point a step, with starts of its own.
 """
 
 import os
@@ -17,6 +18,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
+import math
 import resource
 import time
 from collections.abc import Callable
@@ -33,40 +35,44 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from lso_bench.search import Problem, gaussian_process
+from lso_bench.search import SEARCHERS, Problem, Searcher, gaussian_process, kernels
 from lso_bench.search.region import build
-from lso_bench.searchers.bo import BO, raw_points
+from lso_bench.searchers.baxus import BAxUS
+from lso_bench.searchers.bo import BO, FIT, raw_points
 from lso_bench.searchers.turbo import TuRBO, highest
 
 OURS, TURBO = BO(), TuRBO()
+MOST = FIT * OURS.fit_steps  # steps of a fit
+LEAST, FIRST, MOST_LENGTH = 0.5**7, 0.8, 1.6  # lengths of a trust region in BoTorch's tutorials
 
 
 def valleys(z: Tensor, peaks: Tensor) -> Tensor:
-    """Scores of codes (k, n, d) in a box of 3: rugged valleys, no two problems alike."""
+    """Score latents (k, n, d) in a box of 3: rugged valleys, no two problems alike."""
     off = z - peaks
     return -(off.square().sum(-1) + 2 * (1 - torch.cos(2 * off)).sum(-1)) / z.shape[-1]
 
 
-def batch(x: Tensor, y: Tensor, begin: Tensor, raw: Tensor, fit_steps: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The settings, the next points (k, d) and their acquisition."""
-    fitted = gaussian_process.fit(x, y, begin, fit_steps)
+def batch(x: Tensor, y: Tensor, raw: Tensor, kernel: str) -> Tensor:
+    """Return the acquisition at the next points."""
+    fitted = gaussian_process.fit(x, y, MOST, kernel)
     assert fitted.model is not None
     acquisition = gaussian_process.log_ei(fitted.model, 1)
     maxima = gaussian_process.maximise(acquisition, raw, OURS.restarts, OURS.polish_steps)
-    return fitted.settings, maxima[:, 0], acquisition(maxima[None])[0].detach()
+    return acquisition(maxima[None])[0].detach()
 
 
-def fitted_alone(x: Tensor, scores: Tensor) -> SingleTaskGP:
-    """One problem's process."""
-    gp = SingleTaskGP(x, scores[:, None], outcome_transform=None)
+def fitted_alone(x: Tensor, scores: Tensor, kernel: str) -> SingleTaskGP:
+    """Fit the process of one problem, with the kernel of the batch."""
+    covariance = kernels.build(kernel, x.shape[1], torch.Size())
+    gp = SingleTaskGP(x, scores[:, None], covar_module=covariance, outcome_transform=None)
     fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
     return gp
 
 
-def single(x: Tensor, y: Tensor) -> tuple[Tensor, float]:
-    """One problem's next point and its acquisition, as BoTorch's users do it."""
+def single(x: Tensor, y: Tensor, kernel: str) -> tuple[Tensor, float]:
+    """Return one problem's next point and its acquisition, as BoTorch's users do it."""
     scores = gaussian_process.standardised(y[None])[0]
-    gp = fitted_alone(x, scores)
+    gp = fitted_alone(x, scores, kernel)
     cube = torch.stack([torch.zeros_like(x[0]), torch.ones_like(x[0])])
     best = LogExpectedImprovement(gp, best_f=scores.max())
     point, value = optimize_acqf(best, cube, q=1, num_restarts=OURS.restarts, raw_samples=OURS.raw)
@@ -74,82 +80,170 @@ def single(x: Tensor, y: Tensor) -> tuple[Tensor, float]:
     return point[0].detach(), float(value)
 
 
-def thompson(x: Tensor, y: Tensor, begin: Tensor, candidates: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """The settings and the next points (k, q, d), of TuRBO."""
-    fitted = gaussian_process.fit(x, y, begin, TURBO.fit_steps)
+def thompson(x: Tensor, y: Tensor, candidates: Tensor, noise: Tensor) -> Tensor:
+    """Return the next points (k, q, d) of TuRBO."""
+    fitted = gaussian_process.fit(x, y, MOST, TURBO.kernel)
     assert fitted.model is not None
-    return fitted.settings, highest(candidates, gaussian_process.draws(fitted.model, candidates, noise))
+    return highest(candidates, gaussian_process.draws(fitted.model, candidates, noise))
 
 
-def single_thompson(x: Tensor, y: Tensor, candidates: Tensor) -> Tensor:
-    """One problem's next points, as BoTorch's tutorial on TuRBO finds them."""
-    gp = fitted_alone(x, gaussian_process.standardised(y[None])[0])
+def single_thompson(x: Tensor, y: Tensor, candidates: Tensor, q: int, kernel: str) -> Tensor:
+    """Return one problem's next points, as BoTorch's tutorials on TuRBO and BAxUS find them."""
+    gp = fitted_alone(x, gaussian_process.standardised(y[None])[0], kernel)
     with torch.no_grad():
-        return MaxPosteriorSampling(gp, replacement=False)(candidates, num_samples=TURBO.q)
+        return MaxPosteriorSampling(gp, replacement=False)(candidates, num_samples=q)
 
 
-def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int) -> None:
+def step(k: int, n: int, d: int, steps: int, loop: int, names: list[str]) -> None:
     """Time one step of each way, by turns."""
     torch.manual_seed(0)
     x = torch.rand(k, n, d).double()
     y = valleys(6 * x - 3, torch.rand(k, 1, d).double() * 4 - 2)
     raw = raw_points(x, y, OURS.raw, 1, SobolEngine(d, scramble=True, seed=0), torch.Generator().manual_seed(0))
-    unknown = gaussian_process.unknown(k, d)
-    settings = batch(x[:, :-1], y[:, :-1], unknown, raw, fit_steps)[0]
-    candidates = torch.rand(k, TURBO.candidates, d).double()
-    noise = torch.randn(k, TURBO.candidates, TURBO.q).double()
-    some = range(loop)
-    ways: dict[str, Callable[[], object]] = {
-        "bo, from nothing": lambda: batch(x, y, unknown, raw, fit_steps)[2],
-        "bo, from the last fit": lambda: batch(x, y, settings, raw, fit_steps),
-        "bo, loop": lambda: [single(x[i], y[i])[1] for i in some],
-        "turbo, from nothing": lambda: thompson(x, y, unknown, candidates, noise),
-        "turbo, from the last fit": lambda: thompson(x, y, settings, candidates, noise),
-        "turbo, loop": lambda: [single_thompson(x[i], y[i], candidates[i]) for i in some],
-    }
+    candidates, noise = torch.rand(k, TURBO.candidates, d).double(), torch.randn(k, TURBO.candidates, TURBO.q).double()
+    ways: dict[str, Callable[[], object]] = {}
+    for name in names:
+        ways[f"bo {name}"] = lambda name=name: batch(x, y, raw, name)
+        ways[f"bo {name}, loop"] = lambda name=name: [single(x[i], y[i], name)[1] for i in range(loop)]
+    ways["turbo"] = lambda: thompson(x, y, candidates, noise)
+    ways["turbo, loop"] = lambda: [single_thompson(x[i], y[i], candidates[i], TURBO.q, "rbf") for i in range(loop)]
     seconds: dict[str, list[float]] = {name: [] for name in ways if loop or "loop" not in name}
     results: dict[str, Any] = {}
     for _ in range(steps):
-        for name, each in seconds.items():
+        for name, spent in seconds.items():
             start = time.perf_counter()
             results[name] = ways[name]()
-            each.append((time.perf_counter() - start) / (loop if "loop" in name else k))
+            spent.append((time.perf_counter() - start) / (loop if "loop" in name else k))
     print(f"{k} problems (loop: {loop}), {n} points, d = {d}, {torch.get_num_threads()} threads, {steps} steps each")
     for name, s in seconds.items():
-        theirs = seconds.get(f"{name.partition(',')[0]}, loop")
+        theirs = seconds.get(f"{name}, loop")
         ratio = f"{median(theirs) / median(s):8.1f} x" if theirs else ""
-        print(f"{name:26}{median(s):9.4f} s a problem ({min(s):.4f} .. {max(s):.4f}){ratio}")
-    if loop:
-        gain = results["bo, from nothing"][:loop] - torch.tensor(results["bo, loop"])
-        print(f"log EI, ours from nothing minus loop: {gain.median():.3f} ({gain.min():.3f} .. {gain.max():.3f})")
+        print(f"{name:18}{median(s):9.4f} s a problem ({min(s):.4f} .. {max(s):.4f}){ratio}")
+    for name in names if loop else ():
+        gain = results[f"bo {name}"][:loop] - torch.tensor(results[f"bo {name}, loop"])
+        print(f"log EI of {name}, ours minus loop: {gain.median():.3f} ({gain.min():.3f} .. {gain.max():.3f})")
     print(f"memory at its highest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
-def regret(k: int, d: int, evaluations: int) -> None:
-    """Whole searches of both on the same functions from the same points."""
+def regret(k: int, d: int, evaluations: int, names: list[str]) -> None:
+    """Run whole searches of both on the same functions."""
     torch.manual_seed(0)
     peaks = torch.rand(k, 1, d) * 4 - 2
     region = build("box:3", d, lambda: peaks[:, 0])
-    starts = region.clip(torch.randn(k, 1, d))
-    search = OURS.search(Problem(starts, region))
-    z = next(search)
-    codes, began = [z], time.perf_counter()
-    while sum(c.shape[1] for c in codes) < evaluations:
-        z = search.send(valleys(z, peaks))
-        codes.append(z)
-    ours, spent = torch.cat(codes, 1), time.perf_counter() - began
-    theirs, began = ours[:, : OURS.initial], time.perf_counter()
-    while theirs.shape[1] < evaluations:
-        x, y = (theirs.double() + 3) / 6, valleys(theirs, peaks).double()
-        new = torch.stack([single(x[i], y[i])[0] for i in range(k)]).float()
-        theirs = torch.cat([theirs, (6 * new - 3)[:, None]], 1)
-    print(f"{k} problems, d = {d}, {evaluations} evaluations, {OURS.initial} of them the same; 0 is the optimum")
-    for name, points, took in (("ours", ours, spent), ("loop", theirs, time.perf_counter() - began)):
-        best = -valleys(points, peaks).amax(1)
-        q = torch.quantile(best, torch.tensor([0.25, 0.5, 0.75])).tolist()
-        print(f"{name:6} regret: median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; {took:.0f} s")
-    better = (valleys(ours, peaks).amax(1) > valleys(theirs, peaks).amax(1)).sum()
-    print(f"ours is the better in {better} of {k}")
+    problem = Problem(region.clip(torch.randn(k, 1, d)), region)
+    print(f"{k} problems, d = {d}, {evaluations} evaluations; 0 is the optimum")
+    for name in names:
+        searcher, began = SEARCHERS.build(name), time.perf_counter()
+        ours = searched(searcher, problem, peaks, evaluations)
+        spent, began = time.perf_counter() - began, time.perf_counter()
+        theirs = looped(searcher, ours, peaks, evaluations)
+        took = time.perf_counter() - began
+        for label, best, seconds in (("", ours, spent), (", loop", theirs, took)):
+            regrets = -valleys(best, peaks).amax(1)
+            q = torch.quantile(regrets, torch.tensor([0.25, 0.5, 0.75])).tolist()
+            print(f"{name + label:26} median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; {seconds:.0f} s")
+        better = int((valleys(ours, peaks).amax(1) > valleys(theirs, peaks).amax(1)).sum())
+        print(f"ours is the better in {better} of {k}, and {took / spent:.1f} times as fast", flush=True)
+
+
+def searched(searcher: Searcher, problem: Problem, peaks: Tensor, evaluations: int) -> Tensor:
+    """Return the points (k, n, d) of a search of all problems at once."""
+    search = searcher.search(problem)
+    points = [next(search)]
+    while sum(part.shape[1] for part in points) < evaluations:
+        points.append(search.send(valleys(points[-1], peaks)))
+    return torch.cat(points, 1)[:, :evaluations]
+
+
+def looped(searcher: Searcher, ours: Tensor, peaks: Tensor, evaluations: int) -> Tensor:
+    """Return the points of searches of one problem after the other, as BoTorch's users do it."""
+    if isinstance(searcher, BO):
+        points = [
+            looped_bo(ours[i, : searcher.initial], peaks[i], evaluations, searcher.kernel) for i in range(len(ours))
+        ]
+    elif isinstance(searcher, BAxUS):
+        points = [looped_trust_region(peaks[i], evaluations, searcher, True) for i in range(len(ours))]
+    else:
+        assert isinstance(searcher, TuRBO)
+        points = [looped_trust_region(peaks[i], evaluations, searcher, False) for i in range(len(ours))]
+    return torch.stack(points)
+
+
+def looped_bo(z: Tensor, peak: Tensor, evaluations: int, kernel: str) -> Tensor:
+    """Go on from some points of one problem, one point a step."""
+    while len(z) < evaluations:
+        new, _ = single((z.double() + 3) / 6, valleys(z, peak).double(), kernel)
+        z = torch.cat([z, (6 * new - 3).to(z)[None]])
+    return z
+
+
+def looped_trust_region(peak: Tensor, evaluations: int, searcher: TuRBO | BAxUS, embedded: bool) -> Tensor:
+    """Search one problem as BoTorch's tutorial on TuRBO, or on BAxUS where `embedded`; coordinates in [-1, 1]."""
+    d = peak.shape[-1]
+    matrix = embedding(d, 3) if embedded else torch.eye(d).double()  # (e, d)
+    y = 2 * torch.rand(searcher.initial, len(matrix)).double() - 1
+    length, successes, failures = FIRST, 0, 0
+    z = (3 * y @ matrix).float()
+    while len(z) < evaluations:
+        scores = valleys(z, peak).double()
+        gp = fitted_alone((y + 1) / 2, gaussian_process.standardised(scores[None])[0], searcher.kernel)
+        with torch.no_grad():
+            new = MaxPosteriorSampling(gp, replacement=False)(candidates_around(gp, y, scores, length, searcher), 1)
+        y = torch.cat([y, 2 * new - 1])
+        z = (3 * y @ matrix).float()
+        better = bool(valleys(z[-1:], peak) > scores.max() + 1e-3 * scores.max().abs())
+        successes, failures = (successes + 1, 0) if better else (0, failures + 1)
+        if successes == 3:
+            length, successes = min(2 * length, MOST_LENGTH), 0
+        elif failures >= max(1, min(len(matrix), tolerance(matrix, evaluations))):
+            length, failures = length / 2, 0
+        if length < LEAST:
+            length = FIRST
+            matrix, y = grown(matrix, y, 3)
+    return z
+
+
+def candidates_around(gp: SingleTaskGP, y: Tensor, scores: Tensor, length: float, searcher: TuRBO | BAxUS) -> Tensor:
+    """Return points of the unit cube in the trust region of one problem."""
+    best, e = (y[scores.argmax()] + 1) / 2, y.shape[1]
+    lengthscales = gp.covar_module.lengthscale.detach().view(-1)
+    half = lengthscales / lengthscales.log().mean().exp() * length / 2
+    low, high = (best - half).clamp(0, 1), (best + half).clamp(0, 1)
+    moved = torch.rand(searcher.candidates, e) < 20 / e
+    moved[torch.arange(searcher.candidates), torch.randint(e, (searcher.candidates,))] = True
+    return torch.where(moved, low + (high - low) * torch.rand(searcher.candidates, e), best)
+
+
+def tolerance(matrix: Tensor, evaluations: int) -> int:
+    """Return after how many failures a trust region of an embedding is halved (the tutorial)."""
+    e, d = matrix.shape
+    if e == d:
+        return d
+    splits = round(math.log(d, 4))
+    first = min(range(1, 4), key=lambda n: abs(n * 4**splits - d))
+    split_budget = round(3 * evaluations * e / (first * (4 ** (splits + 1) - 1)))
+    return split_budget // math.floor(math.log(LEAST / FIRST, 0.5))
+
+
+def embedding(d: int, bins: int) -> Tensor:
+    """Return a matrix (e, d) of one -1 or 1 a column, with as many rows as the tutorial begins with."""
+    splits = round(math.log(d, bins + 1))
+    first = min(range(1, bins + 1), key=lambda n: abs(n * (bins + 1) ** splits - d))
+    matrix = torch.zeros(first, d).double()
+    for row, columns in enumerate(torch.randperm(d).tensor_split(first)):
+        matrix[row, columns] = 2 * torch.randint(2, (len(columns),)).double() - 1
+    return matrix
+
+
+def grown(matrix: Tensor, y: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """Split each row of an embedding into `bins` + 1 (the paper; the tutorial has one fewer), and copy the points."""
+    rows, copies = [], []
+    for row in range(len(matrix)):
+        columns = matrix[row].nonzero()[:, 0]
+        for part in columns[torch.randperm(len(columns))].tensor_split(min(bins + 1, len(columns))):
+            rows.append(torch.zeros_like(matrix[row]).index_copy(0, part, matrix[row, part]))
+            copies.append(row)
+    return torch.stack(rows), y[:, copies]
 
 
 def main() -> None:
@@ -160,16 +254,19 @@ def main() -> None:
     parser.add_argument("--latent", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--loop", type=int, default=5)
-    parser.add_argument("--fit-steps", type=int, default=OURS.fit_steps)
+    parser.add_argument("--kernels", default="rbf,matern,linear")
+    parser.add_argument(
+        "--searchers", nargs="+", default=["bo", "bo:kernel=matern", "bo:kernel=linear", "turbo", "baxus"]
+    )
     parser.add_argument("--regret", action="store_true")
     parser.add_argument("--evaluations", type=int, default=60)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.regret:
-        regret(args.problems, args.latent, args.evaluations)
+        regret(args.problems, args.latent, args.evaluations, args.searchers)
     else:
-        step(args.problems, args.points, args.latent, args.steps, args.loop, args.fit_steps)
+        step(args.problems, args.points, args.latent, args.steps, args.loop, args.kernels.split(","))
 
 
 if __name__ == "__main__":

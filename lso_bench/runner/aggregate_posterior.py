@@ -37,10 +37,11 @@ def moments(vae: LatentModel, data: Dataset) -> Moments:
 
 @torch.no_grad()
 def examples(vae: LatentModel, data: Dataset, count: int) -> Float[Tensor, "k d"]:
-    """Return a draw of q(z|x) for each of the first `count` of these samples, in double precision."""
+    """Return the first `count` draws of `draws`, as latents in double precision."""
     x, generator = _samples(data)
     q = vae.encode(x[:count])
-    return (q.mean + q.stddev * torch.randn(q.mean.shape, generator=generator)).double()
+    noise = torch.randn(len(x), q.mean.shape[1], generator=generator)
+    return (q.mean + q.stddev * noise[:count]).double()
 
 
 def _samples(data: Dataset) -> tuple[Float[Tensor, "n *shape"], torch.Generator]:
