@@ -301,3 +301,12 @@ def test_bad_file_is_one_line_and_a_status_on_the_command_line(call, file, comma
     done = call(command, "--model", "vae", "--data", "./my.txt", "--arch", ARCH)
     (line,) = messages(done.stderr)
     assert says in line and done.returncode == (2 if content is None else 4) and "Traceback" not in line
+
+
+@pytest.mark.parametrize(("content", "says", "status"), [(None, "No file or folder", 2), ("\0", "is a binary file", 4)])
+def test_bad_file_of_a_task_is_one_line_and_a_status(call, file, content, says, status):
+    file.unlink() if content is None else file.write_text(content)
+    searched = ["--searcher", "sobol", "--budget", 20, "--decoding", "greedy", "--arch", ARCH]
+    done = call("run", "--model", "vae", "--task", "omniglot50:data=./my.txt", *searched)
+    (line,) = messages(done.stderr)
+    assert says in line and done.returncode == status and not Path("results").exists()
