@@ -261,7 +261,7 @@ def test_run_of_samples_keeps_its_budget_and_has_no_latents(recorded, searcher, 
     assert record.counts["decodes"] == 0 and record.counts["evaluations"] == 80 and record.counts["distinct_texts"] > 1
     assert all(math.isnan(m.distance_to_prior + m.consistency) and math.isnan(m.norm_u) for m in record.members)
     tensors = Store(tmp_path / "r").tensors(record.spec)
-    assert tensors["z"].isnan().all() and tensors["z"].shape == (2, 3) and tensors["decoded"].shape == (2, 5, 12)
+    assert tensors["z"].isnan().all() and tensors["z"].shape == (2, 3) and len(tensors["decoded"]) == 2
 
 
 def test_screened_run_ends_when_all_training_samples_were_scored(recorded):
@@ -281,12 +281,10 @@ def test_searches_of_samples_do_not_depend_on_the_model(recorded, tmp_path):
 
 def test_tables_show_a_dash_for_what_a_search_of_samples_has_not(recorded):
     comparison = measures(recorded("screening"), recorded("sobol"), recorded("random"))
-    rows = [
-        line.split("|") for line in tables.markdown(comparison).splitlines() if line.startswith("| vae | screening")
-    ]
-    final, beside = (next(r for r in rows if len(r) == n) for n in (12, 10))
-    assert final[-2].strip() == "-" and beside[5].strip() == beside[6].strip() == "-"
     text = tables.markdown(comparison)
+    rows = [line for line in text.splitlines() if line.startswith("| vae | screening | random | 1 |")]
+    assert rows[0].endswith("| - |")  # |z| of the final losses
+    assert "| - | - |" in rows[1]  # |z| and the latent consistency, beside the objective
     assert "Controls: random (draws from the prior), screening (training samples as they are)" in text
     (section,) = sections(comparison)
     described = {name.split(":")[0]: d for name, d in section.searcher_descriptions.items()}
