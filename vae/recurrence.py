@@ -30,7 +30,7 @@ def states(
     inputs = linear(x, of_embedding @ embedding.weight, input_bias)
     if constant is not None:
         inputs = inputs + linear(constant, of_constant)[:, None]
-    return _recurrence(inputs, state, of_state, state_bias)
+    return _recurrence(inputs, state, of_state, state_bias)  # pyright: ignore[reportCallIssue]
 
 
 @torch.compiler.disable  # a graph of each position takes minutes to compile
