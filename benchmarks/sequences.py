@@ -14,9 +14,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -102,7 +103,7 @@ def our_network(kind: Kind) -> VAE:
     return VAE(architecture("gru", LATENT, shape, likelihood))
 
 
-def our_training(kind: Kind, precision: str) -> Callable[[Tensor], object]:
+def our_training(kind: Kind, precision: Literal["fp32", "bf16"]) -> Callable[[Tensor], object]:
     """Return our step of training, of stored tokens."""
     vae = our_network(kind).train()
     plan = Plan(Model("vae", "expressions", "gru"), precision=precision)
@@ -124,7 +125,7 @@ def plain_training(kind: Kind) -> Callable[[Tensor], object]:
     return step
 
 
-def by_turns(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def by_turns(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Return the seconds of each way, called by turns; the first turn does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats + 1):

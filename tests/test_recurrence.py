@@ -9,9 +9,9 @@ from lso_bench.vae.recurrence import states
 
 
 def case(dtype, constants):
-    networks = nn.ModuleList([nn.GRU(3 + constants, 4, batch_first=True), nn.Linear(7, 3, bias=False)]).to(dtype)
+    gru, embedding = nn.GRU(3 + constants, 4, batch_first=True).to(dtype), nn.Linear(7, 3, bias=False).to(dtype)
     inputs = [torch.randn(5, 6, 7), torch.randn(5, constants), torch.randn(5, 4)]
-    return networks, [x.to(dtype).requires_grad_() for x in inputs]
+    return gru, embedding, [x.to(dtype).requires_grad_() for x in inputs]
 
 
 def plain(gru, embedding, x, constant, state):
@@ -20,29 +20,36 @@ def plain(gru, embedding, x, constant, state):
 
 @pytest.mark.parametrize("constants", [0, 2])
 def test_states_and_gradients_are_those_of_nn_gru(constants):
-    networks, (x, constant, state) = case(torch.float64, constants)
-    ours, theirs = states(*networks, x, constant if constants else None, state), plain(*networks, x, constant, state)
+    gru, embedding, (x, constant, state) = case(torch.float64, constants)
+    ours, theirs = (
+        states(gru, embedding, x, constant if constants else None, state),
+        plain(gru, embedding, x, constant, state),
+    )
     assert_close(ours, theirs)
-    weights, sources = torch.randn_like(ours), [x, *[constant] * bool(constants), state, *networks.parameters()]
+    weights, sources = (
+        torch.randn_like(ours),
+        [x, *[constant] * bool(constants), state, *gru.parameters(), *embedding.parameters()],
+    )
     gradients = (torch.autograd.grad((y * weights).sum(), sources) for y in (ours, theirs))
     for gradient, expected in zip(*gradients, strict=True):
         assert_close(gradient, expected)
 
 
 def test_gradient_reaches_the_inputs_of_a_frozen_gru():
-    networks, (x, constant, state) = case(torch.float64, 2)
-    networks.requires_grad_(False)
-    gradients = (torch.autograd.grad(f(*networks, x, constant, state).sum(), x)[0] for f in (states, plain))
+    gru, embedding, (x, constant, state) = case(torch.float64, 2)
+    for network in (gru, embedding):
+        network.requires_grad_(False)
+    gradients = (torch.autograd.grad(f(gru, embedding, x, constant, state).sum(), x)[0] for f in (states, plain))
     assert_close(*gradients)
 
 
 def test_low_precision_changes_states_and_gradients_little():
-    networks, (x, constant, state) = case(torch.float32, 2)
+    gru, embedding, (x, constant, state) = case(torch.float32, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        low = states(*networks, x, constant, state)
-    exact = plain(*networks, x, constant, state)
+        low = states(gru, embedding, x, constant, state)
+    exact = plain(gru, embedding, x, constant, state)
     assert low.dtype == torch.float32
     assert_close(low, exact, atol=0.02, rtol=0)
-    for source in (x, state, *networks.parameters()):
+    for source in (x, state, *gru.parameters(), *embedding.parameters()):
         (ours,), (theirs,) = (torch.autograd.grad(y.sum(), source, retain_graph=True) for y in (low, exact))
         assert_close(ours, theirs, atol=0.02 * theirs.abs().max().item(), rtol=0)

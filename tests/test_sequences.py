@@ -231,10 +231,10 @@ def test_encoder_takes_probabilities_whose_limit_is_the_tokens(arch, expressions
 def test_hidden_tokens_leave_the_code_alone_in_training_only(arch, expressions):
     vae = random(f"{arch},dropout=1")
     x, z = expressions.test[:2], torch.randn(1, 3).expand(2, 3)
-    a, b = vae.train().decode(z, x).log_probabilities
+    a, b = vae.train().decode(z, x).log_probabilities  # pyright: ignore[reportAttributeAccessIssue]
     together = (x[..., 0].cumsum(1) == 0).all(0)  # before an end of either
     assert together.sum() >= 1 and torch.equal(a[together], b[together])
-    a, b = vae.eval().decode(z, x).log_probabilities
+    a, b = vae.eval().decode(z, x).log_probabilities  # pyright: ignore[reportAttributeAccessIssue]
     assert not torch.equal(a[1], b[1])
 
 

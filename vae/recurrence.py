@@ -25,17 +25,18 @@ def states(
     if x.is_cuda:
         parts = [embedding(x)] if constant is None else [embedding(x), constant[:, None].expand(-1, x.shape[1], -1)]
         return gru(torch.cat(parts, -1), state[None])[0]
-    of_embedding, of_constant = gru.weight_ih_l0.tensor_split([embedding.out_features], 1)
-    inputs = linear(x, of_embedding @ embedding.weight, gru.bias_ih_l0)
+    of_input, of_state, input_bias, state_bias = gru.all_weights[0]
+    of_embedding, of_constant = of_input.tensor_split([embedding.out_features], 1)
+    inputs = linear(x, of_embedding @ embedding.weight, input_bias)
     if constant is not None:
         inputs = inputs + linear(constant, of_constant)[:, None]
-    return _recurrence(inputs, state, gru.weight_hh_l0, gru.bias_hh_l0)
+    return _recurrence(inputs, state, of_state, state_bias)  # pyright: ignore[reportCallIssue]
 
 
 @torch.compiler.disable  # a graph of each position takes minutes to compile
-def _recurrence(*arguments: Tensor) -> Tensor:
+def _recurrence(inputs: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     with torch.autocast("cpu", enabled=False):
-        return Recurrence.apply(*arguments)  # pyright: ignore[reportReturnType]
+        return Recurrence.apply(inputs, state, weight, bias)  # pyright: ignore[reportReturnType, reportCallIssue]
 
 
 class Recurrence(Function):

@@ -54,15 +54,15 @@ class RecurrentSteps:
     """Steps of a recurrent decoder; of a GRU's input, the parts of the latent and of each token are computed once."""
 
     def __init__(self, decoder: RecurrentDecoder, z: Float[Tensor, "b d"]):
-        gru, embedding = decoder.gru, decoder.embedding.weight  # (e, v)
-        of_embedding, of_latent = gru.weight_ih_l0.split([len(embedding), z.shape[-1]], dim=1)  # (3h, e), (3h, d)
+        embedding = decoder.embedding.weight  # (e, v)
+        of_input, self.weight, input_bias, self.bias = decoder.gru.all_weights[0]
+        of_embedding, of_latent = of_input.split([len(embedding), z.shape[-1]], dim=1)  # (3h, e), (3h, d)
         self.decoder, self.state = decoder, decoder.entry(z)
-        self.of_tokens, self.of_latent = (of_embedding @ embedding).T, linear(z, of_latent, gru.bias_ih_l0)
+        self.of_tokens, self.of_latent = (of_embedding @ embedding).T, linear(z, of_latent, input_bias)
 
     def __call__(self, before: Before | None) -> Float[Tensor, "b v"]:
-        gru = self.decoder.gru
         inputs = self.of_latent if before is None else self.of_latent + of_token(self.of_tokens, before)
-        recurrent = linear(self.state, gru.weight_hh_l0, gru.bias_hh_l0)
+        recurrent = linear(self.state, self.weight, self.bias)
         h = self.state.shape[-1]
         reset, update = (inputs[:, : 2 * h] + recurrent[:, : 2 * h]).sigmoid().chunk(2, -1)
         new = (inputs[:, 2 * h :] + reset * recurrent[:, 2 * h :]).tanh()
