@@ -11,6 +11,7 @@ from conftest import random_vae, squares
 from made import measures
 from torch.nn.functional import one_hot
 
+from lso_bench.analysis.caveats import caveats
 from lso_bench.errors import UsageError
 from lso_bench.report import tables
 from lso_bench.report.sections import sections
@@ -317,6 +318,12 @@ def test_points_that_are_no_samples_are_named_by_the_check(kind, points, says):
     assert [f.missing for f in examine_searcher(Faulty(), 4) if f.promise == "samples"] == [
         f"wanted points that are {kind} as a model gets them, got {says}; lay each sample out in a row"
     ]
+
+
+def test_training_texts_are_no_caveat_of_screening(recorded):
+    screened, evolved = recorded("screening"), recorded("string_ga:population=40")  # training texts alone, too
+    lines = [line for line in caveats([screened, evolved]) if "stands in the training set" in line]
+    assert lines and all("string_ga" in line and "screening" not in line for line in lines)
 
 
 def test_uniform_draws_are_no_control():

@@ -52,6 +52,7 @@ UNEQUAL_TRAINING = 1.5  # ratio of the epochs of two models, from which on they 
 MAX_MOVED_SHARE = 0.25  # share of starts; 8 % of draws from the prior lie outside a box of 3 in 32 dimensions
 LONG = 0.99  # share of training texts that are shorter than one, from which on it counts as long
 INVALID = ("invalid_texts", "evaluations")  # counts of a run
+SCREENED = " with screening"  # end of the name of searches whose texts are training texts
 MAX_LISTED = 4  # values listed in a line
 
 
@@ -264,7 +265,8 @@ def _texts(runs: list[Record]) -> Iterator[str]:
             f"the best text of {_shorten(long)} is longer than {LONG:.0%} of the training texts; length alone may give "
             "its score."
         )
-    if known := [name for name, m in best.items() if m.beside.get("novel") == 0]:
+    searched = {name: m for name, m in best.items() if not name.endswith(SCREENED)}
+    if known := [name for name, m in searched.items() if m.beside.get("novel") == 0]:
         yield f"the best text of {_shorten(known)} stands in the training set; picking training texts finds it."
     counts = {name: [sum(r.counts[k] for r in rows) for k in INVALID] for name, rows in cells.items()}
     if few := [f"{name} ({i / n:.0%})" for name, (i, n) in counts.items() if 2 * i > n]:
