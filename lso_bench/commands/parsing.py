@@ -21,7 +21,7 @@ KINDS = {  # kinds of values in a help text, by the words of the parser
 UNBOUNDED = re.compile(r"(\d+)<=x<=9007199254740991")  # the largest whole number is no news
 GROUPED = 12  # options of a command, from which on its help has them in groups
 GROUPS = {  # of options, in the order of the help; settings of a run without a group are Protocol
-    "What": "model models task searcher data arch latent seed search_seed train_seed where by exclude shard what",
+    "What": "model models task searcher data arch latent seed search_seed train_seed where by exclude shard what kind",
     "How long": "protocol max_steps budget seconds patience epochs timeout",
     "Protocol": "starts region decoding override targets cost no_traces draws no_train nll_images nll_samples codes "
     "dimensions steps reach active",
