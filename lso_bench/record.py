@@ -57,7 +57,7 @@ class Record:
     # problems met each threshold; None: not met while all of them were active
     usual: dict[str, float] = field(
         default_factory=dict, metadata=ADDED
-    )  # `beside` of test images: medians; for `valid` and `exact`, the fraction
+    )  # `beside` of test samples: medians; of SHARES the fractions
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
     tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets: samples,

@@ -41,7 +41,8 @@ class Task(ABC):
         """Return auxiliary values of samples beside their score, by name (default: none).
 
         Each value depends on its sample alone, as in `score`. Reports show medians, beside those of test images.
-        `valid` is 0 or 1 and says which samples count, `exact` which are their target; reports show the fraction.
+        `valid` is 0 or 1 and says which samples count, `exact` which are their target; reports show the fraction. So
+        they do of `novel`.
         """
         return {}
 
