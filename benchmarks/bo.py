@@ -205,7 +205,8 @@ def looped_trust_region(peak: Tensor, evaluations: int, searcher: TuRBO | BAxUS,
 def candidates_around(gp: SingleTaskGP, y: Tensor, scores: Tensor, length: float, searcher: TuRBO | BAxUS) -> Tensor:
     """Return points of the unit cube in the trust region of one problem."""
     best, e = (y[scores.argmax()] + 1) / 2, y.shape[1]
-    lengthscales = gp.covar_module.lengthscale.detach().view(-1)
+    covariance: Any = gp.covar_module
+    lengthscales = covariance.lengthscale.detach().view(-1)
     half = lengthscales / lengthscales.log().mean().exp() * length / 2
     low, high = (best - half).clamp(0, 1), (best + half).clamp(0, 1)
     moved = torch.rand(searcher.candidates, e) < 20 / e
