@@ -23,7 +23,6 @@ from lso_bench.runner.text_counts import TextCounts
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store import index
 from lso_bench.store.store import Store
-from lso_bench.task import TASKS
 from lso_bench.task.nearest_row import TokenRows, TrainingRows, edit_distances
 from lso_bench.tasks.expression import Expression
 from lso_bench.vae.architectures import architecture
@@ -454,12 +453,14 @@ def test_text_that_cannot_be_drawn_stands_alone(monkeypatch, gives):
 
 
 def test_file_that_a_result_names_is_not_executed_for_a_drawing(tmp_path, monkeypatch):
-    (tmp_path / "evil.py").write_text("raise SystemExit('executed')\n")
+    file, executed = tmp_path / "evil.py", tmp_path / "executed"
+    file.write_text(f"open({str(executed)!r}, 'w')\n")
+    monkeypatch.setattr(Expression, "picture", lambda self, text: SHAPE.format(self._scores().source))
     (section,) = sections.sections(measures(text_run()))
     (shown,) = tables.section_tables(section, "task", names=["texts"])
-    for task in (str(tmp_path / "evil.py"), "expression:target=((", "omniglot50", "nonesuch"):
+    for task in (str(file), f"expression:data={file}", "expression:target=((", "omniglot50", "nonesuch"):
         assert html_texts.drawn(shown, task) is shown
-    assert not TASKS.is_built_in(str(tmp_path / "evil.py"))
+    assert not executed.exists()
 
 
 def test_best_texts_are_a_file_beside_the_pictures(tmp_path, spec):
