@@ -13,7 +13,7 @@ from made import Disk, measures, searched
 from lso_bench import TextTask
 from lso_bench.analysis.caveats import caveats
 from lso_bench.errors import PluginError
-from lso_bench.files.svg import LARGEST, harmless
+from lso_bench.files.svg import DEEPEST, LARGEST, harmless
 from lso_bench.record import LONGEST_TEXT
 from lso_bench.report import export, figure_files, html_report, html_texts, latex_table, sections, summary, tables
 from lso_bench.report.cells import NO_TEXT
@@ -424,6 +424,10 @@ def test_text_that_is_no_drawing_gives_none(text):
 def test_drawing_that_is_harmless_stays_as_it_is():
     once = harmless(SHAPE.format("<text x='1'>C &lt; O</text>"))
     assert harmless(once) == once and "C &lt; O</text>" in once
+
+
+def test_elements_too_deep_in_each_other_are_left_out():
+    assert harmless(SHAPE.format("<g>" * 20_000 + "</g>" * 20_000)).count("<g") == DEEPEST
 
 
 def page(*records):
