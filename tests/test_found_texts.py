@@ -119,6 +119,15 @@ def test_default_of_a_task_is_the_same_for_plain_lists_and_training_rows():
     assert Length().picture("x") == ""
 
 
+def test_text_is_cut_into_tokens_as_the_data_set_cuts_it(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"one word{i}\n" for i in range(100)))
+    known = TokenRows(DATASETS.build(f"{tmp_path / 'a.txt'}:tokenizer=words"), ["one word1", "one word2"])
+    assert (
+        len(known.tokens("one word1")) == len(known.tokens("one word1234")) == 2
+        and known.tokens("one word1234")[1] == 256
+    )
+
+
 # Beside the scores
 
 

@@ -168,7 +168,7 @@ class Registry(Generic[T]):
         return not self.is_built_in(name) and name not in plugin_entry_points(self.group)
 
     def runs_no_code(self, text: str) -> bool:
-        """Return whether a plugin is made without any code from outside: a built-in one, a folder, or a file of texts."""
+        """Return whether a plugin is made without code from outside: it is built-in, a folder, or a file of texts."""
         name = name_of(text)
         return self.is_built_in(name) or self.is_path(name)
 
