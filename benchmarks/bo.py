@@ -2,13 +2,13 @@
 
     python benchmarks/bo.py [--problems 50] [--points 30] [--steps 3] [--threads 2] [--loop 5] [--kernels rbf,linear]
     python benchmarks/bo.py --regret [--problems 8] [--evaluations 60] [--searchers bo bo:kernel=linear turbo baxus]
-    python benchmarks/bo.py --points 500 --loop 0 --steps 1
+    python benchmarks/bo.py --points 500 --loop 0 --steps 1 --fit-steps 5
 
 A step fits the processes and maximises log expected improvement: ours, and in a loop `SingleTaskGP` with the same
 kernel, `fit_gpytorch_mll` and `optimize_acqf` with as many raw points and restarts, problem after problem, on `--loop`
 of the problems. Of TuRBO the same, with points drawn from as many candidates: the loop is `fit_gpytorch_mll` and
-`MaxPosteriorSampling`. By turns in this one process. Prints seconds a problem, the acquisition reached by both, each
-on its own fit, and the memory at its highest.
+`MaxPosteriorSampling`. By turns in this one process. Prints processor seconds a problem, the acquisition reached by
+both, each on its own fit, and the memory at its highest.
 With `--regret` whole searches of both instead, on the same functions. Of `bo` the loop begins with the same points. Of
 `turbo` and `baxus` it is the loop of BoTorch's tutorials, one point a step, with starts of its own.
 """
@@ -42,7 +42,6 @@ from lso_bench.searchers.bo import BO, FIT, raw_points
 from lso_bench.searchers.turbo import TuRBO, highest
 
 OURS, TURBO = BO(), TuRBO()
-MOST = FIT * OURS.fit_steps  # steps of a fit
 LEAST, FIRST, MOST_LENGTH = 0.5**7, 0.8, 1.6  # lengths of a trust region in BoTorch's tutorials
 
 
@@ -52,9 +51,9 @@ def valleys(z: Tensor, peaks: Tensor) -> Tensor:
     return -(off.square().sum(-1) + 2 * (1 - torch.cos(2 * off)).sum(-1)) / z.shape[-1]
 
 
-def batch(x: Tensor, y: Tensor, raw: Tensor, kernel: str) -> Tensor:
+def batch(x: Tensor, y: Tensor, raw: Tensor, kernel: str, fit_steps: int) -> Tensor:
     """Return the acquisition at the next points."""
-    fitted = gaussian_process.fit(x, y, MOST, kernel)
+    fitted = gaussian_process.fit(x, y, fit_steps, kernel)
     assert fitted.model is not None
     acquisition = gaussian_process.log_ei(fitted.model, 1)
     maxima = gaussian_process.maximise(acquisition, raw, OURS.restarts, OURS.polish_steps)
@@ -80,9 +79,9 @@ def single(x: Tensor, y: Tensor, kernel: str) -> tuple[Tensor, float]:
     return point[0].detach(), float(value)
 
 
-def thompson(x: Tensor, y: Tensor, candidates: Tensor, noise: Tensor) -> Tensor:
+def thompson(x: Tensor, y: Tensor, candidates: Tensor, noise: Tensor, fit_steps: int) -> Tensor:
     """Return the next points (k, q, d) of TuRBO."""
-    fitted = gaussian_process.fit(x, y, MOST, TURBO.kernel)
+    fitted = gaussian_process.fit(x, y, fit_steps, TURBO.kernel)
     assert fitted.model is not None
     return highest(candidates, gaussian_process.draws(fitted.model, candidates, noise))
 
@@ -94,7 +93,7 @@ def single_thompson(x: Tensor, y: Tensor, candidates: Tensor, q: int, kernel: st
         return MaxPosteriorSampling(gp, replacement=False)(candidates, num_samples=q)
 
 
-def step(k: int, n: int, d: int, steps: int, loop: int, names: list[str]) -> None:
+def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int, names: list[str]) -> None:
     """Time one step of each way, by turns."""
     torch.manual_seed(0)
     x = torch.rand(k, n, d).double()
@@ -103,22 +102,22 @@ def step(k: int, n: int, d: int, steps: int, loop: int, names: list[str]) -> Non
     candidates, noise = torch.rand(k, TURBO.candidates, d).double(), torch.randn(k, TURBO.candidates, TURBO.q).double()
     ways: dict[str, Callable[[], object]] = {}
     for name in names:
-        ways[f"bo {name}"] = lambda name=name: batch(x, y, raw, name)
+        ways[f"bo {name}"] = lambda name=name: batch(x, y, raw, name, fit_steps)
         ways[f"bo {name}, loop"] = lambda name=name: [single(x[i], y[i], name)[1] for i in range(loop)]
-    ways["turbo"] = lambda: thompson(x, y, candidates, noise)
+    ways["turbo"] = lambda: thompson(x, y, candidates, noise, fit_steps)
     ways["turbo, loop"] = lambda: [single_thompson(x[i], y[i], candidates[i], TURBO.q, "rbf") for i in range(loop)]
     seconds: dict[str, list[float]] = {name: [] for name in ways if loop or "loop" not in name}
     results: dict[str, Any] = {}
     for _ in range(steps):
         for name, spent in seconds.items():
-            start = time.perf_counter()
+            start = time.process_time()
             results[name] = ways[name]()
-            spent.append((time.perf_counter() - start) / (loop if "loop" in name else k))
+            spent.append((time.process_time() - start) / (loop if "loop" in name else k))
     print(f"{k} problems (loop: {loop}), {n} points, d = {d}, {torch.get_num_threads()} threads, {steps} steps each")
     for name, s in seconds.items():
         theirs = seconds.get(f"{name}, loop")
         ratio = f"{median(theirs) / median(s):8.1f} x" if theirs else ""
-        print(f"{name:18}{median(s):9.4f} s a problem ({min(s):.4f} .. {max(s):.4f}){ratio}")
+        print(f"{name:18}{median(s):9.4f} CPU s a problem ({min(s):.4f} .. {max(s):.4f}){ratio}")
     for name in names if loop else ():
         gain = results[f"bo {name}"][:loop] - torch.tensor(results[f"bo {name}, loop"])
         print(f"log EI of {name}, ours minus loop: {gain.median():.3f} ({gain.min():.3f} .. {gain.max():.3f})")
@@ -133,15 +132,15 @@ def regret(k: int, d: int, evaluations: int, names: list[str]) -> None:
     problem = Problem(region.clip(torch.randn(k, 1, d)), region)
     print(f"{k} problems, d = {d}, {evaluations} evaluations; 0 is the optimum")
     for name in names:
-        searcher, began = SEARCHERS.build(name), time.perf_counter()
+        searcher, began = SEARCHERS.build(name), time.process_time()
         ours = searched(searcher, problem, peaks, evaluations)
-        spent, began = time.perf_counter() - began, time.perf_counter()
+        spent, began = time.process_time() - began, time.process_time()
         theirs = looped(searcher, ours, peaks, evaluations)
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         for label, best, seconds in (("", ours, spent), (", loop", theirs, took)):
             regrets = -valleys(best, peaks).amax(1)
             q = torch.quantile(regrets, torch.tensor([0.25, 0.5, 0.75])).tolist()
-            print(f"{name + label:26} median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; {seconds:.0f} s")
+            print(f"{name + label:26} median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; {seconds:.1f} CPU s")
         better = int((valleys(ours, peaks).amax(1) > valleys(theirs, peaks).amax(1)).sum())
         print(f"ours is the better in {better} of {k}, and {took / spent:.1f} times as fast", flush=True)
 
@@ -206,7 +205,8 @@ def looped_trust_region(peak: Tensor, evaluations: int, searcher: TuRBO | BAxUS,
 def candidates_around(gp: SingleTaskGP, y: Tensor, scores: Tensor, length: float, searcher: TuRBO | BAxUS) -> Tensor:
     """Return points of the unit cube in the trust region of one problem."""
     best, e = (y[scores.argmax()] + 1) / 2, y.shape[1]
-    lengthscales = gp.covar_module.lengthscale.detach().view(-1)
+    covariance: Any = gp.covar_module
+    lengthscales = covariance.lengthscale.detach().view(-1)
     half = lengthscales / lengthscales.log().mean().exp() * length / 2
     low, high = (best - half).clamp(0, 1), (best + half).clamp(0, 1)
     moved = torch.rand(searcher.candidates, e) < 20 / e
@@ -254,6 +254,7 @@ def main() -> None:
     parser.add_argument("--latent", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--loop", type=int, default=5)
+    parser.add_argument("--fit-steps", type=int, default=FIT * OURS.fit_steps)
     parser.add_argument("--kernels", default="rbf,matern,linear")
     parser.add_argument(
         "--searchers", nargs="+", default=["bo", "bo:kernel=matern", "bo:kernel=linear", "turbo", "baxus"]
@@ -266,7 +267,7 @@ def main() -> None:
     if args.regret:
         regret(args.problems, args.latent, args.evaluations, args.searchers)
     else:
-        step(args.problems, args.points, args.latent, args.steps, args.loop, args.kernels.split(","))
+        step(args.problems, args.points, args.latent, args.steps, args.loop, args.fit_steps, args.kernels.split(","))
 
 
 if __name__ == "__main__":

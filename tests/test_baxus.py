@@ -88,16 +88,16 @@ def test_region_that_has_shrunk_away_goes_on_in_the_next_level_with_its_points_a
 
 
 def test_few_active_dimensions_are_searched_further_than_by_sobols_sequence():
-    """A valley in 2 of 60 dimensions, as in BoTorch's tutorial."""
-    d, reached = 60, []
-    for name in ("baxus:candidates=60", "sobol:batch=1"):
-        problem = Problem(torch.full((2, 1, d), 2.9), build("box:3", d, lambda: torch.zeros(1, d)))
+    """A valley in 4 of 16 dimensions, whose end lies in no small subspace."""
+    reached, end = [], torch.linspace(-1, 1.5, 4)
+    for name in ("baxus:candidates=60,initial=4,budget=30", "sobol:batch=1"):
+        problem = Problem(torch.full((2, 1, 16), 2.9), box(16))
         search = SEARCHERS.build(name).search(problem)
         z, best, count = next(search), torch.full((2,), -torch.inf), 0
-        while count < 25:
-            y = -(z[..., :2] - torch.tensor([1.0, -0.5])).square().sum(-1)
+        while count < 40:
+            y = -(z[..., :4] - end).square().sum(-1)
             best, count = torch.maximum(best, y.amax(1)), count + z.shape[1]
             z = search.send(y)
             assert z.abs().max() <= 3
         reached.append(best)
-    assert reached[0].mean() > 0.6 * reached[1].mean()
+    assert reached[0].mean() > 0.2 * reached[1].mean()

@@ -4,13 +4,14 @@ import pytest
 import torch
 from conftest import TINY, random_vae
 from scipy.stats import kstest
-from test_coordinates import DATA
+from test_coordinates import DATA, search  # noqa: F401, a fixture
 
 from lso_bench.errors import UsageError
 from lso_bench.runner import aggregate_posterior
 from lso_bench.search.coordinates import Moments, build, canonical, parse
 from lso_bench.search.example_coordinates import LARGEST, ExampleCoordinates, coordinates_of, weights
 from lso_bench.search.space import Space
+from lso_bench.vae.data import load
 
 PRIOR = Moments(torch.zeros(4).double(), torch.eye(4).double())
 
@@ -109,3 +110,18 @@ def test_notation_counts_the_examples_and_the_coordinates_are_one_fewer():
             UsageError, match=rf"Space '{text}': wanted examples:K, .* from 2 to 4, .*; say examples:4\.$"
         ):
             parse(text, 4)
+
+
+@pytest.mark.parametrize("searcher", ["adam", "cmaes"])
+def test_search_records_combinations_of_the_examples(search, searcher):  # noqa: F811
+    vae = random_vae(TINY)
+    bounds = {"region": "box:3", "budget": 12} if searcher == "cmaes" else {}
+    record = search(vae, searcher=searcher, space="examples:3", **bounds)
+    data = load("glyphs")
+    map_ = build(
+        "examples:3", aggregate_posterior.moments(vae, data), lambda k: aggregate_posterior.examples(vae, data, k)
+    )
+    z = record.tensors["z"].double()
+    torch.testing.assert_close(map_.to_z(map_.to_u(z)), z, rtol=0, atol=1e-3)
+    assert record.status == "ok" and record.spec.space == "examples:3"
+    assert [m.norm_u for m in record.members] == pytest.approx(map_.to_u(z).norm(dim=-1).tolist(), rel=0.02, abs=0.02)

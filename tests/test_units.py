@@ -14,10 +14,12 @@ from lso_bench.search.score_unit import LARGEST, units
 from lso_bench.testing.template import TASK
 
 SETTINGS = {
+    "ascent": "ascent:initial=5,ascents=8,training=10",
+    "baxus": "baxus:initial=3,q=2,candidates=20,fit_steps=10",
     "bo": "bo:initial=5,raw=16,restarts=1,fit_steps=5",
     "turbo": "turbo:initial=5,q=2,candidates=30,fit_steps=5",
 }
-STEPS = {"bo": 4, "turbo": 4, "saasbo": 2}
+STEPS = {"ascent": 5, "baxus": 5, "bo": 4, "turbo": 4, "saasbo": 2}
 BY_GRADIENT = ("adam", "lbfgs")
 
 

@@ -32,8 +32,8 @@ class ExampleCoordinates:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "ExampleCoordinates":
         """Return the same map for points of this dtype on this device."""
-        parts = (part.to(device, dtype) for part in (self.mean, self.scale, self.examples))
-        return ExampleCoordinates(*parts, self.raised)
+        mean, scale, examples = (part.to(device, dtype) for part in (self.mean, self.scale, self.examples))
+        return ExampleCoordinates(mean, scale, examples, self.raised)
 
     def to_z(self, u: Float[Tensor, "... c"]) -> Float[Tensor, "... d"]:
         """Return the latents at coordinates u."""

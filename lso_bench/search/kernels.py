@@ -1,7 +1,7 @@
 """Kernels of Gaussian processes on the unit cube, with separate hyperparameters for each problem of a batch."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
@@ -25,15 +25,18 @@ class SphericalLinear(Kernel):
     """
 
     has_lengthscale = True
+    raw_shares: torch.nn.Parameter  # (*batch, 2): of a and b
+    raw_scale: torch.nn.Parameter  # (*batch, 1): of g
 
     def __init__(self, d: int, batch: torch.Size):
         prior = LogNormalPrior(math.sqrt(2), math.sqrt(3))
-        limit = GreaterThan(SHORTEST, transform=None, initial_value=prior.mode)
+        no_transform: Any = None  # as BoTorch has it; GPyTorch's annotation lacks it
+        limit = GreaterThan(SHORTEST, transform=no_transform, initial_value=prior.mode)
         super().__init__(ard_num_dims=d, batch_shape=batch, lengthscale_prior=prior, lengthscale_constraint=limit)
         self.register_parameter("raw_shares", torch.nn.Parameter(torch.zeros(*batch, 2)))
         self.register_parameter("raw_scale", torch.nn.Parameter(torch.zeros(*batch, 1)))
 
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **_) -> Tensor:
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, last_dim_is_batch: bool = False, **params) -> Tensor:
         """Compute the matrix of values; its diagonal if `diag`."""
         if diag:
             return torch.ones_like(x1[..., 0])
