@@ -20,7 +20,7 @@ class Ehrlich(TextSource):
     """
 
     states: int = 32
-    length: int = 32
+    length: int = 32  # pyright: ignore[reportIncompatibleMethodOverride]
     motifs: int = 4
     motif_length: int = 4
     seed: int = 0  # of the function
