@@ -124,6 +124,12 @@ def test_text_of_another_length_or_of_unknown_symbols_is_invalid(text):
     assert EhrlichFunction().scores([text, "KKRRNeOVVVccNOOcNNNQaaGGHYYYYYYY"]) == [None, 1]
 
 
+def test_valid_texts_of_the_data_are_those_that_have_a_score():
+    data = DATASETS.build("ehrlich:count=20")
+    texts = [*data.texts(data.samples(Path())), "A", ""]
+    assert data.valid(texts) == [True] * 20 + [False] * 2
+
+
 def test_no_text_has_no_score():
     assert EhrlichFunction().scores([]) == []
 

@@ -13,7 +13,7 @@ from made import Disk, measures, searched
 from lso_bench import TextTask
 from lso_bench.analysis.caveats import caveats
 from lso_bench.errors import PluginError
-from lso_bench.files.svg import LARGEST, harmless
+from lso_bench.files.svg import DEEPEST, LARGEST, harmless
 from lso_bench.record import LONGEST_TEXT
 from lso_bench.report import export, figure_files, html_report, html_texts, latex_table, sections, summary, tables
 from lso_bench.report.cells import NO_TEXT
@@ -23,7 +23,6 @@ from lso_bench.runner.text_counts import TextCounts
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store import index
 from lso_bench.store.store import Store
-from lso_bench.task import TASKS
 from lso_bench.task.nearest_row import TokenRows, TrainingRows, edit_distances
 from lso_bench.tasks.expression import Expression
 from lso_bench.vae.architectures import architecture
@@ -118,6 +117,15 @@ def test_default_of_a_task_is_the_same_for_plain_lists_and_training_rows():
     texts, known = ["x+1", "sin(2)"], ["x", "x*1", "exp(2)"]
     assert Length().nearest(texts, known) == Length().nearest(texts, rows(*known))
     assert Length().picture("x") == ""
+
+
+def test_text_is_cut_into_tokens_as_the_data_set_cuts_it(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"one word{i}\n" for i in range(100)))
+    known = TokenRows(DATASETS.build(f"{tmp_path / 'a.txt'}:tokenizer=words"), ["one word1", "one word2"])
+    assert (
+        len(known.tokens("one word1")) == len(known.tokens("one word1234")) == 2
+        and known.tokens("one word1234")[1] == 256
+    )
 
 
 # Beside the scores
@@ -427,6 +435,10 @@ def test_drawing_that_is_harmless_stays_as_it_is():
     assert harmless(once) == once and "C &lt; O</text>" in once
 
 
+def test_elements_too_deep_in_each_other_are_left_out():
+    assert harmless(SHAPE.format("<g>" * 20_000 + "</g>" * 20_000)).count("<g") == DEEPEST
+
+
 def page(*records):
     compared = measures(*records)
     return html_report.html(html_report.Results([], records, {r.spec: Disk(r) for r in records}.__getitem__, compared))
@@ -454,12 +466,14 @@ def test_text_that_cannot_be_drawn_stands_alone(monkeypatch, gives):
 
 
 def test_file_that_a_result_names_is_not_executed_for_a_drawing(tmp_path, monkeypatch):
-    (tmp_path / "evil.py").write_text("raise SystemExit('executed')\n")
+    file, executed = tmp_path / "evil.py", tmp_path / "executed"
+    file.write_text(f"open({str(executed)!r}, 'w')\n")
+    monkeypatch.setattr(Expression, "picture", lambda self, text: SHAPE.format(self._scores().source))
     (section,) = sections.sections(measures(text_run()))
     (shown,) = tables.section_tables(section, "task", names=["texts"])
-    for task in (str(tmp_path / "evil.py"), "expression:target=((", "omniglot50", "nonesuch"):
+    for task in (str(file), f"expression:data={file}", "expression:target=((", "omniglot50", "nonesuch"):
         assert html_texts.drawn(shown, task) is shown
-    assert not TASKS.is_built_in(str(tmp_path / "evil.py"))
+    assert not executed.exists()
 
 
 def test_best_texts_are_a_file_beside_the_pictures(tmp_path, spec):

@@ -282,7 +282,7 @@ def test_drawing_is_small_the_same_each_time_and_safe_in_a_page(smiles):
     assert drawing == draw_svg(smiles) and len(drawing) < 4000
     assert {e.tag.split("}")[1] for e in tree.iter()} <= {"svg", "path", "text"}
     assert names <= {"width", "height", "viewBox", "d", "style", "x", "y"} and "url" not in drawing
-    assert "currentColor" in drawing and "#000000" not in drawing  # on a dark page lines are white
+    assert "currentColor" in drawing and "#000000" not in drawing  # white on a dark page that it is part of
 
 
 @with_rdkit

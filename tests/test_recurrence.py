@@ -35,6 +35,14 @@ def test_states_and_gradients_are_those_of_nn_gru(constants):
         assert_close(gradient, expected)
 
 
+def test_states_of_a_frozen_gru_are_those_of_nn_gru():
+    gru, embedding, (x, constant, state) = case(torch.float64, 2)
+    for network in (gru, embedding):
+        network.requires_grad_(False)
+    x, constant, state = (part.detach() for part in (x, constant, state))
+    assert_close(states(gru, embedding, x, constant, state), plain(gru, embedding, x, constant, state))
+
+
 def test_gradient_reaches_the_inputs_of_a_frozen_gru():
     gru, embedding, (x, constant, state) = case(torch.float64, 2)
     for network in (gru, embedding):

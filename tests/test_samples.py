@@ -20,7 +20,7 @@ from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.starting_samples import starting_samples
 from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Problem, Searcher
-from lso_bench.search.controls import control
+from lso_bench.search.controls import control, searches_samples
 from lso_bench.search.evolution import evolve
 from lso_bench.search.space import Space
 from lso_bench.search.training_samples import NO_ROW, TrainingSamples
@@ -330,6 +330,10 @@ def test_uniform_draws_are_no_control():
     assert (
         control("random:uniform=False,batch=10") and not control("random:uniform=True,batch=10") and not control("bo")
     )
+
+
+def test_searcher_of_a_result_that_is_no_notation_is_no_control_and_searches_latents():
+    assert control('screening:batch="1') == "" and not searches_samples('screening:batch="1')
 
 
 @pytest.mark.parametrize(("searcher", "data"), [("string_ga", "glyphs"), ("image_ga", TEXTS)])

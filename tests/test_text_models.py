@@ -117,6 +117,8 @@ def test_models_of_texts_and_ours_decode_alike_in_one_study(here):
 def test_gradient_search_is_refused_in_a_model_of_texts(here):
     with pytest.raises(UsageError, match=r"adam.* needs gradients"):
         plan(Grid(["mine.py"], [TASK], ["adam"]), Protocol(budget=10))
+    with pytest.raises(UsageError, match=r"model './mine.py' gives none; choose cmaes, bo, turbo or sobol\.$"):
+        plan(Grid(["mine.py"], [f"expression_match50:data={DATA}"], ["adam"]), Protocol(budget=10))
 
 
 BROKEN = {

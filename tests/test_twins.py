@@ -1,5 +1,6 @@
 """Equal final losses that are told as copies, and those that are rightly equal."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -87,6 +88,15 @@ def test_same_images_found_from_elsewhere_in_the_same_model_are_no_copies():
     assert copy_lines(corner(8.0), replace(corner(9.0), members=corner(8.0).members))  # the seed did nothing
     assert copy_lines(corner(8.0), corner(9.0, model=OTHER))
     assert copy_lines(corner(8.0), corner(9.0, task="mnist50"))
+
+
+def test_searches_of_samples_are_the_same_in_every_model():
+    def screened(**spec):
+        run = record(gradients=0, searcher="screening", **spec)
+        return replace(run, members=[replace(m, distance_to_prior=math.nan) for m in run.members])
+
+    assert not copy_lines(screened(), screened(model=OTHER))
+    assert copy_lines(screened(), screened(model=OTHER, task="mnist50"))
 
 
 def test_encoder_starts_with_further_draws_depend_on_the_seed():

@@ -57,14 +57,16 @@ class Recurrence(Function):
         (b, t, _), h = inputs.shape, state.shape[-1]
         narrow, narrow_bias = weight.to(inputs.dtype), bias.to(inputs.dtype)
         inputs = inputs.to(weight.dtype)  # a sum of two types takes several times as long
-        states, gates = weight.new_empty(t + 1, b, h), weight.new_empty(t, b, 3 * h)
-        products = weight.new_empty(t, b, h)  # of the new state, before the reset
+        kept = t if any(ctx.needs_input_grad) else 1  # positions whose gates and products are kept for a gradient
+        states, gates = weight.new_empty(t + 1, b, h), weight.new_empty(kept, b, 3 * h)
+        products = weight.new_empty(kept, b, h)  # of the new state, before the reset
         states[0] = state
         for i in range(t):
+            j = i % kept
             product = torch.addmm(narrow_bias, states[i].to(narrow.dtype), narrow.T).to(weight.dtype)
-            both, new, products[i] = gates[i, :, : 2 * h], gates[i, :, 2 * h :], product[:, 2 * h :]
+            both, new, products[j] = gates[j, :, : 2 * h], gates[j, :, 2 * h :], product[:, 2 * h :]
             torch.add(inputs[:, i, : 2 * h], product[:, : 2 * h], out=both).sigmoid_()
-            torch.addcmul(inputs[:, i, 2 * h :], both[:, :h], products[i], out=new).tanh_()
+            torch.addcmul(inputs[:, i, 2 * h :], both[:, :h], products[j], out=new).tanh_()
             torch.lerp(new, states[i], both[:, h:], out=states[i + 1])
         ctx.save_for_backward(states, gates, products, narrow)
         return states[1:].transpose(0, 1)

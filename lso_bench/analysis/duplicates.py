@@ -19,7 +19,7 @@ class _SearchSetup(NamedTuple):
     Limits are left out: they only decide how far the searches get.
     """
 
-    model: tuple[str, int, str]  # name, train seed, checkpoint
+    model: tuple[str, int, str]  # name, train seed, checkpoint; empty for searches of samples, which do without
     task: str
     searcher: str  # empty where no search left its start
     init: int | None  # seed that drew the latents; None: they are not random
@@ -85,7 +85,9 @@ def _search_setup(record: Record, start: str) -> _SearchSetup:
     order = indices[np.argsort(loss[indices], kind="stable")]
     moved = bool((loss[order] != first_loss[order]).any())
     gradient_free_seed = s.seeds.search if moved and record.counts.get("gradients") == 0 else None
-    model, init = (s.model.name, s.model.seed, s.checkpoint), s.seeds.init if is_random(start) else None
+    of_samples = bool(np.isnan(columns.rows[order, columns.names.index("distance_to_prior")]).all())
+    model = ("", 0, "") if of_samples else (s.model.name, s.model.seed, s.checkpoint)
+    init = s.seeds.init if is_random(start) else None
     searcher = s.searcher if moved else ""
     return _SearchSetup(
         model, s.task, searcher, init, gradient_free_seed, first_loss[order].tobytes(), columns.images[order].tobytes()

@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree
 
 LARGEST = 200_000  # characters of a drawing
+DEEPEST = 100  # levels of elements inside each other; deeper ones are left out
 NAMESPACE = "http://www.w3.org/2000/svg"
 SHAPES = {"svg", "g", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan", "title"}
 ATTRIBUTES = {
@@ -32,11 +33,12 @@ def harmless(svg: str) -> str:
     return ElementTree.tostring(_copied(root), encoding="unicode")
 
 
-def _copied(element: ElementTree.Element) -> ElementTree.Element:
+def _copied(element: ElementTree.Element, level: int = 0) -> ElementTree.Element:
     values = {k: v for k, v in element.attrib.items() if k in ATTRIBUTES and not REFERENCE.search(v)}
     copy = ElementTree.Element(f"{{{NAMESPACE}}}{_name(element)}", values)
     copy.text, copy.tail = element.text, element.tail
-    copy.extend(_copied(child) for child in element if _name(child) in SHAPES)
+    if level < DEEPEST:
+        copy.extend([_copied(child, level + 1) for child in element if _name(child) in SHAPES])
     return copy
 
 

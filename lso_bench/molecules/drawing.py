@@ -29,7 +29,7 @@ def draw_svg(text: str, representation: str = "smiles", width: int = 200, height
     drawer.drawOptions().clearBackground = False
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, molecule)
     drawer.FinishDrawing()
-    drawing = drawer.GetDrawingText().replace("#000000", "currentColor")  # white on a dark page
+    drawing = drawer.GetDrawingText().replace("#000000", "currentColor")  # in a page that of its text
     shapes = (DEFAULT.sub("", ATTRIBUTE.sub("", m[0])) for m in SHAPE.finditer(drawing))
     head = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' viewBox='0 0 {width} {height}'>"
     return f"{head}{''.join(_joined([*shapes]))}</svg>"

@@ -167,6 +167,11 @@ class Registry(Generic[T]):
             return False
         return not self.is_built_in(name) and name not in plugin_entry_points(self.group)
 
+    def runs_no_code(self, text: str) -> bool:
+        """Return whether a plugin is made without code from outside: it is built-in, a folder, or a file of texts."""
+        name = name_of(text)
+        return self.is_built_in(name) or self.is_path(name)
+
     def _may_be_file(self, name: str) -> bool:
         return bool(self._endings) and name.lower().endswith(self._endings)
 

@@ -9,7 +9,6 @@ from lso_bench.analysis.table import group, sort_key
 from lso_bench.errors import LsoBenchError
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting.numbers import count
-from lso_bench.plugins.notation import name_of
 from lso_bench.record import Record
 from lso_bench.report.cells import model, number, word
 from lso_bench.report.measurements import active_units, labelled, mean
@@ -102,9 +101,9 @@ def _words(measured: Sequence[Measured]) -> tuple[str, str]:
 
 
 def _source(data: str) -> Source | None:
-    """Return a built-in data set; None for others, and where a setting does not exist here."""
+    """Return a data set that executes no file; None for others, and where a setting does not exist here."""
     with suppress(LsoBenchError):
-        return DATASETS.build(data) if DATASETS.is_built_in(name_of(data)) else None
+        return DATASETS.build(data) if DATASETS.runs_no_code(data) else None
     return None
 
 

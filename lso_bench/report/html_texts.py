@@ -6,11 +6,11 @@ from dataclasses import replace
 from lso_bench.errors import LsoBenchError
 from lso_bench.files.svg import harmless
 from lso_bench.plugins.containment import contained
-from lso_bench.plugins.notation import name_of
 from lso_bench.report.table import Cell, Table
 from lso_bench.report.text_tables import NEAREST, NONE, TEXT
 from lso_bench.task import TASKS
 from lso_bench.task.text_task import TextTask
+from lso_bench.vae.datasets import DATASETS
 
 LARGEST = 1_500_000  # characters of all drawings of a table
 
@@ -18,9 +18,9 @@ LARGEST = 1_500_000  # characters of all drawings of a table
 def drawn(table: Table, task_text: str) -> Table:
     """Return a table of texts with a drawing above each text, where the task has some.
 
-    A file that a result names is never executed, so that only tasks of this program draw.
+    A file that a result names is never executed, so that only tasks of this program draw, and not on data of a file.
     """
-    if not table.rows or not (TASKS.is_built_in(name_of(task_text)) and (task := _task(task_text))):
+    if not table.rows or not (TASKS.runs_no_code(task_text) and (task := _task(task_text))):
         return table
     places = [i for i, column in enumerate(table.columns) if column in (TEXT, NEAREST)]
     sources = {c.text: "" for row in table.rows for i, c in enumerate(row) if i in places and c.text not in ("", NONE)}
@@ -38,12 +38,12 @@ def _with_picture(cell: Cell, sources: dict[str, str]) -> Cell:
 
 
 def _task(text: str) -> TextTask | None:
-    """Return a task that scores texts; None for others, and where a setting does not exist here."""
+    """Return a task that scores texts; None for others, where a setting does not exist here, or data execute a file."""
     try:
         task = TASKS.build(text)
     except LsoBenchError:
         return None
-    return task if isinstance(task, TextTask) else None
+    return task if isinstance(task, TextTask) and DATASETS.runs_no_code(task.data) else None
 
 
 def _picture(task: TextTask, text: str) -> str:

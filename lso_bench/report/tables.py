@@ -200,7 +200,7 @@ def _auxiliary(section: Section) -> Table:
     caption = (
         f"{shell}. x: the decoded {SAMPLES[section.scores_texts]}. Distinct: share of these x that differ"
         + ". u: the coordinates of the search (--space)" * has_u
-        + ". Test: of test images" * bool(auxiliary)
+        + f". Test: of test {'texts' if section.scores_texts else 'images'}" * bool(auxiliary)
         + "".join(f"; {k}: share" for k in SHARES if k in auxiliary)
         + TEXTS_SAY * ("longer_than" in auxiliary)
     )

@@ -54,8 +54,10 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
 
 def _elsewhere(spec: Spec) -> str:
     """Return where gradients are, as a further choice, for a decoding that has none."""
+    if spec.model.external:
+        return ""
     if _is_of_sequences(spec):
-        return f", or --decoding {'soft' if _is_autoregressive(spec) else 'mean'}" * (not spec.model.external)
+        return f", or --decoding {'soft' if _is_autoregressive(spec) else 'mean'}"
     return ", or --arch conv" * (spec.decoding == "sample")
 
 

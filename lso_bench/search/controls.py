@@ -1,6 +1,6 @@
 """Controls of a comparison: searchers that a search of latents should beat."""
 
-from lso_bench.plugins.notation import parse
+from lso_bench.plugins.notation import name_of, read
 from lso_bench.search import SEARCHERS
 
 CONTROLS = {
@@ -13,11 +13,11 @@ CONTROLS = {
 
 def control(searcher: str) -> str:
     """Return what the control of this name and settings does; empty for a searcher that is none."""
-    name, settings = parse(searcher)
+    name, settings = read(searcher)
     return "" if settings.get("uniform") == "True" else CONTROLS.get(name, "")
 
 
 def searches_samples(searcher: str) -> bool:
     """Return whether the points of a built-in searcher are samples; no file of a plugin is executed."""
-    name, _ = parse(searcher)
+    name = name_of(searcher)
     return SEARCHERS.is_built_in(name) and SEARCHERS.build(name).space == "samples"

@@ -7,13 +7,14 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lso_bench.vae.data import as_model_input
+from lso_bench.vae.default_architecture import is_of_sequences
 
 NO_ROW = -1  # in place of a row, where there is none
 
 
 def kind_of(shape: tuple[int, ...], likelihood: str) -> str:
     """Return what samples of this shape and likelihood are: sequences, images or vectors."""
-    if likelihood.startswith("categorical"):
+    if is_of_sequences(likelihood):
         return "sequences"
     return "images" if len(shape) == 3 else "vectors"
 

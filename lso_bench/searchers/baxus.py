@@ -132,7 +132,8 @@ class GrowingRegions(TrustRegions):
         e = self.spaces.dimensions[level]
         best = model.x.gather(1, y[indices].argmax(1)[:, None, None].expand(-1, 1, e))  # (b, 1, e)
         low, high = around(best, model.lengthscales, self.length[indices])
-        moves = (chance[indices, :, :e] < MOVED / e).scatter(2, (one[indices] * e).long(), True)
+        moves, first = chance[indices, :, :e] < MOVED / e, (one[indices] * e).long()
+        moves = moves.scatter(2, first, moves.gather(2, first) | ~moves.any(2, keepdim=True))
         points = torch.where(moves, low + even[:, :e] * (high - low), best)
         inside = problem.region.nearest(self.spaces.lift(best, level, indices))
         return problem.region.drawn_back(self.spaces.lift(points, level, indices), inside, share)
@@ -161,7 +162,7 @@ def patience(dimensions: list[int], searcher: BAxUS) -> list[int]:
 
 
 def _draws(engine, shape: tuple[int, int, int], q: int, chance: torch.Generator) -> tuple[Tensor, ...]:
-    """Return the random numbers of a step: Sobol points, shares, moves, a move for certain, and of the posteriors."""
+    """Return the random numbers of a step: Sobol points, shares, moves, one move for certain, and of the posteriors."""
     k, c, d = shape
     even, share = engine.draw(c).double(), torch.rand(c, 1, generator=chance).double()
     moves, one = torch.rand(k, c, d, generator=chance), torch.rand(k, c, 1, generator=chance)

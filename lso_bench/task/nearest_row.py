@@ -1,6 +1,5 @@
 """Nearest training row of a text by the edit distance of their tokens: exact, bounded first by what rows share."""
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -34,8 +33,7 @@ class TokenRows:
     """Texts with their tokens, which are read in the texts where they are not given."""
 
     def __init__(self, source: TextSource, texts: Sequence[str], tokens: Shaped[np.ndarray, "n t"] | None = None):
-        longest_first = sorted(source.symbols, key=len, reverse=True)
-        self._parts = re.compile("|".join(map(re.escape, longest_first)) + "|(?s:.)")
+        self._parts = source.pattern
         self._tokens = {symbol: token for token, symbol in enumerate(source.symbols, 1)}
         self.texts = texts
         self.matrix = self._matrix(texts) if tokens is None else tokens
@@ -43,7 +41,7 @@ class TokenRows:
         self.lengths: Int[np.ndarray, " n"] = np.where(ended.any(1), ended.argmax(1), self.matrix.shape[1])
 
     def tokens(self, text: str) -> list[int]:
-        """Return the tokens of a text, read with the longest symbol that fits."""
+        """Return the tokens of a text, which is read as the data set reads it."""
         return [self._tokens.get(part, UNKNOWN) for part in self._parts.findall(text)]
 
     def nearest(self, text: str) -> tuple[str, float]:

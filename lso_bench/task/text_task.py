@@ -43,7 +43,7 @@ class TextTask(Task):
         return [index.nearest(text) for text in texts]
 
     def picture(self, text: str) -> str:
-        """Return a drawing of a text as SVG; empty (the default) if it has none."""
+        """Return a drawing of a text as SVG; empty (the default) if it has none. Pages show those of built-in tasks."""
         return ""
 
     def training_rows(self, tokens: Shaped[np.ndarray, "n t"]) -> TrainingRows:

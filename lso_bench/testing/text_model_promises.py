@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from lso_bench.task.nearest_row import edit_distances
 from lso_bench.testing.model_case import ModelCase, required, text_samples, texts_of
 from lso_bench.testing.model_promises import ALONE, REMEDY, REQUIREMENTS, decoded_elsewhere
 from lso_bench.testing.promise import Requirement, UnmetRequirementError
@@ -108,13 +110,9 @@ def distances(first: Sequence[str], second: Sequence[str]) -> Int[Tensor, " n"]:
 
 
 def _distance(first: str, second: str) -> int:
-    """Return the fewest characters that are inserted, deleted or replaced. Source: Wagner & Fischer 1974."""
-    row = [*range(len(second) + 1)]
-    for i, a in enumerate(first, 1):
-        before, row[0] = row[0], i
-        for j, b in enumerate(second, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
-    return row[-1]
+    """Return the fewest characters that are inserted, deleted or replaced."""
+    rows = np.array([[*map(ord, second)]], np.int64)
+    return int(edit_distances([*map(ord, first)], rows, np.array([len(second)]))[0])
 
 
 def _check_latents(case: ModelCase) -> str:

@@ -1,5 +1,6 @@
 """Sequences that the Markov chain of an Ehrlich function draws, whose entropy is known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ class Ehrlich(TextSource):
     """
 
     states: int = 32
-    length: int = 32
+    length: int = 32  # pyright: ignore[reportIncompatibleMethodOverride]
     motifs: int = 4
     motif_length: int = 4
     seed: int = 0  # of the function
@@ -44,6 +45,9 @@ class Ehrlich(TextSource):
     @property
     def entropy(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.function().entropy
+
+    def valid(self, texts: Sequence[str]) -> list[bool]:
+        return [score is not None for score in self.function().scores(texts)]
 
     def samples(self, folder: Path) -> UInt8[np.ndarray, "n t"]:
         drawn = self.function().draw(self.count, np.random.default_rng(0))

@@ -71,7 +71,8 @@ class ZINC250k(TextSource):
         return tuple(SYMBOLS[self.representation].split())
 
     def samples(self, folder: Path) -> UInt8[np.ndarray, "n t"]:
-        name, sha256 = f"zinc250k-{self.representation}-{self.count}", TOKENS[self.representation]
+        sha256 = TOKENS[self.representation]  # part of the name, so that no copy outlives a change of the symbols
+        name = f"zinc250k-{self.representation}-{self.count}-{sha256[:8]}"
         drawn = cached(name, lambda: self._drawn(folder), sha256 * (self.count == MOLECULES), (LONGEST,))
         kept = drawn[(drawn[:, self.most :] == 0).all(1), : self.most]
         if left_out := len(drawn) - len(kept):
