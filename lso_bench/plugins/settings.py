@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from lso_bench.plugins.notation import real, whole
 
-OMITTED = "omitted"  # in the metadata of a field: the value that no pinned text names
+ADDED = "added"  # in the metadata of a field: no pinned text names its default
 MOST = 1e5  # default upper limit of a setting: time and memory grow with most of them
 T = TypeVar("T")  # a frozen dataclass
 
@@ -41,14 +41,14 @@ def settings_of(configured: object) -> dict[str, bool | int | float | str]:
 def added(value: Any) -> Any:
     """Return the field of a setting that a plugin with stored results was given later, with this default.
 
-    Pinned texts, and so the keys of runs, leave the setting out at this value, also when its default changes.
+    Pinned texts, and so the keys of runs, leave the setting out at this value, which stays its default.
     """
-    return field(default=value, metadata={OMITTED: value})
+    return field(default=value, metadata={ADDED: True})
 
 
 def pinned(configured: Any) -> dict[str, bool | int | float | str]:
-    """Return the settings that a pinned text names: all but those that are at the value of `added`."""
-    omitted = {f.name: f.metadata[OMITTED] for f in fields(configured) if OMITTED in f.metadata}
+    """Return the settings that a pinned text names: all but those that are at the default of `added`."""
+    omitted = {f.name: f.default for f in fields(configured) if ADDED in f.metadata}
     return {k: v for k, v in settings_of(configured).items() if k not in omitted or v != omitted[k]}
 
 
