@@ -156,3 +156,15 @@ def test_smiles_need_neither_rdkit_nor_selfies(tmp_path):
 def test_tokens_stay_those_that_checkpoints_were_trained_on(representation, sha256):
     tokens = stored(f"zinc250k:count=100,representation={representation}")
     assert hashlib.sha256(tokens.tobytes()).hexdigest()[:16] == sha256
+
+
+@pytest.mark.parametrize(("representation", "molecule", "none"), [("smiles", "CCO", "C(C"), ("selfies", "[C][O]", "")])
+def test_valid_texts_are_molecules(representation, molecule, none):
+    pytest.importorskip("rdkit")
+    pytest.importorskip("selfies")
+    assert DATASETS.build(f"zinc250k:representation={representation}").valid([molecule, none]) == [True, False]
+
+
+def test_without_rdkit_nobody_knows_which_texts_are_valid(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rdkit", None)
+    assert DATASETS.build("zinc250k").valid(["[C]"]) is None

@@ -46,6 +46,14 @@ def molecules(texts: Iterable[str], representation: str = "smiles") -> list[Any]
         return [read(text) for text in texts]
 
 
+def are_molecules(texts: Iterable[str], representation: str) -> list[bool] | None:
+    """Return whether each text is a molecule; None where a package that reads them is not installed."""
+    try:
+        return [molecule is not None for molecule in molecules(texts, representation)]
+    except PluginError:
+        return None
+
+
 def _of_selfies(text: str) -> Any:
     from selfies import DecoderError, decoder
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -69,6 +70,12 @@ class ZINC250k(TextSource):
     @property
     def symbols(self) -> tuple[str, ...]:
         return tuple(SYMBOLS[self.representation].split())
+
+    def valid(self, texts: Sequence[str]) -> list[bool] | None:
+        """Return whether each text stands for a molecule; None without the extra `molecules`."""
+        from lso_bench.molecules.reading import are_molecules
+
+        return are_molecules(texts, self.representation)
 
     def samples(self, folder: Path) -> UInt8[np.ndarray, "n t"]:
         sha256 = TOKENS[self.representation]  # part of the name, so that no copy outlives a change of the symbols
