@@ -22,6 +22,11 @@ VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # version of a user's data or 
 LONGEST_FILE = 200  # bytes of a checkpoint's name; other names extend it, and file systems allow 255
 # Values that a result can store, for messages.
 STORABLE = "numbers below 2^53 that have an end, and names in UTF-8, of one line and without NUL"
+DURATIONS = {  # of a training on images, by architecture
+    "paper": ", in about a day on 2 CPU cores, an hour or two on a GPU",
+    "small": ", in about an hour on 2 CPU cores",
+    "conv": ", in about an hour on 2 CPU cores",
+}
 
 
 def is_external(name: str) -> bool:
@@ -143,15 +148,10 @@ def find_checkpoint(model: Model) -> Path:
         }
         defaults = {"latent": 32, "seed": 0}
         options = [part for k, v in settings.items() if v != defaults.get(k) for part in (f"--{k}", str(v))]
-        duration = (
-            "a day on 2 CPU cores, an hour or two on a GPU"
-            if model.arch.startswith("paper")
-            else "an hour on 2 CPU cores"
-        )
+        duration = DURATIONS.get(name_of(model.arch), "")
         description = f"{model.name} ({model.arch}, d = {model.latent}) on {model.data}{_changed_since(model)}"
         raise UnusableError(
-            f"No checkpoint of {description}. Train it, in about {duration}: "
-            f"{shlex.join(['lso-bench', 'train', *options])}"
+            f"No checkpoint of {description}. Train it{duration}: {shlex.join(['lso-bench', 'train', *options])}"
         ) from error
 
 
