@@ -46,6 +46,14 @@ def molecules(texts: Iterable[str], representation: str = "smiles") -> list[Any]
         return [read(text) for text in texts]
 
 
+def are_molecules(texts: Sequence[str], representation: str) -> list[bool] | None:
+    """Return whether each text is a molecule, as `molecules` decides; None without the packages that can tell."""
+    try:
+        return [molecule is not None for molecule in molecules(texts, representation)]
+    except PluginError:
+        return None
+
+
 def _of_selfies(text: str) -> Any:
     from selfies import DecoderError, decoder
 
