@@ -179,6 +179,17 @@ def test_text_that_selfies_refuse_is_none(text):
 
 
 @with_all
+def test_valid_texts_of_data_of_molecules_are_molecules(tmp_path, monkeypatch):
+    (tmp_path / "my.smi").write_text("\n".join(zinc()[:120]))
+    selfies, smiles = DATASETS.build("zinc250k"), DATASETS.build(f"{tmp_path}/my.smi")
+    assert selfies.valid(["[C][O]", "[C].[C]", "", "CO"]) == [True, False, False, False]
+    assert smiles.valid(["CO", "C1CC", "[C][O]"]) == [True, False, True]
+    assert DATASETS.build(f"{tmp_path}/my.smi:tokenizer=characters").valid(["CO"]) is None
+    monkeypatch.setitem(sys.modules, "rdkit", None)
+    assert selfies.valid(["[C][O]"]) is None and smiles.valid(["CO"]) is None
+
+
+@with_all
 def test_selfies_score_as_their_smiles():
     from selfies import encoder
 

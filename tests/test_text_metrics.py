@@ -71,7 +71,7 @@ def test_texts_all_count_where_the_data_set_cannot_tell_which_are_valid(constant
 
 def test_valid_texts_are_those_that_parse():
     assert SOURCE.valid(["x", "x+", "sin(x)", "", "y", "x*2/1"]) == [True, False, True, False, False, True]
-    assert DATASETS.build("ehrlich").valid(["a"]) == [False] and DATASETS.build("zinc250k").valid(["[C]"]) is None
+    assert DATASETS.build("ehrlich").valid(["a"]) == [False]
 
 
 def test_tokens_count_up_to_and_with_the_first_end(constant):

@@ -126,6 +126,7 @@ BROKEN = {
     "no list": ("'xx'", r"wanted a list of 2 texts from decode, got str"),
     "None": ("['x', None]", r"wanted texts, str in Unicode, from decode, got None"),
     "bytes": ("[b'x', 'x']", r"wanted texts, str in Unicode, from decode, got b'x'"),
+    "tensor": ("[torch.ones(2), 'x']", r"wanted texts, str in Unicode, from decode, got tensor\(\[1\., 1\.\]\)"),
     "lone surrogate": ("['x', '\\ud800']", r"wanted texts, str in Unicode, from decode"),
     "raises": ("1 / 0", r"decode raised ZeroDivisionError"),
 }

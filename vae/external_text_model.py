@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from lso_bench.errors import PluginError
+from lso_bench.files.sanitize import one_line
 from lso_bench.vae.datasets import DATASETS, TextSource
 from lso_bench.vae.external_model import ExternalModel, plugin_code
 from lso_bench.vae.frozen_models import FrozenTextModel
@@ -59,8 +60,9 @@ class ExternalTextModel(ExternalModel):
         if not isinstance(texts, list) or len(texts) != len(z):
             got = f"{len(texts)}" if isinstance(texts, list) else type(texts).__name__
             raise PluginError(f"model {self.name}: wanted a list of {len(z)} texts from decode, got {got}")
-        if (wrong := next((text for text in texts if not _is_text(text)), "")) != "":
-            raise PluginError(f"model {self.name}: wanted texts, str in Unicode, from decode, got {wrong!r:.80}")
+        if wrong := [text for text in texts if not _is_text(text)]:
+            got = one_line(repr(wrong[0]), 80)
+            raise PluginError(f"model {self.name}: wanted texts, str in Unicode, from decode, got {got}")
         return texts
 
     def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b t v"]:

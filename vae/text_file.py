@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -15,6 +16,7 @@ from jaxtyping import UInt8
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.sanitize import remark
+from lso_bench.molecules.reading import PACKAGES, are_molecules
 from lso_bench.plugins.settings import at_least
 from lso_bench.vae.datasets import Split, TextSource
 from lso_bench.vae.selfies_texts import kept_selfies
@@ -76,6 +78,9 @@ class TextFile(TextSource):
     def sha256(self, stored: UInt8[np.ndarray, "n t"]) -> str:
         """Compute the hash of all texts; tokens alone are the same in files of other symbols."""
         return hashlib.sha256(repr(self.symbols).encode() + stored.tobytes()).hexdigest()
+
+    def valid(self, texts: Sequence[str]) -> list[bool] | None:
+        return are_molecules(texts, self.tokenizer) if self.tokenizer in PACKAGES else None
 
     def split(self, count: int, dealt: torch.Generator) -> Split:
         part = min(count // 10, ROOM // prod(self.shape))

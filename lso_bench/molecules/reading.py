@@ -46,8 +46,8 @@ def molecules(texts: Iterable[str], representation: str = "smiles") -> list[Any]
         return [read(text) for text in texts]
 
 
-def are_molecules(texts: Iterable[str], representation: str) -> list[bool] | None:
-    """Return whether each text is a molecule; None where a package that reads them is not installed."""
+def are_molecules(texts: Sequence[str], representation: str) -> list[bool] | None:
+    """Return whether each text is a molecule, as `molecules` decides; None without the packages that can tell."""
     try:
         return [molecule is not None for molecule in molecules(texts, representation)]
     except PluginError:

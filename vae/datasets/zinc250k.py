@@ -15,6 +15,7 @@ from lso_bench.errors import MissingError, UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.cache import cached
 from lso_bench.files.sanitize import remark
+from lso_bench.molecules.reading import are_molecules
 from lso_bench.plugins.settings import at_least
 from lso_bench.vae.datasets import Split, TextSource
 from lso_bench.vae.selfies_texts import selfies
@@ -85,6 +86,9 @@ class ZINC250k(TextSource):
         if left_out := len(drawn) - len(kept):
             remark(f"{left_out:,} of {len(drawn):,} molecules have more than {self.most} symbols and are left out.")
         return kept
+
+    def valid(self, texts: Sequence[str]) -> list[bool] | None:
+        return are_molecules(texts, self.representation)
 
     def split(self, count: int, dealt: torch.Generator) -> Split:
         """Deal the molecules in the order drawn: one of ten to validation, one to test, until these parts are full."""
