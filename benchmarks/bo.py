@@ -2,6 +2,7 @@
 
     python benchmarks/bo.py [--problems 50] [--points 30] [--steps 3] [--threads 2] [--loop 5] [--kernels rbf,linear]
     python benchmarks/bo.py --regret [--problems 8] [--evaluations 60] [--searchers bo bo:kernel=linear turbo baxus]
+    python benchmarks/bo.py --regret --loop 0 --problems 40 --evaluations 50
     python benchmarks/bo.py --points 500 --loop 0 --steps 1 --fit-steps 5
 
 A step fits the processes and maximises log expected improvement: ours, and in a loop `SingleTaskGP` with the same
@@ -9,8 +10,9 @@ kernel, `fit_gpytorch_mll` and `optimize_acqf` with as many raw points and resta
 of the problems. Of TuRBO the same, with points drawn from as many candidates: the loop is `fit_gpytorch_mll` and
 `MaxPosteriorSampling`. By turns in this one process. Prints processor seconds a problem, the acquisition reached by
 both, each on its own fit, and the memory at its highest.
-With `--regret` whole searches of both instead, on the same functions. Of `bo` the loop begins with the same points. Of
-`turbo` and `baxus` it is the loop of BoTorch's tutorials, one point a step, with starts of its own.
+With `--regret` whole searches of both instead, on the same functions (`--loop 0`: of ours alone). Of `bo` the loop
+begins with the same points. Of `turbo` and `baxus` it is the loop of BoTorch's tutorials, one point a step, with starts
+of its own.
 """
 
 import os
@@ -124,8 +126,8 @@ def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int, names: l
     print(f"memory at its highest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
-def regret(k: int, d: int, evaluations: int, names: list[str]) -> None:
-    """Run whole searches of both on the same functions."""
+def regret(k: int, d: int, evaluations: int, loop: bool, names: list[str]) -> None:
+    """Run whole searches of both on the same functions; of ours alone if not `loop`."""
     torch.manual_seed(0)
     peaks = torch.rand(k, 1, d) * 4 - 2
     region = build("box:3", d, lambda: peaks[:, 0])
@@ -135,14 +137,20 @@ def regret(k: int, d: int, evaluations: int, names: list[str]) -> None:
         searcher, began = SEARCHERS.build(name), time.process_time()
         ours = searched(searcher, problem, peaks, evaluations)
         spent, began = time.process_time() - began, time.process_time()
+        report_regrets(name, -valleys(ours, peaks).amax(1), spent)
+        if not loop:
+            continue
         theirs = looped(searcher, ours, peaks, evaluations)
         took = time.process_time() - began
-        for label, best, seconds in (("", ours, spent), (", loop", theirs, took)):
-            regrets = -valleys(best, peaks).amax(1)
-            q = torch.quantile(regrets, torch.tensor([0.25, 0.5, 0.75])).tolist()
-            print(f"{name + label:26} median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; {seconds:.1f} CPU s")
+        report_regrets(f"{name}, loop", -valleys(theirs, peaks).amax(1), took)
         better = int((valleys(ours, peaks).amax(1) > valleys(theirs, peaks).amax(1)).sum())
         print(f"ours is the better in {better} of {k}, and {took / spent:.1f} times as fast", flush=True)
+
+
+def report_regrets(label: str, regrets: Tensor, seconds: float) -> None:
+    """Print the regrets of the problems, and the processor time of all."""
+    q = torch.quantile(regrets, torch.tensor([0.25, 0.5, 0.75])).tolist()
+    print(f"{label:26} median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; {seconds:.1f} CPU s", flush=True)
 
 
 def searched(searcher: Searcher, problem: Problem, peaks: Tensor, evaluations: int) -> Tensor:
@@ -265,7 +273,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.regret:
-        regret(args.problems, args.latent, args.evaluations, args.searchers)
+        regret(args.problems, args.latent, args.evaluations, args.loop > 0, args.searchers)
     else:
         step(args.problems, args.points, args.latent, args.steps, args.loop, args.fit_steps, args.kernels.split(","))
 
