@@ -192,7 +192,7 @@ def call(tmp_path):
     """Call as `call_fresh` does, in a fork of this process, which has its imports behind it."""
 
     def run(*arguments):
-        if arguments and arguments[0] in ("run", "check-task", "reproduce"):
+        if arguments and arguments[0] in ("run", "check-model", "check-task", "reproduce"):
             multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
             start_server()
         *outputs, imported = [tmp_path.parent / f"{tmp_path.name}.{end}" for end in ("out", "err", "modules")]

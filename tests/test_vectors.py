@@ -161,5 +161,37 @@ def test_run_of_vectors_is_compared_and_reported_without_images(planned, call, t
 
 
 def test_walk_of_vectors_is_refused_in_one_line(planned, tmp_path):
-    with pytest.raises(UsageError, match=r"A walk draws square grey images; the samples of .* have shape \(8,\)"):
+    with pytest.raises(UsageError, match=r"A walk draws square grey images, .*; the samples of .* have shape \(8,\)"):
         traverse(planned[0], Walks(), tmp_path)
+
+
+NUMBERS = '''"""Sequences of numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lso_bench.vae.datasets import Source
+
+
+@dataclass(frozen=True)
+class Numbers(Source):
+    """Random numbers from 1 to 3, five in a sequence."""
+
+    likelihood = "categorical:vocabulary=4"
+    shape = (5, 4)
+
+    def samples(self, folder):
+        return np.random.default_rng(0).integers(1, 4, (40, 5), np.uint8)
+'''
+
+
+def test_walk_of_sequences_that_are_no_texts_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "numbers.py").write_text(NUMBERS)
+    arch = "parallel:hidden=8,layers=1,embedding=3"
+    model = Model("vae", "./numbers.py", arch, 3)
+    network = random_vae(architecture(arch, 3, (5, 4), "categorical:vocabulary=4"))
+    save_model(tmp_path / "checkpoints" / model.file, network, {})
+    with pytest.raises(UsageError, match=r"or prints texts; the samples of ./numbers.py have shape \(5, 4\)"):
+        traverse(model, Walks(), tmp_path)

@@ -53,13 +53,16 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
     Raises:
         UsageError: the model has neither images nor texts.
     """
-    vae, header = loading.load(model, find_checkpoint(model))
-    if not vae.of_texts and (len(vae.shape) != 3 or vae.shape[0] != 1 or vae.shape[1] != vae.shape[2]):
-        raise UsageError(f"A walk draws square grey images; the samples of {model.data} have shape {vae.shape}.")
+    (vae, header), source = loading.load(model, find_checkpoint(model)), DATASETS.build(model.data)
+    of_texts = isinstance(source, TextSource)
+    if not of_texts and (len(vae.shape) != 3 or vae.shape[0] != 1 or vae.shape[1] != vae.shape[2]):
+        raise UsageError(
+            f"A walk draws square grey images, or prints texts; the samples of {model.data} have shape {vae.shape}."
+        )
     activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
     walked = sheets(vae.to(device), torch.tensor(activity), walks)
-    if vae.of_texts:
-        return [_write_texts(model, sheet, folder) for sheet in walked]
+    if of_texts:
+        return [_write_texts(model, source, sheet, folder) for sheet in walked]
     stem, pngs = Path(model.file).stem, []
     for sheet in walked:
         png = folder / f"{stem}-{sheet.name}.png"
@@ -70,9 +73,7 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
     return [*pngs, page(folder / f"{stem}.html", title, pngs)]
 
 
-def _write_texts(model: Model, sheet: Sheet, folder: Path) -> Path:
-    source = DATASETS.build(model.data)
-    assert isinstance(source, TextSource), "its samples are texts"
+def _write_texts(model: Model, source: TextSource, sheet: Sheet, folder: Path) -> Path:
     rows = [TextSamples(source).texts(row) for row in sheet.rows]
     path = folder / f"{Path(model.file).stem}-{sheet.name}.txt"
     return text_sheets.write(path, f"{model.name}: {sheet.title}", sheet.labels, rows)
