@@ -54,14 +54,15 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
         UsageError: the model has neither images nor texts.
     """
     (vae, header), source = loading.load(model, find_checkpoint(model)), DATASETS.build(model.data)
-    of_texts = isinstance(source, TextSource)
-    if not of_texts and (len(vae.shape) != 3 or vae.shape[0] != 1 or vae.shape[1] != vae.shape[2]):
+    if not isinstance(source, TextSource) and (
+        len(vae.shape) != 3 or vae.shape[0] != 1 or vae.shape[1] != vae.shape[2]
+    ):
         raise UsageError(
             f"A walk draws square grey images, or prints texts; the samples of {model.data} have shape {vae.shape}."
         )
     activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
     walked = sheets(vae.to(device), torch.tensor(activity), walks)
-    if of_texts:
+    if isinstance(source, TextSource):
         return [_write_texts(model, source, sheet, folder) for sheet in walked]
     stem, pngs = Path(model.file).stem, []
     for sheet in walked:
