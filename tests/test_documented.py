@@ -91,6 +91,8 @@ def place(tmp_path_factory):
         }
     )
     torch.save(networks.state_dict(), folder / "autoencoder.pt")
+    for name in ("my.smi", "my.txt"):
+        (folder / name).write_text("".join(f"{n:07b}\n" for n in range(128)).translate({48: "C", 49: "O"}))
     torch.save(principal_components(), folder / "text_vae.pt")
     return folder
 

@@ -11,6 +11,7 @@ from lso_bench.analysis.caveats import caveats, stood_still
 from lso_bench.search import SEARCHERS, Problem, gaussian_process
 from lso_bench.search.region import build
 from lso_bench.search.score_unit import LARGEST, units
+from lso_bench.testing.sample_problems import problem_of, sample_losses
 from lso_bench.testing.template import TASK
 
 SETTINGS = {
@@ -30,17 +31,21 @@ def valley(z):
 
 
 def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
-    """The codes that a search asks for, (k, n, d), and the highest `valley` of each problem, where the score is
-    `scale * valley + offset`.
+    """The points that a search asks for, (k, n, d), and the highest score of each problem, where the score is
+    `scale * score + offset` of `valley`, or of how near samples are to a hidden one.
     """
     starts = torch.randn(k, 1, d, generator=torch.Generator().manual_seed(0)).clamp(-2, 2)
-    problem = Problem(starts, build(region, d, lambda: torch.zeros(1, d)))
-    search, points = SEARCHERS.build(SETTINGS.get(str(name), str(name))).search(problem), []
+    problem, score = Problem(starts, build(region, d, lambda: torch.zeros(1, d))), valley
+    searcher = SEARCHERS.build(SETTINGS.get(str(name), str(name)))
+    if searcher.space == "samples":
+        kind = searcher.takes or "sequences"
+        problem, score = problem_of(kind, k, 1), lambda x: -sample_losses(kind, x)
+    search, points = searcher.search(problem), []
     torch.manual_seed(0)
     z = next(search)
     for _ in range(steps):
         points.append(z.detach().clone())
-        y = scale * valley(z) + offset
+        y = scale * score(z) + offset
         z.grad = None
         if z.requires_grad:
             (-y.nan_to_num().sum()).backward()
@@ -50,7 +55,7 @@ def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
             break
     search.close()
     codes = torch.cat(points, 1)
-    best = valley(codes).nan_to_num(-torch.inf).amax(1)
+    best = score(codes).nan_to_num(-torch.inf).amax(1)
     return codes.nan_to_num(), best  # NaN: no more to ask for
 
 
