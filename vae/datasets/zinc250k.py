@@ -72,12 +72,6 @@ class ZINC250k(TextSource):
     def symbols(self) -> tuple[str, ...]:
         return tuple(SYMBOLS[self.representation].split())
 
-    def valid(self, texts: Sequence[str]) -> list[bool] | None:
-        """Return whether each text stands for a molecule; None without the extra `molecules`."""
-        from lso_bench.molecules.reading import are_molecules
-
-        return are_molecules(texts, self.representation)
-
     def samples(self, folder: Path) -> UInt8[np.ndarray, "n t"]:
         sha256 = TOKENS[self.representation]  # part of the name, so that no copy outlives a change of the symbols
         name = f"zinc250k-{self.representation}-{self.count}-{sha256[:8]}"
