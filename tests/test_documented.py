@@ -19,6 +19,7 @@ from lso_bench.cli import app
 from lso_bench.commands.options import names
 from lso_bench.commands.run import _study_from_options as of_options
 from lso_bench.errors import LsoBenchError
+from lso_bench.plugins.discovery import module_at
 from lso_bench.store.archive import pack
 from lso_bench.study import file
 from lso_bench.study.grid import plan
@@ -94,7 +95,23 @@ def place(tmp_path_factory):
     for name in ("my.smi", "my.txt"):
         (folder / name).write_text("".join(f"{n:07b}\n" for n in range(128)).translate({48: "C", 49: "O"}))
     torch.save(principal_components(), folder / "text_vae.pt")
+    shutil.copy(ROOT / "benchmarks" / "les.py", folder)
+    for published in module_at(ROOT / "benchmarks" / "les.py").MODELS.values():
+        torch.save(weights_of_its_shapes(published), folder / published.file)
     return folder
+
+
+def weights_of_its_shapes(published, hidden=100, width=2):
+    """Weights of no meaning for a published model of texts, in the shapes that its file has."""
+    symbols, codes = len(published.symbols), 2 * (published.length - 3 * (width - 1))
+    recurrent = published.recurrent(hidden, hidden, num_layers=3)
+    encoder = {f"conv{i}": nn.Conv1d(symbols if i == 1 else 2, 2, width) for i in (1, 2, 3)}
+    encoder |= {f"batch_norm{i}": nn.BatchNorm1d(2) for i in (1, 2, 3)} | {"linear": nn.Linear(codes, hidden)}
+    encoder |= {name: nn.Linear(hidden, published.latent) for name in ("mu", "sigma")}
+    decoder = {"gru": recurrent, "project": nn.Linear(published.latent, hidden), "out": nn.Linear(2 * hidden, symbols)}
+    decoder |= {"output_projection": nn.Linear(symbols, hidden)}
+    parts = {"encoder": nn.ModuleDict(encoder), "decoder": nn.ModuleDict(decoder)}
+    return nn.ModuleDict(parts).state_dict()
 
 
 def principal_components(symbols=" x123+*/()sinep", length=32, latent=24):
