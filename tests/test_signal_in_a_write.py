@@ -10,7 +10,6 @@ CODE = """
 import io, os, signal, sys, time
 from lso_bench import cli
 
-signal.signal({number}, signal.SIG_DFL)  # which a background job of a shell ignores
 signal.pthread_sigmask(signal.SIG_BLOCK, [{number}])  # inherited
 
 class Raw(io.RawIOBase):
