@@ -73,7 +73,7 @@ def place(tmp_path_factory):
     """A folder in which the commands can be typed: results, and the examples of CONTRIBUTING as files."""
     folder = tmp_path_factory.mktemp("place")
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
-    for name in ("reference", "studies"):
+    for name in ("reference", "sequences", "studies"):
         shutil.copytree(ROOT / "results" / name, folder / "results" / name)
     for path in folder.glob("results/reference/runs/*/*/result.json"):
         spec = json.loads(path.read_text())["spec"]
@@ -156,7 +156,7 @@ def check(command):
     try:
         if context and name == "compare":
             options = [] if "--figures" in arguments else ["--no-traces"]
-            few = () if "searcher=cmaes" in arguments else FEW
+            few = () if {"searcher=cmaes", "results/sequences"} & {*arguments} else FEW
             app([name, *arguments, *options, *few], standalone_mode=False)
         elif context and name in RUN:
             app([name, *arguments, *["--dry-run"] * (name == "reproduce")], standalone_mode=False)
