@@ -15,7 +15,7 @@ from lso_bench.analysis.curves import medians, with_curves
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.errors import UnusableError
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
-from lso_bench.plotting.style import SIZES, displayed, label, save, style_context
+from lso_bench.plotting.style import SIZES, count_range, displayed, label, save, style_context
 from lso_bench.report.figure_files import figures, plots, section_figures
 from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import scatter
@@ -218,3 +218,10 @@ def test_collapse_is_drawn_where_three_models_differ(tmp_path):
         save(figure, tmp_path / "some.png", with_title=True)
     with Image.open(tmp_path / "some.png") as image:
         assert min(image.size) > 200
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"), [([1, 1], "1 start"), ([5], "5 starts"), ([1, 3], "1 to 3 starts"), ([2000], "2,000 starts")]
+)
+def test_number_of_starts_has_its_noun(counts, text):
+    assert count_range(pd.Series(counts), "starts") == text

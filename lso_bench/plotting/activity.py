@@ -14,7 +14,7 @@ Bars = Sequence[tuple[str, Sequence[float]]]  # model names, each with the activ
 def activity(models: Bars, title: str, size: Size) -> CaptionedFigure:
     """Draw the activity of each latent dimension, most active first, one panel per model.
 
-    Activity is the variance of the posterior mean over the test images. The last panel shows how many dimensions are
+    Activity is the variance of the posterior mean over the test samples. The last panel shows how many dimensions are
     above each threshold.
     """
     summaries = [f"{name}: {_active(v)} of {len(v)}" for name, v in models]
@@ -36,7 +36,7 @@ def activity(models: Bars, title: str, size: Size) -> CaptionedFigure:
     for axis in axes.flat[len(models) + 1 :]:
         axis.set_visible(False)
     caption = (
-        "Activity of each latent dimension, the variance of its posterior mean over the test images, most active "
+        "Activity of each latent dimension, the variance of its posterior mean over the test samples, most active "
         f"first; in the titles how many are above {ACTIVE} (dashed). Last panel: how many are above each threshold."
     )
     return CaptionedFigure(

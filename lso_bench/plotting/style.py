@@ -188,10 +188,11 @@ def values_in_words(title: str, rows: pd.DataFrame, column: str, *columns: str) 
     return f"{title}: {'; '.join(texts[:MOST])}{rest}."
 
 
-def count_range(n: pd.Series) -> str:
-    """Format a range of counts: 50, or 50 to 200."""
+def count_range(n: pd.Series, nouns: str = "") -> str:
+    """Format a range of counts, with a noun that is given in the plural: 1 start, 50 starts, or 50 to 200 starts."""
     low, high = int(n.min()), int(n.max())
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    numbers = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{numbers} {nouns.removesuffix('s') if high == 1 else nouns}".rstrip()
 
 
 def save(captioned: CaptionedFigure, path: Path, with_title: bool = False) -> Path:

@@ -51,9 +51,9 @@ def curves(rows: pd.DataFrame, title: str, size: Size, color: str = "") -> Capti
     last = rows.drop_duplicates(["model", "searcher_label"], keep="last")
     starts = ", ".join(rows.start.unique())
     caption = (
-        f"Lowest loss within so many evaluations of a problem: median over {count_range(rows.n)} instances (of one, "
-        f"over its starts), from {starts} starts. No band: instances differ more than searchers; see the paired "
-        "differences."
+        f"Lowest loss within so many evaluations of a problem: median over {count_range(rows.n, 'instances')} "
+        f"(of one, over its starts), from {starts} starts. No band: instances differ more than searchers; see the "
+        "paired differences."
     )
     return CaptionedFigure("curves", figure, title, caption, values_in_words("Lowest median losses", last, "estimate"))
 

@@ -57,7 +57,7 @@ def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> 
 
 def _caption(contests: Sequence[Contest], factor: str) -> str:
     """Return what is drawn, of how many blocks, and what a hollow point means."""
-    blocks = f"{count_range(pd.Series([c.n for c in contests]))} {contests[0].unit}"
+    blocks = count_range(pd.Series([c.n for c in contests]), contests[0].unit)
     return (
         f"Paired difference of the final loss to the {factor} with the best mean rank ({blocks}, from "
         f"{contests[0].start} starts), with its 95 % interval. "
