@@ -17,6 +17,7 @@ from torch.quasirandom import SobolEngine
 from lso_bench.plugins.registry import Registry
 from lso_bench.search.clock import Clock
 from lso_bench.search.region import Region
+from lso_bench.search.space import Space
 from lso_bench.search.training_samples import TrainingSamples
 
 
@@ -30,6 +31,7 @@ class Problem:
     clock: Clock = field(default_factory=Clock)  # `with problem.clock("fit"):` counts the time of its body as "fit"
     counts: dict[str, int] = field(default_factory=dict)  # counts by name, which the searcher adds to the record
     samples: TrainingSamples | None = None  # for searchers whose points are samples, in place of latents
+    space: Space | None = None  # the frozen model, which decodes the points; None where a score needs no model
 
 
 def check_points(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k n d"]:
