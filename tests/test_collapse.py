@@ -11,7 +11,8 @@ from made import measures, searched
 from rich.console import Console
 from scipy.stats import kendalltau, spearmanr
 
-from lso_bench.analysis.collapse import correlation, read, spearman_interval
+from lso_bench.analysis.collapse import read
+from lso_bench.analysis.rank_correlation import correlation, partial_correlation, spearman_interval
 from lso_bench.report import export, tables
 from lso_bench.vae.metrics import ESTIMATORS, Metrics
 from lso_bench.vae.trained_model import Model
@@ -80,12 +81,32 @@ def test_two_trainings_of_a_model_are_two_points():
     assert [*points.KL] == [1.0, 2.0] and [*points["final loss, random"]] == [50.0, 49.0]
 
 
+def test_trainings_of_a_model_count_as_one_point_their_mean():
+    names, shas = ("vae", "vae", "beta_vae_0.9", "beta_vae_0.5", "nevae_se"), tuple(c * 64 for c in "eabcd")
+    records = runs(names, shas)
+    records[1] = replace(records[1], spec=replace(records[1].spec, model=Model("vae", "omniglot", seed=1)))
+    spaces = SPACES | {shas[0]: space(8.0), shas[1]: space(0.5)}  # on the mean 4.25, more than any other
+    statistics = row(measures(*records, spaces=spaces), "KL")
+    means = [4.25, 2.0, 3.0, 4.0], [49.5, 48.0, 47.0, 46.0]
+    assert (statistics.n, statistics.trainings) == (4, 5)
+    assert statistics.estimate == pytest.approx(spearmanr(*means)[0])
+
+
+def test_two_models_of_several_trainings_are_no_correlation():
+    records = runs(("vae", "vae", "nevae_se"), SHAS[:3])
+    records[1] = replace(records[1], spec=replace(records[1].spec, model=Model("vae", "omniglot", seed=1)))
+    assert measures(*records, spaces=SPACES).collapse.correlations.empty
+
+
 def test_table_says_how_many_correlations_and_what_is_missing():
     text = io.StringIO()
     Console(width=160, file=text).print(tables.terminal(measures(*runs(), spaces=SPACES)))
     text = " ".join(text.getvalue().split())
     assert "Does collapse decide search?" in text and "3 correlations" in text
-    assert "Of 4 models no p is below 0.083" in text and "decoder use, consistency prior, consistency posterior" in text
+    assert (
+        "Of 4 models no p is below 0.083" in text
+        and "decoder use, re-encoding draw, consistency prior, consistency" in text
+    )
 
 
 def test_json_has_the_correlations():
@@ -157,3 +178,19 @@ def test_interval_is_bonett_and_wright_s():
     expected = [math.tanh(math.atanh(0.5) + side * reach) for side in (-1, 1)]
     assert spearman_interval(0.5, 10) == pytest.approx(expected)
     assert math.isnan(spearman_interval(0.5, 3)[0])
+
+
+def test_partial_correlation_is_that_of_the_residuals_of_ranks():
+    x, y, covariate = np.random.default_rng(1).normal(size=(3, 12))
+    ranks = [np.argsort(np.argsort(v)) for v in (x, y, covariate)]
+    design = np.stack([np.ones(12), ranks[2]], 1)
+    residuals = [r - design @ np.linalg.lstsq(design, r, rcond=None)[0] for r in ranks[:2]]
+    statistics = partial_correlation(x, y, covariate)
+    assert statistics["partial"] == pytest.approx(np.corrcoef(*residuals)[0, 1])
+    assert (statistics["partial_low"], statistics["partial_high"]) == spearman_interval(statistics["partial"], 11)
+
+
+def test_measure_that_is_the_fit_has_no_partial_correlation():
+    x, y = np.random.default_rng(2).normal(size=(2, 9))
+    assert math.isnan(partial_correlation(x, y, np.exp(x))["partial"])
+    assert math.isnan(partial_correlation(x[:3], y[:3], y[:3] ** 2)["partial"])

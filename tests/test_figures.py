@@ -10,7 +10,7 @@ import pytest
 from made import Disk, measures, searched
 from PIL import Image
 
-from lso_bench.analysis.collapse import LATENT_METRICS
+from lso_bench.analysis.collapse import GIVEN, LATENT_METRICS
 from lso_bench.analysis.curves import medians, with_curves
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.errors import UnusableError
@@ -210,7 +210,8 @@ def test_collapse_is_drawn_where_three_models_differ(tmp_path):
         "model": ["vae", "nevae_se", "rae"],
         "weights": ["a", "b", "c"],
     }
-    points = pd.DataFrame(context | dict.fromkeys(LATENT_METRICS, np.nan) | {"final loss, random": [1.0, 2.0, np.inf]})
+    unmeasured = dict.fromkeys((GIVEN, *LATENT_METRICS), np.nan)
+    points = pd.DataFrame(context | unmeasured | {"final loss, random": [1.0, 2.0, np.inf]})
     with style_context(SIZES["screen"]):
         assert not scatter(points, "title", SIZES["screen"])
         figure = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])

@@ -36,7 +36,7 @@ INSIDE = {  # likewise the modules of a package
         ["best_texts", "caveats", "variance"],
         ["collapse", "convergence", "duplicates", "groups", "paired"],
         ["start_sensitivity"],
-        ["bootstrap", "table"],
+        ["bootstrap", "rank_correlation", "table"],
         ["fields", "intervals", "rank_tests", "united"],
     ],
     "executors": [

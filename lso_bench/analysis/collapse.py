@@ -3,21 +3,20 @@
 A checkpoint is a point. Its metrics come from `lso-bench evaluate` (AU, MI, KL, decoder use, re-encoding, latent
 consistency). Its outcomes come from its searches (final loss, steps to a threshold, dependence on the start), within
 one task, searcher, architecture and limits. The main figure is Spearman's rank correlation: an interval of Kendall's
-needs more than 4 points, and there are few. Checkpoints that share images, starts and seeds are no independent
-replicates, and a correlation is no cause.
+needs more than 4 points, and there are few. Trainings of one model that differ in their seed are a cluster, and count
+as one point, their mean. Models that share images, starts and seeds are no independent replicates, and a correlation is
+no cause.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
-from jaxtyping import Float
 
-from lso_bench.analysis.intervals import CONFIDENCE, NONE, Interval
+from lso_bench.analysis.rank_correlation import FEWEST, correlation, partial_correlation
 from lso_bench.analysis.rank_tests import holm
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.store import result_files
@@ -30,12 +29,12 @@ LATENT_METRICS = (
     "KL",
     "decoder use",
     "re-encoding",
+    "re-encoding draw",
     "consistency prior",
     "consistency posterior",
 )
 COMPARED_WITHIN = [c for c in GROUP_KEYS if c != "model"]
-FEWEST = 3  # points that a correlation needs; an interval needs one more
-RESAMPLES = 9999  # permutations, at most
+GIVEN = "-ELBO"  # measure of the fit that partial correlations hold constant
 
 
 @dataclass(frozen=True)
@@ -94,19 +93,20 @@ def collapse(measured: Iterable[tuple[str, list[dict]]], spaces: Mapping[str, Me
     points = pd.DataFrame([_point(sha, rows, spaces[sha]) for sha, rows in measured if sha in spaces])
     if points.empty:
         return Collapse()
-    contexts = [group for _, group in points.groupby(COMPARED_WITHIN, sort=False, dropna=False) if len(group) >= FEWEST]
+    groups = (group for _, group in points.groupby(COMPARED_WITHIN, sort=False, dropna=False))
+    contexts = [group for group in groups if group.model.nunique() >= FEWEST]
     return Collapse(points, pd.DataFrame([row for group in contexts for row in correlations(group)]))
 
 
 def _point(sha: str, rows: list[dict], space: Metrics) -> dict[str, Any]:
     head = {k: rows[0][k] for k in GROUP_KEYS}
-    return head | {"weights": sha} | _latent_metrics(space) | dict(_outcomes(rows))
+    return head | {"weights": sha, GIVEN: space.nelbo} | _latent_metrics(space) | dict(_outcomes(rows))
 
 
 def _latent_metrics(space: Metrics) -> dict[str, int | float | None]:
     au = [sum(x > a for x in space.activity) for a in ACTIVE]
     consistency = space.consistency_prior, space.consistency_posterior
-    rest = space.mi, space.kl, space.decoder_use, space.reencoding_mean, *consistency
+    rest = space.mi, space.kl, space.decoder_use, space.reencoding_mean, space.reencoding_draw, *consistency
     return dict(zip(LATENT_METRICS, (*au, *rest), strict=True))
 
 
@@ -137,15 +137,18 @@ def _outcomes(rows: list[dict]) -> Iterator[tuple[str, float]]:
 def correlations(points: pd.DataFrame) -> Iterator[dict]:
     """Yield the correlation of each latent-space metric with each outcome, in one context.
 
-    A row has Spearman's rho with its 95 % interval, Kendall's tau, p by permutation, and p after Holm's correction over
-    all pairs of this context.
+    A row has the numbers of models (`n`) and of trainings, Spearman's rho with its 95 % interval, Kendall's tau, p by
+    permutation, p after Holm's correction over all pairs of this context, and the partial correlation given -ELBO.
     """
     head = {k: points[k].iloc[0] for k in COMPARED_WITHIN}
     rows = []
     for outcome in outcomes_of(points):
         for metric in LATENT_METRICS:
-            values = points[[metric, outcome]].astype(float).dropna().to_numpy()
-            rows.append({"outcome": outcome, "metric": metric, "n": len(values)} | correlation(*values.T))
+            known, models = (p[[metric, outcome, GIVEN]].dropna() for p in (points, means_of_models(points)))
+            x, y, fit = models.astype(float).to_numpy().T
+            counts = {"n": len(models), "trainings": len(known)}
+            values = correlation(x, y) | partial_correlation(x, y, fit)
+            rows.append({"outcome": outcome, "metric": metric} | counts | values)
     adjusted = holm(np.array([row["p"] for row in rows]))
     tests = int(np.isfinite(adjusted).sum())
     for row, p in zip(rows, adjusted, strict=True):
@@ -158,54 +161,7 @@ def outcomes_of(points: pd.DataFrame) -> list[str]:
     return [c for c in points.columns[after:] if bool(points[c].notna().any())]
 
 
-def correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> dict[str, float]:
-    """Compute Spearman's rho with interval and p, and Kendall's tau-b.
-
-    All are NaN for fewer than FEWEST points, or where x or y is constant.
-    """
-    ranks = np.stack([scipy.stats.rankdata(x), scipy.stats.rankdata(y)])
-    if len(x) < FEWEST or (np.ptp(ranks, axis=1) == 0).any():
-        return dict.fromkeys(("estimate", "low", "high", "kendall", "p"), np.nan)
-    rho = float(np.clip(_spearman(*ranks), -1, 1))
-    low, high = spearman_interval(rho, len(x))
-    return {
-        "estimate": rho,
-        "low": low,
-        "high": high,
-        "kendall": float(cast(Any, scipy.stats.kendalltau(x, y)).statistic),
-        "p": _p_value(*ranks),
-    }
-
-
-def spearman_interval(rho: float, n: int) -> Interval:
-    """Compute the 95 % interval of Spearman's rho by Fisher's z; NaN for n <= 3.
-
-    The variance is (1 + rho^2 / 2) / (n - 3), Bonett & Wright 2000. A rho of 1 or -1 is moved towards 0 by half of its
-    smallest step, 12 / (n^3 - n). Its interval then ends at 1 or -1.
-    """
-    if n <= FEWEST:
-        return NONE
-    limit = 1 - 6 / (n**3 - n)
-    clipped = min(max(rho, -limit), limit)
-    half_width = scipy.stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + clipped**2 / 2) / (n - 3))
-    low, high = np.tanh(np.arctanh(clipped) + np.array([-half_width, half_width])).tolist()
-    return (-1.0 if rho < -limit else low), (1.0 if rho > limit else high)
-
-
-def _p_value(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
-    """Compute the two-sided p of a permutation test; all n! pairings are tried where they are few."""
-    test = scipy.stats.permutation_test(
-        (x,),
-        lambda x, axis: _spearman(x, y),
-        permutation_type="pairings",
-        n_resamples=RESAMPLES,
-        vectorized=True,
-        rng=0,
-    )
-    return float(cast(Any, test).pvalue)
-
-
-def _spearman(x: Float[np.ndarray, "*r n"], y: Float[np.ndarray, " n"]) -> Any:
-    """Compute Pearson's correlation of ranks along the last axis."""
-    a, b = x - x.mean(axis=-1, keepdims=True), y - y.mean()
-    return (a * b).sum(axis=-1) / np.sqrt(np.square(a).sum(axis=-1) * np.square(b).sum())
+def means_of_models(points: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each model: the means of its trainings, of those that have a value."""
+    after = list(points.columns).index(GIVEN)
+    return points.groupby("model", sort=False)[[*points.columns[after:]]].apply(lambda rows: rows.astype(float).mean())

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import pandas as pd
 
-from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, LATENT_METRICS, Collapse
+from lso_bench.analysis.collapse import COMPARED_WITHIN, GIVEN, LATENT_METRICS, Collapse
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import COMPARED
+from lso_bench.analysis.rank_correlation import FEWEST
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.analysis.united import space_name
@@ -130,6 +131,8 @@ def collapse(result: Collapse) -> Iterator[Part]:
         for outcome, line in context.groupby("outcome", sort=False):
             by_metric = {r["metric"]: r for r in line.to_dict("records")}
             rows.append([word(outcome), *(_correlation(by_metric[s], n[s]) for s in metrics)])
+            if len(rows) == 1 and line.partial.notna().any():
+                rows.append([word(f"the same, given {GIVEN}"), *(_partial(by_metric[s]) for s in metrics)])
         heading = "Spearman's rank correlation over trained models (95 % interval)"
         outcomes = Column("of the searches", is_text=True, min_width=NAME_WIDTH)
         widths = [NAME_WIDTH, *[0] * len(metrics)]
@@ -147,9 +150,22 @@ def _limits(context: pd.DataFrame, missing: list[str]) -> str:
     return (
         f"-1: the more, the less. {tests} correlations; * where Holm's p over all of them is below 0.05. Of {n} models "
         f"no p is below {least:.2g} before and {min(1, tests * least):.2g} after Holm; the smallest here is "
-        f"{context.p.min():.2g}.{unknown} The models share instances, starts and seeds, and each is one training: this "
-        "shows what goes together in them, not what another training would give, nor what causes what"
+        f"{context.p.min():.2g}.{unknown} The models share instances, starts and seeds, and {_trainings(context)}: "
+        "this shows what goes together in them, not what causes what. Given -ELBO: Spearman's partial correlation"
     )
+
+
+def _trainings(context: pd.DataFrame) -> str:
+    """Return how many trainings the points stand for."""
+    n, trainings = int(context.n.max()), int(context.trainings.max())
+    return "each is one training" if n == trainings else f"a model is the mean of its trainings, {trainings} in all"
+
+
+def _partial(row: dict[str, Any]) -> Cell:
+    if math.isnan(row["partial"]):
+        return number(None)
+    bounds = row["partial_low"], row["partial_high"]
+    return Cell(f"{row['partial']:.2f}{within(*bounds, '{:.2f}'.format)}", row["partial"], bounds=bounds)
 
 
 def _correlation(row: dict[str, Any], n: int) -> Cell:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lso_bench.analysis.collapse import COMPARED_WITHIN, FEWEST, correlation, outcomes_of
+from lso_bench.analysis.collapse import COMPARED_WITHIN, means_of_models, outcomes_of
+from lso_bench.analysis.rank_correlation import FEWEST, correlation
 from lso_bench.analysis.table import SECTION_KEYS
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import CaptionedFigure, Size, blank, label, legend
@@ -24,7 +25,7 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | N
         points: rows of one section, of `lso_bench.analysis.collapse.Collapse.checkpoint_table`.
     """
     spaces = [s for s in SHOWN if int(points[s].notna().to_numpy().sum()) >= FEWEST]
-    groups = [group for _, group in points.groupby(COMPARED_WITHIN, sort=False, dropna=False) if len(group) >= FEWEST]
+    groups = [g for _, g in points.groupby(COMPARED_WITHIN, sort=False, dropna=False) if g.model.nunique() >= FEWEST]
     if not spaces or not groups:
         return None
     names = dict(zip(points.index, searcher_labels(points), strict=True))
@@ -41,8 +42,9 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | N
         axis.set_xlabel(space.replace(" ", "\n", 1))
     legend(figure, [*axes.flat], size)
     caption = (
-        "Does collapse decide search? A point is a trained model, its loss the median over instances; over each panel "
-        "stands Spearman's rank correlation. Its interval, other outcomes, and what they can show, are in the tables."
+        "Does collapse decide search? A point is a trained model, its loss the median over instances. Over each panel "
+        "stands Spearman's rank correlation of the means of each model's trainings. Its interval, other outcomes, and "
+        "what they can show, are in the tables."
     )
     return CaptionedFigure("collapse", figure, title, caption, f"Rank correlations: {'; '.join(descriptions)}.")
 
@@ -62,7 +64,7 @@ def _draw_panel(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> fl
     for model, model_points in points.groupby("model", sort=False):
         name = str(model)
         axis.plot(model_points[space], model_points[outcome], marker_of(name), color=colour_of(name), label=label(name))
-    rho = correlation(*points[[space, outcome]].astype(float).dropna().to_numpy().T)["estimate"]
+    rho = correlation(*means_of_models(points)[[space, outcome]].dropna().to_numpy().T)["estimate"]
     axis.set_title("" if np.isnan(rho) else f"{rho:.2f}")
     axis.margins(0.12)
     return rho
