@@ -185,13 +185,13 @@ def _pair(a: str, b: str) -> str:
 
 def _per_image_difference(differences: pd.Series) -> str:
     """Describe the median difference on the same image from the same random start, with its interval over images."""
-    statistics = order_statistics(
-        differences.to_numpy(float), differences.index.get_level_values("instance").to_numpy()
-    )
+    images = differences.index.get_level_values("instance").to_numpy()
+    statistics = order_statistics(differences.to_numpy(float), images)
+    count, n = len(set(images)), statistics["n"]
     return (
         f"{_verdict(statistics['low'], statistics['high'])}; single images, random starts: median difference "
-        f"{statistics['median']:+,.0f} steps (95 % interval "
-        f"{statistics['low']:,.0f} .. {statistics['high']:,.0f}, n = {statistics['n']})"
+        f"{statistics['median']:+,.0f} steps (95 % interval over images {statistics['low']:,.0f} .. "
+        f"{statistics['high']:,.0f}, {n} differences of {count} images)"
     )
 
 
