@@ -223,6 +223,8 @@ def _joint_steps(records: Iterable[Record], start: str) -> pd.Series:
 def _result_notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
     yield "the paper gives neither its learning rate nor whether the images stop together; steps depend on both"
     yield "one training seed: the intervals are over images, and say nothing about another training"
+    if any(r.spec.precision == "fp32" for r in records):
+        yield "threshold 0 is met in float32, once the loss no longer resolves its fall: in part a matter of rounding"
     if missing := len(keys - {r.spec.key for r in records}):
         yield f"{missing} of {len(keys)} runs are missing or failed"
     if len({r.versions.get("device") for r in records}) > 1:
