@@ -22,6 +22,8 @@ from lso_bench.molecules.fingerprints import tanimoto_to_nearest
 from lso_bench.molecules.guacamol import OBJECTIVES
 from lso_bench.molecules.properties import LEAST_LOGP, LOGP, RING, SA, large_ring
 from lso_bench.molecules.reading import MOST_ATOMS, molecules, representation_of
+from lso_bench.runner.found_texts import found_texts
+from lso_bench.runner.text_counts import TextCounts
 from lso_bench.task import TASKS
 from lso_bench.tasks.guacamol import GuacaMol
 from lso_bench.tasks.molecule import Molecule
@@ -262,6 +264,17 @@ def test_nearest_row_is_the_first_of_the_most_similar():
     assert tanimoto_to_nearest(["C1CC"], rows) == [("", 0)] and tanimoto_to_nearest([BENZENE], []) == [("", 0)]
     ((row, similarity),) = Carbons().nearest(["CCCCO"], rows)
     assert row == rows[0] and 0 < similarity < 1
+
+
+@with_rdkit
+def test_another_spelling_of_a_training_molecule_is_not_new():
+    task = Molecule(data=SMILES)
+    rows = task.training_rows(DATASETS.build(SMILES).tokens(["CCCCCCCC", "CCCCCCC", "OCC"]))
+    counts, spelled = TextCounts(), ["C(C)O", "CCO", "CCN"]
+    counts.best = {i: (1.0, text) for i, text in enumerate(spelled)}
+    measured = found_texts(task, counts, task._scores().samples.samples(spelled), rows)
+    assert [m["beside"]["novel"] for m in measured] == [0, 0, 1] and measured[0]["nearest"] == "OCC"
+    assert len({*task.subjects([*spelled, "C("])}) == 3
 
 
 @with_rdkit

@@ -228,6 +228,17 @@ def test_texts_are_counted_once_for_each_problem():
     assert counts.of_record() == {"invalid_texts": 2, "distinct_texts": 3}
 
 
+def test_texts_that_stand_for_the_same_are_counted_once():
+    @dataclass(frozen=True)
+    class Sum(Length):
+        def subjects(self, texts):
+            return ["".join(sorted(text)) for text in texts]
+
+    counts, x = TextCounts(), samples("x+1", "1+x", "x+x", "1")
+    counts.add(Sum(), torch.tensor([0]), x, Sum().score(x))
+    assert counts.of_record()["distinct_texts"] == 3
+
+
 def test_task_of_images_has_no_counts_of_texts():
     counts, x = TextCounts(), torch.rand(1, 2, 1, 28, 28)
     counts.add(Ink(), torch.tensor([0]), x, Ink().score(x))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -27,9 +28,17 @@ def kept_selfies(smiles: Sequence[str]) -> list[str]:
     """
     if not smiles:
         return []
-    digest = hashlib.sha256("\n".join(smiles).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join((package_version(), *smiles)).encode()).hexdigest()
     make = lambda: np.frombuffer("\n".join(selfies(smiles)).encode(), np.uint8)[:, None]  # noqa: E731
     return cached(f"selfies-{digest[:16]}", make, shape=(1,)).tobytes().decode().split("\n")
+
+
+def package_version() -> str:
+    """Return the version of the package selfies, of which its texts may depend; empty if it is not installed."""
+    try:
+        return version("selfies")
+    except PackageNotFoundError:
+        return ""
 
 
 def _encoder() -> Callable[[str], str]:

@@ -1,6 +1,7 @@
 """Molecules of texts, SELFIES or SMILES; RDKit and SELFIES are imported when the first text is read."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -44,6 +45,19 @@ def molecules(texts: Iterable[str], representation: str = "smiles") -> list[Any]
     read = _of_selfies if representation == "selfies" else _of_smiles
     with rdBase.BlockLogs():
         return [read(text) for text in texts]
+
+
+@lru_cache(maxsize=100_000)
+def canonical_smiles(text: str, representation: str) -> str:
+    """Return the SMILES that RDKit writes for a molecule, however its text is written; empty if it is none.
+
+    Raises:
+        PluginError, ValueError: as `require`.
+    """
+    from rdkit import Chem
+
+    (molecule,) = molecules([text], representation)
+    return "" if molecule is None else Chem.MolToSmiles(molecule)
 
 
 def are_molecules(texts: Sequence[str], representation: str) -> list[bool] | None:

@@ -54,19 +54,22 @@ def _measured(task: TextTask, texts: Sequence[str], rows: TrainingRows) -> list[
     """Return `nearest` and `beside` of valid texts."""
     with plugin_errors("task", task):
         nearest = _checked(task.nearest([*texts], rows), texts)
+        subjects, of_rows = task.subjects([*texts]), task.subjects([row for row, _ in nearest])
     lengths = [len(rows.as_tokens.tokens(text)) for text in texts]
     return [
         {
             "nearest": storable(row),
             "beside": {
                 "valid": 1.0,
-                "novel": float(text not in rows.known),
+                "novel": float(text not in rows.known and subject != of_row),
                 "length": float(length),
                 "longer_than": rows.share_shorter(length),
                 "similarity": similarity,
             },
         }
-        for text, length, (row, similarity) in zip(texts, lengths, nearest, strict=True)
+        for text, length, (row, similarity), subject, of_row in zip(
+            texts, lengths, nearest, subjects, of_rows, strict=True
+        )
     ]
 
 

@@ -55,6 +55,12 @@ class MoleculeTask(TextTask):
 
         return tanimoto_to_nearest(texts, rows, self.representation)
 
+    def subjects(self, texts: list[str]) -> list[str]:
+        """Return the canonical SMILES of each text; of one that is no molecule, the text."""
+        from lso_bench.molecules.reading import canonical_smiles
+
+        return [canonical_smiles(text, self.representation) or text for text in texts]
+
     def picture(self, text: str) -> str:
         """Return a drawing of a molecule, an `svg` element; empty for a text that is no molecule, and without RDKit."""
         from lso_bench.molecules.drawing import draw_svg

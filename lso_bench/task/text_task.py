@@ -42,6 +42,10 @@ class TextTask(Task):
         index = rows.as_tokens if isinstance(rows, TrainingRows) else TokenRows(self._scores().source, rows)
         return [index.nearest(text) for text in texts]
 
+    def subjects(self, texts: list[str]) -> list[str]:
+        """Return what each text stands for, such as a molecule; by default the text. Equal ones are counted once."""
+        return texts
+
     def picture(self, text: str) -> str:
         """Return a drawing of a text as SVG; empty (the default) if it has none. Pages show those of built-in tasks."""
         return ""

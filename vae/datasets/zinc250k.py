@@ -18,7 +18,7 @@ from lso_bench.files.sanitize import remark
 from lso_bench.molecules.reading import are_molecules
 from lso_bench.plugins.settings import at_least
 from lso_bench.vae.datasets import Split, TextSource
-from lso_bench.vae.selfies_texts import selfies
+from lso_bench.vae.selfies_texts import package_version, selfies
 
 FILE = "zinc250k.smiles"
 PUBLISHED = "f900b46bb42b77aab37cd827d1ea474e2a037ecab2bd7def2b6027492216d36a"  # sha256 of that file
@@ -74,8 +74,10 @@ class ZINC250k(TextSource):
 
     def samples(self, folder: Path) -> UInt8[np.ndarray, "n t"]:
         sha256 = TOKENS[self.representation]  # part of the name, so that no copy outlives a change of the symbols
-        name = f"zinc250k-{self.representation}-{self.count}-{sha256[:8]}"
-        drawn = cached(name, lambda: self._drawn(folder), sha256 * (self.count == MOLECULES), (LONGEST,))
+        whole = self.count == MOLECULES  # of a part the content is not known; SELFIES depend on their package
+        version = "" if whole or self.representation == "smiles" else f"-{package_version()}"
+        name = f"zinc250k-{self.representation}-{self.count}-{sha256[:8]}{version}"
+        drawn = cached(name, lambda: self._drawn(folder), sha256 * whole, (LONGEST,))
         kept = drawn[(drawn[:, self.most :] == 0).all(1), : self.most]
         if left_out := len(drawn) - len(kept):
             remark(f"{left_out:,} of {len(drawn):,} molecules have more than {self.most} symbols and are left out.")
