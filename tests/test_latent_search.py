@@ -56,6 +56,19 @@ def test_order_is_that_of_the_same_image_from_the_same_start(tmp_path):
     assert "+400 steps" in verdict and len(by_pair) == 3
 
 
+@pytest.mark.parametrize(("precision", "said"), [("fp32", True), ("fp64", False)])
+def test_rounding_at_threshold_0_is_said_of_searches_in_float32(tmp_path, precision, said):
+    record = run("vae", 1000)
+    result = repetition([replace(record, spec=replace(record.spec, precision=precision))], tmp_path)
+    assert any("rounding" in note for note in result.notes) == said
+
+
+def test_starts_of_an_image_are_not_counted_as_images(tmp_path):
+    result = repetition([run(n, s, init) for n, s in (("vae", 1000), ("nevae_se", 600)) for init in (0, 1)], tmp_path)
+    (line,) = (line for line in result.order if "single images" in line)
+    assert f"{2 * IMAGES} differences of {IMAGES} images" in line
+
+
 @pytest.mark.parametrize(("vae", "said"), [(2000, "as in the paper"), (200, "THE OTHER WAY ROUND")])
 def test_order_is_told_only_with_an_interval_on_one_side(tmp_path, vae, said):
     records = [run("vae", vae), run("nevae_se", 600)]

@@ -1,7 +1,9 @@
 """Networks of 28 x 28 and larger images: a ResNet encoder, a PixelCNN and a transposed-convolution decoder.
 
 Layer sizes: He et al. 2019, "Lagging Inference Networks", appendix B.3, and their public code, which
-"Neighbor Embedding Variational Autoencoder" (arXiv 2103.11349, section 5) says it follows.
+"Neighbor Embedding Variational Autoencoder" (arXiv 2103.11349, section 5) says it follows. Two details are ours.
+Weights begin from PyTorch's defaults; theirs draw convolutions from N(0, sqrt(2 / (k k out))) and linear layers from
+Xavier's uniform, with zero biases. The last 1 x 1 convolution of the PixelCNN has a bias.
 """
 
 from collections.abc import Sequence

@@ -29,6 +29,8 @@ class Omniglot(ImageSource):
     """Handwritten characters: 32,460, by alphabet, character and drawer, background set first.
 
     Source: Lake, Salakhutdinov & Tenenbaum 2015. Split 23,000 / 1,345 / 8,115, the first two as in this literature.
+    Drawings are shuffled, so all parts have drawings of the same characters. The 28 x 28 pixels are an average by area
+    of 105 x 105, not the ready set of He et al. 2019. benchmarks/omniglot.py measures what both mean.
     """
 
     published = "8167dffec9d3ee72541f00f4f120b260f19aebf40a2a4c142dfc5a700a187882"
