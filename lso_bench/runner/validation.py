@@ -2,7 +2,7 @@
 
 from lso_bench.errors import UsageError, unknown
 from lso_bench.runner.plugin_errors import plugin_errors
-from lso_bench.search import Searcher, coordinates
+from lso_bench.search import SEARCHERS, Searcher, coordinates
 from lso_bench.search import starts as starts_of
 from lso_bench.search.space import DECODINGS, DTYPES, GRADIENT
 from lso_bench.search.training_samples import kind_of
@@ -43,6 +43,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
             f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or "
             f"sobol{_elsewhere(spec) if task.differentiable else ''}."
         )
+    _check_inversion(spec, searcher)
     if searcher.bounded and searcher.space == "latents" and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
     with plugin_errors("searcher", searcher):
@@ -71,6 +72,18 @@ def _is_autoregressive(spec: Spec) -> bool:
 
 def _is_differentiable(model: Model) -> bool:
     return not model.external or FROZEN_MODELS.build(model.name).differentiable
+
+
+def _has_density(model: Model) -> bool:
+    return not model.external or FROZEN_MODELS.build(model.name).has_log_prob
+
+
+def _check_inversion(spec: Spec, searcher: Searcher) -> None:
+    if SEARCHERS.file_of(searcher) and getattr(searcher, "inversion", 0) and not _has_density(spec.model):
+        raise UsageError(
+            f"Searcher {spec.searcher_name!r} with inversion needs log p(x|z), and model {spec.model.name!r} has no "
+            "log_prob; write one, or say inversion=0."
+        )
 
 
 def _check_kind(name: str, searcher: Searcher, model: Model) -> None:

@@ -12,6 +12,8 @@ from lso_bench.plugins.containment import reason
 from lso_bench.plugins.random_numbers import Stream
 from lso_bench.search import Problem, Searcher, check_leaf, check_points
 from lso_bench.search.region import Region, build
+from lso_bench.search.space import Space
+from lso_bench.testing.linear_model import example_model
 from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.sample_problems import problem_of, sample_losses
 from lso_bench.testing.side_effects import Watch
@@ -29,7 +31,8 @@ Trajectory = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # points
 class SearcherCase:
     """A searcher on three test functions of four dimensions, whose minima lie within 0.5 of the origin.
 
-    A searcher of samples is tested on three hidden samples.
+    The model of these latents has a linear decoder, of which the functions know nothing. A searcher of samples is
+    tested on three hidden samples.
     """
 
     def __init__(self, bare: Searcher, watch: Watch, steps: int = STEPS):
@@ -90,7 +93,8 @@ class SearcherCase:
         """Return the input of the searcher."""
         if self.kind:
             return problem_of(self.kind, PROBLEMS, starts, seed)
-        return Problem(starting_latents(region, starts), region_of(region), seed)
+        space = Space(example_model(LATENT), "mean")
+        return Problem(starting_latents(region, starts), region_of(region), seed, space=space)
 
     def losses(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
         """Return the losses of points, all at least about 0."""
