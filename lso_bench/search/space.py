@@ -118,11 +118,11 @@ class Space:
     def discrete(
         self, u: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | None = None
     ) -> Float[Tensor, "k n *shape"]:
-        """Decode the points of these problems to samples of the kind that the model was trained on.
+        """Decode the points of these problems to samples of the kind that the model was trained on."""
+        return self.discrete_of(self.decode(u, problems))
 
-        A mean becomes the likeliest binary sample where these are binary, and otherwise stays.
-        """
-        x = self.decode(u, problems)
+    def discrete_of(self, x: Float[Tensor, "k n *shape"]) -> Float[Tensor, "k n *shape"]:
+        """Return decoded samples as those that the model was trained on: if these are binary, the likeliest one."""
         return self.vae.likeliest(x.flatten(0, 1)).to(x).view_as(x) if self.vae.binary_input else x
 
     def log_prob(self, x: Float[Tensor, "b *shape"], u: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
