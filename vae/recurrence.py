@@ -20,9 +20,10 @@ def states(
 ) -> Float[Tensor, "b t h"]:
     """Return the states of a GRU of one layer after each position; its inputs are embedded tokens and maybe a constant.
 
-    They are those of `nn.GRU`, whose own function is used on a GPU.
+    They are those of `nn.GRU`, whose own function is used on a GPU. That of cuDNN has no gradient in evaluation mode.
     """
-    if x.is_cuda:
+    moved = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, constant, state))
+    if x.is_cuda and (gru.training or not moved):
         parts = [embedding(x)] if constant is None else [embedding(x), constant[:, None].expand(-1, x.shape[1], -1)]
         return gru(torch.cat(parts, -1), state[None])[0]
     of_input, of_state, input_bias, state_bias = gru.all_weights[0]

@@ -18,6 +18,7 @@ from lso_bench.errors import UsageError
 from lso_bench.plugins import sources
 from lso_bench.plugins.discovery import is_from_a_path, whole
 from lso_bench.plugins.notation import is_file, name_of
+from lso_bench.plugins.settings import left_out
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the text of an object that has none of its own
 _contents: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()  # source of classes, when this process loaded them
@@ -53,7 +54,8 @@ def object_hash(plugin: object) -> str:
     Raises:
         UsageError: it holds something that has no value to compare.
     """
-    return hashlib.sha256(repr((_source(type(plugin)), _content(vars(plugin)))).encode()).hexdigest()
+    held = {k: v for k, v in vars(plugin).items() if k not in left_out(plugin)}
+    return hashlib.sha256(repr((_source(type(plugin)), _content(held))).encode()).hexdigest()
 
 
 def _content(value: Any) -> Any:

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
@@ -197,13 +197,18 @@ def first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().split("\n")[0]
 
 
+def _is_decorated(cls: type, base: type) -> bool:
+    """Return whether a class is a dataclass by itself, and not only because `base` is one."""
+    return any("__dataclass_fields__" in vars(c) for c in cls.__mro__ if issubclass(c, base) and c is not base)
+
+
 def require_plugin_class(base: type, cls: object, label: str) -> type:
     """Return `cls`, if it can be instantiated.
 
     Raises:
         ValueError: it is not a dataclass that is a `base`, or is abstract, or has a setting without a default.
     """
-    if not (isinstance(cls, type) and issubclass(cls, base) and is_dataclass(cls)):
+    if not (isinstance(cls, type) and issubclass(cls, base) and _is_decorated(cls, base)):
         raise ValueError(f"{label}: wanted a dataclass that is a subclass of {base.__name__}, got {cls!r}.")
     if abstract := sorted(getattr(cls, "__abstractmethods__", ())):
         raise ValueError(f"{label}: {cls.__name__} is abstract; write its {', '.join(abstract)}.")

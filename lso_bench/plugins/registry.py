@@ -67,6 +67,7 @@ class Registry(Generic[T]):
         from_path: Callable[[Path], T] | None = None,
         endings: tuple[str, ...] = (),
         check: Callable[[T], None] = lambda plugin: None,
+        unlisted: Callable[[type[T]], Sequence[str]] = lambda cls: (),
     ):
         """Set up the registry; nothing is imported yet.
 
@@ -80,10 +81,11 @@ class Registry(Generic[T]):
             from_path: makes the plugin of a folder, or of a file with one of `endings`, given by its path; None: none
                 is.
             check: refuses a plugin whose settings do not fit together, by a ValueError.
+            unlisted: settings of a class that are not listed, because it refuses them.
         """
         self.kind, self.base, self.package, self.group = kind, base, package, group
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
-        self._from_path, self._endings, self._check = from_path, endings, check
+        self._from_path, self._endings, self._check, self._unlisted = from_path, endings, check, unlisted
         self._objects: dict[str, tuple[T, str]] = {}  # plugins that only this process has, with their hash, by name
 
     def add(self, plugin: T) -> str:
@@ -132,7 +134,8 @@ class Registry(Generic[T]):
         """
         built_in, _ = self._load()
         listed = dict.fromkeys([*self._examples, *(n for n in built_in if "{" not in n)])
-        described = {n: _description(b, self._fixed) for n in listed if (b := _match(built_in, n))}
+        matches = {n: b for n in listed if (b := _match(built_in, n))}
+        described = {n: _description(b, [*self._fixed, *self._unlisted(b.cls)]) for n, b in matches.items()}
         return described | {n: f"from {e.value}" for n, e in self.published().items()}
 
     def faults(self) -> dict[str, str]:
@@ -379,8 +382,8 @@ def _mentions(file: Path, name: str) -> bool:
     return name in (file.stem, *texts) or any("{" in t and _pattern(t).fullmatch(name) for t in texts)
 
 
-def _description(plugin: BuiltIn, fixed: Mapping[str, str]) -> str:
-    values = {k: v for k, v in settings_of(plugin.cls).items() if k not in fixed}
+def _description(plugin: BuiltIn, unlisted: Sequence[str]) -> str:
+    values = {k: v for k, v in settings_of(plugin.cls).items() if k not in unlisted}
     values |= {k: v for k, v in (plugin.preset | plugin.numbers).items() if k in values}  # only what a text can set
     settings = ", ".join(f"{k}={v}" for k, v in values.items())
     return first_line(plugin.cls) + (f"\n{settings}" if settings else "")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import field, fields, replace
+from dataclasses import field, fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from lso_bench.plugins.notation import real, whole
@@ -34,22 +34,29 @@ def apply_settings(configured: T, settings: Mapping[str, str]) -> T:
 
 def settings_of(configured: object) -> dict[str, bool | int | float | str]:
     """Return the settings of a dataclass that text can express, with their values; of a class, their defaults."""
-    values: dict[str, Any] = {f.name: getattr(configured, f.name, None) for f in fields(configured)}  # pyright: ignore[reportArgumentType]
+    listed = sorted(fields(configured), key=lambda f: f.kw_only)  # pyright: ignore[reportArgumentType]
+    values: dict[str, Any] = {f.name: getattr(configured, f.name, None) for f in listed}
     return {k: v for k, v in values.items() if type(v) in (bool, int, float, str)}
 
 
-def added(value: Any) -> Any:
+def added(value: Any, kw_only: bool = False) -> Any:
     """Return the field of a setting that a plugin with stored results was given later, with this default.
 
     Pinned texts, and so the keys of runs, leave the setting out at this value, which stays its default.
     """
-    return field(default=value, metadata={ADDED: True})
+    return field(default=value, metadata={ADDED: True}, kw_only=kw_only)
 
 
 def pinned(configured: Any) -> dict[str, bool | int | float | str]:
     """Return the settings that a pinned text names: all but those that are at the default of `added`."""
-    omitted = {f.name: f.default for f in fields(configured) if ADDED in f.metadata}
-    return {k: v for k, v in settings_of(configured).items() if k not in omitted or v != omitted[k]}
+    omitted = left_out(configured)
+    return {k: v for k, v in settings_of(configured).items() if k not in omitted}
+
+
+def left_out(configured: Any) -> set[str]:
+    """Return the settings that are at the default of `added`; none of an object that is no dataclass."""
+    listed = fields(configured) if is_dataclass(configured) else ()
+    return {f.name for f in listed if ADDED in f.metadata and getattr(configured, f.name) == f.default}
 
 
 def differing(configured: object, plain: object) -> dict[str, str]:

@@ -13,6 +13,7 @@ from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner import scores as task_scores
 from lso_bench.runner.ask_tell import Turns
 from lso_bench.runner.cuda_graph import CapturedScores, Score
+from lso_bench.runner.penalised import Cost
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.stopping import Thresholds
 from lso_bench.runner.text_counts import TextCounts
@@ -72,7 +73,7 @@ def drive(
     """
     search = _initial_search(spec, problem.starts)
     clock, active = problem.clock, _ActiveProblems(task, instances, problem.seed, search.texts)
-    turns, y, spent = Turns(searcher, problem), None, 0
+    turns, cost, y, spent = Turns(searcher, problem), Cost(searcher, space, problem), None, 0
     for step in range(spec.max_steps + 1):
         with clock("propose"):
             z = turns.ask(y, active.problems)
@@ -80,10 +81,10 @@ def drive(
         _end_finished(search, active, z, step)
         y = torch.full(z.shape[:2], torch.nan, device=z.device, dtype=z.dtype)
         if len(active.problems):
-            scores = evaluate(space, active, z, n, searcher.needs_gradient, clock)
+            scores, lowered = evaluate(space, active, z, n, searcher.needs_gradient, clock, cost)
             if searcher.needs_gradient and z.grad is not None:  # a gradient that is not finite allows no step
                 scores = scores.masked_fill(~z.grad[active.problems, :n].isfinite().all(-1), torch.nan)
-            y[active.problems, :n] = scores
+            y[active.problems, :n] = scores - lowered
             spent += n
             _record_scores(
                 search, step, z.detach()[active.problems, :n].cpu(), scores.cpu(), active.problems.cpu(), searcher
@@ -157,16 +158,19 @@ def _end_finished(search: Search, active: _ActiveProblems, z: Float[Tensor, "k n
 
 
 def evaluate(
-    space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int, gradient: bool, clock: Clock
-) -> Float[Tensor, "a n"]:
-    """Score each problem's first `n` points; if `gradient`, write the gradient of minus the score to `z.grad`."""
+    space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int, gradient: bool, clock: Clock, cost: Cost
+) -> tuple[Float[Tensor, "a n"], Float[Tensor, "a n"] | float]:
+    """Score each problem's first `n` points; return the scores, and what the searcher's penalty lowers them by.
+
+    If `gradient`, the gradient of minus the lowered score is written to `z.grad`.
+    """
     z.grad = None
-    if space.capture:
+    if space.capture and not cost:
         decoded = space.decodes + len(active.problems) * n
         with clock("decode"):
             if graph := active.graph(lambda z: _scores(space, active, z, n), z, n, gradient):
                 space.decodes = decoded  # decodes of the capture do not count
-                return graph(z)
+                return graph(z), 0.0
     with torch.set_grad_enabled(gradient):
         with clock("decode"):
             x = space.decode(z[active.problems, :n], active.problems)
@@ -176,7 +180,7 @@ def evaluate(
         if gradient:
             with clock("decode"):
                 (-y.sum()).backward()
-    return y.detach()
+    return y.detach(), cost(z, x, active.problems) if cost else 0.0
 
 
 def _scores(space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int) -> Float[Tensor, "a n"]:

@@ -68,11 +68,12 @@ def record_of(
     diverged = ~search.loss.isfinite()
     error = cause(space, task, u, diverged.to(u.device), spec.model.name) if diverged.any() else None
     evaluations = {"steps": int(search.steps.max()), "evaluations": int(search.evaluations.sum())}
+    gradients = {"gradients": search.gradients + counts.get("gradients", 0)}  # of the loop, and of the searcher
     return Record(
         spec,
         "diverged" if error else "ok",
         _members(starts, context.instances, search, z.cpu(), space.norm(search.z), [*map(_merged, diagnostics, texts)]),
-        evaluations | {"gradients": search.gradients} | counts,
+        evaluations | counts | gradients,
         seconds,
         versions,
         error,

@@ -2,7 +2,7 @@
 
 from lso_bench.errors import UsageError, unknown
 from lso_bench.runner.plugin_errors import plugin_errors
-from lso_bench.search import Searcher, coordinates
+from lso_bench.search import SEARCHERS, Searcher, check_penalty, coordinates
 from lso_bench.search import starts as starts_of
 from lso_bench.search.space import DECODINGS, DTYPES, GRADIENT
 from lso_bench.search.training_samples import kind_of
@@ -43,6 +43,8 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
             f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or "
             f"sobol{_elsewhere(spec) if task.differentiable else ''}."
         )
+    _check_inversion(spec, searcher)
+    _check_penalty(spec, searcher)
     if searcher.bounded and searcher.space == "latents" and spec.region == "none":
         raise UsageError(f"Searcher {name!r} wants a bounded region; say --region box:3.")
     with plugin_errors("searcher", searcher):
@@ -71,6 +73,36 @@ def _is_autoregressive(spec: Spec) -> bool:
 
 def _is_differentiable(model: Model) -> bool:
     return not model.external or FROZEN_MODELS.build(model.name).differentiable
+
+
+def _has_density(model: Model) -> bool:
+    return not model.external or FROZEN_MODELS.build(model.name).has_log_prob
+
+
+def _check_inversion(spec: Spec, searcher: Searcher) -> None:
+    if SEARCHERS.file_of(searcher) and getattr(searcher, "inversion", 0) and not _has_density(spec.model):
+        raise UsageError(
+            f"Searcher {spec.searcher_name!r} with inversion needs log p(x|z), and model {spec.model.name!r} has no "
+            "log_prob; write one, or say inversion=0."
+        )
+
+
+def _check_penalty(spec: Spec, searcher: Searcher) -> None:
+    try:
+        check_penalty(searcher)
+    except ValueError as error:
+        raise UsageError(f"Searcher {spec.searcher_name!r}: {error}.") from error
+    model = spec.model
+    if searcher.penalty == "likelihood" and not _has_density(model):
+        raise UsageError(
+            f"Penalty 'likelihood' needs log p(x|z), and model {model.name!r} has no log_prob; write one, or choose "
+            "penalty=prior or consistency."
+        )
+    if searcher.penalty == "les" and not _is_differentiable(model):
+        raise UsageError(
+            f"Penalty 'les' needs derivatives of the decoder, and model {model.name!r} has none; choose penalty=prior "
+            "or consistency."
+        )
 
 
 def _check_kind(name: str, searcher: Searcher, model: Model) -> None:

@@ -4,6 +4,7 @@ To add one, save a file there with one subclass of `Searcher`, a frozen dataclas
 (`--searcher name:field=value`). The file's name is the searcher's name, and the tests check it.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lso_bench.plugins.registry import Registry
+from lso_bench.plugins.settings import added
 from lso_bench.search.clock import Clock
+from lso_bench.search.penalties import PENALTIES
 from lso_bench.search.region import Region
 from lso_bench.search.space import Space
 from lso_bench.search.training_samples import TrainingSamples
@@ -75,6 +78,7 @@ def begin(problem: Problem, engine: SobolEngine, initial: int) -> Asks:
     return z, y
 
 
+@dataclass(frozen=True)
 class Searcher(ABC):
     """Search method; a frozen dataclass whose fields are its settings.
 
@@ -88,6 +92,9 @@ class Searcher(ABC):
 
     If `needs_gradient`, the points are leaves that require a gradient. With the scores, `.grad` holds the gradient
     of **minus** the score, which a torch optimizer descends.
+
+    A `penalty` is taken from the scores before the searcher gets them, and the gradient of it is in `.grad`. What is
+    recorded are scores without it.
     """
 
     needs_gradient: ClassVar[bool] = False
@@ -95,6 +102,9 @@ class Searcher(ABC):
     space: ClassVar[Literal["latents", "samples"]] = "latents"  # kind of its points
     takes: ClassVar[Literal["", "sequences", "images"]] = ""  # kind of samples that it takes; empty: any
     descends: ClassVar[bool] = False  # whether its result is its last point; if not, its best point
+
+    penalty: Literal["none", "prior", "likelihood", "les", "consistency"] = added("none", kw_only=True)
+    penalty_weight: float = added(1.0, kw_only=True)  # score that one unit of the penalty costs
 
     def design(self, d: int) -> int:
         """Return the number of evaluations of a problem before the first that depends on a score."""
@@ -105,4 +115,41 @@ class Searcher(ABC):
         """Yield the points to score next."""
 
 
-SEARCHERS = Registry("searcher", Searcher, "lso_bench.searchers", "lso_bench.searchers", pinned=True)
+def check_penalty(searcher: Searcher) -> None:
+    """Refuse a penalty that does not exist or is of no effect.
+
+    Raises:
+        ValueError: says which, and what to do.
+    """
+    kind, weight = searcher.penalty, searcher.penalty_weight
+    if not isinstance(kind, str):
+        return  # a setting of the user's, of this name
+    if kind not in PENALTIES:
+        raise ValueError(f"penalty is one of {', '.join(PENALTIES)}, not {kind!r}")
+    if kind == "none" and weight != 1:
+        raise ValueError(f"penalty_weight={weight:g} is of no effect without a penalty; say penalty=prior, or leave it")
+    if kind != "none" and not 0 < weight < math.inf:
+        raise ValueError(f"penalty_weight: wanted more than 0, got {weight}")
+    if kind != "none" and (why := _without_effect(type(searcher))):
+        raise ValueError(f"penalty={kind} is of no effect on a searcher that {why}; leave it, or choose cmaes")
+
+
+def _without_effect(cls: type[Searcher]) -> str:
+    """Return why a penalty changes nothing for a class; empty if it may."""
+    from lso_bench.search.controls import UNGUIDED  # which imports this module
+
+    if cls.space == "samples":
+        return "searches samples"
+    package, _, name = cls.__module__.rpartition(".")
+    return "does not look at scores" if package == SEARCHERS.package and name in UNGUIDED else ""
+
+
+SEARCHERS = Registry(
+    "searcher",
+    Searcher,
+    "lso_bench.searchers",
+    "lso_bench.searchers",
+    pinned=True,
+    check=check_penalty,
+    unlisted=lambda cls: ("penalty", "penalty_weight") if _without_effect(cls) else (),
+)

@@ -40,14 +40,24 @@ class AskTell(Searcher):
     In a file of its own, make a subclass with a method `optimizer`.
     """
 
-    def __init__(self, factory: Callable[[SingleProblem], Any] | None = None, name: str = ""):
+    def __init__(
+        self,
+        factory: Callable[[SingleProblem], Any] | None = None,
+        name: str = "",
+        *,
+        penalty: str = "none",
+        penalty_weight: float = 1.0,
+    ):
         """Wrap a function that makes an optimizer for a problem; a subclass with `optimizer` needs none.
 
         Args:
             name: in tables and figures; default: `AskTell`.
+            penalty, penalty_weight: as of every searcher.
         """
         object.__setattr__(self, "factory", factory)  # no fields: those are settings, which a text can hold
         object.__setattr__(self, "name", name)
+        object.__setattr__(self, "penalty", penalty)
+        object.__setattr__(self, "penalty_weight", penalty_weight)
 
     def optimizer(self, problem: SingleProblem) -> Any:
         """Return an optimizer for a problem."""

@@ -10,6 +10,8 @@ CONTROLS = {
     "image_ga": "mutation and crossover of training samples",
 }
 
+UNGUIDED = ("random", "screening", "sobol")  # searchers whose points do not depend on scores
+
 
 def control(searcher: str) -> str:
     """Return what the control of this name and settings does; empty for a searcher that is none."""

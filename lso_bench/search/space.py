@@ -114,6 +114,22 @@ class Space:
         x = sample(self.vae, z, self._noise[None])[0]
         return x.clamp(0, 1) if self.vae.bounded else x  # a normal pixel may lie outside
 
+    @torch.no_grad()
+    def discrete(
+        self, u: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | None = None
+    ) -> Float[Tensor, "k n *shape"]:
+        """Decode the points of these problems to samples of the kind that the model was trained on."""
+        return self.discrete_of(self.decode(u, problems))
+
+    def discrete_of(self, x: Float[Tensor, "k n *shape"]) -> Float[Tensor, "k n *shape"]:
+        """Return decoded samples as those that the model was trained on: if these are binary, the likeliest one."""
+        return self.vae.likeliest(x.flatten(0, 1)).to(x).view_as(x) if self.vae.binary_input else x
+
+    def log_prob(self, x: Float[Tensor, "b *shape"], u: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        """Return log p(x|z) in nats at coordinates u, with a gradient; x is what an autoregressive decoder is given."""
+        self.decodes += len(u)
+        return self.vae.decode(self.to_z(u), teacher=x).log_prob(x)
+
     def means(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b d"]:
         """Return the coordinates of the means of q(z|x), encoding in batches that bound memory."""
         return self.to_u(torch.cat([self.posterior(part).mean for part in x.split(ENCODED)]))

@@ -12,6 +12,7 @@ from torch.quasirandom import SobolEngine
 
 from lso_bench.plugins.settings import added, at_least
 from lso_bench.search import Problem, Searcher, begin
+from lso_bench.search.inversion import agreeing
 from lso_bench.search.region import Region
 from lso_bench.search.sobol_points import sobol_engine
 
@@ -32,6 +33,7 @@ class BO(Searcher):
     fitted or searched gets a Sobol point instead in that step, counted as `fallbacks`. In a ball the first points are
     uniform in distance from the centre, and the acquisition is that of the nearest point inside. The kernels are those
     of `search.kernels`: `rbf`, `matern` (5/2), and `linear` on a sphere (Doumont et al. 2025, arXiv 2512.00170).
+    With `inversion` the process sees, in place of a point, the latent of its sample (`search.inversion`).
     """
 
     initial: int = 20  # evaluations before the first process, the starts among them
@@ -41,8 +43,10 @@ class BO(Searcher):
     fit_steps: int = 20  # a fifth of the most steps of L-BFGS that fit a process; it ends where it has converged
     polish_steps: int = 40  # most steps of L-BFGS on the acquisition
     kernel: Literal["rbf", "matern", "linear"] = added("rbf")
+    inversion: int = added(0)  # gradient steps that invert the decoder after an evaluation; 0: none
 
     def __post_init__(self):
+        at_least(self, 0, "inversion")
         at_least(self, 2, "initial")
         at_least(self, 1, "q", "restarts", most=1000)
         at_least(self, 1, "raw", "fit_steps", "polish_steps")
@@ -57,6 +61,7 @@ class BO(Searcher):
         engine = sobol_engine(d, problem.seed)
         region, even = problem.region, self.raw - self.raw // 2
         z, y = yield from begin(problem, engine, self.initial)
+        z = agreeing(problem, z, y, self.inversion)
         seeded = torch.Generator().manual_seed(problem.seed)
         while True:
             u, seen = region.to_cube(z), y.cpu().double()
@@ -75,7 +80,9 @@ class BO(Searcher):
                     new[indices] = points
                 problem.counts["fallbacks"] = problem.counts.get("fallbacks", 0) + len(active) - len(indices)
             asked = region.from_cube(new)
-            z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
+            scores = yield asked
+            z = torch.cat([z, agreeing(problem, asked, scores, self.inversion)], 1)
+            y = torch.cat([y, scores], 1)
 
     def _best(
         self, region: Region, raw: Float[Tensor, "r a q d"], model: "Surrogates", indices: Int[Tensor, " b"]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lso_bench.plugins.settings import added, at_least
 from lso_bench.search import Problem, Searcher
+from lso_bench.search.inversion import agreeing
 from lso_bench.search.sobol_points import sobol_engine
 from lso_bench.searchers.bo import FIT
 
@@ -28,7 +29,7 @@ class TuRBO(Searcher):
     their joint distribution is what costs. The process and its kernels are those of `bo`; the authors' is a Matern
     kernel, `kernel=matern`. Where a process cannot be fitted or drawn from, Sobol points are asked for, and counted as
     `fallbacks`. In a ball these are uniform in distance from its centre, and candidates outside come back towards the
-    best point.
+    best point. With `inversion` the process sees, in place of a point, the latent of its sample (`search.inversion`).
     """
 
     initial: int = 20  # evaluations before the first process, and after a restart
@@ -36,8 +37,10 @@ class TuRBO(Searcher):
     candidates: int = 500  # points of a trust region among which the highest of a draw is taken
     fit_steps: int = 20  # a fifth of the most steps of L-BFGS that fit a process; it ends where it has converged
     kernel: Literal["rbf", "matern", "linear"] = added("rbf")
+    inversion: int = added(0)  # gradient steps that invert the decoder after an evaluation; 0: none
 
     def __post_init__(self):
+        at_least(self, 0, "inversion")
         at_least(self, 2, "initial")
         at_least(self, 1, "q", most=1000)
         at_least(self, 1, "fit_steps")
@@ -47,9 +50,9 @@ class TuRBO(Searcher):
         return self.initial
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
-
         z = problem.starts
         y = yield z
+        z = agreeing(problem, z, y, self.inversion)
         k, _, d = z.shape
         engine, seeded = sobol_engine(d, problem.seed), torch.Generator().manual_seed(problem.seed)
         shares = torch.Generator().manual_seed(problem.seed + 1)
@@ -67,7 +70,9 @@ class TuRBO(Searcher):
                 chance = even, share, moves, noise
                 indices, new = self._chosen(problem, trust, indices, u[:, since:], seen[:, since:], chance)
                 asked[indices.to(z.device)] = problem.region.from_cube(new)
-            z, y = torch.cat([z, asked], 1), torch.cat([y, (yield asked)], 1)
+            scores = yield asked
+            z = torch.cat([z, agreeing(problem, asked, scores, self.inversion)], 1)
+            y = torch.cat([y, scores], 1)
             trust.follow(y.cpu().double(), self.q, ready)
 
     def _chosen(

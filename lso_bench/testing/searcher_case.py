@@ -10,8 +10,11 @@ from torch import Tensor
 from lso_bench.errors import PluginError, UsageError
 from lso_bench.plugins.containment import reason
 from lso_bench.plugins.random_numbers import Stream
+from lso_bench.runner.penalised import Cost
 from lso_bench.search import Problem, Searcher, check_leaf, check_points
 from lso_bench.search.region import Region, build
+from lso_bench.search.space import Space
+from lso_bench.testing.linear_model import example_model
 from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.sample_problems import problem_of, sample_losses
 from lso_bench.testing.side_effects import Watch
@@ -29,12 +32,14 @@ Trajectory = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # points
 class SearcherCase:
     """A searcher on three test functions of four dimensions, whose minima lie within 0.5 of the origin.
 
-    A searcher of samples is tested on three hidden samples.
+    The model of these latents has a linear decoder, of which the functions know nothing. A searcher of samples is
+    tested on three hidden samples.
     """
 
     def __init__(self, bare: Searcher, watch: Watch, steps: int = STEPS):
         self.plugin, self.watch, self.steps = bare, watch, steps
         self.kind = (bare.takes or "sequences") if bare.space == "samples" else ""  # of samples; empty: latents
+        self.is_guided = False  # whether points were seen to depend on scores as they should
         self.leaving_step = min(LEAVING_STEP, steps - 2)
 
     @cached_property
@@ -74,12 +79,17 @@ class SearcherCase:
         Raises:
             UnmetRequirementError: the searcher raises, or yields points of a wrong shape.
         """
-        problem, trajectory, y = self.problem(region, starts, seed), [], None
-        search = _SearchUnderTest(searcher or self.plugin, problem, self.watch, context)
+        problem, trajectory, y, plugin = self.problem(region, starts, seed), [], None, searcher or self.plugin
+        search = _SearchUnderTest(plugin, problem, self.watch, context)
+        cost = problem.space and Cost(plugin, problem.space, problem)
         for step in range(steps or self.steps):
             if (z := search.ask(y, step)) is None:
                 break
             y = self._scores(z, all_factor)
+            if cost and problem.space and not z.isnan().any():
+                with torch.no_grad():
+                    x = problem.space.decode(z)
+                y = y - cost(z, x, torch.arange(len(z)))
             if changed_problem is not None and step >= self.leaving_step:
                 y[changed_problem] *= factor
             trajectory.append((z.detach().clone(), y.clone()))
@@ -90,7 +100,8 @@ class SearcherCase:
         """Return the input of the searcher."""
         if self.kind:
             return problem_of(self.kind, PROBLEMS, starts, seed)
-        return Problem(starting_latents(region, starts), region_of(region), seed)
+        space = Space(example_model(LATENT), "mean")
+        return Problem(starting_latents(region, starts), region_of(region), seed, space=space)
 
     def losses(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
         """Return the losses of points, all at least about 0."""

@@ -23,6 +23,7 @@ T_ENOUGH_EARLY, T_ENOUGH_LAST = 3.0, 2.0  # least t statistic after any seed, an
 CHANGED_SCORES = "had other scores"
 GRADIENT = "z.grad is the gradient of the loss, so step against it"
 SCORES = "scores are to be maximised, so a minimiser is told minus the score; those of a turn are of its own points"
+WEIGHTS = (1.0, 20.0)  # of the penalties that are tried
 MOST = 200  # largest number of evaluations that do not depend on scores
 
 
@@ -98,6 +99,7 @@ def _check_direction(case: SearcherCase) -> str:
         trajectory = case.search(seed=seed) if seed else case.trajectory
         gain = _gain(case, trajectory, case.negated_trajectory(seed))
         if gain is None:
+            case.is_guided = False
             return "asks for points without regard to scores"
         if seed == 0 and _ignores_scores(case):
             raise UnmetRequirementError(
@@ -112,6 +114,7 @@ def _check_direction(case: SearcherCase) -> str:
             f"wanted points of higher scores than where all scores are negated, got no better ones from {len(SEEDS)} "
             f"seeds (t = {t_statistic:.1f}, wanted {T_ENOUGH_LAST:g}); {_remedy(case)}"
         )
+    case.is_guided = True
     return "asks for points of higher scores"
 
 
@@ -234,7 +237,7 @@ def _check_design(case: SearcherCase) -> None:
 
 
 def _check_settings(case: SearcherCase) -> None:
-    for name in storable_settings(case.plugin):
+    for name in _settings(case.plugin):
         fault = ""
         for value in alternatives(case.plugin, name):
             if (result := _changes_trajectory(case, name, value)) is True:
@@ -245,6 +248,31 @@ def _check_settings(case: SearcherCase) -> None:
                 f"wanted a setting that changes something within {case.steps} steps, got {name}{fault}; "
                 "use it in `search`, or leave it out"
             )
+
+
+def _settings(searcher: Searcher) -> list[str]:
+    """Return the settings that are a searcher's and not of every searcher, as its penalty is."""
+    shared, known = Searcher.__dataclass_fields__, type(searcher).__dataclass_fields__
+    return [name for name in storable_settings(searcher) if known[name] is not shared.get(name)]
+
+
+def _check_penalty(case: SearcherCase) -> str:
+    """Check that a penalty and its weight change the points, unless these do not depend on scores."""
+    if not case.is_guided:
+        return "not looked for: no score guides the points"
+    trajectories = [case.trajectory, *(case.search(_penalised(case, weight)) for weight in WEIGHTS)]
+    for i, name in enumerate(("penalty", "penalty_weight")):
+        points, changed_points = (_flatten(trajectory) for trajectory in trajectories[i : i + 2])
+        if points.shape == changed_points.shape and torch.equal(points, changed_points):
+            raise UnmetRequirementError(
+                f"wanted points that depend on the {name}, which lowers scores and turns gradients, got the same; use "
+                "the scores and gradients that `search` gets, and no others"
+            )
+    return "a penalty of the scores, and its weight, change the points"
+
+
+def _penalised(case: SearcherCase, weight: float) -> Searcher:
+    return replace(case.plugin, penalty="likelihood", penalty_weight=weight)
 
 
 def _changes_trajectory(case: SearcherCase, name: str, value: object) -> bool | str:
@@ -283,8 +311,9 @@ REQUIREMENTS = (
     Requirement("problems apart", "what becomes of one changes no other", _check_independence),
     Requirement("design", "how many evaluations do not depend on scores", _check_design),
     Requirement(
-        "settings", "every one changes something", _check_settings, applies=lambda searcher: bool(fields(searcher))
+        "settings", "every one changes something", _check_settings, applies=lambda searcher: len(fields(searcher)) > 2
     ),
+    Requirement("penalty", "a penalty of the scores changes the points", _check_penalty, applies=_searches_latents),
     Requirement("side effects", "the rest of the program left as it is", lambda case: case.watch.check()),
     Requirement("description", "a docstring that says what it does", lambda case: describe(case, "what it does")),
 )
