@@ -54,8 +54,8 @@ def fit(gram: Float[Tensor, "a n n"], y: Float[Tensor, "a n"]) -> tuple[Process 
 
 
 def log_exceedance(
-    mean: Float[Tensor, "*a"], variance: Float[Tensor, "*a"], level: Float[Tensor, "*a"]
-) -> Float[Tensor, "*a"]:
+    mean: Float[Tensor, "a m"], variance: Float[Tensor, "a m"], level: Float[Tensor, "a 1"]
+) -> Float[Tensor, "a m"]:
     """Return the log probability that a normal variable is above a level."""
     return torch.special.log_ndtr((mean - level) / variance.sqrt())
 

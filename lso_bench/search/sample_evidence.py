@@ -75,7 +75,7 @@ class Evidence:
         features[:, : self.features.shape[1], : self.features.shape[2]] = self.features
         features[active, -new.shape[1] :] = new
         rows = torch.zeros(len(z), new.shape[1], self.y.shape[1], dtype=torch.float64)
-        rows[active] = self.decoder.kernel.values(new, features[active])
+        rows[active] = self.decoder.kernel.to(features[active])(new)
         keys = np.zeros((len(z), new.shape[1]), np.int64)
         keys[active] = keys_of(new)
         old = rows[..., : -new.shape[1]].mT  # (k, n, m)

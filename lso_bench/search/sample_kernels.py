@@ -1,6 +1,7 @@
 """Kernels of samples: of molecules by their fingerprints, of texts by their k-mers, of images by their pixels."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -34,8 +35,8 @@ class SampleKernel(ABC):
         """Return the features of samples, on the CPU, in single precision."""
 
     @abstractmethod
-    def values(self, a: Float[Tensor, "k m p"], b: Float[Tensor, "k n p"]) -> Float[Tensor, "k m n"]:
-        """Return the kernel between all a and all b of each problem, in double precision."""
+    def to(self, b: Float[Tensor, "k n p"]) -> Callable[[Float[Tensor, "k m p"]], Float[Tensor, "k m n"]]:
+        """Return the kernel to all b of each problem, in double precision, as a function of features."""
 
     @abstractmethod
     def diagonal(self, a: Float[Tensor, "k m p"]) -> Float[Tensor, "k m"]:
@@ -49,13 +50,16 @@ class MinMax(SampleKernel):
     samples without any count are equal: 1.
     """
 
-    def values(self, a: Float[Tensor, "k m p"], b: Float[Tensor, "k n p"]) -> Float[Tensor, "k m n"]:
-        occurring = (b > 0).flatten(0, 1).any(0)  # elsewhere the minimum is 0
-        totals = a.sum(-1)[..., None] + b.sum(-1)[:, None]
-        a, b = a[..., occurring], b[..., occurring]
-        distance = torch.cdist(a, b, p=1)
-        shared = (a.sum(-1)[..., None] + b.sum(-1)[:, None] - distance).double() / 2
-        return torch.where(totals > 0, shared / (totals - shared).clamp_min(1), 1.0)
+    def to(self, b: Float[Tensor, "k n p"]) -> Callable[[Float[Tensor, "k m p"]], Float[Tensor, "k m n"]]:
+        occurring = (b > 0).flatten(0, 1).any(0).nonzero()[:, 0]  # elsewhere the minimum is 0
+        totals, b = b.sum(-1)[:, None], b[..., occurring].contiguous()
+
+        def values(a: Float[Tensor, "k m p"]) -> Float[Tensor, "k m n"]:
+            sums, a = a.sum(-1, keepdim=True) + totals, a.index_select(-1, occurring)
+            shared = (a.sum(-1, keepdim=True) + totals - torch.cdist(a, b, p=1)).double() / 2
+            return torch.where(sums > 0, shared / (sums - shared).clamp_min(1), 1.0)
+
+        return values
 
     def diagonal(self, a: Float[Tensor, "k m p"]) -> Float[Tensor, "k m"]:
         return torch.ones(a.shape[:2], dtype=torch.float64)
@@ -104,8 +108,9 @@ class Pixels(SampleKernel):
     def features(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n p"]:
         return x.detach().flatten(1).cpu().float()
 
-    def values(self, a: Float[Tensor, "k m p"], b: Float[Tensor, "k n p"]) -> Float[Tensor, "k m n"]:
-        return a.double() @ b.double().mT / a.shape[-1]
+    def to(self, b: Float[Tensor, "k n p"]) -> Callable[[Float[Tensor, "k m p"]], Float[Tensor, "k m n"]]:
+        scaled = b.double().mT / b.shape[-1]
+        return lambda a: a.double() @ scaled
 
     def diagonal(self, a: Float[Tensor, "k m p"]) -> Float[Tensor, "k m"]:
         return a.double().square().mean(-1)

@@ -30,9 +30,9 @@ class Walks:
     def __post_init__(self):
         rows = torch.tensor([self.seen.best(i, self.chains) for i in self.problems.tolist()])  # (a, c)
         self.z = self.seen.z[self.problems].gather(1, rows[..., None].expand(-1, -1, self.seen.z.shape[2]))
-        self._features = self.seen.features[self.problems]
+        self._kernel_to_seen = self.seen.decoder.kernel.to(self.seen.features[self.problems])
         self._level = self.seen.standardised[self.problems].amax(1, keepdim=True)
-        gram = self.seen.gram[self.problems].gather(1, rows[..., None].expand(-1, -1, self._features.shape[1]))
+        gram = self.seen.gram[self.problems].gather(1, rows[..., None].expand(-1, -1, self.seen.y.shape[1]))
         self._log_likelihood = self._exceedance(gram, gram.gather(2, rows[..., None]).squeeze(2))
 
     @property
@@ -43,8 +43,9 @@ class Walks:
     def step(self, beta: Float[Tensor, " a"], normal: Float[Tensor, "a c d"], uniform: Float[Tensor, "a c"]) -> None:
         """Make one step of every chain."""
         new = proposed(self.z, beta, normal)
-        features, kernel = self.seen.decoder.features(new, self.problems), self.seen.decoder.kernel
-        values = self._exceedance(kernel.values(features, self._features), kernel.diagonal(features))
+        features = self.seen.decoder.features(new, self.problems)
+        diagonal = self.seen.decoder.kernel.diagonal(features)
+        values = self._exceedance(self._kernel_to_seen(features), diagonal)
         moved = accepted(self._log_likelihood, values, uniform) & are_inside(self.region, new)
         self.z = torch.where(moved[..., None], new, self.z)
         self._log_likelihood = torch.where(moved, values, self._log_likelihood)

@@ -15,6 +15,7 @@ from lso_bench.search.region import Region, build
 from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.sample_problems import problem_of, sample_losses
 from lso_bench.testing.side_effects import Watch
+from lso_bench.testing.synthetic_model import synthetic_space
 
 STEPS = 30
 PROBLEMS, LATENT = 3, 4
@@ -29,7 +30,7 @@ Trajectory = list[tuple[Float[Tensor, "k _ d"], Float[Tensor, "k _"]]]  # points
 class SearcherCase:
     """A searcher on three test functions of four dimensions, whose minima lie within 0.5 of the origin.
 
-    A searcher of samples is tested on three hidden samples.
+    A searcher of samples is tested on three hidden samples. One that decodes has a synthetic model of images.
     """
 
     def __init__(self, bare: Searcher, watch: Watch, steps: int = STEPS):
@@ -90,7 +91,7 @@ class SearcherCase:
         """Return the input of the searcher."""
         if self.kind:
             return problem_of(self.kind, PROBLEMS, starts, seed)
-        return Problem(starting_latents(region, starts), region_of(region), seed)
+        return Problem(starting_latents(region, starts), region_of(region), seed, space=synthetic_space(LATENT))
 
     def losses(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
         """Return the losses of points, all at least about 0."""
