@@ -23,15 +23,19 @@ def draws_inside(
     In a ball a draw outside is drawn again, `tries` times at most; then it is uniform in the ball (inferred), which
     such a small ball hardly tells from the prior.
     """
-    uniform = torch.rand(k, n, d, generator=generator, dtype=torch.float64)
-    points = _in_bounds(region, uniform)
     if region.radius is None:
-        return points
+        return _in_bounds(region, _uniform(k, n, d, generator))
+    points = _on_cpu(region).spread(_uniform(k, n, d, generator))
+    missing = torch.ones(k, n, dtype=torch.bool)
     for _ in range(tries):
-        again = _in_bounds(region, torch.rand(k, n, d, generator=generator, dtype=torch.float64))
-        points = torch.where(are_inside(region, points)[..., None], points, again)
-    within = _on_cpu(region).spread(uniform)
-    return _on_cpu(region).clip(torch.where(are_inside(region, points)[..., None], points, within))
+        drawn = _in_bounds(region, _uniform(k, n, d, generator))
+        accepted = missing & are_inside(_on_cpu(region), drawn)
+        points, missing = torch.where(accepted[..., None], drawn, points), missing & ~accepted
+    return _on_cpu(region).clip(points)
+
+
+def _uniform(k: int, n: int, d: int, generator: torch.Generator) -> Float[Tensor, "k n d"]:
+    return torch.rand(k, n, d, generator=generator, dtype=torch.float64)
 
 
 def _in_bounds(region: Region, uniform: Float[Tensor, "k n d"]) -> Float[Tensor, "k n d"]:
