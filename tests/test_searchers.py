@@ -22,11 +22,19 @@ SLOW = {"saasbo": pytest.mark.skipif(WITHOUT, reason="takes an hour: LSO_BENCH_S
 
 
 needs_numpyro = pytest.mark.skipif(find_spec("numpyro") is None, reason="needs the extra saasbo, for NumPyro")
-STEPS = {"ascent": 6, "baxus": 10, "bo": 5, "turbo": 7, "saasbo": 3}  # enough to use scores, where a step is dear
+STEPS = {
+    "ascent": 6,
+    "baxus": 10,
+    "bo": 5,
+    "cowboys": 7,
+    "turbo": 7,
+    "saasbo": 3,
+}  # enough to use scores, where a step is dear
 CHEAPER = {
     "ascent": "ascent:initial=5,training=10,ascents=8",
     "baxus": "baxus:initial=2,candidates=20,fit_steps=4",
     "bo": "bo:raw=8,restarts=1,fit_steps=2,polish_steps=5",
+    "cowboys": "cowboys:initial=5,q=5,chains=5,steps=10",
     "turbo": "turbo:fit_steps=2",
 }
 

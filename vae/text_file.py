@@ -59,6 +59,10 @@ class TextFile(TextSource):
         at_least(self, 1, "most", most=1000)
 
     @property
+    def representation(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.tokenizer if self.tokenizer in PACKAGES else ""
+
+    @property
     def length(self) -> int:
         return self._content().length
 

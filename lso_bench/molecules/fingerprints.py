@@ -63,6 +63,25 @@ def fingerprints(texts: Sequence[str], representation: str) -> UInt8[np.ndarray,
     return bits
 
 
+def count_fingerprints(texts: Sequence[str], representation: str) -> UInt8[np.ndarray, "n b"]:
+    """Return how often each part of radius 2 or less occurs, folded into 2,048 counts, at most 255 each.
+
+    They are zeros for a text that is no molecule.
+
+    Raises:
+        PluginError, ValueError: as `lso_bench.molecules.reading.require`.
+    """
+    require(representation)
+    from rdkit.Chem import rdFingerprintGenerator
+
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=BITS)
+    counts = np.zeros((len(texts), BITS), np.uint8)
+    for row, molecule in zip(counts, molecules(texts, representation), strict=True):
+        if molecule is not None:
+            row[:] = generator.GetCountFingerprintAsNumPy(molecule).clip(max=255)
+    return counts
+
+
 @lru_cache(maxsize=1)
 def _table(rows: tuple[str, ...], representation: str) -> list[Any]:
     """Return the fingerprints of rows."""

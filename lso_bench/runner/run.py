@@ -130,7 +130,7 @@ def _problem(context: RunContext, data: Dataset) -> Problem:
     moved = int(((inside - starts).abs() > 1e-6).any(-1).any(-1).sum())
     counts = {"moved_starts": moved, "flat_dimensions": space.coordinates.raised if space.coordinates else 0}
     nonzero = {name: count for name, count in counts.items() if count}
-    return Problem(inside, search_region, spec.seeds.search, _clock(device), nonzero, space=space)
+    return Problem(inside, search_region, spec.seeds.search, _clock(device), nonzero, space=space, data=spec.model.data)
 
 
 def _sample_problem(context: RunContext, data: Dataset) -> Problem:

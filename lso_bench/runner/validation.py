@@ -34,6 +34,8 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     starts_of.check(spec.starts, task.has_targets, task.instances)
     name = spec.searcher_name
     _check_kind(name, searcher, spec.model)
+    with plugin_errors("searcher", searcher):
+        searcher.check_data(spec.model.data)
     decoder_has_gradient = spec.decoding in GRADIENT and _is_differentiable(spec.model)
     if searcher.needs_gradient and not (task.differentiable and decoder_has_gradient):
         without_gradient = f"task {spec.task!r}"

@@ -35,6 +35,7 @@ class Problem:
     counts: dict[str, int] = field(default_factory=dict)  # counts by name, which the searcher adds to the record
     samples: TrainingSamples | None = None  # for searchers whose points are samples, in place of latents
     space: Space | None = None  # the frozen model, which decodes the points; None where a score needs no model
+    data: str = ""  # name of the data set whose samples the model decodes; empty: it has none
 
 
 def check_points(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k n d"]:
@@ -109,6 +110,14 @@ class Searcher(ABC):
     def design(self, d: int) -> int:
         """Return the number of evaluations of a problem before the first that depends on a score."""
         return 1
+
+    def check_data(self, data: str) -> None:
+        """Refuse, before a run, a data set whose samples the searcher cannot use (default: takes all).
+
+        Raises:
+            UsageError, PluginError: says what to do.
+        """
+        return None
 
     @abstractmethod
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:

@@ -197,7 +197,7 @@ def maximise(
         values = -acquisition(z.view_as(begin)).flatten()
         return values.detach()[indices], torch.autograd.grad(values.sum(), z)[0][indices]
 
-    ends = _minimise(loss, last.clone(), [(0.0, 1.0)] * last.shape[1], steps).view_as(begin)
+    ends = minimise(loss, last.clone(), [(0.0, 1.0)] * last.shape[1], steps).view_as(begin)
     with torch.no_grad():
         best = acquisition(ends).argmax(0)  # (a)
     return ends[best, torch.arange(len(best))]
@@ -213,7 +213,7 @@ def _count_points(acquisition: AcquisitionFunction) -> int:
 Slopes = Callable[[Float[Tensor, "c p"], list[int]], tuple[Float[Tensor, " c"], Float[Tensor, "c p"]]]
 
 
-def _minimise(loss: Slopes, begin: Float[Tensor, "b p"], bounds: list[tuple], steps: int) -> Float[Tensor, "b p"]:
+def minimise(loss: Slopes, begin: Float[Tensor, "b p"], bounds: list[tuple], steps: int) -> Float[Tensor, "b p"]:
     """Minimise b independent functions, evaluated together, each with its own L-BFGS-B."""
 
     def evaluate(x: np.ndarray, batch_indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -263,7 +263,7 @@ def _most_likely(gps: SingleTaskGP, kernel: str, steps: int) -> Float[Tensor, "a
         return values, torch.where(positive, slope * settings, slope)
 
     bounds, first = [(None if low is None else math.log(low), None) for low in limits], _hyperparameters(gps)
-    free = _minimise(loss_of_free, torch.where(positive, first.log(), first), bounds, steps)
+    free = minimise(loss_of_free, torch.where(positive, first.log(), first), bounds, steps)
     return torch.where(positive, free.exp(), free)
 
 

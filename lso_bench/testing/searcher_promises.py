@@ -276,11 +276,19 @@ def _penalised(case: SearcherCase, weight: float) -> Searcher:
 
 
 def _changes_trajectory(case: SearcherCase, name: str, value: object) -> bool | str:
-    """Return whether a value of a setting changes the points; or a message if it is refused."""
+    """Return whether a value of a setting changes the points; or a message if it is refused.
+
+    A value that the search itself refuses, for the samples of the synthetic model, changes something.
+    """
     try:
         changed_searcher = replace(case.plugin, **{name: value})  # pyright: ignore[reportArgumentType]
+    except (ValueError, UsageError) as error:
+        return f"{value!r}: {error}"
+    try:
         changed_points = _flatten(case.search(changed_searcher))
-    except (ValueError, UsageError, UnmetRequirementError) as error:
+    except UsageError:
+        return True
+    except (ValueError, UnmetRequirementError) as error:
         return f"{value!r}: {error}"
     points = _flatten(case.trajectory)
     return points.shape != changed_points.shape or not torch.equal(points, changed_points)

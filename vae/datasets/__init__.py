@@ -106,6 +106,7 @@ class TextSource(Source):
     """Source of texts, sequences of tokens; token 0 is the end, and fills the places after it."""
 
     words = ("texts", "tokens")
+    representation: str = ""  # of molecules, selfies or smiles; empty: the texts are none
 
     @property
     @abstractmethod
