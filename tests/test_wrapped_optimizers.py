@@ -32,12 +32,12 @@ def optimizer(request, tmp_path, monkeypatch):
 
 
 def search(optimizer, seed, folder):
-    """Minimise ink's loss by a run of 14 evaluations; return its search."""
-    study = lb.Study("vae", "ink", f"./{optimizer}", arch="conv", starts=["random"], budget=14, seeds=[seed])
+    """Minimise ink's loss by a run of 12 evaluations; return its search."""
+    study = lb.Study("vae", "ink", f"./{optimizer}", arch="conv", starts=["random"], budget=12, seeds=[seed])
     (record,) = study.run(folder, quiet=True, isolation="none").records
     assert record.status == "ok"
     (member,) = record.members
-    assert member.evaluations == 14 and member.loss < member.first_loss
+    assert member.evaluations == 12 and member.loss < member.first_loss
     return member
 
 
