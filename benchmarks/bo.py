@@ -1,8 +1,9 @@
 """Bayesian optimization of many problems: one batch, against a loop over BoTorch's own functions.
 
     python benchmarks/bo.py [--problems 50] [--points 30] [--steps 3] [--threads 2] [--loop 5] [--kernels rbf,linear]
-    python benchmarks/bo.py --regret [--problems 8] [--evaluations 60] [--searchers bo bo:kernel=linear turbo baxus]
+    python benchmarks/bo.py --regret [--loop 8] [--evaluations 60] [--searchers bo bo:kernel=linear turbo:q=1 ascent]
     python benchmarks/bo.py --regret --loop 0 --problems 40 --evaluations 50
+    python benchmarks/bo.py --regret --loop 0 --evaluations 502 --searchers bo:initial=500,fit_steps=1
     python benchmarks/bo.py --points 500 --loop 0 --steps 1 --fit-steps 5
 
 A step fits the processes and maximises log expected improvement: ours, and in a loop `SingleTaskGP` with the same
@@ -10,9 +11,10 @@ kernel, `fit_gpytorch_mll` and `optimize_acqf` with as many raw points and resta
 of the problems. Of TuRBO the same, with points drawn from as many candidates: the loop is `fit_gpytorch_mll` and
 `MaxPosteriorSampling`. By turns in this one process. Prints processor seconds a problem, the acquisition reached by
 both, each on its own fit, and the memory at its highest.
-With `--regret` whole searches of both instead, on the same functions (`--loop 0`: of ours alone). Of `bo` the loop
-begins with the same points. Of `turbo` and `baxus` it is the loop of BoTorch's tutorials, one point a step, with starts
-of its own.
+With `--regret` whole searches of both instead: ours of all problems, and the loop of the first `--loop` of them. Prints
+processor seconds a problem and step, the regrets, and the mean difference of the paired regrets with a 95 % t interval.
+Of `bo`, `ascent` and `latent_ga` the loop begins with the same points. Of `turbo` and `baxus` it is the loop of
+BoTorch's tutorials, one point a step, with starts of its own. Steps alike: `turbo:q=1`.
 """
 
 import os
@@ -27,6 +29,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
+import bo_plain
 import torch
 from botorch.acquisition import LogExpectedImprovement
 from botorch.fit import fit_gpytorch_mll
@@ -34,13 +37,16 @@ from botorch.generation import MaxPosteriorSampling
 from botorch.models import SingleTaskGP
 from botorch.optim import optimize_acqf
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from scipy.stats import t as student
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from lso_bench.search import SEARCHERS, Problem, Searcher, gaussian_process, kernels
 from lso_bench.search.region import build
+from lso_bench.searchers.ascent import Ascent
 from lso_bench.searchers.baxus import BAxUS
 from lso_bench.searchers.bo import BO, FIT, raw_points
+from lso_bench.searchers.latent_ga import LatentGA
 from lso_bench.searchers.turbo import TuRBO, highest
 
 OURS, TURBO = BO(), TuRBO()
@@ -126,54 +132,73 @@ def step(k: int, n: int, d: int, steps: int, loop: int, fit_steps: int, names: l
     print(f"memory at its highest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
-def regret(k: int, d: int, evaluations: int, loop: bool, names: list[str]) -> None:
-    """Run whole searches of both on the same functions; of ours alone if not `loop`."""
+def regret(k: int, d: int, evaluations: int, loop: int, names: list[str]) -> None:
+    """Run whole searches of both on the same functions: ours of all k, and the loop of the first `loop` of them."""
     torch.manual_seed(0)
     peaks = torch.rand(k, 1, d) * 4 - 2
     region = build("box:3", d, lambda: peaks[:, 0])
     problem = Problem(region.clip(torch.randn(k, 1, d)), region)
-    print(f"{k} problems, d = {d}, {evaluations} evaluations; 0 is the optimum")
+    print(f"{k} problems (loop: {loop}), d = {d}, {evaluations} evaluations; 0 is the optimum")
     for name in names:
         searcher, began = SEARCHERS.build(name), time.process_time()
-        ours = searched(searcher, problem, peaks, evaluations)
+        ours, steps = searched(searcher, problem, peaks, evaluations)
         spent, began = time.process_time() - began, time.process_time()
-        report_regrets(name, -valleys(ours, peaks).amax(1), spent)
+        report_regrets(name, regrets := -valleys(ours, peaks).amax(1), spent / k, steps)
         if not loop:
             continue
-        theirs = looped(searcher, ours, peaks, evaluations)
+        theirs = looped(searcher, ours[:loop], peaks[:loop], evaluations)
         took = time.process_time() - began
-        report_regrets(f"{name}, loop", -valleys(theirs, peaks).amax(1), took)
-        better = int((valleys(ours, peaks).amax(1) > valleys(theirs, peaks).amax(1)).sum())
-        print(f"ours is the better in {better} of {k}, and {took / spent:.1f} times as fast", flush=True)
+        loop_regrets = -valleys(theirs, peaks[:loop]).amax(1)
+        report_regrets(f"{name}, loop", loop_regrets, took / loop, steps)
+        report_difference(regrets[:loop] - loop_regrets, took / loop / (spent / k))
+    print(f"memory at its highest: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
-def report_regrets(label: str, regrets: Tensor, seconds: float) -> None:
-    """Print the regrets of the problems, and the processor time of all."""
+def report_regrets(label: str, regrets: Tensor, seconds: float, steps: int) -> None:
+    """Print the regrets of the problems, and the processor time of one."""
     q = torch.quantile(regrets, torch.tensor([0.25, 0.5, 0.75])).tolist()
-    print(f"{label:26} median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; {seconds:.1f} CPU s", flush=True)
+    print(
+        f"{label:26} median {q[1]:.3f}, quartiles {q[0]:.3f} .. {q[2]:.3f}; "
+        f"{seconds:.3f} CPU s a problem, {seconds / steps:.5f} a step",
+        flush=True,
+    )
 
 
-def searched(searcher: Searcher, problem: Problem, peaks: Tensor, evaluations: int) -> Tensor:
-    """Return the points (k, n, d) of a search of all problems at once."""
+def report_difference(differences: Tensor, ratio: float) -> None:
+    """Print the mean of paired differences of regrets with its 95 % t interval, and how many times as fast ours is."""
+    n, mean, spread = len(differences), float(differences.mean()), float(differences.std())
+    half = float(student.ppf(0.975, n - 1)) * spread / n**0.5
+    print(f"regret, ours minus loop, {n} problems: {mean:.3f} ({mean - half:.3f} .. {mean + half:.3f}); {ratio:.1f} x")
+
+
+def searched(searcher: Searcher, problem: Problem, peaks: Tensor, evaluations: int) -> tuple[Tensor, int]:
+    """Return the points (k, n, d) of a search of all problems at once, and the number of its steps after the design."""
     search = searcher.search(problem)
-    points = [next(search)]
-    while sum(part.shape[1] for part in points) < evaluations:
+    points, steps, design = [next(search)], 0, searcher.design(peaks.shape[-1])
+    while (n := sum(part.shape[1] for part in points)) < evaluations:
         points.append(search.send(valleys(points[-1], peaks)))
-    return torch.cat(points, 1)[:, :evaluations]
+        steps += n >= design
+    return torch.cat(points, 1)[:, :evaluations], steps
 
 
 def looped(searcher: Searcher, ours: Tensor, peaks: Tensor, evaluations: int) -> Tensor:
-    """Return the points of searches of one problem after the other, as BoTorch's users do it."""
-    if isinstance(searcher, BO):
-        points = [
-            looped_bo(ours[i, : searcher.initial], peaks[i], evaluations, searcher.kernel) for i in range(len(ours))
-        ]
-    elif isinstance(searcher, BAxUS):
-        points = [looped_trust_region(peaks[i], evaluations, searcher, True) for i in range(len(ours))]
-    else:
-        assert isinstance(searcher, TuRBO)
-        points = [looped_trust_region(peaks[i], evaluations, searcher, False) for i in range(len(ours))]
-    return torch.stack(points)
+    """Return the points of searches of one problem after the other, as published code does it."""
+    return torch.stack([alone(searcher, z, peak, evaluations) for z, peak in zip(ours, peaks, strict=True)])
+
+
+def alone(searcher: Searcher, ours: Tensor, peak: Tensor, evaluations: int) -> Tensor:
+    """Return the points (n, d) of a search of one problem, which may begin with the first of ours."""
+    first = ours[: searcher.design(len(ours[0]))]
+    match searcher:
+        case BO():
+            return looped_bo(first, peak, evaluations, searcher.kernel)
+        case BAxUS() | TuRBO():
+            return looped_trust_region(peak, evaluations, searcher, isinstance(searcher, BAxUS))
+        case LatentGA():
+            return bo_plain.latent_ga(first, lambda z: valleys(z, peak), evaluations, searcher)
+        case Ascent():
+            return bo_plain.ascent(first, lambda z: valleys(z, peak), evaluations, searcher)
+    raise ValueError(f"wanted a searcher that has a loop here, got {searcher}; or --loop 0")
 
 
 def looped_bo(z: Tensor, peak: Tensor, evaluations: int, kernel: str) -> Tensor:
@@ -273,7 +298,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.regret:
-        regret(args.problems, args.latent, args.evaluations, args.loop > 0, args.searchers)
+        regret(args.problems, args.latent, args.evaluations, args.loop, args.searchers)
     else:
         step(args.problems, args.points, args.latent, args.steps, args.loop, args.fit_steps, args.kernels.split(","))
 

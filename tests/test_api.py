@@ -14,8 +14,9 @@ from nbclient import NotebookClient
 
 import lso_bench as lb
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.search import SEARCHERS
+from lso_bench.search import SEARCHERS, Problem
 from lso_bench.search.ask_tell import SingleProblem
+from lso_bench.search.region import build
 from lso_bench.store.results_folder import MARKER_FILE
 from lso_bench.study.grid import Grid, Protocol, plan
 from lso_bench.task import TASKS
@@ -206,9 +207,33 @@ class Candidates:
             self.best, self.loss = candidate.value, loss
 
 
-@pytest.mark.parametrize("factory", [cma, Batches, Candidates])
+class Waiting(Candidates):
+    """The same, which refuses to be asked while the loss of its last candidate is awaited."""
+
+    is_waiting = False
+
+    def ask(self) -> Value:
+        assert not self.is_waiting, "asked twice"
+        self.is_waiting = True
+        return super().ask()
+
+    def tell(self, candidate: Value, loss: float) -> None:
+        self.is_waiting = False
+        super().tell(candidate, loss)
+
+
+@pytest.mark.parametrize("factory", [cma, Batches, Candidates, Waiting])
 def test_any_ask_and_tell_optimizer_is_a_searcher(factory):
     check_searcher(lb.AskTell(factory))
+
+
+def test_ask_and_tell_optimizer_is_given_the_loss_of_its_start():
+    problems = []
+    searcher = lb.AskTell(lambda problem: problems.append(problem) or cma(problem))
+    search = searcher.search(Problem(torch.ones(3, 1, 2), build("box:3", 2, lambda: torch.zeros(1, 2))))
+    next(search)
+    search.send(torch.tensor([[0.5], [-2.0], [torch.nan]]))
+    assert [p.loss for p in problems] == [-0.5, 2.0, 0.0]
 
 
 def test_optimizer_that_maximises_the_loss_is_found_out():

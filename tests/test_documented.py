@@ -48,6 +48,11 @@ RUN = (
     "reproduce",
 )  # the last dry
 FEW = ("--where", "lr=0.1", "--where", "seed.train=0")  # rows of a comparison of which every command is typed
+WRAPPED = {
+    "OptunaSampler": "optuna",
+    "NevergradOptimizer": "nevergrad",
+    "SkoptOptimizer": "skopt",
+}  # packages they need
 PROGRAM = r"(?:\.venv/bin/)?lso-bench"
 
 
@@ -82,9 +87,20 @@ def place(tmp_path_factory):
     pack(folder / "results" / "reference", folder / "reference.tar.zst")
     code = (ROOT / "CONTRIBUTING.md").read_text() + (ROOT / "docs" / "bring-your-own.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", code, re.S)
-    for name in ("Autoencoder", "TextVae", "MyTask", "Balanced", "Sparse", "Blobs", "Shrinking", "SepCma", "MLP"):
+    for name in (
+        "Autoencoder",
+        "TextVae",
+        "MyTask",
+        "Balanced",
+        "Sparse",
+        "Blobs",
+        "Shrinking",
+        "SepCma",
+        "MLP",
+        *WRAPPED,
+    ):
         (text,) = (b for b in blocks if f"class {name}(" in b)
-        (folder / f"{re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower()}.py").write_text(text)
+        (folder / file_of(name)).write_text(text)
     networks = nn.ModuleDict(
         {
             "encoder": nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 16)),
@@ -99,6 +115,11 @@ def place(tmp_path_factory):
     for published in module_at(ROOT / "benchmarks" / "les.py").MODELS.values():
         torch.save(weights_of_its_shapes(published), folder / published.file)
     return folder
+
+
+def file_of(name):
+    """The file in which a documented class stands."""
+    return f"{re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower()}.py"
 
 
 def weights_of_its_shapes(published, hidden=100, width=2):
@@ -183,6 +204,8 @@ def test_command_in_the_documents_can_be_typed(command, place, monkeypatch):
         options = [w for w in words if w.startswith("--")]
         assert all(f'"{o}"' in (ROOT / script).read_text() for o in options)
         return
+    for name in (name for name in WRAPPED if file_of(name) in command):
+        pytest.importorskip(WRAPPED[name], reason=f"{WRAPPED[name]} is not installed")
     for kind in ("task", "model"):
         (place / f"my_{kind}.py").unlink(missing_ok=True) if f"new-{kind}" in command else None
     check(command)

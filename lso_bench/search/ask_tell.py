@@ -1,5 +1,6 @@
 """Ask/tell optimizers of any library as searchers."""
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ class SingleProblem:
     start: Float[np.ndarray, " d"]
     bounds: Float[np.ndarray, "d 2"]  # lowest and highest value of each dimension
     seed: int  # differs between the problems of a run
+    loss: float = math.nan  # of the start
 
     @property
     def dimension(self) -> int:
@@ -34,8 +36,10 @@ class AskTell(Searcher):
     - `cmaes`: `ask()` gives a point; `tell` takes `population_size` pairs of a point and its loss.
     - `pycma`: `ask()` gives a list of points; `tell(points, losses)`.
     - Nevergrad: `ask()` gives a candidate with `value`; `tell(candidate, loss)`.
-    - Optuna: a study; each dimension is a float parameter.
-    - any other: `ask()` gives a point as an array, and `tell(point, loss)`.
+    - Optuna: a study; dimension i is a float parameter `zi`.
+    - scikit-optimize and any other: `ask()` gives a point as an array or a list, and `tell(point, loss)`.
+
+    It is not told the loss of the start, which `SingleProblem` has. Once its problem is over it is not asked again.
 
     In a file of its own, make a subclass with a method `optimizer`.
     """
@@ -67,12 +71,12 @@ class AskTell(Searcher):
         return factory(problem)
 
     def search(self, problem: Problem) -> Generator[Float[Tensor, "k n d"], Float[Tensor, "k n"], None]:
-        yield problem.starts
+        losses = np.nan_to_num(-(yield problem.starts)[:, 0].double().cpu().numpy())  # NaN: the problem is over
         low, high = (bound.double().cpu().numpy() for bound in problem.region.bounds)
         first = problem.starts[:, 0].double().cpu().numpy().clip(low, high)
         seeds = [(1_000_003 * (problem.seed + 1) + i) % 2**32 for i in range(len(first))]
         bounds = np.stack([low, high], 1)
-        problems = [SingleProblem(x, bounds, seed) for x, seed in zip(first, seeds, strict=True)]
+        problems = [SingleProblem(x, bounds, *rest) for x, *rest in zip(first, seeds, losses.tolist(), strict=True)]
         optimizers = [_Turns(self.optimizer(p), bounds) for p in problems]
         while True:
             asked = [o.ask() for o in optimizers]
@@ -90,10 +94,16 @@ class _Turns:
     def __init__(self, optimizer: Any, bounds: Float[np.ndarray, "d 2"]):
         self._optimizer, self._bounds = optimizer, bounds
         self._candidates: list[Any] = []
+        self._points: Float[np.ndarray, "n d"] | None = None  # those whose losses are awaited
         self._is_batch = False  # whether one `ask` gives all points of a turn
 
     def ask(self) -> Float[np.ndarray, "n d"]:
-        """Return the next points."""
+        """Return the next points; where the losses of the last ones never came, these: the problem is over."""
+        if self._points is None:
+            self._points = self._asked()
+        return self._points
+
+    def _asked(self) -> Float[np.ndarray, "n d"]:
         first = self._optimizer.ask()
         self._is_batch = isinstance(first, list | tuple | np.ndarray) and np.ndim(first[0]) == 1
         if self._is_batch:
@@ -105,7 +115,7 @@ class _Turns:
 
     def tell(self, losses: Float[np.ndarray, " n"]) -> None:
         """Tell the losses of the last points."""
-        values = losses.tolist()
+        values, self._points = losses.tolist(), None
         if self._is_batch:
             self._optimizer.tell(self._candidates, values)
         elif hasattr(self._optimizer, "population_size"):

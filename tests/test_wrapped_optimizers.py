@@ -1,0 +1,54 @@
+"""The documented searchers of Optuna, Nevergrad and scikit-optimize keep their promises, where these are installed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import lso_bench as lb
+from lso_bench.testing import examine_searcher
+
+PAGE = Path(__file__).parents[1] / "docs" / "bring-your-own.md"
+OPTIMIZERS = {  # and the number of steps in which a check sees them get better
+    "optuna_sampler.py": ("optuna", 30),
+    "optuna_sampler.py:sampler=gp": ("optuna", 16),
+    "nevergrad_optimizer.py": ("nevergrad", 30),
+    "nevergrad_optimizer.py:method=TwoPointsDE": ("nevergrad", 30),
+    "skopt_optimizer.py": ("skopt", 14),
+}
+THREADED = {"seed", "side effects"}  # promises that NGOpt breaks: it chooses COBYLA, in a thread
+
+
+@pytest.fixture(params=OPTIMIZERS)
+def optimizer(request, tmp_path, monkeypatch):
+    """The name of a searcher, whose file is written as the page has it."""
+    monkeypatch.chdir(tmp_path)
+    file = request.param.partition(":")[0]
+    (text,) = re.findall(rf"`{file}`[^\n]*:\n\n```python\n(.*?)```", PAGE.read_text(), re.S)
+    Path(file).write_text(text)
+    package, _ = OPTIMIZERS[request.param]
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    return request.param
+
+
+def search(optimizer, seed, folder):
+    """Minimise ink's loss by a run of 12 evaluations; return its search."""
+    study = lb.Study("vae", "ink", f"./{optimizer}", arch="conv", starts=["random"], budget=12, seeds=[seed])
+    (record,) = study.run(folder, quiet=True, isolation="none").records
+    assert record.status == "ok"
+    (member,) = record.members
+    assert member.evaluations == 12 and member.loss < member.first_loss
+    return member
+
+
+@pytest.mark.filterwarnings("default")
+def test_documented_optimizer_keeps_its_promises(optimizer):
+    _, steps = OPTIMIZERS[optimizer]
+    missing = {f.promise for f in examine_searcher(f"./{optimizer}", steps) if f.state == "missing"}
+    assert missing <= (THREADED if optimizer == "nevergrad_optimizer.py" else set())
+
+
+@pytest.mark.filterwarnings("default")
+def test_documented_optimizer_repeats_a_run_of_the_same_seed_alone(optimizer, tmp_path):
+    first, again, another = (search(optimizer, seed, tmp_path / name) for seed, name in ((0, "a"), (0, "b"), (1, "c")))
+    assert first.loss == again.loss != another.loss
