@@ -12,7 +12,7 @@ of the problems. Of TuRBO the same, with points drawn from as many candidates: t
 both, each on its own fit, and the memory at its highest.
 With `--regret` whole searches of both instead, on the same functions (`--loop 0`: of ours alone). Of `bo` the loop
 begins with the same points. Of `turbo` and `baxus` it is the loop of BoTorch's tutorials, one point a step, with starts
-of its own.
+of its own. `cowboys`, which needs a model, is timed by `benchmarks/cowboys.py`.
 """
 
 import os

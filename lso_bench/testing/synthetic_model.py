@@ -1,7 +1,6 @@
 """Synthetic frozen model, whose samples searchers of the contract kit may decode."""
 
 from functools import cache
-from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -19,18 +18,38 @@ class SyntheticModel(LatentModel):
     """Model of grey images: logits of the pixels are a fixed random linear map of z, which the encoder inverts."""
 
     frozen = True
-    latent = property(lambda self: self.weight.shape[0])  # pyright: ignore[reportAssignmentType]
-    shape = property(lambda self: (1, SIDE, SIDE))  # pyright: ignore[reportAssignmentType]
-    autoregressive = property(lambda self: False)  # pyright: ignore[reportAssignmentType]
-    bounded = property(lambda self: True)  # pyright: ignore[reportAssignmentType]
-    binary_input = property(lambda self: False)  # pyright: ignore[reportAssignmentType]
-    device = property(lambda self: self.weight.device)  # pyright: ignore[reportAssignmentType]
+    weight: Tensor  # (d, pixels)
+    bias: Tensor  # (pixels,)
 
     def __init__(self, latent: int):
         super().__init__()
         seeded = torch.Generator().manual_seed(0)
         self.register_buffer("weight", torch.randn(latent, SIDE * SIDE, generator=seeded))
         self.register_buffer("bias", torch.randn(SIDE * SIDE, generator=seeded))
+
+    @property
+    def latent(self) -> int:
+        return len(self.weight)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return 1, SIDE, SIDE
+
+    @property
+    def autoregressive(self) -> bool:
+        return False
+
+    @property
+    def bounded(self) -> bool:
+        return True
+
+    @property
+    def binary_input(self) -> bool:
+        return False
+
+    @property
+    def device(self) -> torch.device:
+        return self.weight.device
 
     def encode(self, x: Float[Tensor, "b *shape"]) -> Distribution:
         mean = (x.flatten(1).logit(1e-3) - self.bias) @ torch.linalg.pinv(self.weight)
@@ -40,7 +59,7 @@ class SyntheticModel(LatentModel):
         return Independent(Bernoulli(self.mean(z), validate_args=False), 3)
 
     def mean(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
-        return (z @ self.weight + self.bias).sigmoid().unflatten(-1, cast(tuple[int, ...], self.shape))
+        return (z @ self.weight + self.bias).sigmoid().unflatten(-1, self.shape)
 
 
 def synthetic_space(latent: int) -> Space:
