@@ -15,6 +15,7 @@ With `--regret` whole searches of both instead: ours of all problems, and the lo
 processor seconds a problem and step, the regrets, and the mean difference of the paired regrets with a 95 % t interval.
 Of `bo`, `ascent` and `latent_ga` the loop begins with the same points. Of `turbo` and `baxus` it is the loop of
 BoTorch's tutorials, one point a step, with starts of its own. Steps alike: `turbo:q=1`.
+`cowboys`, which needs a model, is timed by `benchmarks/cowboys.py`.
 """
 
 import os

@@ -8,7 +8,7 @@ from lso_bench.errors import UsageError
 from lso_bench.search import SEARCHERS, Problem
 from lso_bench.search.region import Region, build
 from lso_bench.study.grid import Grid, Protocol, plan
-from lso_bench.testing.synthetic_model import synthetic_space
+from lso_bench.testing.linear_model import example_space
 
 CHEAP = [
     "bo:initial=3,q=2,raw=8,restarts=1,fit_steps=2,polish_steps=3",
@@ -38,7 +38,7 @@ SCORES = {
 @pytest.mark.parametrize("name", CHEAP)
 def test_search_goes_on_inside_its_region(name, scores):
     starts, box = torch.zeros(2, 2, 3), build("box:3", 3, lambda: torch.zeros(1, 3))  # the starts are one point
-    problem = Problem(starts, box, space=synthetic_space(3))
+    problem = Problem(starts, box, space=example_space(3))
     search = SEARCHERS.build(name).search(problem)
     z = next(search)
     for _ in range(4):
@@ -50,7 +50,7 @@ def test_search_goes_on_inside_its_region(name, scores):
 def test_points_seen_twice_do_no_harm(name):
     """Take a region so small that all points asked for are the same."""
     tiny = Region(torch.full((3,), -1e-9), torch.full((3,), 1e-9))
-    problem = Problem(torch.zeros(2, 4, 3), tiny, space=synthetic_space(3))
+    problem = Problem(torch.zeros(2, 4, 3), tiny, space=example_space(3))
     search = SEARCHERS.build(name).search(problem)
     z = next(search)
     for _ in range(4):

@@ -22,7 +22,7 @@ from lso_bench.search.sample_kernels import Molecules, Pixels, Strings, counts_o
 from lso_bench.search.sample_walks import Walks
 from lso_bench.search.space import Space
 from lso_bench.study.grid import Grid, Protocol, plan
-from lso_bench.testing.synthetic_model import SyntheticModel, synthetic_space
+from lso_bench.testing.linear_model import example_model, example_space
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.text_samples import TextSamples
 
@@ -96,7 +96,7 @@ def test_chains_have_the_law_of_prior_times_likelihood():
 @pytest.mark.parametrize("region", ["none", "box:1.5"])
 def test_walks_have_the_law_of_the_prior_in_the_region_given_that_the_process_exceeds_the_best(region):
     z = torch.linspace(-1.4, 1.4, 8)[None, :, None]
-    seen = Evidence(Decoder(synthetic_space(1), Pixels(), Clock()), z, torch.sin(2 * z[..., 0]))
+    seen = Evidence(Decoder(example_space(1), Pixels(), Clock()), z, torch.sin(2 * z[..., 0]))
     process, _ = fit(seen.gram, seen.standardised)
     walks = Walks(seen, process, torch.tensor([0]), build(region, 1, lambda: z[0]), chains=1500)
     chance, beta = seeded(2), torch.tensor([0.95], dtype=torch.float64)  # smaller steps stay in one of two modes
@@ -261,7 +261,7 @@ def test_kernel_of_images_is_the_mean_product_of_their_pixels():
 
 
 def test_kernel_matrix_grows_to_that_of_all_samples_at_once():
-    decoder = Decoder(synthetic_space(2), Pixels(), Clock())
+    decoder = Decoder(example_space(2), Pixels(), Clock())
     z, y = normal(3, 7, 2).float(), normal(3, 7).float()
     y[1, 5] = torch.nan  # a problem that is over in the second part
     parts, whole = Evidence(decoder, z[:, :4], y[:, :4]), Evidence(decoder, z, y)
@@ -285,13 +285,13 @@ def searched(space, score, steps=4, name="cowboys:initial=6,q=4,chains=4,steps=1
 
 
 def test_every_decoded_point_counts():
-    space = synthetic_space(3)
+    space = example_space(3)
     searched(space, lambda z: -z.square().sum(-1), steps=3)
     assert space.decodes == 2 * (6 + 10 * 4 + 4 + 10 * 4)  # two problems: seen, chains, seen, chains
 
 
 def test_proposals_are_better_than_draws_of_the_prior():
-    _, scores, _ = searched(synthetic_space(3), lambda z: -(z - 1.5).square().sum(-1), steps=8, k=6)
+    _, scores, _ = searched(example_space(3), lambda z: -(z - 1.5).square().sum(-1), steps=8, k=6)
     assert (scores[:, -8:].mean(1) > scores[:, 1:6].mean(1)).all()
 
 
@@ -303,7 +303,7 @@ class Rounded(Space):
 
 
 def test_proposals_have_samples_that_differ_and_were_not_seen():
-    space = Rounded(SyntheticModel(2), "mean")
+    space = Rounded(example_model(2, 64, shape=(1, 8, 8)), "mean")
     points, _, problem = searched(space, lambda z: z.sum(-1), steps=7)
     samples = space.decode(torch.cat(points, 1)).flatten(2)
     for i in range(2):
@@ -313,7 +313,7 @@ def test_proposals_have_samples_that_differ_and_were_not_seen():
 
 
 def test_model_whose_samples_are_all_the_same_gets_draws_that_are_counted():
-    model = SyntheticModel(2)
+    model = example_model(2, 64, shape=(1, 8, 8))
     model.weight.zero_()
     space = Space(model, "mean")
     _, _, problem = searched(space, lambda z: z.sum(-1), steps=4)
@@ -322,14 +322,14 @@ def test_model_whose_samples_are_all_the_same_gets_draws_that_are_counted():
 
 @pytest.mark.parametrize("scores", [0.0, 1e30])
 def test_scores_that_are_all_the_same_get_draws_of_the_prior_that_are_counted(scores):
-    points, _, problem = searched(synthetic_space(2), lambda z: torch.full(z.shape[:2], scores), steps=4)
+    points, _, problem = searched(example_space(2), lambda z: torch.full(z.shape[:2], scores), steps=4)
     assert problem.counts == {"fallbacks": 2 * 3 * 4}
     assert not torch.equal(points[-1][0], points[-1][1])
 
 
 def test_first_points_are_draws_of_the_prior_in_the_region():
     points, _, _ = searched(
-        synthetic_space(1),
+        example_space(1),
         lambda z: z[..., 0],
         steps=1,
         name="cowboys:initial=1001",
@@ -340,7 +340,7 @@ def test_first_points_are_draws_of_the_prior_in_the_region():
 
 def test_step_size_goes_towards_the_one_whose_steps_are_taken_a_quarter_of_the_time():
     seen_by_adapted, seen_by_fixed = (
-        searched(synthetic_space(6), lambda z: z.sum(-1), name=f"cowboys:initial=6,beta=1,adapt={adapt}", k=1, steps=9)
+        searched(example_space(6), lambda z: z.sum(-1), name=f"cowboys:initial=6,beta=1,adapt={adapt}", k=1, steps=9)
         for adapt in ("true", "false")
     )
     assert seen_by_adapted[1][0, -20:].mean() > seen_by_fixed[1][0, -20:].mean()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lso_bench.testing.synthetic_model import synthetic_space
 from made import measures, one, searched
 from test_searchers import SLOW
 
@@ -18,9 +19,10 @@ SETTINGS = {
     "ascent": "ascent:initial=5,ascents=8,training=10",
     "baxus": "baxus:initial=3,q=2,candidates=20,fit_steps=10",
     "bo": "bo:initial=5,raw=16,restarts=1,fit_steps=5",
+    "cowboys": "cowboys:initial=5,q=2,chains=2,steps=5",
     "turbo": "turbo:initial=5,q=2,candidates=30,fit_steps=5",
 }
-STEPS = {"ascent": 5, "baxus": 5, "bo": 4, "turbo": 4, "saasbo": 2}
+STEPS = {"ascent": 5, "baxus": 5, "bo": 4, "cowboys": 4, "turbo": 4, "saasbo": 2}
 BY_GRADIENT = ("adam", "lbfgs")
 
 
@@ -35,7 +37,8 @@ def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
     `scale * score + offset` of `valley`, or of how near samples are to a hidden one.
     """
     starts = torch.randn(k, 1, d, generator=torch.Generator().manual_seed(0)).clamp(-2, 2)
-    problem, score = Problem(starts, build(region, d, lambda: torch.zeros(1, d))), valley
+    problem = Problem(starts, build(region, d, lambda: torch.zeros(1, d)), space=synthetic_space(d))
+    score = valley
     searcher = SEARCHERS.build(SETTINGS.get(str(name), str(name)))
     if searcher.space == "samples":
         kind = searcher.takes or "sequences"

@@ -246,7 +246,7 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
         if still := stood_still(r):
             yield f"{r.spec.title}: {still}; the score is flat there, or nothing better lies near."
         if fallbacks := r.counts.get("fallbacks"):
-            yield f"{r.spec.title}: {fallbacks} times the searcher fell back on Sobol points."
+            yield f"{r.spec.title}: {fallbacks} times the searcher fell back on Sobol points or draws of the prior."
         if (moved := r.counts.get("moved_starts", 0)) > MAX_MOVED_SHARE * len(r.members):
             share = f"{moved} of {len(r.members)} starts lay outside {r.spec.region}"
             yield (

@@ -11,8 +11,8 @@ ROUNDING = 1e-6  # by which a point on the edge may seem outside
 
 
 def are_inside(region: Region, u: Float[Tensor, "*n d"]) -> Bool[Tensor, "*n"]:
-    """Return whether points lie in a region."""
-    return (region.clip(u) - u).abs().amax(-1) <= ROUNDING
+    """Return whether points, on the CPU, lie in a region."""
+    return (_on_cpu(region).clip(u) - u).abs().amax(-1) <= ROUNDING
 
 
 def draws_inside(
@@ -29,7 +29,7 @@ def draws_inside(
     missing = torch.ones(k, n, dtype=torch.bool)
     for _ in range(tries):
         drawn = _in_bounds(region, _uniform(k, n, d, generator))
-        accepted = missing & are_inside(_on_cpu(region), drawn)
+        accepted = missing & are_inside(region, drawn)
         points, missing = torch.where(accepted[..., None], drawn, points), missing & ~accepted
     return _on_cpu(region).clip(points)
 
@@ -42,11 +42,12 @@ def _in_bounds(region: Region, uniform: Float[Tensor, "k n d"]) -> Float[Tensor,
     """Return the quantiles of N(0, I) restricted to the bounding box."""
     if region.low is None or region.high is None:
         return torch.special.ndtri(uniform)
-    low, high = (bound.cpu().double() for bound in region.bounds)
+    low, high = _on_cpu(region).bounds
     first, last = torch.special.ndtr(low), torch.special.ndtr(high)
     return torch.special.ndtri(first + (last - first) * uniform).clamp(low, high)
 
 
 def _on_cpu(region: Region) -> Region:
-    low, high = (bound.cpu().double() for bound in region.bounds)
-    return Region(low, high, region.radius)
+    if region.low is None or region.high is None:
+        return region
+    return Region(region.low.cpu().double(), region.high.cpu().double(), region.radius)

@@ -138,7 +138,8 @@ def check(name: str, got: str) -> str:
     if name not in ("auto", *FITTING[got]):
         kinds = " or ".join(kind for kind, kernels in FITTING.items() if name in kernels)
         fits = ", ".join(f"kernel={kernel}" for kernel in ("auto", *FITTING[got]))
-        raise UsageError(f"kernel={name} wants samples that are {kinds}, and these are {got}; say one of {fits}.")
+        wants = f"cowboys:kernel={name} wants samples that are {kinds}"
+        raise UsageError(f"{wants}, and these are {got}; say one of {fits}.")
     return FITTING[got][0] if name == "auto" else name
 
 

@@ -26,9 +26,9 @@ class COWBOYS(Searcher):
     """A Gaussian process of decoded samples, and draws of latents given that it exceeds the best score.
 
     Source: Moss, Ober & Diethe 2025, "Return of the Latent Space COWBOYS", arXiv 2507.03910. The law of a proposal is
-    p(z | f(x(z)) > best) ~ P(f(x(z)) > best) N(z; 0, I): preconditioned Crank-Nicolson chains draw from it. Inferred
-    are the chains' beginning, their number and length, the adaptation of the step size between batches of proposals,
-    and all priors of the process.
+    p(z | f(x(z)) > best) ~ P(f(x(z)) > best) N(z; 0, I): preconditioned Crank-Nicolson chains draw from it. Only its
+    abstract and public notes on it were read. So what follows is inferred: the best score as the level, the chains'
+    beginning, their number and length, the adaptation of the step size, and all priors of the process.
 
     The kernel is of samples: `search.sample_kernels`. The first points are the starts and draws of the prior. Every
     chain begins at one of the best distinct samples. The last states with samples not yet seen are proposed. Steps that

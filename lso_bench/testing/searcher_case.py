@@ -13,10 +13,10 @@ from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner.penalised import Cost
 from lso_bench.search import Problem, Searcher, check_leaf, check_points
 from lso_bench.search.region import Region, build
+from lso_bench.testing.linear_model import example_space
 from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.sample_problems import problem_of, sample_losses
 from lso_bench.testing.side_effects import Watch
-from lso_bench.testing.synthetic_model import synthetic_space
 
 STEPS = 30
 PROBLEMS, LATENT = 3, 4
@@ -99,7 +99,7 @@ class SearcherCase:
         """Return the input of the searcher."""
         if self.kind:
             return problem_of(self.kind, PROBLEMS, starts, seed)
-        return Problem(starting_latents(region, starts), region_of(region), seed, space=synthetic_space(LATENT))
+        return Problem(starting_latents(region, starts), region_of(region), seed, space=example_space(LATENT))
 
     def losses(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n"]:
         """Return the losses of points, all at least about 0."""

@@ -278,7 +278,7 @@ def _penalised(case: SearcherCase, weight: float) -> Searcher:
 def _changes_trajectory(case: SearcherCase, name: str, value: object) -> bool | str:
     """Return whether a value of a setting changes the points; or a message if it is refused.
 
-    A value that the search itself refuses, for the samples of the synthetic model, changes something.
+    A value that the search itself refuses, for the samples of the model of the tests, changes something.
     """
     try:
         changed_searcher = replace(case.plugin, **{name: value})  # pyright: ignore[reportArgumentType]
