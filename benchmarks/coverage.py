@@ -18,9 +18,9 @@ from scipy.stats import gamma, spearmanr
 
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import median_interval
-from lso_bench.analysis.collapse import correlation, spearman_interval
 from lso_bench.analysis.convergence import running_time
 from lso_bench.analysis.intervals import proportion_interval
+from lso_bench.analysis.rank_correlation import correlation, spearman_interval
 from lso_bench.analysis.variance import decomposition
 
 N = 50  # instances, as in the paper's task

@@ -164,4 +164,5 @@ def outcomes_of(points: pd.DataFrame) -> list[str]:
 def means_of_models(points: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each model: the means of its trainings, of those that have a value."""
     after = list(points.columns).index(GIVEN)
-    return points.groupby("model", sort=False)[[*points.columns[after:]]].apply(lambda rows: rows.astype(float).mean())
+    values = points[[*points.columns[after:]]].astype(float)
+    return cast(pd.DataFrame, values.groupby(points.model, sort=False).mean())

@@ -38,7 +38,7 @@ def tanimoto_to_nearest(
             nearest.append(("", 0.0))
             continue
         similarities = np.array(BulkTanimotoSimilarity(fingerprint, table))
-        ties = [rows[i] for i in np.flatnonzero(similarities == similarities.max())]
+        ties = [rows[i] for i in np.flatnonzero(similarities == similarities.max()).tolist()]
         nearest.append((_same_molecule(text, ties, representation) or ties[0], float(similarities.max())))
     return nearest
 

@@ -34,7 +34,7 @@ def apply_settings(configured: T, settings: Mapping[str, str]) -> T:
 
 def settings_of(configured: object) -> dict[str, bool | int | float | str]:
     """Return the settings of a dataclass that text can express, with their values; of a class, their defaults."""
-    listed = sorted(fields(configured), key=lambda f: f.kw_only)  # pyright: ignore[reportArgumentType]
+    listed = sorted(fields(configured), key=lambda f: bool(f.kw_only))  # pyright: ignore[reportArgumentType]
     values: dict[str, Any] = {f.name: getattr(configured, f.name, None) for f in listed}
     return {k: v for k, v in values.items() if type(v) in (bool, int, float, str)}
 
