@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from lso_bench.testing.synthetic_model import synthetic_space
 from made import measures, one, searched
 from test_searchers import SLOW
 
@@ -12,6 +11,7 @@ from lso_bench.analysis.caveats import caveats, stood_still
 from lso_bench.search import SEARCHERS, Problem, gaussian_process
 from lso_bench.search.region import build
 from lso_bench.search.score_unit import LARGEST, units
+from lso_bench.testing.linear_model import example_space
 from lso_bench.testing.sample_problems import problem_of, sample_losses
 from lso_bench.testing.template import TASK
 
@@ -37,7 +37,7 @@ def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
     `scale * score + offset` of `valley`, or of how near samples are to a hidden one.
     """
     starts = torch.randn(k, 1, d, generator=torch.Generator().manual_seed(0)).clamp(-2, 2)
-    problem = Problem(starts, build(region, d, lambda: torch.zeros(1, d)), space=synthetic_space(d))
+    problem = Problem(starts, build(region, d, lambda: torch.zeros(1, d)), space=example_space(d))
     score = valley
     searcher = SEARCHERS.build(SETTINGS.get(str(name), str(name)))
     if searcher.space == "samples":
@@ -164,6 +164,12 @@ def test_searches_that_never_left_their_starts_are_said(ways, gradients, says):
     assert stood_still(record) == message
     flagged = " ".join(caveats([record]))
     assert message in flagged and ("never changed the score" in flagged) == bool(says)
+
+
+def test_runs_whose_searches_never_left_their_starts_are_one_line():
+    records = [searched({"random": [STILL, STILL]}, init=i) for i in range(3)]
+    (line,) = [line for line in caveats(records) if "never changed" in line]
+    assert "3 runs (" in line and "6 of 6 searches" in line
 
 
 def test_a_run_whose_searches_never_left_their_starts_says_so(call, tmp_path):

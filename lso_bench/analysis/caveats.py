@@ -242,11 +242,13 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
     mismatched = {r.spec.model.name for r in runs if _other_pixels(r)}
     for model in sorted(mismatched):
         yield f"{model} was trained on other pixels than it was run on (other fonts or data)."
+    if still := [r for r in runs if stood_still(r)]:
+        searches = f"{sum(map(_count_still, still))} of {sum(len(r.members) for r in still)}"
+        yield f"{_which(still)}: {_never_left(searches)}; the score is flat there, or nothing better lies near."
+    if fallen := [r for r in runs if r.counts.get("fallbacks")]:
+        times = sum(r.counts["fallbacks"] for r in fallen)
+        yield f"{_which(fallen)}: {times} times the searcher fell back on Sobol points or draws of the prior."
     for r in runs:
-        if still := stood_still(r):
-            yield f"{r.spec.title}: {still}; the score is flat there, or nothing better lies near."
-        if fallbacks := r.counts.get("fallbacks"):
-            yield f"{r.spec.title}: {fallbacks} times the searcher fell back on Sobol points or draws of the prior."
         if (moved := r.counts.get("moved_starts", 0)) > MAX_MOVED_SHARE * len(r.members):
             share = f"{moved} of {len(r.members)} starts lay outside {r.spec.region}"
             yield (
@@ -276,6 +278,11 @@ def _texts(runs: list[Record]) -> Iterator[str]:
         yield f"searches of {_shorten(none)} saw no valid text; their loss is that of an invalid one."
 
 
+def _which(runs: Sequence[Record]) -> str:
+    """Return the title of a run, or how many there are and of what."""
+    return runs[0].spec.title if len(runs) == 1 else f"{len(runs)} runs ({_shorten(map(_cell, runs))})"
+
+
 def _cell(record: Record) -> str:
     return f"{record.spec.model.name} with {record.spec.searcher_name}"
 
@@ -291,7 +298,17 @@ def _lacks_text(search: SearchResult) -> bool:
 
 
 def stood_still(record: Record) -> str:
-    """Return how many searches ended with the loss of their starts, as a phrase; empty if it is no warning.
+    """Return how many searches ended with the loss of their starts, as a phrase; empty if it is no warning."""
+    still = _count_still(record)
+    return _never_left(f"{still} of {len(record.members)}") if still else ""
+
+
+def _never_left(searches: str) -> str:
+    return f"{searches} searches never changed the score of their starts"
+
+
+def _count_still(record: Record) -> int:
+    """Return the number of searches that ended with the loss of their starts; 0 if it is no warning.
 
     A search with gradients should leave any start. A search without them may find nothing better, unless no search of
     the run does.
@@ -301,9 +318,7 @@ def stood_still(record: Record) -> str:
         columns.rows[:, columns.names.index(k)] for k in ("first_loss", "loss", "best", "steps")
     )
     still = int(((loss == first_loss) & (best == first_loss) & (steps > 0)).sum())
-    if not still or (still < len(record.members) and not record.counts.get("gradients")):
-        return ""
-    return f"{still} of {len(record.members)} searches never changed the score of their starts"
+    return still if still == len(record.members) or record.counts.get("gradients") else 0
 
 
 def _other_pixels(record: Record) -> bool:
