@@ -31,8 +31,7 @@ TASK, MODEL, SEARCHER = "spec.task", "spec.model.name", "spec.searcher"
 
 def blocks(searches: pd.DataFrame) -> pd.DataFrame:
     """Return the median best loss of each block (rows: task, model) and searcher (columns), without incomplete ones."""
-    medians = searches.groupby([SAMPLE_GA = {"string_ga": "string_ga or image_ga", "image_ga": "string_ga or image_ga"}
-TASK, MODEL, SEARCHER])["best"].median().unstack()
+    medians = searches.groupby([TASK, MODEL, SEARCHER])["best"].median().unstack()
     for name in medians.columns[medians.isna().any()]:
         print(f"left out: {name}, which ran in {medians[name].notna().sum()} of {len(medians)} blocks")
     return medians.dropna(axis=1)
