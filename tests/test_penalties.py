@@ -91,6 +91,17 @@ def test_local_volume_of_probabilities_follows_the_chain_rule():
     torch.testing.assert_close(local_volume(model, z, p.round()), expected)
 
 
+def test_a_decoder_without_forward_derivatives_is_refused_in_one_line():
+    class Recurrent(LinearModel):
+        """A decoder with the LSTM of oneDNN, which has none."""
+
+        def mean(self, z):
+            return torch.nn.LSTM(D, 4, batch_first=True)(z[:, None])[0][:, 0]
+
+    with pytest.raises(UsageError, match=r"^Penalty 'les' needs forward derivatives, .* or consistency\.$"):
+        local_volume(Recurrent(torch.eye(D), torch.zeros(D)), latents(), latents())
+
+
 def test_local_volume_of_logits_is_that_of_the_published_formula():
     """The authors' Jacobian of a softmax and of 1 over the sum of exponentiated logits, written out."""
     logits = torch.randn(7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
