@@ -92,11 +92,13 @@ def test_local_volume_of_probabilities_follows_the_chain_rule():
 
 
 def test_a_decoder_without_forward_derivatives_is_refused_in_one_line():
+    lstm = torch.nn.LSTM(D, 4, batch_first=True).requires_grad_(False)
+
     class Recurrent(LinearModel):
         """A decoder with the LSTM of oneDNN, which has none."""
 
         def mean(self, z):
-            return torch.nn.LSTM(D, 4, batch_first=True)(z[:, None])[0][:, 0]
+            return lstm(z[:, None])[0][:, 0]
 
     with pytest.raises(UsageError, match=r"^Penalty 'les' needs forward derivatives, .* or consistency\.$"):
         local_volume(Recurrent(torch.eye(D), torch.zeros(D)), latents(), latents())
