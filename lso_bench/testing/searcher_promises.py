@@ -1,6 +1,7 @@
 """Requirements of every searcher; each check raises an error that says what is missing."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import fields, replace
 
 import torch
@@ -278,7 +279,11 @@ def _takes_penalty(searcher: Searcher) -> bool:
 
 
 def _penalised(case: SearcherCase, weight: float) -> Searcher:
-    return replace(case.plugin, penalty="likelihood", penalty_weight=weight)
+    """Return the searcher with a penalty; a copy also holds what is no setting, as the optimizer of `AskTell` is."""
+    searcher = copy(case.plugin)
+    for name, value in (("penalty", "likelihood"), ("penalty_weight", weight)):
+        object.__setattr__(searcher, name, value)
+    return searcher
 
 
 def _changes_trajectory(case: SearcherCase, name: str, value: object) -> bool | str:
