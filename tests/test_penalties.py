@@ -204,6 +204,17 @@ def test_a_penalty_that_is_not_finite_costs_as_much_as_the_largest_and_is_counte
     assert torch.equal(cost(z, x, torch.arange(K)), lowered[:, 1:2].expand(K, 3))  # all lost: the largest so far
 
 
+def test_a_penalty_without_a_gradient_is_refused_in_one_line():
+    class Blocked(LinearModel):
+        def decode(self, z, teacher=None):
+            return super().decode(z.detach())
+
+    adam = replace(SEARCHERS.build("adam"), penalty="likelihood")
+    cost, _ = cost_of(adam, Blocked(torch.eye(D), torch.zeros(D)))
+    with pytest.raises(UsageError, match=r"^Penalty 'likelihood' has no gradient in this model; choose cmaes"):
+        cost(torch.zeros(K, 1, D, requires_grad=True), torch.ones(K, 1, D), torch.arange(K))
+
+
 def test_gradients_and_decodes_of_a_penalty_are_counted():
     cost, problem = cost_of(replace(SEARCHERS.build("adam"), penalty="les"))
     z = latents(K * N).view(K, N, D).requires_grad_()

@@ -31,8 +31,13 @@ def local_volume(model: LatentModel, z: Float[Tensor, "b d"], x: Float[Tensor, "
     Source: Ronen et al. 2024, "Mitigating over-exploration in latent space optimization using LES" (arXiv 2406.09657),
     section 3. Their code has finite differences.
     """
-    part = max(1, DECODED // z.shape[1])
+    part = points_at_once(z.shape[1])
     return torch.cat([_volume(model, *both) for both in zip(z.split(part), x.split(part), strict=True)])
+
+
+def points_at_once(d: int) -> int:
+    """Return the most points of d dimensions whose derivatives are computed at once."""
+    return max(1, DECODED // d)
 
 
 def _volume(model: LatentModel, z: Float[Tensor, "b d"], x: Float[Tensor, "b *shape"]) -> Float[Tensor, " b"]:
