@@ -28,8 +28,8 @@ def local_volume(model: LatentModel, z: Float[Tensor, "b d"], x: Float[Tensor, "
     Raises:
         UsageError: an operation of the decoder has no forward derivative.
 
-    Source: Ronen et al. 2024, "Mitigating over-exploration in latent space optimization using LES" (arXiv 2406.09657),
-    section 3. Their code has finite differences.
+    Source: Ronen et al. 2024, "Mitigating over-exploration in latent space optimization using LES" (arXiv 2406.09657).
+    Their code (repository OmerRonen/les) has finite differences.
     """
     part = points_at_once(z.shape[1])
     return torch.cat([_volume(model, *both) for both in zip(z.split(part), x.split(part), strict=True)])
