@@ -50,7 +50,7 @@ class Record:
     members: Sequence[SearchResult] = ()
     counts: dict[str, int] = field(default_factory=dict)  # steps, evaluations, gradients, decodes; the searcher's own;
     # invalid_texts: evaluations of such; distinct_texts: evaluations of a text that is new to its problem
-    seconds: dict[str, float] = field(default_factory=dict)  # seconds by phase: propose, fit, decode, score, total
+    seconds: dict[str, float] = field(default_factory=dict)  # by phase: propose, fit, decode, score, total, ...
     versions: dict[str, Any] = field(default_factory=dict)  # versions of code, torch and data; device, threads
     error: str | None = None
     joint: dict[str, list[int | None]] = field(default_factory=dict)  # by start: the step at which the mean over its

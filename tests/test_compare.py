@@ -180,6 +180,8 @@ OTHER = Model("nevae_se", "omniglot")
         (replace(run(model=OTHER), versions=VERSIONS | {"torch": "9"}), "differ in versions of torch"),
         (replace(run(model=OTHER), versions=VERSIONS | {"data_sha256": "other"}), "differ in data"),
         (replace(run(model=OTHER), counts={"fallbacks": 3}), "3 times"),
+        (replace(run(model=OTHER), counts={"penalty_fallbacks": 4}), "4 times the penalty was not finite"),
+        (replace(run(model=OTHER), counts={"inversion_fallbacks": 5}), "5 times log p(x|z) was not finite"),
         (replace(run(model=OTHER), counts={"moved_starts": 11}), "11 of 40 starts lay outside none"),
         (run(model=OTHER, seed=4), "not run with the same seeds"),
         (

@@ -91,6 +91,19 @@ def test_local_volume_of_probabilities_follows_the_chain_rule():
     torch.testing.assert_close(local_volume(model, z, p.round()), expected)
 
 
+def test_a_decoder_without_forward_derivatives_is_refused_in_one_line():
+    lstm = torch.nn.LSTM(D, 4, batch_first=True).requires_grad_(False)
+
+    class Recurrent(LinearModel):
+        """A decoder with the LSTM of oneDNN, which has none."""
+
+        def mean(self, z):
+            return lstm(z[:, None])[0][:, 0]
+
+    with pytest.raises(UsageError, match=r"^Penalty 'les' needs forward derivatives, .* or consistency\.$"):
+        local_volume(Recurrent(torch.eye(D), torch.zeros(D)), latents(), latents())
+
+
 def test_local_volume_of_logits_is_that_of_the_published_formula():
     """The authors' Jacobian of a softmax and of 1 over the sum of exponentiated logits, written out."""
     logits = torch.randn(7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -189,6 +202,17 @@ def test_a_penalty_that_is_not_finite_costs_as_much_as_the_largest_and_is_counte
     assert problem.counts["penalty_fallbacks"] == 2 and problem.clock.seconds["penalty"] > 0
     x[:] = torch.eye(D)[0]
     assert torch.equal(cost(z, x, torch.arange(K)), lowered[:, 1:2].expand(K, 3))  # all lost: the largest so far
+
+
+def test_a_penalty_without_a_gradient_is_refused_in_one_line():
+    class Blocked(LinearModel):
+        def decode(self, z, teacher=None):
+            return super().decode(z.detach())
+
+    adam = replace(SEARCHERS.build("adam"), penalty="likelihood")
+    cost, _ = cost_of(adam, Blocked(torch.eye(D), torch.zeros(D)))
+    with pytest.raises(UsageError, match=r"^Penalty 'likelihood' has no gradient in this model; choose cmaes"):
+        cost(torch.zeros(K, 1, D, requires_grad=True), torch.ones(K, 1, D), torch.arange(K))
 
 
 def test_gradients_and_decodes_of_a_penalty_are_counted():

@@ -13,6 +13,7 @@ from lso_bench.runner.loop import drive
 from lso_bench.runner.placement import Placement
 from lso_bench.runner.validation import check_fit
 from lso_bench.search import Problem, Searcher
+from lso_bench.search.penalties import beyond_shell
 from lso_bench.search.region import build
 from lso_bench.search.space import Space
 from lso_bench.searchers.adam import Adam
@@ -46,7 +47,7 @@ def start(name, spec, task, space):
     return starting_codes.starting_latents(name, spec.seeds.init, task, space, DATA)
 
 
-def by_hand(z, image, steps, lr=0.1):
+def by_hand(z, image, steps, lr=0.1, cost=lambda z: 0.0):
     """The losses of one image, by a loop that shares nothing with ours but the trained network."""
     vae, losses = random_vae(TINY), []
     z = z.clone()[None].requires_grad_()
@@ -55,7 +56,7 @@ def by_hand(z, image, steps, lr=0.1):
         mean = torch.sigmoid(vae.decoder(z, image[None]))
         loss = ((mean - image) ** 2).sum()
         losses.append(loss.item())
-        (g,) = torch.autograd.grad(loss, z)
+        (g,) = torch.autograd.grad(loss + cost(z), z)
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         z = (z - lr * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)).detach().requires_grad_()
     return losses
@@ -117,6 +118,28 @@ def test_encoder_start_is_the_posterior_mean():
     space = Space(random_vae(TINY), "teacher", TASK.targets())
     expected = random_vae(TINY).encode(TASK.targets()).mean
     torch.testing.assert_close(start("encoder", SPEC, TASK, space)[:, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_penalty_joins_the_gradient_and_records_keep_the_score_without_it():
+    """The same by hand: loss plus 40 times the penalty of |z|, beyond its mode sqrt(3)."""
+    spec = replace(SPEC, thresholds=(-1e9,))
+    result = search(spec, searcher=replace(Adam(), penalty="prior", penalty_weight=40.0), scale=3.0)
+    curves = torch.stack([loss for step, loss in result.trace if step % 10 == 0], dim=1)
+    space = Space(random_vae(TINY), "teacher", TASK.targets())
+    starts = 3 * torch.cat([start(s, spec, TASK, space) for s in spec.starts])[:, 0]
+    for k in range(12):
+        alone = by_hand(starts[k], TASK.targets()[k % 6], 25, cost=lambda z: 40 * beyond_shell(z)[0])
+        torch.testing.assert_close(curves[k], torch.tensor(alone)[[0, 10, 20]], rtol=1e-4, atol=1e-3)
+    assert not torch.equal(result.z, search(spec, scale=3.0).z)
+
+
+def test_the_best_score_is_the_best_without_the_penalty():
+    spec = replace(SPEC, searcher="cmaes", region="box:3", budget=60, max_steps=100)
+    result = search(spec, searcher=CMAES(penalty="prior", penalty_weight=1e6), scale=3.0)
+    x = Space(random_vae(TINY), "teacher", TASK.targets()[torch.arange(6).repeat(2)]).decode(result.z[:, None])
+    losses = -TASK.at(torch.arange(6).repeat(2)).score(x)[:, 0]
+    torch.testing.assert_close(result.best, losses, rtol=1e-4, atol=1e-4)
+    assert (result.best < result.trace[0][1]).all()
 
 
 def test_progress_is_told_and_ends_at_the_last_step():

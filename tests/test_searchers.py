@@ -173,6 +173,12 @@ BROKEN = {  # how, in the example: what is written instead, what is said, and of
         "changes something within 30 steps, got rho",
         {"settings"},
     ),
+    "the signs of scores alone": (
+        "best, highest = torch.where((y > highest)[..., None], z, best), torch.maximum(y, highest)",
+        "best = problem.region.clip(best * (1 + 0.1 * y.sign()[..., None]))",
+        "points that depend on the penalty, which lowers scores",
+        {"penalty"},
+    ),
     "silent": (
         '    """A normal step from the best point so far, its size falling as 1 / sqrt(step)."""\n',
         "",

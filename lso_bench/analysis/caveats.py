@@ -49,6 +49,10 @@ COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
     "versions of torch": lambda r: r.versions.get("torch"),
 }
 UNEQUAL_TRAINING = 1.5  # ratio of the epochs of two models, from which on they are not trained alike
+NOT_FINITE = {  # counts of what was not finite, and what is said of them
+    "inversion_fallbacks": "log p(x|z) was not finite, and a latent was not inverted",
+    "penalty_fallbacks": "the penalty was not finite, and the largest so far stood for it",
+}
 MAX_MOVED_SHARE = 0.25  # share of starts; 8 % of draws from the prior lie outside a box of 3 in 32 dimensions
 LONG = 0.99  # share of training texts that are shorter than one, from which on it counts as long
 INVALID = ("invalid_texts", "evaluations")  # counts of a run
@@ -248,6 +252,9 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
     if fallen := [r for r in runs if r.counts.get("fallbacks")]:
         times = sum(r.counts["fallbacks"] for r in fallen)
         yield f"{_which(fallen)}: {times} times the searcher fell back on Sobol points or draws of the prior."
+    for name, what in NOT_FINITE.items():
+        if counted := [r for r in runs if r.counts.get(name)]:
+            yield f"{_which(counted)}: {sum(r.counts[name] for r in counted)} times {what}."
     for r in runs:
         if (moved := r.counts.get("moved_starts", 0)) > MAX_MOVED_SHARE * len(r.members):
             share = f"{moved} of {len(r.members)} starts lay outside {r.spec.region}"

@@ -39,12 +39,13 @@ def settings_of(configured: object) -> dict[str, bool | int | float | str]:
     return {k: v for k, v in values.items() if type(v) in (bool, int, float, str)}
 
 
-def added(value: Any, kw_only: bool = False) -> Any:
+def added(value: Any, shared: bool = False) -> Any:
     """Return the field of a setting that a plugin with stored results was given later, with this default.
 
-    Pinned texts, and so the keys of runs, leave the setting out at this value, which stays its default.
+    Pinned texts, and so the keys of runs, leave the setting out at this value, which stays its default. One that is
+    `shared`, by all plugins of a kind, is given by its name alone, and not part of the text that Python has for one.
     """
-    return field(default=value, metadata={ADDED: True}, kw_only=kw_only)
+    return field(default=value, metadata={ADDED: True}, kw_only=shared, repr=not shared)
 
 
 def pinned(configured: Any) -> dict[str, bool | int | float | str]:

@@ -6,10 +6,11 @@ from torch import Tensor
 
 from lso_bench.errors import UsageError
 from lso_bench.search import Problem, Searcher
+from lso_bench.search.local_volume import points_at_once
 from lso_bench.search.penalties import BY_DECODER, PENALTIES, penalty
 from lso_bench.search.space import Space
 
-POINTS = 128  # most points penalised at once, to bound memory
+POINTS = 128  # most points penalised at once, to bound memory; of `les`, which has d derivatives of each, fewer
 
 
 class Cost:
@@ -23,6 +24,7 @@ class Cost:
         self._kind = searcher.penalty if searcher.penalty in PENALTIES else "none"  # else a setting of the user's
         self._weight, self._gradient = searcher.penalty_weight, searcher.needs_gradient
         self._space, self._clock, self._counts = space, problem.clock, problem.counts
+        self._points = points_at_once(space.vae.latent) if self._kind == "les" else POINTS
         self._largest: Float[Tensor, " k"] = problem.starts.new_zeros(len(problem.starts))
 
     def __bool__(self) -> bool:
@@ -39,7 +41,7 @@ class Cost:
         n = x.shape[1]
         with self._clock("penalty"):
             points, samples = z.detach()[problems, :n].flatten(0, 1), self._space.discrete_of(x.detach()).flatten(0, 1)
-            parts = zip(points.split(POINTS), samples.split(POINTS), strict=True)
+            parts = zip(points.split(self._points), samples.split(self._points), strict=True)
             values, gradients = (torch.cat(part) for part in zip(*(self._values(*part) for part in parts), strict=True))
             if self._gradient:
                 z.grad = torch.zeros_like(z) if z.grad is None else z.grad

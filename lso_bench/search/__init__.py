@@ -104,8 +104,8 @@ class Searcher(ABC):
     takes: ClassVar[Literal["", "sequences", "images"]] = ""  # kind of samples that it takes; empty: any
     descends: ClassVar[bool] = False  # whether its result is its last point; if not, its best point
 
-    penalty: Literal["none", "prior", "likelihood", "les", "consistency"] = added("none", kw_only=True)
-    penalty_weight: float = added(1.0, kw_only=True)  # score that one unit of the penalty costs
+    penalty: Literal["none", "prior", "likelihood", "les", "consistency"] = added("none", shared=True)
+    penalty_weight: float = added(1.0, shared=True)  # score that one unit of the penalty costs
 
     def design(self, d: int) -> int:
         """Return the number of evaluations of a problem before the first that depends on a score."""

@@ -22,7 +22,7 @@ def agreeing(
     (inferred; the authors end where the likeliest tokens are those of x). Where log p(x|z) is not finite, z stays, and
     `problem.counts` counts a fallback. Without steps all z stay; so do those of problems that are over.
 
-    Source: Chu et al. 2024, "Inversion-based Latent Bayesian Optimization" (InvBO, arXiv 2411.05330), section 4.1.
+    Source: Chu et al. 2024, "Inversion-based Latent Bayesian Optimization" (InvBO, arXiv 2411.05330), and their code.
 
     Raises:
         UsageError: the problem has no model, or log p(x|z) has no gradient.

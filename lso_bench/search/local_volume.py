@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import layer_norm, pad
 from torch.overrides import TorchFunctionMode
 
+from lso_bench.errors import UsageError
 from lso_bench.vae.likelihoods.categorical import END, Categorical
 from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.sequence_decoder import SequenceDecoder
@@ -24,19 +25,33 @@ def local_volume(model: LatentModel, z: Float[Tensor, "b d"], x: Float[Tensor, "
     J is exact, by d derivatives along the dimensions of z, which cost d decodings. J^T J is in double precision. Minus
     infinity where a dimension changes nothing.
 
-    Source: Ronen et al. 2024, "Mitigating over-exploration in latent space optimization using LES" (arXiv 2406.09657),
-    section 3. Their code has finite differences.
+    Raises:
+        UsageError: an operation of the decoder has no forward derivative.
+
+    Source: Ronen et al. 2024, "Mitigating over-exploration in latent space optimization using LES" (arXiv 2406.09657).
+    Their code (repository OmerRonen/les) has finite differences.
     """
-    part = max(1, DECODED // z.shape[1])
+    part = points_at_once(z.shape[1])
     return torch.cat([_volume(model, *both) for both in zip(z.split(part), x.split(part), strict=True)])
+
+
+def points_at_once(d: int) -> int:
+    """Return the most points of d dimensions whose derivatives are computed at once."""
+    return max(1, DECODED // d)
 
 
 def _volume(model: LatentModel, z: Float[Tensor, "b d"], x: Float[Tensor, "b *shape"]) -> Float[Tensor, " b"]:
     def column(direction: Float[Tensor, " d"]) -> Float[Tensor, "b n"]:
         return jvp(lambda point: elements(model, point, x), (z,), (direction.expand_as(z),))[1]
 
-    with sdpa_kernel(SDPBackend.MATH), _WrittenOut():  # of attention the only kernel with forward derivatives
-        jacobian = vmap(column)(torch.eye(z.shape[1]).to(z)).double()  # (d, b, n)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), _WrittenOut():  # of attention the only kernel with forward derivatives
+            jacobian = vmap(column)(torch.eye(z.shape[1]).to(z)).double()  # (d, b, n)
+    except NotImplementedError as error:
+        raise UsageError(
+            "Penalty 'les' needs forward derivatives, and PyTorch has none of an operation of this decoder; choose "
+            "penalty=prior, likelihood or consistency."
+        ) from error
     return torch.einsum("ibn,jbn->bij", jacobian, jacobian).slogdet().logabsdet / 2
 
 

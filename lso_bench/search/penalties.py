@@ -52,6 +52,7 @@ def beyond_shell(z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
 def negative_score(z: Float[Tensor, "b d"], volume: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     """Return minus the log density that the prior's push-forward has at the decoded point (change of variables).
 
-    Ronen et al. 2024 (arXiv 2406.09657), section 3; their code has minus the volume alone, without the prior.
+    Ronen et al. 2024 (arXiv 2406.09657); their code (repository OmerRonen/les) has minus the volume alone,
+    without the prior.
     """
     return z.square().sum(-1) / 2 + z.shape[1] / 2 * math.log(2 * math.pi) + volume.to(z)

@@ -1,6 +1,7 @@
 """Requirements of every searcher; each check raises an error that says what is missing."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import fields, replace
 
 import torch
@@ -271,8 +272,18 @@ def _check_penalty(case: SearcherCase) -> str:
     return "a penalty of the scores, and its weight, change the points"
 
 
+def _takes_penalty(searcher: Searcher) -> bool:
+    """Return whether a searcher has the penalty of every searcher of latents, and no setting of that name."""
+    known = type(searcher).__dataclass_fields__
+    return _searches_latents(searcher) and known["penalty"] is Searcher.__dataclass_fields__["penalty"]
+
+
 def _penalised(case: SearcherCase, weight: float) -> Searcher:
-    return replace(case.plugin, penalty="likelihood", penalty_weight=weight)
+    """Return the searcher with a penalty; a copy also holds what is no setting, as the optimizer of `AskTell` is."""
+    searcher = copy(case.plugin)
+    for name, value in (("penalty", "likelihood"), ("penalty_weight", weight)):
+        object.__setattr__(searcher, name, value)
+    return searcher
 
 
 def _changes_trajectory(case: SearcherCase, name: str, value: object) -> bool | str:
@@ -321,7 +332,7 @@ REQUIREMENTS = (
     Requirement(
         "settings", "every one changes something", _check_settings, applies=lambda searcher: len(fields(searcher)) > 2
     ),
-    Requirement("penalty", "a penalty of the scores changes the points", _check_penalty, applies=_searches_latents),
+    Requirement("penalty", "a penalty of the scores changes the points", _check_penalty, applies=_takes_penalty),
     Requirement("side effects", "the rest of the program left as it is", lambda case: case.watch.check()),
     Requirement("description", "a docstring that says what it does", lambda case: describe(case, "what it does")),
 )
