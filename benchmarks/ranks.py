@@ -11,6 +11,7 @@ and of distinct texts, and seconds, are medians of runs.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,9 +30,9 @@ SAMPLE_GA = {"string_ga": "string_ga or image_ga", "image_ga": "string_ga or ima
 TASK, MODEL, SEARCHER = "spec.task", "spec.model.name", "spec.searcher"
 
 
-def blocks(searches: pd.DataFrame) -> pd.DataFrame:
+def blocks(searches: pd.DataFrame) -> Any:
     """Return the median best loss of each block (rows: task, model) and searcher (columns), without incomplete ones."""
-    medians = searches.groupby([TASK, MODEL, SEARCHER])["best"].median().unstack()
+    medians: Any = searches.groupby([TASK, MODEL, SEARCHER])["best"].median().unstack()
     for name in medians.columns[medians.isna().any()]:
         print(f"left out: {name}, which ran in {medians[name].notna().sum()} of {len(medians)} blocks")
     return medians.dropna(axis=1)
@@ -43,7 +44,7 @@ def interval(ranks: Float[np.ndarray, "t k"]) -> Float[np.ndarray, "2 k"]:
     return np.percentile(ranks[drawn].mean(1), [2.5, 97.5], axis=0)
 
 
-def shares(runs: pd.DataFrame) -> pd.DataFrame:
+def shares(runs: pd.DataFrame) -> Any:
     """Return medians of runs by searcher: shares of valid and distinct texts, and seconds."""
     counts = runs.assign(
         valid=1 - runs["counts.invalid_texts"] / runs["counts.evaluations"],
@@ -61,7 +62,7 @@ def main() -> None:
     medians = blocks(searches)
     names = list(medians.columns)
     ranks = pd.DataFrame(scipy.stats.rankdata(medians, axis=1), medians.index, names)
-    by_task = ranks.groupby(level=TASK).mean()
+    by_task: Any = ranks.groupby(level=TASK).mean()
     low, high = interval(by_task.to_numpy())
     described = shares(runs).reindex(names)
     table = pd.DataFrame({"rank": by_task.mean(), "low": low, "high": high}).join(by_task.T.rename(columns=name_of))
