@@ -80,7 +80,11 @@ def example_model(d: int, n: int = 8, normal: bool = False, shape: tuple[int, ..
     return LinearModel(weight, bias, normal, shape)
 
 
-@cache
 def example_space(d: int) -> Space:
     """Return the latent space of a model of images of 8 x 8 pixels, decoded to their means."""
-    return Space(example_model(d, 64, shape=(1, 8, 8)), "mean")
+    return Space(_model_of_images(d), "mean")
+
+
+@cache
+def _model_of_images(d: int) -> LinearModel:
+    return example_model(d, 64, shape=(1, 8, 8))
