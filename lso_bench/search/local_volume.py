@@ -26,7 +26,7 @@ def local_volume(model: LatentModel, z: Float[Tensor, "b d"], x: Float[Tensor, "
     infinity where a dimension changes nothing.
 
     Raises:
-        UsageError: an operation of the decoder has no forward derivative.
+        UsageError: an operation of the decoder has no forward derivative, or it decodes fewer than d numbers.
 
     Source: Ronen et al. 2024, "Mitigating over-exploration in latent space optimization using LES" (arXiv 2406.09657).
     Their code (repository OmerRonen/les) has finite differences.
@@ -52,7 +52,17 @@ def _volume(model: LatentModel, z: Float[Tensor, "b d"], x: Float[Tensor, "b *sh
             "Penalty 'les' needs forward derivatives, and PyTorch has none of an operation of this decoder; choose "
             "penalty=prior, likelihood or consistency."
         ) from error
+    _check_count(*jacobian.shape[::2])
     return torch.einsum("ibn,jbn->bij", jacobian, jacobian).slogdet().logabsdet / 2
+
+
+def _check_count(d: int, n: int) -> None:
+    """Refuse a decoder of fewer numbers than dimensions: J^T J is singular, and its determinant a rounding error."""
+    if n < d:
+        raise UsageError(
+            f"Penalty 'les' wants a decoder of at least as many numbers as latent dimensions, {d}, and this one has "
+            f"{n}; choose penalty=prior, likelihood or consistency."
+        )
 
 
 class _WrittenOut(TorchFunctionMode):
