@@ -10,7 +10,8 @@ from scipy.stats import chi
 from torch.distributions import MultivariateNormal
 from torch.nn.functional import one_hot
 
-from lso_bench.errors import UsageError
+from lso_bench import Study
+from lso_bench.errors import PluginError, UsageError
 from lso_bench.runner.penalised import Cost
 from lso_bench.search import SEARCHERS, Problem, Searcher, check_penalty, penalty_of
 from lso_bench.search.ask_tell import AskTell
@@ -20,7 +21,7 @@ from lso_bench.search.penalties import PENALTIES, beyond_shell, penalty
 from lso_bench.search.space import Space
 from lso_bench.study.grid import Grid, plan
 from lso_bench.testing import template
-from lso_bench.testing.linear_model import LinearModel, example_model
+from lso_bench.testing.linear_model import WithoutGradient, LinearModel, example_model
 from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.architectures.gru import GRU
 from lso_bench.vae.architectures.paper import Paper
@@ -100,13 +101,15 @@ def test_a_decoder_without_forward_derivatives_is_refused_in_one_line():
         def mean(self, z):
             return lstm(z[:, None])[0][:, 0]
 
-    with pytest.raises(UsageError, match=r"^Penalty 'les' needs forward derivatives, .* or consistency\.$"):
+    with pytest.raises(PluginError, match=r"^Penalty 'les' needs forward derivatives, .* or consistency\.$"):
         local_volume(Recurrent(torch.eye(D), torch.zeros(D)), latents(), latents())
 
 
 def test_a_decoder_of_fewer_numbers_than_dimensions_has_no_local_volume():
     model, z = example_model(D, n=D - 1, normal=True), latents()
-    with pytest.raises(UsageError, match=r"^Penalty 'les' wants a decoder of at least .* dimensions, 3, and .* has 2;"):
+    with pytest.raises(
+        PluginError, match=r"^Penalty 'les' wants a decoder of at least .* dimensions, 3, and .* has 2;"
+    ):
         local_volume(model, z, model.mean(z))
 
 
@@ -229,13 +232,9 @@ def test_a_density_in_double_precision_costs_what_that_of_the_search_does(search
 
 
 def test_a_penalty_without_a_gradient_is_refused_in_one_line():
-    class Blocked(LinearModel):
-        def decode(self, z, teacher=None):
-            return super().decode(z.detach())
-
     adam = replace(SEARCHERS.build("adam"), penalty="likelihood")
-    cost, _ = cost_of(adam, Blocked(torch.eye(D), torch.zeros(D)))
-    with pytest.raises(UsageError, match=r"^Penalty 'likelihood' has no gradient in this model; choose cmaes"):
+    cost, _ = cost_of(adam, WithoutGradient(torch.eye(D), torch.zeros(D)))
+    with pytest.raises(PluginError, match=r"^Penalty 'likelihood' has no gradient in this model; choose cmaes"):
         cost(torch.zeros(K, 1, D, requires_grad=True), torch.ones(K, 1, D), torch.arange(K))
 
 
@@ -342,6 +341,17 @@ def test_a_setting_of_a_user_may_have_the_name_of_a_penalty(name, kind, value):
     check_penalty(old)
     assert penalty_of(old) == "none" and getattr(old, name) == value
     assert not Cost(old, Space(example_model(D), "mean"), Problem(torch.zeros(K, 1, D)))
+
+
+def test_a_penalty_that_a_model_cannot_compute_in_a_run_leaves_other_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        template.MODEL.replace("latent = 16", "latent = 800").replace("orthogonal", "normal")
+    )
+    study = Study("./mine.py", "ink:data=glyphs", ["cmaes:penalty=les", "sobol"], starts=["random"], budget=40)
+    with pytest.warns(UserWarning, match=r"Penalty 'les' wants a decoder of .* 800, and this one has 784"):
+        results = study.run(tmp_path / "results", quiet=True, isolation="none")
+    assert {r.spec.searcher_name: r.status for r in results.records} == {"cmaes": "failed", "sobol": "ok"}
 
 
 def test_a_penalty_that_a_model_cannot_compute_is_refused_before_the_run(monkeypatch, tmp_path):

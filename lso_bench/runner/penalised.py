@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import PluginError
 from lso_bench.search import Problem, Searcher, penalty_of
 from lso_bench.search.local_volume import points_at_once
 from lso_bench.search.penalties import BY_DECODER, penalty
@@ -36,7 +36,7 @@ class Cost:
         """Return the cost of the first n points of problems, decoded as x; add its gradient to `z.grad` if need be.
 
         Raises:
-            UsageError: a gradient is needed, and the penalty has none.
+            PluginError: a gradient is needed, and the penalty has none.
         """
         n = x.shape[1]
         with self._clock("penalty"):
@@ -58,7 +58,7 @@ class Cost:
         if not self._gradient:
             return values, torch.zeros_like(u)
         if not values.requires_grad:
-            raise UsageError(f"Penalty {self._kind!r} has no gradient in this model; choose cmaes, bo or turbo.")
+            raise PluginError(f"Penalty {self._kind!r} has no gradient in this model; choose cmaes, bo or turbo.")
         if self._kind in BY_DECODER:
             self._count("gradients", len(u))
         gradient = torch.autograd.grad(values.sum(), u)[0]
