@@ -21,7 +21,7 @@ from lso_bench.search.penalties import PENALTIES, beyond_shell, penalty
 from lso_bench.search.space import Space
 from lso_bench.study.grid import Grid, plan
 from lso_bench.testing import template
-from lso_bench.testing.linear_model import WithoutGradient, LinearModel, example_model
+from lso_bench.testing.linear_model import LinearModel, WithoutGradient, example_model
 from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.architectures.gru import GRU
 from lso_bench.vae.architectures.paper import Paper
