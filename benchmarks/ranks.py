@@ -2,11 +2,11 @@
 
     python benchmarks/ranks.py results/searchers
 
-A block is a task and a model in which all searchers of the table ran; its values are medians over the seeds of the best
-score. Blocks of one task share it, so they are no independent draws: the interval of a mean rank is by a bootstrap that
-draws whole tasks. Nemenyi's critical difference counts tasks, too; below 10 tasks it is a rough guide. Searchers that
-did not run in every block are left out and named; the two genetic algorithms of samples count as one. Shares of valid
-and of distinct texts, and seconds, are medians of runs.
+A block is a task and a model in which all searchers of the table ran; its values are medians of the lowest loss over
+seeds and instances. Blocks of one task share it, so they are no independent draws: the interval of a mean rank is by a
+bootstrap that draws whole tasks. Nemenyi's critical difference counts tasks, too; below 10 tasks it is a rough guide.
+Searchers that did not run in every block are left out and named; the two genetic algorithms of samples count as one.
+Shares of valid and of distinct texts, and seconds, are medians of runs.
 """
 
 import argparse
@@ -27,11 +27,12 @@ from lso_bench.search.controls import control
 
 RESAMPLES = 10_000
 SAMPLE_GA = {"string_ga": "string_ga or image_ga", "image_ga": "string_ga or image_ga"}
+TEXT_COUNTS = ("counts.invalid_texts", "counts.distinct_texts")
 TASK, MODEL, SEARCHER = "spec.task", "spec.model.name", "spec.searcher"
 
 
 def blocks(searches: pd.DataFrame) -> Any:
-    """Return the median best loss of each block (rows: task, model) and searcher (columns), without incomplete ones."""
+    """Return the median lowest loss of each block (rows: task, model) and searcher (columns) that ran in all."""
     medians: Any = searches.groupby([TASK, MODEL, SEARCHER])["best"].median().unstack()
     for name in medians.columns[medians.isna().any()]:
         print(f"left out: {name}, which ran in {medians[name].notna().sum()} of {len(medians)} blocks")
@@ -46,6 +47,7 @@ def interval(ranks: Float[np.ndarray, "t k"]) -> Float[np.ndarray, "2 k"]:
 
 def shares(runs: pd.DataFrame) -> Any:
     """Return medians of runs by searcher: shares of valid and distinct texts, and seconds."""
+    runs = runs.reindex(columns=[*dict.fromkeys([*runs.columns, *TEXT_COUNTS])])  # those of images have none
     counts = runs.assign(
         valid=1 - runs["counts.invalid_texts"] / runs["counts.evaluations"],
         distinct=runs["counts.distinct_texts"] / runs["counts.evaluations"],

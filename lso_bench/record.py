@@ -63,6 +63,11 @@ class Record:
     tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets: samples,
     # of sequences tokens (k, t), in older results levels 0..255 of their one-hot form (k, t, v)
 
+    @property
+    def follows_gradient(self) -> bool:
+        """Return whether its searcher follows the score's gradient; that of an inversion is of the decoder alone."""
+        return bool(self.counts.get("gradients")) and "inversion_fallbacks" not in self.counts
+
 
 def holds_images(tensors: dict[str, Tensor]) -> bool:
     """Return whether the samples of a run are grey images, which can be drawn."""

@@ -92,6 +92,21 @@ def test_trainings_of_a_model_count_as_one_point_their_mean():
     assert statistics.estimate == pytest.approx(spearmanr(*means)[0])
 
 
+def test_a_model_without_elbo_counts_but_not_in_the_partial_correlation():
+    fits = (90.0, 92.0, 91.0, None)
+    spaces = {sha: replace(s, nelbo=fit) for (sha, s), fit in zip(SPACES.items(), fits, strict=True)}
+    statistics = row(measures(*runs(), spaces=spaces), "KL")
+    assert (statistics.n, statistics.estimate) == (4, -1.0) and math.isnan(statistics.partial)
+
+
+def test_a_training_that_was_not_measured_is_in_neither_mean():
+    shas = (*SHAS, "e" * 64)
+    names = (*NAMES, NAMES[0])
+    spaces = {sha: replace(s, decoder_use=s.kl) for sha, s in SPACES.items()} | {shas[4]: space(1.0)}
+    statistics = row(measures(*runs(names, shas), spaces=spaces), "decoder use")
+    assert (statistics.n, statistics.trainings, statistics.estimate) == (4, 4, -1.0)
+
+
 def test_two_models_of_several_trainings_are_no_correlation():
     records = runs(("vae", "vae", "nevae_se"), SHAS[:3])
     records[1] = replace(records[1], spec=replace(records[1].spec, model=Model("vae", "omniglot", seed=1)))

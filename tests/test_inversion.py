@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import PluginError, UsageError
 from lso_bench.search import SEARCHERS, Problem
 from lso_bench.search.inversion import agreeing
 from lso_bench.search.region import build
@@ -16,7 +16,7 @@ from lso_bench.search.space import Space
 from lso_bench.searchers.cmaes import injected
 from lso_bench.study.grid import Grid, plan
 from lso_bench.testing import template
-from lso_bench.testing.linear_model import LinearModel, example_model
+from lso_bench.testing.linear_model import LinearModel, WithoutGradient, example_model
 from lso_bench.vae.architectures.gru import GRU
 from lso_bench.vae.architectures.paper import Paper
 from lso_bench.vae.model import VAE
@@ -145,12 +145,8 @@ def test_a_problem_without_a_model_is_refused_in_one_line():
 
 
 def test_a_density_without_a_gradient_is_refused_in_one_line():
-    class Blocked(LinearModel):
-        def decode(self, z, teacher=None):
-            return super().decode(z.detach())
-
-    with pytest.raises(UsageError, match=r"^Inversion needs the gradient of log p"):
-        agreeing(problem(Blocked(torch.eye(D), torch.zeros(D))), points(), ZEROS, 1)
+    with pytest.raises(PluginError, match=r"^Inversion needs the gradient of log p"):
+        agreeing(problem(WithoutGradient(torch.eye(D), torch.zeros(D))), points(), ZEROS, 1)
 
 
 @pytest.mark.parametrize("name", ["bo:initial=3,raw=8,restarts=1", "turbo:initial=3,candidates=20", "cmaes"])

@@ -278,6 +278,15 @@ def test_another_spelling_of_a_training_molecule_is_not_new():
 
 
 @with_rdkit
+def test_only_rows_of_equal_fingerprints_are_compared_as_molecules(monkeypatch):
+    """A molecule that shares no bit with any row is as near to all of them, of which there may be 200,000."""
+    read = []
+    monkeypatch.setattr(fingerprints, "canonical_smiles", lambda text, representation: read.append(text))
+    assert tanimoto_to_nearest(["[Xe]"], ["CCCCCCCC", "CCCCCCC"]) == [("CCCCCCCC", 0)]
+    assert read == ["[Xe]"]
+
+
+@with_rdkit
 def test_similarity_is_shared_bits_over_all_bits():
     (a, b), bits = fingerprints.fingerprints(["CCO", "CCN"], "smiles"), np.unpackbits
     expected = bits(a & b).sum() / bits(a | b).sum()

@@ -1,7 +1,7 @@
 """Penalties: closed forms of each, what searchers get of them, and what is recorded all the same."""
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, make_dataclass, replace
 from typing import get_args, get_type_hints
 
 import pytest
@@ -10,9 +10,10 @@ from scipy.stats import chi
 from torch.distributions import MultivariateNormal
 from torch.nn.functional import one_hot
 
-from lso_bench.errors import UsageError
+from lso_bench import Study
+from lso_bench.errors import PluginError, UsageError
 from lso_bench.runner.penalised import Cost
-from lso_bench.search import SEARCHERS, Problem, Searcher, check_penalty
+from lso_bench.search import SEARCHERS, Problem, Searcher, check_penalty, penalty_of
 from lso_bench.search.ask_tell import AskTell
 from lso_bench.search.controls import CONTROLS
 from lso_bench.search.local_volume import elements, local_volume, with_constant
@@ -20,7 +21,7 @@ from lso_bench.search.penalties import PENALTIES, beyond_shell, penalty
 from lso_bench.search.space import Space
 from lso_bench.study.grid import Grid, plan
 from lso_bench.testing import template
-from lso_bench.testing.linear_model import LinearModel, example_model
+from lso_bench.testing.linear_model import LinearModel, WithoutGradient, example_model
 from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.architectures.gru import GRU
 from lso_bench.vae.architectures.paper import Paper
@@ -100,8 +101,16 @@ def test_a_decoder_without_forward_derivatives_is_refused_in_one_line():
         def mean(self, z):
             return lstm(z[:, None])[0][:, 0]
 
-    with pytest.raises(UsageError, match=r"^Penalty 'les' needs forward derivatives, .* or consistency\.$"):
+    with pytest.raises(PluginError, match=r"^Penalty 'les' needs forward derivatives, .* or consistency\.$"):
         local_volume(Recurrent(torch.eye(D), torch.zeros(D)), latents(), latents())
+
+
+def test_a_decoder_of_fewer_numbers_than_dimensions_has_no_local_volume():
+    model, z = example_model(D, n=D - 1, normal=True), latents()
+    with pytest.raises(
+        PluginError, match=r"^Penalty 'les' wants a decoder of at least .* dimensions, 3, and .* has 2;"
+    ):
+        local_volume(model, z, model.mean(z))
 
 
 def test_local_volume_of_logits_is_that_of_the_published_formula():
@@ -204,14 +213,28 @@ def test_a_penalty_that_is_not_finite_costs_as_much_as_the_largest_and_is_counte
     assert torch.equal(cost(z, x, torch.arange(K)), lowered[:, 1:2].expand(K, 3))  # all lost: the largest so far
 
 
-def test_a_penalty_without_a_gradient_is_refused_in_one_line():
-    class Blocked(LinearModel):
+@pytest.mark.parametrize("searcher", ["adam", "cmaes"])
+def test_a_density_in_double_precision_costs_what_that_of_the_search_does(searcher):
+    class Double(LinearModel):
         def decode(self, z, teacher=None):
-            return super().decode(z.detach())
+            decoded = super().decode(z)
+            log_prob = decoded.log_prob
+            decoded.log_prob = lambda x: log_prob(x).double()
+            return decoded
 
+    z, costs = latents(K * N).view(K, N, D).requires_grad_(), []
+    for cls in (LinearModel, Double):
+        penalised = replace(SEARCHERS.build(searcher), penalty="likelihood")
+        cost, _ = cost_of(penalised, cls(torch.eye(D), torch.zeros(D)))
+        costs.append(cost(z, torch.ones(K, N, D), torch.arange(K)))
+    assert costs[1].dtype == z.dtype
+    torch.testing.assert_close(*costs)
+
+
+def test_a_penalty_without_a_gradient_is_refused_in_one_line():
     adam = replace(SEARCHERS.build("adam"), penalty="likelihood")
-    cost, _ = cost_of(adam, Blocked(torch.eye(D), torch.zeros(D)))
-    with pytest.raises(UsageError, match=r"^Penalty 'likelihood' has no gradient in this model; choose cmaes"):
+    cost, _ = cost_of(adam, WithoutGradient(torch.eye(D), torch.zeros(D)))
+    with pytest.raises(PluginError, match=r"^Penalty 'likelihood' has no gradient in this model; choose cmaes"):
         cost(torch.zeros(K, 1, D, requires_grad=True), torch.ones(K, 1, D), torch.arange(K))
 
 
@@ -238,9 +261,10 @@ def test_every_control_refuses_a_penalty_and_every_guided_searcher_lists_it():
     ("text", "line"),
     [
         ("cmaes:penalty=priors", "penalty is one of 'none', 'prior', 'likelihood', 'les', 'consistency', not 'priors'"),
-        ("cmaes:penalty_weight=2", "penalty_weight=2 is of no effect without a penalty"),
-        ("cmaes:penalty=les,penalty_weight=0", "penalty_weight: wanted more than 0, got 0.0"),
-        ("cmaes:penalty=les,penalty_weight=-1", "penalty_weight: wanted more than 0, got -1.0"),
+        ("cmaes:penalty_weight=2", "penalty_weight=2.0 is of no effect without a penalty"),
+        ("cmaes:penalty=les,penalty_weight=0", "penalty_weight: wanted a finite number above 0, got 0.0"),
+        ("cmaes:penalty=les,penalty_weight=-1", "penalty_weight: wanted a finite number above 0, got -1.0"),
+        ("cmaes:penalty=les,penalty_weight=inf", "penalty_weight: wanted a finite number above 0, got inf"),
         ("image_ga:penalty=prior", "of no effect on a searcher that searches samples"),
     ],
 )
@@ -274,6 +298,22 @@ def test_ask_tell_optimizers_take_a_penalty():
         check_penalty(AskTell(len, penalty="priors"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("penalty", None, "penalty is one of none, prior, .* not None"),
+        ("penalty", ["prior"], r"penalty is one of none, prior, .* not \['prior'\]"),
+        ("penalty_weight", "much", "penalty_weight: wanted a finite number above 0, got 'much'"),
+    ],
+)
+def test_a_penalty_of_another_type_is_refused(name, value, line):
+    """Values as of a script, whose types nothing looks at."""
+    searcher = AskTell(len, penalty="prior")
+    object.__setattr__(searcher, name, value)
+    with pytest.raises(ValueError, match=line):
+        check_penalty(searcher)
+
+
 def test_an_object_has_the_name_that_it_had_before_searchers_had_penalties():
     """Its hash is of what it holds, without settings that were added later and are at their default."""
     held = {k: v for k, v in vars(Mine()).items() if k in ("width",)}
@@ -285,18 +325,33 @@ def test_an_object_has_the_name_that_it_had_before_searchers_had_penalties():
     assert SEARCHERS.add(Mine()) == SEARCHERS.add(bare) != SEARCHERS.add(Mine(penalty="prior"))
 
 
-def test_a_setting_of_a_user_may_have_the_name_penalty():
-    @dataclass(frozen=True)
-    class Old(Searcher):
-        """A searcher that had such a setting before."""
+@pytest.mark.parametrize(
+    ("name", "kind", "value"),
+    [
+        ("penalty", float, 0.1),
+        ("penalty", str, "l2"),
+        ("penalty", str, "prior"),
+        ("penalty", tuple, ([],)),
+        ("penalty_weight", float, 0.5),
+    ],
+)
+def test_a_setting_of_a_user_may_have_the_name_of_a_penalty(name, kind, value):
+    """A searcher that had such a setting before runs as it did."""
+    old = make_dataclass("Old", [(name, kind, value)], bases=(Mine,), frozen=True)()
+    check_penalty(old)
+    assert penalty_of(old) == "none" and getattr(old, name) == value
+    assert not Cost(old, Space(example_model(D), "mean"), Problem(torch.zeros(K, 1, D)))
 
-        penalty: float = 0.1
 
-        def search(self, problem):
-            yield problem.starts
-
-    check_penalty(Old())
-    assert not Cost(Old(), Space(example_model(D), "mean"), Problem(torch.zeros(K, 1, D)))
+def test_a_penalty_that_a_model_cannot_compute_in_a_run_leaves_other_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        template.MODEL.replace("latent = 16", "latent = 800").replace("orthogonal", "normal")
+    )
+    study = Study("./mine.py", "ink:data=glyphs", ["cmaes:penalty=les", "sobol"], starts=["random"], budget=40)
+    with pytest.warns(UserWarning, match=r"Penalty 'les' wants a decoder of .* 800, and this one has 784"):
+        results = study.run(tmp_path / "results", quiet=True, isolation="none")
+    assert {r.spec.searcher_name: r.status for r in results.records} == {"cmaes": "failed", "sobol": "ok"}
 
 
 def test_a_penalty_that_a_model_cannot_compute_is_refused_before_the_run(monkeypatch, tmp_path):

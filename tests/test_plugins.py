@@ -76,6 +76,7 @@ TWICE = "\n\n@dataclass(frozen=True)\nclass Other(Task):\n    data = 'glyphs'\n 
         ("searcher", "import nothing_of_the_sort", "does not import"),
         ("searcher", INK, "wanted one subclass of Searcher, got 0"),
         ("searcher", SHRINKING.replace("def search", "def look"), "Shrinking is abstract; write its search"),
+        ("searcher", SHRINKING.replace("@dataclass(frozen=True)", "@dataclass"), r"write @dataclass\(frozen=True\)"),
     ],
 )
 def test_faulty_file_is_named_in_one_line(tmp_path, kind, text, says):

@@ -166,6 +166,11 @@ def test_searches_that_never_left_their_starts_are_said(ways, gradients, says):
     assert message in flagged and ("never changed the score" in flagged) == bool(says)
 
 
+def test_gradients_of_an_inversion_do_not_say_that_a_search_should_leave_any_start():
+    record = replace(searched({"random": [STILL, MOVING]}), counts={"gradients": 6, "inversion_fallbacks": 0})
+    assert stood_still(record) == ""
+
+
 def test_runs_whose_searches_never_left_their_starts_are_one_line():
     records = [searched({"random": [STILL, STILL]}, init=i) for i in range(3)]
     (line,) = [line for line in caveats(records) if "never changed" in line]

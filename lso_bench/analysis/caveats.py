@@ -325,7 +325,7 @@ def _count_still(record: Record) -> int:
         columns.rows[:, columns.names.index(k)] for k in ("first_loss", "loss", "best", "steps")
     )
     still = int(((loss == first_loss) & (best == first_loss) & (steps > 0)).sum())
-    return still if still == len(record.members) or record.counts.get("gradients") else 0
+    return still if still == len(record.members) or record.follows_gradient else 0
 
 
 def _other_pixels(record: Record) -> bool:

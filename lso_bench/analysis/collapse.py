@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from lso_bench.analysis.rank_correlation import FEWEST, correlation, partial_correlation
 from lso_bench.analysis.rank_tests import holm
@@ -144,10 +145,12 @@ def correlations(points: pd.DataFrame) -> Iterator[dict]:
     rows = []
     for outcome in outcomes_of(points):
         for metric in LATENT_METRICS:
-            known, models = (p[[metric, outcome, GIVEN]].dropna() for p in (points, means_of_models(points)))
-            x, y, fit = models.astype(float).to_numpy().T
-            counts = {"n": len(models), "trainings": len(known)}
-            values = correlation(x, y) | partial_correlation(x, y, fit)
+            pair = [metric, outcome]
+            known = points.dropna(subset=pair)
+            counts = {"n": known.model.nunique(), "trainings": len(known)}
+            values = correlation(*means_of_models(known, pair)) | partial_correlation(
+                *means_of_models(known.dropna(subset=GIVEN), [*pair, GIVEN])
+            )
             rows.append({"outcome": outcome, "metric": metric} | counts | values)
     adjusted = holm(np.array([row["p"] for row in rows]))
     tests = int(np.isfinite(adjusted).sum())
@@ -161,8 +164,7 @@ def outcomes_of(points: pd.DataFrame) -> list[str]:
     return [c for c in points.columns[after:] if bool(points[c].notna().any())]
 
 
-def means_of_models(points: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each model: the means of its trainings, of those that have a value."""
-    after = list(points.columns).index(GIVEN)
-    values = points[[*points.columns[after:]]].astype(float)
-    return cast(pd.DataFrame, values.groupby(points.model, sort=False).mean())
+def means_of_models(points: pd.DataFrame, names: Sequence[str]) -> Float[np.ndarray, "c n"]:
+    """Return these c columns with one value for each model: the mean of its trainings."""
+    values = points[[*names]].astype(float)
+    return cast(pd.DataFrame, values.groupby(points.model, sort=False).mean()).to_numpy().T

@@ -84,7 +84,9 @@ def _search_setup(record: Record, start: str) -> _SearchSetup:
     indices = np.flatnonzero((kind == columns.words.index(start)) & np.isfinite(loss))
     order = indices[np.argsort(loss[indices], kind="stable")]
     moved = bool((loss[order] != first_loss[order]).any())
-    gradient_free_seed = s.seeds.search if moved and record.counts.get("gradients") == 0 else None
+    gradient_free_seed = (
+        s.seeds.search if moved and "gradients" in record.counts and not record.follows_gradient else None
+    )
     of_samples = bool(np.isnan(columns.rows[order, columns.names.index("distance_to_prior")]).all())
     model = ("", 0, "") if of_samples else (s.model.name, s.model.seed, s.checkpoint)
     init = s.seeds.init if is_random(start) else None

@@ -38,8 +38,9 @@ def tanimoto_to_nearest(
             nearest.append(("", 0.0))
             continue
         similarities = np.array(BulkTanimotoSimilarity(fingerprint, table))
-        ties = [rows[i] for i in np.flatnonzero(similarities == similarities.max()).tolist()]
-        nearest.append((_same_molecule(text, ties, representation) or ties[0], float(similarities.max())))
+        equal = [rows[i] for i in np.flatnonzero(similarities == 1).tolist()]  # only these may be the same molecule
+        row = _same_molecule(text, equal, representation) or rows[int(similarities.argmax())]
+        nearest.append((row, float(similarities.max())))
     return nearest
 
 

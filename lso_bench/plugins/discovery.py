@@ -114,6 +114,10 @@ def _execute(loader: _ContentLoader, module: ModuleType, path: Path) -> None:
         if (folder / top).is_dir() or (folder / f"{top}.py").is_file():
             error.msg += f", which stands beside it; PYTHONPATH={shlex.quote(str(folder))} lets Python find it"
         raise
+    except TypeError as error:
+        if "non-frozen dataclass" in str(error):
+            raise TypeError(f"{error}; write @dataclass(frozen=True) above the class") from error
+        raise
 
 
 def whole(module: ModuleType) -> bytes:

@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lso_bench.errors import UsageError
-from lso_bench.search import Problem, Searcher
+from lso_bench.errors import PluginError
+from lso_bench.search import Problem, Searcher, penalty_of
 from lso_bench.search.local_volume import points_at_once
-from lso_bench.search.penalties import BY_DECODER, PENALTIES, penalty
+from lso_bench.search.penalties import BY_DECODER, penalty
 from lso_bench.search.space import Space
 
 POINTS = 128  # most points penalised at once, to bound memory; of `les`, which has d derivatives of each, fewer
@@ -21,7 +21,7 @@ class Cost:
     """
 
     def __init__(self, searcher: Searcher, space: Space, problem: Problem):
-        self._kind = searcher.penalty if searcher.penalty in PENALTIES else "none"  # else a setting of the user's
+        self._kind = penalty_of(searcher)
         self._weight, self._gradient = searcher.penalty_weight, searcher.needs_gradient
         self._space, self._clock, self._counts = space, problem.clock, problem.counts
         self._points = points_at_once(space.vae.latent) if self._kind == "les" else POINTS
@@ -36,7 +36,7 @@ class Cost:
         """Return the cost of the first n points of problems, decoded as x; add its gradient to `z.grad` if need be.
 
         Raises:
-            UsageError: a gradient is needed, and the penalty has none.
+            PluginError: a gradient is needed, and the penalty has none.
         """
         n = x.shape[1]
         with self._clock("penalty"):
@@ -54,11 +54,11 @@ class Cost:
         """Return penalties, and their gradients, which are 0 if none are needed."""
         with torch.set_grad_enabled(self._gradient):
             u = u.clone().requires_grad_(self._gradient)
-            values = penalty(self._kind, self._space, u, x)
+            values = penalty(self._kind, self._space, u, x).to(u)  # log_prob of a user's model may be in double
         if not self._gradient:
             return values, torch.zeros_like(u)
         if not values.requires_grad:
-            raise UsageError(f"Penalty {self._kind!r} has no gradient in this model; choose cmaes, bo or turbo.")
+            raise PluginError(f"Penalty {self._kind!r} has no gradient in this model; choose cmaes, bo or turbo.")
         if self._kind in BY_DECODER:
             self._count("gradients", len(u))
         gradient = torch.autograd.grad(values.sum(), u)[0]

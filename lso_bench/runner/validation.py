@@ -2,7 +2,7 @@
 
 from lso_bench.errors import UsageError, unknown
 from lso_bench.runner.plugin_errors import plugin_errors
-from lso_bench.search import SEARCHERS, Searcher, check_penalty, coordinates
+from lso_bench.search import SEARCHERS, Searcher, check_penalty, coordinates, penalty_of
 from lso_bench.search import starts as starts_of
 from lso_bench.search.space import DECODINGS, DTYPES, GRADIENT
 from lso_bench.search.training_samples import kind_of
@@ -94,13 +94,13 @@ def _check_penalty(spec: Spec, searcher: Searcher) -> None:
         check_penalty(searcher)
     except ValueError as error:
         raise UsageError(f"Searcher {spec.searcher_name!r}: {error}.") from error
-    model = spec.model
-    if searcher.penalty == "likelihood" and not _has_density(model):
+    model, penalty = spec.model, penalty_of(searcher)
+    if penalty == "likelihood" and not _has_density(model):
         raise UsageError(
             f"Penalty 'likelihood' needs log p(x|z), and model {model.name!r} has no log_prob; write one, or choose "
             "penalty=prior or consistency."
         )
-    if searcher.penalty == "les" and not _is_differentiable(model):
+    if penalty == "les" and not _is_differentiable(model):
         raise UsageError(
             f"Penalty 'les' needs derivatives of the decoder, and model {model.name!r} has none; choose penalty=prior "
             "or consistency."

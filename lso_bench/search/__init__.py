@@ -79,6 +79,9 @@ def begin(problem: Problem, engine: SobolEngine, initial: int) -> Asks:
     return z, y
 
 
+PENALTY = ("penalty", "penalty_weight")  # settings of every searcher
+
+
 @dataclass(frozen=True)
 class Searcher(ABC):
     """Search method; a frozen dataclass whose fields are its settings.
@@ -95,7 +98,7 @@ class Searcher(ABC):
     of **minus** the score, which a torch optimizer descends.
 
     A `penalty` is taken from the scores before the searcher gets them, and the gradient of it is in `.grad`. What is
-    recorded are scores without it.
+    recorded are scores without it. A class with a setting `penalty` or `penalty_weight` of its own has no penalty.
     """
 
     needs_gradient: ClassVar[bool] = False
@@ -124,6 +127,16 @@ class Searcher(ABC):
         """Yield the points to score next."""
 
 
+def has_penalty(cls: type[Searcher]) -> bool:
+    """Return whether `penalty` and its weight are those of every searcher, and no settings of the user's."""
+    return all(cls.__dataclass_fields__[name] is Searcher.__dataclass_fields__[name] for name in PENALTY)
+
+
+def penalty_of(searcher: Searcher) -> str:
+    """Return the penalty of a searcher's scores, one of `PENALTIES`."""
+    return searcher.penalty if has_penalty(type(searcher)) else "none"
+
+
 def check_penalty(searcher: Searcher) -> None:
     """Refuse a penalty that does not exist or is of no effect.
 
@@ -131,14 +144,14 @@ def check_penalty(searcher: Searcher) -> None:
         ValueError: says which, and what to do.
     """
     kind, weight = searcher.penalty, searcher.penalty_weight
-    if not isinstance(kind, str):
-        return  # a setting of the user's, of this name
-    if kind not in PENALTIES:
+    if not has_penalty(type(searcher)):
+        return
+    if not isinstance(kind, str) or kind not in PENALTIES:
         raise ValueError(f"penalty is one of {', '.join(PENALTIES)}, not {kind!r}")
     if kind == "none" and weight != 1:
-        raise ValueError(f"penalty_weight={weight:g} is of no effect without a penalty; say penalty=prior, or leave it")
-    if kind != "none" and not 0 < weight < math.inf:
-        raise ValueError(f"penalty_weight: wanted more than 0, got {weight}")
+        raise ValueError(f"penalty_weight={weight} is of no effect without a penalty; say penalty=prior, or leave it")
+    if kind != "none" and not (isinstance(weight, int | float) and 0 < weight < math.inf):
+        raise ValueError(f"penalty_weight: wanted a finite number above 0, got {weight!r}")
     if kind != "none" and (why := _without_effect(type(searcher))):
         raise ValueError(f"penalty={kind} is of no effect on a searcher that {why}; leave it, or choose cmaes")
 
@@ -160,5 +173,5 @@ SEARCHERS = Registry(
     "lso_bench.searchers",
     pinned=True,
     check=check_penalty,
-    unlisted=lambda cls: ("penalty", "penalty_weight") if _without_effect(cls) else (),
+    unlisted=lambda cls: PENALTY if _without_effect(cls) else (),
 )

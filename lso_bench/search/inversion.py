@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import PluginError, UsageError
 from lso_bench.search import Problem
 from lso_bench.search.space import Space
 
@@ -25,7 +25,8 @@ def agreeing(
     Source: Chu et al. 2024, "Inversion-based Latent Bayesian Optimization" (InvBO, arXiv 2411.05330), and their code.
 
     Raises:
-        UsageError: the problem has no model, or log p(x|z) has no gradient.
+        UsageError: the problem has no model.
+        PluginError: log p(x|z) has no gradient.
     """
     if not steps:
         return z
@@ -76,7 +77,7 @@ def _gradient(space: Space, x: Float[Tensor, "b *shape"], u: Float[Tensor, "b d"
     with torch.enable_grad():
         density = space.log_prob(x, u)
     if not density.requires_grad:
-        raise UsageError("Inversion needs the gradient of log p(x|z), and the model's log_prob has none; inversion=0.")
+        raise PluginError("Inversion needs the gradient of log p(x|z), and the model's log_prob has none; inversion=0.")
     gradient = torch.autograd.grad(density.sum(), u)[0]
     return gradient.masked_fill(~gradient.isfinite().all(1, keepdim=True), 0)
 

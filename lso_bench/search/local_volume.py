@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import layer_norm, pad
 from torch.overrides import TorchFunctionMode
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import PluginError
 from lso_bench.vae.likelihoods.categorical import END, Categorical
 from lso_bench.vae.model import VAE, LatentModel
 from lso_bench.vae.sequence_decoder import SequenceDecoder
@@ -26,7 +26,7 @@ def local_volume(model: LatentModel, z: Float[Tensor, "b d"], x: Float[Tensor, "
     infinity where a dimension changes nothing.
 
     Raises:
-        UsageError: an operation of the decoder has no forward derivative.
+        PluginError: an operation of the decoder has no forward derivative, or it decodes fewer than d numbers.
 
     Source: Ronen et al. 2024, "Mitigating over-exploration in latent space optimization using LES" (arXiv 2406.09657).
     Their code (repository OmerRonen/les) has finite differences.
@@ -48,11 +48,21 @@ def _volume(model: LatentModel, z: Float[Tensor, "b d"], x: Float[Tensor, "b *sh
         with sdpa_kernel(SDPBackend.MATH), _WrittenOut():  # of attention the only kernel with forward derivatives
             jacobian = vmap(column)(torch.eye(z.shape[1]).to(z)).double()  # (d, b, n)
     except NotImplementedError as error:
-        raise UsageError(
+        raise PluginError(
             "Penalty 'les' needs forward derivatives, and PyTorch has none of an operation of this decoder; choose "
             "penalty=prior, likelihood or consistency."
         ) from error
+    _check_count(*jacobian.shape[::2])
     return torch.einsum("ibn,jbn->bij", jacobian, jacobian).slogdet().logabsdet / 2
+
+
+def _check_count(d: int, n: int) -> None:
+    """Refuse a decoder of fewer numbers than dimensions: J^T J is singular, and its determinant a rounding error."""
+    if n < d:
+        raise PluginError(
+            f"Penalty 'les' wants a decoder of at least as many numbers as latent dimensions, {d}, and this one has "
+            f"{n}; choose penalty=prior, likelihood or consistency."
+        )
 
 
 class _WrittenOut(TorchFunctionMode):

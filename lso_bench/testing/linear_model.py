@@ -73,6 +73,13 @@ class LinearModel(LatentModel):
         return self.decode(z).mean
 
 
+class WithoutGradient(LinearModel):
+    """Linear model whose log p(x|z) has no gradient."""
+
+    def decode(self, z: Float[Tensor, "b d"], teacher: Tensor | None = None) -> Distribution:
+        return super().decode(z.detach())
+
+
 def example_model(d: int, n: int = 8, normal: bool = False, shape: tuple[int, ...] | None = None) -> LinearModel:
     """Return a model of n elements whose weights are drawn from a standard normal."""
     generator = torch.Generator().manual_seed(3)

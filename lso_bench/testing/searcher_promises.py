@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
-from lso_bench.search import Searcher
+from lso_bench.search import Searcher, has_penalty
 from lso_bench.testing import sample_problems
 from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.random_draws import Draws
@@ -273,9 +273,8 @@ def _check_penalty(case: SearcherCase) -> str:
 
 
 def _takes_penalty(searcher: Searcher) -> bool:
-    """Return whether a searcher has the penalty of every searcher of latents, and no setting of that name."""
-    known = type(searcher).__dataclass_fields__
-    return _searches_latents(searcher) and known["penalty"] is Searcher.__dataclass_fields__["penalty"]
+    """Return whether a searcher has the penalty of every searcher of latents."""
+    return _searches_latents(searcher) and has_penalty(type(searcher))
 
 
 def _penalised(case: SearcherCase, weight: float) -> Searcher:

@@ -64,7 +64,8 @@ def _draw_panel(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> fl
     for model, model_points in points.groupby("model", sort=False):
         name = str(model)
         axis.plot(model_points[space], model_points[outcome], marker_of(name), color=colour_of(name), label=label(name))
-    rho = correlation(*means_of_models(points)[[space, outcome]].dropna().to_numpy().T)["estimate"]
+    pair = [space, outcome]
+    rho = correlation(*means_of_models(points.dropna(subset=pair), pair))["estimate"]
     axis.set_title("" if np.isnan(rho) else f"{rho:.2f}")
     axis.margins(0.12)
     return rho
