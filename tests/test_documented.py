@@ -47,6 +47,7 @@ RUN = (
     "report",
     "reproduce",
 )  # the last dry
+ONE_SEED = ("--where", "seed.init=0")
 FEW = ("--where", "lr=0.1", "--where", "seed.train=0")  # rows of a comparison of which every command is typed
 WRAPPED = {
     "OptunaSampler": "optuna",
@@ -78,7 +79,7 @@ def place(tmp_path_factory):
     """A folder in which the commands can be typed: results, and the examples of CONTRIBUTING as files."""
     folder = tmp_path_factory.mktemp("place")
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
-    for name in ("reference", "sequences", "studies"):
+    for name in ("reference", "sequences", "penalties", "studies"):
         shutil.copytree(ROOT / "results" / name, folder / "results" / name)
     for path in folder.glob("results/reference/runs/*/*/result.json"):
         spec = json.loads(path.read_text())["spec"]
@@ -177,7 +178,8 @@ def check(command):
     try:
         if context and name == "compare":
             options = [] if "--figures" in arguments else ["--no-traces"]
-            few = () if {"searcher=cmaes", "results/sequences"} & {*arguments} else FEW
+            of_a_study = {"results/sequences", "results/penalties"} & {*arguments}
+            few = ONE_SEED if of_a_study else () if "searcher=cmaes" in arguments else FEW
             app([name, *arguments, *options, *few], standalone_mode=False)
         elif context and name in RUN:
             app([name, *arguments, *["--dry-run"] * (name == "reproduce")], standalone_mode=False)
