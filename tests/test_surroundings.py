@@ -181,6 +181,20 @@ def test_folder_with_anything_else_in_it_is_refused(tmp_path, name):
         Store(tmp_path)
 
 
+def test_results_folder_of_a_clone_takes_runs(tmp_path):
+    shipped = [line.rpartition("/results/")[2] for line in (ROOT / ".gitignore").read_text().split() if line[:1] == "!"]
+    assert {"reference/", "searchers/", "README.md"} <= {*shipped}
+    for name in shipped:
+        for path in (ROOT / "results" / name, ROOT / "results" / name / "lso-bench.json"):
+            place = tmp_path / path.relative_to(ROOT / "results")
+            if path.is_file():
+                shutil.copy(path, place)
+            elif path.is_dir():
+                place.mkdir()
+    Store(tmp_path)
+    assert not [f for f in findings([tmp_path]) if "not ours" in f.what]
+
+
 STUDY = 'models = ["vae"]\ntasks = ["glyphs50"]\nseeds = [3]\n'
 
 

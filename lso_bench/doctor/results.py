@@ -16,11 +16,11 @@ from lso_bench.runner.identity import contradiction
 from lso_bench.spec import SCHEMA
 from lso_bench.store import result_files
 from lso_bench.store.archive import open_results
-from lso_bench.store.results_folder import EXPECTED_NAMES, STALE
+from lso_bench.store.results_folder import STALE, is_foreign
 from lso_bench.store.schema import spec_of
 from lso_bench.store.store import Store
 
-ALLOWED_NAMES = EXPECTED_NAMES | {"figures"}  # names that may stand in a results folder
+ALLOWED_NAMES = ("figures",)  # names that may stand in a results folder which runs were written to
 SHOWN = 3  # examples of each fault; further ones are counted
 
 CLOSED = "closed to this user"
@@ -87,9 +87,7 @@ def _folder_findings(folder: Path, store: Store) -> Iterator[Finding]:
             examples = "; ".join(f"{f.where}: {f.why}" for f in group[:SHOWN]) + "; ..." * (len(group) > SHOWN)
             state = "warning" if kind in HARMLESS else "unusable"
             yield Finding("results", state, f"{folder}: {len(group)} of its runs {kind} ({examples})", MENDS[kind])
-    if unexpected := [
-        p.name for p in sorted(store.folder.iterdir()) if p.name not in ALLOWED_NAMES and p.name[:1] != "."
-    ]:
+    if unexpected := [p.name for p in sorted(store.folder.iterdir()) if is_foreign(p) and p.name not in ALLOWED_NAMES]:
         yield Finding(
             "results", "warning", f"{folder} holds what is not ours: {', '.join(unexpected[:SHOWN])}", MENDS["foreign"]
         )

@@ -61,7 +61,7 @@ def prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / MARKER_FILE).exists():
-            if unexpected := sorted(p.name for p in folder.iterdir() if _is_foreign(p.name)):
+            if unexpected := sorted(p.name for p in folder.iterdir() if is_foreign(p)):
                 raise UnusableError(
                     f"{folder} is no results folder and not empty ({unexpected[0]}); give another --results."
                 )
@@ -116,9 +116,14 @@ def unfinished(folder: Path) -> list[str]:
     return []
 
 
-def _is_foreign(name: str) -> bool:
-    """Return whether a file of this name shows that the folder has another purpose; hidden files do not count."""
-    return not (name in EXPECTED_NAMES or name.startswith((MARKER_FILE, ".")))
+def is_foreign(path: Path) -> bool:
+    """Return whether an entry shows that a folder is not for results alone.
+
+    Hidden files do not, nor does another results folder inside.
+    """
+    return not (
+        path.name in EXPECTED_NAMES or path.name.startswith((MARKER_FILE, ".")) or (path / MARKER_FILE).exists()
+    )
 
 
 def _entries(folder: Path | os.DirEntry) -> list[os.DirEntry]:
