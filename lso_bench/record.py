@@ -34,7 +34,8 @@ class SearchResult:
     nearest: str = ""  # training row nearest to `text`
 
 
-SHARES = ("valid", "novel", "exact")  # names of auxiliary values that are 0 or 1, of which reports show the fraction
+RETRIEVED = "retrieved"  # auxiliary value: share of free-running samples that are nearest to the search's own target
+SHARES = ("valid", "novel", "exact", RETRIEVED)  # names of auxiliary values in [0, 1], of which reports show the mean
 LONGEST_TEXT = 100_000  # characters of a text of a search
 
 FILES = ("trace", "costs", "tensors")  # fields of a record with a file of their own
@@ -57,7 +58,7 @@ class Record:
     # problems met each threshold; None: not met while all of them were active
     usual: dict[str, float] = field(
         default_factory=dict, metadata=ADDED
-    )  # `beside` of test samples: medians; of SHARES the fractions
+    )  # `beside` of test samples: medians; of SHARES the fractions; of RETRIEVED that at chance
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
     tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets: samples,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import random_vae
+from conftest import TINY, random_vae
 from made import measures, one, searched
 from rich.console import Console
 
@@ -22,6 +22,7 @@ from lso_bench.store.store import Store
 from lso_bench.tasks.ink import Ink
 from lso_bench.vae.architectures.conv import Conv
 from lso_bench.vae.checkpoint import save_model, sha256
+from lso_bench.vae.code_use import retrieval_of_latents
 from lso_bench.vae.data import load
 from lso_bench.vae.trained_model import Model
 
@@ -53,6 +54,27 @@ def record(tmp_path):
     task, starts = f"{tmp_path}/dark.py:target=0.3,data=glyphs", ("random", "origin")
     how |= {"decoding": "mean", "region": "box:1", "starts": starts, "source": source_hash(task)}
     return run(Spec(model, sha256(path), task, "sobol", **how), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "decoding"), [("small", TINY, "teacher"), ("small", TINY, "sample"), ("conv", PLAIN, "mean")]
+)
+def test_run_under_a_teacher_records_how_often_free_running_samples_are_nearest_to_their_target(
+    tmp_path, name, arch, decoding
+):
+    path = tmp_path / "model.safetensors"
+    save_model(path, random_vae(arch), {"made": "by a test"})
+    how = {"max_steps": 2, "budget": 2, "thresholds": (), "decoding": decoding, "region": "box:1"}
+    spec = Spec(Model("vae", "glyphs", name, 4), sha256(path), "glyphs50:instances=3", "sobol", **how)
+    record = run(spec, path)
+    recorded = [m.beside.get("retrieved") for m in record.members]
+    if decoding == "teacher":
+        z, targets = record.tensors["z"], record.tensors["targets"].float() / 255
+        indices = torch.tensor([m.instance for m in record.members])
+        assert recorded == retrieval_of_latents(random_vae(TINY), z, targets, indices, 0).tolist()
+        assert len({*recorded}) > 1 and record.usual["retrieved"] == 1 / 3
+    else:
+        assert {*recorded} == {None} and "retrieved" not in record.usual
 
 
 def test_run_notes_how_far_the_encoder_finds_the_point_from_where_it_is(record):
@@ -161,6 +183,17 @@ def test_table_has_the_shell_and_the_test_images_beside():
     rows = json.loads(export.as_json(measures(beside())))["measures"]
     assert {"consistency", "distinct", "beside:fine", "usual:fine"} <= {r["measure"] for r in rows}
     assert "beside:valid" in export.as_csv(measures(beside()))
+
+
+def test_table_has_the_share_of_retrieved_targets_with_its_interval_and_chance():
+    members = [
+        replace(m, beside={"retrieved": share}) for m, share in zip(beside().members, (0.0, 1.0, 0.5, 1.0), strict=True)
+    ]
+    comparison = measures(replace(beside(), members=members, usual={"retrieved": 0.25}))
+    row = one(comparison, "beside:retrieved", "random")
+    assert row.estimate == 0.625 and 0 < row.low < 0.625 < row.high < 1
+    text = shown(comparison)
+    assert "retrieved (chance 25%)" in text and f"62% ({row.low:.0%} .. {row.high:.0%})" in text
 
 
 def test_best_of_each_searcher_is_drawn(record, tmp_path):

@@ -16,6 +16,7 @@ from lso_bench.vae.code_use import (
     reencoding_draw,
     retrieval,
     retrieval_chance,
+    retrieval_of_latents,
 )
 from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.metrics import PROBABILISTIC, measure
@@ -152,6 +153,27 @@ def test_one_reconstruction_for_all_retrieves_at_chance(n, size):
     shares = retrieval(vae, vae.images(n))
     assert len(shares) == n // size * size and shares.mean().item() == pytest.approx(1 / size)
     assert retrieval_chance(n) == 1 / size
+
+
+def test_latents_retrieve_the_targets_that_they_decode_to_and_no_others():
+    vae = LinearGaussian(noise=1e-3)
+    x, order = vae.images(20), torch.randperm(20)
+    z = vae.encode(x).mean[order]
+    assert retrieval_of_latents(vae, z, x, order, 0).tolist() == [1.0] * 20
+    assert retrieval_of_latents(vae, z, x, (order + 1) % 20, 0).tolist() == [0.0] * 20
+
+
+def test_latents_of_a_deaf_decoder_retrieve_their_targets_at_chance():
+    x = squares(300).unique(dim=0)[:10]
+    indices = torch.arange(10).repeat(20)
+    near(retrieval_of_latents(deaf(random_vae(TINY)), torch.randn(200, D), x, indices, 0), 0.1)
+
+
+def test_draws_of_latents_depend_on_the_seed_alone():
+    vae, x, indices = random_vae(TINY), squares(10), torch.arange(10).repeat(5)
+    z = torch.randn(50, D)
+    first, repeated, another = (retrieval_of_latents(vae, z, x, indices, seed).tolist() for seed in (0, 0, 1))
+    assert first == repeated != another
 
 
 def test_draws_that_do_not_tell_of_their_image_retrieve_at_chance():

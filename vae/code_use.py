@@ -9,6 +9,8 @@ from lso_bench.vae.metrics import BATCH, BLOCK
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.sampling import sample
 
+DRAWS = 4  # free-running samples of a latent
+
 
 @torch.no_grad()
 def decoder_use(vae: LatentModel, x: Float[Tensor, "m *shape"]) -> Float[Tensor, " m"]:
@@ -89,11 +91,35 @@ def _reconstruction(vae: LatentModel, x: Float[Tensor, "m *shape"]) -> Float[Ten
     return sample(vae, mean)[0] if vae.autoregressive else vae.decode(mean).mean
 
 
-def _retrieved(decoded: Float[Tensor, "m *shape"], x: Float[Tensor, "m *shape"]) -> Float[Tensor, " m"]:
+def _retrieved(
+    decoded: Float[Tensor, "k *shape"], x: Float[Tensor, "m *shape"], indices: Int[Tensor, " k"] | None = None
+) -> Float[Tensor, " k"]:
+    """Return 1 where the nearest of x has the decoded sample's index, else 0; a part where several are nearest."""
     exact = "donot_use_mm_for_euclid_dist"  # equal distances stay equal
-    distance = torch.cdist(decoded.flatten(1), x.flatten(1), compute_mode=exact)  # (m, m)
+    distance = torch.cdist(decoded.flatten(1), x.flatten(1), compute_mode=exact)  # (k, m)
     nearest = distance == distance.min(-1, keepdim=True).values
-    return nearest.diagonal() / nearest.sum(-1)
+    indices = torch.arange(len(decoded), device=x.device) if indices is None else indices
+    return nearest[torch.arange(len(decoded)), indices] / nearest.sum(-1)
+
+
+@torch.no_grad()
+def retrieval_of_latents(
+    vae: LatentModel, z: Float[Tensor, "k d"], x: Float[Tensor, "m *shape"], indices: Int[Tensor, " k"], seed: int
+) -> Float[Tensor, " k"]:
+    """Return for each latent the share of its free-running samples that are nearest to its target among all targets.
+
+    DRAWS samples of each latent are drawn from p(x|z) without a teacher. Distances and ties are as in `retrieval`.
+    The mean at chance is 1 / m.
+
+    Args:
+        x: all targets.
+        indices: index in x of the target of each latent.
+        seed: of the random numbers of the draws.
+    """
+    z, indices = z.repeat(DRAWS, 1), indices.repeat(DRAWS)
+    noise = torch.rand(len(z), *vae.shape, generator=torch.Generator().manual_seed(seed)).to(z)
+    drawn = torch.cat([sample(vae, *part)[0] for part in zip(z.split(BATCH), noise.split(BATCH), strict=True)])
+    return _retrieved(drawn, x, indices.to(x.device)).unflatten(0, (DRAWS, -1)).mean(0)
 
 
 @torch.no_grad()

@@ -6,8 +6,9 @@ resampled instances, so that several seeds of an instance do not count as indepe
 
 The estimate is the median of loss, best, norm (|z|), norm u (|u|), consistency, beside, iterations, joint, steps,
 evaluations, seconds, spread, gap and distance, and of the shares evaluations:valid and evaluations:distinct of runs. It
-is a fraction for distinct, beside:valid, beside:novel, beside:exact, basin and ecdf, and the value itself for usual,
-aRT (expected running time) and variance. Rows with `against` and p compare models or searchers: see `paired`.
+is a fraction for distinct, beside:valid, beside:novel, beside:exact, beside:retrieved, basin and ecdf, and the value
+itself for usual, aRT (expected running time) and variance. Rows with `against` and p compare models or searchers: see
+`paired`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

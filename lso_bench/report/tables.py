@@ -1,7 +1,7 @@
 """Tables of a comparison, section by section."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ from lso_bench.analysis.united import SEVERAL
 from lso_bench.analysis.variance import FACTORS
 from lso_bench.plotting.numbers import count, fixed
 from lso_bench.plugins.notation import name_of
-from lso_bench.record import SHARES
+from lso_bench.record import RETRIEVED, SHARES
 from lso_bench.report import paired_tables
 from lso_bench.report.cells import (
     EMPTY,
@@ -194,14 +194,16 @@ def _auxiliary(section: Section) -> Table:
     auxiliary = [m.partition(":")[2] for m in section.measures.measure.unique() if m.startswith("beside:")]
     usual = section.measures[section.measures.measure.str.startswith("usual:")]
     tests = {r["measure"]: r["estimate"] for r in _rows(usual)}
-    headings = [f"{k} (test {_auxiliary_cell(k, tests.get(f'usual:{k}', math.nan)).text})" for k in auxiliary]
+    headings = [_auxiliary_heading(k, tests.get(f"usual:{k}", math.nan)) for k in auxiliary]
     has_u = len(section.rows("norm u")) > 0
     norm_heading, shell = _shell(section)
     caption = (
         f"{shell}. x: the decoded {SAMPLES[section.scores_texts]}. Distinct: share of these x that differ"
         + ". u: the coordinates of the search (--space)" * has_u
-        + f". Test: of test {'texts' if section.scores_texts else 'images'}" * bool(auxiliary)
-        + "".join(f"; {k}: share" for k in SHARES if k in auxiliary)
+        + f". Test: of test {'texts' if section.scores_texts else 'images'}" * bool({*auxiliary} - {RETRIEVED})
+        + "".join(f". {k}: share (95 % interval)" for k in SHARES if k in auxiliary)
+        + " of samples, drawn without a teacher, that are nearest to the target of their search"
+        * (RETRIEVED in auxiliary)
         + TEXTS_SAY * ("longer_than" in auxiliary)
     )
     rows = []
@@ -209,7 +211,7 @@ def _auxiliary(section: Section) -> Table:
         norm = section.row("norm", r)
         norms = (norm, *[section.row("norm u", r) or norm] * has_u, section.row("consistency", r))
         medians = (number(statistics.get("median")) for statistics in norms)
-        values = (_auxiliary_cell(k, section.row(f"beside:{k}", r).get("estimate", math.nan)) for k in auxiliary)
+        values = (_auxiliary_cell(k, section.row(f"beside:{k}", r)) for k in auxiliary)
         rows.append([*_row_key(r), number(r["n"], str), *medians, share(r["estimate"]), *values])
     header = columns(MODEL, SEARCHER, START, "n", norm_heading, *["|u|"] * has_u, "|mu(x) - z|", "distinct", *headings)
     return Table("Beside the objective, medians", header, rows, caption, "Beside the objective")
@@ -222,8 +224,17 @@ def _shell(section: Section) -> tuple[str, str]:
     return f"|z| (shell {section.context['latent'] ** 0.5:.2g})", "Shell: sqrt(d), where the prior's mass is"
 
 
-def _auxiliary_cell(name: str, value: float) -> Cell:
-    return share(value) if name in SHARES else number(value)
+def _auxiliary_heading(name: str, usual: float) -> str:
+    """Return the name of an auxiliary value, and in brackets that of test samples, or that at chance."""
+    cell = share(usual) if name in SHARES else number(usual)
+    return f"{name} ({'chance' if name == RETRIEVED else 'test'} {cell.text})"
+
+
+def _auxiliary_cell(name: str, row: Mapping[str, Any]) -> Cell:
+    value = row.get("estimate", math.nan)
+    if name not in SHARES:
+        return number(value)
+    return estimate(value, row.get("low", math.nan), row.get("high", math.nan), "{:.0%}".format)
 
 
 def _thresholds(section: Section) -> Table:

@@ -4,14 +4,15 @@ import hashlib
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from lso_bench.record import SHARES
+from lso_bench.record import RETRIEVED, SHARES
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.scores import reported
 from lso_bench.search.space import Space
 from lso_bench.task import Task
+from lso_bench.vae.code_use import retrieval_of_latents
 
 TEST_IMAGES = 500  # test images of the baseline of a task's auxiliary values
 
@@ -33,6 +34,24 @@ def diagnose(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor,
     auxiliary = {name: numbers[:, 0].tolist() for name, numbers in _auxiliary(task, x.unsqueeze(1)).items()}
     rows = [dict(zip(auxiliary, row, strict=True)) for row in zip(*auxiliary.values(), strict=True)] or [{} for _ in x]
     return [{"consistency": c, "image": i, "beside": b} for c, i, b in zip(distances, hashes, rows, strict=True)]
+
+
+def free_running_retrieval(
+    space: Space,
+    z: Float[Tensor, "k d"],
+    targets: Float[Tensor, "m *shape"] | None,
+    instances: Int[Tensor, " k"],
+    seed: int,
+) -> list[dict[str, float]]:
+    """Return `retrieved` of each search under the decoding "teacher", by `retrieval_of_latents`; else nothing.
+
+    Under a teacher the decoded sample saw its target. A free-running sample has its latent alone. A single target has
+    no others to be nearer to.
+    """
+    if space.decoding != "teacher" or targets is None or len(targets) < 2:
+        return [{} for _ in z]
+    shares = retrieval_of_latents(space.vae, z.to(space.dtype), targets.to(space.dtype), instances, seed)
+    return [{RETRIEVED: share} for share in shares.tolist()]
 
 
 def _auxiliary(task: Task, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Tensor, "k n"]]:

@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lso_bench.record import Record, SearchResult
-from lso_bench.runner.diagnostics import diagnose
+from lso_bench.record import RETRIEVED, Record, SearchResult
+from lso_bench.runner.diagnostics import diagnose, free_running_retrieval
 from lso_bench.runner.divergence import cause
 from lso_bench.runner.found_texts import found_texts
 from lso_bench.runner.loop import Search
@@ -62,8 +62,10 @@ def record_of(
         x = space.decode(u.unsqueeze(1)).squeeze(1)
         diagnostics = diagnose(space, task, z, x)
         texts = found_texts(task, search.texts, x, context.rows)
+        targets = targets_of(context.task)
+        retrievals = free_running_retrieval(space, z, targets, context.instances, spec.seeds.search)
     tensors["decoded"] = _storable(x, spec.model, space.vae.bounded)
-    if (targets := targets_of(context.task)) is not None:
+    if targets is not None:
         tensors["targets"] = _storable(targets, spec.model, space.vae.bounded)
     diverged = ~search.loss.isfinite()
     error = cause(space, task, u, diverged.to(u.device), spec.model.name) if diverged.any() else None
@@ -72,7 +74,14 @@ def record_of(
     return Record(
         spec,
         "diverged" if error else "ok",
-        _members(starts, context.instances, search, z.cpu(), space.norm(search.z), [*map(_merged, diagnostics, texts)]),
+        _members(
+            starts,
+            context.instances,
+            search,
+            z.cpu(),
+            space.norm(search.z),
+            [*map(_merged, diagnostics, texts, retrievals)],
+        ),
         evaluations | counts | gradients,
         seconds,
         versions,
@@ -81,6 +90,7 @@ def record_of(
         trace=trace.reindex(columns=["step", "start", "instance", "loss"]),
         costs=pd.DataFrame(search.costs, columns=["step", "evaluations", "seconds"]),
         tensors=tensors,
+        usual={RETRIEVED: 1 / len(targets)} if targets is not None and any(retrievals) else {},
     )
 
 
@@ -109,9 +119,9 @@ def _members(
     return [SearchResult(**dict(zip(columns, row, strict=True)), **diagnosis) for row, diagnosis in rows]
 
 
-def _merged(diagnosis: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
-    """Return the diagnoses of a search, with those of its text."""
-    return diagnosis | text | {"beside": diagnosis["beside"] | text.get("beside", {})}
+def _merged(diagnosis: dict[str, Any], text: dict[str, Any], retrieval: dict[str, float]) -> dict[str, Any]:
+    """Return the diagnoses of a search, with those of its text and of its free-running samples."""
+    return diagnosis | text | {"beside": retrieval | diagnosis["beside"] | text.get("beside", {})}
 
 
 def _steps_to_threshold(thresholds: Thresholds) -> list[list[int | None]]:

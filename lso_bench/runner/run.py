@@ -84,7 +84,7 @@ def run(
     usual_text = loaded.once(
         ("usual texts", spec.task, spec.source, data.sha256), lambda: usual_texts(context.task, test, context.rows)
     )
-    return replace(record, usual=baseline_on_test_set(context.task, test) | usual_text)
+    return replace(record, usual=record.usual | baseline_on_test_set(context.task, test) | usual_text)
 
 
 def coordinates_of(space: str, model: Model, checkpoint: Path, data: Dataset, loaded: Loaded) -> AnyCoordinates | None:
