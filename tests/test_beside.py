@@ -191,7 +191,7 @@ def test_table_has_the_share_of_retrieved_targets_with_its_interval_and_chance()
     ]
     comparison = measures(replace(beside(), members=members, usual={"retrieved": 0.25}))
     row = one(comparison, "beside:retrieved", "random")
-    assert row.estimate == 0.625
+    assert float(row.estimate) == 0.625
     assert 0 < float(row.low) < 0.625 < float(row.high) < 1
     text = shown(comparison)
     assert "retrieved (chance 25%)" in text and f"62% ({row.low:.0%} .. {row.high:.0%})" in text
