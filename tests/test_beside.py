@@ -157,7 +157,7 @@ def beside(model="vae", seed=0, images="abca"):
 
 def test_medians_and_shares_are_measured_as_the_rest():
     comparison = measures(beside())
-    assert one(comparison, "consistency", "random")["median"] == 1.5
+    assert one(comparison, "consistency", "random").at["median"] == 1.5
     assert one(comparison, "beside:fine", "random").estimate == 15.0
     assert one(comparison, "beside:valid", "random").estimate == 0.75
     assert one(comparison, "distinct", "random").estimate == 0.75
