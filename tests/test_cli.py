@@ -132,7 +132,7 @@ def test_lists(call):
         (("run", "--model", "vae", "--task", "glyphs50", "--search-seed", ""), ["wants whole numbers", "''"]),
         (("run", "--model", "vae", "--task", "glyphs50", "--decoding", ""), ["No decoding ''"]),
         (("reproduce", "table1", "--precision", "fp16", "--dry-run"), ["fp32 or bf16"]),
-        (("reproduce", "fig1", "--train-seed", "0,1"), ["belongs to table1 and table2"]),
+        (("reproduce", "fig1", "--train-seed", "0,1"), ["belongs to table1, table2 and search"]),
         (("reproduce", "table1", "--train-seed", "-1"), ["numbers from 0", "'-1'"]),
         (("reproduce", "table1", "--seed", "3"), ["belong to `reproduce search`"]),
         (("train-judge", "density", "--data", "shapes"), ["28 pixels", "(1, 64, 64)"]),

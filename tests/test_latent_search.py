@@ -17,12 +17,14 @@ from lso_bench.vae.trained_model import Model
 IMAGES = 12
 
 
-def run(name: str, steps: int, init: int = 0, apart: float = 0.0) -> Record:
+def run(name: str, steps: int, init: int = 0, apart: float = 0.0, training: int = 0) -> Record:
     """A run on 12 images in which image i meets threshold 0 after `steps` + 100 (i % 3), and all together after twice
     `steps`; a random code ends `apart` away from the encoder's in each of its two dimensions.
     """
     ways = {s: [[3.0, 1.0]] * IMAGES for s in ("random", "encoder")}
-    record = searched(ways, lambda s, i: (apart * (s == "random"),) * 2, init, model=Model(name, "omniglot"))
+    record = searched(
+        ways, lambda s, i: (apart * (s == "random"),) * 2, init, model=Model(name, "omniglot", seed=training)
+    )
     members = [replace(m, met=[steps, steps + 100 * (m.instance % 3)]) for m in record.members]
     return replace(record, members=members, joint={s: [steps, 2 * steps] for s in record.spec.starts})
 
@@ -110,6 +112,33 @@ def test_joint_stop_that_was_not_met_is_later_than_any_that_was(tmp_path):
 def test_joint_medians_have_their_range_over_seeds(tmp_path):
     result = repetition([run("vae", 1000), run("vae", 1400, init=1)], tmp_path)
     assert "| vae | 26,900 | 2,400 (2,000 .. 2,800, n = 2) |" in report.markdown(result)
+
+
+def test_each_training_has_a_row_and_an_order_of_its_own(tmp_path):
+    records = [run(n, s + 10 * t, training=t) for n, s in (("vae", 1000), ("nevae_se", 600)) for t in (0, 2)]
+    result = repetition(records, tmp_path)
+    rows = [(r.model, r.training, r["single median"]) for _, r in result.rows.iterrows()]
+    assert rows == [("vae", 0, 1100), ("vae", 2, 1120), ("nevae_se", 0, 700), ("nevae_se", 2, 720)]
+    assert [line[:11] for line in result.order if "single images" in line] == ["training 0:", "training 2:"]
+    text = report.markdown(result)
+    assert "| vae | 2 | 26,900 |" in text and "--train-seed 0,2" in text and "vae, training 2 " in text
+
+
+def test_one_training_is_not_named(tmp_path):
+    result = repetition([run("vae", 1000), run("nevae_se", 600)], tmp_path)
+    assert "training 0" not in report.markdown(result) and "over trainings" not in report.markdown(result)
+
+
+@pytest.mark.parametrize(
+    ("vae", "verdict"),
+    [((900, 1000), "as in the paper"), ((500, 1000), "undecided"), ((100, 200), "THE OTHER WAY ROUND")],
+)
+def test_order_over_trainings_is_decided_where_all_of_one_model_lie_beyond_all_of_the_other(tmp_path, vae, verdict):
+    records = [run("vae", s, training=t) for t, s in enumerate(vae)]
+    result = repetition([*records, run("nevae_se", 600), run("nevae_se", 700, training=1)], tmp_path)
+    (line,) = (line for line in result.order if "over trainings" in line)
+    counts = ", ".join(f"{s + 100:,}" for s in vae)
+    assert line == f"vae (paper 26,900) > nevae_se (16,200): {verdict}; over trainings: {counts} against 700, 800 steps"
 
 
 @pytest.mark.parametrize("compiled", [True, False])

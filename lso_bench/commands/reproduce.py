@@ -38,7 +38,9 @@ def reproduce(
     compile: Compile = False,
     capture: Capture = False,
     precision: Precision = "fp32",
-    train_seed: Annotated[list[str], typer.Option(help="table1, table2: of trainings; several with commas.")] = ["0"],  # noqa: B006
+    train_seed: Annotated[
+        list[str], typer.Option(help="table1, table2, search: of trainings; several with commas.")
+    ] = ["0"],  # noqa: B006
     seed: Annotated[list[str], typer.Option(help="search: of starts; several with commas.")] = ["0"],  # noqa: B006
     searcher: Annotated[str, typer.Option(help="search: another step, as adam:lr=0.03.")] = "adam",
     device: Device = "auto",
@@ -129,8 +131,8 @@ def _train_seeds(what: str, texts: list[str]) -> list[int]:
     seeds = numbers("train-seed", texts)
     if min(seeds) < 0:
         raise UsageError(f"--train-seed wants numbers from 0, not {','.join(texts)!r}.")
-    if what in ("fig1", "fig2", "search") and seeds != [0]:
-        raise UsageError(f"--train-seed belongs to table1 and table2; leave it out of {what}.")
+    if what in ("fig1", "fig2") and seeds != [0]:
+        raise UsageError(f"--train-seed belongs to table1, table2 and search; leave it out of {what}.")
     return seeds
 
 

@@ -35,12 +35,12 @@ class LatentSearchResult:
 
     title: str
     name: str  # of the written files
-    rows: pd.DataFrame  # one row per model: see `_row`
-    gaps: pd.DataFrame  # one row per model, pair of starts and threshold of GAPS: see `_gap_rows`
-    order: list[str]  # of pairs of models by steps to threshold 0, one line per pair
+    rows: pd.DataFrame  # one row per trained model: see `_row`
+    gaps: pd.DataFrame  # one row per trained model, pair of starts and threshold of GAPS: see `_gap_rows`
+    order: list[str]  # of pairs of models by steps to threshold 0, one line per pair, and over trainings
     notes: list[str]
     command: str  # reproduces the runs
-    weights: dict[str, str]  # by model: sha256 of the checkpoint
+    weights: dict[str, str]  # by model, "vae", or of a further training "vae, training 1": sha256 of the checkpoint
     versions: list[dict[str, Any]]  # of each run
 
 
@@ -67,7 +67,9 @@ def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam
         for starts, init_seeds in ((None, seeds[:1]), (("random",), seeds[1:])):
             if not init_seeds:
                 continue  # one seed: there are no further starts
-            grid = Grid([m.name], [f"{m.data}50"], [searcher], init_seeds, arch=m.arch, latent=m.latent)
+            grid = Grid(
+                [m.name], [f"{m.data}50"], [searcher], init_seeds, train_seeds=[m.seed], arch=m.arch, latent=m.latent
+            )
             runs += plan(grid, Protocol(starts=starts, joint=True, **PROTOCOLS["paper"]))
     return runs
 
@@ -84,21 +86,32 @@ def repeated(runs: Sequence[PlannedRun], store: Store) -> LatentSearchResult:
         raise UnusableError("None of the searches of section 5.4 was run; leave --no-train out to train and run them.")
     first = records[0].spec
     title = f"Section 5.4, steps to threshold 0: {first.task}, architecture {first.model.arch}, {first.searcher}"
-    names = [n for n in SEARCHED if n in {r.spec.model.name for r in records}]
-    measures = {n: compare([r for r in records if r.spec.model.name == n], lambda _: store).measures for n in names}
-    rows = pd.DataFrame([_row(n, [r for r in records if r.spec.model.name == n], measures[n]) for n in names])
+    trained = _by_training(records)
+    measures = {model: compare(of_model, lambda _: store).measures for model, of_model in trained.items()}
     name = "-".join([first.model.data, first.model.arch, *first.searcher.split(",")[0].split(":")])
     return LatentSearchResult(
         title,
         "".join(c if c.isalnum() or c in ".-=" else "+" for c in name),
-        rows,
-        pd.DataFrame([row for n in names for row in _gap_rows(measures[n])]),
-        [*_order(records), *_gap_order([r for r in records if r.spec.model.name in CLAIMED], lambda _: store)],
+        pd.DataFrame([_row(m, of_model, measures[m]) for m, of_model in trained.items()]),
+        pd.DataFrame([row | {"training": m.seed} for m in trained for row in _gap_rows(measures[m])]),
+        [*_orders(records, lambda _: store)],
         [*_result_notes(records, keys)],
         _command(runs, records),
-        {n: next(r.spec.checkpoint for r in records if r.spec.model.name == n) for n in names},
+        {_label(m): of_model[0].spec.checkpoint for m, of_model in trained.items()},
         [r.versions for r in records],
     )
+
+
+def _by_training(records: Iterable[Record]) -> dict[Model, list[Record]]:
+    """Return the records of each trained model: models in the order of SEARCHED, each with its trainings in order."""
+    trained: dict[Model, list[Record]] = {}
+    for r in sorted(records, key=lambda r: (SEARCHED.index(r.spec.model.name), r.spec.model.seed)):
+        trained.setdefault(r.spec.model, []).append(r)
+    return trained
+
+
+def _label(model: Model) -> str:
+    return f"{model.name}, training {model.seed}" if model.seed else model.name
 
 
 def _gap_rows(measures: pd.DataFrame) -> Iterator[dict[str, object]]:
@@ -108,8 +121,8 @@ def _gap_rows(measures: pd.DataFrame) -> Iterator[dict[str, object]]:
         yield {k: row[k] for k in ("model", "start", "threshold", "n", "censored", "median", "low", "high", "mean")}
 
 
-def _row(name: str, records: Sequence[Record], measures: pd.DataFrame) -> dict[str, object]:
-    """Return the values of one model.
+def _row(model: Model, records: Sequence[Record], measures: pd.DataFrame) -> dict[str, object]:
+    """Return the values of one trained model.
 
     Steps to threshold 0 are those of the mean over the images ("together", with minimum and maximum of the runs) and of
     single images. The squared distance is between the latents from two random starts; with one seed, between those from
@@ -125,8 +138,9 @@ def _row(name: str, records: Sequence[Record], measures: pd.DataFrame) -> dict[s
     joint = _joint_steps(records, "random")
     single, basin = statistics("iterations", "random", LAST), statistics("basin", pair)
     return {
-        "model": name,
-        "paper": SECTION_5_4.get(name),
+        "model": model.name,
+        "training": model.seed,
+        "paper": SECTION_5_4.get(model.name),
         "random": statistics("joint", "random", LAST)["median"],
         "random low": joint.min(),
         "random high": joint.max(),
@@ -142,15 +156,47 @@ def _row(name: str, records: Sequence[Record], measures: pd.DataFrame) -> dict[s
     }
 
 
+def _orders(records: Sequence[Record], files: Callable[[Spec], Files]) -> Iterator[str]:
+    """Yield the order of the models within each training seed, then over trainings, where there are several."""
+    seeds = sorted({r.spec.model.seed for r in records})
+    for seed in seeds:
+        of_seed = [r for r in records if r.spec.model.seed == seed]
+        of_claim = [r for r in of_seed if r.spec.model.name in CLAIMED]
+        prefix = f"training {seed}: " if len(seeds) > 1 else ""
+        yield from (prefix + line for line in (*_order(of_seed), *_gap_order(of_claim, files)))
+    yield from _order_over_trainings(records)
+
+
+def _order_over_trainings(records: Sequence[Record]) -> Iterator[str]:
+    """Yield the steps of each training of a pair of models: medians over single images from random starts.
+
+    A pair is decided where every training of one model lies beyond every training of the other one. With three
+    trainings of each model that has a chance of 1 in 10 if the models do not differ, so it is a hint and no test.
+    """
+    searches = table(records)
+    medians = searches[searches.start == "random"].groupby(["model", "train"])[f"met {LAST:g}"].median()
+    for a, b in _paper_pairs(records):
+        steps, below = (sorted(float(count) for count in medians[name]) for name in (a, b))
+        if min(len(steps), len(below)) > 1:
+            verdict = _verdict(steps[0] - below[-1], steps[-1] - below[0])
+            counts = (", ".join(f"{count:,.0f}" for count in of_model) for of_model in (steps, below))
+            yield f"{_pair(a, b)}: {verdict}; over trainings: {' against '.join(counts)} steps"
+
+
+def _paper_pairs(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return the pairs of models that the paper orders, the one with more steps first."""
+    names = {r.spec.model.name for r in records}
+    return [*combinations(sorted(SECTION_5_4.keys() & names, key=lambda n: -SECTION_5_4[n]), 2)]
+
+
 def _order(records: Sequence[Record]) -> Iterator[str]:
     """Yield the difference in steps of each pair of models that the paper orders: single images, then together."""
-    names = {r.spec.model.name for r in records}
-    pairs = [*combinations(sorted(SECTION_5_4.keys() & names, key=lambda n: -SECTION_5_4[n]), 2)]
-    searches = table(records)
+    pairs, searches = _paper_pairs(records), table(records)
     steps = searches[searches.start == "random"].set_index(["model", "instance", "init"])[f"met {LAST:g}"]
     for a, b in pairs:
         yield f"{_pair(a, b)}: {_per_image_difference(cast(pd.Series, steps[a] - steps[b]).dropna())}"
     for start, start_text in (("random", "random starts"), ("encoder", "from the encoder")):
+        names = {name for pair in pairs for name in pair}
         steps_by_model = {n: _joint_steps([r for r in records if r.spec.model.name == n], start) for n in names}
         for a, b in pairs:
             if len(differences := (steps_by_model[a] - steps_by_model[b]).dropna()):
@@ -222,7 +268,9 @@ def _joint_steps(records: Iterable[Record], start: str) -> pd.Series:
 
 def _result_notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
     yield "the paper gives neither its learning rate nor whether the images stop together; steps depend on both"
-    yield "one training seed: the intervals are over images, and say nothing about another training"
+    trainings = len({r.spec.model.seed for r in records})
+    few = "one training seed" if trainings == 1 else f"{trainings} trainings of a model are few"
+    yield f"{few}: the intervals are over images, and say nothing about another training"
     if any(r.spec.precision == "fp32" for r in records):
         yield "threshold 0 is met in float32, once the loss no longer resolves its fall: in part a matter of rounding"
     if missing := len(keys - {r.spec.key for r in records}):
@@ -238,4 +286,6 @@ def _command(runs: Sequence[PlannedRun], records: Sequence[Record]) -> str:
     seeds = ",".join(dict.fromkeys(str(p.spec.seeds.init) for p in runs))
     spec = runs[0].spec
     options = f"--data {spec.model.data} --arch {spec.model.arch} --searcher {spec.searcher} --seed {seeds}"
+    if (trainings := [*dict.fromkeys(p.spec.model.seed for p in runs)]) != [0]:
+        options += f" --train-seed {','.join(map(str, trainings))}"
     return f"lso-bench reproduce search --models {models} {options}" + sped_up(records)

@@ -18,7 +18,6 @@ from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import MODEL, Cell, Column, Number, Table, columns
 
 HEADER = columns(
-    MODEL,
     "paper",
     "together,\nrandom",
     "together,\nencoder",
@@ -80,18 +79,31 @@ def markdown(result: LatentSearchResult) -> str:
 
 def table(result: LatentSearchResult) -> Table:
     """Return the table of the paper's and our step counts, one row per model."""
-    return Table(result.title, HEADER, [_cells(row) for row in result.rows.to_dict("records")], LEGEND)
+    rows = [_trained(r, result) + _cells(r) for r in result.rows.to_dict("records")]
+    return Table(result.title, (*_trained_header(result), *HEADER), rows, LEGEND)
+
+
+def _trained_header(result: LatentSearchResult) -> tuple[Column, ...]:
+    """Return the columns that name a trained model; that of its training seed only if there is another than 0."""
+    return columns(MODEL, *["training"] * bool(result.rows.training.any()))
+
+
+def _trained(row: dict[str, Any], result: LatentSearchResult) -> list[Cell]:
+    return [model(row["model"]), *[number(row["training"], "{:g}".format)] * bool(result.rows.training.any())]
 
 
 def gap_table(result: LatentSearchResult) -> Table:
     """Return the table of the gap between the losses of two starts, one row per model, pair of starts and threshold."""
-    header = columns(MODEL, STARTS, "threshold", "pairs that met it", "median", "95 % interval", "mean")
+    header = (
+        *_trained_header(result),
+        *columns(STARTS, "threshold", "pairs that met it", "median", "95 % interval", "mean"),
+    )
     rows = []
     for r in result.gaps.to_dict("records"):
         met = number(r["n"] - r["censored"], "{:g}".format)
         at = number(r["threshold"], "{:g}".format)
         median, mean = (number(r[k]) for k in ("median", "mean"))
-        rows.append([model(r["model"]), word(r["start"]), at, met, median, interval(r["low"], r["high"]), mean])
+        rows.append([*_trained(r, result), word(r["start"]), at, met, median, interval(r["low"], r["high"]), mean])
     return Table("Gap between the losses of two starts at a threshold", header, rows, GAP_LEGEND)
 
 
@@ -100,7 +112,6 @@ def _cells(row: dict[str, Any]) -> list[Cell]:
     single = estimate(row["single median"], row["single low"], row["single high"], _count, "{:,.0f}".format)
     basin = row["basin estimate"], row["basin low"], row["basin high"]
     return [
-        model(row["model"]),
         number(row["paper"], _count),
         _over_seeds(row) if row["runs"] > 1 else number(row["random"], _count),
         number(row["encoder"], _count),
