@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 import lso_bench as lb
 from lso_bench.analysis.rank_tests import critical_difference
+from lso_bench.errors import LsoBenchError
 from lso_bench.plugins.notation import name_of
 from lso_bench.plugins.settings import differing
 from lso_bench.search import SEARCHERS
@@ -76,8 +77,14 @@ def main() -> None:
 
 
 def title(searcher: str) -> str:
-    """Return the name of a searcher with the settings that differ from its defaults, and whether it is a control."""
-    plugin = SEARCHERS.build(searcher)
+    """Return the name of a searcher with the settings that differ from its defaults, and whether it is a control.
+
+    A searcher whose file is gone keeps its whole name.
+    """
+    try:
+        plugin = SEARCHERS.build(searcher)
+    except LsoBenchError:
+        return searcher
     settings = ",".join(f"{k}={v}" for k, v in differing(plugin, type(plugin)()).items())
     name = SAMPLE_GA.get(name_of(searcher), name_of(searcher))
     return name + f":{settings}" * bool(settings) + " (control)" * bool(control(searcher))

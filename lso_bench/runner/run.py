@@ -25,7 +25,7 @@ from lso_bench.runner.scores import targets_of
 from lso_bench.runner.starting_codes import starting_latents
 from lso_bench.runner.starting_samples import starting_samples
 from lso_bench.runner.validation import check_fit
-from lso_bench.search import SEARCHERS, Problem, coordinates, region
+from lso_bench.search import SEARCHERS, Problem, coordinates, penalty_of, region
 from lso_bench.search.clock import Clock
 from lso_bench.search.coordinates import AnyCoordinates
 from lso_bench.search.sample_space import SampleSpace
@@ -79,7 +79,9 @@ def run(
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     versions = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")} | training_length(header)
     versions |= TASKS.code_version(spec.task, task) | SEARCHERS.code_version(spec.searcher, searcher)
-    record = record_of(context, search, problem.counts, seconds, versions | versions_of(placement))
+    is_captured = placement.capture and penalty_of(searcher) == "none"  # a penalty has no CUDA graph
+    versions |= versions_of(replace(placement, capture=is_captured))
+    record = record_of(context, search, problem.counts, seconds, versions)
     test = data.test.to(device, context.space.dtype)
     usual_text = loaded.once(
         ("usual texts", spec.task, spec.source, data.sha256), lambda: usual_texts(context.task, test, context.rows)
