@@ -63,6 +63,13 @@ def test_decoder_use_is_correlated_where_it_was_measured():
     assert row(measures(*runs(), spaces=SPACES), "decoder use").n == 0
 
 
+def test_share_of_retrieved_targets_is_an_outcome():
+    records = [
+        replace(r, members=[replace(m, beside={"retrieved": i / 4}) for m in r.members]) for i, r in enumerate(runs())
+    ]
+    assert row(measures(*records, spaces=SPACES), "KL", "retrieved, random").estimate == 1.0
+
+
 def test_a_measure_that_never_changes_has_no_correlation():
     assert math.isnan(row(measures(*runs(), spaces=SPACES), "AU 0.01").estimate)
 

@@ -112,3 +112,31 @@ def test_three_models_have_friedman_s_p():
 
 def of_model(comparison, model):
     return replace(comparison, measures=comparison.measures[comparison.measures.model == model])
+
+
+def retrieving(model: str, shares: list[float], **spec) -> Record:
+    """A run of as many images, whose free-running samples are nearest to their target in these shares."""
+    record = searched({"random": [[9.0, 1.0]] * len(shares)}, model=Model(model, "omniglot"), **spec)
+    members = [replace(m, beside={"retrieved": share}) for m, share in zip(record.members, shares, strict=True)]
+    return replace(record, members=members)
+
+
+def test_models_are_compared_by_the_samples_that_miss_their_target():
+    better, worse = retrieving("nevae_se", [1.0] * 8 + [0.5] * 4), retrieving("vae", [0.25] * 12)
+    comparison = measures(better, worse)
+    difference = one(comparison, "model difference:missed")
+    assert (difference.model, difference.against, difference.estimate) == ("vae", "nevae_se", 0.75)
+    assert one(comparison, "model wins:missed").estimate == 0 and difference.p < 0.01
+
+
+def test_failed_run_misses_every_target():
+    failed = replace(retrieving("vae", [1.0] * 12), status="failed", members=[])
+    comparison = measures(retrieving("nevae_se", [0.0] * 12), failed)
+    assert one(comparison, "model difference:missed").model == "vae"
+    assert one(comparison, "model rank:missed", model="vae").censored == 12
+
+
+def test_models_without_the_share_are_not_compared_by_it():
+    older = searched({"random": [[9.0, 1.0]] * 12}, model=Model("vae", "omniglot"))
+    measured = measures(retrieving("nevae_se", [1.0] * 12), older).measures.measure
+    assert "model rank:loss" in {*measured} and not measured.str.contains("missed").any()

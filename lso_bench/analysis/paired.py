@@ -22,9 +22,10 @@ from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.start_sensitivity import final_gap, pairs
 from lso_bench.analysis.table import GROUP_KEYS, by_start, group, is_random, thresholds, with_blocks
-from lso_bench.record import Record
+from lso_bench.record import RETRIEVED, Record
 
 COMPARED = ("model", "searcher")
+SHARE, MISSED = f"beside:{RETRIEVED}", "missed"  # columns: share of samples nearest to their target, and of the rest
 MATCHED_ON = ["train", "instance", "block", "start_id", "search"]
 TASK_COLUMNS = ["task", "decoding"]  # columns that may differ between the blocks of a comparison across tasks
 
@@ -61,7 +62,7 @@ def rows(
     Args:
         at_thresholds: loss of each search when it met a threshold, for the gaps there ("gap 0.01").
     """
-    all_searches = with_blocks(pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True))
+    all_searches = _all_searches(searches, failed, by)
     for factor, labels, compared in _contexts(all_searches, by):
         for outcome, limit, column in _outcomes(compared, factor):
             if (comparison := blocks(compared, factor, column)) is not None:
@@ -80,7 +81,7 @@ def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[
     """
     if searches.task.nunique() < 2:
         return
-    all_searches = with_blocks(pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True))
+    all_searches = _all_searches(searches, failed, by)
     for factor, labels, compared in _contexts(all_searches, by, except_keys=TASK_COLUMNS):
         for outcome, limit, column in _outcomes(compared, factor):
             comparison = blocks(compared, factor, column, TASK_COLUMNS)
@@ -91,6 +92,12 @@ def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[
     for labels, factor, outcome, comparison in _gap_rows(all_searches, losses, by, TASK_COLUMNS):
         head = labels | {"task": f"{len(comparison.values)} tasks"}
         yield from (head | row for row in _measures(comparison, factor, outcome, scaled=False))
+
+
+def _all_searches(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str]) -> pd.DataFrame:
+    """Return the searches with blocks, those of failed runs last, and the share of samples that missed their target."""
+    rows = with_blocks(pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True))
+    return rows.assign(**{MISSED: 1 - rows[SHARE]}) if SHARE in rows else rows
 
 
 def _contexts(
@@ -169,9 +176,12 @@ def _rounded(values: pd.DataFrame) -> np.ndarray:
 def _outcomes(searches: pd.DataFrame, factor: str) -> Iterator[tuple[str, float | None, str]]:
     """Yield name, threshold and column: the final loss, and steps to the smallest threshold that all requested.
 
-    As `speed` follow the steps to the smallest threshold that at least half of all searches met.
+    Under a teacher follows the share of free-running samples that missed their target. As `speed` follow the steps to
+    the smallest threshold that at least half of all searches met.
     """
     yield "loss", None, "loss"
+    if MISSED in searches and bool(searches[MISSED].notna().groupby(searches[factor]).any().all()):
+        yield MISSED, None, MISSED
     steps = {t: searches[f"met {t:g}"] for t in reversed(thresholds(searches))}
     requested = [t for t, s in steps.items() if bool(s.notna().groupby(searches[factor]).any().all())]
     reached = [t for t in requested if np.isfinite(steps[t]).mean() >= 0.5]
@@ -221,6 +231,7 @@ def _failed(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str])
         task_searches = searches[searches.task == keys["task"]]
         seeds = {"train": spec.model.seed, "weights": spec.checkpoint, "init": spec.seeds.init}
         lost: dict[str, Any] = {f"met {t:g}": np.inf for t in spec.thresholds} | {"loss": np.inf}
+        lost |= {SHARE: -np.inf} if SHARE in searches else {}
         for start in spec.starts:
             start_id = f"{start} {spec.seeds.init}" if is_random(start) else start
             instances = task_searches.loc[task_searches.start == start, ["instance", "device"]].drop_duplicates()

@@ -126,7 +126,7 @@ class ResultComparison:
 
         Args:
             of: "model" or "searcher".
-            outcome: "loss", "iterations", "speed" or "gap".
+            outcome: "loss", "missed", "iterations", "speed" or "gap".
 
         Raises:
             UsageError: no such comparison.

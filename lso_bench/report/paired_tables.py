@@ -19,7 +19,7 @@ from lso_bench.report.cells import EMPTY, estimate, model, number, p_value, with
 from lso_bench.report.sections import Section, searcher_labels
 from lso_bench.report.table import MODEL, NAME_WIDTH, SEARCHER, START, Cell, Column, Part, Table, columns
 
-OUTCOMES = ("loss", "iterations")
+OUTCOMES = ("loss", "missed", "iterations")
 PER_PAIR = ("difference", "wins", "effect")
 OUTCOME = Column("of", is_text=True, is_whole=True)
 DIFFERENCE, WINS = (Column(heading, is_whole=True) for heading in ("less the best, median", "wins"))
@@ -35,6 +35,8 @@ CAPTION = (
     "models: another training is another model"
 )
 
+MISSED_SAYS = ". Missed: share of samples, drawn without a teacher, that are not nearest to their target"
+
 OVER_TASKS = columns(
     *(MODEL, SEARCHER, START, OUTCOME, "tasks", "lost", "mean rank", "Friedman, p"), *(WINS, "Nemenyi, p")
 )
@@ -49,7 +51,8 @@ def contests(section: Section, factor: str) -> Iterator[Table]:
     """Yield the table of models or of searchers, each against the best mean rank, on more than one instance."""
     if rows := [*_contests(section, factor)]:
         follows = factor == "searcher" and any(_contests(section, "model"))
-        yield Table(title(factor), HEADER, rows, "As in the table of models" if follows else CAPTION)
+        caption = CAPTION + MISSED_SAYS * bool(len(section.rows(f"{factor} rank:missed")))
+        yield Table(title(factor), HEADER, rows, "As in the table of models" if follows else caption)
 
 
 def title(factor: str) -> str:
@@ -73,7 +76,7 @@ def _contests(section: Section, factor: str) -> Iterator[list[Cell]]:
 def _row_head(row: dict[str, Any], outcome: str, best: dict[str, Any]) -> tuple[Cell, ...]:
     """Return the contestant, what is compared, n, the number of lost searches, and the mean rank."""
     names = model(row["model"]), word(row["searcher_label"]), word(row["start"])
-    compared = word("loss" if outcome == "loss" else f"steps to {best['threshold']:g}")
+    compared = word(f"steps to {best['threshold']:g}" if outcome == "iterations" else outcome)
     counts = (number(row[k], "{:g}".format) for k in ("n", "censored"))
     return *names, compared, *counts, number(row["estimate"], "{:.2f}".format)
 
