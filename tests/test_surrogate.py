@@ -57,6 +57,18 @@ def test_batched_fit_is_that_of_single_processes_by_botorch():
         assert ours[i].item() == pytest.approx(theirs, abs=1e-4)
 
 
+@pytest.mark.parametrize("kernel", ["rbf", "matern", "linear"])
+def test_loss_of_a_fit_and_its_gradient_are_those_of_gpytorch(kernel):
+    x, y = data()
+    gps = gaussian_process._processes(x, gaussian_process.standardised(y), kernel)
+    settings = gaussian_process._hyperparameters(gps) * torch.linspace(0.5, 1.5, K).double()[:, None]
+    values, slopes = gaussian_process._negative_log_posterior(gps)(settings)
+    theirs = -ExactMarginalLogLikelihood(gps.likelihood, gps)(gps(*gps.train_inputs), gps.train_targets)
+    gradients = torch.autograd.grad(theirs.sum(), [*gps.parameters()])
+    torch.testing.assert_close(values, theirs.detach(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(slopes, torch.cat([g.reshape(K, -1) for g in gradients], 1), rtol=1e-7, atol=1e-9)
+
+
 def test_posterior_is_that_of_botorch():
     x, y = data()
     model = fitted(x, y).model
