@@ -110,13 +110,14 @@ class _Loss(torch.nn.Module):
         return (rate + torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")) / len(x)
 
 
-def steps_a_second(arch: str, precision: str, steps: int, threads: int) -> float:
-    """Steps a second of one model."""
+def steps_a_second(arch: str, precision: str, steps: int, threads: int, begin: Callable[[], object]) -> float:
+    """Steps a second of one model; `begin` returns when all models that are timed together are warm."""
     torch.set_num_threads(threads)
     vae, x = beginning(arch, "cpu")
     ours = prepared(vae, "ours", {"precision": precision})
     for _ in range(3):
         training_step(ours, x, 1.0)
+    begin()
     start = time.perf_counter()
     for _ in range(steps):
         training_step(ours, x, 1.0)
@@ -144,9 +145,10 @@ def main() -> None:
     for name, (_, models) in ways.items():
         each = median(seconds[name]) / models
         print(f"{name:26}{each:9.4f} s a model and step{each / ours:7.2f} x ours")
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        after = pool.submit(steps_a_second, args.arch, precision, args.steps, 2).result()
-        both = [pool.submit(steps_a_second, args.arch, precision, args.steps, 1) for _ in range(2)]
+    after = steps_a_second(args.arch, precision, args.steps, 2, lambda: None)
+    with get_context("spawn").Manager() as manager, ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        warm = manager.Barrier(2).wait
+        both = [pool.submit(steps_a_second, args.arch, precision, args.steps, 1, warm) for _ in range(2)]
         beside = sum(process.result() for process in both)
     print(f"two models: {after:.1f} steps a second after each other on two threads, {beside:.1f} in two processes")
 

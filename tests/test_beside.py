@@ -57,14 +57,21 @@ def record(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "arch", "decoding"), [("small", TINY, "teacher"), ("small", TINY, "sample"), ("conv", PLAIN, "mean")]
+    ("name", "arch", "decoding", "precision"),
+    [
+        ("small", TINY, "teacher", "fp32"),
+        ("small", TINY, "teacher", "fp64"),
+        ("small", TINY, "sample", "fp64"),
+        ("conv", PLAIN, "mean", "fp32"),
+    ],
 )
 def test_run_under_a_teacher_records_how_often_free_running_samples_are_nearest_to_their_target(
-    tmp_path, name, arch, decoding
+    tmp_path, name, arch, decoding, precision
 ):
     path = tmp_path / "model.safetensors"
     save_model(path, random_vae(arch), {"made": "by a test"})
     how = {"max_steps": 2, "budget": 2, "thresholds": (), "decoding": decoding, "region": "box:1"}
+    how |= {"precision": precision}
     spec = Spec(Model("vae", "glyphs", name, 4), sha256(path), "glyphs50:instances=3", "sobol", **how)
     record = run(spec, path)
     recorded = [m.beside.get("retrieved") for m in record.members]
@@ -75,6 +82,24 @@ def test_run_under_a_teacher_records_how_often_free_running_samples_are_nearest_
         assert len({*recorded}) > 1 and record.usual["retrieved"] == 1 / 3
     else:
         assert {*recorded} == {None} and "retrieved" not in record.usual
+
+
+def test_search_of_samples_has_no_latent_to_draw_from(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(path, random_vae(TINY), {"made": "by a test"})
+    how = {"max_steps": 2, "budget": 2, "thresholds": (), "decoding": "teacher"}
+    spec = Spec(Model("vae", "glyphs", "small", 4), sha256(path), "glyphs50:instances=3", "screening", **how)
+    record = run(spec, path)
+    assert not any(m.beside for m in record.members) and not record.usual
+
+
+def test_task_may_not_report_a_value_that_runs_record():
+    class Retrieving(Ink):
+        def beside(self, x):
+            return {"retrieved": x.mean((-3, -2, -1))}
+
+    with pytest.raises(PluginError, match="wanted another name than 'retrieved'"):
+        diagnose(Space(random_vae(PLAIN), "mean"), Retrieving(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
 
 
 def test_run_notes_how_far_the_encoder_finds_the_point_from_where_it_is(record):
@@ -195,6 +220,15 @@ def test_table_has_the_share_of_retrieved_targets_with_its_interval_and_chance()
     assert 0 < float(row.low) < 0.625 < float(row.high) < 1
     text = shown(comparison)
     assert "retrieved (chance 25%)" in text and f"62% ({row.low:.0%} .. {row.high:.0%})" in text
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_share_that_older_runs_lack_has_its_number_of_searches_and_chance(older_first):
+    first, second = (replace(beside(seed=i), usual={}) for i in (0, 1))
+    members = [replace(m, beside={"retrieved": 1.0}) for m in first.members]
+    newer = replace(second if older_first else first, members=members, usual={"retrieved": 0.25})
+    text = shown(measures(first if older_first else second, newer))
+    assert "retrieved (chance 25%)" in text and ", n = 4" in text
 
 
 def test_best_of_each_searcher_is_drawn(record, tmp_path):

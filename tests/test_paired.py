@@ -136,6 +136,21 @@ def test_failed_run_misses_every_target():
     assert one(comparison, "model rank:missed", model="vae").censored == 12
 
 
+def test_diverged_search_misses_its_target_whatever_was_recorded():
+    diverged = retrieving("vae", [1.0] * 12)
+    diverged = replace(diverged, members=[replace(m, loss=math.inf) for m in diverged.members])
+    comparison = measures(retrieving("nevae_se", [0.5] * 12), diverged)
+    assert one(comparison, "model difference:missed").model == "vae"
+    assert one(comparison, "model rank:missed", model="vae").censored == 12
+
+
+def test_failed_run_alone_says_nothing_of_a_model_whose_other_runs_lack_the_share():
+    older = searched({"random": [[9.0, 1.0]] * 12}, model=Model("vae", "omniglot"))
+    failed = replace(retrieving("vae", [1.0] * 12, init=1), status="failed", members=[])
+    newer = retrieving("nevae_se", [0.0] * 12), retrieving("nevae_se", [0.0] * 12, init=1)
+    assert not measures(older, failed, *newer).measures.measure.str.contains("missed").any()
+
+
 def test_models_without_the_share_are_not_compared_by_it():
     older = searched({"random": [[9.0, 1.0]] * 12}, model=Model("vae", "omniglot"))
     measured = measures(retrieving("nevae_se", [1.0] * 12), older).measures.measure

@@ -79,7 +79,7 @@ def _by_pixels(
     first = _CausalWindow(decoder.of_image, b, h, w)
     layers = [_CausalBlock(m, b, h, w) for m in decoder.layers]
     skips = [_CausalBlock(m, b, h, w) for m in decoder.skips] if decoder.skips else None
-    x, mean = torch.zeros(b, 1, h, w, device=z.device), torch.zeros(b, 1, h, w, device=z.device)
+    x, mean = z.new_zeros(b, 1, h, w), z.new_zeros(b, 1, h, w)
     for i in range(h):
         for j in range(w):
             outputs = [elu(first.at_pixel(i, j) + latent_part[:, :, i, j])]
@@ -90,7 +90,7 @@ def _by_pixels(
                 outputs.append(layer(u, i, j))
             last = outputs[-1] + skips[-1](outputs[-3], i, j) if skips else outputs[-1]
             mean[:, 0, i, j] = decoder.exit(last[:, :, None, None])[:, 0, 0, 0].sigmoid()
-            x[:, 0, i, j] = (mean[:, 0, i, j] > noise[:, i, j]).float()
+            x[:, 0, i, j] = (mean[:, 0, i, j] > noise[:, i, j]).to(z)
             first.store(x[:, :, i, j], i, j)
     return x, mean
 
@@ -105,7 +105,7 @@ class _CausalWindow:
         self.weight = (conv.weight * conv.mask).permute(0, 2, 3, 1).flatten(1)  # (o, rows * columns * c)
         self.weight = self.weight[:, : int(visible.sum()) * inputs]  # the window ends at the last visible pixel
         self.bias = conv.bias
-        self.inputs = pad(torch.zeros(b, h, w, inputs, device=conv.weight.device), (0, 0, *[self.pad] * 2, self.pad, 0))
+        self.inputs = pad(conv.weight.new_zeros(b, h, w, inputs), (0, 0, *[self.pad] * 2, self.pad, 0))
 
     def store(self, values: Float[Tensor, "b c"], i: int, j: int) -> None:
         self.inputs[:, i + self.pad, j + self.pad] = values

@@ -150,7 +150,7 @@ def _group_statistics(
         parts = (
             _per_search(group),
             gaps[group.group_id.iloc[0]],
-            _auxiliary(group, runs[0].usual),
+            _auxiliary(group, {name: value for run in reversed(runs) for name, value in run.usual.items()}),
             text_shares(runs),
             convergence.by_threshold(group),
             convergence.mean_loss_steps(runs),

@@ -97,7 +97,9 @@ def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[
 def _all_searches(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str]) -> pd.DataFrame:
     """Return the searches with blocks, those of failed runs last, and the share of samples that missed their target."""
     rows = with_blocks(pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True))
-    return rows.assign(**{MISSED: 1 - rows[SHARE]}) if SHARE in rows else rows
+    if SHARE not in rows:
+        return rows
+    return rows.assign(**{MISSED: (1 - rows[SHARE]).where(np.isfinite(rows.loss), np.inf)})
 
 
 def _contexts(
@@ -180,7 +182,7 @@ def _outcomes(searches: pd.DataFrame, factor: str) -> Iterator[tuple[str, float 
     the smallest threshold that at least half of all searches met.
     """
     yield "loss", None, "loss"
-    if MISSED in searches and bool(searches[MISSED].notna().groupby(searches[factor]).any().all()):
+    if MISSED in searches and _have_shares(searches, factor):
         yield MISSED, None, MISSED
     steps = {t: searches[f"met {t:g}"] for t in reversed(thresholds(searches))}
     requested = [t for t, s in steps.items() if bool(s.notna().groupby(searches[factor]).any().all())]
@@ -188,6 +190,14 @@ def _outcomes(searches: pd.DataFrame, factor: str) -> Iterator[tuple[str, float 
     for name, limits in (("iterations", requested), ("speed", reached)):
         if limits:
             yield name, limits[0], f"met {limits[0]:g}"
+
+
+def _have_shares(searches: pd.DataFrame, factor: str) -> bool:
+    """Return whether each contestant recorded shares of retrieved targets, but for those that lost every search."""
+    recorded, kept = searches[SHARE].notna(), np.isfinite(searches.loss)
+    by_contestant = pd.DataFrame({"recorded": recorded, "kept": kept}).groupby(searches[factor]).any()
+    is_teacher = bool((searches.decoding == "teacher").all())  # a task may report the name under another decoding
+    return is_teacher and bool(recorded.any()) and bool((by_contestant.recorded | ~by_contestant.kept).all())
 
 
 def _measures(comparison: Blocks, factor: str, outcome: str, scaled: bool = True) -> Iterator[dict]:
@@ -231,7 +241,6 @@ def _failed(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str])
         task_searches = searches[searches.task == keys["task"]]
         seeds = {"train": spec.model.seed, "weights": spec.checkpoint, "init": spec.seeds.init}
         lost: dict[str, Any] = {f"met {t:g}": np.inf for t in spec.thresholds} | {"loss": np.inf}
-        lost |= {SHARE: -np.inf} if SHARE in searches else {}
         for start in spec.starts:
             start_id = f"{start} {spec.seeds.init}" if is_random(start) else start
             instances = task_searches.loc[task_searches.start == start, ["instance", "device"]].drop_duplicates()

@@ -51,8 +51,10 @@ def contests(section: Section, factor: str) -> Iterator[Table]:
     """Yield the table of models or of searchers, each against the best mean rank, on more than one instance."""
     if rows := [*_contests(section, factor)]:
         follows = factor == "searcher" and any(_contests(section, "model"))
-        caption = CAPTION + MISSED_SAYS * bool(len(section.rows(f"{factor} rank:missed")))
-        yield Table(title(factor), HEADER, rows, "As in the table of models" if follows else caption)
+        caption = "As in the table of models" if follows else CAPTION
+        yield Table(
+            title(factor), HEADER, rows, caption + MISSED_SAYS * bool(len(section.rows(f"{factor} rank:missed")))
+        )
 
 
 def title(factor: str) -> str:
@@ -103,7 +105,8 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
     rows = rows.assign(searcher_label=searcher_labels(rows, comparison.by))
     tables = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in COMPARED]
     filled = [t for t in tables if t.rows]
-    yield Part("Over tasks", [], [replace(filled[0], caption=OVER_TASKS_CAPTION), *filled[1:]])
+    caption = OVER_TASKS_CAPTION + MISSED_SAYS * bool(rows.measure.str.endswith("rank:missed").any())
+    yield Part("Over tasks", [], [replace(filled[0], caption=caption), *filled[1:]])
 
 
 def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[list[Cell]]:

@@ -211,7 +211,7 @@ def _auxiliary(section: Section) -> Table:
         norm = section.row("norm", r)
         norms = (norm, *[section.row("norm u", r) or norm] * has_u, section.row("consistency", r))
         medians = (number(statistics.get("median")) for statistics in norms)
-        values = (_auxiliary_cell(k, section.row(f"beside:{k}", r)) for k in auxiliary)
+        values = (_auxiliary_cell(k, section.row(f"beside:{k}", r), r["n"]) for k in auxiliary)
         rows.append([*_row_key(r), number(r["n"], str), *medians, share(r["estimate"]), *values])
     header = columns(MODEL, SEARCHER, START, "n", norm_heading, *["|u|"] * has_u, "|mu(x) - z|", "distinct", *headings)
     return Table("Beside the objective, medians", header, rows, caption, "Beside the objective")
@@ -230,11 +230,13 @@ def _auxiliary_heading(name: str, usual: float) -> str:
     return f"{name} ({'chance' if name == RETRIEVED else 'test'} {cell.text})"
 
 
-def _auxiliary_cell(name: str, row: Mapping[str, Any]) -> Cell:
+def _auxiliary_cell(name: str, row: Mapping[str, Any], searches: int) -> Cell:
+    """Return an auxiliary value; of a share with its interval, and with n where some older searches lack it."""
     value = row.get("estimate", math.nan)
     if name not in SHARES:
         return number(value)
-    return estimate(value, row.get("low", math.nan), row.get("high", math.nan), "{:.0%}".format)
+    cell = estimate(value, row.get("low", math.nan), row.get("high", math.nan), "{:.0%}".format)
+    return cell._replace(text=f"{cell.text}, n = {row['n']:g}") if row and row["n"] != searches else cell
 
 
 def _thresholds(section: Section) -> Table:

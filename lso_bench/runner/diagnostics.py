@@ -10,6 +10,7 @@ from torch import Tensor
 from lso_bench.record import RETRIEVED, SHARES
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.scores import reported
+from lso_bench.search.sample_space import SampleSpace
 from lso_bench.search.space import Space
 from lso_bench.task import Task
 from lso_bench.vae.code_use import retrieval_of_latents
@@ -46,11 +47,12 @@ def free_running_retrieval(
     """Return `retrieved` of each search under the decoding "teacher", by `retrieval_of_latents`; else nothing.
 
     Under a teacher the decoded sample saw its target. A free-running sample has its latent alone. A single target has
-    no others to be nearer to.
+    no others to be nearer to, and a search of samples has no latent. Of a latent that is not finite the share is 0.
     """
-    if space.decoding != "teacher" or targets is None or len(targets) < 2:
+    if space.decoding != "teacher" or isinstance(space, SampleSpace) or targets is None or len(targets) < 2:
         return [{} for _ in z]
     shares = retrieval_of_latents(space.vae, z.to(space.dtype), targets.to(space.dtype), instances, seed)
+    shares = shares.where(z.isfinite().all(-1), 0.0)
     return [{RETRIEVED: share} for share in shares.tolist()]
 
 

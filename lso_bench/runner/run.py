@@ -79,7 +79,7 @@ def run(
     seconds = problem.clock.seconds | {"total": time.perf_counter() - started}
     versions = {"data_sha256": data.sha256, "trained_on_sha256": header.get("data_sha256")} | training_length(header)
     versions |= TASKS.code_version(spec.task, task) | SEARCHERS.code_version(spec.searcher, searcher)
-    is_captured = placement.capture and penalty_of(searcher) == "none"  # a penalty has no CUDA graph
+    is_captured = context.space.capture and penalty_of(searcher) == "none"  # a penalty has no CUDA graph
     versions |= versions_of(replace(placement, capture=is_captured))
     record = record_of(context, search, problem.counts, seconds, versions)
     test = data.test.to(device, context.space.dtype)

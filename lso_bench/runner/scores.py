@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
+from lso_bench.record import RETRIEVED
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.task import Task
 
@@ -34,6 +35,8 @@ def reported(values: object, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[
     for name, numbers in values.items():
         if not (isinstance(name, str) and name.isprintable()):
             raise ValueError(f"wanted names that are printable text from `beside`, got {name!r}")
+        if name == RETRIEVED:
+            raise ValueError(f"wanted another name than {name!r} from `beside`: runs record their own value by it")
         if not isinstance(numbers, Tensor) or tuple(numbers.shape) != shape or numbers.is_complex():
             got = f"{numbers.dtype} of shape {tuple(numbers.shape)}" if isinstance(numbers, Tensor) else repr(numbers)
             raise ValueError(f"wanted {name!r} of each sample, a tensor of shape {shape}, got {got}")
