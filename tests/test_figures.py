@@ -52,9 +52,16 @@ def test_models_of_one_colour_scheme_differ_in_their_markers_where_lightness_alo
         assert len({marker_of(m) for m in members}) == len(members)
 
 
+def test_weights_of_the_kl_above_one_differ_from_each_other_and_from_those_below():
+    members = ["vae", *(m for m in TABLE_1 if m.startswith("beta_vae_")), "beta_vae_1.5", "beta_vae_2", "beta_vae_4"]
+    assert len({marker_of(m) for m in members[1:]}) == len({colour_of(m) for m in members}) - 1 == len(members) - 1
+
+
 def test_every_colour_is_seen_on_a_dark_page():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert all(contrast(for_dark_mode(colour_of(m)), DARK) >= 3 for m in (*TABLE_1, "mine", "vae:anneal=false"))
+    assert all(
+        contrast(for_dark_mode(colour_of(m)), DARK) >= 3 for m in (*TABLE_1, "beta_vae_10", "mine", "vae:anneal=false")
+    )
     assert for_dark_mode("#e69f00") == "#e69f00"  # what is light enough stays
 
 

@@ -28,9 +28,11 @@ FAMILIES = {
 OTHER_COLOURS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of the user's own
 SEARCHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito 2008
 MARKERS = "os^Dv<>Pp*Xh"
+MARKERS_ABOVE_ONE = "sD<>pX"  # of weights of the KL; those that 0.9, 0.8, ... 0.4 do not have
 MAX_LIGHTENING = 0.6  # fraction of the way to white
 DARK = "#15181c"  # background of the page in dark mode
 MIN_CONTRAST = 4.0  # contrast of a line with the dark page; WCAG 2.1 requires 3
+LARGEST_BETA = 10.0  # weights of the KL above the end of their scale are darker, up to this one
 SCALES = {"beta_vae": (0.4, 0.9), "nevae_lp": (-5.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 3.0, 5.0)}
 
 
@@ -42,12 +44,18 @@ def colour_of(model: str) -> str:
     base = FAMILIES.get(family) or OTHER_COLOURS[_hash(model) % len(OTHER_COLOURS)]
     if settings:
         return _towards_white(base, 0.3 + _hash(settings) % 4 / 10)
-    return base if number is None else _towards_white(base, MAX_LIGHTENING * _position_on_scale(SCALES[family], number))
+    if number is None:
+        return base
+    if family == "beta_vae" and number > 1:
+        return _towards_black(base, MAX_LIGHTENING * _position_above_one(number))
+    return _towards_white(base, MAX_LIGHTENING * _position_on_scale(SCALES[family], number))
 
 
 def marker_of(model: str) -> str:
     """Return the matplotlib marker of a model, by its name alone; members of a family have different markers."""
     family, number = _split(model.partition(":")[0])
+    if family == "beta_vae" and number is not None and number > 1:
+        return MARKERS_ABOVE_ONE[round(5 * _position_above_one(number))]
     if number is not None:
         return MARKERS[round(11 * _position_on_scale(SCALES[family], number))]
     names = [*FAMILIES]
@@ -84,6 +92,11 @@ def _position_on_scale(scale: tuple[float, ...], number: float) -> float:
     return float(np.interp(number, scale, np.linspace(1, 0, len(scale))))
 
 
+def _position_above_one(beta: float) -> float:
+    """Return 0 at 1 and 1 at LARGEST_BETA and beyond, by its logarithm."""
+    return float(np.clip(np.log(beta) / np.log(LARGEST_BETA), 0, 1))
+
+
 def _split(name: str) -> tuple[str, float | None]:
     """Split a name into family and number: `beta_vae_0.9` is `beta_vae` and 0.9."""
     match = re.fullmatch(r"(beta_vae|nevae_lp)_(-?\d+(?:\.\d+)?)", name)
@@ -97,6 +110,11 @@ def _hash(text: str) -> int:
 def _towards_white(colour: str, share: float) -> str:
     parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return "#" + "".join(f"{round(p + share * (255 - p)):02x}" for p in parts)
+
+
+def _towards_black(colour: str, share: float) -> str:
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round((1 - share) * p):02x}" for p in parts)
 
 
 def searcher_looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
