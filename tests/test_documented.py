@@ -81,6 +81,8 @@ def place(tmp_path_factory):
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
     for name in ("reference", "sequences", "penalties", "studies"):
         shutil.copytree(ROOT / "results" / name, folder / "results" / name)
+    for name in ("collapse", "searchers"):
+        copy_some(ROOT / "results" / name, folder / "results" / name)
     for path in folder.glob("results/reference/runs/*/*/result.json"):
         spec = json.loads(path.read_text())["spec"]
         if spec["model"]["name"] not in ("vae", "nevae_se") or not re.match("adam:lr=0.1|cmaes", spec["searcher"]):
@@ -116,6 +118,15 @@ def place(tmp_path_factory):
     for published in module_at(ROOT / "benchmarks" / "les.py").MODELS.values():
         torch.save(weights_of_its_shapes(published), folder / published.file)
     return folder
+
+
+def copy_some(source, target):
+    """Copy a results folder, of its runs those of 50 images by CMA-ES."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("runs"))
+    for path in source.glob("runs/*/*/result.json"):
+        spec = json.loads(path.read_text())["spec"]
+        if spec["task"].startswith("omniglot50") and spec["searcher"].startswith("cmaes"):
+            shutil.copytree(path.parent, target / path.parent.relative_to(source))
 
 
 def file_of(name):
@@ -178,7 +189,7 @@ def check(command):
     try:
         if context and name == "compare":
             options = [] if "--figures" in arguments else ["--no-traces"]
-            of_a_study = {"results/sequences", "results/penalties"} & {*arguments}
+            of_a_study = {f"results/{n}" for n in ("sequences", "penalties", "collapse", "searchers")} & {*arguments}
             few = ONE_SEED if of_a_study else () if "searcher=cmaes" in arguments else FEW
             app([name, *arguments, *options, *few], standalone_mode=False)
         elif context and name in RUN:
