@@ -79,7 +79,7 @@ def place(tmp_path_factory):
     """A folder in which the commands can be typed: results, and the examples of CONTRIBUTING as files."""
     folder = tmp_path_factory.mktemp("place")
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
-    for name in ("reference", "sequences", "penalties", "studies"):
+    for name in ("reference", "sequences", "penalties", "regions", "studies"):
         shutil.copytree(ROOT / "results" / name, folder / "results" / name)
     for name in ("collapse", "searchers"):
         copy_some(ROOT / "results" / name, folder / "results" / name)
@@ -189,7 +189,9 @@ def check(command):
     try:
         if context and name == "compare":
             options = [] if "--figures" in arguments else ["--no-traces"]
-            of_a_study = {f"results/{n}" for n in ("sequences", "penalties", "collapse", "searchers")} & {*arguments}
+            of_a_study = {f"results/{n}" for n in ("sequences", "penalties", "collapse", "searchers", "regions")} & {
+                *arguments
+            }
             few = ONE_SEED if of_a_study else () if "searcher=cmaes" in arguments else FEW
             app([name, *arguments, *options, *few], standalone_mode=False)
         elif context and name in RUN:
