@@ -143,14 +143,16 @@ def main() -> None:
     seconds = timed({name: call for name, (call, _) in ways.items()}, args.steps, "cpu")
     ours = median(seconds["ours"])
     for name, (_, models) in ways.items():
-        each = median(seconds[name]) / models
-        print(f"{name:26}{each:9.4f} s a model and step{each / ours:7.2f} x ours")
-    after = steps_a_second(args.arch, precision, args.steps, 2, lambda: None)
+        of_model = median(seconds[name]) / models
+        print(f"{name:26}{of_model:9.4f} s a model and step{of_model / ours:7.2f} x ours")
+    successive = steps_a_second(args.arch, precision, args.steps, 2, lambda: None)
     with get_context("spawn").Manager() as manager, ProcessPoolExecutor(2, get_context("spawn")) as pool:
         warm = manager.Barrier(2).wait
-        both = [pool.submit(steps_a_second, args.arch, precision, args.steps, 1, warm) for _ in range(2)]
-        beside = sum(process.result() for process in both)
-    print(f"two models: {after:.1f} steps a second after each other on two threads, {beside:.1f} in two processes")
+        processes = [pool.submit(steps_a_second, args.arch, precision, args.steps, 1, warm) for _ in range(2)]
+        parallel = sum(process.result() for process in processes)
+    print(
+        f"two models: {successive:.1f} steps a second after each other on two threads, {parallel:.1f} in two processes"
+    )
 
 
 if __name__ == "__main__":

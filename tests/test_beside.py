@@ -15,6 +15,7 @@ from lso_bench.errors import PluginError
 from lso_bench.plugins.code_version import source_hash
 from lso_bench.report import export, figure_files, tables
 from lso_bench.runner.diagnostics import baseline_on_test_set, diagnose
+from lso_bench.runner.placement import Placement
 from lso_bench.runner.run import run
 from lso_bench.search.space import Space
 from lso_bench.spec import Spec
@@ -91,6 +92,15 @@ def test_search_of_samples_has_no_latent_to_draw_from(tmp_path):
     spec = Spec(Model("vae", "glyphs", "small", 4), sha256(path), "glyphs50:instances=3", "screening", **how)
     record = run(spec, path)
     assert not any(m.beside for m in record.members) and not record.usual
+
+
+@pytest.mark.parametrize("searcher", ["screening", "cmaes:penalty=prior,penalty_weight=1"])
+def test_run_that_captures_nothing_is_not_recorded_as_captured(tmp_path, searcher):
+    path = tmp_path / "model.safetensors"
+    save_model(path, random_vae(PLAIN), {"made": "by a test"})
+    how = {"max_steps": 2, "budget": 10, "thresholds": (), "decoding": "mean", "region": "box:1"}
+    spec = Spec(Model("vae", "glyphs", "conv", 4), sha256(path), "glyphs50:instances=3", searcher, **how)
+    assert run(spec, path, Placement(capture=True)).versions["captured"] is False
 
 
 def test_task_may_not_report_a_value_that_runs_record():

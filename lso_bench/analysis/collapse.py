@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from lso_bench.analysis.rank_correlation import FEWEST, correlation, partial_correlation
 from lso_bench.analysis.rank_tests import holm
-from lso_bench.analysis.table import GROUP_KEYS
+from lso_bench.analysis.table import GROUP_KEYS, SHARE
 from lso_bench.store import result_files
 from lso_bench.vae.metrics import ESTIMATORS, Metrics
 
@@ -117,12 +117,11 @@ def _outcomes(rows: list[dict]) -> Iterator[tuple[str, float]]:
     Spread and final distance are means. Their medians are rounding errors of float32 where most starts meet.
     """
     by_measure = {
-        m: [r for r in rows if r["measure"] == m]
-        for m in ("loss", "beside:retrieved", "iterations", "spread", "basin", "distance")
+        m: [r for r in rows if r["measure"] == m] for m in ("loss", SHARE, "iterations", "spread", "basin", "distance")
     }
     start = by_measure["loss"][0]["start"]
     yield f"final loss, {start}", by_measure["loss"][0]["median"]
-    if retrieved := [r for r in by_measure["beside:retrieved"] if r["start"] == start]:
+    if retrieved := [r for r in by_measure[SHARE] if r["start"] == start]:
         yield f"retrieved, {start}", retrieved[0]["estimate"]
     if steps := [r for r in by_measure["iterations"] if r["start"] == start]:
         lowest = min(steps, key=lambda r: r["threshold"])

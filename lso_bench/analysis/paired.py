@@ -21,11 +21,11 @@ from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.start_sensitivity import final_gap, pairs
-from lso_bench.analysis.table import GROUP_KEYS, by_start, group, is_random, thresholds, with_blocks
-from lso_bench.record import RETRIEVED, Record
+from lso_bench.analysis.table import GROUP_KEYS, SHARE, by_start, group, is_random, thresholds, with_blocks
+from lso_bench.record import Record
 
 COMPARED = ("model", "searcher")
-SHARE, MISSED = f"beside:{RETRIEVED}", "missed"  # columns: share of samples nearest to their target, and of the rest
+MISSED = "missed"  # column: share of free-running samples that are not nearest to their target
 MATCHED_ON = ["train", "instance", "block", "start_id", "search"]
 TASK_COLUMNS = ["task", "decoding"]  # columns that may differ between the blocks of a comparison across tasks
 

@@ -8,12 +8,13 @@ import pandas as pd
 from torch import Tensor
 
 from lso_bench.analysis.fields import FIELDS, field_text, number, value
-from lso_bench.record import Record
+from lso_bench.record import RETRIEVED, Record
 from lso_bench.run_settings import IN_TABLES
 from lso_bench.search.starts import STARTS
 from lso_bench.spec import Spec
 from lso_bench.store.columns import NUMBERS, WHOLE, Columns
 
+SHARE = f"beside:{RETRIEVED}"  # column: share of free-running samples that are nearest to their target
 GROUP_KEYS = (  # searches that are equal in these are pooled, separately for each kind of start
     "task",
     "searcher",
