@@ -72,11 +72,14 @@ def children(pid: int) -> list[psutil.Process]:
 
 
 def within(seconds: float, holds) -> bool:
-    """Tell whether a condition holds before so many seconds are over."""
+    """Tell whether a condition holds at any moment before so many seconds are over.
+
+    It is not asked again once it has held: a process that a killed command had asked for may begin, and end, after it.
+    """
     until = time.monotonic() + seconds
-    while not holds() and time.monotonic() < until:
+    while not (held := bool(holds())) and time.monotonic() < until:
         time.sleep(0.02)
-    return bool(holds())
+    return held
 
 
 @pytest.mark.timeout(900)
