@@ -50,7 +50,7 @@ def ascent(z: Tensor, score: Score, evaluations: int, searcher: Ascent) -> Tenso
     """Climb what one surrogate predicts: a module of torch and its optimizer, or BoTorch's process."""
     network = nn.Sequential(
         nn.Linear(z.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)
-    ).double()
+    )
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     while len(z) < evaluations:
         u, y = (z.double() + 3) / 6, standardised(score(z).double()[None])[0]
@@ -63,11 +63,14 @@ def ascent(z: Tensor, score: Score, evaluations: int, searcher: Ascent) -> Tenso
 
 
 def _trained(network: nn.Module, optimizer: torch.optim.Optimizer, u: Tensor, y: Tensor, steps: int) -> Score:
+    def predict(x: Tensor) -> Tensor:
+        return network(SPREAD * (x.float() - 0.5))[:, 0]
+
     for _ in range(steps):
         optimizer.zero_grad()
-        nn.functional.mse_loss(network(SPREAD * (u - 0.5))[:, 0], y).backward()
+        nn.functional.mse_loss(predict(u), y.float()).backward()
         optimizer.step()
-    return lambda x: network(SPREAD * (x - 0.5))[:, 0]
+    return predict
 
 
 def _posterior_mean(u: Tensor, y: Tensor) -> Score:

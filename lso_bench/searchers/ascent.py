@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor
 
 from lso_bench.plugins.settings import above, at_least
 from lso_bench.search import Problem, Searcher, begin
-from lso_bench.search.perceptrons import Perceptrons
+from lso_bench.search.perceptrons import Perceptrons, Predict
 from lso_bench.search.region import Region
 from lso_bench.search.sobol_points import sobol_engine
 from lso_bench.searchers.bo import MARGIN, raw_points
 
-Predict = Callable[[Float[Tensor, "b r d"]], Float[Tensor, "b r"]]  # points of the unit cube to standardised scores
 Trained = tuple[Predict | None, Int[Tensor, " b"]]  # a surrogate, and the problems that it is of
 SAME = 1e-6  # of a side of the region; points that are no further apart in any dimension are one
 
@@ -81,7 +79,7 @@ class Ascent(Searcher):
             from lso_bench.search.gaussian_process import standardised
 
             perceptrons.train(u, standardised(y).nan_to_num(), self.training)
-            return partial(perceptrons.predict, problems=active), active
+            return perceptrons.of(active), active
 
         return train
 
