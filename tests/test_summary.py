@@ -190,6 +190,16 @@ def test_searchers_with_other_limits_stand_in_the_table_and_are_said_not_to_be_c
     assert "the 2 searchers share no starts, seeds and limits" in alone and "one model" not in alone
 
 
+def test_the_best_searcher_in_every_model_is_said_to_be_the_best_of_those_with_its_limits():
+    """Adam ends lowest of all, with another budget."""
+    searchers = ("adam:lr=0.1", 0.0, None), ("cmaes:sigma=0.5", 1.0, 300), ("sobol:batch=10", 2.0, 300)
+    records = [run(o, m, searcher=s, budget=b) for m in (SPEC.model, NEVAE) for s, o, b in searchers]
+    shown = " ".join(text(*records).split())
+    assert "lowest final loss among cmaes and sobol: cmaes in every model." in shown
+    alone = " ".join(text(*(r for r in records if r.spec.budget)).split())
+    assert "lowest final loss: cmaes in every model." in alone
+
+
 def test_budgets_of_a_searcher_are_compared_apart():
     records = [
         run(o, searcher=s, budget=b) for b in (300, 900) for o, s in ((1.0, "cmaes:sigma=0.5"), (0.0, "sobol:batch=10"))

@@ -48,12 +48,14 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
     if len(parts) > 1 and (by_each := by_section(question, parts, comparison)):
         return by_each
     for factor in ("model", "searcher"):
+        present: list[str] = []
         if len(parts) == 1:
             compared = contests(parts[0], factor, question.outcome)
+            present = parts[0].models if factor == "model" else parts[0].searcher_labels
         else:
             compared = contests_over_tasks(comparison, factor, question.outcome)
         if shown := from_first_start(compared):
-            texts.append(_over_contexts(shown, question))
+            texts.append(_over_contexts(shown, question, present))
             if question.outcome == "loss" and len(shown) == 1:
                 texts[-1] += _other_starts(shown[0], compared)
     return [*dict.fromkeys(texts)] or [f"undecided: {question.unknown(parts)}"]
@@ -115,8 +117,12 @@ def p_text(p: float) -> str:
     return p_value(p).text.replace("< ", "<")
 
 
-def _over_contexts(compared: Sequence[Contest], question: Question) -> str:
-    """Return the answer of contests of the same contestants: in full where all agree, else the best ones of each."""
+def _over_contexts(compared: Sequence[Contest], question: Question, present: Sequence[str]) -> str:
+    """Return the answer of contests of the same contestants: in full where all agree, else the best ones of each.
+
+    If some of those `present` were not compared, for example because their limits differ, the answer names those that
+    were.
+    """
     if len(compared) == 1:
         return _verdict(compared[0], question)
     results: dict[str, list[Contest]] = {}
@@ -133,7 +139,9 @@ def _over_contexts(compared: Sequence[Contest], question: Question) -> str:
     for result, group in sorted(results.items(), key=lambda item: (not item[1][0].worse, -len(item[1]))):
         where = listed([c.context for c in group], 4) if len(results) > 1 else everywhere
         phrases.append(f"{result} {preposition} {where}")
-    return f"{question.attribute}: {'; '.join(phrases)}."
+    contestants = [name for name in present if any(name in c.names for c in compared)]
+    among = f" among {listed(contestants)}" if len(contestants) < len(present) else ""
+    return f"{question.attribute}{among}: {'; '.join(phrases)}."
 
 
 def _result(contest: Contest) -> str:
