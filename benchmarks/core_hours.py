@@ -1,4 +1,4 @@
-"""How many core-hours the shipped results took: the trainings of their models, and their searches.
+"""Count the core-hours that the shipped results took: trainings of their models, and searches.
 
     python benchmarks/core_hours.py
 

@@ -16,7 +16,7 @@ def test_perceptrons_learn_each_problem_apart():
     perceptrons = Perceptrons(2, 3, generator)
     perceptrons.train(u, y, 200)
     for i in range(2):
-        error = perceptrons.of(torch.tensor([i]))(u[i : i + 1]) - y[i]
+        error = perceptrons.predictor(torch.tensor([i]))(u[i : i + 1]) - y[i]
         assert error.square().mean() < 0.02 * y[i].var()
 
 

@@ -32,7 +32,7 @@ class Perceptrons:
             (_outputs(u, self._weights, self._biases) - y).square().mean(1).sum().backward()
             self._optimizer.step()
 
-    def of(self, problems: Int[Tensor, " b"]) -> Predict:
+    def predictor(self, problems: Int[Tensor, " b"]) -> Predict:
         """Return a function from points of the unit cube to scores that the networks of some problems predict."""
         weights, biases = ([p.detach()[problems] for p in each] for each in (self._weights, self._biases))
         return lambda u: _outputs(u, weights, biases).to(u.dtype)

@@ -79,7 +79,7 @@ class Ascent(Searcher):
             from lso_bench.search.gaussian_process import standardised
 
             perceptrons.train(u, standardised(y).nan_to_num(), self.training)
-            return perceptrons.of(active), active
+            return perceptrons.predictor(active), active
 
         return train
 
