@@ -3,7 +3,7 @@
     python benchmarks/core_hours.py
 
 A training counts the median of its epochs' seconds for each epoch, because some waited for other work on the machine. A
-search counts its seconds times its threads. Both are upper bounds where two processes shared a core.
+search counts its seconds times its threads, which is more than it took where it shared a core.
 """
 
 from pathlib import Path

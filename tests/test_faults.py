@@ -200,6 +200,7 @@ def test_signal_ends_a_study_and_leaves_no_process(checkpoint, tmp_path, number,
     assert "Traceback" not in errors
     assert within(SLOW, lambda: not left()), left()
     assert not list(tmp_path.glob("results/tmp/*")) or times == 2
+    assert not left()  # nor has any begun since
 
 
 def _session(process: psutil.Process) -> int:

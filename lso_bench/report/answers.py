@@ -19,7 +19,7 @@ from lso_bench.files.sanitize import one_line
 from lso_bench.plugins.notation import short_name
 from lso_bench.report.cells import p_value
 from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start
-from lso_bench.report.sections import Section
+from lso_bench.report.sections import SEARCHER_KEYS, Section
 
 NAME = 22  # characters of a name, at most
 SECTIONS = 4  # sections with an answer each, at most
@@ -48,14 +48,12 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
     if len(parts) > 1 and (by_each := by_section(question, parts, comparison)):
         return by_each
     for factor in ("model", "searcher"):
-        present: list[str] = []
         if len(parts) == 1:
             compared = contests(parts[0], factor, question.outcome)
-            present = parts[0].models if factor == "model" else parts[0].searcher_labels
         else:
             compared = contests_over_tasks(comparison, factor, question.outcome)
         if shown := from_first_start(compared):
-            texts.append(_over_contexts(shown, question, present))
+            texts.append(_over_contexts(shown, question, _count_of(factor, parts)))
             if question.outcome == "loss" and len(shown) == 1:
                 texts[-1] += _other_starts(shown[0], compared)
     return [*dict.fromkeys(texts)] or [f"undecided: {question.unknown(parts)}"]
@@ -117,11 +115,19 @@ def p_text(p: float) -> str:
     return p_value(p).text.replace("< ", "<")
 
 
-def _over_contexts(compared: Sequence[Contest], question: Question, present: Sequence[str]) -> str:
+def _count_of(factor: str, parts: Sequence[Section]) -> int:
+    """Return how many models, or searchers with their limits, have a final loss in the sections."""
+    keys = ["model"] if factor == "model" else SEARCHER_KEYS
+    rows = pd.concat([part.rows("loss")[keys] for part in parts])
+    return len(rows.astype(str).drop_duplicates())
+
+
+def _over_contexts(compared: Sequence[Contest], question: Question, count: int) -> str:
     """Return the answer of contests of the same contestants: in full where all agree, else the best ones of each.
 
-    If some of those `present` were not compared, for example because their limits differ, the answer names those that
-    were.
+    Args:
+        count: number of models or searchers. If not all were compared, for example because their limits differ, the
+            answer says so.
     """
     if len(compared) == 1:
         return _verdict(compared[0], question)
@@ -130,18 +136,27 @@ def _over_contexts(compared: Sequence[Contest], question: Question, present: Seq
         results.setdefault(_result(contest), []).append(contest)
     factor = compared[0].factor
     preposition, everywhere = ("with", "every searcher") if factor == "model" else ("in", "every model")
+    some = _some_of(compared, count)
     if not any(c.worse for c in compared) and len(results) == 1:
         (result,) = results
         if not compared[0].is_tested:
             return f"{result}."
-        return f"{result} between {factor}s {preposition} {everywhere}{_smallest_p(compared)}."
+        return f"{result} between {some or f'{factor}s'} {preposition} {everywhere}{_smallest_p(compared)}."
     phrases = []
     for result, group in sorted(results.items(), key=lambda item: (not item[1][0].worse, -len(item[1]))):
         where = listed([c.context for c in group], 4) if len(results) > 1 else everywhere
         phrases.append(f"{result} {preposition} {where}")
-    contestants = [name for name in present if any(name in c.names for c in compared)]
-    among = f" among {listed(contestants)}" if len(contestants) < len(present) else ""
-    return f"{question.attribute}{among}: {'; '.join(phrases)}."
+    return f"{question.attribute}: {'; '.join(phrases)}{f' ({some} compared)' if some else ''}."
+
+
+def _some_of(compared: Sequence[Contest], count: int) -> str:
+    """Return how many of the contestants each contest has; empty if each has all, or others are compared apart."""
+    groups = {frozenset(c.names) for c in compared}
+    numbers = sorted({len(names) for names in groups})
+    if len(groups) > 1 and sum(map(len, groups)) == count == len(frozenset().union(*groups)):
+        return ""  # for example the searchers of each budget
+    few = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+    return f"{few} of {count} {compared[0].factor}s" if numbers[0] < count else ""
 
 
 def _result(contest: Contest) -> str:
