@@ -29,6 +29,7 @@ from lso_bench.vae import external_model
 from lso_bench.vae.data import load
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.text_samples import TextSamples
+from lso_bench.vae.trained_model import SHIPPED, Model
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "results/README.md")]
@@ -316,3 +317,11 @@ def test_documented_pair_of_modules_is_trained_and_searched(tmp_path, monkeypatc
 def test_documented_model_is_a_short_file(words):
     lines = [line for line in example(words).splitlines() if line.strip() and not line.startswith('"""')]
     assert 12 <= len(lines) <= 25
+
+
+def test_table_of_models_says_which_ship():
+    rows = re.findall(
+        r"^\| (`.+?) \| .* \| (?:yes|no) \| (yes|no) \|$", (ROOT / "docs" / "models.md").read_text(), re.M
+    )
+    said = {name: word == "yes" for models, word in rows for name in re.findall("`([^`]+)`", models)}
+    assert len(said) > 20 and said == {name: (SHIPPED / Model(name, "omniglot").file).exists() for name in said}
