@@ -80,7 +80,7 @@ def place(tmp_path_factory):
     """A folder in which the commands can be typed: results, and the examples of CONTRIBUTING as files."""
     folder = tmp_path_factory.mktemp("place")
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
-    for name in ("reference", "sequences", "penalties", "regions", "studies"):
+    for name in ("reference", "sequences", "penalties", "regions", "studies", "trainings"):
         shutil.copytree(ROOT / "results" / name, folder / "results" / name)
     for name in ("collapse", "searchers"):
         copy_some(ROOT / "results" / name, folder / "results" / name)
