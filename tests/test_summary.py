@@ -190,12 +190,7 @@ def test_searchers_with_other_limits_stand_in_the_table_and_are_said_not_to_be_c
     assert "the 2 searchers share no starts, seeds and limits" in alone and "one model" not in alone
 
 
-SEARCHERS = {
-    "adam:lr=0.1": None,
-    "cmaes:sigma=0.5": 300,
-    "sobol:batch=10": 300,
-    "random:batch=10": 300,
-}  # their budgets
+BUDGETS = {"adam:lr=0.1": None, "cmaes:sigma=0.5": 300, "sobol:batch=10": 300, "random:batch=10": 300}
 
 
 def answer(worse: float, *tasks: str, models=(SPEC.model, NEVAE)) -> str:
@@ -204,7 +199,7 @@ def answer(worse: float, *tasks: str, models=(SPEC.model, NEVAE)) -> str:
         run(i * worse, m, searcher=s, budget=b, task=t)
         for t in tasks or ("omniglot50",)
         for m in models
-        for i, (s, b) in enumerate(SEARCHERS.items())
+        for i, (s, b) in enumerate(BUDGETS.items())
     ]
     return " ".join(text(*records).split())
 
@@ -218,13 +213,13 @@ def test_searchers_that_are_not_compared_are_counted_beside_the_best_one():
 
 
 def test_no_count_stands_beside_searchers_that_are_all_compared():
-    records = [run(i, m, searcher=s, budget=300) for m in (SPEC.model, NEVAE) for i, s in enumerate(SEARCHERS)]
+    records = [run(i, m, searcher=s, budget=300) for m in (SPEC.model, NEVAE) for i, s in enumerate(BUDGETS)]
     assert "lowest final loss: adam in every model." in " ".join(text(*records).split())
     assert "4 of 4" not in text(*records) and "compared)" not in text(*records)
 
 
 def test_searcher_that_ran_in_some_models_only_is_counted():
-    records = [run(i, m, searcher=s, budget=300) for m in (SPEC.model, NEVAE) for i, s in enumerate(SEARCHERS)]
+    records = [run(i, m, searcher=s, budget=300) for m in (SPEC.model, NEVAE) for i, s in enumerate(BUDGETS)]
     some = [r for r in records if not (r.spec.model == NEVAE and r.spec.searcher.startswith("sobol"))]
     assert "lowest final loss: adam in every model (3 to 4 of 4 searchers compared)." in " ".join(text(*some).split())
 

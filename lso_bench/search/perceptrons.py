@@ -34,7 +34,8 @@ class Perceptrons:
 
     def predictor(self, problems: Int[Tensor, " b"]) -> Predict:
         """Return a function from points of the unit cube to scores that the networks of some problems predict."""
-        weights, biases = ([p.detach()[problems] for p in each] for each in (self._weights, self._biases))
+        weights = [weight.detach()[problems] for weight in self._weights]
+        biases = [bias.detach()[problems] for bias in self._biases]
         return lambda u: _outputs(u, weights, biases).to(u.dtype)
 
 
