@@ -22,11 +22,11 @@ def main() -> None:
     trainings = [read(path)[1] for path in sorted(SHIPPED.glob("*-d[0-9]*-s*.safetensors"))]
     seconds = [median(e["seconds"] for e in t["history"]) * t["epochs"] * t["threads"] for t in trainings]
     print(f"{len(trainings)} trainings: {sum(seconds) / 3600:.1f} core-hours")
-    counted: set[str] = set()
+    counted: list[str] = []
     for folder in sorted(RESULTS.glob("*/runs")):
         runs = lb.load(folder.parent).runs
         runs = runs[~runs["key"].isin(counted)]
-        counted |= {*runs["key"]}
+        counted += runs["key"].tolist()
         hours = (runs["seconds.total"] * runs["versions.threads"]).sum() / 3600
         print(f"{folder.parent.name}: {len(runs)} runs, {hours:.1f} core-hours")
 
