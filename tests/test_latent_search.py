@@ -1,5 +1,6 @@
 """Section 5.4 repeated: what stands beside the paper's counts, and how the models' order is told."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +30,12 @@ def run(name: str, steps: int, init: int = 0, apart: float = 0.0, training: int 
     return replace(record, members=members, joint={s: [steps, 2 * steps] for s in record.spec.starts})
 
 
-def repetition(records: list[Record], folder: Path):
+def repetition(records: list[Record], folder: Path, absent: Sequence[Record] = ()):
+    """Summarise records; of `absent` the weights are not here."""
     store = Store(folder)
-    for r in records:
+    for r in (*records, *absent):
         store.add(r)
-    return repeated([PlannedRun(r.spec, Path()) for r in records], store)
+    return repeated([PlannedRun(r.spec, Path()) for r in records], store, [r.spec.model for r in absent])
 
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
@@ -112,6 +114,22 @@ def test_joint_stop_that_was_not_met_is_later_than_any_that_was(tmp_path):
 def test_joint_medians_have_their_range_over_seeds(tmp_path):
     result = repetition([run("vae", 1000), run("vae", 1400, init=1)], tmp_path)
     assert "| vae | 26,900 | 2,400 (2,000 .. 2,800, n = 2) |" in report.markdown(result)
+
+
+def weights(record: Record, checkpoint: str, **settings) -> Record:
+    return replace(record, spec=replace(record.spec, checkpoint=checkpoint, **settings))
+
+
+def test_searches_of_a_training_without_weights_count_where_all_settings_are_the_same(tmp_path):
+    here = [run("vae", 1000), run("nevae_se", 600)]
+    absent = [weights(run("vae", 1100, training=1), "a" * 64), weights(run("vae", 1200, training=2), "b" * 64)]
+    result = repetition(here, tmp_path / "alike", absent)
+    assert [*result.rows.training] == [0, 1, 2, 0] and "--train-seed 0,1,2" in result.command
+    assert repetition(here, tmp_path / "none").rows.training.max() == 0
+    slower = [weights(absent[0], "a" * 64, max_steps=7)]
+    assert repetition(here, tmp_path / "settings", slower).rows.training.max() == 0
+    twice = [absent[0], weights(run("vae", 1300, training=1), "c" * 64)]
+    assert repetition(here, tmp_path / "twice", twice).rows.training.max() == 0
 
 
 def test_each_training_has_a_row_and_an_order_of_its_own(tmp_path):

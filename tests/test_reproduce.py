@@ -224,6 +224,28 @@ def test_what_is_trained_stands_beside_the_paper_and_the_rest_is_named(trained, 
     assert md.read_text() == text and pd.read_csv(table).shape == (2, 11)
 
 
+def test_row_without_weights_is_its_stored_measurement_and_says_so(trained, tmp_path):
+    request = Request("table2", "glyphs", "conv")
+    before = reproduce(request, tmp_path)
+    next(tmp_path.glob("checkpoints/*nevae_se*")).unlink()
+    after = reproduce(request, tmp_path)
+    pd.testing.assert_frame_equal(after.rows, before.rows)
+    assert "measured before, weights not here: nevae_se (d = 8)" in after.notes
+    assert not any("nevae_se (d = 8)" in note for note in after.notes if note.startswith("not trained"))
+    next(tmp_path.glob("checkpoints/*vae-s0*")).unlink()
+    assert list(reproduce(request, tmp_path).rows.model) == list(before.rows.model)
+
+
+def test_row_without_weights_that_was_measured_of_two_checkpoints_is_left_out(trained, tmp_path):
+    request, path = Request("table2", "glyphs", "conv"), next(tmp_path.glob("checkpoints/*nevae_se*"))
+    reproduce(request, tmp_path)
+    header = {"epochs": 3, "objective": asdict(OBJECTIVES.build("nevae_se"))}
+    save_model(path, random_vae(replace(TINY, latent=8), seed=9), header)
+    reproduce(request, tmp_path)
+    path.unlink()
+    assert list(reproduce(request, tmp_path).rows.model) == ["vae"]
+
+
 def test_several_trainings_are_one_row_of_their_mean_least_and_most():
     vae = [trained_by(s, measured("vae", x, au=au)) for s, (x, au) in enumerate([(0.0, 6), (1.0, 9), (5.0, 6)])]
     rows = frame([*vae, measured("nevae_se", 0.0)], ["mi", "au"])

@@ -81,7 +81,7 @@ def reproduce(
 
         runs = latent_search.planned(tables.trained_models(request), seeds, searcher)
         options = execution_options(len(runs), device, data_dir, compile, capture, RequestedResources())
-        _search(runs, store, None if no_train else options, json, quiet)
+        _search(runs, tables.untrained(tables.models_of(request)), store, None if no_train else options, json, quiet)
     else:
         from lso_bench.report import paper_tables
 
@@ -91,15 +91,19 @@ def reproduce(
         raise typer.Exit(INCOMPLETE)
 
 
-def _search(runs: list, store, options, json: bool, quiet: bool) -> None:
-    """Search, and show the results; if `options` is None, only of finished searches."""
+def _search(runs: list, absent: list, store, options, json: bool, quiet: bool) -> None:
+    """Search, and show the results; if `options` is None, only of finished searches.
+
+    Args:
+        absent: models without weights here, of which finished searches are shown.
+    """
     from lso_bench.api.carry_out import carry_out
     from lso_bench.paper import latent_search
     from lso_bench.report import paper_latent_search as report
     from lso_bench.study import completeness
 
     named_keys = carry_out(runs, store, options, quiet, say) if options else set()
-    outcome = latent_search.repeated(runs, store)
+    outcome = latent_search.repeated(runs, store, absent)
     written = report.write(outcome, "search", store.folder / "reproduction")
     _print_reproduction(outcome.rows, report.terminal(outcome), written, json)
     state = completeness.check(runs, store).without(store.damaged_files)

@@ -1,9 +1,11 @@
 """Measurements of latent spaces, each made once and stored in the results folder."""
 
+import glob
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,31 @@ def measured(
     return measurements
 
 
+def stored(
+    models: Sequence[Model],
+    results: Path,
+    data_dir: Path | None = None,
+    device: str = "cpu",
+    effort: SampleSizes | None = None,
+    seed: int = 0,
+) -> list[Measured]:
+    """Return the measurements in `results` of models whose weights are not here, made as `measured` makes them.
+
+    A model is left out if two of its checkpoints were measured: nothing says which one is wanted.
+
+    Raises:
+        UnusableError: data are missing.
+    """
+    inputs_of = cache(lambda name: _inputs(load(name, data_dir), device, effort or SampleSizes(), seed))
+    measurements = []
+    for model in models:
+        pattern = f"metrics/{glob.escape(Path(model.file).stem)}-*.json"
+        of_model = [m for m in map(_read, sorted(results.glob(pattern))) if m is not None and m.model == model]
+        alike = [m for m in of_model if inputs_of(model.data).items() <= m.what.items()]
+        measurements += alike if len(alike) == 1 else []
+    return measurements
+
+
 def load_all(results: Path) -> list[Measured]:
     """Return the stored measurements of a results folder, by model; of each latent space the one of most effort."""
     measurements: dict[tuple[Model, str], Measured] = {}
@@ -106,17 +133,8 @@ def _measure_or_load(
     model: Model, path: Path, data: Dataset, results: Path, device: str, effort: SampleSizes, seed: int
 ) -> Measured:
     vae, header = loading.load(model, path)
-    test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
-    what = {
-        "estimators": ESTIMATORS,
-        "checkpoint": loading.fingerprint(model, path),
-        "data_sha256": data.sha256,
-        "test_sha256": test,
-        "deterministic": vae.deterministic,
-        "device": device,
-        "effort": asdict(effort),
-        "seed": seed,
-    }
+    of_model = {"checkpoint": loading.fingerprint(model, path), "deterministic": vae.deterministic}
+    what = of_model | _inputs(data, device, effort, seed)
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     file = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
     stored = _read(file, what)
@@ -133,6 +151,19 @@ def _measure_or_load(
     text = {k: v for k, v in asdict(new).items() if k != "each"}
     write_atomic(file, json.dumps(text, indent=1, allow_nan=False).encode())
     return new
+
+
+def _inputs(data: Dataset, device: str, effort: SampleSizes, seed: int) -> dict[str, Any]:
+    """Return the inputs of a measurement, but for those of the model."""
+    test = hashlib.sha256(data.test.numpy().tobytes()).hexdigest()  # the split and the fixed binarisation
+    return {
+        "estimators": ESTIMATORS,
+        "data_sha256": data.sha256,
+        "test_sha256": test,
+        "device": device,
+        "effort": asdict(effort),
+        "seed": seed,
+    }
 
 
 def _measured(model: Model, vae: LatentModel, header: dict[str, Any], what: dict[str, Any], data: Dataset) -> Measured:

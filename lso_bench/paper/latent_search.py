@@ -1,8 +1,9 @@
 """Latent search of the paper's section 5.4, repeated and compared with the paper."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, cast
 
@@ -75,14 +76,18 @@ def planned(models: Iterable[Model], seeds: Sequence[int], searcher: str = "adam
     return runs
 
 
-def repeated(runs: Sequence[PlannedRun], store: Store) -> LatentSearchResult:
+def repeated(runs: Sequence[PlannedRun], store: Store, absent: Sequence[Model] = ()) -> LatentSearchResult:
     """Summarise the runs of section 5.4 that are in the store.
+
+    Args:
+        absent: models without weights here; their runs count if they differ from `runs` in nothing but the model.
 
     Raises:
         UnusableError: the store has none of them.
     """
     keys = {p.spec.key for p in runs}
-    records = [r for r in store if r.spec.key in keys and r.members]
+    records = [r for r in store if r.members and r.spec.key in keys]
+    records += _without_weights([r for r in store if r.members and r.spec.model in absent], [p.spec for p in runs])
     if not records:
         raise UnusableError("None of the searches of section 5.4 was run; leave --no-train out to train and run them.")
     first = records[0].spec
@@ -97,10 +102,22 @@ def repeated(runs: Sequence[PlannedRun], store: Store) -> LatentSearchResult:
         pd.DataFrame([row | {"training": m.seed} for m in trained for row in _gap_rows(measures[m])]),
         [*_orders(records, lambda _: store)],
         [*_result_notes(records, keys)],
-        _command(runs, records),
+        _command([*(p.spec for p in runs), *(r.spec for r in records)], records),
         {_label(m): of_model[0].spec.checkpoint for m, of_model in trained.items()},
         [r.versions for r in records],
     )
+
+
+def _without_weights(records: Iterable[Record], specs: Sequence[Spec]) -> list[Record]:
+    """Return the records that have the settings of one of `specs`; none of a model searched with two checkpoints."""
+
+    def settings(spec: Spec) -> Spec:
+        return replace(spec, model=specs[0].model, checkpoint="")
+
+    planned_settings = {settings(spec) for spec in specs}
+    alike = [r for r in records if settings(r.spec) in planned_settings]
+    checkpoints = Counter(model for model, _ in {(r.spec.model, r.spec.checkpoint) for r in alike})
+    return [r for r in alike if checkpoints[r.spec.model] == 1]
 
 
 def _by_training(records: Iterable[Record]) -> dict[Model, list[Record]]:
@@ -284,11 +301,11 @@ def _result_notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
         yield "not all runs were compiled; the command compiles all"
 
 
-def _command(runs: Sequence[PlannedRun], records: Sequence[Record]) -> str:
-    models = ",".join(dict.fromkeys(p.spec.model.name for p in runs))
-    seeds = ",".join(dict.fromkeys(str(p.spec.seeds.init) for p in runs))
-    spec = runs[0].spec
+def _command(specs: Sequence[Spec], records: Sequence[Record]) -> str:
+    models = ",".join(dict.fromkeys(spec.model.name for spec in specs))
+    seeds = ",".join(dict.fromkeys(str(spec.seeds.init) for spec in specs))
+    spec = specs[0]
     options = f"--data {spec.model.data} --arch {spec.model.arch} --searcher {spec.searcher} --seed {seeds}"
-    if (trainings := [*dict.fromkeys(p.spec.model.seed for p in runs)]) != [0]:
+    if (trainings := sorted({spec.model.seed for spec in specs})) != [0]:
         options += f" --train-seed {','.join(map(str, trainings))}"
     return f"lso-bench reproduce search --models {models} {options}" + sped_up(records)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.models import training
-from lso_bench.models.measurements import Measured, measured
+from lso_bench.models.measurements import Measured, measured, stored
 from lso_bench.paper.agreement import MEASURES, Order, frame, order, rows_of
 from lso_bench.paper.published import SECTION_5_4, TABLE_1, TABLE_2
 from lso_bench.study.lookup import find_checkpoint, named_model
@@ -92,7 +92,7 @@ def trained_models(request: Request) -> list[Model]:
     models = models_of(request)
     if existing := [m for m in models if _is_trained(m)]:
         return existing
-    raise UnusableError(f"None of the models of {request.what} is trained; leave --no-train out to train them.")
+    raise _nothing_trained(request)
 
 
 def train_missing(request: Request, data_dir: Path | None, device: str, quiet: bool) -> list[str]:
@@ -140,14 +140,27 @@ def reproduce(
 ) -> Reproduction:
     """Measure the trained models of a table or figure, and compare them with the paper.
 
+    Of a model whose weights are not here the measurement in `results` is taken, if there is one.
+
     Raises:
-        UnusableError: no model is trained.
+        UnusableError: no model is trained or was measured.
     """
-    models, missing = trained_models(request), untrained(models_of(request))
-    measurements = measured(models, results, data_dir, device, SampleSizes(images=0, codes=0), quiet=quiet)
+    models, effort = models_of(request), SampleSizes(images=0, codes=0)
+    absent = untrained(models)
+    kept = stored(absent, results, data_dir, device, effort)
+    present = [m for m in models if m not in absent]
+    if not (present or kept):
+        raise _nothing_trained(request)
+    of_present = measured(present, results, data_dir, device, effort, quiet=quiet)
+    measurements = sorted([*of_present, *kept], key=lambda m: models.index(m.model))
+    missing = [m for m in absent if m not in {k.model for k in kept}]
     changed = {(m.model.name, m.model.latent) for m in measurements if _has_other_settings(m)}
     comparable = [m for m in measurements if (m.model.name, m.model.latent) not in changed]
-    notes = [*_notes(measurements), *([f"not trained: {', '.join(map(_model_label, missing))}"] if missing else [])]
+    notes = [
+        *_notes(measurements),
+        *_listed("measured before, weights not here", [k.model for k in kept]),
+        *_listed("not trained", missing),
+    ]
     keys = ["au"] if request.what == "table2" else list(MEASURES)
     return Reproduction(TITLES[request.what], measurements, frame(measurements, keys), order(comparable, keys), notes)
 
@@ -160,6 +173,15 @@ def curves(measurements: Sequence[Measured]) -> pd.DataFrame:
     """
     columns = {m.model.name: _curve(m.model, m.made_by["history"], CURVE) for m in measurements}
     return pd.DataFrame(columns).rename_axis("epoch")
+
+
+def _nothing_trained(request: Request) -> UnusableError:
+    return UnusableError(f"None of the models of {request.what} is trained; leave --no-train out to train them.")
+
+
+def _listed(heading: str, models: Sequence[Model]) -> list[str]:
+    """Return a note that lists models, if there are any."""
+    return [f"{heading}: {', '.join(map(_model_label, models))}"] if models else []
 
 
 def _check_epochs(model: Model, epochs: int | None, request: Request) -> None:
