@@ -7,6 +7,7 @@ import torch
 from conftest import TINY, random_vae, squares
 
 from lso_bench.errors import UsageError
+from lso_bench.models.training import plan
 from lso_bench.vae.architectures import architecture
 from lso_bench.vae.objectives import OBJECTIVES, TABLE_1
 from lso_bench.vae.objectives.aggressive import Aggressive
@@ -18,6 +19,7 @@ from lso_bench.vae.objectives.nevae_lp import NeighborLP
 from lso_bench.vae.objectives.nevae_se import NeighborSE
 from lso_bench.vae.objectives.rae import RAE
 from lso_bench.vae.reencoding import reencode
+from lso_bench.vae.trained_model import Model
 
 D = TINY.latent
 
@@ -282,6 +284,16 @@ def test_rate_weight_grows_from_a_tenth_to_beta():
     assert ELBO(beta=0.5).rate_weight(4.0, 100, 10.0) == pytest.approx(0.46)
     assert ELBO(beta=0.5).rate_weight(5.0, 100, 10.0) == 0.5
     assert ELBO(anneal=False).rate_weight(0.0, 100, 10.0) == 1.0
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 2.0, 4.0, 100.0])
+def test_weight_above_one_is_reached_when_annealing_ends_in_a_training_of_any_length(beta):
+    for epochs in (1, 3, 20, 30, 100):
+        annealed = plan(Model(f"beta_vae_{beta}", "omniglot", "conv"), epochs).anneal_epochs
+        weight = ELBO(beta=beta).rate_weight
+        assert weight(0.0, epochs, annealed) == pytest.approx(0.1)
+        assert 0.1 < weight(0.04 * annealed, epochs, annealed) < beta
+        assert weight(annealed, epochs, annealed) == weight(epochs, epochs, annealed) == pytest.approx(beta)
 
 
 def test_settings_follow_the_name():

@@ -26,7 +26,7 @@ class Plan:
 
     model: Model
     epochs: int = 30
-    anneal_epochs: float = 10.0  # epochs in which the rate's weight grows from 0.1 to 1
+    anneal_epochs: float = 10.0  # epochs in which the rate's weight grows from 0.1 to 1, or to a larger beta
     batch: int = 50  # images
     lr: float = 1e-3  # learning rate of Adam
     clip: float = 5.0  # largest norm of the gradient

@@ -46,11 +46,11 @@ class Objective(ABC):
         """Return the weight of the rate `epoch` epochs after the start of a training of `epochs`.
 
         It starts at 0.1, grows with the slope that reaches 1 in `anneal_epochs`, and stops at `beta`. Source:
-        arXiv 2103.11349, section 5.
+        arXiv 2103.11349, section 5. A `beta` above 1 is reached in `anneal_epochs`, too (inferred; the paper has none).
         """
         if not self.anneal or anneal_epochs <= 0:
             return self.beta
-        return min(self.beta, 0.1 + 0.9 * epoch / anneal_epochs)
+        return min(self.beta, 0.1 + (max(1.0, self.beta) - 0.1) * epoch / anneal_epochs)
 
 
 TABLE_1 = (  # the rows of Table 1 of arXiv 2103.11349, in its order
