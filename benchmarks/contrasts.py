@@ -7,7 +7,7 @@ model less the one before it in --models. Its value in one training seed is the 
 difference, after the mean over the starts of an instance. Both models have that seed in common, and with it the order
 of batches. The mean over seeds has the interval and the p of Student's t. Holm's correction is over all contrasts of an
 outcome. The outcomes are the final loss, the final loss less that of the encoder's latent (where a run began there),
-and the standard deviation of the final loss over starts. The last one has the mean over instances, because most instances
+and the standard deviation of the final loss over starts. The last one has the mean over instances, because most of them
 have equal ends.
 """
 
