@@ -24,6 +24,32 @@ def test_ball_clips_the_length_and_keeps_the_direction():
     assert torch.equal(region("ball:10").clip(torch.zeros(2)), torch.zeros(2))
 
 
+def test_resting_point_of_adam_in_a_ball_is_the_optimum():
+    """The gradient at the optimum on a ball is parallel to the latent, whose length is the radius."""
+    size = torch.tensor([1.0, 10.0, 1000.0])
+    u = torch.tensor([[0.5, 0.5, 0.5], [0.0, -0.9, 0.1]]).requires_grad_()
+    optimizer = torch.optim.Adam([u], lr=0.01)
+    for step in range(3000):
+        loss = (size * (u - torch.tensor([2.0, -1.0, 0.3])).square()).sum() / 2
+        (u.grad,) = torch.autograd.grad(loss, u)
+        optimizer.param_groups[0]["lr"] = 0.01 / (1 + step / 100)
+        optimizer.step()
+        with torch.no_grad():
+            u.copy_(region("ball:1", 3).after_adam(u, optimizer, u))
+    downhill = -torch.autograd.grad((size * (u - torch.tensor([2.0, -1.0, 0.3])).square()).sum() / 2, u)[0]
+    torch.testing.assert_close(u.norm(dim=-1), torch.ones(2))
+    torch.testing.assert_close(torch.cosine_similarity(u, downhill), torch.ones(2), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ["none", "box:1", "ball:1"])
+def test_latents_inside_a_region_stay_where_a_step_of_adam_led(text):
+    u = torch.tensor([0.1, -0.2]).requires_grad_()
+    optimizer = torch.optim.Adam([u], lr=0.01)
+    u.grad = torch.tensor([1.0, 0.0])
+    optimizer.step()
+    assert torch.equal(region(text).after_adam(u.detach(), optimizer, u), u.detach())
+
+
 def test_quantiles_bound_each_dimension_by_the_tails_of_the_aggregate_posterior():
     low, high = region("quantiles:0.1").bounds
     torch.testing.assert_close(low, torch.tensor([10.0, -180.0]))

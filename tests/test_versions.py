@@ -15,6 +15,8 @@ from lso_bench.analysis.caveats import caveats
 from lso_bench.plugins.sources import without_imports
 from lso_bench.runner.identity import PLUGINS
 from lso_bench.search import SEARCHERS
+from lso_bench.searchers.adam import Adam
+from lso_bench.spec import Seeds
 from lso_bench.study.grid import runs_of_other_versions
 from lso_bench.task import TASKS
 from lso_bench.vae.trained_model import Model
@@ -106,6 +108,19 @@ def test_runs_of_another_version_than_is_there_are_found():
     ink = replace(made_by(), spec=replace(SPEC, model=Model("vae", "glyphs"), task="ink"))
     runs = [replace(ink, versions=v) for v in (now, {}, now | {"task_sha256": "aa"}, now | {"searcher_sha256": "aa"})]
     assert runs_of_other_versions(runs) == {"task ink": [ink.spec.key], "searcher adam": [ink.spec.key]}
+
+
+@pytest.mark.parametrize(("region", "differs"), [("none", False), ("box:3", False), ("ball:5.7", True)])
+def test_earlier_version_counts_as_the_present_one_where_its_results_are_the_same(region, differs):
+    earlier, present = next(iter(Adam.earlier)), SEARCHERS.code_version("adam")["searcher_sha256"]
+    spec = replace(SPEC, model=Model("vae", "glyphs"), task="ink", searcher="adam", region=region)
+    runs = [
+        replace(made_by(searcher_sha256=v), spec=replace(spec, seeds=Seeds(i)))
+        for i, v in enumerate((earlier, present))
+    ]
+    assert present not in Adam.earlier
+    assert runs_of_other_versions(runs) == ({"searcher adam": [runs[0].spec.key]} if differs else {})
+    assert any("several versions of the searcher" in line for line in caveats(runs)) == differs
 
 
 def test_run_says_what_another_version_made_and_does_not_run_it_again(call, checkpoint, tmp_path, monkeypatch):

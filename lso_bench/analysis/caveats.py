@@ -13,6 +13,7 @@ from lso_bench.analysis.united import BY_MODEL, original
 from lso_bench.bounds import is_number
 from lso_bench.record import Record, SearchResult
 from lso_bench.run_settings import RUN_SETTINGS, Setting
+from lso_bench.runner.identity import recorded_version
 from lso_bench.store.columns import Columns
 
 
@@ -122,12 +123,11 @@ def _source_files(runs: list[Record]) -> Iterator[str]:
 
 def _code_versions(runs: list[Record], kind: str) -> Iterator[str]:
     """Yield a line where several versions of a task's or searcher's code ran, as far as the runs recorded it."""
-    fields = (f"{kind}_sha256", f"{kind}_package")
-    values = {tuple(str(r.versions[k]) for k in fields if k in r.versions) for r in runs} - {()}
+    values = {tuple(recorded_version(kind, r.spec, r.versions).values()) for r in runs} - {()}
     if len(values) > 1:
         yield (
             f"the runs were made by several versions of the {kind}'s code ({_summarise_values(values)}); compare only "
-            f"those of one (--by {fields[0]})."
+            f"those of one (--by {kind}_sha256)."
         )
 
 

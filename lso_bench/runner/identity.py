@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lso_bench.errors import LsoBenchError, PluginError, UnusableError
+from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageError
 from lso_bench.plugins import code_version
 from lso_bench.plugins.registry import Registry
 from lso_bench.search import SEARCHERS, Searcher
@@ -65,6 +66,28 @@ def check_late_imports(spec: Spec, task: object, searcher: object) -> None:
     """
     if code_version.source_now(task, searcher) != spec.source:
         raise _changed_files(spec)
+
+
+def recorded_version(kind: str, spec: Spec, versions: Mapping[str, Any]) -> dict[str, str]:
+    """Return the version of a task's or searcher's code that a record has; empty if it has none.
+
+    An earlier version of a searcher whose results are those of the present one counts as the present one.
+    """
+    recorded = {k: str(versions[k]) for k in (f"{kind}_sha256", f"{kind}_package") if k in versions}
+    if kind == "task" or not recorded:
+        return recorded
+    earlier, present = _versions(spec.searcher)
+    changed_in = earlier.get(recorded.get("searcher_sha256", ""))
+    return recorded if changed_in is None or spec.region.startswith(changed_in) else present
+
+
+@cache
+def _versions(searcher: str) -> tuple[Mapping[str, str], dict[str, str]]:
+    """Return the earlier versions of a searcher, and its present one; of a searcher that is not here, none."""
+    try:
+        return SEARCHERS.build(searcher).earlier, SEARCHERS.code_version(searcher)
+    except (UsageError, UnusableError):
+        return {}, {}
 
 
 def contradiction(spec: Spec, versions: Mapping[str, Any]) -> str:

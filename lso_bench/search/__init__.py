@@ -6,7 +6,7 @@ To add one, save a file there with one subclass of `Searcher`, a frozen dataclas
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -106,6 +106,8 @@ class Searcher(ABC):
     space: ClassVar[Literal["latents", "samples"]] = "latents"  # kind of its points
     takes: ClassVar[Literal["", "sequences", "images"]] = ""  # kind of samples that it takes; empty: any
     descends: ClassVar[bool] = False  # whether its result is its last point; if not, its best point
+    # hashes of earlier versions of its file, each with the only kind of region in which results have changed since
+    earlier: ClassVar[Mapping[str, str]] = {}
 
     penalty: Literal["none", "prior", "likelihood", "les", "consistency"] = added("none", shared=True)
     penalty_weight: float = added(1.0, shared=True)  # score that one unit of the penalty costs

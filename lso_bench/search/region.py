@@ -13,6 +13,7 @@ from lso_bench.plugins.notation import digits, real
 
 KINDS = ("none", "box:3", "ball:10", "quantiles:0.01")  # notations, with an example of the size
 FAR_BOX = 5.0  # prior standard deviations; 6e-7 of the prior's mass in each direction lies beyond
+NEWTON = 20  # steps; about 6 are needed where weights differ by a factor of 10^4
 FAR_BALL = 2.0  # times sqrt(d), the radius of the prior's shell
 
 
@@ -34,6 +35,23 @@ class Region:
         if self.low is None or self.high is None:
             raise ValueError("wanted a bounded region, got none; say --region box:3")
         return self.low, self.high
+
+    def after_adam(
+        self, z: Float[Tensor, "... d"], optimizer: torch.optim.Adam, parameter: Tensor
+    ) -> Float[Tensor, "... d"]:
+        """Return latents inside the region after a step of Adam: the nearest ones, as Adam measures distances.
+
+        Adam divides each component of a step by the size of its gradients. With the shortest way back onto a ball it
+        comes to rest where the latent is parallel to that step, and not to the gradient. The nearest latent by squared
+        distances that are weighted by the same sizes has the optimum as its resting point. Source: Reddi et al. 2018,
+        "On the Convergence of Adam and Beyond" (arXiv 1904.09237), algorithm 2.
+        """
+        if self.radius is None:
+            return self.clip(z)
+        group, state = optimizer.param_groups[0], optimizer.state[parameter]
+        correction = 1 - group["betas"][1] ** state["step"]
+        weights = (state["exp_avg_sq"] / correction).sqrt() + group["eps"]
+        return self.clip(_onto_ball(z, weights, self.radius))
 
     def clip(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         """Return the nearest latents inside the region."""
@@ -100,6 +118,24 @@ class Region:
         """
         z = self.spread(u)
         return z if self.radius is None else z * (z.norm(dim=-1, keepdim=True) / self.radius) ** (z.shape[-1] - 1)
+
+
+def _onto_ball(z: Float[Tensor, "... d"], weights: Float[Tensor, "... d"], radius: float) -> Float[Tensor, "... d"]:
+    """Return the points of a ball with the least sum of weights * (point - z)^2; points inside stay as they are.
+
+    They are weights * z / (weights + m), with m >= 0 such that their norm is the radius. Newton's method on 1 / norm,
+    which is nearly linear in m, rises to it from m = 0 (More & Sorensen 1983).
+    """
+    y, w = z.double(), weights.double()
+    w = w / w.amax(-1, keepdim=True)
+    m = torch.zeros_like(y[..., :1])
+    for _ in range(NEWTON):
+        point = w * y / (w + m)
+        norm = point.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+        slope = (point.square() / (w + m)).sum(-1, keepdim=True).clamp_min(1e-300)
+        m = m + (norm.square() / slope * (norm / radius - 1)).clamp_min(0)
+    outside = z.norm(dim=-1, keepdim=True) > radius
+    return torch.where(outside, (w * y / (w + m)).to(z.dtype), z)
 
 
 def parse(text: str) -> tuple[str, float]:

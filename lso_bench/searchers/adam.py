@@ -1,7 +1,8 @@
 """Gradient ascent of the score by Adam, from every start of a problem at once."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -33,6 +34,7 @@ class Adam(Searcher):
     needs_gradient = True
     bounded = False
     descends = True
+    earlier: ClassVar[Mapping[str, str]] = {"6ecd580fc86b5349": "ball"}
 
     def __post_init__(self):
         above(self, 0, "lr")
@@ -53,4 +55,4 @@ class Adam(Searcher):
                 waiting = bool(((unit[:, 0] == 0) & y.isfinite()).any())  # of a problem that has left nothing comes
             z.grad /= unit.masked_fill(unit == 0, 1)
             optimizer.step()
-            z.data = problem.region.clip(z.data)
+            z.data = problem.region.after_adam(z.data, optimizer, z)

@@ -13,7 +13,7 @@ from lso_bench.plugins import code_version
 from lso_bench.plugins.notation import name_of, whole
 from lso_bench.record import Record
 from lso_bench.run_settings import NEUTRAL, PRIOR, RUN_SETTINGS, TO_ZERO, RunSettings
-from lso_bench.runner.identity import PLUGINS, UNKNOWN, Identity, identity
+from lso_bench.runner.identity import PLUGINS, UNKNOWN, Identity, identity, recorded_version
 from lso_bench.runner.validation import check_fit
 from lso_bench.search import SEARCHERS, Searcher, coordinates
 from lso_bench.search import region as regions
@@ -244,7 +244,7 @@ def runs_of_other_versions(records: Iterable[Record]) -> dict[str, list[str]]:
     keys: dict[str, list[str]] = {}
     for r in records:
         for kind, text in (("task", r.spec.task), ("searcher", r.spec.searcher)):
-            recorded = {k: v for k, v in r.versions.items() if k in (f"{kind}_sha256", f"{kind}_package")}
+            recorded = recorded_version(kind, r.spec, r.versions)
             if recorded and recorded != current_version(kind, text):
                 keys.setdefault(f"{kind} {name_of(text)}", []).append(r.spec.key)
     return keys
