@@ -199,7 +199,7 @@ def _order_over_trainings(records: Sequence[Record]) -> Iterator[str]:
             verdict = _verdict(steps[0] - below[-1], steps[-1] - below[0])
             counts = (", ".join(f"{count:,.0f}" for count in of_model) for of_model in (steps, below))
             chance = math.comb(len(steps) + len(below), len(steps)) / 2
-            by_chance = "" if verdict == UNDECIDED else f" in all, by chance 1 in {chance:.3g}"
+            by_chance = "" if verdict == UNDECIDED else f" in all, by chance 1 in {chance:.3g} in either order"
             yield f"{_pair(a, b)}: {verdict}{by_chance}; over trainings: {' against '.join(counts)} steps"
 
 
