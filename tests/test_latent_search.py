@@ -156,7 +156,8 @@ def test_order_over_trainings_is_decided_where_all_of_one_model_lie_beyond_all_o
     result = repetition([*records, run("nevae_se", 600), run("nevae_se", 700, training=1)], tmp_path)
     (line,) = (line for line in result.order if "over trainings" in line)
     counts = ", ".join(f"{s + 100:,}" for s in vae)
-    chance = "" if verdict == "undecided" else " in all, by chance 1 in 3 in either order"  # 2 of the 6 orders of two and two
+    # 2 of the 6 orders of two and two
+    chance = "" if verdict == "undecided" else " in all, by chance 1 in 3 in either order"
     pair = "vae (paper 26,900) > nevae_se (16,200)"
     assert line == f"{pair}: {verdict}{chance}; over trainings: {counts} against 700, 800 steps"
 
