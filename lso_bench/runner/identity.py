@@ -77,8 +77,10 @@ def recorded_version(kind: str, spec: Spec, versions: Mapping[str, Any]) -> dict
     if kind == "task" or not recorded:
         return recorded
     earlier, present = _versions(spec.searcher)
-    changed_in = earlier.get(recorded.get("searcher_sha256", ""))
-    return recorded if changed_in is None or spec.region.startswith(changed_in) else present
+    version = recorded.get("searcher_sha256")
+    if version not in earlier or (earlier[version] and spec.region.startswith(earlier[version])):
+        return recorded
+    return present
 
 
 @cache

@@ -106,7 +106,7 @@ class Searcher(ABC):
     space: ClassVar[Literal["latents", "samples"]] = "latents"  # kind of its points
     takes: ClassVar[Literal["", "sequences", "images"]] = ""  # kind of samples that it takes; empty: any
     descends: ClassVar[bool] = False  # whether its result is its last point; if not, its best point
-    # hashes of earlier versions of its file, each with the only kind of region in which results have changed since
+    # hashes of earlier versions of its file, each with the kind of region in which results have changed since, or none
     earlier: ClassVar[Mapping[str, str]] = {}
 
     penalty: Literal["none", "prior", "likelihood", "les", "consistency"] = added("none", shared=True)
