@@ -1,6 +1,6 @@
 """Compare models over their trainings: each training counts once, and the interval is over trainings.
 
-    python benchmarks/contrasts.py results/collapse --models beta_vae_0.5,vae,beta_vae_2,beta_vae_4
+    python benchmarks/contrasts.py results/collapse results/encoder --models beta_vae_0.5,vae,beta_vae_2,beta_vae_4
 
 The tables of `compare` test over images, within the trainings at hand. Here the unit is the training. A contrast is a
 model less the one before it in --models. Its value in one training seed is the median over instances of the paired
@@ -85,12 +85,12 @@ def levels(searches: pd.DataFrame, values: dict[str, Any], models: list[str]) ->
 def main() -> None:
     """Print a table of levels, and one of contrasts for each outcome."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--models", required=True, help="in the order of the contrasts, with commas")
     parser.add_argument("--task", default="omniglot50")
     args = parser.parse_args()
     models = args.models.split(",")
-    searches: Any = lb.load(args.folder).searches
+    searches: Any = lb.load(*args.folders).searches
     searches = searches[(searches["spec.task"].map(name_of) == args.task) & searches[MODEL].isin(models)]
     searches = searches.assign(**{SEARCHER: searches[SEARCHER].map(name_of)})
     values = outcomes(searches)
