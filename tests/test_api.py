@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -345,7 +346,32 @@ def test_objects_that_hold_other_values_have_other_names():
     ]
     assert names[0] == names[2] != names[1] and names[3] != names[4] and names[0].startswith("mine@")
     with pytest.raises(UsageError, match="no value that another process could compare"):
-        SEARCHERS.add(lb.AskTell(Batches(SingleProblem(np.ones(2), np.array([[0.0, 2.0]] * 2), 0)).ask))
+        SEARCHERS.add(lb.AskTell(threading.Lock().acquire))
+
+
+FACTOR = 1.0
+
+
+@dataclass(frozen=True)
+class Weighted(Dark):
+    """Images with little ink, in another unit."""
+
+    def score(self, x):
+        return FACTOR * super().score(x)
+
+
+def test_object_whose_methods_use_another_value_runs_anew(tmp_path, monkeypatch):
+    def study():
+        return lb.Study("vae", Weighted(), "sobol", **TINY)
+
+    first = study()
+    before = first.run(tmp_path, quiet=True)
+    monkeypatch.setattr(f"{__name__}.FACTOR", 2.0)
+    assert len(first.run(tmp_path, quiet=True)) == 1  # all there; nothing is run
+    with pytest.raises(UsageError, match=r"Task 'Weighted@\w{8}' has changed since the study was made"):
+        first.run(tmp_path / "elsewhere", quiet=True)
+    after = study().run(tmp_path, quiet=True)
+    assert after.searches.best.tolist() == [2 * loss for loss in before.searches.best]
 
 
 def test_settings_may_be_single_values():

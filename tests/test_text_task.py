@@ -12,7 +12,7 @@ from made import measures, searched
 
 from lso_bench import TextTask, expression_scores
 from lso_bench.errors import UsageError
-from lso_bench.plugins.code_version import object_hash
+from lso_bench.plugins.object_version import object_hash
 from lso_bench.report import sections, tables
 from lso_bench.runner.run import run
 from lso_bench.runner.text_counts import TextCounts

@@ -12,6 +12,7 @@ from lso_bench.errors import UsageError, unknown
 from lso_bench.executors.resources import RequestedResources
 from lso_bench.files.sanitize import some
 from lso_bench.plugins.notation import is_object
+from lso_bench.plugins.registry import Registry
 from lso_bench.progress import planning
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.store.store import Store
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lso_bench.api.results import Results
 
 Names = str | Sequence[str]
+REGISTRIES: dict[str, Registry[Any]] = {"models": FROZEN_MODELS, "tasks": TASKS, "searchers": SEARCHERS}
 
 
 class Study:
@@ -160,7 +162,8 @@ class Study:
             quiet: without progress.
 
         Raises:
-            UsageError, UnusableError: as `plan`, or an option does not fit.
+            UsageError, UnusableError: as `plan`, or an option does not fit, or an object changed since the study was
+                made.
         """
         from lso_bench.api.carry_out import carry_out  # imported late: a plan needs no statistics
         from lso_bench.api.results import Results
@@ -179,6 +182,8 @@ class Study:
             warnings.warn(line, stacklevel=2)
         options = execution_options(len(planned), device, _path(data_dir), compile, capture, requested)
         store = Store(Path(folder))
+        if completeness.check(planned, store).are("absent", "again"):
+            self._check_objects()
         carry_out(planned, store, options, quiet, (lambda line: None) if quiet else say)
         state = completeness.check(planned, store)
         failed = [f"{r.spec.title}: {r.status}, {r.error}" for r in state.records if r.status != "ok"]
@@ -186,10 +191,19 @@ class Study:
             warnings.warn(line, stacklevel=2)
         return Results([store], state.records, {r.spec.key: store for r in state.records})
 
+    def _check_objects(self) -> None:
+        """Refuse objects that changed since the study was made, whose runs would have the keys of earlier ones.
+
+        Raises:
+            UsageError: names the object.
+        """
+        for key, registry in REGISTRIES.items():
+            registry.check_unchanged(getattr(self.grid, key))
+
 
 def _named(key: str, value: Any) -> list[str]:
     """Return a list of names; objects are known to this process by a name of their own."""
-    registry = {"models": FROZEN_MODELS, "tasks": TASKS, "searchers": SEARCHERS}.get(key)
+    registry = REGISTRIES.get(key)
     items = [*value] if isinstance(value, list | tuple) else [value]
     return [registry.add(item) if registry and isinstance(item, registry.base) else item for item in items]
 

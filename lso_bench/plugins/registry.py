@@ -3,7 +3,7 @@
 import os
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, partial
 from importlib import import_module
@@ -30,6 +30,7 @@ from lso_bench.plugins.discovery import (
     subclasses,
 )
 from lso_bench.plugins.notation import Choice, digits, is_file, is_object, name_of, parse, path_text, unquoted_path
+from lso_bench.plugins.object_version import object_hash
 from lso_bench.plugins.settings import apply_settings, differing, pinned, settings_of
 
 T = TypeVar("T")
@@ -97,10 +98,24 @@ class Registry(Generic[T]):
         label = getattr(plugin, "name", "") or type(plugin).__name__
         if not re.fullmatch(r"[\w.-]+", label):
             raise UsageError(f"The name of a {self.kind} has letters, digits and ._-, not {label!r}.")
-        digest = code_version.object_hash(plugin)  # once: what it holds may change while it runs
+        digest = object_hash(plugin)  # once: what it holds may change while it runs
         name = f"{label}@{digest[:8]}"
         self._objects[name] = plugin, digest
         return name
+
+    def check_unchanged(self, texts: Iterable[str]) -> None:
+        """Refuse objects that are others, or use other code or values, than when they were added.
+
+        Raises:
+            UsageError: names the object.
+        """
+        for name in texts:
+            if name in self._objects and object_hash(self._objects[name][0]) != self._objects[name][1]:
+                raise UsageError(
+                    f"{self.kind.capitalize()} {name!r} has changed since the study was made: what it holds, or what "
+                    "its methods use. Make the object and the study anew; keep what it remembers out of it, for "
+                    "example by functools.cache."
+                )
 
     def build(self, text: str) -> T:
         """Return the plugin of `name`, `name:setting=value,...` or `./file.py`.
