@@ -223,9 +223,120 @@ class Waiting(Candidates):
         super().tell(candidate, loss)
 
 
-@pytest.mark.parametrize("factory", [cma, Batches, Candidates, Waiting])
+class Tensors(Candidates):
+    """The same, with points that require a gradient."""
+
+    def ask(self) -> torch.Tensor:
+        return torch.tensor(super().ask().value, requires_grad=True)
+
+    def tell(self, candidate: torch.Tensor, loss: float) -> None:
+        super().tell(Value(candidate.detach().numpy()), loss)
+
+
+@pytest.mark.parametrize("factory", [cma, Batches, Candidates, Waiting, Tensors])
 def test_any_ask_and_tell_optimizer_is_a_searcher(factory):
     check_searcher(lb.AskTell(factory))
+
+
+def turns(ask, problems=2, region="box:3", tell=lambda *_: None):
+    """Return the points of a search, of 3 dimensions, that asks for two turns after the starts."""
+    optimizer = type("Optimizer", (), {"ask": lambda self: ask(), "tell": lambda self, *a: tell(*a)})
+    problem = Problem(torch.ones(problems, 1, 3), build(region, 3, lambda: torch.zeros(1, 3)))
+    search = lb.AskTell(lambda problem: optimizer()).search(problem)
+    next(search)
+    return [search.send(torch.zeros(problems, 1)) for _ in range(2)], problem
+
+
+NO_POINTS = {
+    "NaN": (lambda: np.array([0, np.nan, 0]), "got nan among them"),
+    "NaN alone": (lambda: np.full(3, np.nan), "got nan among them"),
+    "infinite": (lambda: [0.0, -np.inf, 0.0], "got -inf among them"),
+    "too long": (lambda: np.zeros(5), "got 5; mend the optimizer, or raise StopIteration"),
+    "empty": (list, "got 0"),
+    "nothing": (lambda: None, "got NoneType"),
+    "words": (lambda: ["a", "b", "c"], "got list"),
+    "a number": (lambda: np.array(1.0), "got ndarray"),
+    "a dict": (lambda: {"z0": 1.0}, "got dict"),
+    "points of points": (
+        lambda: np.zeros((2, 1, 3)),
+        r"got an array of shape \(1, 3\)|got an array of shape \(2, 1, 3\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NO_POINTS)
+def test_what_is_no_point_is_refused_with_a_line(kind):
+    ask, message = NO_POINTS[kind]
+    with pytest.raises(ValueError, match=f"wanted 3 finite numbers from `ask`, one for each dimension, {message}"):
+        turns(ask)
+
+
+def test_optimizers_of_unequal_populations_are_refused_with_a_line():
+    sizes = iter([2, 4])
+    with pytest.raises(ValueError, match="wanted as many points from the optimizer of each problem, got 2 and 4; give"):
+        turns(lambda: np.zeros((next(sizes), 3)))
+
+
+def test_what_is_no_optimizer_is_refused_with_a_line():
+    search = lb.AskTell(lambda problem: None).search(Problem(torch.ones(1, 1, 3), build("box:3", 3, lambda: None)))
+    next(search)
+    with pytest.raises(ValueError, match="wanted an optimizer with `ask` and `tell`, got NoneType; return one"):
+        search.send(torch.zeros(1, 1))
+
+
+@pytest.mark.parametrize(("region", "outside"), [("box:3", 4), ("box:30", 0), ("ball:9", 4), ("ball:30", 0)])
+def test_points_outside_the_region_are_scored_inside_and_counted(region, outside):
+    losses = []
+    (first, _), problem = turns(lambda: [0.0, 9.0, 9.0], region=region, tell=lambda *a: losses.append(a))
+    assert torch.equal(first, problem.region.clip(torch.tensor([[[0.0, 9.0, 9.0]]] * 2)))
+    assert problem.counts == ({"outside_points": outside} if outside else {})
+    assert losses == [([0.0, 9.0, 9.0], 0.0)] * 2
+
+
+def test_points_of_a_problem_that_is_over_are_not_counted_again():
+    problem = Problem(torch.ones(1, 1, 3), build("box:3", 3, lambda: torch.zeros(1, 3)))
+    far = type("Far", (), {"ask": lambda self: np.full(3, 9.0), "tell": lambda *_: None})
+    search = lb.AskTell(lambda problem: far()).search(problem)
+    next(search)
+    for score in (0.0, 0.0, torch.nan, torch.nan):
+        search.send(torch.full((1, 1), score))
+    assert problem.counts == {"outside_points": 2}
+
+
+def test_optimizer_without_further_points_ends_its_problem_alone():
+    answers = iter([np.zeros(3), StopIteration, np.ones(3)])
+
+    def ask():
+        if (answer := next(answers)) is StopIteration:
+            raise StopIteration
+        return answer
+
+    (first, second), _ = turns(ask)
+    assert first[0].tolist() == [[0, 0, 0]] and first[1].isnan().all()
+    assert second[0].tolist() == [[1, 1, 1]] and second[1].isnan().all()
+
+
+def test_proposals_that_are_not_finite_fail_the_run_and_early_ends_are_noted(tmp_path):
+    class Ending(Candidates):
+        asked = 0
+
+        def ask(self) -> Value:
+            self.asked += 1
+            if self.asked > 5:
+                raise StopIteration
+            return super().ask()
+
+    class Broken(Candidates):
+        def ask(self) -> Value:
+            return Value(self.best * np.nan)
+
+    searchers = [lb.AskTell(Ending, name="ending"), lb.AskTell(Broken, name="broken"), "sobol"]
+    with pytest.warns(UserWarning, match="failed, searcher broken: ValueError: wanted 32 finite numbers from `ask`"):
+        results = lb.Study("vae", "glyphs50:instances=2", searchers, **TINY).run(tmp_path, quiet=True)
+    records = {r.spec.searcher.split("@")[0]: r for r in results.records}
+    assert records["broken"].status == "failed" and records["ending"].status == "ok"
+    assert [(m.stopped, m.evaluations) for m in records["ending"].members] == [("finished", 6)] * 2
+    assert "2 of 2 searches had no further points before their budget was spent" in "\n".join(results.compare().notes)
 
 
 def test_ask_and_tell_optimizer_is_given_the_loss_of_its_start():

@@ -10,12 +10,10 @@ import dis
 import functools
 import hashlib
 import inspect
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec, resolve_name
-from pathlib import Path
+from importlib.util import resolve_name
 from types import CodeType, GetSetDescriptorType, MappingProxyType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
@@ -60,7 +58,6 @@ def object_hash(plugin: object) -> str:
     """
     held = {k: v for k, v in vars(plugin).items() if k not in left_out(plugin)}
     name, walk = type(plugin).__name__, _Walk(type(plugin).__module__.partition(".")[0])
-    _file_of.cache_clear()
     try:
         digest = walk.digest([held, type(plugin)])
     except RecursionError as error:
@@ -88,6 +85,7 @@ class _Walk:
         """Set up; `package` is that of the object, whose code is followed even if it is installed."""
         self.unfollowed: dict[str, str] = {}  # by name of a global or of a class: the type that cannot be followed
         self._package, self._name, self._count = package, "", 0
+        self._users: dict[str, bool] = {}  # by module: whether it is the user's
         self._open: dict[int, int] = {}  # position of the values that are being followed, by id
         self._done: dict[int, tuple[Any, str]] = {}  # value, which keeps its id, and its digest
 
@@ -202,7 +200,7 @@ class _Walk:
 
     def _file(self, module: str) -> str:
         """Return the hash of the file of the user's own module that a function imports, and of those beside it."""
-        file = _file_of(module)
+        file = sources.file_of(module)
         if file is None or not self._is_own(module):
             return ""
         try:
@@ -251,12 +249,9 @@ class _Walk:
         self._name = before
 
     def _is_own(self, module: str) -> bool:
-        """Return whether a module is the user's own: neither of this program nor installed nor standard."""
-        top = module.partition(".")[0]
-        if top in sources.PROGRAM or (top in sys.stdlib_module_names and top != "__main__"):
-            return False
-        file = _file_of(module) or _file_of(top)
-        return top == self._package or file is None or not {*sources.INSTALLED} & {*file.parts}
+        if module not in self._users:
+            self._users[module] = sources.is_own(module, self._package)
+        return self._users[module]
 
 
 def _content(cell: Any) -> Any:
@@ -290,18 +285,3 @@ def _imported(steps: list[dis.Instruction], package: str) -> Iterator[str]:
     for level, step in zip(steps, steps[2:], strict=False):
         if step.opname == "IMPORT_NAME":
             yield resolve_name("." * level.argval + step.argval, package) if level.argval else step.argval
-
-
-@functools.lru_cache(maxsize=1024)
-def _file_of(module: str) -> Path | None:
-    """Return the file of a module, imported or not; None if it has none."""
-    try:
-        place = getattr(sys.modules[module], "__file__", None) if module in sys.modules else _origin(module)
-    except Exception:  # a package around it may raise anything
-        return None
-    return Path(place) if place and Path(place).is_file() else None
-
-
-def _origin(module: str) -> str | None:
-    spec = find_spec(module)
-    return spec.origin if spec else None

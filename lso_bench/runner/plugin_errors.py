@@ -34,7 +34,8 @@ def plugin_errors(kind: str, plugin: Task | Searcher, stream: Stream | None = No
     except (UsageError, PluginError):
         raise
     except Exception as error:  # also a data set that the plugin's own code loads and that is missing
-        raise PluginError(f"{kind} {type(plugin).__name__}: {reason(error)}") from error
+        name = getattr(plugin, "name", "") or type(plugin).__name__  # an object may have a name
+        raise PluginError(f"{kind} {name}: {reason(error)}") from error
 
 
 @contextmanager
