@@ -14,6 +14,7 @@ from cmaes import CMA
 from nbclient import NotebookClient
 
 import lso_bench as lb
+from lso_bench.api.study import REGISTRIES
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.search import SEARCHERS, Problem
 from lso_bench.search.ask_tell import SingleProblem
@@ -414,6 +415,34 @@ def test_objects_are_tasks_and_stay_in_this_process(tmp_path):
         TASKS.build("Dark@01234567")
     again = lb.Study("vae", [Dark()], "sobol", **TINY).run(tmp_path / "r", quiet=True)
     assert again.records[0].spec.key in set(results.runs.key)
+
+
+WRONG_OBJECTS = {
+    "class of a task": ("tasks", Dark, "Task: .*lso_bench.Task, got the class Dark; write Dark()"),
+    "function as task": ("tasks", len, "Task: .*got the function len; write a subclass with a method `score`"),
+    "class of an optimizer": ("searchers", Candidates, "got the class Candidates; .* lso_bench.AskTell"),
+    "function as searcher": ("searchers", cma, "got the function cma; of a function that makes an optimizer"),
+    "optimizer": ("searchers", Value(np.zeros(2)), "got an object of Value; .* lso_bench.AskTell"),
+    "network": ("models", torch.nn.Linear(1, 1), "Model: .*got an object of Linear; lso_bench.model"),
+    "number": ("tasks", 5, "got an object of int"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_OBJECTS)
+def test_what_is_no_plugin_is_refused_with_what_to_do(kind):
+    key, value, message = WRONG_OBJECTS[kind]
+    with pytest.raises(UsageError, match=message.replace("()", r"\(\)")):
+        REGISTRIES[key].named(value)
+
+
+def test_numbers_of_numpy_are_settings():
+    numpy = {"seeds": np.arange(2), "budget": np.int64(20), "latent": np.int32(32)}
+    plain = {"seeds": [0, 1], "budget": 20, "latent": 32}
+    first, second = (
+        lb.Study("vae", "glyphs50", "sobol", arch="conv", check_every=np.int64(5) if s is numpy else 5, **s)
+        for s in (numpy, plain)
+    )
+    assert (first.grid, first.protocol) == (second.grid, second.protocol)
 
 
 def test_failed_runs_are_warned_of(tmp_path):

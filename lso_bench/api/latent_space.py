@@ -41,7 +41,7 @@ def space(
         UsageError: no such model, data set, architecture or coordinates.
         UnusableError: there are no weights; the message gives the command that trains them.
     """
-    name, loaded = FROZEN_MODELS.add(model) if isinstance(model, FrozenModel) else model, Loaded()
+    name, loaded = FROZEN_MODELS.named(model), Loaded()
     named = named_model(name, None if is_external(name) else data, arch, latent, seed)
     if checkpoint and named.external:
         raise UsageError(f"Model {name!r} names its weights itself; leave `checkpoint` out.")

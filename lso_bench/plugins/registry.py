@@ -69,6 +69,7 @@ class Registry(Generic[T]):
         endings: tuple[str, ...] = (),
         check: Callable[[T], None] = lambda plugin: None,
         unlisted: Callable[[type[T]], Sequence[str]] = lambda cls: (),
+        advice: str = "",
     ):
         """Set up the registry; nothing is imported yet.
 
@@ -83,11 +84,32 @@ class Registry(Generic[T]):
                 is.
             check: refuses a plugin whose settings do not fit together, by a ValueError.
             unlisted: settings of a class that are not listed, because it refuses them.
+            advice: what to do with an object of another class.
         """
         self.kind, self.base, self.package, self.group = kind, base, package, group
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
         self._from_path, self._endings, self._check, self._unlisted = from_path, endings, check, unlisted
+        self._advice = advice
         self._objects: dict[str, tuple[T, str]] = {}  # plugins that only this process has, with their hash, by name
+
+    def named(self, plugin: object) -> Any:
+        """Return a text or a table as it is, and the name of an object, which this process alone knows then.
+
+        Raises:
+            UsageError: it is none of these; or as `add`.
+        """
+        if isinstance(plugin, str | Mapping):
+            return plugin
+        if isinstance(plugin, self.base):
+            return self.add(plugin)
+        name = getattr(plugin, "__name__", type(plugin).__name__)
+        is_class = isinstance(plugin, type)
+        article = "the class" if is_class else "the function" if hasattr(plugin, "__name__") else "an object of"
+        advice = f"write {name}()" if is_class and issubclass(plugin, self.base) else self._advice
+        raise UsageError(
+            f"{self.kind.capitalize()}: wanted a name, the path of a file, or an object of a subclass of "
+            f"lso_bench.{self.base.__name__}, got {article} {name}; {advice}."
+        )
 
     def add(self, plugin: T) -> str:
         """Return a name under which this process alone knows an object: its name or class, and 8 digits of its hash.

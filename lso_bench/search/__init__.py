@@ -188,4 +188,5 @@ SEARCHERS = Registry(
     pinned=True,
     check=check_penalty,
     unlisted=lambda cls: PENALTY if _without_effect(cls) else (),
+    advice="of a function that makes an optimizer of a problem lso_bench.AskTell(function) makes one",
 )
