@@ -19,11 +19,15 @@ from lso_bench.errors import UnusableError, UsageError
 from lso_bench.search import SEARCHERS, Problem
 from lso_bench.search.ask_tell import SingleProblem
 from lso_bench.search.region import build
+from lso_bench.search.space import Space
 from lso_bench.store.results_folder import MARKER_FILE
 from lso_bench.study.grid import Grid, Protocol, plan
 from lso_bench.task import TASKS
 from lso_bench.testing import check_searcher
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.likelihoods import LIKELIHOODS
 
+SOURCE = DATASETS.build("expressions")
 WORD = r"[a-zA-Z_]+"
 ROOT = Path(__file__).parents[1]
 TINY = {"arch": "conv", "starts": ["random"], "budget": 20}
@@ -167,6 +171,22 @@ def test_space_decodes_and_encodes_and_is_frozen():
     assert not any(p.requires_grad for p in space.vae.parameters())
     with pytest.raises(UnusableError, match="lso-bench train"):
         lb.space("vae", data="glyphs", arch="conv", seed=77)
+
+
+def test_space_of_texts_gives_and_takes_texts():
+    space, texts = lb.space("vae", data="expressions"), ["x+sin(x)", "exp(x)", "1"]
+    z = space.means(texts)
+    samples = LIKELIHOODS.build(SOURCE.likelihood).model_input(torch.tensor(SOURCE.tokens(texts)))
+    assert torch.equal(z, Space.means(space, samples)) and torch.equal(z, space.means(samples))
+    decoded = space.texts(torch.stack([z, z.flip(0)]))
+    tokens = space.decode(z[None]).argmax(-1)[0].numpy()
+    assert decoded == [SOURCE.texts(tokens), SOURCE.texts(tokens)[::-1]]
+    for wrong, message in (
+        ("exp(x)", "Wanted a list of texts, got the text 'exp"),
+        (["x", "y"], "data set alone: .*'y'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            space.means(wrong)
 
 
 def cma(problem: SingleProblem) -> CMA:
