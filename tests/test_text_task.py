@@ -187,6 +187,23 @@ def test_invalid_score_that_is_not_stated_is_named_by_the_check():
     assert "wanted a finite `invalid_score`, got None" in faults[0].missing
 
 
+@dataclass(frozen=True)
+class Noisy(Length):
+    """The length of a text, measured with noise."""
+
+    def score_texts(self, texts):
+        return [len(text) + NOISE.normal() for text in texts]
+
+
+NOISE = np.random.default_rng()
+
+
+def test_noise_in_a_score_of_texts_is_named_by_the_check():
+    missing = {f.promise: f.missing for f in examine(Noisy()) if f.state == "missing"}
+    assert "wanted the same score each time, got" in missing["determinism"] and "bound again" in missing["determinism"]
+    assert not [f for f in examine(Length()) if f.promise == "determinism" and f.state == "missing"]
+
+
 def test_data_set_without_texts_is_refused_before_a_run():
     with pytest.raises(ValueError, match="wanted a data set of texts, got 'glyphs'"):
         Expression(data="glyphs").bind(torch.zeros(1, 1, 28, 28))

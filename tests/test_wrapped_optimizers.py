@@ -64,7 +64,9 @@ def test_documented_optimizer_repeats_a_run_of_the_same_seed_alone(optimizer, tm
 
 CALLS = {
     "Nelder-Mead": lambda f: minimize(f, np.ones(3), method="Nelder-Mead"),
-    "evolution": lambda f: differential_evolution(f, [(-2, 2)] * 3, seed=3, maxiter=5, vectorized=True, updating="deferred"),
+    "evolution": lambda f: differential_evolution(
+        f, [(-2, 2)] * 3, seed=3, maxiter=5, vectorized=True, updating="deferred"
+    ),
 }
 
 
