@@ -136,7 +136,7 @@ class _Walk:
     def _tensor(self, value: Tensor) -> Iterator[str]:
         dense = value.detach().cpu().to_dense() if value.layout != torch.strided else value.detach().cpu()
         yield from (str(dense.dtype), str(tuple(dense.shape)))
-        yield hashlib.sha256(dense.reshape(-1).view(torch.uint8).numpy()).hexdigest()
+        yield hashlib.sha256(dense.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
 
     def _array(self, value: np.ndarray) -> Iterator[str]:
         yield from (repr(value.dtype), str(value.shape))
@@ -220,7 +220,8 @@ class _Walk:
             yield from (str(value.__module__), value.__name__)
             return
         try:
-            reduced = copyreg.dispatch_table.get(type(value), lambda v: v.__reduce_ex__(4))(value)
+            write: Any = copyreg.dispatch_table.get(type(value))
+            reduced: Any = write(value) if write else value.__reduce_ex__(4)
         except RecursionError:
             raise
         except Exception:  # classes say in many ways that they cannot be written
