@@ -229,9 +229,10 @@ def _loss(part: Section, row: dict[str, Any]) -> str:
 
 
 def _tasks(parts: Sequence[Section]) -> list[str]:
-    """Return the name of each section's task, with settings, or an object's hash, where names alone are the same."""
+    """Return the name of each section's task, with settings that differ, or an object's hash, where names alone are the same."""
     texts = [str(part.context["task"]) for part in parts]
-    settings = [[f"{k}={v}" for k, v in read(t).settings.items()] for t in texts]
+    known = [read(t).settings for t in texts]
+    settings = [[f"{k}={v}" for k, v in s.items() if len({o.get(k) for o in known}) > 1] for s in known]
     names = [[*map(short_name, texts)]]
     names += [[" ".join([n(t), *s]) for t, s in zip(texts, settings, strict=True)] for n in (short_name, name_of)]
     return next((unlike for unlike in names if len({*unlike}) == len({*texts})), names[-1])
