@@ -229,7 +229,7 @@ def _loss(part: Section, row: dict[str, Any]) -> str:
 
 
 def _tasks(parts: Sequence[Section]) -> list[str]:
-    """Return the name of each section's task, with settings that differ, or an object's hash, where names alone are the same."""
+    """Return the name of the task of each section, with what tells it from its namesakes."""
     texts = [str(part.context["task"]) for part in parts]
     known = [read(t).settings for t in texts]
     settings = [[f"{k}={v}" for k, v in s.items() if len({o.get(k) for o in known}) > 1] for s in known]
