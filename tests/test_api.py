@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,20 @@ from cmaes import CMA
 from nbclient import NotebookClient
 
 import lso_bench as lb
+from lso_bench.api.study import REGISTRIES
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.search import SEARCHERS, Problem
 from lso_bench.search.ask_tell import SingleProblem
 from lso_bench.search.region import build
+from lso_bench.search.space import Space
 from lso_bench.store.results_folder import MARKER_FILE
 from lso_bench.study.grid import Grid, Protocol, plan
 from lso_bench.task import TASKS
 from lso_bench.testing import check_searcher
+from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.likelihoods import LIKELIHOODS
 
+SOURCE = DATASETS.build("expressions")
 WORD = r"[a-zA-Z_]+"
 ROOT = Path(__file__).parents[1]
 TINY = {"arch": "conv", "starts": ["random"], "budget": 20}
@@ -167,6 +173,22 @@ def test_space_decodes_and_encodes_and_is_frozen():
         lb.space("vae", data="glyphs", arch="conv", seed=77)
 
 
+def test_space_of_texts_gives_and_takes_texts():
+    space, texts = lb.space("vae", data="expressions"), ["x+sin(x)", "exp(x)", "1"]
+    z = space.means(texts)
+    samples = LIKELIHOODS.build(SOURCE.likelihood).model_input(torch.tensor(SOURCE.tokens(texts)))
+    assert torch.equal(z, Space.means(space, samples)) and torch.equal(z, space.means(samples))
+    decoded = space.texts(torch.stack([z, z.flip(0)]))
+    tokens = space.decode(z[None]).argmax(-1)[0].numpy()
+    assert decoded == [SOURCE.texts(tokens), SOURCE.texts(tokens)[::-1]]
+    for wrong, message in (
+        ("exp(x)", "Wanted a list of texts, got the text 'exp"),
+        (["x", "y"], "data set alone: .*'y'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            space.means(wrong)
+
+
 def cma(problem: SingleProblem) -> CMA:
     return CMA(mean=problem.start, sigma=0.5, bounds=problem.bounds, seed=problem.seed)
 
@@ -222,9 +244,120 @@ class Waiting(Candidates):
         super().tell(candidate, loss)
 
 
-@pytest.mark.parametrize("factory", [cma, Batches, Candidates, Waiting])
+class Tensors(Candidates):
+    """The same, with points that require a gradient."""
+
+    def ask(self) -> torch.Tensor:
+        return torch.tensor(super().ask().value, requires_grad=True)
+
+    def tell(self, candidate: torch.Tensor, loss: float) -> None:
+        super().tell(Value(candidate.detach().numpy()), loss)
+
+
+@pytest.mark.parametrize("factory", [cma, Batches, Candidates, Waiting, Tensors])
 def test_any_ask_and_tell_optimizer_is_a_searcher(factory):
     check_searcher(lb.AskTell(factory))
+
+
+def turns(ask, problems=2, region="box:3", tell=lambda *_: None):
+    """Return the points of a search, of 3 dimensions, that asks for two turns after the starts."""
+    optimizer = type("Optimizer", (), {"ask": lambda self: ask(), "tell": lambda self, *a: tell(*a)})
+    problem = Problem(torch.ones(problems, 1, 3), build(region, 3, lambda: torch.zeros(1, 3)))
+    search = lb.AskTell(lambda problem: optimizer()).search(problem)
+    next(search)
+    return [search.send(torch.zeros(problems, 1)) for _ in range(2)], problem
+
+
+NO_POINTS = {
+    "NaN": (lambda: np.array([0, np.nan, 0]), "got nan among them"),
+    "NaN alone": (lambda: np.full(3, np.nan), "got nan among them"),
+    "infinite": (lambda: [0.0, -np.inf, 0.0], "got -inf among them"),
+    "too long": (lambda: np.zeros(5), "got 5; mend the optimizer, or raise StopIteration"),
+    "empty": (list, "got 0"),
+    "nothing": (lambda: None, "got NoneType"),
+    "words": (lambda: ["a", "b", "c"], "got list"),
+    "a number": (lambda: np.array(1.0), "got ndarray"),
+    "a dict": (lambda: {"z0": 1.0}, "got dict"),
+    "points of points": (
+        lambda: np.zeros((2, 1, 3)),
+        r"got an array of shape \(1, 3\)|got an array of shape \(2, 1, 3\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NO_POINTS)
+def test_what_is_no_point_is_refused_with_a_line(kind):
+    ask, message = NO_POINTS[kind]
+    with pytest.raises(ValueError, match=f"wanted 3 finite numbers from `ask`, one for each dimension, {message}"):
+        turns(ask)
+
+
+def test_optimizers_of_unequal_populations_are_refused_with_a_line():
+    sizes = iter([2, 4])
+    with pytest.raises(ValueError, match="wanted as many points from the optimizer of each problem, got 2 and 4; give"):
+        turns(lambda: np.zeros((next(sizes), 3)))
+
+
+def test_what_is_no_optimizer_is_refused_with_a_line():
+    search = lb.AskTell(lambda problem: None).search(Problem(torch.ones(1, 1, 3), build("box:3", 3, lambda: None)))
+    next(search)
+    with pytest.raises(ValueError, match="wanted an optimizer with `ask` and `tell`, got NoneType; return one"):
+        search.send(torch.zeros(1, 1))
+
+
+@pytest.mark.parametrize(("region", "outside"), [("box:3", 4), ("box:30", 0), ("ball:9", 4), ("ball:30", 0)])
+def test_points_outside_the_region_are_scored_inside_and_counted(region, outside):
+    losses = []
+    (first, _), problem = turns(lambda: [0.0, 9.0, 9.0], region=region, tell=lambda *a: losses.append(a))
+    assert torch.equal(first, problem.region.clip(torch.tensor([[[0.0, 9.0, 9.0]]] * 2)))
+    assert problem.counts == ({"outside_points": outside} if outside else {})
+    assert losses == [([0.0, 9.0, 9.0], 0.0)] * 2
+
+
+def test_points_of_a_problem_that_is_over_are_not_counted_again():
+    problem = Problem(torch.ones(1, 1, 3), build("box:3", 3, lambda: torch.zeros(1, 3)))
+    far = type("Far", (), {"ask": lambda self: np.full(3, 9.0), "tell": lambda *_: None})
+    search = lb.AskTell(lambda problem: far()).search(problem)
+    next(search)
+    for score in (0.0, 0.0, torch.nan, torch.nan):
+        search.send(torch.full((1, 1), score))
+    assert problem.counts == {"outside_points": 2}
+
+
+def test_optimizer_without_further_points_ends_its_problem_alone():
+    answers = iter([np.zeros(3), StopIteration, np.ones(3)])
+
+    def ask():
+        if (answer := next(answers)) is StopIteration:
+            raise StopIteration
+        return answer
+
+    (first, second), _ = turns(ask)
+    assert first[0].tolist() == [[0, 0, 0]] and first[1].isnan().all()
+    assert second[0].tolist() == [[1, 1, 1]] and second[1].isnan().all()
+
+
+def test_proposals_that_are_not_finite_fail_the_run_and_early_ends_are_noted(tmp_path):
+    class Ending(Candidates):
+        asked = 0
+
+        def ask(self) -> Value:
+            self.asked += 1
+            if self.asked > 5:
+                raise StopIteration
+            return super().ask()
+
+    class Broken(Candidates):
+        def ask(self) -> Value:
+            return Value(self.best * np.nan)
+
+    searchers = [lb.AskTell(Ending, name="ending"), lb.AskTell(Broken, name="broken"), "sobol"]
+    with pytest.warns(UserWarning, match="failed, searcher broken: ValueError: wanted 32 finite numbers from `ask`"):
+        results = lb.Study("vae", "glyphs50:instances=2", searchers, **TINY).run(tmp_path, quiet=True)
+    records = {r.spec.searcher.split("@")[0]: r for r in results.records}
+    assert records["broken"].status == "failed" and records["ending"].status == "ok"
+    assert [(m.stopped, m.evaluations) for m in records["ending"].members] == [("finished", 6)] * 2
+    assert "2 of 2 searches had no further points before their budget was spent" in "\n".join(results.compare().notes)
 
 
 def test_ask_and_tell_optimizer_is_given_the_loss_of_its_start():
@@ -304,6 +437,49 @@ def test_objects_are_tasks_and_stay_in_this_process(tmp_path):
     assert again.records[0].spec.key in set(results.runs.key)
 
 
+def test_settings_of_objects_stand_in_results_and_tables(tmp_path):
+    penalised = lb.AskTell(cma, name="hill", penalty="prior", penalty_weight=5.0)
+    searchers = [lb.AskTell(cma, name="hill"), lb.AskTell(Candidates, name="hill"), penalised]
+    results = lb.Study("vae", [Dark(), Dark(weight=2.0)], searchers, **TINY).run(tmp_path, quiet=True)
+    assert sorted(t.partition(":")[2] for t in set(results.runs["spec.task"])) == ["weight=1.0", "weight=2.0"]
+    assert {r.spec.searcher.partition(":")[2] for r in results.records} == {"", "penalty=prior,penalty_weight=5.0"}
+    summary = results.where(weight=2).compare().summary()
+    assert "hill penalty=prior" in summary and len(set(re.findall(r"hill@\w{8}", summary))) == 2
+    columns = re.split("  +", results.compare().summary().splitlines()[2].strip())
+    assert sorted(columns[2:]) == ["Dark weight=1.0", "Dark weight=2.0"]
+    assert len(results.where(task="Dark", searcher="hill")) == 6 == 2 * len(results.where(weight=2))
+    (first,) = {r.spec.searcher.partition(":")[0] for r in results.where(penalty="prior").records}
+    assert len(results.where(searcher=first)) == 2
+
+
+WRONG_OBJECTS = {
+    "class of a task": ("tasks", Dark, "Task: .*lso_bench.Task, got the class Dark; write Dark()"),
+    "function as task": ("tasks", len, "Task: .*got the function len; write a subclass with a method `score`"),
+    "class of an optimizer": ("searchers", Candidates, "got the class Candidates; .* lso_bench.AskTell"),
+    "function as searcher": ("searchers", cma, "got the function cma; of a function that makes an optimizer"),
+    "optimizer": ("searchers", Value(np.zeros(2)), "got an object of Value; .* lso_bench.AskTell"),
+    "network": ("models", torch.nn.Linear(1, 1), "Model: .*got an object of Linear; lso_bench.model"),
+    "number": ("tasks", 5, "got an object of int"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_OBJECTS)
+def test_what_is_no_plugin_is_refused_with_what_to_do(kind):
+    key, value, message = WRONG_OBJECTS[kind]
+    with pytest.raises(UsageError, match=message.replace("()", r"\(\)")):
+        REGISTRIES[key].named(value)
+
+
+def test_numbers_of_numpy_are_settings():
+    numpy = {"seeds": np.arange(2), "budget": np.int64(20), "latent": np.int32(32)}
+    plain = {"seeds": [0, 1], "budget": 20, "latent": 32}
+    first, second = (
+        lb.Study("vae", "glyphs50", "sobol", arch="conv", check_every=np.int64(5) if s is numpy else 5, **s)
+        for s in (numpy, plain)
+    )
+    assert (first.grid, first.protocol) == (second.grid, second.protocol)
+
+
 def test_failed_runs_are_warned_of(tmp_path):
     @dataclass(frozen=True)
     class Broken(Dark):
@@ -345,7 +521,32 @@ def test_objects_that_hold_other_values_have_other_names():
     ]
     assert names[0] == names[2] != names[1] and names[3] != names[4] and names[0].startswith("mine@")
     with pytest.raises(UsageError, match="no value that another process could compare"):
-        SEARCHERS.add(lb.AskTell(Batches(SingleProblem(np.ones(2), np.array([[0.0, 2.0]] * 2), 0)).ask))
+        SEARCHERS.add(lb.AskTell(threading.Lock().acquire))
+
+
+FACTOR = 1.0
+
+
+@dataclass(frozen=True)
+class Weighted(Dark):
+    """Images with little ink, in another unit."""
+
+    def score(self, x):
+        return FACTOR * super().score(x)
+
+
+def test_object_whose_methods_use_another_value_runs_anew(tmp_path, monkeypatch):
+    def study():
+        return lb.Study("vae", Weighted(), "sobol", **TINY)
+
+    first = study()
+    before = first.run(tmp_path, quiet=True)
+    monkeypatch.setattr(f"{__name__}.FACTOR", 2.0)
+    assert len(first.run(tmp_path, quiet=True)) == 1  # all there; nothing is run
+    with pytest.raises(UsageError, match=r"Task 'Weighted@\w{8}.*' has changed since the study was made"):
+        first.run(tmp_path / "elsewhere", quiet=True)
+    after = study().run(tmp_path, quiet=True)
+    assert after.searches.best.tolist() == [2 * loss for loss in before.searches.best]
 
 
 def test_settings_may_be_single_values():

@@ -182,6 +182,7 @@ OTHER = Model("nevae_se", "omniglot")
         (replace(run(model=OTHER), counts={"fallbacks": 3}), "3 times"),
         (replace(run(model=OTHER), counts={"penalty_fallbacks": 4}), "4 times the penalty was not finite"),
         (replace(run(model=OTHER), counts={"inversion_fallbacks": 5}), "5 times log p(x|z) was not finite"),
+        (replace(run(model=OTHER), counts={"outside_points": 6}), "6 times the optimizer asked for a point outside"),
         (replace(run(model=OTHER), counts={"moved_starts": 11}), "11 of 40 starts lay outside none"),
         (run(model=OTHER, seed=4), "not run with the same seeds"),
         (

@@ -19,7 +19,7 @@ from conftest import squares
 from examples import INK, SHRINKING
 
 from lso_bench.plugins import code_version
-from lso_bench.plugins.containment import ExitError, contained
+from lso_bench.plugins.containment import ExitError, contained, place
 from lso_bench.plugins.process_state import PARTS
 from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner.run import run
@@ -359,3 +359,18 @@ def test_plugins_that_end_the_program_and_print_are_failed_runs_and_leave_json_w
     alone = call("run", "--model", "vae", "--task", "./exits.py", "--json", "--quiet", "--seed", "7", *BRIEF)
     assert alone.returncode == 3 and "failed, task Ink: SystemExit: 0" in alone.stderr
     json.loads(alone.stdout)
+
+
+def test_place_of_an_error_is_the_last_line_of_the_users_code():
+    namespace = {"__name__": "__main__"}
+    exec(compile("import json\ndef f():\n    return json.loads('{')", "<cell>", "exec"), namespace)
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        namespace["f"]()
+    assert place(caught.value) == " (a cell, line 3)"
+
+
+def test_error_without_code_of_the_user_has_no_place():
+    try:
+        exec("raise ValueError", {"__name__": "lso_bench.made_up"})
+    except ValueError as error:
+        assert place(error.with_traceback(error.__traceback__.tb_next)) == ""

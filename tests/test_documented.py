@@ -54,6 +54,7 @@ WRAPPED = {
     "OptunaSampler": "optuna",
     "NevergradOptimizer": "nevergrad",
     "SkoptOptimizer": "skopt",
+    "ScipyEvolution": "scipy",
 }  # packages they need
 PROGRAM = r"(?:\.venv/bin/)?lso-bench"
 

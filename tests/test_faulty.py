@@ -55,7 +55,12 @@ def test_task_that_goes_wrong_is_named_the_others_go_on_and_it_ends_with_status_
     done = call("run", "--model", "vae", "--task", tasks, *limits)
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
     by_task = {line.split(" · ")[1]: line for line in done.stderr.splitlines() if " · " in line}
-    assert by_task["./raises.py"].endswith("failed, task Faulty: ZeroDivisionError: as written")
+    line = 1 + (tmp_path / "raises.py").read_text().splitlines().index(
+        "        if len(CALLS) == 37: raise ZeroDivisionError('as written')"
+    )
+    assert by_task["./raises.py"].endswith(
+        f"failed, task Faulty: ZeroDivisionError: as written (raises.py, line {line})"
+    )
     assert "failed, task Faulty: ValueError: wanted floating-point scores of shape (2, 1), got" in by_task["./shape.py"]
     assert "got torch.int64 of shape (2, 1)" in by_task["./whole.py"]
     assert "the score carries no gradient; say `differentiable = False`" in by_task["./cut.py"]

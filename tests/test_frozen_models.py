@@ -185,7 +185,7 @@ BROKEN_CODE = {
     "no module": (("return network\n", "return 5\n"), "wanted a torch.nn.Module from load, got int"),
     "raises": (
         ("return (z @", "raise ZeroDivisionError('no')\n        return (z @"),
-        "decode raised ZeroDivisionError: no",
+        r"decode raised ZeroDivisionError: no \(mine\.py, line \d+\)",
     ),
     "ends the program": (("return (z @", "raise SystemExit(0)\n        return (z @"), "decode raised SystemExit: 0"),
     "latents of another size": (("latent = 16", "latent = 8"), "load raised RuntimeError: .*size mismatch"),

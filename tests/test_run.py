@@ -265,6 +265,22 @@ def test_searcher_that_is_finished_ends_its_problem_and_meets_the_thresholds():
     assert (result.thresholds.step_at_threshold == 5).all()  # the next look after step 3
 
 
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf])
+def test_points_that_are_not_finite_are_refused_with_a_line(value):
+    with pytest.raises(PluginError, match=f"wanted finite points, got one with {value:g} in it; mend how"):
+        search(replace(SPEC, max_steps=20), searcher=Scripted([0.5], [value]))
+
+
+def test_points_that_are_nan_in_part_are_refused_with_a_line():
+    class Torn(Scripted):
+        def search(self, problem):
+            yield problem.starts
+            yield problem.starts.index_fill(2, torch.tensor([1]), torch.nan)
+
+    with pytest.raises(PluginError, match="wanted finite points, got one with nan in it; mend how"):
+        search(searcher=Torn())
+
+
 class Short(Scripted):
     """Returns after its first points, or yields what has not the right shape."""
 

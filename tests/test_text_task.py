@@ -1,5 +1,6 @@
 """Tasks that score texts: what they ask for, invalid texts, and the scores of expressions against closed forms."""
 
+import inspect
 import math
 import pickle
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ from conftest import random_vae
 from made import measures, searched
 
 from lso_bench import TextTask, expression_scores
-from lso_bench.errors import UsageError
-from lso_bench.plugins.code_version import object_hash
+from lso_bench.errors import PluginError, UsageError
+from lso_bench.plugins.object_version import object_hash
 from lso_bench.report import sections, tables
+from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.run import run
 from lso_bench.runner.text_counts import TextCounts
 from lso_bench.spec import Spec
@@ -125,6 +127,43 @@ def test_scores_that_are_none_are_refused(fault):
         scored(Faulty(), "x", "1")
 
 
+def raising(*faulty):
+    class Raising(Length):
+        def score_texts(self, texts):
+            return [1 / (text not in faulty) for text in texts]
+
+    return Raising()
+
+
+@pytest.mark.parametrize(
+    ("faulty", "says"),
+    [
+        (["1"], "scoring the text '1'"),
+        (["x" * 90], f"scoring the text '{'x' * 77}...'"),
+        (["x", "1"], "scoring the text 'x'"),
+    ],
+)
+def test_error_of_a_score_names_the_text_and_the_line(faulty, says):
+    task = raising(*faulty)
+    with pytest.raises(PluginError) as caught, plugin_errors("task", task):
+        task._scores_of(["x", "1", "x" * 90])
+    line = inspect.getsourcelines(type(task).score_texts)[1] + 1
+    assert str(caught.value) == (
+        f"task Raising: ZeroDivisionError: division by zero, {says} (None says that a text is invalid) "
+        f"(test_text_task.py, line {line})"
+    )
+
+
+def test_error_of_texts_together_says_so():
+    class Together(Length):
+        def score_texts(self, texts):
+            return [1.0 / (len(texts) == 1)]
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        scored(Together(), "x", "1")
+    assert caught.value.__notes__ == ["scoring 2 texts together (None says that a text is invalid)"]
+
+
 @pytest.mark.parametrize("stated", [math.nan, -math.inf, -1e39, None, "-1"])
 def test_invalid_score_that_is_no_finite_number_is_refused_before_a_run(stated):
     class Faulty(Length):
@@ -146,6 +185,23 @@ def test_invalid_score_that_is_not_stated_is_named_by_the_check():
 
     faults = [f for f in examine(Unstated()) if f.state == "missing"]
     assert "wanted a finite `invalid_score`, got None" in faults[0].missing
+
+
+@dataclass(frozen=True)
+class Noisy(Length):
+    """The length of a text, measured with noise."""
+
+    def score_texts(self, texts):
+        return [len(text) + NOISE.normal() for text in texts]
+
+
+NOISE = np.random.default_rng()
+
+
+def test_noise_in_a_score_of_texts_is_named_by_the_check():
+    missing = {f.promise: f.missing for f in examine(Noisy()) if f.state == "missing"}
+    assert "wanted the same score each time, got" in missing["determinism"] and "bound again" in missing["determinism"]
+    assert not [f for f in examine(Length()) if f.promise == "determinism" and f.state == "missing"]
 
 
 def test_data_set_without_texts_is_refused_before_a_run():

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
-from lso_bench.plugins.containment import contained, reason
+from lso_bench.plugins.containment import contained, place, reason
 from lso_bench.plugins.random_numbers import shared
 from lso_bench.vae.model import VAE
 from lso_bench.vae.objectives import Objective, Terms
@@ -52,4 +52,4 @@ def _objective_errors(loss: Objective) -> Iterator[None]:
         with contained(shared):
             yield
     except Exception as error:
-        raise UnusableError(f"Objective {type(loss).__name__}: {reason(error)}") from error
+        raise UnusableError(f"Objective {type(loss).__name__}: {reason(error)}{place(error)}") from error

@@ -17,7 +17,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageError
 from lso_bench.files import safe_read
-from lso_bench.plugins.containment import contained, reason
+from lso_bench.plugins.containment import contained, place, reason
 from lso_bench.plugins.settings import settings_of
 from lso_bench.vae.datasets import DATASETS, Source, TextSource
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel
@@ -268,4 +268,4 @@ def plugin_code(name: str, method: str) -> Iterator[None]:
     except LsoBenchError:
         raise
     except Exception as error:
-        raise PluginError(f"model {name}: {method} raised {reason(error)}") from error
+        raise PluginError(f"model {name}: {method} raised {reason(error)}{place(error)}") from error

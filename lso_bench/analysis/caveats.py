@@ -50,7 +50,9 @@ COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
     "versions of torch": lambda r: r.versions.get("torch"),
 }
 UNEQUAL_TRAINING = 1.5  # ratio of the epochs of two models, from which on they are not trained alike
-NOT_FINITE = {  # counts of what was not finite, and what is said of them
+COUNTED = {  # counts of searchers, and what is said of them
+    "fallbacks": "the searcher fell back on Sobol points or draws of the prior",
+    "outside_points": "the optimizer asked for a point outside the region, and the nearest one inside was scored",
     "inversion_fallbacks": "log p(x|z) was not finite, and a latent was not inverted",
     "penalty_fallbacks": "the penalty was not finite, and the largest so far stood for it",
 }
@@ -249,12 +251,10 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
     if still := [r for r in runs if stood_still(r)]:
         searches = f"{sum(map(_count_still, still))} of {sum(len(r.members) for r in still)}"
         yield f"{_which(still)}: {_never_left(searches)}; the score is flat there, or nothing better lies near."
-    if fallen := [r for r in runs if r.counts.get("fallbacks")]:
-        times = sum(r.counts["fallbacks"] for r in fallen)
-        yield f"{_which(fallen)}: {times} times the searcher fell back on Sobol points or draws of the prior."
-    for name, what in NOT_FINITE.items():
-        if counted := [r for r in runs if r.counts.get(name)]:
-            yield f"{_which(counted)}: {sum(r.counts[name] for r in counted)} times {what}."
+    if early := [r for r in runs if _finished_early(r)]:
+        searches = f"{sum(map(_finished_early, early))} of {sum(len(r.members) for r in early)}"
+        yield f"{_which(early)}: {searches} searches had no further points before their budget was spent."
+    yield from _counted(runs)
     for r in runs:
         if (moved := r.counts.get("moved_starts", 0)) > MAX_MOVED_SHARE * len(r.members):
             share = f"{moved} of {len(r.members)} starts lay outside {r.spec.region}"
@@ -262,6 +262,18 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
                 f"{r.spec.title}: {share} and were moved to its edge; "
                 f"they are not the {', '.join(r.spec.starts)} codes."
             )
+
+
+def _counted(runs: list[Record]) -> Iterator[str]:
+    """Yield what searchers counted that makes a search another than its name says."""
+    for name, what in COUNTED.items():
+        if counted := [r for r in runs if r.counts.get(name)]:
+            yield f"{_which(counted)}: {sum(r.counts[name] for r in counted)} times {what}."
+
+
+def _finished_early(record: Record) -> int:
+    """Return the number of searches whose searcher gave no further points before their budget was spent."""
+    return sum(m.stopped == "finished" and m.evaluations < (record.spec.budget or 0) for m in record.members)
 
 
 def _texts(runs: list[Record]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from lso_bench.errors import UsageError, unknown
-from lso_bench.plugins.notation import parts, read, real, with_home_folder
+from lso_bench.plugins.notation import is_object, name_of, parts, read, real, short_name, with_home_folder
 from lso_bench.plugins.settings import settings_of
 from lso_bench.record import Record
 from lso_bench.run_settings import IN_TABLES
@@ -197,6 +197,8 @@ def _matches(actual: Any, requested: str, field: str) -> bool:
         return actual == number(requested)
     if actual is None:
         return requested == "none"
+    if is_object(actual):
+        return requested in (actual, name_of(actual), short_name(actual))
     if field in ("task", "searcher"):
         return means(field, requested, actual)
     return spelled(field, requested) == spelled(field, actual)

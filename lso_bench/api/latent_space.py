@@ -8,9 +8,10 @@ from lso_bench.runner.cache import Loaded
 from lso_bench.runner.run import coordinates_of
 from lso_bench.search.coordinates import parse
 from lso_bench.search.space import Space, free_running
+from lso_bench.search.text_space import TextSpace
 from lso_bench.study.lookup import find_checkpoint, is_external, named_model
 from lso_bench.vae.data import load
-from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.datasets import DATASETS, TextSource
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
 
 
@@ -28,6 +29,9 @@ def space(
     `space.decode(z)` takes latents of shape (k, n, d) and gives images of shape (k, n, 1, h, w). `space.means(x)` takes
     images of shape (b, 1, h, w) and gives the encoder's means, of shape (b, d). `space.latent` is d.
 
+    Of a model of texts, `space.texts(z)` gives the n texts of each problem, k lists, and `space.means(texts)` takes a
+    list of texts.
+
     With other coordinates than z, `decode` takes u and `means` gives u, and `space.latent` is their number.
     `space.to_z(u)` and `space.to_u(z)` convert.
 
@@ -41,7 +45,7 @@ def space(
         UsageError: no such model, data set, architecture or coordinates.
         UnusableError: there are no weights; the message gives the command that trains them.
     """
-    name, loaded = FROZEN_MODELS.add(model) if isinstance(model, FrozenModel) else model, Loaded()
+    name, loaded = FROZEN_MODELS.named(model), Loaded()
     named = named_model(name, None if is_external(name) else data, arch, latent, seed)
     if checkpoint and named.external:
         raise UsageError(f"Model {name!r} names its weights itself; leave `checkpoint` out.")
@@ -50,4 +54,6 @@ def space(
     parse(space, vae.latent)
     mapping = None if space == PRIOR else coordinates_of(space, named, path, load(named.data), loaded)
     decoding = free_running(DATASETS.build(named.data).likelihood) if vae.autoregressive else "mean"
+    if isinstance(source := DATASETS.build(named.data), TextSource):
+        return TextSpace(vae, decoding, source, coordinates=mapping)
     return Space(vae, decoding, coordinates=mapping)

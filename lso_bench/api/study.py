@@ -6,12 +6,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lso_bench.api.execution import execution_options
 from lso_bench.api.output import say
 from lso_bench.errors import UsageError, unknown
 from lso_bench.executors.resources import RequestedResources
 from lso_bench.files.sanitize import some
 from lso_bench.plugins.notation import is_object
+from lso_bench.plugins.registry import Registry
 from lso_bench.progress import planning
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.store.store import Store
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from lso_bench.api.results import Results
 
 Names = str | Sequence[str]
+Integer = int | np.integer
+REGISTRIES: dict[str, Registry[Any]] = {"models": FROZEN_MODELS, "tasks": TASKS, "searchers": SEARCHERS}
 
 
 class Study:
@@ -40,16 +45,16 @@ class Study:
         searchers: "Names | Searcher | Sequence[str | Searcher]" = "adam",
         *,
         arch: str | None = None,
-        latent: int = 32,
-        seeds: int | Iterable[int] = (0,),
-        search_seeds: int | Iterable[int] | None = None,
-        train_seeds: int | Iterable[int] = (0,),
+        latent: Integer = 32,
+        seeds: Integer | Iterable[Integer] = (0,),
+        search_seeds: Integer | Iterable[Integer] | None = None,
+        train_seeds: Integer | Iterable[Integer] = (0,),
         regions: Names | None = None,
         starts: Names | None = None,
         decoding: str | None = None,
         protocol: str = "quick",
-        budget: int | None = None,
-        max_steps: int | None = None,
+        budget: Integer | None = None,
+        max_steps: Integer | None = None,
         space: str | None = None,
         exclude: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
         override: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
@@ -85,7 +90,7 @@ class Study:
         seed_lists = {"seeds": seeds, "search_seeds": search_seeds, "train_seeds": train_seeds}
         raw |= {key: _named(key, value) for key, value in lists.items() if value is not None}
         raw |= {
-            key: [*values] if isinstance(values, Iterable) else [values]
+            key: [*map(_plain, values)] if isinstance(values, Iterable) else [_plain(values)]
             for key, values in seed_lists.items()
             if values is not None
         }
@@ -93,7 +98,7 @@ class Study:
             listed = [rule_tables] if isinstance(rule_tables, Mapping) else [*rule_tables]
             raw |= {key: [dict(table) for table in listed]} if listed else {}
         raw |= {key: [*value] if isinstance(value, tuple) else value for key, value in settings.items()}
-        values = {key: _checked(key, value) for key, value in raw.items() if value is not None}
+        values = {key: _checked(key, _plain(value)) for key, value in raw.items() if value is not None}
         rules = (*values.pop("exclude", ()), *values.pop("override", ()))
         self._typed = {key: values.get(key) for key in PROTOCOLS["paper"]}
         values = PROTOCOLS[protocol] | values
@@ -160,7 +165,8 @@ class Study:
             quiet: without progress.
 
         Raises:
-            UsageError, UnusableError: as `plan`, or an option does not fit.
+            UsageError, UnusableError: as `plan`, or an option does not fit, or an object changed since the study was
+                made.
         """
         from lso_bench.api.carry_out import carry_out  # imported late: a plan needs no statistics
         from lso_bench.api.results import Results
@@ -179,6 +185,8 @@ class Study:
             warnings.warn(line, stacklevel=2)
         options = execution_options(len(planned), device, _path(data_dir), compile, capture, requested)
         store = Store(Path(folder))
+        if completeness.check(planned, store).are("absent", "again"):
+            self._check_objects()
         carry_out(planned, store, options, quiet, (lambda line: None) if quiet else say)
         state = completeness.check(planned, store)
         failed = [f"{r.spec.title}: {r.status}, {r.error}" for r in state.records if r.status != "ok"]
@@ -186,12 +194,26 @@ class Study:
             warnings.warn(line, stacklevel=2)
         return Results([store], state.records, {r.spec.key: store for r in state.records})
 
+    def _check_objects(self) -> None:
+        """Refuse objects that changed since the study was made, whose runs would have the keys of earlier ones.
+
+        Raises:
+            UsageError: names the object.
+        """
+        for key, registry in REGISTRIES.items():
+            registry.check_unchanged(getattr(self.grid, key))
+
 
 def _named(key: str, value: Any) -> list[str]:
     """Return a list of names; objects are known to this process by a name of their own."""
-    registry = {"models": FROZEN_MODELS, "tasks": TASKS, "searchers": SEARCHERS}.get(key)
-    items = [*value] if isinstance(value, list | tuple) else [value]
-    return [registry.add(item) if registry and isinstance(item, registry.base) else item for item in items]
+    registry, plain = REGISTRIES.get(key), _plain(value)
+    items = [*plain] if isinstance(plain, list | tuple) else [plain]
+    return [registry.named(item) if registry else item for item in items]
+
+
+def _plain(value: Any) -> Any:
+    """Return a number or a list of NumPy as one of Python."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _checked(key: str, value: Any) -> Any:

@@ -1,26 +1,15 @@
 """Versions of plugins by the content of their files."""
 
-import functools
 import hashlib
-import inspect
-import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from lso_bench.errors import UsageError
 from lso_bench.plugins import sources
 from lso_bench.plugins.discovery import is_from_a_path, whole
 from lso_bench.plugins.notation import is_file, name_of
-from lso_bench.plugins.settings import left_out
 
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the text of an object that has none of its own
 _contents: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()  # source of classes, when this process loaded them
 
 
@@ -43,72 +32,6 @@ def source_now(*built: object) -> str:
     """Return the sha256 as `source_of` does, including modules that these plugins imported since."""
     modules = (type(plugin).__module__ for plugin in built)
     return _sha256(whole(sys.modules[module]) for module in modules if is_from_a_path(module))
-
-
-def object_hash(plugin: object) -> str:
-    """Return the sha256 of the source of an object's class, and of what the object holds.
-
-    Of a function that it holds count the source (the byte code, where it was typed at a prompt), the defaults, and the
-    values that it takes from around it.
-
-    Raises:
-        UsageError: it holds something that has no value to compare.
-    """
-    held = {k: v for k, v in vars(plugin).items() if k not in left_out(plugin)}
-    return hashlib.sha256(repr((_source(type(plugin)), _content(held))).encode()).hexdigest()
-
-
-def _content(value: Any) -> Any:
-    """Return a value with a text that is the same in another process."""
-    if isinstance(value, Mapping):
-        return sorted((str(k), _content(v)) for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return [_content(v) for v in value]
-    if hasattr(value, "__array__"):  # also a tensor
-        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-        return str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()
-    if isinstance(value, nn.Module):
-        return [_content_of_network(part) for part in value.modules()]
-    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:  # which NumPy lacks
-        return "bfloat16", _content(value.float())
-    if callable(value):
-        return _content_of_callable(value)
-    return _text(value)
-
-
-def _content_of_network(part: nn.Module) -> Any:
-    """Return the code, the weights, the buffers and the attributes of one part of a network."""
-    tensors = dict(part.named_parameters(recurse=False)) | dict(part.named_buffers(recurse=False))
-    attributes = {k: v for k, v in vars(part).items() if k not in vars(nn.Module()) or k == "training"}
-    return type(part).__qualname__, _source(type(part)), _content(tensors), _content(attributes)
-
-
-def _content_of_callable(value: Any) -> Any:
-    if isinstance(value, functools.partial):
-        return _content([value.func, value.args, value.keywords])
-    if inspect.isfunction(value):
-        around = [cell.cell_contents for cell in value.__closure__ or ()]
-        return _source(value), _content([*around, value.__defaults__, value.__kwdefaults__])
-    if inspect.isclass(value) or inspect.isbuiltin(value):
-        return value.__module__, value.__qualname__, _source(value)
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    if ADDRESS.search(text := repr(value)):
-        raise UsageError(
-            f"An object with a {type(value).__name__} in it has no value that another process could compare; save its "
-            "class in a file, and give the path."
-        )
-    return text
-
-
-def _source(defined: Any) -> str:
-    try:
-        return inspect.getsource(defined)
-    except (OSError, TypeError):
-        code = getattr(defined, "__code__", None)
-        return repr((code.co_code, code.co_consts, code.co_names)) if code else defined.__qualname__
 
 
 def class_hash(cls: type) -> str:

@@ -10,12 +10,15 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any, TextIO
 
 import torch
 
 from lso_bench.errors import EndedError
 from lso_bench.files.sanitize import one_line
+from lso_bench.plugins import sources
 from lso_bench.plugins.process_state import PARTS
 from lso_bench.plugins.random_numbers import Numbers, passing
 
@@ -30,7 +33,18 @@ class ExitError(Exception):
 def reason(error: Exception) -> str:
     """Return the text of a message about an error that plugin code raised, in one line without a final stop."""
     text = str(error) if isinstance(error, ExitError) else f"{type(error).__name__}: {error}"
-    return one_line(" ".join(text.split()), LONGEST).rstrip(".")
+    text = one_line(" ".join(text.split()), LONGEST).rstrip(".")
+    return ", ".join([text, *getattr(error, "__notes__", ())])  # the text that was scored
+
+
+def place(error: Exception) -> str:
+    """Return the file and line of the user's code that raised an error, as ` (mine.py, line 5)`; empty if none did."""
+    for frame, line in reversed([*walk_tb(error.__traceback__)]):
+        if sources.is_own(str(frame.f_globals.get("__name__", ""))):
+            file = Path(frame.f_code.co_filename).name
+            is_cell = file.startswith("<") or "ipykernel" in frame.f_code.co_filename
+            return f" ({'a cell' if is_cell else file}, line {line})"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import os
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -30,11 +30,14 @@ from lso_bench.plugins.discovery import (
     subclasses,
 )
 from lso_bench.plugins.notation import Choice, digits, is_file, is_object, name_of, parse, path_text, unquoted_path
+from lso_bench.plugins.object_version import object_hash
 from lso_bench.plugins.settings import apply_settings, differing, pinned, settings_of
 
 T = TypeVar("T")
 VALUE = re.compile(r"\\\{(\w+)(:g)?\\\}")  # placeholder of a setting's value in an escaped name
 NUMBER = r"(?P<\1>-?\\d+(?:\\.\\d+)?)"  # pattern of that value
+UNSHOWN = ("name", "data", "latent")  # settings of objects that results name elsewhere
+LONGEST = 40  # characters of a setting of an object that is shown
 LITERAL = re.compile(r"""["']([\w.{}:-]+)["']""")  # text in a source file that may be a name
 
 
@@ -68,6 +71,7 @@ class Registry(Generic[T]):
         endings: tuple[str, ...] = (),
         check: Callable[[T], None] = lambda plugin: None,
         unlisted: Callable[[type[T]], Sequence[str]] = lambda cls: (),
+        advice: str = "",
     ):
         """Set up the registry; nothing is imported yet.
 
@@ -82,14 +86,35 @@ class Registry(Generic[T]):
                 is.
             check: refuses a plugin whose settings do not fit together, by a ValueError.
             unlisted: settings of a class that are not listed, because it refuses them.
+            advice: what to do with an object of another class.
         """
         self.kind, self.base, self.package, self.group = kind, base, package, group
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
         self._from_path, self._endings, self._check, self._unlisted = from_path, endings, check, unlisted
-        self._objects: dict[str, tuple[T, str]] = {}  # plugins that only this process has, with their hash, by name
+        self._advice = advice
+        self._objects: dict[str, tuple[T, str, str]] = {}  # plugins of this process alone, with hash and text, by name
+
+    def named(self, plugin: object) -> Any:
+        """Return a text or a table as it is, and the name of an object, which this process alone knows then.
+
+        Raises:
+            UsageError: it is none of these; or as `add`.
+        """
+        if isinstance(plugin, str | Mapping):
+            return plugin
+        if isinstance(plugin, self.base):
+            return self.add(plugin)
+        name = getattr(plugin, "__name__", type(plugin).__name__)
+        is_class = isinstance(plugin, type)
+        article = "the class" if is_class else "the function" if hasattr(plugin, "__name__") else "an object of"
+        advice = f"write {name}()" if is_class and issubclass(plugin, self.base) else self._advice
+        raise UsageError(
+            f"{self.kind.capitalize()}: wanted a name, the path of a file, or an object of a subclass of "
+            f"lso_bench.{self.base.__name__}, got {article} {name}; {advice}."
+        )
 
     def add(self, plugin: T) -> str:
-        """Return a name under which this process alone knows an object: its name or class, and 8 digits of its hash.
+        """Return a text by which this process alone knows an object: its name or class, 8 digits of its hash, settings.
 
         Raises:
             UsageError: its name is no name of a plugin.
@@ -97,10 +122,24 @@ class Registry(Generic[T]):
         label = getattr(plugin, "name", "") or type(plugin).__name__
         if not re.fullmatch(r"[\w.-]+", label):
             raise UsageError(f"The name of a {self.kind} has letters, digits and ._-, not {label!r}.")
-        digest = code_version.object_hash(plugin)  # once: what it holds may change while it runs
-        name = f"{label}@{digest[:8]}"
-        self._objects[name] = plugin, digest
-        return name
+        digest = object_hash(plugin)  # once: what it holds may change while it runs
+        text = str(Choice(f"{label}@{digest[:8]}", _shown(plugin)))
+        self._objects[name_of(text)] = plugin, digest, text
+        return text
+
+    def check_unchanged(self, texts: Iterable[str]) -> None:
+        """Refuse objects that are others, or use other code or values, than when they were added.
+
+        Raises:
+            UsageError: names the object.
+        """
+        for name in map(name_of, texts):
+            if name in self._objects and object_hash(self._objects[name][0]) != self._objects[name][1]:
+                raise UsageError(
+                    f"{self.kind.capitalize()} {name!r} has changed since the study was made: what it holds, or what "
+                    "its methods use. Make the object and the study anew; keep what it remembers out of it, for "
+                    "example by functools.cache."
+                )
 
     def build(self, text: str) -> T:
         """Return the plugin of `name`, `name:setting=value,...` or `./file.py`.
@@ -120,7 +159,7 @@ class Registry(Generic[T]):
         configured, plain = self._build(text)
         name = name_of(text)
         if name in self._objects:
-            return name
+            return self._objects[name][2]
         if is_file(name) or self.is_path(name):
             name = path_text(name)
         elif self.is_built_in(name):
@@ -226,7 +265,7 @@ class Registry(Generic[T]):
             raise UsageError(f"{label}: wanted a name in UTF-8, of one line and without NUL; rename its {place}.")
         try:
             name, settings = parse(text)
-            if name in self._objects and not settings:
+            if name in self._objects and text in (name, self._objects[name][2]):
                 return self._objects[name][0], self._objects[name][0]
             plain = self._default(name)
             if fixed := [k for k in settings if k in self._fixed]:
@@ -345,6 +384,12 @@ def _class_of(base: type, module: str) -> Any:
     cls = require_plugin_class(base, single_subclass(base, module_named(module)), module)
     code_version.content(cls)
     return cls
+
+
+def _shown(plugin: Any) -> dict[str, Any]:
+    """Return the settings of an object that its text names, beside its hash: those that are short."""
+    settings = pinned(plugin) if is_dataclass(plugin) else {}
+    return {k: v for k, v in settings.items() if k not in UNSHOWN and is_name(str(v)) and len(str(v)) <= LONGEST}
 
 
 def _pattern(name: str) -> re.Pattern[str]:

@@ -66,6 +66,33 @@ def as_loaded(module: str, file: Path) -> bytes:
     return _loaded[imported]
 
 
+def is_own(module: str, package: str = "") -> bool:
+    """Return whether a module is the user's own: neither of this program nor standard nor installed.
+
+    Args:
+        package: a package that counts as the user's, even if it is installed.
+    """
+    top = module.partition(".")[0]
+    if top in PROGRAM or (top in sys.stdlib_module_names and top != "__main__"):
+        return False
+    file = file_of(module) or file_of(top)
+    return top == package or file is None or not {*INSTALLED} & {*file.parts}
+
+
+def file_of(module: str) -> Path | None:
+    """Return the file of a module, imported or not; None if it has none."""
+    try:
+        place = getattr(sys.modules[module], "__file__", None) if module in sys.modules else _origin(module)
+    except Exception:  # a package around it, which is imported, may raise anything
+        return None
+    return Path(place) if place and Path(place).is_file() else None
+
+
+def _origin(module: str) -> str | None:
+    spec = find_spec(module)
+    return spec.origin if spec else None
+
+
 def digest(path: Path) -> str:
     """Return the sha256 of a plugin's present content, hexadecimal; without imports, that of its file.
 

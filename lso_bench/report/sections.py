@@ -14,7 +14,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.groups import TEXT_COLUMNS
 from lso_bench.analysis.table import SECTION_KEYS, start_order
 from lso_bench.analysis.united import space_name
-from lso_bench.plugins.notation import read, short_name
+from lso_bench.plugins.notation import is_object, name_of, read, short_name
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 from lso_bench.search.controls import control, searches_samples
 
@@ -189,7 +189,14 @@ def _short_labels(setups: list[dict[str, Any]]) -> list[str]:
         namesakes = [p for p in parts if p["name"] == setting_labels["name"]]
         differ = [k for k in setting_labels if len({p.get(k) for p in namesakes}) > 1]
         labels.append(" ".join([setting_labels["name"], *(setting_labels[k] for k in differ if setting_labels.get(k))]))
+    hashed = [_with_hash(s, setup["searcher"]) for s, setup in zip(labels, setups, strict=True)]
+    labels = [h if labels.count(s) > 1 else s for s, h in zip(labels, hashed, strict=True)]
     return [f"{s} ({i})" if labels.count(s) > 1 else s for i, s in enumerate(labels, 1)]
+
+
+def _with_hash(label: str, searcher: str) -> str:
+    """Return the label of an object with the hash that its name has; other labels as they are."""
+    return label.replace(short_name(searcher), name_of(searcher), 1) if is_object(searcher) else label
 
 
 def _label_parts(setup: dict[str, Any]) -> dict[str, str]:

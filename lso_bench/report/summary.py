@@ -8,7 +8,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.united import SEVERAL, space_name
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
-from lso_bench.plugins.notation import short_name
+from lso_bench.plugins.notation import name_of, read, short_name
 from lso_bench.report.answers import (
     BEST,
     NAME,
@@ -75,7 +75,7 @@ def _shorter(labelled: Sequence[tuple[str, list[str]]]) -> Iterator[list[str]]:
 
 def _heading(parts: Sequence[Section]) -> list[str]:
     """Return the parts of the heading: task and instances, latent space, searcher, effort, training seeds."""
-    tasks = [*dict.fromkeys(_task(part) for part in parts)]
+    tasks = [*dict.fromkeys(_tasks(parts))]
     spaces = [*dict.fromkeys(space_name(part.context["arch"], part.context["latent"], "=") for part in parts)]
     if len(parts) > 1:
         runs = sum(int(part.runs.runs.sum()) for part in parts)
@@ -166,7 +166,7 @@ def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -
     if len(compared) > 1:
         header = ("mean rank of final loss", *(c.context for c in compared))
         return [header, *((n, *(f"{c.ranks[n]:.2f}" if n in c.ranks else "" for c in compared)) for n in names)]
-    rows: Rows = [(factor, "mean rank", *(_task(part) for part in parts))]
+    rows: Rows = [(factor, "mean rank", *_tasks(parts))]
     for n in names:
         medians = []
         for part in parts:
@@ -182,7 +182,8 @@ def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -
 def _settings(parts: Sequence[Section], comparison: Comparison) -> Rows:
     """Return the answers of each setting, a row a line."""
     rows: Rows = []
-    places = [(_task(p), *_latent_space(p), p.context["decoding"], p.context["device"]) for p in parts]
+    named = zip(_tasks(parts), parts, strict=True)
+    places = [(t, *_latent_space(p), p.context["decoding"], p.context["device"]) for t, p in named]
     varying = [i for i, values in enumerate(zip(*places, strict=True)) if len({*values}) > 1] or [0]
     settings = [", ".join(filter(None, (place[i] for i in varying))) for place in places]
     width = WIDTH - 4 - min(NAME, max(map(len, settings)))
@@ -227,8 +228,14 @@ def _loss(part: Section, row: dict[str, Any]) -> str:
     return loss(row["median"], part.lacks_text(row), in_words, undefined="").text
 
 
-def _task(part: Section) -> str:
-    return short_name(part.context["task"])
+def _tasks(parts: Sequence[Section]) -> list[str]:
+    """Return the name of the task of each section, with what tells it from its namesakes."""
+    texts = [str(part.context["task"]) for part in parts]
+    known = [read(t).settings for t in texts]
+    settings = [[f"{k}={v}" for k, v in s.items() if len({o.get(k) for o in known}) > 1] for s in known]
+    names = [[*map(short_name, texts)]]
+    names += [[" ".join([n(t), *s]) for t, s in zip(texts, settings, strict=True)] for n in (short_name, name_of)]
+    return next((unlike for unlike in names if len({*unlike}) == len({*texts})), names[-1])
 
 
 def _notes(notes: Sequence[str], room: int) -> list[str]:

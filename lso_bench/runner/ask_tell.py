@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner.plugin_errors import plugin_errors
-from lso_bench.search import Problem, Searcher, check_leaf, check_points
+from lso_bench.search import Problem, Searcher, check_finite, check_leaf, check_points
 
 SLACK = 1e-4  # relative distance by which a point may lie outside the region, because of rounding
 
@@ -27,7 +27,8 @@ class Turns:
             active: the indices of the problems that are not over.
 
         Raises:
-            PluginError: it raises, or its points have not the shape and dtype of the starts, or are outside the region.
+            PluginError: it raises, or its points have not the shape and dtype of the starts, are not finite, or are
+                outside the region.
         """
         with plugin_errors("searcher", self._searcher, self._draws):
             try:
@@ -47,6 +48,7 @@ class Turns:
 
     def _checked(self, z: Float[Tensor, "k n d"], active: Int[Tensor, " a"]) -> Float[Tensor, "k n d"]:
         points = z.detach()[active]
+        check_finite(points)
         if self._searcher.needs_gradient and not points.isnan().all():
             check_leaf(z)
         distance = (self._problem.region.clip(points) - points).abs()  # NaN for problems without further points

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from lso_bench.errors import PluginError, UnusableError, UsageError
-from lso_bench.plugins.containment import contained, reason
+from lso_bench.plugins.containment import contained, place, reason
 from lso_bench.plugins.random_numbers import Stream, passing
 from lso_bench.search import Searcher
 from lso_bench.task import Task
@@ -34,7 +34,8 @@ def plugin_errors(kind: str, plugin: Task | Searcher, stream: Stream | None = No
     except (UsageError, PluginError):
         raise
     except Exception as error:  # also a data set that the plugin's own code loads and that is missing
-        raise PluginError(f"{kind} {type(plugin).__name__}: {reason(error)}") from error
+        name = getattr(plugin, "name", "") or type(plugin).__name__  # an object may have a name
+        raise PluginError(f"{kind} {name}: {reason(error)}{place(error)}") from error
 
 
 @contextmanager

@@ -53,6 +53,20 @@ def check_points(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k 
     return z
 
 
+def check_finite(points: Float[Tensor, "a n d"]) -> None:
+    """Refuse points that are neither finite nor NaN alone, the sign that a problem has no further points.
+
+    Raises:
+        ValueError: says what was expected and what came.
+    """
+    bad = points[~(points.isfinite().all(-1) | points.isnan().all(-1))]
+    if len(bad):
+        raise ValueError(
+            f"wanted finite points, got one with {bad[~bad.isfinite()][0]:g} in it; mend how the points are proposed "
+            "(NaN alone says that a problem has no further points)"
+        )
+
+
 def check_leaf(z: Tensor) -> None:
     """Refuse points that cannot receive a gradient.
 
@@ -176,4 +190,5 @@ SEARCHERS = Registry(
     pinned=True,
     check=check_penalty,
     unlisted=lambda cls: PENALTY if _without_effect(cls) else (),
+    advice="of a function that makes an optimizer of a problem lso_bench.AskTell(function) makes one",
 )

@@ -47,4 +47,11 @@ class Task(ABC):
         return {}
 
 
-TASKS = Registry("task", Task, "lso_bench.tasks", "lso_bench.tasks", pinned=True)
+TASKS = Registry(
+    "task",
+    Task,
+    "lso_bench.tasks",
+    "lso_bench.tasks",
+    pinned=True,
+    advice="write a subclass with a method `score`, or of TextTask with `score_texts`",
+)

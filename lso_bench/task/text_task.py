@@ -14,6 +14,7 @@ from lso_bench.task.nearest_row import TokenRows, TrainingRows
 from lso_bench.vae.datasets import DATASETS, TextSource
 from lso_bench.vae.text_samples import TextSamples
 
+SHOWN = 80  # characters of a text in a message
 MOST = 100_000  # scores that a task keeps; beyond it all are forgotten
 
 
@@ -85,11 +86,30 @@ class TextTask(Task):
     def _scores_of(self, texts: list[str]) -> list[float | None]:
         known = self._scores().known
         if new := [text for text in dict.fromkeys(texts) if text not in known]:
-            known.update(zip(new, self._checked(self.score_texts([*new]), new), strict=True))
+            known.update(zip(new, self._checked(self._asked(new), new), strict=True))
         scores = [known[text] for text in texts]
         if len(known) > MOST:
             known.clear()
         return scores
+
+    def _asked(self, texts: list[str]) -> object:
+        """Return what `score_texts` gives; an error of it gets the text as a note."""
+        try:
+            return self.score_texts([*texts])
+        except Exception as error:
+            text = texts[0] if len(texts) == 1 else self._faulty(texts)
+            which = f"{len(texts)} texts together" if text is None else f"the text {_shortened(text)}"
+            error.add_note(f"scoring {which} (None says that a text is invalid)")
+            raise
+
+    def _faulty(self, texts: list[str]) -> str | None:
+        """Return the first text that by itself raises an error; None if each has a score."""
+        for text in texts:
+            try:
+                self.score_texts([text])
+            except Exception:  # the same, most likely
+                return text
+        return None
 
     def _checked(self, scores: object, texts: list[str]) -> list[float | None]:
         """Return the scores of texts.
@@ -113,6 +133,10 @@ class TextTask(Task):
             above = f"above `invalid_score`, {self.invalid_score:g}"
             raise ValueError(f"wanted scores of valid texts {above}, got {score:g} of {text!r}; state a lower one")
         return float(score)
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")
 
 
 def _is_finite(value: object) -> TypeGuard[float]:

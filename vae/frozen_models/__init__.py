@@ -109,4 +109,11 @@ class FrozenTextModel(FrozenModel):
         raise NotImplementedError
 
 
-FROZEN_MODELS = Registry("model", FrozenModel, __name__, "lso_bench.models", pinned=True)
+FROZEN_MODELS = Registry(
+    "model",
+    FrozenModel,
+    __name__,
+    "lso_bench.models",
+    pinned=True,
+    advice="lso_bench.model(encoder, decoder, latent, data) makes one of two modules",
+)
