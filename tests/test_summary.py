@@ -48,6 +48,15 @@ def test_few_instances_say_what_a_test_wants():
     )
 
 
+def test_a_test_that_cannot_find_a_difference_between_so_many_is_none():
+    """Wilcoxon's p of 10 instances is at least 2 / 2^10; Holm's correction of 28 pairs takes it to 0.055."""
+    records = [run(float(i), searcher=f"adam:lr=0.{i + 1}", instances=10) for i in range(8)]
+    shown = text(*records)
+    assert "undecided: 10 instances, a test of 8 searchers needs 11." in shown and "no significant" not in shown
+    one_more = text(*(run(float(i), searcher=f"adam:lr=0.{i + 1}", instances=11) for i in range(8)))
+    assert "adam lr=0.1 reaches a lower loss than" in one_more
+
+
 def test_one_model_and_searcher_has_nothing_to_compare():
     shown = text(run())
     assert "Answer  undecided: there is one model and one searcher." in shown and "· vae · adam ·" in shown

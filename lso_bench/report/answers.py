@@ -24,7 +24,6 @@ from lso_bench.report.sections import SEARCHER_KEYS, Section
 NAME = 22  # characters of a name, at most
 SECTIONS = 4  # sections with an answer each, at most
 FEW = {"valid": 0.9, "distinct": 0.5}  # shares of the evaluations of a model and searcher below which it is said
-MORE_STARTS = f": --seed 0-{BLOCKS - 1}"
 
 
 @dataclass(frozen=True)
@@ -202,10 +201,12 @@ def _smallest_p(compared: Sequence[Contest]) -> str:
 
 def _untested(contest: Contest) -> str:
     """Return why a contest was not tested, and what would help."""
-    if contest.n >= BLOCKS:
+    if contest.n >= contest.fewest_blocks:
         return f"a test over tasks needs {CONTESTANTS} {contest.factor}s"
     count = f"{contest.n} {contest.unit if contest.n != 1 else contest.unit.removesuffix('s')}"
-    return f"{count}, a test needs {BLOCKS}{MORE_STARTS if contest.unit == 'starts' else ''}"
+    test = f"a test{f' of {len(contest.names)} {contest.factor}s' * (contest.fewest_blocks > BLOCKS)}"
+    seeds = f": --seed 0-{contest.fewest_blocks - 1}" * (contest.unit == "starts")
+    return f"{count}, {test} needs {contest.fewest_blocks}{seeds}"
 
 
 def _other_starts(contest: Contest, compared: Iterable[Contest]) -> str:

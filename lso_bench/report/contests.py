@@ -8,7 +8,7 @@ from typing import Any, cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.rank_tests import ALPHA
+from lso_bench.analysis.rank_tests import ALPHA, BLOCKS, fewest_blocks
 from lso_bench.analysis.table import GROUP_KEYS, is_random, start_order
 from lso_bench.analysis.united import NO_LATENT, SEVERAL
 from lso_bench.report.sections import Section, searcher_labels
@@ -58,8 +58,13 @@ class Contest:
 
     @property
     def is_tested(self) -> bool:
-        """Return whether there are enough blocks, and contestants, for a test."""
-        return any(not math.isnan(self.p(name)) for name in self.names[1:])
+        """Return whether there are enough blocks, and contestants, for a test that can find a difference."""
+        return self.n >= self.fewest_blocks and any(not math.isnan(self.p(name)) for name in self.names[1:])
+
+    @property
+    def fewest_blocks(self) -> int:
+        """The fewest blocks of a test that can find a difference between so many contestants."""
+        return BLOCKS if self.unit == "tasks" else fewest_blocks(len(self.names))
 
     def p(self, name: str) -> float:
         """Return p of the difference of a contestant to the best one; NaN if it cannot be told."""

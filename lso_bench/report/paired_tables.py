@@ -10,7 +10,7 @@ import pandas as pd
 from lso_bench.analysis.collapse import COMPARED_WITHIN, GIVEN, LATENT_METRICS, Collapse
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import COMPARED
-from lso_bench.analysis.rank_correlation import FEWEST
+from lso_bench.analysis.rank_correlation import FEWEST, method, smallest_p
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.analysis.united import space_name
@@ -151,13 +151,14 @@ def collapse(result: Collapse) -> Iterator[Part]:
 def _limits(context: pd.DataFrame, missing: list[str]) -> str:
     """Return a caption that says what the table can and cannot show."""
     n, tests = int(context.n.max()), int(context["of"].iloc[0])
-    least = 2 / math.factorial(n)
+    least, family = smallest_p(n), f"Holm's correction over the {tests} correlations"
     unknown = f" Measured of fewer than {FEWEST}: {', '.join(missing)} (`lso-bench evaluate`)." * bool(missing)
     return (
-        f"-1: the more, the less. {tests} correlations; * where Holm's p over all of them is below 0.05. Of {n} models "
-        f"no p is below {least:.2g} before and {min(1, tests * least):.2g} after Holm; the smallest here is "
-        f"{context.p.min():.2g}.{unknown} The models share instances, starts and seeds, and {_trainings(context)}: "
-        "this shows what goes together in them, not what causes what. Given -ELBO: Spearman's partial correlation"
+        f"-1: the more, the less. * where p is below 0.05 after {family} of this table. By {method(n)} of {n} models "
+        f"no p is below {least:.2g} before it and {min(1, tests * least):.2g} after it. The smallest here are "
+        f"{context.p.min():.2g} before and {context.holm.min():.2g} after.{unknown} The models share instances, starts "
+        f"and seeds, and {_trainings(context)}: this shows what goes together in them, not what causes what. Given "
+        "-ELBO: Spearman's partial correlation"
     )
 
 
