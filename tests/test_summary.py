@@ -233,6 +233,54 @@ def test_searcher_that_ran_in_some_models_only_is_counted():
     assert "lowest final loss: adam in every model (3 to 4 of 4 searchers compared)." in " ".join(text(*some).split())
 
 
+LETTERS = ("cmaes:sigma=0.5", "sobol:batch=10", "random:batch=10", "turbo:batch=10")
+
+
+def starts(seeds, offset=0.0, searcher=LETTERS[0], model=SPEC.model):
+    """Searches of a single instance from these random starts."""
+    return [
+        searched({"random": [[9.0, 1.0 + seed % 12 + offset]]}, model=model, init=seed, searcher=searcher, budget=300)
+        for seed in seeds
+    ]
+
+
+def test_searcher_with_few_seeds_takes_no_answer_from_the_others():
+    full = [r for i, s in enumerate(LETTERS[:3]) for r in starts(range(12), float(i), s)]
+    shown = " ".join(text(*full, *starts(range(3), -1.0, LETTERS[3])).split())
+    assert "Answer cmaes reaches a lower loss than" in shown and "; 3 of 4 searchers compared)" in shown
+    assert "12 starts, p = 0.0015" in shown and "turbo" in shown and "undecided: 3 starts" not in shown
+    few = " ".join(text(*(r for s in LETTERS[:3] for r in starts(range(4), 0.0, s))).split())
+    assert "undecided: 4 starts, a test needs 10" in few
+
+
+def test_answer_in_one_of_two_models_says_in_which_and_of_how_many_searchers():
+    first = [r for i, s in enumerate(LETTERS[:3]) for r in starts(range(12), float(i), s)]
+    later = starts(range(12, 15), 0.0, LETTERS[0], NEVAE)
+    shown = " ".join(text(*first, *later).split())
+    assert "cmaes reaches a lower loss than sobol and random in vae (p = 0.00" in shown
+    equal = " ".join(text(*(r for s in LETTERS[:2] for r in starts(range(12), 0.0, s)), *later).split())
+    assert "no significant difference between cmaes and sobol in vae (p = 1)." in equal
+
+
+def test_largest_set_that_shares_seeds_is_compared_where_all_share_none():
+    apart = [r for i, s in enumerate(LETTERS[:3]) for r in starts(range(12), float(i), s)]
+    apart += [r for i, s in enumerate(LETTERS[2:]) for r in starts(range(12, 24), 9.0 - i, s)]
+    shown = " ".join(text(*apart).split())
+    assert "cmaes reaches a lower loss than" in shown and "3 of 4 searchers compared" in shown
+    assert "share no starts" not in shown and shown.startswith("omniglot50 (12 starts)")
+
+
+def test_models_without_common_seeds_are_marked_in_the_matrix():
+    rae = Model("rae", "omniglot")
+    runs = [
+        r for s in LETTERS[:2] for i, m in enumerate((SPEC.model, NEVAE)) for r in starts(range(12), float(i), s, m)
+    ]
+    lines = text(*runs, *(r for s in LETTERS[:2] for r in starts(range(20, 23), 0.0, s, rae))).splitlines()
+    (row,) = (line.split() for line in lines if line.startswith("  rae "))
+    assert all(cell.endswith("?") for cell in row[1:])
+    assert any("?: not compared with the others of its column" in line for line in lines)
+
+
 def test_budgets_of_a_searcher_are_compared_apart():
     records = [
         run(o, searcher=s, budget=b) for b in (300, 900) for o, s in ((1.0, "cmaes:sigma=0.5"), (0.0, "sobol:batch=10"))

@@ -14,6 +14,7 @@ from lso_bench.analysis.united import NO_LATENT, SEVERAL
 from lso_bench.report.sections import Section, searcher_labels
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 
+WITHOUT_TEST = "?: not compared with the others of its column: too few common seeds"
 SETTING = ["arch", "latent", "device", "region", *IN_TABLES]  # what contests with the same context may differ in
 Rows = Mapping[str, Mapping[str, Any]]  # by contestant
 
@@ -105,11 +106,17 @@ def starred(section: Section) -> dict[str, list[str]]:
     return {c.context: c.top for c in compared if c.worse}
 
 
+def without_test(section: Section) -> dict[str, list[str]]:
+    """Return, by searcher, the models that are not compared with the others, where any model is starred."""
+    compared = from_first_start(contests(section, "model", "loss"))
+    return {c.context: [m for m in section.models if m not in c.names] for c in compared if c.worse}
+
+
 def has_starred_higher(section: Section) -> bool:
     """Return whether a starred median is higher than one without a star: the test is of pairs, not of medians."""
     for label, top in starred(section).items():
         medians = {m: section.median_loss(m, label) for m in section.models}
-        worse_medians = [median for m, median in medians.items() if m not in top]
+        worse_medians = [median for m, median in medians.items() if m not in (*top, *without_test(section)[label])]
         if any(medians[m] > median for m in top for median in worse_medians):
             return True
     return False
