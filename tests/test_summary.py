@@ -258,6 +258,8 @@ def test_answer_in_one_of_two_models_says_in_which_and_of_how_many_searchers():
     later = starts(range(12, 15), 0.0, LETTERS[0], NEVAE)
     shown = " ".join(text(*first, *later).split())
     assert "cmaes reaches a lower loss than sobol and random in vae (p = 0.00" in shown
+    few = " ".join(text(*(r for s in LETTERS[:2] for r in starts(range(4), 0.0, s)), *later).split())
+    assert "undecided in vae: 4 starts, a test needs 10: --seed 0-9." in few
     equal = " ".join(text(*(r for s in LETTERS[:2] for r in starts(range(12), 0.0, s)), *later).split())
     assert "no significant difference between cmaes and sobol in vae (p = 1)." in equal
 

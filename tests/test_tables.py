@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from made import measures
+from made import measures, searched
 from rich.console import Console
 from test_collapse import SPACES
 from test_collapse import runs as measured_runs
@@ -21,6 +21,7 @@ from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.html_report import TABS
 from lso_bench.report.renderers import csv, html, latex, markdown, terminal
 from lso_bench.report.table import MODEL, Cell, Column, Table, columns
+from lso_bench.vae.trained_model import Model
 
 NUMBER = "-?[0-9][0-9,]*(?:[.][0-9]+)?(?:e[+-]?[0-9]+)?"
 MINUS = "\N{MINUS SIGN}"
@@ -59,6 +60,24 @@ def test_every_cell_of_a_comparison_is_sorted_by_the_number_that_is_read(scale):
             assert cell.value < read(cell.text, heading)
         else:
             assert read(cell.text, heading) == pytest.approx(cell.value, rel=0.06, abs=0.006, nan_ok=True), cell
+
+
+def test_table_alone_says_what_it_says_among_the_others():
+    """Captions refer to no table that may not be shown: of searchers, and of models and searchers over tasks."""
+    comparison = measures(*runs())
+    among = {t.title: t for t in drawn(comparison)}
+    for name in ("searchers", "models", "tasks"):
+        for table in (t for part in tables.parts(comparison, "evaluations", [name]) for t in part.tables):
+            assert table.caption == among[table.title].caption and "lost" in table.caption.lower()
+            assert "table of" not in table.caption
+    both = [
+        searched({"random": [[9.0, 5.0 + i + j]] * 3}, task=f"ink:target=0.{t}", model=Model(m, "omniglot"), searcher=s)
+        for t in (1, 2)
+        for i, m in enumerate(("vae", "nevae_se"))
+        for j, s in enumerate(("adam", "lbfgs"))
+    ]
+    captions = [t.caption for part in tables.parts(measures(*both), "evaluations", ["tasks"]) for t in part.tables]
+    assert len(captions) == 2 and all("A block is a task" in c for c in captions)
 
 
 COMPARISONS = {  # each is computed in its test, not while all tests are collected

@@ -141,12 +141,12 @@ def _over_contexts(compared: Sequence[Contest], question: Question, counts: Mapp
     if not any(c.worse for c in compared) and len(results) == 1:
         (result,) = results
         if not compared[0].is_tested:
-            return f"{result}{place}{_bracketed(some)}."
+            return f"{_at(place, result)}{_bracketed(some)}."
         return f"{result} between {some or f'{factor}s'}{everywhere}{_smallest_p(compared)}."
     phrases = []
     for result, group in sorted(results.items(), key=lambda item: (not item[1][0].worse, -len(item[1]))):
         where = f" {IN[factor]} {listed([c.context for c in group], 4)}" if len(results) > 1 else everywhere
-        phrases.append(f"{result}{where}")
+        phrases.append(_at(where, result))
     return f"{question.attribute}: {'; '.join(phrases)}{_bracketed(some)}."
 
 
@@ -154,6 +154,12 @@ def _place(compared: Sequence[Contest], counts: Mapping[str, int]) -> str:
     """Return where the contests are, as a phrase; empty if contestants were compared in every model, or searcher."""
     factor, contexts = compared[0].factor, [*dict.fromkeys(c.context for c in compared)]
     return f" {IN[factor]} {listed(contexts)}" if len(contexts) < counts[OTHER[factor]] else ""
+
+
+def _at(place: str, result: str) -> str:
+    """Return a result with its place: before the reason why it is undecided, else at the end."""
+    reason = result.removeprefix("undecided: ")
+    return f"{result}{place}" if reason == result else f"undecided{place}: {reason}"
 
 
 def _bracketed(some: str) -> str:
@@ -186,7 +192,7 @@ def _verdict(contest: Contest, question: Question, place: str, some: str) -> str
         place: model or searcher of the contest as a phrase, if there are others.
         some: how many of the contestants it has, if not all; the answer then says of how many instances, too.
     """
-    undecided = f"undecided:{place}," if place else "undecided:"
+    undecided = f"undecided{place}:"
     count = f"; {some} compared" * bool(some)
     if not contest.worse:
         if contest.contradicting:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, cast
 
 import pandas as pd
@@ -50,11 +49,8 @@ OVER_TASKS_CAPTION = (
 def contests(section: Section, factor: str) -> Iterator[Table]:
     """Yield the table of models or of searchers, each against the best mean rank, on more than one instance."""
     if rows := [*_contests(section, factor)]:
-        follows = factor == "searcher" and any(_contests(section, "model"))
-        caption = "As in the table of models" if follows else CAPTION
-        yield Table(
-            title(factor), HEADER, rows, caption + MISSED_SAYS * bool(len(section.rows(f"{factor} rank:missed")))
-        )
+        caption = CAPTION + MISSED_SAYS * bool(len(section.rows(f"{factor} rank:missed")))
+        yield Table(title(factor), HEADER, rows, caption)
 
 
 def title(factor: str) -> str:
@@ -103,10 +99,9 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
     if rows.empty:
         return
     rows = rows.assign(searcher_label=searcher_labels(rows, comparison.by))
-    tables = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in COMPARED]
-    filled = [t for t in tables if t.rows]
     caption = OVER_TASKS_CAPTION + MISSED_SAYS * bool(rows.measure.str.endswith("rank:missed").any())
-    yield Part("Over tasks", [], [replace(filled[0], caption=caption), *filled[1:]])
+    tables = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)], caption) for f in COMPARED]
+    yield Part("Over tasks", [], [t for t in tables if t.rows])
 
 
 def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[list[Cell]]:
