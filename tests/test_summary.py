@@ -272,6 +272,28 @@ def test_largest_set_that_shares_seeds_is_compared_where_all_share_none():
     assert "share no starts" not in shown and shown.startswith("omniglot50 (12 starts)")
 
 
+@pytest.mark.parametrize("field", ["task_sha256", "task_package", "searcher_sha256", "source"])
+@pytest.mark.parametrize("factor", ["model", "searcher"])
+def test_no_winner_is_named_from_results_of_two_versions(field, factor):
+    """The searches of half the seeds are of another version of the task, of the searcher, or of their files."""
+    second = {"model": {"model": NEVAE}, "searcher": {"searcher": LETTERS[1]}}[factor]
+
+    def of_version(version: str, seeds: range):
+        runs = [*starts(seeds), *starts(seeds, 1.0, **second)]
+        if field == "source":
+            return [replace(r, spec=replace(r.spec, source=version)) for r in runs]
+        return [replace(r, versions=r.versions | {field: version}) for r in runs]
+
+    pooled = [*of_version("aa", range(12)), *of_version("bb", range(12, 24))]
+    shown = " ".join(text(*pooled).split())
+    what = {"s": "searcher's code", "t": "task's code"}[field[0]] if field != "source" else "task's or searcher's file"
+    assert f"Answer undecided: the results are of 2 versions of the {what}: --by {field}." in shown
+    assert "reaches" not in shown and " *" not in shown
+    assert "reaches a lower loss than" in " ".join(text(*of_version("aa", range(12))).split())
+    split = "\n".join(summary(compare(pooled, None, by=[field])))
+    assert "the results are of" not in split and "lowest final loss" in split
+
+
 def test_models_without_common_seeds_are_marked_in_the_matrix():
     rae = Model("rae", "omniglot")
     runs = [

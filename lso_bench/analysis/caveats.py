@@ -120,8 +120,8 @@ def _source_files(runs: list[Record]) -> Iterator[str]:
         values = {r.spec.source for r in searcher_runs} - {"", None}
         if len(values) > 1:
             yield (
-                f"the runs of {name} differ in task or searcher files ({_summarise_values(values)}); "
-                "compare only those of one."
+                f"the runs of {name} differ in task or searcher files; compare only those of one (--by source): "
+                f"{_summarise_values(values)}."
             )
 
 
@@ -130,9 +130,10 @@ def _code_versions(runs: list[Record], kind: str) -> Iterator[str]:
     fields = (f"{kind}_sha256", f"{kind}_package")
     values = {tuple(str(r.versions[k]) for k in fields if k in r.versions) for r in runs} - {()}
     if len(values) > 1:
+        field = fields[len({str(r.versions[fields[0]]) for r in runs if fields[0] in r.versions}) == 1]
         yield (
-            f"the runs were made by several versions of the {kind}'s code ({_summarise_values(values)}); compare only "
-            f"those of one (--by {fields[0]})."
+            f"the runs were made by several versions of the {kind}'s code; compare only those of one (--by {field}): "
+            f"{_summarise_values(values)}."
         )
 
 

@@ -41,7 +41,9 @@ FIELDS: dict[str, Callable[[Record], Any]] = {
     "version": lambda r: r.versions.get("lso_bench"),
     "torch": lambda r: r.versions.get("torch"),
     "task_sha256": lambda r: r.versions.get("task_sha256"),
+    "task_package": lambda r: r.versions.get("task_package"),
     "searcher_sha256": lambda r: r.versions.get("searcher_sha256"),
+    "searcher_package": lambda r: r.versions.get("searcher_package"),
 }
 ALIASES = {  # names of the record
     "model.name": "model",

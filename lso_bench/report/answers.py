@@ -230,6 +230,8 @@ def _smallest_p(compared: Sequence[Contest], remark: str = "") -> str:
 
 def _untested(contest: Contest) -> str:
     """Return why a contest was not tested, and what would help."""
+    if contest.pooled:
+        return contest.pooled
     if contest.n >= contest.fewest_blocks:
         return f"a test over tasks needs {CONTESTANTS} {contest.factor}s"
     count = f"{contest.n} {contest.unit if contest.n != 1 else contest.unit.removesuffix('s')}"

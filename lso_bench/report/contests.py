@@ -8,6 +8,7 @@ from typing import Any, cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.groups import pooled_versions
 from lso_bench.analysis.rank_tests import ALPHA, BLOCKS, fewest_blocks
 from lso_bench.analysis.table import GROUP_KEYS, is_random, start_order
 from lso_bench.analysis.united import NO_LATENT, SEVERAL
@@ -33,6 +34,7 @@ class Contest:
     differences: Rows  # paired difference to the best, with its interval and p, by the worse contestant
     wins: Rows  # share of instances in which that one is better than the best
     effects: Rows  # rank-biserial correlation with the best, below 0 if worse; not over tasks
+    pooled: str = ""  # of what versions results are pooled, of which no test tells
 
     @property
     def names(self) -> list[str]:
@@ -69,7 +71,7 @@ class Contest:
 
     def p(self, name: str) -> float:
         """Return p of the difference of a contestant to the best one; NaN if it cannot be told."""
-        return float(self.differences.get(name, {}).get("p", math.nan))
+        return math.nan if self.pooled else float(self.differences.get(name, {}).get("p", math.nan))
 
     def _is_better(self, name: str) -> bool:
         return self.effects.get(name, {}).get("estimate", -1.0) > 0
@@ -86,7 +88,8 @@ def contests(section: Section, factor: str, outcome: str) -> list[Contest]:
     is_single = section.runs.instances.max() == 1
     groups = [*_groups(section.measures, keys, measures)]
     units = ["starts" if is_single and is_random(rows[0]["start"]) else "instances" for rows in groups]
-    return _contests(groups, factor, measures, units, section.by)
+    pooled = [pooled_versions(_runs_of(rows[0], keys, section.runs)) for rows in groups]
+    return _contests(groups, factor, measures, units, section.by, pooled)
 
 
 def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> list[Contest]:
@@ -97,7 +100,8 @@ def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> li
     keys = [*(c for c in (*GROUP_KEYS, *comparison.by) if c not in (factor, "decoding")), "start"]
     measures = [f"{factor} {m}:{outcome}" for m in ("rank", "nemenyi", "wins", "effect")]
     groups = [*_groups(tasks, keys, measures)]
-    return _contests(groups, factor, measures, ["tasks"] * len(groups), comparison.by)
+    pooled = [_pooled_in_a_task(_runs_of(rows[0], keys, comparison.runs)) for rows in groups]
+    return _contests(groups, factor, measures, ["tasks"] * len(groups), comparison.by, pooled)
 
 
 def starred(section: Section) -> dict[str, list[str]]:
@@ -136,11 +140,31 @@ def _groups(table: pd.DataFrame, keys: list[str], measures: list[str]) -> Iterat
         yield cast(list[dict[str, Any]], cast(pd.DataFrame, compared).to_dict("records"))
 
 
+def _runs_of(row: Mapping[str, Any], keys: Sequence[str], runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the groups of runs that have the values of a row in `keys`, as far as they have these columns."""
+    known = [k for k in keys if k in runs and not (k == "task" and row[k] not in {*runs[k]})]
+    equal = [runs[k].isna() if pd.isna(row[k]) else runs[k] == row[k] for k in known]
+    return cast(pd.DataFrame, runs[pd.concat(equal, axis=1).all(axis=1)])
+
+
+def _pooled_in_a_task(runs: pd.DataFrame) -> str:
+    """Return of what several versions the results of a task are, if of any."""
+    return next(filter(None, (pooled_versions(of_task) for _, of_task in runs.groupby("task", sort=False))), "")
+
+
 def _contests(
-    groups: Sequence[list[dict[str, Any]]], factor: str, measures: list[str], units: list[str], by: Sequence[str]
+    groups: Sequence[list[dict[str, Any]]],
+    factor: str,
+    measures: list[str],
+    units: list[str],
+    by: Sequence[str],
+    pooled: Sequence[str],
 ) -> list[Contest]:
     """Return the contest of each group of rows; contexts of the same name get the settings in which they differ."""
-    pairs = [(_contest(rows, factor, measures, unit), rows[0]) for rows, unit in zip(groups, units, strict=True)]
+    pairs = [
+        (replace(_contest(rows, factor, measures, unit), pooled=versions), rows[0])
+        for rows, unit, versions in zip(groups, units, pooled, strict=True)
+    ]
     named = []
     for contest, row in pairs:
         namesakes = [r for c, r in pairs if (c.context, c.start) == (contest.context, contest.start)]
