@@ -13,7 +13,7 @@ from test_collapse import runs as measured_runs
 from test_values import runs
 
 from lso_bench.analysis.comparison import PER_SEARCH
-from lso_bench.plotting.numbers import count
+from lso_bench.plotting.numbers import count, in_words
 from lso_bench.report import tables
 from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_value, share, word
 from lso_bench.report.export import as_csv
@@ -147,10 +147,18 @@ def test_intervals_sort_by_their_estimate_or_middle_and_csv_has_their_ends():
     ends = 1.0, 4.0
     cells = estimate(2.0, *ends, "{:g}".format), interval(*ends), share(0.25), p_value(1e-9)
     assert [c.value for c in cells] == [2.0, 2.5, 0.25, 1e-9]
-    assert [c.text for c in cells] == ["2 (1 .. 4)", "1 .. 4", "25%", "< 0.0001"]
+    assert [c.text for c in cells] == ["2 (1 .. 4)", "1.00 .. 4.00", "25%", "< 0.0001"]
     frame = pd.read_csv(io.StringIO(csv.table(of_numbers(*cells))))
     assert [*frame.columns] == ["model", "n", "n, low", "n, high"] and frame["n, high"].tolist()[:2] == [4.0, 4.0]
     assert estimate(2.0, math.nan, math.nan, str).text == "2.0" and interval(math.nan, math.nan).text == ""
+
+
+def test_numbers_of_a_column_have_as_many_digits_as_the_summary():
+    values = [2.8, 2.75, -5.55, 3.0, 3.74, 12.5, 99.0]
+    assert [number(v).text for v in values] == ["2.80", "2.75", "-5.55", "3.00", "3.74", "12.50", "99.00"]
+    assert [number(v).text.replace("-", MINUS) for v in values] == [in_words(v) for v in values]
+    assert interval(-6.2, -4.75).text == "-6.20 .. -4.75"
+    assert [number(v).text for v in (0.0, 123.46, 999.97, 1234.5)] == ["0", "123.5", "1000", "1234"]
 
 
 def test_quartiles_sort_by_the_lower_one():

@@ -81,7 +81,7 @@ def _row_head(row: dict[str, Any], outcome: str, best: dict[str, Any]) -> tuple[
 
 def _pair_cells(measures: dict[str, dict[str, Any]]) -> tuple[Cell, ...]:
     difference, won, effect = measures["difference"], measures["wins"], measures["effect"]["estimate"]
-    median = estimate(*_estimate(difference), lambda value: significant(value, 3, 3))
+    median = estimate(*_estimate(difference), significant)
     return EMPTY, median, _wins(won), number(effect, "{:.2f}".format), p_value(difference["p"])
 
 
