@@ -314,6 +314,19 @@ def test_budgets_of_a_searcher_are_compared_apart():
     assert [line.rstrip().endswith("best") for line in lines] == [True, False] * 2
 
 
+def test_budgets_are_called_evaluations_in_an_answer():
+    runs = [
+        run(o, m, searcher=s, budget=b, max_steps=b)
+        for b in (40, 80)
+        for m in (SPEC.model, NEVAE)
+        for o, s in ((1.0, "cmaes:sigma=0.5"), (0.0, "sobol:batch=10"))
+    ]
+    for i in range(4):
+        runs[i] = replace(runs[i], members=[replace(m, loss=9.0, best=9.0) for m in runs[i].members])
+    shown = " ".join(text(*runs).split())
+    assert "(40 ev.)" in shown and "(80 ev.)" in shown and "40 steps" not in shown
+
+
 def test_rows_split_by_a_field_are_compared_within_its_values():
     records = [
         run(o, searcher=s, init=seed) for seed in (0, 1) for o, s in ((1.0, "cmaes:sigma=0.5"), (0.0, "sobol:batch=10"))

@@ -169,6 +169,8 @@ def _contests(
     for contest, row in pairs:
         namesakes = [r for c, r in pairs if (c.context, c.start) == (contest.context, contest.start)]
         differing = [k for k in (*SETTING, *by) if len({str(r[k]) for r in namesakes}) > 1]
+        if all(r["budget"] <= r["max_steps"] for r in namesakes):  # evaluations limit these searches, not steps
+            differing = [k for k in differing if k != "max_steps"]
         enough = [k for k in differing if len({str(r[k]) for r in namesakes}) == len(namesakes)]
         differing = enough[:1] or differing
         texts = dict.fromkeys(_setting_text(k, row[k]) for k in differing)
