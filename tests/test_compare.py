@@ -279,7 +279,7 @@ def test_json_has_null_where_most_were_censored():
 
 
 @pytest.mark.parametrize(
-    ("cost", "title", "first"), [("steps", "Steps", "3 / 3"), ("seconds", "Seconds (of", "1.5 / 1.5")]
+    ("cost", "title", "first"), [("steps", "Steps", "3 / 3"), ("seconds", "Seconds (of", "1.50 / 1.50")]
 )
 def test_way_to_a_target_is_counted_as_asked(cost, title, first):
     comparison = measures(searched({"random": [[9.0, 9.0, 9.0, 1.0]] * 3}))  # half a second a step
@@ -510,5 +510,5 @@ def test_what_a_run_took_is_the_median_of_runs():
     (row,) = costs(section).rows
     shown = {c.heading: cell.text for c, cell in zip(costs(section).columns, row, strict=True)}
     assert [shown[k] for k in ("evaluations", "gradients", "decoded images", "fit, s", "total, s")] == [
-        *("20", "0", "40", "", "2")
+        *("20", "0", "40", "", "2.00")
     ]

@@ -176,7 +176,7 @@ def test_csv_has_no_formula_in_text_or_heading(text):
 def test_negative_numbers_have_a_true_minus_in_the_page_and_names_keep_their_hyphen():
     table = Table("t", columns(MODEL, "n"), [[model("a-1"), number(-1.5)]])
     text = html.table(table)
-    assert "a-1</td>" in text and f"{MINUS}1.5</td>" in text and 'data-order="-1.5"' in text
+    assert "a-1</td>" in text and f"{MINUS}1.50</td>" in text and 'data-order="-1.5"' in text
     assert "--c" in text  # the model's colour
 
 
@@ -185,4 +185,4 @@ def test_heading_of_several_lines_is_one_where_a_line_is_a_row():
     console = Console(width=60, file=io.StringIO(), record=True)
     console.print(terminal.table(table))
     assert re.search(r"MI *\n *paper", console.export_text())
-    assert markdown.plain_rows(table).startswith("| MI paper |\n| --- |\n| 1 |")
+    assert markdown.plain_rows(table).startswith("| MI paper |\n| --- |\n| 1.00 |")
