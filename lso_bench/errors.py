@@ -36,7 +36,12 @@ class EndedError(SystemExit):
 
 
 def unknown(kind: str, name: str, known: list[str]) -> UsageError:
-    """Return an error about an unknown name, with the most similar known one; without any, a plugin is a file."""
+    """Return an error about an unknown name, with the most similar known one; without any, a plugin is a file.
+
+    A list where one name is wanted is called so.
+    """
+    if "," in name and any(part.strip() in known for part in name.split(",")):
+        return UsageError(f"Wanted one {kind}, got a list: {name!r}. Give each to a command of its own.")
     if not known:
         return UsageError(f"No {kind} {name!r}; none has a name here. Give a file by its path: ./{name}.py.")
     near = get_close_matches(name, known, n=1, cutoff=0.5)

@@ -125,6 +125,21 @@ def test_matrix_in_latex_has_names_label_and_every_median(results):
         results.compare().latex("final", label="}\\input{x}")
 
 
+def test_formula_in_a_label_or_caption_is_kept_and_the_rest_is_escaped(results):
+    text = results.compare().latex(
+        "final", "model", "searcher", {"vae": r"$\beta_1$-VAE & 5%"}, caption="Loss_1 of $x_1$"
+    )
+    assert r"$\beta_1$-VAE \& 5\%" in text and r"\caption{Loss\_1 of $x_1$}" in text
+    alone = results.compare().latex("final", "model", "searcher", {"vae": "5$"})
+    assert r"5\$ &" in alone
+
+
+def test_label_of_what_is_not_there_is_refused(results):
+    with pytest.raises(UsageError, match=r"No model, searcher, task or start 'vea'; there are .*Did you mean 'vae'"):
+        results.compare().latex("final", labels={"vea": "VAE"})
+    assert "NE" in results.where(model="vae").compare().latex("final", labels={"vae": "NE", "sobol": "Sobol"})
+
+
 def test_matrix_whose_cells_had_several_values_is_refused(results):
     with pytest.raises(UsageError, match="values of several searchers"):
         results.compare().latex("final", rows="model", columns="task")

@@ -160,7 +160,7 @@ def test_diverged_search_counts_as_worst():
     assert (gap.n, gap.censored) == (N, 1)
 
 
-OTHER = Model("nevae_se", "omniglot")
+OTHER, BETA = (Model(name, "omniglot") for name in ("nevae_se", "beta_vae_0.9"))
 
 
 @pytest.mark.parametrize(
@@ -184,18 +184,50 @@ OTHER = Model("nevae_se", "omniglot")
         (replace(run(model=OTHER), counts={"inversion_fallbacks": 5}), "5 times log p(x|z) was not finite"),
         (replace(run(model=OTHER), counts={"outside_points": 6}), "6 times the optimizer asked for a point outside"),
         (replace(run(model=OTHER), counts={"moved_starts": 11}), "11 of 40 starts lay outside none"),
-        (run(model=OTHER, seed=4), "not run with the same seeds"),
         (
             run(model=OTHER, seed=4),
             "2 of 4 runs of the grid are missing: 2 of adam (nevae_se, vae; seed 0, 4).",
         ),
-        (searched({"random": [[9.0, 1.0]] * 3, "encoder": [[9.0, 2.0]] * 3}, model=OTHER), "on the same instances"),
         (run(seed=1, checkpoint="1" * 64), "different weights"),
         (replace(run(), versions=VERSIONS | {"data_sha256": "a", "trained_on_sha256": "b"}), "other pixels"),
     ],
 )
 def test_what_makes_runs_incomparable_is_said(record, says):
     assert any(says in line for line in caveats([run(), record]))
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([run(model=OTHER, seed=4)], "models with adam were not run with the same seeds; their rows are not paired."),
+        (
+            [run(model=OTHER), run(seed=4)],
+            "not run with the same seeds; ranks and tests are of the seeds that all of them have",
+        ),
+        (
+            [run(model=OTHER), run(model=Model("rae", "omniglot"), seed=4)],
+            "ranks and tests are of the seeds that the others share, without rae.",
+        ),
+        ([searched({"random": [[9.0, 1.0]] * 3, "encoder": [[9.0, 2.0]] * 3}, model=OTHER)], "on the same instances"),
+        ([replace(run(model=OTHER), spec=replace(run(model=OTHER).spec, seeds=Seeds(0, 7)))], "with the same seeds"),
+    ],
+)
+def test_rows_that_are_not_paired_are_named(records, says):
+    assert any(says in line for line in measures(run(), *records).notes)
+
+
+def trained(seed: int, init: int, *models: Model, **spec) -> list[Record]:
+    return [run(init, model=replace(m, seed=seed), **spec) for m in models]
+
+
+def test_rows_that_are_paired_are_not_flagged_as_unpaired():
+    """Models of several trainings are paired in each training; searchers with other limits are not compared."""
+    trainings = [*trained(0, 0, SPEC.model, OTHER, BETA), *trained(1, 0, SPEC.model, OTHER)]
+    further = trained(0, 1, SPEC.model, OTHER, BETA, searcher="cmaes:sigma=0.5", budget=300)
+    by_training = measures(*trainings, *further, by=["seed.train"]).notes
+    assert not [line for line in by_training if "not run with the same" in line or "not paired" in line]
+    (line,) = [line for line in measures(*trainings, *further).notes if "not run with the same" in line]
+    assert "models with adam were not" in line and "not paired" not in line
 
 
 def test_comparable_runs_have_no_caveats():
@@ -248,7 +280,7 @@ def test_json_has_null_where_most_were_censored():
 
 
 @pytest.mark.parametrize(
-    ("cost", "title", "first"), [("steps", "Steps", "3 / 3"), ("seconds", "Seconds (of", "1.5 / 1.5")]
+    ("cost", "title", "first"), [("steps", "Steps", "3 / 3"), ("seconds", "Seconds (of", "1.50 / 1.50")]
 )
 def test_way_to_a_target_is_counted_as_asked(cost, title, first):
     comparison = measures(searched({"random": [[9.0, 9.0, 9.0, 1.0]] * 3}))  # half a second a step
@@ -479,5 +511,5 @@ def test_what_a_run_took_is_the_median_of_runs():
     (row,) = costs(section).rows
     shown = {c.heading: cell.text for c, cell in zip(costs(section).columns, row, strict=True)}
     assert [shown[k] for k in ("evaluations", "gradients", "decoded images", "fit, s", "total, s")] == [
-        *("20", "0", "40", "", "2")
+        *("20", "0", "40", "", "2.00")
     ]

@@ -309,9 +309,9 @@ def test_shares_are_measures_of_json_and_csv_too():
 
 def test_median_loss_of_searches_without_a_valid_text_is_marked_in_every_form():
     compared = measures(*(lost(i) for i in range(3)), text_run(3))
-    assert f"| 7.9{NO_TEXT} |" in tables.markdown(compared, names=["final"])
-    assert r"7.9$\dagger$" in tables.latex(compared, names=["final"])
-    assert r"7.9$\dagger$" in latex_table.one(compared, "final", ("model", "searcher"), {})
+    assert f"| 7.90{NO_TEXT} |" in tables.markdown(compared, names=["final"])
+    assert r"7.90$\dagger$" in tables.latex(compared, names=["final"])
+    assert r"7.90$\dagger$" in latex_table.one(compared, "final", ("model", "searcher"), {})
     assert any(f"7.90{NO_TEXT}" in line for line in summary.summary(compared))
     (row,) = table("texts", *(lost(i) for i in range(3)), text_run(3))
     assert (row["best valid text"], row["found by"]) == ("x+1", "25%")

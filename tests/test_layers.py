@@ -33,10 +33,10 @@ INSIDE = {  # likewise the modules of a package
     "analysis": [
         ["conditions", "curves"],
         ["comparison"],
-        ["best_texts", "caveats", "variance"],
+        ["best_texts", "caveats", "unpaired", "variance"],
         ["collapse", "convergence", "duplicates", "groups", "paired"],
         ["start_sensitivity"],
-        ["bootstrap", "rank_correlation", "table"],
+        ["bootstrap", "overlap", "rank_correlation", "table"],
         ["fields", "intervals", "rank_tests", "united"],
     ],
     "executors": [

@@ -8,6 +8,7 @@ import pytest
 from made import SPEC, measures, one, searched
 
 from lso_bench.analysis.comparison import COLUMNS, Comparison
+from lso_bench.analysis.overlap import complete_cells
 from lso_bench.analysis.paired import rows
 from lso_bench.analysis.table import GROUP_KEYS, table
 from lso_bench.record import Record
@@ -55,6 +56,33 @@ def test_seeds_of_an_instance_are_one_block():
 def test_only_seeds_that_all_ran_are_compared():
     results = pair(run(), run(-4.0, init=1), run(1.0, model=OTHER))
     assert results["difference"].estimate == 1.0
+
+
+def test_contestant_without_common_seeds_is_left_out_and_the_others_are_compared():
+    third = Model("rae", "omniglot")
+    comparison = compared(run(), run(1.0, model=OTHER), run(9.0, init=1, model=third))
+    ranks = comparison.measures[comparison.measures.measure == "model rank:loss"]
+    assert [*ranks.model] == ["vae", "nevae_se"] and (ranks.n == N).all()
+
+
+def test_all_are_compared_where_all_share_enough_instances():
+    third = Model("rae", "omniglot")
+    comparison = compared(
+        *(run(1.0 * i, s, m) for i, m in enumerate((SPEC.model, OTHER)) for s in (0, 1)), run(9.0, 0, third)
+    )
+    assert [*comparison.measures[comparison.measures.measure == "model rank:loss"].model] == ["vae", "nevae_se", "rae"]
+
+
+def test_set_of_contestants_is_the_largest_that_shares_enough_blocks():
+    """Letters are contestants, numbers blocks: a and b share 12 blocks, c, d and e another 10."""
+    cells = pd.DataFrame(1.0, index=range(22), columns=[*"abcde"])
+    cells.loc[:11, [*"cde"]] = math.nan
+    cells.loc[12:, [*"ab"]] = math.nan
+    assert [*complete_cells(cells, cells.index.to_numpy())] == [*"cde"]
+    few = complete_cells(cells.loc[:14], cells.index[:15].to_numpy())
+    assert [*few] == [*"ab"] and len(few) == 12
+    assert [*complete_cells(cells.loc[8:14], cells.index[8:15].to_numpy())] == [*"cde"]  # untested: the most of them
+    assert complete_cells(cells[["a", "c"]], cells.index.to_numpy()).empty
 
 
 def test_nothing_is_compared_where_no_seed_is_shared():

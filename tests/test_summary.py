@@ -48,6 +48,15 @@ def test_few_instances_say_what_a_test_wants():
     )
 
 
+def test_a_test_that_cannot_find_a_difference_between_so_many_is_none():
+    """Wilcoxon's p of 10 instances is at least 2 / 2^10; Holm's correction of 28 pairs takes it to 0.055."""
+    records = [run(float(i), searcher=f"adam:lr=0.{i + 1}", instances=10) for i in range(8)]
+    shown = text(*records)
+    assert "undecided: 10 instances, a test of 8 searchers needs 11." in shown and "no significant" not in shown
+    one_more = text(*(run(float(i), searcher=f"adam:lr=0.{i + 1}", instances=11) for i in range(8)))
+    assert "adam lr=0.1 reaches a lower loss than" in one_more
+
+
 def test_one_model_and_searcher_has_nothing_to_compare():
     shown = text(run())
     assert "Answer  undecided: there is one model and one searcher." in shown and "· vae · adam ·" in shown
@@ -225,6 +234,78 @@ def test_searcher_that_ran_in_some_models_only_is_counted():
     assert "lowest final loss: adam in every model (3 to 4 of 4 searchers compared)." in " ".join(text(*some).split())
 
 
+LETTERS = ("cmaes:sigma=0.5", "sobol:batch=10", "random:batch=10", "turbo:batch=10")
+
+
+def starts(seeds, offset=0.0, searcher=LETTERS[0], model=SPEC.model):
+    """Searches of a single instance from these random starts."""
+    return [
+        searched({"random": [[9.0, 1.0 + seed % 12 + offset]]}, model=model, init=seed, searcher=searcher, budget=300)
+        for seed in seeds
+    ]
+
+
+def test_searcher_with_few_seeds_takes_no_answer_from_the_others():
+    full = [r for i, s in enumerate(LETTERS[:3]) for r in starts(range(12), float(i), s)]
+    shown = " ".join(text(*full, *starts(range(3), -1.0, LETTERS[3])).split())
+    assert "Answer cmaes reaches a lower loss than" in shown and "; 3 of 4 searchers compared)" in shown
+    assert "12 starts, p = 0.0015" in shown and "turbo" in shown and "undecided: 3 starts" not in shown
+    few = " ".join(text(*(r for s in LETTERS[:3] for r in starts(range(4), 0.0, s))).split())
+    assert "undecided: 4 starts, a test needs 10" in few
+
+
+def test_answer_in_one_of_two_models_says_in_which_and_of_how_many_searchers():
+    first = [r for i, s in enumerate(LETTERS[:3]) for r in starts(range(12), float(i), s)]
+    later = starts(range(12, 15), 0.0, LETTERS[0], NEVAE)
+    shown = " ".join(text(*first, *later).split())
+    assert "cmaes reaches a lower loss than sobol and random in vae (p = 0.00" in shown
+    few = " ".join(text(*(r for s in LETTERS[:2] for r in starts(range(4), 0.0, s)), *later).split())
+    assert "undecided in vae: 4 starts, a test needs 10: --seed 0-9." in few
+    equal = " ".join(text(*(r for s in LETTERS[:2] for r in starts(range(12), 0.0, s)), *later).split())
+    assert "no significant difference between cmaes and sobol in vae (p = 1)." in equal
+
+
+def test_largest_set_that_shares_seeds_is_compared_where_all_share_none():
+    apart = [r for i, s in enumerate(LETTERS[:3]) for r in starts(range(12), float(i), s)]
+    apart += [r for i, s in enumerate(LETTERS[2:]) for r in starts(range(12, 24), 9.0 - i, s)]
+    shown = " ".join(text(*apart).split())
+    assert "cmaes reaches a lower loss than" in shown and "3 of 4 searchers compared" in shown
+    assert "share no starts" not in shown and shown.startswith("omniglot50 (12 starts)")
+
+
+@pytest.mark.parametrize("field", ["task_sha256", "task_package", "searcher_sha256", "source"])
+@pytest.mark.parametrize("factor", ["model", "searcher"])
+def test_no_winner_is_named_from_results_of_two_versions(field, factor):
+    """The searches of half the seeds are of another version of the task, of the searcher, or of their files."""
+    second = {"model": {"model": NEVAE}, "searcher": {"searcher": LETTERS[1]}}[factor]
+
+    def of_version(version: str, seeds: range):
+        runs = [*starts(seeds), *starts(seeds, 1.0, **second)]
+        if field == "source":
+            return [replace(r, spec=replace(r.spec, source=version)) for r in runs]
+        return [replace(r, versions=r.versions | {field: version}) for r in runs]
+
+    pooled = [*of_version("aa", range(12)), *of_version("bb", range(12, 24))]
+    shown = " ".join(text(*pooled).split())
+    what = {"s": "searcher's code", "t": "task's code"}[field[0]] if field != "source" else "task's or searcher's file"
+    assert f"Answer undecided: the results are of 2 versions of the {what}: --by {field}." in shown
+    assert "reaches" not in shown and " *" not in shown
+    assert "reaches a lower loss than" in " ".join(text(*of_version("aa", range(12))).split())
+    split = "\n".join(summary(compare(pooled, None, by=[field])))
+    assert "the results are of" not in split and "lowest final loss" in split
+
+
+def test_models_without_common_seeds_are_marked_in_the_matrix():
+    rae = Model("rae", "omniglot")
+    runs = [
+        r for s in LETTERS[:2] for i, m in enumerate((SPEC.model, NEVAE)) for r in starts(range(12), float(i), s, m)
+    ]
+    lines = text(*runs, *(r for s in LETTERS[:2] for r in starts(range(20, 23), 0.0, s, rae))).splitlines()
+    (row,) = (line.split() for line in lines if line.startswith("  rae "))
+    assert all(cell.endswith("?") for cell in row[1:])
+    assert any("?: not compared with the others of its column" in line for line in lines)
+
+
 def test_budgets_of_a_searcher_are_compared_apart():
     records = [
         run(o, searcher=s, budget=b) for b in (300, 900) for o, s in ((1.0, "cmaes:sigma=0.5"), (0.0, "sobol:batch=10"))
@@ -232,6 +313,19 @@ def test_budgets_of_a_searcher_are_compared_apart():
     lines = text(*records).splitlines()[3:7]
     assert [line.split()[0] for line in lines] == ["sobol", "cmaes"] * 2
     assert [line.rstrip().endswith("best") for line in lines] == [True, False] * 2
+
+
+def test_budgets_are_called_evaluations_in_an_answer():
+    runs = [
+        run(o, m, searcher=s, budget=b, max_steps=b)
+        for b in (40, 80)
+        for m in (SPEC.model, NEVAE)
+        for o, s in ((1.0, "cmaes:sigma=0.5"), (0.0, "sobol:batch=10"))
+    ]
+    for i in range(4):
+        runs[i] = replace(runs[i], members=[replace(m, loss=9.0, best=9.0) for m in runs[i].members])
+    shown = " ".join(text(*runs).split())
+    assert "(40 ev.)" in shown and "(80 ev.)" in shown and "40 steps" not in shown
 
 
 def test_rows_split_by_a_field_are_compared_within_its_values():

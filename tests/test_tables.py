@@ -6,14 +6,14 @@ import re
 
 import pandas as pd
 import pytest
-from made import measures
+from made import measures, searched
 from rich.console import Console
 from test_collapse import SPACES
 from test_collapse import runs as measured_runs
 from test_values import runs
 
 from lso_bench.analysis.comparison import PER_SEARCH
-from lso_bench.plotting.numbers import count
+from lso_bench.plotting.numbers import count, in_words
 from lso_bench.report import tables
 from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_value, share, word
 from lso_bench.report.export import as_csv
@@ -21,6 +21,7 @@ from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.html_report import TABS
 from lso_bench.report.renderers import csv, html, latex, markdown, terminal
 from lso_bench.report.table import MODEL, Cell, Column, Table, columns
+from lso_bench.vae.trained_model import Model
 
 NUMBER = "-?[0-9][0-9,]*(?:[.][0-9]+)?(?:e[+-]?[0-9]+)?"
 MINUS = "\N{MINUS SIGN}"
@@ -59,6 +60,24 @@ def test_every_cell_of_a_comparison_is_sorted_by_the_number_that_is_read(scale):
             assert cell.value < read(cell.text, heading)
         else:
             assert read(cell.text, heading) == pytest.approx(cell.value, rel=0.06, abs=0.006, nan_ok=True), cell
+
+
+def test_table_alone_says_what_it_says_among_the_others():
+    """Captions refer to no table that may not be shown: of searchers, and of models and searchers over tasks."""
+    comparison = measures(*runs())
+    among = {t.title: t for t in drawn(comparison)}
+    for name in ("searchers", "models", "tasks"):
+        for table in (t for part in tables.parts(comparison, "evaluations", [name]) for t in part.tables):
+            assert table.caption == among[table.title].caption and "lost" in table.caption.lower()
+            assert "table of" not in table.caption
+    both = [
+        searched({"random": [[9.0, 5.0 + i + j]] * 3}, task=f"ink:target=0.{t}", model=Model(m, "omniglot"), searcher=s)
+        for t in (1, 2)
+        for i, m in enumerate(("vae", "nevae_se"))
+        for j, s in enumerate(("adam", "lbfgs"))
+    ]
+    captions = [t.caption for part in tables.parts(measures(*both), "evaluations", ["tasks"]) for t in part.tables]
+    assert len(captions) == 2 and all("A block is a task" in c for c in captions)
 
 
 COMPARISONS = {  # each is computed in its test, not while all tests are collected
@@ -128,10 +147,18 @@ def test_intervals_sort_by_their_estimate_or_middle_and_csv_has_their_ends():
     ends = 1.0, 4.0
     cells = estimate(2.0, *ends, "{:g}".format), interval(*ends), share(0.25), p_value(1e-9)
     assert [c.value for c in cells] == [2.0, 2.5, 0.25, 1e-9]
-    assert [c.text for c in cells] == ["2 (1 .. 4)", "1 .. 4", "25%", "< 0.0001"]
+    assert [c.text for c in cells] == ["2 (1 .. 4)", "1.00 .. 4.00", "25%", "< 0.0001"]
     frame = pd.read_csv(io.StringIO(csv.table(of_numbers(*cells))))
     assert [*frame.columns] == ["model", "n", "n, low", "n, high"] and frame["n, high"].tolist()[:2] == [4.0, 4.0]
     assert estimate(2.0, math.nan, math.nan, str).text == "2.0" and interval(math.nan, math.nan).text == ""
+
+
+def test_numbers_of_a_column_have_as_many_digits_as_the_summary():
+    values = [2.8, 2.75, -5.55, 3.0, 3.74, 12.5, 99.0]
+    assert [number(v).text for v in values] == ["2.80", "2.75", "-5.55", "3.00", "3.74", "12.50", "99.00"]
+    assert [number(v).text.replace("-", MINUS) for v in values] == [in_words(v) for v in values]
+    assert interval(-6.2, -4.75).text == "-6.20 .. -4.75"
+    assert [number(v).text for v in (0.0, 123.46, 999.97, 1234.5)] == ["0", "123.5", "1000", "1234"]
 
 
 def test_quartiles_sort_by_the_lower_one():
@@ -149,7 +176,7 @@ def test_csv_has_no_formula_in_text_or_heading(text):
 def test_negative_numbers_have_a_true_minus_in_the_page_and_names_keep_their_hyphen():
     table = Table("t", columns(MODEL, "n"), [[model("a-1"), number(-1.5)]])
     text = html.table(table)
-    assert "a-1</td>" in text and f"{MINUS}1.5</td>" in text and 'data-order="-1.5"' in text
+    assert "a-1</td>" in text and f"{MINUS}1.50</td>" in text and 'data-order="-1.5"' in text
     assert "--c" in text  # the model's colour
 
 
@@ -158,4 +185,4 @@ def test_heading_of_several_lines_is_one_where_a_line_is_a_row():
     console = Console(width=60, file=io.StringIO(), record=True)
     console.print(terminal.table(table))
     assert re.search(r"MI *\n *paper", console.export_text())
-    assert markdown.plain_rows(table).startswith("| MI paper |\n| --- |\n| 1 |")
+    assert markdown.plain_rows(table).startswith("| MI paper |\n| --- |\n| 1.00 |")

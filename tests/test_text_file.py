@@ -1,7 +1,10 @@
 """A user's file of texts as a data set: texts, symbols, what is left out or refused, training and search."""
 
 import os
+import re
+import shlex
 import shutil
+import subprocess
 import sys
 from itertools import islice, product
 from pathlib import Path
@@ -146,6 +149,7 @@ def test_selfies_are_written_once(tmp_path, monkeypatch):
         (b"\n" * 500, r"wanted at least 100 texts, one a line, got 0\."),
         (b"ab\n" * 500, r"got 1; 499 of 500 lines are left out: 499 that stand twice \(first: line 2\)\."),
         (bytes(range(256)), "my.txt is a binary file, or in UTF-16; wanted texts in UTF-8"),
+        (b">pep0\nKKLL\n>pep1\nKLKA\n" * 100, r"my.txt is a FASTA file: line 1 is a name\. Of FASTA the sequences are"),
         ("\n".join(WORDS).encode("utf-16"), "or in UTF-16; wanted texts in UTF-8"),
         (
             "\n".join(map(chr, range(0x4E00, 0x4F00))).encode(),
@@ -184,15 +188,45 @@ def test_file_that_may_not_be_read_is_named(file):
     [
         ("./none.txt", r"No file or folder './none\.txt'"),
         ("none.smi", r"No file or folder 'none\.smi'"),
-        ("./my.csv", r"has another ending; wanted a folder, or a file with one of \.py, \.smi, \.smiles, \.txt\."),
+        (
+            "./my.csv",
+            r"ending; wanted a folder, or a file with one of \.py, \.smi, \.smiles, \.txt\. Of a table one column",
+        ),
+        (
+            "./my.fasta",
+            r"\.txt\. Of FASTA the sequences are wanted, one a line.*docs/bring-your-own\.md, A file of texts",
+        ),
+        ("glyphs,mnist", "^Wanted one data set, got a list: 'glyphs,mnist'"),
         ("./my.txt:tokenizer=bytes", "tokenizer is one of 'characters', 'words', 'smiles', 'selfies', not 'bytes'"),
         ("./my.txt:most=0", "most: wanted 1 or more"),
     ],
 )
 def test_unknown_file_or_setting_is_named(file, name, says):
-    shutil.copy(file, file.with_suffix(".csv"))
+    for ending in (".csv", ".fasta"):
+        shutil.copy(file, file.with_suffix(ending))
     with pytest.raises(UsageError, match=says):
         named_model("vae", name, ARCH, 3, 0)
+
+
+def test_list_where_one_model_is_wanted_is_called_a_list(file):
+    with pytest.raises(UsageError, match=r"^Wanted one model, got a list: 'vae,beta_vae_0\.1'"):
+        named_model("vae,beta_vae_0.1", "./my.txt", ARCH, 3, 0)
+
+
+def test_texts_that_all_begin_as_a_name_of_fasta_are_texts(file):
+    file.write_text("\n".join(f">{word}" for word in WORDS))
+    assert data.load("./my.txt")
+
+
+def test_documented_line_writes_the_texts_of_a_table_and_of_fasta(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my.csv").write_text('name,sequence\na,"KK,L"\nb,\nc,LLA\n')
+    Path("my.fasta").write_text(">a one\nKK\nLL\n\n>b\nKLA\n")
+    page = (Path(__file__).parents[1] / "docs" / "bring-your-own.md").read_text()
+    of_table, of_fasta = re.findall(r"^    (python -c .*)$", page.partition("### A file of texts")[2], re.M)[:2]
+    for command, texts in ((of_table, ["KK,L", "LLA"]), (of_fasta, ["KKLL", "KLA"])):
+        subprocess.run([sys.executable, *shlex.split(command)[1:]], check=True)
+        assert Path("my.txt").read_text().splitlines() == texts
 
 
 def test_a_file_has_one_name(file):

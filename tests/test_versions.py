@@ -86,7 +86,7 @@ def made_by(init=0, **versions):
         (
             {"task_sha256": "aa", "task_package": "p 1"},
             {"task_sha256": "aa", "task_package": "p 2"},
-            "(aa, p 1; aa, p 2)",
+            "(--by task_package): aa, p 1; aa, p 2.",
         ),
         ({"task_sha256": "aa"}, {"task_sha256": "aa"}, ""),
         ({}, {"task_sha256": "aa", "searcher_sha256": "aa"}, ""),  # recorded before versions were

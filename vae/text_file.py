@@ -18,7 +18,7 @@ from lso_bench.files import safe_read
 from lso_bench.files.sanitize import remark
 from lso_bench.molecules.reading import PACKAGES, are_molecules
 from lso_bench.plugins.settings import at_least
-from lso_bench.vae.datasets import Split, TextSource
+from lso_bench.vae.datasets import SEQUENCES, Split, TextSource
 from lso_bench.vae.selfies_texts import kept_selfies
 from lso_bench.vae.tokenizers import TOKENIZERS, Tokenizer, symbols_of
 
@@ -142,7 +142,16 @@ def _lines(path: Path) -> list[bytes]:
         raise UnusableError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     if b"\0" in content:
         raise UnusableError(f"{path} is a binary file, or in UTF-16; wanted texts in UTF-8, one a line.")
-    return content.removeprefix(b"\xef\xbb\xbf").splitlines()
+    lines = content.removeprefix(b"\xef\xbb\xbf").splitlines()
+    if _is_fasta(lines):
+        raise UnusableError(f"{path} is a FASTA file: line 1 is a name. {SEQUENCES}")
+    return lines
+
+
+def _is_fasta(lines: list[bytes]) -> bool:
+    """Return whether a file begins with a name of FASTA, above a line of a sequence."""
+    first, second = [*lines, b"", b""][:2]
+    return first.startswith(b">") and bool(second.strip()) and not second.startswith(b">")
 
 
 def _texts(lines: list[bytes], of_molecules: bool, tokenizer: str) -> list[str]:

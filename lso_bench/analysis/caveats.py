@@ -1,6 +1,6 @@
 """Caveats of a comparison: what makes runs incomparable or their figures misleading, one line per caveat."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby, product
 
@@ -63,18 +63,23 @@ SCREENED = " with screening"  # end of the name of searches whose texts are trai
 MAX_LISTED = 4  # values listed in a line
 
 
-def caveats(records: Sequence[Record]) -> list[str]:
-    """Return the caveats of all runs, including those that failed."""
+def caveats(records: Sequence[Record], unpaired: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """Return the caveats of all runs, including those that failed.
+
+    Args:
+        unpaired: lines of `lso_bench.analysis.unpaired`, by task.
+    """
     ordered = sorted(records, key=sort_key)
     lines = [line for r in ordered for line in _failures(r)]
-    for _, task_runs in groupby(ordered, key=lambda r: r.spec.task):
+    for task, task_runs in groupby(ordered, key=lambda r: r.spec.task):
         of_task = [*task_runs]
         name, runs = of_task[0].spec.task_name, [r for r in of_task if r.members]
         messages = (
             *_setting_differences(runs),
             *_source_files(runs),
             *_code_versions(runs, "task"),
-            *_unpaired_rows(runs),
+            *(unpaired or {}).get(task, ()),
+            *_pooled_weights(runs),
             *_missing_runs(runs),
             *_other_problems(runs),
             *_texts(runs),
@@ -118,18 +123,21 @@ def _source_files(runs: list[Record]) -> Iterator[str]:
         values = {r.spec.source for r in searcher_runs} - {"", None}
         if len(values) > 1:
             yield (
-                f"the runs of {name} differ in task or searcher files ({_summarise_values(values)}); "
-                "compare only those of one."
+                f"the runs of {name} differ in task or searcher files; compare only those of one (--by source): "
+                f"{_summarise_values(values)}."
             )
 
 
 def _code_versions(runs: list[Record], kind: str) -> Iterator[str]:
     """Yield a line where several versions of a task's or searcher's code ran, as far as the runs recorded it."""
-    values = {tuple(recorded_version(kind, r.spec, r.versions).values()) for r in runs} - {()}
+    fields = (f"{kind}_sha256", f"{kind}_package")
+    versions = [recorded_version(kind, r.spec, r.versions) for r in runs]
+    values = {tuple(v.values()) for v in versions} - {()}
     if len(values) > 1:
+        field = fields[len({v[fields[0]] for v in versions if fields[0] in v}) == 1]
         yield (
-            f"the runs were made by several versions of the {kind}'s code ({_summarise_values(values)}); compare only "
-            f"those of one (--by {kind}_sha256)."
+            f"the runs were made by several versions of the {kind}'s code; compare only those of one (--by {field}): "
+            f"{_summarise_values(values)}."
         )
 
 
@@ -146,14 +154,9 @@ def _shorten(values: Iterable) -> str:
     return ", ".join(texts[:MAX_LISTED]) + f", {len(texts) - MAX_LISTED} more" * (len(texts) > MAX_LISTED)
 
 
-def _unpaired_rows(runs: list[Record]) -> Iterator[str]:
-    """Yield rows that do not share seeds or instances, or that pool different weights of a model."""
-    groups = [list(rows) for _, rows in groupby(runs, key=group)]
-    if len({tuple(sorted(_seeds(r) for r in rows)) for rows in groups}) > 1:
-        yield "the models and searchers were not run with the same seeds; their rows are not paired."
-    if len({frozenset(i for r in rows for i in _instances(r)) for rows in groups}) > 1:
-        yield "the models and searchers were not run on the same instances; their rows are not paired."
-    for rows in groups:
+def _pooled_weights(runs: list[Record]) -> Iterator[str]:
+    """Yield the models of which a row pools different weights."""
+    for rows in (list(rows) for _, rows in groupby(runs, key=group)):
         model = rows[0].spec.model.name
         if len({(r.spec.model.seed, r.spec.checkpoint) for r in rows}) > len({r.spec.model.seed for r in rows}):
             yield f"runs of {model} with different weights are pooled in one row."
@@ -347,8 +350,3 @@ def _other_pixels(record: Record) -> bool:
 def _losses(record: Record) -> np.ndarray:
     columns = Columns.from_members(record.members)
     return columns.rows[:, columns.names.index("loss")]
-
-
-def _instances(record: Record) -> list[float]:
-    columns = Columns.from_members(record.members)
-    return columns.rows[:, columns.names.index("instance")].tolist()

@@ -25,6 +25,7 @@ from lso_bench.analysis.collapse import Collapse, collapse
 from lso_bench.analysis.groups import gap_to_best, group_summary, text_shares
 from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, shared, sort_key, table
+from lso_bench.analysis.unpaired import unpaired
 from lso_bench.analysis.variance import decomposition
 from lso_bench.record import SHARES, Record
 from lso_bench.run_settings import PRIOR
@@ -76,7 +77,7 @@ def compare(
     ordered, usable, failed = _by_outcome(records, by)
     searches = table(usable, by)
     if searches.empty:
-        return _comparison(ordered, targets, by, (), ())
+        return _comparison(ordered, targets, by, (), (), {})
     histories = convergence.loss_histories(searches, usable, files) if files else None
     at_thresholds = convergence.losses_at_thresholds(searches, histories) if histories else {}
     statistics = _group_statistics(searches, usable, files, targets, by, histories, at_thresholds)
@@ -87,7 +88,7 @@ def compare(
     ]
     tasks = paired.across_tasks(searches, failed, by)
     spaces_compared = collapse(checkpoint_rows, spaces or {})
-    compared = _comparison(ordered, targets, by, rows, tasks)
+    compared = _comparison(ordered, targets, by, rows, tasks, unpaired(searches, failed, by))
     return replace(compared, collapse=spaces_compared, searches=searches, histories=histories)
 
 
@@ -100,14 +101,15 @@ def brief(records: Iterable[Record], targets: Targets = "task", by: Sequence[str
     ordered, usable, failed = _by_outcome(records, by)
     searches = table(usable, by)
     if searches.empty:
-        return _comparison(ordered, targets, by, (), ())
+        return _comparison(ordered, targets, by, (), (), {})
     rows = []
     for _, group in searches.groupby("group_id", sort=False):
         head = shared(group, by)
         valid = (row for start, searches in by_start(group) for row in _beside(start, searches, "beside:valid$"))
         rows += [head | row for row in (*_per_search(group), *valid, *convergence.by_threshold(group))]
     rows += paired.rows(searches, failed, by)
-    compared = _comparison(ordered, targets, by, rows, paired.across_tasks(searches, failed, by))
+    tasks = paired.across_tasks(searches, failed, by)
+    compared = _comparison(ordered, targets, by, rows, tasks, unpaired(searches, failed, by))
     return replace(compared, searches=searches)
 
 
@@ -123,12 +125,13 @@ def _comparison(
     by: Sequence[str],
     rows: Iterable[dict],
     tasks: Iterable[dict],
+    unpaired: Mapping[str, Sequence[str]],
 ) -> Comparison:
-    """Return the comparison with these measures, within and across tasks."""
+    """Return the comparison with these measures, within and across tasks, and what is not paired."""
     columns = [*GROUP_KEYS, *by, *COLUMNS]
     measures, over_tasks = (pd.DataFrame(list(r), columns=columns) for r in (rows, tasks))
     runs = group_summary(records, by)
-    return Comparison(measures, caveats(records), targets, tuple(by), runs, over_tasks)
+    return Comparison(measures, caveats(records, unpaired), targets, tuple(by), runs, over_tasks)
 
 
 def _group_statistics(

@@ -13,6 +13,7 @@ from lso_bench.plugins.notation import is_object, name_of, parts, read, real, sh
 from lso_bench.plugins.settings import settings_of
 from lso_bench.record import Record
 from lso_bench.run_settings import IN_TABLES
+from lso_bench.runner.identity import recorded_version
 from lso_bench.study.spelling import means, spelled
 from lso_bench.vae.objectives import OBJECTIVES
 
@@ -40,8 +41,10 @@ FIELDS: dict[str, Callable[[Record], Any]] = {
     "captured": lambda r: r.versions.get("captured", False),
     "version": lambda r: r.versions.get("lso_bench"),
     "torch": lambda r: r.versions.get("torch"),
-    "task_sha256": lambda r: r.versions.get("task_sha256"),
-    "searcher_sha256": lambda r: r.versions.get("searcher_sha256"),
+    "task_sha256": lambda r: recorded_version("task", r.spec, r.versions).get("task_sha256"),
+    "task_package": lambda r: recorded_version("task", r.spec, r.versions).get("task_package"),
+    "searcher_sha256": lambda r: recorded_version("searcher", r.spec, r.versions).get("searcher_sha256"),
+    "searcher_package": lambda r: recorded_version("searcher", r.spec, r.versions).get("searcher_package"),
 }
 ALIASES = {  # names of the record
     "model.name": "model",

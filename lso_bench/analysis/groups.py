@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
+from lso_bench.analysis.fields import FIELDS
 from lso_bench.analysis.table import GROUP_KEYS, OPTIONAL_NUMBERS, SECTION_KEYS, group
 from lso_bench.bounds import is_number
 from lso_bench.record import Record
@@ -18,6 +19,13 @@ TEXTS = ("distinct", "invalid")  # shares of the evaluations of a run
 PHASES = ("fit", "propose", "decode", "score", "total")  # seconds
 COUNTS = ("runs", "trainings", "instances", "failed", "diverged", "searches", "censored")
 COST_COLUMNS = [f"spent {k}" for k in (*SPENT, *PHASES)]
+CODE = {  # columns of the versions of the code behind a group's runs, and the field that tells them apart
+    "task code": "task_sha256",
+    "task package": "task_package",
+    "searcher code": "searcher_sha256",
+    "searcher package": "searcher_package",
+    "files": "source",
+}
 TEXT_COLUMNS = [f"texts {k}" for k in TEXTS]
 
 
@@ -25,8 +33,9 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     """Return one row per group: COUNTS, `ended`, `code`, COST_COLUMNS and TEXT_COLUMNS.
 
     `censored` counts searches without a finite final loss. `ended` lists the reasons why searches ended, with their
-    numbers. `epochs` lists the lengths of the models' trainings. `code` lists versions of lso-bench. COST_COLUMNS
-    (`spent evaluations` and so on) are medians of runs, and so are TEXT_COLUMNS, shares of their evaluations. A run
+    numbers. `epochs` lists the lengths of the models' trainings. `code` lists versions of lso-bench, CODE those
+    of the task's and searcher's code. COST_COLUMNS (`spent evaluations` and so on) are medians of runs, and so are
+    TEXT_COLUMNS, shares of their evaluations. A run
     whose process died has no device; it is counted in the group that is equal otherwise.
     """
     lines: dict[tuple, list[Record]] = {}
@@ -37,9 +46,24 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     for key in [k for k in lines if k[at] == "unknown" and _without_item(at, k) in known]:
         lines[known[_without_item(at, key)]] += lines.pop(key)
     rows = [dict(zip((*GROUP_KEYS, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
-    measured = *COUNTS, "ended", "epochs", "code", *COST_COLUMNS, *TEXT_COLUMNS
+    measured = *COUNTS, "ended", "epochs", "code", *CODE, *COST_COLUMNS, *TEXT_COLUMNS
     table = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *measured])
     return table.astype(dict.fromkeys(OPTIONAL_NUMBERS, float))
+
+
+def pooled_versions(runs: pd.DataFrame) -> str:
+    """Return of what several versions groups that are compared have results; empty if of one, as far as recorded.
+
+    All groups share the task; each searcher has its own code, and its own file beside the task's.
+    """
+    for column, field in CODE.items():
+        shared = runs if column.startswith("task") else runs.groupby("searcher", sort=False)
+        parts = [shared] if isinstance(shared, pd.DataFrame) else [table for _, table in shared]
+        count = max((len({v for versions in part[column] for v in versions}) for part in parts), default=0)
+        if count > 1:
+            what = {"files": "task's or searcher's file"}.get(column, f"{column.partition(' ')[0]}'s code")
+            return f"the results are of {count} versions of the {what}: --by {field}"
+    return ""
 
 
 def scored_texts(record: Record) -> bool:
@@ -115,6 +139,7 @@ def _count(runs: list[Record]) -> dict[str, Any]:
         "ended": ", ".join(f"{n} {reason}" for reason, n in ended.most_common()),
         "epochs": ", ".join(sorted({epochs_text(r) for r in runs} - {""})),
         "code": ", ".join(sorted({str(r.versions["lso_bench"]) for r in runs if "lso_bench" in r.versions})),
+        **{column: tuple(sorted({str(FIELDS[f](r)) for r in runs if FIELDS[f](r)})) for column, f in CODE.items()},
     } | _spent([r for r in runs if r.members])
 
 

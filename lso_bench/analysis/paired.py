@@ -1,8 +1,9 @@
 """Paired comparison of models, and of searchers, on the same instances, starts and seeds.
 
 Models are compared where task, searcher and limits are equal; searchers where model and limits are. A block is an
-instance: the median of its searches from one kind of start, over the seeds that all contestants ran. Where a task has a
-single instance, a block is a random start. Across tasks a block is a task: the median of its blocks.
+instance: the median of its searches from one kind of start, over the seeds that all contestants ran. Where all share
+too few, it is the largest set of them that does (`overlap`). Where a task has a single instance, a block is a random
+start. Across tasks a block is a task: the median of its blocks.
 
 How much depends on the start is compared by the gap between the final losses of two starts of an instance: the median
 of its pairs of one kind. A search that diverged, or a run that failed, is infinitely bad; it counts and is never left
@@ -20,6 +21,7 @@ import pandas as pd
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
+from lso_bench.analysis.overlap import complete_cells
 from lso_bench.analysis.start_sensitivity import final_gap, pairs
 from lso_bench.analysis.table import GROUP_KEYS, SHARE, by_start, group, is_random, thresholds, with_blocks
 from lso_bench.record import Record
@@ -62,15 +64,15 @@ def rows(
     Args:
         at_thresholds: loss of each search when it met a threshold, for the gaps there ("gap 0.01").
     """
-    all_searches = _all_searches(searches, failed, by)
-    for factor, labels, compared in _contexts(all_searches, by):
+    every_search = all_searches(searches, failed, by)
+    for factor, labels, compared in contexts(every_search, by):
         for outcome, limit, column in _outcomes(compared, factor):
             if (comparison := blocks(compared, factor, column)) is not None:
                 yield from (labels | {"threshold": limit} | row for row in _measures(comparison, factor, outcome))
-    missing = np.full(len(all_searches) - len(searches), np.nan)  # of failed runs, which met nothing
+    missing = np.full(len(every_search) - len(searches), np.nan)  # of failed runs, which met nothing
     losses = {f"gap {t:g}": np.append(x, missing) for t, x in (at_thresholds or {}).items()}
-    losses["gap"] = all_searches.loss.to_numpy(float)
-    for labels, factor, outcome, comparison in _gap_rows(all_searches, losses, by):
+    losses["gap"] = every_search.loss.to_numpy(float)
+    for labels, factor, outcome, comparison in _gap_rows(every_search, losses, by):
         yield from (labels | row for row in _measures(comparison, factor, outcome))
 
 
@@ -81,20 +83,20 @@ def across_tasks(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[
     """
     if searches.task.nunique() < 2:
         return
-    all_searches = _all_searches(searches, failed, by)
-    for factor, labels, compared in _contexts(all_searches, by, except_keys=TASK_COLUMNS):
+    every_search = all_searches(searches, failed, by)
+    for factor, labels, compared in contexts(every_search, by, except_keys=TASK_COLUMNS):
         for outcome, limit, column in _outcomes(compared, factor):
             comparison = blocks(compared, factor, column, TASK_COLUMNS)
             if comparison is not None and len(comparison.values) > 1:
                 head = labels | {"task": f"{len(comparison.values)} tasks", "threshold": limit}
                 yield from (head | row for row in _measures(comparison, factor, outcome, scaled=False))
-    losses = {"gap": all_searches.loss.to_numpy(float)}
-    for labels, factor, outcome, comparison in _gap_rows(all_searches, losses, by, TASK_COLUMNS):
+    losses = {"gap": every_search.loss.to_numpy(float)}
+    for labels, factor, outcome, comparison in _gap_rows(every_search, losses, by, TASK_COLUMNS):
         head = labels | {"task": f"{len(comparison.values)} tasks"}
         yield from (head | row for row in _measures(comparison, factor, outcome, scaled=False))
 
 
-def _all_searches(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str]) -> pd.DataFrame:
+def all_searches(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str]) -> pd.DataFrame:
     """Return the searches with blocks, those of failed runs last, and the share of samples that missed their target."""
     rows = with_blocks(pd.concat([searches, *_failed(searches, failed, by)], ignore_index=True))
     if SHARE not in rows:
@@ -102,7 +104,7 @@ def _all_searches(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence
     return rows.assign(**{MISSED: (1 - rows[SHARE]).where(np.isfinite(rows.loss), np.inf)})
 
 
-def _contexts(
+def contexts(
     searches: pd.DataFrame, by: Sequence[str], except_keys: Sequence[str] = ()
 ) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
     """Yield each comparison: the factor, all that must be equal, and the searches from one kind of start."""
@@ -138,7 +140,8 @@ def _gap_rows(
             places = [matching[c] for c in (*except_keys, "instance", factor)]
             for outcome, gap in gaps.items():
                 cells = pd.Series(gap[matching.index], matching.index).groupby(places).median().unstack()
-                cells = cells.dropna(axis=1, how="all").dropna()  # a contestant that met no threshold stays out
+                cells = cells.dropna(axis=1, how="all")  # a contestant that met no threshold stays out
+                cells = _complete(cells, "instance", except_keys) if outcome == "gap" else cells.dropna()
                 values = cells.groupby([*except_keys]).median() if except_keys and len(cells) else cells
                 if values.shape[1] > 1 and len(values) > bool(except_keys):
                     lost = np.isinf(cells).sum(axis=0).to_numpy()
@@ -162,12 +165,19 @@ def blocks(searches: pd.DataFrame, factor: str, column: str, over: Sequence[str]
     """
     cells = searches.pivot_table(
         index=[*over, *MATCHED_ON], columns=factor, values=column, aggfunc="median", sort=False
-    ).dropna()
+    )
+    cells = _complete(cells, "block", over)
     if cells.shape[1] < 2 or cells.empty:
         return None
     block_medians = cells.groupby([*over, "block"]).median()
     values = _rounded(block_medians.groupby([*over]).median() if over else block_medians)
     return Blocks([str(c) for c in cells], values, np.isinf(cells).sum(axis=0).to_numpy())
+
+
+def _complete(cells: pd.DataFrame, block: str, over: Sequence[str]) -> pd.DataFrame:
+    """Return the complete rows of contestants that share enough blocks: values of `block`, or of the levels `over`."""
+    numbers = cells.groupby([*over] or [block], sort=False).ngroup().to_numpy(int)
+    return complete_cells(cells, numbers, rank_tests.CONTESTANTS if over else 2)
 
 
 def _rounded(values: pd.DataFrame) -> np.ndarray:

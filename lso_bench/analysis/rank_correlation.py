@@ -1,5 +1,7 @@
 """Spearman's rank correlation of few points: its interval, its p by permutation, and the partial one."""
 
+import math
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -65,6 +67,19 @@ def spearman_interval(rho: float, n: int) -> Interval:
     half_width = scipy.stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + clipped**2 / 2) / (n - 3))
     low, high = np.tanh(np.arctanh(clipped) + np.array([-half_width, half_width])).tolist()
     return (-1.0 if rho < -limit else low), (1.0 if rho > limit else high)
+
+
+@cache
+def smallest_p(n: int) -> float:
+    """Return the smallest p that the test of n points can give: that of two equal orders without ties."""
+    order = np.arange(float(n))
+    return _p_value(order, order)
+
+
+def method(n: int) -> str:
+    """Return what the p of n points is taken from."""
+    pairings = math.factorial(n)
+    return f"all {pairings:,} permutations" if pairings <= RESAMPLES else f"{RESAMPLES:,} random permutations"
 
 
 def _p_value(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:

@@ -74,6 +74,21 @@ def wilcoxon(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
     return float(cast(Any, scipy.stats.wilcoxon(differences, zero_method="zsplit")).pvalue)
 
 
+@cache
+def smallest_wilcoxon(n: int, k: int) -> float:
+    """Return the smallest p that `wilcoxon` of n blocks can give after Holm's correction over all pairs of k.
+
+    It is that of distinct differences of one sign. NaN for fewer than BLOCKS.
+    """
+    return float(np.minimum(k * (k - 1) / 2 * wilcoxon(np.arange(1.0, n + 1), np.zeros(n)), 1))
+
+
+@cache
+def fewest_blocks(k: int) -> int:
+    """Return the fewest blocks of which `wilcoxon`, after Holm's correction over all pairs of k, can be significant."""
+    return next(n for n in range(BLOCKS, BLOCKS + k * k) if smallest_wilcoxon(n, k) < ALPHA)
+
+
 def _enumerated(differences: Float[np.ndarray, " n"]) -> float:
     """Compute p over all signs of tied differences: the p of `scipy.stats.wilcoxon`, which takes 0.3 s for n = 12."""
     ranks = scipy.stats.rankdata(np.abs(differences)) * np.sign(differences)

@@ -38,6 +38,7 @@ def plot(
     from lso_bench.plotting.style import displayed
     from lso_bench.progress import announced
     from lso_bench.report.figure_files import KINDS, plots
+    from lso_bench.report.sections import check_displayed
 
     kinds = names("figure", figure) if figure else KINDS
     for kind in kinds:
@@ -47,6 +48,7 @@ def plot(
 
     with announced("Comparing the runs"):
         results = load_report(folders)
+    check_displayed(shown_names, results.comparison)
     with displayed(shown_names):
         for path in plots(results.comparison, results.spaces, to, formats, width, kinds):
             say(f"written: {path}")

@@ -16,11 +16,14 @@ def count(value: int | float) -> str:
     return power(value) if MANY <= abs(value) < math.inf else f"{value:,.0f}"
 
 
-def significant(value: int | float, digits: int = 4, few: int = 2) -> str:
-    """Format with `digits` significant digits from 10 on, `few` below; as a whole number from 1000 on."""
+def significant(value: int | float) -> str:
+    """Format with four significant digits from 10 on, three below; as a whole number from 1000 on.
+
+    Zeros at the end stay, so that the numbers of a column have the same decimals from 1 to 100.
+    """
     if abs(value) >= 1000:
         return fixed(value, 0)
-    return f"{value:.{digits}g}" if abs(value) >= 10 else f"{value:.{few}g}"
+    return (f"{value:#.4g}" if abs(value) >= 10 else f"{value:#.3g}").rstrip(".") if value else "0"
 
 
 def power(value: int | float) -> str:

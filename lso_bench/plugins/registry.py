@@ -69,6 +69,7 @@ class Registry(Generic[T]):
         fixed: Mapping[str, str] = MappingProxyType({}),
         from_path: Callable[[Path], T] | None = None,
         endings: tuple[str, ...] = (),
+        file_advice: Mapping[str, str] = MappingProxyType({}),
         check: Callable[[T], None] = lambda plugin: None,
         unlisted: Callable[[type[T]], Sequence[str]] = lambda cls: (),
         advice: str = "",
@@ -84,6 +85,7 @@ class Registry(Generic[T]):
             fixed: fields that no text sets, each with the reason: `it is that of the data`.
             from_path: makes the plugin of a folder, or of a file with one of `endings`, given by its path; None: none
                 is.
+            file_advice: what to do with a file of another ending, by the ending.
             check: refuses a plugin whose settings do not fit together, by a ValueError.
             unlisted: settings of a class that are not listed, because it refuses them.
             advice: what to do with an object of another class.
@@ -91,7 +93,7 @@ class Registry(Generic[T]):
         self.kind, self.base, self.package, self.group = kind, base, package, group
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
         self._from_path, self._endings, self._check, self._unlisted = from_path, endings, check, unlisted
-        self._advice = advice
+        self._advice, self._file_advice = advice, file_advice
         self._objects: dict[str, tuple[T, str, str]] = {}  # plugins of this process alone, with hash and text, by name
 
     def named(self, plugin: object) -> Any:
@@ -312,9 +314,9 @@ class Registry(Generic[T]):
 
     def _no_path(self, name: str) -> str:
         if os.path.exists(name):
-            return (
-                f"{name!r} has another ending; wanted a folder, or a file with one of .py, {', '.join(self._endings)}."
-            )
+            known = f"wanted a folder, or a file with one of .py, {', '.join(self._endings)}."
+            advice = self._file_advice.get(Path(name).suffix.lower(), "")
+            return f"{name!r} has another ending; {known} {advice}".rstrip()
         return f"No file or folder {name!r}."
 
     def _built_in_text(self, configured: T, name: str) -> str:

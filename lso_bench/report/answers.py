@@ -4,7 +4,7 @@ A winner is named only where the difference is significant.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,10 +21,12 @@ from lso_bench.report.cells import p_value
 from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start
 from lso_bench.report.sections import SEARCHER_KEYS, Section
 
+FACTORS = ("model", "searcher")
+OTHER = {"model": "searcher", "searcher": "model"}  # what contests of a factor are in
+IN = {"model": "with", "searcher": "in"}
 NAME = 22  # characters of a name, at most
 SECTIONS = 4  # sections with an answer each, at most
 FEW = {"valid": 0.9, "distinct": 0.5}  # shares of the evaluations of a model and searcher below which it is said
-MORE_STARTS = f": --seed 0-{BLOCKS - 1}"
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,13 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
     texts = []
     if len(parts) > 1 and (by_each := by_section(question, parts, comparison)):
         return by_each
-    for factor in ("model", "searcher"):
+    for factor in FACTORS:
         if len(parts) == 1:
             compared = contests(parts[0], factor, question.outcome)
         else:
             compared = contests_over_tasks(comparison, factor, question.outcome)
         if shown := from_first_start(compared):
-            texts.append(_over_contexts(shown, question, _count_of(factor, parts)))
+            texts.append(_over_contexts(shown, question, {f: _count_of(f, parts) for f in FACTORS}))
             if question.outcome == "loss" and len(shown) == 1:
                 texts[-1] += _other_starts(shown[0], compared)
     return [*dict.fromkeys(texts)] or [f"undecided: {question.unknown(parts)}"]
@@ -61,9 +63,7 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
 
 def by_section(question: Question, parts: Sequence[Section], comparison: Comparison) -> list[str]:
     """Return the answers within the sections, if the contests over tasks are not tested and few sentences say it."""
-    over_tasks = [
-        c for factor in ("model", "searcher") for c in contests_over_tasks(comparison, factor, question.outcome)
-    ]
+    over_tasks = [c for factor in FACTORS for c in contests_over_tasks(comparison, factor, question.outcome)]
     if len(parts) > SECTIONS or not over_tasks or any(c.is_tested for c in over_tasks):
         return []
     parts = [part for part in parts if part.models]
@@ -122,31 +122,48 @@ def _count_of(factor: str, parts: Sequence[Section]) -> int:
     return len(rows.astype(str).drop_duplicates())
 
 
-def _over_contexts(compared: Sequence[Contest], question: Question, count: int) -> str:
+def _over_contexts(compared: Sequence[Contest], question: Question, counts: Mapping[str, int]) -> str:
     """Return the answer of contests of the same contestants: in full where all agree, else the best ones of each.
 
     Args:
-        count: number of models or searchers. If not all were compared, for example because their limits differ, the
-            answer says so.
+        counts: numbers of models and of searchers. If not all were compared, for example because their limits or seeds
+            differ, the answer says so.
     """
+    count, place = counts[compared[0].factor], _place(compared, counts)
     if len(compared) == 1:
-        return _verdict(compared[0], question)
+        return _verdict(compared[0], question, place, _some_of(compared, count))
     results: dict[str, list[Contest]] = {}
     for contest in sorted(compared, key=lambda c: not c.worse):
         results.setdefault(_result(contest), []).append(contest)
     factor = compared[0].factor
-    preposition, everywhere = ("with", "every searcher") if factor == "model" else ("in", "every model")
+    everywhere = place or f" {IN[factor]} every {OTHER[factor]}"
     some = _some_of(compared, count)
     if not any(c.worse for c in compared) and len(results) == 1:
         (result,) = results
         if not compared[0].is_tested:
-            return f"{result}."
-        return f"{result} between {some or f'{factor}s'} {preposition} {everywhere}{_smallest_p(compared)}."
+            return f"{_at(place, result)}{_bracketed(some)}."
+        return f"{result} between {some or f'{factor}s'}{everywhere}{_smallest_p(compared)}."
     phrases = []
     for result, group in sorted(results.items(), key=lambda item: (not item[1][0].worse, -len(item[1]))):
-        where = listed([c.context for c in group], 4) if len(results) > 1 else everywhere
-        phrases.append(f"{result} {preposition} {where}")
-    return f"{question.attribute}: {'; '.join(phrases)}{f' ({some} compared)' if some else ''}."
+        where = f" {IN[factor]} {listed([c.context for c in group], 4)}" if len(results) > 1 else everywhere
+        phrases.append(_at(where, result))
+    return f"{question.attribute}: {'; '.join(phrases)}{_bracketed(some)}."
+
+
+def _place(compared: Sequence[Contest], counts: Mapping[str, int]) -> str:
+    """Return where the contests are, as a phrase; empty if contestants were compared in every model, or searcher."""
+    factor, contexts = compared[0].factor, [*dict.fromkeys(c.context for c in compared)]
+    return f" {IN[factor]} {listed(contexts)}" if len(contexts) < counts[OTHER[factor]] else ""
+
+
+def _at(place: str, result: str) -> str:
+    """Return a result with its place: before the reason why it is undecided, else at the end."""
+    reason = result.removeprefix("undecided: ")
+    return f"{result}{place}" if reason == result else f"undecided{place}: {reason}"
+
+
+def _bracketed(some: str) -> str:
+    return f" ({some} compared)" * bool(some)
 
 
 def _some_of(compared: Sequence[Contest], count: int) -> str:
@@ -168,44 +185,59 @@ def _result(contest: Contest) -> str:
     return "undecided" if contest.contradicting else "no significant difference"
 
 
-def _verdict(contest: Contest, question: Question) -> str:
-    """Return what is significant in a contest: who is worse than the best one, and who is not told from it."""
+def _verdict(contest: Contest, question: Question, place: str, some: str) -> str:
+    """Return what is significant in a contest: who is worse than the best one, and who is not told from it.
+
+    Args:
+        place: model or searcher of the contest as a phrase, if there are others.
+        some: how many of the contestants it has, if not all; the answer then says of how many instances, too.
+    """
+    undecided = f"undecided{place}:"
+    count = f"; {some} compared" * bool(some)
     if not contest.worse:
         if contest.contradicting:
             return (
-                f"undecided: {contest.best} is ahead on more {contest.unit}, {listed(contest.contradicting)} by larger "
-                f"differences (p = {p_text(contest.p(contest.contradicting[0]))})."
+                f"{undecided} {contest.best} is ahead on more {contest.unit}, {listed(contest.contradicting)} by "
+                f"larger differences (p = {p_text(contest.p(contest.contradicting[0]))}{count})."
             )
         if not contest.is_tested:
-            return f"undecided: {_untested(contest)}."
+            return f"{undecided} {_untested(contest)}{_bracketed(some)}."
         compared = listed(contest.names) if len(contest.names) <= 3 else f"the {len(contest.names)} {contest.factor}s"
-        return f"no significant difference between {compared}{_smallest_p([contest])}."
+        size = f"; {contest.n} {contest.unit}{count}" * bool(some)
+        return f"no significant difference between {compared}{place}{_smallest_p([contest], size)}."
     p = p_text(max(contest.p(name) for name in contest.worse))
     detail = f"p {p}" if p.startswith("<") else f"p = {p}"
     if len(contest.names) == 2:
         wins = 1 - contest.wins[contest.worse[0]]["estimate"]
         detail = f"on {wins:.0%} of {contest.n} {contest.unit}, {detail}"
+    elif some:
+        detail = f"{contest.n} {contest.unit}, {detail}"
     if question.outcome != "loss" and not math.isnan(contest.threshold):
         detail += f", threshold {contest.threshold:g}"
     level = contest.top[1:]
     remark = f"; no significant difference to {listed(level)}" * bool(level)
-    return f"{listed([contest.best])} {question.verb} {question.object} {listed(contest.worse)} ({detail}){remark}."
+    winner = f"{listed([contest.best])} {question.verb} {question.object} {listed(contest.worse)}{place}"
+    return f"{winner} ({detail}{count}){remark}."
 
 
-def _smallest_p(compared: Sequence[Contest]) -> str:
-    """Return the smallest p of contests in brackets; one of them was tested."""
+def _smallest_p(compared: Sequence[Contest], remark: str = "") -> str:
+    """Return the smallest p of contests in brackets, and a remark; one of them was tested."""
     known = [p for c in compared for name in c.names[1:] if not math.isnan(p := c.p(name))]
     thresholds = {f", threshold {c.threshold:g}" for c in compared if not math.isnan(c.threshold)}
     at = "".join(thresholds) if len(thresholds) == 1 else ""
-    return f" ({'smallest ' * (len(known) > 1)}p = {p_text(min(known))}{at})"
+    return f" ({'smallest ' * (len(known) > 1)}p = {p_text(min(known))}{at}{remark})"
 
 
 def _untested(contest: Contest) -> str:
     """Return why a contest was not tested, and what would help."""
-    if contest.n >= BLOCKS:
+    if contest.pooled:
+        return contest.pooled
+    if contest.n >= contest.fewest_blocks:
         return f"a test over tasks needs {CONTESTANTS} {contest.factor}s"
     count = f"{contest.n} {contest.unit if contest.n != 1 else contest.unit.removesuffix('s')}"
-    return f"{count}, a test needs {BLOCKS}{MORE_STARTS if contest.unit == 'starts' else ''}"
+    test = f"a test{f' of {len(contest.names)} {contest.factor}s' * (contest.fewest_blocks > BLOCKS)}"
+    seeds = f": --seed 0-{contest.fewest_blocks - 1}" * (contest.unit == "starts")
+    return f"{count}, {test} needs {contest.fewest_blocks}{seeds}"
 
 
 def _other_starts(contest: Contest, compared: Iterable[Contest]) -> str:

@@ -25,7 +25,7 @@ def model(name: object) -> Cell:
 
 
 def rounded(value: Number) -> str:
-    """Format with four significant digits, two below 10; a number that is not finite is a dash."""
+    """Format with four significant digits, three below 10; a number that is not finite is a dash."""
     return significant(value) if math.isfinite(value) else "-"
 
 
@@ -52,7 +52,7 @@ def p_value(p: Number) -> Cell:
     return number(p, lambda p: "< 0.0001" if p < 0.0001 else f"{p:.2g}", undefined="")
 
 
-def interval_text(low: Number, high: Number, form: Form = "{:.3g}".format) -> str:
+def interval_text(low: Number, high: Number, form: Form = significant) -> str:
     """Format an interval, which may be open above; empty if it is undefined."""
     ends = ("more" if math.isinf(end) else form(end) for end in (low, high))
     return "" if math.isnan(low) else " .. ".join(ends)

@@ -8,12 +8,14 @@ from typing import Any, cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
-from lso_bench.analysis.rank_tests import ALPHA
+from lso_bench.analysis.groups import pooled_versions
+from lso_bench.analysis.rank_tests import ALPHA, BLOCKS, fewest_blocks
 from lso_bench.analysis.table import GROUP_KEYS, is_random, start_order
 from lso_bench.analysis.united import NO_LATENT, SEVERAL
 from lso_bench.report.sections import Section, searcher_labels
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 
+WITHOUT_TEST = "?: not compared with the others of its column: too few common seeds"
 SETTING = ["arch", "latent", "device", "region", *IN_TABLES]  # what contests with the same context may differ in
 Rows = Mapping[str, Mapping[str, Any]]  # by contestant
 
@@ -32,6 +34,7 @@ class Contest:
     differences: Rows  # paired difference to the best, with its interval and p, by the worse contestant
     wins: Rows  # share of instances in which that one is better than the best
     effects: Rows  # rank-biserial correlation with the best, below 0 if worse; not over tasks
+    pooled: str = ""  # of what versions results are pooled, of which no test tells
 
     @property
     def names(self) -> list[str]:
@@ -58,12 +61,17 @@ class Contest:
 
     @property
     def is_tested(self) -> bool:
-        """Return whether there are enough blocks, and contestants, for a test."""
-        return any(not math.isnan(self.p(name)) for name in self.names[1:])
+        """Return whether there are enough blocks, and contestants, for a test that can find a difference."""
+        return self.n >= self.fewest_blocks and any(not math.isnan(self.p(name)) for name in self.names[1:])
+
+    @property
+    def fewest_blocks(self) -> int:
+        """The fewest blocks of a test that can find a difference between so many contestants."""
+        return BLOCKS if self.unit == "tasks" else fewest_blocks(len(self.names))
 
     def p(self, name: str) -> float:
         """Return p of the difference of a contestant to the best one; NaN if it cannot be told."""
-        return float(self.differences.get(name, {}).get("p", math.nan))
+        return math.nan if self.pooled else float(self.differences.get(name, {}).get("p", math.nan))
 
     def _is_better(self, name: str) -> bool:
         return self.effects.get(name, {}).get("estimate", -1.0) > 0
@@ -80,7 +88,8 @@ def contests(section: Section, factor: str, outcome: str) -> list[Contest]:
     is_single = section.runs.instances.max() == 1
     groups = [*_groups(section.measures, keys, measures)]
     units = ["starts" if is_single and is_random(rows[0]["start"]) else "instances" for rows in groups]
-    return _contests(groups, factor, measures, units, section.by)
+    pooled = [pooled_versions(_runs_of(rows[0], keys, section.runs)) for rows in groups]
+    return _contests(groups, factor, measures, units, section.by, pooled)
 
 
 def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> list[Contest]:
@@ -91,7 +100,8 @@ def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> li
     keys = [*(c for c in (*GROUP_KEYS, *comparison.by) if c not in (factor, "decoding")), "start"]
     measures = [f"{factor} {m}:{outcome}" for m in ("rank", "nemenyi", "wins", "effect")]
     groups = [*_groups(tasks, keys, measures)]
-    return _contests(groups, factor, measures, ["tasks"] * len(groups), comparison.by)
+    pooled = [_pooled_in_a_task(_runs_of(rows[0], keys, comparison.runs)) for rows in groups]
+    return _contests(groups, factor, measures, ["tasks"] * len(groups), comparison.by, pooled)
 
 
 def starred(section: Section) -> dict[str, list[str]]:
@@ -100,11 +110,17 @@ def starred(section: Section) -> dict[str, list[str]]:
     return {c.context: c.top for c in compared if c.worse}
 
 
+def without_test(section: Section) -> dict[str, list[str]]:
+    """Return, by searcher, the models that are not compared with the others, where any model is starred."""
+    compared = from_first_start(contests(section, "model", "loss"))
+    return {c.context: [m for m in section.models if m not in c.names] for c in compared if c.worse}
+
+
 def has_starred_higher(section: Section) -> bool:
     """Return whether a starred median is higher than one without a star: the test is of pairs, not of medians."""
     for label, top in starred(section).items():
         medians = {m: section.median_loss(m, label) for m in section.models}
-        worse_medians = [median for m, median in medians.items() if m not in top]
+        worse_medians = [median for m, median in medians.items() if m not in (*top, *without_test(section)[label])]
         if any(medians[m] > median for m in top for median in worse_medians):
             return True
     return False
@@ -124,15 +140,37 @@ def _groups(table: pd.DataFrame, keys: list[str], measures: list[str]) -> Iterat
         yield cast(list[dict[str, Any]], cast(pd.DataFrame, compared).to_dict("records"))
 
 
+def _runs_of(row: Mapping[str, Any], keys: Sequence[str], runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the groups of runs that have the values of a row in `keys`, as far as they have these columns."""
+    known = [k for k in keys if k in runs and not (k == "task" and row[k] not in {*runs[k]})]
+    equal = [runs[k].isna() if pd.isna(row[k]) else runs[k] == row[k] for k in known]
+    return cast(pd.DataFrame, runs[pd.concat(equal, axis=1).all(axis=1)])
+
+
+def _pooled_in_a_task(runs: pd.DataFrame) -> str:
+    """Return of what several versions the results of a task are, if of any."""
+    return next(filter(None, (pooled_versions(of_task) for _, of_task in runs.groupby("task", sort=False))), "")
+
+
 def _contests(
-    groups: Sequence[list[dict[str, Any]]], factor: str, measures: list[str], units: list[str], by: Sequence[str]
+    groups: Sequence[list[dict[str, Any]]],
+    factor: str,
+    measures: list[str],
+    units: list[str],
+    by: Sequence[str],
+    pooled: Sequence[str],
 ) -> list[Contest]:
     """Return the contest of each group of rows; contexts of the same name get the settings in which they differ."""
-    pairs = [(_contest(rows, factor, measures, unit), rows[0]) for rows, unit in zip(groups, units, strict=True)]
+    pairs = [
+        (replace(_contest(rows, factor, measures, unit), pooled=versions), rows[0])
+        for rows, unit, versions in zip(groups, units, pooled, strict=True)
+    ]
     named = []
     for contest, row in pairs:
         namesakes = [r for c, r in pairs if (c.context, c.start) == (contest.context, contest.start)]
         differing = [k for k in (*SETTING, *by) if len({str(r[k]) for r in namesakes}) > 1]
+        if all(r["budget"] <= r["max_steps"] for r in namesakes):  # evaluations limit these searches, not steps
+            differing = [k for k in differing if k != "max_steps"]
         enough = [k for k in differing if len({str(r[k]) for r in namesakes}) == len(namesakes)]
         differing = enough[:1] or differing
         texts = dict.fromkeys(_setting_text(k, row[k]) for k in differing)

@@ -6,6 +6,7 @@ import math
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.groups import CODE
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.analysis.united import with_known_dimensions
 from lso_bench.report.frames import plain
@@ -20,7 +21,7 @@ def as_json(comparison: Comparison) -> str:
     content = {
         "measures": _rows(comparison.measures),
         "tasks": _rows(comparison.tasks),
-        "runs": _rows(comparison.runs),
+        "runs": _rows(comparison.runs.drop(columns=[*CODE], errors="ignore")),
         "collapse": {"points": _rows(collapse.checkpoint_table), "correlations": _rows(collapse.correlations)},
         "targets": comparison.targets,
         "notes": comparison.notes,

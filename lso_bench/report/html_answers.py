@@ -7,7 +7,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.plotting.numbers import in_words
 from lso_bench.report import cells
 from lso_bench.report.answers import QUESTIONS, answers, by_section, few_valid_texts
-from lso_bench.report.contests import has_starred_higher, starred
+from lso_bench.report.contests import WITHOUT_TEST, has_starred_higher, starred, without_test
 from lso_bench.report.findings import counted
 from lso_bench.report.sections import Section
 from lso_bench.report.table import MODEL, Table, columns
@@ -45,18 +45,21 @@ def _answered(parts: Sequence[Section], comparison: Comparison) -> list[tuple[st
 
 def _medians(section: Section) -> Table:
     """Return the median final losses, a row a model and a column a searcher."""
-    top, rows = starred(section), []
+    top, alone, rows = starred(section), without_test(section), []
     for m in section.models:
         medians = []
         for label in section.searcher_labels:
             is_best = m in top.get(label, ())
             row = {"model": m, "searcher_label": label, "start": section.first_start}
             cell = cells.loss(section.median_loss(m, label), section.lacks_text(row), in_words, undefined="")
-            medians.append(cell._replace(text=f"{cell.text}{' *' * is_best}", best=is_best))
+            mark = " *" if is_best else " ?" if cell.text and m in alone.get(label, ()) else ""
+            medians.append(cell._replace(text=f"{cell.text}{mark}", best=is_best))
         rows.append([cells.model(m), *medians])
     caption = f"Median of the final loss, minus the score, from {section.first_start} starts: lower is better"
     if top:
         caption += ". *: the best model of a column, and those that are not significantly worse on the same instances"
+    if any(cell.text.endswith(" ?") for row in rows for cell in row):
+        caption += f". {WITHOUT_TEST}"
     if has_starred_higher(section):
         caption += ". The test is of pairs, not of medians: here a starred median is higher than one without a star"
     if any(cells.NO_TEXT in cell.text for row in rows for cell in row):

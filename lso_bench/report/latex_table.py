@@ -14,7 +14,7 @@ from lso_bench.report import tables
 from lso_bench.report.cells import EMPTY, NO_TEXT, NO_TEXT_SAYS, loss, word
 from lso_bench.report.contests import contests
 from lso_bench.report.renderers import latex
-from lso_bench.report.sections import Section, sections
+from lso_bench.report.sections import Section, check_displayed, sections
 from lso_bench.report.table import Cell, Column, Table, columns
 
 AXES = {"model": "model", "searcher": "searcher_label", "task": "task", "start": "start"}  # column of each axis
@@ -36,13 +36,13 @@ def one(
 
     Args:
         axes: what the rows and the columns of a matrix are, of AXES.
-        labels: displayed names, by name.
+        labels: displayed names, by name; formulas between two $ are kept.
         label: for a reference; of several tables the second one ends in -2.
         caption: instead of the title.
         cost: unit in the table of targets.
 
     Raises:
-        UsageError: no such axis, no matrix of this table, or no such table here.
+        UsageError: no such axis, no matrix of this table, no such table here, or a label of what is not there.
     """
     rows, header = axes
     if rows or header:
@@ -53,10 +53,20 @@ def one(
         raise UsageError(f"These results have no table {name!r}.")
     if not re.fullmatch(LABEL, label):
         raise UsageError(f"The label of a table has letters, digits and :._-, not {label!r}.")
+    check_displayed(labels, comparison, _texts(shown))
     references = [f"{label}{f'-{i}' * (i > 1)}" * bool(label) for i in range(1, len(shown) + 1)]
     renamed = [_renamed(t, labels) for t in shown]
-    texts = [latex.table(t, label=r, caption=caption) for t, r in zip(renamed, references, strict=True)]
+    texts = [
+        latex.table(t, label=r, caption=caption, formulas={*labels.values()})
+        for t, r in zip(renamed, references, strict=True)
+    ]
     return "\n\n".join(texts) + "\n"
+
+
+def _texts(shown: Sequence[Table]) -> set[str]:
+    """Return the headings and the words of tables, which may be displayed otherwise."""
+    headings = {c.heading for t in shown for c in t.columns}
+    return headings | {c.text for t in shown for row in t.rows for c in row if isinstance(c.value, str)}
 
 
 def _matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:

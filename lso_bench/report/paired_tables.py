@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, cast
 
 import pandas as pd
@@ -10,7 +9,7 @@ import pandas as pd
 from lso_bench.analysis.collapse import COMPARED_WITHIN, GIVEN, LATENT_METRICS, Collapse
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import COMPARED
-from lso_bench.analysis.rank_correlation import FEWEST
+from lso_bench.analysis.rank_correlation import FEWEST, method, smallest_p
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.analysis.united import space_name
@@ -50,11 +49,8 @@ OVER_TASKS_CAPTION = (
 def contests(section: Section, factor: str) -> Iterator[Table]:
     """Yield the table of models or of searchers, each against the best mean rank, on more than one instance."""
     if rows := [*_contests(section, factor)]:
-        follows = factor == "searcher" and any(_contests(section, "model"))
-        caption = "As in the table of models" if follows else CAPTION
-        yield Table(
-            title(factor), HEADER, rows, caption + MISSED_SAYS * bool(len(section.rows(f"{factor} rank:missed")))
-        )
+        caption = CAPTION + MISSED_SAYS * bool(len(section.rows(f"{factor} rank:missed")))
+        yield Table(title(factor), HEADER, rows, caption)
 
 
 def title(factor: str) -> str:
@@ -85,7 +81,7 @@ def _row_head(row: dict[str, Any], outcome: str, best: dict[str, Any]) -> tuple[
 
 def _pair_cells(measures: dict[str, dict[str, Any]]) -> tuple[Cell, ...]:
     difference, won, effect = measures["difference"], measures["wins"], measures["effect"]["estimate"]
-    median = estimate(*_estimate(difference), lambda value: significant(value, 3, 3))
+    median = estimate(*_estimate(difference), significant)
     return EMPTY, median, _wins(won), number(effect, "{:.2f}".format), p_value(difference["p"])
 
 
@@ -103,10 +99,9 @@ def over_tasks(comparison: Comparison) -> Iterator[Part]:
     if rows.empty:
         return
     rows = rows.assign(searcher_label=searcher_labels(rows, comparison.by))
-    tables = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)]) for f in COMPARED]
-    filled = [t for t in tables if t.rows]
     caption = OVER_TASKS_CAPTION + MISSED_SAYS * bool(rows.measure.str.endswith("rank:missed").any())
-    yield Part("Over tasks", [], [replace(filled[0], caption=caption), *filled[1:]])
+    tables = [Table(f"{f.capitalize()}s over tasks", OVER_TASKS, [*_over_tasks(rows, f)], caption) for f in COMPARED]
+    yield Part("Over tasks", [], [t for t in tables if t.rows])
 
 
 def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[list[Cell]]:
@@ -151,13 +146,14 @@ def collapse(result: Collapse) -> Iterator[Part]:
 def _limits(context: pd.DataFrame, missing: list[str]) -> str:
     """Return a caption that says what the table can and cannot show."""
     n, tests = int(context.n.max()), int(context["of"].iloc[0])
-    least = 2 / math.factorial(n)
+    least, family = smallest_p(n), f"Holm's correction over the {tests} correlations"
     unknown = f" Measured of fewer than {FEWEST}: {', '.join(missing)} (`lso-bench evaluate`)." * bool(missing)
     return (
-        f"-1: the more, the less. {tests} correlations; * where Holm's p over all of them is below 0.05. Of {n} models "
-        f"no p is below {least:.2g} before and {min(1, tests * least):.2g} after Holm; the smallest here is "
-        f"{context.p.min():.2g}.{unknown} The models share instances, starts and seeds, and {_trainings(context)}: "
-        "this shows what goes together in them, not what causes what. Given -ELBO: Spearman's partial correlation"
+        f"-1: the more, the less. * where p is below 0.05 after {family} of this table. By {method(n)} of {n} models "
+        f"no p is below {least:.2g} before it and {min(1, tests * least):.2g} after it. The smallest here are "
+        f"{context.p.min():.2g} before and {context.holm.min():.2g} after.{unknown} The models share instances, starts "
+        f"and seeds, and {_trainings(context)}: this shows what goes together in them, not what causes what. Given "
+        "-ELBO: Spearman's partial correlation"
     )
 
 

@@ -1,7 +1,7 @@
 """Sections of a comparison: models and searchers on one task, with labels for the searchers."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -14,6 +14,7 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.groups import TEXT_COLUMNS
 from lso_bench.analysis.table import SECTION_KEYS, start_order
 from lso_bench.analysis.united import space_name
+from lso_bench.errors import unknown
 from lso_bench.plugins.notation import is_object, name_of, read, short_name
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 from lso_bench.search.controls import control, searches_samples
@@ -135,6 +136,15 @@ def sections(comparison: Comparison) -> Iterator[Section]:
             texts.assign(searcher_label=text_labels),
             short_title,
         )
+
+
+def check_displayed(names: Iterable[str], comparison: Comparison, texts: Collection[str] = ()) -> None:
+    """Refuse a name to be displayed otherwise that is in neither the results nor these texts."""
+    rows = [part.rows("loss")[["model", "searcher_label", "task", "start"]] for part in sections(comparison)]
+    known = {str(value) for table in rows for value in table.to_numpy().flat}
+    for name in names:
+        if name not in known and name not in texts:
+            raise unknown("model, searcher, task or start", name, sorted(known))
 
 
 def short_titles(contexts: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -23,12 +23,14 @@ from lso_bench.report.answers import (
 )
 from lso_bench.report.cells import NO_TEXT, NO_TEXT_SAYS, interval_text, loss
 from lso_bench.report.contests import (
+    WITHOUT_TEST,
     Contest,
     contests,
     contests_over_tasks,
     from_first_start,
     has_starred_higher,
     starred,
+    without_test,
 )
 from lso_bench.report.sections import Section, sections
 from lso_bench.run_settings import PRIOR
@@ -81,8 +83,6 @@ def _heading(parts: Sequence[Section]) -> list[str]:
         runs = sum(int(part.runs.runs.sum()) for part in parts)
         return [listed(tasks, 3) if len(tasks) < 4 else f"{len(tasks)} tasks", listed(spaces, 2), f"{runs} runs"]
     part = parts[0]
-    compared = [c for factor in ("model", "searcher") for c in from_first_start(contests(part, factor, "loss"))]
-    blocks = max(compared, key=lambda c: c.n, default=None)
     models, labels = part.models, part.searcher_labels
     named = [*models * (len(models) == 1), *labels * (len(labels) == 1)]
     limits = part.runs[["max_steps", "budget"]].drop_duplicates()
@@ -91,13 +91,23 @@ def _heading(parts: Sequence[Section]) -> list[str]:
     trainings = int(part.runs.trainings.max())
     coordinates = [s for s in part.runs.space.unique() if s != PRIOR] * (part.runs.space.nunique() == 1)
     return [
-        f"{tasks[0]}{f' ({blocks.n} {blocks.unit})' if blocks and blocks.n > 1 else ''}",
+        f"{tasks[0]}{_sizes(part)}",
         spaces[0],
         *named,
         *[f"space {s}" for s in coordinates],
         *[effort] * (len(limits) == 1),
         f"{trainings} training seed{'s' * (trainings != 1)}",
     ]
+
+
+def _sizes(part: Section) -> str:
+    """Return how many instances, or starts, the comparisons are of, in brackets; empty if none is of more than one."""
+    compared = [c for factor in ("model", "searcher") for c in from_first_start(contests(part, factor, "loss"))]
+    largest = max(compared, key=lambda c: c.n, default=None)
+    if largest is None or largest.n < 2:
+        return ""
+    sizes = [c.n for c in compared if c.unit == largest.unit]
+    return f" ({' to '.join(dict.fromkeys(map(str, (min(sizes), max(sizes)))))} {largest.unit})"
 
 
 def _table(parts: Sequence[Section], comparison: Comparison) -> tuple[list[str], Sequence[Question]]:
@@ -142,11 +152,16 @@ def _place(factor: str, name: str, part: Section) -> tuple[str, str]:
 
 
 def _matrix(part: Section) -> Rows:
-    """Return medians by model and searcher; a star marks those not significantly worse than the best of a column."""
-    labels, top = part.searcher_labels, starred(part)
+    """Return medians by model and searcher; a star marks those not significantly worse than the best of a column.
+
+    A question mark stands beside a median that is not compared with the others of its column.
+    """
+    labels, marks = part.searcher_labels, {"*": starred(part), "?": without_test(part)}
     rows: Rows = [("final loss", *(f"{label} " for label in labels))]
     for m in part.models:
-        rows.append((m, *(f"{_median(part, m, s)}{'*' if m in top.get(s, ()) else ' '}" for s in labels)))
+        marked = [next((k for k, models in marks.items() if m in models.get(s, ())), " ") for s in labels]
+        medians = [_median(part, m, s) for s in labels]
+        rows.append((m, *(f"{median}{mark}" if median else "" for median, mark in zip(medians, marked, strict=True))))
     return rows
 
 
@@ -156,6 +171,8 @@ def _remark(part: Section) -> list[str]:
     lines = ["  *: a test of pairs, not of medians; here a starred median is the higher one"] * (
         is_matrix and has_starred_higher(part)
     )
+    if is_matrix and any("?" in cell for row in _matrix(part)[1:] for cell in row[1:]):
+        lines.append(f"  {WITHOUT_TEST}")
     is_marked = any(NO_TEXT in _median(part, m, label) for m in part.models for label in part.searcher_labels)
     return [*lines, *[f"  {NO_TEXT_SAYS}"] * is_marked]
 
@@ -278,4 +295,4 @@ def _aligned(rows: Rows) -> list[str]:
         figures = (f"{c:>{w}}" for c, w in zip(cells, widths[1:], strict=False))
         lines.append("  ".join(["", f"{first:<{widths[0]}}", *figures]).rstrip())
     hidden = len(columns) - shown
-    return [*lines, *[f"  ... and {hidden} more columns: --all"] * bool(hidden)]
+    return [*lines, *[f"  ... and {hidden} more column{'s' * (hidden > 1)}: --all"] * bool(hidden)]

@@ -30,6 +30,9 @@ from lso_bench.files.sanitize import one_line
 from lso_bench.plugins.registry import Registry
 from lso_bench.vae.likelihoods import LIKELIHOODS
 
+WRITTEN = "docs/bring-your-own.md, A file of texts, has a line that writes one."
+COLUMN = f"Of a table one column is wanted, a text a line: {WRITTEN}"
+SEQUENCES = f"Of FASTA the sequences are wanted, one a line, without the lines of >: {WRITTEN}"
 ENDINGS = (".smi", ".smiles", ".txt")  # of files of texts, each of which is a data set
 Split = tuple[Int[Tensor, " n"], Int[Tensor, " v"], Int[Tensor, " t"]]
 Classes = tuple[tuple[str, ...], Int[Tensor, " n"]]  # names of the classes, and the class of each sample
@@ -188,5 +191,12 @@ def _check(origin: Source) -> None:
 
 
 DATASETS = Registry(
-    "data set", Source, __name__, "lso_bench.datasets", from_path=_at_path, endings=ENDINGS, check=_check
+    "data set",
+    Source,
+    __name__,
+    "lso_bench.datasets",
+    from_path=_at_path,
+    endings=ENDINGS,
+    file_advice={e: COLUMN for e in (".csv", ".tsv")} | {e: SEQUENCES for e in (".fasta", ".fa", ".faa", ".fna")},
+    check=_check,
 )

@@ -1,6 +1,7 @@
 """Tables as LaTeX (booktabs); the best values are bold."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 
 from lso_bench.files.sanitize import one_line
 from lso_bench.report.table import LINE, Part, Table
@@ -31,18 +32,28 @@ def document(parts: Iterable[Part], notes: Sequence[str]) -> str:
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def table(table: Table, heading: str = "", label: str = "", caption: str = "") -> str:
-    """Return a table; its caption is by default the title, the heading of its part and the table's caption."""
-    texts = [caption] if caption else [table.title, heading, table.caption]
-    rows = ([rf"\textbf{{{_escape(c.text)}}}" if c.best else _escape(c.text) for c in row] for row in table.rows)
+def table(
+    table: Table, heading: str = "", label: str = "", caption: str = "", formulas: Collection[str] = frozenset()
+) -> str:
+    """Return a table; its caption is by default the title, the heading of its part and the table's caption.
+
+    Args:
+        formulas: texts of the user's whose formulas, between two $, are left as they are. So are those of `caption`.
+    """
+
+    def escaped(text: str) -> str:
+        return _with_formulas(text) if text in formulas else _escape(text)
+
+    texts = [_with_formulas(caption)] if caption else [_escape(t) for t in (table.title, heading, table.caption) if t]
+    rows = ([rf"\textbf{{{escaped(c.text)}}}" if c.best else escaped(c.text) for c in row] for row in table.rows)
     lines = [
         r"\begin{table}",
-        rf"\caption{{{'. '.join(_escape(text) for text in texts if text)}}}",
+        rf"\caption{{{'. '.join(texts)}}}",
         *[rf"\label{{{label}}}"] * bool(label),
         r"\centering",
         rf"\begin{{tabular}}{{{''.join('l' if c.is_text else 'r' for c in table.columns)}}}",
         r"\toprule",
-        _line(_escape(c.heading) for c in table.columns),
+        _line(escaped(c.heading) for c in table.columns),
         r"\midrule",
         *map(_line, rows),
         r"\bottomrule",
@@ -54,6 +65,12 @@ def table(table: Table, heading: str = "", label: str = "", caption: str = "") -
 
 def _line(texts: Iterable[str]) -> str:
     return rf"{' & '.join(texts)} \\"
+
+
+def _with_formulas(text: str) -> str:
+    """Escape a text but for the formulas between two $."""
+    parts = re.split(r"(\$[^$]+\$)", one_line(text, LINE))
+    return "".join(part if i % 2 else _escape(part) for i, part in enumerate(parts))
 
 
 def _escape(text: str) -> str:
