@@ -34,7 +34,7 @@ from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.study.lookup import find_checkpoint, named_model
 from lso_bench.testing import check_model, examine_model, template
 from lso_bench.vae import external_model
-from lso_bench.vae.evaluation import SampleSizes
+from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.loading import fingerprint, load
 from lso_bench.vae.metrics import Metrics
 from lso_bench.vae.trained_model import EXTERNAL, Model
@@ -114,6 +114,57 @@ def test_gradient_of_a_decoded_sample_reaches_the_latent(here):
 def test_double_precision_search_of_a_frozen_model_decodes_in_double_precision(here):
     space = Space(external_model.load("mine.py"), "mean", dtype=torch.float64)
     assert space.decode(torch.zeros(1, 1, 16, dtype=torch.float64)).dtype == torch.float64
+
+
+LOW = {
+    "half, cast by the user": ("network.half()", ".half()", torch.float16),
+    "half, not cast": ("network.half()", "", torch.float16),
+    "bfloat16, cast by the user": ("network.bfloat16()", ".bfloat16()", torch.bfloat16),
+    "double, not cast": ("network.double()", "", torch.float64),
+}
+
+
+def of_low_precision(case):
+    """Return code of a model whose weights are of another precision than a run's."""
+    network, cast, dtype = LOW[case]
+    code = WEIGHED.replace("return network\n", f"return {network}\n")
+    return code.replace("network(x.flatten(1) - 0.1)", f"network(x{cast}.flatten(1) - 0.1)").replace(
+        "(z @ network", f"(z{cast} @ network"
+    ), dtype
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+@pytest.mark.parametrize("case", LOW)
+def test_model_of_another_precision_is_searched_with_and_without_a_gradient(here, case, precision):
+    code, dtype = of_low_precision(case)
+    (here / "mine.py").write_text(code)
+    for searcher in ("adam", "sobol"):
+        (p,) = plan(Grid(("mine.py",), ["ink.py"], [searcher]), Protocol(max_steps=3, precision=precision))
+        record = run(p.spec, p.checkpoint)
+        assert record.status == "ok" and record.tensors["z"].isfinite().all()
+    assert {w.dtype for w in external_model.load("mine.py").weights()} == {dtype}
+
+
+@pytest.mark.parametrize("case", LOW)
+def test_model_of_another_precision_keeps_its_promises_and_is_measured(here, case):
+    (here / "mine.py").write_text(of_low_precision(case)[0])
+    assert not [f for f in examine_model("mine.py") if f.state == "missing"]
+    images = torch.rand(60, 1, 28, 28)
+    assert evaluate(external_model.load("mine.py"), images, SampleSizes(0, 0, 20))[0].retrieval is not None
+
+
+@pytest.mark.parametrize("method", ["half", "bfloat16"])
+def test_two_modules_of_low_precision_are_a_model(here, method):
+    encoder, decoder = (getattr(module, method)() for module in (Encoder(), Decoder()))
+    mine = lso_bench.model(encoder, decoder, latent=3, data="noise.py")
+    (record,) = lso_bench.Study(mine, "./ink.py", max_steps=2).run(here / "results", quiet=True).records
+    assert record.status == "ok"
+
+
+def test_model_that_casts_to_single_precision_is_said_to_take_no_other(here):
+    (here / "mine.py").write_text(WEIGHED.replace("(z @ network", "(z.float() @ network"))
+    (finding,) = (f for f in examine_model("mine.py") if f.promise == "precision")
+    assert finding.state == "ok" and "--precision fp64 ends in an error" in finding.says
 
 
 def test_settings_of_a_frozen_model_follow_its_name(here):

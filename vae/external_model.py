@@ -26,6 +26,7 @@ from lso_bench.vae.likelihoods.categorical import Categorical
 from lso_bench.vae.model import LatentModel
 
 LARGEST = 1 << 40  # bytes of a file of weights
+SINGLE = 32  # bits of a number in single precision
 
 
 def build(name: str) -> FrozenModel:
@@ -120,6 +121,7 @@ def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
     if not isinstance(network, nn.Module):
         raise PluginError(f"model {name}: wanted a torch.nn.Module from load, got {type(network).__name__}")
     model = _wrapped(plugin, name, network.eval().requires_grad_(False))
+    model.rounding = max((torch.finfo(t.dtype).eps for t in model.weights()), default=0.0)
     with torch.no_grad():
         model.deterministic = isinstance(model.encoded(model.example()), Tensor)
         model.mean(torch.zeros(2, model.latent))
@@ -141,6 +143,7 @@ class ExternalModel(LatentModel):
     autoregressive = False
     draws = False
     binary_input = False  # a decoded sample is encoded as it is
+    rounding = 0.0  # largest unit roundoff of its weights and of what it gave so far
 
     def __init__(self, plugin: FrozenModel, name: str, network: nn.Module):
         super().__init__()
@@ -171,6 +174,25 @@ class ExternalModel(LatentModel):
     def device(self) -> torch.device:
         return self._place.device  # pyright: ignore[reportReturnType]
 
+    def weights(self) -> list[Tensor]:
+        """Return the floating-point weights and buffers of its networks."""
+        return [t for t in (*self.network.parameters(), *self.network.buffers()) if t.is_floating_point()]
+
+    def in_precision(self, dtype: torch.dtype) -> "ExternalModel":
+        """Return the model for samples of a dtype; weights of half precision stay so, as its code may expect."""
+        low = any(torch.finfo(t.dtype).bits < SINGLE for t in self.weights())
+        return self if low else super().in_precision(dtype)
+
+    def network_input(self, values: Float[Tensor, "b *n"]) -> Float[Tensor, "b *n"]:
+        """Return a copy of values, in the dtype of the weights if they share one."""
+        dtypes = {t.dtype for t in self.weights()}
+        return values.to(*dtypes, copy=True) if len(dtypes) == 1 else values.clone()
+
+    def rounded(self, values: Float[Tensor, "b *n"], dtype: torch.dtype) -> Float[Tensor, "b *n"]:
+        """Return what the model gave in the dtype of the run."""
+        self.rounding = max(self.rounding, torch.finfo(values.dtype).eps)
+        return values.to(dtype)
+
     def example(self) -> Float[Tensor, "2 *shape"]:
         """Return two samples that the model must encode."""
         return torch.zeros(2, *self.shape)
@@ -182,11 +204,11 @@ class ExternalModel(LatentModel):
             PluginError: it is neither, or not one latent a sample.
         """
         with plugin_code(self.name, "encode"):
-            q: Any = self.plugin.encode(self.network, x.clone())  # it may change its input
-        return self.checked_latents(q, len(x))
+            q: Any = self.plugin.encode(self.network, self.network_input(x))  # it may change its input
+        return self.checked_latents(q, len(x), x.dtype)
 
-    def checked_latents(self, q: Any, count: int) -> Independent | Float[Tensor, "b d"]:
-        """Return what `encode` gave for so many samples.
+    def checked_latents(self, q: Any, count: int, dtype: torch.dtype) -> Independent | Float[Tensor, "b d"]:
+        """Return what `encode` gave for so many samples, in the dtype of the run.
 
         Raises:
             PluginError: as `encoded`.
@@ -200,7 +222,13 @@ class ExternalModel(LatentModel):
                 + "; return its mean, or Normal(mean, standard deviation)"
                 * isinstance(q, tuple)
             )
-        return Independent(normal, 1) if isinstance(normal, Normal) else q
+        if not values.is_floating_point():
+            raise PluginError(f"model {self.name}: wanted floating-point latents from encode, got {values.dtype}")
+        if not isinstance(normal, Normal):
+            return self.rounded(q, dtype)
+        if values.dtype != dtype:
+            normal = Normal(self.rounded(normal.mean, dtype), normal.stddev.to(dtype), validate_args=False)
+        return Independent(normal, 1)
 
     def encode(self, x: Float[Tensor, "b *shape"]) -> Distribution:
         """Return q(z|x): batch (b,), event (d,); of a deterministic encoder without variance."""
@@ -214,12 +242,12 @@ class ExternalModel(LatentModel):
             PluginError: they are not floating-point samples of the data set's shape.
         """
         with plugin_code(self.name, "decode"):
-            x: Any = self.plugin.decode(self.network, z.clone())
+            x: Any = self.plugin.decode(self.network, self.network_input(z))
         expected = (len(z), *self.shape)
         if _shape(x) != expected or not x.is_floating_point():
             got = f"{x.dtype} of {_shape(x)}" if isinstance(x, Tensor) else type(x).__name__
             raise PluginError(f"model {self.name}: wanted samples of shape {expected} from decode, got {got}")
-        return x
+        return self.rounded(x, z.dtype)
 
     def decode(self, z: Float[Tensor, "b d"], teacher: Tensor | None = None) -> "Decoded":
         """Return the decoded samples with the model's own density."""
@@ -227,12 +255,12 @@ class ExternalModel(LatentModel):
 
     def _log_prob(self, x: Float[Tensor, "c *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         with plugin_code(self.name, "log_prob"):
-            values: Any = self.log_likelihood(x.expand(len(z), *self.shape).clone(), z.clone())
+            values: Any = self.log_likelihood(self.network_input(x.expand(len(z), *self.shape)), self.network_input(z))
         if _shape(values) != (len(z),):
             raise PluginError(
                 f"model {self.name}: wanted one log p(x|z) a sample, shape {(len(z),)}, got {_shape(values)}"
             )
-        return values
+        return values.to(z.dtype)
 
     def log_likelihood(self, x: Float[Tensor, "b *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Return what the model's own `log_prob` gives."""

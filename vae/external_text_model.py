@@ -42,7 +42,7 @@ class ExternalTextModel(ExternalModel):
         texts = self.text_samples.texts(x)
         with plugin_code(self.name, "encode"):
             q = self.plugin.encode(self.network, [*texts])
-        q = self.checked_latents(q, len(x))
+        q = self.checked_latents(q, len(x), x.dtype)
         mean = q.mean if isinstance(q, Distribution) else q
         if not (finite := mean.isfinite().all(-1)).all():
             text = texts[int((~finite).nonzero()[0])]
@@ -56,7 +56,7 @@ class ExternalTextModel(ExternalModel):
             PluginError: they are not a list of as many texts.
         """
         with plugin_code(self.name, "decode"):
-            texts: object = self.plugin.decode(self.network, z.clone())
+            texts: object = self.plugin.decode(self.network, self.network_input(z))
         if not isinstance(texts, list) or len(texts) != len(z):
             got = f"{len(texts)}" if isinstance(texts, list) else type(texts).__name__
             raise PluginError(f"model {self.name}: wanted a list of {len(z)} texts from decode, got {got}")

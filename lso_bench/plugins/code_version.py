@@ -64,13 +64,13 @@ def _content(value: Any) -> Any:
         return sorted((str(k), _content(v)) for k, v in value.items())
     if isinstance(value, list | tuple):
         return [_content(v) for v in value]
+    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:  # which NumPy lacks
+        return "bfloat16", _content(value.float())
     if hasattr(value, "__array__"):  # also a tensor
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         return str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()
     if isinstance(value, nn.Module):
         return [_content_of_network(part) for part in value.modules()]
-    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:  # which NumPy lacks
-        return "bfloat16", _content(value.float())
     if callable(value):
         return _content_of_callable(value)
     return _text(value)
