@@ -21,6 +21,7 @@ from lso_bench.analysis.conditions import verdict
 from lso_bench.analysis.united import united
 from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.executors.ray_cluster import _sources
+from lso_bench.models import measurements
 from lso_bench.models.measurements import Measured
 from lso_bench.report import tables
 from lso_bench.report.export import as_csv, as_json
@@ -400,6 +401,48 @@ def test_each_broken_promise_of_a_frozen_model_is_named(here, fault):
     assert before in MINE
     (here / "example.py").write_text(MINE.replace(before, after, 1))
     assert {f.promise for f in examine_model("example.py") if f.state == "missing"} == promises
+
+
+UNUSABLE = {
+    "logits": (".clamp(0, 1)", ".mul(5)", r"wanted images in \[0, 1\] from decode, got -"),
+    "bytes": (".clamp(0, 1)", ".clamp(0, 1).mul(255)", r"wanted images in \[0, 1\] .* got 0 to"),
+    "dropout": ("return (z @", "z = nn.functional.dropout(z)\n        return (z @", "the same from decode asked twice"),
+    "noise of the encoder": (
+        "return network(x.flatten(1) - 0.1)",
+        "z = network(x.flatten(1) - 0.1)\n        return z + torch.randn_like(z)",
+        "the same from encode asked twice",
+    ),
+    "not finite": (".clamp(0, 1)", ".clamp(0, 1).log()", "wanted finite samples from decode, got 8 of 8"),
+}
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_model_that_no_search_can_use_is_refused_by_every_use_and_by_check_model(here, fault):
+    before, after, match = UNUSABLE[fault]
+    (here / "mine.py").write_text(MINE.replace(before, after, 1))
+    (p,) = planned()
+    with pytest.raises(PluginError, match=f"^model ./mine.py: .*{match}"):
+        run(p.spec, p.checkpoint)
+    with pytest.raises(PluginError, match=match):
+        lso_bench.space("./mine.py")
+    with pytest.raises(PluginError, match=match):
+        measurements.measured([p.spec.model], here)
+    assert [f for f in examine_model("mine.py") if f.state == "missing"]
+
+
+def test_two_modules_whose_decoder_gives_logits_fail_their_runs(here):
+    decoder = nn.Sequential(nn.Linear(3, 784), nn.Unflatten(1, (1, 28, 28)))
+    mine = lso_bench.model(Encoder(), decoder, latent=3, data="noise.py")
+    with pytest.warns(UserWarning, match=r"wanted images in \[0, 1\]"):
+        (record,) = lso_bench.Study(mine, "./ink.py", max_steps=2).run(here / "results", quiet=True).records
+    assert record.status == "failed" and "end it in a sigmoid" in record.error
+
+
+def test_unbounded_samples_of_a_model_may_leave_the_unit_interval(here):
+    (here / "free.py").write_text(NOISE.replace('"bernoulli"', '"gaussian:bounded=false"'))
+    edited = MINE.replace(".clamp(0, 1)", ".mul(5)").replace("noise.py", "free.py")
+    (here / "mine.py").write_text(edited)
+    assert lso_bench.space("./mine.py").decode(torch.ones(1, 2, 16)).min() < 0
 
 
 def test_spread_of_narrow_codes_is_said_with_the_remedy(here):
