@@ -445,6 +445,44 @@ def test_unbounded_samples_of_a_model_may_leave_the_unit_interval(here):
     assert lso_bench.space("./mine.py").decode(torch.ones(1, 2, 16)).min() < 0
 
 
+SCALES = {
+    "a log-variance": "torch.distributions.Normal(z, -z.abs() - 1)",
+    "zero": "torch.distributions.Normal(z, 0 * z)",
+    "negative and not validated": "torch.distributions.Normal(z, -z.abs() - 1, validate_args=False)",
+    "infinite": "torch.distributions.Normal(z, z.abs() / 0, validate_args=False)",
+}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_bad_standard_deviation_is_answered_with_how_to_write_it(here, scale):
+    body = f"z = network(x.flatten(1) - 0.1)\n        return {SCALES[scale]}"
+    (here / "mine.py").write_text(MINE.replace("return network(x.flatten(1) - 0.1)", body))
+    with pytest.raises(PluginError, match=r"encode.*write Normal\(mean, \(logvar / 2\)\.exp\(\)\)") as refused:
+        external_model.load("mine.py")
+    assert "tensor(" not in str(refused.value) and "torch.Size" not in str(refused.value)
+
+
+FAR = MINE.replace("return (z @", "z = z.where(z.norm(dim=1, keepdim=True) < 8, torch.nan)\n        return (z @")
+
+
+def test_sample_that_is_not_finite_is_said_to_come_from_the_decoder(here):
+    (here / "mine.py").write_text(FAR)
+    model = external_model.load("mine.py")
+    with pytest.raises(PluginError, match=r"mine.py: decode gave 1 of 2 samples that are not finite"):
+        model.encode(model.mean(torch.cat([torch.zeros(1, 16), torch.full((1, 16), 5.0)])))
+
+
+def test_evaluate_and_traverse_go_on_with_the_other_models_and_name_the_bad_one(here, call):
+    (here / "bad.py").write_text(MINE.replace(".clamp(0, 1)", ".mul(5)"))
+    (here / "good.py").write_text(MINE)
+    evaluated = call("evaluate", "--model", "bad.py,good.py", "--codes", 0)
+    assert evaluated.returncode == 3 and "./good.py" in evaluated.stdout
+    assert "Failed: ./bad.py: model ./bad.py: wanted images in [0, 1]" in evaluated.stderr
+    walked = call("traverse", "--model", "bad.py,good.py", "--dimensions", 0, "--steps", 2)
+    assert walked.returncode == 3 and "good" in walked.stderr and "Failed: ./bad.py" in walked.stderr
+    assert call("evaluate", "--model", "bad.py", "--codes", 0).returncode == 2
+
+
 def test_spread_of_narrow_codes_is_said_with_the_remedy(here):
     (here / "example.py").write_text(MINE.replace("x.flatten(1) - 0.1", "(x.flatten(1) - 0.1) / 1000"))
     (finding,) = (f for f in examine_model("example.py") if f.promise == "spread")

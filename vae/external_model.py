@@ -26,6 +26,7 @@ from lso_bench.vae.likelihoods.categorical import Categorical
 from lso_bench.vae.model import LatentModel
 
 LARGEST = 1 << 40  # bytes of a file of weights
+EXPONENTIATE = "write Normal(mean, (logvar / 2).exp()) for a log-variance, Normal(mean, logstd.exp()) for a log"
 SINGLE = 32  # bits of a number in single precision
 
 
@@ -201,21 +202,30 @@ class ExternalModel(LatentModel):
         """Return what the model's own `encode` gives: a tensor, or a normal with the dimensions of a latent as event.
 
         Raises:
-            PluginError: it is neither, or not one latent a sample.
+            PluginError: it is neither, or not one finite latent a sample; or a decoded sample is not finite.
         """
+        if bad := int((~x.flatten(1).isfinite().all(-1)).sum()):
+            raise PluginError(
+                f"model {self.name}: decode gave {bad} of {len(x)} samples that are not finite, which encode cannot "
+                "take; look at its weights, or search a smaller --region"
+            )
         with plugin_code(self.name, "encode"):
             q: Any = self.plugin.encode(self.network, self.network_input(x))  # it may change its input
-        return self.checked_latents(q, len(x), x.dtype)
+        return self.checked_latents(q, x)
 
-    def checked_latents(self, q: Any, count: int, dtype: torch.dtype) -> Independent | Float[Tensor, "b d"]:
-        """Return what `encode` gave for so many samples, in the dtype of the run.
+    def label(self, x: Float[Tensor, "b *shape"], i: int) -> str:
+        """Return how a message names a sample of a batch."""
+        return f"sample {i + 1} of {len(x)}"
+
+    def checked_latents(self, q: Any, x: Float[Tensor, "b *shape"]) -> Independent | Float[Tensor, "b d"]:
+        """Return what `encode` gave for samples, in the dtype of the run.
 
         Raises:
             PluginError: as `encoded`.
         """
         normal = q.base_dist if isinstance(q, Independent) else q
         values = normal.mean if isinstance(normal, Normal) else q
-        if _shape(values) != (expected := (count, self.latent)):
+        if _shape(values) != (expected := (len(x), self.latent)):
             raise PluginError(
                 f"model {self.name}: wanted latents of shape {expected} from encode, a tensor or a "
                 f"torch.distributions.Normal, got {_shape(values) or type(q).__name__}"
@@ -224,10 +234,18 @@ class ExternalModel(LatentModel):
             )
         if not values.is_floating_point():
             raise PluginError(f"model {self.name}: wanted floating-point latents from encode, got {values.dtype}")
+        if not (finite := values.isfinite().all(-1)).all():
+            bad = self.label(x, int((~finite).nonzero()[0]))
+            raise PluginError(f"model {self.name}: wanted finite latents from encode, got others for {bad}")
         if not isinstance(normal, Normal):
-            return self.rounded(q, dtype)
-        if values.dtype != dtype:
-            normal = Normal(self.rounded(normal.mean, dtype), normal.stddev.to(dtype), validate_args=False)
+            return self.rounded(q, x.dtype)
+        if not ((normal.stddev >= 0) & normal.stddev.isfinite()).all():
+            got = f"{normal.stddev.min():.3g} to {normal.stddev.max():.3g}"
+            raise PluginError(
+                f"model {self.name}: wanted finite standard deviations above 0 from encode, got {got}; {EXPONENTIATE}"
+            )
+        if values.dtype != x.dtype:
+            normal = Normal(self.rounded(normal.mean, x.dtype), normal.stddev.to(x.dtype), validate_args=False)
         return Independent(normal, 1)
 
     def encode(self, x: Float[Tensor, "b *shape"]) -> Distribution:
@@ -296,4 +314,5 @@ def plugin_code(name: str, method: str) -> Iterator[None]:
     except LsoBenchError:
         raise
     except Exception as error:
-        raise PluginError(f"model {name}: {method} raised {reason(error)}") from error
+        mend = f"; {EXPONENTIATE}" if "Expected parameter scale" in str(error) else ""
+        raise PluginError(f"model {name}: {method} raised {reason(error)}{mend}") from error
