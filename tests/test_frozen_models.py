@@ -602,6 +602,53 @@ def test_frozen_model_is_not_trained(here, call, command):
     assert answer.returncode == 2 and "lso-bench run --model mine.py" in line
 
 
+@pytest.mark.parametrize("name", ["./weights.pt", "weights.pt", "./absent.pth", "folder/"])
+@pytest.mark.parametrize("command", [("check-model",), ("evaluate", "--model"), ("run", "--task", "ink.py", "--model")])
+def test_weights_in_place_of_a_model_are_answered_with_the_file_that_they_need(here, call, name, command):
+    answer = call(*command, name)
+    (line,) = messages(answer.stderr)
+    assert answer.returncode == 2 and "lso-bench new-model" in line and "`files`" in line
+
+
+@pytest.mark.parametrize("option", ["--task", "--searcher", "--arch"])
+def test_path_that_is_not_in_python_is_answered_with_what_it_should_be(here, call, option):
+    words = {"--model": "mine.py", "--task": "ink.py", "--searcher": "sobol"}
+    words |= {option: "./thing.txt"} | ({"--model": "vae"} if option == "--arch" else {})
+    answer = call("run", *(part for pair in words.items() for part in pair))
+    assert answer.returncode == 2 and "file of Python (.py) with a" in answer.stderr
+
+
+def test_data_of_a_model_and_of_a_task_lie_beside_their_files(here, monkeypatch, call):
+    sub = here / "sub"
+    sub.mkdir()
+    for name in ("mine.py", "weights.pt", "ink.py", "noise.py"):
+        (here / name).rename(sub / name)
+    assert named_model("sub/mine.py", None, "", 1, 0).data == "./sub/noise.py"
+    (p,) = plan(Grid(["sub/mine.py"], ["sub/ink.py"]), Protocol(max_steps=2))
+    assert run(p.spec, p.checkpoint).status == "ok"
+    assert call("check-model", "sub/mine.py").returncode == call("check-task", "sub/ink.py").returncode == 0
+    (here / "noise.py").write_text(NOISE.replace("300", "200"))  # another data set of that name, where we work
+    assert named_model("sub/mine.py", None, "", 1, 0).data == "./sub/noise.py"
+
+
+def test_data_of_a_task_that_the_user_names_are_in_the_working_folder(here):
+    (here / "sub").mkdir()
+    (here / "ink.py").write_text(TASK.replace("    data =", "    data: str =", 1).replace('"noise.py"', '"glyphs"'))
+    (here / "ink.py").rename(here / "sub" / "ink.py")
+    (here / "sub" / "noise.py").write_text(NOISE)
+    (p,) = plan(Grid(["mine.py"], ["sub/ink.py:data=noise.py"]), Protocol(max_steps=2))
+    assert run(p.spec, p.checkpoint).status == "ok"
+
+
+def test_task_of_other_data_is_answered_with_one_that_fits(here):
+    with pytest.raises(UsageError, match=r"a task on ./noise.py, as 'omniglot50:data=./noise.py'"):
+        plan(Grid(["mine.py"], ["ink"]))
+    with pytest.raises(UsageError, match=r"a task on ./noise.py, as '(glyphs50:.*data=./noise.py.*)'") as refused:
+        plan(Grid(["mine.py"], ["glyphs50"]))
+    advised = re.search(r"as '(.*)'\.", str(refused.value))[1]
+    assert plan(Grid(["mine.py"], [advised], ["sobol"]))
+
+
 def test_name_that_no_model_has_is_answered_with_how_to_give_a_file(here, call):
     answer = call("check-model", "mine")
     assert answer.returncode == 2 and "./mine.py" in answer.stderr

@@ -19,6 +19,7 @@ from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageErr
 from lso_bench.files import safe_read
 from lso_bench.plugins.containment import contained, reason
 from lso_bench.plugins.settings import settings_of
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS, Source, TextSource
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel
 from lso_bench.vae.likelihoods import LIKELIHOODS
@@ -54,7 +55,7 @@ def checked(plugin: FrozenModel, name: str) -> FrozenModel:
     if not plugin.data:
         raise UsageError(f"Model {name!r} names no data set; write data = 'omniglot', or another of its samples.")
     try:
-        source = DATASETS.build(plugin.data)
+        source = DATASETS.build(data_of(plugin))
     except UsageError as error:
         raise UsageError(f"Model {name!r}: {error}") from error
     if isinstance(plugin, FrozenTextModel) and not isinstance(source, TextSource):
@@ -148,7 +149,7 @@ class ExternalModel(LatentModel):
 
     def __init__(self, plugin: FrozenModel, name: str, network: nn.Module):
         super().__init__()
-        source: Source = DATASETS.build(plugin.data)
+        source: Source = DATASETS.build(data_of(plugin))
         self.plugin, self.name, self.network = plugin, name, network
         self._shape = tuple(source.shape)
         self._likelihood = LIKELIHOODS.build(source.likelihood)

@@ -7,6 +7,7 @@ from torch.distributions import Independent
 
 from lso_bench.errors import PluginError
 from lso_bench.files.sanitize import one_line
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS, TextSource
 from lso_bench.vae.external_model import ExternalModel, plugin_code
 from lso_bench.vae.frozen_models import FrozenTextModel
@@ -21,7 +22,7 @@ class ExternalTextModel(ExternalModel):
 
     def __init__(self, plugin: FrozenTextModel, name: str, network: torch.nn.Module):
         super().__init__(plugin, name, network)
-        source = DATASETS.build(plugin.data)
+        source = DATASETS.build(data_of(plugin))
         assert isinstance(source, TextSource), "it was checked"
         self.text_samples = TextSamples(source)
 

@@ -15,6 +15,7 @@ from lso_bench.task import Task
 from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.side_effects import Watch
 from lso_bench.vae.data import load
+from lso_bench.vae.data_path import data_of
 
 SEED = 20_261  # seed of the task's random numbers, which a task is unlikely to set itself
 SUMMED = 8  # unit roundoffs by which sums in another order may differ
@@ -33,7 +34,7 @@ class TaskCase:
     @cached_property
     def test(self) -> Float[Tensor, "t *shape"]:
         """Samples that the task is bound to: those passed in, else the test set of its data."""
-        return load(self.plugin.data, self._data_dir).test if self._samples is None else self._samples
+        return load(data_of(self.plugin), self._data_dir).test if self._samples is None else self._samples
 
     @cached_property
     def _images(self) -> dict[str, Float[Tensor, "_ *shape"]]:

@@ -109,4 +109,8 @@ class FrozenTextModel(FrozenModel):
         raise NotImplementedError
 
 
-FROZEN_MODELS = Registry("model", FrozenModel, __name__, "lso_bench.models", pinned=True)
+HINT = (
+    "Weights need such a file, which says how to use them and names theirs in `files`: `lso-bench new-model my_model` "
+    "writes one. `lso-bench import-checkpoint` takes weights of our networks."
+)
+FROZEN_MODELS = Registry("model", FrozenModel, __name__, "lso_bench.models", pinned=True, hint=HINT)
