@@ -16,6 +16,7 @@ from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.errors import UnusableError
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
 from lso_bench.plotting.style import SIZES, count_range, displayed, label, save, style_context
+from lso_bench.report.contests import contests
 from lso_bench.report.figure_files import figures, plots, section_figures
 from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import scatter
@@ -171,6 +172,28 @@ def test_hollow_points_of_a_page_have_its_background(two_models):
         forest, *_ = section_figures(section, SIZES["screen"], ["forest"])
         text = svg(forest.figure, "a", [])
     assert "fill: var(--page)" in text and "#ffffff" not in text
+
+
+def test_searcher_whose_runs_all_failed_ranks_no_model(two_models):
+    failed = [
+        replace(r, spec=replace(r.spec, searcher="image_ga"), status="failed", members=[], trace=None, tensors={})
+        for r in two_models
+    ]
+    (section,) = sections(measures(*two_models, *failed))
+    compared = contests(section, "model", "loss")
+    assert compared and {c.context for c in compared} == {"adam"}
+
+
+def test_forest_says_who_is_not_compared_and_why(two_models):
+    free = [
+        replace(r, spec=replace(r.spec, searcher=name, region=region))
+        for r in two_models
+        for name, region in (("lbfgs", "none"), ("sobol", "box:3"), ("cmaes", "box:3"))
+    ]
+    (section,) = sections(measures(*free))
+    with style_context(SIZES["screen"]):
+        _, searchers = section_figures(section, SIZES["screen"], ["forest"])
+    assert "Not compared: lbfgs (no region)." in searchers.caption
 
 
 def test_no_name_is_a_formula_or_markup_in_a_figure():
