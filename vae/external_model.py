@@ -210,7 +210,7 @@ class ExternalModel(LatentModel):
                 f"model {self.name}: decode gave {bad} of {len(x)} samples that are not finite, which encode cannot "
                 "take; look at its weights, or search a smaller --region"
             )
-        with plugin_code(self.name, "encode"):
+        with plugin_code(self.name, f"encode of samples of {self.plugin.data}, {len(x)} of shape {self.shape},"):
             q: Any = self.plugin.encode(self.network, self.network_input(x))  # it may change its input
         return self.checked_latents(q, x)
 

@@ -30,6 +30,7 @@ from lso_bench.report.sections import Section, searcher_labels, sections
 from lso_bench.report.text_tables import best_texts
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
+from lso_bench.vae.datasets import is_ink
 
 KINDS = (*SECTION_KINDS, "collapse", "activity")  # kinds of figure
 
@@ -75,7 +76,8 @@ def _best_image_files(store: Store, records: Sequence[Record]) -> Iterator[Path]
             images = {
                 (model, short_names[searcher]): image_and_score for (model, searcher), image_and_score in best.items()
             }
-            yield draw.best_images(path, f"{task}: the best of each searcher and its score", images)
+            title, ink = f"{task}: the best of each searcher and its score", is_ink(runs[0].spec.model.data)
+            yield draw.best_images(path, title, images, ink)
 
 
 def _text_files(folder: Path, comparison: Comparison) -> Iterator[Path]:
