@@ -168,6 +168,23 @@ def test_model_that_casts_to_single_precision_is_said_to_take_no_other(here):
     assert finding.state == "ok" and "--precision fp64 ends in an error" in finding.says
 
 
+def test_pictures_of_other_weights_have_other_names(here, call):
+    (here / "other.py").write_text(MINE)
+    drawn = set()
+    for seed in (0, 1):
+        weigh(here / "weights.pt", seed)
+        models = ("--model", "mine.py,other.py", "--task", "ink.py", "--searcher", "sobol", "--budget", 20, "--quiet")
+        for words in (
+            ("run", *models, "--results", f"r{seed}"),
+            ("evaluate", "--model", "mine.py", "--codes", 0, "--results", f"r{seed}"),
+            ("traverse", "--model", "mine.py", "--steps", 2, "--results", f"r{seed}"),
+        ):
+            assert call(*words).returncode == 0
+        names = {f.name for part in ("pictures", "traversals") for f in (here / f"r{seed}" / part).iterdir()}
+        assert names and not names & drawn
+        drawn |= names
+
+
 def test_settings_of_a_frozen_model_follow_its_name(here):
     (here / "mine.py").write_text(WEIGHED.replace("    data =", "    offset: float = 0.1\n    data =", 1))
     assert named_model("mine.py", None, "", 1, 0).name == "./mine.py:offset=0.1"

@@ -63,7 +63,7 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
     walked = sheets(vae.to(device), torch.tensor(activity), walks)
     if isinstance(source, TextSource):
         return [_write_texts(model, source, sheet, folder) for sheet in walked]
-    stem, pngs = Path(model.file).stem, []
+    stem, pngs = _stem(model), []
     for sheet in walked:
         png = folder / f"{stem}-{sheet.name}.png"
         rows = [r.cpu() for r in sheet.rows]
@@ -74,9 +74,15 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
     return [*pngs, page(folder / f"{stem}.html", title, pngs)]
 
 
+def _stem(model: Model) -> str:
+    """Return the beginning of the names of a model's files; of one from outside with a hash of its weights."""
+    weights = f"-{loading.fingerprint(model, Path())[:8]}" if model.external else ""
+    return f"{Path(model.file).stem}{weights}"
+
+
 def _write_texts(model: Model, source: TextSource, sheet: Sheet, folder: Path) -> Path:
     rows = [TextSamples(source).texts(row) for row in sheet.rows]
-    path = folder / f"{Path(model.file).stem}-{sheet.name}.txt"
+    path = folder / f"{_stem(model)}-{sheet.name}.txt"
     return text_sheets.write(path, f"{model.name}: {sheet.title}", sheet.labels, rows)
 
 
