@@ -180,7 +180,7 @@ class ExternalModel(LatentModel):
         """Return the floating-point weights and buffers of its networks."""
         return [t for t in (*self.network.parameters(), *self.network.buffers()) if t.is_floating_point()]
 
-    def in_precision(self, dtype: torch.dtype) -> "ExternalModel":
+    def in_precision(self, dtype: torch.dtype) -> LatentModel:
         """Return the model for samples of a dtype; weights of half precision stay so, as its code may expect."""
         low = any(torch.finfo(t.dtype).bits < SINGLE for t in self.weights())
         return self if low else super().in_precision(dtype)
@@ -225,7 +225,7 @@ class ExternalModel(LatentModel):
             PluginError: as `encoded`.
         """
         normal = q.base_dist if isinstance(q, Independent) else q
-        values = normal.mean if isinstance(normal, Normal) else q
+        values: Any = normal.mean if isinstance(normal, Normal) else q
         if _shape(values) != (expected := (len(x), self.latent)):
             raise PluginError(
                 f"model {self.name}: wanted latents of shape {expected} from encode, a tensor or a "

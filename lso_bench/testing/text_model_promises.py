@@ -71,8 +71,11 @@ def _require_same(latents: Sequence[Tensor], texts: Sequence[Sequence[str]], whe
     Raises:
         UnmetRequirementError: they differ.
     """
-    if not near(*latents, rounding).all():
-        raise UnmetRequirementError(f"wanted the same from `encode` {when}, got {worst_mismatch(*latents)}; {REMEDY}")
+    first, again = latents
+    if not near(first, again, rounding).all():
+        raise UnmetRequirementError(
+            f"wanted the same from `encode` {when}, got {worst_mismatch(first, again)}; {REMEDY}"
+        )
     if differing := [pair for pair in zip(*texts, strict=True) if len({*pair}) > 1]:
         raise UnmetRequirementError(
             f"wanted the same from `decode` {when}, got {differing[0][0]!r} and {differing[0][1]!r}; {REMEDY}"
