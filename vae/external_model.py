@@ -239,7 +239,7 @@ class ExternalModel(LatentModel):
             bad = self.label(x, int((~finite).nonzero()[0]))
             raise PluginError(f"model {self.name}: wanted finite latents from encode, got others for {bad}")
         if not isinstance(normal, Normal):
-            return self.rounded(q, x.dtype)
+            return self.rounded(values, x.dtype)
         if not ((normal.stddev >= 0) & normal.stddev.isfinite()).all():
             got = f"{normal.stddev.min():.3g} to {normal.stddev.max():.3g}"
             raise PluginError(

@@ -123,7 +123,7 @@ def not_compared(section: Section, compared: Sequence[Contest]) -> dict[str, str
         return {}
     column = "model" if compared[0].factor == "model" else "searcher_label"
     rows, inside = section.measures, {name for c in compared for name in c.names}
-    beside = rows[rows[column].isin(inside)]
+    beside = cast(pd.DataFrame, rows[rows[column].isin([*inside])])
     left_out = [str(name) for name in rows[column].dropna().unique() if name not in inside]
     return {name: _apart(cast(pd.DataFrame, rows[rows[column] == name]), beside) for name in left_out}
 

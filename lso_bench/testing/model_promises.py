@@ -75,7 +75,7 @@ def _check_determinism(case: ModelCase) -> None:
             return [case.posterior(case.x).mean, case.decoded(case.z)]
 
     for method, first, again in zip(("encode", "decode"), answers(1), answers(2), strict=True):
-        if not near(*_rows(first, again), case.model.rounding).all():
+        if not near(*_rows(first, again), rounding=case.model.rounding).all():
             raise UnmetRequirementError(
                 f"wanted the same from `{method}` asked twice, got {worst_mismatch(*_rows(first, again))}; {REMEDY}"
             )
@@ -85,7 +85,7 @@ def _check_batch_independence(case: ModelCase) -> None:
     z = torch.cat([case.posterior(x).mean for x in case.x[:ALONE].split(1)])
     x = torch.cat([case.decoded(z) for z in case.z[:ALONE].split(1)])
     for method, together, alone in (("encode", case.z[:ALONE], z), ("decode", case.reconstructions[:ALONE], x)):
-        if not near(*_rows(together, alone), case.model.rounding).all():
+        if not near(*_rows(together, alone), rounding=case.model.rounding).all():
             raise UnmetRequirementError(
                 f"wanted each sample on its own from `{method}`, got {worst_mismatch(*_rows(together, alone))} for one "
                 f"beside others and alone; {REMEDY}"
@@ -168,7 +168,7 @@ def _decode(plugin: FrozenModel, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *s
 
 def _check_worker(case: ModelCase) -> None:
     decoded = decoded_elsewhere(case)
-    if not near(*_rows(case.reconstructions[:ALONE], decoded), case.model.rounding).all():
+    if not near(*_rows(case.reconstructions[:ALONE], decoded), rounding=case.model.rounding).all():
         mismatch = worst_mismatch(*_rows(case.reconstructions[:ALONE], decoded))
         raise UnmetRequirementError(
             f"wanted the same samples in a worker process, got {mismatch}; let `load` read all that decoding depends on"
