@@ -71,6 +71,8 @@ class Record:
 
 
 def holds_images(tensors: dict[str, Tensor]) -> bool:
-    """Return whether the samples of a run are grey images, which can be drawn."""
+    """Return whether the samples of a run are images, grey or of colour, which can be drawn."""
     decoded = tensors.get("decoded")
-    return decoded is not None and str(decoded.dtype) == "torch.uint8" and decoded.ndim == 4 and decoded.shape[1] == 1
+    return (
+        decoded is not None and str(decoded.dtype) == "torch.uint8" and decoded.ndim == 4 and decoded.shape[1] in (1, 3)
+    )

@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 import lso_bench as lb
 from lso_bench.api.study import REGISTRIES
 from lso_bench.errors import UnusableError, UsageError
+from lso_bench.report.latex_table import _selection
 from lso_bench.search import SEARCHERS, Problem
 from lso_bench.search.ask_tell import SingleProblem
 from lso_bench.search.region import build
@@ -141,8 +142,19 @@ def test_label_of_what_is_not_there_is_refused(results):
 
 
 def test_matrix_whose_cells_had_several_values_is_refused(results):
-    with pytest.raises(UsageError, match="values of several searchers"):
+    with pytest.raises(UsageError, match=r"values of several searchers; select one, as by --where searcher="):
         results.compare().latex("final", rows="model", columns="task")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "option"),
+    [
+        ("./red.py:target=0.15", "./red.py:target=0.4", ", as by --where target=0.4"),
+        ("ink:target=0.1", "symmetry", ", as by --where task=symmetry"),
+    ],
+)
+def test_option_that_selects_a_task_is_named_by_what_differs(first, second, option):
+    assert _selection("task", first, second) == option
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,8 @@ def test_folder_of_images_is_a_data_set_and_bad_files_are_named_and_counted(fold
     assert (len(dataset.train), len(dataset.valid), len(dataset.test)) == (96, 12, 12)
     assert dataset.train.shape[1:] == (1, size, size) and set(dataset.test.unique().tolist()) == {0.0, 1.0}
     said = capsys.readouterr().err
-    assert said.startswith(f"3 of 123 images in {folder} are left out: ") and said.count("\n") == 1
+    assert said.startswith(f"3 of 123 images in {folder} are left out: ") and "of the pixels are shades" in said
+    assert said.count("\n") == 2
     assert all(name in said for name in ("deep.png (wanted 8 bits a channel", "text.jpg", "torn.png"))
 
 
@@ -363,8 +364,27 @@ def test_too_few_images_are_refused(tmp_path):
 
 
 def test_folder_of_another_size_is_refused(folder):
-    with pytest.raises(UsageError, match="size is 28 or 64, not 32"):
-        named_model("vae", f"{folder}:size=32", "conv", 8, 0)
+    with pytest.raises(UsageError, match=r"wanted a size of 4, 8, 12, \.\.\. pixels a side, got 30"):
+        named_model("vae", f"{folder}:size=30", "conv", 8, 0)
+
+
+def coloured(place, channels, count=120):
+    """Write images of soft shades, of which each channel is another one."""
+    place.mkdir()
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(60, 200, (32, 32, channels), np.uint8)
+        pixels[..., 0] = 180
+        Image.fromarray(pixels if channels > 1 else pixels[..., 0]).save(place / f"{i:03}.png")
+    return place
+
+
+def test_folder_says_that_colour_is_read_as_grey_and_shades_as_chances(tmp_path, capsys):
+    assert data.load(f"{coloured(tmp_path / 'photos', 3)}:size=32").train.shape[1:] == (1, 32, 32)
+    said = capsys.readouterr().err
+    assert "20 of the first 20 images are in colour, and are read as grey, 32 x 32" in said
+    assert "of the pixels are shades" in said and "say likelihood=gaussian" in said
+    data.load(f"{coloured(tmp_path / 'grey', 1)}:likelihood=gaussian")
+    assert not capsys.readouterr().err
 
 
 def test_folder_does_not_hide_a_data_set_of_its_name(tmp_path, monkeypatch):

@@ -9,9 +9,11 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import typer
+from PIL import Image
 from torch import nn
 
 import lso_bench
@@ -283,6 +285,54 @@ def test_documented_autoencoder_is_loaded_and_decodes(place, monkeypatch):
     model = external_model.load("autoencoder.py")
     z = model.encode(torch.rand(3, 1, 28, 28)).mean
     assert z.shape == (3, 16) and model.mean(z).shape == (3, 1, 28, 28)
+
+
+COLOUR_VAE = '''from dataclasses import dataclass
+from lso_bench import FrozenModel
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Mean(FrozenModel):
+    """The mean colour of an image."""
+
+    data = "./colour.py"
+    latent = 3
+
+    def load(self, folder):
+        return nn.Identity()
+
+    def encode(self, network, x):
+        return x.mean((2, 3)) * 2 - 1
+
+    def decode(self, network, z):
+        return ((z + 1) / 2).clamp(0, 1)[..., None, None].expand(-1, -1, 32, 32) * 1.0
+'''
+
+
+def test_documented_images_in_colour_are_searched_measured_and_drawn_in_colour(tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for i in range(60):
+        colour = tuple(int(c) for c in np.random.default_rng(i).integers(0, 256, 3))
+        Image.new("RGB", (40, 30), colour).save(f"photos/{i:02}.png")
+    Path("colour.py").write_text(example("class Colour(Source)"))
+    Path("mean.py").write_text(COLOUR_VAE)
+    task = "omniglot50:data=./colour.py,instances=5"
+    for words in (
+        ("run", "--model", "mean.py", "--task", task, "--searcher", "image_ga,sobol", "--budget", 30, "--quiet"),
+        ("evaluate", "--model", "mean.py", "--codes", 0),
+        ("traverse", "--model", "mean.py", "--steps", 3, "--reach", 1),
+        ("report", "results"),
+    ):
+        assert (done := call(*words)).returncode == 0, done.stderr
+    drawn = [*Path("results/pictures").glob("images-*.png"), *Path("results/traversals").glob("*.png")]
+    assert len(drawn) > 2
+    for path in drawn:
+        pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+        assert np.ptp(pixels, axis=2).max() > 100, f"{path} has no colour"
+    (page,) = Path().glob("*.html")
+    assert "shown as they are" in page.read_text("utf-8")
 
 
 def test_documented_model_of_texts_keeps_its_promises(place, monkeypatch):

@@ -1,5 +1,7 @@
 """Figures of a comparison, and the colours of models."""
 
+import base64
+import io
 import re
 from dataclasses import replace
 from itertools import combinations
@@ -7,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from made import Disk, measures, searched
 from PIL import Image
 
@@ -16,11 +19,14 @@ from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.errors import UnusableError
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
 from lso_bench.plotting.style import SIZES, count_range, displayed, label, save, style_context
+from lso_bench.report import html_images
+from lso_bench.report.contests import contests
 from lso_bench.report.figure_files import figures, plots, section_figures
 from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import scatter
 from lso_bench.report.sections import sections
 from lso_bench.report.svg import svg
+from lso_bench.vae.datasets import is_ink
 from lso_bench.vae.objectives import TABLE_1
 from lso_bench.vae.trained_model import Model
 
@@ -171,6 +177,40 @@ def test_hollow_points_of_a_page_have_its_background(two_models):
         forest, *_ = section_figures(section, SIZES["screen"], ["forest"])
         text = svg(forest.figure, "a", [])
     assert "fill: var(--page)" in text and "#ffffff" not in text
+
+
+def test_searcher_whose_runs_all_failed_ranks_no_model(two_models):
+    failed = [
+        replace(r, spec=replace(r.spec, searcher="image_ga"), status="failed", members=[], trace=None, tensors={})
+        for r in two_models
+    ]
+    (section,) = sections(measures(*two_models, *failed))
+    compared = contests(section, "model", "loss")
+    assert compared and {c.context for c in compared} == {"adam"}
+
+
+@pytest.mark.parametrize(
+    ("data", "ink"), [("omniglot", True), ("glyphs", True), ("./own.py", False), ("./photos", False)]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ink_is_dark_and_own_images_are_as_they_are(data, ink, channels):
+    bright = torch.full((1, channels, 8, 8), 255, dtype=torch.uint8)
+    strip = html_images._strip("", "", bright, "", is_ink(data))
+    with Image.open(io.BytesIO(base64.b64decode(strip.src.partition(",")[2]))) as image:
+        assert image.mode == ("L" if channels == 1 else "RGB")
+        assert {*np.asarray(image).flat} == ({0} if ink else {255})
+
+
+def test_forest_says_who_is_not_compared_and_why(two_models):
+    free = [
+        replace(r, spec=replace(r.spec, searcher=name, region=region))
+        for r in two_models
+        for name, region in (("lbfgs", "none"), ("sobol", "box:3"), ("cmaes", "box:3"))
+    ]
+    (section,) = sections(measures(*free))
+    with style_context(SIZES["screen"]):
+        _, searchers = section_figures(section, SIZES["screen"], ["forest"])
+    assert "Not compared: lbfgs (no region)." in searchers.caption
 
 
 def test_no_name_is_a_formula_or_markup_in_a_figure():

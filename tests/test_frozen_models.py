@@ -21,6 +21,7 @@ from lso_bench.analysis.conditions import verdict
 from lso_bench.analysis.united import united
 from lso_bench.errors import PluginError, UnusableError, UsageError
 from lso_bench.executors.ray_cluster import _sources
+from lso_bench.models import measurements
 from lso_bench.models.measurements import Measured
 from lso_bench.report import tables
 from lso_bench.report.export import as_csv, as_json
@@ -34,7 +35,7 @@ from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.study.lookup import find_checkpoint, named_model
 from lso_bench.testing import check_model, examine_model, template
 from lso_bench.vae import external_model
-from lso_bench.vae.evaluation import SampleSizes
+from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.loading import fingerprint, load
 from lso_bench.vae.metrics import Metrics
 from lso_bench.vae.trained_model import EXTERNAL, Model
@@ -114,6 +115,74 @@ def test_gradient_of_a_decoded_sample_reaches_the_latent(here):
 def test_double_precision_search_of_a_frozen_model_decodes_in_double_precision(here):
     space = Space(external_model.load("mine.py"), "mean", dtype=torch.float64)
     assert space.decode(torch.zeros(1, 1, 16, dtype=torch.float64)).dtype == torch.float64
+
+
+LOW = {
+    "half, cast by the user": ("network.half()", ".half()", torch.float16),
+    "half, not cast": ("network.half()", "", torch.float16),
+    "bfloat16, cast by the user": ("network.bfloat16()", ".bfloat16()", torch.bfloat16),
+    "double, not cast": ("network.double()", "", torch.float64),
+}
+
+
+def of_low_precision(case):
+    """Return code of a model whose weights are of another precision than a run's."""
+    network, cast, dtype = LOW[case]
+    code = WEIGHED.replace("return network\n", f"return {network}\n")
+    return code.replace("network(x.flatten(1) - 0.1)", f"network(x{cast}.flatten(1) - 0.1)").replace(
+        "(z @ network", f"(z{cast} @ network"
+    ), dtype
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+@pytest.mark.parametrize("case", LOW)
+def test_model_of_another_precision_is_searched_with_and_without_a_gradient(here, case, precision):
+    code, dtype = of_low_precision(case)
+    (here / "mine.py").write_text(code)
+    for searcher in ("adam", "sobol"):
+        (p,) = plan(Grid(("mine.py",), ["ink.py"], [searcher]), Protocol(max_steps=3, precision=precision))
+        record = run(p.spec, p.checkpoint)
+        assert record.status == "ok" and record.tensors["z"].isfinite().all()
+    assert {w.dtype for w in external_model.load("mine.py").weights()} == {dtype}
+
+
+@pytest.mark.parametrize("case", LOW)
+def test_model_of_another_precision_keeps_its_promises_and_is_measured(here, case):
+    (here / "mine.py").write_text(of_low_precision(case)[0])
+    assert not [f for f in examine_model("mine.py") if f.state == "missing"]
+    images = torch.rand(60, 1, 28, 28)
+    assert evaluate(external_model.load("mine.py"), images, SampleSizes(0, 0, 20))[0].retrieval is not None
+
+
+@pytest.mark.parametrize("method", ["half", "bfloat16"])
+def test_two_modules_of_low_precision_are_a_model(here, method):
+    encoder, decoder = (getattr(module, method)() for module in (Encoder(), Decoder()))
+    mine = lso_bench.model(encoder, decoder, latent=3, data="noise.py")
+    (record,) = lso_bench.Study(mine, "./ink.py", max_steps=2).run(here / "results", quiet=True).records
+    assert record.status == "ok"
+
+
+def test_model_that_casts_to_single_precision_is_said_to_take_no_other(here):
+    (here / "mine.py").write_text(WEIGHED.replace("(z @ network", "(z.float() @ network"))
+    (finding,) = (f for f in examine_model("mine.py") if f.promise == "precision")
+    assert finding.state == "ok" and "--precision fp64 ends in an error" in finding.says
+
+
+def test_pictures_of_other_weights_have_other_names(here, call):
+    (here / "other.py").write_text(MINE)
+    drawn = set()
+    for seed in (0, 1):
+        weigh(here / "weights.pt", seed)
+        models = ("--model", "mine.py,other.py", "--task", "ink.py", "--searcher", "sobol", "--budget", 20, "--quiet")
+        for words in (
+            ("run", *models, "--results", f"r{seed}"),
+            ("evaluate", "--model", "mine.py", "--codes", 0, "--results", f"r{seed}"),
+            ("traverse", "--model", "mine.py", "--steps", 2, "--results", f"r{seed}"),
+        ):
+            assert call(*words).returncode == 0
+        names = {f.name for part in ("pictures", "traversals") for f in (here / f"r{seed}" / part).iterdir()}
+        assert names and not names & drawn
+        drawn |= names
 
 
 def test_settings_of_a_frozen_model_follow_its_name(here):
@@ -351,6 +420,86 @@ def test_each_broken_promise_of_a_frozen_model_is_named(here, fault):
     assert {f.promise for f in examine_model("example.py") if f.state == "missing"} == promises
 
 
+UNUSABLE = {
+    "logits": (".clamp(0, 1)", ".mul(5)", r"wanted images in \[0, 1\] from decode, got -"),
+    "bytes": (".clamp(0, 1)", ".clamp(0, 1).mul(255)", r"wanted images in \[0, 1\] .* got 0 to"),
+    "dropout": ("return (z @", "z = nn.functional.dropout(z)\n        return (z @", "the same from decode asked twice"),
+    "noise of the encoder": (
+        "return network(x.flatten(1) - 0.1)",
+        "z = network(x.flatten(1) - 0.1)\n        return z + torch.randn_like(z)",
+        "the same from encode asked twice",
+    ),
+    "not finite": (".clamp(0, 1)", ".clamp(0, 1).log()", "wanted finite samples from decode, got 8 of 8"),
+}
+
+
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_model_that_no_search_can_use_is_refused_by_every_use_and_by_check_model(here, fault):
+    before, after, match = UNUSABLE[fault]
+    (here / "mine.py").write_text(MINE.replace(before, after, 1))
+    (p,) = planned()
+    with pytest.raises(PluginError, match=f"^model ./mine.py: .*{match}"):
+        run(p.spec, p.checkpoint)
+    with pytest.raises(PluginError, match=match):
+        lso_bench.space("./mine.py")
+    with pytest.raises(PluginError, match=match):
+        measurements.measured([p.spec.model], here)
+    assert [f for f in examine_model("mine.py") if f.state == "missing"]
+
+
+def test_two_modules_whose_decoder_gives_logits_fail_their_runs(here):
+    decoder = nn.Sequential(nn.Linear(3, 784), nn.Unflatten(1, (1, 28, 28)))
+    mine = lso_bench.model(Encoder(), decoder, latent=3, data="noise.py")
+    with pytest.warns(UserWarning, match=r"wanted images in \[0, 1\]"):
+        (record,) = lso_bench.Study(mine, "./ink.py", max_steps=2).run(here / "results", quiet=True).records
+    assert record.status == "failed" and "end it in a sigmoid" in record.error
+
+
+def test_unbounded_samples_of_a_model_may_leave_the_unit_interval(here):
+    (here / "free.py").write_text(NOISE.replace('"bernoulli"', '"gaussian:bounded=false"'))
+    edited = MINE.replace(".clamp(0, 1)", ".mul(5)").replace("noise.py", "free.py")
+    (here / "mine.py").write_text(edited)
+    assert lso_bench.space("./mine.py").decode(torch.ones(1, 2, 16)).min() < 0
+
+
+SCALES = {
+    "a log-variance": "torch.distributions.Normal(z, -z.abs() - 1)",
+    "zero": "torch.distributions.Normal(z, 0 * z)",
+    "negative and not validated": "torch.distributions.Normal(z, -z.abs() - 1, validate_args=False)",
+    "infinite": "torch.distributions.Normal(z, z.abs() / 0, validate_args=False)",
+}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_bad_standard_deviation_is_answered_with_how_to_write_it(here, scale):
+    body = f"z = network(x.flatten(1) - 0.1)\n        return {SCALES[scale]}"
+    (here / "mine.py").write_text(MINE.replace("return network(x.flatten(1) - 0.1)", body))
+    with pytest.raises(PluginError, match=r"encode.*write Normal\(mean, \(logvar / 2\)\.exp\(\)\)") as refused:
+        external_model.load("mine.py")
+    assert "tensor(" not in str(refused.value) and "torch.Size" not in str(refused.value)
+
+
+FAR = MINE.replace("return (z @", "z = z.where(z.norm(dim=1, keepdim=True) < 8, torch.nan)\n        return (z @")
+
+
+def test_sample_that_is_not_finite_is_said_to_come_from_the_decoder(here):
+    (here / "mine.py").write_text(FAR)
+    model = external_model.load("mine.py")
+    with pytest.raises(PluginError, match=r"mine.py: decode gave 1 of 2 samples that are not finite"):
+        model.encode(model.mean(torch.cat([torch.zeros(1, 16), torch.full((1, 16), 5.0)])))
+
+
+def test_evaluate_and_traverse_go_on_with_the_other_models_and_name_the_bad_one(here, call):
+    (here / "bad.py").write_text(MINE.replace(".clamp(0, 1)", ".mul(5)"))
+    (here / "good.py").write_text(MINE)
+    evaluated = call("evaluate", "--model", "bad.py,good.py", "--codes", 0)
+    assert evaluated.returncode == 3 and "./good.py" in evaluated.stdout
+    assert "Failed: ./bad.py: model ./bad.py: wanted images in [0, 1]" in evaluated.stderr
+    walked = call("traverse", "--model", "bad.py,good.py", "--dimensions", 0, "--steps", 2)
+    assert walked.returncode == 3 and "good" in walked.stderr and "Failed: ./bad.py" in walked.stderr
+    assert call("evaluate", "--model", "bad.py", "--codes", 0).returncode == 2
+
+
 def test_spread_of_narrow_codes_is_said_with_the_remedy(here):
     (here / "example.py").write_text(MINE.replace("x.flatten(1) - 0.1", "(x.flatten(1) - 0.1) / 1000"))
     (finding,) = (f for f in examine_model("example.py") if f.promise == "spread")
@@ -468,6 +617,53 @@ def test_frozen_model_is_not_trained(here, call, command):
     answer = call(*command, "--model", "mine.py", "--data", "omniglot")
     (line,) = messages(answer.stderr)
     assert answer.returncode == 2 and "lso-bench run --model mine.py" in line
+
+
+@pytest.mark.parametrize("name", ["./weights.pt", "weights.pt", "./absent.pth", "folder/"])
+@pytest.mark.parametrize("command", [("check-model",), ("evaluate", "--model"), ("run", "--task", "ink.py", "--model")])
+def test_weights_in_place_of_a_model_are_answered_with_the_file_that_they_need(here, call, name, command):
+    answer = call(*command, name)
+    (line,) = messages(answer.stderr)
+    assert answer.returncode == 2 and "lso-bench new-model" in line and "`files`" in line
+
+
+@pytest.mark.parametrize("option", ["--task", "--searcher", "--arch"])
+def test_path_that_is_not_in_python_is_answered_with_what_it_should_be(here, call, option):
+    words = {"--model": "mine.py", "--task": "ink.py", "--searcher": "sobol"}
+    words |= {option: "./thing.txt"} | ({"--model": "vae"} if option == "--arch" else {})
+    answer = call("run", *(part for pair in words.items() for part in pair))
+    assert answer.returncode == 2 and "file of Python (.py) with a" in answer.stderr
+
+
+def test_data_of_a_model_and_of_a_task_lie_beside_their_files(here, monkeypatch, call):
+    sub = here / "sub"
+    sub.mkdir()
+    for name in ("mine.py", "weights.pt", "ink.py", "noise.py"):
+        (here / name).rename(sub / name)
+    assert named_model("sub/mine.py", None, "", 1, 0).data == "./sub/noise.py"
+    (p,) = plan(Grid(["sub/mine.py"], ["sub/ink.py"]), Protocol(max_steps=2))
+    assert run(p.spec, p.checkpoint).status == "ok"
+    assert call("check-model", "sub/mine.py").returncode == call("check-task", "sub/ink.py").returncode == 0
+    (here / "noise.py").write_text(NOISE.replace("300", "200"))  # another data set of that name, where we work
+    assert named_model("sub/mine.py", None, "", 1, 0).data == "./sub/noise.py"
+
+
+def test_data_of_a_task_that_the_user_names_are_in_the_working_folder(here):
+    (here / "sub").mkdir()
+    (here / "ink.py").write_text(TASK.replace("    data =", "    data: str =", 1).replace('"noise.py"', '"glyphs"'))
+    (here / "ink.py").rename(here / "sub" / "ink.py")
+    (here / "sub" / "noise.py").write_text(NOISE)
+    (p,) = plan(Grid(["mine.py"], ["sub/ink.py:data=noise.py"]), Protocol(max_steps=2))
+    assert run(p.spec, p.checkpoint).status == "ok"
+
+
+def test_task_of_other_data_is_answered_with_one_that_fits(here):
+    with pytest.raises(UsageError, match=r"a task on ./noise.py, as 'omniglot50:data=./noise.py'"):
+        plan(Grid(["mine.py"], ["ink"]))
+    with pytest.raises(UsageError, match=r"a task on ./noise.py, as '(glyphs50:.*data=./noise.py.*)'") as refused:
+        plan(Grid(["mine.py"], ["glyphs50"]))
+    advised = re.search(r"as '(.*)'\.", str(refused.value))[1]
+    assert plan(Grid(["mine.py"], [advised], ["sobol"]))
 
 
 def test_name_that_no_model_has_is_answered_with_how_to_give_a_file(here, call):

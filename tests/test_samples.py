@@ -202,6 +202,15 @@ def test_image_of_two_parents_has_the_pixels_of_both():
         assert image.any() and torch.equal(image, rows[:, None] & columns)
 
 
+def test_colour_image_of_two_parents_has_one_rectangle_in_all_channels():
+    a, b = torch.zeros(2, 300, 36), torch.ones(2, 300, 36)
+    children = ImageGA(crossover=1.0, mutation=1e-9)._vary((3, 4, 3), a, b, torch.Generator().manual_seed(0))
+    images = children.view(-1, 3, 4, 3).bool()
+    assert torch.equal(images, images[:, :1].expand_as(images))
+    for image in images[:, 0]:
+        assert torch.equal(image, image.any(1)[:, None] & image.any(0))
+
+
 def test_parents_are_the_best_distinct_points_and_newer_ones_of_equal_score():
     asked_for, problem = [], numbers(50, 2)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lso_bench.plugins import sources
+from lso_bench.plugins.discovery import module_at
 
 
 @pytest.fixture
@@ -81,6 +82,63 @@ def test_what_python_takes_from_elsewhere_does_not_count(tmp_path, monkeypatch):
     written(elsewhere, helper="x = 1")
     plugin = written(tmp_path, plugin="import helper", helper="x = 2")
     assert sources.beside(plugin, plugin.read_bytes()) == {}
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch):
+    """Two folders on Python's path, of which it sees the first first."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for place in (second, first):
+        place.mkdir()
+        monkeypatch.syspath_prepend(str(place))
+    yield first, second
+    for name in [n for n, m in sys.modules.items() if str(tmp_path) in str(getattr(m, "__file__", ""))]:
+        del sys.modules[name]
+
+
+ELSEWHERE = {
+    "file": ("import net_of_mine", {"net_of_mine": "x = 1"}, {"net_of_mine": "x = 2"}),
+    "name": ("from net_of_mine import x", {"net_of_mine": "x = 1"}, {"net_of_mine": "x = 2"}),
+    "import that fails": ("from net_of_mine import y", {"net_of_mine": "x = 1"}, {"net_of_mine": "y = 2"}),
+    "module beside that would not import": (
+        "import net_of_mine",
+        {"net_of_mine": "x = 1"},
+        {"net_of_mine": "import nowhere_to_be_found"},
+    ),
+    "late import": ("def f():\n    import net_of_mine", {"net_of_mine": "x = 1"}, {"net_of_mine": "x = 2"}),
+    "package": ("import kit_of_mine", {"kit_of_mine__in____init__": ""}, {"kit_of_mine__in____init__": "x = 2"}),
+    "module of a module": (
+        "import chain_of_mine",
+        {"net_of_mine": "x = 1"},
+        {"chain_of_mine": "import net_of_mine", "net_of_mine": "x = 2"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_module_that_python_takes_from_elsewhere_is_refused_with_its_path(two, case):
+    text, elsewhere, beside = ELSEWHERE[case]
+    first, second = two
+    written(first, **elsewhere)
+    plugin = written(second, plugin=text, **beside)
+    with pytest.raises(ValueError, match=rf"Python took {first}/\w+.*, not the one beside it; rename .* {second}"):
+        module_at(plugin)
+
+
+def test_module_of_the_same_code_elsewhere_is_taken(two):
+    first, second = two
+    files = {"net_of_mine": "x = 1", "kit_of_mine__in____init__": "", "kit_of_mine__in__a": "y = 2"}
+    written(first, **files)
+    module = module_at(written(second, plugin="from net_of_mine import x\nfrom kit_of_mine.a import y", **files))
+    assert (module.x, module.y) == (1, 2)
+
+
+def test_folder_of_data_and_file_named_as_a_standard_module_are_no_modules(two):
+    first, second = two
+    written(first, net_of_mine="x = 1")
+    (second / "net_of_mine").mkdir()
+    plugin = written(second, plugin="import random\nimport net_of_mine", random="bad")
+    assert module_at(plugin).net_of_mine.x == 1
 
 
 def test_a_module_of_a_package_counts_by_its_package(folder):

@@ -19,6 +19,7 @@ from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageErr
 from lso_bench.files import safe_read
 from lso_bench.plugins.containment import contained, place, reason
 from lso_bench.plugins.settings import settings_of
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS, Source, TextSource
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel
 from lso_bench.vae.likelihoods import LIKELIHOODS
@@ -26,6 +27,8 @@ from lso_bench.vae.likelihoods.categorical import Categorical
 from lso_bench.vae.model import LatentModel
 
 LARGEST = 1 << 40  # bytes of a file of weights
+EXPONENTIATE = "write Normal(mean, (logvar / 2).exp()) for a log-variance, Normal(mean, logstd.exp()) for a log"
+SINGLE = 32  # bits of a number in single precision
 
 
 def build(name: str) -> FrozenModel:
@@ -52,7 +55,7 @@ def checked(plugin: FrozenModel, name: str) -> FrozenModel:
     if not plugin.data:
         raise UsageError(f"Model {name!r} names no data set; write data = 'omniglot', or another of its samples.")
     try:
-        source = DATASETS.build(plugin.data)
+        source = DATASETS.build(data_of(plugin))
     except UsageError as error:
         raise UsageError(f"Model {name!r}: {error}") from error
     if isinstance(plugin, FrozenTextModel) and not isinstance(source, TextSource):
@@ -120,6 +123,7 @@ def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
     if not isinstance(network, nn.Module):
         raise PluginError(f"model {name}: wanted a torch.nn.Module from load, got {type(network).__name__}")
     model = _wrapped(plugin, name, network.eval().requires_grad_(False))
+    model.rounding = max((torch.finfo(t.dtype).eps for t in model.weights()), default=0.0)
     with torch.no_grad():
         model.deterministic = isinstance(model.encoded(model.example()), Tensor)
         model.mean(torch.zeros(2, model.latent))
@@ -141,10 +145,11 @@ class ExternalModel(LatentModel):
     autoregressive = False
     draws = False
     binary_input = False  # a decoded sample is encoded as it is
+    rounding = 0.0  # largest unit roundoff of its weights and of what it gave so far
 
     def __init__(self, plugin: FrozenModel, name: str, network: nn.Module):
         super().__init__()
-        source: Source = DATASETS.build(plugin.data)
+        source: Source = DATASETS.build(data_of(plugin))
         self.plugin, self.name, self.network = plugin, name, network
         self._shape = tuple(source.shape)
         self._likelihood = LIKELIHOODS.build(source.likelihood)
@@ -171,6 +176,25 @@ class ExternalModel(LatentModel):
     def device(self) -> torch.device:
         return self._place.device  # pyright: ignore[reportReturnType]
 
+    def weights(self) -> list[Tensor]:
+        """Return the floating-point weights and buffers of its networks."""
+        return [t for t in (*self.network.parameters(), *self.network.buffers()) if t.is_floating_point()]
+
+    def in_precision(self, dtype: torch.dtype) -> LatentModel:
+        """Return the model for samples of a dtype; weights of half precision stay so, as its code may expect."""
+        low = any(torch.finfo(t.dtype).bits < SINGLE for t in self.weights())
+        return self if low else super().in_precision(dtype)
+
+    def network_input(self, values: Float[Tensor, "b *n"]) -> Float[Tensor, "b *n"]:
+        """Return a copy of values, in the dtype of the weights if they share one."""
+        dtypes = {t.dtype for t in self.weights()}
+        return values.to(*dtypes, copy=True) if len(dtypes) == 1 else values.clone()
+
+    def rounded(self, values: Float[Tensor, "b *n"], dtype: torch.dtype) -> Float[Tensor, "b *n"]:
+        """Return what the model gave in the dtype of the run."""
+        self.rounding = max(self.rounding, torch.finfo(values.dtype).eps)
+        return values.to(dtype)
+
     def example(self) -> Float[Tensor, "2 *shape"]:
         """Return two samples that the model must encode."""
         return torch.zeros(2, *self.shape)
@@ -179,28 +203,51 @@ class ExternalModel(LatentModel):
         """Return what the model's own `encode` gives: a tensor, or a normal with the dimensions of a latent as event.
 
         Raises:
-            PluginError: it is neither, or not one latent a sample.
+            PluginError: it is neither, or not one finite latent a sample; or a decoded sample is not finite.
         """
-        with plugin_code(self.name, "encode"):
-            q: Any = self.plugin.encode(self.network, x.clone())  # it may change its input
-        return self.checked_latents(q, len(x))
+        if bad := int((~x.flatten(1).isfinite().all(-1)).sum()):
+            raise PluginError(
+                f"model {self.name}: decode gave {bad} of {len(x)} samples that are not finite, which encode cannot "
+                "take; look at its weights, or search a smaller --region"
+            )
+        with plugin_code(self.name, f"encode of samples of {self.plugin.data}, {len(x)} of shape {self.shape},"):
+            q: Any = self.plugin.encode(self.network, self.network_input(x))  # it may change its input
+        return self.checked_latents(q, x)
 
-    def checked_latents(self, q: Any, count: int) -> Independent | Float[Tensor, "b d"]:
-        """Return what `encode` gave for so many samples.
+    def label(self, x: Float[Tensor, "b *shape"], i: int) -> str:
+        """Return how a message names a sample of a batch."""
+        return f"sample {i + 1} of {len(x)}"
+
+    def checked_latents(self, q: Any, x: Float[Tensor, "b *shape"]) -> Independent | Float[Tensor, "b d"]:
+        """Return what `encode` gave for samples, in the dtype of the run.
 
         Raises:
             PluginError: as `encoded`.
         """
         normal = q.base_dist if isinstance(q, Independent) else q
-        values = normal.mean if isinstance(normal, Normal) else q
-        if _shape(values) != (expected := (count, self.latent)):
+        values: Any = normal.mean if isinstance(normal, Normal) else q
+        if _shape(values) != (expected := (len(x), self.latent)):
             raise PluginError(
                 f"model {self.name}: wanted latents of shape {expected} from encode, a tensor or a "
                 f"torch.distributions.Normal, got {_shape(values) or type(q).__name__}"
                 + "; return its mean, or Normal(mean, standard deviation)"
                 * isinstance(q, tuple)
             )
-        return Independent(normal, 1) if isinstance(normal, Normal) else q
+        if not values.is_floating_point():
+            raise PluginError(f"model {self.name}: wanted floating-point latents from encode, got {values.dtype}")
+        if not (finite := values.isfinite().all(-1)).all():
+            bad = self.label(x, int((~finite).nonzero()[0]))
+            raise PluginError(f"model {self.name}: wanted finite latents from encode, got others for {bad}")
+        if not isinstance(normal, Normal):
+            return self.rounded(values, x.dtype)
+        if not ((normal.stddev >= 0) & normal.stddev.isfinite()).all():
+            got = f"{normal.stddev.min():.3g} to {normal.stddev.max():.3g}"
+            raise PluginError(
+                f"model {self.name}: wanted finite standard deviations above 0 from encode, got {got}; {EXPONENTIATE}"
+            )
+        if values.dtype != x.dtype:
+            normal = Normal(self.rounded(normal.mean, x.dtype), normal.stddev.to(x.dtype), validate_args=False)
+        return Independent(normal, 1)
 
     def encode(self, x: Float[Tensor, "b *shape"]) -> Distribution:
         """Return q(z|x): batch (b,), event (d,); of a deterministic encoder without variance."""
@@ -214,12 +261,12 @@ class ExternalModel(LatentModel):
             PluginError: they are not floating-point samples of the data set's shape.
         """
         with plugin_code(self.name, "decode"):
-            x: Any = self.plugin.decode(self.network, z.clone())
+            x: Any = self.plugin.decode(self.network, self.network_input(z))
         expected = (len(z), *self.shape)
         if _shape(x) != expected or not x.is_floating_point():
             got = f"{x.dtype} of {_shape(x)}" if isinstance(x, Tensor) else type(x).__name__
             raise PluginError(f"model {self.name}: wanted samples of shape {expected} from decode, got {got}")
-        return x
+        return self.rounded(x, z.dtype)
 
     def decode(self, z: Float[Tensor, "b d"], teacher: Tensor | None = None) -> "Decoded":
         """Return the decoded samples with the model's own density."""
@@ -227,12 +274,12 @@ class ExternalModel(LatentModel):
 
     def _log_prob(self, x: Float[Tensor, "c *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         with plugin_code(self.name, "log_prob"):
-            values: Any = self.log_likelihood(x.expand(len(z), *self.shape).clone(), z.clone())
+            values: Any = self.log_likelihood(self.network_input(x.expand(len(z), *self.shape)), self.network_input(z))
         if _shape(values) != (len(z),):
             raise PluginError(
                 f"model {self.name}: wanted one log p(x|z) a sample, shape {(len(z),)}, got {_shape(values)}"
             )
-        return values
+        return values.to(z.dtype)
 
     def log_likelihood(self, x: Float[Tensor, "b *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Return what the model's own `log_prob` gives."""
@@ -268,4 +315,5 @@ def plugin_code(name: str, method: str) -> Iterator[None]:
     except LsoBenchError:
         raise
     except Exception as error:
-        raise PluginError(f"model {name}: {method} raised {reason(error)}{place(error)}") from error
+        mend = f"; {EXPONENTIATE}" if "Expected parameter scale" in str(error) else ""
+        raise PluginError(f"model {name}: {method} raised {reason(error)}{place(error)}{mend}") from error

@@ -3,10 +3,11 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Independent
 
 from lso_bench.errors import PluginError
 from lso_bench.files.sanitize import one_line
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS, TextSource
 from lso_bench.vae.external_model import ExternalModel, plugin_code
 from lso_bench.vae.frozen_models import FrozenTextModel
@@ -21,7 +22,7 @@ class ExternalTextModel(ExternalModel):
 
     def __init__(self, plugin: FrozenTextModel, name: str, network: torch.nn.Module):
         super().__init__(plugin, name, network)
-        source = DATASETS.build(plugin.data)
+        source = DATASETS.build(data_of(plugin))
         assert isinstance(source, TextSource), "it was checked"
         self.text_samples = TextSamples(source)
 
@@ -37,17 +38,14 @@ class ExternalTextModel(ExternalModel):
         """Return what the model's own `encode` gives for the texts of samples, as `ExternalModel.encoded`.
 
         Raises:
-            PluginError: as there; or latents are not finite.
+            PluginError: as there.
         """
-        texts = self.text_samples.texts(x)
         with plugin_code(self.name, "encode"):
-            q = self.plugin.encode(self.network, [*texts])
-        q = self.checked_latents(q, len(x))
-        mean = q.mean if isinstance(q, Distribution) else q
-        if not (finite := mean.isfinite().all(-1)).all():
-            text = texts[int((~finite).nonzero()[0])]
-            raise PluginError(f"model {self.name}: wanted finite latents from encode, got others for {text[:80]!r}")
-        return q
+            q = self.plugin.encode(self.network, self.text_samples.texts(x))
+        return self.checked_latents(q, x)
+
+    def label(self, x: Float[Tensor, "b t v"], i: int) -> str:
+        return repr(self.text_samples.texts(x)[i][:80])
 
     def texts(self, z: Float[Tensor, "b d"]) -> list[str]:
         """Return the decoded texts.
@@ -56,7 +54,7 @@ class ExternalTextModel(ExternalModel):
             PluginError: they are not a list of as many texts.
         """
         with plugin_code(self.name, "decode"):
-            texts: object = self.plugin.decode(self.network, z.clone())
+            texts: object = self.plugin.decode(self.network, self.network_input(z))
         if not isinstance(texts, list) or len(texts) != len(z):
             got = f"{len(texts)}" if isinstance(texts, list) else type(texts).__name__
             raise PluginError(f"model {self.name}: wanted a list of {len(z)} texts from decode, got {got}")

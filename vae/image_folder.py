@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,18 @@ from PIL import Image, ImageOps
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.sanitize import remark
+from lso_bench.plugins.notation import name_of
 from lso_bench.vae.datasets import ImageSource
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 FEWEST = 100  # images; of fewer, a tenth is too small a test set
 LARGEST = 256 << 20  # bytes of an image file
+SEEN, CHECKED, TINGE = (
+    20,
+    32,
+    16,
+)  # files looked at for colour, pixels a side, and difference of channels that is colour
+BLACK, WHITE, SHADES = 25, 230, 0.25  # levels between which a pixel is a shade, and the share of shades that is named
 NAMED = 5  # most left-out files that a message names
 
 
@@ -28,12 +36,8 @@ class ImageFolder(ImageSource):
     """
 
     path: Path
-    size: int = 28  # pixels a side: 28 or 64
+    size: int = 28  # pixels a side; a multiple of 4
     likelihood: str = "bernoulli"
-
-    def __post_init__(self):
-        if self.size not in (28, 64):
-            raise ValueError(f"size is 28 or 64, not {self.size}.")
 
     def images(self, folder: Path) -> NDArray[np.uint8]:
         files, read, unreadable = image_files(self.path), [], []
@@ -52,7 +56,30 @@ class ImageFolder(ImageSource):
             )
         if len(read) < FEWEST:
             raise UnusableError(f"{self.path}: wanted at least {FEWEST} readable images, got {len(read)}.")
-        return np.stack(read)
+        images = np.stack(read)
+        for line in (self._colour_note(files[:SEEN]), self._shades_note(images)):
+            remark(line) if line else None
+        return images
+
+    def _colour_note(self, files: Sequence[Path]) -> str:
+        """Return a line if some of these files are in colour, which is not kept."""
+        coloured = sum(map(_is_coloured, files))
+        if not coloured:
+            return ""
+        return (
+            f"{self.path}: {coloured} of the first {len(files)} images are in colour, and are read as grey, "
+            f"{self.size} x {self.size}; for colour write a data set (docs/bring-your-own.md, Images in colour)"
+        )
+
+    def _shades_note(self, images: NDArray[np.uint8]) -> str:
+        """Return a line if a Bernoulli is to take shades as chances."""
+        shades = float(np.mean((images > BLACK) & (images < WHITE)))
+        if name_of(self.likelihood) != "bernoulli" or shades < SHADES:
+            return ""
+        return (
+            f"{self.path}: {shades:.0%} of the pixels are shades, and likelihood=bernoulli takes them as chances of "
+            "white, so that a model sees salt and pepper; for shades say likelihood=gaussian, and --arch conv or mlp"
+        )
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -85,6 +112,16 @@ def _digest(file: Path) -> bytes:
         return bytes.fromhex(safe_read.sha256(file, LARGEST))
     except (OSError, ValueError):
         return b""
+
+
+def _is_coloured(file: Path) -> bool:
+    """Return whether an image has pixels that are not grey; False for one that cannot be read."""
+    try:
+        with safe_read.opened(file, LARGEST) as content, Image.open(content) as opened:
+            pixels = np.asarray(opened.convert("RGB").resize((CHECKED, CHECKED), Image.Resampling.BOX)).astype(int)
+    except Exception:  # decoders of damaged files may raise anything; it is left out, and named
+        return False
+    return bool(np.ptp(pixels, axis=2).max() > TINGE)
 
 
 def _read(file: Path, size: int) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lso_bench.errors import UnusableError
-from lso_bench.vae import checkpoint, external_model
+from lso_bench.vae import checkpoint, external_checks, external_model
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.frozen import freeze
 from lso_bench.vae.model import LatentModel
@@ -26,10 +26,12 @@ def load(model: Model, path: Path) -> tuple[LatentModel, dict[str, Any]]:
     Raises:
         UnusableError, UsageError: as `lso_bench.vae.checkpoint.load_model`; or it is of samples of another shape, such
             as another vocabulary, than the data.
-        PluginError: as `lso_bench.vae.external_model.load`.
+        PluginError: as `lso_bench.vae.external_model.load` and `lso_bench.vae.external_checks.check`.
     """
     if model.external:
-        return external_model.load(model.name), {}
+        mine = external_model.load(model.name)
+        external_checks.check(mine)
+        return mine, {}
     vae, header = checkpoint.load_model(path, model.arch)
     if vae.shape != (shape := tuple(DATASETS.build(model.data).shape)):
         raise UnusableError(

@@ -1,6 +1,7 @@
 """Models: an encoder and a decoder as conditional distributions."""
 
 from abc import abstractmethod
+from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
@@ -72,6 +73,10 @@ class LatentModel(nn.Module):
     def likeliest(self, x: Float[Tensor, "b *shape"]) -> Bool[Tensor, "b *shape"]:
         """Return the binary sample nearest to a decoded one."""
         return x > 0.5
+
+    def in_precision(self, dtype: torch.dtype) -> "LatentModel":
+        """Return a copy for samples and latents of a dtype."""
+        return deepcopy(self).to(dtype)
 
     def prior(self, like: Tensor) -> Distribution:
         """Return p(z) = N(0, I): batch (), event (d,), on the device of `like`."""

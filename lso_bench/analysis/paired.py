@@ -29,6 +29,7 @@ from lso_bench.record import Record
 COMPARED = ("model", "searcher")
 MISSED = "missed"  # column: share of free-running samples that are not nearest to their target
 MATCHED_ON = ["train", "instance", "block", "start_id", "search"]
+STEPS = ("iterations", "speed")  # outcomes that are infinite also of a search that met no threshold
 TASK_COLUMNS = ["task", "decoding"]  # columns that may differ between the blocks of a comparison across tasks
 
 
@@ -211,7 +212,12 @@ def _have_shares(searches: pd.DataFrame, factor: str) -> bool:
 
 
 def _measures(comparison: Blocks, factor: str, outcome: str, scaled: bool = True) -> Iterator[dict]:
-    """Yield the measures of a comparison; `scaled` if values of different blocks share a scale."""
+    """Yield the measures of a comparison; `scaled` if values of different blocks share a scale.
+
+    Contestants that lost every search have none: nothing tells them apart.
+    """
+    if outcome not in STEPS and np.isinf(comparison.values).all():
+        return
     n, k = comparison.values.shape
     mean, p = rank_tests.mean_ranks(comparison.values), rank_tests.friedman(comparison.values)
     for i in comparison.order():

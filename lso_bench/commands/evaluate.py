@@ -8,6 +8,7 @@ import typer
 from lso_bench.api.execution import device_of
 from lso_bench.api.output import out, say
 from lso_bench.bounds import DRAWS
+from lso_bench.commands.ending import Attempts
 from lso_bench.commands.options import (
     Arch,
     DataDir,
@@ -56,8 +57,12 @@ def evaluate(
         raise UsageError("--nll-images and --codes want 2 or more, for a standard error; 0 leaves the measure out.")
     effort = SampleSizes(images=nll_images, samples=nll_samples, codes=codes)
     Store(results)
-    measured_models = measured(models, results, data_dir, device_of(device), effort, draws, quiet)
+    attempts = Attempts()
+    measured_models = measured(models, results, data_dir, device_of(device), effort, draws, quiet, attempts.work_on)
+    if attempts.all_failed:
+        attempts.end()
     print(measurements.as_json(measured_models)) if json else out().print(measurements.terminal(measured_models))
     if each and not json:
         out().print(measurements.dimensions(measured_models))
     say(f"picture: {measurements.picture(measured_models, results / 'pictures')}")
+    attempts.end()

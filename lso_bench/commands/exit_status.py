@@ -4,7 +4,7 @@ from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageErr
 
 FAULT = 1  # of lso-bench itself
 USAGE = 2  # the request names something that does not exist, or a plugin breaks its contract
-INCOMPLETE = 3  # a planned run is missing or failed; under --strict, something is flagged or skipped
+INCOMPLETE = 3  # a planned run is missing or failed, or a model; under --strict, something is flagged or skipped
 UNUSABLE = 4  # data, results or a checkpoint cannot be used
 CONDITION_HOLDS = 5  # a condition of --fail-if holds
 _OF_ERRORS = {UsageError: USAGE, PluginError: USAGE, UnusableError: UNUSABLE}

@@ -1,5 +1,6 @@
 """The command `traverse`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from lso_bench.api.execution import device_of
 from lso_bench.api.output import say
 from lso_bench.bounds import SEED
+from lso_bench.commands.ending import Attempts
 from lso_bench.commands.options import (
     Arch,
     DataDir,
@@ -53,12 +55,20 @@ def traverse(
     models = measured_models(names("model", model), data, arch, latent, seed)
     walk_settings = traversal.Walks(single_dimensions, steps, reach, draws, active)
     Store(results)
+    attempts = Attempts()
     for m in models:
-        written = traversal.traverse(m, walk_settings, results / "traversals", data_dir, device_of(device))
-        for path in written:
-            if path.suffix == ".txt":
-                print(path.read_text("utf-8"), end="")
-            say(f"written: {path}")
-        if not any("-passive" in p.name for p in written):
-            why = f"all are above {active:g}; --active sets another limit"
-            say(f"No walk of {m.name} without active dimensions: {why}.")
+        with attempts.work_on(m.name):
+            written = traversal.traverse(m, walk_settings, results / "traversals", data_dir, device_of(device))
+            _say_written(m.name, written, active)
+    attempts.end()
+
+
+def _say_written(model: str, written: Sequence[Path], active: float) -> None:
+    """Print texts, and say which files were written and which walk is missing."""
+    for path in written:
+        if path.suffix == ".txt":
+            print(path.read_text("utf-8"), end="")
+        say(f"written: {path}")
+    if not any("-passive" in p.name for p in written):
+        why = f"all are above {active:g}; --active sets another limit"
+        say(f"No walk of {model} without active dimensions: {why}.")

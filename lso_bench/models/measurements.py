@@ -3,7 +3,8 @@
 import glob
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from lso_bench.vae.model import LatentModel
 from lso_bench.vae.trained_model import Model
 
 MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # keys of the header, stored
+DIVERGED = "the training diverged, or the weights are not of this network; leave it out, or train it again"
 EACH = ("nelbo", "kl", "mi", "mi_b50")  # stored for every image, for paired comparison of models
 
 
@@ -54,8 +56,11 @@ def measured(
     effort: SampleSizes | None = None,
     seed: int = 0,
     quiet: bool = True,
+    attempt: Callable[[str], AbstractContextManager[None]] = nullcontext,
 ) -> list[Measured]:
     """Return the measurement of each model on the test set of its data, from `results` if it is there.
+
+    A model is measured in the context `attempt(name)`; it is left out if that takes the error.
 
     Raises:
         lso_bench.errors.UnusableError: a checkpoint is missing.
@@ -68,7 +73,8 @@ def measured(
         for i, (model, path) in enumerate(zip(models, paths, strict=True)):
             show("measuring", i, len(models), model.name)
             data[model.data] = data.get(model.data) or load(model.data, data_dir)
-            measurements.append(_measure_or_load(model, path, data[model.data], results, device, effort, seed))
+            with attempt(model.name):
+                measurements.append(_measure_or_load(model, path, data[model.data], results, device, effort, seed))
     return measurements
 
 
@@ -144,7 +150,7 @@ def _measure_or_load(
         vae = vae.to(device)
         new = _completed(stored, vae, data) if stored is not None else _measured(model, vae, header, what, data)
     except UnusableError as error:
-        mend = "the training diverged, or the weights are not of this network; leave it out, or train it again"
+        mend = "look at its code and weights" if model.external else DIVERGED
         raise UnusableError(f"{path}: {error}: {mend}") from error
     if stored is None:
         checkpoint.write(file.with_suffix(".safetensors"), new.each, {"of": key})

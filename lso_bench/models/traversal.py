@@ -12,10 +12,11 @@ from lso_bench.errors import UsageError
 from lso_bench.models import text_sheets
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.html_page import page
+from lso_bench.plotting.shown import CHANNELS
 from lso_bench.study.lookup import find_checkpoint
 from lso_bench.vae import loading
 from lso_bench.vae.data import load
-from lso_bench.vae.datasets import DATASETS, TextSource
+from lso_bench.vae.datasets import DATASETS, TextSource, is_ink
 from lso_bench.vae.metrics import ACTIVE, measure
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.text_samples import TextSamples
@@ -54,29 +55,34 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
         UsageError: the model has neither images nor texts.
     """
     (vae, header), source = loading.load(model, find_checkpoint(model)), DATASETS.build(model.data)
-    if not isinstance(source, TextSource) and (
-        len(vae.shape) != 3 or vae.shape[0] != 1 or vae.shape[1] != vae.shape[2]
-    ):
+    if not isinstance(source, TextSource) and (len(vae.shape) != 3 or vae.shape[0] not in CHANNELS):
         raise UsageError(
-            f"A walk draws square grey images, or prints texts; the samples of {model.data} have shape {vae.shape}."
+            f"A walk draws grey or colour images, or prints texts; the samples of {model.data} have shape {vae.shape}."
         )
     activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
     walked = sheets(vae.to(device), torch.tensor(activity), walks)
     if isinstance(source, TextSource):
         return [_write_texts(model, source, sheet, folder) for sheet in walked]
-    stem, pngs = Path(model.file).stem, []
+    stem, pngs = _stem(model), []
     for sheet in walked:
         png = folder / f"{stem}-{sheet.name}.png"
-        pngs.append(pictures.sheet(png, f"{model.name}: {sheet.title}", sheet.labels, [r.cpu() for r in sheet.rows]))
+        rows = [r.cpu() for r in sheet.rows]
+        pngs.append(pictures.sheet(png, f"{model.name}: {sheet.title}", sheet.labels, rows, is_ink(model.data)))
     networks = "" if model.external else f"{model.arch}, "
     seed = "" if model.external else f", seed {model.seed}"
     title = f"Latent traversals of {model.name} ({model.data}, {networks}d = {model.latent}{seed})"
     return [*pngs, page(folder / f"{stem}.html", title, pngs)]
 
 
+def _stem(model: Model) -> str:
+    """Return the beginning of the names of a model's files; of one from outside with a hash of its weights."""
+    weights = f"-{loading.fingerprint(model, Path())[:8]}" if model.external else ""
+    return f"{Path(model.file).stem}{weights}"
+
+
 def _write_texts(model: Model, source: TextSource, sheet: Sheet, folder: Path) -> Path:
     rows = [TextSamples(source).texts(row) for row in sheet.rows]
-    path = folder / f"{Path(model.file).stem}-{sheet.name}.txt"
+    path = folder / f"{_stem(model)}-{sheet.name}.txt"
     return text_sheets.write(path, f"{model.name}: {sheet.title}", sheet.labels, rows)
 
 

@@ -16,9 +16,11 @@ from lso_bench.files.sanitize import printable
 from lso_bench.plotting.activity import Bars
 from lso_bench.plotting.activity import activity as drawn_activity
 from lso_bench.plotting.colours import colour_of
+from lso_bench.plotting.shown import as_shown
 from lso_bench.plotting.style import SIZES, plain, style_context
 from lso_bench.plotting.style import save as save_drawn
 from lso_bench.record import Record
+from lso_bench.vae.datasets import is_ink
 
 matplotlib.use("Agg")
 from matplotlib.figure import Figure
@@ -33,6 +35,7 @@ SHOWN = 12  # instances in a sheet of reconstructions
 def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dict[str, Tensor]]) -> Path:
     """Draw the targets in the first row, then one row per model and start: the images that the searches ended with."""
     count = min(SHOWN, len(tensors[0]["targets"]))
+    ink = is_ink(records[0].spec.model.data)
     rows = [("target", tensors[0]["targets"][:count])]
     for r, t in zip(records, tensors, strict=True):
         for start in r.spec.starts:
@@ -42,14 +45,14 @@ def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dic
     axes = figure.subplots(len(rows), count, squeeze=False)
     for line, (label, images) in zip(axes, rows, strict=True):
         for axis, image in zip(line, images, strict=True):
-            axis.imshow(image[0], cmap="gray_r", vmin=0, vmax=255)
+            axis.imshow(as_shown(image, ink), cmap="gray", vmin=0, vmax=255)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     return save(figure, path)
 
 
 @plain()
-def best_images(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]]) -> Path:
+def best_images(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Tensor, float]], ink: bool = True) -> Path:
     """Draw the best image of each model (row) and searcher (column), under its score."""
     models, searchers = ([*dict.fromkeys(key[i] for key in best)] for i in (0, 1))
     size = (max(len(searchers) * 1.1 + 1.3, 4.0), len(models) * 1.3 + 0.5)
@@ -62,7 +65,7 @@ def best_images(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Ten
                 axis.axis("off")
                 continue
             image, score = best[model, searcher]
-            axis.imshow(image[0].numpy(), cmap="gray_r", vmin=0, vmax=255)
+            axis.imshow(as_shown(image, ink), cmap="gray", vmin=0, vmax=255)
             axis.set_title(f"{searcher}\n{score:.4g}", fontsize=8)
         line[0].set_ylabel(model, rotation=0, ha="right", va="center", fontsize=8)
     figure.suptitle(textwrap.fill(title, int(size[0] * 16)), fontsize=8)
@@ -76,20 +79,22 @@ def activity(path: Path, models: Bars) -> Path:
 
 
 @plain()
-def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor]) -> Path:
-    """Draw rows of images, values from 0 to 1, with black ink.
+def sheet(path: Path, title: str, labels: Sequence[str], rows: Sequence[Tensor], ink: bool = True) -> Path:
+    """Draw rows of images, values from 0 to 1; `ink` is drawn dark.
 
     The images are pasted together, because there may be hundreds.
     """
-    columns, size = max(map(len, rows)), rows[0].shape[-1] + 2
-    canvas = np.ones((len(rows) * size, columns * size))
+    columns, (channels, h, w) = max(map(len, rows)), rows[0].shape[1:]
+    height, width = h + 2, w + 2
+    canvas = np.ones((len(rows) * height, columns * width, channels))
     for i, row in enumerate(rows):
-        for j, image in enumerate(row.numpy()):
-            canvas[i * size + 1 : (i + 1) * size - 1, j * size + 1 : (j + 1) * size - 1] = 1 - image[0]
+        for j, image in enumerate(row.clamp(0, 1)):
+            place = slice(i * height + 1, (i + 1) * height - 1), slice(j * width + 1, (j + 1) * width - 1)
+            canvas[place] = as_shown(image, ink).reshape(h, w, channels)
     figure = Figure(figsize=(columns * 0.45 + 1.2, len(rows) * 0.45 + 0.5))
     axis = figure.subplots()
-    axis.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axis.set_yticks([(i + 0.5) * size for i in range(len(rows))], labels, fontsize=7)
+    axis.imshow(canvas[..., 0] if channels == 1 else canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_yticks([(i + 0.5) * height for i in range(len(rows))], labels, fontsize=7)
     axis.set_xticks([])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)

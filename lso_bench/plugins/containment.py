@@ -3,6 +3,7 @@
 import ctypes
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ from lso_bench.plugins.process_state import PARTS
 from lso_bench.plugins.random_numbers import Numbers, passing
 
 NAMED = 3  # most environment variables that a message names
+# Shapes in errors of torch.distributions
+SHAPES = r" \(Tensor of shape \([\d, ]*\)\)|\((?:\w+: torch\.Size\(\[[\d, ]*\]\)(?:, )?)+\)"
 LONGEST = 400  # characters of an error's text; a network that lacks its weights names every tensor
 
 
@@ -33,6 +36,8 @@ class ExitError(Exception):
 def reason(error: Exception) -> str:
     """Return the text of a message about an error that plugin code raised, in one line without a final stop."""
     text = str(error) if isinstance(error, ExitError) else f"{type(error).__name__}: {error}"
+    text, dumped, _ = text.partition(", but found invalid values")  # torch.distributions print all of them
+    text = re.sub(SHAPES, "", text) + ", got others" if dumped else text
     text = one_line(" ".join(text.split()), LONGEST).rstrip(".")
     return ", ".join([text, *getattr(error, "__notes__", ())])  # the text that was scored
 

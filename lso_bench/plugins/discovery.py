@@ -99,10 +99,12 @@ def module_at(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None, "it has a loader"
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
-    with _importing(str(path)):
-        _execute(loader, module, path)
-    if conflict := sources.mistaken(path, loader.content):
-        raise ValueError(f"{path}: {conflict}.")
+    try:
+        with _importing(str(path)):
+            _execute(loader, module, path)
+    finally:  # a module from elsewhere may be why it does not import
+        if conflict := sources.mistaken(path, loader.content):
+            raise ValueError(f"{path}: {conflict}.")
     return module
 
 

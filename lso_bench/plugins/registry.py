@@ -73,6 +73,7 @@ class Registry(Generic[T]):
         check: Callable[[T], None] = lambda plugin: None,
         unlisted: Callable[[type[T]], Sequence[str]] = lambda cls: (),
         advice: str = "",
+        hint: str = "",
     ):
         """Set up the registry; nothing is imported yet.
 
@@ -89,7 +90,9 @@ class Registry(Generic[T]):
             check: refuses a plugin whose settings do not fit together, by a ValueError.
             unlisted: settings of a class that are not listed, because it refuses them.
             advice: what to do with an object of another class.
+            hint: sentence for a user who names a file that is not in Python.
         """
+        self._hint = f" {hint}" * bool(hint)
         self.kind, self.base, self.package, self.group = kind, base, package, group
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
         self._from_path, self._endings, self._check, self._unlisted = from_path, endings, check, unlisted
@@ -302,7 +305,7 @@ class Registry(Generic[T]):
             return instantiate(self.base, load_entry_point(entry), entry.value)
         if self._from_path and self.is_path(name):
             return self._from_path(Path(name))
-        if self._from_path and ("/" in name or self._may_be_file(name)):
+        if "/" in name or self._may_be_file(name) or os.path.isfile(name):
             raise ValueError(self._no_path(name))
         faulty = self.faults()
         if name in faulty:
@@ -313,6 +316,8 @@ class Registry(Generic[T]):
         raise UsageError(f"{unknown(self.kind, name, [*self.names()])}{left_out}")
 
     def _no_path(self, name: str) -> str:
+        if not self._from_path:
+            return f"wanted a name, or a file of Python (.py) with a {self.kind}, got {name!r}.{self._hint}"
         if os.path.exists(name):
             known = f"wanted a folder, or a file with one of .py, {', '.join(self._endings)}."
             advice = self._file_advice.get(Path(name).suffix.lower(), "")

@@ -1,8 +1,9 @@
 """Source files of a plugin: its own file, and the modules that it imports from its folder or package.
 
 A module counts if an import statement anywhere in the file names it and it lies in the plugin's folder, unless Python
-finds that name elsewhere first. For a plugin in a package, modules of the package count. Imports of these modules count
-likewise. Earlier imports do not matter, nor whether the plugin itself puts its folder on the path.
+finds that name elsewhere first; `mistaken` refuses that, if the code differs. For a plugin in a package, modules of the
+package count. Imports of these modules count likewise. Earlier imports do not matter, nor whether the plugin itself
+puts its folder on the path.
 
 Imports by a computed name and data files do not count. Modules of this program do not count either: they have a
 version.
@@ -11,6 +12,7 @@ version.
 import ast
 import errno
 import hashlib
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -149,20 +151,44 @@ def without_imports(content: bytes) -> bytes:
 
 
 def mistaken(path: Path, content: bytes) -> str:
-    """Return the reason why this process imported other modules for a plugin than those that count; empty if none.
+    """Return the reason why Python takes other modules for a plugin than those beside it; empty if it does not.
 
-    Two modules have one name, and earlier imports decide which of them is imported.
+    Standard modules are taken as they are, and so is a module of the same content. A folder without `__init__.py` is
+    often no module, as a folder of data is none.
     """
     folder = path.parent.resolve()
-    for top in {name.partition(".")[0] for name in _imports(content, "")} - {*PROGRAM}:
-        spec = getattr(sys.modules.get(top), "__spec__", None)
-        if (
-            spec is not None
-            and _exists_in(folder, top)
-            and _spec_is_in(folder, top, spec) != _is_imported_from(folder, top)
-        ):
+    texts = [content, *beside(path, content).values()]
+    names = {name.partition(".")[0] for text in texts for name in _imports(text, "")} - {"", *PROGRAM}
+    for top in sorted(names - sys.stdlib_module_names):
+        spec = getattr(sys.modules.get(top), "__spec__", None) or _find_spec(top)
+        if spec is None or not _exists_in(folder, top):
+            continue
+        is_taken = _spec_is_in(folder, top, spec)
+        if is_taken != _is_imported_from(folder, top):
             return f"it imports {top!r}, of which there are two, beside it and elsewhere; rename the one beside it"
+        if not is_taken and _differs(folder, top, spec):
+            first = shlex.quote(str(folder))
+            return (
+                f"it imports {top!r}, and Python took {spec.origin or top}, not the one beside it; rename the one "
+                f"beside it, or let PYTHONPATH begin with {first}, if no plugin of another folder has one"
+            )
     return ""
+
+
+def _differs(folder: Path, top: str, spec: ModuleSpec) -> bool:
+    """Return whether a module in a folder has other code than what Python took; a folder of no module does not."""
+    if (folder / f"{top}.py").is_file():
+        origin = Path(spec.origin or "")
+        return not (origin.is_file() and read_source(origin) == read_source(folder / f"{top}.py"))
+    if not (folder / top / "__init__.py").is_file():
+        return False
+    homes = [Path(home) for home in spec.submodule_search_locations or ()]
+    return not any(_code(home) == _code(folder / top) for home in homes)
+
+
+def _code(package: Path) -> dict[str, bytes]:
+    """Return the content of the files of Python of a package, by their relative paths."""
+    return {f.relative_to(package).as_posix(): read_source(f) for f in sorted(package.rglob("*.py"))}
 
 
 @lru_cache(maxsize=256)

@@ -133,6 +133,23 @@ def from_first_start(compared: Sequence[Contest]) -> list[Contest]:
     return [c for c in compared if c.start == start]
 
 
+def not_compared(section: Section, compared: Sequence[Contest]) -> dict[str, str]:
+    """Return the models or searchers of a section that no contest has, each with what sets it apart."""
+    if not compared:
+        return {}
+    column = "model" if compared[0].factor == "model" else "searcher_label"
+    rows, inside = section.measures, {name for c in compared for name in c.names}
+    beside = cast(pd.DataFrame, rows[rows[column].isin([*inside])])
+    left_out = [str(name) for name in rows[column].dropna().unique() if name not in inside]
+    return {name: _apart(cast(pd.DataFrame, rows[rows[column] == name]), beside) for name in left_out}
+
+
+def _apart(rows: pd.DataFrame, beside: pd.DataFrame) -> str:
+    """Return the settings that rows have and those beside have not, as a short text."""
+    differing = [k for k in SETTING if k in rows and not {*map(str, rows[k])} & {*map(str, beside[k])}]
+    return ", ".join(_setting_text(k, rows[k].iloc[0]) for k in differing) or "other starts, seeds or limits"
+
+
 def _groups(table: pd.DataFrame, keys: list[str], measures: list[str]) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of each comparison."""
     rows = cast(pd.DataFrame, table[table.measure.isin(measures)])

@@ -30,6 +30,8 @@ from lso_bench.report.sections import Section, searcher_labels, sections
 from lso_bench.report.text_tables import best_texts
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
+from lso_bench.vae.datasets import is_ink
+from lso_bench.vae.objectives import OBJECTIVES
 
 KINDS = (*SECTION_KINDS, "collapse", "activity")  # kinds of figure
 
@@ -75,14 +77,16 @@ def _best_image_files(store: Store, records: Sequence[Record]) -> Iterator[Path]
             images = {
                 (model, short_names[searcher]): image_and_score for (model, searcher), image_and_score in best.items()
             }
-            yield draw.best_images(path, f"{task}: the best of each searcher and its score", images)
+            title, ink = f"{task}: the best of each searcher and its score", is_ink(runs[0].spec.model.data)
+            yield draw.best_images(path, title, images, ink)
 
 
 def _text_files(folder: Path, comparison: Comparison) -> Iterator[Path]:
     """Write the best texts of each section to a text file."""
     for section in sections(comparison):
         if (table := best_texts(section)).rows:
-            path = folder / f"found-{_task(section.context['task'])}-{_short_hash(_content(section))}.txt"
+            content = [*_content(section), *own_weights(comparison, section)]
+            path = folder / f"found-{_task(section.context['task'])}-{_short_hash(content)}.txt"
             write_atomic(path, f"{section.title}\n\n{plain_rows(table)}\n\n{table.caption}.\n".encode())
             yield path
 
@@ -119,9 +123,20 @@ def _short_names(searchers: Sequence[str]) -> dict[str, str]:
 def figures(comparison: Comparison, folder: Path) -> list[Path]:
     """Write the figures of a comparison, a set per section, and return their paths."""
     with style_context(SIZES["screen"]):
-        named_figures = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, SIZES["screen"])]
+        named_figures = [
+            (named(s, d, own_weights(comparison, s)), d)
+            for s in sections(comparison)
+            for d in section_figures(s, SIZES["screen"])
+        ]
         named_figures += [*comparison_figures(comparison, SIZES["screen"])]
         return [save(d, folder / f"{name}.png", with_title=True) for name, d in named_figures]
+
+
+def _section_figures(comparison: Comparison, size: Size, kinds: Sequence[str]) -> Iterator[tuple[str, CaptionedFigure]]:
+    """Yield the figures of each section with their file names; within `style_context`."""
+    for section in sections(comparison):
+        weights = own_weights(comparison, section)
+        yield from ((named(section, figure, weights), figure) for figure in section_figures(section, size, kinds))
 
 
 def comparison_figures(
@@ -164,7 +179,11 @@ def plots(
     """
     captions, size = [], SIZES[width]
     with style_context(size):
-        named_figures = [(named(s, d), d) for s in sections(comparison) for d in section_figures(s, size, kinds)]
+        named_figures = [
+            (named(s, d, own_weights(comparison, s)), d)
+            for s in sections(comparison)
+            for d in section_figures(s, size, kinds)
+        ]
         named_figures += [*comparison_figures(comparison, size, kinds)]
         if spaces and "activity" in kinds:
             named_figures.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
@@ -182,9 +201,18 @@ def bars(spaces: Sequence[Measured]) -> list[tuple[str, list[float]]]:
     return [(m.model.name, m.metrics.activity) for m in spaces]
 
 
-def named(section: Section, figure: CaptionedFigure) -> str:
-    """Return a file name without suffix that no other section's figure has."""
-    return f"{figure.name}-{_task(section.context['task'])}-{_short_hash(_content(section))}"
+def named(section: Section, figure: CaptionedFigure, weights: Sequence[str] = ()) -> str:
+    """Return a file name without suffix that no other section's figure has, nor the figure of other `weights`."""
+    return f"{figure.name}-{_task(section.context['task'])}-{_short_hash([*_content(section), *weights])}"
+
+
+def own_weights(comparison: Comparison, section: Section) -> list[str]:
+    """Return the hashes of the user's own models of a section, whose names stay when their weights change."""
+    from_outside = [m for m in section.models if not OBJECTIVES.is_built_in(name_of(m.partition(" (")[0]))]
+    rows = comparison.searches
+    if not from_outside or rows.empty:
+        return []
+    return sorted({*rows[(rows.task == section.context["task"]) & rows.model.isin(from_outside)].weights})
 
 
 def _content(section: Section) -> list[str]:

@@ -8,7 +8,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
@@ -16,9 +15,11 @@ from torch import Tensor
 from lso_bench.analysis.table import Files
 from lso_bench.files import safe_read
 from lso_bench.plotting.numbers import in_words
+from lso_bench.plotting.shown import as_shown
 from lso_bench.record import Record, holds_images
 from lso_bench.report.table import short
 from lso_bench.spec import Spec
+from lso_bench.vae.datasets import is_ink
 
 SHOWN = 12  # instances in a row
 LARGEST = 1_500_000  # bytes of all traversals
@@ -64,24 +65,26 @@ def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -
                 continue
             if not holds_images(tensors):
                 continue
+            ink = is_ink(r.spec.model.data)
             if "targets" in tensors and not strips:
                 images = tensors["targets"][:SHOWN]
-                strips.append(_strip("target", "", images, f"{len(images)} targets"))
-            strips += _run_strips(r, tensors)
+                strips.append(_strip("target", "", images, f"{len(images)} targets", ink))
+            strips += _run_strips(r, tensors, ink)
         if strips:
             caption = f"What searches ended with, by model and start, of the first {SHOWN} instances; their mean loss."
+            caption += " Ink is dark." if is_ink(runs[0].spec.model.data) else " Images are shown as they are."
             sheets.append(Sheet(short(f"{task.partition(':')[0]}, {searcher}"), caption, strips))
     return sheets, unreadable
 
 
-def _run_strips(record: Record, tensors: dict[str, Tensor]) -> Iterator[Strip]:
+def _run_strips(record: Record, tensors: dict[str, Tensor], ink: bool) -> Iterator[Strip]:
     name = record.spec.model.name
     for start in record.spec.starts:
         indices = [i for i, m in enumerate(record.members) if m.start == start][:SHOWN]
         if indices:
             mean = in_words(float(np.mean([record.members[i].loss for i in indices])))
             alt = f"images that {short(name)} ended with from {short(start)} starts, mean loss {mean}"
-            yield _strip(f"{short(name)}, from {short(start)}: {mean}", name, tensors["decoded"][indices], alt)
+            yield _strip(f"{short(name)}, from {short(start)}: {mean}", name, tensors["decoded"][indices], alt, ink)
 
 
 def walks(folders: Sequence[Path]) -> tuple[list[Strip], list[str]]:
@@ -105,15 +108,15 @@ def walks(folders: Sequence[Path]) -> tuple[list[Strip], list[str]]:
     return strips, skipped
 
 
-def _strip(label: str, model: str, images: UInt8[Tensor, "n 1 h w"], alt: str) -> Strip:
-    """Place images side by side, with black ink."""
-    n, _, h, w = images.shape
-    canvas = torch.full((h, n * (w + GAP) - GAP), 255, dtype=torch.uint8)
+def _strip(label: str, model: str, images: UInt8[Tensor, "n c h w"], alt: str, ink: bool) -> Strip:
+    """Place images side by side; `ink` is drawn dark."""
+    n, channels, h, w = images.shape
+    canvas = np.full((h, n * (w + GAP) - GAP, channels), 255, np.uint8)
     for i, image in enumerate(images):
-        canvas[:, i * (w + GAP) : i * (w + GAP) + w] = 255 - image[0]
+        canvas[:, i * (w + GAP) : i * (w + GAP) + w] = as_shown(image, ink).reshape(h, w, channels)
     png = io.BytesIO()
-    shades = ((canvas.int() + 8) // 17 * 17).to(torch.uint8)  # 16 shades take half the bytes
-    Image.fromarray(shades.numpy()).save(png, "PNG", optimize=True)
+    shades = ((canvas.astype(int) + 8) // 17 * 17).astype(np.uint8)  # 16 shades take half the bytes
+    Image.fromarray(shades[..., 0] if channels == 1 else shades).save(png, "PNG", optimize=True)
     scale = max(1, 56 // h)  # small images are enlarged by whole pixels
     return Strip(label, model, _data_uri(png.getvalue()), alt, canvas.shape[1] * scale, h * scale)
 

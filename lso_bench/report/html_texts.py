@@ -10,6 +10,7 @@ from lso_bench.report.table import Cell, Table
 from lso_bench.report.text_tables import NEAREST, NONE, TEXT
 from lso_bench.task import TASKS
 from lso_bench.task.text_task import TextTask
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS
 
 LARGEST = 1_500_000  # characters of all drawings of a table
@@ -43,7 +44,7 @@ def _task(text: str) -> TextTask | None:
         task = TASKS.build(text)
     except LsoBenchError:
         return None
-    return task if isinstance(task, TextTask) and DATASETS.runs_no_code(task.data) else None
+    return task if isinstance(task, TextTask) and DATASETS.runs_no_code(data_of(task)) else None
 
 
 def _picture(task: TextTask, text: str) -> str:

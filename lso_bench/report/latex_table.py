@@ -1,15 +1,18 @@
 """One table of a comparison as LaTeX, to be pasted into a paper."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.fields import field_text, settings
 from lso_bench.analysis.table import start_order
 from lso_bench.analysis.united import space_name
 from lso_bench.errors import UsageError, unknown
+from lso_bench.plugins.notation import name_of
 from lso_bench.report import tables
 from lso_bench.report.cells import EMPTY, NO_TEXT, NO_TEXT_SAYS, loss, word
 from lso_bench.report.contests import contests
@@ -86,11 +89,27 @@ def _matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:
         if len(several) > 1:
             first, second, *_ = (setup for setup, _ in several)
             differing = next((k for k in first if first[k] != second[k]), "setting")
-            raise UsageError(f"Cell {' / '.join(place)} would have values of several {differing}s; select one.")
+            raise UsageError(
+                f"Cell {' / '.join(place)} would have values of several {differing}s; select one"
+                f"{_selection(differing, first.get(differing, ''), second.get(differing, ''))}."
+            )
     names = [[*dict.fromkeys(place[i] for place in medians)] for i in (0, 1)]
     body = [[word(a), *(medians[a, b][0][1] if (a, b) in medians else EMPTY for b in names[1])] for a in names[0]]
     is_marked = any(NO_TEXT in cell.text for row in body for cell in row)
     return Table(title, columns(Column(rows, is_text=True), *names[1]), body, NO_TEXT_SAYS * is_marked)
+
+
+def _selection(field: str, first: str, second: str) -> str:
+    """Return the option that selects the second of two values of a field, as a part of a sentence; empty if none does.
+
+    Of two tasks of one name it selects a setting.
+    """
+    if field == "task" and name_of(first) == name_of(second):
+        before, after = (settings(field, text) for text in (first, second))
+        field, second = next(((k, field_text(v)) for k, v in after.items() if before.get(k) != v), (field, second))
+    return (
+        "" if field in ("start", "architecture", "setting") else f", as by --where {shlex.quote(f'{field}={second}')}"
+    )
 
 
 def _medians(comparison: Comparison, measure: str, all_starts: bool) -> Iterator[tuple[dict[str, str], Cell]]:

@@ -14,6 +14,7 @@ from lso_bench.files.sanitize import file_part
 from lso_bench.models.measurements import Measured
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
+from lso_bench.plugins.notation import short_name
 from lso_bench.report.cells import EMPTY, number, word
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import Cell, Column, Table, columns
@@ -123,11 +124,18 @@ def as_json(measured: Sequence[Measured]) -> str:
 def picture(measured: Sequence[Measured], folder: Path) -> Path:
     """Draw the activity of each latent dimension, one panel per model, and the active units at every threshold."""
     first = measured[0].model
-    names = "-".join(with_hash(m.model.name) for m in measured)
+    names = "-".join(map(_name_and_weights, measured))
     if len(names.encode()) > 80:
         names = f"{file_part(names)}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"  # no two lists share a file
     name = f"activity-{Path(replace(first, name=names).file).stem}.png"
     return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
+
+
+def _name_and_weights(measured: Measured) -> str:
+    """Return the name of a model; of one from outside with a hash of its code and weights, else of its code."""
+    if not measured.model.external:
+        return with_hash(measured.model.name)
+    return f"{short_name(measured.model.name).removesuffix('.py')}+{measured.what['checkpoint'][:8]}"
 
 
 def labelled(measured: Sequence[Measured], words: tuple[str, str]) -> dict[str, str]:

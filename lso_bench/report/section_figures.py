@@ -6,7 +6,7 @@ from dataclasses import replace
 from lso_bench.analysis.paired import COMPARED
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.style import CaptionedFigure, Size
-from lso_bench.report.contests import contests, from_first_start
+from lso_bench.report.contests import contests, from_first_start, not_compared
 from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.convergence import curves
 from lso_bench.report.figures.forest import forest
@@ -41,7 +41,8 @@ def section_figure(
     rows, title = section.measures, TITLES[f"forest-{factor}s" if kind == "forest" else kind]
     titled = f"{title}: {section.short_title}"
     if kind == "forest":
-        captioned = forest(from_first_start(contests(section, factor, "loss")), factor, titled, size)
+        compared = from_first_start(contests(section, factor, "loss"))
+        captioned = forest(compared, factor, titled, size, not_compared(section, compared))
     elif kind == "curves":
         captioned = curves(rows, titled, size, color)
     else:

@@ -13,6 +13,7 @@ from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.data import file_name
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.trained_model import Model
 
 
@@ -32,7 +33,7 @@ PLUGINS: dict[str, Registry] = {"task": TASKS, "searcher": SEARCHERS}  # plugins
 def identity(task: str, built_task: Task, searcher: str, built_searcher: Searcher) -> Identity:
     """Return the identity of runs of a task and a searcher, given their names and the plugins."""
     code = _version("task", task, built_task), _version("searcher", searcher, built_searcher)
-    return Identity(*code, file_name(built_task.data))
+    return Identity(*code, file_name(data_of(built_task)))
 
 
 def check_files(spec: Spec) -> None:

@@ -34,6 +34,7 @@ from lso_bench.spec import Spec
 from lso_bench.task import TASKS, Task
 from lso_bench.task.nearest_row import TrainingRows
 from lso_bench.vae.data import Dataset
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.trained_model import Model, training_length
 
@@ -65,7 +66,7 @@ def run(
     task, searcher = TASKS.build(spec.task), SEARCHERS.build(spec.searcher)
     identity.check(spec, planned, task, searcher)
     check_fit(spec, task, searcher)
-    data = loaded.data(task.data, placement.data_dir, planned.data)
+    data = loaded.data(data_of(task), placement.data_dir, planned.data)
     mapping = coordinates_of(spec.space, spec.model, checkpoint, data, loaded)
     context = _build_context(spec, task, vae, data, placement, mapping, loaded.training_rows(task, data))
     with torch.random.fork_rng():

@@ -1,6 +1,8 @@
 """Checks that the parts of a spec fit together."""
 
 from lso_bench.errors import UsageError, unknown
+from lso_bench.plugins.notation import read
+from lso_bench.plugins.settings import settings_of
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.search import SEARCHERS, Searcher, check_penalty, coordinates, penalty_of
 from lso_bench.search import starts as starts_of
@@ -10,6 +12,7 @@ from lso_bench.spec import Spec
 from lso_bench.task import Task
 from lso_bench.task.text_task import TextTask
 from lso_bench.vae.architectures import ARCHITECTURES
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.default_architecture import is_of_sequences
 from lso_bench.vae.frozen_models import FROZEN_MODELS
@@ -22,11 +25,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     Raises:
         UsageError: says what does not fit, and what does.
     """
-    if task.data != spec.model.data and DATASETS.canonical(task.data) != spec.model.data:
-        raise UsageError(
-            f"Task {spec.task!r} scores {task.data}, and model {spec.model.name!r} is of {spec.model.data}; choose a "
-            f"task on {spec.model.data} (`lso-bench list tasks`), or a model of {task.data}."
-        )
+    _check_data(spec, task)
     _check_decoding(spec, task)
     if spec.precision not in DTYPES:
         raise unknown("precision", spec.precision, [*DTYPES])
@@ -54,6 +53,19 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     design = max(needed, starts_of.parse(spec.starts[0], task.has_targets)[1])
     if spec.budget is not None and spec.budget < design:
         raise UsageError(f"Searcher {name!r} begins with {design} evaluations; --budget {spec.budget} is less.")
+
+
+def _check_data(spec: Spec, task: Task) -> None:
+    """Refuse a task of other samples than those of the model."""
+    scored, data = data_of(task), spec.model.data
+    if scored == data or DATASETS.canonical(scored) == data:
+        return
+    choice = read(spec.task if task.has_targets and "data" in settings_of(task) else "omniglot50")
+    on_it = choice._replace(settings=choice.settings | {"data": data})
+    raise UsageError(
+        f"Task {spec.task!r} scores {scored}, and model {spec.model.name!r} is of {data}; choose a model of "
+        f"{scored}, or a task on {data}, as {str(on_it)!r}."
+    )
 
 
 def _elsewhere(spec: Spec) -> str:

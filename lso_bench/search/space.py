@@ -1,7 +1,6 @@
 """Frozen model as the runner of a search uses it."""
 
 from collections.abc import Callable
-from copy import deepcopy
 
 import torch
 from jaxtyping import Float, Int
@@ -62,7 +61,7 @@ class Space:
         dtype: torch.dtype = torch.float32,
         coordinates: AnyCoordinates | None = None,
     ):
-        self.vae = freeze(vae) if dtype == torch.float32 else deepcopy(freeze(vae)).to(dtype)
+        self.vae = freeze(vae) if dtype == torch.float32 else freeze(vae).in_precision(dtype)
         self.dtype = dtype
         self.coordinates = coordinates and coordinates.to(self.device, dtype)
         self.latent = coordinates.dimension if coordinates else vae.latent

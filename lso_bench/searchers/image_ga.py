@@ -1,8 +1,9 @@
 """Mutation and crossover of images: no latent space."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,9 +18,10 @@ from lso_bench.search.evolution import Points, evolve
 class ImageGA(Searcher):
     """Genetic algorithm of images; it begins with training samples.
 
-    A pixel x becomes 1 - x: the bit flip of binary strings (Holland 1975, chapter 6). An offspring of two parents is
-    the first with a rectangle of the second (Kane & Schoenauer 1996, block crossover). What would equal the
-    first parent has at least one change. Rates and sizes are inferred.
+    A pixel x becomes 1 - x: the bit flip of binary strings (Holland 1975, chapter 6). Of a colour image each channel
+    changes by itself (inferred). An offspring of two parents is the first with a rectangle of the second (Kane &
+    Schoenauer 1996, block crossover). What would equal the first parent has at least one change. Rates and sizes are
+    inferred.
     """
 
     population: int = 20  # best images so far that have offspring
@@ -28,6 +30,7 @@ class ImageGA(Searcher):
     crossover: float = 0.5  # chance of an offspring to have two parents
     space = "samples"
     takes = "images"
+    earlier: ClassVar[Mapping[str, str]] = {"f36a4b3c53838bce": ""}
 
     def __post_init__(self):
         at_least(self, 2, "population", most=10_000)
@@ -52,10 +55,13 @@ class ImageGA(Searcher):
 
 
 def rectangles(count: tuple[int, ...], shape: tuple[int, ...], seeded: torch.Generator) -> Bool[Tensor, "k n d"]:
-    """Draw a rectangle of an image for each of `count` offspring; its ends are uniform in each direction."""
-    _, h, w = shape
+    """Draw a rectangle of an image, in all its channels, for each of `count` offspring.
+
+    Its ends are uniform in each direction.
+    """
+    channels, h, w = shape
     rows, columns = (_between(torch.rand(*count, 2, generator=seeded), size) for size in (h, w))
-    return (rows[..., :, None] & columns[..., None, :]).flatten(-2)
+    return (rows[..., :, None] & columns[..., None, :]).flatten(-2).repeat(*[1] * len(count), channels)
 
 
 def _between(ends: Float[Tensor, "k n 2"], size: int) -> Bool[Tensor, "k n s"]:

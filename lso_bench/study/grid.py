@@ -26,6 +26,7 @@ from lso_bench.study.overrides import Rule, Rules
 from lso_bench.task import TASKS, Task
 from lso_bench.task.text_task import TextTask
 from lso_bench.vae.architectures import ARCHITECTURES
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.frozen_models import FROZEN_MODELS
 from lso_bench.vae.loading import fingerprint
@@ -173,7 +174,7 @@ class _Lookups:
 
     def _weights(self, name: str, task: str, seed: int) -> tuple[Model, Path, str]:
         """Return a model on the data of a task, the path of its weights, and their sha256."""
-        data = self.plugin("task", task).data
+        data = data_of(self.plugin("task", task))
         try:
             DATASETS.build(data)
         except UsageError as error:

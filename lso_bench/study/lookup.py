@@ -1,5 +1,6 @@
 """Look up trained models by name, and their checkpoints."""
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from lso_bench.plugins.notation import is_file, name_of
 from lso_bench.store.schema import unreadable
 from lso_bench.vae import external_model
 from lso_bench.vae.architectures import ARCHITECTURES, architecture
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.default_architecture import default_architecture
 from lso_bench.vae.frozen_models import FROZEN_MODELS
@@ -37,7 +39,7 @@ def is_external(name: str) -> bool:
     """
     if not is_file(name_of(name)) and OBJECTIVES.is_built_in(name_of(name)):
         return False
-    if FROZEN_MODELS.defines(name):
+    if FROZEN_MODELS.defines(name) or _is_other_file(name_of(name)):
         return True
     if is_file(name_of(name)) and not OBJECTIVES.defines(name):
         raise UsageError(
@@ -45,6 +47,11 @@ def is_external(name: str) -> bool:
             "train ours), got none; `lso-bench new-model` writes an example."
         )
     return False
+
+
+def _is_other_file(name: str) -> bool:
+    """Return whether a name is the path of something that is not in Python, as weights are; no objective is one."""
+    return not is_file(name) and ("/" in name or os.path.isfile(name))
 
 
 def canonical_model(name: str) -> str:
@@ -71,7 +78,7 @@ def named_model(name: str, data: str | None, arch: str | None, latent: int, seed
     """
     if is_external(name):
         plugin = external_model.build(name)
-        name, data = FROZEN_MODELS.canonical(name), DATASETS.canonical(plugin.data)
+        name, data = FROZEN_MODELS.canonical(name), DATASETS.canonical(data_of(plugin))
         return _storable(Model(name, data, EXTERNAL, plugin.latent))
     if data is None:
         raise UsageError(f"Model {name!r}: wanted --data, the data set that it was trained on; `lso-bench list data`.")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lso_bench.task import Task
 from lso_bench.task.nearest_row import TokenRows, TrainingRows
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS, TextSource
 from lso_bench.vae.text_samples import TextSamples
 
@@ -148,7 +149,7 @@ class _Scores:
     """Data set of a task's texts, and the scores of texts so far."""
 
     def __init__(self, task: TextTask):
-        source, invalid = DATASETS.build(task.data), getattr(task, "invalid_score", None)
+        source, invalid = DATASETS.build(data_of(task)), getattr(task, "invalid_score", None)
         if not isinstance(source, TextSource):
             raise ValueError(f"wanted a data set of texts, got {task.data!r}; such is expressions")
         if not _is_finite(invalid):

@@ -13,6 +13,7 @@ from lso_bench.testing.promise import UnmetRequirementError
 from lso_bench.testing.side_effects import Watch
 from lso_bench.vae import external_model
 from lso_bench.vae.data import load
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.external_model import ExternalModel
 from lso_bench.vae.external_text_model import ExternalTextModel
 from lso_bench.vae.frozen_models import FrozenModel
@@ -38,7 +39,7 @@ class ModelCase:
     @cached_property
     def x(self) -> Float[Tensor, "n *shape"]:
         """Samples spread over the test set: those passed in, else that of the model's data."""
-        test = load(self.plugin.data, self._data_dir).test if self._samples is None else self._samples
+        test = load(data_of(self.plugin), self._data_dir).test if self._samples is None else self._samples
         return test[torch.linspace(0, len(test) - 1, min(SAMPLES, len(test))).long()].float()
 
     @cached_property

@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.errors import UnusableError
+from lso_bench.errors import PluginError, UnusableError
 from lso_bench.testing.model_case import ModelCase, required
 from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.settings import storable_settings
 from lso_bench.testing.task_case import near, worst_mismatch
 from lso_bench.testing.worker import LostWorkerError, answer_elsewhere
 from lso_bench.vae import external_model
+from lso_bench.vae.external_checks import latents, samples_fault
 from lso_bench.vae.frozen_models import FrozenModel
 
 ALONE = 8  # samples that are encoded and decoded alone
@@ -47,23 +48,17 @@ def _check_loading(case: ModelCase) -> str:
 
 
 def _check_latents(case: ModelCase) -> str:
-    if not case.z.is_floating_point():
-        raise UnmetRequirementError(f"wanted floating-point latents from `encode`, got {case.z.dtype}")
     _require_finite(case.z, "latents", "encode")
     kind = "a tensor: deterministic" if case.model.deterministic else "a distribution"
     return f"{case.model.latent} numbers a sample, finite ({kind})"
 
 
 def _check_samples(case: ModelCase) -> None:
-    x = case.reconstructions
-    _require_finite(x, "samples", "decode")
-    prior = case.decoded(torch.randn(len(case.x), case.model.latent, generator=torch.Generator().manual_seed(0)))
-    _require_finite(prior, "samples of latents from the prior", "decode")
-    low, high = min(x.min(), prior.min()).item(), max(x.max(), prior.max()).item()
-    if case.model.bounded and not -1e-4 <= low <= high <= 1 + 1e-4:
-        raise UnmetRequirementError(
-            f"wanted images in [0, 1] from `decode`, got {low:.3g} to {high:.3g}; end it in a sigmoid or a clamp"
-        )
+    random = torch.Generator().manual_seed(0)
+    prior = torch.cat([latents(case.model), torch.randn(len(case.x), case.model.latent, generator=random)])
+    for x in (case.reconstructions, case.decoded(prior)):
+        if fault := samples_fault(x, case.model.bounded):
+            raise UnmetRequirementError(fault)
 
 
 def _require_finite(values: Tensor, what: str, method: str) -> None:
@@ -80,7 +75,7 @@ def _check_determinism(case: ModelCase) -> None:
             return [case.posterior(case.x).mean, case.decoded(case.z)]
 
     for method, first, again in zip(("encode", "decode"), answers(1), answers(2), strict=True):
-        if not near(*_rows(first, again)).all():
+        if not near(*_rows(first, again), rounding=case.model.rounding).all():
             raise UnmetRequirementError(
                 f"wanted the same from `{method}` asked twice, got {worst_mismatch(*_rows(first, again))}; {REMEDY}"
             )
@@ -90,7 +85,7 @@ def _check_batch_independence(case: ModelCase) -> None:
     z = torch.cat([case.posterior(x).mean for x in case.x[:ALONE].split(1)])
     x = torch.cat([case.decoded(z) for z in case.z[:ALONE].split(1)])
     for method, together, alone in (("encode", case.z[:ALONE], z), ("decode", case.reconstructions[:ALONE], x)):
-        if not near(*_rows(together, alone)).all():
+        if not near(*_rows(together, alone), rounding=case.model.rounding).all():
             raise UnmetRequirementError(
                 f"wanted each sample on its own from `{method}`, got {worst_mismatch(*_rows(together, alone))} for one "
                 f"beside others and alone; {REMEDY}"
@@ -129,6 +124,16 @@ def _check_spread(case: ModelCase) -> str:
     return text
 
 
+def _check_precision(case: ModelCase) -> str:
+    """Say in which precisions it decodes."""
+    try:
+        with torch.no_grad(), case.watch.during("decode"):
+            case.model.in_precision(torch.float64).mean(case.z[:1].double())
+    except PluginError as error:
+        return f"single; --precision fp64 ends in an error ({error}): cast to the dtype of your weights in `decode`"
+    return "single and double (--precision fp64)"
+
+
 def _check_gradient(case: ModelCase) -> None:
     remedy = "decode by torch operations on z, or say differentiable = False"
     z = case.z[:ALONE].clone().requires_grad_()
@@ -163,7 +168,7 @@ def _decode(plugin: FrozenModel, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *s
 
 def _check_worker(case: ModelCase) -> None:
     decoded = decoded_elsewhere(case)
-    if not near(*_rows(case.reconstructions[:ALONE], decoded)).all():
+    if not near(*_rows(case.reconstructions[:ALONE], decoded), rounding=case.model.rounding).all():
         mismatch = worst_mismatch(*_rows(case.reconstructions[:ALONE], decoded))
         raise UnmetRequirementError(
             f"wanted the same samples in a worker process, got {mismatch}; let `load` read all that decoding depends on"
@@ -227,6 +232,7 @@ REQUIREMENTS = (
     Requirement("batch independence", "each sample on its own", _check_batch_independence),
     Requirement("reconstruction", "encoder and decoder belong together", _check_reconstruction),
     Requirement("spread", "where its latents lie", _check_spread),
+    Requirement("precision", "in which precisions it decodes", _check_precision),
     Requirement("gradient", "reaches the latents", _check_gradient, applies=lambda model: model.differentiable),
     Requirement(
         "density",

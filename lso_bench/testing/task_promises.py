@@ -16,6 +16,7 @@ from lso_bench.testing.promise import Requirement, UnmetRequirementError, descri
 from lso_bench.testing.settings import check_settings
 from lso_bench.testing.task_case import TaskCase, near, worst_mismatch
 from lso_bench.testing.worker import LostWorkerError, answer_elsewhere
+from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS
 
 CALLS = 60  # consecutive calls, to find a task that fails only later
@@ -27,7 +28,7 @@ def _check_data(case: TaskCase) -> None:
     data: object = case.plugin.data
     if not isinstance(data, str) or not data:
         raise UnmetRequirementError(f'wanted the name of a data set, got {data!r}; say data = "glyphs"')
-    DATASETS.build(data)
+    DATASETS.build(data_of(case.plugin))
 
 
 def _check_binding(case: TaskCase) -> None:

@@ -55,24 +55,27 @@ def _check_determinism(case: ModelCase) -> None:
             torch.manual_seed(seed)
             latents.append(case.posterior(case.x).mean)
             texts.append(texts_of(case, case.decoded(case.z)))
-    _require_same(latents, texts, "asked twice")
+    _require_same(latents, texts, "asked twice", case.model.rounding)
 
 
 def _check_batch_independence(case: ModelCase) -> None:
     z = torch.cat([case.posterior(x).mean for x in case.x[:ALONE].split(1)])
     alone = [text for part in case.z[:ALONE].split(1) for text in texts_of(case, case.decoded(part))]
     texts = [texts_of(case, case.reconstructions[:ALONE]), alone]
-    _require_same([case.z[:ALONE], z], texts, "for one beside others and alone")
+    _require_same([case.z[:ALONE], z], texts, "for one beside others and alone", case.model.rounding)
 
 
-def _require_same(latents: Sequence[Tensor], texts: Sequence[Sequence[str]], when: str) -> None:
-    """Check that two answers are the same.
+def _require_same(latents: Sequence[Tensor], texts: Sequence[Sequence[str]], when: str, rounding: float) -> None:
+    """Check that two answers are the same, latents up to rounding.
 
     Raises:
         UnmetRequirementError: they differ.
     """
-    if not near(*latents).all():
-        raise UnmetRequirementError(f"wanted the same from `encode` {when}, got {worst_mismatch(*latents)}; {REMEDY}")
+    first, again = latents
+    if not near(first, again, rounding).all():
+        raise UnmetRequirementError(
+            f"wanted the same from `encode` {when}, got {worst_mismatch(first, again)}; {REMEDY}"
+        )
     if differing := [pair for pair in zip(*texts, strict=True) if len({*pair}) > 1]:
         raise UnmetRequirementError(
             f"wanted the same from `decode` {when}, got {differing[0][0]!r} and {differing[0][1]!r}; {REMEDY}"

@@ -43,7 +43,8 @@ class Architecture(ABC):
         if name_of(self.likelihood) not in self.likelihoods:
             raise ValueError(
                 f"The likelihood of its decoder is {' or '.join(self.likelihoods)}, and that of these data "
-                f"{self.likelihood}; choose {SUITED.get(name_of(self.likelihood), 'mlp')}."
+                f"{self.likelihood}; choose {SUITED.get(name_of(self.likelihood), 'mlp')}, or extend your own "
+                "file (docs/bring-your-own.md, An architecture)."
             )
         if self.images_only and not (len(self.shape) == 3 and self.shape[0] == 1 and self.shape[1] == self.shape[2]):
             raise ValueError(f"Its samples are square grey images, not of shape {self.shape}; choose mlp.")

@@ -45,6 +45,7 @@ class Source(ABC):
     entropy: float | None = None  # nats, of one sample, where it is known: no -ELBO of a model is below it on average
     words: ClassVar[tuple[str, str]] = ("samples", "numbers")  # for samples, and for the elements of one
     published: ClassVar[str] = ""  # expected sha256 of the content of all samples, if they are published data
+    ink: ClassVar[bool] = False  # whether images are ink on paper, which pictures show dark on white
     small: ClassVar[str] = ""  # settings of a part of it that is soon read, for a check of its files; empty: all
 
     @property
@@ -200,3 +201,14 @@ DATASETS = Registry(
     file_advice={e: COLUMN for e in (".csv", ".tsv")} | {e: SEQUENCES for e in (".fasta", ".fa", ".faa", ".fna")},
     check=_check,
 )
+
+
+def is_ink(name: str) -> bool:
+    """Return whether images of a data set are drawn dark on white; a user's are drawn as they are.
+
+    No code of a file that a result names is executed.
+    """
+    try:
+        return DATASETS.runs_no_code(name) and DATASETS.build(name).ink
+    except UsageError:
+        return False  # a result from elsewhere may name anything

@@ -27,6 +27,8 @@ class Glyphs(ImageSource):
     FreeType.
     """
 
+    ink = True
+
     def images(self, folder: Path) -> NDArray[np.uint8]:
         return cached("glyphs-28", render)
 

@@ -20,6 +20,7 @@ class MNIST(ImageSource):
     Source: LeCun, Cortes & Burges. Split 55,000 / 5,000 of the training images, and the 10,000 test images.
     """
 
+    ink = True
     published = "5b92582eb909c82a9bfefcd44acbe9233be3eb5b419a44cf211022ad2bf4bf96"
 
     def images(self, folder: Path) -> NDArray[np.uint8]:

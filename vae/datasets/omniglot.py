@@ -33,6 +33,7 @@ class Omniglot(ImageSource):
     of 105 x 105, not the ready set of He et al. 2019. benchmarks/omniglot.py measures what both mean.
     """
 
+    ink = True
     published = "8167dffec9d3ee72541f00f4f120b260f19aebf40a2a4c142dfc5a700a187882"
 
     def images(self, folder: Path) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ class Shapes(ImageSource):
     their 10,900 nearly every validation image is a copy of a training image.
     """
 
+    ink = True
     size = 64
 
     def images(self, folder: Path) -> NDArray[np.uint8]:

@@ -109,11 +109,16 @@ class FrozenTextModel(FrozenModel):
         raise NotImplementedError
 
 
+HINT = (
+    "Weights need such a file, which says how to use them and names theirs in `files`: `lso-bench new-model my_model` "
+    "writes one. `lso-bench import-checkpoint` takes weights of our networks."
+)
 FROZEN_MODELS = Registry(
     "model",
     FrozenModel,
     __name__,
     "lso_bench.models",
     pinned=True,
+    hint=HINT,
     advice="lso_bench.model(encoder, decoder, latent, data) makes one of two modules",
 )

@@ -1,6 +1,7 @@
 """Forest plot: paired differences to the best model or searcher, with their 95 % intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -14,12 +15,15 @@ ROW = 0.18  # inches of a row
 WITHIN = {"model": "with", "searcher": "in"}  # preposition before what a comparison is made in
 
 
-def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> CaptionedFigure | None:
+def forest(
+    contests: Sequence[Contest], factor: str, title: str, size: Size, left_out: Mapping[str, str] = MappingProxyType({})
+) -> CaptionedFigure | None:
     """Draw the difference of each contestant to the best one of its contest, the better ones above.
 
     Args:
         contests: of one factor, from one kind of start.
         factor: "model" or "searcher".
+        left_out: those that are not compared, each with the reason.
     """
     rows = [(c, name) for c in contests for name in c.names]
     if not rows:
@@ -52,17 +56,18 @@ def forest(contests: Sequence[Contest], factor: str, title: str, size: Size) -> 
     axis.set_ylim(y - 0.2, -0.8)  # the first one on top
     axis.set_xlabel(f"final loss less that of the best {factor},\nmedian over {contests[0].unit}")
     axis.grid(axis="x")
-    return CaptionedFigure(f"forest-{factor}s", figure, title, _caption(contests, factor), _words(contests))
+    return CaptionedFigure(f"forest-{factor}s", figure, title, _caption(contests, factor, left_out), _words(contests))
 
 
-def _caption(contests: Sequence[Contest], factor: str) -> str:
-    """Return what is drawn, of how many blocks, and what a hollow point means."""
+def _caption(contests: Sequence[Contest], factor: str, left_out: Mapping[str, str]) -> str:
+    """Return what is drawn, of how many blocks, what a hollow point means, and who is not compared."""
+    absent = ", ".join(f"{label(name)} ({why})" for name, why in left_out.items())
     blocks = count_range(pd.Series([c.n for c in contests]), contests[0].unit)
     return (
         f"Paired difference of the final loss to the {factor} with the best mean rank ({blocks}, from "
         f"{contests[0].start} starts), with its 95 % interval. "
         f"Hollow: not significantly worse (Wilcoxon's test with Holm's correction), or not tested: under {BLOCKS} "
-        f"{contests[0].unit}."
+        f"{contests[0].unit}." + f" Not compared: {absent}." * bool(absent)
     )
 
 
