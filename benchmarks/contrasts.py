@@ -30,7 +30,7 @@ FEWEST = 3  # trainings that two models need in common
 NONE = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=[TRAINING, INSTANCE]))
 
 
-def outcomes(searches: pd.DataFrame) -> dict[str, Any]:
+def outcomes(searches: Any) -> dict[str, Any]:
     """Return each outcome by model, training, searcher and instance, of searches from random starts."""
     keys = [MODEL, TRAINING, SEARCHER, INSTANCE]
     by_instance = searches[searches["start"] == "random"].groupby(keys)["loss"]
@@ -60,13 +60,13 @@ def contrasts(values: Any, models: list[str], statistic: str = "median") -> pd.D
 def _summary(differences: Any) -> dict[str, Any]:
     """Return the values of the trainings, their mean with its 95 % interval, and p of Student's t."""
     values = differences.to_numpy(float)
-    test = stats.ttest_1samp(values, 0.0)
+    test: Any = stats.ttest_1samp(values, 0.0)
     low, high = test.confidence_interval(0.95)
     trainings = ", ".join(f"{v:+.2f}" for v in values)
     return {"trainings": trainings, "mean": values.mean(), "low": low, "high": high, "p": test.pvalue}
 
 
-def levels(searches: pd.DataFrame, values: dict[str, Any], models: list[str]) -> pd.DataFrame:
+def levels(searches: Any, values: dict[str, Any], models: list[str]) -> pd.DataFrame:
     """Return of each searcher and model the outcomes over instances, as means over trainings.
 
     `norm` is that of the final latents, `at the limit` the share of searches that all steps or evaluations ended.
@@ -77,8 +77,8 @@ def levels(searches: pd.DataFrame, values: dict[str, Any], models: list[str]) ->
     columns = {name: v.groupby(keys).agg(STATISTICS[name]) for name, v in values.items()}
     columns["norm"] = random.groupby(keys)["distance_to_prior"].median()
     columns["at the limit"] = limited.groupby([random[k] for k in keys]).mean()
-    table = pd.DataFrame(columns).groupby([SEARCHER, MODEL]).mean()
-    order = pd.Index([(s, m) for s in table.index.unique(SEARCHER) for m in models])
+    table: Any = pd.DataFrame(columns).groupby([SEARCHER, MODEL]).mean()
+    order: Any = pd.Index([(s, m) for s in table.index.unique(SEARCHER) for m in models])
     return table.reindex(order[order.isin(table.index)])
 
 

@@ -78,7 +78,7 @@ def recorded_version(kind: str, spec: Spec, versions: Mapping[str, Any]) -> dict
     if kind == "task" or not recorded:
         return recorded
     earlier, present = _versions(spec.searcher)
-    version = recorded.get("searcher_sha256")
+    version = recorded.get("searcher_sha256", "")
     if version not in earlier or (earlier[version] and spec.region.startswith(earlier[version])):
         return recorded
     return present
