@@ -213,7 +213,7 @@ def test_runs_without_what_others_have_are_compared_with_them():
 
 def test_table_has_the_shell_and_the_test_images_beside():
     text = shown(measures(beside()))
-    for said in ("|z| (shell 5.7)", "|mu(x) - z|", "fine (test 12.5)", "valid (test 99%)", "75%"):
+    for said in ("|z| (shell 5.7)", "|mu(x) - z|", "fine (test 12.50)", "valid (test 99%)", "75%"):
         assert said in text
     rows = json.loads(export.as_json(measures(beside())))["measures"]
     assert {"consistency", "distinct", "beside:fine", "usual:fine"} <= {r["measure"] for r in rows}

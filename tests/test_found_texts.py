@@ -294,7 +294,7 @@ def table(name, *records):
 
 def test_losses_stand_beside_the_shares_of_valid_and_distinct_evaluations():
     (row,) = table("final", *(text_run(i, invalid=10 * i, distinct=20 * i) for i in range(3)))
-    assert (row["valid"], row["distinct"], row["median"]) == ("90%", "20%", "1")
+    assert (row["valid"], row["distinct"], row["median"]) == ("90%", "20%", "1.00")
     (image,) = table("final", searched({"random": [[9.0, 1.0]]}))
     assert "valid" not in image
 
@@ -325,7 +325,7 @@ def test_best_text_is_that_of_the_best_valid_search_though_an_invalid_one_may_sc
     strange = lost(2)
     strange = replace(strange, members=[replace(strange.members[0], loss=0.1, best=0.1)])
     (row,) = table("texts", text_run(0, "sin(x)", 0.5), text_run(1, "2", 0.7), strange)
-    assert (row["best valid text"], row["score"], row["nearest training text"]) == ("sin(x)", "-0.5", "x")
+    assert (row["best valid text"], row["score"], row["nearest training text"]) == ("sin(x)", "-0.500", "x")
     assert (row["novel"], row["length"], row["longer than"], row["similarity"]) == ("yes", "13", "50%", "0.75")
     (none,) = table("texts", lost(0))
     assert (none["best valid text"], none["score"], none["novel"], none["length"]) == ("none valid", "-", "", "")

@@ -22,4 +22,7 @@ def data_of(plugin) -> str:
     path = Path(inspect.getfile(cls)).absolute().parent / choice.name
     if os.path.isabs(choice.name) or not path.exists() or DATASETS.is_built_in(choice.name):
         return text
-    return str(choice._replace(name=os.path.relpath(path)))
+    beside = os.path.relpath(path)
+    if beside == os.path.normpath(choice.name):  # the file lies in the working folder
+        return text
+    return str(choice._replace(name=beside if beside.startswith(os.pardir) else os.path.join(os.curdir, beside)))
