@@ -161,7 +161,8 @@ def test_run_of_vectors_is_compared_and_reported_without_images(planned, call, t
 
 
 def test_walk_of_vectors_is_refused_in_one_line(planned, tmp_path):
-    with pytest.raises(UsageError, match=r"A walk draws grey or colour images, or prints texts; the samples of .* have shape \(8,\)"):
+    refusal = r"A walk draws grey or colour images, or prints texts; the samples of .* have shape \(8,\)"
+    with pytest.raises(UsageError, match=refusal):
         traverse(planned[0], Walks(), tmp_path)
 
 
