@@ -6,9 +6,9 @@ The tables of `compare` test over images, within the trainings at hand. Here the
 model less the one before it in --models. Its value in one training seed is the median over instances of the paired
 difference, after the mean over the starts of an instance. Both models have that seed in common, and with it the order
 of batches. The mean over seeds has the interval and the p of Student's t. Holm's correction is over all contrasts of an
-outcome. The outcomes are the final loss, the final loss less that of the encoder's latent (where a run began there),
-and the standard deviation of the final loss over starts. The last one has the mean over instances, because most of them
-have equal ends.
+outcome. The outcomes are the final loss, the loss of the encoder's latent (where a run began there), the difference of
+the two, the share of the random start's loss that the search removed, and the standard deviation of the final loss over
+starts. The last one has the mean over instances, because most of them have equal ends.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from lso_bench.analysis.rank_tests import holm
 from lso_bench.plugins.notation import name_of
 
 MODEL, TRAINING, SEARCHER, INSTANCE = "spec.model.name", "spec.model.seed", "spec.searcher", "instance"
-LOSS, GAIN, SPREAD = "final loss", "final loss less the encoder's", "standard deviation over starts"
-STATISTICS = {LOSS: "median", GAIN: "median", SPREAD: "mean"}  # over instances
+LOSS, ENCODED, GAIN, REMOVED, SPREAD = "final loss", "encoder's loss", "less the encoder's", "removed", "spread"
+STATISTICS = {LOSS: "median", ENCODED: "median", GAIN: "median", REMOVED: "median", SPREAD: "mean"}  # over instances
 FEWEST = 3  # trainings that two models need in common
 NONE = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=[TRAINING, INSTANCE]))
 
@@ -33,10 +33,13 @@ NONE = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=[T
 def outcomes(searches: Any) -> dict[str, Any]:
     """Return each outcome by model, training, searcher and instance, of searches from random starts."""
     keys = [MODEL, TRAINING, SEARCHER, INSTANCE]
-    by_instance = searches[searches["start"] == "random"].groupby(keys)["loss"]
-    encoded = searches[searches["start"] == "encoder"].groupby([MODEL, TRAINING, INSTANCE])["first_loss"].first()
-    loss = by_instance.mean()
-    return {LOSS: loss, GAIN: (loss - encoded).reorder_levels(keys).dropna(), SPREAD: by_instance.std().dropna()}
+    random, encoded = (searches[searches["start"] == start] for start in ("random", "encoder"))
+    removed = (1 - random["loss"] / random["first_loss"]).groupby([random[k] for k in keys]).mean()
+    first = encoded.groupby([MODEL, TRAINING, INSTANCE])["first_loss"].first()
+    loss, spread = random.groupby(keys)["loss"].mean(), random.groupby(keys)["loss"].std().dropna()
+    gain = (loss - first).reorder_levels(keys).dropna()
+    of_encoder = encoded.assign(**{SEARCHER: "encoder"}).groupby(keys)["first_loss"].first()
+    return {LOSS: loss, ENCODED: of_encoder, GAIN: gain, REMOVED: removed, SPREAD: spread}
 
 
 def contrasts(values: Any, models: list[str], statistic: str = "median") -> pd.DataFrame:

@@ -40,6 +40,9 @@ def test_a_contrast_is_the_mean_over_trainings_with_students_interval():
 def test_the_encoders_loss_is_taken_off_and_starts_spread_by_their_standard_deviation():
     values = CONTRASTS["outcomes"](searches([1.0, 1.0, 1.0]))
     gain, spread = (values[CONTRASTS[k]].groupby("spec.model.name").agg(list) for k in ("GAIN", "SPREAD"))
+    values = CONTRASTS["outcomes"](searches([0.0, 0.0, 0.0]))
+    assert values[CONTRASTS["REMOVED"]]["a"].to_list() == pytest.approx([1 - (10 + i) / 50 for i in range(5)] * 3)
+    assert set(values[CONTRASTS["ENCODED"]]) == {ENCODER}
     assert sorted(gain["a"]) == sorted([3.0 + image for image in range(5)] * 3)
     assert set(spread["a"]) == {0.0} and spread["b"] == pytest.approx([2**0.5] * 15)
 

@@ -63,11 +63,14 @@ SCREENED = " with screening"  # end of the name of searches whose texts are trai
 MAX_LISTED = 4  # values listed in a line
 
 
-def caveats(records: Sequence[Record], unpaired: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+def caveats(
+    records: Sequence[Record], unpaired: Mapping[str, Sequence[str]] | None = None, by: Sequence[str] = ()
+) -> list[str]:
     """Return the caveats of all runs, including those that failed.
 
     Args:
         unpaired: lines of `lso_bench.analysis.unpaired`, by task.
+        by: further fields that split the rows.
     """
     ordered = sorted(records, key=sort_key)
     lines = [line for r in ordered for line in _failures(r)]
@@ -79,7 +82,7 @@ def caveats(records: Sequence[Record], unpaired: Mapping[str, Sequence[str]] | N
             *_source_files(runs),
             *_code_versions(runs, "task"),
             *(unpaired or {}).get(task, ()),
-            *_pooled_weights(runs),
+            *_pooled_weights(runs, by),
             *_missing_runs(runs),
             *_other_problems(runs),
             *_texts(runs),
@@ -97,10 +100,10 @@ def _searcher(record: Record) -> str:
 
 def _failures(record: Record) -> Iterator[str]:
     if not record.members:
-        yield f"{record.spec.title}: {record.status}, left out, and last where ranks are compared ({record.error})."
+        yield f"{record.status}: {record.spec.title}; left out, and last where ranks are compared ({record.error})."
     elif record.status != "ok":
         diverged = int(np.isnan(_losses(record)).sum())
-        yield f"{record.spec.title}: {record.status}; {diverged} of {len(record.members)} searches have no finite loss."
+        yield f"{record.status}: {record.spec.title}; {diverged} of {len(record.members)} searches have no finite loss."
 
 
 def _setting_differences(runs: list[Record]) -> Iterator[str]:
@@ -154,9 +157,12 @@ def _shorten(values: Iterable) -> str:
     return ", ".join(texts[:MAX_LISTED]) + f", {len(texts) - MAX_LISTED} more" * (len(texts) > MAX_LISTED)
 
 
-def _pooled_weights(runs: list[Record]) -> Iterator[str]:
+def _pooled_weights(runs: list[Record], by: Sequence[str]) -> Iterator[str]:
     """Yield the models of which a row pools different weights."""
-    for rows in (list(rows) for _, rows in groupby(runs, key=group)):
+    pooled: dict[tuple, list[Record]] = {}
+    for r in runs:
+        pooled.setdefault(tuple(group(r, by).values()), []).append(r)
+    for rows in pooled.values():
         model = rows[0].spec.model.name
         if len({(r.spec.model.seed, r.spec.checkpoint) for r in rows}) > len({r.spec.model.seed for r in rows}):
             yield f"runs of {model} with different weights are pooled in one row."

@@ -131,7 +131,7 @@ def _comparison(
     columns = [*GROUP_KEYS, *by, *COLUMNS]
     measures, over_tasks = (pd.DataFrame(list(r), columns=columns) for r in (rows, tasks))
     runs = group_summary(records, by)
-    return Comparison(measures, caveats(records, unpaired), targets, tuple(by), runs, over_tasks)
+    return Comparison(measures, caveats(records, unpaired, by), targets, tuple(by), runs, over_tasks)
 
 
 def _group_statistics(

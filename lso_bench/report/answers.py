@@ -258,6 +258,8 @@ def _nothing_to_compare(parts: Sequence[Section]) -> str:
     models, searchers = (len({*parts[0].runs[k]}) for k in ("model", "searcher_label"))
     if models == searchers == 1:
         return "there is one model and one searcher."
+    if models == len({*parts[0].runs["searcher"]}) == 1 and parts[0].by:
+        return "there is one model and one searcher in each part that --by makes."
     names = [f"{models} models"] * (models > 1) + [f"{searchers} searchers"] * (searchers > 1)
     return f"the {' and '.join(names)} share no starts, seeds and limits."
 
