@@ -27,6 +27,8 @@ MODEL, TRAINING, SEARCHER, INSTANCE = "spec.model.name", "spec.model.seed", "spe
 LOSS, ENCODED, GAIN, REMOVED, SPREAD = "final loss", "encoder's loss", "less the encoder's", "removed", "spread"
 STATISTICS = {LOSS: "median", ENCODED: "median", GAIN: "median", REMOVED: "median", SPREAD: "mean"}  # over instances
 FEWEST = 3  # trainings that two models need in common
+ONE_VALUE = ("spec.task", "spec.searcher", "spec.region", "spec.space", "spec.decoding", "spec.model.arch")
+ONE_VALUE += ("spec.model.latent", "spec.max_steps", "spec.budget")  # columns that the runs of a searcher must share
 NONE = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=[TRAINING, INSTANCE]))
 
 
@@ -69,6 +71,19 @@ def _summary(differences: Any) -> dict[str, Any]:
     return {"trainings": trainings, "mean": values.mean(), "low": low, "high": high, "p": test.pvalue}
 
 
+def alike(searches: Any) -> Any:
+    """Return the searches with the name of each searcher for its text, if the runs of each differ in no setting.
+
+    Raises:
+        SystemExit: names the setting.
+    """
+    for name, of_searcher in searches.groupby("name"):
+        for column in (c for c in ONE_VALUE if of_searcher[c].nunique(dropna=False) > 1):
+            values = ", ".join(map(str, of_searcher[column].unique()))
+            raise SystemExit(f"{name} ran with several values of {column} ({values}); give folders with one of them.")
+    return searches.assign(**{SEARCHER: searches["name"]})
+
+
 def levels(searches: Any, values: dict[str, Any], models: list[str]) -> pd.DataFrame:
     """Return of each searcher and model the outcomes over instances, as means over trainings.
 
@@ -95,7 +110,7 @@ def main() -> None:
     models = args.models.split(",")
     searches: Any = lb.load(*args.folders).searches
     searches = searches[(searches["spec.task"].map(name_of) == args.task) & searches[MODEL].isin(models)]
-    searches = searches.assign(**{SEARCHER: searches[SEARCHER].map(name_of)})
+    searches = alike(searches.assign(name=searches[SEARCHER].map(name_of)))
     values = outcomes(searches)
     print(f"{args.task}, over instances, means over trainings\n")
     print(levels(searches, values, models).to_string(float_format="{:.3g}".format))

@@ -47,6 +47,15 @@ def test_the_encoders_loss_is_taken_off_and_starts_spread_by_their_standard_devi
     assert set(spread["a"]) == {0.0} and spread["b"] == pytest.approx([2**0.5] * 15)
 
 
+def test_runs_of_one_searcher_in_two_regions_are_refused():
+    columns = dict.fromkeys(CONTRASTS["ONE_VALUE"], "same")
+    table = searches([0.0, 0.0, 0.0]).assign(**columns, name="adam")
+    assert set(CONTRASTS["alike"](table)["spec.searcher"]) == {"adam"}
+    table.loc[0, "spec.region"] = "ball:5.7"
+    with pytest.raises(SystemExit, match=r"adam ran with several values of spec\.region \(ball:5\.7, same\)"):
+        CONTRASTS["alike"](table)
+
+
 def test_two_trainings_give_no_contrast():
     assert contrast("LOSS", [1.0, 2.0], trainings=(0, 1)).empty
     assert contrast("SPREAD", [1.0, 2.0, 3.0], starts=("random",)).empty

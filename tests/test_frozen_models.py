@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import pickle
 import re
 from dataclasses import asdict, replace
@@ -28,11 +29,13 @@ from lso_bench.report.export import as_csv, as_json
 from lso_bench.report.frames import export
 from lso_bench.report.measurements import dimensions_table, metrics_table
 from lso_bench.report.summary import summary
+from lso_bench.runner.diagnostics import diagnose
 from lso_bench.runner.run import run
 from lso_bench.search.space import Space
 from lso_bench.store.store import Store
 from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.study.lookup import find_checkpoint, named_model
+from lso_bench.tasks.ink import Ink
 from lso_bench.testing import check_model, examine_model, template
 from lso_bench.vae import external_model
 from lso_bench.vae.evaluation import SampleSizes, evaluate
@@ -487,6 +490,14 @@ def test_sample_that_is_not_finite_is_said_to_come_from_the_decoder(here):
     model = external_model.load("mine.py")
     with pytest.raises(PluginError, match=r"mine.py: decode gave 1 of 2 samples that are not finite"):
         model.encode(model.mean(torch.cat([torch.zeros(1, 16), torch.full((1, 16), 5.0)])))
+
+
+def test_searches_that_diverged_leave_those_that_did_not_their_consistency(here):
+    (here / "mine.py").write_text(FAR)
+    space = Space(external_model.load("mine.py"), "mean")
+    z = torch.cat([torch.zeros(1, 16), torch.full((1, 16), 5.0)])
+    noted = diagnose(space, Ink(), z, space.vae.mean(z))
+    assert [math.isfinite(n["consistency"]) for n in noted] == [True, False]
 
 
 def test_evaluate_and_traverse_go_on_with_the_other_models_and_name_the_bad_one(here, call):

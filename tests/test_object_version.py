@@ -28,6 +28,14 @@ def cell(*sources, **scope):
     return scope["plugin"]
 
 
+def test_value_of_a_cached_property_makes_no_other_version():
+    plugin = cell(
+        "import functools\nclass T:\n    @functools.cached_property\n    def f(self):\n        return 3\nplugin = T()"
+    )
+    before = object_hash(plugin)
+    assert plugin.f == 3 and object_hash(plugin) == before
+
+
 def scoring(body, *before, **scope):
     return cell(*before, SCORE.replace("BODY", body), **scope)
 

@@ -23,7 +23,7 @@ from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.objectives.aggressive import Aggressive
 from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training import train
-from lso_bench.vae.training_state import Job, Plan, optimizer
+from lso_bench.vae.training_state import Job, Plan, optimizer, settings
 
 EPOCHS = 3
 
@@ -183,6 +183,11 @@ def test_state_of_another_plan_is_refused_and_kept(square_data, tmp_path):
     with pytest.raises(UnusableError, match="another training"):
         train(plan(seed=1), square_data, path)
     assert path.with_suffix(".state.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "scheduled"), [("beta_vae_2", True), ("beta_vae_0.5", False), ("vae", False)])
+def test_state_of_the_earlier_schedule_of_a_beta_above_1_is_of_another_training(name, scheduled):
+    assert ("annealed_to" in settings(plan(name))) == scheduled
 
 
 def stop(progress: training.Progress) -> None:

@@ -123,6 +123,16 @@ def test_earlier_version_counts_as_the_present_one_where_its_results_are_the_sam
     assert any("several versions of the searcher" in line for line in caveats(runs)) == differs
 
 
+def test_a_searcher_that_a_result_names_by_its_file_is_not_executed(tmp_path):
+    file, executed = tmp_path / "mine.py", tmp_path / "executed"
+    file.write_text(f"open({str(executed)!r}, 'w')\n")
+    record = made_by(searcher_sha256="aa")
+    named = replace(record, spec=replace(record.spec, searcher=str(file)))
+    another = replace(named, versions=VERSIONS | {"searcher_sha256": "bb"}, spec=replace(named.spec, seeds=Seeds(1)))
+    assert any("several versions of the searcher" in line for line in caveats([named, another]))
+    assert not executed.exists()
+
+
 def test_run_says_what_another_version_made_and_does_not_run_it_again(call, checkpoint, tmp_path, monkeypatch):
     package = tmp_path / "site"
     package.mkdir()

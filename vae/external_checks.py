@@ -10,7 +10,7 @@ from lso_bench.vae.external_model import ExternalModel
 LATENTS = 8  # latents that are decoded
 BEYOND = 1e-4  # by which samples may leave [0, 1]
 ALIKE = 1e-3  # largest difference of two answers, relative to the largest value, of a model in single precision
-SUMMED = 32  # unit roundoffs by which two answers of a model in a lower precision may differ
+SUMMED = 32  # machine epsilons by which two answers of a model in a lower precision may differ
 QUIET = "draw no noise, and pass training=False to functional.dropout"
 
 

@@ -145,7 +145,7 @@ class ExternalModel(LatentModel):
     autoregressive = False
     draws = False
     binary_input = False  # a decoded sample is encoded as it is
-    rounding = 0.0  # largest unit roundoff of its weights and of what it gave so far
+    rounding = 0.0  # largest machine epsilon of its weights and of what it gave so far
 
     def __init__(self, plugin: FrozenModel, name: str, network: nn.Module):
         super().__init__()

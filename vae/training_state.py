@@ -137,7 +137,10 @@ def save_state(job: Job, state: Path) -> None:
 
 
 def settings(plan: Plan) -> Mapping[str, Any]:
-    return asdict(plan) | {"objective": asdict(OBJECTIVES.build(plan.model.name))}  # pyright: ignore[reportArgumentType]
+    """Return the settings of a training; a beta above 1 has its schedule beside it, which was another one before."""
+    objective = OBJECTIVES.build(plan.model.name)
+    schedule = {"annealed_to": objective.beta} if objective.anneal and objective.beta > 1 else {}
+    return asdict(plan) | {"objective": asdict(objective)} | schedule  # pyright: ignore[reportArgumentType]
 
 
 def diverged(job: Job, state: Path, reason: str = "a value is not finite") -> UnusableError:

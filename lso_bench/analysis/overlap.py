@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 
 from lso_bench.analysis.rank_tests import BLOCKS
 
+PATTERNS = 20  # rows with different contestants from which the search starts
 Count = Callable[[Bool[np.ndarray, " k"]], int]  # from contestants to the blocks that all of them have
 
 
@@ -39,12 +40,14 @@ def complete_cells(cells: pd.DataFrame, blocks: Int[np.ndarray, " r"], fewest: i
 def _largest(has: Bool[np.ndarray, "r k"], count: Count, blocks: int, fewest: int) -> Bool[np.ndarray, " k"] | None:
     """Return the largest set of contestants that share so many blocks; None if no set of the fewest does.
 
-    The search starts from all contestants, and from those of each row. It leaves out one after another.
+    The search starts from all contestants, and from those of the commonest rows. It leaves out one after another.
     """
     everyone = np.ones(has.shape[1], bool)
     if len(everyone) >= fewest and count(everyone) >= blocks:
         return everyone
-    sets = [_reduced(start, has, count, blocks, fewest) for start in (everyone, *np.unique(has, axis=0))]
+    patterns, counts = np.unique(has, axis=0, return_counts=True)
+    common = patterns[np.argsort(-counts, kind="stable")[:PATTERNS]]
+    sets = [_reduced(start, has, count, blocks, fewest) for start in (everyone, *common)]
     return max((s for s in sets if s is not None), key=lambda s: (int(s.sum()), count(s)), default=None)
 
 

@@ -51,12 +51,12 @@ GENERATED = "__create_fn__."  # beginning of the names of methods that `dataclas
 def object_hash(plugin: object) -> str:
     """Return the sha256 of what an object holds, and of the code and the values that its methods use.
 
-    A warning names what is used and cannot be followed.
+    A warning names what is used and cannot be followed. Values of a `functools.cached_property` follow from the rest.
 
     Raises:
         UsageError: it holds something that has no value to compare, or uses too many values.
     """
-    held = {k: v for k, v in vars(plugin).items() if k not in left_out(plugin)}
+    held = {k: v for k, v in vars(plugin).items() if k not in left_out(plugin) and not _is_computed(plugin, k)}
     name, walk = type(plugin).__name__, _Walk(type(plugin).__module__.partition(".")[0])
     try:
         digest = walk.digest([held, type(plugin)])
@@ -76,6 +76,10 @@ def object_hash(plugin: object) -> str:
 
 def _hashed(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+def _is_computed(plugin: object, name: str) -> bool:
+    return isinstance(getattr(type(plugin), name, None), functools.cached_property)
 
 
 class _Walk:

@@ -30,11 +30,16 @@ def diagnose(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor,
     """
     binary = space.vae.likeliest(x)
     encoder_input = binary.to(x) if space.vae.binary_input else x
-    distances = (space.posterior(encoder_input).mean - z).norm(dim=-1).tolist()
+    finite = x.flatten(1).isfinite().all(-1)  # a search that diverged has no sample to encode
+    distances = torch.full((len(z),), torch.nan)
+    if finite.any():
+        distances[finite.cpu()] = (space.posterior(encoder_input[finite]).mean - z[finite]).norm(dim=-1).float().cpu()
     hashes = [hashlib.sha256(b.cpu().numpy().tobytes()).hexdigest()[:16] for b in (binary if space.vae.bounded else x)]
     auxiliary = {name: numbers[:, 0].tolist() for name, numbers in _auxiliary(task, x.unsqueeze(1)).items()}
     rows = [dict(zip(auxiliary, row, strict=True)) for row in zip(*auxiliary.values(), strict=True)] or [{} for _ in x]
-    return [{"consistency": c, "image": i, "beside": b} for c, i, b in zip(distances, hashes, rows, strict=True)]
+    return [
+        {"consistency": c, "image": i, "beside": b} for c, i, b in zip(distances.tolist(), hashes, rows, strict=True)
+    ]
 
 
 def free_running_retrieval(

@@ -8,6 +8,7 @@ from typing import Any
 
 from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageError
 from lso_bench.plugins import code_version
+from lso_bench.plugins.notation import name_of
 from lso_bench.plugins.registry import Registry
 from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.spec import Spec
@@ -86,7 +87,9 @@ def recorded_version(kind: str, spec: Spec, versions: Mapping[str, Any]) -> dict
 
 @cache
 def _versions(searcher: str) -> tuple[Mapping[str, str], dict[str, str]]:
-    """Return the earlier versions of a searcher, and its present one; of a searcher that is not here, none."""
+    """Return the earlier versions of a built-in searcher and its present one; none of others, which are not run."""
+    if not SEARCHERS.is_built_in(name_of(searcher)):
+        return {}, {}
     try:
         return SEARCHERS.build(searcher).earlier, SEARCHERS.code_version(searcher)
     except (UsageError, UnusableError):

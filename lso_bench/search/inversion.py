@@ -53,7 +53,7 @@ def _likeliest(
         u.grad = _gradient(space, x, u)
         optimizer.step()
         with torch.no_grad():
-            u.copy_(problem.region.after_adam(u, optimizer, u))
+            u.copy_(problem.region.clip(u))
             density = space.log_prob(x, u)
         better = density > highest  # NaN is not
         best, highest = torch.where(better[:, None], u.detach(), best), torch.where(better, density, highest)

@@ -18,7 +18,7 @@ from lso_bench.vae.data import load
 from lso_bench.vae.data_path import data_of
 
 SEED = 20_261  # seed of the task's random numbers, which a task is unlikely to set itself
-SUMMED = 8  # unit roundoffs by which sums in another order may differ
+SUMMED = 8  # machine epsilons by which sums in another order may differ
 SHIFT = 5  # shift of the samples between consecutive problems
 
 
@@ -149,7 +149,7 @@ class TaskCase:
 
 
 def near(y: Float[Tensor, "k n"], second: Float[Tensor, "k n"], rounding: float = 0.0) -> Bool[Tensor, "k n"]:
-    """Compare scores up to the rounding of batched sums; `rounding` is the unit roundoff of what gave them.
+    """Compare scores up to the rounding of batched sums; `rounding` is the machine epsilon of what gave them.
 
     Scores near 0 are compared relative to the largest one, because their unit is unknown.
     """
