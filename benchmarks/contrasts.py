@@ -106,9 +106,10 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--models", required=True, help="in the order of the contrasts, with commas")
     parser.add_argument("--task", default="omniglot50")
+    parser.add_argument("--where", action="append", default=[], help="only these runs, as in compare: region=ball:5.7")
     args = parser.parse_args()
     models = args.models.split(",")
-    searches: Any = lb.load(*args.folders).searches
+    searches: Any = lb.load(*args.folders).where(*args.where).searches
     searches = searches[(searches["spec.task"].map(name_of) == args.task) & searches[MODEL].isin(models)]
     searches = alike(searches.assign(name=searches[SEARCHER].map(name_of)))
     values = outcomes(searches)
