@@ -213,6 +213,16 @@ def test_forest_says_who_is_not_compared_and_why(two_models):
     assert "Not compared: lbfgs (no region)." in searchers.caption
 
 
+def test_forest_says_what_a_row_without_a_point_means(two_models):
+    lost = [replace(r, status="failed", error="a test", members=[]) for r in two_models[:1]]
+    captions = []
+    for records in (two_models, [*lost, *two_models[1:]]):
+        (section,) = sections(measures(*records))
+        with style_context(SIZES["screen"]):
+            captions.append(next(section_figures(section, SIZES["screen"], ["forest"])).caption)
+    assert ["Without a point: lost on half of" in caption for caption in captions] == [False, True]
+
+
 def test_no_name_is_a_formula_or_markup_in_a_figure():
     names = ("$\\frac$", "a$b$c", "x" * 10_000, "\x00\x1b[31m\u202e", "<script>alert(1)</script>", "字")
     ways = {"random": [[9.0, 5.0 + i] for i in range(3)]}

@@ -19,11 +19,9 @@ from lso_bench.vae.datasets import ImageSource
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 FEWEST = 100  # images; of fewer, a tenth is too small a test set
 LARGEST = 256 << 20  # bytes of an image file
-SEEN, CHECKED, TINGE = (
-    20,
-    32,
-    16,
-)  # files looked at for colour, pixels a side, and difference of channels that is colour
+SEEN = 20  # files looked at for colour
+CHECKED = 32  # pixels a side at which they are looked at
+TINGE = 16  # difference of the channels of a pixel from which on it is in colour
 BLACK, WHITE, SHADES = 25, 230, 0.25  # levels between which a pixel is a shade, and the share of shades that is named
 NAMED = 5  # most left-out files that a message names
 
@@ -57,8 +55,8 @@ class ImageFolder(ImageSource):
         if len(read) < FEWEST:
             raise UnusableError(f"{self.path}: wanted at least {FEWEST} readable images, got {len(read)}.")
         images = np.stack(read)
-        for line in (self._colour_note(files[:SEEN]), self._shades_note(images)):
-            remark(line) if line else None
+        for line in filter(None, (self._colour_note(files[:SEEN]), self._shades_note(images))):
+            remark(line)
         return images
 
     def _colour_note(self, files: Sequence[Path]) -> str:

@@ -275,9 +275,9 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
 
 def _counted(runs: list[Record]) -> Iterator[str]:
     """Yield what searchers counted that makes a search another than its name says."""
-    for name, what in COUNTED.items():
+    for name, sentence in COUNTED.items():
         if counted := [r for r in runs if r.counts.get(name)]:
-            yield f"{_which(counted)}: {sum(r.counts[name] for r in counted)} times {what}."
+            yield f"{_which(counted)}: {sum(r.counts[name] for r in counted)} times {sentence}."
 
 
 def _finished_early(record: Record) -> int:

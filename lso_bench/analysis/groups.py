@@ -61,8 +61,8 @@ def pooled_versions(runs: pd.DataFrame) -> str:
         parts = [shared] if isinstance(shared, pd.DataFrame) else [table for _, table in shared]
         count = max((len({v for versions in part[column] for v in versions}) for part in parts), default=0)
         if count > 1:
-            what = {"files": "task's or searcher's file"}.get(column, f"{column.partition(' ')[0]}'s code")
-            return f"the results are of {count} versions of the {what}: --by {field}"
+            kind = {"files": "task's or searcher's file"}.get(column, f"{column.partition(' ')[0]}'s code")
+            return f"the results are of {count} versions of the {kind}: --by {field}"
     return ""
 
 

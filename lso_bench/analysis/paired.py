@@ -27,6 +27,7 @@ from lso_bench.analysis.table import GROUP_KEYS, SHARE, by_start, group, is_rand
 from lso_bench.record import Record
 
 COMPARED = ("model", "searcher")
+WITHIN = {"model": "with", "searcher": "in"}  # preposition before what a comparison is made in
 MISSED = "missed"  # column: share of free-running samples that are not nearest to their target
 MATCHED_ON = ["train", "instance", "block", "start_id", "search"]
 STEPS = ("iterations", "speed")  # outcomes that are infinite also of a search that met no threshold

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from lso_bench.analysis.paired import MATCHED_ON, all_searches, blocks, contexts
+from lso_bench.analysis.paired import MATCHED_ON, WITHIN, all_searches, blocks, contexts
 from lso_bench.plugins.notation import short_name
 from lso_bench.record import Record
 
 MATCHED = {"seeds": [c for c in MATCHED_ON if c not in ("instance", "block")], "instances": ["instance"]}
-PREPOSITIONS = {"model": "with", "searcher": "in"}
 MAX_NAMED = 3  # names listed in a line
 
 
@@ -27,7 +26,7 @@ def unpaired(searches: pd.DataFrame, failed: Sequence[Record], by: Sequence[str]
     texts: dict[str, list[str]] = {}
     for (task, factor, kind, consequence), places in lines.items():
         preposition = "on" if kind == "instances" else "with"
-        line = f"{factor}s {PREPOSITIONS[factor]} {_listed(places)} were not run {preposition} the same {kind}; "
+        line = f"{factor}s {WITHIN[factor]} {_listed(places)} were not run {preposition} the same {kind}; "
         texts.setdefault(task, []).append(f"{line}{consequence}.")
     return texts
 

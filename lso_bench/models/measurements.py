@@ -78,13 +78,8 @@ def measured(
     return measurements
 
 
-def stored(
-    models: Sequence[Model],
-    results: Path,
-    data_dir: Path | None = None,
-    device: str = "cpu",
-    effort: SampleSizes | None = None,
-    seed: int = 0,
+def measured_before(
+    models: Sequence[Model], results: Path, data_dir: Path | None, device: str, effort: SampleSizes
 ) -> list[Measured]:
     """Return the measurements in `results` of models whose weights are not here, made as `measured` makes them.
 
@@ -93,7 +88,7 @@ def stored(
     Raises:
         UnusableError: data are missing.
     """
-    inputs_of = cache(lambda name: _inputs(load(name, data_dir), device, effort or SampleSizes(), seed))
+    inputs_of = cache(lambda name: _inputs(load(name, data_dir), device, effort, seed=0))
     measurements = []
     for model in models:
         pattern = f"metrics/{glob.escape(Path(model.file).stem)}-*.json"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.models import training
-from lso_bench.models.measurements import Measured, measured, stored
+from lso_bench.models.measurements import Measured, measured, measured_before
 from lso_bench.paper.agreement import MEASURES, Order, frame, order, rows_of
 from lso_bench.paper.published import SECTION_5_4, TABLE_1, TABLE_2
 from lso_bench.study.lookup import find_checkpoint, named_model
@@ -147,7 +147,7 @@ def reproduce(
     """
     models, effort = models_of(request), SampleSizes(images=0, codes=0)
     absent = untrained(models)
-    kept = stored(absent, results, data_dir, device, effort)
+    kept = measured_before(absent, results, data_dir, device, effort)
     present = [m for m in models if m not in absent]
     if not (present or kept):
         raise _nothing_trained(request)

@@ -73,7 +73,6 @@ class Registry(Generic[T]):
         check: Callable[[T], None] = lambda plugin: None,
         unlisted: Callable[[type[T]], Sequence[str]] = lambda cls: (),
         advice: str = "",
-        hint: str = "",
     ):
         """Set up the registry; nothing is imported yet.
 
@@ -86,13 +85,11 @@ class Registry(Generic[T]):
             fixed: fields that no text sets, each with the reason: `it is that of the data`.
             from_path: makes the plugin of a folder, or of a file with one of `endings`, given by its path; None: none
                 is.
-            file_advice: what to do with a file of another ending, by the ending.
+            file_advice: what to do with a file of another ending, by the ending; by "", with any.
             check: refuses a plugin whose settings do not fit together, by a ValueError.
             unlisted: settings of a class that are not listed, because it refuses them.
             advice: what to do with an object of another class.
-            hint: sentence for a user who names a file that is not in Python.
         """
-        self._hint = f" {hint}" * bool(hint)
         self.kind, self.base, self.package, self.group = kind, base, package, group
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
         self._from_path, self._endings, self._check, self._unlisted = from_path, endings, check, unlisted
@@ -316,11 +313,11 @@ class Registry(Generic[T]):
         raise UsageError(f"{unknown(self.kind, name, [*self.names()])}{left_out}")
 
     def _no_path(self, name: str) -> str:
+        advice = self._file_advice.get(Path(name).suffix.lower(), self._file_advice.get("", ""))
         if not self._from_path:
-            return f"wanted a name, or a file of Python (.py) with a {self.kind}, got {name!r}.{self._hint}"
+            return f"wanted a name, or a file of Python (.py) with a {self.kind}, got {name!r}. {advice}".rstrip()
         if os.path.exists(name):
             known = f"wanted a folder, or a file with one of .py, {', '.join(self._endings)}."
-            advice = self._file_advice.get(Path(name).suffix.lower(), "")
             return f"{name!r} has another ending; {known} {advice}".rstrip()
         return f"No file or folder {name!r}."
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.groups import TEXT_COLUMNS
+from lso_bench.analysis.paired import COMPARED, WITHIN
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.files.sanitize import one_line
 from lso_bench.plugins.notation import short_name
@@ -21,9 +22,7 @@ from lso_bench.report.cells import p_value
 from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start
 from lso_bench.report.sections import SEARCHER_KEYS, Section
 
-FACTORS = ("model", "searcher")
 OTHER = {"model": "searcher", "searcher": "model"}  # what contests of a factor are in
-IN = {"model": "with", "searcher": "in"}
 NAME = 22  # characters of a name, at most
 SECTIONS = 4  # sections with an answer each, at most
 FEW = {"valid": 0.9, "distinct": 0.5}  # shares of the evaluations of a model and searcher below which it is said
@@ -49,13 +48,13 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
     texts = []
     if len(parts) > 1 and (by_each := by_section(question, parts, comparison)):
         return by_each
-    for factor in FACTORS:
+    for factor in COMPARED:
         if len(parts) == 1:
             compared = contests(parts[0], factor, question.outcome)
         else:
             compared = contests_over_tasks(comparison, factor, question.outcome)
         if shown := from_first_start(compared):
-            texts.append(_over_contexts(shown, question, {f: _count_of(f, parts) for f in FACTORS}))
+            texts.append(_over_contexts(shown, question, {f: _count_of(f, parts) for f in COMPARED}))
             if question.outcome == "loss" and len(shown) == 1:
                 texts[-1] += _other_starts(shown[0], compared)
     return [*dict.fromkeys(texts)] or [f"undecided: {question.unknown(parts)}"]
@@ -63,7 +62,7 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
 
 def by_section(question: Question, parts: Sequence[Section], comparison: Comparison) -> list[str]:
     """Return the answers within the sections, if the contests over tasks are not tested and few sentences say it."""
-    over_tasks = [c for factor in FACTORS for c in contests_over_tasks(comparison, factor, question.outcome)]
+    over_tasks = [c for factor in COMPARED for c in contests_over_tasks(comparison, factor, question.outcome)]
     if len(parts) > SECTIONS or not over_tasks or any(c.is_tested for c in over_tasks):
         return []
     parts = [part for part in parts if part.models]
@@ -136,7 +135,7 @@ def _over_contexts(compared: Sequence[Contest], question: Question, counts: Mapp
     for contest in sorted(compared, key=lambda c: not c.worse):
         results.setdefault(_result(contest), []).append(contest)
     factor = compared[0].factor
-    everywhere = place or f" {IN[factor]} every {OTHER[factor]}"
+    everywhere = place or f" {WITHIN[factor]} every {OTHER[factor]}"
     some = _some_of(compared, count)
     if not any(c.worse for c in compared) and len(results) == 1:
         (result,) = results
@@ -145,7 +144,7 @@ def _over_contexts(compared: Sequence[Contest], question: Question, counts: Mapp
         return f"{result} between {some or f'{factor}s'}{everywhere}{_smallest_p(compared)}."
     phrases = []
     for result, group in sorted(results.items(), key=lambda item: (not item[1][0].worse, -len(item[1]))):
-        where = f" {IN[factor]} {listed([c.context for c in group], 4)}" if len(results) > 1 else everywhere
+        where = f" {WITHIN[factor]} {listed([c.context for c in group], 4)}" if len(results) > 1 else everywhere
         phrases.append(_at(where, result))
     return f"{question.attribute}: {'; '.join(phrases)}{_bracketed(some)}."
 
@@ -153,7 +152,7 @@ def _over_contexts(compared: Sequence[Contest], question: Question, counts: Mapp
 def _place(compared: Sequence[Contest], counts: Mapping[str, int]) -> str:
     """Return where the contests are, as a phrase; empty if contestants were compared in every model, or searcher."""
     factor, contexts = compared[0].factor, [*dict.fromkeys(c.context for c in compared)]
-    return f" {IN[factor]} {listed(contexts)}" if len(contexts) < counts[OTHER[factor]] else ""
+    return f" {WITHIN[factor]} {listed(contexts)}" if len(contexts) < counts[OTHER[factor]] else ""
 
 
 def _at(place: str, result: str) -> str:

@@ -118,9 +118,10 @@ def without_test(section: Section) -> dict[str, list[str]]:
 
 def has_starred_higher(section: Section) -> bool:
     """Return whether a starred median is higher than one without a star: the test is of pairs, not of medians."""
+    alone = without_test(section)
     for label, top in starred(section).items():
         medians = {m: section.median_loss(m, label) for m in section.models}
-        worse_medians = [median for m, median in medians.items() if m not in (*top, *without_test(section)[label])]
+        worse_medians = [median for m, median in medians.items() if m not in (*top, *alone[label])]
         if any(medians[m] > median for m in top for median in worse_medians):
             return True
     return False

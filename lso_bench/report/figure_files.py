@@ -123,20 +123,18 @@ def _short_names(searchers: Sequence[str]) -> dict[str, str]:
 def figures(comparison: Comparison, folder: Path) -> list[Path]:
     """Write the figures of a comparison, a set per section, and return their paths."""
     with style_context(SIZES["screen"]):
-        named_figures = [
-            (named(s, d, own_weights(comparison, s)), d)
-            for s in sections(comparison)
-            for d in section_figures(s, SIZES["screen"])
-        ]
-        named_figures += [*comparison_figures(comparison, SIZES["screen"])]
+        named_figures = [*_named_figures(comparison, SIZES["screen"])]
         return [save(d, folder / f"{name}.png", with_title=True) for name, d in named_figures]
 
 
-def _section_figures(comparison: Comparison, size: Size, kinds: Sequence[str]) -> Iterator[tuple[str, CaptionedFigure]]:
-    """Yield the figures of each section with their file names; within `style_context`."""
+def _named_figures(
+    comparison: Comparison, size: Size, kinds: Sequence[str] = KINDS
+) -> Iterator[tuple[str, CaptionedFigure]]:
+    """Yield the figures of each section, then those of the comparison, with file names; within `style_context`."""
     for section in sections(comparison):
         weights = own_weights(comparison, section)
         yield from ((named(section, figure, weights), figure) for figure in section_figures(section, size, kinds))
+    yield from comparison_figures(comparison, size, kinds)
 
 
 def comparison_figures(
@@ -179,12 +177,7 @@ def plots(
     """
     captions, size = [], SIZES[width]
     with style_context(size):
-        named_figures = [
-            (named(s, d, own_weights(comparison, s)), d)
-            for s in sections(comparison)
-            for d in section_figures(s, size, kinds)
-        ]
-        named_figures += [*comparison_figures(comparison, size, kinds)]
+        named_figures = [*_named_figures(comparison, size, kinds)]
         if spaces and "activity" in kinds:
             named_figures.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
         for name, d in named_figures:

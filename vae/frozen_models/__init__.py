@@ -109,7 +109,7 @@ class FrozenTextModel(FrozenModel):
         raise NotImplementedError
 
 
-HINT = (
+WEIGHTS = (
     "Weights need such a file, which says how to use them and names theirs in `files`: `lso-bench new-model my_model` "
     "writes one. `lso-bench import-checkpoint` takes weights of our networks."
 )
@@ -119,6 +119,6 @@ FROZEN_MODELS = Registry(
     __name__,
     "lso_bench.models",
     pinned=True,
-    hint=HINT,
+    file_advice={"": WEIGHTS},
     advice="lso_bench.model(encoder, decoder, latent, data) makes one of two modules",
 )

@@ -1,10 +1,12 @@
 """Forest plot: paired differences to the best model or searcher, with their 95 % intervals."""
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import pandas as pd
 
+from lso_bench.analysis.paired import WITHIN
 from lso_bench.analysis.rank_tests import BLOCKS
 from lso_bench.plotting.colours import colour_of, marker_of, searcher_looks
 from lso_bench.plotting.numbers import in_words
@@ -12,7 +14,6 @@ from lso_bench.plotting.style import INK, CaptionedFigure, Size, blank, count_ra
 from lso_bench.report.contests import Contest
 
 ROW = 0.18  # inches of a row
-WITHIN = {"model": "with", "searcher": "in"}  # preposition before what a comparison is made in
 
 
 def forest(
@@ -63,11 +64,14 @@ def _caption(contests: Sequence[Contest], factor: str, left_out: Mapping[str, st
     """Return what is drawn, of how many blocks, what a hollow point means, and who is not compared."""
     absent = ", ".join(f"{label(name)} ({why})" for name, why in left_out.items())
     blocks = count_range(pd.Series([c.n for c in contests]), contests[0].unit)
+    is_lost = any(not math.isfinite(d["estimate"]) for c in contests for d in c.differences.values())
     return (
         f"Paired difference of the final loss to the {factor} with the best mean rank ({blocks}, from "
         f"{contests[0].start} starts), with its 95 % interval. "
         f"Hollow: not significantly worse (Wilcoxon's test with Holm's correction), or not tested: under {BLOCKS} "
-        f"{contests[0].unit}." + f" Not compared: {absent}." * bool(absent)
+        f"{contests[0].unit}."
+        + f" Without a point: lost on half of the {contests[0].unit} or more." * is_lost
+        + f" Not compared: {absent}." * bool(absent)
     )
 
 
