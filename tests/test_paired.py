@@ -85,6 +85,14 @@ def test_set_of_contestants_is_the_largest_that_shares_enough_blocks():
     assert complete_cells(cells[["a", "c"]], cells.index.to_numpy()).empty
 
 
+def test_contestant_with_too_few_blocks_for_so_many_is_left_out_only_where_the_others_share_more():
+    """Wilcoxon's test of eight contestants needs 11 blocks after Holm's correction, and h has 10."""
+    cells = pd.DataFrame(1.0, index=range(20), columns=[*"abcdefgh"])
+    cells.loc[10:, "h"] = math.nan
+    assert [*complete_cells(cells, cells.index.to_numpy())] == [*"abcdefg"]
+    assert [*complete_cells(cells.loc[:9], cells.index[:10].to_numpy())] == [*"abcdefgh"]
+
+
 def test_nothing_is_compared_where_no_seed_is_shared():
     assert not compared(run(), run(init=1, model=OTHER)).measures.measure.str.startswith("model ").any()
 

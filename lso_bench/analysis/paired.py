@@ -179,7 +179,9 @@ def blocks(searches: pd.DataFrame, factor: str, column: str, over: Sequence[str]
 def _complete(cells: pd.DataFrame, block: str, over: Sequence[str]) -> pd.DataFrame:
     """Return the complete rows of contestants that share enough blocks: values of `block`, or of the levels `over`."""
     numbers = cells.groupby([*over] or [block], sort=False).ngroup().to_numpy(int)
-    return complete_cells(cells, numbers, rank_tests.CONTESTANTS if over else 2)
+    if over:
+        return complete_cells(cells, numbers, rank_tests.CONTESTANTS, needed=lambda k: rank_tests.BLOCKS)
+    return complete_cells(cells, numbers)
 
 
 def _rounded(values: pd.DataFrame) -> np.ndarray:

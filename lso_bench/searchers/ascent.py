@@ -1,8 +1,8 @@
 """Gradient ascent on what a surrogate predicts, without regard to how sure it is."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -37,6 +37,8 @@ class Ascent(Searcher):
     steps: int = 10  # of Adam in an ascent
     rate: float = 0.1  # of Adam in an ascent, prior standard deviations
     training: int = 100  # steps that train a perceptron further; most steps that fit a process
+
+    earlier: ClassVar[Mapping[str, str]] = {"1e297d3d658fa560": "ball"}
 
     def __post_init__(self):
         at_least(self, 2, "initial")
@@ -102,10 +104,19 @@ class Ascent(Searcher):
             z.grad = torch.autograd.grad(predict(z / width).sum(), z)[0]
             optimizer.step()
             with torch.no_grad():
-                z.copy_(region.nearest((z / width).clamp(0, 1)) * width)
+                z.copy_(_inside(z, width, region, optimizer))
         with torch.no_grad():
             highest = predict(z / width).topk(self.q, 1).indices
             return (z / width).gather(1, highest[..., None].expand(-1, -1, z.shape[2]))
+
+
+def _inside(
+    z: Float[Tensor, "b r d"], width: Float[Tensor, " d"], region: Region, optimizer: torch.optim.Adam
+) -> Float[Tensor, "b r d"]:
+    """Return the points of the region where a step of Adam ends; z is measured from the lower corner of its box."""
+    if region.radius is None:
+        return (z / width).clamp(0, 1) * width
+    return width / 2 + region.after_adam(z - width / 2, optimizer, optimizer.param_groups[0]["params"][0])
 
 
 def _unseen(
