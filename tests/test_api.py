@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +115,15 @@ def test_pairs_have_difference_interval_wins_and_p(results):
     assert pairs.wins.between(0, 1).all() and pairs.p.between(0, 1).all()
     with pytest.raises(UsageError, match="No outcome 'speed'"):
         results.compare().paired(outcome="speed")
+
+
+def test_comparison_of_a_single_model_says_so(results):
+    compared = results.where(model="vae").compare()
+    with pytest.raises(UsageError, match=r"No two models are compared here; .* by `of`"):
+        compared.paired()
+    with pytest.raises(UsageError, match=r"nothing for the figure 'forest': no two models are compared"):
+        compared.plot("forest")
+    assert len(compared.paired(of="searcher"))
 
 
 def test_matrix_in_latex_has_names_label_and_every_median(results):
@@ -587,3 +598,11 @@ def test_pairs_of_searchers_keep_their_budgets_apart(tmp_path):
     pairs = lb.load(tmp_path).compare().paired(of="searcher")
     assert [a.split()[-2:] == b.split()[-2:] for a, b in zip(pairs.a, pairs.b, strict=True)] == [True, True]
     assert len(set(pairs.a) | set(pairs.b)) == 4
+
+
+def test_script_that_starts_a_study_while_it_is_imported_is_refused_with_advice(tmp_path):
+    script = tmp_path / "script.py"
+    study = 'lb.Study("vae", "glyphs50", "sobol", arch="conv", budget=1, starts=["random"])'
+    script.write_text(f"import lso_bench as lb\n{study}.run({str(tmp_path / 'results')!r}, quiet=True, jobs=1)\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and 'below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]

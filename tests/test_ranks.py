@@ -42,8 +42,18 @@ def test_friedman_finds_demsar_s_difference():
 
 def test_signed_ranks_of_demsar_s_example():
     c45, pruned = -AUC[:, :2].T
-    assert rank_tests.rank_biserial(c45, pruned) == pytest.approx((12 - 93) / 105)  # the sums of ranks stand there
+    assert rank_tests.rank_biserial(c45, pruned) == pytest.approx(
+        (12 - 93) / (105 - 3)
+    )  # the sums of ranks stand there;
+    # they hold the ranks 1 and 2 of two blocks without a difference, half on each side
     assert rank_tests.wilcoxon(c45, pruned) == pytest.approx(0.011, abs=0.001)
+
+
+@pytest.mark.parametrize("equal", [0, 1, 9])
+def test_effect_is_one_where_a_is_better_in_each_block_that_differs(equal):
+    a, b = np.r_[np.ones(equal), 2.0, 3.0], np.r_[np.ones(equal), 3.0, 5.0]
+    assert rank_tests.rank_biserial(a, b) == 1 and rank_tests.rank_biserial(b, a) == -1
+    assert rank_tests.rank_biserial(a[:equal], b[:equal]) == 0
 
 
 @pytest.mark.parametrize("n", [10, 11])

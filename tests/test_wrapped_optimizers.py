@@ -1,7 +1,10 @@
 """The documented searchers of other libraries keep their promises, where these are installed."""
 
 import contextlib
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +89,25 @@ def test_repeated_call_asks_for_the_points_of_the_call_itself(call):
             asked.append(optimizer.ask())
             optimizer.tell(asked[-1], ((asked[-1] - 0.3) ** 2).sum(-1).tolist())
     assert len(called) > 5 and len(asked) == len(called) and all(map(np.array_equal, asked, called))
+
+
+NELDER_MEAD = """
+from scipy.optimize import minimize
+
+class NelderMead(AskTell):
+    \"\"\"Nelder-Mead of SciPy.\"\"\"
+
+    def optimizer(self, problem):
+        return Repeated(lambda f: minimize(f, problem.start, method="Nelder-Mead", bounds=problem.bounds))
+"""
+
+
+def test_optimizer_that_draws_nothing_needs_no_seed(tmp_path):
+    """In a new process PyTorch imports what seeds a generator while the check looks for draws."""
+    file = tmp_path / "nelder_mead.py"
+    file.write_text(text_of("scipy_evolution.py").partition("@dataclass")[0] + NELDER_MEAD)
+    program = "from lso_bench.cli import main; main()"
+    words = [sys.executable, "-c", program, "check-searcher", str(file), "--steps", "10", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    states = {f["promise"]: f["state"] for f in json.loads(done.stdout)}
+    assert states["seed"] == "ok" and "missing" not in states.values(), done.stdout

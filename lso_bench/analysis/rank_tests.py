@@ -127,12 +127,13 @@ def wins(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> Float[np.nda
 def rank_biserial(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
     """Compute the matched-pairs rank-biserial correlation.
 
-    It is the share of the ranks of |a - b| in favour of a less that in favour of b: 1 where a is better in every
-    differing block, -1 where it is worse. Source: Kerby 2014, "The Simple Difference Formula".
+    It is the share of the ranks of |a - b| in favour of a less that in favour of b, over the blocks in which they
+    differ: 1 where a is better in each of these, -1 where it is worse, 0 where there are none. The ranks are those of
+    `wilcoxon`, among all blocks. Source: Kerby 2014, "The Simple Difference Formula".
     """
     differences = finite_differences(a, b)
-    ranks = scipy.stats.rankdata(np.abs(differences))
-    return float((ranks * -np.sign(differences)).sum() / ranks.sum())
+    ranks = scipy.stats.rankdata(np.abs(differences)) * (differences != 0)
+    return float((ranks * -np.sign(differences)).sum() / max(ranks.sum(), 1))
 
 
 def finite_differences(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

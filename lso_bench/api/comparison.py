@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal, cast
 import pandas as pd
 
 from lso_bench.analysis.comparison import Comparison
+from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.analysis.united import with_known_dimensions
-from lso_bench.errors import unknown
+from lso_bench.errors import UsageError, unknown
 from lso_bench.record import Record
 from lso_bench.report import tables
 from lso_bench.report.sections import sections
@@ -131,10 +132,13 @@ class ResultComparison:
         Raises:
             UsageError: no such comparison.
         """
-        if of not in ("model", "searcher"):
-            raise unknown("contestant", of, ["model", "searcher"])
+        if of not in COMPARED:
+            raise unknown("contestant", of, [*COMPARED])
         rows = self._labelled()
-        known = rows.measure[rows.measure.str.startswith(f"{of} difference:")].str.partition(":")[2].unique().tolist()
+        prefix = f"{of} difference:"
+        known = [m.removeprefix(prefix) for m in rows.measure.unique() if m.startswith(prefix)]
+        if not known:
+            raise UsageError(f"No two {of}s are compared here; run a second one, or say which are by `of`.")
         if outcome not in known:
             raise unknown("outcome", outcome, known)
         keys = [*ROW, "against", *self.comparison.by, "threshold", *SETUP]

@@ -37,5 +37,6 @@ def draw(compared: "ResultComparison", kind: str, color: str, factor: str, size:
     with style_context(SIZES[size]):
         captioned = section_figure(parts[0], kind, SIZES[size], factor, color)
     if captioned is None:
-        raise UsageError(f"These results have nothing for the figure {kind!r}.")
+        why = f": no two {factor}s are compared; say which are by `of`" if kind == "forest" else ""
+        raise UsageError(f"These results have nothing for the figure {kind!r}{why}.")
     return captioned.figure

@@ -170,7 +170,9 @@ class Study:
         """
         from lso_bench.api.carry_out import carry_out  # imported late: a plan needs no statistics
         from lso_bench.api.results import Results
+        from lso_bench.executors.pool import end_if_imported
 
+        end_if_imported()
         has_objects = any(map(is_object, (*self.grid.models, *self.grid.tasks, *self.grid.searchers)))
         if has_objects and (isolation not in (None, "none") or address or (jobs or 1) > 1):
             raise UsageError(

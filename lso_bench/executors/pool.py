@@ -19,7 +19,7 @@ from threading import Thread
 from typing import Any
 from warnings import catch_warnings
 
-from lso_bench.errors import UnusableError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.executors import Attempt, ExecutionOptions, LostRun
 from lso_bench.executors.fork_server import TERMINAL, answer, start_server
 from lso_bench.executors.worker import settle
@@ -32,6 +32,7 @@ LOOK = 0.5  # seconds between two checks for dead or late processes
 GRACE = 2.0  # seconds that a process has to end when asked to
 SPARE = 2  # idle processes that stand ready, if each run has its own process
 STARTS = 3  # consecutive processes that may die before they are ready
+UNGUARDED = 79  # exit status of a process whose script would start the study again
 
 
 @dataclass(eq=False)
@@ -84,6 +85,7 @@ class Pool:
 
         Raises:
             UnusableError: no process can be started.
+            UsageError: the processes import a script that starts the study again.
             Exception: any exception of the task of an attempt.
         """
         self._ensure_workers(min(self._max_workers, self.busy + waiting))
@@ -166,6 +168,11 @@ class Pool:
         _stop([worker])  # in case it closed its pipe and still runs
         if worker.attempt is not None:
             yield worker.attempt, LostRun(why, pid=worker.identity.pid)
+        elif worker.process.exitcode == UNGUARDED:
+            raise UsageError(
+                'This script starts a study where its own processes import it; start it below `if __name__ == "__main__":`'
+                ', or say isolation="none".'
+            )
         elif not (worker.ready or _is_leaving(worker)):
             self._count_failed_start(why)
 
@@ -177,7 +184,9 @@ class Pool:
         """
         self._failed_starts += 1
         if self._failed_starts >= STARTS:
-            raise UnusableError(f"No process for runs can be started here ({why}); end others, or say --jobs 1.")
+            raise UnusableError(
+                f"No process for runs can be started here ({why}); end others, or say --isolation none."
+            )
 
     def _handle_timeout(self, worker: _Worker) -> Iterator[tuple[Attempt, Any]]:
         self._workers.remove(worker)
@@ -185,6 +194,12 @@ class Pool:
         if worker.attempt is not None:
             reason = f"no end within the time limit, {self._options.timeout:g} s"
             yield worker.attempt, LostRun(reason, late=True, pid=worker.identity.pid)
+
+
+def end_if_imported() -> None:
+    """End a process of a pool that is importing the script which made the pool."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself tells
+        os._exit(UNGUARDED)  # the fork server gives status 1 to a process that raises
 
 
 def _is_leaving(worker: _Worker) -> bool:

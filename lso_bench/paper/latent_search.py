@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pandas as pd
 
-from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.comparison import compare
 from lso_bench.analysis.rank_tests import ALPHA
 from lso_bench.analysis.table import Files, table
@@ -181,7 +180,7 @@ def _orders(records: Sequence[Record], files: Callable[[Spec], Files]) -> Iterat
         of_seed = [r for r in records if r.spec.model.seed == seed]
         of_claim = [r for r in of_seed if r.spec.model.name in CLAIMED]
         prefix = f"training {seed}: " if len(seeds) > 1 else ""
-        yield from (prefix + line for line in (*_order(of_seed), *_gap_order(of_claim, files)))
+        yield from (prefix + line for line in (*_order(of_seed, files), *_gap_order(of_claim, files)))
     yield from _order_over_trainings(records)
 
 
@@ -209,12 +208,12 @@ def _paper_pairs(records: Sequence[Record]) -> list[tuple[str, str]]:
     return [*combinations(sorted(SECTION_5_4.keys() & names, key=lambda n: -SECTION_5_4[n]), 2)]
 
 
-def _order(records: Sequence[Record]) -> Iterator[str]:
+def _order(records: Sequence[Record], files: Callable[[Spec], Files]) -> Iterator[str]:
     """Yield the difference in steps of each pair of models that the paper orders: single images, then together."""
-    pairs, searches = _paper_pairs(records), table(records)
-    steps = searches[searches.start == "random"].set_index(["model", "instance", "init"])[f"met {LAST:g}"]
+    pairs, measures = _paper_pairs(records), compare(records, files).measures
     for a, b in pairs:
-        yield f"{_pair(a, b)}: {_per_image_difference(cast(pd.Series, steps[a] - steps[b]).dropna())}"
+        if (pair := _paired(measures, "iterations", "random", a, b)) is not None:
+            yield f"{_pair(a, b)}: {_per_image_difference(pair)}"
     for start, start_text in (("random", "random starts"), ("encoder", "from the encoder")):
         names = {name for pair in pairs for name in pair}
         steps_by_model = {n: _joint_steps([r for r in records if r.spec.model.name == n], start) for n in names}
@@ -230,18 +229,12 @@ def _gap_order(records: Sequence[Record], files: Callable[[Spec], Files]) -> Ite
         outcome = f"gap {threshold:g}"
         differences = cast(pd.DataFrame, measures[measures.measure == f"model difference:{outcome}"])
         for row in differences.to_dict("records"):
-            sign = 1 if row["model"] == CLAIMED[0] else -1  # the row is the one with the larger mean rank
-            low, high = sorted((sign * row["low"], sign * row["high"]))
-            of_pair = measures[measures.start == row["start"]].set_index("measure").estimate
-            wins, effect = (of_pair[f"model {m}:{outcome}"] for m in ("wins", "effect"))
-            is_larger = sign * effect < 0  # by the ranks of the differences, which p is about
-            verdict = UNDECIDED if not row["p"] < ALPHA else "as in the paper" if is_larger else "THE OTHER WAY ROUND"
-            closer = 1 - wins if sign > 0 else wins
+            pair = cast(_Pair, _paired(measures, outcome, str(row["start"]), *CLAIMED))
             yield (
-                f"{CLAIMED[0]} > {CLAIMED[1]}: {verdict}; gap between two starts ({row['start']}) at threshold "
-                f"{threshold:g}: median difference {sign * row['estimate']:+.2g} "
-                f"(95 % interval {low:.2g} .. {high:.2g}), smaller in {CLAIMED[1]} on {closer:.0%} of {row['n']} "
-                f"images, p = {row['p']:.2g}"
+                f"{CLAIMED[0]} > {CLAIMED[1]}: {pair.verdict}; gap between two starts ({row['start']}) at threshold "
+                f"{threshold:g}: median difference {pair.difference:+.2g} "
+                f"(95 % interval {pair.low:.2g} .. {pair.high:.2g}), smaller in {CLAIMED[1]} on {pair.wins:.0%} of "
+                f"{pair.n} images, p = {pair.p:.2g}"
             )
 
 
@@ -249,15 +242,46 @@ def _pair(a: str, b: str) -> str:
     return f"{a} (paper {SECTION_5_4[a]:,}) > {b} ({SECTION_5_4[b]:,})"
 
 
-def _per_image_difference(differences: pd.Series) -> str:
-    """Describe the median difference on the same image from the same random start, with its interval over images."""
-    images = differences.index.get_level_values("instance").to_numpy()
-    statistics = order_statistics(differences.to_numpy(float), images)
-    count, n = len(set(images)), statistics["n"]
+@dataclass(frozen=True)
+class _Pair:
+    """Difference of a less b over images, and what the paired test says of a > b."""
+
+    difference: float  # median
+    low: float
+    high: float
+    wins: float  # share of images on which b is lower, ties half
+    n: int
+    p: float  # of Wilcoxon's test, by Holm's method over all pairs of the models of these measures
+    effect: float  # rank-biserial correlation, above 0 where b is lower
+
+    @property
+    def verdict(self) -> str:
+        return UNDECIDED if not self.p < ALPHA else _verdict(self.effect, self.effect)
+
+
+def _paired(measures: pd.DataFrame, outcome: str, start: str, a: str, b: str) -> _Pair | None:
+    """Return the paired comparison of two models, as `compare` has it; None if they share no search."""
+    of_pair = (measures.model.isin([a, b])) & measures.against.isin([a, b]) & (measures.start == start)
+    rows = measures[of_pair].set_index("measure")
+    if (name := f"model difference:{outcome}") not in rows.index:
+        return None
+    difference = rows.loc[name]
+    wins, effect = (float(rows.estimate[f"model {m}:{outcome}"]) for m in ("wins", "effect"))
+    is_of_a = difference["model"] == a  # it is of the one with the larger mean rank
+    sign = 1 if is_of_a else -1
+    low, high = sorted((sign * difference["low"], sign * difference["high"]))
+    wins_of_b = 1 - wins if is_of_a else wins
+    median, p = sign * difference["estimate"], difference["p"]
+    return _Pair(median, low, high, wins_of_b, int(difference["n"]), p, -sign * effect)
+
+
+def _per_image_difference(pair: _Pair) -> str:
+    """Describe the difference on the same images, each with the median of its random starts."""
+    has_interval = not math.isnan(pair.low)
+    interval = f"95 % interval over images {pair.low:,.0f} .. {pair.high:,.0f}, " if has_interval else ""
     return (
-        f"{_verdict(statistics['low'], statistics['high'])}; single images, random starts: median difference "
-        f"{statistics['median']:+,.0f} steps (95 % interval over images {statistics['low']:,.0f} .. "
-        f"{statistics['high']:,.0f}, {n} differences of {count} images)"
+        f"{pair.verdict}; single images, random starts: median difference {pair.difference:+,.0f} steps "
+        f"({interval}n = {pair.n}), p = {pair.p:.2g}"
     )
 
 
@@ -291,6 +315,7 @@ def _result_notes(records: Sequence[Record], keys: set[str]) -> Iterator[str]:
     trainings = len({r.spec.model.seed for r in records})
     few = "one training seed" if trainings == 1 else f"{trainings} trainings of a model are few"
     yield f"{few}: the intervals are over images, and say nothing about another training"
+    yield "p is Wilcoxon's over images: of single images by Holm's method over all pairs of models, of gaps of one pair"
     if any(r.spec.precision == "fp32" for r in records):
         yield "threshold 0 is met in float32, once the loss no longer resolves its fall: in part a matter of rounding"
     if missing := len(keys - {r.spec.key for r in records}):
