@@ -170,8 +170,8 @@ class Pool:
             yield worker.attempt, LostRun(why, pid=worker.identity.pid)
         elif worker.process.exitcode == UNGUARDED:
             raise UsageError(
-                'This script starts a study where its own processes import it; start it below `if __name__ == "__main__":`'
-                ', or say isolation="none".'
+                "This script starts a study where its own processes import it; start it below "
+                '`if __name__ == "__main__":`, or say isolation="none".'
             )
         elif not (worker.ready or _is_leaving(worker)):
             self._count_failed_start(why)
