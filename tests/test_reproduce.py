@@ -30,6 +30,7 @@ from lso_bench.report.table import Cell
 from lso_bench.vae import objectives, trained_model
 from lso_bench.vae.checkpoint import load_model, read, save_model
 from lso_bench.vae.data import load
+from lso_bench.vae.evaluation import SampleSizes
 from lso_bench.vae.metrics import Metrics
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import Model
@@ -234,6 +235,18 @@ def test_row_without_weights_is_its_stored_measurement_and_says_so(trained, tmp_
     assert not any("nevae_se (d = 8)" in note for note in after.notes if note.startswith("not trained"))
     next(tmp_path.glob("checkpoints/*vae-s0*")).unlink()
     assert list(reproduce(request, tmp_path).rows.model) == list(before.rows.model)
+
+
+def test_row_without_weights_may_be_measured_with_more_effort(trained, tmp_path):
+    request = Request("table2", "glyphs", "conv")
+    before = reproduce(request, tmp_path)
+    models = [m.model for m in before.measured]
+    for file in tmp_path.glob("metrics/*"):
+        file.unlink()
+    measurements.measured(models, tmp_path, effort=SampleSizes(samples=2, images=2, codes=2))
+    for file in tmp_path.glob("checkpoints/*nevae_se*"):
+        file.unlink()
+    pd.testing.assert_frame_equal(reproduce(request, tmp_path).rows, before.rows)
 
 
 def test_row_without_weights_that_was_measured_of_two_checkpoints_is_left_out(trained, tmp_path):

@@ -83,7 +83,8 @@ def measured_before(
 ) -> list[Measured]:
     """Return the measurements in `results` of models whose weights are not here, made as `measured` makes them.
 
-    A model is left out if two of its checkpoints were measured: nothing says which one is wanted.
+    One of more effort has the measures of one of less. A model is left out if two of its checkpoints were measured:
+    nothing says which one is wanted.
 
     Raises:
         UnusableError: data are missing.
@@ -93,9 +94,18 @@ def measured_before(
     for model in models:
         pattern = f"metrics/{glob.escape(Path(model.file).stem)}-*.json"
         of_model = [m for m in map(_read, sorted(results.glob(pattern))) if m is not None and m.model == model]
-        alike = [m for m in of_model if inputs_of(model.data).items() <= m.what.items()]
-        measurements += alike if len(alike) == 1 else []
+        alike = [m for m in of_model if _covers(m.what, inputs_of(model.data))]
+        if len({m.what["checkpoint"] for m in alike}) == 1:
+            measurements.append(max(alike, key=_size))
     return measurements
+
+
+def _covers(what: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Return whether a measurement has the measures of another one, with the same inputs but for the effort."""
+    if any(what.get(k) != v for k, v in wanted.items() if k != "effort"):
+        return False
+    more, less = SampleSizes(**what["effort"]), SampleSizes(**wanted["effort"])
+    return more.images >= less.images and more.codes >= less.codes and (more.samples == less.samples or not less.images)
 
 
 def load_all(results: Path) -> list[Measured]:
