@@ -33,7 +33,7 @@ INSIDE = {  # likewise the modules of a package
     "analysis": [
         ["conditions", "curves"],
         ["comparison"],
-        ["best_texts", "caveats", "unpaired", "variance"],
+        ["best_texts", "caveats", "unmeasured", "unpaired", "variance"],
         ["collapse", "convergence", "duplicates", "groups", "paired"],
         ["start_sensitivity"],
         ["bootstrap", "overlap", "rank_correlation", "table"],
