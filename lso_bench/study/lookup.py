@@ -136,8 +136,11 @@ def _storable(model: Model) -> Model:
     return model
 
 
-def find_checkpoint(model: Model) -> Path:
+def find_checkpoint(model: Model, why_data: str = "") -> Path:
     """Return the path of a model's weights; of a model from outside, that of its file.
+
+    Args:
+        why_data: words for a message, where its data are from.
 
     Raises:
         UnusableError: there are none; the message gives the command that trains them and its approximate time.
@@ -157,15 +160,15 @@ def find_checkpoint(model: Model) -> Path:
         defaults = {"latent": 32, "seed": 0}
         options = [part for k, v in settings.items() if v != defaults.get(k) for part in (f"--{k}", str(v))]
         duration = DURATIONS.get(name_of(model.arch), "") if DATASETS.is_built_in(name_of(model.data)) else ""
-        changed = _changed_since(model)
+        changed = changed_since(model)
         remedy = f"{changed} Put back what it was, or train it again" if changed else "Train it"
-        description = f"{model.name} ({model.arch}, d = {model.latent}) on {model.data}"
+        description = f"{model.name} ({model.arch}, d = {model.latent}) on {model.data}{why_data}"
         raise UnusableError(
             f"No checkpoint of {description}. {remedy}{duration}: {shlex.join(['lso-bench', 'train', *options])}"
         ) from error
 
 
-def _changed_since(model: Model) -> str:
+def changed_since(model: Model) -> str:
     """Return a sentence if a checkpoint exists for other versions of the user's own files; else empty.
 
     It names what differs from the checkpoint that differs in the fewest files.
