@@ -25,7 +25,14 @@ SHAS = tuple(c * 64 for c in "abcd")
 
 def space(kl, **fields):
     known = {"n": 9, "nelbo": 90.0, "distortion": 80.0, "squared_error": 20.0, "kl": kl, "mi": kl, "mi_b50": kl}
-    known |= {"divergence": 0.1, "au": 2, "reencoding_mean": 1 / kl, "reencoding_logp": 1.0, "activity": [0.5, 0.05]}
+    known |= {
+        "divergence": 0.1,
+        "au": 2,
+        "reencoding_mean": 1.0,
+        "reencoding_draw": 1 / kl,
+        "reencoding_logp": 1.0,
+        "activity": [0.5, 0.05],
+    }
     return Metrics(**known, kl_each=[kl / 2, kl / 2], se={}, **fields)
 
 
@@ -52,7 +59,7 @@ def test_more_kl_goes_with_a_lower_loss():
 
 def test_holm_counts_every_correlation_of_the_table():
     correlations = measures(*runs(), spaces=SPACES).collapse.correlations
-    assert (correlations["of"] == 3).all()  # MI, KL and re-encoding with the loss: nothing else differs
+    assert (correlations["of"] == 3).all()  # MI, KL and re-encoding of a draw with the loss: nothing else differs
     assert correlations.holm.max() == pytest.approx(3 * 2 / 24)
 
 
@@ -73,7 +80,21 @@ def test_share_of_retrieved_targets_is_an_outcome():
 
 
 def test_a_measure_that_never_changes_has_no_correlation():
-    assert math.isnan(row(measures(*runs(), spaces=SPACES), "AU 0.01").estimate)
+    assert math.isnan(row(measures(*runs(), spaces=SPACES), "AU 0.1").estimate)
+
+
+def test_table_says_which_measures_and_outcomes_do_not_differ():
+    text = shown(measures(*runs(), spaces=SPACES))
+    assert "Equal in all models, and so without a correlation (-): AU 0.1; steps to 0, random" in text
+    equal = [replace(r, members=[replace(m, loss=5.0, best=5.0) for m in r.members]) for r in runs()]
+    assert "(-): final loss, random" in shown(measures(*equal, spaces=SPACES))  # and no measure
+
+
+def test_decisive_measures_are_correlated_where_they_were_measured():
+    fields = [{"retrieval": 0.2 * i, "au_relative": 4 - i} for i in range(4)]
+    spaces = {sha: replace(s, **f) for (sha, s), f in zip(SPACES.items(), fields, strict=True)}
+    comparison = measures(*runs(), spaces=spaces)
+    assert (row(comparison, "retrieval").estimate, row(comparison, "AU above noise").estimate) == (-1.0, 1.0)
 
 
 def test_models_that_were_not_measured_are_no_points():
@@ -129,7 +150,7 @@ def test_table_says_how_many_correlations_and_what_is_missing():
     assert "Does collapse decide search?" in text and "Holm's correction over the 3 correlations of this table" in text
     assert (
         "By all 24 permutations of 4 models no p is below 0.083 before it and 0.25 after it." in text
-        and "decoder use, re-encoding draw, consistency prior, consistency" in text
+        and "AU above noise, decoder use, retrieval, consistency prior, consistency" in text
     )
 
 

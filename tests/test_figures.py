@@ -271,7 +271,7 @@ def test_collapse_is_drawn_where_three_models_differ(tmp_path):
     points = pd.DataFrame(context | unmeasured | {"final loss, random": [1.0, 2.0, np.inf]})
     with style_context(SIZES["screen"]):
         assert not scatter(points, "title", SIZES["screen"])
-        figure = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])
+        figure = scatter(points.assign(KL=[3.0, 2.0, 1.0]), "title", SIZES["screen"])
         assert figure
         save(figure, tmp_path / "some.png", with_title=True)
     with Image.open(tmp_path / "some.png") as image:

@@ -1,11 +1,11 @@
 """Correlations of latent-space metrics with search outcomes, over checkpoints: does collapse decide search?
 
-A checkpoint is a point. Its metrics come from `lso-bench evaluate` (AU, MI, KL, decoder use, re-encoding, latent
-consistency). Its outcomes come from its searches (final loss, steps to a threshold, dependence on the start), within
-one task, searcher, architecture and limits. The main figure is Spearman's rank correlation: an interval of Kendall's
-needs more than 4 points, and there are few. Trainings of one model that differ in their seed are a cluster, and count
-as one point, their mean. Models that share images, starts and seeds are no independent replicates, and a correlation is
-no cause.
+A checkpoint is a point. Its metrics come from `lso-bench evaluate` (AU, MI, KL, decoder use, retrieval, re-encoding,
+latent consistency). Its outcomes come from its searches (final loss, steps to a threshold, dependence on the start),
+within one task, searcher, architecture and limits. The main figure is Spearman's rank correlation: an interval of
+Kendall's needs more than 4 points, and there are few. Trainings of one model that differ in their seed are a cluster,
+and count as one point, their mean. Models that share images, starts and seeds are no independent replicates, and a
+correlation is no cause.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,13 +24,14 @@ from lso_bench.analysis.table import GROUP_KEYS, SHARE
 from lso_bench.store import result_files
 from lso_bench.vae.metrics import ESTIMATORS, Metrics
 
-ACTIVE = (0.01, 0.1)  # activity above which a dimension counts
-LATENT_METRICS = (
-    *(f"AU {a:g}" for a in ACTIVE),
+ACTIVE = 0.1  # activity above which a dimension counts; above 0.01 all dimensions of a decoder without pixels do
+LATENT_METRICS = (  # docs/statistics.md says which are left out, and why
+    "AU above noise",
+    f"AU {ACTIVE:g}",
     "MI",
     "KL",
     "decoder use",
-    "re-encoding",
+    "retrieval",
     "re-encoding draw",
     "consistency prior",
     "consistency posterior",
@@ -112,10 +113,10 @@ def _point(sha: str, rows: list[dict], space: Metrics) -> dict[str, Any]:
 
 
 def _latent_metrics(space: Metrics) -> dict[str, int | float | None]:
-    au = [sum(x > a for x in space.activity) for a in ACTIVE]
+    au = space.au_relative, sum(x > ACTIVE for x in space.activity)
+    of_decoder = space.decoder_use, space.retrieval, space.reencoding_draw
     consistency = space.consistency_prior, space.consistency_posterior
-    rest = space.mi, space.kl, space.decoder_use, space.reencoding_mean, space.reencoding_draw, *consistency
-    return dict(zip(LATENT_METRICS, (*au, *rest), strict=True))
+    return dict(zip(LATENT_METRICS, (*au, space.mi, space.kl, *of_decoder, *consistency), strict=True))
 
 
 def _outcomes(rows: list[dict]) -> Iterator[tuple[str, float]]:

@@ -155,6 +155,8 @@ def _limits(context: pd.DataFrame, models: dict[str, int], left_out: str) -> str
     least, family = smallest_p(n), f"Holm's correction over the {tests} correlations"
     missing = [metric for metric, known in models.items() if known < FEWEST]
     unknown = f" Not measured, and left out: {left_out} (`lso-bench evaluate`)." * bool(left_out)
+    if constant := _constant(context):
+        unknown += f" Equal in all models, and so without a correlation (-): {'; '.join(constant)}."
     unknown += f" Measured of fewer than {FEWEST}: {', '.join(missing)} (`lso-bench evaluate`)." * bool(missing)
     return (
         f"-1: the more, the less. * where p is below 0.05 after {family} of this table. By {method(n)} of {n} models "
@@ -163,6 +165,15 @@ def _limits(context: pd.DataFrame, models: dict[str, int], left_out: str) -> str
         f"{_wanted_models(n, tests)}{unknown} The models share instances, starts and seeds, and {_trainings(context)}: "
         f"this shows what goes together in them, not what causes what. Given {GIVEN}: Spearman's partial correlation"
     )
+
+
+def _constant(context: pd.DataFrame) -> list[str]:
+    """Return the outcomes, and the measures of enough models, that do not differ between models."""
+    known = context[context.n >= FEWEST]
+    outcomes = [name for name, rows in known.groupby("outcome", sort=False) if rows.estimate.isna().all()]
+    differing = known[~known.outcome.isin(outcomes)]
+    metrics = [name for name, rows in differing.groupby("metric", sort=False) if rows.estimate.isna().all()]
+    return [*map(str, (*metrics, *outcomes))]
 
 
 def _wanted_models(n: int, tests: int) -> str:
