@@ -467,3 +467,14 @@ def test_folder_of_one_image_many_times_is_refused_and_copies_are_counted(tmp_pa
         data.load(str(folder_of(tmp_path / "a", images[:1] * 100)))
     data.load(str(folder_of(tmp_path / "b", images + images[:7])))
     assert "7 of 107 images are copies of others, as they are read" in capsys.readouterr().err
+
+
+def test_own_images_are_found_again_under_a_name_that_names_no_data_and_old_names_keep_their_keys(folder):
+    renamed, older = (TASKS.build(f"{name}:data={folder},instances=3") for name in ("reconstruct", "omniglot50"))
+    test = data.load(str(folder)).test
+    x = torch.rand(3, 2, *test.shape[1:])
+    bound = [task.bind(test).at(torch.arange(3)) for task in (renamed, older)]
+    assert torch.equal(bound[0].score(x), bound[1].score(x)) and torch.equal(bound[0].targets(), bound[1].targets())
+    text = f"data={folder},instances=3,seed=0"
+    assert TASKS.canonical(f"reconstruct:data={folder},instances=3") == f"reconstruct:{text}"
+    assert TASKS.canonical(f"omniglot50:data={folder},instances=3") == f"omniglot50:{text}"
