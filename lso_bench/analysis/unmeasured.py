@@ -77,7 +77,7 @@ def named(models: Iterable[Model]) -> str:
 
 def commands(models: Iterable[Model], folder: Path) -> list[str]:
     """Return `lso-bench evaluate ...`, quoted for the shell, one command for models that differ in the name alone."""
-    groups: dict[tuple, list[str]] = {}
+    groups: dict[tuple[str | None, str, int, int], list[str]] = {}
     for model in models:
         data = None if model.external else model.data
         if not is_object(model.name):

@@ -171,7 +171,7 @@ def _constant(context: pd.DataFrame) -> list[str]:
     """Return the outcomes, and the measures of enough models, that do not differ between models."""
     known = context[context.n >= FEWEST]
     outcomes = [name for name, rows in known.groupby("outcome", sort=False) if rows.estimate.isna().all()]
-    differing = known[~known.outcome.isin(outcomes)]
+    differing = cast(pd.DataFrame, known[~known.outcome.isin(outcomes)])
     metrics = [name for name, rows in differing.groupby("metric", sort=False) if rows.estimate.isna().all()]
     return [*map(str, (*metrics, *outcomes))]
 
