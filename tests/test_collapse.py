@@ -4,6 +4,7 @@ import io
 import json
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from made import measures, searched
 from rich.console import Console
 from scipy.stats import kendalltau, spearmanr
 
-from lso_bench.analysis.collapse import read
+from lso_bench.analysis.collapse import fewest_models, read
 from lso_bench.analysis.rank_correlation import correlation, partial_correlation, smallest_p, spearman_interval
+from lso_bench.analysis.unmeasured import notes, reasons
 from lso_bench.report import export, tables
 from lso_bench.vae.metrics import ESTIMATORS, Metrics
 from lso_bench.vae.trained_model import Model
@@ -23,7 +25,14 @@ SHAS = tuple(c * 64 for c in "abcd")
 
 def space(kl, **fields):
     known = {"n": 9, "nelbo": 90.0, "distortion": 80.0, "squared_error": 20.0, "kl": kl, "mi": kl, "mi_b50": kl}
-    known |= {"divergence": 0.1, "au": 2, "reencoding_mean": 1 / kl, "reencoding_logp": 1.0, "activity": [0.5, 0.05]}
+    known |= {
+        "divergence": 0.1,
+        "au": 2,
+        "reencoding_mean": 1.0,
+        "reencoding_draw": 1 / kl,
+        "reencoding_logp": 1.0,
+        "activity": [0.5, 0.05],
+    }
     return Metrics(**known, kl_each=[kl / 2, kl / 2], se={}, **fields)
 
 
@@ -50,7 +59,7 @@ def test_more_kl_goes_with_a_lower_loss():
 
 def test_holm_counts_every_correlation_of_the_table():
     correlations = measures(*runs(), spaces=SPACES).collapse.correlations
-    assert (correlations["of"] == 3).all()  # MI, KL and re-encoding with the loss: nothing else differs
+    assert (correlations["of"] == 3).all()  # MI, KL and re-encoding of a draw with the loss: nothing else differs
     assert correlations.holm.max() == pytest.approx(3 * 2 / 24)
 
 
@@ -71,7 +80,21 @@ def test_share_of_retrieved_targets_is_an_outcome():
 
 
 def test_a_measure_that_never_changes_has_no_correlation():
-    assert math.isnan(row(measures(*runs(), spaces=SPACES), "AU 0.01").estimate)
+    assert math.isnan(row(measures(*runs(), spaces=SPACES), "AU 0.1").estimate)
+
+
+def test_table_says_which_measures_and_outcomes_do_not_differ():
+    text = shown(measures(*runs(), spaces=SPACES))
+    assert "Equal in all models, and so without a correlation (-): AU 0.1; steps to 0, random" in text
+    equal = [replace(r, members=[replace(m, loss=5.0, best=5.0) for m in r.members]) for r in runs()]
+    assert "(-): final loss, random" in shown(measures(*equal, spaces=SPACES))  # and no measure
+
+
+def test_decisive_measures_are_correlated_where_they_were_measured():
+    fields = [{"retrieval": 0.2 * i, "au_relative": 4 - i} for i in range(4)]
+    spaces = {sha: replace(s, **f) for (sha, s), f in zip(SPACES.items(), fields, strict=True)}
+    comparison = measures(*runs(), spaces=spaces)
+    assert (row(comparison, "retrieval").estimate, row(comparison, "AU above noise").estimate) == (-1.0, 1.0)
 
 
 def test_models_that_were_not_measured_are_no_points():
@@ -127,7 +150,7 @@ def test_table_says_how_many_correlations_and_what_is_missing():
     assert "Does collapse decide search?" in text and "Holm's correction over the 3 correlations of this table" in text
     assert (
         "By all 24 permutations of 4 models no p is below 0.083 before it and 0.25 after it." in text
-        and "decoder use, re-encoding draw, consistency prior, consistency" in text
+        and "AU above noise, decoder use, retrieval, consistency prior, consistency" in text
     )
 
 
@@ -233,3 +256,61 @@ def test_measure_that_is_the_fit_has_no_partial_correlation():
     x, y = np.random.default_rng(2).normal(size=(2, 9))
     assert math.isnan(partial_correlation(x, y, np.exp(x))["partial"])
     assert math.isnan(partial_correlation(x[:3], y[:3], y[:3] ** 2)["partial"])
+
+
+def shown(comparison):
+    text = io.StringIO()
+    Console(width=160, file=text).print(tables.terminal(comparison, names=["collapse"]))
+    return " ".join(text.getvalue().split())
+
+
+def test_table_names_models_and_trainings_without_measures():
+    names, shas = (*NAMES, "vae"), (*SHAS, "e" * 64)
+    records = runs(names, shas)
+    records[4] = replace(records[4], spec=replace(records[4].spec, model=Model("vae", "omniglot", seed=2)))
+    comparison = measures(*records, spaces={sha: SPACES[sha] for sha in SHAS[:3]})
+    assert "Not measured, and left out: nevae_se (training 0), vae (training 2)" in shown(comparison)
+    assert "left out" not in shown(measures(*records[:4], spaces=SPACES))
+
+
+def test_note_has_the_commands_that_measure_what_is_missing():
+    names, shas = (*NAMES, "vae"), (*SHAS, "e" * 64)
+    records = runs(names, shas)
+    records[4] = replace(records[4], spec=replace(records[4].spec, model=Model("vae", "omniglot", seed=2)))
+    (line,) = notes(measures(*records, spaces={sha: SPACES[sha] for sha in SHAS[:3]}).collapse, [Path("mine")])
+    assert "`lso-bench evaluate --model nevae_se --data omniglot --arch small --results mine`" in line
+    assert "`lso-bench evaluate --model vae --data omniglot --arch small --seed 2 --results mine`" in line
+    assert notes(measures(*records).collapse, [Path("mine")]) == []  # who measures nothing asks for no table
+
+
+def test_reason_of_no_table_counts_the_measured_models_and_says_how_many_it_wants():
+    two = {sha: SPACES[sha] for sha in SHAS[:2]}
+    line, remedy = reasons(measures(*runs(), spaces=two).collapse, [Path("results")])
+    assert "wants 3 models or more" in line and line.endswith("got 2.")
+    assert "`lso-bench evaluate --model beta_vae_0.5,nevae_se --data omniglot --arch small`" in remedy
+    assert reasons(measures(*runs()).collapse, [Path("results")])[0].endswith("got 0.")
+    assert "further models" in reasons(measures(*runs()[:2], spaces=two).collapse, [Path("results")])[1]
+
+
+def test_runs_of_weights_that_were_trained_again_are_to_be_run_again(tmp_path):
+    write(tmp_path, "a.json", space(2.0), sha="f" * 64)
+    path = tmp_path / "metrics" / "a.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": asdict(Model("nevae_se", "omniglot"))}))
+    (line,) = notes(measures(*runs(), spaces={sha: SPACES[sha] for sha in SHAS[:3]}).collapse, [tmp_path])
+    assert "nevae_se (training 0) are of other weights than those searched" in line and "lso-bench run" in line
+
+
+@pytest.mark.parametrize("tests", [1, 3, 8, 27, 249])
+def test_fewest_models_are_the_first_whose_smallest_p_is_significant_after_holm(tests):
+    fewest = fewest_models(tests)
+    assert fewest is not None and smallest_p(fewest) * tests < 0.05 <= smallest_p(fewest - 1) * tests
+
+
+def test_no_number_of_models_is_enough_for_more_correlations_than_permutations_tell_apart():
+    assert fewest_models(250) is None
+
+
+def test_table_says_how_many_models_a_significant_correlation_takes():
+    comparison = measures(*runs(), spaces=SPACES)
+    fewest = fewest_models(int(comparison.collapse.correlations["of"].iloc[0]))
+    assert f"Only {fewest} models or more can have a p below 0.05 after it" in shown(comparison)

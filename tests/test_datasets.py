@@ -306,7 +306,7 @@ def test_folder_of_images_is_a_data_set_and_bad_files_are_named_and_counted(fold
     assert dataset.train.shape[1:] == (1, size, size) and set(dataset.test.unique().tolist()) == {0.0, 1.0}
     said = capsys.readouterr().err
     assert said.startswith(f"3 of 123 images in {folder} are left out: ") and "of the pixels are shades" in said
-    assert said.count("\n") == 2
+    assert said.count("\n") == 3 and "120 of 120 images (" in said and "not square, and are distorted" in said
     assert all(name in said for name in ("deep.png (wanted 8 bits a channel", "text.jpg", "torn.png"))
 
 
@@ -352,6 +352,7 @@ def test_image_is_averaged_by_area_and_what_is_transparent_is_white(tmp_path):
     paper[..., 3] = 255
     paper[:2, :2], paper[4:6, 4:8, 3] = 255, 0  # half of the first pixel white; in the second row, second pixel: clear
     for i in range(100):
+        paper[-2:, -4:, :3] = i  # the last pixel, black in the first image
         Image.fromarray(paper).save(tmp_path / f"{i}.png")
     (image, *_) = DATASETS.build(str(tmp_path)).images(tmp_path)
     assert image[0, 0] == 128 and image[2, 1] == 255 and image.sum() == 128 + 255
@@ -373,7 +374,7 @@ def coloured(place, channels, count=120):
     place.mkdir()
     for i in range(count):
         pixels = np.random.default_rng(i).integers(60, 200, (32, 32, channels), np.uint8)
-        pixels[..., 0] = 180
+        pixels[..., 0] = 180 if channels > 1 else pixels[..., 0]
         Image.fromarray(pixels if channels > 1 else pixels[..., 0]).save(place / f"{i:03}.png")
     return place
 
@@ -383,7 +384,7 @@ def test_folder_says_that_colour_is_read_as_grey_and_shades_as_chances(tmp_path,
     said = capsys.readouterr().err
     assert "20 of the first 20 images are in colour, and are read as grey, 32 x 32" in said
     assert "of the pixels are shades" in said and "say likelihood=gaussian" in said
-    data.load(f"{coloured(tmp_path / 'grey', 1)}:likelihood=gaussian")
+    data.load(f"{coloured(tmp_path / 'grey', 1)}:size=32,likelihood=gaussian")
     assert not capsys.readouterr().err
 
 
@@ -422,3 +423,58 @@ def test_split_that_gives_no_three_parts_is_named(tmp_path, parts):
     (tmp_path / "odd.py").write_text("\n".join(lines))
     with pytest.raises(UnusableError, match=r"odd\.py.*sample numbers for three parts from `split`, got \w+Error"):
         data.load(str(tmp_path / "odd.py"))
+
+
+def folder_of(path, images):
+    path.mkdir()
+    for i, image in enumerate(images):
+        image.save(path / f"{i:03}.png")
+    return path
+
+
+def squares(count=100, size=(28, 28), mode="L"):
+    for i in range(count):
+        image = Image.new(mode, size)
+        image.paste((255, 255)[: len(mode)] if len(mode) > 1 else 255, (0, 0, 4 + i % 10, 4 + i // 10))
+        yield image
+
+
+def test_folder_says_how_many_images_are_resized_and_which_are_distorted(tmp_path, capsys):
+    square, oblong = [*squares(60)], [*squares(60, (40, 28))]
+    data.load(f"{folder_of(tmp_path / 'a', square + oblong)}")
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "resized" in line]
+    assert "60 of 120 images (40 x 28) are resized to 28 x 28; 60 of them are not square, and are distorted" in said
+    data.load(f"{folder_of(tmp_path / 'b', squares(100, (40, 40)))}:size=40")
+    data.load(f"{folder_of(tmp_path / 'c', squares())}")
+    assert capsys.readouterr().err == ""
+
+
+def test_white_ink_on_a_transparent_page_is_refused_where_all_of_it_is_lost_and_counted_else(tmp_path, capsys):
+    white = [*squares(100, mode="LA")]
+    with pytest.raises(UnusableError, match="got the same 100 times: what is transparent is read as white, and their"):
+        data.load(str(folder_of(tmp_path / "a", white)))
+    data.load(str(folder_of(tmp_path / "b", [*squares(), *white[:5]])))
+    said = capsys.readouterr().err
+    assert "5 of 105 images are transparent in places, which are read as white; 5 of them are plain on it" in said
+    opaque = (image.convert("LA") for image in squares())
+    data.load(str(folder_of(tmp_path / "c", opaque)))
+    assert "transparent" not in capsys.readouterr().err
+
+
+def test_folder_of_one_image_many_times_is_refused_and_copies_are_counted(tmp_path, capsys):
+    images = [*squares()]
+    with pytest.raises(UnusableError, match=r"wanted images that differ, got the same 100 times\.$"):
+        data.load(str(folder_of(tmp_path / "a", images[:1] * 100)))
+    data.load(str(folder_of(tmp_path / "b", images + images[:7])))
+    assert "7 of 107 images are copies of others, as they are read" in capsys.readouterr().err
+
+
+def test_own_images_are_found_again_under_a_name_that_names_no_data_and_old_names_keep_their_keys(folder):
+    renamed, older = (TASKS.build(f"{name}:data={folder},instances=3") for name in ("reconstruct", "omniglot50"))
+    test = data.load(str(folder)).test
+    x = torch.rand(3, 2, *test.shape[1:])
+    bound = [task.bind(test).at(torch.arange(3)) for task in (renamed, older)]
+    assert torch.equal(bound[0].score(x), bound[1].score(x)) and torch.equal(bound[0].targets(), bound[1].targets())
+    text = f"data={folder},instances=3,seed=0"
+    assert TASKS.canonical(f"reconstruct:data={folder},instances=3") == f"reconstruct:{text}"
+    assert TASKS.canonical(f"omniglot50:data={folder},instances=3") == f"omniglot50:{text}"

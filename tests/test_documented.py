@@ -117,6 +117,8 @@ def place(tmp_path_factory):
     torch.save(networks.state_dict(), folder / "autoencoder.pt")
     for name in ("my.smi", "my.txt"):
         (folder / name).write_text("".join(f"{n:07b}\n" for n in range(128)).translate({48: "C", 49: "O"}))
+    (folder / "my_images").mkdir()
+    Image.new("L", (28, 28)).save(folder / "my_images" / "1.png")
     torch.save(principal_components(), folder / "text_vae.pt")
     shutil.copy(ROOT / "benchmarks" / "les.py", folder)
     for published in module_at(ROOT / "benchmarks" / "les.py").MODELS.values():

@@ -17,6 +17,7 @@ from lso_bench.analysis.collapse import GIVEN, LATENT_METRICS
 from lso_bench.analysis.curves import medians, with_curves
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.errors import UnusableError
+from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
 from lso_bench.plotting.style import SIZES, count_range, displayed, label, save, style_context
 from lso_bench.report import html_images
@@ -271,11 +272,27 @@ def test_collapse_is_drawn_where_three_models_differ(tmp_path):
     points = pd.DataFrame(context | unmeasured | {"final loss, random": [1.0, 2.0, np.inf]})
     with style_context(SIZES["screen"]):
         assert not scatter(points, "title", SIZES["screen"])
-        figure = scatter(points.assign(MI=[3.0, 2.0, 1.0]), "title", SIZES["screen"])
+        figure = scatter(points.assign(KL=[3.0, 2.0, 1.0]), "title", SIZES["screen"])
         assert figure
         save(figure, tmp_path / "some.png", with_title=True)
     with Image.open(tmp_path / "some.png") as image:
         assert min(image.size) > 200
+
+
+@pytest.mark.parametrize(("top", "shown"), [(50.0, (1e-4, 75.0)), (1e-6, (1e-7, 2.0)), (1.0, (1e-4, 2.0))])
+def test_activity_is_drawn_up_to_the_most_active_dimension(top, shown):
+    with style_context(SIZES["screen"]):
+        drawn = activity([("vae", [0.3, 0.0]), ("rae", [top, 0.1 * top])], "Activity", SIZES["screen"])
+    first, second, counts = drawn.figure.axes[:3]
+    assert first.get_ylim() == second.get_ylim() == pytest.approx(shown)
+    steps = counts.get_lines()[1]
+    assert (steps.get_xdata()[-1], steps.get_ydata()[-1]) == (pytest.approx(shown[1]), 0)
+
+
+def test_activity_of_dimensions_that_are_all_dead_is_drawn():
+    with style_context(SIZES["screen"]):
+        drawn = activity([("vae", [0.0, 0.0]), ("rae", [0.0])], "Activity", SIZES["screen"])
+    assert drawn.figure.axes[0].get_ylim() == pytest.approx((1e-4, 2.0))
 
 
 @pytest.mark.parametrize(

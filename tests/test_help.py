@@ -6,13 +6,15 @@ from typing import get_args, get_type_hints
 
 import pytest
 import typer
-from conftest import fails
+from conftest import TINY, fails, random_vae
+from examples import INK
 from typer.testing import CliRunner
 
 import lso_bench
 from lso_bench.cli import COMMANDS, EXAMPLES, app
 from lso_bench.commands.parsing import GROUPS
 from lso_bench.commands.parsing import _group as group_of
+from lso_bench.vae.checkpoint import save_model
 
 TEXTS = {
     name: [
@@ -111,6 +113,42 @@ def test_status_of_a_study_counts_its_runs_and_no_others(call, tmp_path):
     done = call("status", "study.toml")
     assert done.stdout == "study.toml: 2 done, 1 to do of 3 runs in results\n" and "seed 2" in done.stderr
     assert json.loads(call("status", "study.toml", "--json").stdout)["runs"]["done"] == 2
+
+
+def test_finished_runs_are_counted_also_where_a_checkpoint_is_gone(call, checkpoint, tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('models = ["vae"]\ntasks = ["glyphs50"]\nlatent = 4\nmax_steps = 2\n')
+    assert call("run", "study.toml", "--no-pictures").returncode == 0
+    away = checkpoint.rename(checkpoint.with_suffix(".away"))
+    asked = call("status", "study.toml")
+    assert (asked.returncode, asked.stdout) == (0, "study.toml: 1 done of 1 runs in results\n")
+    assert "No checkpoint of vae (small, d = 4) on glyphs" in asked.stderr
+    assert "1 runs without a checkpoint are looked up by the weights that earlier runs recorded" in asked.stderr
+    path.write_text(path.read_text() + "seeds = [0, 1]\n")
+    asked, dry = call("status", "study.toml"), call("run", "study.toml", "--dry-run")
+    assert asked.stdout == "study.toml: 1 done, 1 to do of 2 runs in results\n"
+    assert dry.returncode == 0 and dry.stdout.count("done") == dry.stdout.count("to do") == 1
+    assert call("run", "study.toml").returncode == 4  # which cannot be done
+    assert call("status", "study.toml", "--results", "none").stdout == "study.toml: 2 to do of 2 runs in none\n"
+    away.rename(checkpoint)
+    assert "checkpoint" not in call("status", "study.toml").stderr
+
+
+def test_runs_of_two_trainings_are_not_counted_where_the_checkpoint_is_gone(call, checkpoint, tmp_path):
+    (tmp_path / "study.toml").write_text('models = ["vae"]\ntasks = ["glyphs50"]\nlatent = 4\nmax_steps = 2\n')
+    for seed in (0, 1):
+        save_model(checkpoint, random_vae(TINY, seed), {"made": f"by a test, {seed}"})
+        assert call("run", "study.toml", "--no-pictures").returncode == 0
+    checkpoint.unlink()
+    assert call("status", "study.toml").stdout == "study.toml: 1 to do of 1 runs in results\n"
+
+
+def test_missing_checkpoint_says_that_the_data_are_those_of_a_task_file(call, tmp_path):
+    (tmp_path / "inked.py").write_text(INK)
+    done = call("run", "--model", "vae", "--task", "./inked.py", "--latent", "5")
+    assert (
+        done.returncode == 4 and "No checkpoint of vae (small, d = 5) on glyphs, the data of ./inked.py." in done.stderr
+    )
 
 
 def test_search_without_gradients_names_the_architecture_that_has_them(call):

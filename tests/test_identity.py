@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from examples import INK, SHRINKING
+from examples import INK, SHRINKING, SPARSE
 from PIL import Image
+from test_architectures import MLP
 from test_plugins import publish
 
 from lso_bench.errors import UnusableError, UsageError
@@ -190,17 +191,50 @@ def test_a_changed_folder_of_images_is_refused(place):
 def test_missing_checkpoint_of_a_folder_that_changed_says_so(place, checkpoint):
     images_in(place / "my imgs")
     model = named_model("vae", "./my imgs", "conv", 4, 0)
-    with pytest.raises(
-        UnusableError, match=r"on \./my imgs\. Train it, .*: lso-bench train .* --data './my imgs' --arch"
-    ):
+    with pytest.raises(UnusableError, match=r"on \./my imgs\. Train it: lso-bench train .* --data './my imgs' --arch"):
         find_checkpoint(model)
     trained = checkpoint.rename(checkpoint.with_name(model.file))
     assert find_checkpoint(model) == trained
     Image.new("L", (28, 28), 7).save(place / "my imgs" / "3.png")
     with pytest.raises(
-        UnusableError, match=rf"as it is now: it has changed since {re.escape(trained.name)} was trained"
+        UnusableError, match=rf"The data set \./my imgs has changed since {re.escape(trained.name)} was trained"
     ):
         find_checkpoint(model)
+
+
+def edited(*files):
+    for file in files:
+        file.write_text(file.read_text() + "# a comment\n")
+
+
+def test_missing_checkpoint_says_which_of_the_files_has_changed(place, checkpoint):
+    images_in(place / "imgs")
+    objective, networks = place / "sparse.py", place / "mlp.py"
+    objective.write_text(SPARSE)
+    networks.write_text(MLP)
+
+    def model():
+        return named_model("./sparse.py:pull=0.5", "./imgs:size=16", "./mlp.py:hidden=8", 4, 1)
+
+    trained = checkpoint.rename(checkpoint.with_name(model().file))
+    assert find_checkpoint(model()) == trained
+    since = rf"changed since {re.escape(trained.name)} was trained\. Put back what it was, or train it again: "
+    edited(objective)
+    with pytest.raises(UnusableError, match=rf"The objective \./sparse\.py has {since}"):
+        find_checkpoint(model())
+    edited(networks)
+    with pytest.raises(UnusableError, match=rf"The architecture \./mlp.py and the objective \./sparse.py have {since}"):
+        find_checkpoint(model())
+    objective.write_text(SPARSE)
+    with pytest.raises(UnusableError, match=rf"The architecture \./mlp.py has {since}"):
+        find_checkpoint(model())
+
+
+def test_time_of_a_training_is_said_of_shipped_data_alone(place):
+    images_in(place / "imgs")
+    for data, words in (("omniglot", "Train it, in about an hour"), ("./imgs", "Train it: lso-bench")):
+        with pytest.raises(UnusableError, match=words):
+            find_checkpoint(named_model("vae:beta=0.37", data, "conv", 4, 0))
 
 
 def test_an_edited_data_set_file_is_refused(place):

@@ -1,6 +1,7 @@
 """Study files: the same runs as by the command line, and one clear line for whatever is wrong."""
 
 import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from lso_bench.errors import UsageError
 from lso_bench.study import file as study_file
 from lso_bench.study.grid import Grid, Protocol, plan, shard
 from lso_bench.study.overrides import Rule
+from lso_bench.study.titles import titles
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.trained_model import SHIPPED, Model
 
@@ -111,6 +113,33 @@ def test_rules_of_the_command_line_are_those_of_a_file(tmp_path):
     assert tuple(study_file.rule(text, kind) for kind, each in texts.items() for text in each) == grid.rules
 
 
+def test_rules_of_a_file_may_be_written_as_on_the_command_line(tmp_path):
+    head = RULED[: RULED.index("[[")].rstrip()
+    rules = 'exclude = ["model=nevae_se searcher=cmaes", "searcher=cmaes:sigma=0.3 seed=1"]\n'
+    rules += 'override = ["searcher=sobol budget=30", {searcher = "sobol", seed = 1, budget = 40, patience = 5}]\n'
+    assert read(tmp_path, f"{head}\n{rules}") == read(tmp_path, RULED)
+
+
+def test_titles_of_a_plan_show_what_a_rule_changes_and_no_two_are_equal(tmp_path):
+    specs = [p.spec for p in plan(*read(tmp_path, RULED))]
+    shown = titles(specs)
+    assert len({*shown.values()}) == len(specs)
+    by_title = {text: next(s for s in specs if s.key == key) for key, text in shown.items()}
+    assert all(s.region in text.split(" · ") and f"{s.budget} ev." in text for text, s in by_title.items())
+    assert {text for text in by_title if "patience 5" in text} == {t for t, s in by_title.items() if s.patience}
+    assert any("cmaes:sigma=0.3" in text for text in by_title)
+
+
+def test_titles_show_each_setting_that_an_override_can_change():
+    changes = {"starts": ("random",), "decoding": "sample", "thresholds": (0.5,), "precision": "fp64", "joint": True}
+    changes |= {"max_steps": 7, "seconds": 3.0, "patience": 2, "check_every": 10, "space": "standard"}
+    base = plan(Grid(["vae"], ["glyphs50"], arch="conv"))[0].spec
+    for name, value in changes.items():
+        first, second = titles([base, replace(base, **{name: value})]).values()
+        assert first != second
+    assert {*changes, "budget"} == {f.name for f in fields(Protocol)}
+
+
 def test_rule_that_means_no_run_is_named(tmp_path):
     with pytest.raises(UsageError, match="No run is meant by `exclude model=nevae_lp searcher=sobol`"):
         plan(*read(tmp_path, RULED.replace('"nevae_se"\nsearcher = "cmaes"', '"nevae_lp"\nsearcher = "sobol"')))
@@ -157,7 +186,9 @@ FAULTY = {
     'models = ["vae"]\ntasks = ["ink"]\njoint = "yes"': "joint: wanted true or false, got 'yes'",
     'models = ["vae"]\ntasks = ["ink"]\narch = 3': "arch: wanted a text, got 3",
     'models = ["vae"]\ntasks = ["ink"]\nregions = []': "regions: wanted a list of texts",
-    'models = ["vae"]\ntasks = ["ink"]\nexclude = "vae"': "exclude: wanted one or more tables, got 'vae'",
+    'models = ["vae"]\ntasks = ["ink"]\nexclude = "vae"': r'wanted one or more tables, as \[\{searcher = "bo"\}\], got',
+    'models = ["vae"]\ntasks = ["ink"]\noverride = [3]': r'as \[\{searcher = "bo", budget = 100\}\], got \[3\]',
+    'models = ["vae"]\ntasks = ["ink"]\nexclude = ["bo"]': "exclude: wanted which runs are meant, by model, task,",
     'models = ["vae"]\ntasks = ["ink"]\n[[exclude]]\nmodell = "vae"': "wanted which runs are meant, by model, task,",
     'models = ["vae"]\ntasks = ["ink"]\n[[exclude]]\nseed = "one"': "wanted seed to be a whole number",
     'models = ["vae"]\ntasks = ["ink"]\n[[override]]\nmodel = "vae"': "wanted of each override what it changes",

@@ -275,7 +275,7 @@ def test_checkpoint_of_another_vocabulary_is_refused_in_one_line(call, file):
     words = "--data", "./my.txt", "--arch", ARCH
     asked = call("evaluate", "--model", "vae", *words)
     (line,) = messages(asked.stderr)
-    assert asked.returncode and f"it has changed since {before.name} was trained" in line
+    assert asked.returncode and f"The data set ./my.txt has changed since {before.name} was trained" in line
     before.rename(before.with_name(model.file))
     renamed = call("evaluate", "--model", "vae", *words)
     *_, line = messages(renamed.stderr)  # after that about the progress

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,8 @@ NAMED = 5  # most left-out files that a message names
 class ImageFolder(ImageSource):
     """All images in a folder and those below it, grey, each resized whole to a square by area; white is 1.
 
-    What is transparent lies on white. Files that cannot be read are named on stderr and left out.
+    What is transparent lies on white. Files that cannot be read are named on stderr and left out. What is changed is
+    said there, too.
     """
 
     path: Path
@@ -54,10 +57,47 @@ class ImageFolder(ImageSource):
             )
         if len(read) < FEWEST:
             raise UnusableError(f"{self.path}: wanted at least {FEWEST} readable images, got {len(read)}.")
-        images = np.stack(read)
-        for line in filter(None, (self._colour_note(files[:SEEN]), self._shades_note(images))):
+        images = np.stack([image.pixels for image in read])
+        differing = len({image.tobytes() for image in images})
+        if differing == 1:
+            raise UnusableError(
+                f"{self.path}: wanted images that differ, got the same {len(images)} times{_on_white(read)}."
+            )
+        changes = self._size_note(read), self._transparency_note(read), self._copies_note(len(images), differing)
+        for line in filter(None, (*changes, self._colour_note(files[:SEEN]), self._shades_note(images))):
             remark(line)
         return images
+
+    def _size_note(self, read: Sequence["_Image"]) -> str:
+        """Return a line if images are resized."""
+        resized = Counter(image.size for image in read if image.size != (self.size, self.size))
+        if not resized:
+            return ""
+        sizes = ", ".join(f"{w} x {h}" for (w, h), _ in resized.most_common(NAMED)) + ", ..." * (len(resized) > NAMED)
+        oblong = sum(count for (w, h), count in resized.items() if w != h)
+        return (
+            f"{self.path}: {resized.total()} of {len(read)} images ({sizes}) are resized to {self.size} x {self.size}"
+            f"{f'; {oblong} of them are not square, and are distorted' * bool(oblong)}; for another size say size=64"
+        )
+
+    def _transparency_note(self, read: Sequence["_Image"]) -> str:
+        """Return a line if images are transparent in places."""
+        transparent, lost = sum(image.is_transparent for image in read), sum(image.is_lost for image in read)
+        if not transparent:
+            return ""
+        return (
+            f"{self.path}: {transparent} of {len(read)} images are transparent in places, which are read as white"
+            f"{f'; {lost} of them are plain on it: put white ink on black before' * bool(lost)}"
+        )
+
+    def _copies_note(self, count: int, differing: int) -> str:
+        """Return a line if images are equal, as they are read."""
+        if differing == count:
+            return ""
+        return (
+            f"{self.path}: {count - differing} of {count} images are copies of others, as they are read; the training "
+            "and the test part may share them"
+        )
 
     def _colour_note(self, files: Sequence[Path]) -> str:
         """Return a line if some of these files are in colour, which is not kept."""
@@ -78,6 +118,22 @@ class ImageFolder(ImageSource):
             f"{self.path}: {shades:.0%} of the pixels are shades, and likelihood=bernoulli takes them as chances of "
             "white, so that a model sees salt and pepper; for shades say likelihood=gaussian, and --arch conv or mlp"
         )
+
+
+class _Image(NamedTuple):
+    """An image of a folder as it is read, and what was changed."""
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]  # pixels in the file: width, height
+    is_transparent: bool = False  # in places
+    is_lost: bool = False  # plain on white, though not in the file
+
+
+def _on_white(read: Sequence[_Image]) -> str:
+    """Return a reason why images are all the same, if it is that of white ink without a page."""
+    if not any(image.is_lost for image in read):
+        return ""
+    return ": what is transparent is read as white, and their ink is white, too; put it on black before"
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -122,14 +178,19 @@ def _is_coloured(file: Path) -> bool:
     return bool(np.ptp(pixels, axis=2).max() > TINGE)
 
 
-def _read(file: Path, size: int) -> NDArray[np.uint8]:
+def _read(file: Path, size: int) -> _Image:
     if file.is_dir():
         os.scandir(file).close()  # raises the reason why it cannot be listed
     with safe_read.opened(file, LARGEST) as content, Image.open(content) as opened:
         image = ImageOps.exif_transpose(opened)
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"wanted 8 bits a channel, got mode {image.mode}")
+    lowest, highest = 255, 255  # opacity
     if image.has_transparency_data:
         paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image.convert("RGBA"))
-    return np.asarray(image.convert("L").resize((size, size), Image.Resampling.BOX))
+        layers = image.convert("RGBA")
+        (lowest, highest), image = layers.getchannel("A").getextrema(), Image.alpha_composite(paper, layers)
+    grey = image.convert("L")
+    darkest, brightest = grey.getextrema()
+    pixels = np.asarray(grey.resize((size, size), Image.Resampling.BOX))
+    return _Image(pixels, image.size, lowest < 255, lowest < highest and darkest == brightest)

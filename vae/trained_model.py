@@ -36,9 +36,15 @@ class Model:
 
     @property
     def file(self) -> str:
-        """Name of the checkpoint file; the user's own data and objectives add a hash of their content."""
+        """Name of the checkpoint file; the user's own data, architectures and objectives add a hash."""
+        data, arch, name = self.file_parts
+        return f"{data}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
+
+    @property
+    def file_parts(self) -> tuple[str, str, str]:
+        """Data, architecture and objective as the name of the checkpoint file has them."""
         name, arch = (re.sub(r"[^\w.=-]+", "+", with_hash(text)) for text in (self.name, self.arch))
-        return f"{file_name(self.data)}-{arch}-d{self.latent}-{name}-s{self.seed}.safetensors"
+        return file_name(self.data), arch, name
 
 
 def with_hash(text: str) -> str:

@@ -1,15 +1,16 @@
 """Correlations of latent-space metrics with search outcomes, over checkpoints: does collapse decide search?
 
-A checkpoint is a point. Its metrics come from `lso-bench evaluate` (AU, MI, KL, decoder use, re-encoding, latent
-consistency). Its outcomes come from its searches (final loss, steps to a threshold, dependence on the start), within
-one task, searcher, architecture and limits. The main figure is Spearman's rank correlation: an interval of Kendall's
-needs more than 4 points, and there are few. Trainings of one model that differ in their seed are a cluster, and count
-as one point, their mean. Models that share images, starts and seeds are no independent replicates, and a correlation is
-no cause.
+A checkpoint is a point. Its metrics come from `lso-bench evaluate` (AU, MI, KL, decoder use, retrieval, re-encoding,
+latent consistency). Its outcomes come from its searches (final loss, steps to a threshold, dependence on the start),
+within one task, searcher, architecture and limits. The main figure is Spearman's rank correlation: an interval of
+Kendall's needs more than 4 points, and there are few. Trainings of one model that differ in their seed are a cluster,
+and count as one point, their mean. Models that share images, starts and seeds are no independent replicates, and a
+correlation is no cause.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,19 +18,20 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from lso_bench.analysis.rank_correlation import FEWEST, correlation, partial_correlation
-from lso_bench.analysis.rank_tests import holm
+from lso_bench.analysis.rank_correlation import FEWEST, correlation, is_drawn, partial_correlation, smallest_p
+from lso_bench.analysis.rank_tests import ALPHA, holm
 from lso_bench.analysis.table import GROUP_KEYS, SHARE
 from lso_bench.store import result_files
 from lso_bench.vae.metrics import ESTIMATORS, Metrics
 
-ACTIVE = (0.01, 0.1)  # activity above which a dimension counts
-LATENT_METRICS = (
-    *(f"AU {a:g}" for a in ACTIVE),
+ACTIVE = 0.1  # activity above which a dimension counts; above 0.01 all dimensions of a decoder without pixels do
+LATENT_METRICS = (  # docs/statistics.md says which are left out, and why
+    "AU above noise",
+    f"AU {ACTIVE:g}",
     "MI",
     "KL",
     "decoder use",
-    "re-encoding",
+    "retrieval",
     "re-encoding draw",
     "consistency prior",
     "consistency posterior",
@@ -43,11 +45,13 @@ class Collapse:
     """Checkpoints and their correlations.
 
     `checkpoint_table` has a row per checkpoint and context: GROUP_KEYS, `weights`, LATENT_METRICS and outcomes.
-    `correlations` has a row per context, outcome and metric.
+    `correlations` has a row per context, outcome and metric. `unmeasured` has a row per checkpoint and context that was
+    searched and not measured: GROUP_KEYS, `weights`, and `trained`, its `Model`.
     """
 
     checkpoint_table: pd.DataFrame = field(default_factory=pd.DataFrame)
     correlations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    unmeasured: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read(folders: Iterable[Path]) -> tuple[dict[str, Metrics], list[str]]:
@@ -84,19 +88,23 @@ def _merge_metrics(measured: Sequence[Metrics]) -> Metrics:
     return Metrics(**merged)
 
 
-def collapse(measured: Iterable[tuple[str, list[dict]]], spaces: Mapping[str, Metrics]) -> Collapse:
+def collapse(
+    measured: Iterable[tuple[str, list[dict]]], spaces: Mapping[str, Metrics], unmeasured: Iterable[dict] = ()
+) -> Collapse:
     """Correlate latent-space metrics with search outcomes.
 
     Args:
         measured: the checkpoint's sha256 and the rows of measures, for each checkpoint and group of searches.
         spaces: metrics of the latent space, by the checkpoint's sha256.
+        unmeasured: rows of checkpoints that were searched and are not in `spaces`.
     """
+    absent = pd.DataFrame([*unmeasured])
     points = pd.DataFrame([_point(sha, rows, spaces[sha]) for sha, rows in measured if sha in spaces])
     if points.empty:
-        return Collapse()
+        return Collapse(unmeasured=absent)
     groups = (group for _, group in points.groupby(COMPARED_WITHIN, sort=False, dropna=False))
     contexts = [group for group in groups if group.model.nunique() >= FEWEST]
-    return Collapse(points, pd.DataFrame([row for group in contexts for row in correlations(group)]))
+    return Collapse(points, pd.DataFrame([row for group in contexts for row in correlations(group)]), absent)
 
 
 def _point(sha: str, rows: list[dict], space: Metrics) -> dict[str, Any]:
@@ -105,10 +113,10 @@ def _point(sha: str, rows: list[dict], space: Metrics) -> dict[str, Any]:
 
 
 def _latent_metrics(space: Metrics) -> dict[str, int | float | None]:
-    au = [sum(x > a for x in space.activity) for a in ACTIVE]
+    au = space.au_relative, sum(x > ACTIVE for x in space.activity)
+    of_decoder = space.decoder_use, space.retrieval, space.reencoding_draw
     consistency = space.consistency_prior, space.consistency_posterior
-    rest = space.mi, space.kl, space.decoder_use, space.reencoding_mean, space.reencoding_draw, *consistency
-    return dict(zip(LATENT_METRICS, (*au, *rest), strict=True))
+    return dict(zip(LATENT_METRICS, (*au, space.mi, space.kl, *of_decoder, *consistency), strict=True))
 
 
 def _outcomes(rows: list[dict]) -> Iterator[tuple[str, float]]:
@@ -158,6 +166,15 @@ def correlations(points: pd.DataFrame) -> Iterator[dict]:
     tests = int(np.isfinite(adjusted).sum())
     for row, p in zip(rows, adjusted, strict=True):
         yield head | row | {"holm": float(p), "of": tests}
+
+
+def fewest_models(tests: int) -> int | None:
+    """Return the fewest models of which p can be below ALPHA after Holm's correction over `tests` correlations.
+
+    None: no number suffices, because the permutations that are drawn end the p of many models.
+    """
+    drawn = next(n for n in count(FEWEST) if is_drawn(n))
+    return next((n for n in range(FEWEST, drawn + 1) if smallest_p(n) * tests < ALPHA), None)
 
 
 def outcomes_of(points: pd.DataFrame) -> list[str]:

@@ -25,6 +25,7 @@ from lso_bench.analysis.collapse import Collapse, collapse
 from lso_bench.analysis.groups import gap_to_best, group_summary, text_shares
 from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import GROUP_KEYS, Files, by_start, shared, sort_key, table
+from lso_bench.analysis.united import original
 from lso_bench.analysis.unpaired import unpaired
 from lso_bench.analysis.variance import decomposition
 from lso_bench.record import SHARES, Record
@@ -87,7 +88,7 @@ def compare(
         pair for group, group_rows in groups for pair in _by_checkpoint(group, group_rows, statistics, spaces or {})
     ]
     tasks = paired.across_tasks(searches, failed, by)
-    spaces_compared = collapse(checkpoint_rows, spaces or {})
+    spaces_compared = collapse(checkpoint_rows, spaces or {}, _unmeasured(groups, usable, spaces or {}))
     compared = _comparison(ordered, targets, by, rows, tasks, unpaired(searches, failed, by))
     return replace(compared, collapse=spaces_compared, searches=searches, histories=histories)
 
@@ -181,6 +182,16 @@ def _by_checkpoint(
     for sha, part in group.groupby("weights", sort=False):
         if sha in spaces:
             yield str(sha), rows if len(part) == len(group) else statistics(part)
+
+
+def _unmeasured(
+    groups: Iterable[tuple[pd.DataFrame, list[dict]]], records: Iterable[Record], spaces: Mapping[str, Metrics]
+) -> Iterator[dict]:
+    """Yield a row for each checkpoint of a group whose latent space was not measured."""
+    trained = {r.spec.checkpoint: original(r.spec.model) for r in records}
+    for group, _ in groups:
+        absent = [sha for sha in group.weights.unique() if sha not in spaces]
+        yield from (shared(group) | {"weights": sha, "trained": trained[sha]} for sha in absent)
 
 
 def _target_costs(

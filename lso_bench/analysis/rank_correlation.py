@@ -78,8 +78,12 @@ def smallest_p(n: int) -> float:
 
 def method(n: int) -> str:
     """Return what the p of n points is taken from."""
-    pairings = math.factorial(n)
-    return f"all {pairings:,} permutations" if pairings <= RESAMPLES else f"{RESAMPLES:,} random permutations"
+    return f"{RESAMPLES:,} random permutations" if is_drawn(n) else f"all {math.factorial(n):,} permutations"
+
+
+def is_drawn(n: int) -> bool:
+    """Return whether the permutations of n points are drawn, because there are too many to try all."""
+    return math.factorial(n) > RESAMPLES
 
 
 def _p_value(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from lso_bench.analysis import collapse
+from lso_bench.analysis import collapse, unmeasured
 from lso_bench.analysis.comparison import Comparison, Targets, brief, compare
 from lso_bench.analysis.curves import with_curves
 from lso_bench.analysis.fields import chosen, conditions, named
@@ -123,6 +123,7 @@ class Results:
                 comparison = brief(records, targets, split)
             else:
                 comparison = compare(records, files, targets, split, self._measured[0])
+                comparison.notes.extend(unmeasured.notes(comparison.collapse, [s.folder for s in self.stores]))
             comparison.notes.extend(self.unfinished)
             return comparison
 

@@ -12,6 +12,7 @@ def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:
     from lso_bench.store.store import MARKER_FILE, Store
     from lso_bench.study import completeness
     from lso_bench.study.estimate import estimate
+    from lso_bench.study.recorded_weights import untrained
 
     store = Store(results, readonly=True) if (results / MARKER_FILE).exists() else None
     state = completeness.check(planned, store)
@@ -20,8 +21,8 @@ def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:
     if json:
         print(_as_json(rows))
     for p, label in () if json else rows:
-        print(printable(f"{p.spec.key}  {label:5}  {p.spec.title}  ({p.checkpoint.name})"))
-    for line in state.damaged():
+        print(printable(f"{p.spec.key}  {label:5}  {state.titles[p.spec.key]}  ({p.checkpoint.name})"))
+    for line in (*state.damaged(), *untrained(planned)):
         say(line)
     todo, damaged = state.are("absent", "again"), f", {len(state.damages)} damaged" * bool(state.damages)
     estimated = estimate(todo, store or [])
@@ -37,5 +38,9 @@ def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:
 
 def _as_json(rows: list) -> str:
     """Return a JSON list with an object per run; `state`: to do, done or damaged."""
-    fields = [(p.spec.key, label, p.spec.title, str(p.checkpoint)) for p, label in rows]
-    return dumps([dict(zip(("key", "state", "title", "checkpoint"), f, strict=True)) for f in fields], indent=1)
+    fields = [
+        {"key": p.spec.key, "state": label, "title": p.spec.title, "checkpoint": str(p.checkpoint)}
+        | {name: getattr(p.spec, name) for name in ("region", "max_steps", "budget")}
+        for p, label in rows
+    ]
+    return dumps(fields, indent=1)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,6 +35,10 @@ from lso_bench.commands.options import (
 from lso_bench.commands.setting_options import setting_values, with_setting_options
 from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from lso_bench.api.study import Study
+    from lso_bench.study.grid import PlannedRun
 
 
 @with_setting_options(before="compile")
@@ -119,7 +123,7 @@ def run(
     execution_options(1, device, data_dir, compile, capture, requested)  # report faults before a long planning
     if shard:
         studies.shard([], shard)
-    planned = described.plan(quiet)
+    planned = described.plan(quiet) if not dry_run else _plan_without_weights(described, results, quiet)
     typed = {} if study else {k: context.params[k] or None for k in studies.PROTOCOLS["paper"]}
     for line in studies.plan_warnings(planned, replace(described.protocol, **typed)):
         say(line)
@@ -145,6 +149,17 @@ def run(
         ):
             say(f"{'texts' if path.suffix == '.txt' else 'picture'}: {path}")
     print_end(state.without(store.damaged_files), named_keys)
+
+
+def _plan_without_weights(study: "Study", results: Path, quiet: bool) -> "list[PlannedRun]":
+    """Return the runs of a study, also those whose checkpoints are not here."""
+    from lso_bench.progress import planning
+    from lso_bench.store.store import MARKER_FILE, Store
+    from lso_bench.study.grid import plan
+    from lso_bench.study.recorded_weights import recorded_weights
+
+    records = Store(results, readonly=True) if (results / MARKER_FILE).exists() else []
+    return plan(study.grid, study.protocol, planning(quiet), recorded_weights(records))
 
 
 def _checked_file(path: Path, context: typer.Context) -> Path:

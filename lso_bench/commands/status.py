@@ -58,13 +58,16 @@ def _show_study(path: Path, folder: Path, json: bool) -> None:
     from lso_bench.store.run_folder import State
     from lso_bench.store.store import Store
     from lso_bench.study import completeness
+    from lso_bench.study.grid import plan
+    from lso_bench.study.recorded_weights import recorded_weights, untrained
 
     if path.suffix != ".toml":
         raise UsageError(f"status wants a results folder or a study file (.toml), not {str(path)!r}.")
     if not (folder / MARKER_FILE).exists():
         say(f"{folder} is no results folder yet." if not folder.exists() else f"{folder} is no results folder.")
-    planned = Study.from_file(path).plan()
     store = Store(folder, readonly=True) if (folder / MARKER_FILE).exists() else None
+    study = Study.from_file(path)
+    planned = plan(study.grid, study.protocol, recorded=recorded_weights(store or []))
     state = completeness.check(planned, store)
     labels: dict[State, str] = {"done": "done", "damaged": "damaged", "absent": "to do", "again": "failed"}
     counts = {label: len(state.are(key)) for key, label in labels.items()}
@@ -73,7 +76,8 @@ def _show_study(path: Path, folder: Path, json: bool) -> None:
     else:
         listed = ", ".join(f"{n} {label}" for label, n in counts.items() if n)
         print(printable(f"{path}: {listed} of {len(state.runs)} runs in {folder}"))
-    for line in (*state.damaged(), *some([f"to do: {run.spec.title}, {run.spec.key}" for run in state.are("absent")])):
+    absent = [f"to do: {state.titles[run.spec.key]}, {run.spec.key}" for run in state.are("absent")]
+    for line in (*state.damaged(), *some(absent), *untrained(planned)):
         say(line)
     if state.damages:
         raise typer.Exit(UNUSABLE)

@@ -13,6 +13,7 @@ from lso_bench.commands.options import names
 from lso_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from lso_bench.analysis.comparison import Comparison
     from lso_bench.api.comparison import ResultComparison
 
 LONGEST = 65  # characters of a command that fits the last line of a summary
@@ -67,6 +68,14 @@ def tables_named(texts: Sequence[str] | None) -> list[str]:
     return listed
 
 
+def _about_collapse(comparison: "Comparison", folders: Sequence[Path]) -> list[str]:
+    """Return lines about models without measures, and about what a table that is not there wants."""
+    from lso_bench.analysis import unmeasured
+
+    about = unmeasured.reasons if comparison.collapse.correlations.empty else unmeasured.notes
+    return about(comparison.collapse, folders)
+
+
 def show(compared: "ResultComparison", view: View, complete: bool = False, quiet: bool = False) -> None:
     """Print a comparison.
 
@@ -91,6 +100,9 @@ def show(compared: "ResultComparison", view: View, complete: bool = False, quiet
         comparison = compared.comparison
     if view.tables and not [*tables.parts(comparison, view.cost, view.tables)]:
         say(f"Nothing to show: these results have no rows for --table {','.join(view.tables)}.")
+    if "collapse" in view.tables:
+        for line in _about_collapse(comparison, compared.folders):
+            say(line)
     if view.form == "table":
         out(view.wide).print(tables.terminal(comparison, view.cost, view.tables))
     elif view.form in ("json", "csv"):

@@ -6,13 +6,14 @@ from typing import Any, cast
 
 import pandas as pd
 
-from lso_bench.analysis.collapse import COMPARED_WITHIN, GIVEN, LATENT_METRICS, Collapse
+from lso_bench.analysis.collapse import COMPARED_WITHIN, GIVEN, LATENT_METRICS, Collapse, fewest_models
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_correlation import FEWEST, method, smallest_p
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.analysis.united import space_name
+from lso_bench.analysis.unmeasured import left_out
 from lso_bench.plotting.numbers import significant
 from lso_bench.report.cells import EMPTY, estimate, model, number, p_value, within, word
 from lso_bench.report.sections import Section, searcher_labels
@@ -138,23 +139,50 @@ def collapse(result: Collapse) -> Iterator[Part]:
         outcomes = Column("of the searches", is_text=True, min_width=NAME_WIDTH)
         widths = [NAME_WIDTH, *[0] * len(metrics)]
         header = outcomes, *(Column(f"{s}, n = {n[s]}", min_width=w) for s, w in zip(metrics, widths, strict=False))
-        table = Table(heading, header, rows, _limits(context, [s for s in LATENT_METRICS if s not in metrics]))
+        table = Table(heading, header, rows, _limits(context, n, left_out(result, head.to_dict())))
         setup = f"{head.task.partition(':')[0]}, {head.searcher}, {space_name(head.arch, head.latent)}"
         yield Part(f"Does collapse decide search? {setup}", [], [table])
 
 
-def _limits(context: pd.DataFrame, missing: list[str]) -> str:
-    """Return a caption that says what the table can and cannot show."""
+def _limits(context: pd.DataFrame, models: dict[str, int], left_out: str) -> str:
+    """Return a caption that says what the table can and cannot show.
+
+    Args:
+        models: number of models with each measure.
+        left_out: names of the models without measures.
+    """
     n, tests = int(context.n.max()), int(context["of"].iloc[0])
     least, family = smallest_p(n), f"Holm's correction over the {tests} correlations"
-    unknown = f" Measured of fewer than {FEWEST}: {', '.join(missing)} (`lso-bench evaluate`)." * bool(missing)
+    missing = [metric for metric, known in models.items() if known < FEWEST]
+    unknown = f" Not measured, and left out: {left_out} (`lso-bench evaluate`)." * bool(left_out)
+    if constant := _constant(context):
+        unknown += f" Equal in all models, and so without a correlation (-): {'; '.join(constant)}."
+    unknown += f" Measured of fewer than {FEWEST}: {', '.join(missing)} (`lso-bench evaluate`)." * bool(missing)
     return (
         f"-1: the more, the less. * where p is below 0.05 after {family} of this table. By {method(n)} of {n} models "
         f"no p is below {least:.2g} before it and {min(1, tests * least):.2g} after it. The smallest here are "
-        f"{context.p.min():.2g} before and {context.holm.min():.2g} after.{unknown} The models share instances, starts "
-        f"and seeds, and {_trainings(context)}: this shows what goes together in them, not what causes what. Given "
-        "-ELBO: Spearman's partial correlation"
+        f"{context.p.min():.2g} before and {context.holm.min():.2g} after."
+        f"{_wanted_models(n, tests)}{unknown} The models share instances, starts and seeds, and {_trainings(context)}: "
+        f"this shows what goes together in them, not what causes what. Given {GIVEN}: Spearman's partial correlation"
     )
+
+
+def _constant(context: pd.DataFrame) -> list[str]:
+    """Return the outcomes, and the measures of enough models, that do not differ between models."""
+    known = context[context.n >= FEWEST]
+    outcomes = [name for name, rows in known.groupby("outcome", sort=False) if rows.estimate.isna().all()]
+    differing = cast(pd.DataFrame, known[~known.outcome.isin(outcomes)])
+    metrics = [name for name, rows in differing.groupby("metric", sort=False) if rows.estimate.isna().all()]
+    return [*map(str, (*metrics, *outcomes))]
+
+
+def _wanted_models(n: int, tests: int) -> str:
+    """Return how many models a significant correlation takes, where n are too few."""
+    fewest = fewest_models(tests)
+    if fewest is not None and fewest <= n:
+        return ""
+    models = "No number of models" if fewest is None else f"Only {fewest} models or more"
+    return f" {models} can have a p below 0.05 after it, with as many correlations."
 
 
 def _trainings(context: pd.DataFrame) -> str:

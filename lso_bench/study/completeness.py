@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from lso_bench.files.sanitize import some
@@ -9,6 +10,7 @@ from lso_bench.record import Record
 from lso_bench.store.run_folder import Standing, State
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
+from lso_bench.study.titles import titles
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Completeness:
         states = self.states | dict.fromkeys(new_damages, damaged_state)
         return replace(self, states=states, damages=self.damages | new_damages)
 
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """Texts that tell the runs apart, by key."""
+        return titles(run.spec for run in self.runs.values())
+
     @property
     def complete(self) -> bool:
         """True if every planned run is present and ended well."""
@@ -47,7 +54,7 @@ class Completeness:
         absent = self.are("absent")
         if not (absent or self.damages):
             return []
-        lines = some([f"missing: {run.spec.title}, {run.spec.key}" for run in absent])
+        lines = some([f"missing: {self.titles[run.spec.key]}, {run.spec.key}" for run in absent])
         counts = {"missing": len(absent), "damaged": len(self.damages)}
         kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
         mend = "; the same command makes what is missing" if absent else ""

@@ -5,6 +5,8 @@ A table `[[exclude]]` leaves runs out, and `[[override]]` changes the protocol o
     [[override]]
     searcher = "bo"  # which runs: model, task, searcher, region, seed, search_seed, train_seed
     budget = 100     # what changes: any setting of the protocol
+
+A rule may also be a text as on the command line: `override = ["searcher=bo budget=100"]`.
 """
 
 import codecs
@@ -57,11 +59,7 @@ def rule(text: str, kind: str) -> Rule:
         UsageError: the message says what was expected.
     """
     try:
-        pairs = [word.partition("=") for word in words(text)]
-        table = {key: value if key in NAMED else _value(value) for key, _, value in pairs}
-        if len(table) < len(pairs):
-            raise ValueError("everything once")
-        (parsed,) = SETTINGS[kind]([table])
+        (parsed,) = SETTINGS[kind]([text])
     except ValueError as error:
         raise UsageError(f"--{kind} {text!r}: wanted {error}.") from error
     return parsed
@@ -106,11 +104,11 @@ def _checked(path: Path, key: str, value: object) -> Any:
 
 
 def _excluded(value: Any) -> list[Rule]:
-    return [Rule(_rule_conditions(table)) for table in _tables(value)]
+    return [Rule(_rule_conditions(table)) for table in _tables(value, '{searcher = "bo"}')]
 
 
 def _overridden(value: Any) -> list[Rule]:
-    return [_override(table) for table in _tables(value)]
+    return [_override(table) for table in _tables(value, '{searcher = "bo", budget = 100}')]
 
 
 def _override(table: dict[str, Any]) -> Rule:
@@ -128,10 +126,28 @@ def _override(table: dict[str, Any]) -> Rule:
     return Rule(_rule_conditions(conditions), overrides)
 
 
-def _tables(value: Any) -> list[dict[str, Any]]:
-    if not (isinstance(value, list) and value and all(isinstance(v, dict) for v in value)):
-        raise ValueError("one or more tables")
-    return value
+def _tables(value: Any, example: str) -> list[dict[str, Any]]:
+    """Return the tables of rules; each may be a text as on the command line, `"searcher=bo budget=100"`.
+
+    Raises:
+        ValueError: the message says what was expected, and gives an example.
+    """
+    if not (isinstance(value, list) and value and all(isinstance(v, dict | str) for v in value)):
+        raise ValueError(f"one or more tables, as [{example}]")
+    return [_table(v) if isinstance(v, str) else v for v in value]
+
+
+def _table(text: str) -> dict[str, Any]:
+    """Return the conditions and settings of a rule in a text.
+
+    Raises:
+        ValueError: one stands twice, or a double quote is not closed.
+    """
+    pairs = [word.partition("=") for word in words(text)]
+    table = {key: value if key in NAMED else _value(value) for key, _, value in pairs}
+    if len(table) < len(pairs):
+        raise ValueError("everything once")
+    return table
 
 
 def _rule_conditions(table: dict[str, Any]) -> dict[str, str | int]:

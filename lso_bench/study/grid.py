@@ -8,9 +8,9 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lso_bench.errors import UsageError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.plugins import code_version
-from lso_bench.plugins.notation import name_of, whole
+from lso_bench.plugins.notation import is_file, name_of, whole
 from lso_bench.record import Record
 from lso_bench.run_settings import NEUTRAL, PRIOR, RUN_SETTINGS, TO_ZERO, RunSettings
 from lso_bench.runner.identity import PLUGINS, UNKNOWN, Identity, identity, recorded_version
@@ -41,6 +41,7 @@ class PlannedRun:
     spec: Spec
     checkpoint: Path
     identity: Identity = UNKNOWN  # versions of code and data at planning
+    untrained: str = ""  # why its checkpoint is not there; see `plan`
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,17 @@ MAX_RUNS = 2_000_000  # runs of a study, which are all planned at once
 
 
 def plan(
-    grid: Grid, protocol: Protocol = Protocol(), report: Callable[[int, int], None] = lambda done, total: None
+    grid: Grid,
+    protocol: Protocol = Protocol(),
+    report: Callable[[int, int], None] = lambda done, total: None,
+    recorded: Callable[[Model], str] | None = None,
 ) -> list[PlannedRun]:
     """Return the runs of a grid, in its order; of several with the same spec, the first.
 
     Args:
         report: called from time to time with the number of planned combinations and their total.
+        recorded: returns the sha256 of weights that are not here, empty if unknown. Without it a missing checkpoint is
+            an error.
 
     Raises:
         UsageError: a name is unknown, or parts do not fit together.
@@ -100,7 +106,7 @@ def plan(
         raise UsageError(
             f"These lists combine to {combinations:,} runs; wanted {MAX_RUNS:,} at most: run them in parts."
         )
-    rules, lookups, planned, axes = Rules(grid.rules), _Lookups(grid), dict[Spec, PlannedRun](), _axes(grid)
+    rules, lookups, planned, axes = Rules(grid.rules), _Lookups(grid, recorded), dict[Spec, PlannedRun](), _axes(grid)
     total = prod(map(len, axes))
     for done, listed in enumerate(starmap(_GridPoint, product(*axes))):
         point = listed._replace(train_seed=0) if lookups.external(listed.model) else listed
@@ -163,8 +169,8 @@ class _GridPoint(NamedTuple):
 class _Lookups:
     """Cached look-ups of the names of a grid, each done once."""
 
-    def __init__(self, grid: Grid):
-        self._grid = grid
+    def __init__(self, grid: Grid, recorded: Callable[[Model], str] | None = None):
+        self._grid, self._recorded = grid, recorded
         self.plugin = cache(lambda kind, text: PLUGINS[kind].build(text))
         self.external = cache(is_external)
         self.weights = cache(self._weights)
@@ -172,16 +178,21 @@ class _Lookups:
         self.identity = cache(self._identity)
         self.planned = cache(lambda protocol, point: _plan_run(protocol, point, self))  # without the seeds
 
-    def _weights(self, name: str, task: str, seed: int) -> tuple[Model, Path, str]:
-        """Return a model on the data of a task, the path of its weights, and their sha256."""
+    def _weights(self, name: str, task: str, seed: int) -> tuple[Model, Path, str, str]:
+        """Return a model on the data of a task, the path of its weights, their sha256, and why they are not here."""
         data = data_of(self.plugin("task", task))
         try:
             DATASETS.build(data)
         except UsageError as error:
             raise UsageError(f"Task {task!r}: {error}") from error
         model = named_model(name, data, self._grid.arch, self._grid.latent, seed)
-        path = find_checkpoint(model)
-        return model, path, fingerprint(model, path)
+        try:
+            path = find_checkpoint(model, f", the data of {name_of(task)}" if is_file(name_of(task)) else "")
+        except UnusableError as error:
+            if self._recorded is None or model.external:
+                raise
+            return model, Path(model.file), self._recorded(model), str(error)
+        return model, path, fingerprint(model, path), ""
 
     def _source(self, task: str, searcher: str) -> str:
         return code_version.source_of(self.plugin("task", task), self.plugin("searcher", searcher))
@@ -197,7 +208,7 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
     starts = tuple(map(starts_of.canonical, protocol.starts or default_starts))
     if not lookups.external(point.model):  # whether a model from outside has a variance shows when it encodes
         starts_of.check_variance(starts, OBJECTIVES.build(point.model).deterministic)
-    model, path, weights = lookups.weights(point.model, point.task, point.train_seed)
+    model, path, weights, untrained = lookups.weights(point.model, point.task, point.train_seed)
     spec = Spec(
         model=model,
         checkpoint=weights,
@@ -213,7 +224,7 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
     if field := unreadable(spec):
         raise UsageError(f"No result can hold the {field}; wanted {STORABLE}.")
     check_fit(spec, task, searcher)
-    return PlannedRun(spec, path, lookups.identity(*names))
+    return PlannedRun(spec, path, lookups.identity(*names), untrained)
 
 
 def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol) -> list[str]:

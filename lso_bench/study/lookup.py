@@ -20,11 +20,12 @@ from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import EXTERNAL, Model
 from lso_bench.vae.trained_model import checkpoint as checkpoint_of
 
-VERSION = re.compile(r"\+[0-9a-f]{8}(?=-|[.:])")  # version of a user's data or objective in a checkpoint's name
+VERSION = re.compile(r"(?<=\+)[0-9a-f]{8}(?=\+|$)")  # hash of a user's file in a part of a checkpoint's name
+PARTS = ("data set", "architecture", "objective")  # parts of a checkpoint's name that may have a hash
 LONGEST_FILE = 200  # bytes of a checkpoint's name; other names extend it, and file systems allow 255
 # Values that a result can store, for messages.
 STORABLE = "numbers below 2^53 that have an end, and names in UTF-8, of one line and without NUL"
-DURATIONS = {  # of a training on images, by architecture
+DURATIONS = {  # of a training on shipped images, by architecture
     "paper": ", in about a day on 2 CPU cores, an hour or two on a GPU",
     "small": ", in about an hour on 2 CPU cores",
     "conv": ", in about an hour on 2 CPU cores",
@@ -135,8 +136,11 @@ def _storable(model: Model) -> Model:
     return model
 
 
-def find_checkpoint(model: Model) -> Path:
+def find_checkpoint(model: Model, why_data: str = "") -> Path:
     """Return the path of a model's weights; of a model from outside, that of its file.
+
+    Args:
+        why_data: words for a message, where its data are from.
 
     Raises:
         UnusableError: there are none; the message gives the command that trains them and its approximate time.
@@ -155,15 +159,38 @@ def find_checkpoint(model: Model) -> Path:
         }
         defaults = {"latent": 32, "seed": 0}
         options = [part for k, v in settings.items() if v != defaults.get(k) for part in (f"--{k}", str(v))]
-        duration = DURATIONS.get(name_of(model.arch), "")
-        description = f"{model.name} ({model.arch}, d = {model.latent}) on {model.data}{_changed_since(model)}"
+        duration = DURATIONS.get(name_of(model.arch), "") if DATASETS.is_built_in(name_of(model.data)) else ""
+        changed = changed_since(model)
+        remedy = f"{changed} Put back what it was, or train it again" if changed else "Train it"
+        description = f"{model.name} ({model.arch}, d = {model.latent}) on {model.data}{why_data}"
         raise UnusableError(
-            f"No checkpoint of {description}. Train it{duration}: {shlex.join(['lso-bench', 'train', *options])}"
+            f"No checkpoint of {description}. {remedy}{duration}: {shlex.join(['lso-bench', 'train', *options])}"
         ) from error
 
 
-def _changed_since(model: Model) -> str:
-    """Return a note if a checkpoint exists for another version of the user's own data or objective; else empty."""
-    pattern = re.sub(VERSION, "+" + "[0-9a-f]" * 8, model.file)
-    earlier = sorted(path.name for path in own_folder().glob(pattern)) if pattern != model.file else []
-    return f" as it is now: it has changed since {earlier[0]} was trained" if earlier else ""
+def changed_since(model: Model) -> str:
+    """Return a sentence if a checkpoint exists for other versions of the user's own files; else empty.
+
+    It names what differs from the checkpoint that differs in the fewest files.
+    """
+    parts, texts = model.file_parts, (model.data, model.arch, model.name)
+    data, arch, name = map(_any_version, parts)
+    pattern = re.compile(rf"{data}-{arch}-d{model.latent}-{name}-s{model.seed}\.safetensors")
+    present = [version.group() if (version := VERSION.search(part)) else "" for part in parts]
+    matches = (pattern.fullmatch(path.name) for path in sorted(own_folder().glob("*.safetensors")))
+    earlier = [match for match in matches if match]
+    changes = [[i for i, version in enumerate(m.groups()) if version != present[i]] for m in earlier]
+    if not changes:
+        return ""
+    fewest = min(range(len(changes)), key=lambda i: len(changes[i]))
+    changed = " and ".join(f"the {PARTS[i]} {name_of(texts[i])}" for i in changes[fewest])
+    verb = "has" if len(changes[fewest]) == 1 else "have"
+    return f"{changed[0].upper()}{changed[1:]} {verb} changed since {earlier[fewest].group()} was trained."
+
+
+def _any_version(part: str) -> str:
+    """Return a pattern of a part of a checkpoint's name, with one group: any hash in place of its own, or nothing."""
+    version = VERSION.search(part)
+    if version is None:
+        return f"{re.escape(part)}()"
+    return f"{re.escape(part[: version.start()])}([0-9a-f]{{8}}){re.escape(part[version.end() :])}"

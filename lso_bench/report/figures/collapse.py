@@ -13,7 +13,8 @@ from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import CaptionedFigure, Size, blank, label, legend
 from lso_bench.report.sections import searcher_labels, short_titles
 
-SHOWN = ("AU 0.01", "MI", "KL", "decoder use", "re-encoding", "consistency prior")  # tables have the others
+# Measures with a panel; tables have the others.
+SHOWN = ("AU above noise", "KL", "decoder use", "retrieval", "re-encoding draw", "consistency prior")
 
 
 def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
