@@ -100,12 +100,14 @@ def measured_before(
     return measurements
 
 
-def _covers(what: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Return whether a measurement has the measures of another one, with the same inputs but for the effort."""
-    if any(what.get(k) != v for k, v in wanted.items() if k != "effort"):
+def _covers(what: dict[str, Any], request: dict[str, Any]) -> bool:
+    """Return whether a measurement has the requested measures: the same inputs, and the same effort or more."""
+    if any(what.get(k) != v for k, v in request.items() if k != "effort"):
         return False
-    more, less = SampleSizes(**what["effort"]), SampleSizes(**wanted["effort"])
-    return more.images >= less.images and more.codes >= less.codes and (more.samples == less.samples or not less.images)
+    has, asked = SampleSizes(**what["effort"]), SampleSizes(**request["effort"])
+    return (
+        has.images >= asked.images and has.codes >= asked.codes and (has.samples == asked.samples or not asked.images)
+    )
 
 
 def load_all(results: Path) -> list[Measured]:
