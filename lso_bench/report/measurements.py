@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from math import log
 from pathlib import Path
 
-from rich.table import Table as RichTable
+from rich.console import RenderableType
 
 from lso_bench.analysis.united import space_name
 from lso_bench.files.sanitize import file_part
@@ -53,12 +53,12 @@ ENTROPY = "entropy of the data, nats"
 LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # thresholds of activity
 
 
-def terminal(measured: Sequence[Measured]) -> RichTable:
+def terminal(measured: Sequence[Measured]) -> RenderableType:
     """Return the table of metrics for the terminal."""
     return terminal_renderer.table(metrics_table(measured))
 
 
-def dimensions(measured: Sequence[Measured]) -> RichTable:
+def dimensions(measured: Sequence[Measured]) -> RenderableType:
     """Return the table of dimensions for the terminal."""
     return terminal_renderer.table(dimensions_table(measured))
 
@@ -86,7 +86,9 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
             f" Reconstruction: the likeliest text of mu(x), of {codes} texts. Texts of the prior: {sizes.codes} draws "
             "of p(x|z), z from the prior."
         )
-    return Table(title, columns(Column("", is_text=True), *(m.model.name for m in measured)), rows, caption)
+    return Table(
+        title, columns(Column("", is_text=True, is_key=True), *(m.model.name for m in measured)), rows, caption
+    )
 
 
 def dimensions_table(measured: Sequence[Measured]) -> Table:

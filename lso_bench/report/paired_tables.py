@@ -20,7 +20,7 @@ from lso_bench.report.table import MODEL, NAME_WIDTH, SEARCHER, START, Cell, Col
 
 OUTCOMES = ("loss", "missed", "iterations")
 PER_PAIR = ("difference", "wins", "effect")
-OUTCOME = Column("of", is_text=True, is_whole=True)
+OUTCOME = Column("of", is_text=True, is_whole=True, is_key=True)
 DIFFERENCE, WINS = (Column(heading, is_whole=True) for heading in ("less the best, median", "wins"))
 HEADER = columns(
     *(MODEL, SEARCHER, START, OUTCOME, "n", "lost", "mean rank", "Friedman, p"),
@@ -135,7 +135,7 @@ def collapse(result: Collapse) -> Iterator[Part]:
             if len(rows) == 1 and line.partial.notna().any():
                 rows.append([word(f"the same, given {GIVEN}"), *(_partial(by_metric[s]) for s in metrics)])
         heading = "Spearman's rank correlation over trained models (95 % interval)"
-        outcomes = Column("of the searches", is_text=True, min_width=NAME_WIDTH)
+        outcomes = Column("of the searches", is_text=True, min_width=NAME_WIDTH, is_key=True)
         widths = [NAME_WIDTH, *[0] * len(metrics)]
         header = outcomes, *(Column(f"{s}, n = {n[s]}", min_width=w) for s, w in zip(metrics, widths, strict=False))
         table = Table(heading, header, rows, _limits(context, [s for s in LATENT_METRICS if s not in metrics]))

@@ -103,7 +103,7 @@ def table(reproduction: Reproduction) -> Table:
             line += _cells(m, by_measure[m]) if m in by_measure else [EMPTY] * 3
         lines.append(line)
     title = f"{reproduction.title} ({_subtitle(reproduction)})"
-    columns = [Column(heading.replace(" ", "\n"), is_whole=True) for heading in header]
+    columns = [Column(h.replace(" ", "\n"), is_whole=True, is_key=h in ("d", "epochs")) for h in header]
     return Table(title, [MODEL, *columns], lines)
 
 

@@ -49,7 +49,7 @@ TEXTS_SAY = (
     ". Of valid texts: novel, no training text; length in tokens; longer_than, the share of training texts that are "
     "shorter; similarity to the nearest training text"
 )
-STARTS = Column("starts", is_text=True)
+STARTS = Column("starts", is_text=True, is_key=True)
 
 
 def terminal(comparison: Comparison, cost: str = "evaluations", names: Sequence[str] = ()) -> RenderableType:
@@ -254,7 +254,7 @@ def _thresholds(section: Section) -> Table:
         stop = word("single" if first["measure"] == "iterations" else "joint")
         cells = (_steps(by_threshold[t]) if t in by_threshold else EMPTY for t in limits)
         rows.append([*_row_key(first), stop, *cells])
-    header = columns(MODEL, SEARCHER, START, Column("stop", is_text=True), *(f"{t:g}" for t in limits))
+    header = columns(MODEL, SEARCHER, START, Column("stop", is_text=True, is_key=True), *(f"{t:g}" for t in limits))
     return Table(title, header, rows, caption, "Steps to converge")
 
 
@@ -323,7 +323,8 @@ def _gaps(section: Section) -> Table:
             met = number(r["n"] - r["censored"], "{:g}".format)
             mean = number(r["mean"], undefined="")
             rows.append([*_row_key(r), at, met, number(r["median"]), interval(r["low"], r["high"]), mean])
-    header = columns(MODEL, SEARCHER, STARTS, "threshold", "met by", "median", "95 % interval", "mean")
+    limit = Column("threshold", is_key=True)
+    header = columns(MODEL, SEARCHER, STARTS, limit, "met by", "median", "95 % interval", "mean")
     return Table(title, header, rows, caption, "Gap between two starts by threshold")
 
 
