@@ -43,7 +43,7 @@ def table(table: Table) -> RenderableType:
 class FittedTable:
     """A table as wide as the console at most.
 
-    Cells are wrapped between words first. Columns that still have no room stand below the others, with the names of
+    Cells are wrapped between words first. Columns that still have no room stand below the values, with the names of
     their rows.
     """
 
@@ -80,14 +80,14 @@ def _blocks(table: Table, room: int) -> list[tuple[Places, Widths]]:
     columns = [(column, [_text(row[i]) for row in table.rows]) for i, column in enumerate(table.columns)]
     widest = [max(_longest([*_lines(column), *texts]), 1) for column, texts in columns]
     keys = [i for i, (column, _) in enumerate(columns) if column.is_key]
-    others = [i for i in range(len(columns)) if i not in keys]
+    values = [i for i in range(len(columns)) if i not in keys]
     least: list[int] = []
     for is_whole, name_width in ROOMS:
         least = [_least(*column, is_whole, name_width) for column in columns]
-        if all(_total([least[k] for k in (*keys, i)]) <= room for i in others):
+        if all(_total([least[k] for k in (*keys, i)]) <= room for i in values):
             break
     blocks = [keys]
-    for i in others:
+    for i in values:
         is_full = len(blocks[-1]) > len(keys) and _total([least[k] for k in (*blocks[-1], i)]) > room
         blocks = [*blocks, [*keys, i]] if is_full else [*blocks[:-1], [*blocks[-1], i]]
     ordered = [sorted(block) for block in blocks]
