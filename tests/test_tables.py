@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from lso_bench.report import tables
 from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_value, share, word
 from lso_bench.report.export import as_csv
 from lso_bench.report.figures import FIGURES, TITLES
+from lso_bench.report.figures.collapse import settings
 from lso_bench.report.html_report import TABS
 from lso_bench.report.renderers import csv, html, latex, markdown, terminal
 from lso_bench.report.table import MODEL, Cell, Column, Table, columns
@@ -195,3 +197,22 @@ def test_heading_of_several_lines_is_one_where_a_line_is_a_row():
     console.print(terminal.table(table))
     assert re.search(r"MI *\n *paper", console.export_text())
     assert markdown.plain_rows(table).startswith("| MI paper |\n| --- |\n| 1.00 |")
+
+
+UNLIKE = [
+    ({"region": "box:3"}, "in box:3"),
+    ({"max_steps": 80}, "80 steps"),
+    ({"budget": 40}, "40 ev."),
+    ({"task": "omniglot50:data=./odd,instances=3,seed=0"}, "data=./odd"),
+]
+
+
+@pytest.mark.parametrize(("unlike", "named"), UNLIKE)
+def test_tables_and_figures_of_collapse_have_titles_that_name_what_differs(unlike, named):
+    records = measured_runs()
+    records += [replace(r, spec=replace(r.spec, **unlike)) for r in records]
+    comparison = measures(*records, spaces=SPACES)
+    titles = [part.heading for part in tables.parts(comparison, "evaluations", ["collapse"])]
+    assert len({*titles}) == 2 and any(named in title for title in titles)
+    drawn_titles = [title for title, _ in settings(comparison.collapse.checkpoint_table)]
+    assert len({*drawn_titles}) == len(drawn_titles) == 1 + ("task" in unlike)

@@ -5,9 +5,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import pandas as pd
 from markupsafe import Markup
 
 from lso_bench import __version__
@@ -172,9 +171,8 @@ def _collapse(result: Collapse, colours: dict[str, str]) -> Iterator[Part]:
     """Yield figure and tables of each section with enough models."""
     for i, (title, points) in enumerate(settings(result.checkpoint_table), 1):
         if scatter_plot := scatter(points, title, SIZE):
-            section = points[[*SECTION_KEYS]].map(str).iloc[0]
-            in_section = (result.correlations[[*SECTION_KEYS]].map(str) == section).all(axis=1)
-            parts = paired_tables.collapse(Collapse(points, cast(pd.DataFrame, result.correlations[in_section])))
+            section = points[[*SECTION_KEYS]].iloc[0].map(str).to_dict()
+            parts = paired_tables.collapse(result, section)
             tables = [replace(t, name=f"{part.heading}: {t.title}") for part in parts for t in part.tables]
             yield Part("Does collapse decide search?", [_page_figure(scatter_plot, f"more{i}", colours)], tables)
 

@@ -1,7 +1,7 @@
 """Tables of paired comparisons, over instances and over tasks, and of collapse against search."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import pandas as pd
@@ -11,11 +11,10 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_correlation import FEWEST, method, smallest_p
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
-from lso_bench.analysis.table import GROUP_KEYS
-from lso_bench.analysis.united import space_name
+from lso_bench.analysis.table import GROUP_KEYS, SECTION_KEYS
 from lso_bench.plotting.numbers import significant
 from lso_bench.report.cells import EMPTY, estimate, model, number, p_value, within, word
-from lso_bench.report.sections import Section, searcher_labels
+from lso_bench.report.sections import Section, description, searcher_labels, short_titles
 from lso_bench.report.table import MODEL, NAME_WIDTH, SEARCHER, START, Cell, Column, Part, Table, columns
 
 OUTCOMES = ("loss", "missed", "iterations")
@@ -120,12 +119,20 @@ def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[list[Cell]]:
                 yield [*_row_head(row, outcome, ranked[0]), *cells]
 
 
-def collapse(result: Collapse) -> Iterator[Part]:
-    """Yield a part per context: one row per outcome, one column per latent-space metric."""
+def collapse(result: Collapse, section: Mapping[str, str] | None = None) -> Iterator[Part]:
+    """Yield a part per context: one row per outcome, one column per latent-space metric.
+
+    Args:
+        section: texts of SECTION_KEYS; contexts of other sections are left out.
+    """
     if result.correlations.empty:
         return
-    for _, context in result.correlations.groupby(COMPARED_WITHIN, sort=False, dropna=False):
+    contexts = [c for _, c in result.correlations.groupby(COMPARED_WITHIN, sort=False, dropna=False)]
+    heads = pd.DataFrame([c.iloc[0] for c in contexts])
+    for context, title in zip(contexts, _setups(heads), strict=True):
         head = context.iloc[0]
+        if section and any(str(head[k]) != text for k, text in section.items()):
+            continue
         n = {s: int(context[context.metric == s].n.max()) for s in LATENT_METRICS}
         metrics = [s for s in LATENT_METRICS if n[s] >= FEWEST]
         rows = []
@@ -139,8 +146,13 @@ def collapse(result: Collapse) -> Iterator[Part]:
         widths = [NAME_WIDTH, *[0] * len(metrics)]
         header = outcomes, *(Column(f"{s}, n = {n[s]}", min_width=w) for s, w in zip(metrics, widths, strict=False))
         table = Table(heading, header, rows, _limits(context, [s for s in LATENT_METRICS if s not in metrics]))
-        setup = f"{head.task.partition(':')[0]}, {head.searcher}, {space_name(head.arch, head.latent)}"
-        yield Part(f"Does collapse decide search? {setup}", [], [table])
+        yield Part(f"Does collapse decide search? {title}", [description(head.to_dict())], [table])
+
+
+def _setups(heads: pd.DataFrame) -> list[str]:
+    """Return task, latent space and searcher of each row, with the settings that tell it from the others."""
+    titles = short_titles(cast(list[dict[str, Any]], heads[[*SECTION_KEYS]].to_dict("records")))
+    return [f"{title} · {label}" for title, label in zip(titles, searcher_labels(heads), strict=True)]
 
 
 def _limits(context: pd.DataFrame, missing: list[str]) -> str:

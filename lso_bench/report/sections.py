@@ -124,7 +124,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         # a lost run has no device
         setups = {_setup_key(setup): setup for frame in (runs, rows) for setup in _searcher_setups(frame, columns)}
         labels = _labels_by_key(setups)
-        descriptions = {labels[text]: _description(setup) for text, setup in setups.items()}
+        descriptions = {labels[text]: description(setup) for text, setup in setups.items()}
         run_labels, row_labels, text_labels = (
             [labels[_setup_key(setup)] for setup in _searcher_setups(frame, columns)] for frame in (runs, rows, texts)
         )
@@ -246,7 +246,7 @@ def _setting_labels(setup: dict[str, Any]) -> dict[str, str]:
     return field_labels | {"region": region} | labels
 
 
-def _description(setup: dict[str, Any]) -> str:
+def description(setup: dict[str, Any]) -> str:
     """Return the full description, for the top of a section."""
     budget = "" if pd.isna(setup["budget"]) else f", {setup['budget']:g} evaluations a problem"
     changed = [RUN_SETTINGS[k] for k in IN_TABLES if k not in ("max_steps", "budget")]
