@@ -54,7 +54,7 @@ INSIDE = {  # likewise the modules of a package
         ["cells", "findings", "html_images", "renderers", "section_figures"],
         ["figures"],
         ["contests"],
-        ["frames", "provenance", "sections", "svg", "table"],
+        ["frames", "provenance", "sections", "svg", "table", "trainings"],
     ],
     "store": [
         ["archive", "index"],

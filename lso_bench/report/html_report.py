@@ -20,7 +20,7 @@ from lso_bench.plotting.colours import SEARCHER_COLOURS, colour_of, for_dark_mod
 from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
 from lso_bench.report import findings, html_answers, html_images, html_overview, paired_tables
-from lso_bench.report.figure_files import bars, over_tasks
+from lso_bench.report.figure_files import over_tasks
 from lso_bench.report.figures.collapse import scatter, settings
 from lso_bench.report.html_texts import drawn
 from lso_bench.report.renderers.html import environment
@@ -29,6 +29,7 @@ from lso_bench.report.sections import Section, sections
 from lso_bench.report.svg import svg
 from lso_bench.report.table import Table, short
 from lso_bench.report.tables import section_tables
+from lso_bench.report.trainings import bars
 from lso_bench.spec import Spec
 
 GENERATOR = "lso-bench report"  # identifies a report

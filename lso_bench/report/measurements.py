@@ -18,6 +18,7 @@ from lso_bench.plugins.notation import short_name
 from lso_bench.report.cells import EMPTY, number, word
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import Cell, Column, Table, columns
+from lso_bench.report.trainings import bars, names
 from lso_bench.vae.code_use import retrieval_chance
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.metrics import BLOCK, Metrics
@@ -86,16 +87,14 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
             f" Reconstruction: the likeliest text of mu(x), of {codes} texts. Texts of the prior: {sizes.codes} draws "
             "of p(x|z), z from the prior."
         )
-    return Table(
-        title, columns(Column("", is_text=True, is_key=True), *(m.model.name for m in measured)), rows, caption
-    )
+    return Table(title, columns(Column("", is_text=True, is_key=True), *names(measured)), rows, caption)
 
 
 def dimensions_table(measured: Sequence[Measured]) -> Table:
     """Return a table with one row per dimension, sorted by activity for each model: number, activity, KL in nats."""
     ranks = range(max(len(m.metrics.activity) for m in measured))
     rows = [[cell for m in measured for cell in _dimension_cells(m.metrics, rank)] for rank in ranks]
-    header = columns(*(heading for m in measured for heading in (m.model.name, "activity", "KL")))
+    header = columns(*(heading for name in names(measured) for heading in (name, "activity", "KL")))
     return Table("Each latent dimension, by activity: number, activity, KL in nats", header, rows)
 
 
@@ -130,7 +129,7 @@ def picture(measured: Sequence[Measured], folder: Path) -> Path:
     if len(names.encode()) > 80:
         names = f"{file_part(names)}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"  # no two lists share a file
     name = f"activity-{Path(replace(first, name=names).file).stem}.png"
-    return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
+    return pictures.activity(folder / name, bars(measured))
 
 
 def _name_and_weights(measured: Measured) -> str:
