@@ -15,7 +15,7 @@ from test_values import runs
 
 from lso_bench.analysis.comparison import PER_SEARCH
 from lso_bench.plotting.numbers import count, in_words
-from lso_bench.report import tables
+from lso_bench.report import latex_table, tables
 from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_value, share, word
 from lso_bench.report.export import as_csv
 from lso_bench.report.figures import FIGURES, TITLES
@@ -216,3 +216,80 @@ def test_tables_and_figures_of_collapse_have_titles_that_name_what_differs(unlik
     assert len({*titles}) == 2 and any(named in title for title in titles)
     drawn_titles = [title for title, _ in settings(comparison.collapse.checkpoint_table)]
     assert len({*drawn_titles}) == len(drawn_titles) == 1 + ("task" in unlike)
+
+
+SEARCHERS = ("cmaes:sigma=0.5", "sobol:batch=10")
+
+
+def searches(model, searcher, offset=0.0, **spec):
+    paths = {"random": [[99.0, 5.0 + i + offset] for i in range(12)]}
+    return searched(paths, model=Model(model, "omniglot"), searcher=searcher, budget=40, **spec)
+
+
+def failed(record):
+    return replace(record, status="failed", error="as written", members=[], trace=None, tensors={})
+
+
+def matrix_text(*records):
+    return latex_table.one(measures(*records), "final", ("model", "searcher"), {})
+
+
+def caption_of(text):
+    (caption,) = re.findall(r"\\caption{(.*)}", text)
+    return caption
+
+
+def test_caption_of_a_matrix_names_what_its_medians_are_of_and_what_bold_means():
+    records = [searches(m, s, o) for s in SEARCHERS for o, m in ((0.0, "nevae_se"), (1.0, "vae"))]
+    caption = caption_of(matrix_text(*records))
+    for said in ("Median final loss", "omniglot50", "small, d = 32", "40 evaluations", "from random starts", "Bold:"):
+        assert said in caption
+    assert "n = 12 searches a cell" in caption and "fewer searches" not in caption and "failed" not in caption
+    unequal = caption_of(matrix_text(*records, *(searches("vae", s, -4.0, init=1) for s in SEARCHERS)))
+    assert "n = 12 to 24 searches a cell" in unequal and "A lower plain value may be of fewer searches" in unequal
+    assert "Bold" not in caption_of(matrix_text(*(searches("vae", s) for s in SEARCHERS)))
+
+
+def test_matrix_keeps_searchers_whose_runs_all_failed_and_says_what_was_not_run():
+    records = [searches("vae", s) for s in SEARCHERS] + [searches("nevae_se", SEARCHERS[0])]
+    text = matrix_text(*records, failed(searches("vae", "lbfgs:lr=1.0")))
+    assert "failed: all its runs" in text and "-: not run" in text
+    cells = {
+        line.split(" & ")[0]: line.removesuffix(r" \\").split(" & ")[1:] for line in text.splitlines() if "&" in line
+    }
+    by_searcher = {m: dict(zip(cells["model"], values, strict=True)) for m, values in cells.items()}
+    assert by_searcher["vae"] == {"cmaes": "10.50", "sobol": "10.50", "lbfgs": "failed"}
+    assert by_searcher[r"nevae\_se"] == {"cmaes": "10.50", "sobol": "-", "lbfgs": "-"}
+
+
+def test_notes_of_a_comparison_stand_as_comments_above_a_latex_table():
+    records = [searches("vae", SEARCHERS[0], checkpoint=str(i) * 64, init=i) for i in range(2)]
+    for axes in (("model", "searcher"), (None, None)):
+        text = latex_table.one(measures(*records), "final", axes, {})
+        assert any("different weights are pooled" in line for line in text.splitlines() if line.startswith("% !"))
+
+
+def test_infinite_median_is_infinity_and_not_what_was_not_run():
+    """Most searches of a run diverged: their median is infinite."""
+    run = searches("vae", SEARCHERS[0])
+    members = [replace(m, loss=math.nan, best=math.nan) if i > 2 else m for i, m in enumerate(run.members)]
+    comparison = measures(replace(run, members=members), searches("vae", SEARCHERS[1]))
+    text = latex_table.one(comparison, "final", ("model", "searcher"), {})
+    assert r"vae & $\infty$ & 10.50 \\" in text and "not run" not in text
+    final = next(t for part in tables.parts(comparison, "steps", ["final"]) for t in part.tables)
+    at = [c.heading for c in final.columns].index("median")
+    assert [row[at].text for row in final.rows] == ["∞", "10.50"]
+
+
+def test_latex_tables_of_one_name_have_captions_that_tell_them_apart_without_advice():
+    records = measured_runs()
+    records += [replace(r, spec=replace(r.spec, region="box:3", task="symmetry")) for r in records]
+    comparison = measures(*records, spaces=SPACES)
+    for name in ("collapse", "final", "models"):
+        captions = re.findall(r"\\caption{(.*)}", latex_table.one(comparison, name, (None, None), {}))
+        assert len({*captions}) == len(captions) > 1
+        assert not any("--" in caption or "lso-bench" in caption or "json" in caption for caption in captions)
+
+
+def test_two_hyphens_are_no_dash_in_latex():
+    assert "-{}-by" in latex.table(Table("with --by", columns("n"), [[number(1)]]))

@@ -25,7 +25,9 @@ def model(name: object) -> Cell:
 
 
 def rounded(value: Number) -> str:
-    """Format with four significant digits, three below 10; a number that is not finite is a dash."""
+    """Format with four significant digits, three below 10; infinity as ∞, what is no number as a dash."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     return significant(value) if math.isfinite(value) else "-"
 
 

@@ -182,6 +182,12 @@ def labels_by_setup(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> dict[str, s
     return dict(zip(map(_setup_key, setups), map(str, rows.searcher_label), strict=True))
 
 
+def effort(setup: Mapping[Any, Any]) -> str:
+    """Return the limit of a search as a text: its evaluations, or its steps."""
+    is_budget = setup["budget"] <= setup["max_steps"]
+    return f"{setup['budget']:g} evaluations" if is_budget else f"{setup['max_steps']:,.0f} steps"
+
+
 def short_value(value: object) -> str:
     """Return the value of a field for a label; of a hash its first 8 digits."""
     return str(value)[:8] if re.fullmatch("[0-9a-f]{64}", str(value)) else str(value)

@@ -31,7 +31,7 @@ from lso_bench.report.contests import (
     starred,
     without_test,
 )
-from lso_bench.report.sections import Section, labels_by_setup, searcher_labels, sections, task_names
+from lso_bench.report.sections import Section, effort, labels_by_setup, searcher_labels, sections, task_names
 from lso_bench.run_settings import PRIOR
 
 WIDTH = 80  # columns
@@ -94,8 +94,6 @@ def _heading(parts: Sequence[Section]) -> list[str]:
     models, labels = part.models, part.searcher_labels
     named = [*models * (len(models) == 1), *labels * (len(labels) == 1)]
     limits = part.runs[["max_steps", "budget"]].drop_duplicates()
-    limit = limits.iloc[0]
-    effort = f"{limit.budget:g} evaluations" if limit.budget <= limit.max_steps else f"{limit.max_steps:,.0f} steps"
     trainings = int(part.runs.trainings.max())
     coordinates = [s for s in part.runs.space.unique() if s != PRIOR] * (part.runs.space.nunique() == 1)
     return [
@@ -103,7 +101,7 @@ def _heading(parts: Sequence[Section]) -> list[str]:
         spaces[0],
         *named,
         *[f"space {s}" for s in coordinates],
-        *[effort] * (len(limits) == 1),
+        *[effort(limits.iloc[0].to_dict())] * (len(limits) == 1),
         f"{trainings} training seed{'s' * (trainings != 1)}",
     ]
 

@@ -13,7 +13,7 @@ from lso_bench.analysis.groups import PHASES, SPENT, TEXT_COLUMNS
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.analysis.united import SEVERAL
 from lso_bench.analysis.variance import FACTORS
-from lso_bench.plotting.numbers import count, fixed, significant
+from lso_bench.plotting.numbers import count, fixed
 from lso_bench.plugins.notation import name_of
 from lso_bench.record import RETRIEVED, SHARES
 from lso_bench.report import paired_tables
@@ -153,7 +153,7 @@ def _losses(section: Section) -> Table:
     for r in _rows(section.rows("loss")):
         lowest, norm = (section.row(m, r)["median"] for m in ("best", "norm"))
         median = loss(r["median"], section.lacks_text(r))._replace(best=_is_tied_with_best(section.row("behind", r)))
-        quartiles = Cell(f"{significant(r['q25'])} .. {significant(r['q75'])}", r["q25"], bounds=(r["q25"], r["q75"]))
+        quartiles = Cell(f"{rounded(r['q25'])} .. {rounded(r['q75'])}", r["q25"], bounds=(r["q25"], r["q75"]))
         mean = number(r["mean"], undefined="")  # undefined if a search was lost
         ends = mean, number(lowest), number(norm, lambda norm: fixed(norm, 1))
         searches = Cell(section.searches(r), r["n"])
@@ -389,7 +389,9 @@ def _cost(row: dict[str, Any], expected: float) -> Cell:
 
 def _count(value: float) -> str:
     """Format a count or a time: a whole number without decimals."""
-    return f"{value:g}" if math.isfinite(value) and value == int(value) and value < 1000 else rounded(value)
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:g}" if value == int(value) and value < 1000 else rounded(value)
 
 
 def _basin(row: dict[str, Any]) -> Cell:
