@@ -293,3 +293,11 @@ def test_latex_tables_of_one_name_have_captions_that_tell_them_apart_without_adv
 
 def test_two_hyphens_are_no_dash_in_latex():
     assert "-{}-by" in latex.table(Table("with --by", columns("n"), [[number(1)]]))
+
+
+def test_one_table_in_the_terminal_has_the_notes_too():
+    records = [searches("vae", SEARCHERS[0], checkpoint=str(i) * 64, init=i) for i in range(2)]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(tables.terminal(measures(*records), names=["final"]))
+    text = console.export_text()
+    assert "! omniglot50: runs of vae with different weights are pooled in one row" in text

@@ -57,9 +57,9 @@ def terminal(comparison: Comparison, cost: str = "evaluations", names: Sequence[
 
     Args:
         cost: unit of costs to a target, one of `lso_bench.analysis.convergence.COSTS`.
-        names: the tables to render, of TABLES; default: all, with the notes.
+        names: the tables to render, of TABLES; default: all.
     """
-    return terminal_renderer.document(parts(comparison, cost, names), () if names else comparison.notes)
+    return terminal_renderer.document(parts(comparison, cost, names), comparison.notes)
 
 
 def markdown(comparison: Comparison, cost: str = "evaluations", names: Sequence[str] = ()) -> str:
