@@ -198,6 +198,16 @@ def test_spaces_that_were_measured_are_in_the_page_and_damaged_files_are_left_ou
     assert "Latent spaces, measured" in text and "91.206" in text  # as in the README
 
 
+def test_empty_place_of_the_first_screen_has_a_sign_that_is_explained():
+    pairs = [("vae", "cmaes:sigma=0.5"), ("vae", "sobol:batch=10"), ("nevae_se", "cmaes:sigma=0.5")]
+    records = [searched({"random": [[9.0, 5.0]] * 3}, model=Model(m, "omniglot"), searcher=s) for m, s in pairs]
+    comparison = measures(*records)
+    (section,) = sections(comparison)
+    medians = section_answers(section, comparison).medians
+    (row,) = (row for row in medians.rows if row[0].text == "nevae_se")
+    assert [c.text for c in row[1:]] == ["5.00", "-"] and "-: not run, or all runs failed" in medians.caption
+
+
 def test_trainings_of_a_model_are_told_apart_in_the_table_and_the_figure_of_spaces():
     """Two seeds, and a second training of one of them: no two rows or panels are called alike."""
     space, *_ = load_all(REFERENCE)

@@ -11,6 +11,8 @@ Form = Callable[[Any], str]
 
 NO_TEXT = "†"  # mark of the median loss of searches most of which saw no valid text
 NO_TEXT_SAYS = f"{NO_TEXT}: most of its searches saw no valid text, and have the loss of an invalid one"
+MISSING = "-"  # in a place of a table of medians without one
+NOT_RUN = f"{MISSING}: not run, or all runs failed"
 EMPTY = Cell("", math.nan)
 
 

@@ -151,7 +151,7 @@ def collapse(result: Collapse, section: Mapping[str, str] | None = None) -> Iter
 
 def _setups(heads: pd.DataFrame) -> list[str]:
     """Return task, latent space and searcher of each row, with the settings that tell it from the others."""
-    titles = short_titles(cast(list[dict[str, Any]], heads[[*SECTION_KEYS]].to_dict("records")))
+    titles = short_titles(cast(pd.DataFrame, heads[[*SECTION_KEYS]]).to_dict("records"))
     return [f"{title} · {label}" for title, label in zip(titles, searcher_labels(heads), strict=True)]
 
 

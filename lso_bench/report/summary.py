@@ -20,7 +20,7 @@ from lso_bench.report.answers import (
     listed,
     p_text,
 )
-from lso_bench.report.cells import NO_TEXT, NO_TEXT_SAYS, interval_text, loss
+from lso_bench.report.cells import MISSING, NO_TEXT, NO_TEXT_SAYS, NOT_RUN, interval_text, loss
 from lso_bench.report.contests import (
     WITHOUT_TEST,
     Contest,
@@ -40,8 +40,6 @@ LABEL = 8  # columns of the word before a line: Answer, Speed, ...
 LONGEST = 3  # lines of an answer
 FEWEST = 3  # rows of the table that always stay, with its heading
 NOTES = 3  # notes, at most
-MISSING = "-"  # in a place of a table without a value
-NOT_RUN = f"{MISSING}: not run, or all runs failed"
 NOT_COMPARED = f"{MISSING}: not compared with the others"
 Rows = list[tuple[str, ...]]
 
@@ -191,7 +189,7 @@ def _remark(part: Section) -> list[str]:
     lines = ["  *: a test of pairs, not of medians; here a starred median is the higher one"] * (
         is_matrix and has_starred_higher(part)
     )
-    matrix = _matrix(part) if is_matrix else [("",)]
+    matrix: Rows = _matrix(part) if is_matrix else []
     cells = {cell[-1] for row in matrix[1:] for cell in row[1:]}
     if "?" in cells:
         is_turned = matrix[0][1].rstrip() in part.models
