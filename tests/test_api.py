@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 import lso_bench as lb
 from lso_bench.api.study import REGISTRIES
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.report.latex_table import _selection
+from lso_bench.report.latex_matrix import _selection
 from lso_bench.search import SEARCHERS, Problem
 from lso_bench.search.ask_tell import SingleProblem
 from lso_bench.search.region import build
@@ -160,8 +160,8 @@ def test_matrix_whose_cells_had_several_values_is_refused(results):
 @pytest.mark.parametrize(
     ("first", "second", "option"),
     [
-        ("./red.py:target=0.15", "./red.py:target=0.4", ", as by --where target=0.4"),
-        ("ink:target=0.1", "symmetry", ", as by --where task=symmetry"),
+        ("./red.py:target=0.15", "./red.py:target=0.4", ", as by --where target=0.4 (in Python: .where(target='0.4'))"),
+        ("ink:target=0.1", "symmetry", ", as by --where task=symmetry (in Python: .where(task='symmetry'))"),
     ],
 )
 def test_option_that_selects_a_task_is_named_by_what_differs(first, second, option):

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,9 @@ from lso_bench.commands.compare import compare
 from lso_bench.errors import UsageError
 from lso_bench.record import Record, SearchResult
 from lso_bench.report import export, tables
+from lso_bench.report.renderers import terminal
 from lso_bench.report.sections import sections
+from lso_bench.report.table import MODEL, SEARCHER, Cell, Table, columns
 from lso_bench.report.tables import costs
 from lso_bench.spec import Seeds
 from lso_bench.store.store import Store
@@ -334,9 +337,9 @@ def test_latex_has_booktabs_rules_and_escapes_what_is_special():
         r"\\begin{tabular}{([lr]+)}\n\\toprule\n(.+?)\\midrule\n(.+?)\\bottomrule\n\\end{tabular}", text, re.S
     )
     assert len(bodies) == text.count(r"\begin{table}") == text.count(r"\end{table}") > 4
-    for columns, heading, rows in bodies:
+    for places, heading, rows in bodies:
         for line in (heading + rows).splitlines():
-            assert line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
+            assert line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) == len(places) - 1
     assert not re.search(r"(?<!\\)[%#](?! )", text)  # comments apart
 
 
@@ -439,10 +442,39 @@ def test_searchers_that_share_a_name_are_told_apart():
     assert "adam lr=0.1 " in text and "adam lr=0.01" in text
 
 
-@pytest.mark.parametrize("width", [100, 140])
-def test_no_table_is_wider_than_the_terminal(width):
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_no_table_is_wider_than_the_terminal_and_no_number_is_cropped(width):
     long = run(model=Model("nevae_se:reduction=sum,sample=false", "omniglot"))
-    assert max(map(len, shown(measures(run(), long), width).splitlines())) <= width
+    comparison = measures(run(), run(seed=1), long)
+    text = shown(comparison, width)
+    assert max(map(len, text.splitlines())) <= width
+    everything = [t for part in tables.parts(comparison, "evaluations") for t in part.tables]
+    numbers = [c.text for t in everything for row in t.rows for c in row if not isinstance(c.value, str)]
+    printed = Counter(text.split())
+    assert not Counter(" ".join(numbers).split()) - printed
+    assert all(not Counter(t.caption.split()) - printed for t in everything)
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_columns_without_room_stand_below_with_the_names_of_their_rows(width):
+    cells = [Cell("vae", "vae"), Cell("cmaes", "cmaes"), *(Cell(f"0.000{i} (0 .. 1)", i) for i in range(1, 9))]
+    drawn = shown_table(Table("T", columns(MODEL, SEARCHER, *"abcdefgh"), [cells], "of eight"), width)
+    blocks = drawn.split(terminal.CONTINUED)
+    assert len(blocks) > 1 and all("vae" in block and "cmaes" in block for block in blocks)
+    assert max(map(len, drawn.splitlines())) <= width
+    assert [word for word in drawn.split() if word.startswith("0.000")] == [f"0.000{i}" for i in range(1, 9)]
+
+
+def test_sign_stays_beside_its_number_and_a_long_name_goes_on_in_the_next_line():
+    rows = [[Cell("vae" * 20, "vae"), Cell("< 0.0001", 0.0)]]
+    drawn = shown_table(Table("T", columns(MODEL, "p"), rows), 30)
+    assert "< 0.0001" in drawn and drawn.count("v") == drawn.count("a") == 20
+
+
+def shown_table(table, width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(terminal.table(table))
+    return console.export_text()
 
 
 def shown(comparison, width=140):

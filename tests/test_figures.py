@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import re
 from dataclasses import replace
 from itertools import combinations
@@ -21,10 +22,11 @@ from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
 from lso_bench.plotting.style import SIZES, count_range, displayed, label, save, style_context
 from lso_bench.report import html_images
-from lso_bench.report.contests import contests
+from lso_bench.report.contests import Contest, contests
 from lso_bench.report.figure_files import figures, plots, section_figures
 from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import scatter
+from lso_bench.report.figures.forest import ARROW, forest
 from lso_bench.report.sections import sections
 from lso_bench.report.svg import svg
 from lso_bench.vae.datasets import is_ink
@@ -214,14 +216,35 @@ def test_forest_says_who_is_not_compared_and_why(two_models):
     assert "Not compared: lbfgs (no region)." in searchers.caption
 
 
-def test_forest_says_what_a_row_without_a_point_means(two_models):
+def test_forest_says_what_an_arrow_without_a_point_means(two_models):
     lost = [replace(r, status="failed", error="a test", members=[]) for r in two_models[:1]]
     captions = []
     for records in (two_models, [*lost, *two_models[1:]]):
         (section,) = sections(measures(*records))
         with style_context(SIZES["screen"]):
             captions.append(next(section_figures(section, SIZES["screen"], ["forest"])).caption)
-    assert ["Without a point: lost on half of" in caption for caption in captions] == [False, True]
+    assert ["Arrow without a point: lost on half of" in caption for caption in captions] == [False, True]
+
+
+@pytest.mark.parametrize(("estimate", "low", "points"), [(0.5, 0.25, 1), (math.inf, 0.25, 0), (math.inf, math.inf, 0)])
+def test_infinite_end_of_a_difference_is_an_arrow_at_the_edge(estimate, low, points):
+    """The interval reaches the arrow, and the caption says what it means; what is finite has none."""
+    rows = {"lost": {"estimate": estimate, "low": low, "high": math.inf, "p": 0.5}}
+    rows["fine"] = {"estimate": 1.0, "low": 0.5, "high": 2.0, "p": 0.5}
+    ranks = {"best": 1.0, "fine": 2.0, "lost": 3.0}
+    contest = Contest("searcher", "vae", "random", math.nan, 12, "instances", ranks, rows, {}, {})
+    with style_context(SIZES["screen"]):
+        drawn = forest([contest], "searcher", "t", SIZES["screen"])
+    (axis,) = drawn.figure.axes
+    marks = [line for line in axis.lines if line.get_marker() not in ("None", None) and line.get_ydata()[0] == 2]
+    arrows = [line for line in marks if line.get_marker() == ARROW]
+    assert len(arrows) == 1 and len(marks) - 1 == points
+    edge = arrows[0].get_xdata()[0]
+    assert math.isfinite(edge) and edge > 2.0 and axis.get_xlim()[1] >= edge
+    assert any(line.get_ydata()[0] == 2 and max(line.get_xdata()) == edge for line in axis.lines if line not in marks)
+    assert "Arrow: the interval has no upper end" in drawn.caption
+    assert ("Arrow without a point" in drawn.caption) == math.isinf(estimate)
+    assert not [line for line in axis.lines if line.get_marker() == ARROW and line.get_ydata()[0] != 2]
 
 
 def test_no_name_is_a_formula_or_markup_in_a_figure():

@@ -48,13 +48,13 @@ INSIDE = {  # likewise the modules of a package
     "report": [
         ["html_report", "latex_table", "summary"],
         ["html_answers"],
-        ["answers", "html_overview", "html_texts", "tables"],
+        ["answers", "html_overview", "html_texts", "latex_matrix", "tables"],
         ["export", "figure_files", "measurements", "paired_tables", "paper_latent_search", "paper_tables"],
         ["text_tables"],
         ["cells", "findings", "html_images", "renderers", "section_figures"],
         ["figures"],
         ["contests"],
-        ["frames", "provenance", "sections", "svg", "table"],
+        ["frames", "provenance", "sections", "svg", "table", "trainings"],
     ],
     "store": [
         ["archive", "index"],

@@ -16,8 +16,10 @@ from lso_bench.commands.inputs import load_report
 from lso_bench.commands.report import report
 from lso_bench.errors import UnusableError, UsageError, WriteError
 from lso_bench.models.measurements import load_all
+from lso_bench.plotting.activity import activity
+from lso_bench.plotting.style import SIZES, style_context
 from lso_bench.record import Record
-from lso_bench.report import findings, html_images, html_overview
+from lso_bench.report import findings, html_images, html_overview, measurements, trainings
 from lso_bench.report.html_answers import section_answers
 from lso_bench.report.html_report import html
 from lso_bench.report.sections import sections
@@ -194,6 +196,34 @@ def test_spaces_that_were_measured_are_in_the_page_and_damaged_files_are_left_ou
     assert next(m for m in spaces if m.model.name == "vae").metrics.nll is not None  # of the greater effort
     text = Elements(html(load_report([folder]))).text
     assert "Latent spaces, measured" in text and "91.206" in text  # as in the README
+
+
+def test_empty_place_of_the_first_screen_has_a_sign_that_is_explained():
+    pairs = [("vae", "cmaes:sigma=0.5"), ("vae", "sobol:batch=10"), ("nevae_se", "cmaes:sigma=0.5")]
+    records = [searched({"random": [[9.0, 5.0]] * 3}, model=Model(m, "omniglot"), searcher=s) for m, s in pairs]
+    comparison = measures(*records)
+    (section,) = sections(comparison)
+    medians = section_answers(section, comparison).medians
+    (row,) = (row for row in medians.rows if row[0].text == "nevae_se")
+    assert [c.text for c in row[1:]] == ["5.00", "-"] and "-: not run, or all runs failed" in medians.caption
+
+
+def test_trainings_of_a_model_are_told_apart_in_the_table_and_the_figure_of_spaces():
+    """Two seeds, and a second training of one of them: no two rows or panels are called alike."""
+    space, *_ = load_all(REFERENCE)
+    second = replace(space, model=replace(space.model, seed=1))
+    third = replace(second, what=second.what | {"checkpoint": "f" * 64})
+    rows = [tuple(c.text for c in row[:5]) for row in html_overview.spaces([space, second, third]).rows]
+    assert len({*rows}) == 3 and {row[4] for row in rows} == {"0", "1"}
+    name = space.model.name
+    assert trainings.names([space]) == [name]
+    assert trainings.names([space, second]) == [f"{name} (training seed 0)", f"{name} (training seed 1)"]
+    assert len({*trainings.names([space, second, third])}) == 3
+    headings = [c.heading for c in measurements.metrics_table([space, second]).columns]
+    with style_context(SIZES["screen"]):
+        panels = activity(trainings.bars([space, second]), "t", SIZES["screen"]).figure.axes
+    titles = [" ".join(panel.get_title("left").split()) for panel in panels[:2]]
+    assert len({*headings}) == 3 and len({*titles}) == 2 and "seed 1" in titles[1]
 
 
 def test_walks_that_were_drawn_are_in_the_page_and_what_is_no_picture_is_named(tmp_path):

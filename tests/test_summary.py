@@ -1,11 +1,12 @@
 """The summary: the answer in 15 lines of 80 columns, and no winner that is not significant."""
 
+import re
 from dataclasses import replace
 
 import pytest
 from made import SPEC, measures, searched
 
-from lso_bench.analysis.comparison import compare
+from lso_bench.analysis.comparison import brief, compare
 from lso_bench.record import Record
 from lso_bench.report.summary import MOST, WIDTH, summary
 from lso_bench.vae.trained_model import Model
@@ -26,6 +27,11 @@ def run(offset=0.0, model=SPEC.model, gap=0.0, steps=3, instances=N, **spec):
 
 def text(*records):
     return "\n".join(summary(measures(*records), COMMANDS))
+
+
+def brief_text(*records):
+    """Compute only what a summary shows: many records take a fraction of the time."""
+    return "\n".join(summary(brief(records), COMMANDS))
 
 
 def test_winner_of_two_models_is_named_with_its_share_and_p():
@@ -337,6 +343,120 @@ def test_rows_split_by_a_field_are_compared_within_its_values():
 
 
 def test_columns_without_room_are_counted():
-    records = [run(float(i), searcher=f"adam:lr=0.{i + 1}23456789", model=m) for i in range(6) for m in (NEVAE, BETA)]
-    shown = text(*records)
+    models = [Model(f"nevae_lp_{i}.123456", "omniglot") for i in range(5)]
+    records = [run(float(i), searcher=f"adam:lr=0.{i + 1}23456789", model=m) for i in range(5) for m in models]
+    shown = brief_text(*records)
     assert "more columns: --all" in shown and max(map(len, shown.splitlines())) <= WIDTH
+
+
+def test_matrix_is_turned_where_only_so_its_columns_have_room():
+    searchers = [f"adam:lr=0.{i + 1}23456789" for i in range(5)]
+    shown = brief_text(*(run(float(i), searcher=s, model=m) for i, s in enumerate(searchers) for m in (NEVAE, BETA)))
+    (header,) = (line.split() for line in shown.splitlines() if line.startswith("  final loss"))
+    assert header == ["final", "loss", "beta_vae_0.9", "nevae_se"] and "more column" not in shown
+    assert all(f"  adam lr=0.{i + 1}23456789 " in shown for i in range(5))
+
+
+def test_column_is_called_a_row_where_the_matrix_is_turned():
+    searchers = [f"cmaes:sigma=0.{i + 1}23456789" for i in range(5)]
+    models = [(0.0, SPEC.model), (1.0, NEVAE)]
+    runs = [r for s in searchers for offset, m in models for r in starts(range(12), offset, s, m)]
+    shown = brief_text(*runs, *(r for s in searchers for r in starts(range(20, 23), 0.0, s, BETA)))
+    assert "?: not compared with the others of its row" in shown
+
+
+def test_answer_says_of_which_starts_it_is_and_who_is_best_from_others():
+    """From random starts nevae_se is better by 1, from the encoder's worse by 2."""
+    both = [r for s in LETTERS[:2] for r in (run(1.0, searcher=s), run(model=NEVAE, gap=3.0, searcher=s))]
+    for records in (both, both[:2]):
+        shown = " ".join(brief_text(*records).split())
+        assert ". From random starts; not from encoder starts: vae" in shown
+    alike = [r for s in LETTERS[:2] for r in (run(1.0, searcher=s), run(model=NEVAE, searcher=s))]
+    assert "nevae_se with every searcher. From random starts; the same from encoder starts." in " ".join(
+        brief_text(*alike).split()
+    )
+
+
+def test_answer_names_the_models_in_which_another_start_has_another_winner():
+    records = [
+        run(1.0, SPEC.model, searcher=LETTERS[0]),
+        run(0.0, SPEC.model, gap=3.0, searcher=LETTERS[1]),
+        run(1.0, NEVAE, searcher=LETTERS[0]),
+        run(0.0, NEVAE, searcher=LETTERS[1]),
+    ]
+    shown = " ".join(brief_text(*records).split())
+    assert (
+        "lowest final loss: sobol in every model. From random starts; not from encoder starts: cmaes in vae." in shown
+    )
+
+
+@pytest.mark.parametrize("trainings", [1, 2])
+def test_instances_of_one_start_are_no_pairs_however_many_trainings_there_are(trainings):
+    """Two checkpoints of a model search each instance twice, but each from one start."""
+    records = [
+        searched({"random": [[9.0, 5.0 + i] for i in range(N)]}, model=m, searcher=s, checkpoint=str(t) * 64)
+        for t in range(trainings)
+        for m in (SPEC.model, NEVAE)
+        for s in LETTERS[:2]
+    ]
+    shown = " ".join(brief_text(*records).split())
+    assert "Starts undecided: each instance has one start; add --starts random,encoder or --seed 0,1." in shown
+
+
+def test_reason_over_two_tasks_is_whole():
+    records = [run(task="symmetry"), run(1.0, task="symmetry", model=NEVAE)]
+    records += [searched({"random": [[9.0, 5.0]] * N}, task="ink", model=m) for m in (SPEC.model, NEVAE)]
+    shown = brief_text(*records)
+    assert "no two tasks share two models or searchers, seeds and limits." in shown
+
+
+def test_medians_of_tasks_stand_beside_mean_ranks_whatever_else_ran_there():
+    """Another searcher and another model ran on one task, where the label of a searcher has its region."""
+    shared = [
+        run(o, searcher=s, task=t) for t in ("symmetry", "ink") for o, s in ((0.0, LETTERS[0]), (1.0, LETTERS[1]))
+    ]
+    further = [run(searcher=LETTERS[0], region="box:3", task="ink"), run(model=NEVAE, searcher=LETTERS[2], task="ink")]
+    rows = [
+        line.split() for line in brief_text(*shared, *further).splitlines() if line.startswith(("  cmaes", "  sobol"))
+    ]
+    assert rows == [["cmaes", "1.00", "10.50", "10.50"], ["sobol", "2.00", "11.50", "11.50"]]
+
+
+def test_empty_place_of_a_table_has_a_sign_that_is_explained():
+    two = [run(o, m, task=f"ink:target=0.{i}") for i in (1, 2) for o, m in ((1.0, SPEC.model), (0.0, NEVAE))]
+    assert "-: not run, or all runs failed" not in brief_text(*two)
+    three = brief_text(*two, run(task="symmetry", model=NEVAE))
+    (row,) = (line for line in three.splitlines() if line.startswith("  vae "))
+    assert row.rstrip().endswith("-") and "  -: not run, or all runs failed" in three
+    pairs = [(SPEC.model, LETTERS[0]), (SPEC.model, LETTERS[1]), (NEVAE, LETTERS[0])]
+    matrix = brief_text(*(run(model=m, searcher=s) for m, s in pairs))
+    assert "  -: not run, or all runs failed" in matrix
+
+
+def test_two_undecided_answers_say_which_is_of_models_and_which_of_searchers():
+    pairs = [(m, s) for m in (SPEC.model, NEVAE) for s in LETTERS[:2]]
+    few = [run(model=m, searcher=s, instances=3, task="symmetry") for m, s in pairs]
+    apart = [run(model=SPEC.model, searcher=s, instances=3, task="symmetry") for s in LETTERS[2:3]]
+    shown = " ".join(brief_text(*few, *apart).split())
+    assert re.search("undecided between models [^:]*: 3 instances", shown)
+    assert "undecided between searchers: 3 instances" in shown
+
+
+def test_hash_that_splits_rows_is_short_and_rows_have_their_columns():
+    records = [
+        run(o, m, searcher=s, checkpoint=f"{i}0" * 32)
+        for s in LETTERS[:2]
+        for i, (o, m) in enumerate(((0.0, SPEC.model), (1.0, NEVAE), (2.0, BETA)))
+    ]
+    shown = "\n".join(summary(brief(records, by=["checkpoint"])))
+    assert "cmaes checkpoint=00000000 " in shown and "0" * 9 not in shown and "more column" not in shown
+
+
+def test_note_on_pooled_weights_stands_once_and_says_how_to_split_them():
+    records = [run(searcher=s, checkpoint=str(i) * 64, init=i) for s in LETTERS[:2] for i in range(2)]
+    notes = [note for note in measures(*records).notes if "different weights" in note]
+    assert notes == [
+        "omniglot50: runs of vae with different weights are pooled in one row (cmaes; sobol); "
+        "--by checkpoint splits them."
+    ]
+    assert not [note for note in measures(*records, by=["checkpoint"]).notes if "different weights" in note]

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -14,10 +15,11 @@ from test_values import runs
 
 from lso_bench.analysis.comparison import PER_SEARCH
 from lso_bench.plotting.numbers import count, in_words
-from lso_bench.report import tables
+from lso_bench.report import latex_table, tables
 from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_value, share, word
 from lso_bench.report.export import as_csv
 from lso_bench.report.figures import FIGURES, TITLES
+from lso_bench.report.figures.collapse import settings
 from lso_bench.report.html_report import TABS
 from lso_bench.report.renderers import csv, html, latex, markdown, terminal
 from lso_bench.report.table import MODEL, Cell, Column, Table, columns
@@ -33,6 +35,15 @@ def drawn(comparison):
 
 def of_numbers(*cells: Cell) -> Table:
     return Table("numbers", columns(MODEL, "n"), [[model(f"m{i}"), c] for i, c in enumerate(cells)])
+
+
+def terminal_rows(table: Table) -> int:
+    """The number of lines between the rule and the blank line below the rows, in a console without bounds."""
+    console = Console(width=2000, record=True, file=io.StringIO())
+    console.print(terminal.table(table))
+    lines = console.export_text().splitlines()
+    (rule,) = (i for i, line in enumerate(lines) if line.strip() and not line.strip("─ "))
+    return [line.strip() for line in lines[rule + 1 :]].index("")
 
 
 def orders(table: Table) -> list[float]:
@@ -91,7 +102,7 @@ COMPARISONS = {  # each is computed in its test, not while all tests are collect
 def test_each_table_has_its_rows_in_all_five_forms(comparison):
     for table in drawn(COMPARISONS[comparison]()):
         n = len(table.rows)
-        assert terminal.table(table).row_count == n > 0
+        assert terminal_rows(table) == n > 0
         assert len(re.findall("^[|] ", markdown.table(table), re.M)) == n + 2
         assert len(re.findall("^[|] ", markdown.plain_rows(table), re.M)) == n + 2
         assert latex.table(table).partition("\\midrule\n")[2].partition("\\bottomrule")[0].count("\n") == n
@@ -186,3 +197,107 @@ def test_heading_of_several_lines_is_one_where_a_line_is_a_row():
     console.print(terminal.table(table))
     assert re.search(r"MI *\n *paper", console.export_text())
     assert markdown.plain_rows(table).startswith("| MI paper |\n| --- |\n| 1.00 |")
+
+
+UNLIKE = [
+    ({"region": "box:3"}, "in box:3"),
+    ({"max_steps": 80}, "80 steps"),
+    ({"budget": 40}, "40 ev."),
+    ({"task": "omniglot50:data=./odd,instances=3,seed=0"}, "data=./odd"),
+]
+
+
+@pytest.mark.parametrize(("unlike", "named"), UNLIKE)
+def test_tables_and_figures_of_collapse_have_titles_that_name_what_differs(unlike, named):
+    records = measured_runs()
+    records += [replace(r, spec=replace(r.spec, **unlike)) for r in records]
+    comparison = measures(*records, spaces=SPACES)
+    titles = [part.heading for part in tables.parts(comparison, "evaluations", ["collapse"])]
+    assert len({*titles}) == 2 and any(named in title for title in titles)
+    drawn_titles = [title for title, _ in settings(comparison.collapse.checkpoint_table)]
+    assert len({*drawn_titles}) == len(drawn_titles) == 1 + ("task" in unlike)
+
+
+SEARCHERS = ("cmaes:sigma=0.5", "sobol:batch=10")
+
+
+def searches(model, searcher, offset=0.0, **spec):
+    paths = {"random": [[99.0, 5.0 + i + offset] for i in range(12)]}
+    return searched(paths, model=Model(model, "omniglot"), searcher=searcher, budget=40, **spec)
+
+
+def failed(record):
+    return replace(record, status="failed", error="as written", members=[], trace=None, tensors={})
+
+
+def matrix_text(*records):
+    return latex_table.one(measures(*records), "final", ("model", "searcher"), {})
+
+
+def caption_of(text):
+    (caption,) = re.findall(r"\\caption{(.*)}", text)
+    return caption
+
+
+def test_caption_of_a_matrix_names_what_its_medians_are_of_and_what_bold_means():
+    records = [searches(m, s, o) for s in SEARCHERS for o, m in ((0.0, "nevae_se"), (1.0, "vae"))]
+    caption = caption_of(matrix_text(*records))
+    for said in ("Median final loss", "omniglot50", "small, d = 32", "40 evaluations", "from random starts", "Bold:"):
+        assert said in caption
+    assert "n = 12 searches a cell" in caption and "fewer searches" not in caption and "failed" not in caption
+    unequal = caption_of(matrix_text(*records, *(searches("vae", s, -4.0, init=1) for s in SEARCHERS)))
+    assert "n = 12 to 24 searches a cell" in unequal and "A lower plain value may be of fewer searches" in unequal
+    assert "Bold" not in caption_of(matrix_text(*(searches("vae", s) for s in SEARCHERS)))
+
+
+def test_matrix_keeps_searchers_whose_runs_all_failed_and_says_what_was_not_run():
+    records = [searches("vae", s) for s in SEARCHERS] + [searches("nevae_se", SEARCHERS[0])]
+    text = matrix_text(*records, failed(searches("vae", "lbfgs:lr=1.0")))
+    assert "failed: all its runs" in text and "-: not run" in text
+    cells = {
+        line.split(" & ")[0]: line.removesuffix(r" \\").split(" & ")[1:] for line in text.splitlines() if "&" in line
+    }
+    by_searcher = {m: dict(zip(cells["model"], values, strict=True)) for m, values in cells.items()}
+    assert by_searcher["vae"] == {"cmaes": "10.50", "sobol": "10.50", "lbfgs": "failed"}
+    assert by_searcher[r"nevae\_se"] == {"cmaes": "10.50", "sobol": "-", "lbfgs": "-"}
+
+
+def test_notes_of_a_comparison_stand_as_comments_above_a_latex_table():
+    records = [searches("vae", SEARCHERS[0], checkpoint=str(i) * 64, init=i) for i in range(2)]
+    for axes in (("model", "searcher"), (None, None)):
+        text = latex_table.one(measures(*records), "final", axes, {})
+        assert any("different weights are pooled" in line for line in text.splitlines() if line.startswith("% !"))
+
+
+def test_infinite_median_is_infinity_and_not_what_was_not_run():
+    """Most searches of a run diverged: their median is infinite."""
+    run = searches("vae", SEARCHERS[0])
+    members = [replace(m, loss=math.nan, best=math.nan) if i > 2 else m for i, m in enumerate(run.members)]
+    comparison = measures(replace(run, members=members), searches("vae", SEARCHERS[1]))
+    text = latex_table.one(comparison, "final", ("model", "searcher"), {})
+    assert r"vae & $\infty$ & 10.50 \\" in text and "not run" not in text
+    final = next(t for part in tables.parts(comparison, "steps", ["final"]) for t in part.tables)
+    at = [c.heading for c in final.columns].index("median")
+    assert [row[at].text for row in final.rows] == ["∞", "10.50"]
+
+
+def test_latex_tables_of_one_name_have_captions_that_tell_them_apart_without_advice():
+    records = measured_runs()
+    records += [replace(r, spec=replace(r.spec, region="box:3", task="symmetry")) for r in records]
+    comparison = measures(*records, spaces=SPACES)
+    for name in ("collapse", "final", "models"):
+        captions = re.findall(r"\\caption{(.*)}", latex_table.one(comparison, name, (None, None), {}))
+        assert len({*captions}) == len(captions) > 1
+        assert not any("--" in caption or "lso-bench" in caption or "json" in caption for caption in captions)
+
+
+def test_two_hyphens_are_no_dash_in_latex():
+    assert "-{}-by" in latex.table(Table("with --by", columns("n"), [[number(1)]]))
+
+
+def test_one_table_in_the_terminal_has_the_notes_too():
+    records = [searches("vae", SEARCHERS[0], checkpoint=str(i) * 64, init=i) for i in range(2)]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(tables.terminal(measures(*records), names=["final"]))
+    text = console.export_text()
+    assert "! omniglot50: runs of vae with different weights are pooled in one row" in text

@@ -158,14 +158,17 @@ def _shorten(values: Iterable) -> str:
 
 
 def _pooled_weights(runs: list[Record], by: Sequence[str]) -> Iterator[str]:
-    """Yield the models of which a row pools different weights."""
+    """Yield the models of which rows pool different weights, with the searchers of these rows."""
     pooled: dict[tuple, list[Record]] = {}
     for r in runs:
         pooled.setdefault(tuple(group(r, by).values()), []).append(r)
+    searchers: dict[str, list[str]] = {}
     for rows in pooled.values():
-        model = rows[0].spec.model.name
         if len({(r.spec.model.seed, r.spec.checkpoint) for r in rows}) > len({r.spec.model.seed for r in rows}):
-            yield f"runs of {model} with different weights are pooled in one row."
+            searchers.setdefault(rows[0].spec.model.name, []).append(_searcher(rows[0]))
+    for model, names in searchers.items():
+        some = _summarise_values({*names})
+        yield f"runs of {model} with different weights are pooled in one row ({some}); --by checkpoint splits them."
 
 
 def _seeds(record: Record) -> tuple[int, int]:

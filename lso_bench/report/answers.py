@@ -4,7 +4,7 @@ A winner is named only where the difference is significant.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,14 +16,14 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.groups import TEXT_COLUMNS
 from lso_bench.analysis.paired import COMPARED, WITHIN
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
+from lso_bench.analysis.table import GROUP_KEYS, SECTION_KEYS
 from lso_bench.files.sanitize import one_line
-from lso_bench.plugins.notation import short_name
 from lso_bench.report.cells import p_value
 from lso_bench.report.contests import Contest, contests, contests_over_tasks, from_first_start
-from lso_bench.report.sections import SEARCHER_KEYS, Section
+from lso_bench.report.sections import SEARCHER_KEYS, Section, task_names
 
 OTHER = {"model": "searcher", "searcher": "model"}  # what contests of a factor are in
-NAME = 22  # characters of a name, at most
+NAME = 26  # characters of a name, at most
 SECTIONS = 4  # sections with an answer each, at most
 FEW = {"valid": 0.9, "distinct": 0.5}  # shares of the evaluations of a model and searcher below which it is said
 
@@ -37,7 +37,7 @@ class Question:
     verb: str
     object: str  # what the best one does more than others
     attribute: str  # what the best one has, and those not significantly worse
-    unknown: Callable[[Sequence[Section]], str]  # reason why nothing is compared
+    unknown: Callable[[Sequence[Section], Comparison], str]  # reason why nothing is compared
 
 
 def answers(question: Question, parts: Sequence[Section], comparison: Comparison) -> list[str]:
@@ -45,7 +45,7 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
 
     With several sections the contestants are compared over tasks, or within each where the tasks are few.
     """
-    texts = []
+    texts: dict[str, str] = {}
     if len(parts) > 1 and (by_each := by_section(question, parts, comparison)):
         return by_each
     for factor in COMPARED:
@@ -54,10 +54,11 @@ def answers(question: Question, parts: Sequence[Section], comparison: Comparison
         else:
             compared = contests_over_tasks(comparison, factor, question.outcome)
         if shown := from_first_start(compared):
-            texts.append(_over_contexts(shown, question, {f: _count_of(f, parts) for f in COMPARED}))
-            if question.outcome == "loss" and len(shown) == 1:
-                texts[-1] += _other_starts(shown[0], compared)
-    return [*dict.fromkeys(texts)] or [f"undecided: {question.unknown(parts)}"]
+            text = _over_contexts(shown, question, {f: _count_of(f, parts) for f in COMPARED})
+            texts[factor] = text + _other_starts(shown, compared)
+    if len({*texts.values()}) > 1:
+        texts = {f: text.replace("undecided", f"undecided between {f}s", 1) for f, text in texts.items()}
+    return [*dict.fromkeys(texts.values())] or [f"undecided: {question.unknown(parts, comparison)}"]
 
 
 def by_section(question: Question, parts: Sequence[Section], comparison: Comparison) -> list[str]:
@@ -96,8 +97,7 @@ def _range(shares: Float[np.ndarray, " r"]) -> str:
 
 def _titles(parts: Sequence[Section]) -> list[str]:
     """Return the shortest names of sections that tell them apart."""
-    tasks = [str(part.context["task"]) for part in parts]
-    names = [[*map(short_name, tasks)], tasks, [part.short_title for part in parts]]
+    names = [task_names(parts), [part.short_title for part in parts]]
     return next((titles for titles in names if len({*titles}) == len(parts)), names[-1])
 
 
@@ -239,21 +239,49 @@ def _untested(contest: Contest) -> str:
     return f"{count}, {test} needs {contest.fewest_blocks}{seeds}"
 
 
-def _other_starts(contest: Contest, compared: Iterable[Contest]) -> str:
-    """Return whether the comparisons from other starts give the same answer."""
-    elsewhere = [c for c in compared if c.start != contest.start and c.context == contest.context and c.is_tested]
-    agreeing = [c.start for c in elsewhere if {*c.top} == {*contest.top} and {*c.worse} == {*contest.worse}]
-    differing = [c.start for c in elsewhere if c.start not in agreeing]
-    agreement = [f"the same from {listed(agreeing, 3)} starts"] * bool(agreeing)
-    difference = [f"not from {listed(differing, 3)} starts"] * bool(differing)
-    is_known = bool(elsewhere) and contest.is_tested
-    return f" From {contest.start} starts; {', '.join([*agreement, *difference])}." if is_known else ""
+def _other_starts(shown: Sequence[Contest], compared: Sequence[Contest]) -> str:
+    """Return of which starts an answer is, and what other starts answer, where several kinds were compared."""
+    kinds = [kind for kind in dict.fromkeys(c.start for c in compared) if kind != shown[0].start]
+    answered = filter(None, (_from(kind, shown, compared) for kind in kinds))
+    texts = [text for _, text in sorted(answered)]
+    if not kinds or not any(c.is_tested for c in compared):
+        return ""
+    place = _starts(shown[0].start)
+    return f" {'; '.join([place[:1].upper() + place[1:], *texts])}."
 
 
-def _nothing_to_compare(parts: Sequence[Section]) -> str:
+def _from(start: str, shown: Sequence[Contest], compared: Sequence[Contest]) -> tuple[bool, str] | None:
+    """Return whether contests from a kind of start answer otherwise, and in words; None if none of them is tested."""
+    elsewhere = {c.context: c for c in compared if c.start == start and c.is_tested}
+    pairs = [(c, elsewhere[c.context]) for c in shown if c.context in elsewhere]
+    if not pairs:
+        return None
+    changed = [second for first, second in pairs if not _agree(first, second)]
+    if not changed:
+        return False, f"the same {_starts(start)}"
+    results: dict[str, list[str]] = {}
+    for contest in sorted(changed, key=lambda c: not c.worse):
+        results.setdefault(_result(contest), []).append(contest.context)
+    places = [f" {WITHIN[shown[0].factor]} {listed(contexts)}" * (len(shown) > 1) for contexts in results.values()]
+    phrases = [f"{result}{place}" for result, place in zip(results, places, strict=True)]
+    return True, f"not {_starts(start)}: {', '.join(phrases)}"
+
+
+def _agree(a: Contest, b: Contest) -> bool:
+    """Return whether two contests name the same best ones, and the same worse ones."""
+    return a.is_tested and {*a.top} == {*b.top} and {*a.worse} == {*b.worse}
+
+
+def _starts(kind: str) -> str:
+    """Return a kind of start, or of pairs of starts, as a phrase."""
+    first, dash, second = kind.partition(" - ")
+    return f"between {first} and {second} starts" if dash else f"from {first} starts"
+
+
+def _nothing_to_compare(parts: Sequence[Section], comparison: Comparison) -> str:
     """Return why no models and no searchers are compared."""
     if len(parts) > 1:
-        return "no two tasks share two models or searchers with the same seeds and limits."
+        return "no two tasks share two models or searchers, seeds and limits."
     models, searchers = (len({*parts[0].runs[k]}) for k in ("model", "searcher_label"))
     if models == searchers == 1:
         return "there is one model and one searcher."
@@ -263,7 +291,7 @@ def _nothing_to_compare(parts: Sequence[Section]) -> str:
     return f"the {' and '.join(names)} share no starts, seeds and limits."
 
 
-def _few_converged(parts: Sequence[Section]) -> str:
+def _few_converged(parts: Sequence[Section], comparison: Comparison) -> str:
     """Return why no speed is compared."""
     thresholds = {float(t) for part in parts for t in part.rows("iterations").threshold}
     if not thresholds:
@@ -272,20 +300,22 @@ def _few_converged(parts: Sequence[Section]) -> str:
     at_largest = cast(pd.DataFrame, rows[rows.threshold == max(thresholds)])
     unmet, n = (int(at_largest[k].to_numpy().sum()) for k in ("censored", "n"))
     if 2 * unmet > n:
-        return f"{n - unmet} of {n} searches converged at threshold {max(thresholds):g}; more steps may decide it."
-    return _nothing_to_compare(parts)
+        return f"{n - unmet} of {n} met threshold {max(thresholds):g}; more steps may decide it."
+    return _nothing_to_compare(parts, comparison)
 
 
-def _no_pairs(parts: Sequence[Section]) -> str:
+def _no_pairs(parts: Sequence[Section], comparison: Comparison) -> str:
     """Return why no dependence on the start is compared."""
-    for part in parts:
-        searches: dict[tuple[str, str], int] = {}
-        for row in part.rows("loss").to_dict("records"):
-            place = row["model"], row["searcher_label"]
-            searches[place] = searches.get(place, 0) + int(row["n"])
-        if max(searches.values(), default=0) > part.runs.instances.max():
-            return _nothing_to_compare(parts)
+    if any(_has_pairs(part, comparison.searches) for part in parts):
+        return _nothing_to_compare(parts, comparison)
     return "each instance has one start; add --starts random,encoder or --seed 0,1."
+
+
+def _has_pairs(part: Section, searches: pd.DataFrame) -> bool:
+    """Return whether some instance of a section has several starts in one trained model."""
+    inside = searches[(searches[[*SECTION_KEYS]] == pd.Series(part.context)).all(axis=1)]
+    starts = inside.groupby([*GROUP_KEYS, *part.by, "weights", "instance"], dropna=False).start_id.nunique()
+    return bool((starts > 1).any())
 
 
 BEST = Question("Answer", "loss", "reaches", "a lower loss than", "lowest final loss", _nothing_to_compare)

@@ -11,6 +11,8 @@ Form = Callable[[Any], str]
 
 NO_TEXT = "†"  # mark of the median loss of searches most of which saw no valid text
 NO_TEXT_SAYS = f"{NO_TEXT}: most of its searches saw no valid text, and have the loss of an invalid one"
+MISSING = "-"  # in a place of a table of medians without one
+NOT_RUN = f"{MISSING}: not run, or all runs failed"
 EMPTY = Cell("", math.nan)
 
 
@@ -25,7 +27,9 @@ def model(name: object) -> Cell:
 
 
 def rounded(value: Number) -> str:
-    """Format with four significant digits, three below 10; a number that is not finite is a dash."""
+    """Format with four significant digits, three below 10; infinity as ∞, what is no number as a dash."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     return significant(value) if math.isfinite(value) else "-"
 
 

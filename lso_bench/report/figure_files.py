@@ -28,6 +28,7 @@ from lso_bench.report.renderers.markdown import plain_rows
 from lso_bench.report.section_figures import SECTION_KINDS, section_figures
 from lso_bench.report.sections import Section, searcher_labels, sections
 from lso_bench.report.text_tables import best_texts
+from lso_bench.report.trainings import bars
 from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
 from lso_bench.vae.datasets import is_ink
@@ -187,11 +188,6 @@ def plots(
         raise UnusableError(f"These results have nothing for the figures {', '.join(kinds)}.")
     write_atomic(folder / "captions.txt", "\n".join(map(printable, captions)).encode(errors="replace"))
     yield folder / "captions.txt"
-
-
-def bars(spaces: Sequence[Measured]) -> list[tuple[str, list[float]]]:
-    """Return each model's activity."""
-    return [(m.model.name, m.metrics.activity) for m in spaces]
 
 
 def named(section: Section, figure: CaptionedFigure, weights: Sequence[str] = ()) -> str:

@@ -53,13 +53,15 @@ def _medians(section: Section) -> Table:
             row = {"model": m, "searcher_label": label, "start": section.first_start}
             cell = cells.loss(section.median_loss(m, label), section.lacks_text(row), in_words, undefined="")
             mark = " *" if is_best else " ?" if cell.text and m in alone.get(label, ()) else ""
-            medians.append(cell._replace(text=f"{cell.text}{mark}", best=is_best))
+            medians.append(cell._replace(text=f"{cell.text or cells.MISSING}{mark}", best=is_best))
         rows.append([cells.model(m), *medians])
     caption = f"Median of the final loss, minus the score, from {section.first_start} starts: lower is better"
     if top:
         caption += ". *: the best model of a column, and those that are not significantly worse on the same instances"
     if any(cell.text.endswith(" ?") for row in rows for cell in row):
         caption += f". {WITHOUT_TEST}"
+    if any(cell.text == cells.MISSING for row in rows for cell in row):
+        caption += f". {cells.NOT_RUN}"
     if has_starred_higher(section):
         caption += ". The test is of pairs, not of medians: here a starred median is higher than one without a star"
     if any(cells.NO_TEXT in cell.text for row in rows for cell in row):

@@ -79,16 +79,16 @@ def spaces(measured: Sequence[Measured]) -> Table:
     labels = labelled(measured, words)
     shown = {label: key for label, key in labels.items() if any(getattr(m.metrics, key) is not None for m in measured)}
     for m in measured:
-        names = [model(m.model.name), word(m.model.data), word(m.model.arch)]
-        counts = [m.model.latent, m.metrics.n, active_units(m, LIMIT)]
+        names = [model(m.model.name), word(m.model.data), word(m.model.arch), word(m.what["checkpoint"][:8])]
+        counts = [m.model.seed, m.model.latent, m.metrics.n, active_units(m, LIMIT)]
         metrics = (mean(m.metrics, key) for key in shown.values())
         rows.append([*names, *(number(n, count) for n in counts), *metrics])
     caption = (
         f"Means over the test {samples}, in nats where nothing else is said. Active: dimensions above 0.01. Retrieval "
         f"is among {BLOCK} {samples} (chance {retrieval_chance(BLOCK):g}), or all codes where they are fewer."
     )
-    data, arch = (Column(name, is_text=True) for name in ("data", "architecture"))
-    return Table("", columns(MODEL, data, arch, "d", samples, "active", *shown), rows, caption)
+    texts = (Column(name, is_text=True) for name in ("data", "architecture", "weights"))
+    return Table("", columns(MODEL, *texts, "training seed", "d", samples, "active", *shown), rows, caption)
 
 
 def _words(measured: Sequence[Measured]) -> tuple[str, str]:

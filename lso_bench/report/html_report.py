@@ -5,9 +5,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import pandas as pd
 from markupsafe import Markup
 
 from lso_bench import __version__
@@ -21,7 +20,7 @@ from lso_bench.plotting.colours import SEARCHER_COLOURS, colour_of, for_dark_mod
 from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
 from lso_bench.report import findings, html_answers, html_images, html_overview, paired_tables
-from lso_bench.report.figure_files import bars, over_tasks
+from lso_bench.report.figure_files import over_tasks
 from lso_bench.report.figures.collapse import scatter, settings
 from lso_bench.report.html_texts import drawn
 from lso_bench.report.renderers.html import environment
@@ -30,6 +29,7 @@ from lso_bench.report.sections import Section, sections
 from lso_bench.report.svg import svg
 from lso_bench.report.table import Table, short
 from lso_bench.report.tables import section_tables
+from lso_bench.report.trainings import bars
 from lso_bench.spec import Spec
 
 GENERATOR = "lso-bench report"  # identifies a report
@@ -172,9 +172,8 @@ def _collapse(result: Collapse, colours: dict[str, str]) -> Iterator[Part]:
     """Yield figure and tables of each section with enough models."""
     for i, (title, points) in enumerate(settings(result.checkpoint_table), 1):
         if scatter_plot := scatter(points, title, SIZE):
-            section = points[[*SECTION_KEYS]].map(str).iloc[0]
-            in_section = (result.correlations[[*SECTION_KEYS]].map(str) == section).all(axis=1)
-            parts = paired_tables.collapse(Collapse(points, cast(pd.DataFrame, result.correlations[in_section])))
+            section = points[[*SECTION_KEYS]].iloc[0].map(str).to_dict()
+            parts = paired_tables.collapse(result, section)
             tables = [replace(t, name=f"{part.heading}: {t.title}") for part in parts for t in part.tables]
             yield Part("Does collapse decide search?", [_page_figure(scatter_plot, f"more{i}", colours)], tables)
 

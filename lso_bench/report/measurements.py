@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from math import log
 from pathlib import Path
 
-from rich.table import Table as RichTable
+from rich.console import RenderableType
 
 from lso_bench.analysis.united import space_name
 from lso_bench.files.sanitize import file_part
@@ -18,6 +18,7 @@ from lso_bench.plugins.notation import short_name
 from lso_bench.report.cells import EMPTY, number, word
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import Cell, Column, Table, columns
+from lso_bench.report.trainings import bars, names
 from lso_bench.vae.code_use import retrieval_chance
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.metrics import BLOCK, Metrics
@@ -53,12 +54,12 @@ ENTROPY = "entropy of the data, nats"
 LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # thresholds of activity
 
 
-def terminal(measured: Sequence[Measured]) -> RichTable:
+def terminal(measured: Sequence[Measured]) -> RenderableType:
     """Return the table of metrics for the terminal."""
     return terminal_renderer.table(metrics_table(measured))
 
 
-def dimensions(measured: Sequence[Measured]) -> RichTable:
+def dimensions(measured: Sequence[Measured]) -> RenderableType:
     """Return the table of dimensions for the terminal."""
     return terminal_renderer.table(dimensions_table(measured))
 
@@ -86,14 +87,14 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
             f" Reconstruction: the likeliest text of mu(x), of {codes} texts. Texts of the prior: {sizes.codes} draws "
             "of p(x|z), z from the prior."
         )
-    return Table(title, columns(Column("", is_text=True), *(m.model.name for m in measured)), rows, caption)
+    return Table(title, columns(Column("", is_text=True, is_key=True), *names(measured)), rows, caption)
 
 
 def dimensions_table(measured: Sequence[Measured]) -> Table:
     """Return a table with one row per dimension, sorted by activity for each model: number, activity, KL in nats."""
     ranks = range(max(len(m.metrics.activity) for m in measured))
     rows = [[cell for m in measured for cell in _dimension_cells(m.metrics, rank)] for rank in ranks]
-    header = columns(*(heading for m in measured for heading in (m.model.name, "activity", "KL")))
+    header = columns(*(heading for name in names(measured) for heading in (name, "activity", "KL")))
     return Table("Each latent dimension, by activity: number, activity, KL in nats", header, rows)
 
 
@@ -128,7 +129,7 @@ def picture(measured: Sequence[Measured], folder: Path) -> Path:
     if len(names.encode()) > 80:
         names = f"{file_part(names)}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"  # no two lists share a file
     name = f"activity-{Path(replace(first, name=names).file).stem}.png"
-    return pictures.activity(folder / name, [(m.model.name, m.metrics.activity) for m in measured])
+    return pictures.activity(folder / name, bars(measured))
 
 
 def _name_and_weights(measured: Measured) -> str:

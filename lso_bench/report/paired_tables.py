@@ -1,7 +1,7 @@
 """Tables of paired comparisons, over instances and over tasks, and of collapse against search."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import pandas as pd
@@ -11,17 +11,16 @@ from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.paired import COMPARED
 from lso_bench.analysis.rank_correlation import FEWEST, method, smallest_p
 from lso_bench.analysis.rank_tests import BLOCKS, CONTESTANTS
-from lso_bench.analysis.table import GROUP_KEYS
-from lso_bench.analysis.united import space_name
+from lso_bench.analysis.table import GROUP_KEYS, SECTION_KEYS
 from lso_bench.analysis.unmeasured import left_out
 from lso_bench.plotting.numbers import significant
 from lso_bench.report.cells import EMPTY, estimate, model, number, p_value, within, word
-from lso_bench.report.sections import Section, searcher_labels
+from lso_bench.report.sections import Section, description, searcher_labels, short_titles
 from lso_bench.report.table import MODEL, NAME_WIDTH, SEARCHER, START, Cell, Column, Part, Table, columns
 
 OUTCOMES = ("loss", "missed", "iterations")
 PER_PAIR = ("difference", "wins", "effect")
-OUTCOME = Column("of", is_text=True, is_whole=True)
+OUTCOME = Column("of", is_text=True, is_whole=True, is_key=True)
 DIFFERENCE, WINS = (Column(heading, is_whole=True) for heading in ("less the best, median", "wins"))
 HEADER = columns(
     *(MODEL, SEARCHER, START, OUTCOME, "n", "lost", "mean rank", "Friedman, p"),
@@ -31,7 +30,7 @@ CAPTION = (
     "With the same starts and seeds, against the best mean rank. n: instances, of several seeds the median. Lost: "
     "searches that diverged, failed or did not get there, ranked last. Wins: share of instances, ties half. In "
     "brackets 95 % intervals. Effect: matched-pairs rank-biserial, -1 if worse in all. p: none under "
-    f"{BLOCKS} instances; Holm's over all pairs, which are in --json with Nemenyi's. All this is about these trained "
+    f"{BLOCKS} instances; Holm's over all pairs. All this is about these trained "
     "models: another training is another model"
 )
 
@@ -121,12 +120,20 @@ def _over_tasks(rows: pd.DataFrame, factor: str) -> Iterator[list[Cell]]:
                 yield [*_row_head(row, outcome, ranked[0]), *cells]
 
 
-def collapse(result: Collapse) -> Iterator[Part]:
-    """Yield a part per context: one row per outcome, one column per latent-space metric."""
+def collapse(result: Collapse, section: Mapping[str, str] | None = None) -> Iterator[Part]:
+    """Yield a part per context: one row per outcome, one column per latent-space metric.
+
+    Args:
+        section: texts of SECTION_KEYS; contexts of other sections are left out.
+    """
     if result.correlations.empty:
         return
-    for _, context in result.correlations.groupby(COMPARED_WITHIN, sort=False, dropna=False):
+    contexts = [c for _, c in result.correlations.groupby(COMPARED_WITHIN, sort=False, dropna=False)]
+    heads = pd.DataFrame([c.iloc[0] for c in contexts])
+    for context, title in zip(contexts, _setups(heads), strict=True):
         head = context.iloc[0]
+        if section and any(str(head[k]) != text for k, text in section.items()):
+            continue
         n = {s: int(context[context.metric == s].n.max()) for s in LATENT_METRICS}
         metrics = [s for s in LATENT_METRICS if n[s] >= FEWEST]
         rows = []
@@ -136,12 +143,17 @@ def collapse(result: Collapse) -> Iterator[Part]:
             if len(rows) == 1 and line.partial.notna().any():
                 rows.append([word(f"the same, given {GIVEN}"), *(_partial(by_metric[s]) for s in metrics)])
         heading = "Spearman's rank correlation over trained models (95 % interval)"
-        outcomes = Column("of the searches", is_text=True, min_width=NAME_WIDTH)
+        outcomes = Column("of the searches", is_text=True, min_width=NAME_WIDTH, is_key=True)
         widths = [NAME_WIDTH, *[0] * len(metrics)]
         header = outcomes, *(Column(f"{s}, n = {n[s]}", min_width=w) for s, w in zip(metrics, widths, strict=False))
         table = Table(heading, header, rows, _limits(context, n, left_out(result, head.to_dict())))
-        setup = f"{head.task.partition(':')[0]}, {head.searcher}, {space_name(head.arch, head.latent)}"
-        yield Part(f"Does collapse decide search? {setup}", [], [table])
+        yield Part(f"Does collapse decide search? {title}", [description(head.to_dict())], [table])
+
+
+def _setups(heads: pd.DataFrame) -> list[str]:
+    """Return task, latent space and searcher of each row, with the settings that tell it from the others."""
+    titles = short_titles(cast(pd.DataFrame, heads[[*SECTION_KEYS]]).to_dict("records"))
+    return [f"{title} · {label}" for title, label in zip(titles, searcher_labels(heads), strict=True)]
 
 
 def _limits(context: pd.DataFrame, models: dict[str, int], left_out: str) -> str:

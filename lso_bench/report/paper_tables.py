@@ -19,6 +19,7 @@ from lso_bench.report.cells import EMPTY, estimate, model, number
 from lso_bench.report.renderers import markdown as markdown_renderer
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import MODEL, Cell, Column, Table
+from lso_bench.report.trainings import bars
 
 SHOWN = 12  # disagreements in the terminal; all are in the Markdown
 
@@ -43,10 +44,10 @@ def write(reproduction: Reproduction, what: str, folder: Path) -> list[Path]:
         write_atomic(path.with_suffix(".csv"), reproduction.rows.to_csv(index=False).encode())
         return [path, path.with_suffix(".csv")]
     if what == "fig1":
-        bars = [(m.model.name, m.metrics.activity) for m in reproduction.measured]
-        table = pd.DataFrame(dict(bars)).rename_axis("dimension")
+        activities = bars(reproduction.measured)
+        table = pd.DataFrame(dict(activities)).rename_axis("dimension")
         write_atomic(path.with_suffix(".csv"), table.to_csv().encode())
-        images.activity(path.with_suffix(".png"), bars)
+        images.activity(path.with_suffix(".png"), activities)
     else:
         lines = curves(reproduction.measured)
         write_atomic(path.with_suffix(".csv"), lines.to_csv().encode())
@@ -103,7 +104,7 @@ def table(reproduction: Reproduction) -> Table:
             line += _cells(m, by_measure[m]) if m in by_measure else [EMPTY] * 3
         lines.append(line)
     title = f"{reproduction.title} ({_subtitle(reproduction)})"
-    columns = [Column(heading.replace(" ", "\n"), is_whole=True) for heading in header]
+    columns = [Column(h.replace(" ", "\n"), is_whole=True, is_key=h in ("d", "epochs")) for h in header]
     return Table(title, [MODEL, *columns], lines)
 
 

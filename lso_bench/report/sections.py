@@ -1,6 +1,7 @@
 """Sections of a comparison: models and searchers on one task, with labels for the searchers."""
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -123,7 +124,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         # a lost run has no device
         setups = {_setup_key(setup): setup for frame in (runs, rows) for setup in _searcher_setups(frame, columns)}
         labels = _labels_by_key(setups)
-        descriptions = {labels[text]: _description(setup) for text, setup in setups.items()}
+        descriptions = {labels[text]: description(setup) for text, setup in setups.items()}
         run_labels, row_labels, text_labels = (
             [labels[_setup_key(setup)] for setup in _searcher_setups(frame, columns)] for frame in (runs, rows, texts)
         )
@@ -158,11 +159,38 @@ def short_titles(contexts: Sequence[Mapping[str, Any]]) -> list[str]:
     return unique
 
 
+def task_names(parts: Sequence[Section]) -> list[str]:
+    """Return the name of the task of each section, with what tells it from its namesakes."""
+    texts = [str(part.context["task"]) for part in parts]
+    known = [read(t).settings for t in texts]
+    settings = [[f"{k}={v}" for k, v in s.items() if len({o.get(k) for o in known}) > 1] for s in known]
+    names = [[*map(short_name, texts)]]
+    names += [[" ".join([n(t), *s]) for t, s in zip(texts, settings, strict=True)] for n in (short_name, name_of)]
+    return next((unlike for unlike in names if len({*unlike}) == len({*texts})), names[-1])
+
+
 def searcher_labels(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
     """Return the short name of searcher and limits of each row, as in a section of these rows."""
     setups = [(_setup_key(setup), setup) for setup in _searcher_setups(rows, [*SEARCHER_KEYS, *by])]
     labels = _labels_by_key(dict(setups))
     return [labels[text] for text, _ in setups]
+
+
+def labels_by_setup(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the `searcher_label` of rows by searcher and limits, so that other rows find it by theirs."""
+    setups = _searcher_setups(rows, [*SEARCHER_KEYS, *by])
+    return dict(zip(map(_setup_key, setups), map(str, rows.searcher_label), strict=True))
+
+
+def effort(setup: Mapping[Any, Any]) -> str:
+    """Return the limit of a search as a text: its evaluations, or its steps."""
+    is_budget = setup["budget"] <= setup["max_steps"]
+    return f"{setup['budget']:g} evaluations" if is_budget else f"{setup['max_steps']:,.0f} steps"
+
+
+def short_value(value: object) -> str:
+    """Return the value of a field for a label; of a hash its first 8 digits."""
+    return str(value)[:8] if re.fullmatch("[0-9a-f]{64}", str(value)) else str(value)
 
 
 def _labels_by_key(setups: Mapping[str, dict[str, Any]]) -> dict[str, str]:
@@ -216,7 +244,7 @@ def _label_parts(setup: dict[str, Any]) -> dict[str, str]:
 
 
 def _setting_labels(setup: dict[str, Any]) -> dict[str, str]:
-    field_labels = {k: f"{k}={v}" if v else "" for k, v in setup.items() if k not in SEARCHER_KEYS}
+    field_labels = {k: f"{k}={short_value(v)}" if v else "" for k, v in setup.items() if k not in SEARCHER_KEYS}
     region = "" if setup["region"] == "none" else f"in {setup['region']}"
     labels = {k: RUN_SETTINGS[k].label(setup[k]) for k in IN_TABLES}
     if setup["budget"] <= setup["max_steps"]:
@@ -224,7 +252,7 @@ def _setting_labels(setup: dict[str, Any]) -> dict[str, str]:
     return field_labels | {"region": region} | labels
 
 
-def _description(setup: dict[str, Any]) -> str:
+def description(setup: dict[str, Any]) -> str:
     """Return the full description, for the top of a section."""
     budget = "" if pd.isna(setup["budget"]) else f", {setup['budget']:g} evaluations a problem"
     changed = [RUN_SETTINGS[k] for k in IN_TABLES if k not in ("max_steps", "budget")]

@@ -1,14 +1,13 @@
 """Summary of a comparison: a table and the answers, in at most 15 lines of 80 columns."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.united import SEVERAL, space_name
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.numbers import in_words
-from lso_bench.plugins.notation import name_of, read, short_name
 from lso_bench.report.answers import (
     BEST,
     NAME,
@@ -21,7 +20,7 @@ from lso_bench.report.answers import (
     listed,
     p_text,
 )
-from lso_bench.report.cells import NO_TEXT, NO_TEXT_SAYS, interval_text, loss
+from lso_bench.report.cells import MISSING, NO_TEXT, NO_TEXT_SAYS, NOT_RUN, interval_text, loss
 from lso_bench.report.contests import (
     WITHOUT_TEST,
     Contest,
@@ -32,14 +31,16 @@ from lso_bench.report.contests import (
     starred,
     without_test,
 )
-from lso_bench.report.sections import Section, sections
+from lso_bench.report.sections import Section, effort, labels_by_setup, searcher_labels, sections, task_names
 from lso_bench.run_settings import PRIOR
 
 WIDTH = 80  # columns
 MOST = 15  # lines
 LABEL = 8  # columns of the word before a line: Answer, Speed, ...
+LONGEST = 3  # lines of an answer
 FEWEST = 3  # rows of the table that always stay, with its heading
 NOTES = 3  # notes, at most
+NOT_COMPARED = f"{MISSING}: not compared with the others"
 Rows = list[tuple[str, ...]]
 
 
@@ -48,15 +49,15 @@ def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
     parts = [*sections(comparison)]
     if comparison.measures.empty:
         return ["No run has a result.", *_notes(comparison.notes, MOST - 1)]
-    table, questions = _table(parts, comparison)
+    table, below, questions = _table(parts, comparison)
     labelled = [(q.label, answers(q, parts, comparison)) for q in questions]
     labelled += [("Texts", lines)] if (lines := few_valid_texts(parts)) else []
     free = MOST - 2 - 1 - min(1, len(comparison.notes))  # heading and blank line, commands, a note
-    answered = next((lines for lines in _shorter(labelled) if len(lines) + len(table) <= free), [])
-    answered = answered or [*_shorter(labelled)][-1]
-    if len(table) + len(answered) > free:
-        room = max(free - len(answered), FEWEST)
+    answered = _answered(labelled, free - len(table) - len(below))
+    if len(table) + len(below) + len(answered) > free:
+        room = max(free - len(answered) - len(below), FEWEST)
         table = [*table[: room - 1], f"  ... and {len(table) - room + 1} more: --all"]
+    table += below
     notes = _notes(comparison.notes, max(1, free + 1 - len(table) - len(answered)))
     next_line = [f"{'Next':<{LABEL}}{_fitted(commands, WIDTH - LABEL)}"] * bool(commands)
     body = [*answered, *notes, *next_line]
@@ -64,20 +65,25 @@ def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
     return [_fitted(_heading(parts)), "", *table, *blank, *body]
 
 
-def _shorter(labelled: Sequence[tuple[str, list[str]]]) -> Iterator[list[str]]:
-    """Yield the lines of the answers in full, then shorter and shorter.
+def _answered(labelled: Sequence[tuple[str, list[str]]], room: int) -> list[str]:
+    """Return the answers in `room` lines if possible; each has at least one, and at most LONGEST.
 
-    First goes what the questions after the first say of searchers, then every second line.
+    First goes what the questions after the first say of searchers, then the second and third lines of the last answers.
     """
     first_only = [(label, texts if i == 0 else texts[:1]) for i, (label, texts) in enumerate(labelled)]
-    for kept, most in ((labelled, 3), (first_only, 3), (first_only, 2), (first_only, 1)):
-        lines = [_wrapped(label * (i == 0), text, most) for label, texts in kept for i, text in enumerate(texts)]
-        yield [line for text_lines in lines for line in text_lines]
+    for kept in (labelled, first_only):
+        texts = [(label * (i == 0), text) for label, of_question in kept for i, text in enumerate(of_question)]
+        lengths = [len(_wrapped(*text, LONGEST)) for text in texts]
+        if sum(lengths) <= room or kept is first_only:
+            break
+    while sum(lengths) > room and max(lengths, default=1) > 1:
+        lengths[max(range(len(lengths)), key=lambda i: (lengths[i], i))] -= 1
+    return [line for text, n in zip(texts, lengths, strict=True) for line in _wrapped(*text, n)]
 
 
 def _heading(parts: Sequence[Section]) -> list[str]:
     """Return the parts of the heading: task and instances, latent space, searcher, effort, training seeds."""
-    tasks = [*dict.fromkeys(_tasks(parts))]
+    tasks = [*dict.fromkeys(task_names(parts))]
     spaces = [*dict.fromkeys(space_name(part.context["arch"], part.context["latent"], "=") for part in parts)]
     if len(parts) > 1:
         runs = sum(int(part.runs.runs.sum()) for part in parts)
@@ -86,8 +92,6 @@ def _heading(parts: Sequence[Section]) -> list[str]:
     models, labels = part.models, part.searcher_labels
     named = [*models * (len(models) == 1), *labels * (len(labels) == 1)]
     limits = part.runs[["max_steps", "budget"]].drop_duplicates()
-    limit = limits.iloc[0]
-    effort = f"{limit.budget:g} evaluations" if limit.budget <= limit.max_steps else f"{limit.max_steps:,.0f} steps"
     trainings = int(part.runs.trainings.max())
     coordinates = [s for s in part.runs.space.unique() if s != PRIOR] * (part.runs.space.nunique() == 1)
     return [
@@ -95,7 +99,7 @@ def _heading(parts: Sequence[Section]) -> list[str]:
         spaces[0],
         *named,
         *[f"space {s}" for s in coordinates],
-        *[effort] * (len(limits) == 1),
+        *[effort(limits.iloc[0].to_dict())] * (len(limits) == 1),
         f"{trainings} training seed{'s' * (trainings != 1)}",
     ]
 
@@ -110,19 +114,20 @@ def _sizes(part: Section) -> str:
     return f" ({' to '.join(dict.fromkeys(map(str, (min(sizes), max(sizes)))))} {largest.unit})"
 
 
-def _table(parts: Sequence[Section], comparison: Comparison) -> tuple[list[str], Sequence[Question]]:
-    """Return the lines of the table, and the questions that it leaves to answer.
+def _table(parts: Sequence[Section], comparison: Comparison) -> tuple[list[str], list[str], Sequence[Question]]:
+    """Return the lines of the table, the lines below that explain it, and the questions that it leaves to answer.
 
     It has the losses of one section, or the ranks over tasks, or the answers of each setting.
     """
     if len(parts) == 1:
-        return [*_aligned(_losses(parts[0])), *_remark(parts[0])], QUESTIONS
+        lines, hidden = _aligned(_losses(parts[0]))
+        return lines, [*hidden, *_remark(parts[0])], QUESTIONS
     for factor in ("model", "searcher"):
         if compared := from_first_start(contests_over_tasks(comparison, factor, "loss")):
             if len(compared) == 1 or any(c.is_tested for c in compared):
-                return _aligned(_ranks(compared, factor, parts)), QUESTIONS
-            return _aligned(_settings(parts, comparison)), (SPEED, STARTS)
-    return _aligned(_settings(parts, comparison)), ()
+                return *_with_legend(_ranks(compared, factor, parts, comparison), len(compared) > 1), QUESTIONS
+            return *_aligned(_settings(parts, comparison)), (SPEED, STARTS)
+    return *_aligned(_settings(parts, comparison)), ()
 
 
 def _losses(part: Section) -> Rows:
@@ -152,17 +157,30 @@ def _place(factor: str, name: str, part: Section) -> tuple[str, str]:
 
 
 def _matrix(part: Section) -> Rows:
-    """Return medians by model and searcher; a star marks those not significantly worse than the best of a column.
+    """Return medians by model and searcher; a star marks the models not significantly worse than a searcher's best.
 
-    A question mark stands beside a median that is not compared with the others of its column.
+    A question mark stands beside a median that is not compared with the others of its searcher. Searchers are columns,
+    or rows where only so all have room.
     """
     labels, marks = part.searcher_labels, {"*": starred(part), "?": without_test(part)}
     rows: Rows = [("final loss", *(f"{label} " for label in labels))]
     for m in part.models:
         marked = [next((k for k, models in marks.items() if m in models.get(s, ())), " ") for s in labels]
         medians = [_median(part, m, s) for s in labels]
-        rows.append((m, *(f"{median}{mark}" if median else "" for median, mark in zip(medians, marked, strict=True))))
-    return rows
+        pairs = zip(medians, marked, strict=True)
+        rows.append((m, *(f"{median}{mark}" if median else f"{MISSING} " for median, mark in pairs)))
+    return _turned(rows) if _width(rows) > WIDTH and _width(_turned(rows)) < _width(rows) else rows
+
+
+def _turned(rows: Rows) -> Rows:
+    """Return a matrix with its columns as rows."""
+    (corner, *names), *lines = [[row[0].rstrip(), *row[1:]] for row in zip(*rows, strict=True)]
+    return [(corner, *(f"{name} " for name in names)), *map(tuple, lines)]
+
+
+def _width(rows: Rows) -> int:
+    """Return the columns of the screen that a table needs."""
+    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
 
 
 def _remark(part: Section) -> list[str]:
@@ -171,35 +189,52 @@ def _remark(part: Section) -> list[str]:
     lines = ["  *: a test of pairs, not of medians; here a starred median is the higher one"] * (
         is_matrix and has_starred_higher(part)
     )
-    if is_matrix and any("?" in cell for row in _matrix(part)[1:] for cell in row[1:]):
-        lines.append(f"  {WITHOUT_TEST}")
+    matrix: Rows = _matrix(part) if is_matrix else []
+    cells = {cell[-1] for row in matrix[1:] for cell in row[1:]}
+    if "?" in cells:
+        is_turned = matrix[0][1].rstrip() in part.models
+        lines.append(f"  {WITHOUT_TEST.replace('column', 'row') if is_turned else WITHOUT_TEST}")
+    if any(cell == f"{MISSING} " for row in matrix[1:] for cell in row[1:]):
+        lines.append(f"  {NOT_RUN}")
     is_marked = any(NO_TEXT in _median(part, m, label) for m in part.models for label in part.searcher_labels)
     return [*lines, *[f"  {NO_TEXT_SAYS}"] * is_marked]
 
 
-def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section]) -> Rows:
+def _with_legend(rows: Rows, is_of_ranks: bool) -> tuple[list[str], list[str]]:
+    """Return the lines of a table, and those below it: what an empty place of it means."""
+    has_gap = any(MISSING in row for row in rows[1:])
+    lines, hidden = _aligned(rows)
+    return lines, [*hidden, *[f"  {NOT_COMPARED if is_of_ranks else NOT_RUN}"] * has_gap]
+
+
+def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section], comparison: Comparison) -> Rows:
     """Return the mean ranks over tasks, by context; of a single context also the medians of the tasks."""
     names = [*dict.fromkeys(name for c in compared for name in c.names)]
     if len(compared) > 1:
         header = ("mean rank of final loss", *(c.context for c in compared))
-        return [header, *((n, *(f"{c.ranks[n]:.2f}" if n in c.ranks else "" for c in compared)) for n in names)]
-    rows: Rows = [(factor, "mean rank", *_tasks(parts))]
+        return [header, *((n, *(f"{c.ranks[n]:.2f}" if n in c.ranks else MISSING for c in compared)) for n in names)]
+    rows: Rows = [(factor, "mean rank", *task_names(parts))]
+    known = [_labels_inside(part, comparison) for part in parts]
     for n in names:
-        medians = []
-        for part in parts:
-            contestants, contexts = part.models, part.searcher_labels
-            if factor == "searcher":
-                contestants, contexts = contexts, contestants
-            known = n in contestants and len(contexts) == 1
-            medians.append(_median(part, *_place(factor, n, part)) if known else "")
-        rows.append((n, f"{compared[0].ranks[n]:.2f}", *medians))
+        context = compared[0].context
+        place = (n, context) if factor == "model" else (context, n)
+        medians = (_median(p, place[0], k.get(place[1], "")) for p, k in zip(parts, known, strict=True))
+        rows.append((n, f"{compared[0].ranks[n]:.2f}", *(median or MISSING for median in medians)))
     return rows
+
+
+def _labels_inside(part: Section, comparison: Comparison) -> dict[str, str]:
+    """Return the label that a section has for each searcher, by its label over tasks."""
+    tasks, by = comparison.tasks, comparison.by
+    over_tasks = labels_by_setup(tasks.assign(searcher_label=searcher_labels(tasks, by)), by)
+    inside = labels_by_setup(part.runs, by)
+    return {label: inside[setup] for setup, label in over_tasks.items() if setup in inside}
 
 
 def _settings(parts: Sequence[Section], comparison: Comparison) -> Rows:
     """Return the answers of each setting, a row a line."""
     rows: Rows = []
-    named = zip(_tasks(parts), parts, strict=True)
+    named = zip(task_names(parts), parts, strict=True)
     places = [(t, *_latent_space(p), p.context["decoding"], p.context["device"]) for t, p in named]
     varying = [i for i, values in enumerate(zip(*places, strict=True)) if len({*values}) > 1] or [0]
     settings = [", ".join(filter(None, (place[i] for i in varying))) for place in places]
@@ -245,16 +280,6 @@ def _loss(part: Section, row: dict[str, Any]) -> str:
     return loss(row["median"], part.lacks_text(row), in_words, undefined="").text
 
 
-def _tasks(parts: Sequence[Section]) -> list[str]:
-    """Return the name of the task of each section, with what tells it from its namesakes."""
-    texts = [str(part.context["task"]) for part in parts]
-    known = [read(t).settings for t in texts]
-    settings = [[f"{k}={v}" for k, v in s.items() if len({o.get(k) for o in known}) > 1] for s in known]
-    names = [[*map(short_name, texts)]]
-    names += [[" ".join([n(t), *s]) for t, s in zip(texts, settings, strict=True)] for n in (short_name, name_of)]
-    return next((unlike for unlike in names if len({*unlike}) == len({*texts})), names[-1])
-
-
 def _notes(notes: Sequence[str], room: int) -> list[str]:
     """Return the first notes in at most so many lines, and the number of the others."""
     lines: list[str] = []
@@ -283,16 +308,24 @@ def _fitted(texts: Sequence[str], width: int = WIDTH) -> str:
     return one_line(" · ".join(texts[:shown]), width)
 
 
-def _aligned(rows: Rows) -> list[str]:
-    """Return rows as lines: the first column to the left, the others to the right, as many as there is room for."""
-    columns = [
-        [one_line(c, NAME if i == 0 else WIDTH) for c in cells] for i, cells in enumerate(zip(*rows, strict=True))
-    ]
+def _aligned(rows: Rows) -> tuple[list[str], list[str]]:
+    """Return rows as lines: the first column to the left, the others to the right, as many as there is room for.
+
+    A second list counts the columns without room.
+    """
+    names, *rest = zip(*rows, strict=True)
+    fitted = [_fitting([[one_line(name, longest) for name in names], *rest]) for longest in (WIDTH // 2, NAME)]
+    columns, shown = max(fitted, key=lambda fit: fit[1])
     widths = [max(map(len, column)) for column in columns]
-    shown = next(n for n in range(len(columns), 0, -1) if sum(widths[:n]) + 2 * n <= WIDTH or n == 1)
     lines = []
     for first, *cells in zip(*columns[:shown], strict=True):
         figures = (f"{c:>{w}}" for c, w in zip(cells, widths[1:], strict=False))
         lines.append("  ".join(["", f"{first:<{widths[0]}}", *figures]).rstrip())
     hidden = len(columns) - shown
-    return [*lines, *[f"  ... and {hidden} more column{'s' * (hidden > 1)}: --all"] * bool(hidden)]
+    return lines, [f"  ... and {hidden} more column{'s' * (hidden > 1)}: --all"] * bool(hidden)
+
+
+def _fitting(columns: list[Sequence[str]]) -> tuple[list[Sequence[str]], int]:
+    """Return columns, and how many of them there is room for."""
+    widths = [max(map(len, column)) + 2 for column in columns]
+    return columns, next(n for n in range(len(columns), 0, -1) if sum(widths[:n]) <= WIDTH or n == 1)

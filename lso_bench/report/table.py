@@ -33,6 +33,7 @@ class Column(NamedTuple):
     is_text: bool = False  # left-aligned
     is_whole: bool = False  # without line breaks
     min_width: int = 0  # characters, of longer texts
+    is_key: bool = False  # names the rows, wherever the other columns stand
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Part:
     tables: list[Table]
 
 
-MODEL = Column("model", is_text=True, min_width=NAME_WIDTH)
-SEARCHER = Column("searcher", is_text=True, min_width=NAME_WIDTH)
-START = Column("start", is_text=True)
+MODEL = Column("model", is_text=True, min_width=NAME_WIDTH, is_key=True)
+SEARCHER = Column("searcher", is_text=True, min_width=NAME_WIDTH, is_key=True)
+START = Column("start", is_text=True, is_key=True)
 
 
 def columns(*headings: str | Column) -> tuple[Column, ...]:

@@ -13,7 +13,7 @@ from lso_bench.analysis.groups import PHASES, SPENT, TEXT_COLUMNS
 from lso_bench.analysis.start_sensitivity import BASIN_DISTANCE, BASIN_GAP
 from lso_bench.analysis.united import SEVERAL
 from lso_bench.analysis.variance import FACTORS
-from lso_bench.plotting.numbers import count, fixed, significant
+from lso_bench.plotting.numbers import count, fixed
 from lso_bench.plugins.notation import name_of
 from lso_bench.record import RETRIEVED, SHARES
 from lso_bench.report import paired_tables
@@ -49,7 +49,7 @@ TEXTS_SAY = (
     ". Of valid texts: novel, no training text; length in tokens; longer_than, the share of training texts that are "
     "shorter; similarity to the nearest training text"
 )
-STARTS = Column("starts", is_text=True)
+STARTS = Column("starts", is_text=True, is_key=True)
 
 
 def terminal(comparison: Comparison, cost: str = "evaluations", names: Sequence[str] = ()) -> RenderableType:
@@ -57,9 +57,9 @@ def terminal(comparison: Comparison, cost: str = "evaluations", names: Sequence[
 
     Args:
         cost: unit of costs to a target, one of `lso_bench.analysis.convergence.COSTS`.
-        names: the tables to render, of TABLES; default: all, with the notes.
+        names: the tables to render, of TABLES; default: all.
     """
-    return terminal_renderer.document(parts(comparison, cost, names), () if names else comparison.notes)
+    return terminal_renderer.document(parts(comparison, cost, names), comparison.notes)
 
 
 def markdown(comparison: Comparison, cost: str = "evaluations", names: Sequence[str] = ()) -> str:
@@ -153,7 +153,7 @@ def _losses(section: Section) -> Table:
     for r in _rows(section.rows("loss")):
         lowest, norm = (section.row(m, r)["median"] for m in ("best", "norm"))
         median = loss(r["median"], section.lacks_text(r))._replace(best=_is_tied_with_best(section.row("behind", r)))
-        quartiles = Cell(f"{significant(r['q25'])} .. {significant(r['q75'])}", r["q25"], bounds=(r["q25"], r["q75"]))
+        quartiles = Cell(f"{rounded(r['q25'])} .. {rounded(r['q75'])}", r["q25"], bounds=(r["q25"], r["q75"]))
         mean = number(r["mean"], undefined="")  # undefined if a search was lost
         ends = mean, number(lowest), number(norm, lambda norm: fixed(norm, 1))
         searches = Cell(section.searches(r), r["n"])
@@ -254,7 +254,7 @@ def _thresholds(section: Section) -> Table:
         stop = word("single" if first["measure"] == "iterations" else "joint")
         cells = (_steps(by_threshold[t]) if t in by_threshold else EMPTY for t in limits)
         rows.append([*_row_key(first), stop, *cells])
-    header = columns(MODEL, SEARCHER, START, Column("stop", is_text=True), *(f"{t:g}" for t in limits))
+    header = columns(MODEL, SEARCHER, START, Column("stop", is_text=True, is_key=True), *(f"{t:g}" for t in limits))
     return Table(title, header, rows, caption, "Steps to converge")
 
 
@@ -323,7 +323,8 @@ def _gaps(section: Section) -> Table:
             met = number(r["n"] - r["censored"], "{:g}".format)
             mean = number(r["mean"], undefined="")
             rows.append([*_row_key(r), at, met, number(r["median"]), interval(r["low"], r["high"]), mean])
-    header = columns(MODEL, SEARCHER, STARTS, "threshold", "met by", "median", "95 % interval", "mean")
+    limit = Column("threshold", is_key=True)
+    header = columns(MODEL, SEARCHER, STARTS, limit, "met by", "median", "95 % interval", "mean")
     return Table(title, header, rows, caption, "Gap between two starts by threshold")
 
 
@@ -388,7 +389,9 @@ def _cost(row: dict[str, Any], expected: float) -> Cell:
 
 def _count(value: float) -> str:
     """Format a count or a time: a whole number without decimals."""
-    return f"{value:g}" if math.isfinite(value) and value == int(value) and value < 1000 else rounded(value)
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:g}" if value == int(value) and value < 1000 else rounded(value)
 
 
 def _basin(row: dict[str, Any]) -> Cell:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from lso_bench.plotting.style import INK, CaptionedFigure, Size, blank, count_ra
 from lso_bench.report.contests import Contest
 
 ROW = 0.18  # inches of a row
+ARROW = ">"  # marker of a difference, or of the end of its interval, that is infinite
 
 
 def forest(
@@ -32,6 +34,7 @@ def forest(
     figure = blank(size.width, ROW * (len(rows) + 1.7 * len(contests)) + 0.8)
     axis = figure.subplots()
     axis.axvline(0, color=INK, linewidth=0.6)
+    edge = _edge([x for contest, name in rows for x in _bounds(contest, name)])
     contestants = sorted({name for _, name in rows})
     looks = searcher_looks(contestants)
     if factor == "model":
@@ -44,10 +47,8 @@ def forest(
             y += 1
         for name in contest.names:
             colour, marker = looks[name]
-            difference = contest.differences.get(name, {"estimate": 0.0, "low": 0.0, "high": 0.0})
             fill = colour if name in contest.worse or name == contest.best else "white"
-            axis.plot([difference["low"], difference["high"]], [y, y], color=colour)
-            axis.plot(difference["estimate"], y, marker, color=colour, markerfacecolor=fill)
+            _draw_difference(axis, y, _bounds(contest, name), edge, color=colour, marker=marker, fill=fill)
             places.append(y)
             names.append(label(name))
             y += 1
@@ -60,17 +61,45 @@ def forest(
     return CaptionedFigure(f"forest-{factor}s", figure, title, _caption(contests, factor, left_out), _words(contests))
 
 
+def _bounds(contest: Contest, name: str) -> tuple[float, float, float]:
+    """Return lower end, estimate and upper end of a difference to the best; an undefined end is the estimate."""
+    row = contest.differences.get(name, {"estimate": 0.0, "low": 0.0, "high": 0.0})
+    at = float(row["estimate"])
+    low, high = (at if math.isnan(row[end]) else float(row[end]) for end in ("low", "high"))
+    return low, at, high
+
+
+def _edge(values: Sequence[float]) -> float:
+    """Return where arrows end: as far behind the largest finite value as a tenth of what is drawn."""
+    finite = [x for x in values if math.isfinite(x)]
+    return max(finite) + 0.1 * (max(finite) - min(finite) or 1.0)
+
+
+def _draw_difference(
+    axis: Any, y: float, bounds: tuple[float, float, float], edge: float, color: str, marker: str, fill: str
+) -> None:
+    """Draw a point and its interval; of what is infinite an arrow at the edge of the axis."""
+    low, at, high = (min(x, edge) for x in bounds)
+    axis.plot([low, high], [y, y], color=color)
+    if max(bounds) > edge:
+        axis.plot(edge, y, ARROW, color=color)
+    if at < edge:
+        axis.plot(at, y, marker, color=color, markerfacecolor=fill)
+
+
 def _caption(contests: Sequence[Contest], factor: str, left_out: Mapping[str, str]) -> str:
     """Return what is drawn, of how many blocks, what a hollow point means, and who is not compared."""
     absent = ", ".join(f"{label(name)} ({why})" for name, why in left_out.items())
     blocks = count_range(pd.Series([c.n for c in contests]), contests[0].unit)
-    is_lost = any(not math.isfinite(d["estimate"]) for c in contests for d in c.differences.values())
+    bounds = [_bounds(c, name) for c in contests for name in c.names]
+    is_open, is_lost = (any(math.isinf(b[i]) for b in bounds) for i in (2, 1))
     return (
         f"Paired difference of the final loss to the {factor} with the best mean rank ({blocks}, from "
         f"{contests[0].start} starts), with its 95 % interval. "
         f"Hollow: not significantly worse (Wilcoxon's test with Holm's correction), or not tested: under {BLOCKS} "
         f"{contests[0].unit}."
-        + f" Without a point: lost on half of the {contests[0].unit} or more." * is_lost
+        + " Arrow: the interval has no upper end, for searches were lost." * is_open
+        + f" Arrow without a point: lost on half of the {contests[0].unit} or more." * is_lost
         + f" Not compared: {absent}." * bool(absent)
     )
 

@@ -22,14 +22,21 @@ SPECIAL = {  # characters with a meaning in LaTeX
 }
 
 
+ADVICE = re.compile(r" \((?:`lso-bench [^`]*`|--\w+)\)")  # of the command line, which no paper needs
+
+
 def document(parts: Iterable[Part], notes: Sequence[str]) -> str:
     r"""Return a `table` per table, for a document with `\usepackage{booktabs}`; other lines are comments."""
     blocks = []
     for part in parts:
         blocks.append("\n".join(f"% {one_line(line, LINE)}" for line in (part.heading, *part.lines)))
         blocks += [table(t, part.heading) for t in part.tables]
-    blocks.append("\n".join(f"% ! {one_line(note, LINE)}" for note in notes))
-    return "\n\n".join(filter(None, blocks)) + "\n"
+    return "\n\n".join([*blocks, *comments(notes)]) + "\n"
+
+
+def comments(notes: Sequence[str]) -> list[str]:
+    """Return the notes as a block of comments, if there are any."""
+    return ["\n".join(f"% ! {one_line(note, LINE)}" for note in notes)] * bool(notes)
 
 
 def table(
@@ -44,7 +51,11 @@ def table(
     def escaped(text: str) -> str:
         return _with_formulas(text) if text in formulas else _escape(text)
 
-    texts = [_with_formulas(caption)] if caption else [_escape(t) for t in (table.title, heading, table.caption) if t]
+    texts = (
+        [_with_formulas(caption)]
+        if caption
+        else [_escape(ADVICE.sub("", t)) for t in (table.title, heading, table.caption) if t]
+    )
     rows = ([rf"\textbf{{{escaped(c.text)}}}" if c.best else escaped(c.text) for c in row] for row in table.rows)
     lines = [
         r"\begin{table}",
@@ -74,4 +85,4 @@ def _with_formulas(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(SPECIAL.get(c, c) for c in one_line(text, LINE))
+    return "".join(SPECIAL.get(c, c) for c in one_line(text, LINE)).replace("--", "-{}-")  # no dash of two hyphens
