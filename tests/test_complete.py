@@ -65,7 +65,10 @@ def test_results_folder_deleted_in_mid_study_is_said_run_by_run(planned, tmp_pat
     runs = plan(grid, Protocol(("random",), max_steps=1))
     assert study(runs, Store(tmp_path / "r")) == 3
     err = capsys.readouterr().err
-    assert f"missing: {runs[0].spec.title} · none · 1 steps, {runs[0].spec.key}" in err and err.count("missing: ") == 1
+    assert (
+        f"missing: {runs[0].spec.title} · no region · 1 steps, {runs[0].spec.key}" in err
+        and err.count("missing: ") == 1
+    )
     assert f"1 of 2 planned runs stand in {tmp_path / 'r'}, 1 missing; the same command makes what is missing." in err
 
 

@@ -26,7 +26,7 @@ from lso_bench.report.contests import Contest, contests
 from lso_bench.report.figure_files import figures, plots, section_figures
 from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import scatter
-from lso_bench.report.figures.forest import ARROW, forest
+from lso_bench.report.figures.forest import LEFT, RIGHT, forest
 from lso_bench.report.sections import sections
 from lso_bench.report.svg import svg
 from lso_bench.vae.datasets import is_ink
@@ -237,14 +237,24 @@ def test_infinite_end_of_a_difference_is_an_arrow_at_the_edge(estimate, low, poi
         drawn = forest([contest], "searcher", "t", SIZES["screen"])
     (axis,) = drawn.figure.axes
     marks = [line for line in axis.lines if line.get_marker() not in ("None", None) and line.get_ydata()[0] == 2]
-    arrows = [line for line in marks if line.get_marker() == ARROW]
+    arrows = [line for line in marks if line.get_marker() == RIGHT]
     assert len(arrows) == 1 and len(marks) - 1 == points
     edge = arrows[0].get_xdata()[0]
     assert math.isfinite(edge) and edge > 2.0 and axis.get_xlim()[1] >= edge
     assert any(line.get_ydata()[0] == 2 and max(line.get_xdata()) == edge for line in axis.lines if line not in marks)
-    assert "Arrow: the interval has no upper end" in drawn.caption
+    assert "Arrow: the interval has no end on this side" in drawn.caption
     assert ("Arrow without a point" in drawn.caption) == math.isinf(estimate)
-    assert not [line for line in axis.lines if line.get_marker() == ARROW and line.get_ydata()[0] != 2]
+    assert not [line for line in axis.lines if line.get_marker() in (LEFT, RIGHT) and line.get_ydata()[0] != 2]
+
+
+def test_lower_end_of_a_difference_that_is_infinite_is_an_arrow_to_the_left():
+    rows = {"lost": {"estimate": 0.5, "low": -math.inf, "high": 1.0, "p": 0.5}}
+    contest = Contest("searcher", "vae", "random", math.nan, 12, "instances", {"best": 1.0, "lost": 2.0}, rows, {}, {})
+    with style_context(SIZES["screen"]):
+        drawn = forest([contest], "searcher", "t", SIZES["screen"])
+    (arrow,) = (line for line in drawn.figure.axes[0].lines if line.get_marker() == LEFT)
+    assert math.isfinite(arrow.get_xdata()[0]) and arrow.get_xdata()[0] < 0
+    assert "Arrow: the interval has no end on this side" in drawn.caption
 
 
 def test_no_name_is_a_formula_or_markup_in_a_figure():

@@ -603,7 +603,8 @@ def measured(name, arch, d):
     metrics = Metrics(
         100, squared_error=1.0, au=d, reencoding_mean=0.1, activity=[1.0] * d, kl_each=None, se={}, **means
     )
-    return Measured(Model(name, "omniglot", arch, d), {"effort": asdict(SampleSizes()), "seed": 0}, {}, "", metrics, {})
+    what = {"effort": asdict(SampleSizes()), "seed": 0, "checkpoint": name}
+    return Measured(Model(name, "omniglot", arch, d), what, {}, "", metrics, {})
 
 
 def test_measurements_name_each_model_s_own_dimensions():

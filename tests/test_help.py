@@ -115,6 +115,15 @@ def test_status_of_a_study_counts_its_runs_and_no_others(call, tmp_path):
     assert json.loads(call("status", "study.toml", "--json").stdout)["runs"]["done"] == 2
 
 
+def test_key_and_part_of_a_run_are_unknown_where_its_model_is_not_trained(call, tmp_path):
+    (tmp_path / "study.toml").write_text('models = ["vae"]\ntasks = ["glyphs50"]\nlatent = 3\nmax_steps = 2\n')
+    dry = call("run", "study.toml", "--dry-run", "--json")
+    assert dry.returncode == 0 and [run["key"] for run in json.loads(dry.stdout)] == [None]
+    assert call("run", "study.toml", "--dry-run").stdout.startswith("not known yet")
+    part = call("run", "study.toml", "--dry-run", "--shard", "1/2")
+    assert part.returncode == 4 and "follows from its weights; train vae first" in part.stderr
+
+
 def test_finished_runs_are_counted_also_where_a_checkpoint_is_gone(call, checkpoint, tmp_path):
     path = tmp_path / "study.toml"
     path.write_text('models = ["vae"]\ntasks = ["glyphs50"]\nlatent = 4\nmax_steps = 2\n')

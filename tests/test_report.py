@@ -205,7 +205,7 @@ def test_empty_place_of_the_first_screen_has_a_sign_that_is_explained():
     (section,) = sections(comparison)
     medians = section_answers(section, comparison).medians
     (row,) = (row for row in medians.rows if row[0].text == "nevae_se")
-    assert [c.text for c in row[1:]] == ["5.00", "-"] and "-: not run, or all runs failed" in medians.caption
+    assert [c.text for c in row[1:]] == ["5.00", "-"] and "-: no result from these starts" in medians.caption
 
 
 def test_trainings_of_a_model_are_told_apart_in_the_table_and_the_figure_of_spaces():

@@ -424,13 +424,13 @@ def test_medians_of_tasks_stand_beside_mean_ranks_whatever_else_ran_there():
 
 def test_empty_place_of_a_table_has_a_sign_that_is_explained():
     two = [run(o, m, task=f"ink:target=0.{i}") for i in (1, 2) for o, m in ((1.0, SPEC.model), (0.0, NEVAE))]
-    assert "-: not run, or all runs failed" not in brief_text(*two)
+    assert "-: no result from these starts" not in brief_text(*two)
     three = brief_text(*two, run(task="symmetry", model=NEVAE))
     (row,) = (line for line in three.splitlines() if line.startswith("  vae "))
-    assert row.rstrip().endswith("-") and "  -: not run, or all runs failed" in three
+    assert row.rstrip().endswith("-") and "  -: no result from these starts" in three
     pairs = [(SPEC.model, LETTERS[0]), (SPEC.model, LETTERS[1]), (NEVAE, LETTERS[0])]
     matrix = brief_text(*(run(model=m, searcher=s) for m, s in pairs))
-    assert "  -: not run, or all runs failed" in matrix
+    assert "  -: no result from these starts" in matrix
 
 
 def test_two_undecided_answers_say_which_is_of_models_and_which_of_searchers():

@@ -18,13 +18,13 @@ WANTED = (
 
 
 def notes(result: Collapse, folders: Sequence[Path]) -> list[str]:
-    """Return lines about models without measures in comparisons of which other models have some.
+    """Return lines about models without measures in comparisons that have a table of correlations.
 
     Args:
         folders: those of the results; the commands measure into the first one.
     """
-    measured = {_context(row) for row in result.checkpoint_table.to_dict("records")}
-    left_out = [row for row in result.unmeasured.to_dict("records") if _context(row) in measured]
+    tables = {_context(row) for row in result.correlations.to_dict("records")}
+    left_out = [row for row in result.unmeasured.to_dict("records") if _context(row) in tables]
     return _lines(left_out, folders, "; the table of collapse leaves them out")
 
 
@@ -78,7 +78,7 @@ def named(models: Iterable[Model]) -> str:
 def commands(models: Iterable[Model], folder: Path) -> list[str]:
     """Return `lso-bench evaluate ...`, quoted for the shell, one command for models that differ in the name alone."""
     groups: dict[tuple[str | None, str, int, int], list[str]] = {}
-    for model in models:
+    for model in dict.fromkeys(models):
         data = None if model.external else model.data
         if not is_object(model.name):
             groups.setdefault((data, model.arch, model.latent, model.seed), []).append(model.name)

@@ -2,9 +2,15 @@
 
 from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lso_bench.api.output import say
 from lso_bench.files.sanitize import printable
+
+if TYPE_CHECKING:
+    from lso_bench.study.grid import PlannedRun
+
+UNKNOWN_KEY = "not known yet"  # of a run whose model is not trained
 
 
 def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:
@@ -21,7 +27,7 @@ def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:
     if json:
         print(_as_json(rows))
     for p, label in () if json else rows:
-        print(printable(f"{p.spec.key}  {label:5}  {state.titles[p.spec.key]}  ({p.checkpoint.name})"))
+        print(printable(f"{_key(p) or UNKNOWN_KEY:16}  {label:5}  {state.titles[p.spec.key]}  ({p.checkpoint.name})"))
     for line in (*state.damaged(), *untrained(planned)):
         say(line)
     todo, damaged = state.are("absent", "again"), f", {len(state.damages)} damaged" * bool(state.damages)
@@ -36,10 +42,15 @@ def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:
         say(f"No run like {len(estimated.unknown)} of them was measured yet, as {estimated.unknown[0]}.")
 
 
+def _key(run: "PlannedRun") -> str | None:
+    """Return the key of a run; None if it follows from weights that nobody knows yet."""
+    return run.spec.key if run.spec.checkpoint or not run.untrained else None
+
+
 def _as_json(rows: list) -> str:
     """Return a JSON list with an object per run; `state`: to do, done or damaged."""
     fields = [
-        {"key": p.spec.key, "state": label, "title": p.spec.title, "checkpoint": str(p.checkpoint)}
+        {"key": _key(p), "state": label, "title": p.spec.title, "checkpoint": str(p.checkpoint)}
         | {name: getattr(p.spec, name) for name in ("region", "max_steps", "budget")}
         for p, label in rows
     ]

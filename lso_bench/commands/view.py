@@ -69,11 +69,10 @@ def tables_named(texts: Sequence[str] | None) -> list[str]:
 
 
 def _about_collapse(comparison: "Comparison", folders: Sequence[Path]) -> list[str]:
-    """Return lines about models without measures, and about what a table that is not there wants."""
+    """Return lines about what a table that is not there wants; none if it is there."""
     from lso_bench.analysis import unmeasured
 
-    about = unmeasured.reasons if comparison.collapse.correlations.empty else unmeasured.notes
-    return about(comparison.collapse, folders)
+    return unmeasured.reasons(comparison.collapse, folders) if comparison.collapse.correlations.empty else []
 
 
 def show(compared: "ResultComparison", view: View, complete: bool = False, quiet: bool = False) -> None:

@@ -68,7 +68,7 @@ def by_section(question: Question, parts: Sequence[Section], comparison: Compari
         return []
     parts = [part for part in parts if part.models]
     places: dict[str, list[str]] = {}
-    for title, part in zip(_titles(parts), parts, strict=True):
+    for title, part in zip(titles(parts), parts, strict=True):
         for text in answers(question, [part], comparison):
             places.setdefault(text.replace("undecided: ", "undecided, "), []).append(title)
     every = {len(parts): "every task"}
@@ -95,7 +95,7 @@ def _range(shares: Float[np.ndarray, " r"]) -> str:
     return " to ".join(dict.fromkeys(f"{share:.0%}" for share in (shares.min(), shares.max())))
 
 
-def _titles(parts: Sequence[Section]) -> list[str]:
+def titles(parts: Sequence[Section]) -> list[str]:
     """Return the shortest names of sections that tell them apart."""
     names = [task_names(parts), [part.short_title for part in parts]]
     return next((titles for titles in names if len({*titles}) == len(parts)), names[-1])

@@ -12,7 +12,7 @@ Form = Callable[[Any], str]
 NO_TEXT = "†"  # mark of the median loss of searches most of which saw no valid text
 NO_TEXT_SAYS = f"{NO_TEXT}: most of its searches saw no valid text, and have the loss of an invalid one"
 MISSING = "-"  # in a place of a table of medians without one
-NOT_RUN = f"{MISSING}: not run, or all runs failed"
+NO_RESULT = f"{MISSING}: no result from these starts: not run, or all runs failed"
 EMPTY = Cell("", math.nan)
 
 
@@ -57,8 +57,8 @@ def p_value(p: Number) -> Cell:
 
 
 def interval_text(low: Number, high: Number, form: Form = significant) -> str:
-    """Format an interval, which may be open above; empty if it is undefined."""
-    ends = ("more" if math.isinf(end) else form(end) for end in (low, high))
+    """Format an interval, which may be open; empty if it is undefined."""
+    ends = (("more" if end > 0 else "less") if math.isinf(end) else form(end) for end in (low, high))
     return "" if math.isnan(low) else " .. ".join(ends)
 
 

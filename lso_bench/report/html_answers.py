@@ -61,7 +61,7 @@ def _medians(section: Section) -> Table:
     if any(cell.text.endswith(" ?") for row in rows for cell in row):
         caption += f". {WITHOUT_TEST}"
     if any(cell.text == cells.MISSING for row in rows for cell in row):
-        caption += f". {cells.NOT_RUN}"
+        caption += f". {cells.NO_RESULT}"
     if has_starred_higher(section):
         caption += ". The test is of pairs, not of medians: here a starred median is higher than one without a star"
     if any(cells.NO_TEXT in cell.text for row in rows for cell in row):

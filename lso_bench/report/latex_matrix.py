@@ -14,24 +14,29 @@ from lso_bench.analysis.united import space_name
 from lso_bench.errors import UsageError, unknown
 from lso_bench.plotting.style import count_range
 from lso_bench.plugins.notation import name_of
-from lso_bench.report.cells import NO_TEXT, NO_TEXT_SAYS, loss, word
+from lso_bench.report.cells import MISSING, NO_TEXT, NO_TEXT_SAYS, loss, word
 from lso_bench.report.contests import contests, has_starred_higher, without_test
 from lso_bench.report.sections import Section, effort, sections
 from lso_bench.report.table import Cell, Column, Table, columns
 
 AXES = {"model": "model", "searcher": "searcher_label", "task": "task", "start": "start"}  # column of each axis
-MEDIANS = {"final": ("loss", "Median final loss"), "starts": ("gap", "Median gap of the final losses of two starts")}
+MEDIANS = {  # measure, title, and what a median is over
+    "final": ("loss", "Median final loss", "searches"),
+    "starts": ("gap", "Median gap of the final losses of two starts", "pairs"),
+}
 NAMED = ("task", "architecture", "effort", "model", "searcher", "start")  # settings that a caption names, in order
-NOT_RUN, FAILED, UNTESTED = "-", "failed", "?"
+FAILED, UNTESTED = "failed", "?"
 BOLD = (
     "Bold: the best models of a searcher, by Wilcoxon's test with Holm's correction on the same instances; those that "
     "are not significantly worse are bold too"
 )
 FEWER = "A lower plain value may be of fewer searches or trainings: only the seeds that all have are compared"
+UNDEFINED = "n/a"  # in place of a median of values that have none
 LEGENDS = {  # what stands in a cell, and what it means
     NO_TEXT: NO_TEXT_SAYS,
     UNTESTED: "?: not compared with the other models of its searcher: too few common seeds",
-    NOT_RUN: "-: not run",
+    MISSING: "-: no result",
+    UNDEFINED: "n/a: no search, or pair, has a finite value",
     FAILED: "failed: all its runs",
 }
 
@@ -42,7 +47,7 @@ class Median:
 
     setup: dict[str, str]
     cell: Cell
-    n: int = 0  # searches
+    n: int = 0  # searches, or pairs of them
 
 
 def matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:
@@ -52,7 +57,7 @@ def matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:
         UsageError: no such axis, no matrix of this table, or several values in a cell.
     """
     _check(name, rows, header)
-    measure, title = MEDIANS[name]
+    measure, title, unit = MEDIANS[name]
     medians: dict[tuple[str, str], list[Median]] = {}
     for median in _medians(comparison, measure, all_starts="start" in (rows, header)):
         medians.setdefault((median.setup[rows], median.setup[header]), []).append(median)
@@ -62,10 +67,10 @@ def matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:
     for setup in _failed(comparison) if "start" not in (rows, header) else ():
         medians.setdefault((setup[rows], setup[header]), [Median(setup, word(FAILED))])
     names = [[*dict.fromkeys(place[i] for place in medians)] for i in (0, 1)]
-    absent = [Median({}, word(NOT_RUN))]
+    absent = [Median({}, word(MISSING))]
     body = [[word(a), *(medians.get((a, b), absent)[0].cell for b in names[1])] for a in names[0]]
     known = [median for several in medians.values() for median in several if median.n]
-    caption = _caption(comparison, known, (rows, header), [cell for line in body for cell in line[1:]])
+    caption = _caption(comparison, known, unit, (rows, header), [cell for line in body for cell in line[1:]])
     return Table(title, columns(Column(rows, is_text=True), *names[1]), body, caption)
 
 
@@ -79,11 +84,13 @@ def _check(name: str, rows: str, header: str) -> None:
         raise UsageError(f"Rows and columns of a matrix differ; wanted two of {', '.join(AXES)}.")
 
 
-def _caption(comparison: Comparison, medians: Sequence[Median], axes: Sequence[str], cells: Sequence[Cell]) -> str:
-    """Return the settings that all cells share, the number of searches, and what bold and signs mean."""
+def _caption(
+    comparison: Comparison, medians: Sequence[Median], unit: str, axes: Sequence[str], cells: Sequence[Cell]
+) -> str:
+    """Return the settings that all cells share, the number of searches or pairs, and what bold and signs mean."""
     shared = [_shared(medians, key) for key in NAMED if key not in axes]
     n = pd.Series([median.n for median in medians], dtype=float)
-    texts = [", ".join(filter(None, shared)), *[f"n = {count_range(n, 'searches')} a cell"] * (len(n) > 0)]
+    texts = [", ".join(filter(None, shared)), *[f"n = {count_range(n, unit)} a cell"] * (len(n) > 0)]
     if any(cell.best for cell in cells):
         texts += [BOLD, *[FEWER] * (n.nunique() > 1)]
         if any(has_starred_higher(part) for part in sections(comparison)):
@@ -134,7 +141,8 @@ def _medians(comparison: Comparison, measure: str, all_starts: bool) -> Iterator
         for r in at_end:
             if all_starts or r["start"] == first:
                 is_best = (r["model"], r["searcher_label"], r["start"]) in best
-                cell = loss(r["median"], measure == "loss" and part.lacks_text(r))
+                is_undefined = pd.isna(r["median"])
+                cell = word(UNDEFINED) if is_undefined else loss(r["median"], measure == "loss" and part.lacks_text(r))
                 mark = UNTESTED if r["model"] in alone.get(r["searcher_label"], ()) and r["start"] == first else ""
                 yield Median(_setup(r), cell._replace(text=f"{cell.text}{mark}", best=is_best), int(r["n"]))
 

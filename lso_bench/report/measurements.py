@@ -93,8 +93,12 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
 def dimensions_table(measured: Sequence[Measured]) -> Table:
     """Return a table with one row per dimension, sorted by activity for each model: number, activity, KL in nats."""
     ranks = range(max(len(m.metrics.activity) for m in measured))
-    rows = [[cell for m in measured for cell in _dimension_cells(m.metrics, rank)] for rank in ranks]
-    header = columns(*(heading for name in names(measured) for heading in (name, "activity", "KL")))
+    rows = [
+        [number(rank + 1, str), *(cell for m in measured for cell in _dimension_cells(m.metrics, rank))]
+        for rank in ranks
+    ]
+    headings = (f"{name}\n{what}" for name in names(measured) for what in ("number", "activity", "KL"))
+    header = columns(Column("rank", is_key=True), *headings)
     return Table("Each latent dimension, by activity: number, activity, KL in nats", header, rows)
 
 

@@ -19,8 +19,9 @@ from lso_bench.report.answers import (
     few_valid_texts,
     listed,
     p_text,
+    titles,
 )
-from lso_bench.report.cells import MISSING, NO_TEXT, NO_TEXT_SAYS, NOT_RUN, interval_text, loss
+from lso_bench.report.cells import MISSING, NO_RESULT, NO_TEXT, NO_TEXT_SAYS, interval_text, loss
 from lso_bench.report.contests import (
     WITHOUT_TEST,
     Contest,
@@ -57,6 +58,7 @@ def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
     if len(table) + len(below) + len(answered) > free:
         room = max(free - len(answered) - len(below), FEWEST)
         table = [*table[: room - 1], f"  ... and {len(table) - room + 1} more: --all"]
+        below = below[: max(0, free - len(answered) - len(table))]
     table += below
     notes = _notes(comparison.notes, max(1, free + 1 - len(table) - len(answered)))
     next_line = [f"{'Next':<{LABEL}}{_fitted(commands, WIDTH - LABEL)}"] * bool(commands)
@@ -195,7 +197,7 @@ def _remark(part: Section) -> list[str]:
         is_turned = matrix[0][1].rstrip() in part.models
         lines.append(f"  {WITHOUT_TEST.replace('column', 'row') if is_turned else WITHOUT_TEST}")
     if any(cell == f"{MISSING} " for row in matrix[1:] for cell in row[1:]):
-        lines.append(f"  {NOT_RUN}")
+        lines.append(f"  {NO_RESULT}")
     is_marked = any(NO_TEXT in _median(part, m, label) for m in part.models for label in part.searcher_labels)
     return [*lines, *[f"  {NO_TEXT_SAYS}"] * is_marked]
 
@@ -204,16 +206,18 @@ def _with_legend(rows: Rows, is_of_ranks: bool) -> tuple[list[str], list[str]]:
     """Return the lines of a table, and those below it: what an empty place of it means."""
     has_gap = any(MISSING in row for row in rows[1:])
     lines, hidden = _aligned(rows)
-    return lines, [*hidden, *[f"  {NOT_COMPARED if is_of_ranks else NOT_RUN}"] * has_gap]
+    return lines, [*hidden, *[f"  {NOT_COMPARED if is_of_ranks else NO_RESULT}"] * has_gap]
 
 
 def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section], comparison: Comparison) -> Rows:
-    """Return the mean ranks over tasks, by context; of a single context also the medians of the tasks."""
+    """Return the mean ranks over tasks, by context; of a single context and latent space also the medians of tasks."""
     names = [*dict.fromkeys(name for c in compared for name in c.names)]
     if len(compared) > 1:
         header = ("mean rank of final loss", *(c.context for c in compared))
         return [header, *((n, *(f"{c.ranks[n]:.2f}" if n in c.ranks else MISSING for c in compared)) for n in names)]
-    rows: Rows = [(factor, "mean rank", *task_names(parts))]
+    spaces = {tuple(part.context[k] for k in ("arch", "latent", "device")) for part in parts}
+    parts = parts if len(spaces) == 1 else []
+    rows: Rows = [(factor, "mean rank", *titles(parts))]
     known = [_labels_inside(part, comparison) for part in parts]
     for n in names:
         context = compared[0].context

@@ -35,7 +35,7 @@ def _text(spec: Spec, varying: Iterable[Callable[[Spec], str]]) -> str:
     settings = [s.label(v) for s, v in known if s.in_tables and s.name not in (*LIMITS, "space") and v != s.default]
     parts = [
         spec.title,
-        spec.region,
+        "no region" if spec.region == "none" else spec.region,
         limit.label(getattr(spec, limit.name)),
         *settings,
         *(part(spec) for part in varying),

@@ -15,7 +15,7 @@ from lso_bench.plotting.style import INK, CaptionedFigure, Size, blank, count_ra
 from lso_bench.report.contests import Contest
 
 ROW = 0.18  # inches of a row
-ARROW = ">"  # marker of a difference, or of the end of its interval, that is infinite
+LEFT, RIGHT = "<", ">"  # markers of a difference, or of an end of its interval, that is infinite
 
 
 def forest(
@@ -34,7 +34,7 @@ def forest(
     figure = blank(size.width, ROW * (len(rows) + 1.7 * len(contests)) + 0.8)
     axis = figure.subplots()
     axis.axvline(0, color=INK, linewidth=0.6)
-    edge = _edge([x for contest, name in rows for x in _bounds(contest, name)])
+    edges = _edges([x for contest, name in rows for x in _bounds(contest, name)])
     contestants = sorted({name for _, name in rows})
     looks = searcher_looks(contestants)
     if factor == "model":
@@ -48,7 +48,7 @@ def forest(
         for name in contest.names:
             colour, marker = looks[name]
             fill = colour if name in contest.worse or name == contest.best else "white"
-            _draw_difference(axis, y, _bounds(contest, name), edge, color=colour, marker=marker, fill=fill)
+            _draw_difference(axis, y, _bounds(contest, name), edges, color=colour, marker=marker, fill=fill)
             places.append(y)
             names.append(label(name))
             y += 1
@@ -69,21 +69,29 @@ def _bounds(contest: Contest, name: str) -> tuple[float, float, float]:
     return low, at, high
 
 
-def _edge(values: Sequence[float]) -> float:
-    """Return where arrows end: as far behind the largest finite value as a tenth of what is drawn."""
+def _edges(values: Sequence[float]) -> tuple[float, float]:
+    """Return where arrows end: as far beyond the finite values as a tenth of what is drawn."""
     finite = [x for x in values if math.isfinite(x)]
-    return max(finite) + 0.1 * (max(finite) - min(finite) or 1.0)
+    room = 0.1 * (max(finite) - min(finite) or 1.0)
+    return min(finite) - room, max(finite) + room
 
 
 def _draw_difference(
-    axis: Any, y: float, bounds: tuple[float, float, float], edge: float, color: str, marker: str, fill: str
+    axis: Any,
+    y: float,
+    bounds: tuple[float, float, float],
+    edges: tuple[float, float],
+    color: str,
+    marker: str,
+    fill: str,
 ) -> None:
     """Draw a point and its interval; of what is infinite an arrow at the edge of the axis."""
-    low, at, high = (min(x, edge) for x in bounds)
+    low, at, high = (min(max(x, edges[0]), edges[1]) for x in bounds)
     axis.plot([low, high], [y, y], color=color)
-    if max(bounds) > edge:
-        axis.plot(edge, y, ARROW, color=color)
-    if at < edge:
+    for arrow, is_open in ((LEFT, min(bounds) < edges[0]), (RIGHT, max(bounds) > edges[1])):
+        if is_open:
+            axis.plot(low if arrow == LEFT else high, y, arrow, color=color)
+    if edges[0] < at < edges[1]:
         axis.plot(at, y, marker, color=color, markerfacecolor=fill)
 
 
@@ -92,13 +100,13 @@ def _caption(contests: Sequence[Contest], factor: str, left_out: Mapping[str, st
     absent = ", ".join(f"{label(name)} ({why})" for name, why in left_out.items())
     blocks = count_range(pd.Series([c.n for c in contests]), contests[0].unit)
     bounds = [_bounds(c, name) for c in contests for name in c.names]
-    is_open, is_lost = (any(math.isinf(b[i]) for b in bounds) for i in (2, 1))
+    is_open, is_lost = (any(math.isinf(b[i]) for b in bounds for i in ends) for ends in ((0, 2), (1,)))
     return (
         f"Paired difference of the final loss to the {factor} with the best mean rank ({blocks}, from "
         f"{contests[0].start} starts), with its 95 % interval. "
         f"Hollow: not significantly worse (Wilcoxon's test with Holm's correction), or not tested: under {BLOCKS} "
         f"{contests[0].unit}."
-        + " Arrow: the interval has no upper end, for searches were lost." * is_open
+        + " Arrow: the interval has no end on this side, for searches were lost." * is_open
         + f" Arrow without a point: lost on half of the {contests[0].unit} or more." * is_lost
         + f" Not compared: {absent}." * bool(absent)
     )
