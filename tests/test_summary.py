@@ -422,6 +422,13 @@ def test_medians_of_tasks_stand_beside_mean_ranks_whatever_else_ran_there():
     assert rows == [["cmaes", "1.00", "10.50", "10.50"], ["sobol", "2.00", "11.50", "11.50"]]
 
 
+def test_mean_ranks_of_one_latent_space_have_no_medians_of_another():
+    small = [run(o, m, task=t) for t in ("ink", "symmetry") for o, m in ((1.0, SPEC.model), (0.0, NEVAE))]
+    conv = [run(70.0, replace(m, arch="conv"), task="ink") for m in (SPEC.model, NEVAE)]
+    text = brief_text(*small, *conv)
+    assert "mean rank" in text and "80.50" not in text
+
+
 def test_empty_place_of_a_table_has_a_sign_that_is_explained():
     two = [run(o, m, task=f"ink:target=0.{i}") for i in (1, 2) for o, m in ((1.0, SPEC.model), (0.0, NEVAE))]
     assert "-: no result from these starts" not in brief_text(*two)
