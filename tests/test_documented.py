@@ -83,7 +83,16 @@ def place(tmp_path_factory):
     """A folder in which the commands can be typed: results, and the examples of CONTRIBUTING as files."""
     folder = tmp_path_factory.mktemp("place")
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
-    for name in ("reference", "sequences", "penalties", "regions", "collapse-regions", "studies", "trainings"):
+    for name in (
+        "reference",
+        "sequences",
+        "penalties",
+        "regions",
+        "collapse-regions",
+        "collapse-small",
+        "studies",
+        "trainings",
+    ):
         shutil.copytree(ROOT / "results" / name, folder / "results" / name)
     for name in ("collapse", "searchers"):
         copy_some(ROOT / "results" / name, folder / "results" / name)
@@ -197,7 +206,15 @@ def check(command):
             options = [] if "--figures" in arguments else ["--no-traces"]
             of_a_study = {
                 f"results/{n}"
-                for n in ("sequences", "penalties", "collapse", "collapse-regions", "searchers", "regions")
+                for n in (
+                    "sequences",
+                    "penalties",
+                    "collapse",
+                    "collapse-regions",
+                    "collapse-small",
+                    "searchers",
+                    "regions",
+                )
             } & {*arguments}
             few = ONE_SEED if of_a_study else () if "searcher=cmaes" in arguments else FEW
             app([name, *arguments, *options, *few], standalone_mode=False)
