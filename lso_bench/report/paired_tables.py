@@ -29,7 +29,7 @@ HEADER = columns(
 CAPTION = (
     "With the same starts and seeds, against the best mean rank. n: instances, of several seeds the median. Lost: "
     "searches that diverged, failed or did not get there, ranked last. Wins: share of instances, ties half. In "
-    "brackets 95 % intervals. Effect: matched-pairs rank-biserial, -1 if worse in all. p: none under "
+    "brackets 95 % intervals. Effect: matched-pairs rank-biserial, -1 if worse wherever they differ. p: none under "
     f"{BLOCKS} instances; Holm's over all pairs. All this is about these trained "
     "models: another training is another model"
 )
