@@ -130,3 +130,8 @@ _HINTS = get_type_hints(RunSettings)
 RUN_SETTINGS = {f.name: _setting(f.name, _HINTS[f.name], f.default, f.metadata) for f in fields(RunSettings)}
 IN_TABLES = [s.name for s in RUN_SETTINGS.values() if s.in_tables]
 NEUTRAL = {s.name: s.neutral for s in RUN_SETTINGS.values() if s.neutral is not UNCHANGED}
+
+
+def region_text(region: str) -> str:
+    """Return a region as users read it."""
+    return "no region" if region == "none" else region

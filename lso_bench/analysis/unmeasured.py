@@ -53,8 +53,8 @@ def _lines(rows: Iterable[Mapping[Any, Any]], folders: Sequence[Path], consequen
     never = [model for model, _ in searched if model not in again]
     lines = []
     if never:
-        how = "; ".join(f"`{c}`" for c in commands(never, next(iter(folders), DEFAULT_FOLDER)))
-        lines.append(f"no measures of {named(never)}{consequence}. {_made_by(how)}")
+        listed = "; ".join(f"`{c}`" for c in commands(never, next(iter(folders), DEFAULT_FOLDER)))
+        lines.append(f"no measures of {named(never)}{consequence}. {_made_by(listed)}")
     if again:
         lines.append(
             f"the measures of {named(again)} are of other weights than those searched{consequence}. Search the present "

@@ -13,7 +13,7 @@ from lso_bench.analysis.rank_tests import ALPHA, BLOCKS, fewest_blocks
 from lso_bench.analysis.table import GROUP_KEYS, is_random, start_order
 from lso_bench.analysis.united import NO_LATENT, SEVERAL
 from lso_bench.report.sections import Section, searcher_labels, short_value
-from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
+from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS, region_text
 
 WITHOUT_TEST = "?: not compared with the others of its column: too few common seeds"
 SETTING = ["arch", "latent", "device", "region", *IN_TABLES]  # what contests with the same context may differ in
@@ -202,7 +202,7 @@ def _setting_text(name: str, value: Any) -> str:
     if (name, value) in (("arch", SEVERAL), ("latent", NO_LATENT)):
         return f"{SEVERAL} architectures"
     if name == "region":
-        return "no region" if value == "none" else str(value)
+        return region_text(str(value))
     return (RUN_SETTINGS[name].label(value) or f"no {name}") if name in RUN_SETTINGS else f"{name} {short_value(value)}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lso_bench.run_settings import RUN_SETTINGS
+from lso_bench.run_settings import RUN_SETTINGS, region_text
 from lso_bench.spec import Spec
 
 LIMITS = ("max_steps", "budget")  # settings of which each text has one
@@ -35,7 +35,7 @@ def _text(spec: Spec, varying: Iterable[Callable[[Spec], str]]) -> str:
     settings = [s.label(v) for s, v in known if s.in_tables and s.name not in (*LIMITS, "space") and v != s.default]
     parts = [
         spec.title,
-        "no region" if spec.region == "none" else spec.region,
+        region_text(spec.region),
         limit.label(getattr(spec, limit.name)),
         *settings,
         *(part(spec) for part in varying),
