@@ -121,7 +121,7 @@ def test_key_and_part_of_a_run_are_unknown_where_its_model_is_not_trained(call, 
     assert dry.returncode == 0 and [run["key"] for run in json.loads(dry.stdout)] == [None]
     assert call("run", "study.toml", "--dry-run").stdout.startswith("not known yet")
     part = call("run", "study.toml", "--dry-run", "--shard", "1/2")
-    assert part.returncode == 4 and "follows from its weights; train vae first" in part.stderr
+    assert part.returncode == 4 and "follows from its weights. No checkpoint of vae" in part.stderr
 
 
 def test_finished_runs_are_counted_also_where_a_checkpoint_is_gone(call, checkpoint, tmp_path):
@@ -133,11 +133,15 @@ def test_finished_runs_are_counted_also_where_a_checkpoint_is_gone(call, checkpo
     assert (asked.returncode, asked.stdout) == (0, "study.toml: 1 done of 1 runs in results\n")
     assert "No checkpoint of vae (small, d = 4) on glyphs" in asked.stderr
     assert "1 runs without a checkpoint are looked up by the weights that earlier runs recorded" in asked.stderr
+    again = call("run", "study.toml")
+    assert again.returncode == 0 and "1 of 1 runs are done already" in again.stderr and "glyphs50" in again.stdout
     path.write_text(path.read_text() + "seeds = [0, 1]\n")
     asked, dry = call("status", "study.toml"), call("run", "study.toml", "--dry-run")
     assert asked.stdout == "study.toml: 1 done, 1 to do of 2 runs in results\n"
     assert dry.returncode == 0 and dry.stdout.count("done") == dry.stdout.count("to do") == 1
-    assert call("run", "study.toml").returncode == 4  # which cannot be done
+    fails(call("run", "study.toml"), 4, "No checkpoint of vae (small, d = 4) on glyphs", "lso-bench train")
+    fails(call("run", "study.toml", "--results", "none"), 4, "No checkpoint of vae (small, d = 4) on glyphs")
+    assert not (tmp_path / "none").exists()
     assert call("status", "study.toml", "--results", "none").stdout == "study.toml: 2 to do of 2 runs in none\n"
     away.rename(checkpoint)
     assert "checkpoint" not in call("status", "study.toml").stderr
@@ -154,7 +158,7 @@ def test_runs_of_two_trainings_are_not_counted_where_the_checkpoint_is_gone(call
 
 def test_missing_checkpoint_says_that_the_data_are_those_of_a_task_file(call, tmp_path):
     (tmp_path / "inked.py").write_text(INK)
-    done = call("run", "--model", "vae", "--task", "./inked.py", "--latent", "5")
+    done = call("run", "--model", "vae", "--task", "./inked.py", "--searcher", "sobol", "--latent", "5")
     assert (
         done.returncode == 4 and "No checkpoint of vae (small, d = 5) on glyphs, the data of ./inked.py." in done.stderr
     )

@@ -20,6 +20,7 @@ from lso_bench.search import SEARCHERS, Searcher
 from lso_bench.store.store import Store
 from lso_bench.study import completeness, file
 from lso_bench.study.grid import PROTOCOLS, Grid, PlannedRun, Protocol, plan, plan_warnings, shard
+from lso_bench.study.recorded_weights import check_weights, existing, recorded_weights
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
 
@@ -121,14 +122,21 @@ class Study:
         study.grid, study.protocol, study._typed = grid, protocol, {}
         return study
 
-    def plan(self, quiet: bool = True, part: str | None = None) -> list[PlannedRun]:
-        """Return the runs of the study; `part` is one of several disjoint ones, as `3/16`.
+    def plan(self, quiet: bool = True, part: str | None = None, folder: str | Path | None = None) -> list[PlannedRun]:
+        """Return the runs of the study.
+
+        Args:
+            quiet: without progress.
+            part: one of several disjoint parts, as `3/16`.
+            folder: results folder; a model without a checkpoint is then planned with the weights that runs in it
+                recorded, and is no error.
 
         Raises:
             UsageError: a name is unknown, or parts do not fit together.
             UnusableError: a checkpoint is missing; the message says how to train it.
         """
-        planned = plan(self.grid, self.protocol, planning(quiet))
+        recorded = None if folder is None else recorded_weights(existing(Path(folder)) or [])
+        planned = plan(self.grid, self.protocol, planning(quiet), recorded)
         return shard(planned, part) if part else planned
 
     def run(
@@ -182,7 +190,8 @@ class Study:
         process = "none" if has_objects else isolation
         requested = RequestedResources(jobs, timeout, retries, process, memory, gpu, address)
         options = execution_options(1, device, _path(data_dir), compile, capture, requested)
-        planned = self.plan(quiet)
+        planned = self.plan(quiet, folder=folder)
+        check_weights(planned, Path(folder))
         for line in plan_warnings(planned, replace(self.protocol, **self._typed)):
             warnings.warn(line, stacklevel=2)
         options = execution_options(len(planned), device, _path(data_dir), compile, capture, requested)

@@ -15,12 +15,11 @@ UNKNOWN_KEY = "not known yet"  # of a run whose model is not trained
 
 def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:
     """Print the grid, which runs are done, and the estimated time of the rest."""
-    from lso_bench.store.store import MARKER_FILE, Store
     from lso_bench.study import completeness
     from lso_bench.study.estimate import estimate
-    from lso_bench.study.recorded_weights import untrained
+    from lso_bench.study.recorded_weights import existing, untrained
 
-    store = Store(results, readonly=True) if (results / MARKER_FILE).exists() else None
+    store = existing(results)
     state = completeness.check(planned, store)
     labels = {"done": "done", "damaged": "damaged"}
     rows = [(p, labels.get(state.states[p.spec.key], "to do")) for p in planned]

@@ -37,8 +37,9 @@ from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from lso_bench.api.study import Study
-    from lso_bench.study.grid import PlannedRun
+    from lso_bench.analysis.comparison import Comparison
+    from lso_bench.store.store import Store
+    from lso_bench.study.completeness import Completeness
 
 
 @with_setting_options(before="compile")
@@ -112,6 +113,7 @@ def run(
     from lso_bench.store.store import Store
     from lso_bench.study import completeness
     from lso_bench.study import grid as studies
+    from lso_bench.study.recorded_weights import check_weights
 
     view = View("json" if json else "table", tables_named(table), show_all, wide)
     described = (
@@ -123,15 +125,15 @@ def run(
     execution_options(1, device, data_dir, compile, capture, requested)  # report faults before a long planning
     if shard:
         studies.shard([], shard)
-    planned = described.plan(quiet) if not dry_run else _plan_without_weights(described, results, quiet)
+    planned = described.plan(quiet, shard, results)
     typed = {} if study else {k: context.params[k] or None for k in studies.PROTOCOLS["paper"]}
     for line in studies.plan_warnings(planned, replace(described.protocol, **typed)):
         say(line)
     options = execution_options(len(planned), device, data_dir, compile, capture, requested)
-    planned = studies.shard(planned, shard) if shard else planned
     if dry_run:
         print_plan(planned, results, options.jobs or 1, json)
         return
+    check_weights(planned, results)
     from lso_bench.api.carry_out import carry_out
 
     store = Store(results)
@@ -142,24 +144,17 @@ def run(
     compared = Results([store], state.records, {r.spec.key: store for r in state.records}).compare()
     show(compared, replace(view, folders=[results]), complete=True, quiet=quiet)
     if pictures:
-        from lso_bench.report import figure_files  # imported late: an error of a name shall not wait for matplotlib
-
-        for path in figure_files.pictures(
-            store, state.records, {p.spec.key: p.checkpoint for p in planned}, compared.comparison
-        ):
-            say(f"{'texts' if path.suffix == '.txt' else 'picture'}: {path}")
+        _draw(store, state, compared.comparison)
     print_end(state.without(store.damaged_files), named_keys)
 
 
-def _plan_without_weights(study: "Study", results: Path, quiet: bool) -> "list[PlannedRun]":
-    """Return the runs of a study, also those whose checkpoints are not here."""
-    from lso_bench.progress import planning
-    from lso_bench.store.store import MARKER_FILE, Store
-    from lso_bench.study.grid import plan
-    from lso_bench.study.recorded_weights import recorded_weights
+def _draw(store: "Store", state: "Completeness", comparison: "Comparison") -> None:
+    """Write the pictures of the runs, and say where they are."""
+    from lso_bench.report import figure_files  # imported late: an error of a name shall not wait for matplotlib
 
-    records = Store(results, readonly=True) if (results / MARKER_FILE).exists() else []
-    return plan(study.grid, study.protocol, planning(quiet), recorded_weights(records))
+    checkpoints = {key: run.checkpoint for key, run in state.runs.items()}
+    for path in figure_files.pictures(store, state.records, checkpoints, comparison):
+        say(f"{'texts' if path.suffix == '.txt' else 'picture'}: {path}")
 
 
 def _checked_file(path: Path, context: typer.Context) -> Path:

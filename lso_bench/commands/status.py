@@ -54,20 +54,15 @@ def _show_study(path: Path, folder: Path, json: bool) -> None:
     from json import dumps
 
     from lso_bench.api.study import Study
-    from lso_bench.store.results_folder import MARKER_FILE
     from lso_bench.store.run_folder import State
-    from lso_bench.store.store import Store
     from lso_bench.study import completeness
-    from lso_bench.study.grid import plan
-    from lso_bench.study.recorded_weights import recorded_weights, untrained
+    from lso_bench.study.recorded_weights import existing, untrained
 
     if path.suffix != ".toml":
         raise UsageError(f"status wants a results folder or a study file (.toml), not {str(path)!r}.")
-    if not (folder / MARKER_FILE).exists():
+    if (store := existing(folder)) is None:
         say(f"{folder} is no results folder yet." if not folder.exists() else f"{folder} is no results folder.")
-    store = Store(folder, readonly=True) if (folder / MARKER_FILE).exists() else None
-    study = Study.from_file(path)
-    planned = plan(study.grid, study.protocol, recorded=recorded_weights(store or []))
+    planned = Study.from_file(path).plan(folder=folder)
     state = completeness.check(planned, store)
     labels: dict[State, str] = {"done": "done", "damaged": "damaged", "absent": "to do", "again": "failed"}
     counts = {label: len(state.are(key)) for key, label in labels.items()}

@@ -221,9 +221,9 @@ def _task_and_searcher(record: Record) -> tuple[str, str]:
 
 
 def _stored_activity(runs: Sequence[Record], checkpoints: dict[str, Path]) -> list[tuple[str, list[float]]]:
-    """Return each model's activity from the headers of the checkpoints."""
-    trained = [r for r in runs if not r.spec.model.external]
-    headers = [(r.spec.model.name, checkpoint.read(checkpoints[r.spec.key])[1]) for r in trained]
+    """Return each model's activity from the headers of the checkpoints that are here."""
+    trained = [(r.spec.model.name, checkpoints[r.spec.key]) for r in runs if not r.spec.model.external]
+    headers = [(name, checkpoint.read(path)[1]) for name, path in trained if path.exists()]
     measured = [(name, h["metrics"]) for name, h in headers if isinstance(h.get("metrics"), dict)]
     return [(name, m["activity"]) for name, m in measured if _are_numbers(m.get("activity"))]
 

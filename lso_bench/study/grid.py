@@ -147,10 +147,8 @@ def shard(planned: Sequence[PlannedRun], text: str) -> list[PlannedRun]:
         i = whole(index_text, 1, n)
     except ValueError as error:
         raise UsageError(f"--shard wants a part like 3/16, from 1/16 to 16/16; got {text!r}.") from error
-    if unknown := [*dict.fromkeys(p.spec.model.name for p in planned if p.untrained and not p.spec.checkpoint)]:
-        raise UnusableError(
-            f"--shard {text}: which part a run is in follows from its weights; train {', '.join(unknown)} first."
-        )
+    if reason := next((p.untrained for p in planned if p.untrained and not p.spec.checkpoint), ""):
+        raise UnusableError(f"--shard {text}: which part a run is in follows from its weights. {reason}")
     return [p for p in planned if int(p.spec.key, 16) % n == i - 1]
 
 

@@ -2,9 +2,14 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from pathlib import Path
 
+from lso_bench.errors import UnusableError
 from lso_bench.files.sanitize import some
 from lso_bench.record import Record
+from lso_bench.store.results_folder import MARKER_FILE
+from lso_bench.store.store import Store
+from lso_bench.study import completeness
 from lso_bench.study.grid import PlannedRun
 from lso_bench.study.lookup import changed_since
 from lso_bench.vae.trained_model import Model
@@ -28,6 +33,25 @@ def recorded_weights(records: Iterable[Record]) -> Callable[[Model], str]:
         return "".join(recorded) if len(recorded) == 1 and not changed_since(model) else ""
 
     return weights
+
+
+def existing(folder: Path) -> Store | None:
+    """Return the results folder to read from; None if there is none yet."""
+    return Store(folder, readonly=True) if (folder / MARKER_FILE).exists() else None
+
+
+def check_weights(planned: Sequence[PlannedRun], folder: Path) -> None:
+    """Refuse to run what needs a checkpoint that is not here; finished runs need none.
+
+    Raises:
+        UnusableError: the message says how to train the first of these models, and how many more there are.
+    """
+    if not any(p.untrained for p in planned):
+        return
+    todo = completeness.check(planned, existing(folder)).are("absent", "again")
+    if reasons := [*dict.fromkeys(p.untrained for p in todo if p.untrained)]:
+        rest = f" ({len(reasons) - 1} more checkpoints are missing: --dry-run names them.)" if reasons[1:] else ""
+        raise UnusableError(reasons[0] + rest)
 
 
 def untrained(planned: Sequence[PlannedRun]) -> list[str]:
