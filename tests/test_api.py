@@ -587,6 +587,18 @@ def test_object_whose_methods_use_another_value_runs_anew(tmp_path, monkeypatch)
     assert after.searches.best.tolist() == [2 * loss for loss in before.searches.best]
 
 
+@pytest.mark.parametrize("rule", ["searcher=cmaes", ["searcher=cmaes"], [{"searcher": "cmaes"}]])
+def test_rules_of_a_study_are_tables_or_texts(rule):
+    (one,) = lb.Study("vae", "glyphs50", ["sobol", "cmaes"], exclude=rule, **TINY).plan()
+    assert one.spec.searcher_name == "sobol"
+
+
+@pytest.mark.parametrize("rule", [["sarcher=cmaes"], "searcher"])
+def test_rule_that_says_nothing_is_refused(rule):
+    with pytest.raises(UsageError, match="exclude: wanted"):
+        lb.Study("vae", "glyphs50", ["sobol", "cmaes"], exclude=rule, **TINY)
+
+
 def test_settings_may_be_single_values():
     one = lb.Study("vae", "glyphs50", ["sobol", "cmaes"], seeds=3, exclude={"searcher": "cmaes"}, **TINY).plan()
     assert [(p.spec.searcher_name, p.spec.seeds.init) for p in one] == [("sobol", 3)]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Names = str | Sequence[str]
 Integer = int | np.integer
+Rules = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
 REGISTRIES: dict[str, Registry[Any]] = {"models": FROZEN_MODELS, "tasks": TASKS, "searchers": SEARCHERS}
 
 
@@ -57,8 +58,8 @@ class Study:
         budget: Integer | None = None,
         max_steps: Integer | None = None,
         space: str | None = None,
-        exclude: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
-        override: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
+        exclude: Rules = (),
+        override: Rules = (),
         **settings: Any,
     ):
         """Check the settings; nothing is run or read yet.
@@ -76,8 +77,8 @@ class Study:
             max_steps: steps of a descent.
             space: coordinates of the searches: `"prior"`, `"standard"`, `"pca:8"` or `"examples:9"`; default:
                 `"prior"`, for models from outside `"standard"`.
-            exclude: runs to leave out: `{"model": "vae", "searcher": "bo"}`.
-            override: other settings for some runs: `{"searcher": "bo", "budget": 100}`.
+            exclude: runs to leave out: `{"model": "vae", "searcher": "bo"}`, or `"model=vae searcher=bo"`; or several.
+            override: other settings for some runs: `{"searcher": "bo", "budget": 100}`, or a text; or several.
             settings: further settings of a run, as in a study file: docs/cli.md.
 
         Raises:
@@ -95,9 +96,9 @@ class Study:
             for key, values in seed_lists.items()
             if values is not None
         }
-        for key, rule_tables in (("exclude", exclude), ("override", override)):
-            listed = [rule_tables] if isinstance(rule_tables, Mapping) else [*rule_tables]
-            raw |= {key: [dict(table) for table in listed]} if listed else {}
+        for key, rules_given in (("exclude", exclude), ("override", override)):
+            listed = [rules_given] if isinstance(rules_given, str | Mapping) else [*rules_given]
+            raw |= {key: [dict(r) if isinstance(r, Mapping) else r for r in listed]} if listed else {}
         raw |= {key: [*value] if isinstance(value, tuple) else value for key, value in settings.items()}
         values = {key: _checked(key, _plain(value)) for key, value in raw.items() if value is not None}
         rules = (*values.pop("exclude", ()), *values.pop("override", ()))
