@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
-from lso_bench.files.sanitize import remark
+from lso_bench.files.remarks import remark
 from lso_bench.plugins.notation import name_of
 from lso_bench.vae.datasets import ImageSource
 

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 
 from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
-from lso_bench.files.sanitize import remark
+from lso_bench.files.remarks import remark
 from lso_bench.molecules.reading import PACKAGES, are_molecules
 from lso_bench.plugins.settings import at_least
 from lso_bench.vae.datasets import SEQUENCES, Split, TextSource

@@ -13,6 +13,7 @@ from lso_bench.executors import Attempt, ExecutionOptions, LostRun, Queue
 from lso_bench.executors.pool import Pool, Task
 from lso_bench.executors.resources import gpu_of
 from lso_bench.executors.worker import outcome, publish, work
+from lso_bench.files.remarks import share_remarks
 from lso_bench.record import Record
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.placement import Placement
@@ -70,6 +71,7 @@ def _set_environment(threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no extra processes
+    share_remarks()
 
 
 def _remove_heartbeat(store: Store, attempt: Attempt, answer: Record | LostRun) -> None:

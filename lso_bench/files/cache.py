@@ -13,7 +13,7 @@ from lso_bench.errors import UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.files.paths import cache_folder
-from lso_bench.files.sanitize import remark
+from lso_bench.files.remarks import remark
 
 LARGEST = 1 << 30  # bytes of a kept data set; ours have 25 MiB
 IMAGE = (28, 28)

@@ -1,8 +1,6 @@
 """Texts of unknown origin, made harmless for a terminal, a spreadsheet and a file."""
 
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 LONGEST = 20_000  # characters of a stored message
 SHOWN = 10  # lines of a kind that are shown; further ones are counted
@@ -16,12 +14,6 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def remark(line: str) -> None:
-    """Print a line on stderr, if there is one."""
-    with suppress(OSError, ValueError, AttributeError):  # closed, full or a broken pipe: a remark is not essential
-        print(printable(line), file=sys.stderr, flush=True)
 
 
 def storable(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from lso_bench.errors import UsageError, unknown
 from lso_bench.files.atomic_write import reporting_disk_errors, write_atomic
 from lso_bench.files.paths import own_folder
-from lso_bench.files.sanitize import remark
+from lso_bench.files.remarks import remark
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
 from lso_bench.progress import progress_display

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from lso_bench.files.cache import cached
-from lso_bench.files.sanitize import remark
+from lso_bench.files.remarks import remark
 from lso_bench.molecules.reading import canonical_smiles, molecules, require
 
 BITS = 2048

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from lso_bench.errors import MissingError, UnusableError
 from lso_bench.files import safe_read
 from lso_bench.files.cache import cached
-from lso_bench.files.sanitize import remark
+from lso_bench.files.remarks import remark
 from lso_bench.molecules.reading import are_molecules
 from lso_bench.plugins.settings import at_least
 from lso_bench.vae.datasets import Split, TextSource
