@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
@@ -162,31 +162,45 @@ def pairs(searches: pd.DataFrame) -> pd.DataFrame:
     the lowest seeds are paired (COMBINED).
     """
     seeds_linked = search_seed_follows_init(searches)
-    order = {s: i for i, s in enumerate(sorted(searches.start.unique(), key=start_order))}
-    candidates = pd.DataFrame(
-        {
-            "row": np.arange(len(searches)),
-            "rank": searches.start.map(order).to_numpy(),
-            "drawn": searches.start.map(is_random).to_numpy(),
-            **{
-                c: searches[c].to_numpy()
-                for c in ("train", "weights", "instance", "start", "start_id", "search", "init", "loss", "first_loss")
-            },
-        }
-    )
-    candidates = cast(pd.DataFrame, candidates[_has_lowest_seeds(searches, seeds_linked)])
-    cell = ["train", "weights", "instance"] + ([] if seeds_linked else ["search"])
-    joined = candidates.merge(candidates, on=cell, suffixes=("_a", "_b"))
-    is_ordered = (joined.rank_a < joined.rank_b) | ((joined.rank_a == joined.rank_b) & (joined.init_a < joined.init_b))
-    comparable = (joined.search_a == joined.search_b) | (joined.drawn_a & joined.drawn_b) if seeds_linked else True
-    unique_by = [*cell, "start_id_a", "start_id_b", *(["search_a", "search_b"] if seeds_linked else [])]
-    selected = cast(
-        pd.DataFrame, joined[is_ordered & comparable & (joined.start_id_a != joined.start_id_b)]
-    ).drop_duplicates(unique_by)
-    selected = selected.assign(kind=selected.start_a + " - " + selected.start_b).rename(
-        columns={"row_a": "a", "row_b": "b"}
-    )
-    return selected.loc[:, ["a", "b", "kind", "instance", "loss_a", "loss_b", "first_loss_a", "first_loss_b"]]
+    chosen = np.flatnonzero(_has_lowest_seeds(searches, seeds_linked))
+    candidates = searches.iloc[chosen]
+    order = {s: i for i, s in enumerate(sorted(candidates.start.unique(), key=start_order))}
+    rank, drawn = (candidates.start.map(x).to_numpy() for x in (order, is_random))
+    init, search, start = candidates.init.to_numpy(), candidates.search.to_numpy(), _codes(candidates, "start_id")
+    cell = _codes(candidates, "train", "weights", "instance", *([] if seeds_linked else ["search"]))
+    a, b = _within(cell)
+    is_pair = (start[a] != start[b]) & ((rank[a] < rank[b]) | ((rank[a] == rank[b]) & (init[a] < init[b])))
+    if seeds_linked:
+        is_pair &= (search[a] == search[b]) | (drawn[a] & drawn[b])
+    a, b = a[is_pair], b[is_pair]
+    parts = [cell[a], start[a], start[b], *([search[a], search[b]] if seeds_linked else [])]
+    first = np.sort(np.unique(np.stack(parts), axis=1, return_index=True)[1])  # of a start that several seeds share
+    a, b = a[first], b[first]
+    labels, instances = candidates.start.to_numpy(object), candidates.instance.to_numpy()
+    columns = {"a": chosen[a], "b": chosen[b], "kind": labels[a] + " - " + labels[b], "instance": instances[a]}
+    for name in ("loss", "first_loss"):
+        values = candidates[name].to_numpy()
+        columns |= {f"{name}_a": values[a], f"{name}_b": values[b]}
+    return pd.DataFrame(columns)
+
+
+def _codes(table: pd.DataFrame, *columns: str) -> Int[np.ndarray, " n"]:
+    """Return a number for each row that rows with the same values in these columns share."""
+    codes = np.zeros(len(table), int)
+    for column in columns:
+        numbers, values = pd.factorize(table[column])
+        codes = codes * (len(values) + 1) + numbers
+    return codes
+
+
+def _within(cell: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
+    """Return all pairs of rows with the same number, also of a row with itself, in the order of the first row."""
+    _, numbers, counts = np.unique(cell, return_inverse=True, return_counts=True)
+    by_cell, ends = np.argsort(numbers, kind="stable"), np.cumsum(counts)
+    sizes = counts[numbers]
+    a = np.repeat(np.arange(len(cell)), sizes)
+    place = np.arange(len(a)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # of the second row in its cell
+    return a, by_cell[(ends - counts)[numbers[a]] + place]
 
 
 def _has_lowest_seeds(searches: pd.DataFrame, seeds_linked: bool) -> Bool[np.ndarray, " n"]:
