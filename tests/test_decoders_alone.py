@@ -133,5 +133,5 @@ def test_walks_have_the_dimensions_in_their_order(here, call):
 
 def test_module_alone_is_a_model_in_python(here):
     decoder = nn.Sequential(nn.Linear(4, 784), nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28)))
-    found = lb.Study(lb.model(None, decoder, 4, "noise.py"), "ink.py", "cmaes", budget=12).run(here / "r", quiet=True)
-    assert found.searches.consistency.isna().all() and found.searches.loss.notna().all()
+    results = lb.Study(lb.model(None, decoder, 4, "noise.py"), "ink.py", "cmaes", budget=12).run(here / "r", quiet=True)
+    assert results.searches.consistency.isna().all() and results.searches.loss.notna().all()
