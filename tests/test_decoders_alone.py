@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from conftest import NOISE
+from PIL import Image
 from torch import nn
 
 import lso_bench as lb
@@ -135,3 +137,21 @@ def test_module_alone_is_a_model_in_python(here):
     decoder = nn.Sequential(nn.Linear(4, 784), nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28)))
     results = lb.Study(lb.model(None, decoder, 4, "noise.py"), "ink.py", "cmaes", budget=12).run(here / "r", quiet=True)
     assert results.searches.consistency.isna().all() and results.searches.loss.notna().all()
+
+
+def test_walks_of_a_model_from_outside_are_in_the_coordinates_of_its_searches(here, call):
+    """The walk of a model with narrow latents is that of the same model with wide ones."""
+    text = template.MODEL.replace('data = "glyphs"', 'data = "noise.py"')
+    (here / "wide.py").write_text(text)
+    (here / "narrow.py").write_text(
+        text.replace("network(x.flatten(1) - 0.1)", "network(x.flatten(1) - 0.1) / 50").replace("(z @", "(50 * z @")
+    )
+    pictures = []
+    for name in ("wide", "narrow"):
+        assert call("traverse", "--model", f"{name}.py", "--steps", "11").returncode == 0
+        (path,) = here.glob(f"results/traversals/*{name}*-standard-random.png")
+        pictures.append(np.asarray(Image.open(path))[60:])  # below the title, which names the model
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 2
+    refused = call("traverse", "--model", "gan.py", "--space", "standard")
+    assert refused.returncode == 2 and "Space 'standard' needs an encoder" in refused.stderr
+    assert "--dimensions wants numbers from 0 to 3" in call("traverse", "--model", "gan.py", "--dimensions", "9").stderr

@@ -35,7 +35,10 @@ def traverse(
         list[str], typer.Option(help="That get a sheet of their own, with commas; 0 is the most active.")
     ] = ["0"],  # noqa: B006
     steps: Annotated[int, typer.Option(min=2, max=1000, help="Samples of a walk.")] = 100,
-    reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, prior standard deviations.")] = 10.0,
+    reach: Annotated[float, typer.Option(min=0.0, help="How far it goes, standard deviations.")] = 10.0,
+    space: Annotated[
+        str | None, typer.Option(help="Coordinates: prior or standard [default: standard for models from outside].")
+    ] = None,
     draws: Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the random direction and of the ink.")] = 0,
     active: Annotated[
         float, typer.Option(min=0.0, help="Activity above which the last walk holds a dimension at 0.")
@@ -53,10 +56,11 @@ def traverse(
     from lso_bench.study.lookup import measured_models
 
     single_dimensions = numbers("dimensions", dimensions)
-    if not all(0 <= n < latent for n in single_dimensions):
-        raise UsageError(f"--dimensions wants numbers from 0 to {latent - 1}, not {','.join(dimensions)!r}.")
     models = measured_models(names("model", model), data, arch, latent, seed)
-    walk_settings = traversal.Walks(single_dimensions, steps, reach, draws, active)
+    last = min(m.latent for m in models) - 1
+    if not all(0 <= n <= last for n in single_dimensions):
+        raise UsageError(f"--dimensions wants numbers from 0 to {last}, not {','.join(dimensions)!r}.")
+    walk_settings = traversal.Walks(single_dimensions, steps, reach, draws, active, space)
     Store(results)
     attempts = Attempts()
     for m in models:
