@@ -98,6 +98,7 @@ def place(tmp_path_factory):
         "Autoencoder",
         "TextVae",
         "MyTask",
+        "Simulated",
         "Balanced",
         "Sparse",
         "Blobs",
