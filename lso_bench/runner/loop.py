@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lso_bench.errors import PluginError
 from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner import scores as task_scores
 from lso_bench.runner.ask_tell import Turns
 from lso_bench.runner.cuda_graph import CapturedScores, Score
+from lso_bench.runner.divergence import WITHOUT_GRADIENT
 from lso_bench.runner.penalised import Cost
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.stopping import Thresholds
@@ -74,7 +76,7 @@ def drive(
     Problems that are over cost nothing.
     """
     search = _initial_search(spec, problem.starts, task.invalid_score)
-    clock, active = problem.clock, _ActiveProblems(task, instances, problem.seed, search.texts)
+    clock, active = problem.clock, _ActiveProblems(spec.model.name, task, instances, problem.seed, search.texts)
     turns, cost, y, spent = Turns(searcher, problem), Cost(searcher, space, problem), None, 0
     for step in range(spec.max_steps + 1):
         with clock("propose"):
@@ -114,8 +116,9 @@ def drive(
 class _ActiveProblems:
     """Problems that are not over, and the task restricted to them."""
 
-    def __init__(self, task: Task, instances: Int[Tensor, " k"], seed: int, texts: TextCounts):
+    def __init__(self, model: str, task: Task, instances: Int[Tensor, " k"], seed: int, texts: TextCounts):
         self._full_task, self._instances, self.texts = task, instances, texts
+        self.model = model  # its name, for messages
         self.draws = Stream(seed)  # random numbers of the task
         self.problems: Int[Tensor, " a"] = torch.arange(len(instances), device=instances.device)
         self.task = self._restrict(instances)
@@ -175,7 +178,7 @@ def evaluate(
                 return graph(z), 0.0
     with torch.set_grad_enabled(gradient):
         with clock("decode"):
-            x = space.decode(z[active.problems, :n], active.problems)
+            x = _decoded(space, active, z, n, gradient)
         with clock("score"), plugin_errors("task", active.task, active.draws):
             y = _with_gradient(_task_scores(active.task, x, gradient), x, gradient)
             active.texts.add(active.task, active.problems, x, y)
@@ -189,6 +192,23 @@ def _scores(
     space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int, gradient: bool
 ) -> Float[Tensor, "a n"]:
     return _task_scores(active.task, space.decode(z[active.problems, :n], active.problems), gradient)
+
+
+def _decoded(
+    space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int, gradient: bool
+) -> Float[Tensor, "a n *shape"]:
+    """Return the samples of each problem's first `n` points.
+
+    Raises:
+        PluginError: the gradient is wanted, and the decoder gives none.
+    """
+    x = space.decode(z[active.problems, :n], active.problems)
+    if gradient and not x.requires_grad:
+        raise PluginError(
+            f"model {active.model}: its decoder gives no gradient, which this searcher follows; say `differentiable = "
+            f"False` in the model, and choose a searcher that needs none ({WITHOUT_GRADIENT})"
+        )
+    return x
 
 
 def _task_scores(task: Task, x: Float[Tensor, "a n *shape"], gradient: bool) -> Float[Tensor, "a n"]:
