@@ -50,7 +50,8 @@ class Record:
     status: Literal["ok", "diverged", "failed", "timeout"]
     members: Sequence[SearchResult] = ()
     counts: dict[str, int] = field(default_factory=dict)  # steps, evaluations, gradients, decodes; the searcher's own;
-    # invalid_texts: evaluations of such; distinct_texts: evaluations of a text that is new to its problem
+    # invalid_scores: evaluations that scored NaN; invalid_texts: evaluations of such; distinct_texts: evaluations of a
+    # text that is new to its problem
     seconds: dict[str, float] = field(default_factory=dict)  # by phase: propose, fit, decode, score, total, ...
     versions: dict[str, Any] = field(default_factory=dict)  # versions of code, torch and data; device, threads
     error: str | None = None

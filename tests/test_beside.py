@@ -252,6 +252,17 @@ def test_best_of_each_searcher_is_drawn(record, tmp_path):
     assert torch.equal(image, record.tensors["decoded"][record.members.index(best)])
 
 
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+def test_image_of_a_search_without_a_finite_score_is_no_best_image(record, tmp_path, lost):
+    bad = replace(record.spec, searcher="cmaes")
+    without = replace(record, spec=bad, members=[replace(m, loss=lost) for m in record.members], status="diverged")
+    store = Store(tmp_path / "r")
+    store.add(record)
+    store.add(without)
+    assert {*figure_files._best_by_searcher(store, [without, record])} == {("vae", "sobol")}
+    assert not [*figure_files._best_image_files(store, [without])]
+
+
 def test_run_of_one_evaluation_is_drawn_without_a_curve(record, tmp_path):
     first = replace(record, trace=record.trace[record.trace.step == 0], costs=record.costs[record.costs.step == 0])
     store = Store(tmp_path / "r")

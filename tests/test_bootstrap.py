@@ -38,3 +38,10 @@ def test_median_of_few_instances_has_no_interval():
     for n, has_interval in ((1, False), (5, False), (6, True)):
         row = order_statistics(np.arange(2.0 * n), np.repeat(np.arange(n), 2))
         assert math.isfinite(row["low"]) is math.isfinite(row["high"]) is has_interval
+
+
+@pytest.mark.parametrize("n", [4, 40])  # without an interval, and with resamples
+def test_median_between_infinite_values_of_both_signs_is_undefined(n):
+    values = np.array([-np.inf, np.inf] * (n // 2))
+    row = order_statistics(values, np.arange(n))
+    assert math.isnan(row["median"]) and (row["n"], row["censored"], row["q25"], row["q75"]) == (n, n, -np.inf, np.inf)

@@ -185,6 +185,7 @@ OTHER, BETA = (Model(name, "omniglot") for name in ("nevae_se", "beta_vae_0.9"))
         (replace(run(model=OTHER), counts={"fallbacks": 3}), "3 times"),
         (replace(run(model=OTHER), counts={"penalty_fallbacks": 4}), "4 times the penalty was not finite"),
         (replace(run(model=OTHER), counts={"inversion_fallbacks": 5}), "5 times log p(x|z) was not finite"),
+        (replace(run(model=OTHER), counts={"invalid_scores": 3}), "3 times a sample had no score"),
         (replace(run(model=OTHER), counts={"outside_points": 6}), "6 times the optimizer asked for a point outside"),
         (replace(run(model=OTHER), counts={"moved_starts": 11}), "11 of 40 starts lay outside none"),
         (

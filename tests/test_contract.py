@@ -50,6 +50,7 @@ def with_score(*lines):
 
 FLAT = "differentiable = True", "differentiable = False"
 DISTANCE = "y = -(x.mean(dim=(-3, -2, -1)) - self.target).abs()"
+INVALID = "data =", "invalid_score: float = -9.0\n    data ="
 FIXED = "torch.rand(28, 28, generator=torch.Generator().manual_seed(5)).round()"
 BROKEN = {
     "data": (INK.replace('"glyphs"', '"glyfs"'), "Did you mean 'glyphs'", {"data"}),
@@ -84,6 +85,26 @@ BROKEN = {
         with_score(DISTANCE, "return y + x.flatten(2).amax(-1).log()").replace(*FLAT),
         "a finite score of any sample, got -inf for a black image",
         {"finite"},
+    ),
+    "infinite beside invalid": (
+        with_score(DISTANCE, "return y + x.flatten(2).amax(-1).log()").replace(*FLAT).replace(*INVALID),
+        "got -inf for a black image; .* or give NaN, which counts as `invalid_score`",
+        {"finite"},
+    ),
+    "no score": (
+        with_score(DISTANCE, "return y + 0 * x.flatten(2).amax(-1).log()").replace(*FLAT),
+        "got nan for a black image; .* or give NaN where a sample has no score, and state what it counts as",
+        {"finite"},
+    ),
+    "below invalid": (
+        INK.replace("data =", "invalid_score = -0.4\n    data ="),
+        "no score below `invalid_score`, -0.4, got -0.85 for a white image; state a lower one",
+        {"finite"},
+    ),
+    "invalid": (
+        INK.replace("data =", "invalid_score = float('inf')\n    data ="),
+        "wanted a finite `invalid_score`, got inf; state it in the class",
+        {"binding"},
     ),
     "looks aside": (
         with_score(DISTANCE, "return y - y.detach().amax(1, keepdim=True)"),
@@ -242,6 +263,20 @@ def test_task_may_be_a_class_or_an_instance_and_its_samples_of_any_shape(task, s
 def test_what_is_no_task_is_refused(task, says):
     with pytest.raises(UsageError, match=says):
         check_task(task)
+
+
+@pytest.mark.parametrize("differentiable", ["True", "False"])
+def test_task_may_give_nan_where_it_states_the_invalid_score(tmp_path, differentiable):
+    text = with_score(DISTANCE, "return y + 0 * x.flatten(2).amax(-1).log()").replace(
+        FLAT[0], f"differentiable = {differentiable}"
+    )
+    (tmp_path / "holes.py").write_text(text.replace(*INVALID))
+    check_task(tmp_path / "holes.py", squares(40))
+
+
+def test_setting_of_the_invalid_score_may_stand_where_no_sample_scores_nan(tmp_path):
+    (tmp_path / "whole.py").write_text(INK.replace(*INVALID))
+    check_task(tmp_path / "whole.py", squares(40))
 
 
 def test_example_keeps_every_promise(tmp_path):

@@ -99,6 +99,7 @@ def place(tmp_path_factory):
         "Generator",
         "TextVae",
         "MyTask",
+        "Simulated",
         "Balanced",
         "Sparse",
         "Blobs",

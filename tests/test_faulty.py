@@ -1,5 +1,6 @@
 """Faulty tasks as a user meets them: each is named in a line, and harms nothing else."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from examples import INK, SPARSE
 
 from lso_bench.errors import UnusableError
 from lso_bench.executors.worker import attempt
+from lso_bench.plugins.code_version import source_hash
 from lso_bench.runner.cache import Loaded
 from lso_bench.runner.placement import Placement
 from lso_bench.spec import Spec
@@ -64,9 +66,38 @@ def test_task_that_goes_wrong_is_named_the_others_go_on_and_it_ends_with_status_
     assert "failed, task Faulty: ValueError: wanted floating-point scores of shape (2, 1), got" in by_task["./shape.py"]
     assert "got torch.int64 of shape (2, 1)" in by_task["./whole.py"]
     assert "the score carries no gradient; say `differentiable = False`" in by_task["./cut.py"]
-    assert by_task["./nan.py"].endswith("diverged, task Faulty: the score of 2 of 2 problems is not finite")
+    assert (
+        "diverged, task Faulty: the score of 2 of 2 problems is not finite; mend `score`, or choose a searcher"
+        in (by_task["./nan.py"])
+    )
     assert "glyphs50 · adam · seed 0: ok" in by_task["glyphs50"]
     assert "failed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("stated", "score", "ends"),
+    [
+        ("", "torch.nan", "diverged, .*not finite; .*state what NaN counts as: `invalid_score = -1.0` in its class"),
+        ("invalid_score = -5.0", "torch.inf", "diverged, .*not finite; let it give NaN, which counts as `inv"),
+        ("invalid_score = -5.0", "torch.nan", "ok, None"),
+        (
+            "invalid_score = 'low'",
+            "torch.nan",
+            "failed, task Ink: ValueError: wanted a finite `invalid_score`, got 'low'",
+        ),
+    ],
+)
+def test_run_whose_scores_are_not_finite_goes_on_by_invalid_score_or_names_it(
+    checkpoint, tmp_path, stated, score, ends
+):
+    text = INK.replace("optimum = 0.0", stated).replace("return -(", f"return {score} + -(")
+    (tmp_path / "nan.py").write_text(f"import torch\n{text}")
+    spec = Spec(Model("vae", "glyphs", "small", 4), sha256(checkpoint), f"{tmp_path / 'nan.py'}", "sobol", max_steps=2)
+    spec = replace(spec, budget=3, thresholds=(), region="box:3", decoding="sample", starts=("random",))
+    record = attempt(PlannedRun(replace(spec, source=source_hash(spec.task)), checkpoint), Placement(), Loaded(), print)
+    assert re.match(ends, f"{record.status}, {record.error}", re.S)
+    if record.status == "ok":
+        assert record.members[0].loss == 5.0 and record.counts["invalid_scores"] == 3
 
 
 def test_faulty_files_among_the_tasks_are_named_and_harm_no_other(call_fresh, checkpoint, tmp_path):

@@ -204,6 +204,18 @@ def test_ink_is_dark_and_own_images_are_as_they_are(data, ink, channels):
         assert {*np.asarray(image).flat} == ({0} if ink else {255})
 
 
+@pytest.mark.parametrize(
+    ("losses", "text"),
+    [
+        ([1.0, 3.0], "2.00"),
+        ([1.0, math.nan], "unknown, 1 of 2 not finite"),
+        ([math.inf] * 2, "unknown, 2 of 2 not finite"),
+    ],
+)
+def test_mean_loss_beside_images_is_of_all_searches_or_unknown(losses, text):
+    assert html_images._mean_loss(losses) == text
+
+
 def test_forest_says_who_is_not_compared_and_why(two_models):
     free = [
         replace(r, spec=replace(r.spec, searcher=name, region=region))

@@ -194,6 +194,15 @@ def test_settings_of_a_frozen_model_follow_its_name(here):
     assert named_model("mine.py:offset=0.2", None, "", 1, 0).name == "./mine.py:offset=0.2"
 
 
+@pytest.mark.parametrize("searcher", ["adam", "lbfgs"])
+def test_decoder_that_gives_no_gradient_is_named_where_a_searcher_follows_it(here, searcher):
+    (here / "mine.py").write_text(WEIGHED.replace("(z @ network.weight", "(z.round().detach() @ network.weight"))
+    (p,) = plan(Grid(("mine.py",), ["ink.py"], searchers=[searcher]), Protocol(budget=3))
+    says = r"model \./mine\.py: its decoder gives no gradient, .*`differentiable = False` in the model, .*cmaes, bo"
+    with pytest.raises(PluginError, match=says):
+        run(p.spec, p.checkpoint)
+
+
 def test_gradient_search_needs_a_differentiable_decoder(here):
     (here / "mine.py").write_text(WEIGHED + "\n    differentiable = False\n")
     with pytest.raises(UsageError, match=r"adam.* needs gradients, and model './mine.py' gives none"):

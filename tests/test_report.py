@@ -1,6 +1,7 @@
 """The page of `lso-bench report`: what it holds, and that nothing in results can do more than be read."""
 
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -173,6 +174,28 @@ def test_what_is_missing_and_what_failed_is_named_with_its_reason():
     failed = replace(records[0], status="failed", members=[], error="ZeroDivisionError: by zero")
     (line,) = html_overview.lost([failed, records[1]])
     assert "failed" in line and "ZeroDivisionError: by zero" in line
+
+
+def without_loss(record):
+    members = [replace(m, loss=math.nan, stopped="diverged") for m in record.members]
+    return replace(record, status="diverged", members=members, error="the score is not finite")
+
+
+def test_failed_and_diverged_runs_are_counted_alike_wherever_the_page_counts_them(tmp_path):
+    ok, bad, worse = runs("vae", seeds=(0, 1, 2))
+    failed = [replace(worse, status="failed", members=[], error="by zero")]
+    folder = stored(tmp_path / "r", [ok, without_loss(bad), *failed])
+    page = Elements(html(load_report([folder]))).text
+    assert "3 runs (1 failed, 1 diverged) with" in page and "1 run failed, 1 run diverged" in page
+    assert html_overview.lost_counts([ok], 0) == "" and html_overview.lost_counts([ok], 2) == "2 unreadable"
+
+
+def test_searches_without_a_finite_loss_are_the_reason_why_nothing_is_compared(tmp_path):
+    """No warning reaches the user; warnings are errors here."""
+    records = [without_loss(r) for name in ("cmaes", "sobol") for r in runs("vae", searcher=name)]
+    page = Elements(html(load_report([stored(tmp_path / "r", records)]))).text
+    assert page.count("32 of 32 searches have no finite loss") == 2 and "share no" not in page
+    assert "4 runs (0 failed, 4 diverged)" in page and "4 runs diverged" in page
 
 
 def test_runs_that_all_failed_are_reported_with_their_reasons(tmp_path):

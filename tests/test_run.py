@@ -390,6 +390,37 @@ def test_joint_stop_is_that_of_the_problems_that_are_left():
     assert torch.equal(result.mean_convergence.step_at_threshold, alone.mean_convergence.step_at_threshold)
 
 
+@dataclass(frozen=True)
+class Gaps(Reconstruction):
+    """Samples whose score has an odd first decimal have the score `stands`."""
+
+    invalid_score: float | None = None
+    stands: float = torch.nan
+
+    def score(self, x):
+        y = super().score(x)
+        return torch.where((10 * y).floor() % 2 == 1, self.stands, y)
+
+
+def gaps(searcher, **settings):
+    spec = replace(SPEC, region="box:3", budget=30, max_steps=30, thresholds=())
+    return search(spec, Gaps("glyphs", 6, 0, TASK.targets(), **settings), searcher)
+
+
+@pytest.mark.parametrize("searcher", [Sobol(), CMAES()])
+def test_score_of_nan_counts_as_the_invalid_score_and_the_search_goes_on(searcher):
+    result, by_itself = gaps(searcher, invalid_score=-1e4), gaps(searcher, stands=-1e4)
+    assert torch.equal(result.loss, by_itself.loss) and torch.equal(result.z, by_itself.z)
+    assert 0 < result.invalid < int(result.evaluations.sum()) and set(result.stop_reason) == {"budget"}
+    assert set(gaps(searcher).stop_reason) == {"diverged"}
+
+
+def test_problem_whose_gradient_is_followed_ends_at_a_score_of_nan():
+    with_score, without = gaps(Adam(), invalid_score=-1e4), gaps(Adam())
+    assert with_score.stop_reason == without.stop_reason and "diverged" in without.stop_reason
+    assert torch.equal(with_score.steps, without.steps) and with_score.invalid == 0
+
+
 class Steep(Reconstruction):
     """The third instance's score has no gradient that is a number."""
 

@@ -42,7 +42,7 @@ def order_statistics(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarr
     """Return n, the number of censored values, the median with its interval, the quartiles and the mean.
 
     NaN is undefined and enters n and `censored` alone. A censored search is infinite: longer than any search that
-    ended. With an infinite value there is no mean.
+    ended. With an infinite value there is no mean. A median between infinite values of both signs is NaN.
     """
     is_defined = ~np.isnan(values)
     defined, censored = values[is_defined], int((~np.isfinite(values)).sum())
@@ -51,7 +51,8 @@ def order_statistics(values: Float[np.ndarray, " n"], instances: Shaped[np.ndarr
     q25, q75 = np.quantile(defined, [0.25, 0.75], method="inverted_cdf").tolist()
     mean = float(defined.mean()) if np.isfinite(defined).all() else np.nan
     low, high = median_interval(defined, instances[is_defined])
-    median = float(np.median(defined))
+    with np.errstate(invalid="ignore"):  # between two infinite values of different signs it is undefined
+        median = float(np.median(defined))
     return dict(zip(STATISTICS, (len(values), censored, median, low, high, median, q25, q75, mean), strict=True))
 
 
@@ -86,7 +87,8 @@ def _medians(
     half = cumulative[-1] / 2  # of the values lie below the median, half above
     limits = (half, half + 0.25)  # counts are whole numbers
     below, above = (_first_reaching(padded, counts, cumulative, limit) for limit in limits)
-    return (ordered[below] + ordered[np.minimum(above, len(ordered) - 1)]) / 2
+    with np.errstate(invalid="ignore"):  # as in `order_statistics`
+        return (ordered[below] + ordered[np.minimum(above, len(ordered) - 1)]) / 2
 
 
 def _first_reaching(

@@ -50,11 +50,12 @@ COMPARED_SETTINGS: dict[str, Callable[[Record], object]] = {
     "versions of torch": lambda r: r.versions.get("torch"),
 }
 UNEQUAL_TRAINING = 1.5  # ratio of the epochs of two models, from which on they are not trained alike
-COUNTED = {  # counts of searchers, and what is said of them
+COUNTED = {  # counts of searches, and what is said of them
     "fallbacks": "the searcher fell back on Sobol points or draws of the prior",
     "outside_points": "the optimizer asked for a point outside the region, and the nearest one inside was scored",
     "inversion_fallbacks": "log p(x|z) was not finite, and a latent was not inverted",
     "penalty_fallbacks": "the penalty was not finite, and the largest so far stood for it",
+    "invalid_scores": "a sample had no score (NaN), and the task's invalid_score stood for it",
 }
 MAX_MOVED_SHARE = 0.25  # share of starts; 8 % of draws from the prior lie outside a box of 3 in 32 dimensions
 LONG = 0.99  # share of training texts that are shorter than one, from which on it counts as long
@@ -277,7 +278,7 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
 
 
 def _counted(runs: list[Record]) -> Iterator[str]:
-    """Yield what searchers counted that makes a search another than its name says."""
+    """Yield what was counted that makes a search another than its name says."""
     for name, sentence in COUNTED.items():
         if counted := [r for r in runs if r.counts.get(name)]:
             yield f"{_which(counted)}: {sum(r.counts[name] for r in counted)} times {sentence}."

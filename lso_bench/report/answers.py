@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from lso_bench.analysis import paired
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.groups import TEXT_COLUMNS
 from lso_bench.analysis.paired import COMPARED, WITHIN
@@ -278,8 +279,10 @@ def _starts(kind: str) -> str:
     return f"between {first} and {second} starts" if dash else f"from {first} starts"
 
 
-def _nothing_to_compare(parts: Sequence[Section], comparison: Comparison) -> str:
+def _nothing_to_compare(parts: Sequence[Section], comparison: Comparison, outcome: str = "loss") -> str:
     """Return why no models and no searchers are compared."""
+    if lost := _lost(parts, comparison, outcome):
+        return lost
     if len(parts) > 1:
         return "no two tasks share two models or searchers, seeds and limits."
     models, searchers = (len({*parts[0].runs[k]}) for k in ("model", "searcher_label"))
@@ -307,15 +310,31 @@ def _few_converged(parts: Sequence[Section], comparison: Comparison) -> str:
 def _no_pairs(parts: Sequence[Section], comparison: Comparison) -> str:
     """Return why no dependence on the start is compared."""
     if any(_has_pairs(part, comparison.searches) for part in parts):
-        return _nothing_to_compare(parts, comparison)
+        return _nothing_to_compare(parts, comparison, "gap")
     return "each instance has one start; add --starts random,encoder or --seed 0,1."
 
 
 def _has_pairs(part: Section, searches: pd.DataFrame) -> bool:
     """Return whether some instance of a section has several starts in one trained model."""
-    inside = searches[(searches[[*SECTION_KEYS]] == pd.Series(part.context)).all(axis=1)]
+    inside = _inside(part, searches)
     starts = inside.groupby([*GROUP_KEYS, *part.by, "weights", "instance"], dropna=False).start_id.nunique()
     return bool((starts > 1).any())
+
+
+def _lost(parts: Sequence[Section], comparison: Comparison, outcome: str) -> str:
+    """Return how many searches have no finite loss, if that is why nothing is compared; else an empty text."""
+    searches = pd.concat([_inside(part, comparison.searches) for part in parts])
+    lost = int((~np.isfinite(searches.loss)).sum())
+    compared = paired.rows if len(parts) == 1 else paired.across_tasks
+    measures = compared(searches.assign(loss=0.0), (), comparison.by) if lost else ()
+    if any(row["measure"] in (f"{factor} rank:{outcome}" for factor in COMPARED) for row in measures):
+        return f"{lost} of {len(searches)} searches have no finite loss."
+    return ""
+
+
+def _inside(part: Section, searches: pd.DataFrame) -> pd.DataFrame:
+    """Return the searches of a section."""
+    return cast(pd.DataFrame, searches[(searches[[*SECTION_KEYS]] == pd.Series(part.context)).all(axis=1)])
 
 
 BEST = Question("Answer", "loss", "reaches", "a lower loss than", "lowest final loss", _nothing_to_compare)

@@ -93,16 +93,18 @@ def _text_files(folder: Path, comparison: Comparison) -> Iterator[Path]:
 
 
 def _best_by_searcher(store: Store, runs: Sequence[Record]) -> dict[tuple[str, str], tuple[Tensor, float]]:
-    """Return image and score by model and searcher; empty if the runs have target images."""
+    """Return image and score by model and searcher, where a score is finite; empty if the runs have target images."""
     best: dict[tuple[str, str], tuple[Tensor, float]] = {}
     for r in runs:
         tensors, key = store.tensors(r.spec), (r.spec.model.name, r.spec.searcher)
-        scores = 0 - torch.tensor([m.loss for m in r.members]).nan_to_num(torch.inf)  # 0 - 0 is no -0
+        losses = torch.tensor([m.loss for m in r.members])
+        scores = 0 - losses.where(losses.isfinite(), torch.inf)  # 0 - 0 is no -0
         index = int(scores.argmax())
         if (
             tensors
             and holds_images(tensors)
             and "targets" not in tensors
+            and scores[index].isfinite()
             and (key not in best or scores[index] > best[key][1])
         ):
             best[key] = tensors["decoded"][index], scores[index].item()

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -82,9 +83,15 @@ def _run_strips(record: Record, tensors: dict[str, Tensor], ink: bool) -> Iterat
     for start in record.spec.starts:
         indices = [i for i, m in enumerate(record.members) if m.start == start][:SHOWN]
         if indices:
-            mean = in_words(float(np.mean([record.members[i].loss for i in indices])))
+            mean = _mean_loss([record.members[i].loss for i in indices])
             alt = f"images that {short(name)} ended with from {short(start)} starts, mean loss {mean}"
             yield _strip(f"{short(name)}, from {short(start)}: {mean}", name, tensors["decoded"][indices], alt, ink)
+
+
+def _mean_loss(losses: Sequence[float]) -> str:
+    """Return the mean of losses in words, or how many are not finite."""
+    lost = sum(not math.isfinite(loss) for loss in losses)
+    return f"unknown, {lost} of {len(losses)} not finite" if lost else in_words(float(np.mean(losses)))
 
 
 def walks(folders: Sequence[Path]) -> tuple[list[Strip], list[str]]:

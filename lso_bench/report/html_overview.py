@@ -1,4 +1,4 @@
-"""Overview of a set of runs for the HTML page: failed and missing runs, environment, commands to repeat them."""
+"""Overview of runs for the HTML page: failed, diverged and missing runs, environment, commands to repeat them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -11,6 +11,7 @@ from lso_bench.models.measurements import Measured
 from lso_bench.plotting.numbers import count
 from lso_bench.record import Record
 from lso_bench.report.cells import model, number, word
+from lso_bench.report.findings import counted, failed_and_diverged
 from lso_bench.report.measurements import active_units, labelled, mean
 from lso_bench.report.table import MODEL, Column, Table, columns
 from lso_bench.spec import SCHEMA, digest
@@ -23,9 +24,16 @@ LIMIT = 0.01  # of activity; Burda et al. 2016
 
 
 def lost(records: Sequence[Record]) -> list[str]:
-    """Return a line for each run that failed, with the reason."""
-    failed = [r for r in records if r.status != "ok"]
-    return [f"{r.spec.title}: {r.status}{f', {r.error}' if r.error else ''}" for r in sorted(failed, key=sort_key)]
+    """Return a line for each run that failed or diverged, with the reason."""
+    not_ok = [r for r in records if r.status != "ok"]
+    return [f"{r.spec.title}: {r.status}{f', {r.error}' if r.error else ''}" for r in sorted(not_ok, key=sort_key)]
+
+
+def lost_counts(records: Sequence[Record], unreadable: int) -> str:
+    """Return how many runs failed and diverged, and how many files are unreadable; empty if none."""
+    failed, diverged = failed_and_diverged(records)
+    texts = (f"{counted(failed, 'run')} failed", f"{counted(diverged, 'run')} diverged", f"{unreadable} unreadable")
+    return ", ".join(text for text, n in zip(texts, (failed, diverged, unreadable), strict=True) if n)
 
 
 def missing(records: Sequence[Record]) -> list[str]:

@@ -130,6 +130,7 @@ def html(results: Results) -> str:
         walks=walks,
         left=[*unread, *not_shown],
         lost=[*html_overview.lost(results.records), *results.skipped],
+        lost_counts=html_overview.lost_counts(results.records, len(results.skipped)),
         missing=html_overview.missing(results.records),
         notes=results.comparison.notes,
         environment=html_overview.environment(results.records),

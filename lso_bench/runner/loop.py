@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lso_bench.errors import PluginError
 from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner import scores as task_scores
 from lso_bench.runner.ask_tell import Turns
 from lso_bench.runner.cuda_graph import CapturedScores, Score
+from lso_bench.runner.divergence import WITHOUT_GRADIENT
 from lso_bench.runner.penalised import Cost
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.runner.stopping import Thresholds
@@ -56,6 +58,8 @@ class Search:
     costs: list[tuple[int, int, float]] = field(default_factory=list)  # a row a step in the trace: step,
     # evaluations of each active problem, and seconds of all problems, up to the step
     texts: TextCounts = field(default_factory=TextCounts)
+    invalid_score: float = math.nan  # of the task; NaN: it states none
+    invalid: int = 0  # evaluations that gave it
 
 
 def drive(
@@ -71,8 +75,8 @@ def drive(
 
     Problems that are over cost nothing.
     """
-    search = _initial_search(spec, problem.starts)
-    clock, active = problem.clock, _ActiveProblems(task, instances, problem.seed, search.texts)
+    search = _initial_search(spec, problem.starts, task.invalid_score)
+    clock, active = problem.clock, _ActiveProblems(spec.model.name, task, instances, problem.seed, search.texts)
     turns, cost, y, spent = Turns(searcher, problem), Cost(searcher, space, problem), None, 0
     for step in range(spec.max_steps + 1):
         with clock("propose"):
@@ -112,8 +116,9 @@ def drive(
 class _ActiveProblems:
     """Problems that are not over, and the task restricted to them."""
 
-    def __init__(self, task: Task, instances: Int[Tensor, " k"], seed: int, texts: TextCounts):
+    def __init__(self, model: str, task: Task, instances: Int[Tensor, " k"], seed: int, texts: TextCounts):
         self._full_task, self._instances, self.texts = task, instances, texts
+        self.model = model  # its name, for messages
         self.draws = Stream(seed)  # random numbers of the task
         self.problems: Int[Tensor, " a"] = torch.arange(len(instances), device=instances.device)
         self.task = self._restrict(instances)
@@ -168,14 +173,14 @@ def evaluate(
     if space.capture and not cost:
         decoded = space.decodes + len(active.problems) * n
         with clock("decode"):
-            if graph := active.graph(lambda z: _scores(space, active, z, n), z, n, gradient):
+            if graph := active.graph(lambda z: _scores(space, active, z, n, gradient), z, n, gradient):
                 space.decodes = decoded  # decodes of the capture do not count
                 return graph(z), 0.0
     with torch.set_grad_enabled(gradient):
         with clock("decode"):
-            x = space.decode(z[active.problems, :n], active.problems)
+            x = _decoded(space, active, z, n, gradient)
         with clock("score"), plugin_errors("task", active.task, active.draws):
-            y = _with_gradient(task_scores.scores(active.task.score(x), x), x, gradient)
+            y = _with_gradient(_task_scores(active.task, x, gradient), x, gradient)
             active.texts.add(active.task, active.problems, x, y)
         if gradient:
             with clock("decode"):
@@ -183,9 +188,32 @@ def evaluate(
     return y.detach(), cost(z, x, active.problems) if cost else 0.0
 
 
-def _scores(space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int) -> Float[Tensor, "a n"]:
+def _scores(
+    space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int, gradient: bool
+) -> Float[Tensor, "a n"]:
+    return _task_scores(active.task, space.decode(z[active.problems, :n], active.problems), gradient)
+
+
+def _decoded(
+    space: Space, active: _ActiveProblems, z: Float[Tensor, "k m d"], n: int, gradient: bool
+) -> Float[Tensor, "a n *shape"]:
+    """Return the samples of each problem's first `n` points.
+
+    Raises:
+        PluginError: the gradient is wanted, and the decoder gives none.
+    """
     x = space.decode(z[active.problems, :n], active.problems)
-    return task_scores.scores(active.task.score(x), x)
+    if gradient and not x.requires_grad:
+        raise PluginError(
+            f"model {active.model}: its decoder gives no gradient, which this searcher follows; say `differentiable = "
+            f"False` in the model, and choose a searcher that needs none ({WITHOUT_GRADIENT})"
+        )
+    return x
+
+
+def _task_scores(task: Task, x: Float[Tensor, "a n *shape"], gradient: bool) -> Float[Tensor, "a n"]:
+    """Return the scores of samples; without a gradient, which NaN does not have, NaN counts as `invalid_score`."""
+    return task_scores.scores(task.score(x), x, None if gradient else task.invalid_score)
 
 
 def _with_gradient(y: Float[Tensor, "a n"], x: Float[Tensor, "a n *shape"], gradient: bool) -> Float[Tensor, "a n"]:
@@ -194,7 +222,7 @@ def _with_gradient(y: Float[Tensor, "a n"], x: Float[Tensor, "a n *shape"], grad
     return y
 
 
-def _initial_search(spec: Spec, starts: Float[Tensor, "k m d"]) -> Search:
+def _initial_search(spec: Spec, starts: Float[Tensor, "k m d"], invalid_score: float | None) -> Search:
     k, _, d = starts.shape
     worst = torch.full((k,), torch.inf, dtype=starts.dtype)
     return Search(
@@ -208,6 +236,7 @@ def _initial_search(spec: Spec, starts: Float[Tensor, "k m d"]) -> Search:
         evaluations=torch.zeros(k, dtype=torch.long),
         stop_reason=[""] * k,
         loss_at_last_check=worst,
+        invalid_score=math.nan if invalid_score is None else invalid_score,
     )
 
 
@@ -229,6 +258,7 @@ def _record_scores(
     search.loss[active[moves]], search.z[active[moves]] = loss[moves], latent[moves]
     search.steps[active] = step
     search.evaluations[active] += y.shape[1]
+    search.invalid += int((y == search.invalid_score).sum())
     if searcher.needs_gradient:
         search.gradients += y.numel()
 

@@ -53,7 +53,7 @@ def record_of(
     """
     spec, space, task, u = context.spec, context.space, context.task_of_all, search.z.to(context.device)
     z, z_met = space.to_z(u), space.to_z(search.thresholds.z_at_threshold.to(context.device))
-    counts = counts | search.texts.of_record() | {"decodes": space.decodes}  # decodes of the search
+    counts = counts | _invalid(search) | {"decodes": space.decodes}  # decodes of the search
     starts = [s for s in spec.starts for _ in range(context.task.instances)]
     keys = pd.DataFrame({"start": starts, "instance": context.instances.tolist()})
     trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in search.trace)
@@ -68,7 +68,8 @@ def record_of(
     if targets is not None:
         tensors["targets"] = _storable(targets, spec.model, space.vae.bounded)
     diverged = ~search.loss.isfinite()
-    error = cause(space, task, u, diverged.to(u.device), spec.model.name) if diverged.any() else None
+    follows = search.gradients > 0
+    error = cause(space, task, u, diverged.to(u.device), spec.model.name, follows) if diverged.any() else None
     evaluations = {"steps": int(search.steps.max()), "evaluations": int(search.evaluations.sum())}
     gradients = {"gradients": search.gradients + counts.get("gradients", 0)}  # of the loop, and of the searcher
     return Record(
@@ -92,6 +93,11 @@ def record_of(
         tensors=tensors,
         usual={RETRIEVED: 1 / len(targets)} if targets is not None and any(retrievals) else {},
     )
+
+
+def _invalid(search: Search) -> dict[str, int]:
+    """Return the evaluations of invalid samples: of texts with those of distinct ones."""
+    return search.texts.of_record() or ({"invalid_scores": search.invalid} if search.invalid else {})
 
 
 def _members(

@@ -31,7 +31,7 @@ from lso_bench.search.coordinates import AnyCoordinates
 from lso_bench.search.sample_space import SampleSpace
 from lso_bench.search.space import DTYPES, Space
 from lso_bench.spec import Spec
-from lso_bench.task import TASKS, Task
+from lso_bench.task import TASKS, Task, stated_invalid_score
 from lso_bench.task.nearest_row import TrainingRows
 from lso_bench.vae.data import Dataset
 from lso_bench.vae.data_path import data_of
@@ -114,6 +114,7 @@ def _build_context(
 ) -> RunContext:
     dtype = DTYPES[spec.precision]
     with plugin_errors("task", task):
+        stated_invalid_score(task)
         task = task.bind(data.test.to(placement.device, dtype))
         instances = torch.arange(task.instances).repeat(len(spec.starts))
         task_of_members = task.at(instances.to(placement.device))

@@ -8,8 +8,11 @@ from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.task import Task
 
 
-def scores(y: object, x: Float[Tensor, "k n *shape"]) -> Float[Tensor, "k n"]:
+def scores(y: object, x: Float[Tensor, "k n *shape"], invalid: float | None = None) -> Float[Tensor, "k n"]:
     """Return the scores that a task gave for `x`, of any floating-point dtype and device, with those of `x`.
+
+    Args:
+        invalid: what stands for NaN; None: NaN stays.
 
     Raises:
         TypeError: they are not a tensor.
@@ -20,7 +23,8 @@ def scores(y: object, x: Float[Tensor, "k n *shape"]) -> Float[Tensor, "k n"]:
         raise TypeError(f"wanted a tensor of scores of shape {shape}, got {y!r}")
     if tuple(y.shape) != shape or not y.is_floating_point():
         raise ValueError(f"wanted floating-point scores of shape {shape}, got {y.dtype} of shape {tuple(y.shape)}")
-    return y.to(x)
+    y = y.to(x)
+    return y if invalid is None else y.masked_fill(y.isnan(), invalid)
 
 
 def reported(values: object, x: Float[Tensor, "k n *shape"]) -> dict[str, Float[Tensor, "k n"]]:

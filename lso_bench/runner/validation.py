@@ -4,6 +4,7 @@ from lso_bench.errors import UsageError, unknown
 from lso_bench.plugins.notation import read
 from lso_bench.plugins.settings import settings_of
 from lso_bench.run_settings import PRIOR
+from lso_bench.runner.divergence import WITHOUT_GRADIENT
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.search import SEARCHERS, Searcher, check_penalty, coordinates, penalty_of
 from lso_bench.search import starts as starts_of
@@ -43,8 +44,8 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
         if task.differentiable:
             without_gradient = f"model {spec.model.name!r}" if spec.model.external else f"decoding {spec.decoding!r}"
         raise UsageError(
-            f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose cmaes, bo, turbo or "
-            f"sobol{_elsewhere(spec) if task.differentiable else ''}."
+            f"Searcher {name!r} needs gradients, and {without_gradient} gives none; choose {WITHOUT_GRADIENT}"
+            f"{_elsewhere(spec) if task.differentiable else ''}."
         )
     _check_inversion(spec, searcher)
     _check_penalty(spec, searcher)

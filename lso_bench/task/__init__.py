@@ -1,8 +1,10 @@
 """Base class of task plugins: a score for images."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from numbers import Real
+from typing import Any, ClassVar, TypeGuard
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -15,6 +17,7 @@ class Task(ABC):
     data: str = ""  # the data set whose samples it scores; every task names one
     optimum: ClassVar[float | None] = None  # best possible score, if known
     differentiable: ClassVar[bool] = True  # whether gradients of the score reach the sample
+    invalid_score: float | None = None  # score that NaN counts as: finite, below every other one; None: there is none
     variants: ClassVar[dict[str, dict[str, Any]]] = {}  # further names with their settings; empty: the name of the file
     has_targets: ClassVar[bool] = False  # whether each instance is about one sample, which `targets` gives
     instances: int = 1  # problems solved side by side
@@ -45,6 +48,23 @@ class Task(ABC):
         they do of `novel`.
         """
         return {}
+
+
+def stated_invalid_score(task: Task) -> float | None:
+    """Return the score that NaN counts as; None if the task states none.
+
+    Raises:
+        ValueError: it is no finite number.
+    """
+    invalid = task.invalid_score
+    if not (invalid is None or is_finite(invalid)):
+        raise ValueError(f"wanted a finite `invalid_score`, got {invalid!r}; state it in the class")
+    return invalid
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number that single precision holds."""
+    return isinstance(value, Real) and abs(float(value)) <= torch.finfo(torch.float32).max
 
 
 TASKS = Registry(

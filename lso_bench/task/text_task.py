@@ -1,15 +1,13 @@
 """Base class of tasks that score texts."""
 
 from abc import abstractmethod
-from numbers import Real
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from lso_bench.task import Task
+from lso_bench.task import Task, is_finite, stated_invalid_score
 from lso_bench.task.nearest_row import TokenRows, TrainingRows
 from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS, TextSource
@@ -27,7 +25,7 @@ class TextTask(Task):
 
     __slots__ = ("_scored",)  # no part of what the task is: neither of its settings, nor of its hash
     differentiable = False
-    invalid_score: float  # finite, below every score of a valid text; every subclass states it
+    invalid_score: float  # of an invalid text; every subclass states it  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @abstractmethod
     def score_texts(self, texts: list[str]) -> list[float | None]:
@@ -126,7 +124,7 @@ class TextTask(Task):
     def _checked_score(self, score: object, text: str) -> float | None:
         if score is None:
             return None
-        if not _is_finite(score):
+        if not is_finite(score):
             raise ValueError(
                 f"wanted a finite score of a valid text and None of an invalid one, got {score!r} of {text!r}"
             )
@@ -140,19 +138,14 @@ def _shortened(text: str) -> str:
     return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")
 
 
-def _is_finite(value: object) -> TypeGuard[float]:
-    """Return whether a value is a number that single precision holds."""
-    return isinstance(value, Real) and abs(float(value)) <= torch.finfo(torch.float32).max
-
-
 class _Scores:
     """Data set of a task's texts, and the scores of texts so far."""
 
     def __init__(self, task: TextTask):
-        source, invalid = DATASETS.build(data_of(task)), getattr(task, "invalid_score", None)
+        source = DATASETS.build(data_of(task))
         if not isinstance(source, TextSource):
             raise ValueError(f"wanted a data set of texts, got {task.data!r}; such is expressions")
-        if not _is_finite(invalid):
-            raise ValueError(f"wanted a finite `invalid_score`, got {invalid!r}; state it in the class")
+        if stated_invalid_score(task) is None:
+            raise ValueError("wanted a finite `invalid_score`, got None; state it in the class")
         self.source, self.known = source, dict[str, float | None]()
         self.samples = TextSamples(source)

@@ -130,7 +130,7 @@ class TaskCase:
                 f"wanted scores whenever asked, got {reason(error)} from `score` on call {self.calls}"
             ) from error
         try:
-            return scores.scores(y, x)
+            return scores.scores(y, x, None if gradient else task.invalid_score)
         except (TypeError, ValueError) as error:
             raise UnmetRequirementError(
                 f"{error}; reduce over the dimensions of a sample and no others, as in x.flatten(2).mean(-1)"

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from lso_bench.task import Task
+from lso_bench.runner.scores import scores as checked
+from lso_bench.task import Task, stated_invalid_score
 from lso_bench.testing.promise import Requirement, UnmetRequirementError, describe
 from lso_bench.testing.settings import check_settings
 from lso_bench.testing.task_case import TaskCase, near, worst_mismatch
@@ -35,6 +36,10 @@ def _check_binding(case: TaskCase) -> None:
     count = case.task.instances
     if not isinstance(count, int) or count < 1:
         raise UnmetRequirementError(f"wanted a whole number of `instances` from 1 on, got {count!r}")
+    try:
+        stated_invalid_score(case.plugin)
+    except ValueError as error:
+        raise UnmetRequirementError(str(error)) from error
     case.at(case.instances)
 
 
@@ -62,8 +67,20 @@ def _check_finite(case: TaskCase) -> None:
     if bad.any():
         raise UnmetRequirementError(
             f"wanted a finite score of any sample, got {case.y[bad][0]:g} for {case.kind(bad)}; "
-            "guard what divides, takes a root or a logarithm"
+            f"guard what divides, takes a root or a logarithm, or {_remedy_of_nan(case)}"
         )
+    invalid = case.plugin.invalid_score
+    if invalid is not None and (below := case.y < invalid).any():
+        raise UnmetRequirementError(
+            f"wanted no score below `invalid_score`, {invalid:g}, got {case.y[below][0]:g} for {case.kind(below)}; "
+            "state a lower one"
+        )
+
+
+def _remedy_of_nan(case: TaskCase) -> str:
+    if case.plugin.invalid_score is None:
+        return "give NaN where a sample has no score, and state what it counts as: `invalid_score`"
+    return "give NaN, which counts as `invalid_score`"
 
 
 def _check_differences(case: TaskCase) -> None:
@@ -198,6 +215,8 @@ def _check_gradients(case: TaskCase) -> None:
     if gradient is None:
         raise UnmetRequirementError(f"wanted a gradient that reaches the samples, got none; {remedy}")
     bad = ~gradient.flatten(2).isfinite().all(-1)
+    if (invalid := case.plugin.invalid_score) is not None:
+        bad &= case.y != invalid  # a score of NaN has none
     if bad.any():
         raise UnmetRequirementError(f"wanted a finite gradient, got one that is not for {case.kind(bad)}; {remedy}")
     if not gradient.any():
@@ -225,7 +244,7 @@ def _targets(case: TaskCase, task: Task | None = None) -> Tensor:
 
 
 def _score(task: Task, x: Tensor) -> Tensor:
-    return task.score(x)
+    return checked(task.score(x), x, task.invalid_score)
 
 
 def _check_worker(case: TaskCase) -> None:

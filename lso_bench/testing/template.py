@@ -26,6 +26,7 @@ class Example(Task):
     data = "glyphs"  # the data set whose samples it scores
     optimum = 0.0  # the best possible score; leave it out where it is not known
     differentiable = True  # say False where no gradient of the score reaches x
+    # invalid_score = -1.0  # what NaN counts as, below every other score; without it a score of NaN ends the search
 
     def score(self, x: Float[Tensor, "k n 1 h w"]) -> Float[Tensor, "k n"]:
         """Higher is better. x: n samples in [0, 1] for each of k problems, every one scored on its own."""
