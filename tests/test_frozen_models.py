@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import NOISE, messages
-from made import SPEC, Disk, measures, searched
+from made import SPEC, Disk, measures, one, searched
 from torch import nn
 from torch.distributions import Normal
 
@@ -192,6 +192,66 @@ def test_settings_of_a_frozen_model_follow_its_name(here):
     (here / "mine.py").write_text(WEIGHED.replace("    data =", "    offset: float = 0.1\n    data =", 1))
     assert named_model("mine.py", None, "", 1, 0).name == "./mine.py:offset=0.1"
     assert named_model("mine.py:offset=0.2", None, "", 1, 0).name == "./mine.py:offset=0.2"
+
+
+SCALED = (
+    MINE.replace("    def load", "    scale: float = 1.0\n\n    def load")
+    .replace("x.flatten(1) - 0.1)", "x.flatten(1) - 0.1) * self.scale")
+    .replace("(z @", "(z / self.scale @")
+)
+
+
+def scaled_runs(here, *scales, **how):
+    """Runs of one model with latents of these scales; powers of 2 leave the rest the same to the last bit."""
+    (here / "scaled.py").write_text(SCALED)
+    models = tuple(f"scaled.py:scale={s!r}" for s in scales)
+    grid = Grid(models, ["ink.py"], seeds=(0, 1))
+    return [run(p.spec, p.checkpoint) for p in plan(grid, Protocol(max_steps=40, starts=("random",), **how))]
+
+
+@pytest.mark.parametrize("space", ["standard", "pca:3", "examples:3"])
+def test_distances_and_basins_do_not_depend_on_the_scale_of_the_latents(here, space):
+    records = scaled_runs(here, 1.0, 2**-6, space=space)
+    norms = {r.tensors["z"].norm().item() for r in records}
+    assert max(norms) > 50 * min(norms)
+    rows = measures(*records).measures
+    for measure in ("distance", "basin", "gap", "norm u"):
+        first, second = (r for _, r in rows[rows.measure == measure].groupby("model"))
+        columns = ["threshold", "estimate", "median", "n"]
+        pd.testing.assert_frame_equal(*(r[columns].reset_index(drop=True) for r in (first, second)))
+
+
+def test_result_that_lacks_coordinates_has_no_distances_and_says_so(here):
+    """Results of earlier versions have the latents z alone."""
+    records = scaled_runs(here, 1.0)
+    assert {"u", "u_met"} <= records[0].tensors.keys()
+    old = [replace(r, tensors={k: t for k, t in r.tensors.items() if k not in ("u", "u_met")}) for r in records]
+    compared, whole = measures(*old), measures(*records)
+    names = {*compared.measures.measure}
+    assert "gap" in names and not names & {"distance", "basin"}
+    (note,) = (n for n in compared.notes if n not in whole.notes)
+    assert "2 runs" in note and "an earlier version did not store u" in note
+    assert "Between two starts" in tables.markdown(compared) and "u in the others" in tables.markdown(whole)
+    assert "u in the others" not in tables.markdown(compared)
+
+
+def test_search_in_the_space_of_the_prior_keeps_its_latents_alone(here):
+    (record, _) = scaled_runs(here, 1.0, space="prior")
+    assert {*record.tensors} == {"z", "z_met", "decoded"}
+    assert "u in the others" not in tables.markdown(measures(record))
+
+
+def test_models_of_several_defaults_have_distances_in_the_coordinates_of_each(here):
+    (here / "scaled.py").write_text(SCALED)
+    outside = scaled_runs(here, 2**-6)
+    like = {k: getattr(outside[0].spec, k) for k in ("task", "decoding")}
+    ours = [searched({"random": [[9.0, 5.0]]}, init=i, **like) for i in (0, 1)]
+    records = united([*outside, *ours])
+    assert {r.spec.space for r in records} == {"by model"}
+    (name,) = {r.spec.model.name for r in records if r.spec.model.external}
+    rows, alone = measures(*records).measures, measures(*outside)
+    (row,) = rows[(rows.measure == "distance") & (rows.model == name) & rows.threshold.isna()].to_dict("records")
+    assert row["median"] == one(alone, "distance")["median"]
 
 
 def test_gradient_search_needs_a_differentiable_decoder(here):
