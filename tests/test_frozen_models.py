@@ -235,6 +235,14 @@ def test_result_that_lacks_coordinates_has_no_distances_and_says_so(here):
     assert "u in the others" not in tables.markdown(compared)
 
 
+@pytest.mark.parametrize(("likelihood", "distinct"), [("bernoulli", 1), ("gaussian", 2)])
+def test_dark_images_are_the_same_only_where_the_data_are_binary(here, likelihood, distinct):
+    (here / "noise.py").write_text(NOISE.replace("bernoulli", likelihood))
+    x = torch.tensor([0.1, 0.3]).view(2, 1, 1, 1).expand(-1, 1, 28, 28)
+    diagnoses = diagnose(Space(external_model.load("mine.py"), "mean"), Ink(), torch.zeros(2, 16), x)
+    assert len({d["image"] for d in diagnoses}) == distinct
+
+
 def test_search_in_the_space_of_the_prior_keeps_its_latents_alone(here):
     (record, _) = scaled_runs(here, 1.0, space="prior")
     assert {*record.tensors} == {"z", "z_met", "decoded"}

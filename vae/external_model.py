@@ -173,6 +173,10 @@ class ExternalModel(LatentModel):
         return isinstance(self._likelihood, Categorical)
 
     @property
+    def discrete(self) -> bool:
+        return self._likelihood.binary or self.of_texts
+
+    @property
     def device(self) -> torch.device:
         return self._place.device  # pyright: ignore[reportReturnType]
 

@@ -54,6 +54,11 @@ class LatentModel(nn.Module):
         """Return whether the encoder was trained on binary samples alone."""
 
     @property
+    def discrete(self) -> bool:
+        """Return whether the data are binary or texts, so that a mean in [0, 1] stands for its likeliest sample."""
+        return self.binary_input or self.of_texts
+
+    @property
     @abstractmethod
     def device(self) -> torch.device:
         """Return the device of the weights."""

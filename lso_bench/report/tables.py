@@ -203,6 +203,7 @@ def _auxiliary(section: Section) -> Table:
     norm_heading, shell = _shell(section)
     caption = (
         f"{shell}. x: the decoded {SAMPLES[section.scores_texts]}. Distinct: share of these x that differ"
+        + " (pixels that are not Bernoulli: in 8-bit levels)" * (not section.scores_texts)
         + ". u: the coordinates of the search (--space)" * has_u
         + f". Test: of test {'texts' if section.scores_texts else 'images'}" * bool({*auxiliary} - {RETRIEVED})
         + "".join(f". {k}: share (95 % interval)" for k in SHARES if k in auxiliary)
