@@ -96,6 +96,7 @@ def place(tmp_path_factory):
     blocks = re.findall(r"```python\n(.*?)```", code, re.S)
     for name in (
         "Autoencoder",
+        "Generator",
         "TextVae",
         "MyTask",
         "Balanced",
@@ -115,6 +116,7 @@ def place(tmp_path_factory):
         }
     )
     torch.save(networks.state_dict(), folder / "autoencoder.pt")
+    torch.save(networks["decoder"].state_dict(), folder / "generator.pt")
     for name in ("my.smi", "my.txt"):
         (folder / name).write_text("".join(f"{n:07b}\n" for n in range(128)).translate({48: "C", 49: "O"}))
     (folder / "my_images").mkdir()

@@ -290,7 +290,7 @@ def test_decoding_of_our_networks_is_refused(here):
         (('data = "noise.py"', 'data = "omniglott"'), "Did you mean 'omniglot'"),
         (("latent = 16", "latent = 0"), "wanted latent, a whole number from 1, got 0"),
         (('files = ("weights.pt",)', "files = 7"), "wanted files, a tuple of names, got 7"),
-        (("def encode", "def encod"), "abstract; write its encode"),
+        (("def decode", "def decod"), "abstract; write its decode"),
     ],
 )
 def test_file_that_is_no_frozen_model_is_refused_when_planned(here, change, match):

@@ -125,7 +125,8 @@ def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
     model = _wrapped(plugin, name, network.eval().requires_grad_(False))
     model.rounding = max((torch.finfo(t.dtype).eps for t in model.weights()), default=0.0)
     with torch.no_grad():
-        model.deterministic = isinstance(model.encoded(model.example()), Tensor)
+        if model.has_encoder:
+            model.deterministic = isinstance(model.encoded(model.example()), Tensor)
         model.mean(torch.zeros(2, model.latent))
     return model.eval()
 
@@ -153,7 +154,7 @@ class ExternalModel(LatentModel):
         self.plugin, self.name, self.network = plugin, name, network
         self._shape = tuple(source.shape)
         self._likelihood = LIKELIHOODS.build(source.likelihood)
-        self.has_density = plugin.has_log_prob
+        self.has_encoder, self.has_density = plugin.has_encoder, plugin.has_log_prob
         self.register_buffer("_place", torch.zeros(()), persistent=False)  # a network may have no parameters
 
     @property

@@ -18,6 +18,7 @@ from lso_bench.vae.likelihoods.categorical import Categorical
 class LatentModel(nn.Module):
     """Model with a latent space: q(z|x), p(x|z) and the prior p(z)."""
 
+    has_encoder = True
     has_density = True  # whether log p(x|z) is known
     draws = True  # whether samples can be drawn from p(x|z)
     deterministic = False  # whether q(z|x) has no variance: the latent of x is the mean

@@ -14,9 +14,9 @@ from lso_bench.vae.frozen_models import FrozenModel
 
 @dataclass(frozen=True, eq=False)
 class ModulePair(FrozenModel):
-    """An encoder and a decoder."""
+    """An encoder, or none, and a decoder."""
 
-    encoder: nn.Module
+    encoder: nn.Module | None
     decoder: nn.Module
     latent: int
     data: str
@@ -24,7 +24,12 @@ class ModulePair(FrozenModel):
 
     def load(self, folder: Path) -> nn.Module:
         """Return copies of both modules, because the harness freezes them."""
-        return deepcopy(nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})).cpu()
+        encoder = {} if self.encoder is None else {"encoder": self.encoder}
+        return deepcopy(nn.ModuleDict(encoder | {"decoder": self.decoder})).cpu()
+
+    @property
+    def has_encoder(self) -> bool:
+        return self.encoder is not None
 
     def encode(self, network: nn.Module, x: Float[Tensor, "b *shape"]) -> Distribution | Float[Tensor, "b d"]:
         assert isinstance(network, nn.ModuleDict)
@@ -36,12 +41,13 @@ class ModulePair(FrozenModel):
 
 
 def model(
-    encoder: nn.Module, decoder: nn.Module, latent: int, data: str = "omniglot", name: str = "model"
+    encoder: nn.Module | None, decoder: nn.Module, latent: int, data: str = "omniglot", name: str = "model"
 ) -> FrozenModel:
     """Return a frozen model of copies of two modules, for `Study(models=[...])`; it stays in this process.
 
     Args:
-        encoder: takes samples (b, *shape) and gives a distribution of latents or a tensor of them, (b, d).
+        encoder: takes samples (b, *shape) and gives a distribution of latents or a tensor of them, (b, d). None: the
+            model has none, as a GAN; its searches start from the prior N(0, I), and its latent space is not measured.
         decoder: takes latents (b, d) and gives samples (b, *shape); images lie in [0, 1].
         latent: dimensions of the latent space, d.
         data: the data set whose samples these are.
@@ -51,8 +57,13 @@ def model(
         TypeError: `encoder` or `decoder` is no module.
         UsageError: `latent` is no whole number from 1, or there is no such data set.
     """
-    for role, module in (("encoder", encoder), ("decoder", decoder)):
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"{role}: wanted a torch.nn.Module, got {type(module).__name__}; write it as a module")
+    if encoder is not None:
+        _check_module("encoder", encoder, "write it as a module, or say None if there is none")
+    _check_module("decoder", decoder, "write it as a module")
     copies = deepcopy(encoder), deepcopy(decoder)  # which the user's training does not change
     return checked(ModulePair(*copies, latent, data, name), name)
+
+
+def _check_module(role: str, module: object, remedy: str) -> None:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{role}: wanted a torch.nn.Module, got {type(module).__name__}; {remedy}")

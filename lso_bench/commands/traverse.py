@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from lso_bench.commands.options import (
     numbers,
 )
 from lso_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from lso_bench.vae.trained_model import Model
 
 
 def traverse(
@@ -59,16 +62,20 @@ def traverse(
     for m in models:
         with attempts.work_on(m.name):
             written = traversal.traverse(m, walk_settings, results / "traversals", data_dir, device_of(device))
-            _say_written(m.name, written, active)
+            _say_written(m, written, active)
     attempts.end()
 
 
-def _say_written(model: str, written: Sequence[Path], active: float) -> None:
+def _say_written(model: "Model", written: Sequence[Path], active: float) -> None:
     """Print texts, and say which files were written and which walk is missing."""
+    from lso_bench.vae.frozen_models import FROZEN_MODELS
+
     for path in written:
         if path.suffix == ".txt":
             print(path.read_text("utf-8"), end="")
         say(f"written: {path}")
     if not any("-passive" in p.name for p in written):
         why = f"all are above {active:g}; --active sets another limit"
-        say(f"No walk of {model} without active dimensions: {why}.")
+        if model.external and not FROZEN_MODELS.build(model.name).has_encoder:
+            why = "it has no encoder, by which they are measured"
+        say(f"No walk of {model.name} without active dimensions: {why}.")

@@ -146,6 +146,11 @@ def _measure_or_load(
     model: Model, path: Path, data: Dataset, results: Path, device: str, effort: SampleSizes, seed: int
 ) -> Measured:
     vae, header = loading.load(model, path)
+    if not vae.has_encoder:
+        raise UnusableError(
+            f"Model {model.name!r} has no encoder, and what is measured of a latent space needs one (KL, MI, active "
+            "units, consistency); write its `encode`, or leave it out."
+        )
     of_model = {"checkpoint": loading.fingerprint(model, path), "deterministic": vae.deterministic}
     what = of_model | _inputs(data, device, effort, seed)
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]

@@ -59,8 +59,8 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
         raise UsageError(
             f"A walk draws grey or colour images, or prints texts; the samples of {model.data} have shape {vae.shape}."
         )
-    activity = _stored_activity(header, model.latent) or measure(vae, load(model.data, data_dir).test).activity
-    walked = sheets(vae.to(device), torch.tensor(activity), walks)
+    activity = _activity(vae, header, model, data_dir)
+    walked = sheets(vae.to(device), activity, walks)
     if isinstance(source, TextSource):
         return [_write_texts(model, source, sheet, folder) for sheet in walked]
     stem, pngs = _stem(model), []
@@ -72,6 +72,14 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
     seed = "" if model.external else f", seed {model.seed}"
     title = f"Latent traversals of {model.name} ({model.data}, {networks}d = {model.latent}{seed})"
     return [*pngs, page(folder / f"{stem}.html", title, pngs)]
+
+
+def _activity(vae: LatentModel, header: dict, model: Model, data_dir: Path | None) -> Float[Tensor, " d"] | None:
+    """Return the activity of each dimension; None of a model without an encoder."""
+    if not vae.has_encoder:
+        return None
+    stored = _stored_activity(header, model.latent)
+    return torch.tensor(stored or measure(vae, load(model.data, data_dir).test).activity)
 
 
 def _stem(model: Model) -> str:
@@ -94,10 +102,11 @@ def _stored_activity(header: dict, d: int) -> list[float] | None:
     return activity if valid else None
 
 
-def sheets(vae: LatentModel, activity: Float[Tensor, " d"], walks: Walks) -> Iterator[Sheet]:
+def sheets(vae: LatentModel, activity: Float[Tensor, " d"] | None, walks: Walks) -> Iterator[Sheet]:
     """Yield the sheet of all dimensions, most active first, those of single dimensions, and a random direction.
 
-    The random direction comes once complete and once without its active dimensions, if inactive ones exist.
+    The random direction comes once complete and once without its active dimensions, if inactive ones exist. Without
+    activities the dimensions stand in their order.
     """
     d, device = vae.latent, vae.device
     random = torch.Generator().manual_seed(walks.seed)
@@ -105,22 +114,24 @@ def sheets(vae: LatentModel, activity: Float[Tensor, " d"], walks: Walks) -> Ite
     if vae.of_texts:
         noise = torch.full_like(noise, 0.5)  # the likeliest token each time
     direction = torch.randn(d, generator=random)
-    order = activity.argsort(descending=True).tolist()
+    order = [*range(d)] if activity is None else activity.argsort(descending=True).tolist()
     span = f"from -{walks.reach:g} to +{walks.reach:g}"
 
     def images(z: Tensor) -> Tensor:
         return walk(vae, z.to(device), noise)
 
     all_dimensions = images(torch.cat([along(d, i, walks.reach, COLUMNS) for i in order]))
-    labels = [f"{i}: {activity[i]:.3f}" for i in order]
-    yield Sheet("all", f"every dimension {span}, by activity", labels, all_dimensions.split(COLUMNS))
+    labels = [f"{i}" if activity is None else f"{i}: {activity[i]:.3f}" for i in order]
+    by_activity = ", by activity" * (activity is not None)
+    yield Sheet("all", f"every dimension {span}{by_activity}", labels, all_dimensions.split(COLUMNS))
     for n in walks.dimensions:
-        title = f"dimension {order[n]}, activity {activity[order[n]]:.3f}, {span} in {walks.steps} steps"
+        of_dimension = "" if activity is None else f", activity {activity[order[n]]:.3f}"
+        title = f"dimension {order[n]}{of_dimension}, {span} in {walks.steps} steps"
         yield _walk(f"dim{n}", title, images(along(d, order[n], walks.reach, walks.steps)))
     title = f"from the origin to a random code at distance {walks.reach:g}"
     path = outwards(direction, walks.reach, walks.steps)
     yield _walk("random", title, images(path))
-    active = activity > walks.active
+    active = torch.ones(d, dtype=torch.bool) if activity is None else activity > walks.active
     if not active.all():
         title += f", the {int(active.sum())} active dimensions held at 0"
         yield _walk("passive", title, images(path.where(~active, 0)))

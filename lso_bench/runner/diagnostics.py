@@ -32,7 +32,7 @@ def diagnose(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor,
     encoder_input = binary.to(x) if space.vae.binary_input else x
     finite = x.flatten(1).isfinite().all(-1)  # a search that diverged has no sample to encode
     distances = torch.full((len(z),), torch.nan)
-    if finite.any():
+    if finite.any() and space.vae.has_encoder:
         distances[finite.cpu()] = (space.posterior(encoder_input[finite]).mean - z[finite]).norm(dim=-1).float().cpu()
     hashes = [hashlib.sha256(c.cpu().numpy().tobytes()).hexdigest()[:16] for c in compared(space, x)]
     auxiliary = {name: numbers[:, 0].tolist() for name, numbers in _auxiliary(task, x.unsqueeze(1)).items()}

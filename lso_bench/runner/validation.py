@@ -3,6 +3,7 @@
 from lso_bench.errors import UsageError, unknown
 from lso_bench.plugins.notation import read
 from lso_bench.plugins.settings import settings_of
+from lso_bench.run_settings import PRIOR
 from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.search import SEARCHERS, Searcher, check_penalty, coordinates, penalty_of
 from lso_bench.search import starts as starts_of
@@ -27,6 +28,7 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
     """
     _check_data(spec, task)
     _check_decoding(spec, task)
+    _check_encoder(spec, searcher)
     if spec.precision not in DTYPES:
         raise unknown("precision", spec.precision, [*DTYPES])
     _, dimension = coordinates.parse(spec.space, spec.model.latent)
@@ -91,6 +93,28 @@ def _is_differentiable(model: Model) -> bool:
 
 def _has_density(model: Model) -> bool:
     return not model.external or FROZEN_MODELS.build(model.name).has_log_prob
+
+
+def _has_encoder(model: Model) -> bool:
+    return not model.external or FROZEN_MODELS.build(model.name).has_encoder
+
+
+def _check_encoder(spec: Spec, searcher: Searcher) -> None:
+    """Refuse what only an encoder can give, of a model without one."""
+    if _has_encoder(spec.model):
+        return
+    by_encoder = {"encoder", "other"} if searcher.space == "samples" else {"encoder", "other", "data"}
+    encoded = [s for s in spec.starts if starts_of.parse(s, has_targets=True)[0] in by_encoder]
+    wants = {
+        f"Start {', '.join(map(repr, encoded))}": encoded and "say --starts random or origin",
+        f"Space {spec.space!r}": spec.space != PRIOR and "say --space prior",
+        f"Region {spec.region!r}": spec.region.startswith("quantiles") and "say --region box:3 or ball:10",
+        "Penalty 'consistency'": penalty_of(searcher) == "consistency" and "choose penalty=prior",
+        "Inversion": getattr(searcher, "inversion", 0) and "say inversion=0",
+    }
+    for what, remedy in wants.items():
+        if remedy:
+            raise UsageError(f"{what} needs an encoder, and model {spec.model.name!r} has none; {remedy}.")
 
 
 def _check_inversion(spec: Spec, searcher: Searcher) -> None:

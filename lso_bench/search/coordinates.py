@@ -16,6 +16,7 @@ from lso_bench.errors import PluginError, UsageError, unknown
 from lso_bench.plugins.notation import whole
 from lso_bench.run_settings import PRIOR
 from lso_bench.search.example_coordinates import ExampleCoordinates
+from lso_bench.vae.frozen_models import FROZEN_MODELS
 from lso_bench.vae.trained_model import Model
 
 NAMES = (PRIOR, "standard", "pca:8", "examples:9")  # notations, with an example of the number
@@ -97,9 +98,9 @@ def canonical(text: str, d: int) -> str:
 def default(model: Model) -> str:
     """Return the coordinates of searches in a model if the user gives none.
 
-    The latents of a model from outside need not lie where the prior's do.
+    The latents of a model from outside need not lie where the prior's do, which its encoder shows.
     """
-    return "standard" if model.external else PRIOR
+    return "standard" if model.external and FROZEN_MODELS.build(model.name).has_encoder else PRIOR
 
 
 def build(text: str, moments: Moments, examples: Callable[[int], Float[Tensor, "k d"]]) -> AnyCoordinates:

@@ -207,9 +207,11 @@ class _Lookups:
 def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> PlannedRun:
     names = point.task, point.searcher
     task, searcher = lookups.plugin("task", point.task), lookups.plugin("searcher", point.searcher)
-    default_starts = ("random", "encoder") if task.has_targets else ("random",)
+    is_external = lookups.external(point.model)
+    has_encoder = not is_external or FROZEN_MODELS.build(point.model).has_encoder
+    default_starts = ("random", "encoder") if task.has_targets and has_encoder else ("random",)
     starts = tuple(map(starts_of.canonical, protocol.starts or default_starts))
-    if not lookups.external(point.model):  # whether a model from outside has a variance shows when it encodes
+    if not is_external:  # whether a model from outside has a variance shows when it encodes
         starts_of.check_variance(starts, OBJECTIVES.build(point.model).deterministic)
     model, path, weights, untrained = lookups.weights(point.model, point.task, point.train_seed)
     spec = Spec(

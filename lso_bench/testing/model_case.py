@@ -64,8 +64,14 @@ class ModelCase:
 
     @cached_property
     def z(self) -> Float[Tensor, "n d"]:
-        """Mean latent of each sample."""
+        """Mean latent of each sample; of a model without an encoder draws from the prior."""
+        if not self.model.has_encoder:
+            return torch.randn(len(self.x), self.model.latent, generator=torch.Generator().manual_seed(2))
         return self.posterior(self.x).mean
+
+    def encoded(self, x: Float[Tensor, "b *shape"]) -> Float[Tensor, "b d"]:
+        """Return the mean latent of each sample; of a model without an encoder a 0."""
+        return self.posterior(x).mean if self.model.has_encoder else torch.zeros(len(x), 1)
 
     @cached_property
     def reconstructions(self) -> Float[Tensor, "n *shape"]:

@@ -72,7 +72,7 @@ def _check_determinism(case: ModelCase) -> None:
     def answers(seed: int) -> list[Tensor]:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return [case.posterior(case.x).mean, case.decoded(case.z)]
+            return [case.encoded(case.x), case.decoded(case.z)]
 
     for method, first, again in zip(("encode", "decode"), answers(1), answers(2), strict=True):
         if not near(*_rows(first, again), rounding=case.model.rounding).all():
@@ -82,9 +82,10 @@ def _check_determinism(case: ModelCase) -> None:
 
 
 def _check_batch_independence(case: ModelCase) -> None:
-    z = torch.cat([case.posterior(x).mean for x in case.x[:ALONE].split(1)])
+    z = torch.cat([case.encoded(x) for x in case.x[:ALONE].split(1)])
     x = torch.cat([case.decoded(z) for z in case.z[:ALONE].split(1)])
-    for method, together, alone in (("encode", case.z[:ALONE], z), ("decode", case.reconstructions[:ALONE], x)):
+    encoded = case.encoded(case.x)[:ALONE]
+    for method, together, alone in (("encode", encoded, z), ("decode", case.reconstructions[:ALONE], x)):
         if not near(*_rows(together, alone), rounding=case.model.rounding).all():
             raise UnmetRequirementError(
                 f"wanted each sample on its own from `{method}`, got {worst_mismatch(*_rows(together, alone))} for one "
@@ -216,6 +217,10 @@ def _check_settings(case: ModelCase) -> None:
     storable_settings(case.plugin)
 
 
+def has_encoder(model: FrozenModel) -> bool:
+    return model.has_encoder
+
+
 def _has_defaults(model: FrozenModel) -> bool:
     """Return whether a name can stand for the model; two modules in Python have none."""
     assert is_dataclass(model)
@@ -226,19 +231,19 @@ REQUIREMENTS = (
     Requirement("data", "the data set whose samples it takes, and the number of latents", _check_data, blocking=True),
     Requirement("weights", "files whose content is part of its identity", _check_weights, blocking=True),
     Requirement("loading", "`load` gives the networks", _check_loading, blocking=True),
-    Requirement("latents", "one finite latent a sample", _check_latents, blocking=True),
+    Requirement("latents", "one finite latent a sample", _check_latents, has_encoder, blocking=True),
     Requirement("samples", "finite samples of the data set's form", _check_samples, blocking=True),
     Requirement("determinism", "the same asked twice", _check_determinism),
     Requirement("batch independence", "each sample on its own", _check_batch_independence),
-    Requirement("reconstruction", "encoder and decoder belong together", _check_reconstruction),
-    Requirement("spread", "where its latents lie", _check_spread),
+    Requirement("reconstruction", "encoder and decoder belong together", _check_reconstruction, has_encoder),
+    Requirement("spread", "where its latents lie", _check_spread, has_encoder),
     Requirement("precision", "in which precisions it decodes", _check_precision),
     Requirement("gradient", "reaches the latents", _check_gradient, applies=lambda model: model.differentiable),
     Requirement(
         "density",
         "a sample is likelier under its own latent",
         _check_density,
-        applies=lambda model: model.has_log_prob,
+        applies=lambda model: model.has_log_prob and model.has_encoder,
     ),
     Requirement("settings", "every one can be recorded", _check_settings, applies=_has_defaults),
     Requirement("worker", "goes to another process and decodes the same there", _check_worker),

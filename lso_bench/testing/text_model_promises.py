@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lso_bench.task.nearest_row import edit_distances
 from lso_bench.testing.model_case import ModelCase, required, text_samples, texts_of
-from lso_bench.testing.model_promises import ALONE, REMEDY, REQUIREMENTS, decoded_elsewhere
+from lso_bench.testing.model_promises import ALONE, REMEDY, REQUIREMENTS, decoded_elsewhere, has_encoder
 from lso_bench.testing.promise import Requirement, UnmetRequirementError
 from lso_bench.testing.task_case import near, worst_mismatch
 
@@ -53,16 +53,16 @@ def _check_determinism(case: ModelCase) -> None:
     for seed in (1, 2):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            latents.append(case.posterior(case.x).mean)
+            latents.append(case.encoded(case.x))
             texts.append(texts_of(case, case.decoded(case.z)))
     _require_same(latents, texts, "asked twice", case.model.rounding)
 
 
 def _check_batch_independence(case: ModelCase) -> None:
-    z = torch.cat([case.posterior(x).mean for x in case.x[:ALONE].split(1)])
+    z = torch.cat([case.encoded(x) for x in case.x[:ALONE].split(1)])
     alone = [text for part in case.z[:ALONE].split(1) for text in texts_of(case, case.decoded(part))]
     texts = [texts_of(case, case.reconstructions[:ALONE]), alone]
-    _require_same([case.z[:ALONE], z], texts, "for one beside others and alone", case.model.rounding)
+    _require_same([case.encoded(case.x)[:ALONE], z], texts, "for one beside others and alone", case.model.rounding)
 
 
 def _require_same(latents: Sequence[Tensor], texts: Sequence[Sequence[str]], when: str, rounding: float) -> None:
@@ -149,19 +149,26 @@ def _check_density(case: ModelCase) -> str:
 
 
 TEXT_CHECKS = {
-    "latents": Requirement("latents", "one finite latent a text", _check_latents, blocking=True),
+    "latents": Requirement("latents", "one finite latent a text", _check_latents, has_encoder, blocking=True),
     "samples": Requirement("texts", "as many texts as latents", _check_texts, blocking=True),
     "determinism": Requirement("determinism", "the same asked twice", _check_determinism),
     "batch independence": Requirement("batch independence", "each text on its own", _check_batch_independence),
-    "reconstruction": Requirement("reconstruction", "encoder and decoder belong together", _check_reconstruction),
+    "reconstruction": Requirement(
+        "reconstruction", "encoder and decoder belong together", _check_reconstruction, has_encoder
+    ),
     "density": Requirement(
-        "density", "a text is likelier under its own latent", _check_density, lambda model: model.has_log_prob
+        "density",
+        "a text is likelier under its own latent",
+        _check_density,
+        lambda model: model.has_log_prob and model.has_encoder,
     ),
     "worker": Requirement("worker", "goes to another process and decodes the same there", _check_worker),
 }
 ADDED = (
     Requirement("round trip", "the data's texts are the same after its tokens", _check_round_trip),
-    Requirement("re-encoding", "`encode` takes what `decode` gives, and the empty text", _check_reencoding),
+    Requirement(
+        "re-encoding", "`encode` takes what `decode` gives, and the empty text", _check_reencoding, has_encoder
+    ),
 )
 _SHARED = [TEXT_CHECKS.get(r.name, r) for r in REQUIREMENTS]
 _AFTER = 1 + [r.name for r in _SHARED].index("texts")

@@ -4,7 +4,7 @@ To add one, write a file with one subclass of `FrozenModel`, a frozen dataclass:
 
 - `data`, `latent` and `files` say whose samples it takes and gives, how many latent dimensions it has, and which files
   beside it hold its weights;
-- `load`, `encode` and `decode` use the networks; `log_prob` is optional;
+- `load` and `decode` use the networks; `encode` and `log_prob` are optional: a GAN's generator has neither;
 - its fields are its settings (`--model ./mine.py:field=value`).
 
 A model of texts is a subclass of `FrozenTextModel`, which gets and gives texts in place of samples.
@@ -26,7 +26,7 @@ from lso_bench.plugins.registry import Registry
 
 
 class FrozenModel(ABC):
-    """Encoder and decoder of the user's own; a frozen dataclass whose fields are its settings.
+    """Decoder of the user's own, and its encoder if it has one; a frozen dataclass whose fields are its settings.
 
     The networks are used in evaluation mode, on the device of the run, and without gradients of their weights.
     """
@@ -41,9 +41,12 @@ class FrozenModel(ABC):
     def load(self, folder: Path) -> nn.Module:
         """Build the networks with their weights, on the CPU; `folder` is that of the class's file."""
 
-    @abstractmethod
     def encode(self, network: nn.Module, x: Float[Tensor, "b *shape"]) -> Distribution | Float[Tensor, "b d"]:
-        """Return q(z|x), a `torch.distributions.Normal`, or the latents of a deterministic encoder."""
+        """Return q(z|x), a `torch.distributions.Normal`, or the latents of a deterministic encoder; optional.
+
+        Without it searches start from the prior N(0, I), and the latent space is not measured.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def decode(self, network: nn.Module, z: Float[Tensor, "b d"]) -> Float[Tensor, "b *shape"]:
@@ -54,6 +57,11 @@ class FrozenModel(ABC):
     ) -> Float[Tensor, " b"]:
         """Return log p(x|z) in nats; optional. Without it the measures that need it stay empty."""
         raise NotImplementedError
+
+    @property
+    def has_encoder(self) -> bool:
+        """Return whether the model encodes samples."""
+        return type(self).encode not in (FrozenModel.encode, FrozenTextModel.encode)
 
     @property
     def has_log_prob(self) -> bool:
@@ -82,19 +90,23 @@ class FrozenModel(ABC):
 
 
 class FrozenTextModel(FrozenModel):
-    """Encoder and decoder of texts of the user's own, with a vocabulary of their own; a frozen dataclass.
+    """Decoder of texts of the user's own, and its encoder if it has one, with a vocabulary of their own.
 
-    `data` names a data set of texts. `encode` must take what `decode` gives, the empty text too.
+    It is a frozen dataclass. `data` names a data set of texts. `encode` must take what `decode` gives, the empty text
+    too.
     """
 
     differentiable = False  # no gradient passes a text
     decoding = "greedy"
 
-    @abstractmethod
     def encode(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, network: nn.Module, texts: list[str]
     ) -> Distribution | Float[Tensor, "b d"]:
-        """Return q(z|x) of each text, a `torch.distributions.Normal`, or the latents of a deterministic encoder."""
+        """Return q(z|x) of each text, a `torch.distributions.Normal`, or the latents of a deterministic encoder.
+
+        It is optional: see `FrozenModel.encode`.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def decode(  # pyright: ignore[reportIncompatibleMethodOverride]
