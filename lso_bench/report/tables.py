@@ -311,7 +311,8 @@ def _starts(section: Section) -> Table:
     for gap in _rows(gaps[gaps.threshold.isna()]):
         by_threshold = by_key.get(_key(gap), {})
         end, basin = by_threshold.get("end"), section.row("basin", gap)
-        medians = number(spreads[gap["model"], gap["searcher_label"]]), number(gap["median"])
+        spread: Any = spreads[gap["model"], gap["searcher_label"]]
+        medians = number(spread), number(gap["median"])
         at_limits = (_distance(by_threshold[t]) if t in by_threshold else EMPTY for t in limits)
         cells = (*medians, _basin(basin) if basin else EMPTY, *at_limits, number(end["median"]) if end else EMPTY)
         rows.append([*_row_key(gap), number((end or gap)["n"], str), *cells])
