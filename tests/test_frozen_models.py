@@ -289,6 +289,10 @@ def test_decoding_of_our_networks_is_refused(here):
         (('data = "noise.py"', 'data = ""'), "names no data set"),
         (('data = "noise.py"', 'data = "omniglott"'), "Did you mean 'omniglot'"),
         (("latent = 16", "latent = 0"), "wanted latent, a whole number from 1, got 0"),
+        (
+            ("latent = 16", "latent = (4, 2, 2)"),
+            r"got \(4, 2, 2\); .* say latent = 16, end encode with .flatten\(1\), .* z.unflatten\(1, \(4, 2, 2\)\)",
+        ),
         (('files = ("weights.pt",)', "files = 7"), "wanted files, a tuple of names, got 7"),
         (("def decode", "def decod"), "abstract; write its decode"),
     ],
@@ -319,6 +323,18 @@ BROKEN_CODE = {
     "no tensor": (
         ("return network(x.flatten(1) - 0.1)", "return [1]"),
         r"wanted latents of shape \(2, 16\).* got list",
+    ),
+    "latents with axes": (
+        ("return network(x.flatten(1) - 0.1)", "return network(x.flatten(1)).unflatten(1, (4, 2, 2))"),
+        r"got \(2, 4, 2, 2\); latents with axes are flattened: say latent = 16, end encode with",
+    ),
+    "codes": (
+        ("return network(x.flatten(1) - 0.1)", "return network(x.flatten(1)).long()"),
+        "got torch.int64; give the continuous vectors before quantization",
+    ),
+    "weights alone": (
+        ("return network\n", "return {'state_dict': network.state_dict()}\n"),
+        "wanted a torch.nn.Module from load, got dict; build the network, call its load_state_dict, .*Lightning",
     ),
     "decoder's shape": ((".unflatten(1, (1, 28, 28))", ""), r"wanted samples of shape \(2, 1, 28, 28\) .*got .*784"),
     "whole numbers": ((".unflatten(1, (1, 28, 28))", ".unflatten(1, (1, 28, 28)).long()"), "got torch.int64"),
@@ -435,6 +451,88 @@ def test_modules_that_are_no_model_are_refused_at_once(arguments, match):
     right = {"encoder": Encoder(), "decoder": Decoder(), "latent": 3, "data": "glyphs"}
     with pytest.raises((UsageError, TypeError), match=match):
         lso_bench.model(**right | arguments)
+
+
+class Conditional(nn.Module):
+    """A decoder that wants a label, too."""
+
+    def forward(self, z, y, scale: float = 1.0):
+        return (z * scale + y).mean(-1)[:, None, None, None].expand(-1, 1, 28, 28)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+@pytest.mark.parametrize("scripted", [False, True])
+def test_decoder_that_wants_more_than_latents_is_answered_with_what_to_write(scripted):
+    decoder = torch.jit.script(Conditional()) if scripted else Conditional()
+    with pytest.raises(TypeError, match=r"decoder: .*one argument, got forward\(z, y\); wrap it .* with a field `y`"):
+        lso_bench.model(Encoder(), decoder, latent=3, data="glyphs")
+
+
+class Scripted(nn.Module):
+    """Networks for TorchScript, with an attribute that is no tensor."""
+
+    def __init__(self, k: float = 0.5):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(3, 784, generator=generator) / 28)
+        self.k = k
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.k * x @ self.weight).sigmoid().unflatten(1, [1, 28, 28])
+
+
+class ScriptedEncoder(Scripted):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1) @ self.weight.T * self.k
+
+
+def saved(module):
+    """The module as another process loads it from its file."""
+    return torch.jit.load(io.BytesIO(module.save_to_buffer()))
+
+
+SCRIPTED = (
+    MINE.replace("files = ()", 'files = ("whole.pt",)')
+    .replace("latent = 16", "latent = 3")
+    .replace("network = nn.Linear(28 * 28, self.latent, bias=False)", 'return LOAD(str(folder / "whole.pt"))')
+    .replace("network(x.flatten(1) - 0.1)", "network.encoder(x)")
+    .replace("(z @ network.weight + 0.1).clamp(0, 1).unflatten(1, (1, 28, 28))", "network.decoder(z)")
+)
+
+
+class Whole(nn.Module):
+    """Encoder and decoder in one module, without a `forward`."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = ScriptedEncoder(), Scripted()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+@pytest.mark.parametrize("way", ["torch.jit.load", "__import__('copy').deepcopy(torch.jit.load)"])
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+def test_scripted_module_is_searched_from_its_file(here, way, precision):
+    torch.jit.script(Whole()).save(here / "whole.pt")
+    copied = SCRIPTED.replace("LOAD(str(", "__import__('copy').deepcopy(torch.jit.load(str(").replace(
+        '"whole.pt"))\n', '"whole.pt")))\n'
+    )
+    (here / "mine.py").write_text(SCRIPTED.replace("LOAD", "torch.jit.load") if way == "torch.jit.load" else copied)
+    (p,) = planned(precision=precision)
+    record = run(p.spec, p.checkpoint)
+    assert record.status == "ok" and record.members[0].loss < record.members[0].first_loss
+    assert not any(w.requires_grad for w in external_model.load("mine.py").parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+def test_two_scripted_modules_are_a_model_and_run_once(here):
+    encoder, decoder = torch.jit.script(ScriptedEncoder()), torch.jit.script(Scripted())
+    keys = set()
+    for pair in ((encoder, decoder), (saved(encoder), saved(decoder))):
+        mine = lso_bench.model(*pair, latent=3, data="noise.py", name="pair")
+        (record,) = lso_bench.Study(mine, "./ink.py", max_steps=2).run(here / "results", quiet=True).records
+        assert record.status == "ok"
+        keys |= {record.spec.key}
+    assert len(keys) == 1 and all(w.requires_grad for w in decoder.parameters()), "the user's own stay as they were"
 
 
 def test_pair_of_modules_with_other_weights_has_another_name(here):
@@ -583,6 +681,20 @@ def test_spread_of_narrow_codes_is_said_with_the_remedy(here):
     (here / "example.py").write_text(MINE.replace("x.flatten(1) - 0.1", "(x.flatten(1) - 0.1) / 1000"))
     (finding,) = (f for f in examine_model("example.py") if f.promise == "spread")
     assert "of the prior's shell 4" in finding.says and "--space standard" in finding.says
+
+
+def test_spread_of_latents_that_are_all_the_same_is_no_spread(here):
+    """A run in the default coordinates of such a model fails; in those of the prior it does not."""
+    (here / "mine.py").write_text(
+        MINE.replace("return network(x.flatten(1) - 0.1)", "return x.new_full((len(x), 16), 0.3)")
+    )
+    (finding,) = (f for f in examine_model("mine.py") if f.promise == "spread")
+    assert finding.state == "missing" and "say --space prior" in finding.missing
+    (p,) = planned()
+    with pytest.raises(PluginError, match="finite spread"):
+        run(p.spec, p.checkpoint)
+    (p,) = planned(space="prior")
+    assert run(p.spec, p.checkpoint).status == "ok"
 
 
 def test_commands_write_check_list_and_walk_a_frozen_model(here, call):

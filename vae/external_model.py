@@ -132,13 +132,26 @@ def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
             f"model {name}: wanted a torch.nn.Module from load, got {type(network).__name__}"
             + LOAD_WEIGHTS * isinstance(network, Mapping)
         )
-    model = _wrapped(plugin, name, network.eval().requires_grad_(False))
+    model = _wrapped(plugin, name, _frozen(network))
     model.rounding = max((torch.finfo(t.dtype).eps for t in model.weights()), default=0.0)
     with torch.no_grad():
         if model.has_encoder:
             model.deterministic = isinstance(model.encoded(model.example()), Tensor)
         model.mean(torch.zeros(2, model.latent))
     return model.eval()
+
+
+def _frozen(network: nn.Module) -> nn.Module:
+    """Return the network in evaluation mode, without gradients of weights; a scripted one is frozen by parameters.
+
+    The parameters of a copy of a scripted module are no leaves.
+    """
+    for parameter in network.eval().parameters():
+        if parameter.is_leaf:
+            parameter.requires_grad_(False)
+        else:
+            parameter.detach_()
+    return network
 
 
 def _wrapped(plugin: FrozenModel, name: str, network: nn.Module) -> "ExternalModel":

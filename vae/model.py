@@ -82,7 +82,8 @@ class LatentModel(nn.Module):
 
     def in_precision(self, dtype: torch.dtype) -> "LatentModel":
         """Return a copy for samples and latents of a dtype."""
-        return deepcopy(self).to(dtype)
+        with torch.no_grad():  # else the weights of a scripted copy are no leaves
+            return deepcopy(self).to(dtype)
 
     def prior(self, like: Tensor) -> Distribution:
         """Return p(z) = N(0, I): batch (), event (d,), on the device of `like`."""

@@ -27,7 +27,8 @@ class ModulePair(FrozenModel):
     def load(self, folder: Path) -> nn.Module:
         """Return copies of both modules, because the harness freezes them."""
         encoder = {} if self.encoder is None else {"encoder": self.encoder}
-        return deepcopy(nn.ModuleDict(encoder | {"decoder": self.decoder})).cpu()
+        with torch.no_grad():  # else the weights of a scripted copy are no leaves
+            return deepcopy(nn.ModuleDict(encoder | {"decoder": self.decoder})).cpu()
 
     @property
     def has_encoder(self) -> bool:
@@ -62,7 +63,8 @@ def model(
     if encoder is not None:
         _check_module("encoder", encoder, "write it as a module, or say None if there is none")
     _check_module("decoder", decoder, "write it as a module")
-    copies = deepcopy(encoder), deepcopy(decoder)  # which the user's training does not change
+    with torch.no_grad():
+        copies = deepcopy(encoder), deepcopy(decoder)  # which the user's training does not change
     return checked(ModulePair(*copies, latent, data, name), name)
 
 
