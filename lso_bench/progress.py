@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -44,11 +45,13 @@ def progress_display(quiet: bool) -> Iterator[Show]:
 
 
 @contextmanager
-def study_progress(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callable[[int, int], None]]:
+def study_progress(
+    quiet: bool, folder: Path, keys: Collection[str], titles: Mapping[str, str] | None = None
+) -> Iterator[Callable[[int, int], None]]:
     """Show the progress of the runs with these keys while the body runs.
 
     The body calls the yielded function with the number of done and of failed runs. Without a terminal there is a line
-    every EVERY seconds, unless the caller printed one.
+    every EVERY seconds, unless the caller printed one. Of the runs in `titles` these texts are shown, by key.
     """
     if quiet:
         yield lambda *_: None
@@ -56,7 +59,7 @@ def study_progress(quiet: bool, folder: Path, keys: set[str]) -> Iterator[Callab
     ended = Event()
     with _bar() if sys.stderr.isatty() else nullcontext() as bar:
         shown = _RunBars(bar, len(keys)) if bar else _RunLines(len(keys))
-        poller = Thread(target=_poll, args=(ended, folder, keys, shown.show), daemon=True)
+        poller = Thread(target=_poll, args=(ended, folder, keys, titles or {}, shown.show), daemon=True)
         poller.start()
         try:
             yield shown.count
@@ -102,9 +105,15 @@ def planning(quiet: bool) -> Callable[[int, int], None]:
     return report
 
 
-def _poll(ended: Event, folder: Path, keys: set[str], show: Callable[[list[heartbeat.Heartbeat]], None]) -> None:
+def _poll(
+    ended: Event,
+    folder: Path,
+    keys: Collection[str],
+    titles: Mapping[str, str],
+    show: Callable[[list[heartbeat.Heartbeat]], None],
+) -> None:
     while not ended.wait(LOOK):
-        show([r for r in heartbeat.read(folder)[0] if r.key in keys])
+        show([replace(r, title=titles.get(r.key, r.title)) for r in heartbeat.read(folder)[0] if r.key in keys])
 
 
 class _RunLines:

@@ -63,7 +63,8 @@ class Record:
     trace: pd.DataFrame | None = None  # a row a recorded step and member: step, start, instance, loss
     costs: pd.DataFrame | None = None  # a row a recorded step: evaluations of a problem, seconds of the search, so far
     tensors: dict[str, Tensor] = field(default_factory=dict)  # z (k, d), z_met (k, t, d), decoded and targets: samples,
-    # of sequences tokens (k, t), in older results levels 0..255 of their one-hot form (k, t, v)
+    # of sequences tokens (k, t), in older results levels 0..255 of their one-hot form (k, t, v); of a space that is not
+    # `prior` u (k, c) and u_met (k, t, c), which older results lack
 
     @property
     def follows_gradient(self) -> bool:

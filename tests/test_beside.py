@@ -137,6 +137,14 @@ def test_images_count_as_equal_where_their_ink_is():
     assert a == b != c == d and len(a) == 16
 
 
+def test_dark_images_that_are_not_bernoulli_differ_in_their_grey_levels():
+    levels = torch.tensor([10.0, 10.2, 11.0, 250.0]) / 255
+    x = levels.view(4, 1, 1, 1).expand(-1, 1, 28, 28)
+    space = Space(random_vae(replace(PLAIN, likelihood="gaussian")), "mean")
+    a, b, c, d = (n["image"] for n in diagnose(space, Ink(), torch.zeros(4, 4), x))
+    assert a == b and len({a, c, d}) == 3
+
+
 def test_task_that_reports_nothing_has_nothing_beside():
     notes = diagnose(Space(random_vae(PLAIN), "mean"), Ink(), torch.zeros(2, 4), torch.rand(2, 1, 28, 28))
     assert [n["beside"] for n in notes] == [{}, {}] and baseline_on_test_set(Ink(), torch.rand(3, 1, 28, 28)) == {}

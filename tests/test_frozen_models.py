@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import NOISE, messages
-from made import SPEC, Disk, measures, searched
+from made import SPEC, Disk, measures, one, searched
 from torch import nn
 from torch.distributions import Normal
 
@@ -203,6 +203,74 @@ def test_decoder_that_gives_no_gradient_is_named_where_a_searcher_follows_it(her
         run(p.spec, p.checkpoint)
 
 
+SCALED = (
+    MINE.replace("    def load", "    scale: float = 1.0\n\n    def load")
+    .replace("x.flatten(1) - 0.1)", "x.flatten(1) - 0.1) * self.scale")
+    .replace("(z @", "(z / self.scale @")
+)
+
+
+def scaled_runs(here, *scales, **how):
+    """Runs of one model with latents of these scales; powers of 2 leave the rest the same to the last bit."""
+    (here / "scaled.py").write_text(SCALED)
+    models = tuple(f"scaled.py:scale={s!r}" for s in scales)
+    grid = Grid(models, ["ink.py"], seeds=(0, 1))
+    return [run(p.spec, p.checkpoint) for p in plan(grid, Protocol(max_steps=40, starts=("random",), **how))]
+
+
+@pytest.mark.parametrize("space", ["standard", "pca:3", "examples:3"])
+def test_distances_and_basins_do_not_depend_on_the_scale_of_the_latents(here, space):
+    records = scaled_runs(here, 1.0, 2**-6, space=space)
+    norms = {r.tensors["z"].norm().item() for r in records}
+    assert max(norms) > 50 * min(norms)
+    rows = measures(*records).measures
+    for measure in ("distance", "basin", "gap", "norm u"):
+        first, second = (r for _, r in rows[rows.measure == measure].groupby("model"))
+        columns = ["threshold", "estimate", "median", "n"]
+        pd.testing.assert_frame_equal(*(r[columns].reset_index(drop=True) for r in (first, second)))
+
+
+def test_result_that_lacks_coordinates_has_no_distances_and_says_so(here):
+    """Results of earlier versions have the latents z alone."""
+    records = scaled_runs(here, 1.0)
+    assert {"u", "u_met"} <= records[0].tensors.keys()
+    old = [replace(r, tensors={k: t for k, t in r.tensors.items() if k not in ("u", "u_met")}) for r in records]
+    compared, whole = measures(*old), measures(*records)
+    names = {*compared.measures.measure}
+    assert "gap" in names and not names & {"distance", "basin"}
+    (note,) = (n for n in compared.notes if n not in whole.notes)
+    assert "2 runs" in note and "an earlier version did not store u" in note
+    assert "Between two starts" in tables.markdown(compared) and "u in the others" in tables.markdown(whole)
+    assert "u in the others" not in tables.markdown(compared)
+
+
+@pytest.mark.parametrize(("likelihood", "distinct"), [("bernoulli", 1), ("gaussian", 2)])
+def test_dark_images_are_the_same_only_where_the_data_are_binary(here, likelihood, distinct):
+    (here / "noise.py").write_text(NOISE.replace("bernoulli", likelihood))
+    x = torch.tensor([0.1, 0.3]).view(2, 1, 1, 1).expand(-1, 1, 28, 28)
+    diagnoses = diagnose(Space(external_model.load("mine.py"), "mean"), Ink(), torch.zeros(2, 16), x)
+    assert len({d["image"] for d in diagnoses}) == distinct
+
+
+def test_search_in_the_space_of_the_prior_keeps_its_latents_alone(here):
+    (record, _) = scaled_runs(here, 1.0, space="prior")
+    assert {*record.tensors} == {"z", "z_met", "decoded"}
+    assert "u in the others" not in tables.markdown(measures(record))
+
+
+def test_models_of_several_defaults_have_distances_in_the_coordinates_of_each(here):
+    (here / "scaled.py").write_text(SCALED)
+    outside = scaled_runs(here, 2**-6)
+    like = {k: getattr(outside[0].spec, k) for k in ("task", "decoding")}
+    ours = [searched({"random": [[9.0, 5.0]]}, init=i, **like) for i in (0, 1)]
+    records = united([*outside, *ours])
+    assert {r.spec.space for r in records} == {"by model"}
+    (name,) = {r.spec.model.name for r in records if r.spec.model.external}
+    rows, alone = measures(*records).measures, measures(*outside)
+    (row,) = rows[(rows.measure == "distance") & (rows.model == name) & rows.threshold.isna()].to_dict("records")
+    assert row["median"] == one(alone, "distance")["median"]
+
+
 def test_gradient_search_needs_a_differentiable_decoder(here):
     (here / "mine.py").write_text(WEIGHED + "\n    differentiable = False\n")
     with pytest.raises(UsageError, match=r"adam.* needs gradients, and model './mine.py' gives none"):
@@ -230,6 +298,10 @@ def test_decoding_of_our_networks_is_refused(here):
         (('data = "noise.py"', 'data = ""'), "names no data set"),
         (('data = "noise.py"', 'data = "omniglott"'), "Did you mean 'omniglot'"),
         (("latent = 16", "latent = 0"), "wanted latent, a whole number from 1, got 0"),
+        (
+            ("latent = 16", "latent = (4, 2, 2)"),
+            r"got \(4, 2, 2\); .* say latent = 16, end encode with .flatten\(1\), .* z.unflatten\(1, \(4, 2, 2\)\)",
+        ),
         (('files = ("weights.pt",)', "files = 7"), "wanted files, a tuple of names, got 7"),
         (("def decode", "def decod"), "abstract; write its decode"),
     ],
@@ -260,6 +332,18 @@ BROKEN_CODE = {
     "no tensor": (
         ("return network(x.flatten(1) - 0.1)", "return [1]"),
         r"wanted latents of shape \(2, 16\).* got list",
+    ),
+    "latents with axes": (
+        ("return network(x.flatten(1) - 0.1)", "return network(x.flatten(1)).unflatten(1, (4, 2, 2))"),
+        r"got \(2, 4, 2, 2\); latents with axes are flattened: say latent = 16, end encode with",
+    ),
+    "codes": (
+        ("return network(x.flatten(1) - 0.1)", "return network(x.flatten(1)).long()"),
+        "got torch.int64; give the continuous vectors before quantization",
+    ),
+    "weights alone": (
+        ("return network\n", "return {'state_dict': network.state_dict()}\n"),
+        "wanted a torch.nn.Module from load, got dict; build the network, call its load_state_dict, .*Lightning",
     ),
     "decoder's shape": ((".unflatten(1, (1, 28, 28))", ""), r"wanted samples of shape \(2, 1, 28, 28\) .*got .*784"),
     "whole numbers": ((".unflatten(1, (1, 28, 28))", ".unflatten(1, (1, 28, 28)).long()"), "got torch.int64"),
@@ -376,6 +460,88 @@ def test_modules_that_are_no_model_are_refused_at_once(arguments, match):
     right = {"encoder": Encoder(), "decoder": Decoder(), "latent": 3, "data": "glyphs"}
     with pytest.raises((UsageError, TypeError), match=match):
         lso_bench.model(**right | arguments)
+
+
+class Conditional(nn.Module):
+    """A decoder that wants a label, too."""
+
+    def forward(self, z, y, scale: float = 1.0):
+        return (z * scale + y).mean(-1)[:, None, None, None].expand(-1, 1, 28, 28)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+@pytest.mark.parametrize("scripted", [False, True])
+def test_decoder_that_wants_more_than_latents_is_answered_with_what_to_write(scripted):
+    decoder = torch.jit.script(Conditional()) if scripted else Conditional()
+    with pytest.raises(TypeError, match=r"decoder: .*one argument, got forward\(z, y\); wrap it .* with a field `y`"):
+        lso_bench.model(Encoder(), decoder, latent=3, data="glyphs")
+
+
+class Scripted(nn.Module):
+    """Networks for TorchScript, with an attribute that is no tensor."""
+
+    def __init__(self, k: float = 0.5):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(3, 784, generator=generator) / 28)
+        self.k = k
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.k * x @ self.weight).sigmoid().unflatten(1, [1, 28, 28])
+
+
+class ScriptedEncoder(Scripted):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1) @ self.weight.T * self.k
+
+
+def saved(module):
+    """The module as another process loads it from its file."""
+    return torch.jit.load(io.BytesIO(module.save_to_buffer()))
+
+
+SCRIPTED = (
+    MINE.replace("files = ()", 'files = ("whole.pt",)')
+    .replace("latent = 16", "latent = 3")
+    .replace("network = nn.Linear(28 * 28, self.latent, bias=False)", 'return LOAD(str(folder / "whole.pt"))')
+    .replace("network(x.flatten(1) - 0.1)", "network.encoder(x)")
+    .replace("(z @ network.weight + 0.1).clamp(0, 1).unflatten(1, (1, 28, 28))", "network.decoder(z)")
+)
+
+
+class Whole(nn.Module):
+    """Encoder and decoder in one module, without a `forward`."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = ScriptedEncoder(), Scripted()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+@pytest.mark.parametrize("way", ["torch.jit.load", "__import__('copy').deepcopy(torch.jit.load)"])
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+def test_scripted_module_is_searched_from_its_file(here, way, precision):
+    torch.jit.script(Whole()).save(here / "whole.pt")
+    copied = SCRIPTED.replace("LOAD(str(", "__import__('copy').deepcopy(torch.jit.load(str(").replace(
+        '"whole.pt"))\n', '"whole.pt")))\n'
+    )
+    (here / "mine.py").write_text(SCRIPTED.replace("LOAD", "torch.jit.load") if way == "torch.jit.load" else copied)
+    (p,) = planned(precision=precision)
+    record = run(p.spec, p.checkpoint)
+    assert record.status == "ok" and record.members[0].loss < record.members[0].first_loss
+    assert not any(w.requires_grad for w in external_model.load("mine.py").parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+def test_two_scripted_modules_are_a_model_and_run_once(here):
+    encoder, decoder = torch.jit.script(ScriptedEncoder()), torch.jit.script(Scripted())
+    keys = set()
+    for pair in ((encoder, decoder), (saved(encoder), saved(decoder))):
+        mine = lso_bench.model(*pair, latent=3, data="noise.py", name="pair")
+        (record,) = lso_bench.Study(mine, "./ink.py", max_steps=2).run(here / "results", quiet=True).records
+        assert record.status == "ok"
+        keys |= {record.spec.key}
+    assert len(keys) == 1 and all(w.requires_grad for w in decoder.parameters()), "the user's own stay as they were"
 
 
 def test_pair_of_modules_with_other_weights_has_another_name(here):
@@ -524,6 +690,20 @@ def test_spread_of_narrow_codes_is_said_with_the_remedy(here):
     (here / "example.py").write_text(MINE.replace("x.flatten(1) - 0.1", "(x.flatten(1) - 0.1) / 1000"))
     (finding,) = (f for f in examine_model("example.py") if f.promise == "spread")
     assert "of the prior's shell 4" in finding.says and "--space standard" in finding.says
+
+
+def test_spread_of_latents_that_are_all_the_same_is_no_spread(here):
+    """A run in the default coordinates of such a model fails; in those of the prior it does not."""
+    (here / "mine.py").write_text(
+        MINE.replace("return network(x.flatten(1) - 0.1)", "return x.new_full((len(x), 16), 0.3)")
+    )
+    (finding,) = (f for f in examine_model("mine.py") if f.promise == "spread")
+    assert finding.state == "missing" and "say --space prior" in finding.missing
+    (p,) = planned()
+    with pytest.raises(PluginError, match="finite spread"):
+        run(p.spec, p.checkpoint)
+    (p,) = planned(space="prior")
+    assert run(p.spec, p.checkpoint).status == "ok"
 
 
 def test_commands_write_check_list_and_walk_a_frozen_model(here, call):

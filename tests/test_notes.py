@@ -181,6 +181,9 @@ def test_studies_tell_of_their_runs_also_without_a_terminal(folder, monkeypatch)
     with progress.study_progress(True, folder, {KEY, "another"}):
         time.sleep(0.1)
     assert stream.getvalue().count("\n") == 1
+    with progress.study_progress(False, folder, {KEY, "another"}, {KEY: "vae · ink · lr 0.2"}):
+        until(lambda: stream.getvalue().count("\n") == 2)
+    assert stream.getvalue().endswith("; vae · ink · lr 0.2: 3/9\n")
 
 
 def until(holds, seconds=20.0):

@@ -36,6 +36,46 @@ def test_value_of_a_cached_property_makes_no_other_version():
     assert plugin.f == 3 and object_hash(plugin) == before
 
 
+class Net(torch.nn.Module):
+    def __init__(self, k: float):
+        super().__init__()
+        self.k = k
+        self.linear = torch.nn.Linear(2, 2)
+        torch.nn.init.eye_(self.linear.weight)
+        torch.nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x) * self.k
+
+
+class Twice(Net):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.linear(x)) * self.k
+
+
+def holding(network):
+    return cell(
+        "class T:\n    def __init__(self, held):\n        self.held = held\nplugin = T(network)", network=network
+    )
+
+
+def scripted(kind, k, bias=0.0):
+    network = kind(k)
+    torch.nn.init.constant_(network.linear.bias, bias)
+    return torch.nn.Sequential(torch.jit.script(network))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+def test_version_of_a_scripted_network_follows_its_weights_attributes_and_code(tmp_path):
+    networks = scripted(Net, 1.0), scripted(Net, 2.0), scripted(Net, 1.0, bias=0.5), scripted(Twice, 1.0)
+    versions = [object_hash(holding(n)) for n in networks]
+    assert len({*versions}) == 4
+    networks[0][0].save(tmp_path / "net.pt")
+    for _ in range(2):  # a second network of a name has another one in this process
+        loaded = torch.nn.Sequential(torch.jit.load(tmp_path / "net.pt"))
+        assert object_hash(holding(loaded)) == versions[0]
+
+
 def scoring(body, *before, **scope):
     return cell(*before, SCORE.replace("BODY", body), **scope)
 

@@ -5,13 +5,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from conftest import TINY, fails, random_vae
+from conftest import NOISE, TINY, fails, random_vae
 
+import lso_bench
 from lso_bench.errors import UsageError
 from lso_bench.study import file as study_file
 from lso_bench.study.grid import Grid, Protocol, plan, shard
 from lso_bench.study.overrides import Rule
 from lso_bench.study.titles import titles
+from lso_bench.testing import template
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.trained_model import SHIPPED, Model
 
@@ -118,6 +120,17 @@ def test_rules_of_a_file_may_be_written_as_on_the_command_line(tmp_path):
     rules = 'exclude = ["model=nevae_se searcher=cmaes", "searcher=cmaes:sigma=0.3 seed=1"]\n'
     rules += 'override = ["searcher=sobol budget=30", {searcher = "sobol", seed = 1, budget = 40, patience = 5}]\n'
     assert read(tmp_path, f"{head}\n{rules}") == read(tmp_path, RULED)
+
+
+def test_run_names_what_tells_its_runs_apart_and_no_more(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "noise.py").write_text(NOISE)
+    (tmp_path / "mine.py").write_text(template.MODEL.replace("Example", "Mine").replace('"glyphs"', '"noise.py"'))
+    searchers = ["cmaes:sigma=0.1", "cmaes:sigma=0.2", "sobol"]
+    lso_bench.Study("./mine.py", "ink:data=noise.py", searchers, budget=16).run(tmp_path / "r", isolation="none")
+    lines = re.findall(r"^(.*): ok, ", capsys.readouterr().err, re.M)
+    assert len({*lines}) == 3 and sum("cmaes:sigma=0.2" in line for line in lines) == 1
+    assert [line for line in lines if "sobol" in line] == ["./mine.py · ink · sobol · space standard · seed 0"]
 
 
 def test_titles_of_a_plan_show_what_a_rule_changes_and_no_two_are_equal(tmp_path):

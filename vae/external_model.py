@@ -3,7 +3,8 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from functools import cached_property, lru_cache
@@ -28,6 +29,10 @@ from lso_bench.vae.model import LatentModel
 
 LARGEST = 1 << 40  # bytes of a file of weights
 EXPONENTIATE = "write Normal(mean, (logvar / 2).exp()) for a log-variance, Normal(mean, logstd.exp()) for a log"
+LOAD_WEIGHTS = (
+    "; build the network, call its load_state_dict, and return the network. A checkpoint of Lightning holds weights "
+    "under 'state_dict', with a prefix: {k.removeprefix('model.'): v for k, v in checkpoint['state_dict'].items()}"
+)
 SINGLE = 32  # bits of a number in single precision
 
 
@@ -49,7 +54,9 @@ def checked(plugin: FrozenModel, name: str) -> FrozenModel:
     if not is_dataclass(plugin):
         raise UsageError(f"Model {name!r}: wanted a dataclass; write @dataclass(frozen=True) above its class.")
     if not (type(plugin.latent) is int and plugin.latent > 0):
-        raise UsageError(f"Model {name!r}: wanted latent, a whole number from 1, got {plugin.latent!r}.")
+        raise UsageError(
+            f"Model {name!r}: wanted latent, a whole number from 1, got {plugin.latent!r}{flattening(plugin.latent)}."
+        )
     if not (isinstance(plugin.files, tuple | list) and all(isinstance(f, str) for f in plugin.files)):
         raise UsageError(f"Model {name!r}: wanted files, a tuple of names, got {plugin.files!r}.")
     if not plugin.data:
@@ -121,14 +128,30 @@ def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
     with plugin_code(name, "load"):
         network: object = plugin.load(file_of(plugin).parent)
     if not isinstance(network, nn.Module):
-        raise PluginError(f"model {name}: wanted a torch.nn.Module from load, got {type(network).__name__}")
-    model = _wrapped(plugin, name, network.eval().requires_grad_(False))
+        raise PluginError(
+            f"model {name}: wanted a torch.nn.Module from load, got {type(network).__name__}"
+            + LOAD_WEIGHTS * isinstance(network, Mapping)
+        )
+    model = _wrapped(plugin, name, _frozen(network))
     model.rounding = max((torch.finfo(t.dtype).eps for t in model.weights()), default=0.0)
     with torch.no_grad():
         if model.has_encoder:
             model.deterministic = isinstance(model.encoded(model.example()), Tensor)
         model.mean(torch.zeros(2, model.latent))
     return model.eval()
+
+
+def _frozen(network: nn.Module) -> nn.Module:
+    """Return the network in evaluation mode, without gradients of weights; a scripted one is frozen by parameters.
+
+    The parameters of a copy of a scripted module are no leaves.
+    """
+    for parameter in network.eval().parameters():
+        if parameter.is_leaf:
+            parameter.requires_grad_(False)
+        else:
+            parameter.detach_()
+    return network
 
 
 def _wrapped(plugin: FrozenModel, name: str, network: nn.Module) -> "ExternalModel":
@@ -172,6 +195,10 @@ class ExternalModel(LatentModel):
     @property
     def of_texts(self) -> bool:
         return isinstance(self._likelihood, Categorical)
+
+    @property
+    def discrete(self) -> bool:
+        return self._likelihood.binary or self.of_texts
 
     @property
     def device(self) -> torch.device:
@@ -231,11 +258,14 @@ class ExternalModel(LatentModel):
             raise PluginError(
                 f"model {self.name}: wanted latents of shape {expected} from encode, a tensor or a "
                 f"torch.distributions.Normal, got {_shape(values) or type(q).__name__}"
-                + "; return its mean, or Normal(mean, standard deviation)"
-                * isinstance(q, tuple)
+                + "; return its mean, or Normal(mean, standard deviation)" * isinstance(q, tuple)
+                + flattening(_shape(values)[1:])
             )
         if not values.is_floating_point():
-            raise PluginError(f"model {self.name}: wanted floating-point latents from encode, got {values.dtype}")
+            raise PluginError(
+                f"model {self.name}: wanted floating-point latents from encode, got {values.dtype}; give the "
+                "continuous vectors before quantization, and quantize in decode"
+            )
         if not (finite := values.isfinite().all(-1)).all():
             bad = self.label(x, int((~finite).nonzero()[0]))
             raise PluginError(f"model {self.name}: wanted finite latents from encode, got others for {bad}")
@@ -297,6 +327,17 @@ class Decoded:
     def mean(self) -> Float[Tensor, "b *shape"]:
         """Decoded samples, which a density alone does not need."""
         return self._mean()
+
+
+def flattening(axes: object) -> str:
+    """Return what to do about latents with several axes; empty if these are no sizes of such."""
+    sizes = tuple(axes) if isinstance(axes, tuple | list) else ()
+    if len(sizes) < 2 or not all(type(n) is int and n > 0 for n in sizes):
+        return ""
+    return (
+        f"; latents with axes are flattened: say latent = {math.prod(sizes)}, end encode with .flatten(1), and begin "
+        f"decode with z.unflatten(1, {sizes})"
+    )
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -55,6 +55,11 @@ class LatentModel(nn.Module):
         """Return whether the encoder was trained on binary samples alone."""
 
     @property
+    def discrete(self) -> bool:
+        """Return whether the data are binary or texts, so that a mean in [0, 1] stands for its likeliest sample."""
+        return self.binary_input or self.of_texts
+
+    @property
     @abstractmethod
     def device(self) -> torch.device:
         """Return the device of the weights."""
@@ -77,7 +82,8 @@ class LatentModel(nn.Module):
 
     def in_precision(self, dtype: torch.dtype) -> "LatentModel":
         """Return a copy for samples and latents of a dtype."""
-        return deepcopy(self).to(dtype)
+        with torch.no_grad():  # else the weights of a scripted copy are no leaves
+            return deepcopy(self).to(dtype)
 
     def prior(self, like: Tensor) -> Distribution:
         """Return p(z) = N(0, I): batch (), event (d,), on the device of `like`."""

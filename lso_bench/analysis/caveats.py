@@ -95,6 +95,15 @@ def caveats(
     return lines + duplicate_warnings(ordered)
 
 
+def without_coordinates(runs: Sequence[Record]) -> Iterator[str]:
+    """Yield a line about runs whose distances and basins are left out, because u was not stored."""
+    if runs:
+        yield (
+            f"{_which(runs)}: no distances and basins, which are those of the coordinates u of the search (--space); "
+            "an earlier version did not store u. Run again with another --results."
+        )
+
+
 def _searcher(record: Record) -> str:
     return record.spec.searcher_name
 

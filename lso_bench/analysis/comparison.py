@@ -20,7 +20,7 @@ import pandas as pd
 
 from lso_bench.analysis import convergence, paired, start_sensitivity
 from lso_bench.analysis.bootstrap import STATISTICS, order_statistics
-from lso_bench.analysis.caveats import caveats
+from lso_bench.analysis.caveats import caveats, without_coordinates
 from lso_bench.analysis.collapse import Collapse, collapse
 from lso_bench.analysis.groups import gap_to_best, group_summary, text_shares
 from lso_bench.analysis.intervals import proportion_interval
@@ -81,7 +81,8 @@ def compare(
         return _comparison(ordered, targets, by, (), (), {})
     histories = convergence.loss_histories(searches, usable, files) if files else None
     at_thresholds = convergence.losses_at_thresholds(searches, histories) if histories else {}
-    statistics = _group_statistics(searches, usable, files, targets, by, histories, at_thresholds)
+    without_u: set[str] = set()  # keys, which the statistics add
+    statistics = _group_statistics(searches, usable, files, targets, by, histories, at_thresholds, without_u)
     groups = [(group, statistics(group)) for _, group in searches.groupby("group_id", sort=False)]
     rows = [*(row for _, group_rows in groups for row in group_rows), *paired.rows(searches, failed, by, at_thresholds)]
     checkpoint_rows = [
@@ -90,7 +91,8 @@ def compare(
     tasks = paired.across_tasks(searches, failed, by)
     spaces_compared = collapse(checkpoint_rows, spaces or {}, _unmeasured(groups, usable, spaces or {}))
     compared = _comparison(ordered, targets, by, rows, tasks, unpaired(searches, failed, by))
-    return replace(compared, collapse=spaces_compared, searches=searches, histories=histories)
+    notes = [*compared.notes, *without_coordinates([r for r in usable if r.spec.key in without_u])]
+    return replace(compared, notes=notes, collapse=spaces_compared, searches=searches, histories=histories)
 
 
 def brief(records: Iterable[Record], targets: Targets = "task", by: Sequence[str] = ()) -> Comparison:
@@ -143,11 +145,21 @@ def _group_statistics(
     by: Sequence[str],
     histories: convergence.LossHistories | None,
     at_thresholds: Mapping[float, np.ndarray],
+    without_u: set[str],
 ) -> GroupStatistics:
-    """Return the function that computes the rows of a group, or of a part of one."""
+    """Return the function that computes the rows of a group, or of a part of one.
+
+    It adds to `without_u` the keys of runs that have no distances, because they were stored without u.
+    """
     by_key = {r.spec.key: r for r in records}
     target_costs = _target_costs(searches, histories, targets) if histories else None
     gaps = gap_to_best(searches)
+
+    def between_starts(group: pd.DataFrame, files: Callable[[Spec], Files]) -> Iterator[dict]:
+        latents = start_sensitivity.final_latents(group, by_key, files)
+        without_u.update(latents.without_u)
+        losses = {t: losses[group.index] for t, losses in at_thresholds.items()}
+        return start_sensitivity.pair_statistics(group, latents, losses)
 
     def rows(group: pd.DataFrame) -> list[dict]:
         runs = [by_key[k] for k in group.key.unique()]
@@ -160,13 +172,7 @@ def _group_statistics(
             convergence.mean_loss_steps(runs),
             convergence.to_targets(group, target_costs) if target_costs else (),
             start_sensitivity.spread(group),
-            start_sensitivity.pair_statistics(
-                group,
-                start_sensitivity.final_latents(group, by_key, files),
-                {t: losses[group.index] for t, losses in at_thresholds.items()},
-            )
-            if files
-            else (),
+            between_starts(group, files) if files else (),
             decomposition(group),
         )
         head = shared(group, by)

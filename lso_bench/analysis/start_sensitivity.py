@@ -4,6 +4,9 @@ A start is a label and, if it is random (`random`), an init seed. Two searches a
 the start: same instance, trained model, settings and search seed. If the search seed follows the init seed (the
 default), random starts differ in it too, and the statistics include the randomness of the searcher. Adam and L-BFGS
 have none.
+
+Distances are those of the coordinates of the search: of z in space `prior`, else of u, so that they do not depend on
+the scale of the latents.
 """
 
 import math
@@ -15,14 +18,18 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from lso_bench.analysis.bootstrap import order_statistics
 from lso_bench.analysis.intervals import proportion_interval
 from lso_bench.analysis.table import Files, is_random, start_order, thresholds
+from lso_bench.analysis.united import searched_space
 from lso_bench.record import Record
+from lso_bench.run_settings import PRIOR
 from lso_bench.spec import Spec
 
-BASIN_DISTANCE = 0.01  # squared, per latent dimension: a tenth of the prior's standard deviation (root mean square)
+BASIN_DISTANCE = 0.01  # squared, per coordinate: a tenth of the standard deviation (root mean square) of the prior, or
+# in u of the aggregate posterior
 BASIN_GAP = 0.01  # relative to the smaller loss: stopping early leaves a difference as large
 COMBINED = 40_000  # pairs per instance and kind of start, at most: 200 seeds
 BASIN_FLOOR = 1e-6  # relative to the loss at the start: near an optimum of 0, losses differ by rounding alone
@@ -30,31 +37,43 @@ BASIN_FLOOR = 1e-6  # relative to the loss at the start: near an optimum of 0, l
 
 @dataclass(frozen=True)
 class FinalLatents:
-    """Latents of a group of searches, in the order of their table."""
+    """Latents of a group of searches in the coordinates of the search, in the order of their table."""
 
-    end: Float[np.ndarray, "n d"]
-    met: dict[float, Float[np.ndarray, "n d"]]  # by threshold; NaN: not met
-    known: Bool[np.ndarray, " n"]  # false: the file is lost, or the search was one of samples
+    end: Float[np.ndarray, "n c"]
+    met: dict[float, Float[np.ndarray, "n c"]]  # by threshold; NaN: not met
+    known: Bool[np.ndarray, " n"]  # false: the file is lost or lacks u, or the search was one of samples
+    without_u: tuple[str, ...] = ()  # keys of runs that an earlier version stored without u
 
 
 def final_latents(group: pd.DataFrame, by_key: dict[str, Record], files: Callable[[Spec], Files]) -> FinalLatents:
-    """Read the final latents of a group of searches from disk."""
-    known, loaded = np.zeros(len(group), bool), []
+    """Read the final latents of a group of searches from disk, in the coordinates of the search."""
+    known, loaded, without_u = np.zeros(len(group), bool), [], []
     for key, rows in group.groupby("key", sort=False).indices.items():
         spec = by_key[str(key)].spec
-        if (tensors := files(spec).tensors(spec)) is not None:
-            members = torch.tensor(group.place.to_numpy()[rows])
-            z_met = {t: tensors["z_met"][members, i].double().numpy() for i, t in enumerate(spec.thresholds)}
-            z = tensors["z"][members].double().numpy()
-            loaded.append((rows, z, z_met))
-            known[rows] = ~np.isnan(z).any(1)
+        if (tensors := files(spec).tensors(spec)) is None:
+            continue
+        in_u = searched_space(spec) != PRIOR and not _is_of_samples(tensors)
+        if in_u and "u" not in tensors:
+            without_u.append(str(key))
+            continue
+        members = torch.tensor(group.place.to_numpy()[rows])
+        points, points_met = (tensors[k] for k in (("u", "u_met") if in_u else ("z", "z_met")))
+        met = {t: points_met[members, i].double().numpy() for i, t in enumerate(spec.thresholds)}
+        at_end = points[members].double().numpy()
+        loaded.append((rows, at_end, met))
+        known[rows] = ~np.isnan(at_end).any(1)
     shape = len(group), loaded[0][1].shape[1] if loaded else 0
     end, by_threshold = np.full(shape, np.nan), {t: np.full(shape, np.nan) for t in thresholds(group)}
-    for rows, z, z_met in loaded:
-        end[rows] = z
-        for t in by_threshold.keys() & z_met.keys():
-            by_threshold[t][rows] = z_met[t]
-    return FinalLatents(end, by_threshold, known)
+    for rows, at_end, met in loaded:
+        end[rows] = at_end
+        for t in by_threshold.keys() & met.keys():
+            by_threshold[t][rows] = met[t]
+    return FinalLatents(end, by_threshold, known, tuple(without_u))
+
+
+def _is_of_samples(tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether the searches were of samples, which have no latents."""
+    return bool(tensors["z"].isnan().all())
 
 
 def search_seed_follows_init(group: pd.DataFrame) -> bool:
@@ -96,10 +115,10 @@ def pair_statistics(
     """Yield statistics of pairs of starts, by kind of pair.
 
     - gap: difference of the losses, where both searches met a threshold, and at the end.
-    - distance: squared distance of the latents, at the end and where both searches met a threshold.
+    - distance: squared distance in the coordinates of the search, at the end and where both searches met a threshold.
     - basin: fraction of pairs that end in the same basin.
 
-    If the latents of one search are lost, only the gap is given.
+    If the latents of one search are lost, or it was stored without u, only the gap is given.
 
     Args:
         losses: loss of each search of the group when it met a threshold; NaN: not met or not known.
@@ -123,8 +142,8 @@ def pair_statistics(
             selected, _gap(selected), distance / latents.end.shape[1]
         )
         yield {"measure": "distance", "start": kind} | order_statistics(distance, instances)
-        for t, z_met in latents.met.items():
-            met_distance = np.square(z_met[a] - z_met[b]).sum(1)
+        for t, met in latents.met.items():
+            met_distance = np.square(met[a] - met[b]).sum(1)
             yield {"measure": "distance", "start": kind, "threshold": t} | order_statistics(met_distance, instances)
 
 
@@ -144,7 +163,7 @@ def _gap(paired: pd.DataFrame) -> Float[np.ndarray, " n"]:
 def same_basin_rate(paired: pd.DataFrame, gap: np.ndarray, distance: np.ndarray) -> dict[str, int | float]:
     """Compute the fraction of pairs that end in the same basin.
 
-    Their squared distance is at most BASIN_DISTANCE per dimension, and their losses are equal within BASIN_GAP and
+    Their squared distance is at most BASIN_DISTANCE per coordinate, and their losses are equal within BASIN_GAP and
     BASIN_FLOOR.
     """
     smaller = np.minimum(paired.loss_a.abs(), paired.loss_b.abs()).to_numpy()

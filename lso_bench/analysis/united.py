@@ -8,6 +8,7 @@ import pandas as pd
 
 from lso_bench.record import Record
 from lso_bench.search import coordinates
+from lso_bench.spec import Spec
 from lso_bench.vae.trained_model import Model
 
 SEVERAL = "several"  # architecture of a section of several; each model's name says its own
@@ -73,6 +74,11 @@ def _relabelled(record: Record, model: Model, comparable: bool) -> Record:
         object.__setattr__(spec, "space", BY_MODEL)
     object.__setattr__(spec, "key", key)  # that of the run's files
     return replace(record, spec=spec)
+
+
+def searched_space(spec: Spec) -> str:
+    """Return the coordinates of a search, also where the record of a united model has BY_MODEL for them."""
+    return coordinates.default(spec.model) if spec.space == BY_MODEL else spec.space
 
 
 def space_name(arch: str, latent: object, equals: str = " = ") -> str:

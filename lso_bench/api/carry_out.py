@@ -1,6 +1,6 @@
 """Carry out planned runs, and tell how they went."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lso_bench.analysis.caveats import stood_still
@@ -26,12 +26,19 @@ def carry_out(
     if done := state.are("done"):
         say(f"{len(done)} of {len(state.runs)} runs are done already, in {store.folder}.")
         _say_other_versions((r for r in state.records if state.states[r.spec.key] == "done"), say)
-    _execute(state.are("absent", "again"), store, options, quiet, say)
+    _execute(state.are("absent", "again"), state.short_titles, store, options, quiet, say)
     return {*state.damages}
 
 
-def _execute(todo: list[PlannedRun], store: Store, options: ExecutionOptions, quiet: bool, say: Say) -> None:
-    """Carry out these runs, and say a line for each finished one."""
+def _execute(
+    todo: list[PlannedRun],
+    titles: Mapping[str, str],
+    store: Store,
+    options: ExecutionOptions,
+    quiet: bool,
+    say: Say,
+) -> None:
+    """Carry out these runs, and say a line for each finished one, with its title by key."""
     from lso_bench.executors.local import local
     from lso_bench.executors.ray_cluster import cluster
     from lso_bench.executors.serial import serial
@@ -43,7 +50,7 @@ def _execute(todo: list[PlannedRun], store: Store, options: ExecutionOptions, qu
     execute = serial if options.isolation == "none" else cluster if options.address else local
     with (
         heartbeat(store.folder, Heartbeat(f"{len(todo)} runs", total=len(todo))) as note,
-        study_progress(quiet, store.folder, keys) as count,
+        study_progress(quiet, store.folder, keys, titles) as count,
     ):
         for done, record in enumerate(execute(todo, store, replace(options, say=say)), 1):
             failed += record.status != "ok"
@@ -51,7 +58,7 @@ def _execute(todo: list[PlannedRun], store: Store, options: ExecutionOptions, qu
             count(done, failed)
             summary = f"{record.seconds.get('total', 0):.0f} s" if record.status == "ok" else record.error or ""
             warning = stood_still(record)
-            say(f"{record.spec.title}: {record.status}, {summary}{f'; {warning}' if warning else ''}")
+            say(f"{titles[record.spec.key]}: {record.status}, {summary}{f'; {warning}' if warning else ''}")
 
 
 def _say_other_versions(records: Iterable[Record], say: Say) -> None:

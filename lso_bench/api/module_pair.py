@@ -2,8 +2,10 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -25,7 +27,8 @@ class ModulePair(FrozenModel):
     def load(self, folder: Path) -> nn.Module:
         """Return copies of both modules, because the harness freezes them."""
         encoder = {} if self.encoder is None else {"encoder": self.encoder}
-        return deepcopy(nn.ModuleDict(encoder | {"decoder": self.decoder})).cpu()
+        with torch.no_grad():  # else the weights of a scripted copy are no leaves
+            return deepcopy(nn.ModuleDict(encoder | {"decoder": self.decoder})).cpu()
 
     @property
     def has_encoder(self) -> bool:
@@ -54,16 +57,33 @@ def model(
         name: how results name the model; letters, digits and ._-.
 
     Raises:
-        TypeError: `encoder` or `decoder` is no module.
+        TypeError: `encoder` or `decoder` is no module, or its `forward` wants more than one argument.
         UsageError: `latent` is no whole number from 1, or there is no such data set.
     """
     if encoder is not None:
         _check_module("encoder", encoder, "write it as a module, or say None if there is none")
     _check_module("decoder", decoder, "write it as a module")
-    copies = deepcopy(encoder), deepcopy(decoder)  # which the user's training does not change
+    with torch.no_grad():
+        copies = deepcopy(encoder), deepcopy(decoder)  # which the user's training does not change
     return checked(ModulePair(*copies, latent, data, name), name)
 
 
 def _check_module(role: str, module: object, remedy: str) -> None:
     if not isinstance(module, nn.Module):
         raise TypeError(f"{role}: wanted a torch.nn.Module, got {type(module).__name__}; {remedy}")
+    if (names := _required(module)) and len(names) > 1:
+        raise TypeError(
+            f"{role}: wanted a module of one argument, got forward({', '.join(names)}); wrap it in one that gives the "
+            f"rest, or write a model file with a field `{names[1]}` (lso-bench new-model mine.py)"
+        )
+
+
+def _required(module: nn.Module) -> list[str]:
+    """Return the names of what `forward` must be given; empty if a hook may give it, or where nothing says it."""
+    if module._forward_pre_hooks:
+        return []
+    if isinstance(module, torch.jit.ScriptModule):
+        schema = getattr(getattr(module, "forward", None), "schema", None)
+        return [a.name for a in schema.arguments[1:] if not a.has_default_value()] if schema else []
+    parameters = signature(module.forward).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]

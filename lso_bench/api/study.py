@@ -201,7 +201,8 @@ class Study:
             self._check_objects()
         carry_out(planned, store, options, quiet, (lambda line: None) if quiet else say)
         state = completeness.check(planned, store)
-        failed = [f"{r.spec.title}: {r.status}, {r.error}" for r in state.records if r.status != "ok"]
+        titles = state.short_titles
+        failed = [f"{titles[r.spec.key]}: {r.status}, {r.error}" for r in state.records if r.status != "ok"]
         for line in (*state.damaged(), *state.incomplete(), *some(failed)):
             warnings.warn(line, stacklevel=2)
         return Results([store], state.records, {r.spec.key: store for r in state.records})

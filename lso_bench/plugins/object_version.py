@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from lso_bench.errors import UsageError
-from lso_bench.plugins import sources
+from lso_bench.plugins import scripted, sources
 from lso_bench.plugins.settings import left_out
 
 MOST = 1_000_000  # values that a version follows; an array is one
@@ -148,7 +148,12 @@ class _Walk:
 
     def _network(self, network: nn.Module) -> Iterator[str]:
         """Yield the code, the weights, the buffers and the attributes of the parts of a network."""
-        for name, part in network.named_modules():
+        seen: set[nn.Module] = set()
+        for name, part in network.named_modules(seen):
+            if isinstance(part, torch.jit.ScriptModule):
+                seen.update(part.modules())  # they are in its content
+                yield self.digest([name, *scripted.content(part)])
+                continue
             tensors = dict(part.named_parameters(recurse=False)) | dict(part.named_buffers(recurse=False))
             attributes = {k: v for k, v in vars(part).items() if k not in OF_NETWORKS}
             hooks = [*part._forward_hooks.values(), *part._forward_pre_hooks.values()]

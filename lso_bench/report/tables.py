@@ -36,6 +36,7 @@ from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.sections import Section, not_met, sections
 from lso_bench.report.table import MODEL, SEARCHER, START, Cell, Column, Part, Table, columns
 from lso_bench.report.text_tables import best_texts
+from lso_bench.run_settings import PRIOR
 from lso_bench.search.controls import control
 
 SHOWN_WITH_LOSSES = ("loss", "best", "norm")  # statistics of single searches
@@ -45,6 +46,9 @@ TABLES = (  # names of tables
 )
 LOWEST_LOSS = {"task": "that any compared search reached", "model": "that any search in the same trained model reached"}
 SAMPLES = {False: "image, Bernoulli pixels binarised at 0.5", True: "text"}  # by whether the task scores texts
+IN_COORDINATES = (
+    ". Distances are those of the coordinates of the search (--space), d in number: z in space prior, u in the others"
+)
 TEXTS_SAY = (
     ". Of valid texts: novel, no training text; length in tokens; longer_than, the share of training texts that are "
     "shorter; similarity to the nearest training text"
@@ -199,6 +203,7 @@ def _auxiliary(section: Section) -> Table:
     norm_heading, shell = _shell(section)
     caption = (
         f"{shell}. x: the decoded {SAMPLES[section.scores_texts]}. Distinct: share of these x that differ"
+        + " (pixels that are not Bernoulli: in 8-bit levels)" * (not section.scores_texts)
         + ". u: the coordinates of the search (--space)" * has_u
         + f". Test: of test {'texts' if section.scores_texts else 'images'}" * bool({*auxiliary} - {RETRIEVED})
         + "".join(f". {k}: share (95 % interval)" for k in SHARES if k in auxiliary)
@@ -281,7 +286,7 @@ def _targets(section: Section, targets: str, cost: str) -> Table:
 
 def _starts(section: Section) -> Table:
     """Return the table of pairs of starts, one row per model, searcher and kind of pair."""
-    distances = section.rows("distance")
+    distances, gaps = section.rows("distance"), section.rows("gap")
     limits = sorted(distances.threshold.dropna().unique(), reverse=True)
     title = (
         "Between two starts of an instance, medians: gap of the final losses, squared distance of the codes at each "
@@ -291,23 +296,28 @@ def _starts(section: Section) -> Table:
         f"Spread: standard deviation of the final loss over all starts. Same basin: squared distance <= "
         f"{BASIN_DISTANCE:g} d and gap <= {BASIN_GAP:.0%} of the loss; share of pairs (95 % interval). "
         "In brackets at a threshold: how many pairs met it, if not all"
+        + IN_COORDINATES
+        * bool((distances.space != PRIOR).any())
     )
     spreads = (
         section.rows("spread")
         .drop_duplicates(["model", "searcher_label"])
         .set_index(["model", "searcher_label"])["median"]
     )
+    by_key: dict[tuple, dict[Any, dict[str, Any]]] = {}  # distances by threshold
+    for r in _rows(distances):
+        by_key.setdefault(_key(r), {})["end" if pd.isna(r["threshold"]) else r["threshold"]] = r
     rows = []
-    for _, line in distances.groupby(["model", "searcher_label", "start"], sort=False):
-        by_threshold = {"end" if pd.isna(r["threshold"]) else r["threshold"]: r for r in _rows(line)}
-        end = by_threshold["end"]
-        spread: Any = spreads[end["model"], end["searcher_label"]]
-        medians = number(spread), number(section.row("gap", end)["median"])
+    for gap in _rows(gaps[gaps.threshold.isna()]):
+        by_threshold = by_key.get(_key(gap), {})
+        end, basin = by_threshold.get("end"), section.row("basin", gap)
+        spread: Any = spreads[gap["model"], gap["searcher_label"]]
+        medians = number(spread), number(gap["median"])
         at_limits = (_distance(by_threshold[t]) if t in by_threshold else EMPTY for t in limits)
-        cells = (*medians, _basin(section.row("basin", end)), *at_limits, number(end["median"]))
-        rows.append([*_row_key(end), number(end["n"], str), *cells])
-    basin = Column("same basin", is_whole=True)
-    header = columns(MODEL, SEARCHER, STARTS, "pairs", "spread", "gap", basin, *(f"{t:g}" for t in limits), "end")
+        cells = (*medians, _basin(basin) if basin else EMPTY, *at_limits, number(end["median"]) if end else EMPTY)
+        rows.append([*_row_key(gap), number((end or gap)["n"], str), *cells])
+    same_basin = Column("same basin", is_whole=True)
+    header = columns(MODEL, SEARCHER, STARTS, "pairs", "spread", "gap", same_basin, *(f"{t:g}" for t in limits), "end")
     return Table(title, header, rows, caption, "How much depends on the start")
 
 

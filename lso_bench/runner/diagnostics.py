@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lso_bench.record import RETRIEVED, SHARES
@@ -23,7 +23,7 @@ def diagnose(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor,
     """Return `consistency`, `image` and `beside` of `SearchResult`, for latents z and their decoded samples x.
 
     If the encoder was trained on binary samples, it gets the likeliest one: a draw would add randomness. The hash
-    `image` is that of the likeliest sample, or of a sample's numbers where these are not in [0, 1].
+    `image` is that of `compared`.
 
     Raises:
         PluginError: the task's auxiliary values are not one number a sample, or the task raises.
@@ -34,12 +34,22 @@ def diagnose(space: Space, task: Task, z: Float[Tensor, "k d"], x: Float[Tensor,
     distances = torch.full((len(z),), torch.nan)
     if finite.any() and space.vae.has_encoder:
         distances[finite.cpu()] = (space.posterior(encoder_input[finite]).mean - z[finite]).norm(dim=-1).float().cpu()
-    hashes = [hashlib.sha256(b.cpu().numpy().tobytes()).hexdigest()[:16] for b in (binary if space.vae.bounded else x)]
+    hashes = [hashlib.sha256(c.cpu().numpy().tobytes()).hexdigest()[:16] for c in compared(space, x)]
     auxiliary = {name: numbers[:, 0].tolist() for name, numbers in _auxiliary(task, x.unsqueeze(1)).items()}
     rows = [dict(zip(auxiliary, row, strict=True)) for row in zip(*auxiliary.values(), strict=True)] or [{} for _ in x]
     return [
         {"consistency": c, "image": i, "beside": b} for c, i, b in zip(distances.tolist(), hashes, rows, strict=True)
     ]
+
+
+def compared(space: Space, x: Float[Tensor, "k *shape"]) -> Shaped[Tensor, "k *shape"]:
+    """Return what equal samples have in common: of binary data and texts the likeliest sample, of other images levels.
+
+    These are 0..255. Samples whose numbers are not in [0, 1] stay as they are.
+    """
+    if not space.vae.bounded:
+        return x
+    return space.vae.likeliest(x) if space.vae.discrete else (x.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def free_running_retrieval(

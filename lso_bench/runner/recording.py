@@ -58,6 +58,8 @@ def record_of(
     keys = pd.DataFrame({"start": starts, "instance": context.instances.tolist()})
     trace = pd.concat(keys.assign(step=step, loss=loss.tolist()) for step, loss in search.trace)
     tensors = {"z": z.float().cpu(), "z_met": z_met.float().cpu()}
+    if space.coordinates is not None:
+        tensors |= {"u": search.z.float().cpu(), "u_met": search.thresholds.z_at_threshold.float().cpu()}
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         x = space.decode(u.unsqueeze(1)).squeeze(1)
         diagnostics = diagnose(space, task, z, x)

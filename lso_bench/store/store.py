@@ -162,8 +162,9 @@ class Store:
         """Return the tensors of a run by name.
 
         They are final latents `z`, latents at each threshold `z_met`, final samples `decoded`, and `targets` if there
-        are any. Sequences are tokens (k, t), images levels 0..255. None if the file is damaged or missing; see
-        `damaged_files`.
+        are any. A search in a space that is not `prior` has its coordinates `u` and `u_met` too; results of earlier
+        versions lack them. Sequences are tokens (k, t), images levels 0..255. None if the file is damaged or missing;
+        see `damaged_files`.
         """
         return self._read_verified(spec, "latents.safetensors", encoding.parse_tensors)
 

@@ -10,7 +10,7 @@ from lso_bench.record import Record
 from lso_bench.store.run_folder import Standing, State
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
-from lso_bench.study.titles import titles
+from lso_bench.study.titles import short_titles, titles
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Completeness:
     def titles(self) -> dict[str, str]:
         """Texts that tell the runs apart, by key."""
         return titles(run.spec for run in self.runs.values())
+
+    @cached_property
+    def short_titles(self) -> dict[str, str]:
+        """Titles by key, with more words for runs that share one."""
+        return short_titles(run.spec for run in self.runs.values())
 
     @property
     def complete(self) -> bool:

@@ -1,5 +1,6 @@
 """Texts that tell the runs of a plan apart."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +28,13 @@ def titles(specs: Iterable[Spec]) -> dict[str, str]:
         groups.setdefault((s.task_name, s.searcher_name, s.model.external), []).append(s)
     varying = {g: [part for part in VARYING if len({part(s) for s in runs}) > 1] for g, runs in groups.items()}
     return {s.key: _text(s, varying[group]) for group, runs in groups.items() for s in runs}
+
+
+def short_titles(specs: Iterable[Spec]) -> dict[str, str]:
+    """Return a text by key: the run's title alone if no two runs share it, else the text of `titles`."""
+    runs = [*specs]
+    counts, full = Counter(s.title for s in runs), titles(runs)
+    return {s.key: s.title if counts[s.title] == 1 else full[s.key] for s in runs}
 
 
 def _text(spec: Spec, varying: Iterable[Callable[[Spec], str]]) -> str:

@@ -116,7 +116,14 @@ def _error(x: Float[Tensor, "n *shape"], decoded: Float[Tensor, "n *shape"]) -> 
 
 
 def _check_spread(case: ModelCase) -> str:
-    """Say how far the latents lie from the origin, beside the prior's mass."""
+    """Say how far the latents lie from the origin, beside the prior's mass; they may not all be the same."""
+    q = case.posterior(case.x)
+    if not (q.mean.double().var(0, correction=0) + q.variance.double().mean(0)).any():
+        raise UnmetRequirementError(
+            f"wanted latents that differ between samples, got the same for all {len(case.x)}; --space standard, the "
+            "default of such a model, has no scale then and fails: correct `encode`, leave it out if the model has no "
+            "encoder, or say --space prior"
+        )
     norm, shell = case.z.norm(dim=-1).median().item(), math.sqrt(case.model.latent)
     text = f"median norm of a sample's latent {norm:.3g}, of the prior's shell {shell:.3g}"
     if not NARROW <= norm / shell <= WIDE:

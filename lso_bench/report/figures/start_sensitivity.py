@@ -19,8 +19,10 @@ from lso_bench.plotting.style import (
     panels,
     values_in_words,
 )
+from lso_bench.run_settings import PRIOR
 
 SMALLEST = 1e-9  # squared distance; equal latents are drawn here
+IN_COORDINATES = " Distances are those of the coordinates of the search: z in space prior, u in the others."
 
 
 def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
@@ -47,7 +49,7 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
     ends = cast(pd.DataFrame, met[met.threshold.isna()])
     caption = (
         f"Squared distance of the codes that two starts of an instance lead to, over the stopping threshold: median "
-        f"and quartiles of the pairs that met it; end: of all {count_range(ends.n)} pairs."
+        f"and quartiles of the pairs that met it; end: of all {count_range(ends.n)} pairs.{_in_coordinates(rows)}"
     )
     return CaptionedFigure(
         "distance", figure, title, caption, values_in_words("Medians at the end", ends, "median", "start")
@@ -95,9 +97,14 @@ def basin(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     caption = (
         f"Share of {count_range(basins.n)} pairs of starts ({', '.join(dict.fromkeys(basins.start))}) that end in the "
         f"same basin: squared distance of the codes at most {BASIN_DISTANCE:g} d, losses within {BASIN_GAP:.0%}. 95 % "
-        "intervals over instances."
+        f"intervals over instances.{_in_coordinates(rows)}"
     )
     return CaptionedFigure("basin", figure, title, caption, values_in_words("Shares", basins, "estimate", "start"))
+
+
+def _in_coordinates(rows: pd.DataFrame) -> str:
+    """Return the sentence that says in which coordinates distances are; empty if all are in z."""
+    return IN_COORDINATES * bool((rows.space != PRIOR).any())
 
 
 def _ranges(rows: pd.DataFrame, size: Size) -> tuple[Figure, Any]:
