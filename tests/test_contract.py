@@ -51,6 +51,7 @@ def with_score(*lines):
 FLAT = "differentiable = True", "differentiable = False"
 DISTANCE = "y = -(x.mean(dim=(-3, -2, -1)) - self.target).abs()"
 INVALID = "data =", "invalid_score: float = -9.0\n    data ="
+NOISE = "the same score each time, got .* when asked again, which is noise; draw what is random from"
 FIXED = "torch.rand(28, 28, generator=torch.Generator().manual_seed(5)).round()"
 BROKEN = {
     "data": (INK.replace('"glyphs"', '"glyfs"'), "Did you mean 'glyphs'", {"data"}),
@@ -80,7 +81,18 @@ BROKEN = {
         "however often asked",
         {"many calls"},
     ),
-    "random": (with_score(DISTANCE, "return y - y.new_empty(y.shape).uniform_()"), "however often", {"many calls"}),
+    "random": (with_score(DISTANCE, "return y - y.new_empty(y.shape).uniform_()"), NOISE, {"determinism"}),
+    "random numbers of NumPy": (
+        with_score(DISTANCE, "return y - torch.from_numpy(np.random.rand(*y.shape)).to(y)"),
+        NOISE,
+        {"determinism"},
+    ),
+    "random numbers of Python": (with_score(DISTANCE, "return y - random.random()"), NOISE, {"determinism"}),
+    "a generator without a seed": (
+        with_score(DISTANCE, "return y - np.random.default_rng().random()"),
+        NOISE,
+        {"determinism"},
+    ),
     "infinite": (
         with_score(DISTANCE, "return y + x.flatten(2).amax(-1).log()").replace(*FLAT),
         "a finite score of any sample, got -inf for a black image",
@@ -231,7 +243,8 @@ BROKEN = {
     ),
     "silent": (re.sub(r'    """Minus .*"""\n', "", INK), "a docstring of the class", {"description"}),
 }
-IMPORTS = "import os\nfrom collections.abc import Callable\nfrom dataclasses import replace\n\nimport torch\n"
+IMPORTS = "import os\nimport random\nfrom collections.abc import Callable\nfrom dataclasses import replace\n\n"
+IMPORTS += "import numpy as np\nimport torch\n"
 
 
 @pytest.mark.parametrize("how", BROKEN)

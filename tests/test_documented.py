@@ -100,6 +100,7 @@ def place(tmp_path_factory):
         "TextVae",
         "MyTask",
         "Simulated",
+        "NoisyInk",
         "Balanced",
         "Sparse",
         "Blobs",

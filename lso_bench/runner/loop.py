@@ -222,7 +222,7 @@ def _with_gradient(y: Float[Tensor, "a n"], x: Float[Tensor, "a n *shape"], grad
     return y
 
 
-def _initial_search(spec: Spec, starts: Float[Tensor, "k m d"], invalid_score: float | None) -> Search:
+def _initial_search(spec: Spec, starts: Float[Tensor, "k m d"], invalid_score: int | float | None) -> Search:
     k, _, d = starts.shape
     worst = torch.full((k,), torch.inf, dtype=starts.dtype)
     return Search(

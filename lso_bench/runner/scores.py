@@ -8,7 +8,7 @@ from lso_bench.runner.plugin_errors import plugin_errors
 from lso_bench.task import Task
 
 
-def scores(y: object, x: Float[Tensor, "k n *shape"], invalid: float | None = None) -> Float[Tensor, "k n"]:
+def scores(y: object, x: Float[Tensor, "k n *shape"], invalid: int | float | None = None) -> Float[Tensor, "k n"]:
     """Return the scores that a task gave for `x`, of any floating-point dtype and device, with those of `x`.
 
     Args:

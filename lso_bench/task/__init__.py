@@ -59,7 +59,7 @@ def stated_invalid_score(task: Task) -> float | None:
     invalid = task.invalid_score
     if not (invalid is None or is_finite(invalid)):
         raise ValueError(f"wanted a finite `invalid_score`, got {invalid!r}; state it in the class")
-    return invalid
+    return None if invalid is None else float(invalid)
 
 
 def is_finite(value: object) -> TypeGuard[float]:

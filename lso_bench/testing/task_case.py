@@ -13,6 +13,7 @@ from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner import scores
 from lso_bench.task import Task
 from lso_bench.testing.promise import UnmetRequirementError
+from lso_bench.testing.random_draws import Draws
 from lso_bench.testing.side_effects import Watch
 from lso_bench.vae.data import load
 from lso_bench.vae.data_path import data_of
@@ -115,15 +116,26 @@ class TaskCase:
         """Scores of `x`."""
         return self.score(self.task_for_problems, self.x)
 
-    def score(self, task: Task, x: Float[Tensor, "k n *shape"], gradient: bool = False) -> Float[Tensor, "k n"]:
-        """Return the scores of a copy of `x`.
+    def draws_noise(self) -> bool:
+        """Return whether the scores of one batch differ because of random numbers that `score` draws."""
+        first, second = (self.score(self.task_for_problems, self.x, stream=Stream(SEED)) for _ in range(2))
+        if torch.equal(first.nan_to_num(), second.nan_to_num()):  # by the same random numbers the same scores
+            return True
+        with Draws() as draws:
+            self.score(self.task_for_problems, self.x)
+        return draws.drawn
+
+    def score(
+        self, task: Task, x: Float[Tensor, "k n *shape"], gradient: bool = False, stream: Stream | None = None
+    ) -> Float[Tensor, "k n"]:
+        """Return the scores of a copy of `x`; `stream` gives the global random numbers, by default one that goes on.
 
         Raises:
             UnmetRequirementError: the task raises, or does not return one floating-point score per sample.
         """
         self.calls += 1
         try:
-            with torch.set_grad_enabled(gradient), self.watch.during("score", self._stream.drawn):
+            with torch.set_grad_enabled(gradient), self.watch.during("score", (stream or self._stream).drawn):
                 y: object = task.score(x if gradient else x.clone())
         except Exception as error:  # a task may raise anything
             raise UnmetRequirementError(
