@@ -337,7 +337,7 @@ def test_documented_images_in_colour_are_searched_measured_and_drawn_in_colour(t
     for words in (
         ("run", "--model", "mean.py", "--task", task, "--searcher", "image_ga,sobol", "--budget", 30, "--quiet"),
         ("evaluate", "--model", "mean.py", "--codes", 0),
-        ("traverse", "--model", "mean.py", "--steps", 3, "--reach", 1),
+        ("traverse", "--model", "mean.py", "--steps", 3, "--reach", 3),
         ("report", "results"),
     ):
         assert (done := call(*words)).returncode == 0, done.stderr
