@@ -240,6 +240,13 @@ def test_searcher_that_ran_in_some_models_only_is_counted():
     assert "lowest final loss: adam in every model (3 to 4 of 4 searchers compared)." in " ".join(text(*some).split())
 
 
+def test_task_of_one_instance_is_not_advised_to_begin_at_the_encoder():
+    single = [
+        searched({"random": [[9.0, 1.0]]}, task="ink", searcher=s, budget=300) for s in ("cmaes:sigma=0.5", "sobol")
+    ]
+    assert "each instance has one start; add --seed 0,1." in " ".join(text(*single).split())
+
+
 LETTERS = ("cmaes:sigma=0.5", "sobol:batch=10", "random:batch=10", "turbo:batch=10")
 
 

@@ -308,10 +308,14 @@ def _few_converged(parts: Sequence[Section], comparison: Comparison) -> str:
 
 
 def _no_pairs(parts: Sequence[Section], comparison: Comparison) -> str:
-    """Return why no dependence on the start is compared."""
+    """Return why no dependence on the start is compared.
+
+    Tasks with several instances have targets as a rule, and with them the encoder's start.
+    """
     if any(_has_pairs(part, comparison.searches) for part in parts):
         return _nothing_to_compare(parts, comparison, "gap")
-    return "each instance has one start; add --starts random,encoder or --seed 0,1."
+    several = any(_inside(part, comparison.searches).instance.nunique() > 1 for part in parts)
+    return f"each instance has one start; add {'--starts random,encoder or ' * several}--seed 0,1."
 
 
 def _has_pairs(part: Section, searches: pd.DataFrame) -> bool:
