@@ -196,3 +196,10 @@ def test_markdown_has_the_table_and_the_command(tmp_path):
     assert "lso-bench reproduce search --models vae,nevae_lp_0.1 --data omniglot --arch small" in text
     md, csv = report.write(result, "search", tmp_path)
     assert md.read_text() == text and csv.read_text().count("\n") == 3
+
+
+def test_searches_that_are_to_be_done_are_named_and_no_folder_is_made(call, tmp_path):
+    words = ("reproduce", "search", "--models", "vae,nevae_se", "--arch", "small", "--dry-run", "--seed")
+    pending = call(*words, "0,1", "--results", "none").stderr.splitlines()
+    seeds = [f"to search: {m} · omniglot50 · adam · seed {s}" for m in ("vae", "nevae_se") for s in (0, 1)]
+    assert sorted(pending) == sorted(seeds) and not (tmp_path / "none").exists()

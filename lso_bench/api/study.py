@@ -17,10 +17,10 @@ from lso_bench.plugins.notation import is_object
 from lso_bench.plugins.registry import Registry
 from lso_bench.progress import planning
 from lso_bench.search import SEARCHERS, Searcher
-from lso_bench.store.store import Store
+from lso_bench.store.store import Store, existing
 from lso_bench.study import completeness, file
 from lso_bench.study.grid import PROTOCOLS, Grid, PlannedRun, Protocol, plan, plan_warnings, shard
-from lso_bench.study.recorded_weights import check_weights, existing, recorded_weights
+from lso_bench.study.recorded_weights import check_weights, recorded_weights
 from lso_bench.task import TASKS, Task
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
 

@@ -15,9 +15,10 @@ UNKNOWN_KEY = "not known yet"  # of a run whose model is not trained
 
 def print_plan(planned: list, results: Path, jobs: int, json: bool) -> None:
     """Print the grid, which runs are done, and the estimated time of the rest."""
+    from lso_bench.store.store import existing
     from lso_bench.study import completeness
     from lso_bench.study.estimate import estimate
-    from lso_bench.study.recorded_weights import existing, untrained
+    from lso_bench.study.recorded_weights import untrained
 
     store = existing(results)
     state = completeness.check(planned, store)

@@ -114,13 +114,12 @@ def _search(runs: list, absent: list, store, options, json: bool, quiet: bool) -
 def _pending_searches(request, seeds: list[int], searcher: str, results: Path) -> list[str]:
     """Return the titles of searches that are not done yet, of the models that are trained."""
     from lso_bench.paper import latent_search, tables
-    from lso_bench.store.results_folder import MARKER_FILE
-    from lso_bench.store.store import Store
+    from lso_bench.store.store import existing
 
     models = tables.models_of(request)
     missing = tables.untrained(models)
     runs = latent_search.planned([m for m in models if m not in missing], seeds, searcher)
-    store = Store(results, readonly=True) if (results / MARKER_FILE).exists() else None
+    store = existing(results)
     return [p.spec.title for p in runs if store is None or p.spec not in store]
 
 

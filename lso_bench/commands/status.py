@@ -55,8 +55,9 @@ def _show_study(path: Path, folder: Path, json: bool) -> None:
 
     from lso_bench.api.study import Study
     from lso_bench.store.run_folder import State
+    from lso_bench.store.store import existing
     from lso_bench.study import completeness
-    from lso_bench.study.recorded_weights import existing, untrained
+    from lso_bench.study.recorded_weights import untrained
 
     if path.suffix != ".toml":
         raise UsageError(f"status wants a results folder or a study file (.toml), not {str(path)!r}.")

@@ -72,7 +72,7 @@ def traverse(
 
 def _say_written(model: "Model", written: Sequence[Path], active: float) -> None:
     """Print texts, and say which files were written and which walk is missing."""
-    from lso_bench.vae.frozen_models import FROZEN_MODELS
+    from lso_bench.vae.frozen_models import has_encoder
 
     for path in written:
         if path.suffix == ".txt":
@@ -80,6 +80,6 @@ def _say_written(model: "Model", written: Sequence[Path], active: float) -> None
         say(f"written: {path}")
     if not any("-passive" in p.name for p in written):
         why = f"all are above {active:g}; --active sets another limit"
-        if model.external and not FROZEN_MODELS.build(model.name).has_encoder:
+        if not has_encoder(model.name, model.external):
             why = "it has no encoder, by which they are measured"
         say(f"No walk of {model.name} without active dimensions: {why}.")

@@ -17,7 +17,7 @@ from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.default_architecture import is_of_sequences
-from lso_bench.vae.frozen_models import FROZEN_MODELS
+from lso_bench.vae.frozen_models import FROZEN_MODELS, has_encoder
 from lso_bench.vae.trained_model import Model
 
 
@@ -96,13 +96,9 @@ def _has_density(model: Model) -> bool:
     return not model.external or FROZEN_MODELS.build(model.name).has_log_prob
 
 
-def _has_encoder(model: Model) -> bool:
-    return not model.external or FROZEN_MODELS.build(model.name).has_encoder
-
-
 def _check_encoder(spec: Spec, searcher: Searcher) -> None:
     """Refuse what only an encoder can give, of a model without one."""
-    if _has_encoder(spec.model):
+    if has_encoder(spec.model.name, spec.model.external):
         return
     by_encoder = {"encoder", "other"} if searcher.space == "samples" else {"encoder", "other", "data"}
     encoded = [s for s in spec.starts if starts_of.parse(s, has_targets=True)[0] in by_encoder]

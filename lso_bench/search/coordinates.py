@@ -16,7 +16,7 @@ from lso_bench.errors import PluginError, UsageError, unknown
 from lso_bench.plugins.notation import whole
 from lso_bench.run_settings import PRIOR
 from lso_bench.search.example_coordinates import ExampleCoordinates
-from lso_bench.vae.frozen_models import FROZEN_MODELS
+from lso_bench.vae.frozen_models import has_encoder
 from lso_bench.vae.trained_model import Model
 
 NAMES = (PRIOR, "standard", "pca:8", "examples:9")  # notations, with an example of the number
@@ -100,7 +100,7 @@ def default(model: Model) -> str:
 
     The latents of a model from outside need not lie where the prior's do, which its encoder shows.
     """
-    return "standard" if model.external and FROZEN_MODELS.build(model.name).has_encoder else PRIOR
+    return "standard" if model.external and has_encoder(model.name, model.external) else PRIOR
 
 
 def build(text: str, moments: Moments, examples: Callable[[int], Float[Tensor, "k d"]]) -> AnyCoordinates:

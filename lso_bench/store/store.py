@@ -202,3 +202,8 @@ def _write(work: Path, files: dict[str, bytes]) -> None:
         (work / name).write_bytes(content)
     for path in (*(work / name for name in files), work):  # syncing after all writes takes half the time
         sync(path)
+
+
+def existing(folder: Path) -> Store | None:
+    """Return the results folder to read from; None if there is none yet."""
+    return Store(folder, readonly=True) if (folder / MARKER_FILE).exists() else None

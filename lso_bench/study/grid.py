@@ -28,7 +28,7 @@ from lso_bench.task.text_task import TextTask
 from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS
-from lso_bench.vae.frozen_models import FROZEN_MODELS
+from lso_bench.vae.frozen_models import FROZEN_MODELS, has_encoder
 from lso_bench.vae.loading import fingerprint
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import Model
@@ -208,8 +208,8 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
     names = point.task, point.searcher
     task, searcher = lookups.plugin("task", point.task), lookups.plugin("searcher", point.searcher)
     is_external = lookups.external(point.model)
-    has_encoder = not is_external or FROZEN_MODELS.build(point.model).has_encoder
-    default_starts = ("random", "encoder") if task.has_targets and has_encoder else ("random",)
+    encodes = task.has_targets and has_encoder(point.model, is_external)
+    default_starts = ("random", "encoder") if encodes else ("random",)
     starts = tuple(map(starts_of.canonical, protocol.starts or default_starts))
     if not is_external:  # whether a model from outside has a variance shows when it encodes
         starts_of.check_variance(starts, OBJECTIVES.build(point.model).deterministic)

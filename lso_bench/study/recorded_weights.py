@@ -7,8 +7,7 @@ from pathlib import Path
 from lso_bench.errors import UnusableError
 from lso_bench.files.sanitize import some
 from lso_bench.record import Record
-from lso_bench.store.results_folder import MARKER_FILE
-from lso_bench.store.store import Store
+from lso_bench.store.store import existing
 from lso_bench.study import completeness
 from lso_bench.study.grid import PlannedRun
 from lso_bench.study.lookup import changed_since
@@ -33,11 +32,6 @@ def recorded_weights(records: Iterable[Record]) -> Callable[[Model], str]:
         return "".join(recorded) if len(recorded) == 1 and not changed_since(model) else ""
 
     return weights
-
-
-def existing(folder: Path) -> Store | None:
-    """Return the results folder to read from; None if there is none yet."""
-    return Store(folder, readonly=True) if (folder / MARKER_FILE).exists() else None
 
 
 def check_weights(planned: Sequence[PlannedRun], folder: Path) -> None:

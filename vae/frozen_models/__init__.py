@@ -134,3 +134,8 @@ FROZEN_MODELS = Registry(
     file_advice={"": WEIGHTS},
     advice="lso_bench.model(encoder, decoder, latent, data) makes one of two modules",
 )
+
+
+def has_encoder(name: str, external: bool) -> bool:
+    """Return whether a model encodes samples: all of ours do, and of those from outside those that say how."""
+    return not external or FROZEN_MODELS.build(name).has_encoder
