@@ -117,7 +117,7 @@ def _matches_shipped(path: Path, content: bytes) -> bool:
 
 def save_model(path: Path, vae: VAE, header: Mapping[str, Any]) -> None:
     """Write the weights of `vae`, its architecture, and `header`, which says how it was trained."""
-    arch = {"arch": asdict(vae.arch), ARCHITECTURE: (file := ARCHITECTURES.file_of(vae.arch))}
+    arch = {"arch": asdict(vae.arch), ARCHITECTURE: (file := ARCHITECTURES.file_of(type(vae.arch)))}
     code = {} if file else {ARCHITECTURE_CODE: class_hash(type(vae.arch))}
     write(path, vae.state_dict(), {**header, **arch, **code, DETERMINISTIC: vae.deterministic})
 

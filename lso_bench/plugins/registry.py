@@ -1,61 +1,44 @@
 """Registry of the plugins of one kind: files of a built-in folder, entry points of packages, files given by path."""
 
 import os
-import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from functools import cache, partial
-from importlib import import_module
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from lso_bench.bounds import is_name
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.plugins import code_version
+from lso_bench.plugins.built_in import BuiltIns, match
 from lso_bench.plugins.discovery import (
     ambiguous_names,
     call_user_code,
-    first_line,
     instantiate,
     load_entry_point,
     module_at,
-    module_named,
     plugin_entry_points,
-    require_plugin_class,
     shadowed_names,
     single_subclass,
     subclasses,
 )
-from lso_bench.plugins.notation import Choice, digits, is_file, is_object, name_of, parse, path_text, unquoted_path
+from lso_bench.plugins.notation import Choice, is_file, is_object, name_of, parse, path_text, unquoted_path
 from lso_bench.plugins.object_version import object_hash
-from lso_bench.plugins.settings import apply_settings, differing, pinned, settings_of
+from lso_bench.plugins.settings import apply_settings, differing, pinned
 
 T = TypeVar("T")
-VALUE = re.compile(r"\\\{(\w+)(:g)?\\\}")  # placeholder of a setting's value in an escaped name
-NUMBER = r"(?P<\1>-?\\d+(?:\\.\\d+)?)"  # pattern of that value
 UNSHOWN = ("name", "data", "latent")  # settings of objects that results name elsewhere
 LONGEST = 40  # characters of a setting of an object that is shown
-LITERAL = re.compile(r"""["']([\w.{}:-]+)["']""")  # text in a source file that may be a name
-
-
-class BuiltIn(NamedTuple):
-    """Class of the built-in folder under one of its names."""
-
-    cls: type
-    preset: dict[str, Any]  # settings that the name stands for
-    module: str
-    numbers: dict[str, str] = {}  # settings in the name itself
 
 
 class Registry(Generic[T]):
     """Plugins of one kind by name.
 
-    A built-in plugin is a file of a folder with one subclass of `base`, a frozen dataclass whose fields are its
-    settings. Its name is that of the file, or its class lists names in `variants`, each with the settings that it
-    stands for. A name may hold a number: `{"beta_vae_{beta:g}": {}}`; without `:g` it has a decimal point.
+    A plugin is an object of a subclass of `base`, a frozen dataclass whose fields are its settings.
+    The built-in ones are those of `lso_bench.plugins.built_in`.
     """
 
     def __init__(
@@ -90,7 +73,7 @@ class Registry(Generic[T]):
             unlisted: settings of a class that are not listed, because it refuses them.
             advice: what to do with an object of another class.
         """
-        self.kind, self.base, self.package, self.group = kind, base, package, group
+        self.kind, self.base, self.group, self._built_ins = kind, base, group, BuiltIns(base, package)
         self._pinned, self._examples, self._fixed = pinned, examples, fixed
         self._from_path, self._endings, self._check, self._unlisted = from_path, endings, check, unlisted
         self._advice, self._file_advice = advice, file_advice
@@ -173,15 +156,15 @@ class Registry(Generic[T]):
 
         Of the names with a number only the examples are listed.
         """
-        built_in, _ = self._load()
+        built_in, _ = self._built_ins.load()
         listed = dict.fromkeys([*self._examples, *(n for n in built_in if "{" not in n)])
-        matches = {n: b for n in listed if (b := _match(built_in, n))}
-        described = {n: _description(b, [*self._fixed, *self._unlisted(b.cls)]) for n, b in matches.items()}
+        matches = {n: b for n in listed if (b := match(built_in, n))}
+        described = {n: b.description([*self._fixed, *self._unlisted(b.cls)]) for n, b in matches.items()}
         return described | {n: f"from {e.value}" for n, e in self.published().items()}
 
     def faults(self) -> dict[str, str]:
         """Return the names that cannot be used, with the reason: broken files, and entry points whose name is taken."""
-        return shadowed_names(self.group, self.is_built_in) | ambiguous_names(self.group) | self._load()[1]
+        return shadowed_names(self.group, self.is_built_in) | ambiguous_names(self.group) | self._built_ins.load()[1]
 
     def published(self) -> dict[str, EntryPoint]:
         """Return the entry points of installed packages by name, without those that cannot be used."""
@@ -189,7 +172,7 @@ class Registry(Generic[T]):
 
     def is_built_in(self, name: str) -> bool:
         """Return whether a name stands for a built-in plugin, which is made without running any other code."""
-        return not is_file(name) and self._find(name) is not None
+        return not is_file(name) and self._built_ins.find(name) is not None
 
     def defines(self, text: str) -> bool:
         """Return whether a text names a plugin of this kind; a file is executed, to see the classes that it defines.
@@ -219,10 +202,9 @@ class Registry(Generic[T]):
     def _may_be_file(self, name: str) -> bool:
         return bool(self._endings) and name.lower().endswith(self._endings)
 
-    def file_of(self, plugin: T) -> str:
-        """Return the name of the built-in file of a plugin; empty for a plugin from elsewhere."""
-        package, _, file = type(plugin).__module__.rpartition(".")
-        return file if package == self.package else ""
+    def file_of(self, cls: type[T]) -> str:
+        """Return the name of the built-in file of a class; empty for a class from elsewhere."""
+        return self._built_ins.file_of(cls)
 
     def class_in(self, file: object) -> type[T]:
         """Return the class in the built-in file of that name.
@@ -230,9 +212,9 @@ class Registry(Generic[T]):
         Raises:
             ValueError: there is no such file.
         """
-        if f"{self.package}.{file}" not in self._modules():
+        if (cls := self._built_ins.class_in(file)) is None:
             raise ValueError(f"no built-in {self.kind} {file!r}")
-        return _class_of(self.base, f"{self.package}.{file}")
+        return cls
 
     def code_version(self, text: str, plugin: object = None) -> dict[str, str]:
         """Return the version of a plugin that this process uses, for a record's versions.
@@ -295,7 +277,7 @@ class Registry(Generic[T]):
         """
         if is_file(name):
             return instantiate(self.base, single_subclass(self.base, module_at(Path(name))), name)
-        if built_in := self._find(name):
+        if built_in := self._built_ins.find(name):
             make, numbers = partial(built_in.cls, **built_in.preset), built_in.numbers
             return call_user_code(lambda: apply_settings(make(), numbers), name)
         if entry := self.published().get(name):
@@ -323,7 +305,8 @@ class Registry(Generic[T]):
 
     def _built_in_text(self, configured: T, name: str) -> str:
         """Return the canonical text of a built-in plugin, which was requested under `name`."""
-        names = [*self._spellings(configured)]
+        spellings = self._built_ins.spellings(configured)
+        names = [n for n, has_settings in spellings if has_settings or not self._pinned]
         if self._pinned:  # another name only if its settings are not those of `name`
             return str(Choice(name if name in names else next(iter(names), name), pinned(configured)))
         choices = [Choice(n, differing(configured, self._default(n))) for n in names]
@@ -335,104 +318,8 @@ class Registry(Generic[T]):
         except UsageError:
             return False
 
-    def _spellings(self, configured: T) -> Iterator[str]:
-        """Yield the names that may stand for a built-in plugin, the preferred ones first."""
-        settings = settings_of(configured)
-        for name, built_in in self._load([type(configured).__module__])[0].items():
-            if all(getattr(configured, k) == v for k, v in built_in.preset.items()) or not self._pinned:
-                yield _filled(name, settings)
-
-    def _find(self, name: str) -> BuiltIn | None:
-        """Return the built-in plugin of a name; modules that mention it are imported first, others only if need be."""
-        folder = import_module(self.package).__path__
-        likely = [m for m in self._modules() if _mentions(Path(folder[0], f"{m.rpartition('.')[2]}.py"), name)]
-        return _match(self._load(likely)[0], name) or _match(self._load()[0], name)
-
-    def _modules(self) -> list[str]:
-        package = import_module(self.package)
-        return [f"{self.package}.{file.name}" for file in pkgutil.iter_modules(package.__path__)]
-
-    def _load(self, modules: Sequence[str] | None = None) -> tuple[dict[str, BuiltIn], dict[str, str]]:
-        """Return the built-in plugins of modules (default: all) by name, and a reason for each faulty file or name."""
-        loaded: dict[str, list[BuiltIn]] = {}
-        faulty: dict[str, str] = {}
-        for module in self._modules() if modules is None else modules:
-            try:
-                for name, preset in self._variants(module).items():
-                    loaded.setdefault(name, []).append(BuiltIn(_class_of(self.base, module), preset, module))
-            except ValueError as error:
-                faulty[module.rpartition(".")[2]] = " ".join(str(error).split())
-        for name, definitions in loaded.items():
-            if len(definitions) > 1:
-                faulty[name] = f"defined by both {' and '.join(d.module for d in definitions)}; rename one"
-        return {name: first for name, (first, *duplicates) in loaded.items() if not duplicates}, faulty
-
-    def _variants(self, module: str) -> dict[str, dict[str, Any]]:
-        """Return the settings of each name of a module's plugin.
-
-        Raises:
-            ValueError: the file does not import, has no plugin class or several, or one that cannot be built.
-        """
-        cls = _class_of(self.base, module)
-        variants = vars(cls).get("variants") or {module.rpartition(".")[2]: {}}
-        known = {f.name for f in fields(cls)}
-        presets = variants.values() if isinstance(variants, dict) else [None]
-        if not all(isinstance(preset, dict) and preset.keys() <= known for preset in presets):
-            raise ValueError(f"{module}: `variants` wants names, each with a dict of settings, got {variants!r}.")
-        return variants
-
-
-@cache
-def _class_of(base: type, module: str) -> Any:
-    """Return the plugin class of a built-in module; its source is read when it is imported."""
-    cls = require_plugin_class(base, single_subclass(base, module_named(module)), module)
-    code_version.content(cls)
-    return cls
-
 
 def _shown(plugin: Any) -> dict[str, Any]:
     """Return the settings of an object that its text names, beside its hash: those that are short."""
     settings = pinned(plugin) if is_dataclass(plugin) else {}
     return {k: v for k, v in settings.items() if k not in UNSHOWN and is_name(str(v)) and len(str(v)) <= LONGEST}
-
-
-def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(VALUE.sub(NUMBER, re.escape(name)))
-
-
-def _match(built_in: dict[str, BuiltIn], name: str) -> BuiltIn | None:
-    """Return the plugin of a name; the numbers in the name are settings."""
-    if name in built_in:
-        return built_in[name]
-    for pattern, plugin in built_in.items():
-        if "{" in pattern and (match := _pattern(pattern).fullmatch(name)):
-            return plugin._replace(numbers=match.groupdict())
-    return None
-
-
-def _filled(name: str, settings: dict[str, Any]) -> str:
-    """Return a name with the numbers of these settings."""
-
-    def text(match: re.Match[str]) -> str:
-        number = digits(float(settings[match[1]]))
-        return number if match[2] or "." in number else f"{number}.0"
-
-    return re.sub(r"\{(\w+)(:g)?\}", text, name)
-
-
-@cache
-def _literals(file: Path) -> frozenset[str]:
-    """Return the texts in a source file that may be names."""
-    return frozenset(LITERAL.findall(file.read_text(errors="replace"))) if file.is_file() else frozenset()
-
-
-def _mentions(file: Path, name: str) -> bool:
-    texts = _literals(file)
-    return name in (file.stem, *texts) or any("{" in t and _pattern(t).fullmatch(name) for t in texts)
-
-
-def _description(plugin: BuiltIn, unlisted: Sequence[str]) -> str:
-    values = {k: v for k, v in settings_of(plugin.cls).items() if k not in unlisted}
-    values |= {k: v for k, v in (plugin.preset | plugin.numbers).items() if k in values}  # only what a text can set
-    settings = ", ".join(f"{k}={v}" for k, v in values.items())
-    return first_line(plugin.cls) + (f"\n{settings}" if settings else "")

@@ -115,7 +115,7 @@ def _check_encoder(spec: Spec, searcher: Searcher) -> None:
 
 
 def _check_inversion(spec: Spec, searcher: Searcher) -> None:
-    if SEARCHERS.file_of(searcher) and getattr(searcher, "inversion", 0) and not _has_density(spec.model):
+    if SEARCHERS.file_of(type(searcher)) and getattr(searcher, "inversion", 0) and not _has_density(spec.model):
         raise UsageError(
             f"Searcher {spec.searcher_name!r} with inversion needs log p(x|z), and model {spec.model.name!r} has no "
             "log_prob; write one, or say inversion=0."

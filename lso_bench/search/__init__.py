@@ -178,8 +178,7 @@ def _without_effect(cls: type[Searcher]) -> str:
 
     if cls.space == "samples":
         return "searches samples"
-    package, _, name = cls.__module__.rpartition(".")
-    return "does not look at scores" if package == SEARCHERS.package and name in UNGUIDED else ""
+    return "does not look at scores" if SEARCHERS.file_of(cls) in UNGUIDED else ""
 
 
 SEARCHERS = Registry(
