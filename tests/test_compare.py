@@ -23,9 +23,9 @@ from lso_bench.errors import UsageError
 from lso_bench.record import Record, SearchResult
 from lso_bench.report import export, tables
 from lso_bench.report.renderers import terminal
+from lso_bench.report.run_tables import costs
 from lso_bench.report.sections import sections
 from lso_bench.report.table import MODEL, SEARCHER, Cell, Table, columns
-from lso_bench.report.tables import costs
 from lso_bench.spec import Seeds
 from lso_bench.store.store import Store
 from lso_bench.vae.trained_model import Model
