@@ -83,6 +83,14 @@ def test_decoder_alone_keeps_its_promises(here, name):
     check_model(name)
 
 
+@pytest.mark.parametrize("name", ["enocde", "encoder", "Encode"])
+def test_misspelt_encoder_makes_no_decoder_alone(here, name):
+    misspelt = f"\n    def {name}(self, network, x):\n        return x.flatten(1)[:, :4]\n"
+    (here / "gan.py").write_text(GAN + misspelt)
+    with pytest.raises(UsageError, match=f"Gan defines {name}, which nothing uses, and not encode; write encode"):
+        external_model.load("./gan.py")
+
+
 def test_decoder_alone_is_searched_from_the_prior(here):
     (p,) = planned()
     assert p.spec.space == "prior"

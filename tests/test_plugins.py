@@ -1,6 +1,7 @@
 """The ways in for tasks, searchers and objectives, and what is said of those that do not come in."""
 
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from lso_bench.plugins import code_version
 from lso_bench.runner.identity import PLUGINS
 from lso_bench.search import SEARCHERS
 from lso_bench.study.lookup import named_model
-from lso_bench.task import TASKS
+from lso_bench.task import TASKS, Task
 from lso_bench.testing import check_searcher, template
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import Model
@@ -73,9 +74,15 @@ TWICE = "\n\n@dataclass(frozen=True)\nclass Other(Task):\n    data = 'glyphs'\n 
         ("task", INK.replace("def score", "def scores"), "Ink is abstract; write its score"),
         ("task", INK.replace("@dataclass(frozen=True)", ""), "wanted a dataclass"),
         ("task", INK.replace("float = 0.15", "float"), "wants a default for its setting target"),
+        ("task", INK.replace("optimum = 0.0", "optimun = 0.0"), "defines optimun, which nothing uses.*write optimum"),
         ("searcher", "import nothing_of_the_sort", "does not import"),
         ("searcher", INK, "wanted one subclass of Searcher, got 0"),
         ("searcher", SHRINKING.replace("def search", "def look"), "Shrinking is abstract; write its search"),
+        (
+            "searcher",
+            SHRINKING.replace("    def search", "    need_gradient = True\n\n    def search"),
+            "defines need_gradient, which nothing uses.*write needs_gradient, or give need_gradient another name",
+        ),
         ("searcher", SHRINKING.replace("@dataclass(frozen=True)", "@dataclass"), r"write @dataclass\(frozen=True\)"),
     ],
 )
@@ -221,3 +228,18 @@ def test_class_that_cannot_be_made_is_named_in_one_line(tmp_path):
     (tmp_path / "bad.py").write_text(INK + "\n    def __post_init__(self):\n        {}['no such']\n")
     with pytest.raises(UsageError, match=r"bad\.py: KeyError: 'no such'"):
         TASKS.build(str(tmp_path / "bad.py"))
+
+
+def test_object_of_a_class_with_a_misspelt_name_is_refused():
+    @dataclass(frozen=True)
+    class Ink(Task):
+        data = "glyphs"
+
+        def score(self, x):
+            return x.mean((-3, -2, -1))
+
+        def has_target(self):
+            return False
+
+    with pytest.raises(UsageError, match=r"Task: Ink defines has_target, .* not has_targets; write has_targets"):
+        TASKS.add(Ink())

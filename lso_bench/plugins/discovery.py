@@ -7,7 +7,8 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
@@ -212,7 +213,8 @@ def require_plugin_class(base: type, cls: object, label: str) -> type:
     """Return `cls`, if it can be instantiated.
 
     Raises:
-        ValueError: it is not a dataclass that is a `base`, or is abstract, or has a setting without a default.
+        ValueError: it is not a dataclass that is a `base`, or is abstract, or has a setting without a default, or a
+            name of `base` is misspelt.
     """
     if not (isinstance(cls, type) and issubclass(cls, base) and _is_decorated(cls, base)):
         raise ValueError(f"{label}: wanted a dataclass that is a subclass of {base.__name__}, got {cls!r}.")
@@ -222,4 +224,24 @@ def require_plugin_class(base: type, cls: object, label: str) -> type:
         f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING
     ]:
         raise ValueError(f"{label}: {cls.__name__} wants a default for its setting {', '.join(without_default)}.")
+    check_spelling(base, cls, label)
     return cls
+
+
+def check_spelling(base: type, cls: type, label: str) -> None:
+    """Refuse a class with a public name, no setting, that resembles one of `base` which the class does not define.
+
+    Raises:
+        ValueError: names both.
+    """
+    written = {
+        name for c in cls.__mro__ if c not in base.__mro__ and c.__module__ != base.__module__ for name in vars(c)
+    }
+    settings = {f.name for f in fields(cls)} if is_dataclass(cls) else set[str]()
+    left = [name for name in dir(base) if not name.startswith("_") and name not in written]
+    for name in sorted(n for n in written if not n.startswith("_") and n not in settings and n not in dir(base)):
+        if near := get_close_matches(name.lower(), left, n=1, cutoff=0.8):
+            raise ValueError(
+                f"{label}: {cls.__name__} defines {name}, which nothing uses, and not {near[0]}; write {near[0]}, or "
+                f"give {name} another name, as _{name}."
+            )
