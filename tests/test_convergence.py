@@ -65,6 +65,29 @@ def test_targets_are_common_to_all_models_and_searchers_of_an_instance():
     assert steps["nevae_se", "adam"] == 1 and steps["vae", "adam"] == steps["vae", "x"] == math.inf
 
 
+def of_file(run, searcher="", task="", **versions):
+    """The run, of a searcher's or task's file of that version."""
+    spec = replace(run.spec, searcher=searcher or run.spec.searcher, task=task or run.spec.task, source=searcher + task)
+    return replace(run, spec=spec, versions=run.versions | versions)
+
+
+def test_targets_are_common_to_searchers_of_files_and_built_in_ones():
+    good, poor = [[100.0, 50.0, 0.0]], [[100.0, 60.0, 60.0]]
+    runs = [searched({"random": good}), of_file(searched({"random": poor}), searcher="./mine.py")]
+    table = measures(*runs).measures
+    steps = table[(table.measure == "steps") & (table.target == 0.5)].set_index("searcher")["median"]
+    assert steps["adam"] == 1 and steps["./mine.py"] == math.inf
+
+
+def test_targets_of_another_version_of_the_task_file_are_their_own():
+    good, poor = [[100.0, 50.0, 0.0]], [[100.0, 60.0, 60.0]]
+    runs = [
+        of_file(searched({"random": losses}, searcher=f"s{v}"), task="./ink.py", task_sha256=v)
+        for losses, v in ((good, "aa"), (poor, "bb"))
+    ]
+    assert (one_of(measures(*runs), "steps", 0.01) < math.inf).all()
+
+
 def test_targets_of_a_model_are_its_own():
     good, poor = [[100.0, 50.0, 0.0]], [[100.0, 60.0, 60.0]]
     table = measures(searched({"random": good}, model=NEVAE), searched({"random": poor}), targets="model").measures

@@ -1,9 +1,11 @@
 """Runs chosen, and rows split, by the fields of their specs."""
 
+from dataclasses import replace
+
 import pytest
 from made import measures, searched
 
-from lso_bench.analysis.fields import Condition, chosen, named, value
+from lso_bench.analysis.fields import Condition, chosen, conditions, named, value
 from lso_bench.errors import UsageError
 from lso_bench.vae.trained_model import Model
 
@@ -47,6 +49,15 @@ def test_condition_keeps_the_runs_that_it_says(condition, count):
 def test_condition_that_no_run_meets_names_what_there_is():
     with pytest.raises(UsageError, match=r"No run has seed\.init=7; there seed\.init is '0', '1'"):
         kept("seed.init", "=", "7")
+
+
+def test_hash_is_known_by_its_first_digits():
+    digest = "c8c4817a" + "0" * 56
+    runs = [replace(r, spec=replace(r.spec, source=digest if i else "ff" * 32)) for i, r in enumerate(RUNS)]
+    (left_out,) = conditions(["source!=c8c4817a"], {}, runs)
+    assert chosen(runs, [left_out]) == runs[:1]
+    with pytest.raises(UsageError, match="there source is 'c8c4817a', 'ffffffff'"):
+        chosen(runs, conditions(["source=aaaaaaaa"], {}, runs))
 
 
 @pytest.mark.parametrize(

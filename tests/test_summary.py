@@ -7,6 +7,7 @@ import pytest
 from made import SPEC, measures, searched
 
 from lso_bench.analysis.comparison import brief, compare
+from lso_bench.analysis.fields import chosen, conditions
 from lso_bench.record import Record
 from lso_bench.report.summary import MOST, WIDTH, summary
 from lso_bench.vae.trained_model import Model
@@ -258,6 +259,15 @@ def starts(seeds, offset=0.0, searcher=LETTERS[0], model=SPEC.model):
     ]
 
 
+def test_run_whose_process_died_makes_no_setting_of_its_own():
+    records = [r for i, s in enumerate(LETTERS[:2]) for r in starts(range(12), float(i), s)]
+    died = Record(replace(records[0].spec, searcher=LETTERS[2]), "timeout", error="its time was up")
+    shown = text(*records, died)
+    assert "unknown" not in shown and "Answer  cmaes reaches a lower loss than" in shown and "timeout" in shown
+    only = replace(died, spec=replace(died.spec, task="symmetry"))
+    assert set(measures(*records, only).runs.device) == {"cpu", "unknown"}
+
+
 def test_searcher_with_few_seeds_takes_no_answer_from_the_others():
     full = [r for i, s in enumerate(LETTERS[:3]) for r in starts(range(12), float(i), s)]
     shown = " ".join(text(*full, *starts(range(3), -1.0, LETTERS[3])).split())
@@ -301,11 +311,16 @@ def test_no_winner_is_named_from_results_of_two_versions(field, factor):
     pooled = [*of_version("aa", range(12)), *of_version("bb", range(12, 24))]
     shown = " ".join(text(*pooled).split())
     what = {"s": "searcher's code", "t": "task's code"}[field[0]] if field != "source" else "task's or searcher's file"
-    assert f"Answer undecided: the results are of 2 versions of the {what}: --by {field}." in shown
+    leave_out = f"{field}!=aa"
+    option = f"--by {field}" if field.startswith("task") else f"--where '{leave_out}' leaves one out"
+    assert f"Answer undecided: the results are of 2 versions of the {what}: {option}." in shown
     assert "reaches" not in shown and " *" not in shown
     assert "reaches a lower loss than" in " ".join(text(*of_version("aa", range(12))).split())
-    split = "\n".join(summary(compare(pooled, None, by=[field])))
-    assert "the results are of" not in split and "lowest final loss" in split
+    by = [field] if field.startswith("task") else []
+    one = pooled if by else chosen(pooled, conditions([leave_out], {}, pooled))
+    split = "\n".join(summary(compare(one, None, by=by)))
+    assert "the results are of" not in split
+    assert "lowest final loss" in split or "reaches a lower loss than" in " ".join(split.split())
 
 
 def test_models_without_common_seeds_are_marked_in_the_matrix():

@@ -7,7 +7,7 @@ from itertools import groupby, product
 import numpy as np
 
 from lso_bench.analysis.duplicates import duplicate_warnings
-from lso_bench.analysis.groups import scored_texts
+from lso_bench.analysis.groups import one_version, scored_texts
 from lso_bench.analysis.table import group, sort_key
 from lso_bench.analysis.united import BY_MODEL, original
 from lso_bench.bounds import is_number
@@ -136,8 +136,8 @@ def _source_files(runs: list[Record]) -> Iterator[str]:
         values = {r.spec.source for r in searcher_runs} - {"", None}
         if len(values) > 1:
             yield (
-                f"the runs of {name} differ in task or searcher files; compare only those of one (--by source): "
-                f"{_summarise_values(values)}."
+                f"the runs of {name} differ in task or searcher files; compare only those of one "
+                f"({one_version('source', values)}): {_summarise_values(values)}."
             )
 
 
@@ -148,8 +148,9 @@ def _code_versions(runs: list[Record], kind: str) -> Iterator[str]:
     values = {tuple(v.values()) for v in versions} - {()}
     if len(values) > 1:
         field = fields[len({v[fields[0]] for v in versions if fields[0] in v}) == 1]
+        option = one_version(field, {v[field] for v in versions if field in v})
         yield (
-            f"the runs were made by several versions of the {kind}'s code; compare only those of one (--by {field}): "
+            f"the runs were made by several versions of the {kind}'s code; compare only those of one ({option}): "
             f"{_summarise_values(values)}."
         )
 

@@ -26,8 +26,8 @@ HISTORY_COLUMNS = ["start", "instance", "best", "steps", "evaluations"]  # colum
 FRACTIONS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # from the lowest loss (0) to that of a random start (1)
 COSTS = ("steps", "evaluations", "seconds")  # seconds are those of all problems of a run side by side
 TARGETS_SHARED_BY = {  # searches that are equal in these columns share targets
-    "task": ["task", "source", "decoding", "instance"],
-    "model": ["task", "source", "decoding", "instance", "model", "arch", "latent", "train", "weights"],
+    "task": ["task", "task_file", "decoding", "instance"],
+    "model": ["task", "task_file", "decoding", "instance", "model", "arch", "latent", "train", "weights"],
 }
 
 

@@ -17,6 +17,7 @@ from lso_bench.runner.identity import recorded_version
 from lso_bench.study.spelling import means, spelled
 from lso_bench.vae.objectives import OBJECTIVES
 
+UNKNOWN = "unknown"  # device of a run whose process died
 FIELDS: dict[str, Callable[[Record], Any]] = {
     "key": lambda r: r.spec.key,
     "status": lambda r: r.status,
@@ -35,7 +36,7 @@ FIELDS: dict[str, Callable[[Record], Any]] = {
     "seed.train": lambda r: r.spec.model.seed,
     "seed.init": lambda r: r.spec.seeds.init,
     "seed.search": lambda r: r.spec.seeds.search,
-    "device": lambda r: r.versions.get("device", "unknown"),
+    "device": lambda r: r.versions.get("device", UNKNOWN),
     "threads": lambda r: r.versions.get("threads"),
     "compiled": lambda r: r.versions.get("compiled"),
     "captured": lambda r: r.versions.get("captured", False),
@@ -55,6 +56,8 @@ ALIASES = {  # names of the record
     "seeds.init": "seed.init",
     "seeds.search": "seed.search",
 }
+HASHES = ("key", "checkpoint", "source", "task_sha256", "searcher_sha256")  # known by their first digits
+DIGITS = 6  # the fewest of them
 SEEDS = ("seed.train", "seed.init", "seed.search")
 KINDS = ("searcher", "task", "model")  # kinds with settings
 RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -151,7 +154,7 @@ def chosen(records: Sequence[Record], conditions: Iterable[Condition]) -> list[R
     for c in conditions:
         before, left = left, [r for r in left if c.holds(r)]
         if not left:
-            values = sorted({repr(field_text(value(r, c.field))[:60]) for r in before})
+            values = sorted({repr(shown(value(r, c.field), c.field)) for r in before})
             suffix = f" and {len(values) - 6} more" if len(values) > 6 else ""
             condition = f"{c.field}{c.relation}{','.join(c.values)}"
             raise UsageError(f"No run has {condition}; there {c.field} is {', '.join(values[:6])}{suffix}.")
@@ -174,6 +177,11 @@ def field_text(raw: Any) -> str:
     if isinstance(raw, bool):
         return str(raw).lower()
     return "" if raw is None else f"{raw:g}" if isinstance(raw, float) else str(raw)
+
+
+def shown(raw: Any, field: str) -> str:
+    """Return a field's value as a text that a condition takes; of a hash its first 8 digits."""
+    return field_text(raw)[:8] if field in HASHES else field_text(raw)
 
 
 def number(text: str) -> float | str:
@@ -202,6 +210,8 @@ def _matches(actual: Any, requested: str, field: str) -> bool:
         return requested == "none"
     if is_object(actual):
         return requested in (actual, name_of(actual), short_name(actual))
+    if field in HASHES and len(requested) >= DIGITS:
+        return actual.startswith(requested)
     if field in ("task", "searcher"):
         return means(field, requested, actual)
     return spelled(field, requested) == spelled(field, actual)

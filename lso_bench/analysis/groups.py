@@ -1,14 +1,14 @@
 """Groups of a comparison: number of runs, versions of the code, and the gap to the best group."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from lso_bench.analysis.bootstrap import order_statistics
-from lso_bench.analysis.fields import FIELDS
+from lso_bench.analysis.fields import FIELDS, UNKNOWN, shown
 from lso_bench.analysis.table import GROUP_KEYS, OPTIONAL_NUMBERS, SECTION_KEYS, group
 from lso_bench.bounds import is_number
 from lso_bench.record import Record
@@ -36,15 +36,21 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     numbers. `epochs` lists the lengths of the models' trainings. `code` lists versions of lso-bench, CODE those
     of the task's and searcher's code. COST_COLUMNS (`spent evaluations` and so on) are medians of runs, and so are
     TEXT_COLUMNS, shares of their evaluations. A run
-    whose process died has no device; it is counted in the group that is equal otherwise.
+    whose process died has no device: it is counted in the group that is equal otherwise, else with the first device of
+    its section.
     """
+    keyed = [(group(r, by), r) for r in records]
+    likeness = [[k for k in keys if k != "device"] for keys in ((*GROUP_KEYS, *by), SECTION_KEYS)]  # the closer first
+    devices: dict[tuple, str] = {}  # the first of the runs that are alike
+    for key, _ in keyed:
+        for columns in likeness if key["device"] != UNKNOWN else ():
+            devices.setdefault(tuple(key[c] for c in columns), key["device"])
     lines: dict[tuple, list[Record]] = {}
-    for r in records:
-        lines.setdefault(tuple(group(r, by).values()), []).append(r)
-    at = [*GROUP_KEYS].index("device")
-    known = {_without_item(at, key): key for key in lines if key[at] != "unknown"}
-    for key in [k for k in lines if k[at] == "unknown" and _without_item(at, k) in known]:
-        lines[known[_without_item(at, key)]] += lines.pop(key)
+    for key, r in keyed:
+        if key["device"] == UNKNOWN:
+            alike = (tuple(key[c] for c in columns) for columns in likeness)
+            key["device"] = next((devices[k] for k in alike if k in devices), UNKNOWN)
+        lines.setdefault(tuple(key.values()), []).append(r)
     rows = [dict(zip((*GROUP_KEYS, *by), key, strict=True)) | _count(runs) for key, runs in lines.items()]
     measured = *COUNTS, "ended", "epochs", "code", *CODE, *COST_COLUMNS, *TEXT_COLUMNS
     table = pd.DataFrame(rows, columns=[*GROUP_KEYS, *by, *measured])
@@ -59,11 +65,21 @@ def pooled_versions(runs: pd.DataFrame) -> str:
     for column, field in CODE.items():
         shared = runs if column.startswith("task") else runs.groupby("searcher", sort=False)
         parts = [shared] if isinstance(shared, pd.DataFrame) else [table for _, table in shared]
-        count = max((len({v for versions in part[column] for v in versions}) for part in parts), default=0)
-        if count > 1:
+        versions = max(({v for pooled in part[column] for v in pooled} for part in parts), key=len, default=set())
+        if len(versions) > 1:
             kind = {"files": "task's or searcher's file"}.get(column, f"{column.partition(' ')[0]}'s code")
-            return f"the results are of {count} versions of the {kind}: --by {field}"
+            return f"the results are of {len(versions)} versions of the {kind}: {one_version(field, versions)}"
     return ""
+
+
+def one_version(field: str, versions: Iterable[str]) -> str:
+    """Return the option for results of one version of the code.
+
+    Versions of a task are split. One of a searcher is left out: split, it would not be compared with the others.
+    """
+    if field.startswith("task"):
+        return f"--by {field}"
+    return f"--where '{field}!={shown(min(versions), field)}' leaves one out"
 
 
 def scored_texts(record: Record) -> bool:
@@ -112,10 +128,6 @@ def gap_to_best(searches: pd.DataFrame) -> dict[int, list[dict[str, Any]]]:
             row = order_statistics(group_gaps.to_numpy(), group_gaps.index.to_numpy())
             rows_by_group.setdefault(group_id, []).append({"measure": "behind", "start": section.start.iloc[0]} | row)
     return rows_by_group
-
-
-def _without_item(at: int, key: tuple) -> tuple:
-    return (*key[:at], *key[at + 1 :])
 
 
 def _count(runs: list[Record]) -> dict[str, Any]:

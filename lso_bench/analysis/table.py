@@ -8,6 +8,7 @@ import pandas as pd
 from torch import Tensor
 
 from lso_bench.analysis.fields import FIELDS, field_text, number, value
+from lso_bench.plugins.notation import is_file, name_of
 from lso_bench.record import RETRIEVED, Record
 from lso_bench.run_settings import IN_TABLES
 from lso_bench.search.starts import STARTS
@@ -104,7 +105,13 @@ def _run_columns(record: Record, by: Sequence[str]) -> dict[str, object]:
     """Return the columns that all searches of a run share."""
     s = record.spec
     seeds = {"train": s.model.seed, "weights": s.checkpoint, "init": s.seeds.init, "search": s.seeds.search}
-    return group(record, by) | {"key": s.key, "source": s.source} | seeds
+    return group(record, by) | {"key": s.key, "task_file": _task_file(record)} | seeds
+
+
+def _task_file(record: Record) -> str:
+    """Return the version of the file that a run's task is; empty where it is none."""
+    spec = record.spec
+    return str(record.versions.get("task_sha256", spec.source)) if is_file(name_of(spec.task)) else ""
 
 
 def _join_searches(thresholds: Sequence[float], runs: Sequence[tuple[int, Columns]]) -> pd.DataFrame:
