@@ -407,6 +407,18 @@ def test_ask_and_tell_optimizer_is_given_the_loss_of_its_start():
     assert [p.loss for p in problems] == [-0.5, 2.0, 0.0]
 
 
+def test_searchers_are_given_the_budget(tmp_path):
+    budgets = tmp_path / "budgets"
+
+    class Noting(Candidates):
+        def __init__(self, problem):
+            super().__init__(problem)
+            budgets.write_text(str(problem.budget))
+
+    lb.Study("vae", "glyphs50:instances=2", lb.AskTell(Noting, name="noting"), **TINY).run(tmp_path, quiet=True)
+    assert budgets.read_text() == str(TINY["budget"])
+
+
 def test_optimizer_that_maximises_the_loss_is_found_out():
     class Wrong(Candidates):
         def tell(self, candidate: Value, loss: float) -> None:

@@ -106,6 +106,7 @@ def place(tmp_path_factory):
         "Blobs",
         "Shrinking",
         "SepCma",
+        "SignDescent",
         "MLP",
         *WRAPPED,
     ):

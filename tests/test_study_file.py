@@ -232,7 +232,7 @@ def test_command_line_says_nothing_of_the_grid_beside_a_file(call, tmp_path):
         file.write('\nsearchers = ["sobol"]\nmax_steps = 5')
     dry = call("run", "study.toml", "--dry-run")
     assert dry.returncode == 0 and dry.stdout.count("to do") == 1
-    assert "--max-steps: of no effect on sobol" in dry.stderr
+    assert "--max-steps: of no effect on sobol; give --budget, evaluations.\n" in dry.stderr
     fails(call("run", "study.toml", "--budget", "5"), 2, "With a study file, say --budget in it")
     fails(call("run"), 2, "Wanted --model and --task, or a study file")
 

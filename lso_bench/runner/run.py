@@ -134,7 +134,16 @@ def _problem(context: RunContext, data: Dataset) -> Problem:
     moved = int(((inside - starts).abs() > 1e-6).any(-1).any(-1).sum())
     counts = {"moved_starts": moved, "flat_dimensions": space.coordinates.raised if space.coordinates else 0}
     nonzero = {name: count for name, count in counts.items() if count}
-    return Problem(inside, search_region, spec.seeds.search, _clock(device), nonzero, space=space, data=spec.model.data)
+    return Problem(
+        inside,
+        search_region,
+        spec.seeds.search,
+        _clock(device),
+        nonzero,
+        space=space,
+        data=spec.model.data,
+        budget=spec.budget,
+    )
 
 
 def _sample_problem(context: RunContext, data: Dataset) -> Problem:
@@ -142,7 +151,8 @@ def _sample_problem(context: RunContext, data: Dataset) -> Problem:
     spec = context.spec
     starts, samples = starting_samples(spec.starts, spec.seeds.init, context.task, context.space, data)
     _check_finite(starts, spec)
-    return Problem(starts, seed=spec.seeds.search, clock=_clock(context.device), samples=samples)
+    clock = _clock(context.device)
+    return Problem(starts, seed=spec.seeds.search, clock=clock, samples=samples, budget=spec.budget)
 
 
 def _check_finite(starts: Tensor, spec: Spec) -> None:

@@ -36,6 +36,7 @@ class Problem:
     samples: TrainingSamples | None = None  # for searchers whose points are samples, in place of latents
     space: Space | None = None  # the frozen model, which decodes the points; None where a score needs no model
     data: str = ""  # name of the data set whose samples the model decodes; empty: it has none
+    budget: int | None = None  # evaluations of a problem, its starts among them; None: no limit
 
 
 def check_points(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k n d"]:
@@ -47,10 +48,16 @@ def check_points(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k 
     k, _, d = starts.shape
     expected = f"wanted points of shape ({k}, n, {d}) and {starts.dtype}"
     if not isinstance(z, Tensor):
-        raise ValueError(f"{expected}, got {z!r}")
+        raise ValueError(f"{expected}, got {_described(z)}")
     if z.ndim != 3 or (z.shape[0], z.shape[2]) != (k, d) or not z.shape[1] or z.dtype != starts.dtype:
         raise ValueError(f"{expected}, got {tuple(z.shape)} and {z.dtype}")
     return z
+
+
+def _described(value: object) -> str:
+    """Return what came in place of a tensor: of an array its shape, of anything else its value."""
+    shape = getattr(value, "shape", None)
+    return repr(value) if shape is None else f"{type(value).__module__}.{type(value).__name__} of shape {shape}"
 
 
 def check_finite(points: Float[Tensor, "a n d"]) -> None:
@@ -109,7 +116,8 @@ class Searcher(ABC):
     is decoded, the region of a run is of no effect, and `problem.samples` holds the training samples.
 
     If `needs_gradient`, the points are leaves that require a gradient. With the scores, `.grad` holds the gradient
-    of **minus** the score, which a torch optimizer descends.
+    of **minus** the score, which a torch optimizer descends. With `descends` as well, the steps and thresholds of a run
+    are its limits, as they are those of Adam; without it, the evaluations are.
 
     A `penalty` is taken from the scores before the searcher gets them, and the gradient of it is in `.grad`. What is
     recorded are scores without it. A class with a setting `penalty` or `penalty_weight` of its own has no penalty.

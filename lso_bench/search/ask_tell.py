@@ -23,6 +23,7 @@ class SingleProblem:
     bounds: Float[np.ndarray, "d 2"]  # lowest and highest value of each dimension
     seed: int  # differs between the problems of a run
     loss: float = math.nan  # of the start
+    budget: int | None = None  # evaluations, the start among them; None: no limit
 
     @property
     def dimension(self) -> int:
@@ -81,7 +82,8 @@ class AskTell(Searcher):
         first = problem.starts[:, 0].double().cpu().numpy().clip(low, high)
         seeds = [(1_000_003 * (problem.seed + 1) + i) % 2**32 for i in range(len(first))]
         bounds = np.stack([low, high], 1)
-        problems = [SingleProblem(x, bounds, *rest) for x, *rest in zip(first, seeds, losses.tolist(), strict=True)]
+        of_each = zip(first, seeds, losses.tolist(), strict=True)
+        problems = [SingleProblem(x, bounds, *rest, problem.budget) for x, *rest in of_each]
         optimizers = [_Turns(self.optimizer(p), bounds) for p in problems]
         while (points := _stacked([o.ask() for o in optimizers])) is not None:
             z = torch.from_numpy(points).to(problem.starts)

@@ -238,9 +238,14 @@ def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol) -> list[str
     lines = [w for w in dict.fromkeys(map(_region_warning, specs)) if w]
     searchers = dict.fromkeys(p.spec.searcher for p in planned)
     descents = [s.option for s in RUN_SETTINGS.values() if s.descent and getattr(protocol, s.name) != s.default]
-    unaffected = [name_of(n) for n in searchers if not SEARCHERS.build(n).descends]
+    unaffected = {name_of(n): s for n in searchers if not (s := SEARCHERS.build(n)).descends}
     if unaffected and descents:
-        lines.append(f"{' and '.join(descents)}: of no effect on {', '.join(unaffected)}; give --budget, evaluations.")
+        follow = [n for n, s in unaffected.items() if s.needs_gradient and not SEARCHERS.is_built_in(n)]
+        lines.append(
+            f"{' and '.join(descents)}: of no effect on {', '.join(unaffected)}; give --budget, evaluations"
+            + f", or write descends = True in {', '.join(follow)}" * bool(follow)
+            + "."
+        )
     return lines
 
 
