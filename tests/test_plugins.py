@@ -92,6 +92,12 @@ def test_faulty_file_is_named_in_one_line(tmp_path, kind, text, says):
         PLUGINS[kind].build(str(tmp_path / "bad.py"))
 
 
+def test_setting_that_no_text_gives_is_named_with_its_type(tmp_path):
+    (tmp_path / "ink.py").write_text(INK.replace("    optimum = 0.0", "    shares: tuple = (0.1,)\n    optimum = 0.0"))
+    with pytest.raises(UsageError, match="shares of Ink is a tuple, which no text gives"):
+        TASKS.build(f"{tmp_path}/ink.py:shares=0.2")
+
+
 def test_files_of_one_name_in_two_folders_are_two_tasks(tmp_path):
     for folder, text in (("a", INK), ("b", INK.replace("0.15", "0.4"))):
         (tmp_path / folder).mkdir()

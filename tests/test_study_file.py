@@ -122,6 +122,16 @@ def test_rules_of_a_file_may_be_written_as_on_the_command_line(tmp_path):
     assert read(tmp_path, f"{head}\n{rules}") == read(tmp_path, RULED)
 
 
+@pytest.mark.parametrize("seeds", ["[1, 2]", "'1,2'", "'1-2'"])
+def test_rule_may_mean_several_seeds(tmp_path, seeds):
+    head = RULED[: RULED.index("[[")].rstrip()
+    (rule,) = read(tmp_path, f"{head}\nexclude = [{{ searcher = 'sobol', seed = {seeds} }}]")[0].rules
+    assert (
+        rule == study_file.rule("searcher=sobol seed=1,2", "exclude") and str(rule) == "exclude searcher=sobol seed=1,2"
+    )
+    assert [rule.matches({"searcher": "sobol:batch=10", "seed": s}) for s in (0, 1, 2, 3)] == [False, True, True, False]
+
+
 def test_run_names_what_tells_its_runs_apart_and_no_more(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "noise.py").write_text(NOISE)
@@ -203,7 +213,7 @@ FAULTY = {
     'models = ["vae"]\ntasks = ["ink"]\noverride = [3]': r'as \[\{searcher = "bo", budget = 100\}\], got \[3\]',
     'models = ["vae"]\ntasks = ["ink"]\nexclude = ["bo"]': "exclude: wanted which runs are meant, by model, task,",
     'models = ["vae"]\ntasks = ["ink"]\n[[exclude]]\nmodell = "vae"': "wanted which runs are meant, by model, task,",
-    'models = ["vae"]\ntasks = ["ink"]\n[[exclude]]\nseed = "one"': "wanted seed to be a whole number",
+    'models = ["vae"]\ntasks = ["ink"]\n[[exclude]]\nseed = "one"': "wanted seed to be whole numbers",
     'models = ["vae"]\ntasks = ["ink"]\n[[override]]\nmodel = "vae"': "wanted of each override what it changes",
     'models = ["vae"]\ntasks = ["ink"]\n[[override]]\nmodel = "vae"\nlatent = 3': "what it changes .*, not 'latent'",
     'models = ["vae"]\ntasks = ["ink"]\n[[override]]\nmodel = "vae"\nbudget = 0': "wanted budget to be a whole number",

@@ -10,8 +10,6 @@ from lso_bench.bounds import LATENT, SEED, WHOLE
 from lso_bench.commands.exit_status import INCOMPLETE
 from lso_bench.errors import UnusableError, UsageError
 
-LONGEST_RANGE = 100_000  # numbers in a range as 0-9
-
 
 def outside(text: str | Path) -> Path:
     """Convert a path as typed; `~` means a home folder also where the shell leaves it (`--results=~/x`)."""
@@ -113,29 +111,14 @@ def names(option: str, texts: Sequence[str]) -> list[str]:
 
 def numbers(option: str, texts: Sequence[str]) -> list[int]:
     """Return the whole numbers in lists with commas, each once, none larger than a seed can be; 0-9 is a range."""
+    from lso_bench.plugins.notation import seeds
+
     try:
-        parts = [part.strip() for text in texts for part in text.split(",")]
-        return list(dict.fromkeys(number for part in parts for number in _range(part)))
+        return list(dict.fromkeys(number for text in texts for number in seeds(text)))
     except ValueError as error:
         text = ",".join(texts)
         expected = f"whole numbers from 0 to {SEED}, separated by commas, or ranges as 0-9"
         raise UsageError(f"--{option} wants {expected}, not {text!r}.") from error
-
-
-def _range(text: str) -> range:
-    """Return the whole numbers of "7" or "0-9".
-
-    Raises:
-        ValueError: it is neither, or longer than LONGEST_RANGE.
-    """
-    from lso_bench.plugins.notation import whole
-
-    first, dash, last = text.partition("-")
-    low = whole(first.strip(), 0, SEED)
-    numbered = range(low, whole(last.strip(), low, SEED) + 1) if dash else range(low, low + 1)
-    if len(numbered) > LONGEST_RANGE:
-        raise ValueError(text)
-    return numbered
 
 
 def display_names(option: str, texts: Sequence[str]) -> dict[str, str]:

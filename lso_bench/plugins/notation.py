@@ -15,9 +15,10 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from lso_bench.bounds import WHOLE
+from lso_bench.bounds import SEED, WHOLE
 from lso_bench.files.paths import from_outside
 
+LONGEST_RANGE = 100_000  # numbers in a range as 0-9
 SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")  # start of a setting
 OBJECT_HASH = re.compile(r"@[0-9a-f]{8}$")  # after the name of an object
 QUOTED = re.compile('"((?:[^"]|"")*)"')
@@ -148,6 +149,24 @@ def whole(text: str, least: int = -WHOLE, most: int = WHOLE) -> int:
     if not (DIGITS.fullmatch(text) and least <= int(text) <= most):
         raise ValueError(f"wanted a whole number from {least} to {most} in plain digits, got {text!r}")
     return int(text)
+
+
+def seeds(text: str) -> list[int]:
+    """Parse whole numbers from 0 to SEED, separated by commas, each once; `0-9` is a range.
+
+    Raises:
+        ValueError: it is something else, or a range is longer than LONGEST_RANGE.
+    """
+    return list(dict.fromkeys(number for part in text.split(",") for number in _range(part)))
+
+
+def _range(text: str) -> range:
+    first, dash, last = text.strip().partition("-")
+    low = whole(first.strip(), 0, SEED)
+    numbered = range(low, whole(last.strip(), low, SEED) + 1) if dash else range(low, low + 1)
+    if len(numbered) > LONGEST_RANGE:
+        raise ValueError(f"wanted a range of {LONGEST_RANGE:,} numbers or fewer, got {text!r}")
+    return numbered
 
 
 def real(text: str) -> float:

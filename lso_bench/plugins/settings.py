@@ -25,6 +25,12 @@ def apply_settings(configured: T, settings: Mapping[str, str]) -> T:
     known = settings_of(configured)
     values: dict[str, Any] = {}
     for key, value in settings.items():
+        if key not in known and hasattr(configured, key) and key in hints:
+            kind = type(getattr(configured, key)).__name__
+            raise ValueError(
+                f"{key} of {type(configured).__name__} is a {kind}, which no text gives; wanted a setting that is true "
+                "or false, a whole number, a number or a text."
+            )
         if key not in known:
             available = f"there are {', '.join(known)}" if known else "it has none"
             raise ValueError(f"{type(configured).__name__} has no setting {key!r}; {available}.")

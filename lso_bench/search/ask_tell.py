@@ -82,8 +82,10 @@ class AskTell(Searcher):
         first = problem.starts[:, 0].double().cpu().numpy().clip(low, high)
         seeds = [(1_000_003 * (problem.seed + 1) + i) % 2**32 for i in range(len(first))]
         bounds = np.stack([low, high], 1)
-        of_each = zip(first, seeds, losses.tolist(), strict=True)
-        problems = [SingleProblem(x, bounds, *rest, problem.budget) for x, *rest in of_each]
+        problems = [
+            SingleProblem(x, bounds, seed, loss, problem.budget)
+            for x, seed, loss in zip(first, seeds, losses.tolist(), strict=True)
+        ]
         optimizers = [_Turns(self.optimizer(p), bounds) for p in problems]
         while (points := _stacked([o.ask() for o in optimizers])) is not None:
             z = torch.from_numpy(points).to(problem.starts)

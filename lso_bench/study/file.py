@@ -20,7 +20,7 @@ from typing import Any
 from lso_bench.bounds import LATENT, SEED, is_number, is_whole
 from lso_bench.errors import UnusableError, UsageError, unknown
 from lso_bench.files import safe_read
-from lso_bench.plugins.notation import Choice, with_home_folder, words
+from lso_bench.plugins.notation import Choice, seeds, with_home_folder, words
 from lso_bench.run_settings import RUN_SETTINGS, Setting
 from lso_bench.study.grid import Grid, Protocol
 from lso_bench.study.overrides import NAMED, NUMBERED, Rule
@@ -150,15 +150,19 @@ def _table(text: str) -> dict[str, Any]:
     return table
 
 
-def _rule_conditions(table: dict[str, Any]) -> dict[str, str | int]:
+def _rule_conditions(table: dict[str, Any]) -> dict[str, str | tuple[int, ...]]:
     """Return the conditions that select the runs of a rule."""
-    conditions = {k: _name(v) if k in NAMED else v for k, v in table.items()}
-    if not conditions or not conditions.keys() <= {*NAMED, *NUMBERED}:
+    if not table or not table.keys() <= {*NAMED, *NUMBERED}:
         raise ValueError(f"which runs are meant, by {', '.join((*NAMED, *NUMBERED))}")
-    for key in NUMBERED:
-        if key in conditions and not is_whole(conditions[key], 0, SEED):
-            raise ValueError(f"{key} to be a whole number from 0 to {SEED}")
-    return conditions
+    return {k: _name(v) if k in NAMED else _seed_condition(k, v) for k, v in table.items()}
+
+
+def _seed_condition(key: str, value: Any) -> tuple[int, ...]:
+    """Return the seeds of a condition: a number, a list of them, or a text as `1,2` or `0-9`."""
+    try:
+        return tuple(seeds(value) if isinstance(value, str) else _seeds(value if isinstance(value, list) else [value]))
+    except ValueError as error:
+        raise ValueError(f"{key} to be whole numbers from 0 to {SEED}, as 1 or 1,2 or 0-9") from error
 
 
 def _names(value: Any) -> list[str]:

@@ -16,10 +16,10 @@ class Rule:
     """Runs that satisfy all conditions in `where`; `overrides` are settings of their protocol, None leaves them out.
 
     A name matches with any settings ("adam" matches "adam:lr=0.03"). A name with settings matches all runs that have
-    them.
+    them. A seed matches one of those in its condition.
     """
 
-    where: Mapping[str, str | int]
+    where: Mapping[str, str | tuple[int, ...]]
     overrides: Mapping[str, Any] | None = None
 
     def matches(self, run: Mapping[str, str | int | None]) -> bool:
@@ -27,7 +27,8 @@ class Rule:
         return all(_matches(k, run[k], value) for k, value in self.where.items())
 
     def __str__(self) -> str:
-        settings = " ".join(f"{k}={v}" for k, v in (*self.where.items(), *(self.overrides or {}).items()))
+        conditions = {k: v if isinstance(v, str) else ",".join(map(str, v)) for k, v in self.where.items()}
+        settings = " ".join(f"{k}={v}" for k, v in (*conditions.items(), *(self.overrides or {}).items()))
         return f"{'exclude' if self.overrides is None else 'override'} {settings}"
 
 
@@ -72,7 +73,7 @@ def _conflicting_setting(rule: Rule, earlier: Rule) -> str | None:
     )
 
 
-def _matches(kind: str, value: str | int | None, condition: str | int) -> bool:
-    if isinstance(value, str) and isinstance(condition, str):
-        return means(kind, condition, value)
-    return value == condition
+def _matches(kind: str, value: str | int | None, condition: str | tuple[int, ...]) -> bool:
+    if isinstance(condition, str):
+        return isinstance(value, str) and means(kind, condition, value)
+    return value in condition
