@@ -14,6 +14,7 @@ from test_collapse import runs as measured_runs
 from test_values import runs
 
 from lso_bench.analysis.comparison import PER_SEARCH
+from lso_bench.commands.options import display_names
 from lso_bench.plotting.numbers import count, in_words
 from lso_bench.report import latex_table, tables
 from lso_bench.report.cells import EMPTY, estimate, interval, model, number, p_value, share, word
@@ -250,6 +251,23 @@ def test_caption_of_a_matrix_names_what_its_medians_are_of_and_what_bold_means()
     assert "Bold" not in caption_of(matrix_text(*(searches("vae", s) for s in SEARCHERS)))
 
 
+@pytest.mark.parametrize("axes", [("searcher", "task"), ("model", "searcher")])
+def test_matrix_of_one_model_has_the_best_searchers_in_bold(axes):
+    records = [searches("vae", s, o) for s, o in zip(SEARCHERS, (1.0, 0.0), strict=True)]
+    text = latex_table.one(measures(*records), "final", axes, {})
+    assert "Bold: the best searchers in a model, by Wilcoxon" in caption_of(text)
+    assert r"\textbf{10.50}" in text and r"\textbf{11.50}" not in text and "11.50" in text
+
+
+def test_tasks_of_a_matrix_have_short_names_which_may_be_displayed_otherwise():
+    tasks = "omniglot50:instances=50,seed=0", "glyphs50:instances=50,seed=0"
+    compared = measures(*(searches("vae", s, task=t) for s in SEARCHERS for t in tasks))
+    assert "searcher & glyphs50 & omniglot50" in latex_table.one(compared, "final", ("searcher", "task"), {})
+    for name in ("omniglot50", tasks[0]):
+        names = display_names("name", [f"{name}=$n=50$", "glyphs50=G"])
+        assert "searcher & G & $n=50$" in latex_table.one(compared, "final", ("searcher", "task"), names)
+
+
 def test_matrix_keeps_searchers_whose_runs_all_failed_and_says_what_was_not_run():
     records = [searches("vae", s) for s in SEARCHERS] + [searches("nevae_se", SEARCHERS[0])]
     text = matrix_text(*records, failed(searches("vae", "lbfgs:lr=1.0")))
@@ -275,7 +293,7 @@ def test_infinite_median_is_infinity_and_not_what_was_not_run():
     members = [replace(m, loss=math.nan, best=math.nan) if i > 2 else m for i, m in enumerate(run.members)]
     comparison = measures(replace(run, members=members), searches("vae", SEARCHERS[1]))
     text = latex_table.one(comparison, "final", ("model", "searcher"), {})
-    assert r"vae & $\infty$ & 10.50 \\" in text and "not run" not in text
+    assert r"vae & $\infty$ & \textbf{10.50} \\" in text and "not run" not in text
     final = next(t for part in tables.parts(comparison, "steps", ["final"]) for t in part.tables)
     at = [c.heading for c in final.columns].index("median")
     assert [row[at].text for row in final.rows] == ["∞", "10.50"]

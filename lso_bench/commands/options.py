@@ -122,15 +122,16 @@ def numbers(option: str, texts: Sequence[str]) -> list[int]:
 
 
 def display_names(option: str, texts: Sequence[str]) -> dict[str, str]:
-    """Return the displayed names by name, of texts as `nevae_se=NE-VAE`.
+    """Return the displayed names by name, of texts as `nevae_se=NE-VAE`; an equals sign between two $ divides none.
 
     Raises:
         UsageError: a text has another form.
     """
-    pairs = [text.rpartition("=") for text in texts]
-    if faulty := next((text for text, pair in zip(texts, pairs, strict=True) if not (pair[0] and pair[2])), ""):
+    divided = [max((i for i, c in enumerate(t) if c == "=" and t.count("$", 0, i) % 2 == 0), default=0) for t in texts]
+    pairs = [(text[:at], text[at + 1 :]) for text, at in zip(texts, divided, strict=True)]
+    if faulty := next((text for text, pair in zip(texts, pairs, strict=True) if not all(pair)), ""):
         raise UsageError(f"--{option} wants a name and how it is displayed, as nevae_se=NE-VAE, not {faulty!r}.")
-    return {name: shown for name, _, shown in pairs}
+    return dict(pairs)
 
 
 def thresholds(option: str, texts: Sequence[str]) -> tuple[float, ...]:

@@ -104,27 +104,39 @@ def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> li
     return _contests(groups, factor, measures, ["tasks"] * len(groups), comparison.by, pooled)
 
 
-def starred(section: Section) -> dict[str, list[str]]:
-    """Return, by searcher, the models that are not significantly worse than the best, where any model is."""
-    compared = from_first_start(contests(section, "model", "loss"))
+def starred(section: Section, factor: str = "model") -> dict[str, list[str]]:
+    """Return, by searcher, the models that are not significantly worse than the best, where any model is.
+
+    With `factor` "searcher" it is the searchers, by model.
+    """
+    compared = from_first_start(contests(section, factor, "loss"))
     return {c.context: c.top for c in compared if c.worse}
 
 
-def without_test(section: Section) -> dict[str, list[str]]:
-    """Return, by searcher, the models that are not compared with the others, where any model is starred."""
-    compared = from_first_start(contests(section, "model", "loss"))
-    return {c.context: [m for m in section.models if m not in c.names] for c in compared if c.worse}
+def without_test(section: Section, factor: str = "model") -> dict[str, list[str]]:
+    """Return, by searcher, the models that are not compared with the others, where any model is starred.
+
+    With `factor` "searcher" it is the searchers, by model.
+    """
+    compared = from_first_start(contests(section, factor, "loss"))
+    known = _contestants(section, factor)
+    return {c.context: [name for name in known if name not in c.names] for c in compared if c.worse}
 
 
-def has_starred_higher(section: Section) -> bool:
+def has_starred_higher(section: Section, factor: str = "model") -> bool:
     """Return whether a starred median is higher than one without a star: the test is of pairs, not of medians."""
-    alone = without_test(section)
-    for label, top in starred(section).items():
-        medians = {m: section.median_loss(m, label) for m in section.models}
-        worse_medians = [median for m, median in medians.items() if m not in (*top, *alone[label])]
-        if any(medians[m] > median for m in top for median in worse_medians):
+    alone, is_model = without_test(section, factor), factor == "model"
+    for context, top in starred(section, factor).items():
+        pairs = {name: (name, context) if is_model else (context, name) for name in _contestants(section, factor)}
+        medians = {name: section.median_loss(*pair) for name, pair in pairs.items()}
+        worse_medians = [median for name, median in medians.items() if name not in (*top, *alone[context])]
+        if any(medians[name] > median for name in top for median in worse_medians):
             return True
     return False
+
+
+def _contestants(section: Section, factor: str) -> list[str]:
+    return section.models if factor == "model" else section.searcher_labels
 
 
 def from_first_start(compared: Sequence[Contest]) -> list[Contest]:

@@ -16,7 +16,7 @@ from lso_bench.plotting.style import count_range
 from lso_bench.plugins.notation import name_of
 from lso_bench.report.cells import MISSING, NO_TEXT, NO_TEXT_SAYS, loss, word
 from lso_bench.report.contests import contests, has_starred_higher, without_test
-from lso_bench.report.sections import Section, effort, sections
+from lso_bench.report.sections import Section, effort, sections, task_names
 from lso_bench.report.table import Cell, Column, Table, columns
 
 AXES = {"model": "model", "searcher": "searcher_label", "task": "task", "start": "start"}  # column of each axis
@@ -26,15 +26,16 @@ MEDIANS = {  # measure, title, and what a median is over
 }
 NAMED = ("task", "architecture", "effort", "model", "searcher", "start")  # settings that a caption names, in order
 FAILED, UNTESTED = "failed", "?"
+BEST = {"model": "models of a searcher", "searcher": "searchers in a model"}  # what is bold, by the factor
 BOLD = (
-    "Bold: the best models of a searcher, by Wilcoxon's test with Holm's correction on the same instances; those that "
-    "are not significantly worse are bold too"
+    "Bold: the best {}, by Wilcoxon's test with Holm's correction on the same instances; those that are not "
+    "significantly worse are bold too"
 )
 FEWER = "A lower plain value may be of fewer searches or trainings: only the seeds that all have are compared"
 UNDEFINED = "n/a"  # in place of a median of values that have none
 LEGENDS = {  # what stands in a cell, and what it means
     NO_TEXT: NO_TEXT_SAYS,
-    UNTESTED: "?: not compared with the other models of its searcher: too few common seeds",
+    UNTESTED: "?: not compared with the other {}: too few common seeds",
     MISSING: "-: no result",
     UNDEFINED: "n/a: no search, or pair, has a finite value",
     FAILED: "failed: all its runs",
@@ -51,7 +52,9 @@ class Median:
 
 
 def matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:
-    """Return the medians of a table; of models the best one and those not significantly worse are bold.
+    """Return the medians of a table; the best model of a searcher and those not significantly worse are bold.
+
+    Where models are no axis, or there is one, it is the best searchers.
 
     Raises:
         UsageError: no such axis, no matrix of this table, or several values in a cell.
@@ -59,7 +62,8 @@ def matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:
     _check(name, rows, header)
     measure, title, unit = MEDIANS[name]
     medians: dict[tuple[str, str], list[Median]] = {}
-    for median in _medians(comparison, measure, all_starts="start" in (rows, header)):
+    factor = _factor(comparison, (rows, header))
+    for median in _medians(comparison, measure, "start" in (rows, header), factor):
         medians.setdefault((median.setup[rows], median.setup[header]), []).append(median)
     for place, several in medians.items():
         if len(several) > 1:
@@ -68,10 +72,24 @@ def matrix(comparison: Comparison, name: str, rows: str, header: str) -> Table:
         medians.setdefault((setup[rows], setup[header]), [Median(setup, word(FAILED))])
     names = [[*dict.fromkeys(place[i] for place in medians)] for i in (0, 1)]
     absent = [Median({}, word(MISSING))]
-    body = [[word(a), *(medians.get((a, b), absent)[0].cell for b in names[1])] for a in names[0]]
+    shown = short_tasks(comparison) if "task" in (rows, header) else {}
+    headings, words = ([shown.get(name, name) for name in names[i]] for i in (1, 0))
+    body = [[word(words[i]), *(medians.get((a, b), absent)[0].cell for b in names[1])] for i, a in enumerate(names[0])]
     known = [median for several in medians.values() for median in several if median.n]
-    caption = _caption(comparison, known, unit, (rows, header), [cell for line in body for cell in line[1:]])
-    return Table(title, columns(Column(rows, is_text=True), *names[1]), body, caption)
+    caption = _caption(comparison, known, unit, (rows, header), [cell for line in body for cell in line[1:]], factor)
+    return Table(title, columns(Column(rows, is_text=True), *headings), body, caption)
+
+
+def short_tasks(comparison: Comparison) -> dict[str, str]:
+    """Return the short names of the tasks, by their texts: with the settings that tell tasks of one name apart."""
+    parts = {str(part.context["task"]): part for part in sections(comparison)}
+    return dict(zip(parts, task_names([*parts.values()]), strict=True))
+
+
+def _factor(comparison: Comparison, axes: Sequence[str]) -> str:
+    """Return what the bold cells of a matrix compare: models, or searchers where models cannot be compared in it."""
+    has_models = "model" in axes and comparison.measures.model.nunique() > 1
+    return "searcher" if "searcher" in axes and not has_models else "model"
 
 
 def _check(name: str, rows: str, header: str) -> None:
@@ -85,17 +103,23 @@ def _check(name: str, rows: str, header: str) -> None:
 
 
 def _caption(
-    comparison: Comparison, medians: Sequence[Median], unit: str, axes: Sequence[str], cells: Sequence[Cell]
+    comparison: Comparison,
+    medians: Sequence[Median],
+    unit: str,
+    axes: Sequence[str],
+    cells: Sequence[Cell],
+    factor: str,
 ) -> str:
     """Return the settings that all cells share, the number of searches or pairs, and what bold and signs mean."""
     shared = [_shared(medians, key) for key in NAMED if key not in axes]
     n = pd.Series([median.n for median in medians], dtype=float)
     texts = [", ".join(filter(None, shared)), *[f"n = {count_range(n, unit)} a cell"] * (len(n) > 0)]
     if any(cell.best for cell in cells):
-        texts += [BOLD, *[FEWER] * (n.nunique() > 1)]
-        if any(has_starred_higher(part) for part in sections(comparison)):
+        texts += [BOLD.format(BEST[factor]), *[FEWER] * (n.nunique() > 1)]
+        if any(has_starred_higher(part, factor) for part in sections(comparison)):
             texts.append("The test is of pairs, not of medians: a bold median is higher than a plain one here")
-    texts += [says for sign, says in LEGENDS.items() if any(_has(cell, sign) for cell in cells)]
+    legends = (says for sign, says in LEGENDS.items() if any(_has(cell, sign) for cell in cells))
+    texts += [says.format(BEST[factor]) for says in legends]
     return ". ".join(filter(None, texts))
 
 
@@ -131,19 +155,20 @@ def _selection(field: str, first: str, second: str) -> str:
     return f", as by --where {shlex.quote(f'{field}={second}')} (in Python: .where({field}={second!r}))"
 
 
-def _medians(comparison: Comparison, measure: str, all_starts: bool) -> Iterator[Median]:
+def _medians(comparison: Comparison, measure: str, all_starts: bool, factor: str) -> Iterator[Median]:
     """Yield each median at the end of searches; by default of one kind of start."""
     for part in sections(comparison):
-        best, alone = ({*_best(part)}, without_test(part)) if measure == "loss" else (set(), {})
+        best, alone = ({*_best(part, factor)}, without_test(part, factor)) if measure == "loss" else (set(), {})
         rows = part.rows(measure)
         at_end = cast(pd.DataFrame, rows[rows.threshold.isna()]).to_dict("records")
         first = min((r["start"] for r in at_end), key=lambda s: [*map(start_order, s.split(" - "))], default="")
         for r in at_end:
             if all_starts or r["start"] == first:
-                is_best = (r["model"], r["searcher_label"], r["start"]) in best
+                name, context = (r[column] for column in _columns(factor))
+                is_best = (name, context, r["start"]) in best
                 is_undefined = pd.isna(r["median"])
                 cell = word(UNDEFINED) if is_undefined else loss(r["median"], measure == "loss" and part.lacks_text(r))
-                mark = UNTESTED if r["model"] in alone.get(r["searcher_label"], ()) and r["start"] == first else ""
+                mark = UNTESTED if name in alone.get(context, ()) and r["start"] == first else ""
                 yield Median(_setup(r), cell._replace(text=f"{cell.text}{mark}", best=is_best), int(r["n"]))
 
 
@@ -160,7 +185,12 @@ def _failed(comparison: Comparison) -> Iterator[dict[str, str]]:
         yield from (_setup(r) for r in part.runs.to_dict("records") if r["failed"] == r["runs"] and not r["searches"])
 
 
-def _best(part: Section) -> Iterator[tuple[str, str, str]]:
-    """Yield model, searcher and start of the models that are not significantly worse than the best of a contest."""
-    for contest in contests(part, "model", "loss"):
+def _columns(factor: str) -> tuple[str, str]:
+    """Return the columns of what is compared and of what it is compared in."""
+    return ("model", "searcher_label") if factor == "model" else ("searcher_label", "model")
+
+
+def _best(part: Section, factor: str) -> Iterator[tuple[str, str, str]]:
+    """Yield name, context and start of the contestants that are not significantly worse than the best."""
+    for contest in contests(part, factor, "loss"):
         yield from ((name, contest.context, contest.start) for name in contest.top if contest.worse)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.errors import UsageError
 from lso_bench.report import tables
-from lso_bench.report.latex_matrix import matrix
+from lso_bench.report.latex_matrix import matrix, short_tasks
 from lso_bench.report.renderers import latex
 from lso_bench.report.sections import check_displayed
 from lso_bench.report.table import Cell, Table
@@ -39,6 +39,7 @@ def one(
     rows, header = axes
     if rows or header:
         headed = [("", matrix(comparison, name, rows or "model", header or "searcher"))]
+        labels = {short_tasks(comparison).get(k, k): v for k, v in labels.items()}
     else:
         headed = [(part.heading, t) for part in tables.parts(comparison, cost, [name]) for t in part.tables]
     shown = [t for _, t in headed]
