@@ -428,6 +428,15 @@ def test_optimizer_that_maximises_the_loss_is_found_out():
         check_searcher(lb.AskTell(Wrong))
 
 
+def test_optimizers_that_share_the_generator_of_numpy_are_found_out():
+    class Shared(Candidates):
+        def ask(self) -> Value:
+            return Value(self.best + 0.3 * np.random.randn(len(self.best)))
+
+    with pytest.raises(AssertionError, match=r"problems apart: .* draws from NumPy's global generator"):
+        check_searcher(lb.AskTell(Shared))
+
+
 def test_cma_by_ask_and_tell_finds_what_the_built_in_one_finds(tmp_path):
     """Two searchers, one search: the built-in `cmaes` makes the same strategies, with the same seeds."""
     study = lb.Study("vae", "glyphs50", ["cmaes", lb.AskTell(cma), lb.AskTell(Batches)], **TINY)

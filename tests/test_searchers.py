@@ -58,6 +58,7 @@ BROKEN = {  # how, in the example: what is written instead, what is said, and of
     "double": (STEP, f"{STEP}.double()", r"and torch.float32, got \(3, 1, 4\) and torch.float64 in step 1", {"points"}),
     "no points": (STEP, f"{STEP}[:, :0]", r"got \(3, 0, 4\)", {"points"}),
     "raises later": (STEP, f"{STEP} / (step < 9 or [])", "got TypeError: .* in step 9", {"points"}),
+    "infinite later": (STEP, f"{STEP} / (step < 9)", "wanted finite points, got one with -?inf .* step 9", {"points"}),
     "asks for nothing": ("best = problem.starts", "return\n        best = problem.starts", "got none", {"points"}),
     "not from the starts": (
         "(yield problem.starts)",

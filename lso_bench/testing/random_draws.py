@@ -58,3 +58,23 @@ class _SeedingNotice:
 
     def __instancecheck__(self, instance: object) -> bool:
         return isinstance(instance, self._original)  # pyright: ignore[reportArgumentType]
+
+
+class GlobalDraws:
+    """Context in which `drawn` becomes true if NumPy's global generator is drawn from."""
+
+    def __init__(self) -> None:
+        self.drawn = False
+        self._before = b"", 0
+
+    def __enter__(self) -> "GlobalDraws":
+        self._before = _numpy_state()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.drawn |= _numpy_state() != self._before
+
+
+def _numpy_state() -> tuple[bytes, int]:
+    state: Any = np.random.get_state(legacy=False)
+    return state["state"]["key"].tobytes(), state["state"]["pos"]

@@ -11,7 +11,7 @@ from lso_bench.errors import PluginError, UsageError
 from lso_bench.plugins.containment import reason
 from lso_bench.plugins.random_numbers import Stream
 from lso_bench.runner.penalised import Cost
-from lso_bench.search import Problem, Searcher, check_leaf, check_points
+from lso_bench.search import Problem, Searcher, check_finite, check_leaf, check_points
 from lso_bench.search.region import Region, build
 from lso_bench.testing.linear_model import example_space
 from lso_bench.testing.promise import UnmetRequirementError
@@ -151,7 +151,7 @@ class _SearchUnderTest:
         """Return the next points; None if there are no more.
 
         Raises:
-            UnmetRequirementError: the searcher raises, or yields points of a wrong shape.
+            UnmetRequirementError: the searcher raises, or yields points of a wrong shape or not finite.
         """
         try:
             with self._watch.during("search", self._stream.drawn), self._context:
@@ -164,7 +164,9 @@ class _SearchUnderTest:
             got = " ".join(reason(error).split())
             raise UnmetRequirementError(f"wanted points whenever asked, got {got} in step {step}") from error
         try:
-            return self._points(check_points(z, self._starts))
+            points = self._points(check_points(z, self._starts))
+            check_finite(points if y is None else points[~y.isnan().all(1)])  # what is asked for others is ignored
+            return points
         except ValueError as error:
             raise UnmetRequirementError(
                 f"{error} in step {step}; where a problem has no more to ask yield NaN for it"
