@@ -72,7 +72,11 @@ TWICE = "\n\n@dataclass(frozen=True)\nclass Other(Task):\n    data = 'glyphs'\n 
         ("task", "x = 1", "wanted one subclass of Task, got 0"),
         ("task", INK + TWICE, r"wanted one subclass of Task, got 2 \(Ink, Other\)"),
         ("task", INK.replace("def score", "def scores"), "Ink is abstract; write its score"),
-        ("task", INK.replace("@dataclass(frozen=True)", ""), "wanted a dataclass"),
+        (
+            "task",
+            INK.replace("@dataclass(frozen=True)", ""),
+            r"wanted a dataclass; write @dataclass\(frozen=True\) above",
+        ),
         ("task", INK.replace("float = 0.15", "float"), "wants a default for its setting target"),
         ("task", INK.replace("optimum = 0.0", "optimun = 0.0"), "defines optimun, which nothing uses.*write optimum"),
         ("searcher", "import nothing_of_the_sort", "does not import"),

@@ -216,7 +216,9 @@ def require_plugin_class(base: type, cls: object, label: str) -> type:
         ValueError: it is not a dataclass that is a `base`, or is abstract, or has a setting without a default, or a
             name of `base` is misspelt.
     """
-    if not (isinstance(cls, type) and issubclass(cls, base) and _is_decorated(cls, base)):
+    if isinstance(cls, type) and issubclass(cls, base) and not _is_decorated(cls, base):
+        raise ValueError(f"{label}: wanted a dataclass; write @dataclass(frozen=True) above the class {cls.__name__}.")
+    if not (isinstance(cls, type) and issubclass(cls, base)):
         raise ValueError(f"{label}: wanted a dataclass that is a subclass of {base.__name__}, got {cls!r}.")
     if abstract := sorted(getattr(cls, "__abstractmethods__", ())):
         raise ValueError(f"{label}: {cls.__name__} is abstract; write its {', '.join(abstract)}.")
