@@ -275,3 +275,20 @@ def test_version_is_the_same_in_another_process_with_another_order_of_sets():
     done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True)
     assert re.fullmatch(r"[0-9a-f]{64}\n", done.stdout), done.stderr
     assert done.stdout.strip() == object_hash(cell(ALL))
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_state_of_a_package_counts_unless_pip_recorded_it(tmp_path, monkeypatch, recorded):
+    """As `pip install --target` leaves it: beside the package lies a record of its files."""
+    name = f"counting_{recorded}".lower()
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(
+        "STATE = [0]\n\n\ndef count():\n    STATE[0] += 1\n    return STATE[0]\n"
+    )
+    (tmp_path / f"{name}-1.0.dist-info").mkdir()
+    (tmp_path / f"{name}-1.0.dist-info" / "RECORD").write_text(f"{name}/__init__.py,,\n" * recorded)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugin = cell(f"from {name} import count\n" + SCORE.replace("BODY", "count()"))
+    before = object_hash(plugin)
+    plugin.score(0)
+    assert (object_hash(plugin) == before) == recorded

@@ -240,6 +240,13 @@ def test_class_that_cannot_be_made_is_named_in_one_line(tmp_path):
         TASKS.build(str(tmp_path / "bad.py"))
 
 
+def test_name_that_the_methods_use_may_resemble_one_of_the_base(tmp_path):
+    text = INK.replace("    target: float = 0.15", "    target = 0.15")
+    assert "self.target" in text
+    (tmp_path / "ink.py").write_text(text)
+    assert TASKS.build(f"{tmp_path}/ink.py").target == 0.15  # beside `targets`
+
+
 def test_object_of_a_class_with_a_misspelt_name_is_refused():
     @dataclass(frozen=True)
     class Ink(Task):

@@ -231,19 +231,27 @@ def require_plugin_class(base: type, cls: object, label: str) -> type:
 
 
 def check_spelling(base: type, cls: type, label: str) -> None:
-    """Refuse a class with a public name, no setting, that resembles one of `base` which the class does not define.
+    """Refuse a class with a public name that resembles one of `base` which the class does not define.
+
+    Settings, and names that the methods of the class use, are its own affair.
 
     Raises:
         ValueError: names both.
     """
-    written = {
-        name for c in cls.__mro__ if c not in base.__mro__ and c.__module__ != base.__module__ for name in vars(c)
-    }
-    settings = {f.name for f in fields(cls)} if is_dataclass(cls) else set[str]()
+    parents = [c for c in cls.__mro__ if c not in base.__mro__ and c.__module__ != base.__module__]
+    written = {name: value for c in reversed(parents) for name, value in vars(c).items()}
+    used = {f.name for f in fields(cls)} if is_dataclass(cls) else set[str]()
+    used |= {n for value in written.values() if (code := _code(value)) for n in code.co_names}
     left = [name for name in dir(base) if not name.startswith("_") and name not in written]
-    for name in sorted(n for n in written if not n.startswith("_") and n not in settings and n not in dir(base)):
+    for name in sorted(n for n in written if not n.startswith("_") and n not in used and n not in dir(base)):
         if near := get_close_matches(name.lower(), left, n=1, cutoff=0.8):
             raise ValueError(
                 f"{label}: {cls.__name__} defines {name}, which nothing uses, and not {near[0]}; write {near[0]}, or "
                 f"give {name} another name, as _{name}."
             )
+
+
+def _code(value: object) -> CodeType | None:
+    """Return the code of a method or property; None of anything else."""
+    function = next((f for name in ("fget", "func", "__func__") if (f := getattr(value, name, None))), value)
+    return getattr(function, "__code__", None)

@@ -16,7 +16,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,7 +78,21 @@ def is_own(module: str, package: str = "") -> bool:
     if top in PROGRAM or (top in sys.stdlib_module_names and top != "__main__"):
         return False
     file = file_of(module) or file_of(top)
-    return top == package or file is None or not {*INSTALLED} & {*file.parts}
+    return top == package or file is None or not ({*INSTALLED} & {*file.parts} or _is_recorded(top))
+
+
+@cache
+def _is_recorded(top: str) -> bool:
+    """Return whether pip recorded that it installed a top-level module where it lies, as by `pip install --target`."""
+    file = file_of(top)
+    if file is None:
+        return False
+    folder = file.parent.parent if file.stem == "__init__" else file.parent
+    name = file.relative_to(folder).as_posix()
+    try:
+        return any(f"{name}," in record.read_text() for record in folder.glob("*.dist-info/RECORD"))
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def file_of(module: str) -> Path | None:
