@@ -218,7 +218,7 @@ def answer(worse: float, *tasks: str, models=(SPEC.model, NEVAE)) -> str:
         for m in models
         for i, (s, b) in enumerate(BUDGETS.items())
     ]
-    return " ".join(text(*records).split())
+    return " ".join(brief_text(*records).split())
 
 
 def test_searchers_that_are_not_compared_are_counted_beside_the_best_one():
@@ -231,14 +231,16 @@ def test_searchers_that_are_not_compared_are_counted_beside_the_best_one():
 
 def test_no_count_stands_beside_searchers_that_are_all_compared():
     records = [run(i, m, searcher=s, budget=300) for m in (SPEC.model, NEVAE) for i, s in enumerate(BUDGETS)]
-    assert "lowest final loss: adam in every model." in " ".join(text(*records).split())
-    assert "4 of 4" not in text(*records) and "compared)" not in text(*records)
+    assert "lowest final loss: adam in every model." in " ".join(brief_text(*records).split())
+    assert "4 of 4" not in brief_text(*records) and "compared)" not in brief_text(*records)
 
 
 def test_searcher_that_ran_in_some_models_only_is_counted():
     records = [run(i, m, searcher=s, budget=300) for m in (SPEC.model, NEVAE) for i, s in enumerate(BUDGETS)]
     some = [r for r in records if not (r.spec.model == NEVAE and r.spec.searcher.startswith("sobol"))]
-    assert "lowest final loss: adam in every model (3 to 4 of 4 searchers compared)." in " ".join(text(*some).split())
+    assert "lowest final loss: adam in every model (3 to 4 of 4 searchers compared)." in " ".join(
+        brief_text(*some).split()
+    )
 
 
 def test_task_of_one_instance_is_not_advised_to_begin_at_the_encoder():
