@@ -279,7 +279,7 @@ def test_version_is_the_same_in_another_process_with_another_order_of_sets():
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_state_of_a_package_counts_unless_pip_recorded_it(tmp_path, monkeypatch, recorded):
-    """As `pip install --target` leaves it: beside the package lies a record of its files."""
+    """The record lies beside the package, as `pip install --target` leaves it."""
     name = f"counting_{recorded}".lower()
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").write_text(
