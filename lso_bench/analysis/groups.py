@@ -35,9 +35,8 @@ def group_summary(records: Sequence[Record], by: Sequence[str] = ()) -> pd.DataF
     `censored` counts searches without a finite final loss. `ended` lists the reasons why searches ended, with their
     numbers. `epochs` lists the lengths of the models' trainings. `code` lists versions of lso-bench, CODE those
     of the task's and searcher's code. COST_COLUMNS (`spent evaluations` and so on) are medians of runs, and so are
-    TEXT_COLUMNS, shares of their evaluations. A run
-    whose process died has no device: it is counted in the group that is equal otherwise, else with the first device of
-    its section.
+    TEXT_COLUMNS, shares of their evaluations. A run whose process died has no device: it is counted in the group that
+    is equal otherwise, else with the first device of its section.
     """
     keyed = [(group(r, by), r) for r in records]
     likeness = [[k for k in keys if k != "device"] for keys in ((*GROUP_KEYS, *by), SECTION_KEYS)]  # the closer first

@@ -241,7 +241,7 @@ def check_spelling(base: type, cls: type, label: str) -> None:
     parents = [c for c in cls.__mro__ if c not in base.__mro__ and c.__module__ != base.__module__]
     written = {name: value for c in reversed(parents) for name, value in vars(c).items()}
     used = {f.name for f in fields(cls)} if is_dataclass(cls) else set[str]()
-    used |= {n for value in written.values() if (code := _code(value)) for n in code.co_names}
+    used |= {n for value in written.values() for code in _codes(value) for n in code.co_names}
     left = [name for name in dir(base) if not name.startswith("_") and name not in written]
     for name in sorted(n for n in written if not n.startswith("_") and n not in used and n not in dir(base)):
         if near := get_close_matches(name.lower(), left, n=1, cutoff=0.8):
@@ -251,7 +251,8 @@ def check_spelling(base: type, cls: type, label: str) -> None:
             )
 
 
-def _code(value: object) -> CodeType | None:
-    """Return the code of a method or property; None of anything else."""
+def _codes(value: object) -> Iterator[CodeType]:
+    """Yield the code of a method or property, and that inside it; nothing of anything else."""
     function = next((f for name in ("fget", "func", "__func__") if (f := getattr(value, name, None))), value)
-    return getattr(function, "__code__", None)
+    if code := getattr(function, "__code__", None):
+        yield from sources.nested(code)

@@ -187,7 +187,7 @@ class _Walk:
 
     def _globals(self, code: CodeType, scope: dict[str, Any]) -> Iterator[str]:
         """Yield what a function and those inside it take from their module, and the modules that they import."""
-        parts = [*_nested(code)]
+        parts = [*sources.nested(code)]
         steps = [[i for i in dis.get_instructions(part) if i.opname != "EXTENDED_ARG"] for part in parts]
         names = {i.argval for listed in steps for i in listed if i.opname in TAKING}
         attributes = {name for part in parts for name in part.co_names}
@@ -281,13 +281,6 @@ def _is_named(value: Any) -> bool:
     """Return whether a value is a function of compiled code."""
     named = (getattr(value, name, None) for name in ("__name__", "__module__"))
     return callable(value) and all(isinstance(name, str) for name in named)
-
-
-def _nested(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _nested(constant)
 
 
 def _imported(steps: list[dis.Instruction], package: str) -> Iterator[str]:

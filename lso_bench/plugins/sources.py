@@ -20,7 +20,7 @@ from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from weakref import WeakKeyDictionary
 
 from lso_bench.files import safe_read
@@ -107,6 +107,14 @@ def file_of(module: str) -> Path | None:
 def _origin(module: str) -> str | None:
     spec = find_spec(module)
     return spec.origin if spec else None
+
+
+def nested(code: CodeType) -> Iterator[CodeType]:
+    """Yield a code object, then those of the functions and comprehensions inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from nested(constant)
 
 
 def digest(path: Path) -> str:

@@ -39,7 +39,8 @@ def one(
     rows, header = axes
     if rows or header:
         headed = [("", matrix(comparison, name, rows or "model", header or "searcher"))]
-        labels = {short_tasks(comparison).get(k, k): v for k, v in labels.items()}
+        short = short_tasks(comparison)
+        labels = {short.get(k, k): v for k, v in labels.items()}
     else:
         headed = [(part.heading, t) for part in tables.parts(comparison, cost, [name]) for t in part.tables]
     shown = [t for _, t in headed]
