@@ -19,7 +19,7 @@ from lso_bench.analysis.curves import medians, with_curves
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.errors import UnusableError
 from lso_bench.plotting.activity import activity
-from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of
+from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of, searcher_looks
 from lso_bench.plotting.style import SIZES, count_range, displayed, label, save, style_context
 from lso_bench.report import html_images
 from lso_bench.report.contests import Contest, contests
@@ -29,9 +29,22 @@ from lso_bench.report.figures.collapse import scatter
 from lso_bench.report.figures.forest import LEFT, RIGHT, forest
 from lso_bench.report.sections import sections
 from lso_bench.report.svg import svg
+from lso_bench.search import SEARCHERS
 from lso_bench.vae.datasets import is_ink
 from lso_bench.vae.objectives import TABLE_1
 from lso_bench.vae.trained_model import Model
+
+
+def test_built_in_searchers_look_the_same_beside_any_others_and_no_two_searchers_look_alike():
+    every = searcher_looks([*SEARCHERS.names(), "adam:lr=0.3", "bo:q=5", "bo:q=10", "mine", "theirs"])
+    assert len({*every.values()}) == len(every)
+    assert {name: searcher_looks([name, "mine"])[name] for name in SEARCHERS.names()}.items() <= every.items()
+
+
+def test_setting_of_a_searcher_looks_like_the_searcher_where_that_is_absent_and_else_has_a_free_colour():
+    alone, beside = searcher_looks(["adam:lr=0.3", "bo"]), searcher_looks(["adam", "adam:lr=0.3", "bo"])
+    assert alone["adam:lr=0.3"] == beside["adam"]
+    assert len({colour for colour, _ in beside.values()}) == 3
 
 
 def test_every_model_of_table_1_has_a_colour_of_its_own():

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import TINY, random_vae
+from made import searched
 
+import lso_bench as lb
 from lso_bench.errors import UnusableError
 from lso_bench.models import measurements
 from lso_bench.report import html_overview
 from lso_bench.report.measurements import metrics_table
+from lso_bench.store.store import Store
 from lso_bench.vae import checkpoint
 from lso_bench.vae.checkpoint import save_model
 from lso_bench.vae.evaluation import SampleSizes
@@ -46,6 +49,15 @@ def test_weights_without_finite_measures_are_refused_by_name_and_nothing_is_kept
     with pytest.raises(UnusableError, match=r"vae-s0\.safetensors: its latent space has no finite nelbo, "):
         measure(model_of_noise, tmp_path)
     assert not list(tmp_path.glob("r/metrics/*.json"))
+
+
+def test_page_of_a_selection_has_the_latent_spaces_of_its_runs_alone(model_of_noise, tmp_path):
+    checkpoint_hash = measure(model_of_noise, tmp_path).what["checkpoint"]
+    for init, weights in ((0, checkpoint_hash), (1, "0" * 64)):
+        Store(tmp_path / "r").add(searched({"random": [[9.0, 5.0, 3.0]]}, init=init, checkpoint=weights))
+    runs = lb.load(tmp_path / "r")
+    spaces = [len(r.page().spaces) for r in (runs, runs.where("seed.init=0"), runs.where("seed.init=1"))]
+    assert spaces == [1, 1, 0]
 
 
 def short(tensors):

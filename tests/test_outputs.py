@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 from threading import Thread
 
+import pandas as pd
 import pytest
 from conftest import fails
 from made import searched
@@ -243,6 +244,18 @@ def test_strict_command_says_by_its_status_that_a_run_was_skipped(call, tmp_path
     store.add(searched({"random": [[9.0, 5.0]]}, init=1))
     sorted(tmp_path.glob("r/runs/*/*/result.json"))[0].write_text("{")
     assert [call(*command, *options).returncode for options in ([], ["--strict"])] == [0, 3]
+
+
+def test_page_figures_and_table_are_of_the_runs_that_where_selects(call, tmp_path, store):
+    store.add(searched({"random": [[9.0, 5.0, 3.0]]}, task="ink"))
+    (task,) = {r.spec.task for r in store} - {"ink"}
+    for command in ("report", "plot", "export"):
+        fails(call(command, "r", "--where", "task=rae"), 2, "No run has task=rae")
+        assert call(command, "r", "--where", "task=ink").returncode == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "ink" in page and task not in page and {*pd.read_csv(tmp_path / "measures.csv").task} == {"ink"}
+    figures = [p.name for p in tmp_path.glob("figures/*.pdf")]
+    assert figures and all("-ink-" in name for name in figures)
 
 
 def test_report_replaces_no_file_that_is_none_but_writes_to_a_pipe(call, tmp_path, store):

@@ -41,6 +41,7 @@ class Results:
     stores: Sequence[Store]
     records: list[Record]
     store_by_key: dict[str, Store] = field(repr=False)  # store of a run's files, by its key
+    is_selection: bool = False  # whether runs were left out by `where`
 
     def __len__(self) -> int:
         return len(self.records)
@@ -102,7 +103,7 @@ class Results:
         Raises:
             UsageError: a field does not exist, or no run is left.
         """
-        return replace(self, records=chosen(self.records, conditions(texts, fields, self.records)))
+        return replace(self, records=chosen(self.records, conditions(texts, fields, self.records)), is_selection=True)
 
     def compare(self, by: Sequence[str] = (), targets: Targets = "task", traces: bool = True) -> ResultComparison:
         """Compare final losses, convergence and dependence on the start, over models and searchers.
@@ -153,13 +154,15 @@ class Results:
         return target
 
     def page(self) -> "html_report.Results":
-        """Return what the HTML page shows."""
+        """Return what the HTML page shows; of a selection also the measured latent spaces are those of its runs."""
         from lso_bench.models.measurements import load_all
         from lso_bench.report import html_report
 
         comparison = with_curves(self.compare().comparison, united(self.records), self.files)
         folders = [s.folder for s in self.stores]
+        searched = {r.spec.checkpoint for r in self.records}
         spaces = [m for folder in folders for m in load_all(folder)]
+        spaces = [m for m in spaces if not self.is_selection or m.what["checkpoint"] in searched]
         return html_report.Results(folders, self.records, self.files, comparison, spaces, self.skipped)
 
 

@@ -9,17 +9,14 @@ import typer
 from lso_bench.api.output import say
 from lso_bench.commands.exit_status import CONDITION_HOLDS, INCOMPLETE
 from lso_bench.commands.inputs import print_damaged, print_skipped, read
-from lso_bench.commands.options import Json, check_folder, display_names, names, outside
+from lso_bench.commands.options import Json, Where, check_folder, display_names, names, outside
 from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
 
 
 def compare(
     folders: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Only runs of which this holds: task=omniglot50, beta<1, seed.init=0,1; several times: all."),
-    ] = None,
+    where: Where = None,
     by: Annotated[list[str] | None, typer.Option(help="Split rows by these fields too: beta,seed.init.")] = None,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,

@@ -7,13 +7,14 @@ import typer
 
 from lso_bench.api.output import say
 from lso_bench.commands.inputs import end, print_damaged, read
-from lso_bench.commands.options import Strict, outside
+from lso_bench.commands.options import Strict, Where, outside
 from lso_bench.commands.target import Force, check_target
 from lso_bench.errors import UnusableError
 
 
 def export(
     results: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
+    where: Where = None,
     format: Annotated[str, typer.Option(help="csv, parquet or xlsx; the last two by lso-bench[export].")] = "csv",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", parser=outside, metavar="PATH", help="File [default: WHAT.FORMAT].")
@@ -30,6 +31,7 @@ def export(
     path = output or Path(f"{what}.{format}")
     frames.check(what, format)
     runs = read(results)
+    runs = runs.where(*where) if where else runs
 
     def check(columns: list[str]) -> None:
         check_target(path, lambda file: frames.begins_so(file, format, columns), f"{format} of {what}", force)

@@ -49,14 +49,15 @@ def print_skipped(lines: Sequence[str]) -> None:
         say(line)
 
 
-def load_report(paths: Sequence[Path]) -> "html_report.Results":
-    """Read everything that a report needs; print which files of runs are damaged.
+def load_report(paths: Sequence[Path], where: Sequence[str] = ()) -> "html_report.Results":
+    """Read everything that a report needs, of the runs of which all conditions hold; print which files are damaged.
 
     Raises:
         UnusableError: as for `read`.
+        UsageError: a field does not exist, or no run is left.
     """
     runs = read(paths)
-    content = runs.page()
+    content = (runs.where(*where) if where else runs).page()
     print_skipped(runs.unusable_spaces)
     print_damaged(runs.stores)
     return content

@@ -74,6 +74,10 @@ DataDir = Annotated[
 Results = Annotated[
     Path, typer.Option(parser=outside, metavar="PATH", help="Folder of results.", envvar="LSO_BENCH_RESULTS")
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="Only runs of which this holds: task=omniglot50, beta<1, seed.init=0,1; several times: all."),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 

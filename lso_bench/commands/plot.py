@@ -7,12 +7,13 @@ import typer
 
 from lso_bench.api.output import say
 from lso_bench.commands.inputs import end, load_report
-from lso_bench.commands.options import Strict, check_folder, display_names, names, outside
+from lso_bench.commands.options import Strict, Where, check_folder, display_names, names, outside
 from lso_bench.errors import unknown
 
 
 def plot(
     folders: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
+    where: Where = None,
     to: Annotated[Path, typer.Option(parser=outside, metavar="PATH", help="Folder to draw into.")] = Path("figures"),
     format: Annotated[list[str], typer.Option(help="png, svg, pdf; several with commas.")] = ["pdf"],  # noqa: B006
     width: Annotated[str, typer.Option(help="column (3.3 inches), or page (6.9 inches).")] = "column",
@@ -47,7 +48,7 @@ def plot(
     shown_names = display_names("label", label or [])
 
     with announced("Comparing the runs"):
-        results = load_report(folders)
+        results = load_report(folders, where or [])
     check_displayed(shown_names, results.comparison)
     with displayed(shown_names):
         for path in plots(results.comparison, results.spaces, to, formats, width, kinds):

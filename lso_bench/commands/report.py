@@ -7,12 +7,13 @@ import typer
 
 from lso_bench.api.output import say
 from lso_bench.commands.inputs import end, load_report
-from lso_bench.commands.options import Strict, outside
+from lso_bench.commands.options import Strict, Where, outside
 from lso_bench.commands.target import Force, check_target
 
 
 def report(
     folders: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
+    where: Where = None,
     output: Annotated[Path, typer.Option("--output", "-o", parser=outside, metavar="PATH", help="The page.")] = Path(
         "report.html"
     ),
@@ -26,7 +27,7 @@ def report(
 
     check_target(output, is_report, "report", force)
     with announced("Comparing the runs"):
-        results = load_report(folders)
+        results = load_report(folders, where or [])
     with announced("Drawing the page"):
         page = html(results).encode()
     write_out(output, page)

@@ -1,4 +1,4 @@
-"""Colour and marker of a model, by its name alone: the same in every figure, table and folder.
+"""Colour and marker of a model or a searcher, by its name alone: the same in every figure, table and folder.
 
 Families have the colours of Okabe & Ito 2008 and of Tol's muted scheme, made for colour-blind readers. Members of a
 family (beta, c, settings) differ in lightness. All models differ in their markers, for readers who see no colours or
@@ -27,6 +27,10 @@ FAMILIES = {
 }
 OTHER_COLOURS = ("#44AA99", "#AA4499", "#117733", "#661100", "#888888")  # models of the user's own
 SEARCHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito 2008
+SEARCHERS = (  # a colour each for the first seven; the next ones differ in the marker
+    *("adam", "bo", "cmaes", "turbo", "sobol", "screening", "latent_ga"),
+    *("lbfgs", "baxus", "hill_climbing", "saasbo", "random", "string_ga", "image_ga", "cowboys", "ascent"),
+)
 MARKERS = "os^Dv<>Pp*Xh"
 MARKERS_ABOVE_ONE = "sD<>pX"  # of weights of the KL; those that 0.9, 0.8, ... 0.4 do not have
 MAX_LIGHTENING = 0.6  # fraction of the way to white
@@ -118,5 +122,19 @@ def _towards_black(colour: str, share: float) -> str:
 
 
 def searcher_looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of each searcher, the same in all figures of the same searchers."""
-    return dict(zip(sorted(names), zip(cycle(SEARCHER_COLOURS), cycle(MARKERS), strict=False), strict=False))
+    """Return colour and marker of each searcher of a figure, all different.
+
+    Those of a built-in searcher depend on its name alone, so they are the same in every figure. Of several settings of
+    a searcher the first has its look. All others have a colour that is free, as long as there is one.
+    """
+    looks: dict[str, tuple[str, str]] = {}
+    for name in sorted(names, key=lambda n: (n not in SEARCHERS, n)):
+        base = re.split(r"\W", name, maxsplit=1)[0]
+        preferred = [_LOOKS[SEARCHERS.index(base)]] if base in SEARCHERS else []
+        used, used_colours = set(looks.values()), {colour for colour, _ in looks.values()}
+        free = [look for look in (*preferred, *_LOOKS) if look not in used] or _LOOKS
+        looks[name] = free[0] if free[:1] == preferred else min(free, key=lambda look: look[0] in used_colours)
+    return looks
+
+
+_LOOKS = [*zip(cycle(SEARCHER_COLOURS), MARKERS * len(SEARCHER_COLOURS), strict=False)]  # 84 pairs, all different
