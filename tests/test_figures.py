@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import torch
 from made import Disk, measures, searched
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
 from lso_bench.analysis.collapse import GIVEN, LATENT_METRICS
@@ -20,6 +22,7 @@ from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.errors import UnusableError
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of, searcher_looks
+from lso_bench.plotting.layout import lay_out
 from lso_bench.plotting.style import SIZES, count_range, displayed, label, save, style_context
 from lso_bench.report import html_images
 from lso_bench.report.contests import Contest, contests
@@ -302,6 +305,71 @@ def test_figure_for_a_paper_has_its_width_embeds_its_fonts_and_is_the_same_each_
     assert box and float(box[1]) == pytest.approx(3.3 * 72, abs=1)
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf  # TrueType, embedded
     assert pdf == (tmp_path / "b.pdf").read_bytes()
+
+
+SEARCHED_BY = ["adam", *(f"bo:fit_steps={n},kernel=matern" for n in range(2, 8)), "cmaes"]
+
+
+@pytest.fixture(scope="module")
+def many_searchers():
+    """Ten images from two starts in three models, by eight searchers, some with long settings; the spreads differ."""
+
+    def record(model, offset, k):
+        ways = [[99.0, 5.0 + i + offset + 0.001 * 10**k * (k + 1)] for i in range(10)]
+        starts = {"random": ways, "encoder": [[a, b + 10.0 ** (k - 9)] for a, b in ways]}
+        made = searched(starts, searcher=SEARCHED_BY[k], model=Model(model, "omniglot"))
+        made.tensors["z_met"][:, 0] = made.tensors["z"]
+        return made
+
+    models = {"vae": 1.0, "nevae_se": 0.0, "nevae_se:sample=false": 0.5}
+    records = [record(m, offset, k) for m, offset in models.items() for k in range(len(SEARCHED_BY))]
+    by_key = {r.spec.key: r for r in records}
+    (section,) = sections(with_curves(measures(*records), records, lambda s: Disk(by_key[s.key])))
+    return section
+
+
+def measured_models():
+    """Points of three searchers of the figure of collapse, with every measure that has a panel."""
+    first = measures(searched({"random": [[9.0, 5.0]]})).measures.iloc[0]
+    rows = [
+        {k: first[k] for k in GROUP_KEYS}
+        | {"model": model, "weights": model, "searcher": searcher, GIVEN: 90.0}
+        | {metric: 100.0 * (i + k) for k, metric in enumerate(LATENT_METRICS)}
+        | {"final loss, random": 1.0 + i}
+        for searcher in SEARCHED_BY[:3]
+        for i, model in enumerate(("vae", "nevae_se", "rae", "beta_vae_0.5"))
+    ]
+    return pd.DataFrame(rows)
+
+
+def texts_of(figure):
+    """The boxes of all visible text of a figure, in pixels, by the text; of ticks those within the limits."""
+    figure.draw(renderer := figure.canvas.get_renderer())
+    hidden = {id(t) for a in figure.axes if not a.get_visible() for t in a.findobj(Text)}
+    for axis in (direction for a in figure.axes for direction in (a.xaxis, a.yaxis)):
+        drawn = {id(t) for tick in axis._update_ticks() for t in (tick.label1, tick.label2)}
+        hidden |= {id(t) for t in axis.get_ticklabels(which="both")} - drawn
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and id(t) not in hidden]
+    return [(t.get_text(), t.get_window_extent(renderer)) for t in texts]
+
+
+@pytest.mark.parametrize("width", ["column", "page"])
+@pytest.mark.parametrize("kind", ["forest", *FIGURES, "collapse"])
+def test_no_text_of_a_figure_for_a_paper_is_cut_or_covers_another_and_no_panel_is_flat(many_searchers, kind, width):
+    size = SIZES[width]
+    with style_context(size):
+        collapsed = scatter(measured_models(), "title", size)
+        drawn = [collapsed] if kind == "collapse" else [*section_figures(many_searchers, size, [kind])]
+        assert drawn
+        for figure in (captioned.figure for captioned in drawn):
+            FigureCanvasAgg(figure)
+            lay_out(figure)
+            boxes = texts_of(figure)
+            whole = figure.bbox
+            cut = [text for text, b in boxes if min(b.x0, b.y0) < -1 or b.x1 > whole.x1 + 1 or b.y1 > whole.y1 + 1]
+            covered = [(a, b) for (a, p), (b, q) in combinations(boxes, 2) if p.padded(-1).overlaps(q.padded(-1))]
+            panels = [a.get_window_extent() for a in figure.axes if a.get_visible()]
+            assert (cut, covered) == ([], []) and min(p.height for p in panels) > 0.4 * figure.dpi
 
 
 def test_every_plot_has_its_caption_beside_it(two_models, tmp_path):

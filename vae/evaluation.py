@@ -41,7 +41,7 @@ class SampleSizes:
 
     def __post_init__(self):
         if self.images == 1 or self.codes == 1:
-            raise ValueError("A standard error wants two images and two codes or more; 0 leaves the measure out.")
+            raise ValueError("A standard error wants two images and two latents or more; 0 leaves the measure out.")
 
 
 def evaluate(

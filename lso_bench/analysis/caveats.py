@@ -283,7 +283,7 @@ def _other_problems(runs: list[Record]) -> Iterator[str]:
             share = f"{moved} of {len(r.members)} starts lay outside {r.spec.region}"
             yield (
                 f"{r.spec.title}: {share} and were moved to its edge; "
-                f"they are not the {', '.join(r.spec.starts)} codes."
+                f"they are not the {', '.join(r.spec.starts)} latents."
             )
 
 

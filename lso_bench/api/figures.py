@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from lso_bench.analysis.curves import with_curves
 from lso_bench.analysis.paired import COMPARED as FACTORS
 from lso_bench.errors import UsageError, unknown
+from lso_bench.plotting.layout import enlarge
 from lso_bench.plotting.style import SIZES, style_context
 from lso_bench.report.section_figures import SECTION_KINDS, section_figure
 from lso_bench.report.sections import sections
@@ -39,4 +40,6 @@ def draw(compared: "ResultComparison", kind: str, color: str, factor: str, size:
     if captioned is None:
         why = f": no two {factor}s are compared; say which are by `of`" if kind == "forest" else ""
         raise UsageError(f"These results have nothing for the figure {kind!r}{why}.")
+    with style_context(SIZES[size]):
+        enlarge(captioned.figure)
     return captioned.figure

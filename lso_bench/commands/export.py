@@ -14,7 +14,6 @@ from lso_bench.errors import UnusableError
 
 def export(
     results: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
-    where: Where = None,
     format: Annotated[str, typer.Option(help="csv, parquet or xlsx; the last two by lso-bench[export].")] = "csv",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", parser=outside, metavar="PATH", help="File [default: WHAT.FORMAT].")
@@ -22,6 +21,7 @@ def export(
     what: Annotated[
         str, typer.Option(help="A table: measures, runs, members (single searches) or traces.")
     ] = "measures",
+    where: Where = None,
     force: Force = False,
     strict: Strict = False,
 ) -> None:

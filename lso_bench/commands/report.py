@@ -13,10 +13,10 @@ from lso_bench.commands.target import Force, check_target
 
 def report(
     folders: Annotated[list[Path], typer.Argument(parser=outside, help="Results folders, or archives of them.")],
-    where: Where = None,
     output: Annotated[Path, typer.Option("--output", "-o", parser=outside, metavar="PATH", help="The page.")] = Path(
         "report.html"
     ),
+    where: Where = None,
     force: Force = False,
     strict: Strict = False,
 ) -> None:

@@ -56,7 +56,7 @@ def run(
     ] = None,
     searcher: Annotated[list[str], typer.Option(help=f"{LISTED}.")] = ["adam"],  # noqa: B006
     starts: Annotated[
-        list[str] | None, typer.Option(help="random, encoder, other, origin, data; several codes: data:10.")
+        list[str] | None, typer.Option(help="random, encoder, other, origin, data; several latents: data:10.")
     ] = None,
     region: Annotated[
         list[str] | None, typer.Option(help="none, box:3, ball:10, quantiles:0.01; several with commas.")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from lso_bench.plotting.colours import colour_of, marker_of
 from lso_bench.plotting.style import INK, CaptionedFigure, Size, blank, heading, label
@@ -18,8 +19,8 @@ def activity(models: Bars, title: str, size: Size) -> CaptionedFigure:
     Activity is the variance of the posterior mean over the test samples. The last panel shows how many dimensions are
     above each threshold.
     """
-    summaries = [f"{name}: {_active(v)} of {len(v)}" for name, v in models]
-    panel_titles = [heading(size, len(models) + 1, text) for text in summaries]
+    summaries = [(name, f"{_active(v)} of {len(v)}") for name, v in models]
+    panel_titles = [heading(size, len(models) + 1, *lines) for lines in summaries]
     columns = min(size.columns, len(models) + 1)
     rows = -(-(len(models) + 1) // columns)
     figure = blank(size.width, 1.5 * size.height_factor * rows + 0.3)
@@ -31,9 +32,10 @@ def activity(models: Bars, title: str, size: Size) -> CaptionedFigure:
         axis.axhline(ACTIVE, color=INK, linewidth=0.6, linestyle="--", alpha=0.6)
         axis.set(yscale="log", ylim=limits, title=panel_title)
         axis.minorticks_off()
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in axes[:, 0]:
         axis.set_ylabel("activity")
-    axes.flat[len(models) - 1].set_xlabel("latent dimension, by activity")
+    axes.flat[len(models) - 1].set_xlabel("latent dimension,\nby activity")
     _counts(axes.flat[len(models)], models, limits)
     for axis in axes.flat[len(models) + 1 :]:
         axis.set_visible(False)
@@ -41,9 +43,8 @@ def activity(models: Bars, title: str, size: Size) -> CaptionedFigure:
         "Activity of each latent dimension, the variance of its posterior mean over the test samples, most active "
         f"first; in the titles how many are above {ACTIVE} (dashed). Last panel: how many are above each threshold."
     )
-    return CaptionedFigure(
-        "activity", figure, title, caption, f"Active dimensions: {'; '.join(map(label, summaries))}."
-    )
+    numbers = "; ".join(label(f"{name}: {active}") for name, active in summaries)
+    return CaptionedFigure("activity", figure, title, caption, f"Active dimensions: {numbers}.")
 
 
 def _limits(models: Bars) -> tuple[float, float]:
@@ -57,7 +58,7 @@ def _counts(axis, models: Bars, limits: tuple[float, float]) -> None:
         thresholds = np.geomspace(*limits, 60)
         count = (np.asarray(values)[None] > thresholds[:, None]).sum(1)
         axis.step(thresholds, count, color=colour_of(name), marker=marker_of(name), markevery=12)
-    axis.set(xscale="log", xlabel="threshold of activity", ylabel="dimensions above")
+    axis.set(xscale="log", xlabel="threshold of activity", ylabel="dimensions\nabove")
     axis.minorticks_off()
 
 

@@ -1,6 +1,7 @@
 """Style of figures: sizes, fonts, colours and captions."""
 
 import io
+import math
 import re
 import textwrap
 import warnings
@@ -24,6 +25,8 @@ from lso_bench.plotting.layout import FittedMargins, lay_out
 INK = "#111111"  # text, axes and grid
 FORMATS = ("png", "svg", "pdf")
 LONGEST = 48  # characters of a name in a figure
+TICK = 0.4  # inches that a tick and its text take
+SMALLEST_DECIMAL = -2  # exponent of the smallest tick that is no power of ten
 MOST = 24  # values in an alternative text
 _displayed: ContextVar[Mapping[str, str]] = ContextVar("displayed names", default=MappingProxyType({}))
 
@@ -142,13 +145,26 @@ def heading(size: Size, count: int, *names: object) -> str:
     return "\n".join(textwrap.fill(label(name), max(line_length, 8)) for name in names)
 
 
-def logarithmic(axis: Any, label: str) -> None:
+def logarithmic(axis: Any) -> None:
     """Make the x axis of a finished plot logarithmic, with few and plain ticks."""
-    axis.set(xscale="log", xlabel=label)
+    axis.set(xscale="log")
     low, high = axis.get_xlim()
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0), numticks=7))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}"))
+    room = int(axis.get_window_extent().width / axis.figure.dpi / TICK)
+    subs = (1.0,) if high > 100 * low else (1.0, 2.0, 5.0)
+    axis.xaxis.set_major_locator(LogLocator(subs=subs, numticks=min(max(room, 3), 7)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tick(x)))
     axis.minorticks_off()  # each takes as long as a major one
+
+
+def _tick(x: float) -> str:
+    """Return the text of a tick of a logarithmic axis: 1,000, 0.01, or a power of ten where it is smaller."""
+    if x >= 1:
+        return f"{x:,.0f}"
+    exponent = math.floor(math.log10(x) + 1e-9)
+    if exponent >= SMALLEST_DECIMAL:
+        return f"{x:g}"
+    factor = "" if (digit := round(x / 10**exponent)) == 1 else rf"{digit}\cdot"
+    return rf"${factor}10^{{{exponent}}}$"
 
 
 def legend(figure: Figure, axes: list[Any], size: Size) -> None:

@@ -93,7 +93,7 @@ def spaces(measured: Sequence[Measured]) -> Table:
         rows.append([*names, *(number(n, count) for n in counts), *metrics])
     caption = (
         f"Means over the test {samples}, in nats where nothing else is said. Active: dimensions above 0.01. Retrieval "
-        f"is among {BLOCK} {samples} (chance {retrieval_chance(BLOCK):g}), or all codes where they are fewer."
+        f"is among {BLOCK} {samples} (chance {retrieval_chance(BLOCK):g}), or all latents where they are fewer."
     )
     texts = (Column(name, is_text=True) for name in ("data", "architecture", "weights"))
     return Table("", columns(MODEL, *texts, "training seed", "d", samples, "active", *shown), rows, caption)

@@ -78,7 +78,7 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
     title = f"{measured[0].model.data} test set, {n:,} {samples}; {_spaces(measured)}; mean +- standard error"
     caption = (
         f"MI cannot exceed log n = {log(n):.2f}; {_batch_note(n, samples)}. NLL: the gap to -ELBO over "
-        f"{images} {samples}, {sizes.samples} codes each. Consistency: {codes} codes; an encoder that answers 0 is "
+        f"{images} {samples}, {sizes.samples} latents each. Consistency: {codes} latents; an encoder that answers 0 is "
         f"sqrt(d) = {_distances(measured)} away. {_code_use_note(codes, samples)}Seed of the draws: "
         f"{measured[0].what['seed']}.{_entropy_note(entropy)}"
     )

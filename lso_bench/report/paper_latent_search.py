@@ -30,9 +30,9 @@ HEADER = columns(
 )
 LEGEND = (
     "together: the stop of the mean loss of all images, median over the runs (the least and the most, their number); "
-    "single images: median (95 % interval over images); distance: squared, of the codes from two starts, median; same "
-    "basin: share of those pairs (95 % interval); |z|: median at the end; the end: of the run, once the mean loss of "
-    "all images has met the last threshold, mostly later than the single images have"
+    "single images: median (95 % interval over images); distance: squared, of the latents from two starts, median; "
+    "same basin: share of those pairs (95 % interval); |z|: median at the end; the end: of the run, once the mean "
+    "loss of all images has met the last threshold, mostly later than the single images have"
 )
 
 

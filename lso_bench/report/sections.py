@@ -258,7 +258,7 @@ def description(setup: dict[str, Any]) -> str:
     changed = [RUN_SETTINGS[k] for k in IN_TABLES if k not in ("max_steps", "budget")]
     limits = [s.label(setup[s.name]) for s in changed if setup[s.name] != s.omitted]
     region = "no region" if setup["region"] == "none" else f"region {setup['region']}"
-    area = "samples in place of codes" if searches_samples(setup["searcher"]) else region
+    area = "samples in place of latents" if searches_samples(setup["searcher"]) else region
     role = f" (control: {text})" if (text := control(setup["searcher"])) else ""
     restrictions = ", ".join(filter(None, (area, *limits)))
     return f"{setup['searcher']}{role}: at most {setup['max_steps']} steps{budget}, {restrictions}"

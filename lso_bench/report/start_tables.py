@@ -24,7 +24,7 @@ def starts(section: Section) -> Table:
     distances, gap_rows = section.rows("distance"), section.rows("gap")
     limits = sorted(distances.threshold.dropna().unique(), reverse=True)
     title = (
-        "Between two starts of an instance, medians: gap of the final losses, squared distance of the codes at each "
+        "Between two starts of an instance, medians: gap of the final losses, squared distance of the latents at each "
         "threshold and at the end"
     )
     caption = (

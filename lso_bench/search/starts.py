@@ -28,7 +28,7 @@ def parse(text: str, has_targets: bool) -> tuple[str, int]:
         n = 0
     if name not in STARTS or n < 1 or (name == "origin" and n > 1):
         raise UsageError(
-            f"No start {text!r}; wanted {', '.join(STARTS)}, several codes as data:10 (not of origin), "
+            f"No start {text!r}; wanted {', '.join(STARTS)}, several latents as data:10 (not of origin), "
             f"at most {MAX_LATENTS:,}."
         )
     if name in ("encoder", "other") and not has_targets:
@@ -54,7 +54,7 @@ def check(starts: tuple[str, ...], has_targets: bool, instances: int) -> None:
     """
     parsed = [parse(s, has_targets) for s in starts]
     if len({n for _, n in parsed}) > 1:
-        raise UsageError(f"Starts {', '.join(starts)} have different numbers of codes; run them one after the other.")
+        raise UsageError(f"Starts {', '.join(starts)} have different numbers of latents; run them one after the other.")
     if len(set(parsed)) < len(starts):
         raise UsageError(f"A start stands twice in {', '.join(starts)}; for more random starts give more --seed.")
     for name, n in parsed:

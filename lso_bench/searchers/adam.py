@@ -18,7 +18,7 @@ LEAST = 2.0**-50  # of a unit: a gradient that grows from nearly 0 to an ordinar
 
 @dataclass(frozen=True)
 class Adam(Searcher):
-    """Adam on the codes, all problems in one step. Source: Kingma & Ba 2015, algorithm 1.
+    """Adam on the latents, all problems in one step. Source: Kingma & Ba 2015, algorithm 1.
 
     Adam adds eps = 1e-8 to the size of a gradient, so that a score in a small unit hardly moves. Where no component
     of a problem's first gradient reaches 2^-10, its gradients are brought to that size (`search.score_unit`); eps stays

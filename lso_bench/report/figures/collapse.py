@@ -1,6 +1,7 @@
 """Figure of collapse against search: final losses over measures of the latent space."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from lso_bench.report.sections import searcher_labels, short_titles
 
 # Measures with a panel; tables have the others.
 SHOWN = ("AU above noise", "KL", "decoder use", "retrieval", "re-encoding draw", "consistency prior")
+PANEL = 1.05  # inches of a panel with its text, at least
 
 
 def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Draw the final loss (a row of panels per searcher) over latent-space metrics (columns), a point per checkpoint.
 
-    None if no metric has FEWEST points.
+    Metrics that the width does not hold stand in further rows. None if no metric has FEWEST points.
 
     Args:
         points: rows of one section, of `lso_bench.analysis.collapse.Collapse.checkpoint_table`.
@@ -30,17 +32,24 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | N
     if not spaces or not groups:
         return None
     names = dict(zip(points.index, searcher_labels(points), strict=True))
-    figure = blank(size.width, 1.2 * size.height_factor * len(groups) + 0.9)
-    axes = figure.subplots(len(groups), len(spaces), sharex="col", sharey="row", squeeze=False)
+    columns = max(1, int(size.width / PANEL))
+    blocks = [spaces[i : i + columns] for i in range(0, len(spaces), columns)]
+    rows = len(groups) * len(blocks)
+    figure = blank(size.width, 1.2 * size.height_factor * rows + 0.9)
+    axes = figure.subplots(rows, len(blocks[0]), sharey="row", squeeze=False)
     descriptions = []
-    for line, group in zip(axes, groups, strict=True):
+    for (block, group), line in zip(product(blocks, groups), axes, strict=True):
         outcome, name = outcomes_of(group)[0], names[group.index[0]]
-        for axis, space in zip(line, spaces, strict=True):
+        for axis, space in zip(line, block, strict=False):
             rho = _draw_panel(axis, group, space, outcome)
             descriptions += [f"{outcome} of {label(name)} with {space} {rho:.2f}"] * (not np.isnan(rho))
+        for axis in line[len(block) :]:
+            axis.set_visible(False)
         line[0].set_ylabel(f"{label(name)}\nfinal loss")
-    for axis, space in zip(axes[-1], spaces, strict=True):
-        axis.set_xlabel(space.replace(" ", "\n", 1))
+    for i, block in enumerate(blocks):
+        for column, space in zip(axes[i * len(groups) :][: len(groups)].T, block, strict=False):
+            _share_x([*column])
+            column[-1].set_xlabel(space.replace(" ", "\n", 1))
     legend(figure, [*axes.flat], size)
     caption = (
         "Does collapse decide search? A point is a trained model, its loss the median over instances. Over each panel "
@@ -58,6 +67,13 @@ def settings(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     titles = short_titles([group[[*SECTION_KEYS]].iloc[0].to_dict() for group in groups])
     for title, group in zip(titles, groups, strict=True):
         yield f"Final loss over measures of the latent space: {title}", group
+
+
+def _share_x(column: Sequence[Any]) -> None:
+    """Give the panels of a measure one x axis, with ticks at the lowest."""
+    for axis in column[:-1]:
+        axis.sharex(column[-1])
+        axis.tick_params(labelbottom=False)
 
 
 def _draw_panel(axis: Any, points: pd.DataFrame, space: str, outcome: str) -> float:

@@ -28,6 +28,7 @@ def curves(rows: pd.DataFrame, title: str, size: Size, color: str = "") -> Capti
         rows: measures of a section, with those of `lso_bench.analysis.curves.with_curves`.
         color: "searcher" or "model": what has a line of its own; default: searchers, if there are several.
     """
+    searchers = rows.searcher_label.unique()
     rows = cast(pd.DataFrame, rows[rows.measure == "curve"])
     lines = rows.groupby(["model", "searcher_label"], sort=False)
     first = lines.start.transform(lambda starts: min(starts, key=start_order))  # random, if a searcher has it
@@ -39,14 +40,15 @@ def curves(rows: pd.DataFrame, title: str, size: Size, color: str = "") -> Capti
         return None
     figure, axes = panels(size, len(groups), sharex=True)
     names = [str(name) for name in rows[line_by].unique()]
-    looks = {n: (colour_of(n), marker_of(n)) for n in names} if color == "model" else searcher_looks(names)
+    looks = {n: (colour_of(n), marker_of(n)) for n in names} if color == "model" else searcher_looks(searchers)
     for axis, (name, panel) in zip(axes, groups, strict=True):
         for key, line in panel.groupby(line_by, sort=False):
             colour, marker = looks[str(key)]
             axis.plot(line.within, line.estimate, color=colour, label=label(key), **_marks(marker, len(line)))
         axis.set_title(heading(size, len(groups), name))
-        logarithmic(axis, "evaluations")
-    axes[0].set_ylabel("lowest loss so far")
+        axis.set_xlabel("evaluations")
+        logarithmic(axis)
+    axes[0].set_ylabel("lowest loss\nso far")
     legend(figure, axes, size)
     last = rows.drop_duplicates(["model", "searcher_label"], keep="last")
     starts = ", ".join(rows.start.unique())
@@ -78,9 +80,10 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
             x, y = [*line.within, ecdf_rows.within.max()], [*line.estimate, line.estimate.iloc[-1]]
             marks = _marks(marker_of(str(model)), len(x))
             axis.step(x, y, where="post", color=colour_of(str(model)), label=label(model), **marks)
-        axis.set(ylim=(-0.02, 1.02), title=heading(size, len(groups), searcher))
-        logarithmic(axis, "evaluations")
-    axes[0].set_ylabel("share of targets reached")
+        axis.set(ylim=(-0.02, 1.02), yticks=(0, 0.5, 1), title=heading(size, len(groups), searcher))
+        axis.set_xlabel("evaluations")
+        logarithmic(axis)
+    axes[0].set_ylabel("share of\ntargets reached")
     legend(figure, axes, size)
     last = ecdf_rows.drop_duplicates(["model", "searcher_label"], keep="last")
     caption = (

@@ -36,7 +36,7 @@ def forest(
     axis.axvline(0, color=INK, linewidth=0.6)
     edges = _edges([x for contest, name in rows for x in _bounds(contest, name)])
     contestants = sorted({name for _, name in rows})
-    looks = searcher_looks(contestants)
+    looks = searcher_looks({*contestants, *left_out})
     if factor == "model":
         looks = {name: (colour_of(name), marker_of(name)) for name in contestants}
     places, names, y = [], [], 0.0
@@ -56,7 +56,7 @@ def forest(
     axis.set_yticks(places, names)
     axis.tick_params(axis="y", length=0)
     axis.set_ylim(y - 0.2, -0.8)  # the first one on top
-    axis.set_xlabel(f"final loss less that of the best {factor},\nmedian over {contests[0].unit}")
+    axis.set_xlabel(f"final loss less that of the best {factor},\nmedian over {contests[0].unit}", loc="right")
     axis.grid(axis="x")
     return CaptionedFigure(f"forest-{factor}s", figure, title, _caption(contests, factor, left_out), _words(contests))
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
+from matplotlib.transforms import blended_transform_factory
 
 from lso_bench.analysis import rank_tests
 from lso_bench.analysis.table import GROUP_KEYS
@@ -30,13 +31,18 @@ def critical_difference(
     count = len(all_contestants) + HEAD * len(contests)
     figure = blank(size.width, ROW * count + 0.6)
     axis = figure.subplots()
-    places, y, most = [], 0.0, max(len(ranked) for _, ranked in contests)
+    searchers = searcher_looks(rows.searcher_label.unique())
+    across = blended_transform_factory(figure.transFigure, axis.transData)
+    places, names, y, most = [], [], 0.0, max(len(ranked) for _, ranked in contests)
     for name, ranked in contests:
-        axis.text(1, y, label(name), fontweight="bold", va="center")
-        places += _draw_ranks(axis, ranked, y + 2, most)
+        heading = axis.text(0.02, y, label(name), fontweight="bold", va="center", transform=across)
+        heading.set_in_layout(False)  # it begins at the left of the figure, above the names
+        places += [y + 1, *_draw_ranks(axis, ranked, y + 2, most, searchers)]
+        names += [f"from {ranked.start.iloc[0]}, n = {ranked.n.iloc[0]:g}", *map(label, ranked.label)]
         y += len(ranked) + HEAD
-    axis.set_yticks(places, [label(name) for name in all_contestants.label])
+    axis.set_yticks(places, names)
     axis.tick_params(axis="y", length=0)
+    axis.spines.left.set_visible(False)
     axis.set(xlim=(0.9, most + 0.6), ylim=(y - 1, -0.8), xticks=range(1, most + 1), xlabel="mean rank")
     axis.grid(axis="x")
     range_text = f"Mean rank over {count_range(all_contestants.n)} {blocks}, 1 is best."
@@ -60,19 +66,22 @@ def _contests(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
                     if factor == "model"
                     else (first.model, contestants.searcher_label)
                 )
-                yield f"{outcome_text}; {fixed}; from {first.start}; n = {first.n:g}", contestants.assign(label=names)
+                yield f"{outcome_text}; {fixed}", contestants.assign(label=names)
 
 
-def _draw_ranks(axis: Any, ranked: pd.DataFrame, top: float, most: int) -> list[float]:
+def _draw_ranks(
+    axis: Any, ranked: pd.DataFrame, top: float, most: int, searchers: dict[str, tuple[str, str]]
+) -> list[float]:
     """Draw the critical difference, the ranks below it, the best on top, and the bars; return the places of the ranks.
 
     Args:
         most: contestants of the largest comparison; the bars stand at its right.
+        searchers: colour and marker of each.
     """
     reach = rank_tests.critical_difference(len(ranked), int(ranked.n.iloc[0]))
     places = [top + i for i in range(len(ranked))]
     several_models = ranked.model.nunique() > 1
-    looks = {m: (colour_of(m), marker_of(m)) for m in ranked.model} if several_models else searcher_looks(ranked.label)
+    looks = {m: (colour_of(m), marker_of(m)) for m in ranked.model} if several_models else searchers
     for y, mean, name in zip(places, ranked.estimate, ranked.model if several_models else ranked.label, strict=True):
         colour, marker = looks[name]
         axis.plot(mean, y, marker, color=colour, markersize=5)

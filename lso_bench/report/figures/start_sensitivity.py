@@ -21,7 +21,7 @@ from lso_bench.plotting.style import (
 )
 from lso_bench.run_settings import PRIOR
 
-SMALLEST = 1e-9  # squared distance; equal latents are drawn here
+SMALLEST = 1e-9  # value that is drawn: no difference has no place on a logarithmic axis
 IN_COORDINATES = " Distances are those of the coordinates of the search: z in space prior, u in the others."
 
 
@@ -44,12 +44,13 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
         axis.minorticks_off()
         axis.set_xticks(range(len(limits) + 1), [*(f"{t:g}" for t in limits), "end"])
         axis.tick_params(axis="x", rotation=30)
-    axes[0].set_ylabel("squared distance of the codes")
+    axes[0].set_ylabel("squared distance\nof the latents")
     legend(figure, axes, size)
     ends = cast(pd.DataFrame, met[met.threshold.isna()])
     caption = (
-        f"Squared distance of the codes that two starts of an instance lead to, over the stopping threshold: median "
-        f"and quartiles of the pairs that met it; end: of all {count_range(ends.n)} pairs.{_in_coordinates(rows)}"
+        f"Squared distance of the latents that two starts of an instance lead to, over the stopping threshold: median "
+        f"and quartiles of the pairs that met it; end: of all {count_range(ends.n)} pairs."
+        f"{_at_smallest(met[['q25', 'median', 'q75']])}{_in_coordinates(rows)}"
     )
     return CaptionedFigure(
         "distance", figure, title, caption, values_in_words("Medians at the end", ends, "median", "start")
@@ -76,11 +77,12 @@ def spread(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None
         return None
     ranges = spreads[["median", "q25", "q75"]].clip(lower=SMALLEST).set_axis(["at", "low", "high"], axis=1)
     figure, axis = _ranges(spreads[["model"]].join(ranges).assign(row_label=spreads.searcher_label), size)
-    logarithmic(axis, "standard deviation of the final loss over starts")
+    axis.set_xlabel("standard deviation of the final loss over starts", loc="right")
+    logarithmic(axis)
     starts = ", ".join(dict.fromkeys(", ".join(spreads.start).split(", ")))
     caption = (
         f"Standard deviation of the final loss over the starts of an instance ({starts}): median and quartiles over "
-        f"{count_range(spreads.n)} instances and trained models."
+        f"{count_range(spreads.n)} instances and trained models.{_at_smallest(spreads[['q25', 'median', 'q75']])}"
     )
     return CaptionedFigure("spread", figure, title, caption, values_in_words("Medians", spreads, "median"))
 
@@ -93,11 +95,12 @@ def basin(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     row_label = basins.searcher_label + ", " + basins.start if basins.start.nunique() > 1 else basins.searcher_label
     low, high = (100 * basins[c].fillna(basins.estimate) for c in ("low", "high"))
     figure, axis = _ranges(basins.assign(row_label=row_label, at=100 * basins.estimate, low=low, high=high), size)
-    axis.set(xlim=(-2, 102), xlabel="pairs of starts in the same basin, %")
+    axis.set_xlim(-2, 102)
+    axis.set_xlabel("pairs of starts in the same basin, %", loc="right")
     caption = (
         f"Share of {count_range(basins.n)} pairs of starts ({', '.join(dict.fromkeys(basins.start))}) that end in the "
-        f"same basin: squared distance of the codes at most {BASIN_DISTANCE:g} d, losses within {BASIN_GAP:.0%}. 95 % "
-        f"intervals over instances.{_in_coordinates(rows)}"
+        f"same basin: squared distance of the latents at most {BASIN_DISTANCE:g} d, losses within {BASIN_GAP:.0%}. "
+        f"95 % intervals over instances.{_in_coordinates(rows)}"
     )
     return CaptionedFigure("basin", figure, title, caption, values_in_words("Shares", basins, "estimate", "start"))
 
@@ -105,6 +108,11 @@ def basin(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
 def _in_coordinates(rows: pd.DataFrame) -> str:
     """Return the sentence that says in which coordinates distances are; empty if all are in z."""
     return IN_COORDINATES * bool((rows.space != PRIOR).any())
+
+
+def _at_smallest(values: pd.DataFrame) -> str:
+    """Return the sentence that says where values below SMALLEST are drawn; empty if there are none."""
+    return f" What is smaller than {SMALLEST:g} is drawn there." * bool((values < SMALLEST).to_numpy().any())
 
 
 def _ranges(rows: pd.DataFrame, size: Size) -> tuple[Figure, Any]:

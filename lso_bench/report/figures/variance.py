@@ -37,7 +37,8 @@ def variance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
                 [factors.index(m.partition(":")[2]) + dodge_offset(i, len(models)) for m in model_rows.measure],
             )
         axis.set(ylim=(len(factors) - 0.5, -0.5), title=heading(size, len(groups), searcher))
-        logarithmic(axis, "root of the variance")
+        axis.set_xlabel("root of the variance")
+        logarithmic(axis)
         axis.set_yticks(range(len(factors)), [f.replace(" and ", "\nand ") for f in factors])
         axis.grid(axis="x")
     legend(figure, axes, size)
