@@ -258,6 +258,10 @@ def test_evaluate_measures_once_and_keeps_it(call, model_of_noise, tmp_path):
         assert call(*arguments).stdout == first.stdout  # measured again
     assert "each latent dimension" in call(*arguments, "--each").stdout.lower()
     assert json.loads(call(*arguments, "--json").stdout)[0]["metrics"]["kl_each"]
+    for weights in (tmp_path / "checkpoints").glob("*"):
+        weights.unlink()
+    stored = call(*arguments)
+    assert stored.stdout == first.stdout and "its weights are not here; these are its measures in" in stored.stderr
 
 
 def test_train_stops_at_a_signal_says_how_to_go_on_and_does(start, tmp_path):

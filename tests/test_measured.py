@@ -51,6 +51,17 @@ def test_weights_without_finite_measures_are_refused_by_name_and_nothing_is_kept
     assert not list(tmp_path.glob("r/metrics/*.json"))
 
 
+def test_measures_of_a_model_whose_weights_are_gone_are_those_that_were_stored(model_of_noise, tmp_path, capsys):
+    first = measure(model_of_noise, tmp_path)
+    weights = tmp_path / "checkpoints" / model_of_noise.file
+    weights.unlink()
+    assert measure(model_of_noise, tmp_path).metrics == first.metrics
+    assert f"{weights.stem}: its weights are not here; these are its measures in" in capsys.readouterr().err
+    for other in ({"effort": replace(EFFORT, samples=3)}, {"seed": 1}):
+        with pytest.raises(UnusableError, match="No checkpoint of"):
+            measurements.measured([model_of_noise], tmp_path / "r", **({"effort": EFFORT} | other))
+
+
 def test_page_of_a_selection_has_the_latent_spaces_of_its_runs_alone(model_of_noise, tmp_path):
     checkpoint_hash = measure(model_of_noise, tmp_path).what["checkpoint"]
     for init, weights in ((0, checkpoint_hash), (1, "0" * 64)):

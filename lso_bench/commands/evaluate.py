@@ -35,9 +35,9 @@ def evaluate(
     each: Annotated[bool, typer.Option("--each", help="Also every latent dimension: activity and KL.")] = False,
     draws: Draws = 0,
     nll_images: Annotated[int, typer.Option(min=0, max=DRAWS, help="Samples for the NLL; 0 leaves it out.")] = 100,
-    nll_samples: Annotated[int, typer.Option(min=1, max=DRAWS, help="Codes a sample for the NLL.")] = 500,
+    nll_samples: Annotated[int, typer.Option(min=1, max=DRAWS, help="Latents a sample for the NLL.")] = 500,
     codes: Annotated[
-        int, typer.Option(min=0, max=DRAWS, help="Codes for latent consistency, decoder use, retrieval; 0: none.")
+        int, typer.Option(min=0, max=DRAWS, help="Latents for latent consistency, decoder use, retrieval; 0: none.")
     ] = 500,
     device: Device = "auto",
     results: Results = Path("results"),

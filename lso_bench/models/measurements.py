@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lso_bench.errors import UnusableError
 from lso_bench.files.atomic_write import write_atomic
+from lso_bench.files.remarks import remark
 from lso_bench.progress import progress_display
 from lso_bench.store import result_files
 from lso_bench.study.lookup import find_checkpoint
@@ -60,26 +61,46 @@ def measured(
 ) -> list[Measured]:
     """Return the measurement of each model on the test set of its data, from `results` if it is there.
 
-    A model is measured in the context `attempt(name)`; it is left out if that takes the error.
+    A model is measured in the context `attempt(name)`; it is left out if that takes the error. Of a model whose weights
+    are not here the measurement in `results` is returned, and a line says so.
 
     Raises:
-        lso_bench.errors.UnusableError: a checkpoint is missing.
+        lso_bench.errors.UnusableError: a checkpoint is missing, and its measurement too.
         UnusableError: a checkpoint is damaged, data are missing, or results cannot be written.
     """
-    paths, effort = [find_checkpoint(m) for m in models], effort or SampleSizes()
+    effort = effort or SampleSizes()
+    sources = [_stored_or_path(m, results, data_dir, device, effort, seed) for m in models]
     data: dict[str, Dataset] = {}
     measurements = []
     with progress_display(quiet) as show:
-        for i, (model, path) in enumerate(zip(models, paths, strict=True)):
+        for i, (model, source) in enumerate(zip(models, sources, strict=True)):
             show("measuring", i, len(models), model.name)
-            data[model.data] = data.get(model.data) or load(model.data, data_dir)
+            if not isinstance(source, Measured):
+                data[model.data] = data.get(model.data) or load(model.data, data_dir)
             with attempt(model.name):
-                measurements.append(_measure_or_load(model, path, data[model.data], results, device, effort, seed))
+                measurements.append(
+                    source
+                    if isinstance(source, Measured)
+                    else _measure_or_load(model, source, data[model.data], results, device, effort, seed)
+                )
     return measurements
 
 
+def _stored_or_path(
+    model: Model, results: Path, data_dir: Path | None, device: str, effort: SampleSizes, seed: int
+) -> Measured | Path:
+    """Return the path of a model's checkpoint; if there is none, its measurement in `results`."""
+    try:
+        return find_checkpoint(model)
+    except UnusableError:
+        if model.external or not (stored := measured_before([model], results, data_dir, device, effort, seed)):
+            raise
+    remark(f"{Path(model.file).stem}: its weights are not here; these are its measures in {results}.")
+    return stored[0]
+
+
 def measured_before(
-    models: Sequence[Model], results: Path, data_dir: Path | None, device: str, effort: SampleSizes
+    models: Sequence[Model], results: Path, data_dir: Path | None, device: str, effort: SampleSizes, seed: int = 0
 ) -> list[Measured]:
     """Return the measurements in `results` of models whose weights are not here, made as `measured` makes them.
 
@@ -89,7 +110,7 @@ def measured_before(
     Raises:
         UnusableError: data are missing.
     """
-    inputs_of = cache(lambda name: _inputs(load(name, data_dir), device, effort, seed=0))
+    inputs_of = cache(lambda name: _inputs(load(name, data_dir), device, effort, seed))
     measurements = []
     for model in models:
         pattern = f"metrics/{glob.escape(Path(model.file).stem)}-*.json"
