@@ -19,7 +19,7 @@ from PIL import Image
 from lso_bench.analysis.collapse import GIVEN, LATENT_METRICS
 from lso_bench.analysis.curves import medians, with_curves
 from lso_bench.analysis.table import GROUP_KEYS
-from lso_bench.errors import UnusableError
+from lso_bench.errors import UnusableError, UsageError
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of, searcher_looks
 from lso_bench.plotting.layout import lay_out
@@ -128,9 +128,41 @@ def test_plot_draws_the_named_figures_alone_and_under_the_given_names(two_models
     with displayed({"nevae_se": "NE-VAE"}):
         drawn = [*plots(measures(*two_models), [], tmp_path, ["svg"], "column", ["forest", "basin"])]
         assert label("in nevae_se (box:3):") == "in NE-VAE (box:3):" and label("nevae_se2") == "nevae_se2"
-    assert {f.name.partition("-")[0] for f in drawn} == {"forest", "basin", "captions.txt"}
-    captions = (tmp_path / "captions.txt").read_text()
-    assert "NE-VAE" in captions and "nevae_se" not in captions
+    assert {f.name.partition("-")[0] for f in drawn} == {"forest", "basin"}
+    captions = [p.read_text() for p in tmp_path.glob("*.txt")]
+    assert [("NE-VAE" in text, "nevae_se" in text) for text in captions] == [(True, False)] * 2, captions
+
+
+def test_displayed_name_may_have_a_formula_and_one_that_is_none_is_refused(two_models, tmp_path):
+    with displayed({"nevae_se": r"$\beta_1$-VAE", "vae": "5 $"}):
+        assert label("nevae_se") == r"$\beta_1$-VAE" and label("in vae") == "in 5 $" and label("a$b") == r"a\$b"
+        assert [*plots(measures(*two_models), [], tmp_path, ["svg"], "column", ["forest"])]
+    with pytest.raises(UsageError, match="is no formula that matplotlib reads"), displayed({"vae": r"$\nosuch$"}):
+        pass
+
+
+def test_plot_of_more_runs_replaces_the_figures_and_leaves_the_captions_of_others(two_models, tmp_path):
+    def names(records, kinds):
+        return {p.name for p in plots(measures(*records), [], tmp_path, ["svg"], "column", kinds)}
+
+    searchers = [replace(r, spec=replace(r.spec, searcher="adam:lr=0.3")) for r in two_models]
+    before = names(two_models, ["basin", "spread"])
+    assert names([*two_models, *searchers], ["basin"]) == {n for n in before if n.startswith("basin")}
+    assert {p.name for p in tmp_path.iterdir()} == before
+    assert "lr=0.3" in (tmp_path / "basin-omniglot50-small-d32.txt").read_text()
+
+
+def test_targets_reached_are_of_each_kind_of_start_by_itself(two_models):
+    """From the encoder's latent the first loss is low, so that searches from there reach targets at once."""
+    ways = [[9.0, 5.0 + i] for i in range(3)]
+    near = [[5.5, 5.0 + i] for i in range(3)]
+    records = [searched({"random": ways, "encoder": near}, model=Model(m, "omniglot")) for m in ("vae", "nevae_se")]
+    (section,) = sections(measures(*records))
+    assert {*section.rows("ecdf").start} == {"random", "encoder"}
+    with style_context(SIZES["screen"]):
+        drawn = FIGURES["ecdf"](section.measures, "title", SIZES["screen"])
+    assert drawn
+    assert [a.get_title(loc="left").splitlines()[1] for a in drawn.figure.axes] == ["from random", "from encoder"]
 
 
 def test_plot_of_what_results_do_not_have_is_refused_and_writes_nothing(two_models, tmp_path):
@@ -317,9 +349,9 @@ def many_searchers():
     def record(model, offset, k):
         ways = [[99.0, 5.0 + i + offset + 0.001 * 10**k * (k + 1)] for i in range(10)]
         starts = {"random": ways, "encoder": [[a, b + 10.0 ** (k - 9)] for a, b in ways]}
-        made = searched(starts, searcher=SEARCHED_BY[k], model=Model(model, "omniglot"))
-        made.tensors["z_met"][:, 0] = made.tensors["z"]
-        return made
+        run = searched(starts, searcher=SEARCHED_BY[k], model=Model(model, "omniglot"))
+        run.tensors["z_met"][:, 0] = run.tensors["z"]
+        return run
 
     models = {"vae": 1.0, "nevae_se": 0.0, "nevae_se:sample=false": 0.5}
     records = [record(m, offset, k) for m, offset in models.items() for k in range(len(SEARCHED_BY))]
@@ -373,9 +405,11 @@ def test_no_text_of_a_figure_for_a_paper_is_cut_or_covers_another_and_no_panel_i
 
 
 def test_every_plot_has_its_caption_beside_it(two_models, tmp_path):
-    *drawn, captions = plots(measures(*two_models), [], tmp_path, ["svg"], "page")
-    assert {p.suffix for p in drawn} == {".svg"}
-    assert all(p.stem in captions.read_text() for p in drawn) and "median and quartiles" in captions.read_text()
+    drawn = [*plots(measures(*two_models), [], tmp_path, ["svg"], "page")]
+    captions = {p.stem: p.read_text() for p in drawn if p.suffix == ".txt"}
+    assert {p.stem for p in drawn if p.suffix == ".svg"} == captions.keys()
+    (spread,) = (text for name, text in captions.items() if name.startswith("spread"))
+    assert "median and quartiles" in spread and "adam: at most 300 steps, no region" in spread
 
 
 def test_ranks_are_drawn_of_three_models_and_ten_instances(tmp_path):

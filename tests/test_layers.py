@@ -48,6 +48,7 @@ INSIDE = {  # likewise the modules of a package
     "report": [
         ["html_report", "latex_table", "summary"],
         ["html_answers"],
+        ["full_answers"],
         ["answers", "html_overview", "html_texts", "latex_matrix", "tables"],
         ["export", "figure_files", "measurements", "paired_tables", "paper_latent_search", "paper_tables"],
         ["convergence_tables", "loss_tables", "run_tables", "start_tables", "text_tables"],

@@ -57,9 +57,9 @@ def test_measures_of_a_model_whose_weights_are_gone_are_those_that_were_stored(m
     weights.unlink()
     assert measure(model_of_noise, tmp_path).metrics == first.metrics
     assert f"{weights.stem}: its weights are not here; these are its measures in" in capsys.readouterr().err
-    for other in ({"effort": replace(EFFORT, samples=3)}, {"seed": 1}):
+    for changed in ({"effort": replace(EFFORT, samples=3)}, {"seed": 1}):
         with pytest.raises(UnusableError, match="No checkpoint of"):
-            measurements.measured([model_of_noise], tmp_path / "r", **({"effort": EFFORT} | other))
+            measurements.measured([model_of_noise], tmp_path / "r", **({"effort": EFFORT} | changed))
 
 
 def test_page_of_a_selection_has_the_latent_spaces_of_its_runs_alone(model_of_noise, tmp_path):

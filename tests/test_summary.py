@@ -9,6 +9,7 @@ from made import SPEC, measures, searched
 from lso_bench.analysis.comparison import brief, compare
 from lso_bench.analysis.fields import chosen, conditions
 from lso_bench.record import Record
+from lso_bench.report import full_answers
 from lso_bench.report.summary import MOST, WIDTH, summary
 from lso_bench.vae.trained_model import Model
 
@@ -491,3 +492,12 @@ def test_note_on_pooled_weights_stands_once_and_says_how_to_split_them():
         "--by checkpoint splits them."
     ]
     assert not [note for note in measures(*records, by=["checkpoint"]).notes if "different weights" in note]
+
+
+def test_answers_in_full_have_the_names_that_the_summary_cuts():
+    searchers = [f"cmaes:sigma=0.{i}25,population=1{i}" for i in range(1, 7)]
+    records = [run(float(i), m, searcher=s) for m in (SPEC.model, NEVAE) for i, s in enumerate(searchers)]
+    written = " ".join(full_answers.text(brief(records)).split())
+    assert written.startswith("omniglot50 · small, d = 32 Answer ")
+    best = "owest final loss: cmaes sigma=0.125 population=11 in every model."
+    assert best in written and "…" not in written and best not in brief_text(*records)

@@ -251,6 +251,25 @@ def test_caption_of_a_matrix_names_what_its_medians_are_of_and_what_bold_means()
     assert "Bold" not in caption_of(matrix_text(*(searches("vae", s) for s in SEARCHERS)))
 
 
+def test_caption_of_a_matrix_speaks_of_fewer_searches_only_where_compared_cells_have_other_numbers():
+    """Of one task each model has 12 searches, of the other 24."""
+    tasks = "omniglot50:instances=50,seed=0", "glyphs50:instances=50,seed=0"
+    records = [
+        searches(m, SEARCHERS[0], o, task=t, init=init)
+        for o, m in ((0.0, "nevae_se"), (1.0, "vae"))
+        for t, inits in zip(tasks, ((0,), (0, 1)), strict=True)
+        for init in inits
+    ]
+    caption = caption_of(latex_table.one(measures(*records), "final", ("model", "task"), {}))
+    assert (
+        "n = 12 to 24 searches a cell" in caption and "fewer searches" not in caption and "none is bold" not in caption
+    )
+    alike = [searches(m, SEARCHERS[1], task=tasks[0]) for m in ("nevae_se", "vae")]
+    some = [r for r in records if r.spec.task == tasks[0]]
+    caption = caption_of(latex_table.one(measures(*some, *alike), "final", ("model", "searcher"), {}))
+    assert "Where none is bold, no difference is significant, or none was tested" in caption
+
+
 @pytest.mark.parametrize("axes", [("searcher", "task"), ("model", "searcher")])
 def test_matrix_of_one_model_has_the_best_searchers_in_bold(axes):
     records = [searches("vae", s, o) for s, o in zip(SEARCHERS, (1.0, 0.0), strict=True)]
@@ -307,6 +326,15 @@ def test_latex_tables_of_one_name_have_captions_that_tell_them_apart_without_adv
         captions = re.findall(r"\\caption{(.*)}", latex_table.one(comparison, name, (None, None), {}))
         assert len({*captions}) == len(captions) > 1
         assert not any("-{}-" in caption or "lso-bench" in caption or "json" in caption for caption in captions)
+
+
+def test_numbers_in_latex_have_a_minus_sign_and_powers_of_ten_and_names_stay():
+    rows = [
+        [Cell("nevae_lp_-1.0"), Cell("-7.59e-05 .. 0.001"), Cell("1,000 (-3)", best=True), Cell("random - encoder")]
+    ]
+    header = [Column("model", is_text=True), Column("a"), Column("b"), Column("c")]
+    (line,) = (t for t in latex.table(Table("t", header, rows)).splitlines() if t.startswith("nevae"))
+    assert line == (r"nevae\_lp\_-1.0 & $-7.59\times 10^{-5}$ .. 0.001 & \textbf{1,000 ($-$3)} & random - encoder \\")
 
 
 def test_two_hyphens_are_no_dash_in_latex():

@@ -182,7 +182,7 @@ def losses_at_thresholds(searches: pd.DataFrame, histories: LossHistories) -> di
 def to_targets(group: pd.DataFrame, hitting: HittingCosts) -> Iterator[dict]:
     """Yield steps, evaluations and seconds to each target, their expected running time, and the ECDF over targets.
 
-    Searches whose cost is not known are left out; they are not censored.
+    Each kind of start has its own. Searches whose cost is not known are left out; they are not censored.
     """
     known_searches = {cost: cast(pd.DataFrame, group[~np.isnan(hitting.spent[cost][group.index])]) for cost in COSTS}
     for cost, known in known_searches.items():
@@ -192,8 +192,9 @@ def to_targets(group: pd.DataFrame, hitting: HittingCosts) -> Iterator[dict]:
                 costs, labels = hitting.at[cost][searches.index, i], {"start": start, "target": fraction}
                 yield {"measure": cost, **labels} | order_statistics(costs, blocks)
                 yield {"measure": f"aRT:{cost}", **labels} | running_time(costs, spent, blocks)
-    if len(known := known_searches["evaluations"]):
-        yield from ecdf(hitting.at["evaluations"][known.index], known.block.to_numpy())
+    for start, searches in by_start(known_searches["evaluations"]):
+        at = hitting.at["evaluations"][searches.index]
+        yield from ({"start": start} | row for row in ecdf(at, searches.block.to_numpy()))
 
 
 def running_time(costs: np.ndarray, spent: np.ndarray, instances: np.ndarray) -> dict[str, int | float]:

@@ -31,7 +31,7 @@ FIELDS: dict[str, Callable[[Record], Any]] = {
     "source": lambda r: r.spec.source,
     "decoding": lambda r: r.spec.decoding,
     "region": lambda r: r.spec.region,
-    "starts": lambda r: ", ".join(r.spec.starts),
+    "starts": lambda r: ",".join(r.spec.starts),
     **{name: attrgetter(f"spec.{name}") for name in IN_TABLES},
     "seed.train": lambda r: r.spec.model.seed,
     "seed.init": lambda r: r.spec.seeds.init,
@@ -80,7 +80,10 @@ class Condition:
         actual = value(record, self.field)
         if self.relation in RELATIONS:
             return isinstance(actual, int | float) and RELATIONS[self.relation](actual, float(self.values[0]))
-        return any(_matches(actual, v, self.field) for v in self.values) == (self.relation == "=")
+        is_list = self.field == "starts" and {*self.values} == {
+            *actual.split(",")
+        }  # of several starts all are its value
+        return (is_list or any(_matches(actual, v, self.field) for v in self.values)) == (self.relation == "=")
 
 
 def value(record: Record, field: str) -> Any:

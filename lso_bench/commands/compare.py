@@ -9,7 +9,7 @@ import typer
 from lso_bench.api.output import say
 from lso_bench.commands.exit_status import CONDITION_HOLDS, INCOMPLETE
 from lso_bench.commands.inputs import print_damaged, print_skipped, read
-from lso_bench.commands.options import Json, Where, check_folder, display_names, names, outside
+from lso_bench.commands.options import Json, StrictOfRuns, Where, check_folder, display_names, names, outside
 from lso_bench.commands.view import All, Table, View, Wide, show, tables_named
 from lso_bench.errors import UsageError, unknown
 
@@ -40,9 +40,7 @@ def compare(
     table: Table = None,
     show_all: All = False,
     wide: Wide = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help=f"Exit status {INCOMPLETE} if anything is flagged (!) or skipped.")
-    ] = False,
+    strict: StrictOfRuns = False,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(

@@ -37,9 +37,9 @@ def print_damaged(stores: "Iterable[Store]") -> None:
     print_skipped([line for store in stores for line in store.damaged_files.values()])
 
 
-def end(skipped: Sequence[str], strict: bool) -> None:
-    """Exit with the status of --strict, if it is set and something could not be read."""
-    if strict and skipped:
+def end(noticed: Sequence[str], strict: bool) -> None:
+    """Exit with the status of --strict, if it is set and something could not be read, or is flagged."""
+    if strict and noticed:
         raise typer.Exit(INCOMPLETE)
 
 

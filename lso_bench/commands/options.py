@@ -151,6 +151,9 @@ def thresholds(option: str, texts: Sequence[str]) -> tuple[float, ...]:
 
 
 Strict = Annotated[bool, typer.Option("--strict", help=f"Exit status {INCOMPLETE} if anything is skipped.")]
+StrictOfRuns = Annotated[
+    bool, typer.Option("--strict", help=f"Exit status {INCOMPLETE} if anything is flagged (!) or skipped.")
+]
 
 
 def check_folder(option: str, path: Path) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from lso_bench.api.output import say
 from lso_bench.commands.inputs import end, load_report
-from lso_bench.commands.options import Strict, Where, check_folder, display_names, names, outside
+from lso_bench.commands.options import StrictOfRuns, Where, check_folder, display_names, names, outside
 from lso_bench.errors import unknown
 
 
@@ -26,9 +26,9 @@ def plot(
     label: Annotated[
         list[str] | None, typer.Option(help="Displayed name: nevae_se=NE-VAE; may stand several times.")
     ] = None,
-    strict: Strict = False,
+    strict: StrictOfRuns = False,
 ) -> None:
-    """Draw the figures of a report for a paper, without titles; their captions are written beside them."""
+    """Draw the figures of a report for a paper, without titles; the caption of each is written beside it."""
     formats, widths, known = names("format", format), ("column", "page"), ("png", "svg", "pdf")
     for f in formats:
         if f not in known:
@@ -53,4 +53,6 @@ def plot(
     with displayed(shown_names):
         for path in plots(results.comparison, results.spaces, to, formats, width, kinds):
             say(f"written: {path}")
-    end(results.skipped, strict)
+    for note in results.comparison.notes:
+        say(f"! {note}")
+    end([*results.skipped, *results.comparison.notes], strict)

@@ -7,7 +7,7 @@ import typer
 
 from lso_bench.api.output import say
 from lso_bench.commands.inputs import end, load_report
-from lso_bench.commands.options import Strict, Where, outside
+from lso_bench.commands.options import StrictOfRuns, Where, outside
 from lso_bench.commands.target import Force, check_target
 
 
@@ -18,7 +18,7 @@ def report(
     ),
     where: Where = None,
     force: Force = False,
-    strict: Strict = False,
+    strict: StrictOfRuns = False,
 ) -> None:
     """Write one HTML page about what is in results folders; it needs no network and no other file."""
     from lso_bench.files.atomic_write import write_out
@@ -32,4 +32,4 @@ def report(
         page = html(results).encode()
     write_out(output, page)
     say(f"written: {output} ({len(page) / 1e6:.1f} MB)")
-    end(results.skipped, strict)
+    end([*results.skipped, *results.comparison.notes], strict)

@@ -25,7 +25,7 @@ Table = Annotated[
         "collapse, images, texts, runs.",
     ),
 ]
-All = Annotated[bool, typer.Option("--all", help="All tables and notes, instead of the summary.")]
+All = Annotated[bool, typer.Option("--all", help="All answers in full, all tables and notes, instead of the summary.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Tables as wide as they are, whatever the terminal's width.")]
 
 
@@ -75,6 +75,15 @@ def _about_collapse(comparison: "Comparison", folders: Sequence[Path]) -> list[s
     return unmeasured.reasons(comparison.collapse, folders) if comparison.collapse.correlations.empty else []
 
 
+def _print_tables(comparison: "Comparison", view: View) -> None:
+    """Print the tables, below the answers in full if all is shown."""
+    from lso_bench.report import full_answers, tables
+
+    if view.show_all and not view.tables:
+        print(f"\n{full_answers.text(comparison)}")
+    out(view.wide).print(tables.terminal(comparison, view.cost, view.tables))
+
+
 def show(compared: "ResultComparison", view: View, complete: bool = False, quiet: bool = False) -> None:
     """Print a comparison.
 
@@ -103,7 +112,7 @@ def show(compared: "ResultComparison", view: View, complete: bool = False, quiet
         for line in _about_collapse(comparison, compared.folders):
             say(line)
     if view.form == "table":
-        out(view.wide).print(tables.terminal(comparison, view.cost, view.tables))
+        _print_tables(comparison, view)
     elif view.form in ("json", "csv"):
         print(export.as_json(comparison) if view.form == "json" else export.as_csv(comparison))
         for note in comparison.notes if view.form == "csv" else ():

@@ -15,9 +15,12 @@ from typing import Any
 
 import matplotlib
 import pandas as pd
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from lso_bench.errors import UsageError
 from lso_bench.files.atomic_write import write_atomic
 from lso_bench.files.sanitize import one_line
 from lso_bench.plotting.layout import FittedMargins, lay_out
@@ -57,6 +60,7 @@ class CaptionedFigure:
     title: str
     caption: str  # content, and the number of values
     alt_text: str = ""  # main values in words
+    searchers: str = ""  # with settings, region and limits
 
 
 @contextmanager
@@ -178,17 +182,26 @@ def legend(figure: Figure, axes: list[Any], size: Size) -> None:
 
 
 def label(name: object) -> str:
-    """Return a name for a figure: as `displayed` says, short, on one line, without formulas."""
-    shown, names = str(name), _displayed.get()
+    """Return a name for a figure, short and on one line; a formula is only what `displayed` gives."""
+    shown, names = one_line(str(name), LONGEST).replace("$", r"\$"), _displayed.get()
     if names:
         whole = "|".join(re.escape(n) for n in sorted(names, key=len, reverse=True))
         shown = re.sub(rf"(?<![\w.:=-])(?:{whole})(?![\w.=-])", lambda m: names[m[0]], shown)
-    return one_line(shown, LONGEST).replace("$", r"\$")
+    return shown
 
 
 @contextmanager
 def displayed(names: Mapping[str, str]) -> Iterator[None]:
-    """Show some names in figures under others: `{"nevae_se": "NE-VAE"}`."""
+    """Show some names in figures under others, which may have formulas: `{"beta_vae_4": r"$\\beta$-VAE"}`.
+
+    Raises:
+        UsageError: matplotlib cannot read a formula.
+    """
+    for shown in filter(is_math_text, names.values()):
+        try:
+            MathTextParser("path").parse(shown)
+        except ValueError as error:
+            raise UsageError(f"The displayed name {shown!r} is no formula that matplotlib reads: {error}") from error
     token = _displayed.set(names)
     try:
         yield

@@ -4,7 +4,9 @@ A winner is named only where the difference is significant.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import cast
 
@@ -26,6 +28,7 @@ from lso_bench.report.sections import SEARCHER_KEYS, Section, task_names
 OTHER = {"model": "searcher", "searcher": "model"}  # what contests of a factor are in
 NAME = 26  # characters of a name, at most
 SECTIONS = 4  # sections with an answer each, at most
+_in_full: ContextVar[bool] = ContextVar("whether names stand in full", default=False)
 FEW = {"valid": 0.9, "distinct": 0.5}  # shares of the evaluations of a model and searcher below which it is said
 
 
@@ -102,9 +105,21 @@ def titles(parts: Sequence[Section]) -> list[str]:
     return next((titles for titles in names if len({*titles}) == len(parts)), names[-1])
 
 
+@contextmanager
+def names_in_full() -> Iterator[None]:
+    """Let sentences name all contestants, each in full: where there is room."""
+    token = _in_full.set(True)
+    try:
+        yield
+    finally:
+        _in_full.reset(token)
+
+
 def listed(names: Sequence[str], most: int = 4) -> str:
-    """Return names as a phrase."""
-    shown = [one_line(n, NAME) for n in names[:most]]
+    """Return names as a phrase; of many the first ones, unless `names_in_full`."""
+    if _in_full.get():
+        most = len(names)
+    shown = [one_line(n) if _in_full.get() else one_line(n, NAME) for n in names[:most]]
     if len(names) > most:
         return f"{', '.join(shown)} and {len(names) - most} more"
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -1,6 +1,7 @@
 """Figure files of a set of runs."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -169,7 +170,10 @@ def plots(
     width: str,
     kinds: Sequence[str] = KINDS,
 ) -> Iterator[Path]:
-    """Write the same figures for a paper, in every format, and a file of captions; yield their paths.
+    """Write the same figures for a paper, in every format, each with its caption in a file; yield their paths.
+
+    Files are named by kind, task and what else tells sections apart. So a figure that is drawn again, of more runs,
+    replaces the one before.
 
     Args:
         kinds: which ones, of KINDS.
@@ -178,18 +182,39 @@ def plots(
         WriteError: a file cannot be written.
         UnusableError: the results have nothing for these figures.
     """
-    captions, size = [], SIZES[width]
+    size, is_empty = SIZES[width], True
     with style_context(size):
-        named_figures = [*_named_figures(comparison, size, kinds)]
-        if spaces and "activity" in kinds:
-            named_figures.append(("activity", activity(bars(spaces), "Activity of latent dimensions", size)))
-        for name, d in named_figures:
-            captions.append(f"{name}\n{d.title}. {d.caption}\n{d.alt_text}\n")
-            yield from (save(d, folder / f"{name}.{f}") for f in formats)
-    if not captions:
+        for name, drawn in _plots(comparison, spaces, size, kinds):
+            is_empty = False
+            yield from (save(drawn, folder / f"{name}.{f}") for f in formats)
+            lines = [f"{drawn.title}. {drawn.caption}", drawn.alt_text, drawn.searchers]
+            text = "\n\n".join(printable(line) for line in lines if line)
+            write_atomic(folder / f"{name}.txt", f"{text}\n".encode(errors="replace"))
+            yield folder / f"{name}.txt"
+    if is_empty:
         raise UnusableError(f"These results have nothing for the figures {', '.join(kinds)}.")
-    write_atomic(folder / "captions.txt", "\n".join(map(printable, captions)).encode(errors="replace"))
-    yield folder / "captions.txt"
+
+
+def _plots(
+    comparison: Comparison, spaces: Sequence[Measured], size: Size, kinds: Sequence[str]
+) -> Iterator[tuple[str, CaptionedFigure]]:
+    """Yield the figures for a paper with their file names, which are those of the sections."""
+    for section in sections(comparison):
+        yield from (
+            (f"{figure.name}-{_words(section.short_title)}", figure) for figure in section_figures(section, size, kinds)
+        )
+    if "ranks" in kinds and (figure := over_tasks(comparison, size)):
+        yield "ranks-tasks", figure
+    for title, points in settings(comparison.collapse.checkpoint_table) if "collapse" in kinds else ():
+        if figure := scatter(points, title, size):
+            yield f"collapse-{_words(title)}", figure
+    if spaces and "activity" in kinds:
+        yield "activity", activity(bars(spaces), "Activity of latent dimensions", size)
+
+
+def _words(title: str) -> str:
+    """Return a title as a part of a file name that LaTeX takes, too: letters, digits, hyphens and underscores."""
+    return re.sub(r"[^\w-]+", "-", title.replace(" = ", "").replace(".", "_"), flags=re.ASCII).strip("-")
 
 
 def named(section: Section, figure: CaptionedFigure, weights: Sequence[str] = ()) -> str:

@@ -1,14 +1,13 @@
 """First screen of the HTML page: the answers, the matrix of medians, and how sure they are."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.plotting.numbers import in_words
 from lso_bench.report import cells
-from lso_bench.report.answers import QUESTIONS, answers, by_section, few_valid_texts
 from lso_bench.report.contests import WITHOUT_TEST, has_starred_higher, starred, without_test
 from lso_bench.report.findings import counted
+from lso_bench.report.full_answers import Answered, answered
 from lso_bench.report.sections import Section
 from lso_bench.report.table import MODEL, Table, columns
 
@@ -18,29 +17,14 @@ class Answers:
     """Answers of a section to each question, and the table that they are read from."""
 
     title: str  # short
-    questions: list[tuple[str, list[str]]]  # label, and sentences
+    questions: Answered
     medians: Table
     certainty: str
 
 
 def section_answers(section: Section, comparison: Comparison) -> Answers:
     """Return what the first screen says of a section; the sentences are those of the summary in the terminal."""
-    return Answers(section.short_title, _answered([section], comparison), _medians(section), _certainty(section))
-
-
-def overall(parts: Sequence[Section], comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return the answers over tasks, if several tasks share models or searchers, and are enough to be compared."""
-    if comparison.tasks.empty or by_section(QUESTIONS[0], parts, comparison):
-        return []
-    return _answered(parts, comparison)
-
-
-def _answered(parts: Sequence[Section], comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return the sentences of each question; they begin with a capital, unless with a name."""
-    names = tuple(name for part in parts for name in (*part.models, *part.searcher_labels))
-    questions = [(q.label, answers(q, parts, comparison)) for q in QUESTIONS]
-    questions += [("Texts", lines)] if (lines := few_valid_texts(parts)) else []
-    return [(label, [t if t.startswith(names) else t[:1].upper() + t[1:] for t in texts]) for label, texts in questions]
+    return Answers(section.short_title, answered([section], comparison), _medians(section), _certainty(section))
 
 
 def _medians(section: Section) -> Table:

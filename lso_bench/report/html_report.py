@@ -19,7 +19,7 @@ from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import SEARCHER_COLOURS, colour_of, for_dark_mode
 from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
-from lso_bench.report import findings, html_answers, html_images, html_overview, paired_tables
+from lso_bench.report import findings, full_answers, html_answers, html_images, html_overview, paired_tables
 from lso_bench.report.figure_files import over_tasks
 from lso_bench.report.figures.collapse import scatter, settings
 from lso_bench.report.html_texts import drawn
@@ -122,7 +122,7 @@ def html(results: Results) -> str:
         title=f"Latent space optimization: {findings.names(r.spec.task.partition(':')[0] for r in results.records)}",
         summary=findings.summary(results.comparison, results.records),
         colours=colours,
-        overall=html_answers.overall(parts_with_results, results.comparison),
+        overall=full_answers.over_tasks(parts_with_results, results.comparison),
         chapters=chapters,
         tabs=[tabs[name] for name in OPENED if parts[name]],
         statistics=tabs["Statistics"],

@@ -31,6 +31,7 @@ BOLD = (
     "Bold: the best {}, by Wilcoxon's test with Holm's correction on the same instances; those that are not "
     "significantly worse are bold too"
 )
+PLAIN = "Where none is bold, no difference is significant, or none was tested"
 FEWER = "A lower plain value may be of fewer searches or trainings: only the seeds that all have are compared"
 UNDEFINED = "n/a"  # in place of a median of values that have none
 LEGENDS = {  # what stands in a cell, and what it means
@@ -115,12 +116,23 @@ def _caption(
     n = pd.Series([median.n for median in medians], dtype=float)
     texts = [", ".join(filter(None, shared)), *[f"n = {count_range(n, unit)} a cell"] * (len(n) > 0)]
     if any(cell.best for cell in cells):
-        texts += [BOLD.format(BEST[factor]), *[FEWER] * (n.nunique() > 1)]
+        groups = _compared(medians, factor)
+        texts += [BOLD.format(BEST[factor])]
+        texts += [PLAIN] * any(not any(median.cell.best for median in group) for group in groups)
+        texts += [FEWER] * any(len({median.n for median in group}) > 1 for group in groups)
         if any(has_starred_higher(part, factor) for part in sections(comparison)):
             texts.append("The test is of pairs, not of medians: a bold median is higher than a plain one here")
     legends = (says for sign, says in LEGENDS.items() if any(_has(cell, sign) for cell in cells))
     texts += [says.format(BEST[factor]) for says in legends]
     return ". ".join(filter(None, texts))
+
+
+def _compared(medians: Sequence[Median], factor: str) -> list[list[Median]]:
+    """Return the medians that are compared with each other: all but `factor` is the same."""
+    groups: dict[tuple[str, ...], list[Median]] = {}
+    for median in medians:
+        groups.setdefault(tuple(v for k, v in median.setup.items() if k != factor), []).append(median)
+    return [*groups.values()]
 
 
 def _shared(medians: Sequence[Median], key: str) -> str:

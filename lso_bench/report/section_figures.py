@@ -44,7 +44,10 @@ def section_figure(
         compared = from_first_start(contests(section, factor, "loss"))
         captioned = forest(compared, factor, titled, size, not_compared(section, compared))
     elif kind == "curves":
-        captioned = curves(rows, titled, size, color)
+        captioned = curves(rows, titled, size, color, int(section.runs.instances.max()) == 1)
     else:
         captioned = FIGURES[kind](rows, titled, size)
-    return captioned and replace(captioned, caption=f"{captioned.caption} {one_line(section.title, LINE)}.")
+    searchers = "; ".join(dict.fromkeys(section.searcher_descriptions.values()))
+    return captioned and replace(
+        captioned, caption=f"{captioned.caption} {one_line(section.title, LINE)}.", searchers=searchers
+    )

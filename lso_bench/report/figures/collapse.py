@@ -26,6 +26,7 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | N
 
     Args:
         points: rows of one section, of `lso_bench.analysis.collapse.Collapse.checkpoint_table`.
+        title: of the section.
     """
     spaces = [s for s in SHOWN if int(points[s].notna().to_numpy().sum()) >= FEWEST]
     groups = [g for _, g in points.groupby(COMPARED_WITHIN, sort=False, dropna=False) if g.model.nunique() >= FEWEST]
@@ -56,6 +57,7 @@ def scatter(points: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | N
         "stands Spearman's rank correlation of the means of each model's trainings. Its interval, other outcomes, and "
         "what they can show, are in the tables."
     )
+    title = f"Final loss over measures of the latent space: {title}"
     return CaptionedFigure("collapse", figure, title, caption, f"Rank correlations: {'; '.join(descriptions)}.")
 
 
@@ -65,8 +67,7 @@ def settings(points: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     groups = [group for _, group in points.groupby([*SECTION_KEYS], sort=False, dropna=False)]
     titles = short_titles([group[[*SECTION_KEYS]].iloc[0].to_dict() for group in groups])
-    for title, group in zip(titles, groups, strict=True):
-        yield f"Final loss over measures of the latent space: {title}", group
+    yield from zip(titles, groups, strict=True)
 
 
 def _share_x(column: Sequence[Any]) -> None:

@@ -21,12 +21,15 @@ from lso_bench.plotting.style import (
 MARKS = 6  # markers on a line
 
 
-def curves(rows: pd.DataFrame, title: str, size: Size, color: str = "") -> CaptionedFigure | None:
+def curves(
+    rows: pd.DataFrame, title: str, size: Size, color: str = "", is_single: bool = False
+) -> CaptionedFigure | None:
     """Draw the lowest loss so far over evaluations: a line per searcher and a panel per model, or the reverse.
 
     Args:
         rows: measures of a section, with those of `lso_bench.analysis.curves.with_curves`.
         color: "searcher" or "model": what has a line of its own; default: searchers, if there are several.
+        is_single: whether the task has one instance; then medians are over its starts.
     """
     searchers = rows.searcher_label.unique()
     rows = cast(pd.DataFrame, rows[rows.measure == "curve"])
@@ -52,10 +55,11 @@ def curves(rows: pd.DataFrame, title: str, size: Size, color: str = "") -> Capti
     legend(figure, axes, size)
     last = rows.drop_duplicates(["model", "searcher_label"], keep="last")
     starts = ", ".join(rows.start.unique())
+    unit = "starts" if is_single else "instances"
+    each = "" if is_single else "Each instance counts once, with the median of its searches. "
     caption = (
-        f"Lowest loss within so many evaluations of a problem: median over {count_range(rows.n, 'instances')} "
-        f"(of one, over its starts), from {starts} starts. No band: instances differ more than searchers; see the "
-        "paired differences."
+        f"Lowest loss within so many evaluations of a problem, from {starts} starts: median over "
+        f"{count_range(rows.n, unit)}. {each}No band: {unit} differ more than searchers; see the paired differences."
     )
     return CaptionedFigure("curves", figure, title, caption, values_in_words("Lowest median losses", last, "estimate"))
 
@@ -68,28 +72,31 @@ def _marks(shape: str, points: int) -> dict[str, Any]:
 def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     """Draw the fraction of (search, target) pairs reached within a number of evaluations.
 
-    A panel per searcher, a line per model.
+    A panel per searcher and kind of start, a line per model.
     """
     ecdf_rows = cast(pd.DataFrame, rows[rows.measure == "ecdf"])
-    groups = [*ecdf_rows.groupby("searcher_label", sort=False)]
+    groups = [*ecdf_rows.groupby(["searcher_label", "start"], sort=False)]
     if not groups:
         return None
+    several_starts = ecdf_rows.start.nunique() > 1
     figure, axes = panels(size, len(groups), sharex=True)
-    for axis, (searcher, panel) in zip(axes, groups, strict=True):
+    for axis, ((searcher, start), panel) in zip(axes, groups, strict=True):
+        names = [searcher, f"from {start}"] if several_starts else [searcher]
         for model, line in panel.groupby("model", sort=False):
             x, y = [*line.within, ecdf_rows.within.max()], [*line.estimate, line.estimate.iloc[-1]]
             marks = _marks(marker_of(str(model)), len(x))
             axis.step(x, y, where="post", color=colour_of(str(model)), label=label(model), **marks)
-        axis.set(ylim=(-0.02, 1.02), yticks=(0, 0.5, 1), title=heading(size, len(groups), searcher))
+        axis.set(ylim=(-0.02, 1.02), yticks=(0, 0.5, 1), title=heading(size, len(groups), *names))
         axis.set_xlabel("evaluations")
         logarithmic(axis)
     axes[0].set_ylabel("share of\ntargets reached")
     legend(figure, axes, size)
-    last = ecdf_rows.drop_duplicates(["model", "searcher_label"], keep="last")
+    last = ecdf_rows.drop_duplicates(["model", "searcher_label", "start"], keep="last")
     caption = (
-        f"Share of {count_range(ecdf_rows.n)} pairs of a search and a target loss that are reached within so many "
-        "evaluations of a problem, over all instances and starts. Beyond its budget a line is level."
+        f"Share of {count_range(ecdf_rows.n, 'pairs')} of a search and a target loss that are reached within so many "
+        f"evaluations of a problem, over all instances, from {' and from '.join(ecdf_rows.start.unique())} starts. "
+        "Beyond its budget a line is level."
     )
     return CaptionedFigure(
-        "ecdf", figure, title, caption, values_in_words("Shares reached in the end", last, "estimate")
+        "ecdf", figure, title, caption, values_in_words("Shares reached in the end", last, "estimate", "start")
     )

@@ -115,7 +115,7 @@ def _caption(contests: Sequence[Contest], factor: str, left_out: Mapping[str, st
 def _words(contests: Sequence[Contest]) -> str:
     """Return the differences as a sentence."""
     texts = [
-        f"{label(c.context)}, {label(name)}: {in_words(c.differences[name]['estimate'])}"
+        f"{label(c.context)}, {label(name)} to {label(c.names[0])}: {in_words(c.differences[name]['estimate'])}"
         for c in contests
         for name in c.names[1:]
     ]

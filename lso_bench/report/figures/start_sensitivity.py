@@ -49,7 +49,7 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
     ends = cast(pd.DataFrame, met[met.threshold.isna()])
     caption = (
         f"Squared distance of the latents that two starts of an instance lead to, over the stopping threshold: median "
-        f"and quartiles of the pairs that met it; end: of all {count_range(ends.n)} pairs."
+        f"and quartiles of the pairs that met it; end: of all {count_range(ends.n, 'pairs')}."
         f"{_at_smallest(met[['q25', 'median', 'q75']])}{_in_coordinates(rows)}"
     )
     return CaptionedFigure(
@@ -82,7 +82,7 @@ def spread(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None
     starts = ", ".join(dict.fromkeys(", ".join(spreads.start).split(", ")))
     caption = (
         f"Standard deviation of the final loss over the starts of an instance ({starts}): median and quartiles over "
-        f"{count_range(spreads.n)} instances and trained models.{_at_smallest(spreads[['q25', 'median', 'q75']])}"
+        f"{count_range(spreads.n, 'instances')} and trained models.{_at_smallest(spreads[['q25', 'median', 'q75']])}"
     )
     return CaptionedFigure("spread", figure, title, caption, values_in_words("Medians", spreads, "median"))
 
@@ -98,8 +98,8 @@ def basin(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
     axis.set_xlim(-2, 102)
     axis.set_xlabel("pairs of starts in the same basin, %", loc="right")
     caption = (
-        f"Share of {count_range(basins.n)} pairs of starts ({', '.join(dict.fromkeys(basins.start))}) that end in the "
-        f"same basin: squared distance of the latents at most {BASIN_DISTANCE:g} d, losses within {BASIN_GAP:.0%}. "
+        f"Share of {count_range(basins.n, 'pairs')} of starts ({', '.join(dict.fromkeys(basins.start))}) that end in "
+        f"the same basin: squared distance of the latents at most {BASIN_DISTANCE:g} d, losses within {BASIN_GAP:.0%}. "
         f"95 % intervals over instances.{_in_coordinates(rows)}"
     )
     return CaptionedFigure("basin", figure, title, caption, values_in_words("Shares", basins, "estimate", "start"))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from lso_bench.files.sanitize import one_line
-from lso_bench.report.table import LINE, Part, Table
+from lso_bench.report.table import LINE, Cell, Column, Part, Table
 
 SPECIAL = {  # characters with a meaning in LaTeX
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -22,6 +22,7 @@ SPECIAL = {  # characters with a meaning in LaTeX
 }
 
 
+NUMBER = re.compile(r"(?<![\w.])(-?)(\d+(?:\.\d+)?)(?:e([+-]?\d+))?\b")
 ADVICE = re.compile(r" \((?:`lso-bench [^`]*`|--\w+)\)")  # of the command line, which no paper needs
 
 
@@ -56,7 +57,12 @@ def table(
         if caption
         else [_escape(ADVICE.sub("", t)) for t in (table.title, heading, table.caption) if t]
     )
-    rows = ([rf"\textbf{{{escaped(c.text)}}}" if c.best else escaped(c.text) for c in row] for row in table.rows)
+
+    def cell(cell: Cell, column: Column) -> str:
+        text = escaped(cell.text) if column.is_text else _with_minus(escaped(cell.text))
+        return rf"\textbf{{{text}}}" if cell.best else text
+
+    rows = ([cell(c, column) for c, column in zip(row, table.columns, strict=True)] for row in table.rows)
     lines = [
         r"\begin{table}",
         rf"\caption{{{'. '.join(texts)}}}",
@@ -72,6 +78,17 @@ def table(
         r"\end{table}",
     ]
     return "\n".join(lines)
+
+
+def _with_minus(text: str) -> str:
+    """Return numbers with a minus sign in place of a hyphen, and small ones as powers of ten."""
+
+    def number(m: re.Match[str]) -> str:
+        if m[3]:
+            return rf"${m[1]}{m[2]}\times 10^{{{int(m[3])}}}$"
+        return f"${m[1]}${m[2]}" if m[1] else m[0]
+
+    return NUMBER.sub(number, text)
 
 
 def _line(texts: Iterable[str]) -> str:
