@@ -22,7 +22,9 @@ from lso_bench.report.export import as_csv
 from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import settings
 from lso_bench.report.html_report import TABS
+from lso_bench.report.loss_tables import auxiliary
 from lso_bench.report.renderers import csv, html, latex, markdown, terminal
+from lso_bench.report.sections import sections
 from lso_bench.report.table import MODEL, Cell, Column, Table, columns
 from lso_bench.vae.trained_model import Model
 
@@ -335,6 +337,14 @@ def test_numbers_in_latex_have_a_minus_sign_and_powers_of_ten_and_names_stay():
     header = [Column("model", is_text=True), Column("a"), Column("b"), Column("c")]
     (line,) = (t for t in latex.table(Table("t", header, rows)).splitlines() if t.startswith("nevae"))
     assert line == (r"nevae\_lp\_-1.0 & $-7.59\times 10^{-5}$ .. 0.001 & \textbf{1,000 ($-$3)} & random - encoder \\")
+
+
+def test_samples_of_an_architecture_of_sequences_are_texts_in_captions():
+    model = Model("vae", "expressions", "gru")
+    compared = measures(searched({"random": [[9.0, 5.0]]}, task="expression_match50", model=model))
+    (section,) = sections(compared)
+    caption = auxiliary(section).caption
+    assert "x: the decoded text" in caption and "Bernoulli" not in caption and "image" not in caption
 
 
 def test_two_hyphens_are_no_dash_in_latex():

@@ -29,6 +29,7 @@ from matplotlib.ticker import MaxNLocator
 
 LONGEST = 300  # characters of a text in a picture
 SHOWN = 12  # instances in a sheet of reconstructions
+TITLE = 18  # characters of a line above an image
 
 
 @plain()
@@ -48,6 +49,9 @@ def reconstructions(path: Path, records: Sequence[Record], tensors: Sequence[dic
             axis.imshow(as_shown(image, ink), cmap="gray", vmin=0, vmax=255)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+    spec = records[0].spec
+    title = f"{spec.task} · {spec.searcher} · seed {spec.seeds.init}"
+    figure.suptitle(textwrap.fill(title, int(figure.get_figwidth() * 16)), fontsize=8)
     return save(figure, path)
 
 
@@ -62,11 +66,12 @@ def best_images(path: Path, title: str, best: Mapping[tuple[str, str], tuple[Ten
         for axis, searcher in zip(line, searchers, strict=True):
             axis.set(xticks=[], yticks=[])
             if (model, searcher) not in best:
-                axis.axis("off")
+                axis.spines[:].set_visible(False)  # the name of the row stays
                 continue
             image, score = best[model, searcher]
             axis.imshow(as_shown(image, ink), cmap="gray", vmin=0, vmax=255)
-            axis.set_title(f"{searcher}\n{score:.4g}", fontsize=8)
+            lines = (textwrap.fill(line, TITLE) for line in searcher.splitlines())
+            axis.set_title("\n".join([*lines, f"{score:.4g}"]), fontsize=8)
         line[0].set_ylabel(model, rotation=0, ha="right", va="center", fontsize=8)
     figure.suptitle(textwrap.fill(title, int(size[0] * 16)), fontsize=8)
     return save(figure, path)

@@ -121,7 +121,10 @@ def _file_name(names: Sequence[str], runs: Sequence[Record]) -> str:
 def _short_names(searchers: Sequence[str]) -> dict[str, str]:
     """Return the short name of each searcher, with settings if another one shares it."""
     shared = Counter(map(short_name, dict.fromkeys(searchers)))
-    return {s: short_name(s) if shared[short_name(s)] == 1 else s.split("/")[-1].replace(":", "\n") for s in searchers}
+    return {
+        s: short_name(s) if shared[short_name(s)] == 1 else s.split("/")[-1].replace(":", "\n").replace(",", ", ")
+        for s in searchers
+    }
 
 
 def figures(comparison: Comparison, folder: Path) -> list[Path]:

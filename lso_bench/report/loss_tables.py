@@ -85,10 +85,10 @@ def auxiliary(section: Section) -> Table:
     has_u = len(section.rows("norm u")) > 0
     norm_heading, shell = _shell(section)
     caption = (
-        f"{shell}. x: the decoded {SAMPLES[section.scores_texts]}. Distinct: share of these x that differ"
-        + " (pixels that are not Bernoulli: in 8-bit levels)" * (not section.scores_texts)
+        f"{shell}. x: the decoded {SAMPLES[section.is_of_texts]}. Distinct: share of these x that differ"
+        + " (pixels that are not Bernoulli: in 8-bit levels)" * (not section.is_of_texts)
         + ". u: the coordinates of the search (--space)" * has_u
-        + f". Test: of test {'texts' if section.scores_texts else 'images'}" * bool({*auxiliary} - {RETRIEVED})
+        + f". Test: of test {'texts' if section.is_of_texts else 'images'}" * bool({*auxiliary} - {RETRIEVED})
         + "".join(f". {k}: share (95 % interval)" for k in SHARES if k in auxiliary)
         + " of samples, drawn without a teacher, that are nearest to the target of their search"
         * (RETRIEVED in auxiliary)

@@ -29,7 +29,7 @@ def runs(section: Section) -> Table:
 
 def costs(section: Section) -> Table:
     """Return the table of a run's costs beyond its steps."""
-    samples = "texts" if section.scores_texts else "images"
+    samples = "texts" if section.is_of_texts else "images"
     header = ("evaluations", "gradients", f"decoded {samples}", *(f"{k}, s" for k in PHASES))
     caption = (
         "Medians of runs, all problems of a run side by side. Seconds are those of the machine that did it; fit: of a "

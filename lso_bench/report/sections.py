@@ -20,6 +20,7 @@ from lso_bench.plugins.notation import is_object, name_of, read, short_name
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 from lso_bench.search.controls import control, searches_samples
 
+SEQUENCE_ARCHITECTURES = ("gru", "transformer", "parallel")
 SEARCHER_KEYS = ["searcher", "region", *IN_TABLES]
 
 
@@ -75,6 +76,11 @@ class Section:
     def scores_texts(self) -> bool:
         """Return whether the task scores texts, whose evaluations were counted."""
         return bool(self.runs.reindex(columns=TEXT_COLUMNS).notna().to_numpy().any())
+
+    @cached_property
+    def is_of_texts(self) -> bool:
+        """Return whether samples are texts: the task scores texts, or the architecture is one of sequences."""
+        return self.scores_texts or name_of(str(self.context["arch"])) in SEQUENCE_ARCHITECTURES
 
     def lacks_text(self, row: Mapping[str, Any]) -> bool:
         """Return whether most searches of a row saw no valid text; their median loss is that of an invalid one."""

@@ -59,7 +59,8 @@ def _contests(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         ranked = rows[rows.measure == f"{factor} rank:{outcome}"]
         for _, contestants in ranked.groupby(context, sort=False, dropna=False):
             first = contestants.iloc[0]
-            if len(contestants) >= rank_tests.CONTESTANTS and first.n >= rank_tests.BLOCKS:
+            differ = contestants.estimate.nunique() > 1  # all ranks are equal where all blocks are ties
+            if differ and len(contestants) >= rank_tests.CONTESTANTS and first.n >= rank_tests.BLOCKS:
                 outcome_text = NAMES[outcome] + (f" {first.threshold:g}" if outcome == "iterations" else "")
                 fixed, names = (
                     (first.searcher_label, contestants.model)
