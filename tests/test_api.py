@@ -176,6 +176,16 @@ def test_figures_are_drawn(results, options):
     assert figure.axes and all(axis.get_xlabel() for axis in figure.axes if axis.get_visible())
 
 
+def test_figure_has_a_caption_and_displayed_names(results):
+    figure = results.compare().plot("curves", labels={"nevae_se": r"NE-VAE ($\beta$)"}, size="column")
+    assert r"NE-VAE ($\beta$)" in [axis.get_title(loc="left") for axis in figure.axes]
+    assert figure.caption.startswith("Lowest loss so far, by evaluations: glyphs50")
+    with pytest.raises(UsageError, match="No model, searcher, task or start 'vea'"):
+        results.compare().plot(labels={"vea": "VAE"})
+    with pytest.raises(UsageError, match="nothing for the figure 'collapse'"):
+        results.compare().plot("collapse")
+
+
 def test_curves_fall_and_end_at_the_median_lowest_loss(results):
     (axis, *_) = results.where(model="vae").compare().plot("curves").axes
     for line in axis.get_lines():

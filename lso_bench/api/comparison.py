@@ -188,22 +188,31 @@ class ResultComparison:
 
         return one(self.comparison, table, (rows, columns), labels or {}, label, caption, cost)
 
-    def plot(self, kind: str = "forest", color: str = "searcher", of: str = "model", size: str = "screen") -> "Figure":
-        """Return a figure of matplotlib.
+    def plot(
+        self,
+        kind: str = "forest",
+        color: str = "searcher",
+        of: str = "model",
+        size: str = "screen",
+        labels: Mapping[str, str] | None = None,
+    ) -> "Figure":
+        """Return a figure of matplotlib; its attribute `caption` says what it shows, and of how many searches.
 
         Args:
             kind: "forest" (paired differences to the best), "curves" (lowest loss over evaluations), or a figure of
-                the report: "ecdf", "distance", "spread", "basin", "variance", "ranks".
+                the report: "ecdf", "distance", "spread", "basin", "variance", "ranks", "collapse".
             color: of curves: "searcher" (a panel per model) or "model" (a panel per searcher).
             of: of a forest plot: "model" or "searcher".
             size: "screen", "column" (3.3 inches) or "page" (6.9 inches).
+            labels: displayed names, which may have formulas: `{"nevae_se": "NE-VAE"}`.
 
         Raises:
-            UsageError: there is no such figure, or these results have several tasks or settings: select one by `where`.
+            UsageError: there is no such figure or name, or these results have several tasks or settings: select one by
+                `where`.
         """
         from lso_bench.api.figures import draw
 
-        return draw(self, kind, color, of, size)
+        return draw(self, kind, color, of, size, labels or {})
 
     def _labelled(self) -> pd.DataFrame:
         """Return all measures, each searcher under its short name, also where a row is compared with another."""

@@ -77,6 +77,8 @@ def plain(settings: Any = None) -> Iterator[None]:
 class NotebookFigure(Figure):
     """Figure that a notebook shows, whatever backend it has."""
 
+    caption = ""  # what it shows, and of how many values
+
     def _repr_png_(self) -> bytes:
         picture = io.BytesIO()
         with plain():
