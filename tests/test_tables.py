@@ -254,7 +254,7 @@ def test_caption_of_a_matrix_names_what_its_medians_are_of_and_what_bold_means()
 
 
 def test_caption_of_a_matrix_speaks_of_fewer_searches_only_where_compared_cells_have_other_numbers():
-    """Of one task each model has 12 searches, of the other 24."""
+    """Each model has 12 searches of one task, and 24 of the other."""
     tasks = "omniglot50:instances=50,seed=0", "glyphs50:instances=50,seed=0"
     records = [
         searches(m, SEARCHERS[0], o, task=t, init=init)

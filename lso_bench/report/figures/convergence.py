@@ -80,7 +80,8 @@ def ecdf(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None:
         return None
     several_starts = ecdf_rows.start.nunique() > 1
     figure, axes = panels(size, len(groups), sharex=True)
-    for axis, ((searcher, start), panel) in zip(axes, groups, strict=True):
+    for axis, (key, panel) in zip(axes, groups, strict=True):
+        searcher, start = cast(tuple[str, str], key)
         names = [searcher, f"from {start}"] if several_starts else [searcher]
         for model, line in panel.groupby("model", sort=False):
             x, y = [*line.within, ecdf_rows.within.max()], [*line.estimate, line.estimate.iloc[-1]]

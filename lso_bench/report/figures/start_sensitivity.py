@@ -50,7 +50,7 @@ def distance(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | No
     caption = (
         f"Squared distance of the latents that two starts of an instance lead to, over the stopping threshold: median "
         f"and quartiles of the pairs that met it; end: of all {count_range(ends.n, 'pairs')}."
-        f"{_at_smallest(met[['q25', 'median', 'q75']])}{_in_coordinates(rows)}"
+        f"{_at_smallest(met)}{_in_coordinates(rows)}"
     )
     return CaptionedFigure(
         "distance", figure, title, caption, values_in_words("Medians at the end", ends, "median", "start")
@@ -82,7 +82,7 @@ def spread(rows: pd.DataFrame, title: str, size: Size) -> CaptionedFigure | None
     starts = ", ".join(dict.fromkeys(", ".join(spreads.start).split(", ")))
     caption = (
         f"Standard deviation of the final loss over the starts of an instance ({starts}): median and quartiles over "
-        f"{count_range(spreads.n, 'instances')} and trained models.{_at_smallest(spreads[['q25', 'median', 'q75']])}"
+        f"{count_range(spreads.n, 'instances')} and trained models.{_at_smallest(spreads)}"
     )
     return CaptionedFigure("spread", figure, title, caption, values_in_words("Medians", spreads, "median"))
 
@@ -110,9 +110,10 @@ def _in_coordinates(rows: pd.DataFrame) -> str:
     return IN_COORDINATES * bool((rows.space != PRIOR).any())
 
 
-def _at_smallest(values: pd.DataFrame) -> str:
+def _at_smallest(rows: pd.DataFrame) -> str:
     """Return the sentence that says where values below SMALLEST are drawn; empty if there are none."""
-    return f" What is smaller than {SMALLEST:g} is drawn there." * bool((values < SMALLEST).to_numpy().any())
+    values = rows[["q25", "median", "q75"]].to_numpy(float)
+    return f" What is smaller than {SMALLEST:g} is drawn there." * bool((values < SMALLEST).any())
 
 
 def _ranges(rows: pd.DataFrame, size: Size) -> tuple[Figure, Any]:
