@@ -64,7 +64,8 @@ def _in_grid(figure: Figure) -> list[Any]:
 
 
 def _measured(figure: Figure, axes: list[Any]) -> Sizes:
-    renderer = RendererAgg(*map(float, figure.bbox.size), figure.dpi)
+    width, height = map(float, figure.bbox.size)
+    renderer = RendererAgg(width, height, figure.dpi)
     places = [axis.get_subplotspec() for axis in axes]
     columns, rows = (np.array([getattr(p, k).start for p in places]) for k in ("colspan", "rowspan"))
     return Sizes(
