@@ -23,7 +23,7 @@ from lso_bench.errors import UnusableError, UsageError
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of, searcher_looks
 from lso_bench.plotting.layout import lay_out
-from lso_bench.plotting.style import SIZES, count_range, displayed, label, save, style_context
+from lso_bench.plotting.style import SIZES, count_range, displayed, label, logarithmic, panels, save, style_context
 from lso_bench.report import html_images
 from lso_bench.report.contests import Contest, contests
 from lso_bench.report.figure_files import figures, plots, section_figures
@@ -402,6 +402,25 @@ def test_no_text_of_a_figure_for_a_paper_is_cut_or_covers_another_and_no_panel_i
             covered = [(a, b) for (a, p), (b, q) in combinations(boxes, 2) if p.padded(-1).overlaps(q.padded(-1))]
             panels = [a.get_window_extent() for a in figure.axes if a.get_visible()]
             assert (cut, covered) == ([], []) and min(p.height for p in panels) > 0.4 * figure.dpi
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "least"),
+    [(1, 300, 3), (1e-9, 10, 3), (0.0131, 0.0192, 2), (0.0012, 0.0019, 2), (3, 29, 2), (5, 8, 2)],
+)
+def test_ticks_of_a_logarithmic_axis_are_few_and_say_their_value(low, high, least):
+    with style_context(SIZES["column"]):
+        figure, (axis, _) = panels(SIZES["column"], 2)
+        axis.plot([low, high], [0, 1])
+        logarithmic(axis)
+        FigureCanvasAgg(figure).draw()
+    shown = [
+        (t, x.get_text()) for t, x in zip(axis.get_xticks(), axis.get_xticklabels(), strict=True) if low <= t <= high
+    ]
+    assert least <= len(shown) <= 4
+    for tick, text in shown:
+        plain = re.sub(r"(?:\\cdot)?10\^\{(-?\d+)\}", r"e\1", text.strip("$").replace(",", ""))
+        assert float(plain if plain[0] != "e" else f"1{plain}") == pytest.approx(tick, rel=1e-3)
 
 
 def test_every_plot_has_its_caption_beside_it(two_models, tmp_path):

@@ -100,3 +100,15 @@ def test_truths_are_chosen_as_they_are_given_to_a_run(condition):
     field, truth = condition
     (run,) = chosen(both, [Condition(named(field, both), "=", (truth,))])
     assert run is both[0] and value(run, "searcher.prior") is True
+
+
+def test_several_starts_are_one_value_and_the_values_that_a_message_offers_can_be_typed():
+    both = [searched({"random": [[9.0, 1.0]], "encoder": [[9.0, 1.0]]}), searched({"random": [[9.0, 1.0]]}, init=1)]
+
+    def starts(condition):
+        return [r.spec.starts for r in chosen(both, conditions([condition], {}, both))]
+
+    assert starts("starts=encoder,random") == [("random", "encoder")]
+    assert starts("starts=random") == starts("starts!=random,encoder") == [("random",)]
+    with pytest.raises(UsageError, match="there starts is 'random', 'random,encoder'"):
+        starts("starts=origin")

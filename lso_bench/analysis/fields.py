@@ -80,10 +80,10 @@ class Condition:
         actual = value(record, self.field)
         if self.relation in RELATIONS:
             return isinstance(actual, int | float) and RELATIONS[self.relation](actual, float(self.values[0]))
-        is_list = self.field == "starts" and {*self.values} == {
-            *actual.split(",")
-        }  # of several starts all are its value
-        return (is_list or any(_matches(actual, v, self.field) for v in self.values)) == (self.relation == "=")
+        matches = any(_matches(actual, v, self.field) for v in self.values) or (
+            self.field == "starts" and {*self.values} == {*actual.split(",")}  # a list is one value of this field
+        )
+        return matches == (self.relation == "=")
 
 
 def value(record: Record, field: str) -> Any:

@@ -95,6 +95,8 @@ def _place(figure: Figure, axes: list[Any], sizes: Sizes) -> None:
     x, w = _spans(width, sizes.columns, sizes.text[:, :2], np.ones(grid.ncols), pad)
     ratios = np.array(grid.get_height_ratios(), float)
     y, h = _spans(height - sizes.head - sizes.foot, sizes.rows, sizes.text[:, 2:], ratios, pad)
+    if heading := figure._suptitle:  # pyright: ignore[reportAttributeAccessIssue]
+        heading.set_y(1 - pad / height)
     for i, axis in enumerate(axes):
         axis.set_position((x[i] / width, 1 - (sizes.head + y[i] + h[i]) / height, w[i] / width, h[i] / height))
 
@@ -107,11 +109,9 @@ def _text_sizes(axis: Any, renderer: RendererAgg) -> list[float]:
 
 
 def _heading_height(figure: Figure, renderer: RendererAgg, pad: float) -> float:
-    """Move the heading of a figure to its top, and return the pixels that it takes."""
-    if (heading := figure._suptitle) is None:  # pyright: ignore[reportAttributeAccessIssue]
-        return 0.0
-    heading.set_y(1 - pad / figure.bbox.height)
-    return pad + heading.get_window_extent(renderer).height
+    """Return the pixels that the heading of a figure takes."""
+    heading = figure._suptitle  # pyright: ignore[reportAttributeAccessIssue]
+    return 0.0 if heading is None else pad + heading.get_window_extent(renderer).height
 
 
 def _spans(

@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from lso_bench.errors import UsageError
 from lso_bench.files.atomic_write import write_atomic
@@ -155,21 +155,22 @@ def logarithmic(axis: Any) -> None:
     """Make the x axis of a finished plot logarithmic, with few and plain ticks."""
     axis.set(xscale="log")
     low, high = axis.get_xlim()
-    room = int(axis.get_window_extent().width / axis.figure.dpi / TICK)
+    room = min(max(int(axis.get_window_extent().width / axis.figure.dpi / TICK), 3), 7)
     subs = (1.0,) if high > 100 * low else (1.0, 2.0, 5.0)
-    axis.xaxis.set_major_locator(LogLocator(subs=subs, numticks=min(max(room, 3), 7)))
+    ticks = LogLocator(subs=subs, numticks=room) if high > 10 * low else MaxNLocator(room - 1)
+    axis.xaxis.set_major_locator(ticks)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tick(x)))
     axis.minorticks_off()  # each takes as long as a major one
 
 
 def _tick(x: float) -> str:
-    """Return the text of a tick of a logarithmic axis: 1,000, 0.01, or a power of ten where it is smaller."""
+    """Return the text of a tick of a logarithmic axis: 1,000, 0.01, or with a power of ten where it is smaller."""
     if x >= 1:
-        return f"{x:,.0f}"
+        return f"{x:,.4g}" if x < 10 else f"{x:,.0f}"
     exponent = math.floor(math.log10(x) + 1e-9)
     if exponent >= SMALLEST_DECIMAL:
-        return f"{x:g}"
-    factor = "" if (digit := round(x / 10**exponent)) == 1 else rf"{digit}\cdot"
+        return f"{x:.4g}"
+    factor = "" if (digits := f"{x / 10**exponent:.3g}") == "1" else rf"{digits}\cdot"
     return rf"${factor}10^{{{exponent}}}$"
 
 
