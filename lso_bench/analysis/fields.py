@@ -80,10 +80,9 @@ class Condition:
         actual = value(record, self.field)
         if self.relation in RELATIONS:
             return isinstance(actual, int | float) and RELATIONS[self.relation](actual, float(self.values[0]))
-        matches = any(_matches(actual, v, self.field) for v in self.values) or (
-            self.field == "starts" and {*self.values} == {*actual.split(",")}  # a list is one value of this field
-        )
-        return matches == (self.relation == "=")
+        if self.field == "starts":  # a list is one value of this field
+            return ({*self.values} == {*actual.split(",")}) == (self.relation == "=")
+        return any(_matches(actual, v, self.field) for v in self.values) == (self.relation == "=")
 
 
 def value(record: Record, field: str) -> Any:
