@@ -298,7 +298,7 @@ def test_tables_show_a_dash_for_what_a_search_of_samples_has_not(recorded):
     assert "Controls: random (draws from the prior), screening (training samples as they are)" in text
     (section,) = sections(comparison)
     described = {name.split(":")[0]: d for name, d in section.searcher_descriptions.items()}
-    assert "samples in place of codes" in described["screening"] and "region box:3" in described["sobol"]
+    assert "samples in place of latents" in described["screening"] and "region box:3" in described["sobol"]
     basins = comparison.measures[comparison.measures.measure == "basin"]
     assert "screening" not in set(basins.searcher.str.partition(":")[0])
 
