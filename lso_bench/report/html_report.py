@@ -21,10 +21,11 @@ from lso_bench.plotting.style import SIZES, CaptionedFigure, style_context
 from lso_bench.record import Record
 from lso_bench.report import findings, full_answers, html_answers, html_images, html_overview, paired_tables
 from lso_bench.report.figure_files import over_tasks
+from lso_bench.report.figures import FIGURES
 from lso_bench.report.figures.collapse import scatter, settings
 from lso_bench.report.html_texts import drawn
 from lso_bench.report.renderers.html import environment
-from lso_bench.report.section_figures import section_figures
+from lso_bench.report.section_figures import section_figure, section_figures
 from lso_bench.report.sections import Section, sections
 from lso_bench.report.svg import svg
 from lso_bench.report.table import Table, short
@@ -34,6 +35,7 @@ from lso_bench.spec import Spec
 
 GENERATOR = "lso-bench report"  # identifies a report
 SIZE = SIZES["screen"]
+HALF = replace(SIZE, width=5.2)  # beside a table
 TABS = {  # tables and figures of each section, by the tab of the page
     "Models": (("final", "models"), ()),
     "Searchers": (("searchers",), ("forest-searchers",)),
@@ -149,7 +151,7 @@ def is_report(path: Path) -> bool:
 
 
 def _chapter(section: Section, place: int, results: Results, colours: dict[str, str]) -> Chapter:
-    figures = {d.name: _page_figure(d, f"s{place}{d.name}", colours) for d in section_figures(section, SIZE)}
+    figures = {d.name: _page_figure(d, f"s{place}{d.name}", colours) for d in _section_figures(section)}
     forest = figures.get("forest-models") or figures.pop("forest-searchers", None)  # each stands once in the page
     title, parts = short(section.short_title), {}
     for tab, (tables, names) in TABS.items():
@@ -160,6 +162,14 @@ def _chapter(section: Section, place: int, results: Results, colours: dict[str, 
             described = [*section.searcher_descriptions.values()] if tab == "Searchers" else []
             parts[tab] = Part(title, part_figures, shown, described)
     return Chapter(html_answers.section_answers(section, results.comparison), forest, parts)
+
+
+def _section_figures(section: Section) -> Iterator[CaptionedFigure]:
+    """Yield the figures of a section; the forest plot on the first screen has half the page's width."""
+    models = section_figure(section, "forest", HALF, "model")
+    searchers = section_figure(section, "forest", SIZE if models else HALF, "searcher")
+    yield from (figure for figure in (models, searchers) if figure)
+    yield from section_figures(section, SIZE, [*FIGURES])
 
 
 def _over_tasks(comparison: Comparison, colours: dict[str, str]) -> Iterator[Part]:
