@@ -406,7 +406,7 @@ def test_no_text_of_a_figure_for_a_paper_is_cut_or_covers_another_and_no_panel_i
 
 @pytest.mark.parametrize(
     ("low", "high", "least"),
-    [(1, 300, 3), (1e-9, 10, 3), (0.0131, 0.0192, 2), (0.0012, 0.0019, 2), (3, 29, 2), (5, 8, 2)],
+    [(1, 300, 3), (1e-9, 10, 3), (0.0131, 0.0192, 2), (0.0012, 0.0019, 2), (3, 29, 2), (5, 8, 2), (1, 9.9, 2)],
 )
 def test_ticks_of_a_logarithmic_axis_are_few_and_say_their_value(low, high, least):
     with style_context(SIZES["column"]):

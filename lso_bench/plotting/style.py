@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator
 
 from lso_bench.errors import UsageError
 from lso_bench.files.atomic_write import write_atomic
@@ -157,8 +157,8 @@ def logarithmic(axis: Any) -> None:
     low, high = axis.get_xlim()
     room = min(max(int(axis.get_window_extent().width / axis.figure.dpi / TICK), 3), 7)
     subs = (1.0,) if high > 100 * low else (1.0, 2.0, 5.0)
-    ticks = LogLocator(subs=subs, numticks=room) if high > 10 * low else MaxNLocator(room - 1)
-    axis.xaxis.set_major_locator(ticks)
+    few = [x for x in MaxNLocator(room - 1).tick_values(low, high) if x > 0]
+    axis.xaxis.set_major_locator(LogLocator(subs=subs, numticks=room) if high > 10 * low else FixedLocator(few))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tick(x)))
     axis.minorticks_off()  # each takes as long as a major one
 
