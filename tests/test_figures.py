@@ -26,7 +26,7 @@ from lso_bench.plotting.layout import lay_out
 from lso_bench.plotting.style import SIZES, count_range, displayed, label, logarithmic, panels, save, style_context
 from lso_bench.report import html_images
 from lso_bench.report.contests import Contest, contests
-from lso_bench.report.figure_files import figures, plots, section_figures
+from lso_bench.report.figure_files import _words_of_titles, figures, plots, section_figures
 from lso_bench.report.figures import FIGURES, TITLES
 from lso_bench.report.figures.collapse import scatter
 from lso_bench.report.figures.forest import LEFT, RIGHT, forest
@@ -135,7 +135,7 @@ def test_plot_draws_the_named_figures_alone_and_under_the_given_names(two_models
 
 def test_displayed_name_may_have_a_formula_and_one_that_is_none_is_refused(two_models, tmp_path):
     with displayed({"nevae_se": r"$\beta_1$-VAE", "vae": "5 $"}):
-        assert label("nevae_se") == r"$\beta_1$-VAE" and label("in vae") == "in 5 $" and label("a$b") == r"a\$b"
+        assert label("nevae_se") == r"$\beta_1$-VAE" and label("in vae") == r"in 5 \$" and label("a$b") == r"a\$b"
         assert [*plots(measures(*two_models), [], tmp_path, ["svg"], "column", ["forest"])]
     with pytest.raises(UsageError, match="is no formula that matplotlib reads"), displayed({"vae": r"$\nosuch$"}):
         pass
@@ -150,6 +150,11 @@ def test_plot_of_more_runs_replaces_the_figures_and_leaves_the_captions_of_other
     assert names([*two_models, *searchers], ["basin"]) == {n for n in before if n.startswith("basin")}
     assert {p.name for p in tmp_path.iterdir()} == before
     assert "lr=0.3" in (tmp_path / "basin-omniglot50-small-d32.txt").read_text()
+
+
+def test_file_names_of_titles_that_differ_in_signs_alone_are_different():
+    words = _words_of_titles(["ink:a=0.3", "ink:a=0_3", "\u58a8", "\u7d19", "vae, d = 32"])
+    assert len({*words}) == 5 and words[-1] == "vae-d32" and all(re.fullmatch(r"[\w-]+", w, re.ASCII) for w in words)
 
 
 def test_targets_reached_are_of_each_kind_of_start_by_itself(two_models):

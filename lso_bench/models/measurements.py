@@ -69,34 +69,38 @@ def measured(
         UnusableError: a checkpoint is damaged, data are missing, or results cannot be written.
     """
     effort = effort or SampleSizes()
-    sources = [_stored_or_path(m, results, data_dir, device, effort, seed) for m in models]
+    paths = {m: _checkpoint_or_none(m) for m in models}
+    absent = [m for m in paths if paths[m] is None]
+    stored = {s.model: s for s in measured_before(absent, results, data_dir, device, effort, seed)}
+    for m in absent:
+        if m not in stored:
+            find_checkpoint(m)  # raises
+        remark(f"{Path(m.file).stem}: its weights are not here; these are its measures in {results}.")
     data: dict[str, Dataset] = {}
     measurements = []
     with progress_display(quiet) as show:
-        for i, (model, source) in enumerate(zip(models, sources, strict=True)):
+        for i, model in enumerate(models):
             show("measuring", i, len(models), model.name)
-            if not isinstance(source, Measured):
+            path = paths[model]
+            if path is not None:
                 data[model.data] = data.get(model.data) or load(model.data, data_dir)
             with attempt(model.name):
                 measurements.append(
-                    source
-                    if isinstance(source, Measured)
-                    else _measure_or_load(model, source, data[model.data], results, device, effort, seed)
+                    stored[model]
+                    if path is None
+                    else _measure_or_load(model, path, data[model.data], results, device, effort, seed)
                 )
     return measurements
 
 
-def _stored_or_path(
-    model: Model, results: Path, data_dir: Path | None, device: str, effort: SampleSizes, seed: int
-) -> Measured | Path:
-    """Return the path of a model's checkpoint; if there is none, its measurement in `results`."""
+def _checkpoint_or_none(model: Model) -> Path | None:
+    """Return the path of a model's checkpoint; None if it is one of ours that is not here."""
     try:
         return find_checkpoint(model)
     except UnusableError:
-        if model.external or not (stored := measured_before([model], results, data_dir, device, effort, seed)):
+        if model.external:
             raise
-    remark(f"{Path(model.file).stem}: its weights are not here; these are its measures in {results}.")
-    return stored[0]
+        return None
 
 
 def measured_before(

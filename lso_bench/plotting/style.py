@@ -205,7 +205,8 @@ def displayed(names: Mapping[str, str]) -> Iterator[None]:
             MathTextParser("path").parse(shown)
         except ValueError as error:
             raise UsageError(f"The displayed name {shown!r} is no formula that matplotlib reads: {error}") from error
-    token = _displayed.set(names)
+    written = {k: one_line(v) if is_math_text(v) else one_line(v).replace("$", r"\$") for k, v in names.items()}
+    token = _displayed.set(written)
     try:
         yield
     finally:

@@ -148,12 +148,21 @@ def comparison_figures(
     comparison: Comparison, size: Size, kinds: Sequence[str] = KINDS
 ) -> Iterator[tuple[str, CaptionedFigure]]:
     """Yield mean ranks over tasks, and collapse against search per context, with file names; within `style_context`."""
+    for title, content, figure in _across_sections(comparison, size, kinds):
+        task = title if figure.name == "ranks" else _task(content[0])
+        yield f"{figure.name}-{task}-{_short_hash(content)}", figure
+
+
+def _across_sections(
+    comparison: Comparison, size: Size, kinds: Sequence[str]
+) -> Iterator[tuple[str, list[str], CaptionedFigure]]:
+    """Yield mean ranks over tasks, and collapse against search per context, each with a title and what it is of."""
     if "ranks" in kinds and (figure := over_tasks(comparison, size)):
-        yield f"ranks-tasks-{_short_hash([*comparison.runs.task.unique()])}", figure
+        yield "tasks", [*comparison.runs.task.unique()], figure
     for title, points in settings(comparison.collapse.checkpoint_table) if "collapse" in kinds else ():
         if figure := scatter(points, title, size):
             section = points[[*SECTION_KEYS]].iloc[0].map(str)
-            yield f"collapse-{_task(section.task)}-{_short_hash([*section, *points.weights])}", figure
+            yield title, [*section, *points.weights], figure
 
 
 def over_tasks(comparison: Comparison, size: Size) -> CaptionedFigure | None:
@@ -202,22 +211,25 @@ def _plots(
     comparison: Comparison, spaces: Sequence[Measured], size: Size, kinds: Sequence[str]
 ) -> Iterator[tuple[str, CaptionedFigure]]:
     """Yield the figures for a paper with their file names, which are those of the sections."""
-    for section in sections(comparison):
-        yield from (
-            (f"{figure.name}-{_words(section.short_title)}", figure) for figure in section_figures(section, size, kinds)
-        )
-    if "ranks" in kinds and (figure := over_tasks(comparison, size)):
-        yield "ranks-tasks", figure
-    for title, points in settings(comparison.collapse.checkpoint_table) if "collapse" in kinds else ():
-        if figure := scatter(points, title, size):
-            yield f"collapse-{_words(title)}", figure
+    parts = [*sections(comparison)]
+    words = _words_of_titles([part.short_title for part in parts])
+    for section, text in zip(parts, words, strict=True):
+        yield from ((f"{figure.name}-{text}", figure) for figure in section_figures(section, size, kinds))
+    across = [*_across_sections(comparison, size, kinds)]
+    words = _words_of_titles([title for title, _, _ in across])
+    yield from ((f"{figure.name}-{text}", figure) for text, (_, _, figure) in zip(words, across, strict=True))
     if spaces and "activity" in kinds:
         yield "activity", activity(bars(spaces), "Activity of latent dimensions", size)
 
 
-def _words(title: str) -> str:
-    """Return a title as a part of a file name that LaTeX takes, too: letters, digits, hyphens and underscores."""
-    return re.sub(r"[^\w-]+", "-", title.replace(" = ", "").replace(".", "_"), flags=re.ASCII).strip("-")
+def _words_of_titles(titles: Sequence[str]) -> list[str]:
+    """Return each title as a part of a file name that LaTeX takes, too: letters, digits, hyphens and underscores.
+
+    Titles that differ in other characters alone have a hash.
+    """
+    words = [re.sub(r"[^\w-]+", "-", t.replace(" = ", "").replace(".", "_"), flags=re.ASCII).strip("-") for t in titles]
+    shared = Counter(words)
+    return [w if shared[w] == 1 else f"{w}-{_short_hash([t])}" for w, t in zip(words, titles, strict=True)]
 
 
 def named(section: Section, figure: CaptionedFigure, weights: Sequence[str] = ()) -> str:
