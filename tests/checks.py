@@ -1,7 +1,8 @@
-"""Types and shapes checked at every call while tests run.
+"""Types and shapes checked while tests run: the first calls of each function, and then one of many.
 
 jaxtyping binds the names of dimensions at each call of a function, which takes ten times as long as the check of its
-types. A function without shapes has none to bind: beartype alone checks the same.
+types. A function without shapes has none to bind: beartype alone checks the same. If every call were checked, a suite
+of many short calls would spend a third of its time on checks.
 """
 
 import inspect
@@ -12,6 +13,9 @@ from typing import Any, get_args
 import jaxtyping
 from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray, TypeCheckError, config
+
+FIRST_CALLS = 50  # of a function in a process, all of which are checked
+LATER_CALLS = 50  # of which one is checked
 
 _with_shapes = jaxtyping.jaxtyped
 _with_types = beartype(conf=BeartypeConf(violation_type=TypeCheckError))  # a TypeError, as by jaxtyping
@@ -26,13 +30,19 @@ def install(package: str) -> None:
 def _checked(function: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
     if function is None:
         return partial(_checked, typechecker=typechecker)
-    if not inspect.isfunction(function) or any(map(_may_hold_shapes, function.__annotations__.values())):
+    if not inspect.isfunction(function):
         return _with_shapes(function, typechecker=typechecker)
-    strict = _with_types(function)
+    has_shapes = any(map(_may_hold_shapes, function.__annotations__.values()))
+    strict = _with_shapes(function, typechecker=typechecker) if has_shapes else _with_types(function)
+    calls = 0
 
     @wraps(function)
     def call(*arguments: Any, **settings: Any) -> Any:
-        return (function if config.jaxtyping_disable else strict)(*arguments, **settings)
+        nonlocal calls
+        calls += 1
+        if config.jaxtyping_disable or (calls > FIRST_CALLS and calls % LATER_CALLS):
+            return function(*arguments, **settings)
+        return strict(*arguments, **settings)
 
     return call
 
