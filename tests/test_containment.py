@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -361,7 +362,8 @@ def test_plugins_that_end_the_program_and_print_are_failed_runs_and_leave_json_w
     json.loads(alone.stdout)
 
 
-def test_place_of_an_error_is_the_last_line_of_the_users_code():
+def test_place_of_an_error_is_the_last_line_of_the_users_code(monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # as in a notebook; pytest's own otherwise
     namespace = {"__name__": "__main__"}
     exec(compile("import json\ndef f():\n    return json.loads('{')", "<cell>", "exec"), namespace)
     with pytest.raises(ValueError, match="Expecting") as caught:

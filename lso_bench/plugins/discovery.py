@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
@@ -43,10 +44,25 @@ def ambiguous_names(group: str) -> dict[str, str]:
 
 
 def _candidates(group: str) -> dict[str, list[EntryPoint]]:
+    return _candidates_on(group, tuple(map(_state, sys.path)))
+
+
+@cache
+def _candidates_on(group: str, path: tuple[tuple[int, ...], ...]) -> dict[str, list[EntryPoint]]:
+    """Return the entry points of a group by name, read anew if an entry of sys.path is another one or has changed."""
     candidates: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=group):
         candidates.setdefault(entry.name, []).append(entry)
     return candidates
+
+
+def _state(folder: str) -> tuple[int, ...]:
+    """Return what differs between folders, and in one once it gains or loses a file; nothing if it cannot be read."""
+    try:
+        state = os.stat(folder or os.curdir)
+    except (OSError, ValueError):
+        return ()
+    return state.st_dev, state.st_ino, state.st_mtime_ns
 
 
 def load_entry_point(entry: EntryPoint) -> object:

@@ -31,7 +31,7 @@ def import_from_source(folder: Path) -> None:
     _folders.add(real)
     if _path_hook not in sys.path_hooks:
         sys.path_hooks.insert(0, _path_hook)
-    for entry in [e for e in sys.path_importer_cache if _is_plugin_folder(e)]:
+    for entry in [e for e in sys.path_importer_cache if f"{os.path.realpath(e)}{os.sep}".startswith(real + os.sep)]:
         del sys.path_importer_cache[entry]  # an earlier finder, which reads byte code
 
 
