@@ -108,8 +108,7 @@ def test_scores_so_far_change_neither_identity_nor_what_goes_to_a_worker():
 WRONG = {
     "one too few": (lambda texts: [0.0] * (len(texts) - 1), "wanted a list of 2 scores from `score_texts`, .* got 1$"),
     "no list": (lambda texts: 0.5, r"wanted a list of 2 scores from `score_texts`, one a text, got 0\.5"),
-    "not a number": (lambda texts: [0.0, math.nan], r"a finite score .* and None of an invalid one, got nan of '1'"),
-    "infinite": (lambda texts: [-math.inf, 0.0], "and None of an invalid one, got -inf of 'x'"),
+    "infinite": (lambda texts: [-math.inf, 0.0], "and None or NaN of an invalid one, got -inf of 'x'"),
     "a word": (lambda texts: ["good", 0.0], "got 'good' of 'x'"),
     "below invalid": (lambda texts: [0.0, -100.0], "above `invalid_score`, -100, got -100 of '1'; state a lower one"),
 }
@@ -125,6 +124,16 @@ def test_scores_that_are_none_are_refused(fault):
 
     with pytest.raises(ValueError, match=says):
         scored(Faulty(), "x", "1")
+
+
+def test_score_of_nan_is_that_of_an_invalid_text():
+    class Failing(Length):
+        def score_texts(self, texts):
+            return [math.nan, np.float32("nan"), None, -2.0]
+
+    task, texts = Failing(), ("x", "1", "2", "x+1")
+    assert scored(task, *texts) == [-100, -100, -100, -2]
+    assert task.beside(samples(*texts))["valid"].tolist() == [[0, 0, 0, 1]]
 
 
 def raising(*faulty):
@@ -258,7 +267,9 @@ def test_target_that_is_no_finite_expression_is_refused(target):
         TASKS.build(f'expression:target="{target}"')
 
 
-def test_run_that_meets_invalid_texts_goes_on_to_the_end_of_its_budget(tmp_path):
+def test_run_that_meets_invalid_texts_goes_on_and_asks_for_the_scores_of_its_evaluations_alone(tmp_path, monkeypatch):
+    scores_of = Expression.score_texts
+    monkeypatch.setattr(Expression, "score_texts", lambda task, texts: ASKED.append(texts) or scores_of(task, texts))
     arch = "parallel:hidden=8,layers=1,embedding=3"
     path = tmp_path / "model.safetensors"
     save_model(path, random_vae(architecture(arch, 3, (5, 12), "categorical:vocabulary=12")), {"made": "by a test"})
@@ -274,6 +285,8 @@ def test_run_that_meets_invalid_texts_goes_on_to_the_end_of_its_budget(tmp_path)
     (search,) = record.members
     assert record.status == "ok" and search.stopped == "budget" and search.evaluations == 40
     assert 1 <= record.counts["distinct_texts"] <= 40 and 1 <= record.counts["invalid_texts"] <= 40
+    asked = [text for texts in ASKED for text in texts]
+    assert len(asked) == len({*asked}) <= 40  # none of the 50 test texts, but for those that the search meets
     assert record.trace.loss.max() == pytest.approx(math.log(1001) + 1) and search.beside["valid"] in (0, 1)
 
 

@@ -1,5 +1,6 @@
 """Base class of tasks that score texts."""
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -29,9 +30,10 @@ class TextTask(Task):
 
     @abstractmethod
     def score_texts(self, texts: list[str]) -> list[float | None]:
-        """Return the score of each text, higher is better; None for an invalid one.
+        """Return the score of each text, higher is better; None, or NaN, for one that has no score.
 
-        The texts are distinct, and may be empty. None of them is among those whose scores the task keeps.
+        The texts are distinct, and may be empty. None of them is among those whose scores the task keeps. They are
+        those of evaluations: the program asks for no other scores.
         """
 
     def nearest(self, texts: list[str], rows: list[str]) -> list[tuple[str, float]]:
@@ -114,7 +116,7 @@ class TextTask(Task):
         """Return the scores of texts.
 
         Raises:
-            ValueError: they are not a finite number above `invalid_score`, or None, for each text.
+            ValueError: they are not a finite number above `invalid_score`, None or NaN, for each text.
         """
         if not isinstance(scores, list) or len(scores) != len(texts):
             got = f"{len(scores)}" if isinstance(scores, list) else repr(scores)[:80]
@@ -122,11 +124,11 @@ class TextTask(Task):
         return [self._checked_score(score, text) for score, text in zip(scores, texts, strict=True)]
 
     def _checked_score(self, score: object, text: str) -> float | None:
-        if score is None:
+        if score is None or (isinstance(score, float | np.floating) and math.isnan(score)):
             return None
         if not is_finite(score):
             raise ValueError(
-                f"wanted a finite score of a valid text and None of an invalid one, got {score!r} of {text!r}"
+                f"wanted a finite score of a valid text and None or NaN of an invalid one, got {score!r} of {text!r}"
             )
         if score <= self.invalid_score:
             above = f"above `invalid_score`, {self.invalid_score:g}"
