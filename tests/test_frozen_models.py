@@ -858,6 +858,16 @@ def test_data_of_a_task_that_the_user_names_are_in_the_working_folder(here):
     assert run(p.spec, p.checkpoint).status == "ok"
 
 
+def test_data_may_be_named_by_two_spellings_of_its_path(here):
+    (here / "ink.py").write_text(TASK.replace('"noise.py"', f'"{here}/noise.py"'))
+    (p,) = plan(Grid(["mine.py"], ["ink.py"]), Protocol(max_steps=2))
+    assert run(p.spec, p.checkpoint).status == "ok"
+    (here / "other.py").write_text(NOISE)
+    (here / "ink.py").write_text(TASK.replace('"noise.py"', f'"{here}/other.py"'))
+    with pytest.raises(UsageError, match=r"other\.py, and model './mine\.py' is of \./noise\.py"):
+        plan(Grid(["mine.py"], ["ink.py"]))
+
+
 def test_task_of_other_data_is_answered_with_one_that_fits(here):
     with pytest.raises(UsageError, match=r"a task on ./noise.py, as 'omniglot50:data=./noise.py'"):
         plan(Grid(["mine.py"], ["ink"]))

@@ -26,3 +26,12 @@ def data_of(plugin) -> str:
     if beside == os.path.normpath(choice.name):  # the file lies in the working folder
         return text
     return str(choice._replace(name=beside if beside.startswith(os.pardir) else os.path.join(os.curdir, beside)))
+
+
+def is_same_path(one: str, other: str) -> bool:
+    """Return whether two data sets are one file or folder, by two spellings of its path, with the same settings."""
+    a, b = read(one), read(other)
+    try:
+        return a.settings == b.settings and os.path.samefile(a.name, b.name)
+    except OSError:  # not both are paths
+        return False

@@ -14,7 +14,7 @@ from lso_bench.spec import Spec
 from lso_bench.task import Task
 from lso_bench.task.text_task import TextTask
 from lso_bench.vae.architectures import ARCHITECTURES
-from lso_bench.vae.data_path import data_of
+from lso_bench.vae.data_path import data_of, is_same_path
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.default_architecture import is_of_sequences
 from lso_bench.vae.frozen_models import FROZEN_MODELS, has_encoder
@@ -61,8 +61,13 @@ def check_fit(spec: Spec, task: Task, searcher: Searcher) -> None:
 def _check_data(spec: Spec, task: Task) -> None:
     """Refuse a task of other samples than those of the model."""
     scored, data = data_of(task), spec.model.data
-    if scored == data or DATASETS.canonical(scored) == data:
+    if scored == data or DATASETS.canonical(scored) == data or is_same_path(scored, data):
         return
+    if isinstance(task, TextTask):
+        raise UsageError(
+            f"Task {spec.task!r} scores texts of {scored}, and model {spec.model.name!r} is of {data}; choose a model of "
+            f"{scored}, or a task on {data}."
+        )
     choice = read(spec.task if task.has_targets and "data" in settings_of(task) else "omniglot50")
     on_it = choice._replace(settings=choice.settings | {"data": data})
     raise UsageError(
