@@ -28,9 +28,9 @@ def data_of(plugin) -> str:
     return str(choice._replace(name=beside if beside.startswith(os.pardir) else os.path.join(os.curdir, beside)))
 
 
-def is_same_path(one: str, other: str) -> bool:
+def is_same_path(first: str, second: str) -> bool:
     """Return whether two data sets are one file or folder, by two spellings of its path, with the same settings."""
-    a, b = read(one), read(other)
+    a, b = read(first), read(second)
     try:
         return a.settings == b.settings and os.path.samefile(a.name, b.name)
     except OSError:  # not both are paths

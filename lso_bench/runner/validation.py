@@ -65,8 +65,8 @@ def _check_data(spec: Spec, task: Task) -> None:
         return
     if isinstance(task, TextTask):
         raise UsageError(
-            f"Task {spec.task!r} scores texts of {scored}, and model {spec.model.name!r} is of {data}; choose a model of "
-            f"{scored}, or a task on {data}."
+            f"Task {spec.task!r} scores texts of {scored}, and model {spec.model.name!r} is of {data}; choose a model "
+            f"of {scored}, or a task on {data}."
         )
     choice = read(spec.task if task.has_targets and "data" in settings_of(task) else "omniglot50")
     on_it = choice._replace(settings=choice.settings | {"data": data})
