@@ -310,6 +310,8 @@ def test_model_of_a_file_is_trained_measured_and_searched(call, file):
     Path("short.py").write_text(SHORT)
     trained = call("train", "--model", "vae", "--data", "my.txt", "--arch", ARCH, "--epochs", 1)
     assert trained.returncode == 0, trained.stderr
+    read = "my.txt: 160 texts to train with, 20 to validate, 20 to test; at most 5 symbols each, of these 3: a b c"
+    assert read in trained.stderr
     assert call("evaluate", "--model", "vae", "--data", "./my.txt", "--arch", ARCH, "--codes", 0).returncode == 0
     searched = ["--searcher", "sobol", "--budget", 20, "--decoding", "greedy", "--starts", "random", "--arch", ARCH]
     ran = call("run", "--model", "vae", "--task", "./short.py", *searched)

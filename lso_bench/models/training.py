@@ -16,18 +16,20 @@ from lso_bench.errors import UsageError, unknown
 from lso_bench.files.atomic_write import reporting_disk_errors, write_atomic
 from lso_bench.files.paths import own_folder
 from lso_bench.files.remarks import remark
+from lso_bench.files.sanitize import one_line
 from lso_bench.plotting import images as pictures
 from lso_bench.plotting.numbers import fixed
 from lso_bench.progress import progress_display
 from lso_bench.store import heartbeat
 from lso_bench.vae import judges, training
 from lso_bench.vae.architectures import IMAGE
-from lso_bench.vae.data import load
-from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.data import Dataset, load
+from lso_bench.vae.datasets import DATASETS, Source, TextSource
 from lso_bench.vae.labels import labelled
 from lso_bench.vae.trained_model import Model
 from lso_bench.vae.training_state import Plan, command
 
+SHOWN = 100  # characters of the symbols of texts in a line
 EPOCHS = {"paper": 100}  # epochs by architecture; otherwise 30
 
 Row = dict[str, int | float]
@@ -90,6 +92,8 @@ def _exclusively(path: Path, plan: Plan) -> Iterator[bool]:
 def _train(plan: Plan, path: Path, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None) -> None:
     data, source = load(plan.model.data, data_dir), DATASETS.build(plan.model.data)
     samples, _ = source.words
+    if not quiet:
+        remark(_described(data, source))
     with progress_display(quiet) as show, _curves(path, tensorboard) as draw, _stopped_by_signals() as stop:
 
         def report(p: training.Progress) -> None:
@@ -107,6 +111,16 @@ def _train(plan: Plan, path: Path, data_dir: Path | None, device: str, quiet: bo
             command_line = again(plan, device, data_dir, tensorboard, quiet)
             remark(f"Kept beside {path}. To go on: {command_line}")
             raise
+
+
+def _described(data: Dataset, source: Source) -> str:
+    """Describe the parts of a data set, and what its texts consist of: who names the wrong file sees it here."""
+    samples, _ = source.words
+    parts = f"{len(data.train):,} {samples} to train with, {len(data.valid):,} to validate, {len(data.test):,} to test"
+    if not isinstance(source, TextSource):
+        return f"{data.name}: {parts}"
+    symbols = one_line(" ".join(source.symbols), SHOWN)
+    return f"{data.name}: {parts}; at most {source.length} symbols each, of these {len(source.symbols)}: {symbols}"
 
 
 def train_judge(kind: str, data: str, epochs: int | None, seed: int, data_dir: Path | None, quiet: bool) -> Path:
