@@ -38,6 +38,7 @@ from lso_bench.study.lookup import find_checkpoint, named_model
 from lso_bench.tasks.ink import Ink
 from lso_bench.testing import check_model, examine_model, template
 from lso_bench.vae import external_model
+from lso_bench.vae.data_path import is_same_path
 from lso_bench.vae.evaluation import SampleSizes, evaluate
 from lso_bench.vae.loading import fingerprint, load
 from lso_bench.vae.metrics import Metrics
@@ -866,6 +867,11 @@ def test_data_may_be_named_by_two_spellings_of_its_path(here):
     (here / "ink.py").write_text(TASK.replace('"noise.py"', f'"{here}/other.py"'))
     with pytest.raises(UsageError, match=r"other\.py, and model './mine\.py' is of \./noise\.py"):
         plan(Grid(["mine.py"], ["ink.py"]))
+
+
+def test_folder_with_the_name_of_a_built_in_data_set_is_another_one(here):
+    (here / "glyphs").mkdir()
+    assert is_same_path("./glyphs", f"{here}/glyphs") and not is_same_path("glyphs", "./glyphs")
 
 
 def test_task_of_other_data_is_answered_with_one_that_fits(here):

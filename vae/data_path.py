@@ -31,6 +31,8 @@ def data_of(plugin) -> str:
 def is_same_path(first: str, second: str) -> bool:
     """Return whether two data sets are one file or folder, by two spellings of its path, with the same settings."""
     a, b = read(first), read(second)
+    if any(DATASETS.is_built_in(choice.name) for choice in (a, b)):
+        return False  # a folder beside may have the name of a built-in data set
     try:
         return a.settings == b.settings and os.path.samefile(a.name, b.name)
     except OSError:  # not both are paths

@@ -60,7 +60,7 @@ def _state(folder: str) -> tuple[int, ...]:
     """Return what differs between folders, and in one once it gains or loses a file; nothing if it cannot be read."""
     try:
         state = os.stat(folder or os.curdir)
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):  # whatever stands in sys.path
         return ()
     return state.st_dev, state.st_ino, state.st_mtime_ns
 
