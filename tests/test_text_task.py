@@ -267,6 +267,15 @@ def test_target_that_is_no_finite_expression_is_refused(target):
         TASKS.build(f'expression:target="{target}"')
 
 
+def test_task_of_texts_that_is_written_as_an_example_keeps_its_promises(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call("new-task", "my_task", "--kind", "text").stdout == "my_task.py\n"
+    checked = call("check-task", "./my_task.py")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    task = TASKS.build("./my_task.py:target=2")
+    assert scored(task, "x", "x+1") == [-1, -1] and task.score(torch.zeros(1, 1, 13, 12)) == -1000  # the empty text
+
+
 def test_run_that_meets_invalid_texts_goes_on_and_asks_for_the_scores_of_its_evaluations_alone(tmp_path, monkeypatch):
     scores_of = Expression.score_texts
     monkeypatch.setattr(Expression, "score_texts", lambda task, texts: ASKED.append(texts) or scores_of(task, texts))

@@ -17,11 +17,12 @@ from lso_bench.files.sanitize import printable
 def new_task(
     name: Annotated[str, typer.Argument(help="Of the task; of its file as well.")],
     folder: Annotated[Path, typer.Option(parser=outside, metavar="PATH", help="Where to write it.")] = Path("."),
+    kind: Annotated[Literal["image", "text"], typer.Option(help="What it scores.")] = "image",
 ) -> None:
     """Write a commented example of a task, to be changed."""
     from lso_bench.testing import template
 
-    path = template.write(name, folder)
+    path = template.write(name, folder, "text task" if kind == "text" else "task")
     print(path)
     say(f"Change its score; then say `lso-bench check-task {shlex.quote(str(path))}`.")
 

@@ -1,4 +1,4 @@
-"""Examples of a task, of a model and of a model of texts, written by `lso-bench new-task` and `lso-bench new-model`."""
+"""Examples of tasks and models, of images and of texts, written by `lso-bench new-task` and `lso-bench new-model`."""
 
 from keyword import iskeyword
 from pathlib import Path
@@ -31,6 +31,26 @@ class Example(Task):
     def score(self, x: Float[Tensor, "k n 1 h w"]) -> Float[Tensor, "k n"]:
         """Higher is better. x: n samples in [0, 1] for each of k problems, every one scored on its own."""
         return -(x.mean(dim=(-3, -2, -1)) - self.target).abs()
+'''
+TEXT_TASK = '''"""How long an expression is."""
+
+from dataclasses import dataclass
+
+from lso_bench import TextTask
+
+
+@dataclass(frozen=True)
+class Example(TextTask):
+    """Minus the distance of an expression's length to `target`; 0 is best."""
+
+    target: int = 9  # a setting (--task ./example.py:target=5): characters
+    data = "expressions"  # the data set whose texts it scores (`lso-bench list data`), or a file as "./my.txt"
+    optimum = 0.0  # the best possible score; leave it out where it is not known
+    invalid_score = -1000.0  # of a text that has no score, below every other score
+
+    def score_texts(self, texts):
+        """Higher is better; None for a text that has no score. The texts are distinct, and may be empty."""
+        return [-abs(len(text) - self.target) if text else None for text in texts]
 '''
 MODEL = '''"""A linear autoencoder."""
 
@@ -104,14 +124,22 @@ class Example(FrozenTextModel):
 '''
 KINDS: dict[str, tuple[str, Registry]] = {
     "task": (TASK, TASKS),
+    "text task": (TEXT_TASK, TASKS),
     "model": (MODEL, FROZEN_MODELS),
     "text model": (TEXT_MODEL, FROZEN_MODELS),
 }
-TAKEN = ("Task", "Tensor", "Float", "FrozenModel", "FrozenTextModel")  # class names with another meaning in those files
+TAKEN = (
+    "Task",
+    "TextTask",
+    "Tensor",
+    "Float",
+    "FrozenModel",
+    "FrozenTextModel",
+)  # class names with another meaning in those files
 
 
 def write(name: str, folder: Path, kind: str = "task") -> Path:
-    """Write the file of an example, a task, a model or a text model, of this name; return its path.
+    """Write the file of an example of a kind, one of KINDS, under this name; return its path.
 
     Raises:
         UsageError: the name is invalid or taken, the file exists, or the folder does not.
