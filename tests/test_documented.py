@@ -83,7 +83,7 @@ def place(tmp_path_factory):
     """A folder in which the commands can be typed: results, and the examples of CONTRIBUTING as files."""
     folder = tmp_path_factory.mktemp("place")
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
-    for name in ("reference", "regions", "collapse-regions", "studies", "trainings"):
+    for name in ("reference", "regions", "steps", "collapse-regions", "studies", "trainings"):
         shutil.copytree(ROOT / "results" / name, folder / "results" / name)
     for name in ("collapse", "collapse-small", "penalties", "searchers", "sequences"):
         copy_some(ROOT / "results" / name, folder / "results" / name)
@@ -210,6 +210,7 @@ def check(command):
                     "collapse-small",
                     "searchers",
                     "regions",
+                    "steps",
                 )
             } & {*arguments}
             few = ONE_SEED if of_a_study else () if "searcher=cmaes" in arguments else FEW
