@@ -270,6 +270,7 @@ def test_train_stops_at_a_signal_says_how_to_go_on_and_does(start, tmp_path):
 
     def stop(*arguments) -> str:
         child, stderr = start(*arguments)
+        assert "glyphs: 23,000 images to train with" in stderr.readline()
         assert " of 9," in stderr.readline()
         os.kill(child.pid, signal.SIGTERM)
         errors = stderr.read()
