@@ -1,8 +1,8 @@
 """Types and shapes checked while tests run: the first calls of each function, and then one of many.
 
 jaxtyping binds the names of dimensions at each call of a function, which takes ten times as long as the check of its
-types. A function without shapes has none to bind: beartype alone checks the same. If every call were checked, a suite
-of many short calls would spend a third of its time on checks.
+types. A function without shapes has none to bind: beartype alone checks the same. To check every call as well
+takes an eighth to a quarter of the time of a file of short calls.
 """
 
 import inspect
