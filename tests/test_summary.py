@@ -126,6 +126,31 @@ def test_settings_without_common_tasks_have_an_answer_each():
     assert any(line.split()[:3] == ["ink,", "conv", "undecided:"] for line in lines)
 
 
+def test_few_tasks_with_few_starts_show_their_medians():
+    records = [
+        run(1.0 * (m == SPEC.model) + s, m, task=task, searcher=f"adam:lr=0.{s + 1}", instances=2)
+        for task in ("ink", "symmetry")
+        for m in (SPEC.model, NEVAE)
+        for s in range(2)
+    ]
+    assert [line.split() for line in text(*records).splitlines()[2:7]] == [
+        ["final", "loss", "adam", "lr=0.1", "adam", "lr=0.2"],
+        ["ink", "nevae_se", "5.50", "6.50"],
+        ["ink", "vae", "6.50", "7.50"],
+        ["symmetry", "nevae_se", "5.50", "6.50"],
+        ["symmetry", "vae", "6.50", "7.50"],
+    ]
+
+
+@pytest.mark.parametrize("elsewhere", [{"task": "ink"}, {"model": Model("vae", "omniglot", "conv")}])
+def test_medians_have_a_gap_where_a_searcher_did_not_run(elsewhere):
+    """The settings share one searcher, so that nothing is ranked over them."""
+    records = [run(float(i), searcher=f"adam:lr=0.{i}") for i in (1, 2)]
+    head, *rows = map(str.split, text(*records, run(3.0, searcher="adam:lr=0.1", **elsewhere)).splitlines()[2:5])
+    assert head == ["final", "loss", "adam", "lr=0.1", "adam", "lr=0.2"]
+    assert sorted(row[-2:] for row in rows) == [["11.50", "12.50"], ["13.50", "-"]]
+
+
 def test_task_of_one_instance_is_compared_over_its_random_starts():
     def runs(model, offset):
         return [searched({"random": [[9.0, 1.0 + seed + offset]]}, model=model, init=seed) for seed in range(N)]

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from lso_bench.analysis.comparison import Comparison
 from lso_bench.analysis.united import SEVERAL, space_name
 from lso_bench.files.sanitize import one_line
@@ -51,6 +53,7 @@ def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
     if comparison.measures.empty:
         return ["No run has a result.", *_notes(comparison.notes, MOST - 1)]
     table, below, questions = _table(parts, comparison)
+    medians = [] if questions is QUESTIONS else _medians(parts, comparison)
     labelled = [(q.label, answers(q, parts, comparison)) for q in questions]
     labelled += [("Texts", lines)] if (lines := few_valid_texts(parts)) else []
     free = MOST - 2 - 1 - min(1, len(comparison.notes))  # heading and blank line, commands, a note
@@ -59,6 +62,8 @@ def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
         room = max(free - len(answered) - len(below), FEWEST)
         table = [*table[: room - 1], f"  ... and {len(table) - room + 1} more: --all"]
         below = below[: max(0, free - len(answered) - len(table))]
+    elif medians and len(medians) + 1 + len(table) + len(below) + len(answered) <= free:
+        table = [*medians, "", *table]
     table += below
     notes = _notes(comparison.notes, max(1, free + 1 - len(table) - len(answered)))
     next_line = [f"{'Next':<{LABEL}}{_fitted(commands, WIDTH - LABEL)}"] * bool(commands)
@@ -218,7 +223,7 @@ def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section], c
     spaces = {tuple(part.context[k] for k in ("arch", "latent", "device")) for part in parts}
     parts = parts if len(spaces) == 1 else []
     rows: Rows = [(factor, "mean rank", *titles(parts))]
-    known = [_labels_inside(part, comparison) for part in parts]
+    known = [_labels_inside(part, comparison.tasks, comparison.by) for part in parts]
     for n in names:
         context = compared[0].context
         place = (n, context) if factor == "model" else (context, n)
@@ -227,10 +232,9 @@ def _ranks(compared: Sequence[Contest], factor: str, parts: Sequence[Section], c
     return rows
 
 
-def _labels_inside(part: Section, comparison: Comparison) -> dict[str, str]:
-    """Return the label that a section has for each searcher, by its label over tasks."""
-    tasks, by = comparison.tasks, comparison.by
-    over_tasks = labels_by_setup(tasks.assign(searcher_label=searcher_labels(tasks, by)), by)
+def _labels_inside(part: Section, rows: pd.DataFrame, by: tuple[str, ...]) -> dict[str, str]:
+    """Return the label that a section has for each searcher, by its label in rows of several tasks."""
+    over_tasks = labels_by_setup(rows.assign(searcher_label=searcher_labels(rows, by)), by)
     inside = labels_by_setup(part.runs, by)
     return {label: inside[setup] for setup, label in over_tasks.items() if setup in inside}
 
@@ -248,6 +252,32 @@ def _settings(parts: Sequence[Section], comparison: Comparison) -> Rows:
         lines = [line for text in texts for line in textwrap.wrap(text, width, max_lines=3, placeholder=" …")]
         rows += [(setting * (i == 0), f"{line:<{width}}") for i, line in enumerate(lines)]
     return rows
+
+
+def _medians(parts: Sequence[Section], comparison: Comparison) -> list[str]:
+    """Return the lines of a table of the median final losses in several sections; empty if it has no room in width.
+
+    A row is a section, or a model in it; a column is a searcher, or a model where the searcher is the same.
+    """
+    models = [*dict.fromkeys(model for part in parts for model in part.models)]
+    rows = pd.concat([part.rows("loss") for part in parts], ignore_index=True)
+    known = [_labels_inside(part, rows, comparison.by) for part in parts]
+    labels = [*dict.fromkeys(label for inside in known for label in inside)]
+    names, places = titles(parts), [*zip(parts, known, strict=True)]
+    if len(labels) == 1 or len(models) == 1:
+        pairs = [(m, label) for m in models for label in labels]
+        heads = models if len(labels) == 1 else labels
+        cells = [[_median(part, m, inside.get(label, "")) for m, label in pairs] for part, inside in places]
+    else:
+        longest = max(map(len, names))
+        heads, cells = labels, []
+        names = [f"{name:<{longest}}  {m}" for name, part in zip(names, parts, strict=True) for m in part.models]
+        for part, inside in places:
+            cells += [[_median(part, m, inside.get(label, "")) for label in labels] for m in part.models]
+    lines, hidden = _aligned(
+        [("final loss", *heads), *((name, *(c or MISSING for c in row)) for name, row in zip(names, cells, strict=True))]
+    )
+    return [] if hidden else lines
 
 
 def _latent_space(part: Section) -> tuple[str, str]:
