@@ -25,7 +25,7 @@ def source():
 
 @pytest.fixture(scope="module")
 def stored(source):
-    return source.samples(Path())
+    return source.drawn()
 
 
 def test_number_of_expressions_is_exact(source):
@@ -64,6 +64,7 @@ def rules_of(tokens):
 def test_data_are_distinct_expressions_and_stay_the_same(source, stored):
     assert stored.shape == (100_000, 13) and len(np.unique(stored, axis=0)) == 100_000 and longest(15) == 13
     assert are_expressions(stored).all()
+    assert (source.samples(Path()) == stored).all()  # those in the cache
     assert data.load("expressions").sha256.startswith("e0be038847195f9e")  # as models were trained on
 
 

@@ -75,9 +75,10 @@ class EhrlichFunction:
     def draw(self, n: int, rng: np.random.Generator) -> Int64[np.ndarray, "n t"]:
         """Draw sequences of the chain, which begins in its stationary distribution."""
         drawn = np.zeros((n, self.length), np.int64)
-        drawn[:, 0] = _choices(np.broadcast_to(stationary(self.parts.transitions), (n, self.states)), rng)
+        drawn[:, 0] = _choices(np.broadcast_to(stationary(self.parts.transitions).cumsum(), (n, self.states)), rng)
+        ends = self.parts.transitions.cumsum(1)
         for t in range(1, self.length):
-            drawn[:, t] = _choices(self.parts.transitions[drawn[:, t - 1]], rng)
+            drawn[:, t] = _choices(ends[drawn[:, t - 1]], rng)
         return drawn
 
     def feasible(self, sequences: Int64[np.ndarray, "n t"]) -> Bool[np.ndarray, " n"]:
@@ -160,7 +161,6 @@ def _entropies(chances: Float64[np.ndarray, "n v"]) -> Float64[np.ndarray, " n"]
     return -(chances * np.log(np.where(chances > 0, chances, 1))).sum(-1)
 
 
-def _choices(chances: Float64[np.ndarray, "n v"], rng: np.random.Generator) -> Int64[np.ndarray, " n"]:
-    """Draw a number in proportion to each row of chances; one of no chance never."""
-    ends = chances.cumsum(1)
-    return (ends <= rng.random((len(chances), 1)) * ends[:, -1:]).sum(1)
+def _choices(ends: Float64[np.ndarray, "n v"], rng: np.random.Generator) -> Int64[np.ndarray, " n"]:
+    """Draw a number in proportion to each row of chances, given as their sums so far; one of no chance never."""
+    return (ends <= rng.random((len(ends), 1)) * ends[:, -1:]).sum(1)

@@ -57,7 +57,7 @@ def _read_cached(path: Path, sha256: str, shape: tuple[int, ...]) -> NDArray[np.
     size = len(_header((0, *shape)))
     samples = np.frombuffer(bytearray(content[size:]), np.uint8)
     samples = samples[: len(samples) // math.prod(shape) * math.prod(shape)].reshape(-1, *shape)
-    if content != _header(samples.shape) + samples.tobytes():
+    if content[:size] != _header(samples.shape) or len(content) != size + samples.size:
         raise ValueError(f"wanted an array of bytes of shape (n, {str(shape)[1:]}")
     if sha256 and hashlib.sha256(samples.tobytes()).hexdigest() != sha256:
         raise ValueError("its samples are others")

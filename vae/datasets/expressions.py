@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from lso_bench.files.cache import cached
 from lso_bench.plugins.settings import at_least
 from lso_bench.vae.datasets import TextSource
 from lso_bench.vae.expression_values import POINTS, are_expression_texts, exceeds
@@ -51,6 +52,10 @@ class Expressions(TextSource):
         return are_expression_texts(texts)
 
     def samples(self, folder: Path) -> UInt8[np.ndarray, "n t"]:
+        return cached(f"expressions-{self.count}-{self.rules}-{self.bound:g}", self.drawn, shape=(self.length,))
+
+    def drawn(self) -> UInt8[np.ndarray, "n t"]:
+        """Draw the expressions anew."""
         rng, rows = np.random.default_rng(0), np.zeros((0, self.length), np.uint8)
         for _ in range(ROUNDS):
             drawn = draw(self.rules, self.count - len(rows) + SPARE, rng)
