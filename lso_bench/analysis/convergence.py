@@ -110,8 +110,8 @@ def _run_history(record: Record, run_searches: pd.DataFrame, files: Callable[[Sp
     steps, losses = recorded(trace, run_searches)
     losses[:, -1] = np.fmin(losses[:, -1], run_searches.best)
     losses[np.isnan(losses)] = np.inf
-    trace_costs = costs.set_index("step").reindex(steps)[["evaluations", "seconds"]]
-    cost = np.stack([steps, *trace_costs.to_numpy(float).T])
+    row = pd.Index(costs.step).get_indexer(steps)  # -1: not recorded
+    cost = np.stack([steps, *np.where(row < 0, np.nan, costs[["evaluations", "seconds"]].to_numpy(float)[row].T)])
     last_step = np.minimum(steps.searchsorted(run_searches.steps), len(steps) - 1)
     total = np.stack([run_searches.steps, run_searches.evaluations, cost[2, last_step]], axis=1)
     return np.minimum.accumulate(losses, axis=1), cost, np.minimum(cost[:, -1], total)

@@ -62,9 +62,10 @@ def pooled_versions(runs: pd.DataFrame) -> str:
     All groups share the task; each searcher has its own code, and its own file beside the task's.
     """
     for column, field in CODE.items():
-        shared = runs if column.startswith("task") else runs.groupby("searcher", sort=False)
-        parts = [shared] if isinstance(shared, pd.DataFrame) else [table for _, table in shared]
-        versions = max(({v for pooled in part[column] for v in pooled} for part in parts), key=len, default=set())
+        shared: dict[str, set[str]] = {}  # versions of the task's code, or of each searcher's
+        for searcher, pooled in zip(runs["searcher"], runs[column], strict=True):
+            shared.setdefault("" if column.startswith("task") else searcher, set()).update(pooled)
+        versions = max(shared.values(), key=len, default=set())
         if len(versions) > 1:
             kind = {"files": "task's or searcher's file"}.get(column, f"{column.partition(' ')[0]}'s code")
             return f"the results are of {len(versions)} versions of the {kind}: {one_version(field, versions)}"

@@ -153,11 +153,13 @@ def _gap_rows(
 def _pairs(searches: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return the pairs of starts of all groups; `a` and `b` are rows of `searches`, from 0."""
     tables = []
-    for key, matching in searches.reset_index(drop=True).groupby(keys, sort=False, dropna=False):
-        places, table = matching.index.to_numpy(), pairs(cast(pd.DataFrame, matching))
-        numbered = {"a": places[table.a], "b": places[table.b]}
-        tables.append(table[["kind", "instance"]].assign(**numbered, **dict(zip(keys, cast(tuple, key), strict=True))))
-    return pd.concat(tables, ignore_index=True)
+    numbers = searches.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    for number in range(numbers.max(initial=-1) + 1):
+        places = np.flatnonzero(numbers == number)
+        table = pairs(searches.iloc[places])
+        tables.append(table[["kind", "instance"]].assign(a=places[table.a], b=places[table.b]))
+    rows = pd.concat(tables, ignore_index=True)
+    return pd.concat([rows, searches[keys].take(rows.a).reset_index(drop=True)], axis=1)
 
 
 def blocks(searches: pd.DataFrame, factor: str, column: str, over: Sequence[str] = ()) -> Blocks | None:

@@ -153,5 +153,5 @@ def by_start(searches: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def thresholds(searches: pd.DataFrame) -> list[float]:
     """Return the thresholds that any search had, largest first."""
-    requested = searches.filter(like="met ").dropna(axis=1, how="all").columns
-    return sorted((float(c.removeprefix("met ")) for c in requested), reverse=True)
+    requested = [c for c in searches if str(c).startswith("met ") and searches[c].notna().any()]
+    return sorted((float(str(c).removeprefix("met ")) for c in requested), reverse=True)

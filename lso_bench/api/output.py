@@ -22,7 +22,10 @@ class Out:
 
         width = Console().width if sys.stdout.isatty() else WIDE
         console = Console(width=UNLIMITED if self.wide else width, highlight=False)
-        segments = [s if s.control else s._replace(text=printable(s.text)) for s in console.render(renderable)]
+        segments = [
+            s if s.control or s.text.isprintable() else s._replace(text=printable(s.text))
+            for s in console.render(renderable)
+        ]
         console.print(Segments(segments))
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from lso_bench.analysis.best_texts import best_texts
@@ -128,12 +129,11 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         rows = cast(pd.DataFrame, comparison.measures[in_section])
         texts = cast(pd.DataFrame, all_texts[(all_texts[[*SECTION_KEYS]] == pd.Series(context)).all(axis=1)])
         # a lost run has no device
-        setups = {_setup_key(setup): setup for frame in (runs, rows) for setup in _searcher_setups(frame, columns)}
+        of_runs, of_rows, of_texts = (_searcher_setups(frame, columns) for frame in (runs, rows, texts))
+        setups = dict(of_runs) | dict(of_rows)
         labels = _labels_by_key(setups)
         descriptions = {labels[text]: description(setup) for text, setup in setups.items()}
-        run_labels, row_labels, text_labels = (
-            [labels[_setup_key(setup)] for setup in _searcher_setups(frame, columns)] for frame in (runs, rows, texts)
-        )
+        run_labels, row_labels, text_labels = ([labels[k] for k, _ in part] for part in (of_runs, of_rows, of_texts))
         yield Section(
             context,
             rows.assign(searcher_label=row_labels),
@@ -177,15 +177,15 @@ def task_names(parts: Sequence[Section]) -> list[str]:
 
 def searcher_labels(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
     """Return the short name of searcher and limits of each row, as in a section of these rows."""
-    setups = [(_setup_key(setup), setup) for setup in _searcher_setups(rows, [*SEARCHER_KEYS, *by])]
+    setups = _searcher_setups(rows, [*SEARCHER_KEYS, *by])
     labels = _labels_by_key(dict(setups))
-    return [labels[text] for text, _ in setups]
+    return [labels[key] for key, _ in setups]
 
 
 def labels_by_setup(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the `searcher_label` of rows by searcher and limits, so that other rows find it by theirs."""
     setups = _searcher_setups(rows, [*SEARCHER_KEYS, *by])
-    return dict(zip(map(_setup_key, setups), map(str, rows.searcher_label), strict=True))
+    return dict(zip((key for key, _ in setups), map(str, rows.searcher_label), strict=True))
 
 
 def effort(setup: Mapping[Any, Any]) -> str:
@@ -210,8 +210,13 @@ def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _searcher_setups(rows: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
-    return [dict(zip(columns, row, strict=True)) for row in rows[columns].itertuples(index=False)]
+def _searcher_setups(rows: pd.DataFrame, columns: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the key of each row's setup, and the setup: many rows share one, which is read once."""
+    numbers = rows.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
+    firsts = rows[columns].iloc[np.unique(numbers, return_index=True)[1]]
+    setups = [dict(zip(columns, row, strict=True)) for row in firsts.itertuples(index=False)]
+    keyed = [(_setup_key(setup), setup) for setup in setups]
+    return [keyed[number] for number in numbers]
 
 
 def not_met(setup: dict[str, Any]) -> str:

@@ -275,7 +275,10 @@ def _medians(parts: Sequence[Section], comparison: Comparison) -> list[str]:
         for part, inside in places:
             cells += [[_median(part, m, inside.get(label, "")) for label in labels] for m in part.models]
     lines, hidden = _aligned(
-        [("final loss", *heads), *((name, *(c or MISSING for c in row)) for name, row in zip(names, cells, strict=True))]
+        [
+            ("final loss", *heads),
+            *((name, *(c or MISSING for c in row)) for name, row in zip(names, cells, strict=True)),
+        ]
     )
     return [] if hidden else lines
 

@@ -75,7 +75,7 @@ def parse_trace(content: bytes, run: Record) -> pd.DataFrame:
     """Return a row per recorded step and member: step, start, instance, loss.
 
     Raises:
-        ValueError, KeyError: the table has other columns, or its searches differ from those of the run.
+        ValueError: the table has other columns, or its searches differ from those of the run.
     """
     rows = _table(content, {"step": int, "start": str, "instance": int, "loss": float})
     traced, searches = {*zip(rows.start, rows.instance, strict=True)}, {(m.start, m.instance) for m in run.members}
@@ -90,7 +90,7 @@ def parse_costs(content: bytes, _: Record) -> pd.DataFrame:
     """Return a row per recorded step: step, evaluations of a problem and seconds of the search so far.
 
     Raises:
-        ValueError, KeyError: the table has other columns, or a step has two rows.
+        ValueError: the table has other columns, or a step has two rows.
     """
     rows = _table(content, {"step": int, "evaluations": int, "seconds": float})
     if not rows.step.is_unique:
@@ -124,9 +124,11 @@ def _table(content: bytes, columns: dict[str, type]) -> pd.DataFrame:
     """Parse a CSV table with columns of these types.
 
     Raises:
-        ValueError, KeyError: the table has no rows or other columns.
+        ValueError: the table has no rows, lacks a column, or has other types.
     """
-    rows = pd.read_csv(io.BytesIO(content)).astype(columns)
+    rows = pd.read_csv(io.BytesIO(content), dtype=columns)
+    if absent := [name for name in columns if name not in rows]:
+        raise ValueError(f"it has no column {absent[0]!r}")
     if rows.empty:
         raise ValueError("it has no rows")
     return rows
