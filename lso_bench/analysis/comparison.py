@@ -219,7 +219,7 @@ def _auxiliary(group: pd.DataFrame, baseline: dict[str, float]) -> Iterator[dict
     in_u = "|norm u" * (group.space.iloc[0] != PRIOR)
     for start, searches in by_start(group):
         yield from _beside(start, searches, f"consistency|beside:{in_u}")
-        if len(images := searches[["weights", "image"]].dropna(subset=["image"])):
+        if len(images := searches.loc[searches.image.notna(), ["weights", "image"]]):
             distinct = len(images.drop_duplicates()) / len(images)  # of all runs in a trained model
             yield {"measure": "distinct", "start": start, "n": len(images), "censored": 0, "estimate": distinct}
     for name, value in baseline.items():
@@ -229,7 +229,7 @@ def _auxiliary(group: pd.DataFrame, baseline: dict[str, float]) -> Iterator[dict
 def _beside(start: str, searches: pd.DataFrame, pattern: str) -> Iterator[dict]:
     """Yield the auxiliary measures of searches whose names begin with a pattern, where recorded."""
     for measure in searches.columns[searches.columns.str.match(pattern)]:
-        recorded = searches[[measure, "block"]].dropna(subset=[measure])
+        recorded = searches.loc[searches[measure].notna(), [measure, "block"]]
         if len(recorded):
             yield {"measure": measure, "start": start} | _auxiliary_statistics(measure, recorded)
 

@@ -153,5 +153,5 @@ def by_start(searches: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def thresholds(searches: pd.DataFrame) -> list[float]:
     """Return the thresholds that any search had, largest first."""
-    requested = [c for c in searches if str(c).startswith("met ") and searches[c].notna().any()]
+    requested = [c for c in searches if str(c).startswith("met ") and searches[c].notna().to_numpy().any()]
     return sorted((float(str(c).removeprefix("met ")) for c in requested), reverse=True)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+from collections.abc import Hashable
 from dataclasses import asdict
 from typing import Any
 
@@ -120,7 +121,7 @@ def parse_tensors(content: bytes, run: Record) -> dict[str, Tensor]:
     return tensors
 
 
-def _table(content: bytes, columns: dict[str, type]) -> pd.DataFrame:
+def _table(content: bytes, columns: dict[Hashable, Any]) -> pd.DataFrame:
     """Parse a CSV table with columns of these types.
 
     Raises:
