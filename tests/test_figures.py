@@ -395,8 +395,10 @@ def texts_of(figure):
 def test_no_text_of_a_figure_for_a_paper_is_cut_or_covers_another_and_no_panel_is_flat(many_searchers, kind, width):
     size = SIZES[width]
     with style_context(size):
-        collapsed = scatter(measured_models(), "title", size)
-        drawn = [collapsed] if kind == "collapse" else [*section_figures(many_searchers, size, [kind])]
+        if kind == "collapse":
+            drawn = [scatter(measured_models(), "title", size)]
+        else:
+            drawn = [*section_figures(many_searchers, size, [kind])]
         assert drawn
         for figure in (captioned.figure for captioned in drawn):
             FigureCanvasAgg(figure)
