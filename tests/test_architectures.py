@@ -102,7 +102,7 @@ def test_worker_of_another_folder_is_sent_the_networks(mlp, model_of_mlp, tmp_pa
 def test_doctor_executes_no_networks_and_calls_their_sound_checkpoint_usable(model_of_mlp, mlp, tmp_path):
     (tmp_path / "mlp.py").write_text("raise SystemExit('executed')")
     finding = installation._checkpoint(model_of_mlp, "")
-    assert finding.state == "warning" and "its header lacks" in finding.what  # of a training, which it never had
+    assert finding.state == "warning" and "its header lacks" in finding.message  # of a training, which it never had
 
 
 def test_frozen_model_of_any_layers_gives_the_same_outputs(mlp, tmp_path):

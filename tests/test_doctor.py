@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 def test_whole_results_are_called_whole(folder):
     (only,) = results.findings([folder])
-    assert only.state == "ok" and "6 of 6 runs are whole" in only.what
+    assert only.state == "ok" and "6 of 6 runs are whole" in only.message
 
 
 def rewritten(run, change):
@@ -63,8 +63,8 @@ def test_fault_of_a_run_is_found_with_its_mend(folder, fault):
     PLANTED[fault](first)
     whole, finding = results.findings([folder])
     kind = fault.strip()
-    assert "5 of 6" in whole.what and finding.mend == results.MENDS[kind]
-    assert f"1 of its runs {kind} ({first.name}:" in finding.what
+    assert "5 of 6" in whole.message and finding.mend == results.MENDS[kind]
+    assert f"1 of its runs {kind} ({first.name}:" in finding.message
     assert finding.state == ("warning" if kind in results.HARMLESS else "unusable")
 
 
@@ -75,7 +75,7 @@ def test_what_is_stale_foreign_or_double_is_a_warning(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("thesis.txt", "old"))
     by_state = states(results.findings([folder, tmp_path / "copy"]))
     assert len(by_state["ok"]) == 2 and not by_state["unusable"]
-    message = " ".join(f.what for f in by_state["warning"])
+    message = " ".join(f.message for f in by_state["warning"])
     assert "thesis.txt" in message and "broken off long ago (old)" in message and "6 runs stand in several" in message
     assert all(f.mend for f in by_state["warning"])
 
@@ -101,15 +101,15 @@ def test_every_planted_fault_of_the_installation_is_found_and_none_raised(tmp_pa
     assert all(f.mend for f in findings if f.state != "ok") and all("\n" not in str(f) for f in findings)
 
     by_topic = {about: states(findings, about) for about in ("versions", "threads", "data", "checkpoints", "results")}
-    assert "torch 1.0, wanted >=2.10" in by_topic["versions"]["warning"][0].what
-    assert by_topic["versions"]["unusable"][0].what == "no numpy"
+    assert "torch 1.0, wanted >=2.10" in by_topic["versions"]["warning"][0].message
+    assert by_topic["versions"]["unusable"][0].message == "no numpy"
     assert len(by_topic["threads"]["warning"]) == 2
-    assert "MNIST in" in by_topic["data"]["unusable"][0].what
-    bad = " ".join(f.what for f in by_topic["checkpoints"]["unusable"])
+    assert "MNIST in" in by_topic["data"]["unusable"][0].message
+    bad = " ".join(f.message for f in by_topic["checkpoints"]["unusable"])
     assert all(name in bad for name in ("torn", "nan", "judge")) and "short" not in bad
-    assert "short.safetensors: its header lacks data_sha256" in by_topic["checkpoints"]["warning"][0].what
+    assert "short.safetensors: its header lacks data_sha256" in by_topic["checkpoints"]["warning"][0].message
     assert len(by_topic["checkpoints"]["ok"]) == len([*SHIPPED.glob("*.safetensors")])
-    assert "no results folder" in by_topic["results"]["unusable"][0].what
+    assert "no results folder" in by_topic["results"]["unusable"][0].message
 
 
 def version(name, versions):
@@ -126,7 +126,7 @@ def test_check_that_breaks_is_a_finding_itself(monkeypatch):
     monkeypatch.setattr(installation, "_data", lambda folder: iter(()))
     monkeypatch.setattr(installation, "_checkpoints", lambda: iter(()))
     findings = [*installation.examine()]
-    assert findings[0].state == "unusable" and "RuntimeError: not as it was thought" in findings[0].what
+    assert findings[0].state == "unusable" and "RuntimeError: not as it was thought" in findings[0].message
     assert len({f.about for f in findings}) > 3
 
 
@@ -144,7 +144,7 @@ def test_a_file_where_a_folder_is_wanted_is_named_and_never_said_to_be_deleted(t
     (tmp_path / "thesis.txt").write_text("work of years")
     monkeypatch.setenv(variable, f"{tmp_path / 'thesis.txt'}{below}")
     (disk,) = [f for f in installation._disk([]) if f.state == "unusable"]
-    assert variable in disk.what and "thesis.txt is no folder" in disk.what and disk.mend == "name another folder"
+    assert variable in disk.message and "thesis.txt is no folder" in disk.message and disk.mend == "name another folder"
     assert (tmp_path / "thesis.txt").read_text() == "work of years"
 
 
@@ -156,7 +156,7 @@ def test_a_cache_in_a_closed_folder_is_a_finding(tmp_path, monkeypatch):
         pass  # which opens the folders above
     closed.chmod(0)
     with as_another_user(tmp_path):
-        findings = [f for f in installation._disk([]) if "LSO_BENCH_CACHE" in f.what]
+        findings = [f for f in installation._disk([]) if "LSO_BENCH_CACHE" in f.message]
     assert [(f.state, f.mend) for f in findings] == [("warning", "name another folder")]
 
 

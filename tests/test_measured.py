@@ -63,7 +63,7 @@ def test_measures_of_a_model_whose_weights_are_gone_are_those_that_were_stored(m
 
 
 def test_page_of_a_selection_has_the_latent_spaces_of_its_runs_alone(model_of_noise, tmp_path):
-    checkpoint_hash = measure(model_of_noise, tmp_path).what["checkpoint"]
+    checkpoint_hash = measure(model_of_noise, tmp_path).inputs["checkpoint"]
     for init, weights in ((0, checkpoint_hash), (1, "0" * 64)):
         Store(tmp_path / "r").add(searched({"random": [[9.0, 5.0, 3.0]]}, init=init, checkpoint=weights))
     runs = lb.load(tmp_path / "r")
@@ -120,7 +120,7 @@ def test_measures_that_an_older_version_did_not_have_are_added_and_the_others_st
     assert again.metrics == replace(first.metrics, nelbo=123.0)
     assert None not in [getattr(again.metrics, k) for k in CODE_USE]
     (kept,) = measurements.load_all(tmp_path / "r")
-    assert kept.metrics == again.metrics and kept.each.keys() == first.each.keys()
+    assert kept.metrics == again.metrics and kept.per_sample.keys() == first.per_sample.keys()
 
 
 def test_measurement_without_codes_lacks_nothing(model_of_noise, tmp_path):

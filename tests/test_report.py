@@ -235,7 +235,7 @@ def test_trainings_of_a_model_are_told_apart_in_the_table_and_the_figure_of_spac
     """Two seeds, and a second training of one of them: no two rows or panels are called alike."""
     space, *_ = load_all(REFERENCE)
     second = replace(space, model=replace(space.model, seed=1))
-    third = replace(second, what=second.what | {"checkpoint": "f" * 64})
+    third = replace(second, inputs=second.inputs | {"checkpoint": "f" * 64})
     rows = [tuple(c.text for c in row[:5]) for row in html_overview.spaces([space, second, third]).rows]
     assert len({*rows}) == 3 and {row[4] for row in rows} == {"0", "1"}
     name = space.model.name

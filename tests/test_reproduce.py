@@ -145,8 +145,8 @@ def test_model_trained_by_another_formula_is_named_and_not_ordered(trained, tmp_
 def test_settings_that_older_headers_lack_are_no_other_settings():
     for name, lacking in (("nevae_se", "channel"), ("nevae_lp_0.1", "channel"), ("nevae_se", "norm")):
         plain = measured(name, 0.0)
-        objective = {k: v for k, v in plain.made_by["objective"].items() if k != lacking}
-        older = replace(plain, made_by=plain.made_by | {"objective": objective})
+        objective = {k: v for k, v in plain.training["objective"].items() if k != lacking}
+        older = replace(plain, training=plain.training | {"objective": objective})
         assert _has_other_settings(older) == (lacking == "norm")  # which meant something else before it was a setting
 
 

@@ -192,7 +192,7 @@ def test_results_folder_of_a_clone_takes_runs(tmp_path):
             elif path.is_dir():
                 place.mkdir()
     Store(tmp_path)
-    assert not [f for f in findings([tmp_path]) if "not ours" in f.what]
+    assert not [f for f in findings([tmp_path]) if "not ours" in f.message]
 
 
 STUDY = 'models = ["vae"]\ntasks = ["glyphs50"]\nseeds = [3]\n'

@@ -61,7 +61,7 @@ ESTIMATORS = 1  # version of the estimators; stored metrics of a lower version a
 class Observed:
     """Values of one pass over n images."""
 
-    each: dict[str, Float[Tensor, " n"]]  # values of every image, by the names of `Metrics`; NaN: no value
+    per_sample: dict[str, Float[Tensor, " n"]]  # values of every sample, by the names of `Metrics`; NaN: no value
     activity: list[float]
     kl_each: list[float] | None
 
@@ -105,12 +105,12 @@ def observe(vae: LatentModel, x: Float[Tensor, "n *shape"], seed: int, device: s
 
 def summarise(observed: Observed) -> Metrics:
     """Average the values, with standard errors."""
-    values = dict(observed.each)
+    values = dict(observed.per_sample)
     if "mi_b50" in values:  # images outside the blocks have no value
         values["mi_b50"] = values["mi_b50"][~values["mi_b50"].isnan()]
     means = dict.fromkeys(("distortion", *PROBABILISTIC)) | {k: v.mean().item() for k, v in values.items()}
     return Metrics(
-        n=len(observed.each["squared_error"]),
+        n=len(observed.per_sample["squared_error"]),
         au=sum(a > ACTIVE for a in observed.activity),
         activity=observed.activity,
         kl_each=observed.kl_each,

@@ -162,7 +162,7 @@ class Results:
         folders = [s.folder for s in self.stores]
         searched = {r.spec.checkpoint for r in self.records}
         spaces = [m for folder in folders for m in load_all(folder)]
-        spaces = [m for m in spaces if not self.is_selection or m.what["checkpoint"] in searched]
+        spaces = [m for m in spaces if not self.is_selection or m.inputs["checkpoint"] in searched]
         return html_report.Results(folders, self.records, self.files, comparison, spaces, self.skipped)
 
 

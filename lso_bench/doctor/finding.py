@@ -10,10 +10,10 @@ class Finding:
 
     about: str  # what was checked
     state: Literal["ok", "warning", "unusable"]
-    what: str
+    message: str
     mend: str = ""  # remedy, if there is one
 
     def __str__(self) -> str:
         return f"{self.state:9} {self.about}: " + (
-            f"{self.what.rstrip('.')}. Mend: {self.mend}" if self.mend else self.what
+            f"{self.message.rstrip('.')}. Mend: {self.mend}" if self.mend else self.message
         )

@@ -28,9 +28,10 @@ from lso_bench.vae.metrics import BLOCK, ESTIMATORS, Metrics
 from lso_bench.vae.model import LatentModel
 from lso_bench.vae.trained_model import Model
 
-MADE_BY = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # keys of the header, stored
+TRAINING = ("command", "epochs", "anneal_epochs", "objective", "versions", "history")  # keys of the header, stored
 DIVERGED = "the training diverged, or the weights are not of this network; leave it out, or train it again"
-EACH = ("nelbo", "kl", "mi", "mi_b50")  # stored for every image, for paired comparison of models
+PER_SAMPLE = ("nelbo", "kl", "mi", "mi_b50")  # measures stored of every sample, for paired comparison of models
+STORED_NAMES = {"inputs": "what", "training": "made_by"}  # of fields in a file, where they have other names
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class Measured:
     """Measurement of one latent space: model, provenance and metrics."""
 
     model: Model
-    what: dict[str, Any]  # inputs of the metrics: checkpoint, data, effort, seed, device, version of the estimators
-    made_by: dict[str, Any]
+    inputs: dict[str, Any]  # of the metrics: checkpoint, data, effort, seed, device, version of the estimators
+    training: dict[str, Any]  # TRAINING, of the checkpoint
     torch: str  # version of torch in the measurement
     metrics: Metrics
-    each: dict[str, Float[Tensor, " n"]]  # values of every test image
+    per_sample: dict[str, Float[Tensor, " n"]]  # measures of every test sample
 
     @property
     def effort(self) -> SampleSizes:
-        return SampleSizes(**self.what["effort"])
+        return SampleSizes(**self.inputs["effort"])
 
 
 def measured(
@@ -119,17 +120,17 @@ def measured_before(
     for model in models:
         pattern = f"metrics/{glob.escape(Path(model.file).stem)}-*.json"
         of_model = [m for m in map(_read, sorted(results.glob(pattern))) if m is not None and m.model == model]
-        alike = [m for m in of_model if _covers(m.what, inputs_of(model.data))]
-        if len({m.what["checkpoint"] for m in alike}) == 1:
+        alike = [m for m in of_model if _covers(m.inputs, inputs_of(model.data))]
+        if len({m.inputs["checkpoint"] for m in alike}) == 1:
             measurements.append(max(alike, key=_size))
     return measurements
 
 
-def _covers(what: dict[str, Any], request: dict[str, Any]) -> bool:
+def _covers(inputs: dict[str, Any], request: dict[str, Any]) -> bool:
     """Return whether a measurement has the requested measures: the same inputs, and the same effort or more."""
-    if any(what.get(k) != v for k, v in request.items() if k != "effort"):
+    if any(inputs.get(k) != v for k, v in request.items() if k != "effort"):
         return False
-    has, asked = SampleSizes(**what["effort"]), SampleSizes(**request["effort"])
+    has, asked = SampleSizes(**inputs["effort"]), SampleSizes(**request["effort"])
     return (
         has.images >= asked.images and has.codes >= asked.codes and (has.samples == asked.samples or not asked.images)
     )
@@ -140,7 +141,7 @@ def load_all(results: Path) -> list[Measured]:
     measurements: dict[tuple[Model, str], Measured] = {}
     for path in sorted(results.glob("metrics/*.json")):
         if (measurement := _read(path)) is not None:
-            key = measurement.model, measurement.what["checkpoint"]
+            key = measurement.model, measurement.inputs["checkpoint"]
             if key not in measurements or _size(measurement) > _size(measurements[key]):
                 measurements[key] = measurement
     return [*measurements.values()]
@@ -152,10 +153,10 @@ def _size(measured: Measured) -> tuple[int, int]:
 
 def _is_valid(measured: Measured) -> bool:
     """Return whether names are texts and metrics numbers; the file may come from anyone."""
-    m, effort = measured.metrics, measured.what.get("effort")
+    m, effort = measured.metrics, measured.inputs.get("effort")
     figures = [v for k, v in asdict(m).items() if k not in ("activity", "kl_each", "se")]
     numbers = [*m.activity, *(v for v in figures if v is not None)] if isinstance(m.activity, list) else [None]
-    texts = (measured.model.name, measured.model.data, measured.model.arch, measured.what.get("checkpoint"))
+    texts = (measured.model.name, measured.model.data, measured.model.arch, measured.inputs.get("checkpoint"))
     sizes = effort.values() if isinstance(effort, dict) and effort.keys() == asdict(SampleSizes()).keys() else [None]
     return (
         all(isinstance(t, str) for t in texts)
@@ -163,7 +164,7 @@ def _is_valid(measured: Measured) -> bool:
         and len(m.activity) > 0
         and (m.kl_each is None or [type(x) for x in m.kl_each] == [float] * len(m.activity))
         and all(isinstance(m.se[k], int | float) for k in MEANS if getattr(m, k) is not None)
-        and all(x.shape == (m.n,) for x in measured.each.values())
+        and all(x.shape == (m.n,) for x in measured.per_sample.values())
     )
 
 
@@ -177,21 +178,21 @@ def _measure_or_load(
             "units, consistency); write its `encode`, or leave it out."
         )
     of_model = {"checkpoint": loading.fingerprint(model, path), "deterministic": vae.deterministic}
-    what = of_model | _inputs(data, device, effort, seed)
-    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+    inputs = of_model | _inputs(data, device, effort, seed)
+    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
     file = results / "metrics" / f"{Path(model.file).stem}-{key}.json"
-    stored = _read(file, what)
+    stored = _read(file, inputs)
     if stored is not None and not lacks_code_use(stored.metrics, effort, vae):
         return stored
     try:
         vae = vae.to(device)
-        new = _completed(stored, vae, data) if stored is not None else _measured(model, vae, header, what, data)
+        new = _completed(stored, vae, data) if stored is not None else _measured(model, vae, header, inputs, data)
     except UnusableError as error:
         mend = "look at its code and weights" if model.external else DIVERGED
         raise UnusableError(f"{path}: {error}: {mend}") from error
     if stored is None:
-        checkpoint.write(file.with_suffix(".safetensors"), new.each, {"of": key})
-    text = {k: v for k, v in asdict(new).items() if k != "each"}
+        checkpoint.write(file.with_suffix(".safetensors"), new.per_sample, {"of": key})
+    text = {STORED_NAMES.get(k, k): v for k, v in asdict(new).items() if k != "per_sample"}
     write_atomic(file, json.dumps(text, indent=1, allow_nan=False).encode())
     return new
 
@@ -209,34 +210,38 @@ def _inputs(data: Dataset, device: str, effort: SampleSizes, seed: int) -> dict[
     }
 
 
-def _measured(model: Model, vae: LatentModel, header: dict[str, Any], what: dict[str, Any], data: Dataset) -> Measured:
-    sizes, seed = SampleSizes(**what["effort"]), what["seed"]
-    metrics, observed = evaluate(vae, data.test, sizes, seed, what["device"])
+def _measured(
+    model: Model, vae: LatentModel, header: dict[str, Any], inputs: dict[str, Any], data: Dataset
+) -> Measured:
+    sizes, seed = SampleSizes(**inputs["effort"]), inputs["seed"]
+    metrics, observed = evaluate(vae, data.test, sizes, seed, inputs["device"])
     metrics = with_prior_texts(metrics, vae, DATASETS.build(data.name), data.train, sizes, seed)
-    made_by = {k: header.get(k) for k in MADE_BY}
-    each = {k: observed.each[k].float() for k in EACH if k in observed.each}
-    return Measured(model, what, made_by, str(torch.__version__), metrics, each)
+    training = {k: header.get(k) for k in TRAINING}
+    per_sample = {k: observed.per_sample[k].float() for k in PER_SAMPLE if k in observed.per_sample}
+    return Measured(model, inputs, training, str(torch.__version__), metrics, per_sample)
 
 
 def _completed(stored: Measured, vae: LatentModel, data: Dataset) -> Measured:
     """Return a measurement of an older version with the measures that it lacks; the others stay as they are."""
-    seed, device = stored.what["seed"], stored.what["device"]
+    seed, device = stored.inputs["seed"], stored.inputs["device"]
     metrics = with_code_use(stored.metrics, vae, data.test, stored.effort, seed, device)
     source = DATASETS.build(data.name)
     return replace(stored, metrics=with_prior_texts(metrics, vae, source, data.train, stored.effort, seed))
 
 
-def _read(path: Path, what: dict[str, Any] | None = None) -> Measured | None:
-    """Return the measurement in a file, if its inputs are `what`; None if it cannot be used."""
+def _read(path: Path, inputs: dict[str, Any] | None = None) -> Measured | None:
+    """Return the measurement in a file, if its inputs are these; None if it cannot be used."""
     try:
         raw = result_files.metrics(path)
-        if what is not None and raw["what"] != what:
+        if inputs is not None and raw["what"] != inputs:
             return None
-        each, _ = checkpoint.read(path.with_suffix(".safetensors"))
+        per_sample, _ = checkpoint.read(path.with_suffix(".safetensors"))
         metrics = Metrics(**raw["metrics"])
         if metrics.n < BLOCK:  # older versions measured it in one batch
             metrics = replace(metrics, mi_b50=None)
-        measured = Measured(**{**raw, "model": Model(**raw["model"]), "metrics": metrics, "each": each})
+        named = {field: raw.pop(stored) for field, stored in STORED_NAMES.items()}
+        read = {"model": Model(**raw["model"]), "metrics": metrics, "per_sample": per_sample}
+        measured = Measured(**{**raw, **named, **read})
         return measured if _is_valid(measured) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UnusableError):
         return None

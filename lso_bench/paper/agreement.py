@@ -44,7 +44,7 @@ class Row:
     @property
     def epochs(self) -> int | None:
         """Epochs of every training; None if they differ or are unknown."""
-        first, *differing = {m.made_by["epochs"] for m in self.trainings}
+        first, *differing = {m.training["epochs"] for m in self.trainings}
         return None if differing else first
 
     def paper(self, key: str) -> int | float | None:
@@ -139,7 +139,7 @@ def _difference(a: Row, b: Row, key: str) -> tuple[int | float, float]:
 
 def _image_values(row: Row, key: str) -> torch.Tensor:
     """Return each test image's value, averaged over the trainings, (n,)."""
-    return torch.stack([m.each[ESTIMATORS.get(key, key)].double() for m in row.trainings]).mean(dim=0)
+    return torch.stack([m.per_sample[ESTIMATORS.get(key, key)].double() for m in row.trainings]).mean(dim=0)
 
 
 def _standard_error(values: torch.Tensor) -> float:

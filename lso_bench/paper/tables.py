@@ -38,7 +38,7 @@ LATER = {"channel": "auto"}  # settings that older headers lack, with what they 
 class Request:
     """A table or figure to reproduce, with the models and their training settings."""
 
-    what: str
+    name: str  # table1, table2, fig1, fig2 or search
     data: str = "omniglot"
     arch: str = "small"
     models: Sequence[str] = ()  # empty: all rows
@@ -66,14 +66,14 @@ def models_of(request: Request) -> list[Model]:
     Raises:
         UsageError: an unknown table, or a model that is not part of it.
     """
-    if request.what not in TITLES:
-        raise unknown("table or figure", request.what, list(TITLES))
-    rows = {"table2": TABLE_2, "fig2": FIGURE_2, "search": SEARCHED}.get(request.what, TABLE_1)
+    if request.name not in TITLES:
+        raise unknown("table or figure", request.name, list(TITLES))
+    rows = {"table2": TABLE_2, "fig2": FIGURE_2, "search": SEARCHED}.get(request.name, TABLE_1)
     for name in request.models:
         if name not in rows:
-            raise unknown(f"model of {request.what}", name, list(rows))
+            raise unknown(f"model of {request.name}", name, list(rows))
     names = [n for n in rows if not request.models or n in request.models]
-    sizes = (8, 16, 32, 64) if request.what == "table2" else (32,)
+    sizes = (8, 16, 32, 64) if request.name == "table2" else (32,)
     grid = product(names, sizes, request.train_seeds)
     return [named_model(n, request.data, request.arch, d, s) for n, d, s in grid]
 
@@ -128,10 +128,10 @@ def check(request: Request) -> None:
     """
     for m in models_of(request):
         _plan(m, request)  # refuses an unknown precision even if nothing is to be trained
-        if (request.epochs or request.what == "fig2") and _is_trained(m):
+        if (request.epochs or request.name == "fig2") and _is_trained(m):
             header = read(find_checkpoint(m))[1]
             _check_epochs(m, header.get("epochs"), request)
-            if request.what == "fig2":
+            if request.name == "fig2":
                 _curve(m, header.get("history"), CURVE)
 
 
@@ -161,8 +161,8 @@ def reproduce(
         *_listed("measured before, weights not here", [k.model for k in kept]),
         *_listed("not trained", missing),
     ]
-    keys = ["au"] if request.what == "table2" else list(MEASURES)
-    return Reproduction(TITLES[request.what], measurements, frame(measurements, keys), order(comparable, keys), notes)
+    keys = ["au"] if request.name == "table2" else list(MEASURES)
+    return Reproduction(TITLES[request.name], measurements, frame(measurements, keys), order(comparable, keys), notes)
 
 
 def curves(measurements: Sequence[Measured]) -> pd.DataFrame:
@@ -171,12 +171,12 @@ def curves(measurements: Sequence[Measured]) -> pd.DataFrame:
     Raises:
         UsageError: a checkpoint without it.
     """
-    columns = {m.model.name: _curve(m.model, m.made_by["history"], CURVE) for m in measurements}
+    columns = {m.model.name: _curve(m.model, m.training["history"], CURVE) for m in measurements}
     return pd.DataFrame(columns).rename_axis("epoch")
 
 
 def _nothing_trained(request: Request) -> UnusableError:
-    return UnusableError(f"None of the models of {request.what} is trained; leave --no-train out to train them.")
+    return UnusableError(f"None of the models of {request.name} is trained; leave --no-train out to train them.")
 
 
 def _listed(heading: str, models: Sequence[Model]) -> list[str]:
@@ -223,7 +223,7 @@ def _notes(measurements: Sequence[Measured]) -> Iterator[str]:
     yield "MI in batches of 50, the paper's likely estimator: it cannot exceed log 50 = 3.91"
     if (data := measurements[0].model.data) != "omniglot":
         yield f"the paper's figures are of Omniglot, ours of {data}: no difference here says anything about the paper"
-    if len({m.made_by["epochs"] for m in measurements}) > 1:
+    if len({m.training["epochs"] for m in measurements}) > 1:
         yield "not all of these were trained for the same number of epochs"
     for m in measurements:
         if _has_other_settings(m):
@@ -233,13 +233,13 @@ def _notes(measurements: Sequence[Measured]) -> Iterator[str]:
 
 def _has_other_settings(m: Measured) -> bool:
     """Return whether a header names other settings than an objective has now; those in LATER may be missing."""
-    settings, recorded = asdict(OBJECTIVES.build(m.model.name)), m.made_by["objective"]  # pyright: ignore[reportArgumentType]
+    settings, recorded = asdict(OBJECTIVES.build(m.model.name)), m.training["objective"]  # pyright: ignore[reportArgumentType]
     older = {k: v for k, v in LATER.items() if k in settings}
     return not isinstance(recorded, dict) or older | recorded != settings
 
 
 def _settings_text(m: Measured) -> str:
-    return ", ".join(f"{k}={v}" for k, v in (m.made_by["objective"] or {}).items())
+    return ", ".join(f"{k}={v}" for k, v in (m.training["objective"] or {}).items())
 
 
 def _is_trained(model: Model) -> bool:

@@ -87,7 +87,7 @@ def spaces(measured: Sequence[Measured]) -> Table:
     labels = labelled(measured, words)
     shown = {label: key for label, key in labels.items() if any(getattr(m.metrics, key) is not None for m in measured)}
     for m in measured:
-        names = [model(m.model.name), word(m.model.data), word(m.model.arch), word(m.what["checkpoint"][:8])]
+        names = [model(m.model.name), word(m.model.data), word(m.model.arch), word(m.inputs["checkpoint"][:8])]
         counts = [m.model.seed, m.model.latent, m.metrics.n, active_units(m, LIMIT)]
         metrics = (mean(m.metrics, key) for key in shown.values())
         rows.append([*names, *(number(n, count) for n in counts), *metrics])

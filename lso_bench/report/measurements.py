@@ -80,7 +80,7 @@ def metrics_table(measured: Sequence[Measured]) -> Table:
         f"MI cannot exceed log n = {log(n):.2f}; {_batch_note(n, samples)}. NLL: the gap to -ELBO over "
         f"{images} {samples}, {sizes.samples} latents each. Consistency: {codes} latents; an encoder that answers 0 is "
         f"sqrt(d) = {_distances(measured)} away. {_code_use_note(codes, samples)}Seed of the draws: "
-        f"{measured[0].what['seed']}.{_entropy_note(entropy)}"
+        f"{measured[0].inputs['seed']}.{_entropy_note(entropy)}"
     )
     if metrics.token_accuracy is not None:
         caption += (
@@ -140,7 +140,7 @@ def _name_and_weights(measured: Measured) -> str:
     """Return the name of a model; of one from outside with a hash of its code and weights, else of its code."""
     if not measured.model.external:
         return with_hash(measured.model.name)
-    return f"{short_name(measured.model.name).removesuffix('.py')}+{measured.what['checkpoint'][:8]}"
+    return f"{short_name(measured.model.name).removesuffix('.py')}+{measured.inputs['checkpoint'][:8]}"
 
 
 def labelled(measured: Sequence[Measured], words: tuple[str, str]) -> dict[str, str]:

@@ -59,10 +59,10 @@ def markdown(reproduction: Reproduction) -> str:
     """Return the table, disagreements in the order, the measurement's provenance, and each model's command."""
     notes = [f"- {n}" for n in _lines(reproduction)]
     commands = [
-        f"- `{m.made_by['command']}`: checkpoint {m.what['checkpoint'][:12]}, {_versions(m)}"
+        f"- `{m.training['command']}`: checkpoint {m.inputs['checkpoint'][:12]}, {_versions(m)}"
         for m in reproduction.measured
     ]
-    measured = provenance.line({"torch": m.torch} | m.what for m in reproduction.measured)
+    measured = provenance.line({"torch": m.torch} | m.inputs for m in reproduction.measured)
     written = f"Measured: {measured}; written by lso-bench {__version__}."
     parts = [
         f"# {reproduction.title}",
@@ -84,8 +84,8 @@ def _subtitle(reproduction: Reproduction) -> str:
 
 
 def _versions(m: Measured) -> str:
-    versions = provenance.line([m.made_by["versions"] or {}]) or "versions not noted"
-    return f"{versions}, {m.made_by['epochs']} epochs"
+    versions = provenance.line([m.training["versions"] or {}]) or "versions not noted"
+    return f"{versions}, {m.training['epochs']} epochs"
 
 
 def table(reproduction: Reproduction) -> Table:

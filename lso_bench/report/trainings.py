@@ -9,7 +9,7 @@ DISTINCTIONS: tuple[Callable[[Measured], str], ...] = (  # settings of a model, 
     lambda m: m.model.data,
     lambda m: space_name(m.model.arch, m.model.latent),
     lambda m: f"training seed {m.model.seed}",
-    lambda m: f"weights {m.what['checkpoint'][:8]}",
+    lambda m: f"weights {m.inputs['checkpoint'][:8]}",
 )
 
 
