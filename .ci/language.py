@@ -46,7 +46,11 @@ def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def faults(path: Path) -> Iterator[str]:
     """Yield a line for each name or docstring of a file that the check refuses."""
-    tree = ast.parse(path.read_text())
+    try:
+        tree = ast.parse(path.read_text())
+    except SyntaxError as error:
+        yield f"{path}:{error.lineno}: {error.msg}"
+        return
     for line, name in bound(tree):
         if name.strip("_") in PRONOUNS + PARTICIPLES and (str(path), name) not in ARGUMENTS:
             yield f"{path}:{line}: the name `{name}` says nothing of its value; name the thing"

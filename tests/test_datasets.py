@@ -194,7 +194,7 @@ from lso_bench.vae.datasets import ImageSource
 class Blobs(ImageSource):
     """Soft white spots on black, their places and widths drawn by a seed."""
 
-    count: int = 500
+    count: int = 1000
     size = 28
     likelihood = "gaussian"  # shades of grey count; "bernoulli": they are chances of ink
 
@@ -243,7 +243,7 @@ def test_edited_data_set_is_another_model(blobs):
         ("def f(:", "does not import"),
         (BLOBS.replace("def images", "def pictures"), "abstract"),
         (BLOBS.replace("@dataclass(frozen=True)", ""), "dataclass"),
-        (BLOBS.replace("int = 500", "int"), "count"),
+        (BLOBS.replace("int = 1000", "int"), "count"),
         (BLOBS.replace("size = 28", "size = 30"), "wanted a size of 4, 8, 12, ... pixels a side, got 30"),
         (BLOBS.replace('"gaussian"', '"normal"'), "No likelihood 'normal'; there are"),
     ],
@@ -260,7 +260,7 @@ def test_faulty_data_set_is_named_in_one_line(tmp_path, text, says):
         (".astype(np.uint8)", "", r"wanted samples of uint8 \(1, 28, 28\), got float64"),
         ("[: self.size, : self.size]", "[:28, :27]", r"got uint8 \(1, 28, 27\)"),
         ("self.count, 3", "-1, 3", "ValueError: negative dimensions"),
-        ("int = 500", "int = 12", "wanted 2 samples or more in every part of its split, got 1"),
+        ("int = 1000", "int = 12", "wanted 2 samples or more in every part of its split, got 1"),
     ],
 )
 def test_data_set_that_gives_no_images_is_named_in_one_line(blobs, before, after, says):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import SHORT, squares
 from examples import INK, SPARSE
+from jaxtyping import config
 
 from lso_bench.errors import UnusableError
 from lso_bench.executors.worker import attempt
@@ -159,5 +160,15 @@ def test_model_with_weights_that_are_too_large_is_named_and_not_the_task(checkpo
 )
 def test_objective_that_goes_wrong_is_named_in_one_line(tmp_path, vae, line, says):
     (tmp_path / "bad.py").write_text(SPARSE.replace("q = vae.encode(x)", f"q = vae.encode(x)\n        {line}"))
+    with pytest.raises(UnusableError, match=f"Objective Sparse: .*{says}"):
+        terms_of(OBJECTIVES.build(str(tmp_path / "bad.py")), vae, squares(3))
+
+
+@pytest.mark.parametrize(("call", "got"), [(".sum()", r"\(\)"), ("", r"\(3, 4\)")])
+def test_term_that_is_not_one_number_of_each_image_is_refused(tmp_path, vae, monkeypatch, call, got):
+    """A sum over the batch as well would weigh the term by the size of the batch, and train without a word."""
+    monkeypatch.setattr(config, "jaxtyping_disable", True)  # as outside the tests
+    (tmp_path / "bad.py").write_text(SPARSE.replace(".abs().sum(-1)", f".abs(){call}"))
+    says = rf"wanted a penalty of each image, of shape \(3,\), got shape {got}; sum over latents"
     with pytest.raises(UnusableError, match=f"Objective Sparse: .*{says}"):
         terms_of(OBJECTIVES.build(str(tmp_path / "bad.py")), vae, squares(3))

@@ -22,6 +22,7 @@ from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.plotting.activity import activity
 from lso_bench.plotting.colours import DARK, FAMILIES, colour_of, contrast, for_dark_mode, marker_of, searcher_looks
+from lso_bench.plotting.colours import SEARCHERS as LISTED
 from lso_bench.plotting.layout import lay_out
 from lso_bench.plotting.style import SIZES, count_range, displayed, label, logarithmic, panels, save, style_context
 from lso_bench.report import html_images
@@ -41,6 +42,7 @@ from lso_bench.vae.trained_model import Model
 def test_built_in_searchers_look_the_same_beside_any_others_and_no_two_searchers_look_alike():
     every = searcher_looks([*SEARCHERS.names(), "adam:lr=0.3", "bo:q=5", "bo:q=10", "mine", "theirs"])
     assert len({*every.values()}) == len(every)
+    assert {*SEARCHERS.names()} <= {*LISTED}, "name every built-in searcher in SEARCHERS of plotting/colours.py"
     assert {name: searcher_looks([name, "mine"])[name] for name in SEARCHERS.names()}.items() <= every.items()
 
 

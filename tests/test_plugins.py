@@ -1,6 +1,7 @@
 """The ways in for tasks, searchers and objectives, and what is said of those that do not come in."""
 
 import pickle
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import torch
 from conftest import TINY, random_vae, squares
 from examples import INK, SHRINKING, SPARSE
 
+from lso_bench.commands.catalogue import GROUPS, catalogue
 from lso_bench.errors import UsageError
 from lso_bench.plugins import code_version
+from lso_bench.plugins.built_in import BuiltIns
 from lso_bench.runner.identity import PLUGINS
-from lso_bench.search import SEARCHERS
+from lso_bench.search import SEARCHERS, Problem
+from lso_bench.search.region import build
 from lso_bench.study.lookup import named_model
 from lso_bench.task import TASKS, Task
 from lso_bench.testing import check_searcher, template
@@ -70,7 +74,7 @@ TWICE = "\n\n@dataclass(frozen=True)\nclass Other(Task):\n    data = 'glyphs'\n 
         ("task", "def f(:", "does not import: SyntaxError"),
         ("task", "raise SystemExit(3)", "does not import: SystemExit: 3"),
         ("task", "x = 1", "wanted one subclass of Task, got 0"),
-        ("task", INK + TWICE, r"wanted one subclass of Task, got 2 \(Ink, Other\)"),
+        ("task", INK + TWICE, r"wanted one subclass of Task, got 2 \(Ink, Other\); give each a file"),
         ("task", INK.replace("def score", "def scores"), "Ink is abstract; write its score"),
         (
             "task",
@@ -88,12 +92,61 @@ TWICE = "\n\n@dataclass(frozen=True)\nclass Other(Task):\n    data = 'glyphs'\n 
             "defines need_gradient, which nothing uses.*write needs_gradient, or give need_gradient another name",
         ),
         ("searcher", SHRINKING.replace("@dataclass(frozen=True)", "@dataclass"), r"write @dataclass\(frozen=True\)"),
+        ("searcher", SHRINKING.replace("yield ", ""), "Shrinking.search never yields; write `scores = yield points`"),
     ],
 )
 def test_faulty_file_is_named_in_one_line(tmp_path, kind, text, says):
     (tmp_path / "bad.py").write_text(text)
     with pytest.raises(UsageError, match=rf"bad\.py.*{says}"):
         PLUGINS[kind].build(str(tmp_path / "bad.py"))
+
+
+def test_searcher_may_return_the_generator_of_another(tmp_path):
+    text = SHRINKING.replace("def search(", "def _steps(")
+    delegating = "\n    def search(self, problem):\n        return self._steps(problem)\n"
+    (tmp_path / "shrinking.py").write_text(text + delegating)
+    problem = Problem(torch.ones(1, 1, 2), build("none", 2, lambda: torch.zeros(1, 2)))
+    assert next(SEARCHERS.build(f"{tmp_path}/shrinking.py").search(problem)).shape == (1, 1, 2)
+
+
+def test_setting_without_a_type_is_named_with_the_line_to_write(tmp_path):
+    (tmp_path / "ink.py").write_text(INK.replace("target: float = 0.15", "target = 0.15"))
+    with pytest.raises(
+        UsageError, match=r"target of Ink is no setting, for it has no type; write `target: float = 0\.15`"
+    ):
+        TASKS.build(f"{tmp_path}/ink.py:target=0.2")
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_no_built_in_plugin_is_faulty(kind):
+    assert catalogue(kind).faults == {}
+
+
+PAGES = {
+    "models": "models",
+    "data": "bring-your-own",
+    "tasks": "tasks",
+    "searchers": "search",
+    "architectures": "models",
+}
+
+
+@pytest.mark.parametrize(("kind", "page"), [*PAGES.items(), ("searchers", "glossary")])
+def test_every_built_in_name_stands_in_the_documents(kind, page):
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    missing = [name for name in catalogue(kind).names if not re.search(f"`{re.escape(name)}[`:]", text)]
+    assert not missing, f"docs/{page}.md does not name {missing}"
+
+
+def test_file_of_a_built_in_plugin_has_a_name_that_python_imports(tmp_path, monkeypatch):
+    (folder := tmp_path / "zoo_of_tasks").mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "my-ink.py").write_text(INK)
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded, faulty = BuiltIns(Task, "zoo_of_tasks").load()
+    assert not loaded and faulty == {
+        "my-ink": "my-ink.py: wanted a file name of small letters, digits and _; rename the file."
+    }
 
 
 def test_setting_that_no_text_gives_is_named_with_its_type(tmp_path):

@@ -121,4 +121,5 @@ def test_simple_task_is_no_longer_than_promised(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_guide_gives_every_task_and_its_lines(path):
     guide = (Path(__file__).parents[1] / "docs" / "tasks.md").read_text()
-    assert f"`tasks/{path.name}`, {lines_of_code(path.read_text())} lines" in guide
+    entry = f"`tasks/{path.name}`, {lines_of_code(path.read_text())} lines"
+    assert entry in guide, f"docs/tasks.md lacks this entry, or its number of lines: {entry}"

@@ -68,7 +68,10 @@ def asked(name, scale, steps, offset=0.0, region="box:3", k=2, d=3):
 )
 def test_a_score_times_a_power_of_two_is_asked_for_the_same_points(name, power):
     steps = STEPS.get(name, 30)
-    assert torch.equal(asked(name, 2.0**power, steps)[0], asked(name, 1.0, steps)[0])
+    is_equal = torch.equal(asked(name, 2.0**power, steps)[0], asked(name, 1.0, steps)[0])
+    assert is_equal, (
+        f"{name} asks for other points where scores have another unit: divide them by a size of theirs first"
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-18, 1e-12, 1e-6, 1e-3, 1e3, 1e6, 1e12, 1e30])

@@ -28,9 +28,12 @@ def terms_of(loss: Objective, vae: VAE, x: Float[Tensor, "b *shape"]) -> Terms:
         if not isinstance(terms, Terms):
             raise TypeError(f"wanted Terms, got {terms!r}")
         for name, term in vars(terms).items():
-            if not isinstance(term, Tensor) or tuple(term.shape) not in ((), (len(x),)):
+            if not isinstance(term, Tensor) or tuple(term.shape) != (len(x),):
                 got = f"shape {tuple(term.shape)}" if isinstance(term, Tensor) else repr(term)
-                raise ValueError(f"wanted a {name} of each image, of shape ({len(x)},), got {got}")
+                mend = (
+                    "sum over latents or pixels alone (.sum(-1)); what is one number for the batch is .expand(len(x))"
+                )
+                raise ValueError(f"wanted a {name} of each image, of shape ({len(x)},), got {got}; {mend}")
         return terms
 
 

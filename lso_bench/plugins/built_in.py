@@ -16,6 +16,7 @@ from lso_bench.plugins.settings import settings_of
 
 VALUE = re.compile(r"\\\{(\w+)(:g)?\\\}")  # placeholder of a setting's value in an escaped name
 NUMBER = r"(?P<\1>-?\\d+(?:\\.\\d+)?)"  # pattern of that value
+FILE_NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a file of a plugin, a name that Python imports
 LITERAL = re.compile(r"""["']([\w.{}:-]+)["']""")  # text in a source file that may be a name
 
 
@@ -91,8 +92,11 @@ class BuiltIns:
         """Return the settings of each name of a module's plugin.
 
         Raises:
-            ValueError: the file does not import, has no plugin class or several, or one that cannot be built.
+            ValueError: the file has another kind of name, does not import, has no plugin class or several, or one that
+                cannot be built.
         """
+        if not FILE_NAME.fullmatch(file := module.rpartition(".")[2]):
+            raise ValueError(f"{file}.py: wanted a file name of small letters, digits and _; rename the file.")
         cls = _class_of(self.base, module)
         variants = vars(cls).get("variants") or {module.rpartition(".")[2]: {}}
         known = {f.name for f in fields(cls)}

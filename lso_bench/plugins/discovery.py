@@ -1,11 +1,12 @@
 """Discovery of plugin classes: in a file given by its path, or under an entry point of a package."""
 
+import dis
 import hashlib
 import inspect
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
@@ -14,9 +15,10 @@ from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from lso_bench.errors import UnusableError
 from lso_bench.plugins import sources
@@ -175,7 +177,8 @@ def single_subclass(base: type, module: ModuleType) -> type:
     leaves = subclasses(base, module)
     if len(leaves) != 1:
         names = f" ({', '.join(c.__name__ for c in leaves)})" if leaves else ""
-        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(leaves)}{names}.")
+        mend = "; give each a file of its own" * bool(leaves)
+        raise ValueError(f"{module.__file__}: wanted one subclass of {base.__name__}, got {len(leaves)}{names}{mend}.")
     return leaves[0]
 
 
@@ -230,7 +233,7 @@ def require_plugin_class(base: type, cls: object, label: str) -> type:
 
     Raises:
         ValueError: it is not a dataclass that is a `base`, or is abstract, or has a setting without a default, or a
-            name of `base` is misspelt.
+            name of `base` is misspelt, or a generator never yields.
     """
     if isinstance(cls, type) and issubclass(cls, base) and not _is_decorated(cls, base):
         raise ValueError(f"{label}: wanted a dataclass; write @dataclass(frozen=True) above the class {cls.__name__}.")
@@ -243,7 +246,34 @@ def require_plugin_class(base: type, cls: object, label: str) -> type:
     ]:
         raise ValueError(f"{label}: {cls.__name__} wants a default for its setting {', '.join(without_default)}.")
     check_spelling(base, cls, label)
+    _check_generators(base, cls, label)
     return cls
+
+
+def _check_generators(base: type, cls: type, label: str) -> None:
+    """Refuse a method without a `yield` that has to be a generator: a call of it gives nothing, or never ends.
+
+    Raises:
+        ValueError: names the method.
+    """
+    for name in sorted(getattr(base, "__abstractmethods__", ())):
+        annotation = getattr(getattr(base, name), "__annotations__", {}).get("return")
+        if get_origin(annotation) is Generator and _gives_nothing(inspect.unwrap(getattr(cls, name))):
+            raise ValueError(f"{label}: {cls.__name__}.{name} never yields; write `scores = yield points` in its loop.")
+
+
+def _gives_nothing(function: Any) -> bool:
+    """Return whether a function is no generator and returns None alone."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & inspect.CO_GENERATOR:
+        return False
+    instructions = [*dis.get_instructions(code)]
+    returned = [
+        instruction if instruction.opname == "RETURN_CONST" else before
+        for before, instruction in pairwise([None, *instructions])
+        if instruction and instruction.opname.startswith("RETURN_") and instruction.opname != "RETURN_GENERATOR"
+    ]
+    return all(i is not None and i.opname in ("LOAD_CONST", "RETURN_CONST") and i.argval is None for i in returned)
 
 
 def check_spelling(base: type, cls: type, label: str) -> None:

@@ -31,6 +31,11 @@ def apply_settings(configured: T, settings: Mapping[str, str]) -> T:
                 f"{key} of {type(configured).__name__} is a {kind}, which no text gives; wanted a setting that is true "
                 "or false, a whole number, a number or a text."
             )
+        if key not in known and key not in hints and type(default := getattr(configured, key, None)) in (bool, *READ):
+            raise ValueError(
+                f"{key} of {type(configured).__name__} is no setting, for it has no type; write "
+                f"`{key}: {type(default).__name__} = {default!r}`."
+            )
         if key not in known:
             available = f"there are {', '.join(known)}" if known else "it has none"
             raise ValueError(f"{type(configured).__name__} has no setting {key!r}; {available}.")

@@ -50,7 +50,8 @@ def check_points(z: object, starts: Float[Tensor, "k m d"]) -> Float[Tensor, "k 
     if not isinstance(z, Tensor):
         raise ValueError(f"{expected}, got {_described(z)}")
     if z.ndim != 3 or (z.shape[0], z.shape[2]) != (k, d) or not z.shape[1] or z.dtype != starts.dtype:
-        raise ValueError(f"{expected}, got {tuple(z.shape)} and {z.dtype}")
+        mend = "; end it in .to(problem.starts)" * (z.dtype != starts.dtype)
+        raise ValueError(f"{expected}, got {tuple(z.shape)} and {z.dtype}{mend}")
     return z
 
 

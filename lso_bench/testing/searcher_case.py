@@ -168,9 +168,7 @@ class _SearchUnderTest:
             check_finite(points if y is None else points[~y.isnan().all(1)])  # what is asked for others is ignored
             return points
         except ValueError as error:
-            raise UnmetRequirementError(
-                f"{error} in step {step}; where a problem has no more to ask yield NaN for it"
-            ) from error
+            raise UnmetRequirementError(f"in step {step}: {error}") from error
 
     def _points(self, z: Float[Tensor, "k n d"]) -> Float[Tensor, "k n d"]:
         if self._gradient and not z.isnan().all():

@@ -8,7 +8,7 @@ from lso_bench.plugins.registry import Registry
 from lso_bench.task import TASKS
 from lso_bench.vae.frozen_models import FROZEN_MODELS
 
-TASK = '''"""How much of the page is inked."""
+TASK = '''"""Share of the page that is inked."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Example(Task):
         """Higher is better. x: n samples in [0, 1] for each of k problems, every one scored on its own."""
         return -(x.mean(dim=(-3, -2, -1)) - self.target).abs()
 '''
-TEXT_TASK = '''"""How long an expression is."""
+TEXT_TASK = '''"""Length of an expression."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class Example(TextTask):
     optimum = 0.0  # the best possible score; leave it out where it is not known
     invalid_score = -1000.0  # of a text that has no score, below every other score
 
-    def score_texts(self, texts):
+    def score_texts(self, texts) -> list[float | None]:
         """Higher is better; None for a text that has no score. The texts are distinct, and may be empty."""
         return [-abs(len(text) - self.target) if text else None for text in texts]
 '''
