@@ -546,3 +546,9 @@ def test_what_a_run_took_is_the_median_of_runs():
     assert [shown[k] for k in ("evaluations", "gradients", "decoded images", "fit, s", "total, s")] == [
         *("20", "0", "40", "", "2.00")
     ]
+
+
+def test_notes_name_the_settings_of_tasks_that_share_a_name():
+    records = [run(task=f"ink:target=0.{i}", region=region) for i in (1, 2) for region in ("none", "box:3")]
+    notes = [note for note in measures(*records).notes if "differ in search regions" in note]
+    assert [note.partition(":")[0] for note in notes] == ["ink target=0.1", "ink target=0.2"]

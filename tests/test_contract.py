@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -330,3 +332,11 @@ def test_scores_of_any_floating_point_dtype_are_taken_by_the_kit_and_by_a_run(tm
     spec = replace(spec, decoding="sample", searcher="sobol", region="box:3", budget=3, max_steps=3, starts=("random",))
     record = run(replace(spec, thresholds=(), source=code_version.source_hash(path)), checkpoint)
     assert record.status == "ok" and 0 <= record.members[0].beside["ink"] <= 1
+
+
+def test_files_that_are_written_to_begin_with_pass_the_checks_of_words(tmp_path):
+    for name in ("TASK", "TEXT_TASK", "MODEL", "TEXT_MODEL"):
+        (tmp_path / f"{name.lower()}.py").write_text(getattr(template, name))
+    checked = [sys.executable, ".ci/language.py", str(tmp_path)]
+    done = subprocess.run(checked, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -11,6 +11,7 @@ from lso_bench.analysis.groups import one_version, scored_texts
 from lso_bench.analysis.table import group, sort_key
 from lso_bench.analysis.united import BY_MODEL, original
 from lso_bench.bounds import is_number
+from lso_bench.plugins.notation import distinct_names
 from lso_bench.record import Record, SearchResult
 from lso_bench.run_settings import RUN_SETTINGS, Setting
 from lso_bench.runner.identity import recorded_version
@@ -75,9 +76,10 @@ def caveats(
     """
     ordered = sorted(records, key=sort_key)
     lines = [line for r in ordered for line in _failures(r)]
+    tasks = [*dict.fromkeys(r.spec.task for r in ordered)]
+    names = dict(zip(tasks, distinct_names(tasks), strict=True))
     for task, task_runs in groupby(ordered, key=lambda r: r.spec.task):
-        of_task = [*task_runs]
-        name, runs = of_task[0].spec.task_name, [r for r in of_task if r.members]
+        name, runs = names[task], [r for r in task_runs if r.members]
         messages = (
             *_setting_differences(runs),
             *_source_files(runs),

@@ -9,7 +9,7 @@ colon. A double quote inside the quotes is doubled.
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import PurePath
@@ -95,6 +95,15 @@ def name_of(text: str) -> str:
 def short_name(text: str) -> str:
     """Return the name without its settings, of a path the file alone, and of an object without its hash."""
     return OBJECT_HASH.sub("", name_of(text).split("/")[-1])
+
+
+def distinct_names(texts: Sequence[str]) -> list[str]:
+    """Return the short name of each text, with what tells it from its namesakes: its settings, its path."""
+    known = [read(t).settings for t in texts]
+    settings = [[f"{k}={v}" for k, v in s.items() if len({o.get(k) for o in known}) > 1] for s in known]
+    names = [[*map(short_name, texts)]]
+    names += [[" ".join([n(t), *s]) for t, s in zip(texts, settings, strict=True)] for n in (short_name, name_of)]
+    return next((unlike for unlike in names if len({*unlike}) == len({*texts})), names[-1])
 
 
 def is_object(text: str) -> bool:

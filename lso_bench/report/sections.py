@@ -17,7 +17,7 @@ from lso_bench.analysis.groups import TEXT_COLUMNS
 from lso_bench.analysis.table import SECTION_KEYS, start_order
 from lso_bench.analysis.united import space_name
 from lso_bench.errors import unknown
-from lso_bench.plugins.notation import is_object, name_of, read, short_name
+from lso_bench.plugins.notation import distinct_names, is_object, name_of, read, short_name
 from lso_bench.run_settings import IN_TABLES, RUN_SETTINGS
 from lso_bench.search.controls import control, searches_samples
 
@@ -167,12 +167,7 @@ def short_titles(contexts: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def task_names(parts: Sequence[Section]) -> list[str]:
     """Return the name of the task of each section, with what tells it from its namesakes."""
-    texts = [str(part.context["task"]) for part in parts]
-    known = [read(t).settings for t in texts]
-    settings = [[f"{k}={v}" for k, v in s.items() if len({o.get(k) for o in known}) > 1] for s in known]
-    names = [[*map(short_name, texts)]]
-    names += [[" ".join([n(t), *s]) for t, s in zip(texts, settings, strict=True)] for n in (short_name, name_of)]
-    return next((unlike for unlike in names if len({*unlike}) == len({*texts})), names[-1])
+    return distinct_names([str(part.context["task"]) for part in parts])
 
 
 def searcher_labels(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> list[str]:
