@@ -146,9 +146,11 @@ def test_few_tasks_with_few_starts_show_their_medians():
 def test_medians_have_a_gap_where_a_searcher_did_not_run(elsewhere):
     """The settings share one searcher, so that nothing is ranked over them."""
     records = [run(float(i), searcher=f"adam:lr=0.{i}") for i in (1, 2)]
-    head, *rows = map(str.split, text(*records, run(3.0, searcher="adam:lr=0.1", **elsewhere)).splitlines()[2:5])
+    head, *rows, legend = map(
+        str.split, text(*records, run(3.0, searcher="adam:lr=0.1", **elsewhere)).splitlines()[2:6]
+    )
     assert head == ["final", "loss", "adam", "lr=0.1", "adam", "lr=0.2"]
-    assert sorted(row[-2:] for row in rows) == [["11.50", "12.50"], ["13.50", "-"]]
+    assert sorted(row[-2:] for row in rows) == [["11.50", "12.50"], ["13.50", "-"]] and legend[0] == "-:"
 
 
 def test_task_of_one_instance_is_compared_over_its_random_starts():

@@ -78,8 +78,8 @@ def _is_of_samples(tensors: Mapping[str, Tensor]) -> bool:
 
 def search_seed_follows_init(group: pd.DataFrame) -> bool:
     """Return whether each init seed has its own search seed, so that no two random starts share one."""
-    pairs = {*zip(group.search.tolist(), group.init.tolist(), strict=True)}
-    return len({init for _, init in pairs}) > 1 and len({search for search, _ in pairs}) == len(pairs)
+    seeds = {*zip(group.search.tolist(), group.init.tolist(), strict=True)}
+    return len({init for _, init in seeds}) > 1 and len({search for search, _ in seeds}) == len(seeds)
 
 
 def unique_starts(group: pd.DataFrame) -> pd.DataFrame:

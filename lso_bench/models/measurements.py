@@ -49,6 +49,10 @@ class Measured:
     def effort(self) -> SampleSizes:
         return SampleSizes(**self.inputs["effort"])
 
+    def stored(self) -> dict[str, Any]:
+        """Return the values as they stand in a file and in JSON, without those of every sample."""
+        return {STORED_NAMES.get(k, k): v for k, v in asdict(self).items() if k != "per_sample"}
+
 
 def measured(
     models: Sequence[Model],
@@ -192,8 +196,7 @@ def _measure_or_load(
         raise UnusableError(f"{path}: {error}: {mend}") from error
     if stored is None:
         checkpoint.write(file.with_suffix(".safetensors"), new.per_sample, {"of": key})
-    text = {STORED_NAMES.get(k, k): v for k, v in asdict(new).items() if k != "per_sample"}
-    write_atomic(file, json.dumps(text, indent=1, allow_nan=False).encode())
+    write_atomic(file, json.dumps(new.stored(), indent=1, allow_nan=False).encode())
     return new
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from math import log
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def active_units(measured: Measured, limit: float) -> int:
 
 def as_json(measured: Sequence[Measured]) -> str:
     """Return all measurements and their settings as JSON."""
-    rows = [{k: v for k, v in asdict(m).items() if k != "each"} for m in measured]
+    rows = [m.stored() for m in measured]
     return json.dumps(rows, indent=1, allow_nan=False)
 
 

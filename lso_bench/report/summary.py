@@ -280,7 +280,8 @@ def _medians(parts: Sequence[Section], comparison: Comparison) -> list[str]:
             *((name, *(c or MISSING for c in row)) for name, row in zip(names, cells, strict=True)),
         ]
     )
-    return [] if hidden else lines
+    has_gap = any(not cell for row in cells for cell in row)
+    return [] if hidden else [*lines, *[f"  {NO_RESULT}"] * has_gap]
 
 
 def _latent_space(part: Section) -> tuple[str, str]:
