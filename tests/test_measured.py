@@ -62,6 +62,15 @@ def test_measures_of_a_model_whose_weights_are_gone_are_those_that_were_stored(m
             measurements.measured([model_of_noise], tmp_path / "r", **({"effort": EFFORT} | changed))
 
 
+@pytest.mark.parametrize(("of_training", "is_said"), [({}, False), ({"data_sha256": "0" * 64}, True)])
+def test_model_that_was_trained_on_other_samples_is_named(model_of_noise, tmp_path, capsys, of_training, is_said):
+    weights = tmp_path / "checkpoints" / model_of_noise.file
+    tensors, header = checkpoint.read(weights)
+    checkpoint.write(weights, tensors, header | of_training)
+    measure(model_of_noise, tmp_path)
+    assert ("vae was trained on other samples of noise.py than these" in capsys.readouterr().err) is is_said
+
+
 def test_page_of_a_selection_has_the_latent_spaces_of_its_runs_alone(model_of_noise, tmp_path):
     checkpoint_hash = measure(model_of_noise, tmp_path).inputs["checkpoint"]
     for init, weights in ((0, checkpoint_hash), (1, "0" * 64)):

@@ -62,6 +62,22 @@ def load(name: str, folder: Path | None = None) -> Dataset:
     return Dataset(name, train, fixed_valid, fixed_test, sha256, origin.likelihood)
 
 
+def check_repeatable(data: Dataset, folder: Path | None = None) -> None:
+    """Read the samples of a user's data set once more. (Draws of the global generators are seeded in each reading.)
+
+    Raises:
+        UnusableError: they are others, so that no model of them could be measured or searched.
+    """
+    origin = DATASETS.build(data.name)
+    if type(origin).__module__.startswith("lso_bench.vae."):
+        return
+    if origin.sha256(_stored(origin, data.name, folder or data_folder())) != data.sha256:
+        raise UnusableError(
+            f"Data set {data.name!r}: wanted the same samples each time they are read, got others; seed what it draws, "
+            "as with np.random.default_rng(0)."
+        )
+
+
 def _split(origin: Source, name: str, samples: Shaped[Tensor, "n *shape"], generator: torch.Generator) -> list[Tensor]:
     """Return the samples of the training, validation and test part."""
     try:

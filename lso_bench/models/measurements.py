@@ -181,6 +181,8 @@ def _measure_or_load(
             f"Model {model.name!r} has no encoder, and what is measured of a latent space needs one (KL, MI, active "
             "units, consistency); write its `encode`, or leave it out."
         )
+    if header.get("data_sha256") not in (None, data.sha256):
+        remark(f"{model.name} was trained on other samples of {data.name} than these; train it anew to compare it.")
     of_model = {"checkpoint": loading.fingerprint(model, path), "deterministic": vae.deterministic}
     inputs = of_model | _inputs(data, device, effort, seed)
     key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]

@@ -23,7 +23,7 @@ from lso_bench.progress import progress_display
 from lso_bench.store import heartbeat
 from lso_bench.vae import judges, training
 from lso_bench.vae.architectures import IMAGE
-from lso_bench.vae.data import Dataset, load
+from lso_bench.vae.data import Dataset, check_repeatable, load
 from lso_bench.vae.datasets import DATASETS, Source, TextSource
 from lso_bench.vae.labels import labelled
 from lso_bench.vae.trained_model import Model
@@ -91,6 +91,7 @@ def _exclusively(path: Path, plan: Plan) -> Iterator[bool]:
 
 def _train(plan: Plan, path: Path, data_dir: Path | None, device: str, quiet: bool, tensorboard: Path | None) -> None:
     data, source = load(plan.model.data, data_dir), DATASETS.build(plan.model.data)
+    check_repeatable(data, data_dir)
     samples, _ = source.words
     if not quiet:
         remark(_described(data, source))
