@@ -63,7 +63,7 @@ def load(name: str, folder: Path | None = None) -> Dataset:
 
 
 def check_repeatable(data: Dataset, folder: Path | None = None) -> None:
-    """Read the samples of a user's data set once more. (Draws of the global generators are seeded in each reading.)
+    """Read the samples of a user's data set once more.
 
     Raises:
         UnusableError: they are others, so that no model of them could be measured or searched.
