@@ -223,8 +223,9 @@ def test_data_set_comes_in_by_a_path(blobs):
 @pytest.mark.parametrize("draws", ["np.random.default_rng()", "np.random", "np.random.RandomState()"])
 def test_samples_that_are_others_each_time_are_refused_before_a_training(blobs, draws):
     Path(blobs).write_text(BLOBS.replace("np.random.default_rng(0)", draws))
+    of_blobs = training.plan(named_model("vae", f"{blobs}:count=50", "mlp:hidden=2", 2, 0), 1)
     with pytest.raises(UnusableError, match=r"wanted the same samples each time they are read, .*default_rng\(0\)"):
-        data.check_repeatable(data.load(f"{blobs}:count=50"))
+        training.train(of_blobs, None, "cpu", quiet=True)
 
 
 @pytest.mark.parametrize("draws", ["np.random.default_rng(0)", "np.random.seed(0) or np.random"])

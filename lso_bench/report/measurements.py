@@ -97,7 +97,7 @@ def dimensions_table(measured: Sequence[Measured]) -> Table:
         [number(rank + 1, str), *(cell for m in measured for cell in _dimension_cells(m.metrics, rank))]
         for rank in ranks
     ]
-    headings = (f"{name}\n{what}" for name in names(measured) for what in ("number", "activity", "KL"))
+    headings = (f"{name}\n{heading}" for name in names(measured) for heading in ("number", "activity", "KL"))
     header = columns(Column("rank", is_key=True), *headings)
     return Table("Each latent dimension, by activity: number, activity, KL in nats", header, rows)
 

@@ -32,18 +32,18 @@ def terminal(reproduction: Reproduction) -> RenderableType:
     return Group(terminal_renderer.table(table(reproduction)), *map(terminal_renderer.note, shown))
 
 
-def write(reproduction: Reproduction, what: str, folder: Path) -> list[Path]:
+def write(reproduction: Reproduction, name: str, folder: Path) -> list[Path]:
     """Write Markdown and CSV of a table, or CSV and PNG of a figure, and return their paths."""
     model = reproduction.measured[0].model
     arch = "".join(c if c.isalnum() else "+" for c in model.arch)
     seeds = sorted({m.model.seed for m in reproduction.measured})
     suffix = "" if seeds == [0] else f"-s{'+'.join(map(str, seeds))}"
-    path = folder / f"{what}-{model.data}-{arch}{suffix}.md"
-    if what.startswith("table"):
+    path = folder / f"{name}-{model.data}-{arch}{suffix}.md"
+    if name.startswith("table"):
         write_atomic(path, printable(markdown(reproduction)).encode())
         write_atomic(path.with_suffix(".csv"), reproduction.rows.to_csv(index=False).encode())
         return [path, path.with_suffix(".csv")]
-    if what == "fig1":
+    if name == "fig1":
         activities = bars(reproduction.measured)
         table = pd.DataFrame(dict(activities)).rename_axis("dimension")
         write_atomic(path.with_suffix(".csv"), table.to_csv().encode())

@@ -114,9 +114,9 @@ def _check_encoder(spec: Spec, searcher: Searcher) -> None:
         "Penalty 'consistency'": penalty_of(searcher) == "consistency" and "choose penalty=prior",
         "Inversion": getattr(searcher, "inversion", 0) and "say inversion=0",
     }
-    for what, remedy in wants.items():
+    for setting, remedy in wants.items():
         if remedy:
-            raise UsageError(f"{what} needs an encoder, and model {spec.model.name!r} has none; {remedy}.")
+            raise UsageError(f"{setting} needs an encoder, and model {spec.model.name!r} has none; {remedy}.")
 
 
 def _check_inversion(spec: Spec, searcher: Searcher) -> None:
