@@ -15,7 +15,7 @@ from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray, TypeCheckError, config
 
 FIRST_CALLS = 50  # of a function in a process, all of which are checked
-LATER_CALLS = 50  # of which one is checked
+LATER_CALLS = 1000  # of which one is checked
 
 _with_shapes = jaxtyping.jaxtyped
 _with_types = beartype(conf=BeartypeConf(violation_type=TypeCheckError))  # a TypeError, as by jaxtyping
@@ -32,16 +32,17 @@ def _checked(function: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         return partial(_checked, typechecker=typechecker)
     if not inspect.isfunction(function):
         return _with_shapes(function, typechecker=typechecker)
-    has_shapes = any(map(_may_hold_shapes, function.__annotations__.values()))
-    strict = _with_shapes(function, typechecker=typechecker) if has_shapes else _with_types(function)
-    calls = 0
+    calls, strict = 0, None
 
     @wraps(function)
     def call(*arguments: Any, **settings: Any) -> Any:
-        nonlocal calls
+        nonlocal calls, strict
         calls += 1
-        if config.jaxtyping_disable or (calls > FIRST_CALLS and calls % LATER_CALLS):
+        if (calls > FIRST_CALLS and calls % LATER_CALLS) or config.jaxtyping_disable:
             return function(*arguments, **settings)
+        if strict is None:  # most functions are never called in a process
+            has_shapes = any(map(_may_hold_shapes, function.__annotations__.values()))
+            strict = _with_shapes(function, typechecker=typechecker) if has_shapes else _with_types(function)
         return strict(*arguments, **settings)
 
     return call

@@ -194,8 +194,11 @@ def test_markdown_has_the_table_and_the_command(tmp_path):
     columns = {line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("| ")}
     assert columns == {11, 8}  # steps, and gaps between two starts
     assert "lso-bench reproduce search --models vae,nevae_lp_0.1 --data omniglot --arch small" in text
-    md, csv = report.write(result, "search", tmp_path)
+    md, csv = report.write(result, tmp_path)
     assert md.read_text() == text and csv.read_text().count("\n") == 3
+    some = [path.name for path in report.write(result, tmp_path, ["vae"], [0, 1])]
+    assert some == [f"search-omniglot-small-adam-vae-seed=0+1.{end}" for end in ("md", "csv")]
+    assert md.read_text() == text
 
 
 def test_searches_that_are_to_be_done_are_named_and_no_folder_is_made(call, tmp_path):

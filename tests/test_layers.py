@@ -56,7 +56,7 @@ INSIDE = {  # likewise the modules of a package
         ["cells", "findings", "html_images", "renderers", "section_figures"],
         ["figures"],
         ["contests"],
-        ["frames", "provenance", "sections", "svg", "table", "trainings"],
+        ["frames", "paper_files", "provenance", "sections", "svg", "table", "trainings"],
     ],
     "store": [
         ["archive", "index"],

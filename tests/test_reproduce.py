@@ -1,5 +1,6 @@
 """The paper's tables and figures: what is compared, and what the program itself points out."""
 
+import json
 import re
 from dataclasses import asdict, replace
 
@@ -26,6 +27,7 @@ from lso_bench.paper.tables import (
     untrained,
 )
 from lso_bench.report import paper_tables
+from lso_bench.report.paper_files import suffix
 from lso_bench.report.table import Cell
 from lso_bench.vae import objectives, trained_model
 from lso_bench.vae.checkpoint import load_model, read, save_model
@@ -287,6 +289,30 @@ def test_training_seeds_stand_in_the_table_its_notes_and_its_files_name(trained,
     assert re.search(r"^\| nevae_se \| 8 \| 3 \| 1 \| 8 \| \d \+- [\d.]+ \| [+-]\d \|$", text, re.M)  # no range of one
     assert "of seed 1" in text and "nevae_se (d = 8, seed 1)" in text.partition("not trained")[2]
     assert paper_tables.write(reproduction, "table2", tmp_path)[0].name == "table2-glyphs-conv-s0+1.md"
+
+
+def test_table_of_some_rows_never_replaces_one_of_all(trained, call, tmp_path):
+    words = ("reproduce", "table2", "--no-train", "--data", "glyphs", "--arch", "conv")
+    whole = tmp_path / "results" / "reproduction" / "table2-glyphs-conv.md"
+    assert call(*words).returncode == 0
+    kept = whole.read_text()
+    done = call(*words, "--models", "vae", "--json")
+    assert [row["model"] for row in json.loads(done.stdout)] == ["vae"] and whole.read_text() == kept
+    assert whole.with_name("table2-glyphs-conv-vae.md").is_file() and whole.name not in done.stderr
+    assert call(*words, "--models", "aggressive,nevae_se,vae").returncode == 0  # all of them: the same table
+    assert len([*whole.parent.glob("*.md")]) == 2 and whole.read_text() == kept
+
+
+def test_every_selection_of_rows_and_seeds_has_files_of_its_own():
+    chosen = [
+        (),
+        ("vae",),
+        ("vae", "nevae_se"),
+        [f"nevae_lp_{i}" for i in range(9)],
+        [f"nevae_lp_{i}" for i in range(8)],
+    ]
+    names = [suffix(models, *seeds) for models in chosen for seeds in [([0],), ([1],), ([0], [1]), ([0, 1], [0, 1])]]
+    assert names[0] == "" and len({*names}) == len(names) and max(map(len, names)) < 100
 
 
 def test_every_seed_is_planned_and_of_one_seed_the_table_says_so(trained, tmp_path):

@@ -81,30 +81,32 @@ def reproduce(
 
         runs = latent_search.planned(tables.trained_models(request), seeds, searcher)
         options = execution_options(len(runs), device, data_dir, compile, capture, RequestedResources())
-        _search(runs, tables.untrained(tables.models_of(request)), store, None if no_train else options, json, quiet)
+        _search(runs, request, seeds, store, None if no_train else options, json, quiet)
     else:
-        from lso_bench.report import paper_tables
-
-        table, folder = tables.reproduce(request, results, data_dir, run_device, quiet), results / "reproduction"
-        _print_reproduction(table.rows, paper_tables.terminal(table), paper_tables.write(table, what, folder), json)
+        _show_table(request, tables.reproduce(request, results, data_dir, run_device, quiet), results, json)
     if failed:
         raise typer.Exit(INCOMPLETE)
 
 
-def _search(runs: list, absent: list, store, options, json: bool, quiet: bool) -> None:
-    """Search, and show the results; if `options` is None, only of finished searches.
+def _show_table(request, table, results: Path, json: bool) -> None:
+    """Print and write a table or figure; of some rows alone under a name of its own."""
+    from lso_bench.paper.tables import selection
+    from lso_bench.report import paper_tables
 
-    Args:
-        absent: models without weights here, of which finished searches are shown.
-    """
+    written = paper_tables.write(table, request.name, results / "reproduction", selection(request))
+    _print_reproduction(table.rows, paper_tables.terminal(table), written, json)
+
+
+def _search(runs: list, request, seeds: list[int], store, options, json: bool, quiet: bool) -> None:
+    """Search, and show the results; if `options` is None, or a model has no weights here, of finished searches."""
     from lso_bench.api.carry_out import carry_out
-    from lso_bench.paper import latent_search
+    from lso_bench.paper import latent_search, tables
     from lso_bench.report import paper_latent_search as report
     from lso_bench.study import completeness
 
     named_keys = carry_out(runs, store, options, quiet, say) if options else set()
-    outcome = latent_search.repeated(runs, store, absent)
-    written = report.write(outcome, "search", store.folder / "reproduction")
+    outcome = latent_search.repeated(runs, store, tables.untrained(tables.models_of(request)))
+    written = report.write(outcome, store.folder / "reproduction", tables.selection(request), seeds)
     _print_reproduction(outcome.rows, report.terminal(outcome), written, json)
     state = completeness.check(runs, store).without(store.damaged_files)
     if options or state.damages:

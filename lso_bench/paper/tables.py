@@ -68,14 +68,20 @@ def models_of(request: Request) -> list[Model]:
     """
     if request.name not in TITLES:
         raise unknown("table or figure", request.name, list(TITLES))
-    rows = {"table2": TABLE_2, "fig2": FIGURE_2, "search": SEARCHED}.get(request.name, TABLE_1)
+    rows = _rows(request)
     for name in request.models:
         if name not in rows:
-            raise unknown(f"model of {request.name}", name, list(rows))
-    names = [n for n in rows if not request.models or n in request.models]
+            raise unknown(f"model of {request.name}", name, rows)
+    names = selection(request) or rows
     sizes = (8, 16, 32, 64) if request.name == "table2" else (32,)
     grid = product(names, sizes, request.train_seeds)
     return [named_model(n, request.data, request.arch, d, s) for n, d, s in grid]
+
+
+def selection(request: Request) -> list[str]:
+    """Return the rows that were asked for, in the paper's order; none where that is all of them."""
+    names = [n for n in _rows(request) if n in request.models]
+    return [] if names == _rows(request) else names
 
 
 def untrained(models: Iterable[Model]) -> list[Model]:
@@ -173,6 +179,11 @@ def curves(measurements: Sequence[Measured]) -> pd.DataFrame:
     """
     columns = {m.model.name: _curve(m.model, m.training["history"], CURVE) for m in measurements}
     return pd.DataFrame(columns).rename_axis("epoch")
+
+
+def _rows(request: Request) -> list[str]:
+    """Return the models of a table or figure, in the paper's order."""
+    return [*{"table2": TABLE_2, "fig2": FIGURE_2, "search": SEARCHED}.get(request.name, TABLE_1)]
 
 
 def _nothing_trained(request: Request) -> UnusableError:

@@ -1,6 +1,7 @@
 """Section 5.4 as terminal table, Markdown and CSV."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lso_bench.paper.latent_search import FIRST, LAST, LatentSearchResult
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.report.cells import estimate, interval, model, number, word
+from lso_bench.report.paper_files import suffix
 from lso_bench.report.renderers import markdown as markdown_renderer
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import MODEL, Cell, Column, Number, Table, columns
@@ -49,9 +51,17 @@ def terminal(result: LatentSearchResult) -> RenderableType:
     return Group(*map(terminal_renderer.table, (table(result), gap_table(result))), *order, *notes)
 
 
-def write(result: LatentSearchResult, what: str, folder: Path) -> list[Path]:
-    """Write Markdown and CSV, and return their paths."""
-    path = folder / f"{what}-{result.name}.md"
+def write(
+    result: LatentSearchResult, folder: Path, models: Sequence[str] = (), seeds: Sequence[int] = (0,)
+) -> list[Path]:
+    """Write Markdown and CSV, and return their paths.
+
+    Args:
+        models: rows that were asked for, which are then part of the files' names; none stands for all of them.
+        seeds: of the starts, likewise; 0 alone has no name.
+    """
+    trainings = sorted(set(result.rows.training))
+    path = folder / f"search-{result.name}{suffix(models, trainings, seeds)}.md"
     write_atomic(path, printable(markdown(result)).encode())
     write_atomic(path.with_suffix(".csv"), result.rows.to_csv(index=False).encode())
     return [path, path.with_suffix(".csv")]

@@ -1,6 +1,6 @@
 """Reproduced tables and figures of the paper as Markdown, CSV, terminal table and picture."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +16,7 @@ from lso_bench.plotting import images
 from lso_bench.plotting.numbers import fixed
 from lso_bench.report import provenance
 from lso_bench.report.cells import EMPTY, estimate, model, number
+from lso_bench.report.paper_files import suffix
 from lso_bench.report.renderers import markdown as markdown_renderer
 from lso_bench.report.renderers import terminal as terminal_renderer
 from lso_bench.report.table import MODEL, Cell, Column, Table
@@ -32,13 +33,16 @@ def terminal(reproduction: Reproduction) -> RenderableType:
     return Group(terminal_renderer.table(table(reproduction)), *map(terminal_renderer.note, shown))
 
 
-def write(reproduction: Reproduction, name: str, folder: Path) -> list[Path]:
-    """Write Markdown and CSV of a table, or CSV and PNG of a figure, and return their paths."""
+def write(reproduction: Reproduction, name: str, folder: Path, models: Sequence[str] = ()) -> list[Path]:
+    """Write Markdown and CSV of a table, or CSV and PNG of a figure, and return their paths.
+
+    Args:
+        models: rows that were asked for, which are then part of the files' names; none stands for all of them.
+    """
     model = reproduction.measured[0].model
     arch = "".join(c if c.isalnum() else "+" for c in model.arch)
     seeds = sorted({m.model.seed for m in reproduction.measured})
-    suffix = "" if seeds == [0] else f"-s{'+'.join(map(str, seeds))}"
-    path = folder / f"{name}-{model.data}-{arch}{suffix}.md"
+    path = folder / f"{name}-{model.data}-{arch}{suffix(models, seeds)}.md"
     if name.startswith("table"):
         write_atomic(path, printable(markdown(reproduction)).encode())
         write_atomic(path.with_suffix(".csv"), reproduction.rows.to_csv(index=False).encode())
