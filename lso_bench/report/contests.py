@@ -1,7 +1,7 @@
 """Paired comparisons of models or searchers, from the measures of a comparison."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -83,10 +83,16 @@ def contests(section: Section, factor: str, outcome: str) -> list[Contest]:
     Args:
         outcome: an outcome of `lso_bench.analysis.paired`.
     """
+    if (factor, outcome) not in section.contests:
+        section.contests[factor, outcome] = _of_section(section, factor, outcome)
+    return section.contests[factor, outcome]
+
+
+def _of_section(section: Section, factor: str, outcome: str) -> list[Contest]:
     keys = [*(c for c in (*GROUP_KEYS, *section.by) if c != factor), "start"]
     measures = [f"{factor} {m}:{outcome}" for m in ("rank", "difference", "wins", "effect")]
     is_single = section.runs.instances.max() == 1
-    groups = [*_groups(section.measures, keys, measures)]
+    groups = _groups(section.measures, keys, measures)
     units = ["starts" if is_single and is_random(rows[0]["start"]) else "instances" for rows in groups]
     pooled = [pooled_versions(_runs_of(rows[0], keys, section.runs)) for rows in groups]
     return _contests(groups, factor, measures, units, section.by, pooled)
@@ -99,7 +105,7 @@ def contests_over_tasks(comparison: Comparison, factor: str, outcome: str) -> li
     tasks = comparison.tasks.assign(searcher_label=searcher_labels(comparison.tasks, comparison.by))
     keys = [*(c for c in (*GROUP_KEYS, *comparison.by) if c not in (factor, "decoding")), "start"]
     measures = [f"{factor} {m}:{outcome}" for m in ("rank", "nemenyi", "wins", "effect")]
-    groups = [*_groups(tasks, keys, measures)]
+    groups = _groups(tasks, keys, measures)
     pooled = [_pooled_in_a_task(_runs_of(rows[0], keys, comparison.runs)) for rows in groups]
     return _contests(groups, factor, measures, ["tasks"] * len(groups), comparison.by, pooled)
 
@@ -163,11 +169,12 @@ def _apart(rows: pd.DataFrame, beside: pd.DataFrame) -> str:
     return ", ".join(_setting_text(k, rows[k].iloc[0]) for k in differing) or "other starts, seeds or limits"
 
 
-def _groups(table: pd.DataFrame, keys: list[str], measures: list[str]) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of each comparison."""
-    rows = cast(pd.DataFrame, table[table.measure.isin(measures)])
-    for _, compared in rows.groupby(keys, sort=False, dropna=False):
-        yield cast(list[dict[str, Any]], cast(pd.DataFrame, compared).to_dict("records"))
+def _groups(table: pd.DataFrame, keys: list[str], measures: list[str]) -> list[list[dict[str, Any]]]:
+    """Return the rows of each comparison."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in cast(list[dict[str, Any]], table[table.measure.isin(measures)].to_dict("records")):
+        groups.setdefault(tuple(None if pd.isna(row[k]) else row[k] for k in keys), []).append(row)
+    return [*groups.values()]
 
 
 def _runs_of(row: Mapping[str, Any], keys: Sequence[str], runs: pd.DataFrame) -> pd.DataFrame:

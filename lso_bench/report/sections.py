@@ -39,6 +39,7 @@ class Section:
     by: tuple[str, ...] = ()  # fields that split the rows beyond GROUP_KEYS
     texts: pd.DataFrame = field(default_factory=pd.DataFrame)  # the best of each model and searcher: see `best_texts`
     short_title: str = ""  # task, architecture and dimension, and what tells it from the other sections
+    contests: dict[tuple[str, str], list[Any]] = field(default_factory=dict, repr=False)  # those computed so far
 
     @property
     def title(self) -> str:
