@@ -50,7 +50,17 @@ RUN = (
     "report",
     "reproduce",
 )  # the last dry
-ONE_SEED = ("--where", "seed.init=0")
+STUDIED = (
+    "collapse",
+    "collapse-regions",
+    "collapse-small",
+    "penalties",
+    "regions",
+    "searchers",
+    "sequences",
+    "steps",
+    "trainings",
+)  # folders of which some runs are compared
 FEW = ("--where", "lr=0.1", "--where", "seed.train=0")  # rows of a comparison of which every command is typed
 WRAPPED = {
     "OptunaSampler": "optuna",
@@ -83,9 +93,9 @@ def place(tmp_path_factory):
     """A folder in which the commands can be typed: results, and the examples of CONTRIBUTING as files."""
     folder = tmp_path_factory.mktemp("place")
     shutil.copytree(ROOT / "tests" / "schemas" / "2", folder / "results")
-    for name in ("reference", "regions", "steps", "collapse-regions", "studies", "trainings"):
+    for name in ("reference", "studies"):
         shutil.copytree(ROOT / "results" / name, folder / "results" / name)
-    for name in ("collapse", "collapse-small", "penalties", "searchers", "sequences"):
+    for name in STUDIED:
         copy_some(ROOT / "results" / name, folder / "results" / name)
     for path in folder.glob("results/reference/runs/*/*/result.json"):
         spec = json.loads(path.read_text())["spec"]
@@ -132,11 +142,17 @@ def place(tmp_path_factory):
 
 
 def copy_some(source, target):
-    """Copy a results folder, of its runs those of 50 images and of texts by CMA-ES: what is soon read."""
+    """Copy a results folder, of its runs a few: of one seed and two models, by CMA-ES where it ran."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("runs"))
+    searcher = "cmaes" if source.name in ("collapse", "collapse-small", "penalties", "searchers", "sequences") else ""
     for path in source.glob("runs/*/*/result.json"):
         spec = json.loads(path.read_text())["spec"]
-        if spec["searcher"].startswith("cmaes") and re.match("omniglot50|expression|guacamol", spec["task"]):
+        is_of_them = spec["searcher"].startswith(searcher) and re.match("omniglot50|expression", spec["task"])
+        if (
+            is_of_them
+            and spec["seeds"]["init"] == 0
+            and spec["model"]["name"] in ("vae", "beta_vae_0.5", "beta_vae_0.9")
+        ):
             shutil.copytree(path.parent, target / path.parent.relative_to(source))
 
 
@@ -200,20 +216,8 @@ def check(command):
     try:
         if context and name == "compare":
             options = [] if "--figures" in arguments else ["--no-traces"]
-            of_a_study = {
-                f"results/{n}"
-                for n in (
-                    "sequences",
-                    "penalties",
-                    "collapse",
-                    "collapse-regions",
-                    "collapse-small",
-                    "searchers",
-                    "regions",
-                    "steps",
-                )
-            } & {*arguments}
-            few = ONE_SEED if of_a_study else () if "searcher=cmaes" in arguments else FEW
+            of_a_study = {f"results/{name}" for name in STUDIED} & {*arguments}
+            few = () if of_a_study or "searcher=cmaes" in arguments else FEW
             app([name, *arguments, *options, *few], standalone_mode=False)
         elif context and name in RUN:
             app([name, *arguments, *["--dry-run"] * (name == "reproduce")], standalone_mode=False)
