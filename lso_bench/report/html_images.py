@@ -3,8 +3,7 @@
 import base64
 import io
 import math
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +17,7 @@ from lso_bench.analysis.table import Files
 from lso_bench.files import safe_read
 from lso_bench.plotting.numbers import in_words
 from lso_bench.plotting.shown import as_shown
-from lso_bench.plugins.notation import name_of
+from lso_bench.plugins.notation import distinct_names
 from lso_bench.record import Record, holds_images
 from lso_bench.report.table import short
 from lso_bench.spec import Spec
@@ -56,7 +55,8 @@ def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -
     A sheet has the targets, if any, then the final images of each model; of several seeds the first is shown.
     """
     sheets, unreadable = [], []
-    names = _task_names({r.spec.task for r in records})
+    tasks = sorted({r.spec.task for r in records})
+    names = dict(zip(tasks, distinct_names(tasks), strict=True))
     usable = sorted((r for r in records if r.members), key=_task_and_searcher)
     for (task, searcher), searcher_runs in groupby(usable, key=_task_and_searcher):
         first_runs = {r.spec.model: r for r in sorted(searcher_runs, key=lambda r: r.spec.seeds.init, reverse=True)}
@@ -79,12 +79,6 @@ def reconstructions(records: Sequence[Record], files: Callable[[Spec], Files]) -
             caption += " Ink is dark." if is_ink(runs[0].spec.model.data) else " Images are shown as they are."
             sheets.append(Sheet(short(f"{names[task]}, {searcher}"), caption, strips))
     return sheets, unreadable
-
-
-def _task_names(tasks: Collection[str]) -> dict[str, str]:
-    """Return the name of each task, with its settings if another one has the name, too."""
-    shared = Counter(map(name_of, tasks))
-    return {task: name_of(task) if shared[name_of(task)] == 1 else task for task in tasks}
 
 
 def _run_strips(record: Record, tensors: dict[str, Tensor], ink: bool) -> Iterator[Strip]:
