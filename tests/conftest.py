@@ -101,6 +101,12 @@ def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LSO_BENCH_CHECKPOINTS", str(tmp_path / "checkpoints"))
 
 
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No types are checked, as outside the tests."""
+    monkeypatch.setattr(config, "jaxtyping_disable", True)
+
+
 @pytest.fixture(autouse=True)
 def one_seed() -> None:
     """Every test draws the same random numbers, whatever ran before it."""

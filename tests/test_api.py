@@ -50,6 +50,43 @@ def test_study_plans_what_the_command_line_plans():
     assert [p.spec.key for p in study.plan()] == [p.spec.key for p in expected]
 
 
+def test_results_stay_where_they_are_when_the_working_folder_changes(results, tmp_path, monkeypatch):
+    place = results.stores[0].folder
+    monkeypatch.chdir(place.parent)
+    loaded = lb.load(place.name)
+    ran = lb.Study("vae", "glyphs50", "sobol", **TINY).run(place.name, quiet=True)
+    monkeypatch.chdir(tmp_path)
+    assert len(loaded.traces) == len(results.traces) > 0 and len(ran.traces) > 0
+    assert loaded.skipped == ran.skipped == []
+
+
+def test_home_folder_is_written_as_a_tilde(results, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(results.stores[0].folder.parent))
+    monkeypatch.chdir(tmp_path)
+    assert len(lb.load(f"~/{results.stores[0].folder.name}")) == len(results)
+    assert len(lb.Study("vae", "glyphs50", "sobol", **TINY).run(f"~/{results.stores[0].folder.name}", quiet=True)) == 1
+    assert not (tmp_path / "~").exists()
+
+
+def test_places_in_a_list_are_answered_with_how_to_write_them(unchecked):
+    with pytest.raises(UsageError, match=r"load\('a', 'b'\), got a list"):
+        lb.load(["a", "b"])  # pyright: ignore[reportArgumentType]
+
+
+def test_study_whose_runs_all_failed_has_empty_frames_with_their_columns(tmp_path):
+    class Bad(lb.Task):
+        data, differentiable = "glyphs", False
+
+        def score(self, x):
+            return x.mean()
+
+    with pytest.warns(UserWarning, match="wanted"):
+        failed = lb.Study("vae", Bad(), "sobol", **TINY).run(tmp_path / "results", quiet=True)
+    assert len(failed) == 1 and len(failed.searches) == len(failed.traces) == 0
+    assert {"spec.searcher", "loss", "start"} <= {*failed.searches} and {"step", "loss", "key"} <= {*failed.traces}
+    assert len(failed.compare().final_loss) == 0 and {"searcher", "estimate"} <= {*failed.compare().final_loss}
+
+
 def test_study_of_a_file_is_that_of_its_text(tmp_path):
     path = tmp_path / "study.toml"
     path.write_text('models = ["vae"]\ntasks = ["glyphs50"]\nsearchers = ["sobol"]\narch = "conv"\nbudget = 20\n')

@@ -33,6 +33,7 @@ from lso_bench.runner.diagnostics import diagnose
 from lso_bench.runner.run import run
 from lso_bench.search.space import Space
 from lso_bench.store.store import Store
+from lso_bench.study import command
 from lso_bench.study.grid import Grid, PlannedRun, Protocol, plan
 from lso_bench.study.lookup import find_checkpoint, named_model
 from lso_bench.tasks.ink import Ink
@@ -272,6 +273,18 @@ def test_models_of_several_defaults_have_distances_in_the_coordinates_of_each(he
     assert row["median"] == one(alone, "distance")["median"]
 
 
+def test_results_of_a_model_whose_file_is_gone_are_compared_as_before(here):
+    (here / "scaled.py").write_text(SCALED)
+    outside = scaled_runs(here, 2**-6)
+    like = {k: getattr(outside[0].spec, k) for k in ("task", "decoding")}
+    runs = [*outside, *(searched({"random": [[9.0, 5.0]]}, init=i, **like) for i in (0, 1))]
+    before = tables.markdown(measures(*united(runs)))
+    assert "--space" not in command.command(outside[0].spec)
+    (here / "scaled.py").unlink()
+    assert tables.markdown(measures(*united(runs))) == before
+    assert "--space standard" in command.command(outside[0].spec)  # what it would have by default is not known any more
+
+
 def test_gradient_search_needs_a_differentiable_decoder(here):
     (here / "mine.py").write_text(WEIGHED + "\n    differentiable = False\n")
     with pytest.raises(UsageError, match=r"adam.* needs gradients, and model './mine.py' gives none"):
@@ -446,7 +459,40 @@ def test_two_modules_have_a_space_and_can_be_checked(here):
     mine = lso_bench.model(Encoder(), nn.Sequential(Decoder()), latent=3, data="noise.py")
     assert lso_bench.space(mine).decode(torch.zeros(1, 2, 3)).shape == (1, 2, 1, 28, 28)
     states = {f.promise: f.state for f in examine_model(mine)}
-    assert states["samples"] == states["worker"] == "ok" and states["settings"] == "not made"
+    assert states["samples"] == "ok" and states["settings"] == "not made"
+    assert states["worker"] == "not made"  # it stays in this process, where its class may be one of a notebook
+    assert len(str(mine)) < 80  # no networks
+
+
+@pytest.mark.parametrize(
+    ("points", "got"), [(torch.zeros(2, 3), r"\(2, 3\)"), (torch.zeros(1, 2, 4), r"\(1, 2, 4\)"), ([[0.0]], "list")]
+)
+def test_points_of_another_shape_are_answered_with_the_one_that_is_wanted(here, unchecked, points, got):
+    space = lso_bench.space(lso_bench.model(Encoder(), Decoder(), latent=3, data="noise.py"))
+    with pytest.raises(ValueError, match=rf"of shape \(problems, points, 3\), got {got}; .* z\[None\]"):
+        space.decode(points)
+
+
+def test_model_without_a_density_says_so(here):
+    space = lso_bench.space(lso_bench.model(Encoder(), Decoder(), latent=3, data="noise.py"))
+    with pytest.raises(PluginError, match=r"has no log p\(x\|z\); write a method `log_prob`"):
+        space.log_prob(torch.zeros(1, 1, 28, 28), torch.zeros(1, 3))
+
+
+def test_model_of_two_modules_is_displayed_under_another_name_without_its_hash(here):
+    mine = lso_bench.model(Encoder(), Decoder(), latent=3, data="noise.py", name="pair")
+    compared = lso_bench.Study(mine, "./ink.py", max_steps=2).run(here / "results", quiet=True).compare()
+    text = compared.latex("final", labels={"pair": "Our pair"})
+    assert "Our pair" in text and "pair@" not in text.partition("\\begin{tabular}")[2]
+    with pytest.raises(UsageError, match="No model, searcher, task or start 'par'"):
+        compared.latex("final", labels={"par": "Our pair"})
+
+
+def test_two_modules_may_say_that_they_have_no_gradient(here):
+    mine = lso_bench.model(Encoder(), Decoder(), latent=3, data="noise.py", differentiable=False)
+    with pytest.raises(UsageError, match="needs gradients"):
+        lso_bench.Study(mine, "./ink.py", "adam").plan()
+    assert lso_bench.Study(mine, "./ink.py", "cmaes").plan()
 
 
 @pytest.mark.parametrize(
@@ -455,9 +501,10 @@ def test_two_modules_have_a_space_and_can_be_checked(here):
         ({"latent": 0}, "wanted latent, a whole number from 1, got 0"),
         ({"data": "glyfs"}, "Did you mean 'glyphs'"),
         ({"encoder": len}, "encoder"),
+        ({"data": torch.zeros(2, 1, 28, 28)}, "data: wanted the name of a data set, .* got Tensor"),
     ],
 )
-def test_modules_that_are_no_model_are_refused_at_once(arguments, match):
+def test_modules_that_are_no_model_are_refused_at_once(unchecked, arguments, match):
     right = {"encoder": Encoder(), "decoder": Decoder(), "latent": 3, "data": "glyphs"}
     with pytest.raises((UsageError, TypeError), match=match):
         lso_bench.model(**right | arguments)
@@ -719,9 +766,9 @@ def test_commands_write_check_list_and_walk_a_frozen_model(here, call):
 
 def test_bad_model_file_is_one_line_in_every_command(here, call):
     (here / "mine.py").write_text("x = 1\n")
-    for command in (["run", "--task", "ink.py"], ["evaluate"], ["traverse"], ["check-model"]):
-        where = ["mine.py"] if command == ["check-model"] else ["--model", "mine.py"]
-        answer = call(*command, *where)
+    for words in (["run", "--task", "ink.py"], ["evaluate"], ["traverse"], ["check-model"]):
+        where = ["mine.py"] if words == ["check-model"] else ["--model", "mine.py"]
+        answer = call(*words, *where)
         lines = messages(answer.stderr) or answer.stdout.splitlines()
         assert answer.returncode not in (0, 1) and len(lines) == 1 and "FrozenModel" in lines[0], lines
 

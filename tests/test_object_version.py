@@ -36,6 +36,31 @@ def test_value_of_a_cached_property_makes_no_other_version():
     assert plugin.f == 3 and object_hash(plugin) == before
 
 
+ASSEMBLED = {
+    "make_dataclass": "plugin = dataclasses.make_dataclass('T', [('k', float, 0.2)], bases=(Base,), namespace=BODY)()",
+    "type": "plugin = type('T', (Base,), BODY)()",
+    "type, values alone": "plugin = type('T', (Scored,), BODY)()",
+    "new_class": "plugin = types.new_class('T', (Base,), exec_body=lambda scope: scope.update(BODY))()",
+}
+BASES = """import abc, dataclasses, types
+class Base(abc.ABC):
+    pass
+class Scored(Base):
+    def score(self, x):
+        return x * self.k
+"""
+
+
+@pytest.mark.parametrize("way", ASSEMBLED)
+def test_class_that_a_call_assembled_has_another_version_where_its_body_differs(way):
+    """Its module is `abc`, `types` or `dataclasses`, whose code counts by name."""
+    bodies = (
+        ("dict(k=2)", "dict(k=3)") if "alone" in way else ("dict(score=lambda s, x: x)", "dict(score=lambda s, x: -x)")
+    )
+    first, again, other = (object_hash(cell(BASES, ASSEMBLED[way].replace("BODY", b))) for b in (bodies[0], *bodies))
+    assert first == again != other
+
+
 class Net(torch.nn.Module):
     def __init__(self, k: float):
         super().__init__()

@@ -304,6 +304,10 @@ class ExternalModel(LatentModel):
         return Decoded(lambda: self.mean(z), lambda x: self._log_prob(x, z))
 
     def _log_prob(self, x: Float[Tensor, "c *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        if not self.has_density:
+            raise PluginError(
+                f"model {self.name}: has no log p(x|z); write a method `log_prob` in a file with its class"
+            )
         with plugin_code(self.name, "log_prob"):
             values: Any = self.log_likelihood(self.network_input(x.expand(len(z), *self.shape)), self.network_input(z))
         if _shape(values) != (len(z),):

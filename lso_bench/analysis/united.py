@@ -65,20 +65,22 @@ def _label(model: Model, models: Sequence[Model]) -> str:
 def _relabelled(record: Record, model: Model, comparable: bool) -> Record:
     """Return a record with another model, and with BY_MODEL for the coordinates that its own model has by default.
 
-    If models are comparable in the same coordinates, these keep their name.
+    If models are comparable in the same coordinates, these keep their name. A model that is not here any more counts as
+    searched in its default.
     """
     spec, space = copy(record.spec), record.spec.space
     key = spec.key
     object.__setattr__(spec, "model", model)
-    if not comparable and space == coordinates.default(record.spec.model):
+    if not comparable and space == (coordinates.known_default(record.spec.model) or space):
         object.__setattr__(spec, "space", BY_MODEL)
+        object.__setattr__(spec, "searched_space", space)
     object.__setattr__(spec, "key", key)  # that of the run's files
     return replace(record, spec=spec)
 
 
 def searched_space(spec: Spec) -> str:
     """Return the coordinates of a search, also where the record of a united model has BY_MODEL for them."""
-    return coordinates.default(spec.model) if spec.space == BY_MODEL else spec.space
+    return vars(spec).get("searched_space", spec.space)
 
 
 def space_name(arch: str, latent: object, equals: str = " = ") -> str:

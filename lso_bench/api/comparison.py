@@ -103,11 +103,13 @@ class ResultComparison:
         return self.measure("gap", "distance", "basin")
 
     def measure(self, *names: str) -> pd.DataFrame:
-        """Return the rows of these measures.
+        """Return the rows of these measures; none where no run has a result.
 
         Raises:
             UsageError: there is no such measure here.
         """
+        if self.measures.empty:
+            return pd.DataFrame(columns=[*ROW, *self.comparison.by, *STATISTICS, *SETUP])
         known = self.measures.measure.unique().tolist()
         for name in names:
             if name not in known and len(names) == 1:

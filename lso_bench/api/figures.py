@@ -12,7 +12,7 @@ from lso_bench.plotting.layout import enlarge
 from lso_bench.plotting.style import SIZES, CaptionedFigure, NotebookFigure, displayed, style_context
 from lso_bench.report.figures.collapse import scatter, settings
 from lso_bench.report.section_figures import SECTION_KINDS, section_figure
-from lso_bench.report.sections import check_displayed, sections
+from lso_bench.report.sections import by_known_name, sections
 
 if TYPE_CHECKING:
     from lso_bench.api.comparison import ResultComparison
@@ -36,8 +36,7 @@ def draw(
     ):
         if value not in known:
             raise unknown(name, value, [*known])
-    check_displayed(labels, compared.comparison)
-    with displayed(labels), style_context(SIZES[size]):
+    with displayed(by_known_name(labels, compared.comparison)), style_context(SIZES[size]):
         captioned = _captioned(compared, kind, color, factor, size)
         if captioned is None:
             why = f": no two {factor}s are compared; say which are by `of`" if kind == "forest" else ""

@@ -1,7 +1,7 @@
 """A frozen model of two modules, made in Python."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from lso_bench.vae.frozen_models import FrozenModel
 class ModulePair(FrozenModel):
     """An encoder, or none, and a decoder."""
 
-    encoder: nn.Module | None
-    decoder: nn.Module
+    stays_here = True
+    encoder: nn.Module | None = field(repr=False)
+    decoder: nn.Module = field(repr=False)
     latent: int
     data: str
     name: str = "model"
@@ -43,8 +44,20 @@ class ModulePair(FrozenModel):
         return network["decoder"](z)
 
 
+@dataclass(frozen=True, eq=False)
+class WithoutGradient(ModulePair):
+    """A pair whose decoder gives no gradient."""
+
+    differentiable = False
+
+
 def model(
-    encoder: nn.Module | None, decoder: nn.Module, latent: int, data: str = "omniglot", name: str = "model"
+    encoder: nn.Module | None,
+    decoder: nn.Module,
+    latent: int,
+    data: str = "omniglot",
+    name: str = "model",
+    differentiable: bool = True,
 ) -> FrozenModel:
     """Return a frozen model of copies of two modules, for `Study(models=[...])`; it stays in this process.
 
@@ -55,17 +68,25 @@ def model(
         latent: dimensions of the latent space, d.
         data: the data set whose samples these are.
         name: how results name the model; letters, digits and ._-.
+        differentiable: whether gradients of the decoded samples reach the latents; searchers that need them refuse
+            another model when a study is planned.
 
     Raises:
-        TypeError: `encoder` or `decoder` is no module, or its `forward` wants more than one argument.
+        TypeError: `encoder` or `decoder` is no module, its `forward` wants more than one argument, or `data`
+            is no text.
         UsageError: `latent` is no whole number from 1, or there is no such data set.
     """
     if encoder is not None:
         _check_module("encoder", encoder, "write it as a module, or say None if there is none")
     _check_module("decoder", decoder, "write it as a module")
+    if not isinstance(data, str):
+        raise TypeError(
+            f"data: wanted the name of a data set, or the path of a file with its class, got {type(data).__name__}; "
+            "docs/bring-your-own.md has such a file"
+        )
     with torch.no_grad():
         copies = deepcopy(encoder), deepcopy(decoder)  # which the user's training does not change
-    return checked(ModulePair(*copies, latent, data, name), name)
+    return checked((ModulePair if differentiable else WithoutGradient)(*copies, latent, data, name), name)
 
 
 def _check_module(role: str, module: object, remedy: str) -> None:

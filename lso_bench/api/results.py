@@ -16,7 +16,8 @@ from lso_bench.analysis.fields import chosen, conditions, named
 from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.analysis.united import united
 from lso_bench.api.comparison import ResultComparison
-from lso_bench.errors import UnusableError
+from lso_bench.errors import UnusableError, UsageError
+from lso_bench.files.paths import absolute
 from lso_bench.files.sanitize import some
 from lso_bench.record import Record
 from lso_bench.report import frames
@@ -149,7 +150,7 @@ class Results:
         from lso_bench.files.atomic_write import write_out
         from lso_bench.report import html_report
 
-        target = Path(path)
+        target = absolute(path)
         write_out(target, html_report.html(self.page()).encode())
         return target
 
@@ -172,9 +173,13 @@ def load(*places: str | Path) -> Results:
     A folder without runs of its own stands for the results folders right below it.
 
     Raises:
+        UsageError: a place is no path.
         UnusableError: a place is no results folder or archive, or there are no runs.
     """
-    results = read([Path(p) for p in places], lambda line: warnings.warn(line, stacklevel=4))
+    for place in places:
+        if not isinstance(place, str | Path):
+            raise UsageError(f"load: wanted paths one after the other, load('a', 'b'), got a {type(place).__name__}.")
+    results = read([absolute(p) for p in places], lambda line: warnings.warn(line, stacklevel=4))
     for line in some([f"skipped: {line}" for line in (*results.skipped, *results.unusable_spaces)]):
         warnings.warn(line, stacklevel=2)
     return results.required()

@@ -12,6 +12,7 @@ from lso_bench.api.execution import execution_options
 from lso_bench.api.output import say
 from lso_bench.errors import UsageError, unknown
 from lso_bench.executors.resources import RequestedResources
+from lso_bench.files.paths import absolute
 from lso_bench.files.sanitize import some
 from lso_bench.plugins.notation import is_object
 from lso_bench.plugins.registry import Registry
@@ -136,7 +137,7 @@ class Study:
             UsageError: a name is unknown, or parts do not fit together.
             UnusableError: a checkpoint is missing; the message says how to train it.
         """
-        recorded = None if folder is None else recorded_weights(existing(Path(folder)) or [])
+        recorded = None if folder is None else recorded_weights(existing(absolute(folder)) or [])
         planned = plan(self.grid, self.protocol, planning(quiet), recorded)
         return shard(planned, part) if part else planned
 
@@ -191,12 +192,13 @@ class Study:
         process = "none" if has_objects else isolation
         requested = RequestedResources(jobs, timeout, retries, process, memory, gpu, address)
         options = execution_options(1, device, _path(data_dir), compile, capture, requested)
-        planned = self.plan(quiet, folder=folder)
-        check_weights(planned, Path(folder))
+        place = absolute(folder)
+        planned = self.plan(quiet, folder=place)
+        check_weights(planned, place)
         for line in plan_warnings(planned, replace(self.protocol, **self._typed)):
             warnings.warn(line, stacklevel=2)
         options = execution_options(len(planned), device, _path(data_dir), compile, capture, requested)
-        store = Store(Path(folder))
+        store = Store(place)
         if completeness.check(planned, store).are("absent", "again"):
             self._check_objects()
         carry_out(planned, store, options, quiet, (lambda line: None) if quiet else say)
@@ -239,4 +241,4 @@ def _checked(key: str, value: Any) -> Any:
 
 
 def _path(folder: str | Path | None) -> Path | None:
-    return None if folder is None else Path(folder)
+    return None if folder is None else absolute(folder)

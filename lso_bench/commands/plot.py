@@ -39,7 +39,7 @@ def plot(
     from lso_bench.plotting.style import displayed
     from lso_bench.progress import announced
     from lso_bench.report.figure_files import KINDS, plots
-    from lso_bench.report.sections import check_displayed
+    from lso_bench.report.sections import by_known_name
 
     kinds = names("figure", figure) if figure else KINDS
     for kind in kinds:
@@ -49,8 +49,7 @@ def plot(
 
     with announced("Comparing the runs"):
         results = load_report(folders, where or [])
-    check_displayed(shown_names, results.comparison)
-    with displayed(shown_names):
+    with displayed(by_known_name(shown_names, results.comparison)):
         for path in plots(results.comparison, results.spaces, to, formats, width, kinds):
             say(f"written: {path}")
     for note in results.comparison.notes:

@@ -24,6 +24,15 @@ def from_outside(path: str | Path) -> Path:
         ) from error
 
 
+def absolute(path: str | Path) -> Path:
+    """Return the absolute path that a user wrote, which stays where it is when the working folder changes.
+
+    Raises:
+        UnusableError: as `from_outside`.
+    """
+    return from_outside(path).absolute()
+
+
 def cache_folder() -> Path:
     """Return the folder of files that can be made again: `LSO_BENCH_CACHE`, else the user's cache."""
     return from_outside(os.environ.get("LSO_BENCH_CACHE") or user_cache_path("lso-bench"))

@@ -10,6 +10,7 @@ import dis
 import functools
 import hashlib
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ UNSEEN = {  # attributes of classes that say nothing beyond the rest, or depend 
 }
 TAKING = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")  # instructions that take a name of the module
 OF_NETWORKS = frozenset(vars(nn.Module())) - {"training"}  # attributes that are no values of the user's
+HEAP_TYPE = 1 << 9  # flag of a class that was made while Python ran
 GENERATED = "__create_fn__."  # beginning of the names of methods that `dataclass` writes
 
 
@@ -161,7 +163,7 @@ class _Walk:
 
     def _class(self, cls: type) -> Iterator[str]:
         yield cls.__qualname__
-        if not self._is_own(cls.__module__):
+        if not self._is_own(cls.__module__) and not self._is_assembled(cls):
             yield cls.__module__
             return
         yield from map(self.digest, (type(cls), *cls.__bases__))
@@ -169,6 +171,20 @@ class _Walk:
             if name not in UNSEEN and not _is_generated(value):
                 with self._inside(f"{cls.__name__}.{name}"):
                     yield name + self.digest(value)
+
+    def _is_assembled(self, cls: type) -> bool:
+        """Return whether the user assembled a class by a call, as of `type` or `make_dataclass`.
+
+        Its module is then that of the function or the metaclass that was called, in which no name leads to the class.
+        """
+        known: Any = sys.modules.get(cls.__module__)
+        for name in cls.__qualname__.split("."):
+            known = getattr(known, name, None)
+        if known is cls or not cls.__flags__ & HEAP_TYPE:
+            return False
+        scopes = (value.__globals__ for value in vars(cls).values() if inspect.isfunction(value))
+        is_standard = cls.__module__.partition(".")[0] in sys.stdlib_module_names
+        return is_standard or any(self._is_own(str(scope.get("__name__", ""))) for scope in scopes)
 
     def _function(self, function: Any) -> Iterator[str]:
         if self._is_own(function.__globals__.get("__name__", "")):

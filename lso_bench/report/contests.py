@@ -172,7 +172,8 @@ def _apart(rows: pd.DataFrame, beside: pd.DataFrame) -> str:
 def _groups(table: pd.DataFrame, keys: list[str], measures: list[str]) -> list[list[dict[str, Any]]]:
     """Return the rows of each comparison."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in cast(list[dict[str, Any]], table[table.measure.isin(measures)].to_dict("records")):
+    rows = cast(pd.DataFrame, table[table.measure.isin(measures)])
+    for row in cast(list[dict[str, Any]], rows.to_dict("records")):
         groups.setdefault(tuple(None if pd.isna(row[k]) else row[k] for k in keys), []).append(row)
     return [*groups.values()]
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from lso_bench.analysis.united import united, with_known_dimensions
 from lso_bench.errors import UsageError, unknown
 from lso_bench.files.atomic_write import write_out
 from lso_bench.files.sanitize import neutral
-from lso_bench.record import Record
+from lso_bench.record import Record, SearchResult
 from lso_bench.spec import Spec
 from lso_bench.store.schema import PLAIN
 from lso_bench.store.store import Store
@@ -119,14 +119,18 @@ def _members(records: Sequence[Record], home: Home) -> pd.DataFrame:
         for m in r.members:
             met = dict(zip(map(str, r.spec.thresholds), m.met, strict=False))
             rows.append(_run_columns(r) | asdict(m) | {"met": met})
-    return pd.json_normalize(rows)
+    if rows:
+        return pd.json_normalize(rows)
+    columns = pd.json_normalize([_run_columns(r) for r in records]).columns
+    return pd.DataFrame(columns=[*columns, *(f.name for f in fields(SearchResult) if f.name not in ("met", "beside"))])
 
 
 def _traces(records: Sequence[Record], home: Home) -> pd.DataFrame:
     """Return one row per recorded step and search: run, step, start, instance, loss; lost traces are left out."""
     traces = ((r.spec.key, home(r.spec).trace(r.spec)) for r in records if r.members)
     parts = [trace.assign(key=key) for key, trace in traces if trace is not None]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    columns = ["step", "start", "instance", "loss", "key"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _run_columns(record: Record) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from lso_bench.errors import UsageError
 from lso_bench.report import tables
 from lso_bench.report.latex_matrix import matrix, short_tasks
 from lso_bench.report.renderers import latex
-from lso_bench.report.sections import check_displayed
+from lso_bench.report.sections import by_known_name
 from lso_bench.report.table import Cell, Table
 
 LABEL = r"[\w:.-]*"
@@ -48,7 +48,7 @@ def one(
         raise UsageError(f"These results have no table {name!r}.")
     if not re.fullmatch(LABEL, label):
         raise UsageError(f"The label of a table has letters, digits and :._-, not {label!r}.")
-    check_displayed(labels, comparison, _texts(shown))
+    labels = by_known_name(labels, comparison, _texts(shown))
     references = [f"{label}{f'-{i}' * (i > 1)}" * bool(label) for i in range(1, len(shown) + 1)]
     texts = [
         latex.table(_renamed(t, labels), heading, reference, caption, {*labels.values()})

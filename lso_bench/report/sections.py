@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -146,13 +146,19 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         )
 
 
-def check_displayed(names: Iterable[str], comparison: Comparison, texts: Collection[str] = ()) -> None:
-    """Refuse a name to be displayed otherwise that is in neither the results nor these texts."""
+def by_known_name(labels: Mapping[str, str], comparison: Comparison, texts: Collection[str] = ()) -> dict[str, str]:
+    """Return displayed names by the names that the results have: an object of Python may be named without its hash.
+
+    Raises:
+        UsageError: a name is in neither the results nor these texts, or several objects have it.
+    """
     rows = [part.rows("loss")[["model", "searcher_label", "task", "start"]] for part in sections(comparison)]
     known = {str(value) for table in rows for value in table.to_numpy().flat}
-    for name in names:
-        if name not in known and name not in texts:
+    objects = {name: [n for n in known if is_object(n) and short_name(n) == name] for name in labels}
+    for name in labels:
+        if name not in known and name not in texts and len(objects[name]) != 1:
             raise unknown("model, searcher, task or start", name, sorted(known))
+    return {name if name in known or name in texts else objects[name][0]: label for name, label in labels.items()}
 
 
 def short_titles(contexts: Sequence[Mapping[str, Any]]) -> list[str]:

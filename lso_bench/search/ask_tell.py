@@ -42,7 +42,8 @@ class AskTell(Searcher):
     - Optuna: a study; dimension i is a float parameter `zi`.
     - scikit-optimize and any other: `ask()` gives a point as an array or a list, and `tell(point, loss)`.
 
-    It is not told the loss of the start, which `SingleProblem` has. Once its problem is over it is not asked again. If
+    It is not told the loss of the start, which `SingleProblem` has, nor the losses of its last points, with which the
+    search ends: the best loss is in the results. Once its problem is over it is not asked again. If
     `ask` raises StopIteration, the optimizer has no further points, and its problem ends as `finished`. Points that are
     not finite end the run as failed. For a point outside the region the nearest one inside is scored, and the optimizer
     is told that loss for the point that it asked for; `counts.outside_points` of the record says how many there were.

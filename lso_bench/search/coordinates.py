@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lso_bench.errors import PluginError, UsageError, unknown
+from lso_bench.errors import LsoBenchError, PluginError, UsageError, unknown
 from lso_bench.plugins.notation import whole
 from lso_bench.run_settings import PRIOR
 from lso_bench.search.example_coordinates import ExampleCoordinates
@@ -101,6 +101,14 @@ def default(model: Model) -> str:
     The latents of a model from outside need not lie where the prior's do, which its encoder shows.
     """
     return "standard" if model.external and has_encoder(model.name, model.external) else PRIOR
+
+
+def known_default(model: Model) -> str | None:
+    """Return the same; None where the file or the object of a model from outside cannot be used here any more."""
+    try:
+        return default(model)
+    except LsoBenchError:
+        return None
 
 
 def build(text: str, moments: Moments, examples: Callable[[int], Float[Tensor, "k d"]]) -> AnyCoordinates:

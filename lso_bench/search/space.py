@@ -89,6 +89,12 @@ class Space:
         self, u: Float[Tensor, "k n d"], problems: Int[Tensor, " k"] | None = None
     ) -> Float[Tensor, "k n *shape"]:
         """Decode the points of these problems (default: of all)."""
+        if not isinstance(u, Tensor) or u.ndim != 3 or u.shape[-1] != self.latent:
+            got = tuple(u.shape) if isinstance(u, Tensor) else type(u).__name__
+            raise ValueError(
+                f"decode: wanted a tensor of points of shape (problems, points, {self.latent}), got {got}; of one "
+                "problem it is z[None]"
+            )
         k, n, _ = u.shape
         self.decodes += k * n
         flat = self.to_z(u).flatten(0, 1)

@@ -186,8 +186,8 @@ class Store:
             return parse(content, record_from(raw))
         except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            done = f"its run is left out of what needs it; {MEND}"
-            self.damaged_files[str(path)] = f"{path} is damaged ({why}), {done}"
+            state = "missing" if isinstance(error, FileNotFoundError) else f"damaged ({why})"
+            self.damaged_files[str(path)] = f"{path} is {state}, its run is left out of what needs it; {MEND}"
             return None
 
 

@@ -60,7 +60,7 @@ def _changed_settings(spec: Spec) -> dict[str, Any]:
     """Return the settings that a command must name, by their options; lists as text."""
     descends = bool(spec.thresholds)
     defaults = {s.name: s.default for s in RUN_SETTINGS.values()} | ({} if descends else NEUTRAL)
-    defaults["space"] = coordinates.default(spec.model)
+    defaults["space"] = coordinates.known_default(spec.model)
     values = {name: getattr(spec, name) for name in RUN_SETTINGS if name != "max_steps" or descends}
     return {
         RUN_SETTINGS[k].option: ",".join(map(str, v)) if isinstance(v, tuple) else v

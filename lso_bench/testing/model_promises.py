@@ -253,7 +253,12 @@ REQUIREMENTS = (
         applies=lambda model: model.has_log_prob and model.has_encoder,
     ),
     Requirement("settings", "every one can be recorded", _check_settings, applies=_has_defaults),
-    Requirement("worker", "goes to another process and decodes the same there", _check_worker),
+    Requirement(
+        "worker",
+        "goes to another process and decodes the same there",
+        _check_worker,
+        applies=lambda model: not model.stays_here,
+    ),
     Requirement("cost", "time and memory of a decode", _check_cost),
     Requirement("side effects", "the rest of the program left as it is", lambda case: case.watch.check()),
     Requirement("description", "a docstring that says what it is", lambda case: describe(case, "what it is")),

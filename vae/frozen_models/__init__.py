@@ -35,6 +35,7 @@ class FrozenModel(ABC):
     latent: int = 0  # latent dimensions, d
     files: tuple[str, ...] = ()  # weights, relative to the folder of the class's file; their content identifies it
     differentiable: ClassVar[bool] = True  # whether gradients of the decoded sample reach the latent
+    stays_here: ClassVar[bool] = False  # whether it never goes to another process
     decoding: ClassVar[str] = "mean"  # how records name what it decodes
 
     @abstractmethod
