@@ -61,7 +61,7 @@ def test_run_counts_in_all_but_what_needs_its_lost_file(complete, folder, name, 
     assert rows(measures, every - needing) == rows(complete[0], every - needing)
     assert rows(measures, needing) == rows(complete[1], needing)
     (line,) = torn.damaged_files.values()
-    assert TORN in line and name in line and "damaged" in line
+    assert TORN in line and name in line and f"is {'missing' if how == 'gone' else 'damaged'}" in line
 
 
 def test_trace_of_other_starts_than_those_of_its_run_is_left_out_and_named(folder):

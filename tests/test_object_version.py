@@ -57,8 +57,8 @@ def test_class_that_a_call_assembled_has_another_version_where_its_body_differs(
     bodies = (
         ("dict(k=2)", "dict(k=3)") if "alone" in way else ("dict(score=lambda s, x: x)", "dict(score=lambda s, x: -x)")
     )
-    first, again, other = (object_hash(cell(BASES, ASSEMBLED[way].replace("BODY", b))) for b in (bodies[0], *bodies))
-    assert first == again != other
+    first, again, edited = (object_hash(cell(BASES, ASSEMBLED[way].replace("BODY", b))) for b in (bodies[0], *bodies))
+    assert first == again != edited
 
 
 class Net(torch.nn.Module):
