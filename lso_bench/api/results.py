@@ -17,7 +17,7 @@ from lso_bench.analysis.table import GROUP_KEYS
 from lso_bench.analysis.united import united
 from lso_bench.api.comparison import ResultComparison
 from lso_bench.errors import UnusableError, UsageError
-from lso_bench.files.paths import absolute
+from lso_bench.files.paths import absolute, from_here
 from lso_bench.files.sanitize import some
 from lso_bench.record import Record
 from lso_bench.report import frames
@@ -48,7 +48,7 @@ class Results:
         return len(self.records)
 
     def __repr__(self) -> str:
-        places = ", ".join(str(s.folder) for s in self.stores)
+        places = ", ".join(str(from_here(s.folder)) for s in self.stores)
         return f"<{len(self)} runs of {places}{f', {len(self.skipped)} skipped' if self.skipped else ''}>"
 
     @cached_property

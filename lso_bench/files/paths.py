@@ -33,6 +33,11 @@ def absolute(path: str | Path) -> Path:
     return from_outside(path).absolute()
 
 
+def from_here(path: Path) -> Path:
+    """Return a path as it is read from the working folder, if it lies in it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def cache_folder() -> Path:
     """Return the folder of files that can be made again: `LSO_BENCH_CACHE`, else the user's cache."""
     return from_outside(os.environ.get("LSO_BENCH_CACHE") or user_cache_path("lso-bench"))
