@@ -608,6 +608,15 @@ def test_notebook_of_the_documents_runs(tmp_path):
         assert re.findall(WORD, old or "") == re.findall(WORD, new or "")  # numbers differ between processors
 
 
+def test_searcher_of_an_object_that_never_yields_is_refused_at_once():
+    class Forgetful(lb.Searcher):
+        def search(self, problem):
+            problem.starts.clone()
+
+    with pytest.raises(UsageError, match=r"Forgetful.search never yields; write `scores = yield points`"):
+        lb.Study("vae", "glyphs50", Forgetful(), arch="conv")
+
+
 def test_objects_that_hold_other_values_have_other_names():
     def make(sigma):
         return lb.AskTell(lambda p: CMA(mean=p.start, sigma=sigma, bounds=p.bounds, seed=p.seed), name="mine")

@@ -246,11 +246,11 @@ def require_plugin_class(base: type, cls: object, label: str) -> type:
     ]:
         raise ValueError(f"{label}: {cls.__name__} wants a default for its setting {', '.join(without_default)}.")
     check_spelling(base, cls, label)
-    _check_generators(base, cls, label)
+    check_generators(base, cls, label)
     return cls
 
 
-def _check_generators(base: type, cls: type, label: str) -> None:
+def check_generators(base: type, cls: type, label: str) -> None:
     """Refuse a method without a `yield` that has to be a generator: a call of it gives nothing, or never ends.
 
     Raises:

@@ -17,6 +17,7 @@ from lso_bench.plugins.built_in import BuiltIns, match
 from lso_bench.plugins.discovery import (
     ambiguous_names,
     call_user_code,
+    check_generators,
     check_spelling,
     instantiate,
     load_entry_point,
@@ -103,10 +104,12 @@ class Registry(Generic[T]):
         """Return a text by which this process alone knows an object: its name or class, 8 digits of its hash, settings.
 
         Raises:
-            UsageError: its name is no name of a plugin, or its class misspells a name of the base class.
+            UsageError: its name is no name of a plugin, its class misspells a name of the base class, or a generator
+                never yields.
         """
         try:
             check_spelling(self.base, type(plugin), self.kind.capitalize())
+            check_generators(self.base, type(plugin), self.kind.capitalize())
         except ValueError as error:
             raise UsageError(str(error)) from error
         label = getattr(plugin, "name", "") or type(plugin).__name__
