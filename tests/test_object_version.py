@@ -28,6 +28,18 @@ def cell(*sources, **scope):
     return scope["plugin"]
 
 
+def test_code_in_the_main_module_counts_whatever_installed_program_executes_it(tmp_path, monkeypatch):
+    launcher, file = ModuleType("__main__"), tmp_path / "site-packages" / "profiler.py"
+    file.parent.mkdir()
+    file.touch()
+    launcher.__file__ = str(file)
+    monkeypatch.setitem(sys.modules, "__main__", launcher)
+    wrapped = "from lso_bench import AskTell\nplugin = AskTell(lambda problem: BODY, name='wrapped')"
+    for source in (SCORE, wrapped):
+        versions = {object_hash(cell(source.replace("BODY", body))) for body in ("0.5", "1.5")}
+        assert len(versions) == 2, source
+
+
 def test_value_of_a_cached_property_makes_no_other_version():
     plugin = cell(
         "import functools\nclass T:\n    @functools.cached_property\n    def f(self):\n        return 3\nplugin = T()"

@@ -71,11 +71,15 @@ def as_loaded(module: str, file: Path) -> bytes:
 def is_own(module: str, package: str = "") -> bool:
     """Return whether a module is the user's own: neither of this program nor standard nor installed.
 
+    The main module is, whatever program executes the user's code in it: a profiler, pytest, a notebook.
+
     Args:
         package: a package that counts as the user's, even if it is installed.
     """
     top = module.partition(".")[0]
-    if top in PROGRAM or (top in sys.stdlib_module_names and top != "__main__"):
+    if top == "__main__":
+        return True
+    if top in PROGRAM or top in sys.stdlib_module_names:
         return False
     file = file_of(module) or file_of(top)
     return top == package or file is None or not ({*INSTALLED} & {*file.parts} or _is_recorded(top))
