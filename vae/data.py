@@ -21,8 +21,8 @@ from lso_bench.files.paths import data_folder
 from lso_bench.plugins.containment import contained, reason
 from lso_bench.plugins.notation import is_file, read
 from lso_bench.plugins.sources import digest
-from lso_bench.vae import image_folder, text_file
-from lso_bench.vae.datasets import DATASETS, Source
+from lso_bench.vae import array_file, image_folder, text_file
+from lso_bench.vae.datasets import DATASETS, OF_ARRAYS, Source
 from lso_bench.vae.likelihoods import LIKELIHOODS
 from lso_bench.vae.likelihoods.bernoulli import Bernoulli
 
@@ -120,8 +120,8 @@ def file_name(text: str) -> str:
     if is_file(choice.name) and os.path.isfile(path):
         choice = choice._replace(name=f"{path.stem}+{digest(path)[:8]}")
     elif DATASETS.is_path(choice.name):
-        fingerprint = image_folder.fingerprint if path.is_dir() else text_file.fingerprint
-        choice = choice._replace(name=f"{path.resolve().name}+{fingerprint(path)}")
+        kind = image_folder if path.is_dir() else array_file if path.suffix.lower() == OF_ARRAYS else text_file
+        choice = choice._replace(name=f"{path.resolve().name}+{kind.fingerprint(path)}")
     return re.sub(r"[^\w.=]+", "+", str(choice))
 
 

@@ -64,7 +64,8 @@ class ImageFolder(ImageSource):
                 f"{self.path}: wanted images that differ, got the same {len(images)} times{_on_white(read)}."
             )
         changes = self._size_note(read), self._transparency_note(read), self._copies_note(len(images), differing)
-        for line in filter(None, (*changes, self._colour_note(files[:SEEN]), self._shades_note(images))):
+        shades = shades_note(self.path, images, self.likelihood)
+        for line in filter(None, (*changes, self._colour_note(files[:SEEN]), shades)):
             remark(line)
         return images
 
@@ -109,15 +110,16 @@ class ImageFolder(ImageSource):
             f"{self.size} x {self.size}; for colour write a data set (docs/bring-your-own.md, Images in colour)"
         )
 
-    def _shades_note(self, images: NDArray[np.uint8]) -> str:
-        """Return a line if a Bernoulli is to take shades as chances."""
-        shades = float(np.mean((images > BLACK) & (images < WHITE)))
-        if name_of(self.likelihood) != "bernoulli" or shades < SHADES:
-            return ""
-        return (
-            f"{self.path}: {shades:.0%} of the pixels are shades, and likelihood=bernoulli takes them as chances of "
-            "white, so that a model sees salt and pepper; for shades say likelihood=gaussian, and --arch conv or mlp"
-        )
+
+def shades_note(path: Path, images: NDArray[np.uint8], likelihood: str) -> str:
+    """Return a line if a Bernoulli is to take shades of images as chances."""
+    shades = float(np.mean((images > BLACK) & (images < WHITE)))
+    if name_of(likelihood) != "bernoulli" or shades < SHADES:
+        return ""
+    return (
+        f"{path}: {shades:.0%} of the pixels are shades, and likelihood=bernoulli takes them as chances of white, so "
+        "that a model sees salt and pepper; for shades say likelihood=gaussian, and --arch conv or mlp"
+    )
 
 
 class _Image(NamedTuple):

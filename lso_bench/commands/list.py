@@ -32,7 +32,7 @@ def list_(
         }
         _print(texts)
         if kind == "data":
-            say("Data sets are also folders of images (./my_images), and files of texts (./my.txt, ./my.smi).")
+            say("Data sets are also folders of images, files of texts (./my.txt, ./my.smi) and arrays (./my.npy).")
     else:
         _print({name: ", ".join(c.names) for name, c in catalogues.items()})
     for c in catalogues.values():

@@ -33,7 +33,12 @@ from lso_bench.vae.likelihoods import LIKELIHOODS
 WRITTEN = "docs/bring-your-own.md, A file of texts, has a line that writes one."
 COLUMN = f"Of a table one column is wanted, a text a line: {WRITTEN}"
 SEQUENCES = f"Of FASTA the sequences are wanted, one a line, without the lines of >: {WRITTEN}"
-ENDINGS = (".smi", ".smiles", ".txt")  # of files of texts, each of which is a data set
+OF_ARRAYS = ".npy"  # ending
+ENDINGS = (OF_ARRAYS, ".smi", ".smiles", ".txt")  # of files of arrays and of texts, each of which is a data set
+OF_OTHERS = {  # what to do with other files of arrays, by their endings
+    ".npz": "Of an archive one array is wanted: np.save('images.npy', np.load('images.npz')['images']).",
+    ".pt": "Of a tensor an array is wanted: np.save('images.npy', torch.load('images.pt').numpy()).",
+}
 Split = tuple[Int[Tensor, " n"], Int[Tensor, " v"], Int[Tensor, " t"]]
 Classes = tuple[tuple[str, ...], Int[Tensor, " n"]]  # names of the classes, and the class of each sample
 
@@ -171,10 +176,13 @@ def _longest_first(symbols: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _at_path(path: Path) -> Source:
-    from lso_bench.vae.image_folder import ImageFolder  # which imports this module, as does
+    from lso_bench.vae.array_file import array_file  # which imports this module, as do
+    from lso_bench.vae.image_folder import ImageFolder
     from lso_bench.vae.text_file import text_file
 
-    return ImageFolder(path) if path.is_dir() else text_file(path)
+    if path.is_dir():
+        return ImageFolder(path)
+    return array_file(path) if path.suffix.lower() == OF_ARRAYS else text_file(path)
 
 
 def _check(origin: Source) -> None:
@@ -198,7 +206,9 @@ DATASETS = Registry(
     "lso_bench.datasets",
     from_path=_at_path,
     endings=ENDINGS,
-    file_advice={e: COLUMN for e in (".csv", ".tsv")} | {e: SEQUENCES for e in (".fasta", ".fa", ".faa", ".fna")},
+    file_advice=OF_OTHERS
+    | {e: COLUMN for e in (".csv", ".tsv")}
+    | {e: SEQUENCES for e in (".fasta", ".fa", ".faa", ".fna")},
     check=_check,
 )
 
