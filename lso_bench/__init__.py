@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lso_bench.api.evaluation import evaluate
     from lso_bench.api.latent_space import space
     from lso_bench.api.module_pair import model
     from lso_bench.api.results import Results, load
@@ -37,6 +38,7 @@ __all__ = [
     "TextTask",
     "classifier",
     "density",
+    "evaluate",
     "expression_scores",
     "guacamol_scorer",
     "load",
@@ -60,6 +62,7 @@ _HOMES = {
     "TextTask": "lso_bench.task.text_task",
     "classifier": "lso_bench.vae.judges",
     "density": "lso_bench.vae.judges",
+    "evaluate": "lso_bench.api.evaluation",
     "expression_scores": "lso_bench.vae.expression_values",
     "guacamol_scorer": "lso_bench.molecules.guacamol",
     "load": "lso_bench.api.results",

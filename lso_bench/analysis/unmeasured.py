@@ -11,6 +11,7 @@ from lso_bench.plugins.notation import is_object, short_name
 from lso_bench.store import result_files
 from lso_bench.vae.trained_model import Model
 
+MEASURE_OBJECTS = "objects of Python by `lso_bench.evaluate`"
 DEFAULT_FOLDER = Path("results")  # of `lso-bench evaluate`
 WANTED = (
     f"--table collapse wants {FEWEST} models or more, searched and measured, of one task, searcher and architecture"
@@ -53,18 +54,15 @@ def _lines(rows: Iterable[Mapping[Any, Any]], folders: Sequence[Path], consequen
     never = [model for model, _ in searched if model not in again]
     lines = []
     if never:
-        listed = "; ".join(f"`{c}`" for c in commands(never, next(iter(folders), DEFAULT_FOLDER)))
-        lines.append(f"no measures of {named(never)}{consequence}. {_made_by(listed)}")
+        means = [f"`{c}`" for c in commands(never, next(iter(folders), DEFAULT_FOLDER))]
+        means += [MEASURE_OBJECTS] * any(is_object(model.name) for model in never)
+        lines.append(f"no measures of {named(never)}{consequence}. Measure them: {'; '.join(means)}.")
     if again:
         lines.append(
             f"the measures of {named(again)} are of other weights than those searched{consequence}. Search the present "
             "weights with `lso-bench run`, or put the earlier ones back and evaluate them."
         )
     return lines
-
-
-def _made_by(commands: str) -> str:
-    return f"Measure them: {commands}." if commands else "They are objects of Python, which no command measures."
 
 
 def named(models: Iterable[Model]) -> str:
@@ -86,9 +84,9 @@ def commands(models: Iterable[Model], folder: Path) -> list[str]:
 
 
 def _command(names: list[str], data: str | None, arch: str, latent: int, seed: int, folder: Path) -> str:
-    ours = {"--data": data, "--arch": arch, "--latent": latent if latent != 32 else None, "--seed": seed or None}
+    ours = {"--data": data, "--arch": arch, "--latent": latent if latent != 32 else None}
     options = {"--model": ",".join(names)} | (ours if data is not None else {})
-    options |= {"--results": folder if folder != DEFAULT_FOLDER else None}
+    options |= {"--seed": seed or None, "--results": folder if folder != DEFAULT_FOLDER else None}
     words = [part for option, value in options.items() if value is not None for part in (option, str(value))]
     return shlex.join(["lso-bench", "evaluate", *words])
 

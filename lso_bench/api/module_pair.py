@@ -1,5 +1,6 @@
 """A frozen model of two modules, made in Python."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from inspect import signature
@@ -24,6 +25,7 @@ class ModulePair(FrozenModel):
     latent: int
     data: str
     name: str = "model"
+    density: Callable[[Tensor, Tensor], Tensor] | None = field(default=None, repr=False)
 
     def load(self, folder: Path) -> nn.Module:
         """Return copies of both modules, because the harness freezes them."""
@@ -43,6 +45,16 @@ class ModulePair(FrozenModel):
         assert isinstance(network, nn.ModuleDict)
         return network["decoder"](z)
 
+    @property
+    def has_log_prob(self) -> bool:
+        return self.density is not None
+
+    def log_prob(
+        self, network: nn.Module, x: Float[Tensor, "b *shape"], z: Float[Tensor, "b d"]
+    ) -> Float[Tensor, " b"]:
+        assert self.density is not None
+        return self.density(x, self.decode(network, z))
+
 
 @dataclass(frozen=True, eq=False)
 class WithoutGradient(ModulePair):
@@ -58,6 +70,7 @@ def model(
     data: str = "omniglot",
     name: str = "model",
     differentiable: bool = True,
+    log_prob: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> FrozenModel:
     """Return a frozen model of copies of two modules, for `Study(models=[...])`; it stays in this process.
 
@@ -70,10 +83,12 @@ def model(
         name: how results name the model; letters, digits and ._-.
         differentiable: whether gradients of the decoded samples reach the latents; searchers that need them refuse
             another model when a study is planned.
+        log_prob: takes samples x and what the decoder gave for their latents, both (b, *shape), and gives log p(x|z) in
+            nats, (b,). Without it the measures that need it stay empty.
 
     Raises:
-        TypeError: `encoder` or `decoder` is no module, its `forward` wants more than one argument, or `data`
-            is no text.
+        TypeError: `encoder` or `decoder` is no module, its `forward` wants more than one argument, `data` is no text,
+            or `log_prob` cannot be called.
         UsageError: `latent` is no whole number from 1, or there is no such data set.
     """
     if encoder is not None:
@@ -84,9 +99,11 @@ def model(
             f"data: wanted the name of a data set, or the path of a file with its class, got {type(data).__name__}; "
             "docs/bring-your-own.md has such a file"
         )
+    if not (log_prob is None or callable(log_prob)):
+        raise TypeError(f"log_prob: wanted a function of samples and decoded samples, got {type(log_prob).__name__}")
     with torch.no_grad():
         copies = deepcopy(encoder), deepcopy(decoder)  # which the user's training does not change
-    return checked((ModulePair if differentiable else WithoutGradient)(*copies, latent, data, name), name)
+    return checked((ModulePair if differentiable else WithoutGradient)(*copies, latent, data, name, log_prob), name)
 
 
 def _check_module(role: str, module: object, remedy: str) -> None:

@@ -136,9 +136,9 @@ class Results:
         """Messages about files of measured latent spaces that cannot be used."""
         return self._measured[1]
 
-    @cached_property
+    @property
     def _measured(self) -> tuple[dict[str, Metrics], list[str]]:
-        """Measured latent spaces by the sha256 of the checkpoint, and `unusable_spaces`."""
+        """Measured latent spaces by the sha256 of the checkpoint, and `unusable_spaces`; `evaluate` may add some."""
         return collapse.read([s.folder for s in self.stores])
 
     def report(self, path: str | Path = "report.html") -> Path:

@@ -56,9 +56,10 @@ def evaluate(
     if nll_images == 1 or codes == 1:
         raise UsageError("--nll-images and --codes want 2 or more, for a standard error; 0 leaves the measure out.")
     effort = SampleSizes(images=nll_images, samples=nll_samples, codes=codes)
+    measuring_device = device_of(device)
     Store(results)
     attempts = Attempts()
-    measured_models = measured(models, results, data_dir, device_of(device), effort, draws, quiet, attempts.work_on)
+    measured_models = measured(models, results, data_dir, measuring_device, effort, draws, quiet, attempts.work_on)
     if attempts.all_failed:
         attempts.end()
     print(measurements.as_json(measured_models)) if json else out().print(measurements.terminal(measured_models))
