@@ -106,6 +106,7 @@ def place(tmp_path_factory):
     blocks = re.findall(r"```python\n(.*?)```", code, re.S)
     for name in (
         "Autoencoder",
+        "SeededAutoencoder",
         "Generator",
         "TextVae",
         "MyTask",
@@ -122,6 +123,20 @@ def place(tmp_path_factory):
     ):
         (text,) = (b for b in blocks if f"class {name}(" in b)
         (folder / file_of(name)).write_text(text)
+    write_weights(folder)
+    for name in ("my.smi", "my.txt"):
+        (folder / name).write_text("".join(f"{n:07b}\n" for n in range(128)).translate({48: "C", 49: "O"}))
+    (folder / "my_images").mkdir()
+    Image.new("L", (28, 28)).save(folder / "my_images" / "1.png")
+    np.save(folder / "vectors.npy", np.random.default_rng(0).normal(size=(1000, 12)))
+    shutil.copy(ROOT / "benchmarks" / "les.py", folder)
+    for published in module_at(ROOT / "benchmarks" / "les.py").MODELS.values():
+        torch.save(weights_of_its_shapes(published), folder / published.file)
+    return folder
+
+
+def write_weights(folder):
+    """Write weights of the documented models."""
     networks = nn.ModuleDict(
         {
             "encoder": nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 16)),
@@ -130,15 +145,10 @@ def place(tmp_path_factory):
     )
     torch.save(networks.state_dict(), folder / "autoencoder.pt")
     torch.save(networks["decoder"].state_dict(), folder / "generator.pt")
-    for name in ("my.smi", "my.txt"):
-        (folder / name).write_text("".join(f"{n:07b}\n" for n in range(128)).translate({48: "C", 49: "O"}))
-    (folder / "my_images").mkdir()
-    Image.new("L", (28, 28)).save(folder / "my_images" / "1.png")
+    for seed in range(3):
+        linear = nn.ModuleDict({"encoder": nn.Linear(784, 16), "decoder": nn.Linear(16, 784)})
+        torch.save(linear.state_dict(), folder / f"seeded-{seed}.pt")
     torch.save(principal_components(), folder / "text_vae.pt")
-    shutil.copy(ROOT / "benchmarks" / "les.py", folder)
-    for published in module_at(ROOT / "benchmarks" / "les.py").MODELS.values():
-        torch.save(weights_of_its_shapes(published), folder / published.file)
-    return folder
 
 
 def copy_some(source, target):

@@ -19,10 +19,11 @@ from torch.distributions import Distribution, Independent, Normal
 from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageError
 from lso_bench.files import safe_read
 from lso_bench.plugins.containment import contained, place, reason
+from lso_bench.plugins.discovery import call_user_code
 from lso_bench.plugins.settings import settings_of
 from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS, Source, TextSource
-from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel
+from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel, of_training
 from lso_bench.vae.likelihoods import LIKELIHOODS
 from lso_bench.vae.likelihoods.categorical import Categorical
 from lso_bench.vae.model import LatentModel
@@ -36,13 +37,26 @@ LOAD_WEIGHTS = (
 SINGLE = 32  # bits of a number in single precision
 
 
-def build(name: str) -> FrozenModel:
-    """Return the frozen model of a name or path.
+def build(name: str, seed: int = 0) -> FrozenModel:
+    """Return the frozen model of a name or path; if it stands for several trainings, that of a seed.
 
     Raises:
-        UsageError: there is none, or it names no data set or no number of latent dimensions.
+        UsageError: there is none, or it names no data set or no number of latent dimensions, or its `seed` is no whole
+            number.
     """
-    return checked(FROZEN_MODELS.build(name), name)
+    return checked(training(FROZEN_MODELS.build(name), seed, name), name)
+
+
+def training(plugin: FrozenModel, seed: int, name: str) -> FrozenModel:
+    """Return the training of a seed of a model that stands for several; `name` stands in messages.
+
+    Raises:
+        UsageError: its `seed` is no whole number.
+    """
+    try:
+        return call_user_code(lambda: of_training(plugin, seed), name)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"Model {name!r}: {error}") from error
 
 
 def checked(plugin: FrozenModel, name: str) -> FrozenModel:
@@ -78,14 +92,13 @@ def file_of(plugin: FrozenModel) -> Path:
         return Path.cwd() / type(plugin).__name__
 
 
-def fingerprint(name: str, plugin: FrozenModel | None = None) -> str:
+def fingerprint(name: str, plugin: FrozenModel) -> str:
     """Compute the sha256 of what a model is: its code, settings and weights.
 
     Raises:
         UsageError: as `build`.
         UnusableError: a file of weights is missing or cannot be read.
     """
-    plugin = plugin or build(name)
     code = FROZEN_MODELS.code_version(name, plugin).get("model_sha256", "")
     weights = {file: _sha256(name, file_of(plugin).parent / file) for file in plugin.files}
     identity = code, settings_of(plugin), plugin.data, plugin.latent, weights
@@ -109,14 +122,14 @@ def _sha256_of_state(file: Path, state: tuple[int, ...]) -> str:
     return safe_read.sha256(file, LARGEST)
 
 
-def load(name: str) -> "ExternalModel":
-    """Return a frozen model with its weights, on the CPU.
+def load(name: str, seed: int = 0) -> "ExternalModel":
+    """Return a frozen model with its weights, on the CPU; if it stands for several trainings, that of a seed.
 
     Raises:
         UsageError: as `build`.
         PluginError: its code raises, or its latents or samples have another form than it says.
     """
-    return loaded(build(name), name)
+    return loaded(build(name, seed), name)
 
 
 def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
@@ -306,7 +319,8 @@ class ExternalModel(LatentModel):
     def _log_prob(self, x: Float[Tensor, "c *shape"], z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         if not self.has_density:
             raise PluginError(
-                f"model {self.name}: has no log p(x|z); write a method `log_prob` in a file with its class"
+                f"model {self.name}: has no log p(x|z); write a method `log_prob` in a file with its class, or give "
+                "lso_bench.model its `log_prob`"
             )
         with plugin_code(self.name, "log_prob"):
             values: Any = self.log_likelihood(self.network_input(x.expand(len(z), *self.shape)), self.network_input(z))

@@ -17,7 +17,9 @@ def fingerprint(model: Model, path: Path) -> str:
     Raises:
         UsageError, UnusableError: the file, or the model, is missing or cannot be used.
     """
-    return external_model.fingerprint(model.name) if model.external else checkpoint.sha256(path)
+    if model.external:
+        return external_model.fingerprint(model.name, external_model.build(model.name, model.seed))
+    return checkpoint.sha256(path)
 
 
 def load(model: Model, path: Path) -> tuple[LatentModel, dict[str, Any]]:
@@ -29,7 +31,7 @@ def load(model: Model, path: Path) -> tuple[LatentModel, dict[str, Any]]:
         PluginError: as `lso_bench.vae.external_model.load` and `lso_bench.vae.external_checks.check`.
     """
     if model.external:
-        mine = external_model.load(model.name)
+        mine = external_model.load(model.name, model.seed)
         external_checks.check(mine)
         return mine, {}
     vae, header = checkpoint.load_model(path, model.arch)

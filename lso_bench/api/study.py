@@ -195,7 +195,7 @@ class Study:
         place = absolute(folder)
         planned = self.plan(quiet, folder=place)
         check_weights(planned, place)
-        for line in plan_warnings(planned, replace(self.protocol, **self._typed)):
+        for line in plan_warnings(planned, replace(self.protocol, **self._typed), self.grid.train_seeds):
             warnings.warn(line, stacklevel=2)
         options = execution_options(len(planned), device, _path(data_dir), compile, capture, requested)
         store = Store(place)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from lso_bench.api.output import say
-from lso_bench.bounds import WHOLE
+from lso_bench.bounds import SEED, WHOLE
 from lso_bench.commands.exit_status import USAGE
 from lso_bench.commands.options import DataDir, Json, outside, plugin
 from lso_bench.files.sanitize import printable
@@ -57,13 +57,14 @@ def check_model(
     model: Annotated[
         str, typer.Argument(parser=plugin, metavar="MODEL", help="A name, with or without settings, or ./file.py.")
     ],
+    seed: Annotated[int, typer.Option(min=0, max=SEED, help="Of its training, if it has a field seed.")] = 0,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Look at everything that a model of your own networks promises, and say what is missing."""
     from lso_bench.testing import examine_model
 
-    _print_findings(f"Model {model!r}", examine_model(model, data_dir=data_dir), json)
+    _print_findings(f"Model {model!r}", examine_model(model, data_dir=data_dir, seed=seed), json)
 
 
 def check_searcher(

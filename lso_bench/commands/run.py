@@ -127,7 +127,7 @@ def run(
         studies.shard([], shard)
     planned = described.plan(quiet, shard, results)
     typed = {} if study else {k: context.params[k] or None for k in studies.PROTOCOLS["paper"]}
-    for line in studies.plan_warnings(planned, replace(described.protocol, **typed)):
+    for line in studies.plan_warnings(planned, replace(described.protocol, **typed), described.grid.train_seeds):
         say(line)
     options = execution_options(len(planned), device, data_dir, compile, capture, requested)
     if dry_run:

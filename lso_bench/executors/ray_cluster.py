@@ -28,6 +28,7 @@ from lso_bench.store import heartbeat
 from lso_bench.store.store import Store
 from lso_bench.study.grid import PlannedRun
 from lso_bench.vae import checkpoint, external_model
+from lso_bench.vae.trained_model import Model
 
 LARGEST_SENT = 1 << 30  # bytes of a file of weights that goes with each run
 
@@ -84,9 +85,9 @@ def _sources(planned: Sequence[PlannedRun]) -> dict[str, Files]:
         UnusableError: a file does not exist any more.
     """
     sources = {name: _files(Path(name)) for name in dict.fromkeys(name for p in planned for name in _plugin_files(p))}
-    for name in {p.spec.model.name for p in planned if p.spec.model.external}:
-        if (file := name_of(name)) in sources:  # else a package has it, with its weights
-            sources[file] |= _weight_files(name)
+    for model in {p.spec.model for p in planned if p.spec.model.external}:
+        if (file := name_of(model.name)) in sources:  # else a package has it, with its weights
+            sources[file] |= _weight_files(model)
     return sources
 
 
@@ -96,13 +97,13 @@ def _plugin_files(planned: PlannedRun) -> list[str]:
     return code_version.files(spec.task, spec.searcher, spec.model.name if spec.model.external else spec.model.arch)
 
 
-def _weight_files(name: str) -> Files:
+def _weight_files(model: Model) -> Files:
     """Return the weights of a model from outside, by their names beside its file.
 
     Raises:
         UnusableError: a file cannot be read, or lies elsewhere, where no other machine finds it.
     """
-    plugin = external_model.build(name)
+    name, plugin = model.name, external_model.build(model.name, model.seed)
     folder = external_model.file_of(plugin).parent
     try:
         if outside := [f for f in plugin.files if not (folder / f).resolve().is_relative_to(folder.resolve())]:

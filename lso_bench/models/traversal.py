@@ -76,7 +76,7 @@ def traverse(model: Model, walks: Walks, folder: Path, data_dir: Path | None = N
         rows = [r.cpu() for r in sheet.rows]
         pngs.append(pictures.sheet(png, f"{model.name}: {sheet.title}", sheet.labels, rows, is_ink(model.data)))
     networks = "" if model.external else f"{model.arch}, "
-    seed = "" if model.external else f", seed {model.seed}"
+    seed = "" if model.external and not model.seed else f", seed {model.seed}"
     title = f"Latent traversals of {model.name} ({model.data}, {networks}d = {model.latent}{seed})"
     return [*pngs, page(folder / f"{stem}.html", title, pngs)]
 

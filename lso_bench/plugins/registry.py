@@ -29,7 +29,7 @@ from lso_bench.plugins.discovery import (
 )
 from lso_bench.plugins.notation import Choice, is_file, is_object, name_of, parse, path_text, unquoted_path
 from lso_bench.plugins.object_version import object_hash
-from lso_bench.plugins.settings import apply_settings, differing, pinned
+from lso_bench.plugins.settings import apply_settings, differing, pinned, settings_of
 
 T = TypeVar("T")
 UNSHOWN = ("name", "data", "latent")  # settings of objects that results name elsewhere
@@ -115,8 +115,12 @@ class Registry(Generic[T]):
         label = getattr(plugin, "name", "") or type(plugin).__name__
         if not re.fullmatch(r"[\w.-]+", label):
             raise UsageError(f"The name of a {self.kind} has letters, digits and ._-, not {label!r}.")
+        settings = settings_of(plugin) if is_dataclass(plugin) else {}
+        if changed := [k for k in self._fixed if settings.get(k)]:
+            reason = f"wanted {changed[0]}=0, got {settings[changed[0]]!r}: {self._fixed[changed[0]]}"
+            raise UsageError(f"{self.kind.capitalize()} {label}: {reason}.")
         digest = object_hash(plugin)  # once: what it holds may change while it runs
-        text = str(Choice(f"{label}@{digest[:8]}", _shown(plugin)))
+        text = str(Choice(f"{label}@{digest[:8]}", self._shown(plugin)))
         self._objects[name_of(text)] = plugin, digest, text
         return text
 
@@ -157,7 +161,7 @@ class Registry(Generic[T]):
             name = path_text(name)
         elif self.is_built_in(name):
             return self._built_in_text(configured, name)
-        return str(Choice(name, pinned(configured) if self._pinned else differing(configured, plain)))
+        return str(Choice(name, self._named_settings(configured) if self._pinned else differing(configured, plain)))
 
     def names(self) -> dict[str, str]:
         """Return the plugins by name, with the first line of their docstring and their settings.
@@ -320,14 +324,17 @@ class Registry(Generic[T]):
         choices = [Choice(n, differing(configured, self._default(n))) for n in names]
         return str(min((c for c in choices if self._means(str(c), configured)), key=lambda c: len(c.settings)))
 
+    def _named_settings(self, configured: object) -> dict[str, Any]:
+        """Return the settings that a pinned text names."""
+        return {k: v for k, v in pinned(configured).items() if k not in self._fixed}
+
+    def _shown(self, plugin: object) -> dict[str, Any]:
+        """Return the settings of an object that its text names, beside its hash: those that are short."""
+        settings = self._named_settings(plugin) if is_dataclass(plugin) else {}
+        return {k: v for k, v in settings.items() if k not in UNSHOWN and is_name(str(v)) and len(str(v)) <= LONGEST}
+
     def _means(self, text: str, configured: T) -> bool:
         try:
             return self._build(text)[0] == configured
         except UsageError:
             return False
-
-
-def _shown(plugin: Any) -> dict[str, Any]:
-    """Return the settings of an object that its text names, beside its hash: those that are short."""
-    settings = pinned(plugin) if is_dataclass(plugin) else {}
-    return {k: v for k, v in settings.items() if k not in UNSHOWN and is_name(str(v)) and len(str(v)) <= LONGEST}

@@ -28,7 +28,7 @@ from lso_bench.task.text_task import TextTask
 from lso_bench.vae.architectures import ARCHITECTURES
 from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS
-from lso_bench.vae.frozen_models import FROZEN_MODELS, has_encoder
+from lso_bench.vae.frozen_models import FROZEN_MODELS, has_encoder, has_trainings
 from lso_bench.vae.loading import fingerprint
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import Model
@@ -109,7 +109,7 @@ def plan(
     rules, lookups, planned, axes = Rules(grid.rules), _Lookups(grid, recorded), dict[Spec, PlannedRun](), _axes(grid)
     total = prod(map(len, axes))
     for done, listed in enumerate(starmap(_GridPoint, product(*axes))):
-        point = listed._replace(train_seed=0) if lookups.external(listed.model) else listed
+        point = listed if lookups.has_trainings(listed.model) else listed._replace(train_seed=0)
         if (overrides := rules.settings(point.rule_fields)) is not None:
             changed = replace(protocol, **overrides) if overrides else protocol
             prototype = lookups.planned(changed, point._replace(seeds=Seeds()))
@@ -130,6 +130,11 @@ def _axes(grid: Grid) -> list[dict[Any, None]]:
     seeds = [Seeds(i, s) for i in grid.seeds for s in (grid.search_seeds or [i])]
     axes = tasks, searchers, region_names, map(canonical_model, grid.models), grid.train_seeds, seeds
     return [dict.fromkeys(axis) for axis in axes]
+
+
+def _has_trainings(model: str) -> bool:
+    """Return whether a model has a training for each seed: ours have, and those from outside with a field `seed`."""
+    return not is_external(model) or has_trainings(FROZEN_MODELS.build(model))
 
 
 def shard(planned: Sequence[PlannedRun], text: str) -> list[PlannedRun]:
@@ -176,6 +181,7 @@ class _Lookups:
         self._grid, self._recorded = grid, recorded
         self.plugin = cache(lambda kind, text: PLUGINS[kind].build(text))
         self.external = cache(is_external)
+        self.has_trainings = cache(_has_trainings)
         self.weights = cache(self._weights)
         self.source = cache(self._source)
         self.identity = cache(self._identity)
@@ -232,8 +238,8 @@ def _plan_run(protocol: Protocol, point: _GridPoint, lookups: _Lookups) -> Plann
     return PlannedRun(spec, path, lookups.identity(*names), untrained)
 
 
-def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol) -> list[str]:
-    """Return warnings for the user before the runs of a protocol."""
+def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol, train_seeds: Sequence[int] = (0,)) -> list[str]:
+    """Return warnings for the user before the runs of a protocol, of models that were wanted with these seeds."""
     specs = {(p.spec.region, p.spec.space, p.spec.model.latent): p.spec for p in planned}.values()
     lines = [w for w in dict.fromkeys(map(_region_warning, specs)) if w]
     searchers = dict.fromkeys(p.spec.searcher for p in planned)
@@ -245,6 +251,12 @@ def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol) -> list[str
             f"{' and '.join(descents)}: of no effect on {', '.join(unaffected)}; give --budget, evaluations"
             + f", or write descends = True in {', '.join(follow)}" * bool(follow)
             + "."
+        )
+    single = [n for n in dict.fromkeys(p.spec.model.name for p in planned) if not _has_trainings(n)]
+    if single and list(train_seeds) != [0]:
+        lines.append(
+            f"The training seed has no effect on {', '.join(single)}: each is one training. Give the class a field "
+            "`seed: int = 0` that chooses its weights."
         )
     return lines
 

@@ -15,7 +15,7 @@ from lso_bench.vae.architectures import ARCHITECTURES, architecture
 from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS
 from lso_bench.vae.default_architecture import default_architecture
-from lso_bench.vae.frozen_models import FROZEN_MODELS
+from lso_bench.vae.frozen_models import FROZEN_MODELS, has_trainings
 from lso_bench.vae.objectives import OBJECTIVES
 from lso_bench.vae.trained_model import EXTERNAL, Model
 from lso_bench.vae.trained_model import checkpoint as checkpoint_of
@@ -67,7 +67,8 @@ def canonical_model(name: str) -> str:
 def named_model(name: str, data: str | None, arch: str | None, latent: int, seed: int) -> Model:
     """Return the model of that name, with all names in their canonical spelling.
 
-    A model from outside has its own data set and latent dimensions; architecture and seed do not concern it.
+    A model from outside has its own data set and latent dimensions; the architecture does not concern it, and the seed
+    only one that stands for several trainings.
 
     Args:
         data: data set of the training; None: that of a model from outside.
@@ -78,11 +79,11 @@ def named_model(name: str, data: str | None, arch: str | None, latent: int, seed
             data.
     """
     if is_external(name):
-        plugin = external_model.build(name)
+        plugin = external_model.build(name, seed)
         name, data = FROZEN_MODELS.canonical(name), DATASETS.canonical(data_of(plugin))
-        return _storable(Model(name, data, EXTERNAL, plugin.latent))
+        return _storable(Model(name, data, EXTERNAL, plugin.latent, seed if has_trainings(plugin) else 0))
     if data is None:
-        raise UsageError(f"Model {name!r}: wanted --data, the data set that it was trained on; `lso-bench list data`.")
+        raise UsageError(f"Model {name!r}: wanted the data set of its training (--data); see `lso-bench list data`.")
     _storable(Model(name, data, arch or "", latent, seed))
     source = DATASETS.build(data)
     arch = default_architecture(source.likelihood) if arch is None else arch
@@ -146,7 +147,7 @@ def find_checkpoint(model: Model, why_data: str = "") -> Path:
         UnusableError: there are none; the message gives the command that trains them and its approximate time.
     """
     if model.external:
-        return external_model.file_of(external_model.build(model.name))
+        return external_model.file_of(external_model.build(model.name, model.seed))
     try:
         return checkpoint_of(model)
     except UnusableError as error:

@@ -18,6 +18,7 @@ from lso_bench.testing.promise import Finding, check, run_checks
 from lso_bench.testing.searcher_case import STEPS, SearcherCase
 from lso_bench.testing.side_effects import OFTEN, Watch
 from lso_bench.testing.task_case import TaskCase
+from lso_bench.vae import external_model
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel
 
 
@@ -78,6 +79,7 @@ def check_model(
     model: str | Path | type[FrozenModel] | FrozenModel,
     samples: Float[Tensor, "t *shape"] | None = None,
     data_dir: Path | None = None,
+    seed: int = 0,
 ) -> None:
     """Check that a frozen model from outside meets every requirement.
 
@@ -85,19 +87,21 @@ def check_model(
         model: a name with or without settings, a file, a class or an instance.
         samples: samples of its data set; by default the test set.
         data_dir: folder of data sets.
+        seed: of its training, if it has a field `seed`; an instance has its own.
 
     Raises:
         AssertionError: names every unmet requirement.
         UsageError: there is no such model, or it cannot be built.
         UnusableError: its data set or its weights are missing.
     """
-    check(examine_model(model, samples, data_dir), model)
+    check(examine_model(model, samples, data_dir, seed), model)
 
 
 def examine_model(
     model: str | Path | type[FrozenModel] | FrozenModel,
     samples: Float[Tensor, "t *shape"] | None = None,
     data_dir: Path | None = None,
+    seed: int = 0,
 ) -> Iterator[Finding]:
     """Yield a finding for each requirement of a frozen model, in turn; end at an unmet one that later checks need.
 
@@ -106,6 +110,8 @@ def examine_model(
     watch = Watch()
     plugin = _instantiate("model", model, watch)
     name = str(model) if isinstance(model, str | Path) else type(plugin).__name__
+    if not isinstance(model, FrozenModel):
+        plugin = external_model.training(plugin, seed, name)
     of_texts = isinstance(plugin, FrozenTextModel)
     requirements = text_model_promises.TEXT_REQUIREMENTS if of_texts else model_promises.REQUIREMENTS
     return run_checks(requirements, ModelCase(plugin, name, samples, data_dir, watch))

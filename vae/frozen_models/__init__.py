@@ -5,7 +5,8 @@ To add one, write a file with one subclass of `FrozenModel`, a frozen dataclass:
 - `data`, `latent` and `files` say whose samples it takes and gives, how many latent dimensions it has, and which files
   beside it hold its weights;
 - `load` and `decode` use the networks; `encode` and `log_prob` are optional: a GAN's generator has neither;
-- its fields are its settings (`--model ./mine.py:field=value`).
+- its fields are its settings (`--model ./mine.py:field=value`); a field `seed` is the seed of its training, which
+  `--train-seed` sets.
 
 A model of texts is a subclass of `FrozenTextModel`, which gets and gives texts in place of samples.
 
@@ -13,6 +14,7 @@ A model of texts is a subclass of `FrozenTextModel`, which gets and gives texts 
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +30,7 @@ from lso_bench.plugins.registry import Registry
 class FrozenModel(ABC):
     """Decoder of the user's own, and its encoder if it has one; a frozen dataclass whose fields are its settings.
 
+    With a field `seed: int = 0` it stands for several trainings: `--train-seed`, in Python `train_seeds`, sets it.
     The networks are used in evaluation mode, on the device of the run, and without gradients of their weights.
     """
 
@@ -126,12 +129,14 @@ WEIGHTS = (
     "Weights need such a file, which says how to use them and names theirs in `files`: `lso-bench new-model my_model` "
     "writes one. `lso-bench import-checkpoint` takes weights of our networks."
 )
+SEED = "seed"  # field of a model that stands for several trainings
 FROZEN_MODELS = Registry(
     "model",
     FrozenModel,
     __name__,
     "lso_bench.models",
     pinned=True,
+    fixed={SEED: "it is that of the training, which --train-seed sets, in Python train_seeds"},
     file_advice={"": WEIGHTS},
     advice="lso_bench.model(encoder, decoder, latent, data) makes one of two modules",
 )
@@ -140,3 +145,21 @@ FROZEN_MODELS = Registry(
 def has_encoder(name: str, external: bool) -> bool:
     """Return whether a model encodes samples: all of ours do, and of those from outside those that say how."""
     return not external or FROZEN_MODELS.build(name).has_encoder
+
+
+def has_trainings(model: FrozenModel) -> bool:
+    """Return whether a model stands for several trainings, one for each value of its field `seed`."""
+    return is_dataclass(model) and SEED in {f.name for f in fields(model)}
+
+
+def of_training(model: FrozenModel, seed: int) -> FrozenModel:
+    """Return the training of a seed; a model that is one training stays as it is.
+
+    Raises:
+        ValueError: the field `seed` is no whole number.
+    """
+    if not has_trainings(model):
+        return model
+    if type(default := getattr(model, SEED)) is not int:
+        raise ValueError(f"wanted seed, that of its training, a whole number, got {default!r}; write `seed: int = 0`.")
+    return replace(model, **{SEED: seed})  # pyright: ignore[reportArgumentType]
