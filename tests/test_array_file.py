@@ -13,7 +13,7 @@ from lso_bench.runner.run import run
 from lso_bench.study.grid import Grid, Protocol, plan
 from lso_bench.study.lookup import named_model
 from lso_bench.vae import data
-from lso_bench.vae.datasets import DATASETS
+from lso_bench.vae.datasets import DATASETS, is_ink
 from lso_bench.vae.trained_model import Model
 
 RNG = np.random.default_rng(0)
@@ -154,3 +154,14 @@ def test_setting_of_vectors_is_refused():
     np.save("mine.npy", VECTORS)
     with pytest.raises(UsageError, match="no setting 'size'"):
         DATASETS.build("./mine.npy:size=3")
+
+
+def test_damaged_array_does_not_keep_results_from_being_read(here):
+    (here / "mine.npy").write_text("no array")
+    assert not is_ink("./mine.npy")
+
+
+def test_nothing_but_the_header_is_read_for_a_name_and_a_shape(monkeypatch):
+    np.save("mine.npy", GREY)
+    monkeypatch.setattr(np, "array", None)
+    assert DATASETS.build("./mine.npy").shape == (1, 8, 8)

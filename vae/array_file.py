@@ -30,13 +30,13 @@ class ImageArray(Source):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return _shape_of_images(_read(*_state(self.path)).shape)
+        return _shape_of_images(_mapped(self.path).shape)
 
     def samples(self, folder: Path) -> UInt8[np.ndarray, "n c h w"]:
-        array = _read(*_state(self.path))
+        array = _read(self.path, np.uint8)
         if array.max() == 1:
             remark(f"{self.path}: images of 0 and 1 are read as black and white.")
-            array = array.astype(np.uint8) * 255
+            array *= 255
         if note := shades_note(self.path, array, self.likelihood):
             remark(note)
         return _channels_first(array)
@@ -51,59 +51,61 @@ class VectorArray(Source):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return _read(*_state(self.path)).shape[1:]
+        return _mapped(self.path).shape[1:]
 
     def samples(self, folder: Path) -> Float32[np.ndarray, "n d"]:
-        return _read(*_state(self.path)).astype(np.float32)
+        return _read(self.path, np.float32)
 
 
 def array_file(path: Path) -> Source:
-    """Return the data set of a file, by the type of its numbers.
-
-    Raises:
-        UnusableError: it cannot be read, or holds something else than images or vectors.
-    """
-    array = _read(*_state(path))
-    return VectorArray(path) if np.issubdtype(array.dtype, np.floating) else ImageArray(path)
+    """Return the data set of a file, by the type of its numbers; what is wrong with it shows when it is read."""
+    try:
+        return VectorArray(path) if _mapped(path).ndim == 2 else ImageArray(path)
+    except UnusableError:
+        return ImageArray(path)
 
 
 def fingerprint(file: Path) -> str:
     """Return eight hexadecimal digits that change with the content of a file; empty where it cannot be read."""
     try:
-        return _sha256(*_state(file))[:8]
-    except (OSError, ValueError, UnusableError):
+        status = file.stat()
+        return _sha256(file, (status.st_ino, status.st_size, status.st_mtime_ns))[:8]
+    except (OSError, ValueError):
         return ""
 
 
 @lru_cache(maxsize=256)
 def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    """Compute the hash of a file; `state` changes with its content."""
     return safe_read.sha256(path, LARGEST)
 
 
-def _state(path: Path) -> tuple[Path, tuple[int, ...]]:
-    """Return a path, and numbers that change with the content of its file."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise UnusableError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return path, (status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=2)
-def _read(path: Path, state: tuple[int, ...]) -> Shaped[np.ndarray, "n *shape"]:
-    """Return the array in a file; `state` changes with its content.
+def _mapped(path: Path) -> Shaped[np.ndarray, "n *shape"]:
+    """Return the array in a file, of which nothing but the header is read yet.
 
     Raises:
         UnusableError: it cannot be read, or is none of images or vectors.
     """
     try:
-        with safe_read.opened(path, LARGEST) as file:
-            array: Any = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        why = " ".join(str(error).split()).rstrip(".")
+        safe_read.check(path, path.stat(), LARGEST)
+        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        why = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
         raise UnusableError(f"{path}: wanted an array of numbers, as np.save writes it: {why}.") from error
     if fault := _fault(array):
         raise UnusableError(f"{path}: {fault}.")
+    return array
+
+
+def _read(path: Path, dtype: type[np.generic]) -> Shaped[np.ndarray, "n *shape"]:
+    """Return a copy of the array in a file, in a type of numbers.
+
+    Raises:
+        UnusableError: as `_mapped`; or all its samples are the same.
+    """
+    array = np.array(_mapped(path), dtype)
+    if (array == array[:1]).all():
+        raise UnusableError(f"{path}: wanted samples that differ, got the same {len(array)} times.")
     return array
 
 
@@ -120,8 +122,6 @@ def _fault(array: np.ndarray) -> str:
         return f"wanted images (n, h, w), grey, or (n, 3, h, w), in colour, or vectors (n, d), {got}"
     if len(array) < FEWEST:
         return f"wanted {FEWEST} samples or more, got {len(array)}"
-    if (array == array[:1]).all():
-        return f"wanted samples that differ, got the same {len(array)} times"
     return ""
 
 
