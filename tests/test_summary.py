@@ -70,6 +70,15 @@ def test_one_model_and_searcher_has_nothing_to_compare():
     assert "Answer  undecided: there is one model and one searcher." in shown and "· vae · adam ·" in shown
 
 
+@pytest.mark.parametrize("arch", ["conv", "conv:encoder=8,channels=8"])
+def test_heading_says_how_many_trainings_there_are_whatever_else_has_no_room(arch):
+    models = [replace(m, arch=arch, seed=seed) for m in (SPEC.model, NEVAE) for seed in range(3)]
+    shown = text(*(run(model=m, space="standard", searcher="cmaes:sigma=0.25,population=40") for m in models))
+    heading = shown.splitlines()[0]
+    assert heading.endswith(" · 3 training seeds") and len(heading) <= WIDTH
+    assert "space standard" not in heading, "which is said in full elsewhere"
+
+
 def test_matrix_marks_what_is_not_significantly_worse_than_the_best():
     records = [
         run(o, m, searcher=s) for s in ("adam:lr=0.1", "cmaes:sigma=0.5") for o, m in ((1.0, SPEC.model), (0.0, NEVAE))

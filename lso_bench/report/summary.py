@@ -66,10 +66,10 @@ def summary(comparison: Comparison, commands: Sequence[str] = ()) -> list[str]:
         table = [*medians, "", *table]
     table += below
     notes = _notes(comparison.notes, max(1, free + 1 - len(table) - len(answered)))
-    next_line = [f"{'Next':<{LABEL}}{_fitted(commands, WIDTH - LABEL)}"] * bool(commands)
+    next_line = [f"{'Next':<{LABEL}}{_fitted(commands, width=WIDTH - LABEL)}"] * bool(commands)
     body = [*answered, *notes, *next_line]
     blank = [""] * (len(table) + len(body) + 3 <= MOST)
-    return [_fitted(_heading(parts)), "", *table, *blank, *body]
+    return [_fitted(*_heading(parts)), "", *table, *blank, *body]
 
 
 def _answered(labelled: Sequence[tuple[str, list[str]]], room: int) -> list[str]:
@@ -88,27 +88,26 @@ def _answered(labelled: Sequence[tuple[str, list[str]]], room: int) -> list[str]
     return [line for text, n in zip(texts, lengths, strict=True) for line in _wrapped(*text, n)]
 
 
-def _heading(parts: Sequence[Section]) -> list[str]:
-    """Return the parts of the heading: task and instances, latent space, searcher, effort, training seeds."""
+def _heading(parts: Sequence[Section]) -> tuple[list[str], list[str]]:
+    """Return the parts of the heading: task and instances, latent space, searcher, effort, training seeds.
+
+    A second list has those that are left out first where a line has no room.
+    """
     tasks = [*dict.fromkeys(task_names(parts))]
     spaces = [*dict.fromkeys(space_name(part.context["arch"], part.context["latent"], "=") for part in parts)]
     if len(parts) > 1:
         runs = sum(int(part.runs.runs.sum()) for part in parts)
-        return [listed(tasks, 3) if len(tasks) < 4 else f"{len(tasks)} tasks", listed(spaces, 2), f"{runs} runs"]
+        return [listed(tasks, 3) if len(tasks) < 4 else f"{len(tasks)} tasks", listed(spaces, 2), f"{runs} runs"], []
     part = parts[0]
     models, labels = part.models, part.searcher_labels
     named = [*models * (len(models) == 1), *labels * (len(labels) == 1)]
     limits = part.runs[["max_steps", "budget"]].drop_duplicates()
     trainings = int(part.runs.trainings.max())
-    coordinates = [s for s in part.runs.space.unique() if s != PRIOR] * (part.runs.space.nunique() == 1)
-    return [
-        f"{tasks[0]}{_sizes(part)}",
-        spaces[0],
-        *named,
-        *[f"space {s}" for s in coordinates],
-        *[effort(limits.iloc[0].to_dict())] * (len(limits) == 1),
-        f"{trainings} training seed{'s' * (trainings != 1)}",
-    ]
+    coordinates = [f"space {s}" for s in part.runs.space.unique() if s != PRIOR] * (part.runs.space.nunique() == 1)
+    efforts = [effort(limits.iloc[0].to_dict())] * (len(limits) == 1)
+    seeds = f"{trainings} training seed{'s' * (trainings != 1)}"
+    texts = [f"{tasks[0]}{_sizes(part)}", spaces[0], *named, *coordinates, *efforts, seeds]
+    return texts, [*coordinates, *efforts, *named]
 
 
 def _sizes(part: Section) -> str:
@@ -340,10 +339,14 @@ def _wrapped(label: str, text: str, most: int) -> list[str]:
     )
 
 
-def _fitted(texts: Sequence[str], width: int = WIDTH) -> str:
-    """Return as many texts as fit a line."""
-    shown = next((n for n in range(len(texts), 0, -1) if len(" · ".join(texts[:n])) <= width), 1)
-    return one_line(" · ".join(texts[:shown]), width)
+def _fitted(texts: Sequence[str], spare: Sequence[str] = (), width: int = WIDTH) -> str:
+    """Return as many texts as fit a line; those that are `spare` are left out first, in their order."""
+    kept = [*texts]
+    for text in [*spare, *reversed([t for t in texts[1:] if t not in spare])]:
+        if len(" · ".join(kept)) <= width:
+            break
+        kept.remove(text)
+    return one_line(" · ".join(kept), width)
 
 
 def _aligned(rows: Rows) -> tuple[list[str], list[str]]:
