@@ -18,6 +18,7 @@ from lso_bench.store.store import Store
 from lso_bench.study import command
 from lso_bench.study.grid import Grid, Protocol, plan, plan_warnings
 from lso_bench.study.lookup import named_model
+from lso_bench.testing import examine_model
 from lso_bench.vae import external_model
 
 SEEDED = WEIGHED.replace(
@@ -146,3 +147,29 @@ def test_old_results_of_a_model_without_trainings_keep_their_keys(here):
     weigh(here / "weights.pt", 0)
     model = named_model("mine.py", None, None, 32, 7)
     assert model == replace(model, name="./mine.py", seed=0)
+
+
+TRAINED = {seed: nn.Linear(784, 16, bias=False) for seed in (0, 1)}
+
+
+class Live(Orthogonal):
+    """Networks of this process, which go on being trained."""
+
+    def load(self, folder):
+        return TRAINED[self.seed]
+
+
+def test_live_network_stays_as_it_is_and_its_runs_are_not_repeated(here):
+    def searched():
+        study = lso_bench.Study(Live(), "./ink.py", max_steps=2, train_seeds=[0, 1])
+        study.run("results", quiet=True)
+        return len(lso_bench.load("results"))
+
+    assert searched() == searched() == 2
+    lso_bench.evaluate(Live(), train_seeds=[0, 1], nll_images=0, codes=0, quiet=True)
+    [*examine_model(Live())]
+    weights = [w for network in TRAINED.values() for w in network.parameters()]
+    assert all(w.requires_grad for w in weights) and all(network.training for network in TRAINED.values())
+    with torch.no_grad():
+        weights[1].mul_(2)
+    assert searched() == 4, "trained further, the object is another"

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import is_dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageErr
 from lso_bench.files import safe_read
 from lso_bench.plugins.containment import contained, place, reason
 from lso_bench.plugins.discovery import call_user_code
+from lso_bench.plugins.notation import is_object
 from lso_bench.plugins.settings import settings_of
 from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS, Source, TextSource
@@ -129,17 +131,23 @@ def load(name: str, seed: int = 0) -> "ExternalModel":
         UsageError: as `build`.
         PluginError: its code raises, or its latents or samples have another form than it says.
     """
-    return loaded(build(name, seed), name)
+    return loaded(build(name, seed), name, is_object(name))
 
 
-def loaded(plugin: FrozenModel, name: str) -> "ExternalModel":
+def loaded(plugin: FrozenModel, name: str, is_live: bool = False) -> "ExternalModel":
     """Return a frozen model with its weights; `name` stands in messages.
+
+    Of a plugin that is live, an object of Python, the network may be the user's own, which goes on being trained. So a
+    copy of it is frozen.
 
     Raises:
         PluginError: as `load`.
     """
     with plugin_code(name, "load"):
         network: object = plugin.load(file_of(plugin).parent)
+        if is_live and isinstance(network, nn.Module):
+            with torch.no_grad():  # else the weights of a scripted copy are no leaves
+                network = deepcopy(network).cpu()
     if not isinstance(network, nn.Module):
         raise PluginError(
             f"model {name}: wanted a torch.nn.Module from load, got {type(network).__name__}"

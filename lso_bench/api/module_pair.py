@@ -28,10 +28,9 @@ class ModulePair(FrozenModel):
     density: Callable[[Tensor, Tensor], Tensor] | None = field(default=None, repr=False)
 
     def load(self, folder: Path) -> nn.Module:
-        """Return copies of both modules, because the harness freezes them."""
+        """Return both modules, of which the harness freezes a copy."""
         encoder = {} if self.encoder is None else {"encoder": self.encoder}
-        with torch.no_grad():  # else the weights of a scripted copy are no leaves
-            return deepcopy(nn.ModuleDict(encoder | {"decoder": self.decoder})).cpu()
+        return nn.ModuleDict(encoder | {"decoder": self.decoder})
 
     @property
     def has_encoder(self) -> bool:

@@ -114,7 +114,8 @@ def examine_model(
         plugin = external_model.training(plugin, seed, name)
     of_texts = isinstance(plugin, FrozenTextModel)
     requirements = text_model_promises.TEXT_REQUIREMENTS if of_texts else model_promises.REQUIREMENTS
-    return run_checks(requirements, ModelCase(plugin, name, samples, data_dir, watch))
+    is_live = not isinstance(model, str | Path)
+    return run_checks(requirements, ModelCase(plugin, name, samples, data_dir, watch, is_live))
 
 
 def _instantiate(kind: str, plugin: Any, watch: Watch) -> Any:

@@ -32,8 +32,9 @@ class ModelCase:
         samples: Float[Tensor, "t *shape"] | None,
         data_dir: Path | None,
         watch: Watch,
+        is_live: bool = False,
     ):
-        self.plugin, self.name, self.watch = model, name, watch
+        self.plugin, self.name, self.watch, self._is_live = model, name, watch, is_live
         self._samples, self._data_dir = samples, data_dir
 
     @cached_property
@@ -50,7 +51,7 @@ class ModelCase:
             UnmetRequirementError: it cannot be loaded.
         """
         with self.watch.during("load"):
-            return required(lambda: external_model.loaded(self.plugin, self.name))
+            return required(lambda: external_model.loaded(self.plugin, self.name, self._is_live))
 
     def posterior(self, x: Float[Tensor, "b *shape"]) -> Distribution:
         """Return q(z|x) of a copy of `x`, without a gradient."""
