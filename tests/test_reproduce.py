@@ -299,6 +299,8 @@ def test_table_of_some_rows_never_replaces_one_of_all(trained, call, tmp_path):
     done = call(*words, "--models", "vae", "--json")
     assert [row["model"] for row in json.loads(done.stdout)] == ["vae"] and whole.read_text() == kept
     assert whole.with_name("table2-glyphs-conv-vae.md").is_file() and whole.name not in done.stderr
+    titles = [p.read_text().splitlines()[0] for p in (whole, whole.with_name("table2-glyphs-conv-vae.md"))]
+    assert titles[1] == f"{titles[0]}, 1 of 3 models"
     assert call(*words, "--models", "aggressive,nevae_se,vae").returncode == 0  # all of them: the same table
     assert len([*whole.parent.glob("*.md")]) == 2 and whole.read_text() == kept
 

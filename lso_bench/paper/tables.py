@@ -24,7 +24,7 @@ from lso_bench.vae.training_state import Plan, command
 FIGURE_2 = ("vae", "beta_vae_0.9", "nevae_se")  # the paper: VAE, beta-VAE, NE-VAE; it does not give beta
 SEARCHED = (*SECTION_5_4, "nevae_lp_0.1")  # the paper gives no count for the last
 TITLES = {
-    "table1": "Table 1: every model, 32 latent dimensions",
+    "table1": "Table 1: 32 latent dimensions",
     "table2": "Table 2: active units by latent dimensions",
     "fig1": "Figure 1: activity of each latent dimension",
     "fig2": "Figure 2: re-encoding error over training",
@@ -82,6 +82,12 @@ def selection(request: Request) -> list[str]:
     """Return the rows that were asked for, in the paper's order; none where that is all of them."""
     names = [n for n in _rows(request) if n in request.models]
     return [] if names == _rows(request) else names
+
+
+def _title(request: Request) -> str:
+    """Return the title of a table or figure, with the number of its models if some were left out."""
+    names = selection(request)
+    return TITLES[request.name] + (f", {len(names)} of {len(_rows(request))} models" if names else "")
 
 
 def untrained(models: Iterable[Model]) -> list[Model]:
@@ -168,7 +174,7 @@ def reproduce(
         *_listed("not trained", missing),
     ]
     keys = ["au"] if request.name == "table2" else list(MEASURES)
-    return Reproduction(TITLES[request.name], measurements, frame(measurements, keys), order(comparable, keys), notes)
+    return Reproduction(_title(request), measurements, frame(measurements, keys), order(comparable, keys), notes)
 
 
 def curves(measurements: Sequence[Measured]) -> pd.DataFrame:
