@@ -173,3 +173,28 @@ def test_live_network_stays_as_it_is_and_its_runs_are_not_repeated(here):
     with torch.no_grad():
         weights[1].mul_(2)
     assert searched() == 4, "trained further, the object is another"
+
+
+def test_study_of_a_network_that_was_trained_further_says_that_its_results_are_from_before(here):
+    study = lso_bench.Study(Live(), "./ink.py", max_steps=2)
+    study.run("results", quiet=True)
+    with torch.no_grad():
+        TRAINED[0].weight.mul_(2)
+    with pytest.warns(UserWarning, match="has changed since the study was made.*results from before"):
+        assert len(study.run("results", quiet=True)) == 1
+    with pytest.raises(UsageError, match="has changed since the study was made"):
+        study.run("elsewhere", quiet=True)
+
+
+def test_other_training_of_a_model_that_has_one_is_said_in_every_command(here, call):
+    (here / "mine.py").write_text(WEIGHED)
+    weigh(here / "weights.pt", 0)
+    for words in (["evaluate", "--codes", 0, "--quiet", "--model", "mine.py"], ["check-model", "mine.py"]):
+        answer = call(*words, "--seed", 1)
+        assert answer.returncode == 0 and "no effect on" in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "traverse"])
+def test_missing_weights_of_a_training_are_named_with_what_to_do(here, call, command):
+    answer = call(command, "--model", "mine.py", "--seed", 7)
+    assert answer.returncode == 4 and "mine-7.pt cannot be read" in answer.stderr

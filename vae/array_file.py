@@ -89,6 +89,8 @@ def _mapped(path: Path) -> Shaped[np.ndarray, "n *shape"]:
     try:
         safe_read.check(path, path.stat(), LARGEST)
         array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive of several")
     except (OSError, ValueError, EOFError) as error:
         why = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
         raise UnusableError(f"{path}: wanted an array of numbers, as np.save writes it: {why}.") from error
@@ -115,9 +117,9 @@ def _fault(array: np.ndarray) -> str:
     if array.ndim > 2 and kind == "f":
         return f"wanted images in bytes (uint8), {got}; {SAVE}"
     if array.ndim == 2 and kind != "f":
-        return f"wanted vectors (n, d) in floating-point numbers, {got}; .astype(np.float32) converts them"
+        return f"wanted vectors (n, d) in floating-point numbers, {got}"
     if kind != "f" and array.dtype not in (bool, np.uint8):
-        return f"wanted images in bytes (uint8), from 0 to 255, {got}; .astype(np.uint8) converts them"
+        return f"wanted images in bytes (uint8), {got}; bring them to levels from 0 to 255, then .astype(np.uint8)"
     if (array.ndim == 4 and not _axis_of_channels(array.shape)) or array.ndim not in (2, 3, 4):
         return f"wanted images (n, h, w), grey, or (n, 3, h, w), in colour, or vectors (n, d), {got}"
     if len(array) < FEWEST:

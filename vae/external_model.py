@@ -21,8 +21,9 @@ from lso_bench.errors import LsoBenchError, PluginError, UnusableError, UsageErr
 from lso_bench.files import safe_read
 from lso_bench.plugins.containment import contained, place, reason
 from lso_bench.plugins.discovery import call_user_code
-from lso_bench.plugins.notation import is_object
+from lso_bench.plugins.notation import is_object, name_of
 from lso_bench.plugins.settings import settings_of
+from lso_bench.vae.data import file_name
 from lso_bench.vae.data_path import data_of
 from lso_bench.vae.datasets import DATASETS, Source, TextSource
 from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel, of_training
@@ -95,7 +96,7 @@ def file_of(plugin: FrozenModel) -> Path:
 
 
 def fingerprint(name: str, plugin: FrozenModel) -> str:
-    """Compute the sha256 of what a model is: its code, settings and weights.
+    """Compute the sha256 of what a model is: its code, settings and weights, and the user's own data that it is of.
 
     Raises:
         UsageError: as `build`.
@@ -103,7 +104,9 @@ def fingerprint(name: str, plugin: FrozenModel) -> str:
     """
     code = FROZEN_MODELS.code_version(name, plugin).get("model_sha256", "")
     weights = {file: _sha256(name, file_of(plugin).parent / file) for file in plugin.files}
-    identity = code, settings_of(plugin), plugin.data, plugin.latent, weights
+    data = data_of(plugin)
+    content = [] if DATASETS.is_built_in(name_of(data)) else [file_name(data)]  # a file's or folder's has a hash
+    identity = [code, settings_of(plugin), plugin.data, plugin.latent, weights, *content]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

@@ -199,8 +199,12 @@ class Study:
             warnings.warn(line, stacklevel=2)
         options = execution_options(len(planned), device, _path(data_dir), compile, capture, requested)
         store = Store(place)
-        if completeness.check(planned, store).are("absent", "again"):
+        try:
             self._check_objects()
+        except UsageError as error:
+            if completeness.check(planned, store).are("absent", "again"):
+                raise
+            warnings.warn(f"{error} These are the results from before.", stacklevel=2)
         carry_out(planned, store, options, quiet, (lambda line: None) if quiet else say)
         state = completeness.check(planned, store)
         titles = state.short_titles

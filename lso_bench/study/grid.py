@@ -21,7 +21,14 @@ from lso_bench.search import starts as starts_of
 from lso_bench.search.space import free_running
 from lso_bench.spec import Seeds, Spec
 from lso_bench.store.schema import unreadable
-from lso_bench.study.lookup import STORABLE, canonical_model, find_checkpoint, is_external, named_model
+from lso_bench.study.lookup import (
+    STORABLE,
+    canonical_model,
+    find_checkpoint,
+    is_external,
+    named_model,
+    without_trainings,
+)
 from lso_bench.study.overrides import Rule, Rules
 from lso_bench.task import TASKS, Task
 from lso_bench.task.text_task import TextTask
@@ -254,10 +261,7 @@ def plan_warnings(planned: Sequence[PlannedRun], protocol: Protocol, train_seeds
         )
     single = [n for n in dict.fromkeys(p.spec.model.name for p in planned) if not _has_trainings(n)]
     if single and list(train_seeds) != [0]:
-        lines.append(
-            f"The training seed has no effect on {', '.join(single)}: each is one training. Give the class a field "
-            "`seed: int = 0` that chooses its weights."
-        )
+        lines.append(without_trainings(single))
     return lines
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lso_bench.errors import UnusableError, UsageError
 from lso_bench.files.paths import own_folder
+from lso_bench.files.remarks import remark
 from lso_bench.plugins.notation import is_file, name_of
 from lso_bench.store.schema import unreadable
 from lso_bench.vae import external_model
@@ -81,6 +82,8 @@ def named_model(name: str, data: str | None, arch: str | None, latent: int, seed
     if is_external(name):
         plugin = external_model.build(name, seed)
         name, data = FROZEN_MODELS.canonical(name), DATASETS.canonical(data_of(plugin))
+        if seed and not has_trainings(plugin):
+            remark(without_trainings([name]))
         return _storable(Model(name, data, EXTERNAL, plugin.latent, seed if has_trainings(plugin) else 0))
     if data is None:
         raise UsageError(f"Model {name!r}: wanted the data set of its training (--data); see `lso-bench list data`.")
@@ -94,6 +97,14 @@ def named_model(name: str, data: str | None, arch: str | None, latent: int, seed
             f"Model {name!r}: the name of its checkpoint has {length} bytes, wanted {LONGEST_FILE} at most."
         )
     return model
+
+
+def without_trainings(names: Sequence[str]) -> str:
+    """Return a line about frozen models that are one training each, where another one was wanted."""
+    return (
+        f"The training seed has no effect on {', '.join(names)}: each is one training. Give the class a field "
+        "`seed: int = 0` that chooses its weights."
+    )
 
 
 def trainable_model(name: str, data: str, arch: str | None, latent: int, seed: int) -> Model:
@@ -147,7 +158,9 @@ def find_checkpoint(model: Model, why_data: str = "") -> Path:
         UnusableError: there are none; the message gives the command that trains them and its approximate time.
     """
     if model.external:
-        return external_model.file_of(external_model.build(model.name, model.seed))
+        plugin = external_model.build(model.name, model.seed)
+        external_model.fingerprint(model.name, plugin)  # raises where its weights are missing
+        return external_model.file_of(plugin)
     try:
         return checkpoint_of(model)
     except UnusableError as error:

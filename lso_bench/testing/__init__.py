@@ -8,9 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lso_bench.errors import UsageError
+from lso_bench.files.remarks import remark
 from lso_bench.plugins.discovery import instantiate, require_plugin_class
 from lso_bench.runner.identity import PLUGINS
 from lso_bench.search import Searcher
+from lso_bench.study.lookup import without_trainings
 from lso_bench.task import Task
 from lso_bench.testing import model_promises, searcher_promises, task_promises, text_model_promises
 from lso_bench.testing.model_case import ModelCase
@@ -19,7 +21,7 @@ from lso_bench.testing.searcher_case import STEPS, SearcherCase
 from lso_bench.testing.side_effects import OFTEN, Watch
 from lso_bench.testing.task_case import TaskCase
 from lso_bench.vae import external_model
-from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel
+from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel, FrozenTextModel, has_trainings
 
 
 def check_task(
@@ -112,6 +114,8 @@ def examine_model(
     name = str(model) if isinstance(model, str | Path) else type(plugin).__name__
     if not isinstance(model, FrozenModel):
         plugin = external_model.training(plugin, seed, name)
+        if seed and not has_trainings(plugin):
+            remark(without_trainings([name]))
     of_texts = isinstance(plugin, FrozenTextModel)
     requirements = text_model_promises.TEXT_REQUIREMENTS if of_texts else model_promises.REQUIREMENTS
     is_live = not isinstance(model, str | Path)
