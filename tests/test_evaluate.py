@@ -5,8 +5,7 @@ import math
 
 import pytest
 import torch
-from conftest import NOISE
-from test_frozen_models import TASK, WEIGHED, Decoder, weigh
+from test_frozen_models import Decoder, lay_out
 from torch import nn
 from torch.distributions import Bernoulli, Normal
 
@@ -20,10 +19,7 @@ FEW = {"nll_images": 4, "nll_samples": 5, "codes": 8, "quiet": True}
 def here(tmp_path, monkeypatch):
     """A folder with a model, its weights, a task and a small data set."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "noise.py").write_text(NOISE)
-    (tmp_path / "mine.py").write_text(WEIGHED)
-    (tmp_path / "ink.py").write_text(TASK)
-    weigh(tmp_path / "weights.pt", 0)
+    lay_out(tmp_path)
     return tmp_path
 
 

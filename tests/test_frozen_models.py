@@ -57,11 +57,16 @@ TASK = template.TASK.replace("Example", "Ink").replace('data = "glyphs"', 'data 
 def here(tmp_path, monkeypatch):
     """A folder with a model, its weights, a task and a small data set."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "noise.py").write_text(NOISE)
-    (tmp_path / "mine.py").write_text(WEIGHED)
-    (tmp_path / "ink.py").write_text(TASK)
-    weigh(tmp_path / "weights.pt", 0)
+    lay_out(tmp_path)
     return tmp_path
+
+
+def lay_out(folder, model=WEIGHED):
+    """Write a model, its weights, a task and a small data set."""
+    (folder / "noise.py").write_text(NOISE)
+    (folder / "mine.py").write_text(model)
+    (folder / "ink.py").write_text(TASK)
+    weigh(folder / "weights.pt", 0)
 
 
 def weigh(path, seed, latent=16):

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from conftest import NOISE
-from test_frozen_models import TASK, WEIGHED, weigh
+from test_frozen_models import WEIGHED, lay_out, weigh
 from torch import nn
 
 import lso_bench
@@ -31,9 +30,7 @@ SEEDED = WEIGHED.replace(
 def here(tmp_path, monkeypatch):
     """A folder with a model of two trainings, a task and a small data set."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "noise.py").write_text(NOISE)
-    (tmp_path / "mine.py").write_text(SEEDED)
-    (tmp_path / "ink.py").write_text(TASK)
+    lay_out(tmp_path, SEEDED)
     for seed in (0, 1):
         weigh(tmp_path / f"mine-{seed}.pt", seed)
     return tmp_path
@@ -80,7 +77,6 @@ def test_weights_of_every_training_are_sent_to_a_cluster(here):
 
 def test_model_without_the_field_is_one_training_and_the_user_is_warned(here):
     (here / "mine.py").write_text(WEIGHED)
-    weigh(here / "weights.pt", 0)
     (p,) = runs = planned()
     assert p.spec.model.seed == 0
     (warning,) = plan_warnings(runs, Protocol(), (0, 1))
@@ -142,9 +138,8 @@ def test_object_of_another_training_is_refused_with_the_place_of_its_seed(here):
         lso_bench.Study(Orthogonal(seed=1), "./ink.py")
 
 
-def test_old_results_of_a_model_without_trainings_keep_their_keys(here):
+def test_model_without_trainings_is_the_same_whatever_seed_is_wanted(here):
     (here / "mine.py").write_text(WEIGHED)
-    weigh(here / "weights.pt", 0)
     model = named_model("mine.py", None, None, 32, 7)
     assert model == replace(model, name="./mine.py", seed=0)
 
@@ -188,7 +183,6 @@ def test_study_of_a_network_that_was_trained_further_says_that_its_results_are_f
 
 def test_other_training_of_a_model_that_has_one_is_said_in_every_command(here, call):
     (here / "mine.py").write_text(WEIGHED)
-    weigh(here / "weights.pt", 0)
     for words in (["evaluate", "--codes", 0, "--quiet", "--model", "mine.py"], ["check-model", "mine.py"]):
         answer = call(*words, "--seed", 1)
         assert answer.returncode == 0 and "no effect on" in answer.stderr

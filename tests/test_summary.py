@@ -70,7 +70,7 @@ def test_one_model_and_searcher_has_nothing_to_compare():
     assert "Answer  undecided: there is one model and one searcher." in shown and "· vae · adam ·" in shown
 
 
-@pytest.mark.parametrize("arch", ["conv", "conv:encoder=8,channels=8"])
+@pytest.mark.parametrize("arch", ["conv", "conv:encoder=8,channels=8", f"./{'architecture' * 5}.py"])
 def test_heading_says_how_many_trainings_there_are_whatever_else_has_no_room(arch):
     models = [replace(m, arch=arch, seed=seed) for m in (SPEC.model, NEVAE) for seed in range(3)]
     shown = text(*(run(model=m, space="standard", searcher="cmaes:sigma=0.25,population=40") for m in models))

@@ -1,7 +1,6 @@
 """Data sets of a user's array of NumPy: images, or vectors of numbers."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,21 +62,6 @@ def array_file(path: Path) -> Source:
         return VectorArray(path) if _mapped(path).ndim == 2 else ImageArray(path)
     except UnusableError:
         return ImageArray(path)
-
-
-def fingerprint(file: Path) -> str:
-    """Return eight hexadecimal digits that change with the content of a file; empty where it cannot be read."""
-    try:
-        status = file.stat()
-        return _sha256(file, (status.st_ino, status.st_size, status.st_mtime_ns))[:8]
-    except (OSError, ValueError):
-        return ""
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, state: tuple[int, ...]) -> str:
-    """Compute the hash of a file; `state` changes with its content."""
-    return safe_read.sha256(path, LARGEST)
 
 
 def _mapped(path: Path) -> Shaped[np.ndarray, "n *shape"]:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lso_bench.errors import UnusableError
+from lso_bench.files import safe_read
 from lso_bench.files.paths import data_folder
 from lso_bench.plugins.containment import contained, reason
 from lso_bench.plugins.notation import is_file, read
 from lso_bench.plugins.sources import digest
-from lso_bench.vae import array_file, image_folder, text_file
-from lso_bench.vae.datasets import DATASETS, OF_ARRAYS, Source
+from lso_bench.vae import image_folder
+from lso_bench.vae.array_file import LARGEST
+from lso_bench.vae.datasets import DATASETS, Source
 from lso_bench.vae.likelihoods import LIKELIHOODS
 from lso_bench.vae.likelihoods.bernoulli import Bernoulli
 
@@ -120,9 +122,17 @@ def file_name(text: str) -> str:
     if is_file(choice.name) and os.path.isfile(path):
         choice = choice._replace(name=f"{path.stem}+{digest(path)[:8]}")
     elif DATASETS.is_path(choice.name):
-        kind = image_folder if path.is_dir() else array_file if path.suffix.lower() == OF_ARRAYS else text_file
-        choice = choice._replace(name=f"{path.resolve().name}+{kind.fingerprint(path)}")
+        digits = image_folder.fingerprint(path) if path.is_dir() else _fingerprint(path)
+        choice = choice._replace(name=f"{path.resolve().name}+{digits}")
     return re.sub(r"[^\w.=]+", "+", str(choice))
+
+
+def _fingerprint(file: Path) -> str:
+    """Return eight hexadecimal digits that change with the content of a file; empty where it cannot be read."""
+    try:
+        return safe_read.sha256_of_state(file, LARGEST)[:8]
+    except (OSError, ValueError):
+        return ""
 
 
 def as_model_input(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import is_dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -112,19 +112,12 @@ def fingerprint(name: str, plugin: FrozenModel) -> str:
 
 def _sha256(name: str, file: Path) -> str:
     try:
-        status = file.stat()
-        return _sha256_of_state(file, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        return safe_read.sha256_of_state(file, LARGEST)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UnusableError(
             f"Model {name!r}: its weights {file} cannot be read: {why}; put them there, or correct `files`."
         ) from error
-
-
-@lru_cache(maxsize=256)
-def _sha256_of_state(file: Path, state: tuple[int, ...]) -> str:
-    """Compute the hash of a file, once for each of its states."""
-    return safe_read.sha256(file, LARGEST)
 
 
 def load(name: str, seed: int = 0) -> "ExternalModel":

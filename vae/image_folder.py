@@ -165,7 +165,7 @@ def fingerprint(folder: Path) -> str:
 def _digest(file: Path) -> bytes:
     """Return the sha256 of a file's content; empty for an unreadable file, which the data set leaves out."""
     try:
-        return bytes.fromhex(safe_read.sha256(file, LARGEST))
+        return bytes.fromhex(safe_read.sha256_of_state(file, LARGEST))
     except (OSError, ValueError):
         return b""
 

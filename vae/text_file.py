@@ -104,14 +104,6 @@ def text_file(path: Path) -> TextFile:
     return TextFile(path, "smiles" if path.suffix.lower() in OF_MOLECULES else "characters")
 
 
-def fingerprint(file: Path) -> str:
-    """Return eight hexadecimal digits that change with the content of a file; empty where it cannot be read."""
-    try:
-        return safe_read.sha256(file, LARGEST)[:8]
-    except (OSError, ValueError):
-        return ""
-
-
 @lru_cache(maxsize=4)
 def _read(path: Path, tokenizer: str, most: int, state: tuple[int, ...]) -> Content:
     """Read a file; `state` changes with its content.

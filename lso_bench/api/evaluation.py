@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from lso_bench.api.arguments import Integer, named, numbers, plain
 from lso_bench.api.execution import device_of
 from lso_bench.bounds import DRAWS, LATENT, SEED, is_whole
 from lso_bench.errors import UsageError
@@ -17,9 +17,7 @@ from lso_bench.models.measurements import Measured, measured
 from lso_bench.store.store import Store
 from lso_bench.study.lookup import measured_models
 from lso_bench.vae.evaluation import SampleSizes
-from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
-
-Integer = int | np.integer
+from lso_bench.vae.frozen_models import FrozenModel
 
 
 def evaluate(
@@ -68,16 +66,14 @@ def evaluate(
         UnusableError: weights or data are missing, or a model has no encoder.
         PluginError: code of a model raises, or gives latents or samples of another form than it says.
     """
-    listed = models if isinstance(models, list | tuple) else [models]
-    names = [FROZEN_MODELS.named(model) for model in listed]
-    seeds = [*train_seeds] if isinstance(train_seeds, Iterable) else [train_seeds]
+    names = named("models", models)
     sizes = SampleSizes(
         images=_count("nll_images", nll_images),
         samples=_whole("nll_samples", nll_samples, 1, DRAWS),
         codes=_count("codes", codes),
     )
     d, seed = _whole("latent", latent, 1, LATENT), _whole("draws", draws, 0, SEED)
-    trained = [measured_models(names, data, arch, d, _whole("train_seeds", s, 0, SEED)) for s in seeds]
+    trained = [measured_models(names, data, arch, d, _whole("train_seeds", s, 0, SEED)) for s in numbers(train_seeds)]
     place, source, on = absolute(folder), None if data_dir is None else absolute(data_dir), device_of(device)
     Store(place)
     distinct = [*dict.fromkeys(model for of_seed in trained for model in of_seed)]
@@ -97,7 +93,7 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:
     Raises:
         UsageError: it is none, or out of bounds.
     """
-    number = value.item() if isinstance(value, np.integer) else value
+    number = plain(value)
     if not is_whole(number, least, most):
         raise UsageError(f"{name}: wanted a whole number from {least} to {most:,}, got {value!r}.")
     return number

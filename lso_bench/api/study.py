@@ -6,8 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from lso_bench.api.arguments import REGISTRIES, Integer, named, numbers, plain
 from lso_bench.api.execution import execution_options
 from lso_bench.api.output import say
 from lso_bench.errors import UsageError, unknown
@@ -15,23 +14,20 @@ from lso_bench.executors.resources import RequestedResources
 from lso_bench.files.paths import absolute
 from lso_bench.files.sanitize import some
 from lso_bench.plugins.notation import is_object
-from lso_bench.plugins.registry import Registry
 from lso_bench.progress import planning
-from lso_bench.search import SEARCHERS, Searcher
+from lso_bench.search import Searcher
 from lso_bench.store.store import Store, existing
 from lso_bench.study import completeness, file
 from lso_bench.study.grid import PROTOCOLS, Grid, PlannedRun, Protocol, plan, plan_warnings, shard
 from lso_bench.study.recorded_weights import check_weights, recorded_weights
-from lso_bench.task import TASKS, Task
-from lso_bench.vae.frozen_models import FROZEN_MODELS, FrozenModel
+from lso_bench.task import Task
+from lso_bench.vae.frozen_models import FrozenModel
 
 if TYPE_CHECKING:
     from lso_bench.api.results import Results
 
 Names = str | Sequence[str]
-Integer = int | np.integer
 Rules = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
-REGISTRIES: dict[str, Registry[Any]] = {"models": FROZEN_MODELS, "tasks": TASKS, "searchers": SEARCHERS}
 
 
 class Study:
@@ -91,17 +87,13 @@ class Study:
         raw |= {"budget": budget, "max_steps": max_steps}
         lists = {"models": models, "tasks": tasks, "searchers": searchers, "regions": regions, "starts": starts}
         seed_lists = {"seeds": seeds, "search_seeds": search_seeds, "train_seeds": train_seeds}
-        raw |= {key: _named(key, value) for key, value in lists.items() if value is not None}
-        raw |= {
-            key: [*map(_plain, values)] if isinstance(values, Iterable) else [_plain(values)]
-            for key, values in seed_lists.items()
-            if values is not None
-        }
+        raw |= {key: named(key, value) for key, value in lists.items() if value is not None}
+        raw |= {key: numbers(values) for key, values in seed_lists.items() if values is not None}
         for key, rules_given in (("exclude", exclude), ("override", override)):
             listed = [rules_given] if isinstance(rules_given, str | Mapping) else [*rules_given]
             raw |= {key: [dict(r) if isinstance(r, Mapping) else r for r in listed]} if listed else {}
         raw |= {key: [*value] if isinstance(value, tuple) else value for key, value in settings.items()}
-        values = {key: _checked(key, _plain(value)) for key, value in raw.items() if value is not None}
+        values = {key: _checked(key, plain(value)) for key, value in raw.items() if value is not None}
         rules = (*values.pop("exclude", ()), *values.pop("override", ()))
         self._typed = {key: values.get(key) for key in PROTOCOLS["paper"]}
         values = PROTOCOLS[protocol] | values
@@ -221,18 +213,6 @@ class Study:
         """
         for key, registry in REGISTRIES.items():
             registry.check_unchanged(getattr(self.grid, key))
-
-
-def _named(key: str, value: Any) -> list[str]:
-    """Return a list of names; objects are known to this process by a name of their own."""
-    registry, plain = REGISTRIES.get(key), _plain(value)
-    items = [*plain] if isinstance(plain, list | tuple) else [plain]
-    return [registry.named(item) if registry else item for item in items]
-
-
-def _plain(value: Any) -> Any:
-    """Return a number or a list of NumPy as one of Python."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _checked(key: str, value: Any) -> Any:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,21 @@ def sha256(path: Path, most: int) -> str:
     """
     with opened(path, most) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_state(path: Path, most: int) -> str:
+    """Return the hash of a file, computed once in this process for each of its states: a write makes another one.
+
+    Raises:
+        OSError, ValueError: as `opened`.
+    """
+    status = os.stat(path)
+    return _sha256_of_state(path, most, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(maxsize=1 << 16)  # a folder of images has many files
+def _sha256_of_state(path: Path, most: int, state: tuple[int, ...]) -> str:
+    return sha256(path, most)
 
 
 def read_json(path: Path, most: int) -> Any:

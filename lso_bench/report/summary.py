@@ -107,7 +107,7 @@ def _heading(parts: Sequence[Section]) -> tuple[list[str], list[str]]:
     efforts = [effort(limits.iloc[0].to_dict())] * (len(limits) == 1)
     seeds = f"{trainings} training seed{'s' * (trainings != 1)}"
     texts = [f"{tasks[0]}{_sizes(part)}", spaces[0], *named, *coordinates, *efforts, seeds]
-    return texts, [*coordinates, *efforts, *named]
+    return texts, [*coordinates, *efforts, *named, spaces[0]]
 
 
 def _sizes(part: Section) -> str:

@@ -35,7 +35,7 @@ COLUMN = f"Of a table one column is wanted, a text a line: {WRITTEN}"
 SEQUENCES = f"Of FASTA the sequences are wanted, one a line, without the lines of >: {WRITTEN}"
 OF_ARRAYS = ".npy"  # ending
 ENDINGS = (OF_ARRAYS, ".smi", ".smiles", ".txt")  # of files of arrays and of texts, each of which is a data set
-OF_OTHERS = {  # what to do with other files of arrays, by their endings
+TO_ARRAYS = {  # what to do with other files of arrays, by their endings
     ".npz": "Of an archive one array is wanted: np.save('images.npy', np.load('images.npz')['images']).",
     ".pt": "Of a tensor an array is wanted: np.save('images.npy', torch.load('images.pt').numpy()).",
 }
@@ -206,7 +206,7 @@ DATASETS = Registry(
     "lso_bench.datasets",
     from_path=_at_path,
     endings=ENDINGS,
-    file_advice=OF_OTHERS
+    file_advice=TO_ARRAYS
     | {e: COLUMN for e in (".csv", ".tsv")}
     | {e: SEQUENCES for e in (".fasta", ".fa", ".faa", ".fna")},
     check=_check,
